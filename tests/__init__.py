@@ -1,0 +1,1 @@
+"""The tests. A package, so that `tests.tidy` and the like are ours and never a stray `tests` of site-packages."""
