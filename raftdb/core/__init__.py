@@ -1,0 +1,99 @@
+"""Raft, as a pure state machine: what it is, how it works, and what of it is here.
+
+A replicated log
+----------------
+Several nodes keep the same log of commands and apply it in the same order to the same machine: so they have the
+same state, and any majority of them can go on when the others fail. Raft decides what the log is. Sections in
+brackets are those of Ongaro's thesis, "Consensus: Bridging Theory and Practice" (2014).
+
+Time is cut into *terms*. In each term at most one node leads; it alone adds entries. An entry is named by its
+(index, term): two logs that share a name share everything before it. That is the *Log Matching* property [3.5],
+and it holds because a follower takes entries only behind an entry whose name the leader has quoted.
+
+Elections [3.4, 9.6]
+--------------------
+A follower that hears no leader for a randomised timeout asks the others whether they *would* elect it (pre-vote).
+Only with a majority's yes does it start a new term, vote for itself and ask for votes. A voter has one vote per
+term, and gives it only to a candidate whose log ends at least as late as its own [3.6.1]: last term first, then last
+index. An entry on a majority's disks is known to at least one voter of every majority, so no node that lacks a
+committed entry can be elected: *Leader Completeness*.
+
+```
+             timeout, pre-vote won                majority
+  FOLLOWER --> PRE_CANDIDATE --> CANDIDATE ----------------> LEADER
+      ^               |              |                         |
+      +---------------+--------------+-------------------------+
+        newer term, a leader of this term, refused by a majority, no contact with a majority
+```
+
+Two rules keep a leader in office while it works, and remove it when it does not [6.2]: a node that hears a leader
+grants nobody else anything (*stickiness*), and a leader that hears from no majority for two election timeouts
+steps down (*CheckQuorum*). So a node that was cut off disturbs nobody when it comes back, and a leader that can send
+but not receive does not block the cluster.
+
+Replication [3.5, 10.2.1]
+-------------------------
+The leader appends clients' commands and sends them to each follower, many entries a message, the next message
+before the last is answered, and to its own disk at the same time. A follower whose log differs answers with the last
+place where the two may still agree; the leader goes back there, a term at a time, and the follower drops its own
+entries from the first real conflict on. A message that comes late or twice conflicts with nothing and changes nothing.
+
+Commitment [3.6.2]
+------------------
+An entry is committed once a majority has it on disk and it is of the leader's own term; everything before it is
+committed with it. Entries of older terms are never counted by themselves: figure 3.7 shows how such an entry can
+still be overwritten. So that older entries do not wait for a client, a leader opens its term with a no-op. Followers
+learn the commit index with the next entries or the next heartbeat.
+
+Reads [6.4]
+-----------
+A read needs no entry. The leader notes its commit index, lets one round of heartbeats begun *after* the read confirm
+that it still leads, waits until the index is applied, and reads. It may do so only once its no-op is committed:
+before, it does not know what is. Rounds are numbered and belong to a term, so that an old answer confirms nothing new.
+
+Disk [3.8]
+----------
+Term, vote and log must survive a crash before anybody relies on them. `Update` makes that explicit: `persist` names
+what must be written, `messages_after_persist` what may be said only then. Entries travel to followers without
+waiting, for they promise nothing; the leader counts itself only when its own disk has answered (`events.Persisted`).
+Writes are numbered: if a log is truncated while a write is in flight, the write's claim is cut (`log.Log`).
+
+Membership [4]
+--------------
+The members are entries of the log, too: a configuration counts from when it is appended, and goes back if it is
+truncated. The first entry of every log is the configuration that the cluster began with.
+
+How it is used
+--------------
+```python
+update = raft.step(event)       # Ticked, Received, Proposed, ReadRequested, Persisted, EntriesLoaded
+#   1. update.persist                  -> the disk, in order; then step(Persisted(sequence))
+#   2. update.messages                 -> the network, at once
+#   3. update.messages_after_persist   -> the network, when this and all earlier persists are done
+#   4. update.commit_index             -> apply the entries up to it
+#   5. update.reads, update.accepted   -> the clients that wait
+```
+Nothing here does I/O, reads a clock or draws a random number: time is `Ticked`, chance the injected `randrange`. The
+same events give the same updates, so a simulator can replay any run from one number.
+
+Where to read on: `raft` (the rule of terms, and the one table of roles and messages), `elections`, `follower`,
+`leader`, `reads` (the rules), `state` (what they act on), `log`, `progress`, `quorum`, `membership` (their parts),
+`events` and `update` (in and out), `invariants` (the safety properties as code).
+
+What is not here
+----------------
+* Changing the members, leadership transfer and snapshots: the structures are there (configurations in the log, the
+  `transfer` mark of a vote request, `Log.base`), the rules are not. A follower that needs compacted entries waits.
+* Lease reads [6.4.1]: they need bounded clock drift; ReadIndex needs nothing.
+* Joint consensus [4.3]: one change at a time is enough, and simpler.
+
+Considered and rejected
+-----------------------
+* Empty AppendEntries as heartbeats [3.5]: a heartbeat's answer must not wait for the disk, an append's must. Two
+  messages say so plainly.
+* A role as a class: Python cannot enforce it. A table of (role, message) shows every combination, and a test
+  proves it total.
+* `Persisted(index, term)`: if the same entry is written, truncated and written again while the first write is in
+  flight, (index, term) cannot tell them apart. A sequence number can.
+* Bodies of all entries in the core: memory would follow the log. Terms and the tail are enough to decide.
+"""

@@ -1,0 +1,86 @@
+"""Messages, entries and traces as English: for logs, for scenario files, for the simulator's story."""
+
+from collections.abc import Callable
+from typing import Any
+
+from raftdb.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    RequestPreVote,
+    RequestPreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+)
+from raftdb.core.model import Entry, EntryKind
+from raftdb.core.update import Trace
+
+
+def describe_entry(entry: Entry) -> str:
+    """One entry as `index@term content`."""
+    content = {
+        EntryKind.NOOP: "no-op",
+        EntryKind.CONFIGURATION: "configuration",
+    }.get(entry.kind) or entry.data.decode("utf-8", "backslashreplace")
+    return f"{entry.index}@{entry.term} {content}"
+
+
+def describe_message(message: Message) -> str:
+    """One message as `n1 -> n2 what`, with the details that matter."""
+    return f"{message.source} -> {message.target} {_BODIES[type(message)](message)}"
+
+
+def describe_trace(trace: Trace) -> str:
+    """One trace line: the event, then `name=value` for each detail that is not None."""
+    details = "".join(
+        f" {name}={describe_value(value)}" for name, value in trace.details if value is not None
+    )
+    return trace.event + details
+
+
+def describe_value(value: object) -> str:
+    """A detail's value on one line without spaces if it has none itself; tuples are joined by commas."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    text = str(value)
+    return f'"{text}"' if " " in text else text
+
+
+def _answer(granted: bool) -> str:
+    return "yes" if granted else "no"
+
+
+def _append_entries(message: AppendEntries) -> str:
+    entries = ", ".join(map(describe_entry, message.entries)) or "nothing"
+    return (
+        f"append_entries term={message.term} after={message.previous_index}@{message.previous_term} "
+        f"commit={message.commit_index} [{entries}]"
+    )
+
+
+def _append_entries_reply(message: AppendEntriesReply) -> str:
+    if message.success:
+        return f"append_entries ok term={message.term} match={message.match_index}"
+    return (
+        f"append_entries rejected term={message.term} after={message.previous_index} "
+        f"hint={message.hint_index}@{message.hint_term}"
+    )
+
+
+def _request_vote(message: RequestVote) -> str:
+    transfer = " transfer" if message.transfer else ""
+    return f"request_vote term={message.term} last={message.last_index}@{message.last_term}{transfer}"
+
+
+_BODIES: dict[type[Message], Callable[[Any], str]] = {
+    RequestPreVote: lambda m: f"request_pre_vote term={m.term} last={m.last_index}@{m.last_term}",
+    RequestPreVoteReply: lambda m: f"pre_vote {_answer(m.granted)} term={m.term}",
+    RequestVote: _request_vote,
+    RequestVoteReply: lambda m: f"vote {_answer(m.granted)} term={m.term}",
+    AppendEntries: _append_entries,
+    AppendEntriesReply: _append_entries_reply,
+    Heartbeat: lambda m: f"heartbeat term={m.term} round={m.round} commit={m.commit_index}",
+    HeartbeatReply: lambda m: f"heartbeat ok term={m.term} round={m.round}",
+}

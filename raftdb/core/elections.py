@@ -1,0 +1,146 @@
+"""Elections: how a node comes to lead, and how it stops (thesis 3.4, 3.6.1, 6.2, 9.6).
+
+A follower that hears no leader for its randomised timeout first asks whether it *would* be elected (pre-vote);
+only a majority's yes lets it start a new term. So a node that was cut off comes back without disturbing anyone.
+"""
+
+from raftdb.core import leader, quorum
+from raftdb.core.messages import RequestPreVote, RequestPreVoteReply, RequestVote, RequestVoteReply
+from raftdb.core.model import NodeId, Role
+from raftdb.core.roles import restart_election_timer
+from raftdb.core.state import Candidacy, RaftState
+
+
+def tick_without_leadership(state: RaftState) -> None:
+    """One tick of a node that does not lead: stand for election when the timeout has passed (thesis 3.4)."""
+    state.election_elapsed_ticks += 1
+    if state.election_elapsed_ticks < state.election_deadline_ticks:
+        return
+    if state.is_voter:
+        start_pre_vote(state)
+    else:
+        restart_election_timer(state)
+
+
+def start_pre_vote(state: RaftState) -> None:
+    """Ask whether an election could be won. The term stays, the vote stays (thesis 9.6)."""
+    state.role = Role.PRE_CANDIDATE
+    state.leader_id = None
+    state.candidacy = Candidacy()
+    restart_election_timer(state)
+    state.trace("asks for pre-votes", term=state.term + 1, last_index=state.log.last_index)
+    for peer in _other_voters(state):
+        state.say(RequestPreVote(state.id, peer, state.term + 1, state.log.last_index, state.log.last_term))
+    _count(state, state.id, granted=True)
+
+
+def start_election(state: RaftState, *, transfer: bool = False) -> None:
+    """Start a new term and vote for oneself in it. The own vote counts once it is on disk (thesis 3.4)."""
+    state.set_hard_state(state.term + 1, state.id)
+    state.role = Role.CANDIDATE
+    state.leader_id = None
+    state.candidacy = Candidacy()
+    restart_election_timer(state)
+    state.trace("became candidate", term=state.term, last_index=state.log.last_index)
+    for peer in _other_voters(state):
+        state.say(
+            RequestVote(
+                state.id, peer, state.term, state.log.last_index, state.log.last_term, transfer=transfer
+            )
+        )
+
+
+def own_vote_persisted(state: RaftState) -> None:
+    """The candidate's vote for itself is on disk: now it counts."""
+    if state.role is Role.CANDIDATE and state.hard_state_is_durable:
+        _count(state, state.id, granted=True)
+
+
+def on_request_pre_vote(state: RaftState, message: RequestPreVote) -> None:
+    """Say whether the vote would be given; nothing changes here (thesis 9.6)."""
+    refusal = _refusal_of_candidate(state, message)
+    state.trace(
+        "pre-vote refused" if refusal else "pre-vote granted",
+        to=message.source,
+        term=message.term,
+        **({"why": refusal} if refusal else {}),
+    )
+    term = state.term if refusal else message.term
+    state.say(RequestPreVoteReply(state.id, message.source, term, granted=not refusal))
+
+
+def on_request_vote(state: RaftState, message: RequestVote) -> None:
+    """Give the one vote of this term, if it is free and the candidate's log is not behind (thesis 3.4, 3.6.1).
+
+    The voter asks nothing else: whether *it* thinks itself a voter does not matter (hazard B09).
+    """
+    refusal = _refusal_of_candidate(state, message)
+    if refusal is None and state.voted_for not in (None, message.source):
+        refusal = f"voted for {state.voted_for}"
+    if refusal:
+        state.trace("vote refused", to=message.source, term=message.term, why=refusal)
+        state.say(RequestVoteReply(state.id, message.source, state.term, granted=False))
+        return
+    if state.voted_for is None:
+        state.set_hard_state(state.term, message.source)
+    restart_election_timer(state)
+    state.trace("vote granted", to=message.source, term=message.term)
+    state.promise(RequestVoteReply(state.id, message.source, state.term, granted=True))
+
+
+def on_pre_vote_reply(state: RaftState, message: RequestPreVoteReply) -> None:
+    """Count an answer to the pre-vote of the term after this one."""
+    if message.granted and message.term == state.term + 1:
+        _count(state, message.source, granted=True)
+    elif not message.granted:
+        _count(state, message.source, granted=False)
+
+
+def on_vote_reply(state: RaftState, message: RequestVoteReply) -> None:
+    """Count an answer to the election of this term."""
+    _count(state, message.source, granted=message.granted)
+
+
+def leader_is_alive(state: RaftState) -> bool:
+    """True if a leader was heard within the minimum election timeout (thesis 6.2): then a vote would only disturb.
+
+    A leader judges by its own contact with a majority.
+    """
+    timeout = state.settings.election_timeout_ticks
+    if state.leadership is not None:
+        return leader.heard_from_majority(state, state.leadership, timeout)
+    return state.leader_id is not None and state.election_elapsed_ticks < timeout
+
+
+def _refusal_of_candidate(state: RaftState, message: RequestPreVote | RequestVote) -> str | None:
+    """Why this candidate cannot be elected, or None (thesis 3.6.1: the log; 6.2, 9.6: a living leader)."""
+    if message.term < state.term or (isinstance(message, RequestPreVote) and message.term <= state.term):
+        return f"term {state.term} is not older"
+    if (message.last_term, message.last_index) < (state.log.last_term, state.log.last_index):
+        return f"log is behind {state.log.last_index}@{state.log.last_term}"
+    if isinstance(message, RequestPreVote) and leader_is_alive(state):
+        return f"leader {state.leader_id} is alive"
+    return None
+
+
+def _count(state: RaftState, voter: NodeId, *, granted: bool) -> None:
+    """Note one voter's answer, once (hazard B05), and act when the outcome is certain."""
+    candidacy = state.candidacy
+    assert candidacy is not None
+    (candidacy.granted if granted else candidacy.refused).add(voter)
+    voters = state.configurations.voters
+    if quorum.is_majority(voters, candidacy.granted):
+        if state.role is Role.PRE_CANDIDATE:
+            start_election(state)
+        else:
+            leader.become_leader(state)
+    elif quorum.is_majority(voters, candidacy.refused):
+        lost = "pre-vote lost" if state.role is Role.PRE_CANDIDATE else "election lost"
+        state.trace(lost, term=state.term, refused_by=tuple(sorted(candidacy.refused)))
+        state.role = Role.FOLLOWER
+        state.candidacy = None
+
+
+def _other_voters(state: RaftState) -> tuple[NodeId, ...]:
+    """Ids of the voters beside this node, sorted."""
+    return tuple(voter for voter in state.configurations.voters if voter != state.id)

@@ -1,0 +1,99 @@
+"""Following: entries and heartbeats from the leader of the term (thesis 3.5)."""
+
+from collections.abc import Sequence
+
+from raftdb.core.log import Log
+from raftdb.core.messages import AppendEntries, AppendEntriesReply, Heartbeat, HeartbeatReply
+from raftdb.core.model import Entry, Index
+from raftdb.core.state import RaftState
+
+
+def on_append_entries(state: RaftState, message: AppendEntries) -> None:
+    """Take the leader's entries if they follow on what is here (thesis 3.5); say up to where the logs agree."""
+    log = state.log
+    if message.previous_index < state.commit_index:
+        _accept_beyond_commit(state, message)
+        return
+    if log.term_at(message.previous_index) != message.previous_term:
+        agree_at_most = log.last_not_above(message.previous_index, message.previous_term)
+        state.trace(
+            "append refused",
+            level="debug",
+            from_leader=message.source,
+            previous=message.previous_index,
+            why=_why_refused(log, message.previous_index),
+            hint=agree_at_most.index,
+        )
+        state.say(
+            AppendEntriesReply(
+                state.id,
+                message.source,
+                state.term,
+                message.previous_index,
+                False,
+                0,
+                hint_index=agree_at_most.index,
+                hint_term=agree_at_most.term,
+            )
+        )
+        return
+    _store(state, message.entries)
+    last_verified = message.previous_index + len(message.entries)
+    state.commit_to(min(message.commit_index, last_verified))
+    _acknowledge(state, message, last_verified)
+
+
+def on_heartbeat(state: RaftState, message: Heartbeat) -> None:
+    """The leader lives. Its commit index is capped at what it knows to be here (hazard B14)."""
+    state.commit_to(min(message.commit_index, state.log.last_index))
+    state.trace("heartbeat received", level="heartbeat", leader=message.source, round=message.round)
+    state.say(HeartbeatReply(state.id, message.source, state.term, message.round))
+
+
+def _accept_beyond_commit(state: RaftState, message: AppendEntries) -> None:
+    """A message that starts before the commit index: late, doubled, or reaching into what was compacted.
+
+    What is committed here equals the leader's log, so that part is agreed unseen (hazards B18, B20); only the rest
+    of the message is looked at.
+    """
+    beyond = tuple(entry for entry in message.entries if entry.index > state.commit_index)
+    _store(state, beyond)
+    last_verified = max(state.commit_index, message.previous_index + len(message.entries))
+    state.commit_to(min(message.commit_index, last_verified))
+    _acknowledge(state, message, last_verified)
+
+
+def _store(state: RaftState, entries: Sequence[Entry]) -> None:
+    """Keep what is already here, drop the local log from the first real conflict on, add the rest (thesis 3.5).
+
+    A shorter message that comes late conflicts with nothing and so removes nothing (hazard B15).
+    """
+    known = 0
+    for entry in entries:
+        local_term = state.log.term_at(entry.index)
+        if local_term is None:
+            break
+        if local_term != entry.term:
+            state.trace(
+                "conflict, truncates", from_index=entry.index, was_term=local_term, leader_term=entry.term
+            )
+            state.truncate_log_from(entry.index)
+            break
+        known += 1
+    new = entries[known:]
+    if new:
+        state.append_to_log(new)
+        state.trace("appended", first_index=new[0].index, last_index=new[-1].index, term=new[-1].term)
+
+
+def _why_refused(log: Log, previous_index: Index) -> str:
+    """In words, why entries cannot follow the entry at `previous_index`."""
+    term = log.term_at(previous_index)
+    return f"log ends at {log.last_index}" if term is None else f"has {previous_index}@{term}"
+
+
+def _acknowledge(state: RaftState, message: AppendEntries, match_index: Index) -> None:
+    """Promise that the log up to `match_index` is the leader's, and on disk by the time this is said."""
+    state.promise(
+        AppendEntriesReply(state.id, message.source, state.term, message.previous_index, True, match_index)
+    )

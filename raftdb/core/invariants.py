@@ -1,0 +1,109 @@
+"""The safety properties of Raft (thesis figure 3.2), in English and in code.
+
+`check_state` looks at one node, `check_step` at one node before and after a step, `check_cluster` at all nodes
+at once. The simulator calls all of them after every step. Each raises `InvariantBroken` and says what is wrong.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from raftdb.core.log import Log
+from raftdb.core.model import Index, NodeId, Role, Term
+from raftdb.core.state import RaftState
+
+
+class InvariantBroken(AssertionError):
+    """A safety property does not hold: a bug in the core, or in what feeds it."""
+
+
+class Snapshot(NamedTuple):
+    """What `check_step` compares: taken of a node before a step."""
+
+    term: Term
+    voted_for: NodeId | None
+    role: Role
+    commit_index: Index
+    match: dict[NodeId, Index]
+
+
+def snapshot(state: RaftState) -> Snapshot:
+    """Note what must not go back."""
+    progress = state.leadership.progress if state.leadership else {}
+    match = {node: follower.match_index for node, follower in progress.items()}
+    return Snapshot(state.term, state.voted_for, state.role, state.commit_index, match)
+
+
+def _require(holds: bool, property_in_words: str, *details: object) -> None:
+    if not holds:
+        raise InvariantBroken(f"{property_in_words}: {details}")
+
+
+def check_log(log: Log) -> None:
+    """Indexes and terms of a log fit together; what is not on disk is in memory."""
+    _require(
+        log.base.index <= log.persisted_index <= log.last_index,
+        "disk within log",
+        log.persisted_index,
+        log.last,
+    )
+    _require(log.cache_first <= log.persisted_index + 1, "bodies not on disk are in memory", log.cache_first)
+    cached = (
+        log.cached(log.cache_first, log.last_index, bytes_max=1 << 62)
+        if log.cache_first <= log.last_index
+        else ()
+    )
+    for offset, entry in enumerate(cached or ()):
+        _require(entry.index == log.cache_first + offset, "cached entries have no gap", entry.name)
+        _require(entry.term == log.term_at(entry.index), "cached entries have the log's terms", entry.name)
+
+
+def check_state(state: RaftState) -> None:
+    """What is true of one node at any time."""
+    check_log(state.log)
+    _require(state.commit_index <= state.log.last_index, "commit is within the log", state.commit_index)
+    _require(state.log.last_term <= state.term, "no entry is newer than the node's term", state.log.last)
+    _require((state.leadership is not None) == (state.role is Role.LEADER), "leaders alone lead", state.role)
+    candidates = (Role.PRE_CANDIDATE, Role.CANDIDATE)
+    _require(
+        (state.candidacy is not None) == (state.role in candidates),
+        "candidates alone gather votes",
+        state.role,
+    )
+    if state.role is Role.CANDIDATE or state.role is Role.LEADER:
+        _require(state.voted_for == state.id, "who stands for election votes for itself", state.voted_for)
+    if state.leadership is not None:
+        for node, progress in state.leadership.progress.items():
+            _require(progress.match_index < progress.next_index, "match is below next", node, progress)
+            _require(progress.match_index <= state.log.last_index, "match is within the leader's log", node)
+            in_flight_bytes = sum(size for _, size in progress.in_flight)
+            _require(progress.in_flight_bytes == in_flight_bytes, "bytes in flight add up", node)
+
+
+def check_step(before: Snapshot, state: RaftState) -> None:
+    """What never goes back, and what never changes within a term."""
+    _require(state.term >= before.term, "terms never go back", before.term, state.term)
+    _require(state.commit_index >= before.commit_index, "commit never goes back", before.commit_index)
+    if state.term == before.term:
+        _require(
+            before.voted_for in (None, state.voted_for),
+            "one vote in a term",
+            before.voted_for,
+            state.voted_for,
+        )
+        if before.role is Role.LEADER and state.leadership is not None:
+            for node, progress in state.leadership.progress.items():
+                _require(progress.match_index >= before.match.get(node, 0), "match never goes back", node)
+
+
+def check_cluster(states: Iterable[RaftState], leaders: Mapping[Term, NodeId]) -> dict[Term, NodeId]:
+    """Election Safety: at most one leader per term, ever. Returns `leaders` with the present ones added."""
+    known = dict(leaders)
+    for state in states:
+        if state.role is Role.LEADER:
+            _require(
+                known.setdefault(state.term, state.id) == state.id,
+                "one leader per term",
+                state.term,
+                state.id,
+            )
+    return known

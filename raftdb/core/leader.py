@@ -1,0 +1,204 @@
+"""Leading: replication, commitment, heartbeats, and stepping down in time (thesis 3.5, 3.6.2, 6.2, 10.2.1)."""
+
+from raftdb.core import quorum, reads
+from raftdb.core.log import entry_bytes
+from raftdb.core.messages import AppendEntries, AppendEntriesReply, HeartbeatReply
+from raftdb.core.model import Entry, EntryKind, NodeId, Role, Term
+from raftdb.core.progress import Pace, Progress
+from raftdb.core.roles import become_follower
+from raftdb.core.state import Leadership, RaftState
+from raftdb.core.update import EntriesWanted
+
+
+def become_leader(state: RaftState) -> None:
+    """Take over the term. Its first entry is a no-op, for only an entry of the own term commits by counting, and
+    with it everything before (thesis 3.6.2, 6.4)."""
+    state.role = Role.LEADER
+    state.leader_id = state.id
+    state.candidacy = None
+    first_index = state.log.last_index + 1
+    state.leadership = Leadership(
+        progress={
+            node: Progress(next_index=first_index) for node in state.configurations.ids if node != state.id
+        },
+        term_start_index=first_index,
+    )
+    state.trace("became leader", term=state.term, last_index=state.log.last_index)
+    state.append_as_leader((b"",), EntryKind.NOOP)
+    broadcast_entries(state, state.leadership)
+
+
+def propose(state: RaftState, payloads: tuple[bytes, ...], kind: EntryKind) -> None:
+    """Append clients' payloads and send them on, in parallel with the own disk (thesis 10.2.1)."""
+    leadership = state.leadership
+    if (
+        leadership is None
+        or state.log.cached_bytes_above(state.commit_index) > state.settings.uncommitted_bytes_max
+    ):
+        return
+    state.append_as_leader(payloads, kind)
+    first = state.output.entries[0]
+    state.output.accepted = first.name
+    broadcast_entries(state, leadership)
+
+
+def tick(state: RaftState, leadership: Leadership) -> None:
+    """One tick of a leader: heartbeats, and stepping down when it no longer reaches a majority."""
+    for progress in leadership.progress.values():
+        progress.silent_ticks += 1
+    if not heard_from_majority(state, leadership, 2 * state.settings.election_timeout_ticks):
+        state.trace("lost contact with a majority, steps down", level="warning", term=state.term)
+        become_follower(state, state.term, None)
+        return
+    leadership.heartbeat_elapsed_ticks += 1
+    if leadership.heartbeat_elapsed_ticks >= state.settings.heartbeat_ticks:
+        reads.start_round(state, leadership)
+
+
+def heard_from_majority(state: RaftState, leadership: Leadership, within_ticks: int) -> bool:
+    """True if a majority, this node included, answered within so many ticks (CheckQuorum, thesis 6.2)."""
+    heard = {node for node, progress in leadership.progress.items() if progress.silent_ticks < within_ticks}
+    heard.add(state.id)
+    return quorum.is_majority(state.configurations.voters, heard)
+
+
+def broadcast_entries(state: RaftState, leadership: Leadership) -> None:
+    """Send every follower what it lacks, as far as its window allows; count the own log."""
+    for node, progress in leadership.progress.items():
+        send_entries(state, node, progress)
+    advance_commit(state, leadership)
+
+
+def send_entries(state: RaftState, node: NodeId, progress: Progress, *, even_if_empty: bool = False) -> None:
+    """Send entries from `next_index` on, batch after batch, until the window is full (pipelining, thesis 10.2.1).
+
+    `even_if_empty`: send one message without entries if there is nothing new, to learn whether the logs agree.
+    """
+    settings = state.settings
+    while not progress.is_paused(
+        in_flight_bytes_max=settings.in_flight_bytes_max,
+        in_flight_messages_max=settings.in_flight_messages_max,
+    ):
+        if progress.next_index > state.log.last_index and not even_if_empty:
+            return
+        if not _send_one_batch(state, node, progress):
+            return
+        even_if_empty = False
+
+
+def _send_one_batch(state: RaftState, node: NodeId, progress: Progress) -> bool:
+    """Send one AppendEntries at `next_index`; False if the bodies or the place are not in memory."""
+    log = state.log
+    previous_index = progress.next_index - 1
+    previous_term = log.term_at(previous_index)
+    if previous_term is None:
+        state.trace(
+            "follower needs a snapshot", level="warning", follower=node, next_index=progress.next_index
+        )
+        return False
+    entries: tuple[Entry, ...] = ()
+    if progress.next_index <= log.last_index:
+        last = min(log.last_index, previous_index + state.settings.batch_entries_max)
+        cached = log.cached(progress.next_index, last, bytes_max=state.settings.batch_bytes_max)
+        if cached is None:
+            progress.loading = True
+            state.output.entries_wanted.append(
+                EntriesWanted(
+                    node, progress.next_index, min(last, log.cache_first - 1), state.settings.batch_bytes_max
+                )
+            )
+            return False
+        entries = cached
+    _send(state, node, progress, previous_term, entries)
+    return True
+
+
+def _send(
+    state: RaftState, node: NodeId, progress: Progress, previous_term: Term, entries: tuple[Entry, ...]
+) -> None:
+    """Send one AppendEntries that starts at `next_index`."""
+    previous_index = progress.next_index - 1
+    state.say(
+        AppendEntries(state.id, node, state.term, previous_index, previous_term, state.commit_index, entries)
+    )
+    progress.sent(previous_index + len(entries), sum(map(entry_bytes, entries)))
+
+
+def on_entries_loaded(state: RaftState, node: NodeId, entries: tuple[Entry, ...]) -> None:
+    """Bodies read from disk for one follower: send them, if they are still what it needs.
+
+    A slow read may come back to a later leadership, whose log holds other entries at these indexes. The name of the
+    last entry tells: two logs that share it share everything before it (Log Matching, thesis 3.5).
+    """
+    leadership = state.leadership
+    progress = leadership.progress.get(node) if leadership else None
+    if progress is None:
+        return
+    progress.loading = False
+    previous_term = state.log.term_at(progress.next_index - 1)
+    wanted = (
+        bool(entries)
+        and entries[0].index == progress.next_index
+        and state.log.term_at(entries[-1].index) == entries[-1].term
+    )
+    window_is_open = not progress.is_paused(
+        in_flight_bytes_max=state.settings.in_flight_bytes_max,
+        in_flight_messages_max=state.settings.in_flight_messages_max,
+    )
+    if wanted and window_is_open and previous_term is not None:
+        _send(state, node, progress, previous_term, entries)
+    send_entries(state, node, progress)
+
+
+def on_append_entries_reply(state: RaftState, message: AppendEntriesReply) -> None:
+    """A follower holds more, or refused: move its place in the log and send on (thesis 3.5)."""
+    leadership = state.leadership
+    assert leadership is not None
+    progress = leadership.progress.get(message.source)
+    if progress is None:
+        return
+    progress.silent_ticks = 0
+    if message.success:
+        if progress.acknowledged(message.match_index):
+            advance_commit(state, leadership)
+        send_entries(state, message.source, progress)
+        return
+    agree_at_most = state.log.last_not_above(message.hint_index, message.hint_term)
+    if progress.rejected(message.previous_index, agree_at_most.index):
+        state.trace(
+            "follower's log differs, backs up",
+            level="debug",
+            follower=message.source,
+            next_index=progress.next_index,
+        )
+        send_entries(state, message.source, progress, even_if_empty=True)
+
+
+def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
+    """A follower confirmed a round. If it lacks entries and nothing moves, ask where it stands."""
+    leadership = state.leadership
+    assert leadership is not None
+    progress = leadership.progress.get(message.source)
+    if progress is None:
+        return
+    progress.silent_ticks = 0
+    if message.round > progress.acknowledged_round:
+        progress.acknowledged_round = message.round
+        reads.release_confirmed(state, leadership)
+    if progress.match_index < state.log.last_index and progress.match_index == progress.match_at_heartbeat:
+        if progress.pace is Pace.REPLICATE and progress.in_flight:
+            progress.probe_from(progress.match_index + 1)
+        progress.probe_in_flight = False
+        send_entries(state, message.source, progress, even_if_empty=True)
+    progress.match_at_heartbeat = progress.match_index
+
+
+def advance_commit(state: RaftState, leadership: Leadership) -> None:
+    """Commit what a majority holds on disk, if it is of this term: an older entry commits only with one of this
+    term above it (thesis 3.6.2, figure 3.7; hazard B11)."""
+    held = {node: progress.match_index for node, progress in leadership.progress.items()}
+    held[state.id] = state.log.persisted_index
+    index = quorum.reached_by_majority(state.configurations.voters, held)
+    if index > state.commit_index and state.log.term_at(index) == state.term:
+        state.commit_to(index)
+        reads.serve_held(state, leadership)

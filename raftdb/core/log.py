@@ -1,0 +1,156 @@
+"""The log as the core sees it: terms of all of it, bodies of its tail (thesis 3.5).
+
+The core decides by index and term alone, so for the whole log it keeps one (first index, term) pair per term.
+Bodies are kept for the tail: always for what is not yet on disk or was appended and is not yet committed (so that
+its bytes can be counted: `cached_bytes_above`), and beyond that as many bytes as the cache allows, since followers
+and the state machine mostly ask for what was just appended. Older bodies are read from disk by the replica, on
+request (`update.EntriesWanted`).
+
+Invariants, checked by `invariants.check_log`:
+* indexes run from `base.index + 1` to `last_index` without a gap; terms never decrease along it;
+* `base.index <= persisted_index <= last_index`; everything above `persisted_index` is in the cache;
+* a position outside of the log has no term: the answer is None, never 0 (hazard B19).
+"""
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Sequence
+from itertools import accumulate
+
+from raftdb.core.model import ORIGIN, Entry, EntryId, Index, Term
+
+ENTRY_OVERHEAD_BYTES = 32
+"""Counted for every entry beside its data, so that many empty entries are not free."""
+
+
+def entry_bytes(entry: Entry) -> int:
+    """Size of an entry as limits count it, in bytes."""
+    return len(entry.data) + ENTRY_OVERHEAD_BYTES
+
+
+class Log:
+    """Terms of the whole log, bodies of its tail, and what of it is on disk."""
+
+    def __init__(
+        self,
+        *,
+        base: EntryId = ORIGIN,
+        last_index: Index = 0,
+        term_starts: Sequence[tuple[Index, Term]] = (),
+        cache_bytes_max: int,
+    ) -> None:
+        self.base = base
+        self.last_index = last_index
+        self.persisted_index = last_index
+        self._run_starts = [base.index] + [start for start, _ in term_starts]
+        self._run_terms = [base.term] + [term for _, term in term_starts]
+        self._cache_bytes_max = cache_bytes_max
+        self._cache: list[Entry] = []
+        self._cache_ends: list[int] = []  # running total of bytes up to and with each cached entry
+        self._writes: deque[tuple[int, Index]] = deque()  # (sequence, last index written by it)
+
+    @property
+    def last_term(self) -> Term:
+        """Term of the last entry (of `base` if there is none)."""
+        return self._run_terms[-1]
+
+    @property
+    def last(self) -> EntryId:
+        """Name of the last entry."""
+        return EntryId(self.last_index, self._run_terms[-1])
+
+    @property
+    def cache_first(self) -> Index:
+        """Index of the first entry whose body is in memory; `last_index + 1` if none is."""
+        return self.last_index + 1 - len(self._cache)
+
+    def term_at(self, index: Index) -> Term | None:
+        """Term of the entry at `index`; None if it was compacted away or never existed."""
+        if index > self.last_index or index < self.base.index:
+            return None
+        return self._run_terms[bisect_right(self._run_starts, index) - 1]
+
+    def last_not_above(self, index: Index, term: Term) -> EntryId:
+        """The last entry at or below `index` whose term is not above `term`: where two logs may still agree.
+
+        Never below `base`: what was compacted is committed, so there every log agrees.
+        """
+        position = max(min(index, self.last_index), self.base.index)
+        run = bisect_right(self._run_starts, position) - 1
+        if self._run_terms[run] <= term:
+            return EntryId(position, self._run_terms[run])
+        while run > 0 and self._run_terms[run] > term:
+            position = self._run_starts[run] - 1
+            run -= 1
+        return EntryId(max(position, self.base.index), self._run_terms[run])
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Add entries that follow the last one."""
+        for entry in entries:
+            if entry.term != self._run_terms[-1]:
+                self._run_starts.append(entry.index)
+                self._run_terms.append(entry.term)
+        start = self._cache_ends[-1] if self._cache_ends else 0
+        sizes = accumulate((entry_bytes(entry) for entry in entries), initial=start)
+        next(sizes)
+        self._cache.extend(entries)
+        self._cache_ends.extend(sizes)
+        self.last_index += len(entries)
+
+    def truncate_from(self, index: Index) -> None:
+        """Forget the entries from `index` on. What was on its way to disk no longer counts above it.
+
+        A write in flight may complete after this: its claim is cut here, so that a different entry that comes to
+        stand at the same index is never taken for durable (hazard B17).
+        """
+        kept = max(0, index - self.cache_first)
+        del self._cache[kept:]
+        del self._cache_ends[kept:]
+        self.last_index = index - 1
+        while len(self._run_starts) > 1 and self._run_starts[-1] >= index:
+            self._run_starts.pop()
+            self._run_terms.pop()
+        self.persisted_index = min(self.persisted_index, self.last_index)
+        self._writes = deque((sequence, min(last, self.last_index)) for sequence, last in self._writes)
+
+    def written(self, sequence: int) -> None:
+        """Note that everything up to `last_index` is handed to the disk under `sequence`."""
+        self._writes.append((sequence, self.last_index))
+
+    def persisted(self, sequence: int, *, commit_index: Index) -> None:
+        """Everything handed over up to `sequence` is on disk; what is also committed may leave the cache."""
+        while self._writes and self._writes[0][0] <= sequence:
+            self.persisted_index = max(self.persisted_index, self._writes.popleft()[1])
+        self._evict(min(self.persisted_index, commit_index))
+
+    def cached(self, first: Index, last: Index, *, bytes_max: int) -> tuple[Entry, ...] | None:
+        """Entries from `first` on, up to `last` or `bytes_max` bytes, but at least one; None if not in memory."""
+        offset = first - self.cache_first
+        if offset < 0:
+            return None
+        before = self._cache_ends[offset - 1] if offset else self._cache_ends[0] - entry_bytes(self._cache[0])
+        fitting = bisect_right(self._cache_ends, before + bytes_max, lo=offset)
+        end = min(max(fitting, offset + 1), last - self.cache_first + 1)
+        return tuple(self._cache[offset:end])
+
+    def cached_bytes_above(self, index: Index) -> int:
+        """Bytes of the cached entries above `index`: derived, so that no counter can leak (hazard B21)."""
+        if not self._cache or index >= self.last_index:
+            return 0
+        offset = max(0, index + 1 - self.cache_first)
+        before = self._cache_ends[offset - 1] if offset else self._cache_ends[0] - entry_bytes(self._cache[0])
+        return self._cache_ends[-1] - before
+
+    def _evict(self, last_evictable: Index) -> None:
+        """Drop the oldest bodies, up to `last_evictable`, while the cache is over its limit, many at a time."""
+        if not self._cache:
+            return
+        total = self.cached_bytes_above(self.cache_first - 1)
+        if total <= self._cache_bytes_max:
+            return
+        surplus = self._cache_ends[-1] - self._cache_bytes_max * 3 // 4
+        count = bisect_right(self._cache_ends, surplus)
+        count = min(count, last_evictable - self.cache_first + 1)
+        if count > 0:
+            del self._cache[:count]
+            del self._cache_ends[:count]

@@ -1,0 +1,84 @@
+"""Who is in the cluster: configurations, and how they follow the log (thesis 4.1).
+
+A configuration is an entry of the log. It counts from the moment it is appended, committed or not, and goes back
+when the entry is truncated (hazard B37); so a node always follows the latest one in its log. The first entry of
+every log is the configuration that the cluster was bootstrapped with, the same on each first member.
+Changing it (one change at a time, learners first) builds on these structures.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from raftdb.core.model import Entry, EntryKind, Index, Member, NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The members at one point of the log, sorted by id."""
+
+    members: tuple[Member, ...]
+
+    def __post_init__(self) -> None:
+        ids = [member.id for member in self.members]
+        if ids != sorted(set(ids)):
+            raise ValueError(f"members are not unique and sorted by id: {ids}")
+
+    @property
+    def voters(self) -> tuple[NodeId, ...]:
+        """Ids of the members that vote and count, sorted."""
+        return tuple(member.id for member in self.members if member.voter)
+
+    @property
+    def ids(self) -> tuple[NodeId, ...]:
+        """Ids of all members, sorted."""
+        return tuple(member.id for member in self.members)
+
+    def find(self, node: NodeId) -> Member | None:
+        """The member with that id, or None."""
+        return next((member for member in self.members if member.id == node), None)
+
+
+DecodeConfiguration = Callable[[bytes], Configuration]
+"""Reads the data of a CONFIGURATION entry. Injected: the core knows what it means, not how it is written."""
+
+
+class ConfigurationHistory:
+    """The configurations of the log by index: the latest is in force, earlier ones are what truncation returns to."""
+
+    def __init__(self, decode: DecodeConfiguration, recovered: Iterable[tuple[Index, Configuration]]) -> None:
+        self._decode = decode
+        self._history = list(recovered)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Keep what every message asks for at hand."""
+        self.latest = self._history[-1][1] if self._history else Configuration(())
+        self.latest_index = self._history[-1][0] if self._history else 0
+        self.voters = self.latest.voters
+        self.ids = self.latest.ids
+
+    def appended(self, entries: Iterable[Entry]) -> bool:
+        """Take up the configurations among entries just appended; True if there was one."""
+        found = [
+            (entry.index, self._decode(entry.data))
+            for entry in entries
+            if entry.kind is EntryKind.CONFIGURATION
+        ]
+        if found:
+            self._history.extend(found)
+            self._refresh()
+        return bool(found)
+
+    def truncated_from(self, index: Index) -> bool:
+        """Go back to what was in force before `index`; True if that changed anything."""
+        kept = [item for item in self._history if item[0] < index]
+        if len(kept) == len(self._history):
+            return False
+        self._history = kept
+        self._refresh()
+        return True
+
+    def committed_at(self, commit_index: Index) -> tuple[Index, Configuration]:
+        """The last configuration at or below `commit_index`: the one a snapshot carries (hazard B35)."""
+        committed = [item for item in self._history if item[0] <= commit_index]
+        return committed[-1] if committed else (0, Configuration(()))

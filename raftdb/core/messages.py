@@ -1,0 +1,140 @@
+"""What nodes say to each other (thesis figure 3.1, and 9.6 for the pre-vote).
+
+Every message names its sender, its receiver and a term. `term` is the sender's current term, but for the pre-vote:
+a `RequestPreVote` carries the term the sender *would* start, and a granted reply echoes that term.
+Messages are frozen: in one process they may be shared, between processes `raftdb.wire.peer` encodes them.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from raftdb.core.model import Entry, Index, NodeId, Term
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPreVote:
+    """Would you vote for me, if I started `term`? Changes nothing at the receiver (thesis 9.6)."""
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    last_index: Index
+    last_term: Term
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPreVoteReply:
+    """Answer to `RequestPreVote`. Granted: `term` is the proposed one. Refused: `term` is the voter's own."""
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestVote:
+    """Vote for me in `term` (thesis 3.4). The last entry lets the voter judge the log (thesis 3.6.1).
+
+    `transfer` marks a candidate that the leader asked to take over: it may be elected while a leader lives.
+    """
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    last_index: Index
+    last_term: Term
+    transfer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestVoteReply:
+    """The voter's answer for `term`. It leaves only once the vote is on the voter's disk."""
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEntries:
+    """Entries that follow (`previous_index`, `previous_term`), in order and without a gap (thesis 3.5).
+
+    `entries` may be empty: then it only asks whether the logs agree up to `previous_index`.
+    """
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    previous_index: Index
+    previous_term: Term
+    commit_index: Index
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEntriesReply:
+    """Answer to `AppendEntries` at `previous_index`.
+
+    Success: the follower holds, on disk, the leader's log up to `match_index`.
+    Rejected: `match_index` is meaningless; the logs may agree at most up to (`hint_index`, `hint_term`), the
+    follower's last entry whose term is not above the probe's (fast back-up, thesis 3.5 end).
+    """
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    previous_index: Index
+    success: bool
+    match_index: Index
+    hint_index: Index = 0
+    hint_term: Term = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """I lead `term`. `commit_index` is never above what the receiver is known to hold (hazard B14).
+
+    `round` numbers the leader's heartbeat rounds within its term; ReadIndex counts the answers (thesis 6.4).
+    """
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    commit_index: Index
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReply:
+    """The follower still follows the sender of `round` in `term`."""
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    round: int
+
+
+Message: TypeAlias = (
+    RequestPreVote
+    | RequestPreVoteReply
+    | RequestVote
+    | RequestVoteReply
+    | AppendEntries
+    | AppendEntriesReply
+    | Heartbeat
+    | HeartbeatReply
+)
+
+MESSAGE_TYPES: tuple[type[Message], ...] = (
+    RequestPreVote,
+    RequestPreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+    AppendEntries,
+    AppendEntriesReply,
+    Heartbeat,
+    HeartbeatReply,
+)
+"""All message types, in the order of their numbers on the wire: append only."""

@@ -1,0 +1,98 @@
+"""What a leader knows of one follower, and how it paces it (thesis 3.5, 10.2.1).
+
+```
+            success                        rejected, or nothing heard of what was sent
+  PROBE  ------------>  REPLICATE          REPLICATE  ------------>  PROBE
+```
+In PROBE the leader looks for the place where the logs agree: one message at a time. In REPLICATE it sends
+ahead of the acknowledgements (pipelining), within a window of bytes and messages; `next_index` is then optimistic.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from raftdb.core.model import Index
+
+
+class Pace(StrEnum):
+    """How entries are sent to a follower."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+
+
+@dataclass(slots=True)
+class Progress:
+    """One follower, seen from the leader of a term. Volatile: it starts anew with each leadership."""
+
+    next_index: Index
+    """The next entry to send; `match_index < next_index` always."""
+    match_index: Index = 0
+    """The follower holds the leader's log up to here, on disk. Never goes back within a term (hazard B13)."""
+    pace: Pace = Pace.PROBE
+    probe_in_flight: bool = False
+    in_flight: deque[tuple[Index, int]] = field(default_factory=deque)
+    """Messages sent ahead: (last index, bytes), oldest first."""
+    in_flight_bytes: int = 0
+    silent_ticks: int = 0
+    """Ticks since anything was heard from it in this term."""
+    acknowledged_round: int = 0
+    """The latest heartbeat round it has answered."""
+    match_at_heartbeat: Index = 0
+    """`match_index` when the last heartbeat answer came: equal again means that nothing moves."""
+    loading: bool = False
+    """Bodies are being read from disk for it; nothing is sent until they are here."""
+
+    def is_paused(self, *, in_flight_bytes_max: int, in_flight_messages_max: int) -> bool:
+        """True if nothing more may be sent before an answer (or, while loading, before the disk's)."""
+        if self.loading:
+            return True
+        if self.pace is Pace.PROBE:
+            return self.probe_in_flight
+        return self.in_flight_bytes >= in_flight_bytes_max or len(self.in_flight) >= in_flight_messages_max
+
+    def sent(self, last_index: Index, size_bytes: int) -> None:
+        """Note a message that ends at `last_index`."""
+        if self.pace is Pace.PROBE:
+            self.probe_in_flight = True
+            return
+        self.next_index = last_index + 1
+        if size_bytes:
+            self.in_flight.append((last_index, size_bytes))
+            self.in_flight_bytes += size_bytes
+
+    def acknowledged(self, match_index: Index) -> bool:
+        """The follower holds everything up to `match_index`; True if that is news. Leaves PROBE."""
+        while self.in_flight and self.in_flight[0][0] <= match_index:
+            self.in_flight_bytes -= self.in_flight.popleft()[1]
+        news = match_index > self.match_index
+        self.match_index = max(self.match_index, match_index)
+        self.next_index = max(self.next_index, self.match_index + 1)
+        if self.pace is Pace.PROBE:
+            self.pace = Pace.REPLICATE
+            self.next_index = self.match_index + 1
+            self.probe_in_flight = False
+        return news
+
+    def rejected(self, previous_index: Index, agree_at_most: Index) -> bool:
+        """A message at `previous_index` did not fit; False if that is old news and changes nothing.
+
+        `agree_at_most` is the highest index at which the logs may agree. Goes (back) to PROBE there.
+        """
+        if self.pace is Pace.REPLICATE:
+            stale = previous_index <= self.match_index
+        else:
+            stale = previous_index != self.next_index - 1
+        if stale:
+            return False
+        self.probe_from(max(self.match_index, min(agree_at_most, previous_index - 1)) + 1)
+        return True
+
+    def probe_from(self, next_index: Index) -> None:
+        """Send one message at a time again, from `next_index`; what was sent ahead is given up."""
+        self.pace = Pace.PROBE
+        self.next_index = next_index
+        self.probe_in_flight = False
+        self.in_flight.clear()
+        self.in_flight_bytes = 0

@@ -1,0 +1,232 @@
+"""`Raft`: one node's consensus as a function of its inputs, `step(event) -> Update`.
+
+Every message first meets the rule of terms (thesis 3.3), the same for all: a newer term is entered, an older one
+is answered with the newer. What is left is looked up in one table by (role, message type).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from raftdb.core import elections, follower, leader, reads
+from raftdb.core.events import EntriesLoaded, Event, Persisted, Proposed, ReadRequested, Received, Ticked
+from raftdb.core.log import Log
+from raftdb.core.membership import ConfigurationHistory
+from raftdb.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    RequestPreVote,
+    RequestPreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+)
+from raftdb.core.model import HardState, Index, NodeId, Role
+from raftdb.core.roles import become_follower, restart_election_timer
+from raftdb.core.state import RaftState, RandomRange, Settings
+from raftdb.core.update import Output, Update
+
+Handler = Callable[[RaftState, Any], None]
+
+
+def ignore(state: RaftState, message: Message) -> None:
+    """The message no longer concerns this role: an answer to a question that is settled."""
+
+
+def follow_then(handle: Handler) -> Handler:
+    """A candidate that hears the leader of its own term follows it, keeping its vote (thesis 3.4, hazard B04)."""
+
+    def handler(state: RaftState, message: Message) -> None:
+        become_follower(state, state.term, message.source)
+        handle(state, message)
+
+    return handler
+
+
+def hear_then(handle: Handler) -> Handler:
+    """A follower that hears its leader waits anew (thesis 3.4)."""
+
+    def handler(state: RaftState, message: Message) -> None:
+        if state.leader_id != message.source:
+            become_follower(state, state.term, message.source)
+        restart_election_timer(state)
+        handle(state, message)
+
+    return handler
+
+
+def second_leader(state: RaftState, message: Message) -> None:
+    """Two leaders in one term: Election Safety (thesis 3.4) is broken, nothing may go on."""
+    raise AssertionError(f"{message.source} also claims to lead term {state.term}")
+
+
+HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
+    (Role.FOLLOWER, RequestPreVote): elections.on_request_pre_vote,
+    (Role.FOLLOWER, RequestPreVoteReply): ignore,
+    (Role.FOLLOWER, RequestVote): elections.on_request_vote,
+    (Role.FOLLOWER, RequestVoteReply): ignore,
+    (Role.FOLLOWER, AppendEntries): hear_then(follower.on_append_entries),
+    (Role.FOLLOWER, AppendEntriesReply): ignore,
+    (Role.FOLLOWER, Heartbeat): hear_then(follower.on_heartbeat),
+    (Role.FOLLOWER, HeartbeatReply): ignore,
+    (Role.PRE_CANDIDATE, RequestPreVote): elections.on_request_pre_vote,
+    (Role.PRE_CANDIDATE, RequestPreVoteReply): elections.on_pre_vote_reply,
+    (Role.PRE_CANDIDATE, RequestVote): elections.on_request_vote,
+    (Role.PRE_CANDIDATE, RequestVoteReply): ignore,
+    (Role.PRE_CANDIDATE, AppendEntries): follow_then(follower.on_append_entries),
+    (Role.PRE_CANDIDATE, AppendEntriesReply): ignore,
+    (Role.PRE_CANDIDATE, Heartbeat): follow_then(follower.on_heartbeat),
+    (Role.PRE_CANDIDATE, HeartbeatReply): ignore,
+    (Role.CANDIDATE, RequestPreVote): elections.on_request_pre_vote,
+    (Role.CANDIDATE, RequestPreVoteReply): ignore,
+    (Role.CANDIDATE, RequestVote): elections.on_request_vote,
+    (Role.CANDIDATE, RequestVoteReply): elections.on_vote_reply,
+    (Role.CANDIDATE, AppendEntries): follow_then(follower.on_append_entries),
+    (Role.CANDIDATE, AppendEntriesReply): ignore,
+    (Role.CANDIDATE, Heartbeat): follow_then(follower.on_heartbeat),
+    (Role.CANDIDATE, HeartbeatReply): ignore,
+    (Role.LEADER, RequestPreVote): elections.on_request_pre_vote,
+    (Role.LEADER, RequestPreVoteReply): ignore,
+    (Role.LEADER, RequestVote): elections.on_request_vote,
+    (Role.LEADER, RequestVoteReply): ignore,
+    (Role.LEADER, AppendEntries): second_leader,
+    (Role.LEADER, AppendEntriesReply): leader.on_append_entries_reply,
+    (Role.LEADER, Heartbeat): second_leader,
+    (Role.LEADER, HeartbeatReply): leader.on_heartbeat_reply,
+}
+"""What each role does with each message of its own term. Total: `tests/core` checks that no pair is missing."""
+
+FROM_LEADER = (AppendEntries, Heartbeat)
+"""Messages that only the leader of their term sends."""
+
+
+class Raft:
+    """One node. Created from what its disk holds; afterwards everything happens through `step`.
+
+    Not thread-safe; it never blocks, waits, reads a clock or draws randomness but through `randrange`.
+    """
+
+    def __init__(
+        self,
+        node: NodeId,
+        *,
+        settings: Settings,
+        randrange: RandomRange,
+        hard_state: HardState,
+        log: Log,
+        configurations: ConfigurationHistory,
+        commit_index: Index = 0,
+    ) -> None:
+        self.state = RaftState(
+            id=node,
+            settings=settings,
+            randrange=randrange,
+            log=log,
+            configurations=configurations,
+            term=hard_state.term,
+            voted_for=hard_state.voted_for,
+            commit_index=max(commit_index, log.base.index),
+        )
+        restart_election_timer(self.state)
+
+    def step(self, event: Event) -> Update:
+        """Take in one event; return all that must be done about it, in the order that `Update` demands."""
+        state = self.state
+        STEPS[type(event)](state, event)
+        output, state.output = state.output, Output()
+        if output.has_something_to_persist:
+            state.sequence += 1
+            if output.hard_state is not None:
+                state.hard_state_sequence = state.sequence
+            if output.entries or output.truncate_from is not None:
+                state.log.written(state.sequence)
+        return output.freeze(state.sequence)
+
+
+def _on_ticked(state: RaftState, event: Ticked) -> None:
+    """Time passes: towards an election, or towards the next heartbeat."""
+    if state.leadership is not None:
+        leader.tick(state, state.leadership)
+    else:
+        elections.tick_without_leadership(state)
+
+
+def _on_received(state: RaftState, event: Received) -> None:
+    """A message: first the rule of terms, then the table."""
+    message = event.message
+    if message.target != state.id or message.source == state.id:
+        state.trace(
+            "ignored a message for another node", level="warning", source=message.source, to=message.target
+        )
+        return
+    if _enter_term_of(state, message):
+        HANDLERS[state.role, type(message)](state, message)
+
+
+def _enter_term_of(state: RaftState, message: Message) -> bool:
+    """The rule of terms (thesis 3.3). True if the message is to be handled in the (perhaps new) current term.
+
+    A pre-vote belongs to a term that nobody has started: it is judged by its handler. While a leader lives, a
+    request for a vote in a newer term is not heard at all (thesis 6.2), unless that leader asked for it.
+    """
+    if isinstance(message, RequestPreVote) or (isinstance(message, RequestPreVoteReply) and message.granted):
+        return True
+    if message.term > state.term:
+        if isinstance(message, RequestVote) and not message.transfer and elections.leader_is_alive(state):
+            state.trace(
+                "vote not considered", to=message.source, term=message.term, why="the leader is alive"
+            )
+            return False
+        become_follower(state, message.term, message.source if isinstance(message, FROM_LEADER) else None)
+        return True
+    if message.term < state.term:
+        _answer_old_term(state, message)
+        return False
+    return True
+
+
+def _answer_old_term(state: RaftState, message: Message) -> None:
+    """Tell a leader or a candidate of an older term that time has gone on, so that it steps down."""
+    if isinstance(message, RequestVote):
+        state.say(RequestVoteReply(state.id, message.source, state.term, granted=False))
+    elif isinstance(message, AppendEntries):
+        state.say(AppendEntriesReply(state.id, message.source, state.term, message.previous_index, False, 0))
+    elif isinstance(message, Heartbeat):
+        state.say(HeartbeatReply(state.id, message.source, state.term, message.round))
+
+
+def _on_proposed(state: RaftState, event: Proposed) -> None:
+    """Clients' payloads: only a leader takes them (thesis 3.5)."""
+    if event.payloads:
+        leader.propose(state, event.payloads, event.kind)
+
+
+def _on_read_requested(state: RaftState, event: ReadRequested) -> None:
+    """Clients' reads (thesis 6.4)."""
+    reads.request(state, event.request_ids)
+
+
+def _on_persisted(state: RaftState, event: Persisted) -> None:
+    """The disk has caught up to a sequence: the own vote and the own log count now (thesis 10.2.1)."""
+    state.persisted_sequence = max(state.persisted_sequence, event.sequence)
+    state.log.persisted(event.sequence, commit_index=state.commit_index)
+    elections.own_vote_persisted(state)
+    if state.leadership is not None:
+        leader.advance_commit(state, state.leadership)
+
+
+def _on_entries_loaded(state: RaftState, event: EntriesLoaded) -> None:
+    """Bodies for a follower have come from disk."""
+    leader.on_entries_loaded(state, event.target, event.entries)
+
+
+STEPS: dict[type[Event], Handler] = {
+    Ticked: _on_ticked,
+    Received: _on_received,
+    Proposed: _on_proposed,
+    ReadRequested: _on_read_requested,
+    Persisted: _on_persisted,
+    EntriesLoaded: _on_entries_loaded,
+}
+"""What each event does."""

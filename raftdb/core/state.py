@@ -1,0 +1,195 @@
+"""All that a node knows about consensus, and the few ways in which every rule may change it.
+
+The rules themselves are functions over this state: `elections`, `follower`, `leader`, `reads`. What is on disk is
+a copy of `term`, `voted_for` and the log; everything else is volatile and starts anew (thesis figure 3.1).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from raftdb.core.log import Log
+from raftdb.core.membership import ConfigurationHistory
+from raftdb.core.messages import Message
+from raftdb.core.model import Entry, EntryKind, HardState, Index, NodeId, Role, Term
+from raftdb.core.progress import Progress
+from raftdb.core.update import Output, Trace
+
+RandomRange = Callable[[int, int], int]
+"""`randrange(low, high)`: an integer, `low <= n < high`. Injected, so that a seed gives one run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Limits and timings of the core; times in ticks of the driver's clock.
+
+    The election timeout is drawn from [election_timeout_ticks, 2 * election_timeout_ticks) (thesis 3.4). A leader
+    that hears from no majority for 2 * election_timeout_ticks steps down (thesis 6.2).
+    """
+
+    election_timeout_ticks: int = 12
+    heartbeat_ticks: int = 3
+    batch_bytes_max: int = 1 << 20
+    """One AppendEntries carries no more than this, but for one larger entry (hazard B23)."""
+    batch_entries_max: int = 8192
+    """Nor more entries than this."""
+    in_flight_bytes_max: int = 8 << 20
+    """Sent to one follower ahead of its acknowledgements (hazard B92)."""
+    in_flight_messages_max: int = 256
+    uncommitted_bytes_max: int = 64 << 20
+    """Proposals are refused while so much waits for a majority."""
+    cache_bytes_max: int = 64 << 20
+    """Entry bodies kept in memory beside those not yet on disk."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.heartbeat_ticks < self.election_timeout_ticks:
+            raise ValueError("heartbeat_ticks must be at least 1 and below election_timeout_ticks")
+        for name in (
+            "batch_bytes_max",
+            "in_flight_bytes_max",
+            "in_flight_messages_max",
+            "uncommitted_bytes_max",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1")
+
+
+@dataclass(slots=True)
+class Candidacy:
+    """What a pre-candidate or candidate has gathered: who said yes, who said no."""
+
+    granted: set[NodeId] = field(default_factory=set)
+    refused: set[NodeId] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class PendingRead:
+    """Reads that wait for `round` to be confirmed; any state that has applied `read_index` may serve them."""
+
+    round: int
+    read_index: Index
+    request_ids: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Leadership:
+    """What only a leader knows, from the day it is elected until it steps down."""
+
+    progress: dict[NodeId, Progress]
+    """One per other member, in sorted order of id."""
+    term_start_index: Index
+    """Index of the no-op that opened the term: once it is committed, the leader knows what is (thesis 3.6.2, 6.4)."""
+    heartbeat_elapsed_ticks: int = 0
+    round: int = 0
+    """The last heartbeat round begun; with the term it names a round for ever (hazard B50)."""
+    reads_held: list[int] = field(default_factory=list)
+    """Reads that wait for the no-op to commit."""
+    reads_pending: list[PendingRead] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RaftState:
+    """One node's consensus state."""
+
+    id: NodeId
+    settings: Settings
+    randrange: RandomRange
+    log: Log
+    configurations: ConfigurationHistory
+    term: Term = 0
+    voted_for: NodeId | None = None
+    role: Role = Role.FOLLOWER
+    leader_id: NodeId | None = None
+    commit_index: Index = 0
+    election_elapsed_ticks: int = 0
+    election_deadline_ticks: int = 0
+    candidacy: Candidacy | None = None
+    leadership: Leadership | None = None
+    sequence: int = 0
+    """Number of the last `Persist` handed out."""
+    hard_state_sequence: int = 0
+    """Number of the last `Persist` that carried a hard state."""
+    persisted_sequence: int = 0
+    output: Output = field(default_factory=Output)
+
+    @property
+    def is_voter(self) -> bool:
+        """True if the configuration in force lets this node vote and stand for election."""
+        return self.id in self.configurations.voters
+
+    @property
+    def hard_state_is_durable(self) -> bool:
+        """True if a crash now would bring back this very term and vote."""
+        return self.output.hard_state is None and self.hard_state_sequence <= self.persisted_sequence
+
+    def say(self, message: Message) -> None:
+        """Send now, unless the term or the vote it speaks in is not on disk yet (thesis 3.8, hazard B02)."""
+        if self.hard_state_is_durable:
+            self.output.messages.append(message)
+        else:
+            self.output.messages_after_persist.append(message)
+
+    def promise(self, message: Message) -> None:
+        """Send once everything so far is on disk: for votes given and entries acknowledged."""
+        self.output.messages_after_persist.append(message)
+
+    def trace(self, event: str, *, level: str = "info", **details: object) -> None:
+        """Tell people what happened."""
+        self.output.traces.append(Trace(event, tuple(details.items()), level))
+
+    def set_hard_state(self, term: Term, voted_for: NodeId | None) -> None:
+        """Change term and vote, as one record (hazard B03). The term never goes back; a vote is given once in it."""
+        assert term > self.term or (term == self.term and self.voted_for in (None, voted_for)), (
+            f"vote for {voted_for!r} in term {term} after {self.voted_for!r} in {self.term}"
+        )
+        self.term = term
+        self.voted_for = voted_for
+        self.output.hard_state = HardState(term, voted_for)
+
+    def append_to_log(self, entries: Sequence[Entry]) -> None:
+        """Add entries after the last one, to be persisted with this step."""
+        self.log.append(entries)
+        self.output.entries.extend(entries)
+        if self.configurations.appended(entries):
+            self.configuration_changed()
+
+    def truncate_log_from(self, index: Index) -> None:
+        """Drop entries that conflict with the leader's. A committed one never does (State Machine Safety, 3.6.3)."""
+        assert index > self.commit_index, f"truncation from {index} would undo commit {self.commit_index}"
+        assert not self.output.entries, "a step truncates before it appends"
+        self.log.truncate_from(index)
+        self.output.truncate_from = index
+        if self.configurations.truncated_from(index):
+            self.configuration_changed()
+
+    def configuration_changed(self) -> None:
+        """Follow a new configuration: a leader starts to track new members and forgets removed ones."""
+        self.trace(
+            "configuration in force",
+            index=self.configurations.latest_index,
+            voters=self.configurations.voters,
+        )
+        if self.leadership is None:
+            return
+        known = self.leadership.progress
+        self.leadership.progress = {
+            node: known.get(node) or Progress(next_index=self.log.last_index + 1)
+            for node in self.configurations.ids
+            if node != self.id
+        }
+
+    def commit_to(self, index: Index) -> None:
+        """Entries up to `index` are committed. Never goes back (hazard B12)."""
+        if index <= self.commit_index:
+            return
+        assert index <= self.log.last_index, f"commit {index} beyond the log's end {self.log.last_index}"
+        self.commit_index = index
+        self.output.commit_index = index
+        self.trace("committed", level="info", commit_index=index)
+
+    def append_as_leader(self, payloads: Sequence[bytes], kind: EntryKind) -> Index:
+        """Append payloads as entries of this term; returns the index of the first."""
+        first = self.log.last_index + 1
+        entries = [Entry(first + offset, self.term, kind, data) for offset, data in enumerate(payloads)]
+        self.append_to_log(entries)
+        self.trace("appended", first_index=first, last_index=self.log.last_index, term=self.term)
+        return first

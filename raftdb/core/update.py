@@ -1,0 +1,107 @@
+"""What a node must do after a step: the output of `Raft.step`.
+
+The ordering law: `messages` may leave at once; `messages_after_persist` only when the `Persist` of this update,
+and of every update before it, is on disk. Everything that promises (a vote, an acknowledged entry, a word said in
+a new term) is in the second list, so that a crash cannot take back what was said (hazard B02).
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from raftdb.core.messages import Message
+from raftdb.core.model import Entry, EntryId, HardState, Index, NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Write this to disk, all of it in one atomic step, in the order of `sequence`; then step `Persisted`.
+
+    First the hard state (None: unchanged), then drop entries from `truncate_from` on (None: keep all), then add
+    `entries`.
+    """
+
+    sequence: int
+    hard_state: HardState | None
+    truncate_from: Index | None
+    entries: tuple[Entry, ...]
+
+
+class ReadReleased(NamedTuple):
+    """The read may be served from any state that has applied `read_index` or more."""
+
+    request_id: int
+    read_index: Index
+
+
+class EntriesWanted(NamedTuple):
+    """Bodies that left the cache are needed for a follower: read them from `first` on, step `EntriesLoaded`."""
+
+    target: NodeId
+    first: Index
+    last: Index
+    bytes_max: int
+
+
+class Trace(NamedTuple):
+    """One thing the node did or refused, for people: a phrase, and named details."""
+
+    event: str
+    details: tuple[tuple[str, object], ...] = ()
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """All effects of one step, for the caller to carry out. An empty one asks for nothing."""
+
+    persist: Persist | None = None
+    messages: tuple[Message, ...] = ()
+    messages_after_persist: tuple[Message, ...] = ()
+    commit_index: Index | None = None
+    """Not None: entries up to here are committed, apply them."""
+    accepted: EntryId | None = None
+    """Answer to `Proposed`: the name of the first entry; the others follow it. None: refused, nothing appended."""
+    reads: tuple[ReadReleased, ...] = ()
+    reads_dropped: tuple[int, ...] = ()
+    """Reads that this node can no longer answer, for it does not lead: ask the leader."""
+    entries_wanted: tuple[EntriesWanted, ...] = ()
+    traces: tuple[Trace, ...] = ()
+
+
+@dataclass(slots=True)
+class Output:
+    """The update under construction: rules write here during a step, `take` freezes it."""
+
+    truncate_from: Index | None = None
+    entries: list[Entry] = field(default_factory=list)
+    hard_state: HardState | None = None
+    messages: list[Message] = field(default_factory=list)
+    messages_after_persist: list[Message] = field(default_factory=list)
+    commit_index: Index | None = None
+    accepted: EntryId | None = None
+    reads: list[ReadReleased] = field(default_factory=list)
+    reads_dropped: list[int] = field(default_factory=list)
+    entries_wanted: list[EntriesWanted] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+
+    @property
+    def has_something_to_persist(self) -> bool:
+        """True if this step changed what must survive a crash."""
+        return self.hard_state is not None or self.truncate_from is not None or bool(self.entries)
+
+    def freeze(self, sequence: int) -> Update:
+        """The finished update; `sequence` numbers its `Persist`, if it has one."""
+        persist = None
+        if self.has_something_to_persist:
+            persist = Persist(sequence, self.hard_state, self.truncate_from, tuple(self.entries))
+        return Update(
+            persist=persist,
+            messages=tuple(self.messages),
+            messages_after_persist=tuple(self.messages_after_persist),
+            commit_index=self.commit_index,
+            accepted=self.accepted,
+            reads=tuple(self.reads),
+            reads_dropped=tuple(self.reads_dropped),
+            entries_wanted=tuple(self.entries_wanted),
+            traces=tuple(self.traces),
+        )
