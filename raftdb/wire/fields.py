@@ -1,0 +1,87 @@
+"""Exact checks of decoded fields: type first, then range. `True` is not 1 here, and 1.0 is not 1.
+
+Each check is a function of one decoded value that returns whether it fits; `check_fields` says which one did
+not.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from raftdb.errors import RemoteProtocolError
+
+NUMBER_LIMIT = 2**63
+"""Indexes, terms, rounds and sequence numbers are from 0 to below this."""
+
+NODE_ID_LENGTH_MAX = 64
+"""Longest id of a node, in characters; ids are printable ASCII."""
+
+ADDRESS_LENGTH_MAX = 320
+"""Longest HOST:PORT, in characters: a host name has at most 253, and an address with a zone is shorter."""
+
+TEXT_LENGTH_MAX = 1024
+"""Longest free text, in characters: cluster ids, uuids, reasons."""
+
+Check: TypeAlias = Callable[[object], bool]
+
+
+def is_number(value: object) -> bool:
+    """Return whether `value` is an integer from 0 to below 2^63."""
+    return type(value) is int and 0 <= value < NUMBER_LIMIT
+
+
+def is_flag(value: object) -> bool:
+    """Return whether `value` is True or False."""
+    return value is True or value is False
+
+
+def is_bytes(value: object) -> bool:
+    """Return whether `value` is a byte string."""
+    return type(value) is bytes
+
+
+def is_integer(value: object) -> bool:
+    """Return whether `value` is an integer of any sign; its range is a matter of apply."""
+    return type(value) is int
+
+
+def is_node_id(value: object) -> bool:
+    """Return whether `value` can be a node's id: printable ASCII, not empty, not too long."""
+    return (
+        type(value) is str
+        and 0 < len(value) <= NODE_ID_LENGTH_MAX
+        and value.isascii()
+        and value.isprintable()
+    )
+
+
+def is_address(value: object) -> bool:
+    """Return whether `value` can be a HOST:PORT: opaque here, but bounded and printable."""
+    return type(value) is str and 0 < len(value) <= ADDRESS_LENGTH_MAX and value.isprintable()
+
+
+def is_address_or_none(value: object) -> bool:
+    """Return whether `value` is an address or None."""
+    return value is None or is_address(value)
+
+
+def is_text(value: object) -> bool:
+    """Return whether `value` is text of bounded length."""
+    return type(value) is str and len(value) <= TEXT_LENGTH_MAX
+
+
+def check_fields(what: str, names: Sequence[str], checks: Sequence[Check], values: Sequence[object]) -> None:
+    """Raise `RemoteProtocolError` unless there is a value for each check, and each fits. `what` and `names` explain."""
+    if len(values) != len(checks):
+        raise RemoteProtocolError(f"{what} has {len(values)} fields, not {len(checks)}")
+    for name, check, value in zip(names, checks, values, strict=True):
+        if not check(value):
+            raise RemoteProtocolError(f"{what} has a bad {name}: {type(value).__name__}")
+
+
+def check_list(what: str, value: object, *, count_max: int) -> list[object]:
+    """Return `value` if it is a list of at most `count_max` elements, else raise `RemoteProtocolError`."""
+    if type(value) is not list:
+        raise RemoteProtocolError(f"{what} is not an array")
+    if len(value) > count_max:
+        raise RemoteProtocolError(f"{what} has {len(value)} elements: the limit is {count_max}")
+    return value

@@ -1,0 +1,125 @@
+"""The first frame in each direction of a link: who is there, who is meant, and which cluster (hazards B90,
+B95).
+
+A sealed CBOR map from names to values. Unknown names are passed over, so that a later version can add some
+and still be understood well enough to be told no; the rest of the protocol is exact, and changes with
+`PROTOCOL_VERSION`.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from raftdb.errors import RemoteProtocolError
+from raftdb.wire import cbor
+from raftdb.wire.fields import (
+    Check,
+    check_fields,
+    is_address,
+    is_address_or_none,
+    is_node_id,
+    is_number,
+    is_text,
+)
+from raftdb.wire.frames import seal, unseal
+
+PROTOCOL_VERSION = 1
+"""Version of the frames between peers. Both sides of a link must speak the same."""
+
+HANDSHAKE_BYTES_MAX = 16 * 1024
+"""Longest handshake. It comes from somebody of whom nothing is known yet."""
+
+HANDSHAKE_ITEMS_MAX = 128
+"""Most CBOR items of a handshake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Said by the node that opens the link.
+
+    `source` is the speaker and `target` the node it means to reach: an address may lead to another one by
+    now. `incarnation` grows with every start of the speaker, so that nothing from before a restart is
+    believed. `http` and `redis` are HOST:PORT as clients reach the speaker.
+    """
+
+    protocol_version: int
+    cluster_id: str
+    source: str
+    target: str
+    node_uuid: str
+    incarnation: int
+    http: str
+    redis: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The answer that opens the link: the same facts about the node that was reached (`source` is that node)."""
+
+    protocol_version: int
+    cluster_id: str
+    source: str
+    target: str
+    node_uuid: str
+    incarnation: int
+    http: str
+    redis: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The answer that closes the link: a `code` for programs and a `reason` for the log of the node that called."""
+
+    code: str
+    reason: str
+
+
+Handshake: TypeAlias = Hello | Welcome | Refused
+
+_INTRODUCTION: dict[str, Check] = {
+    "protocol_version": is_number,
+    "cluster_id": is_text,
+    "source": is_node_id,
+    "target": is_node_id,
+    "node_uuid": is_text,
+    "incarnation": is_number,
+    "http": is_address,
+    "redis": is_address_or_none,
+}
+
+HANDSHAKE_FIELDS: dict[type[Handshake], dict[str, Check]] = {
+    Hello: _INTRODUCTION,
+    Welcome: _INTRODUCTION,
+    Refused: {"code": is_text, "reason": is_text},
+}
+"""The fields of each handshake, in the order of its class, and what each must be."""
+
+_TYPES = {type_.__name__.lower(): type_ for type_ in HANDSHAKE_FIELDS}
+
+
+def encode_handshake(handshake: Handshake) -> bytes:
+    """Return the sealed frame of `handshake`."""
+    type_ = type(handshake)
+    facts = {name: getattr(handshake, name) for name in HANDSHAKE_FIELDS[type_]}
+    return seal(cbor.encode({"type": type_.__name__.lower(), **facts}))
+
+
+def decode_handshake(data: bytes) -> Handshake:
+    """Return the handshake in the sealed frame `data`, or raise `RemoteProtocolError`.
+
+    Only the form is checked: whether version, cluster and nodes are the right ones is the caller's to decide.
+    """
+    body = unseal(data, bytes_max=HANDSHAKE_BYTES_MAX)
+    facts = cbor.decode(body, bytes_max=HANDSHAKE_BYTES_MAX, items_max=HANDSHAKE_ITEMS_MAX)
+    if type(facts) is not dict:
+        raise RemoteProtocolError("a handshake is not a map")
+    name = facts.get("type")
+    type_ = _TYPES.get(name) if type(name) is str else None
+    if type_ is None:
+        raise RemoteProtocolError("a handshake is of no known type")
+    fields = HANDSHAKE_FIELDS[type_]
+    missing = [field for field in fields if field not in facts]
+    if missing:
+        raise RemoteProtocolError(f"{type_.__name__} lacks {', '.join(missing)}")
+    values = [facts[field] for field in fields]
+    check_fields(type_.__name__, tuple(fields), tuple(fields.values()), values)
+    return type_(*values)

@@ -1,0 +1,124 @@
+"""What the tests of the wire and the machine draw their commands, messages and members from."""
+
+from hypothesis import strategies as st
+
+from raftdb.commands.model import (
+    Append,
+    Command,
+    Delete,
+    Exists,
+    Get,
+    IncrementBy,
+    MultiGet,
+    MultiSet,
+    Ping,
+    Set,
+    Strlen,
+)
+from raftdb.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    RequestPreVote,
+    RequestPreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+)
+from raftdb.core.model import Entry, EntryKind, Member
+
+HOSTILE_BYTES = st.one_of(
+    st.binary(max_size=8),
+    st.sampled_from(
+        [b"", b"\x00", b"k" * 480, b"k" * 481, b"k" * 511, b"k" * 512, b"k" * 65536, b"-0", b"nan", b"inf"]
+        + [b"%d" % number for number in (-(2**63) - 1, -(2**63), -1, 0, 1, 2**63 - 1, 2**63, 2**64)]
+    ),
+    st.sampled_from([b"a", b"b", b"c"]),
+)
+"""Keys and values that no frontend lets through, between ones that meet each other often (hazard B67)."""
+
+INT64 = st.one_of(
+    st.sampled_from([-(2**63), -1, 0, 1, 2**63 - 1]), st.integers(min_value=-(2**63), max_value=2**63 - 1)
+)
+
+
+def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrategy[Command]:
+    """Every command, with these keys and hostile values."""
+    several = st.lists(keys, max_size=4).map(tuple)
+    return st.one_of(
+        st.just(Ping()),
+        st.builds(Get, keys),
+        st.builds(Set, keys, HOSTILE_BYTES),
+        st.builds(Strlen, keys),
+        st.builds(Delete, keys),
+        st.builds(Append, keys, HOSTILE_BYTES),
+        st.builds(Exists, several),
+        st.builds(IncrementBy, keys, INT64),
+        st.builds(MultiGet, several),
+        st.builds(MultiSet, st.lists(st.tuples(keys, HOSTILE_BYTES), max_size=4).map(tuple)),
+    )
+
+
+NODES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64)
+NUMBERS = st.one_of(st.integers(0, 10), st.integers(0, 2**63 - 1), st.just(2**63 - 1))
+ADDRESSES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
+
+
+@st.composite
+def append_entries(draw: st.DrawFn) -> AppendEntries:
+    """An AppendEntries whose entries follow each other, with terms that never fall."""
+    terms = sorted(draw(st.lists(st.one_of(st.integers(0, 3), NUMBERS), max_size=12)))
+    previous_index = draw(st.integers(0, 2**63 - 1 - len(terms)))
+    entries = tuple(
+        Entry(previous_index + offset, term, draw(st.sampled_from(EntryKind)), draw(st.binary(max_size=40)))
+        for offset, term in enumerate(terms, start=1)
+    )
+    source, target = draw(NODES), draw(NODES)
+    return AppendEntries(source, target, draw(NUMBERS), previous_index, draw(NUMBERS), draw(NUMBERS), entries)
+
+
+MESSAGES: st.SearchStrategy[Message] = st.one_of(
+    st.builds(RequestPreVote, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
+    st.builds(RequestPreVoteReply, NODES, NODES, NUMBERS, st.booleans()),
+    st.builds(RequestVote, NODES, NODES, NUMBERS, NUMBERS, NUMBERS, st.booleans()),
+    st.builds(RequestVoteReply, NODES, NODES, NUMBERS, st.booleans()),
+    append_entries(),
+    st.builds(AppendEntriesReply, NODES, NODES, NUMBERS, NUMBERS, st.booleans(), NUMBERS, NUMBERS, NUMBERS),
+    st.builds(Heartbeat, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
+    st.builds(HeartbeatReply, NODES, NODES, NUMBERS, NUMBERS),
+)
+
+MEMBERS = st.lists(
+    st.builds(Member, NODES, ADDRESSES, st.none() | ADDRESSES, st.booleans()),
+    max_size=7,
+    unique_by=lambda member: member.id,
+).map(tuple)
+
+PLAIN_VALUES: st.SearchStrategy[object] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.binary(max_size=20)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3) | st.binary(max_size=3), inner)
+    ),
+    max_leaves=20,
+)
+"""What CBOR carries for us. Keys of maps are text or byte strings."""
+
+
+def exactly_equal(left: object, right: object) -> bool:
+    """Return whether two values are equal in their types too, all the way down: 1 is not True and not 1.0."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, list | tuple) and isinstance(right, list | tuple):
+        return len(left) == len(right) and all(map(exactly_equal, left, right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(exactly_equal(left[key], right[key]) for key in left)
+    slots = getattr(type(left), "__slots__", ())
+    if slots and not isinstance(left, tuple):
+        return all(exactly_equal(getattr(left, name), getattr(right, name)) for name in slots)
+    return left == right

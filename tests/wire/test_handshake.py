@@ -1,0 +1,94 @@
+"""The handshake: exact in what it knows, patient with what it does not know, never believing what is damaged."""
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raftdb.errors import RemoteProtocolError
+from raftdb.wire import cbor
+from raftdb.wire.frames import seal
+from raftdb.wire.handshake import (
+    HANDSHAKE_BYTES_MAX,
+    HANDSHAKE_FIELDS,
+    PROTOCOL_VERSION,
+    Handshake,
+    Hello,
+    Refused,
+    Welcome,
+    decode_handshake,
+    encode_handshake,
+)
+from tests.wire.strategies import ADDRESSES, NODES, NUMBERS, PLAIN_VALUES, exactly_equal
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
+INTRODUCTION = (NUMBERS, TEXTS, NODES, NODES, TEXTS, NUMBERS, ADDRESSES, st.none() | ADDRESSES)
+HANDSHAKES: st.SearchStrategy[Handshake] = st.one_of(
+    st.builds(Hello, *INTRODUCTION), st.builds(Welcome, *INTRODUCTION), st.builds(Refused, TEXTS, TEXTS)
+)
+HELLO = Hello(PROTOCOL_VERSION, "c1", "n1", "n2", "u1", 3, "h:1", None)
+FACTS: dict[str, object] = {
+    "type": "hello",
+    **{field.name: getattr(HELLO, field.name) for field in fields(HELLO)},
+}
+
+
+def test_every_field_of_every_handshake_is_checked() -> None:
+    for type_, checks in HANDSHAKE_FIELDS.items():
+        assert tuple(checks) == tuple(field.name for field in fields(type_))
+
+
+@given(HANDSHAKES)
+def test_handshakes_come_back(handshake: Handshake) -> None:
+    assert exactly_equal(decode_handshake(encode_handshake(handshake)), handshake)
+
+
+def test_facts_of_a_later_version_are_passed_over() -> None:
+    facts = FACTS | {"protocol_version": 99, "proof": b"later"}
+    hello = decode_handshake(seal(cbor.encode(facts)))
+    assert isinstance(hello, Hello)
+    assert hello.protocol_version == 99
+
+
+@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize(
+    "value", [True, -1, 2**63, 1.5, b"x", [], {}, "x" * 2000, "\x00"], ids=lambda v: repr(v)[:20]
+)
+def test_a_bad_fact_is_refused(name: str, value: object) -> None:
+    if name in ("cluster_id", "node_uuid") and value == "\x00":
+        return
+    with pytest.raises(RemoteProtocolError):
+        decode_handshake(seal(cbor.encode(FACTS | {name: value})))
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_a_missing_fact_is_refused(name: str) -> None:
+    facts = {key: value for key, value in FACTS.items() if key != name}
+    with pytest.raises(RemoteProtocolError):
+        decode_handshake(seal(cbor.encode(facts)))
+
+
+@given(PLAIN_VALUES)
+def test_any_other_value_is_refused(value: object) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode_handshake(seal(cbor.encode(value)))
+
+
+def test_damage_is_refused() -> None:
+    data = encode_handshake(HELLO)
+    for position in range(len(data)):
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << bit
+            with pytest.raises(RemoteProtocolError, match="checksum"):
+                decode_handshake(bytes(damaged))
+        with pytest.raises(RemoteProtocolError):
+            decode_handshake(data[:position])
+
+
+def test_a_stranger_cannot_send_much() -> None:
+    with pytest.raises(RemoteProtocolError, match="limit"):
+        decode_handshake(seal(bytes(HANDSHAKE_BYTES_MAX)))
+    with pytest.raises(RemoteProtocolError, match="items"):
+        decode_handshake(seal(b"\x98\xff" + b"\xa0" * 255))

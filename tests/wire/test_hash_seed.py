@@ -1,0 +1,54 @@
+"""What is replicated has the same bytes, and ends in the same state, whatever the hash seed (hazard B66)."""
+
+import os
+import subprocess
+import sys
+
+CODE = """
+import random
+from raftdb.commands.spec import COMMANDS, parse
+from raftdb.core.model import Member
+from raftdb.errors import RequestRefused
+from raftdb.machine.machine import Machine
+from raftdb.machine.transaction import Transaction
+from raftdb.wire import cbor
+from raftdb.wire.commands import encode
+from raftdb.wire.configuration import encode_configuration
+from raftdb.wire.handshake import Hello, encode_handshake
+
+class Empty:
+    def get(self, key): return None
+    def scan(self, first, end, *, limit): return []
+
+chance = random.Random(1)
+machine, transaction = Machine(), Transaction(Empty())
+for index in range(1, 2000):
+    name = chance.choice(sorted(COMMANDS))
+    arguments = [chance.choice([b"a", b"b", b"c", b"1", b"-5", b"\\x00"]) for _ in range(chance.randrange(5))]
+    try:
+        data = encode(parse(name, arguments))
+    except RequestRefused:
+        continue
+    print(data.hex(), repr(machine.apply(index, data, transaction)))
+print([(key, transaction.changes[key]) for key in transaction.changes])
+print(encode_configuration((Member("n1", "h:1"), Member("n2", "h:2", "h:3", False))).hex())
+print(encode_handshake(Hello(1, "c", "n1", "n2", "u", 1, "h:1", None)).hex())
+print(cbor.encode({name: {"z": 1, b"y": 2, "x": 3} for name in COMMANDS}).hex())
+"""
+
+
+def test_two_hash_seeds_give_the_same_bytes_and_the_same_state() -> None:
+    outputs = []
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", CODE],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+    assert len(outputs[0]) > 10_000
