@@ -1,0 +1,246 @@
+"""What each command answers and leaves behind (interface, section 4), and that the table of handlers is complete."""
+
+import shlex
+
+import pytest
+
+from raftdb.commands.limits import KEYS_PER_COMMAND_MAX, VALUE_BYTES_CEILING
+from raftdb.commands.model import (
+    COMMAND_TYPES,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    Append,
+    Command,
+    Delete,
+    Exists,
+    Get,
+    IncrementBy,
+    MultiGet,
+    MultiSet,
+    Ping,
+    Set,
+    Strlen,
+)
+from raftdb.commands.spec import ACCESS, NOT_AN_INTEGER, Access, CommandSpec, ReplyKind, parse, specs_by_name
+from raftdb.errors import Fatal, LocalProtocolError, ReplyError
+from raftdb.machine import kv
+from raftdb.machine.keyspace import KEY_VALUE_PREFIX, decode_value, encode_string
+from raftdb.machine.machine import Machine
+from raftdb.machine.reply import Result, Value
+from raftdb.machine.transaction import Transaction
+from raftdb.wire.commands import encode
+from tests.machine.views import DictionaryView
+
+MACHINE = Machine()
+
+
+class Database:
+    """A machine with its log position: `run` is what a cluster of one would do."""
+
+    def __init__(self) -> None:
+        self.index = 0
+        self.transaction = Transaction(DictionaryView())
+
+    def run(self, command: Command) -> Result | ReplyError:
+        self.index += 1
+        return MACHINE.apply(self.index, encode(command), self.transaction)
+
+    def value(self, command: Command) -> Value:
+        reply = self.run(command)
+        assert isinstance(reply, Result), reply
+        return reply.value
+
+    def error(self, command: Command) -> str:
+        before = dict(self.transaction.changes)
+        reply = self.run(command)
+        assert isinstance(reply, ReplyError), reply
+        assert self.transaction.changes == before
+        return reply.message
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database()
+
+
+def test_every_command_has_one_handler_of_its_access() -> None:
+    assert set(kv.READS) == {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.READ}
+    assert set(kv.WRITES) == {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.WRITE}
+
+
+def test_the_story_of_the_shell(database: Database) -> None:
+    assert database.value(Ping()) == "PONG"
+    assert database.value(Set(b"kunci", b"satu")) == "OK"
+    assert database.value(Append(b"kunci", b"dua")) == "OK"
+    assert database.value(Get(b"kunci")) == b"satudua"
+    assert database.value(Strlen(b"kunci")) == 7
+    assert database.value(Delete(b"kunci")) == b"satudua"
+    assert database.value(Get(b"kunci")) == b""
+
+
+def test_missing_keys_answer_as_empty(database: Database) -> None:
+    assert database.run(Get(b"k")) == Result(b"", 0)
+    assert database.run(Strlen(b"k")) == Result(0, 0)
+    assert database.run(Delete(b"k")) == Result(b"", 0)
+    assert database.run(Exists((b"k",))) == Result(0, None)
+    assert database.run(MultiGet((b"k",))) == Result([None], None)
+    assert database.transaction.changes == {}
+
+
+def test_an_empty_value_is_not_a_missing_key(database: Database) -> None:
+    database.run(Set(b"k", b""))
+    assert database.run(Get(b"k")) == Result(b"", 1)
+    assert database.value(Exists((b"k",))) == 1
+    assert database.run(Delete(b"k")) == Result(b"", 1)
+
+
+def test_revisions_are_the_index_of_the_last_change(database: Database) -> None:
+    """Hazard B58: deletion and re-creation give another revision."""
+    assert database.run(Set(b"k", b"1")) == Result("OK", 1)
+    assert database.run(Append(b"k", b"2")) == Result("OK", 2)
+    assert database.run(IncrementBy(b"k", 1)) == Result(13, 3)
+    assert database.run(Get(b"k")) == Result(b"13", 3)
+    assert database.run(Strlen(b"k")) == Result(2, 3)
+    assert database.run(MultiSet(((b"k", b"13"),))) == Result("OK", None)
+    assert database.run(Get(b"k")) == Result(b"13", 6)
+    assert database.run(Delete(b"k")) == Result(b"13", 6)
+    database.run(Set(b"k", b"13"))
+    assert database.run(Get(b"k")) == Result(b"13", 9)
+
+
+def test_exists_counts_a_key_as_often_as_it_is_named(database: Database) -> None:
+    database.run(MultiSet(((b"a", b""), (b"b", b""))))
+    assert database.value(Exists((b"a", b"b", b"a", b"c"))) == 3
+
+
+def test_mset_keeps_the_last_value_of_a_key_and_mget_the_order(database: Database) -> None:
+    database.run(MultiSet(((b"a", b"1"), (b"b", b"2"), (b"a", b"3"))))
+    assert database.value(MultiGet((b"b", b"c", b"a", b"b"))) == [b"2", None, b"3", b"2"]
+
+
+def test_counters_are_64_bit_and_say_so(database: Database) -> None:
+    assert database.value(IncrementBy(b"n", INTEGER_MAX)) == INTEGER_MAX
+    assert database.error(IncrementBy(b"n", 1)) == "increment or decrement would overflow"
+    assert database.value(Get(b"n")) == b"%d" % INTEGER_MAX
+    assert database.value(IncrementBy(b"n", -1)) == INTEGER_MAX - 1
+    assert database.value(IncrementBy(b"m", INTEGER_MIN)) == INTEGER_MIN
+    assert database.error(IncrementBy(b"m", -1)) == "increment or decrement would overflow"
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"x", b"1.5", b"01", b" 1", b"+1", b"-0", b"nan", b"1" * 5000, b"%d" % 2**63]
+)
+def test_what_is_no_integer_is_not_counted(database: Database, text: bytes) -> None:
+    database.run(Set(b"k", text))
+    assert database.error(IncrementBy(b"k", 1)) == NOT_AN_INTEGER == "value is not an integer or out of range"
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 481, b"k" * 511, b"k" * 512, b"k" * 65536])
+def test_bad_keys_are_answered_and_change_nothing(database: Database, key: bytes) -> None:
+    """Hazard B67: a frontend refuses them, but apply must not depend on it."""
+    for command in (
+        *(Get(key), Set(key, b""), Strlen(key), Delete(key), Append(key, b"")),
+        *(
+            Exists((b"a", key)),
+            IncrementBy(key, 1),
+            MultiGet((b"a", key)),
+            MultiSet(((b"a", b""), (key, b""))),
+        ),
+    ):
+        assert "key" in database.error(command)
+    assert database.transaction.changes == {}
+
+
+def test_values_have_a_limit_that_no_configuration_moves(database: Database) -> None:
+    """Hazard B64."""
+    half = bytes(VALUE_BYTES_CEILING // 2)
+    database.run(Set(b"k", half))
+    assert database.value(Append(b"k", half)) == "OK"
+    for command in (
+        *(Append(b"k", b"1"), Append(b"new", half + half + b"1"), Set(b"new", half + half + b"1")),
+        MultiSet(((b"a", b""), (b"new", half + half + b"1"))),
+    ):
+        assert database.error(command) == "value is too long"
+    assert database.value(Strlen(b"k")) == VALUE_BYTES_CEILING
+
+
+def test_a_reply_has_a_limit(database: Database) -> None:
+    database.run(Set(b"k", bytes(VALUE_BYTES_CEILING)))
+    fitting = kv.REPLY_BYTES_LIMIT // VALUE_BYTES_CEILING
+    assert database.value(MultiGet((b"k",) * fitting)) is not None
+    assert database.error(MultiGet((b"k",) * KEYS_PER_COMMAND_MAX)) == "reply is too long"
+
+
+def test_counting_and_appending_keep_an_expiry_and_setting_clears_it(database: Database) -> None:
+    state_key = KEY_VALUE_PREFIX + b"k"
+
+    def expiry_after(command: Command) -> int:
+        database.transaction.put(state_key, encode_string(b"5", revision=1, expires_ms=99))
+        database.run(command)
+        return decode_value(database.transaction.changes[state_key] or b"").expires_ms
+
+    assert expiry_after(Append(b"k", b"5")) == 99
+    assert expiry_after(IncrementBy(b"k", 5)) == 99
+    assert expiry_after(Set(b"k", b"5")) == 0
+    assert expiry_after(MultiSet(((b"k", b"5"),))) == 0
+
+
+def test_reads_beside_the_log_answer_as_within_it(database: Database) -> None:
+    database.run(MultiSet(((b"a", b"1"), (b"b", b"2"))))
+    for command in (Ping(), Get(b"a"), Strlen(b"a"), Exists((b"a", b"x")), MultiGet((b"a", b"x"))):
+        assert MACHINE.read(command, database.transaction) == database.run(command)
+    assert isinstance(MACHINE.read(Get(b""), database.transaction), ReplyError)
+
+
+def test_a_write_cannot_be_read(database: Database) -> None:
+    for command in (Set(b"k", b""), Delete(b"k"), Append(b"k", b""), IncrementBy(b"k", 1), MultiSet(())):
+        with pytest.raises(LocalProtocolError):
+            MACHINE.read(command, database.transaction)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00", b"\x82\x01\x18\x63", b"\x82\x02\x01", b"\x82\x01\x01\x00"])
+def test_an_entry_that_cannot_be_decoded_stops_the_node(database: Database, data: bytes) -> None:
+    """Hazard B107: skipping it would be to diverge."""
+    with pytest.raises(Fatal, match="index 5"):
+        MACHINE.apply(5, data, database.transaction)
+
+
+@pytest.mark.parametrize("record", [b"", b"\x01", b"\x02" + bytes(16), bytes(17), bytes(30)])
+def test_a_stored_value_of_unknown_form_stops_the_node(database: Database, record: bytes) -> None:
+    database.transaction.put(KEY_VALUE_PREFIX + b"k", record)
+    for command in (Get(b"k"), Append(b"k", b""), IncrementBy(b"k", 1), Delete(b"k"), MultiGet((b"k",))):
+        with pytest.raises(Fatal):
+            database.run(command)
+
+
+def test_the_stored_form_never_changes() -> None:
+    record = encode_string(b"data", revision=258, expires_ms=-2)
+    assert record == bytes.fromhex("01 0000000000000102 fffffffffffffffe") + b"data"
+    assert decode_value(record) == (1, 258, -2, b"data")
+
+
+def test_an_error_reply_keeps_no_frames_alive(database: Database) -> None:
+    reply = database.run(Get(b""))
+    assert isinstance(reply, ReplyError)
+    assert reply.__traceback__ is None
+    assert reply.__context__ is None
+
+
+def shown(value: Value) -> str:
+    """A value as the shell prints it."""
+    if isinstance(value, list):
+        return "\n".join(f"{number}) {shown(element)}" for number, element in enumerate(value, start=1))
+    if value is None:
+        return "(nil)"
+    return f'"{value.decode()}"' if isinstance(value, bytes) else str(value)
+
+
+@pytest.mark.parametrize("spec", specs_by_name(), ids=lambda spec: str(spec.name))
+def test_the_examples_of_the_table_are_true(database: Database, spec: CommandSpec) -> None:
+    kinds = {ReplyKind.STATUS: str, ReplyKind.STRING: bytes, ReplyKind.INTEGER: int, ReplyKind.ARRAY: list}
+    for example in spec.examples:
+        name, *arguments = shlex.split(example.line)
+        value = database.value(parse(name, [argument.encode() for argument in arguments]))
+        assert shown(value) == example.reply, example
+        if name == spec.name:
+            assert type(value) is kinds[spec.reply]

@@ -1,0 +1,54 @@
+"""A transaction sees its own writes, and the view below never does."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raftdb.machine.transaction import KeyValueView, Transaction
+from tests.machine.views import DictionaryView
+
+KEYS = st.sampled_from([b"a", b"ab", b"b", b"c", b"d", b"\xff"])
+PAIRS = st.dictionaries(KEYS, st.binary(max_size=2))
+CHANGES = st.lists(st.tuples(KEYS, st.none() | st.binary(max_size=2)), max_size=8)
+
+
+def change(transaction: Transaction, changes: list[tuple[bytes, bytes | None]]) -> None:
+    for key, value in changes:
+        if value is None:
+            transaction.delete(key)
+        else:
+            transaction.put(key, value)
+
+
+@given(PAIRS, CHANGES, CHANGES, KEYS, st.none() | KEYS, st.integers(0, 8))
+def test_transactions_read_as_if_all_were_written_below(
+    pairs: dict[bytes, bytes],
+    lower_changes: list[tuple[bytes, bytes | None]],
+    upper_changes: list[tuple[bytes, bytes | None]],
+    first: bytes,
+    end: bytes | None,
+    limit: int,
+) -> None:
+    below = DictionaryView(dict(pairs))
+    lower = Transaction(below)
+    change(lower, lower_changes)
+    upper = Transaction(lower)
+    change(upper, upper_changes)
+    expected = dict(pairs)
+    for key, value in [*lower_changes, *upper_changes]:
+        expected.pop(key, None)
+        if value is not None:
+            expected[key] = value
+    model: KeyValueView = DictionaryView(expected)
+    assert upper.scan(first, end, limit=limit) == model.scan(first, end, limit=limit)
+    assert upper.get(first) == model.get(first)
+    assert below.pairs == pairs
+    lower.changes.update(upper.changes)
+    assert lower.scan(b"", None, limit=100) == sorted(expected.items())
+
+
+def test_a_deleted_key_is_a_change_and_not_a_gap() -> None:
+    transaction = Transaction(DictionaryView({b"a": b"1"}))
+    transaction.delete(b"a")
+    transaction.delete(b"never")
+    assert transaction.changes == {b"a": None, b"never": None}
+    assert transaction.get(b"a") is None
