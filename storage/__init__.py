@@ -1,0 +1,106 @@
+"""Storage: bytes, integers and LMDB. What raftdb must not forget, and what it can work out again from that.
+
+The layers above bring indexes, terms, bytes and keys; nothing here knows what they mean. The folder of a node:
+
+    LOCK             one process per folder (flock); its pid and node id
+    identity.cbor    whose folder it is, with a checksum
+    log/data.mdb     the log: records, hard state, facts            storage.log_store
+    state/data.mdb   the state as of a checkpoint                   storage.state_store
+
+The layout has `FORMAT_VERSION`; the two LMDB files carry versions of their own layouts. A program refuses what it
+does not know, and never converts in place without being asked.
+
+What is promised
+----------------
+* A write of the log that returned is on the disk: one LMDB transaction, one fsync, hard state, truncation and records
+  together. The state is durable up to its checkpoint only; the log above it makes up for the rest.
+* A transaction is there as a whole or not at all, whenever the process or the power dies.
+* After the first error of a write, commit or fsync a store never writes again, and the process has to stop. What the
+  kernel dropped cannot be written by trying again.
+* Nothing that does not verify is ever returned, and nothing damaged is ever deleted, cut off or mended: a record that
+  cannot be read may be one that was acknowledged. `FolderDamaged` says what and why.
+* One thread at a time writes a store, and a write from any other is refused. Reads come from any thread, and no read
+  transaction outlives its call.
+
+What finds damage
+-----------------
+A checksum in every value, over its key too. In each environment, a record of how much there is (range of the log, keys
+of the state), written in the transactions that change it. Before LMDB maps a file, its two meta pages, read plainly:
+length, format, and neighbouring transaction numbers. The identity file, against files that vanished.
+
+Caveats
+-------
+* A page damaged inside LMDB's own tree may end the process by a signal instead of an exception (hazard B82).
+* A disk that loses whole synced transactions, keeping the older state perfectly, is not noticed here.
+* Values of the state are verified when they are read, not when the folder is opened.
+* py-lmdb releases the interpreter lock in every put, also within `putmulti`. With an event loop that never idles, each
+  release may wait for `sys.getswitchinterval()`: set it well below its default of 5 ms in a server.
+
+Considered and rejected
+-----------------------
+* One environment for both: a checkpoint would hold up the log, as LMDB has one writer.
+* A log of our own in plain files: faster to append, but torn tails, preallocation, compaction and their proofs would
+  be ours. At one fsync per group the difference is small.
+* Files in a memory map for writing, or sync turned off: see `storage.env`.
+"""
+
+from storage.contract import (
+    INDEX_MAX,
+    KEY_BYTES_MAX,
+    TRIM_RECORDS_MAX,
+    FrozenChanges,
+    LogBatch,
+    LogStore,
+    Record,
+    RecoveredLog,
+    StateStore,
+)
+from storage.errors import (
+    FolderDamaged,
+    FolderForeign,
+    FolderLocked,
+    Missing,
+    Misused,
+    OutOfSpace,
+    StorageError,
+    WriteFailed,
+)
+from storage.folder import FORMAT_VERSION, DataFolder, Identity
+from storage.log_store import LmdbLogStore
+from storage.memory import MemoryLogStore, MemoryStateStore
+from storage.memory_disk import MemoryDisk
+from storage.state_store import LmdbStateStore
+from storage.writer import LogWriter
+
+RAFTDB_VERSION = "0.1.0"
+"""Compared with raftdb's own at start: another distribution's `storage` on the path must not pass for this one."""
+
+__all__ = [
+    "FORMAT_VERSION",
+    "INDEX_MAX",
+    "KEY_BYTES_MAX",
+    "RAFTDB_VERSION",
+    "TRIM_RECORDS_MAX",
+    "DataFolder",
+    "FolderDamaged",
+    "FolderForeign",
+    "FolderLocked",
+    "FrozenChanges",
+    "Identity",
+    "LmdbLogStore",
+    "LmdbStateStore",
+    "LogBatch",
+    "LogStore",
+    "LogWriter",
+    "MemoryDisk",
+    "MemoryLogStore",
+    "MemoryStateStore",
+    "Missing",
+    "Misused",
+    "OutOfSpace",
+    "Record",
+    "RecoveredLog",
+    "StateStore",
+    "StorageError",
+    "WriteFailed",
+]

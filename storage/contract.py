@@ -1,0 +1,172 @@
+"""What a log store and a state store promise, whoever implements them: the LMDB pair and its twins in memory.
+
+Bytes and integers only: an index is a position from 1, a term is a number that travels with it, and nothing here
+knows why. One contract suite (tests/storage) runs on both implementations.
+
+Threads. Every writing method belongs to one thread at a time: the thread that opened the store, until another
+calls `claim_writes`. Writing from any other thread raises `Misused`. Reading methods may be called from any thread;
+no read transaction outlives the call.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+Record = tuple[int, int, int, bytes]
+"""(index >= 1, term >= 0, kind 0..255, data). The core's entries are such tuples."""
+
+INDEX_MAX = 2**63 - 1
+"""Largest index and term: eight bytes with room to compare as signed numbers anywhere."""
+
+KEY_BYTES_MAX = 511
+"""Longest key of the state store, LMDB's own limit (hazard B67). The shortest is one byte."""
+
+TRIM_RECORDS_MAX = 4096
+"""Records that one `trim` deletes unless told otherwise: some milliseconds of the writing thread."""
+
+
+class LogBatch(NamedTuple):
+    """What must become durable together: a new hard state, a truncation, records appended, in that order of effect.
+
+    * `hard_state`: replaces the stored one; None leaves it.
+    * `truncate_from`: records with index >= it go before the append; None truncates nothing.
+    * `records`: appended; their indexes go on without a gap from the last one kept.
+    """
+
+    hard_state: bytes | None = None
+    truncate_from: int | None = None
+    records: Sequence[Record] = ()
+
+
+class RecoveredLog(NamedTuple):
+    """What a log holds, after all of it was verified.
+
+    * `base_index`, `base_term`: the record before the first one kept, (0, 0) if nothing was ever trimmed.
+    * `last_index`: the last record, equal to `base_index` if there is none.
+    * `term_starts`: (first index of a run, its term), ascending, for the records kept.
+    * `collected`: the records of the kinds that `recover` was asked to collect, ascending.
+    """
+
+    hard_state: bytes | None
+    base_index: int
+    base_term: int
+    last_index: int
+    term_starts: tuple[tuple[int, int], ...]
+    collected: tuple[Record, ...] = ()
+
+
+class LogStore(Protocol):
+    """A durable sequence of records with a hard state beside it, and small named facts."""
+
+    def claim_writes(self) -> None:
+        """From now on only the calling thread may write. Call it while no write is under way."""
+
+    def recover(self, *, collect_kinds: frozenset[int] = frozenset()) -> RecoveredLog:
+        """Read everything once, verifying checksums and contiguity; keep the records of `collect_kinds`.
+
+        Raises `FolderDamaged`, and mends nothing.
+        """
+
+    def read(self, first: int, last: int, *, bytes_max: int) -> list[Record]:
+        """The records first..last, checksums verified; empty if first > last.
+
+        Stops before the data would pass `bytes_max`, but returns at least one record. Raises `Missing` if `first` is
+        not held or, unless `bytes_max` ended it before, `last` is not; `FolderDamaged` for a bad checksum.
+        """
+
+    def write(self, batches: Sequence[LogBatch]) -> None:
+        """Make all batches durable, in order, in one transaction with one fsync: all of it or nothing.
+
+        Raises `Misused` (gap, truncation at or below the base, wrong thread; nothing written) or `WriteFailed`,
+        after which this store never writes again.
+        """
+
+    def trim(self, base_index: int, base_term: int, *, records_max: int = TRIM_RECORDS_MAX) -> int:
+        """Delete records from the front up to `base_index`, at most `records_max`; returns how many.
+
+        Durable. Every step leaves a truthful base, so a caller repeats it until it returns 0. Raises `Misused` if
+        `base_index` is past the end or has another term, and what `write` raises.
+        """
+
+    def reset(self, base_index: int, base_term: int, *, hard_state: bytes | None = None) -> None:
+        """Delete every record and go on after (base_index, base_term), as if all before it had been trimmed.
+
+        For a snapshot that the log does not connect to (hazards B25, B34). Durable; raises what `write` raises.
+        """
+
+    def get_meta(self, name: str) -> bytes | None:
+        """The fact stored under `name`, verified; None if there is none. Raises `FolderDamaged`."""
+
+    def put_meta(self, name: str, value: bytes) -> None:
+        """Store a small fact durably. Raises what `write` raises."""
+
+    def close(self) -> None:
+        """Release the files. Idempotent; everything acknowledged is already durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenChanges:
+    """Changes on their way to the disk: `changes` (None deletes) up to (index, term). Nobody alters it any more.
+
+    `change_bytes` is what keys and values amounted to when written, overwritten ones included.
+    """
+
+    changes: Mapping[bytes, bytes | None]
+    index: int
+    term: int
+    change_bytes: int
+
+
+class StateStore(Protocol):
+    """One ordered key space, bytes to bytes: changes in memory over a durable checkpoint.
+
+    Keys are 1 to `KEY_BYTES_MAX` bytes. A crash loses what was not flushed, never a part of a flush.
+    """
+
+    @property
+    def applied(self) -> tuple[int, int]:
+        """(index, term) of the last `write`, in memory."""
+
+    @property
+    def checkpoint(self) -> tuple[int, int]:
+        """(index, term) that is surely durable: what a restart comes back with, or older."""
+
+    @property
+    def change_bytes(self) -> int:
+        """Bytes of keys and values written since the last `freeze`: what the next one has to carry, or more."""
+
+    def claim_writes(self) -> None:
+        """From now on only the calling thread may `flush` and `clear`. Call it while neither is under way."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key`, None if it has none. Raises `FolderDamaged` for a bad checksum."""
+
+    def scan(self, first: bytes, end: bytes | None, *, limit: int) -> list[tuple[bytes, bytes]]:
+        """Pairs with first <= key < end (None: to the last key), ascending, at most `limit`."""
+
+    def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
+        """Apply `changes` (None deletes) and move `applied`, in memory, both or neither.
+
+        `index` must grow: applying an index twice is a bug (hazard B30) and raises `Misused`, as a bad key does.
+        """
+
+    def freeze(self) -> FrozenChanges | None:
+        """Set the present changes aside for `flush` and lay a new overlay over them; reads see both.
+
+        None if a frozen overlay exists already, or nothing was applied since the checkpoint.
+        """
+
+    def flush(self, frozen: FrozenChanges) -> None:
+        """Make `frozen` and its applied index durable in one transaction. The one method for the writing thread.
+
+        Raises `WriteFailed`, after which this store never flushes again.
+        """
+
+    def thaw(self, frozen: FrozenChanges) -> None:
+        """Drop the frozen overlay after its flush returned; moves `checkpoint`. On the thread that reads."""
+
+    def clear(self) -> None:
+        """Delete everything, in memory and durably; `applied` is (0, 0) again. Only while nothing is frozen."""
+
+    def close(self) -> None:
+        """Release the files; what was not flushed is gone. Idempotent."""

@@ -1,0 +1,237 @@
+"""One LMDB environment with our settings: opened with suspicion, written by one thread, dead after one failure.
+
+Settings, and why: `sync` on and `writemap` off always (a failed write must be an error, not a signal; hazards B77,
+B84); a large sparse map of fixed size (growing it under a live reader is a crash, B87); spare read transactions, so
+that a read renews one instead of making one.
+
+LMDB trusts its file. Cut short, it ends in SIGBUS; with a bit flipped in a meta page it shows an old or an empty tree
+and takes writes on it (B81, B82); deleted, it is created anew (B89). So `check_data_file` reads the two meta pages
+with plain reads before anything is mapped, and the stores keep their own counts to compare with what they find.
+"""
+
+import os
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from struct import Struct
+
+import lmdb
+
+from storage.errors import FolderDamaged, Misused, StorageError, WriteFailed
+
+DATA_FILE = "data.mdb"
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+
+SPARE_TRANSACTIONS_MAX = 4
+"""Reset read transactions kept for reuse: more than the threads that read at one time."""
+
+META_PAGE = Struct("=8xHHI II QQ 48x48x QQ")
+"""A meta page of LMDB's data format 1: page number, padding, flags, bounds; magic, version; address, map size; the
+descriptors of the free list and of the main tree; last page, transaction number. In the byte order of the machine."""
+META_MAGIC = 0xBEEFC0DE
+META_VERSION = 1
+PAGE_BYTES = Struct("=40x I")
+"""Where the first descriptor of a meta page keeps the page size."""
+PAGE_BYTES_POSSIBLE = frozenset(1 << power for power in range(9, 17))
+
+Database = lmdb._Database
+
+
+class Environment:
+    """An open LMDB environment: named databases, read and write transactions, one owner of writes."""
+
+    def __init__(self, folder: Path, *, databases: Sequence[bytes], map_bytes: int, create: bool) -> None:
+        """Open the environment in `folder`, with exactly the named `databases`.
+
+        With `create` the folder, the file and the databases are made where missing, durably. Without it anything
+        missing is damage. Raises `FolderDamaged`; `WriteFailed` if creating fails.
+        """
+        self.folder = folder
+        self._file = folder / DATA_FILE
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._writer = threading.get_ident()
+        if create:
+            make_folder(folder)
+        if self._file.exists() or not create:
+            check_data_file(self._file)
+        try:
+            self._environment = lmdb.Environment(
+                str(folder),
+                map_size=map_bytes,
+                max_dbs=len(databases),
+                max_spare_txns=SPARE_TRANSACTIONS_MAX,
+                create=create,
+                mode=FILE_MODE,
+                sync=True,
+                metasync=True,
+                writemap=False,
+            )
+        except lmdb.Error as error:
+            raise FolderDamaged(str(self._file), f"LMDB cannot open it: {error}") from error
+        # Readers of a process that was killed would keep their pages from ever being reused (hazard B86).
+        self._environment.reader_check()
+        found = os.stat(self._file)
+        self._inode = (found.st_dev, found.st_ino)
+        try:
+            self.databases = {name: self._environment.open_db(name, create=create) for name in databases}
+            if create:
+                self._environment.sync(True)
+                sync_folder(folder)
+        except lmdb.NotFoundError as error:
+            self._environment.close()
+            raise FolderDamaged(str(self._file), "a database in it is missing") from error
+        except (lmdb.Error, OSError) as error:
+            self._environment.close()
+            raise WriteFailed(f"cannot create {self._file}: {error}") from error
+        # Bound once: `get` of the state store begins a transaction for each key.
+        self.begin = self._environment.begin
+
+    def claim_writes(self) -> None:
+        """Make the calling thread the only one that may write."""
+        self._writer = threading.get_ident()
+
+    @contextmanager
+    def read(self, what: str) -> Iterator["lmdb.Transaction[memoryview]"]:
+        """A read transaction whose views die with it. Errors of LMDB are damage to `what`."""
+        self.require_open()
+        try:
+            with self._environment.begin(buffers=True) as transaction:
+                yield transaction
+        except lmdb.Error as error:
+            raise FolderDamaged(f"{what} in {self._file}", f"LMDB cannot read it: {error}") from error
+
+    @contextmanager
+    def write(self) -> Iterator["lmdb.Transaction[bytes]"]:
+        """A write transaction: committed and synced when the block ends, or nothing of it.
+
+        Raises `Misused` on a foreign thread. Any other error, in the block or in the commit, is remembered: it comes
+        as `WriteFailed`, and so does every later call. LMDB would accept the next commit, on top of pages that the
+        kernel has already dropped (hazard B83).
+        """
+        if threading.get_ident() != self._writer:
+            raise Misused(
+                f"thread {threading.current_thread().name} does not own the writes of {self.folder}"
+            )
+        self.require_open()
+        if self._failure is not None:
+            raise WriteFailed(f"{self.folder} takes no write since one failed: {self._failure}")
+        try:
+            with self._environment.begin(write=True) as transaction:
+                yield transaction
+            self._settle_file()
+        except BaseException as error:
+            self._failure = error
+            if isinstance(error, StorageError) or not isinstance(error, Exception):
+                raise
+            raise WriteFailed(f"cannot write {self._file}: {error}") from error
+
+    def entries(
+        self, transaction: "lmdb.Transaction[bytes] | lmdb.Transaction[memoryview]", database: bytes
+    ) -> int:
+        """How many keys `database` holds."""
+        return transaction.stat(self.databases[database])["entries"]
+
+    def close(self) -> None:
+        """Unmap and close the files. Idempotent."""
+        self._closed = True
+        self._environment.close()
+
+    def require_open(self) -> None:
+        """Raise `Misused` after `close`."""
+        if self._closed:
+            raise Misused(f"{self.folder} is closed")
+
+    def _settle_file(self) -> None:
+        """Before a commit is believed: the file is still the one we opened, and as long as its meta page says.
+
+        Commits into a deleted file succeed (hazard B89). And pages that a transaction allocated last and gave back
+        are never written, so the file may end before the last page that LMDB counts: harmless to LMDB, but the next
+        `check_data_file` could not tell it from a file cut short. A hole at the end costs no disk.
+        """
+        try:
+            found = os.stat(self._file)
+        except FileNotFoundError:
+            raise WriteFailed(f"{self._file} was deleted while in use") from None
+        if (found.st_dev, found.st_ino) != self._inode:
+            raise WriteFailed(f"{self._file} was replaced while in use")
+        length = (self._environment.info()["last_pgno"] + 1) * self._environment.stat()["psize"]
+        if found.st_size < length:
+            os.truncate(self._file, length)
+
+
+def check_data_file(path: Path) -> None:
+    """Compare an LMDB data file with its own two meta pages, by plain reads. Raises `FolderDamaged`.
+
+    Each commit overwrites the older meta page with the next transaction number, even ones on page 0 and odd ones on
+    page 1; so the two numbers differ by one, or are both 0 in a new file. A number that does not fit would make LMDB
+    show an older tree than the last acknowledged one.
+    """
+    try:
+        with path.open("rb") as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            first = file.read(META_PAGE.size)
+            page_bytes = _page_bytes(path, first)
+            file.seek(page_bytes)
+            second = file.read(META_PAGE.size)
+    except FileNotFoundError:
+        raise FolderDamaged(str(path), "it is missing") from None
+    except OSError as error:
+        raise FolderDamaged(str(path), f"it cannot be read: {error}") from error
+    numbers = []
+    for page in (first, second):
+        if len(page) < META_PAGE.size:
+            raise FolderDamaged(str(path), f"it is cut short to {size_bytes} bytes")
+        *_, magic, version, _address, _map_bytes, last_page, number = META_PAGE.unpack(page)
+        if magic != META_MAGIC:
+            raise FolderDamaged(str(path), "a meta page has no LMDB mark")
+        if version != META_VERSION:
+            raise FolderDamaged(
+                str(path), f"it has LMDB data format {version}, this program reads {META_VERSION}"
+            )
+        if number and size_bytes < (last_page + 1) * page_bytes:
+            raise FolderDamaged(
+                str(path), f"it is cut short: {size_bytes} bytes of {(last_page + 1) * page_bytes}"
+            )
+        numbers.append(number)
+    if numbers != [0, 0] and (abs(numbers[0] - numbers[1]) != 1 or numbers[0] % 2):
+        raise FolderDamaged(str(path), f"its meta pages carry transaction numbers {numbers}, not neighbours")
+
+
+def _page_bytes(path: Path, page: bytes) -> int:
+    """The page size of the file, from the start of its first meta page."""
+    if len(page) < META_PAGE.size:
+        raise FolderDamaged(str(path), f"it is cut short to {len(page)} bytes")
+    page_bytes: int = PAGE_BYTES.unpack_from(page)[0]
+    if page_bytes not in PAGE_BYTES_POSSIBLE:
+        raise FolderDamaged(str(path), f"its first meta page gives a page size of {page_bytes} bytes")
+    return page_bytes
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and missing parents, readable by the owner only, and make that durable (hazard B78)."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    try:
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise WriteFailed(f"cannot create {folder}: {error}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """fsync a folder: names created, renamed or removed in it survive a power cut from here on (hazard B78)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_open_to_others(folder: Path) -> bool:
+    """Whether group or others may write in `folder`."""
+    return bool(os.stat(folder).st_mode & (stat.S_IWGRP | stat.S_IWOTH))

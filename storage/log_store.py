@@ -1,0 +1,253 @@
+"""The log on LMDB: records under their index, hard state and facts beside them, one transaction per write.
+
+Two named databases: `records` (see `storage.codec`) and `meta` with sealed values under
+
+    format      version of this layout, 4 bytes
+    range       base index, base term, last index, 8 bytes each; written in every transaction that moves one of them
+    hard_state  opaque bytes of the caller
+    fact:NAME   what `put_meta` stored
+
+Considered and rejected: taking a bad checksum at the end for a torn tail and cutting it off. An LMDB transaction is
+never torn, so a bad record was once whole and perhaps acknowledged (hazard B79). The `range` record is there for the
+same reason: a tree that lost its tail, or shows an older root, still looks perfect from inside.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from struct import Struct
+from zlib import crc32
+
+import lmdb
+
+from storage.codec import (
+    CHECKSUM_BYTES,
+    HEADER_BYTES,
+    INDEX_KEY,
+    RECORD_HEADER,
+    decode_record,
+    encode_records,
+    seal,
+    unseal,
+    verify_record,
+)
+from storage.contract import TRIM_RECORDS_MAX, LogBatch, Record, RecoveredLog
+from storage.env import Environment
+from storage.errors import FolderDamaged, Missing, Misused
+from storage.plan import plan_write
+
+LOG_FORMAT_VERSION = 1
+LOG_MAP_BYTES = 1 << 38
+"""Address space set aside for the log, 256 GiB. Sparse: neither memory nor disk until used."""
+
+RECORDS = b"records"
+META = b"meta"
+FORMAT_KEY = b"format"
+RANGE_KEY = b"range"
+HARD_STATE_KEY = b"hard_state"
+FACT_PREFIX = b"fact:"
+
+FORMAT = Struct(">I")
+RANGE = Struct(">QQQ")
+
+
+class LmdbLogStore:
+    """`LogStore` on one LMDB environment (contract in `storage.contract`)."""
+
+    def __init__(self, folder: Path, *, create: bool, map_bytes: int = LOG_MAP_BYTES) -> None:
+        """Open the log in `folder`. With `create` a missing or empty one is made; without it that is damage.
+
+        Raises `FolderDamaged`, `WriteFailed`. Verifies the file's frame and the range only: `recover` does the rest.
+        """
+        self._environment = Environment(folder, databases=(RECORDS, META), map_bytes=map_bytes, create=create)
+        self._records = self._environment.databases[RECORDS]
+        self._meta = self._environment.databases[META]
+        try:
+            if create:
+                self._create_range()
+            with self._environment.read("log") as transaction:
+                self._check_format(transaction)
+                self._base_index, self._base_term, self._last_index = self._range(transaction)
+        except BaseException:
+            self._environment.close()
+            raise
+
+    def claim_writes(self) -> None:
+        """See `LogStore.claim_writes`."""
+        self._environment.claim_writes()
+
+    def recover(self, *, collect_kinds: frozenset[int] = frozenset()) -> RecoveredLog:
+        """See `LogStore.recover`. One pass of a cursor; of each record only the header is copied."""
+        term_starts: list[tuple[int, int]] = []
+        collected: list[Record] = []
+        term_of_run = -1
+        with self._environment.read("log") as transaction:
+            for key, sealed in transaction.cursor(self._meta).iternext():
+                unseal(key, sealed, what="log meta record")
+            base_index, base_term, last_index = self._range(transaction)
+            index = base_index
+            # Local names and no calls in the loop: a log may hold millions of records.
+            unpack_header, pack_key, skip = RECORD_HEADER.unpack_from, INDEX_KEY.pack, CHECKSUM_BYTES
+            for key, value in transaction.cursor(self._records).iternext():
+                index += 1
+                if key != pack_key(index):
+                    raise FolderDamaged(
+                        "log", f"record {index} is missing, key {key.hex()} stands in its place"
+                    )
+                if len(value) < HEADER_BYTES:
+                    raise FolderDamaged(f"log record {index}", f"it has {len(value)} bytes")
+                checksum, term, kind = unpack_header(value)
+                if crc32(value[skip:], crc32(key)) != checksum:
+                    raise FolderDamaged(f"log record {index}", "its checksum does not match")
+                if term != term_of_run:
+                    term_of_run = term
+                    term_starts.append((index, term))
+                if kind in collect_kinds:
+                    collected.append(decode_record(key, value))
+            if index != last_index:
+                raise FolderDamaged("log", f"it ends at record {index}, but {last_index} was written")
+            hard_state = self._get(transaction, HARD_STATE_KEY)
+        return RecoveredLog(
+            hard_state, base_index, base_term, last_index, tuple(term_starts), tuple(collected)
+        )
+
+    def read(self, first: int, last: int, *, bytes_max: int) -> list[Record]:
+        """See `LogStore.read`."""
+        if first > last:
+            return []
+        records: list[Record] = []
+        data_bytes = 0
+        with self._environment.read("log") as transaction:
+            base_index, _base_term, last_index = self._range(transaction)
+            if not base_index < first <= last_index:
+                raise Missing(first, base_index=base_index, last_index=last_index)
+            cursor = transaction.cursor(self._records)
+            cursor.set_range(INDEX_KEY.pack(first))
+            for key, value in cursor.iternext():
+                data_bytes += len(value) - HEADER_BYTES
+                if records and data_bytes > bytes_max:
+                    return records
+                record = decode_record(key, value)
+                if record[0] != first + len(records):
+                    break
+                records.append(record)
+                if record[0] == last:
+                    return records
+        index = first + len(records)
+        if index > last_index:
+            raise Missing(index, base_index=base_index, last_index=last_index)
+        raise FolderDamaged(f"log record {index}", "it is missing")
+
+    def write(self, batches: Sequence[LogBatch]) -> None:
+        """See `LogStore.write`."""
+        plan = plan_write(batches, base_index=self._base_index, last_index=self._last_index)
+        if plan.cut_from is None and not plan.records and plan.hard_state is None:
+            return
+        pairs = list(encode_records(plan.records))
+        with self._environment.write() as transaction:
+            if plan.cut_from is not None:
+                self._delete(transaction, plan.cut_from, self._last_index)
+            if pairs:
+                with transaction.cursor(self._records) as cursor:
+                    _consumed, added = cursor.putmulti(pairs, overwrite=False, append=True)
+                if added != len(pairs):
+                    raise FolderDamaged("log", f"{len(pairs) - added} records past its end exist already")
+            if plan.hard_state is not None:
+                self._put(transaction, HARD_STATE_KEY, plan.hard_state)
+            if plan.cut_from is not None or pairs:
+                self._put_range(transaction, self._base_index, self._base_term, plan.last_index)
+        self._last_index = plan.last_index
+
+    def trim(self, base_index: int, base_term: int, *, records_max: int = TRIM_RECORDS_MAX) -> int:
+        """See `LogStore.trim`."""
+        if base_index <= self._base_index or records_max <= 0:
+            return 0
+        if base_index > self._last_index:
+            raise Misused(f"cannot trim up to {base_index}: the log ends at {self._last_index}")
+        self._require_term(base_index, base_term)
+        first = self._base_index + 1
+        stop = min(base_index, self._base_index + records_max)
+        with self._environment.write() as transaction:
+            # The new base is a record that is about to go: its own term, not the final one of a later step.
+            key = INDEX_KEY.pack(stop)
+            value = transaction.get(key, db=self._records)
+            if value is None:
+                raise FolderDamaged(f"log record {stop}", "it is missing")
+            _index, stop_term, _kind = verify_record(key, value)
+            self._delete(transaction, first, stop)
+            self._put_range(transaction, stop, stop_term, self._last_index)
+        self._base_index, self._base_term = stop, stop_term
+        return stop - first + 1
+
+    def reset(self, base_index: int, base_term: int, *, hard_state: bytes | None = None) -> None:
+        """See `LogStore.reset`."""
+        with self._environment.write() as transaction:
+            transaction.drop(self._records, delete=False)
+            self._put_range(transaction, base_index, base_term, base_index)
+            if hard_state is not None:
+                self._put(transaction, HARD_STATE_KEY, hard_state)
+        self._base_index, self._base_term, self._last_index = base_index, base_term, base_index
+
+    def get_meta(self, name: str) -> bytes | None:
+        """See `LogStore.get_meta`."""
+        with self._environment.read("log") as transaction:
+            return self._get(transaction, FACT_PREFIX + name.encode())
+
+    def put_meta(self, name: str, value: bytes) -> None:
+        """See `LogStore.put_meta`."""
+        with self._environment.write() as transaction:
+            self._put(transaction, FACT_PREFIX + name.encode(), value)
+
+    def close(self) -> None:
+        """See `LogStore.close`."""
+        self._environment.close()
+
+    def _create_range(self) -> None:
+        """Write format and empty range of a new log; leave one that has them, and one that is partly there."""
+        with self._environment.read("log") as transaction:
+            entries = self._environment.entries(transaction, META) + self._environment.entries(
+                transaction, RECORDS
+            )
+        if not entries:
+            with self._environment.write() as writing:
+                self._put(writing, FORMAT_KEY, FORMAT.pack(LOG_FORMAT_VERSION))
+                self._put_range(writing, 0, 0, 0)
+
+    def _check_format(self, transaction: "lmdb.Transaction[memoryview]") -> None:
+        found = self._get(transaction, FORMAT_KEY)
+        if found != FORMAT.pack(LOG_FORMAT_VERSION):
+            raise FolderDamaged("log", f"its format is {found!r}, this program reads {LOG_FORMAT_VERSION}")
+
+    def _range(self, transaction: "lmdb.Transaction[memoryview]") -> tuple[int, int, int]:
+        """(base index, base term, last index) as `transaction` sees them."""
+        data = self._get(transaction, RANGE_KEY)
+        if data is None or len(data) != RANGE.size:
+            raise FolderDamaged("log", "the record of its range is missing")
+        base_index, base_term, last_index = RANGE.unpack(data)
+        return base_index, base_term, last_index
+
+    def _put_range(
+        self, transaction: "lmdb.Transaction[bytes]", base: int, base_term: int, last: int
+    ) -> None:
+        self._put(transaction, RANGE_KEY, RANGE.pack(base, base_term, last))
+
+    def _require_term(self, index: int, term: int) -> None:
+        """The record at `index` has `term`, or the caller means another log."""
+        found = self.read(index, index, bytes_max=0)[0][1]
+        if found != term:
+            raise Misused(f"record {index} has term {found}, not {term}")
+
+    def _get(self, transaction: "lmdb.Transaction[memoryview]", key: bytes) -> bytes | None:
+        sealed = transaction.get(key, db=self._meta)
+        return None if sealed is None else unseal(key, sealed, what="log meta record")
+
+    def _put(self, transaction: "lmdb.Transaction[bytes]", key: bytes, data: bytes) -> None:
+        transaction.put(key, seal(key, data), db=self._meta)
+
+    def _delete(self, transaction: "lmdb.Transaction[bytes]", first: int, last: int) -> None:
+        """Delete records first..last, all of which exist."""
+        with transaction.cursor(self._records) as cursor:
+            if not cursor.set_key(INDEX_KEY.pack(first)):
+                raise FolderDamaged(f"log record {first}", "it is missing")
+            for index in range(first, last + 1):
+                if not cursor.delete():
+                    raise FolderDamaged(f"log record {index}", "it is missing")

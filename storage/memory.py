@@ -1,0 +1,299 @@
+"""Twins of the LMDB stores on a disk in memory: the same contract, for simulators and for tests.
+
+They keep the checks and the stored bytes of the LMDB pair (`storage.codec`, `storage.plan`), and none of its data
+structures: the state here is a plain dictionary sorted at each scan, so that one can be the model of the other. What
+can be done to the disk under them is in `storage.memory_disk`.
+"""
+
+from collections.abc import Mapping, Sequence
+from struct import Struct
+
+from storage.codec import HEADER_BYTES, INDEX_KEY, decode_record, encode_records, seal, unseal, verify_record
+from storage.contract import TRIM_RECORDS_MAX, FrozenChanges, LogBatch, Record, RecoveredLog
+from storage.errors import FolderDamaged, Missing, Misused
+from storage.memory_disk import MemoryDisk, Session
+from storage.plan import check_write, plan_write
+
+DATA_PREFIX = b"d"
+META_PREFIX = b"m"
+"""Two key spaces on one disk. Meta sorts last, which is what makes a torn transaction leave the meta record."""
+RANGE_KEY = META_PREFIX + b"range"
+HARD_STATE_KEY = META_PREFIX + b"hard_state"
+FACT_PREFIX = META_PREFIX + b"fact:"
+APPLIED_KEY = META_PREFIX + b"applied"
+
+THREE_NUMBERS = Struct(">QQQ")
+
+
+class MemoryLogStore:
+    """`LogStore` on a `MemoryDisk` (contract in `storage.contract`)."""
+
+    def __init__(self, disk: MemoryDisk | None = None) -> None:
+        """Open the log on `disk`, a new and empty one by default. Raises `FolderDamaged`."""
+        self.disk = disk if disk is not None else MemoryDisk()
+        self._session = Session(self.disk)
+        if not self.disk.content:
+            self._session.commit(_range_of(0, 0, 0))
+            self.disk.sync()
+        self._base_index, self._base_term, self._last_index = self._range()
+
+    def claim_writes(self) -> None:
+        """See `LogStore.claim_writes`."""
+        self._session.claim_writes()
+
+    def recover(self, *, collect_kinds: frozenset[int] = frozenset()) -> RecoveredLog:
+        """See `LogStore.recover`."""
+        content = self._session.content()
+        base_index, base_term, last_index = self._range()
+        terms: list[tuple[int, int]] = []
+        collected: list[Record] = []
+        for index in range(base_index + 1, last_index + 1):
+            record = self._verified(index)
+            term = record[1]
+            if record[2] in collect_kinds:
+                key = INDEX_KEY.pack(index)
+                collected.append(decode_record(key, content[DATA_PREFIX + key]))
+            if not terms or terms[-1][1] != term:
+                terms.append((index, term))
+        for key, value in content.items():
+            if key.startswith(META_PREFIX):
+                unseal(key, value, what="log meta record")
+        records = sum(1 for key in content if key.startswith(DATA_PREFIX))
+        if records != last_index - base_index:
+            raise FolderDamaged(
+                "log", f"it holds {records} records, but {last_index - base_index} were written"
+            )
+        return RecoveredLog(
+            self._get(HARD_STATE_KEY), base_index, base_term, last_index, tuple(terms), tuple(collected)
+        )
+
+    def read(self, first: int, last: int, *, bytes_max: int) -> list[Record]:
+        """See `LogStore.read`."""
+        content = self._session.content()
+        base_index, _base_term, last_index = self._range()
+        records: list[Record] = []
+        data_bytes = 0
+        for index in range(first, last + 1):
+            if not base_index < index <= last_index:
+                raise Missing(index, base_index=base_index, last_index=last_index)
+            self._verified(index)
+            key = INDEX_KEY.pack(index)
+            value = content[DATA_PREFIX + key]
+            data_bytes += len(value) - HEADER_BYTES
+            if records and data_bytes > bytes_max:
+                break
+            records.append(decode_record(key, value))
+        return records
+
+    def write(self, batches: Sequence[LogBatch]) -> None:
+        """See `LogStore.write`."""
+        plan = plan_write(batches, base_index=self._base_index, last_index=self._last_index)
+        transaction: dict[bytes, bytes | None] = {}
+        if plan.cut_from is not None:
+            transaction.update(_deletions(plan.cut_from, self._last_index))
+        for key, value in encode_records(plan.records):
+            transaction[DATA_PREFIX + key] = value
+        if transaction:
+            transaction.update(_range_of(self._base_index, self._base_term, plan.last_index))
+        if plan.hard_state is not None:
+            transaction[HARD_STATE_KEY] = seal(HARD_STATE_KEY, plan.hard_state)
+        if transaction:
+            self._session.commit(transaction)
+        self._last_index = plan.last_index
+
+    def trim(self, base_index: int, base_term: int, *, records_max: int = TRIM_RECORDS_MAX) -> int:
+        """See `LogStore.trim`."""
+        if base_index <= self._base_index or records_max <= 0:
+            return 0
+        if base_index > self._last_index:
+            raise Misused(f"cannot trim up to {base_index}: the log ends at {self._last_index}")
+        if self._verified(base_index)[1] != base_term:
+            raise Misused(f"record {base_index} does not have term {base_term}")
+        first, stop = self._base_index + 1, min(base_index, self._base_index + records_max)
+        term = self._verified(stop)[1]
+        self._session.commit(_deletions(first, stop) | _range_of(stop, term, self._last_index))
+        self._base_index, self._base_term = stop, term
+        return stop - first + 1
+
+    def reset(self, base_index: int, base_term: int, *, hard_state: bytes | None = None) -> None:
+        """See `LogStore.reset`."""
+        transaction = _deletions(self._base_index + 1, self._last_index) | _range_of(
+            base_index, base_term, base_index
+        )
+        if hard_state is not None:
+            transaction[HARD_STATE_KEY] = seal(HARD_STATE_KEY, hard_state)
+        self._session.commit(transaction)
+        self._base_index, self._base_term, self._last_index = base_index, base_term, base_index
+
+    def get_meta(self, name: str) -> bytes | None:
+        """See `LogStore.get_meta`."""
+        return self._get(FACT_PREFIX + name.encode())
+
+    def put_meta(self, name: str, value: bytes) -> None:
+        """See `LogStore.put_meta`."""
+        key = FACT_PREFIX + name.encode()
+        self._session.commit({key: seal(key, value)})
+
+    def close(self) -> None:
+        """See `LogStore.close`."""
+        self._session.close()
+
+    def flip_record_bit(self, index: int, *, bit: int) -> None:
+        """Damage the stored record at `index`; see `MemoryDisk.flip_bit`."""
+        self.disk.flip_bit(DATA_PREFIX + INDEX_KEY.pack(index), bit=bit)
+
+    def _range(self) -> tuple[int, int, int]:
+        data = self._get(RANGE_KEY)
+        if data is None:
+            raise FolderDamaged("log", "the record of its range is missing")
+        base_index, base_term, last_index = THREE_NUMBERS.unpack(data)
+        return base_index, base_term, last_index
+
+    def _verified(self, index: int) -> tuple[int, int, int]:
+        key = INDEX_KEY.pack(index)
+        value = self._session.content().get(DATA_PREFIX + key)
+        if value is None:
+            raise FolderDamaged(f"log record {index}", "it is missing")
+        return verify_record(key, value)
+
+    def _get(self, key: bytes) -> bytes | None:
+        sealed = self._session.content().get(key)
+        return None if sealed is None else unseal(key, sealed, what="log meta record")
+
+
+class MemoryStateStore:
+    """`StateStore` on a `MemoryDisk` (contract in `storage.contract`)."""
+
+    def __init__(self, disk: MemoryDisk | None = None) -> None:
+        """Open the state on `disk` at its checkpoint, a new and empty one by default. Raises `FolderDamaged`."""
+        self.disk = disk if disk is not None else MemoryDisk()
+        self._session = Session(self.disk)
+        if not self.disk.content:
+            self._session.commit(_applied_at(0, 0, 0))
+            self.disk.sync()
+        sealed = self.disk.content.get(APPLIED_KEY)
+        if sealed is None:
+            raise FolderDamaged("state", "the record of its checkpoint is missing")
+        index, term, keys = THREE_NUMBERS.unpack(unseal(APPLIED_KEY, sealed, what="state meta record"))
+        if keys != len(self.disk.content) - 1:
+            raise FolderDamaged(
+                "state", f"it holds {len(self.disk.content) - 1} keys, but {keys} were written"
+            )
+        self._live: dict[bytes, bytes | None] = {}
+        self._frozen: FrozenChanges | None = None
+        self._change_bytes = 0
+        self._applied = self._checkpoint = (index, term)
+
+    @property
+    def applied(self) -> tuple[int, int]:
+        """See `StateStore.applied`."""
+        return self._applied
+
+    @property
+    def checkpoint(self) -> tuple[int, int]:
+        """See `StateStore.checkpoint`."""
+        return self._checkpoint
+
+    @property
+    def change_bytes(self) -> int:
+        """See `StateStore.change_bytes`."""
+        return self._change_bytes
+
+    def claim_writes(self) -> None:
+        """See `StateStore.claim_writes`."""
+        self._session.claim_writes()
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `StateStore.get`."""
+        content = self._session.content()
+        for layer in (self._live, self._frozen.changes if self._frozen else {}):
+            if key in layer:
+                return layer[key]
+        sealed = content.get(DATA_PREFIX + key)
+        return None if sealed is None else unseal(key, sealed, what="value of key")
+
+    def scan(self, first: bytes, end: bytes | None, *, limit: int) -> list[tuple[bytes, bytes]]:
+        """See `StateStore.scan`."""
+        content = self._session.content()
+        keys = {key[1:] for key in content if key.startswith(DATA_PREFIX)} | set(self._live)
+        if self._frozen is not None:
+            keys |= set(self._frozen.changes)
+        found: list[tuple[bytes, bytes]] = []
+        for key in sorted(key for key in keys if first <= key and (end is None or key < end)):
+            if len(found) >= limit:
+                break
+            value = self.get(key)
+            if value is not None:
+                found.append((key, value))
+        return found
+
+    def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
+        """See `StateStore.write`."""
+        self._session.content()
+        check_write(changes, index=index, applied_index=self._applied[0])
+        self._live.update(changes)
+        self._change_bytes += sum(len(key) + len(value or b"") for key, value in changes.items())
+        self._applied = (index, term)
+
+    def freeze(self) -> FrozenChanges | None:
+        """See `StateStore.freeze`."""
+        if self._frozen is not None or self._applied == self._checkpoint:
+            return None
+        self._frozen = FrozenChanges(self._live, *self._applied, change_bytes=self._change_bytes)
+        self._live = {}
+        self._change_bytes = 0
+        return self._frozen
+
+    def flush(self, frozen: FrozenChanges) -> None:
+        """See `StateStore.flush`."""
+        content = self._session.content()
+        transaction: dict[bytes, bytes | None] = {
+            DATA_PREFIX + key: None if value is None else seal(key, value)
+            for key, value in frozen.changes.items()
+        }
+        keys = len(content) - 1
+        for key, value in transaction.items():
+            keys += (value is not None) - (key in content)
+        self._session.commit(transaction | _applied_at(frozen.index, frozen.term, keys))
+
+    def thaw(self, frozen: FrozenChanges) -> None:
+        """See `StateStore.thaw`."""
+        if frozen is not self._frozen:
+            raise Misused("these changes are not the frozen ones")
+        self._frozen = None
+        self._checkpoint = (frozen.index, frozen.term)
+
+    def clear(self) -> None:
+        """See `StateStore.clear`."""
+        if self._frozen is not None:
+            raise Misused("cannot clear the state while changes are frozen")
+        deletions: dict[bytes, bytes | None] = {
+            key: None for key in self._session.content() if key.startswith(DATA_PREFIX)
+        }
+        self._session.commit(deletions | _applied_at(0, 0, 0))
+        self._live = {}
+        self._change_bytes = 0
+        self._applied = self._checkpoint = (0, 0)
+
+    def close(self) -> None:
+        """See `StateStore.close`."""
+        self._session.close()
+
+    def flip_value_bit(self, key: bytes, *, bit: int) -> None:
+        """Damage the stored value of `key`; see `MemoryDisk.flip_bit`."""
+        self.disk.flip_bit(DATA_PREFIX + key, bit=bit)
+
+
+def _deletions(first: int, last: int) -> dict[bytes, bytes | None]:
+    """A transaction that deletes log records first..last."""
+    return {DATA_PREFIX + INDEX_KEY.pack(index): None for index in range(first, last + 1)}
+
+
+def _range_of(base_index: int, base_term: int, last_index: int) -> dict[bytes, bytes | None]:
+    """A transaction that writes the range of a log."""
+    return {RANGE_KEY: seal(RANGE_KEY, THREE_NUMBERS.pack(base_index, base_term, last_index))}
+
+
+def _applied_at(index: int, term: int, keys: int) -> dict[bytes, bytes | None]:
+    """A transaction that writes the marker of a state with `keys` keys."""
+    return {APPLIED_KEY: seal(APPLIED_KEY, THREE_NUMBERS.pack(index, term, keys))}

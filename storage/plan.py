@@ -1,0 +1,61 @@
+"""What a write comes to, worked out and checked before anything is written.
+
+Batches that queued up while the last fsync ran may append, truncate and append again. Only the outcome needs to
+reach the disk: one cut, one run of records, the last hard state. Deciding that here, in plain Python, leaves few and
+large LMDB calls, and finds a caller's mistake while nothing has been touched.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from storage.contract import INDEX_MAX, KEY_BYTES_MAX, LogBatch, Record
+from storage.errors import Misused
+
+
+class WritePlan(NamedTuple):
+    """The outcome of some batches on a log: cut it from `cut_from` (None: nowhere), then append `records`."""
+
+    cut_from: int | None
+    records: list[Record]
+    hard_state: bytes | None
+    last_index: int
+
+
+def plan_write(batches: Sequence[LogBatch], *, base_index: int, last_index: int) -> WritePlan:
+    """Fold `batches` into one plan for a log that holds base_index + 1 to last_index. Raises `Misused`."""
+    records: list[Record] = []
+    hard_state: bytes | None = None
+    cut_from: int | None = None
+    last = last_index
+    for batch in batches:
+        if batch.hard_state is not None:
+            hard_state = batch.hard_state
+        if batch.truncate_from is not None:
+            truncate_from = batch.truncate_from
+            if not base_index < truncate_from <= last + 1:
+                raise Misused(
+                    f"cannot truncate from {truncate_from}: the log holds {base_index + 1} to {last}"
+                )
+            unwritten = min(len(records), last - truncate_from + 1)
+            if unwritten:
+                del records[-unwritten:]
+            if truncate_from <= last_index:
+                cut_from = truncate_from if cut_from is None else min(cut_from, truncate_from)
+            last = truncate_from - 1
+        for record in batch.records:
+            last += 1
+            if record[0] != last or not 0 <= record[1] <= INDEX_MAX or not 0 <= record[2] <= 255:
+                raise Misused(f"cannot append record {record[:3]}: index {last} is next")
+            records.append(record)
+    if last > INDEX_MAX:
+        raise Misused(f"index {last} is past the largest possible")
+    return WritePlan(cut_from, records, hard_state, last)
+
+
+def check_write(changes: Mapping[bytes, bytes | None], *, index: int, applied_index: int) -> None:
+    """Refuse what a flush could not store or a replay must not repeat. Raises `Misused` (hazards B30, B67)."""
+    if not applied_index < index <= INDEX_MAX:
+        raise Misused(f"cannot apply index {index} after {applied_index}")
+    for key in changes:
+        if not 0 < len(key) <= KEY_BYTES_MAX:
+            raise Misused(f"a key of {len(key)} bytes cannot be stored: 1 to {KEY_BYTES_MAX}")

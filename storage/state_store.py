@@ -1,0 +1,235 @@
+"""The state on LMDB: an overlay of changes in memory over a durable checkpoint.
+
+Two named databases: `values`, key to sealed value, and `meta` with the sealed records
+
+    format    version of this layout, 4 bytes
+    applied   index, term, number of keys in `values`, 8 bytes each; written by every flush
+
+A flush is one transaction that moves the values and the applied index together (hazard B30), so a crash leaves the
+old checkpoint or the new one. Opening reads the marker and compares the number of keys; values are verified when read.
+Reads go through the live overlay, the frozen one and LMDB, in that order. While a flush commits, the frozen overlay
+still hides the disk, so a reader cannot tell whether it is done.
+"""
+
+from collections.abc import Iterator, Mapping
+from heapq import merge
+from pathlib import Path
+from struct import Struct
+from zlib import crc32
+
+import lmdb
+
+from storage.codec import CHECKSUM, seal, unseal
+from storage.contract import KEY_BYTES_MAX, FrozenChanges
+from storage.env import Environment
+from storage.errors import FolderDamaged, Misused
+from storage.overlay import Overlay, sorted_slices
+from storage.plan import check_write
+
+STATE_FORMAT_VERSION = 1
+STATE_MAP_BYTES = 1 << 40
+"""Address space set aside for the state, 1 TiB. Sparse: neither memory nor disk until used."""
+
+VALUES = b"values"
+META = b"meta"
+FORMAT_KEY = b"format"
+APPLIED_KEY = b"applied"
+
+FORMAT = Struct(">I")
+APPLIED = Struct(">QQQ")
+
+
+class LmdbStateStore:
+    """`StateStore` on one LMDB environment (contract in `storage.contract`)."""
+
+    def __init__(self, folder: Path, *, create: bool, map_bytes: int = STATE_MAP_BYTES) -> None:
+        """Open the state in `folder` at its checkpoint. With `create` a missing or empty one is made.
+
+        Raises `FolderDamaged`, `WriteFailed`.
+        """
+        self._environment = Environment(folder, databases=(VALUES, META), map_bytes=map_bytes, create=create)
+        self._values = self._environment.databases[VALUES]
+        self._meta = self._environment.databases[META]
+        self._live = Overlay()
+        self._frozen: Overlay | None = None
+        try:
+            if create:
+                self._create_marker()
+            self._checkpoint = self._applied = self._read_marker()
+        except BaseException:
+            self._environment.close()
+            raise
+
+    @property
+    def applied(self) -> tuple[int, int]:
+        """See `StateStore.applied`."""
+        return self._applied
+
+    @property
+    def checkpoint(self) -> tuple[int, int]:
+        """See `StateStore.checkpoint`."""
+        return self._checkpoint
+
+    @property
+    def change_bytes(self) -> int:
+        """See `StateStore.change_bytes`."""
+        return self._live.change_bytes
+
+    def claim_writes(self) -> None:
+        """See `StateStore.claim_writes`."""
+        self._environment.claim_writes()
+
+    def get(self, key: bytes) -> bytes | None:
+        """See `StateStore.get`."""
+        if key in self._live.changes:
+            return self._live.changes[key]
+        if self._frozen is not None and key in self._frozen.changes:
+            return self._frozen.changes[key]
+        if not 0 < len(key) <= KEY_BYTES_MAX:
+            return None
+        # The path of every random read: the transaction is begun here, without a context manager in between.
+        try:
+            with self._environment.begin(self._values, buffers=True) as transaction:
+                sealed = transaction.get(key)
+                return None if sealed is None else unseal(key, sealed, what="value of key")
+        except lmdb.Error as error:
+            self._environment.require_open()
+            raise FolderDamaged(
+                f"state in {self._environment.folder}", f"LMDB cannot read it: {error}"
+            ) from error
+
+    def scan(self, first: bytes, end: bytes | None, *, limit: int) -> list[tuple[bytes, bytes]]:
+        """See `StateStore.scan`."""
+        if limit <= 0:
+            return []
+        found: list[tuple[bytes, bytes]] = []
+        with self._environment.read("state") as transaction, transaction.cursor(self._values) as cursor:
+            for key, value in self._merged(cursor, first, end):
+                if value is not None:
+                    found.append((key, value))
+                    if len(found) == limit:
+                        break
+        return found
+
+    def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
+        """See `StateStore.write`."""
+        check_write(changes, index=index, applied_index=self._applied[0])
+        self._live.update(changes)
+        self._applied = (index, term)
+
+    def freeze(self) -> FrozenChanges | None:
+        """See `StateStore.freeze`."""
+        if self._frozen is not None or self._applied == self._checkpoint:
+            return None
+        self._frozen, self._live = self._live, Overlay()
+        return FrozenChanges(self._frozen.changes, *self._applied, change_bytes=self._frozen.change_bytes)
+
+    def flush(self, frozen: FrozenChanges) -> None:
+        """See `StateStore.flush`. Keys go to LMDB in order, in slices small enough to let other threads in."""
+        with self._environment.write() as transaction, transaction.cursor(self._values) as cursor:
+            for keys in sorted_slices(frozen.changes):
+                pairs, deleted = _seal_slice(frozen.changes, keys)
+                cursor.putmulti(pairs)
+                for key in deleted:
+                    if cursor.set_key(key):
+                        cursor.delete()
+            self._put_marker(transaction, frozen.index, frozen.term)
+
+    def thaw(self, frozen: FrozenChanges) -> None:
+        """See `StateStore.thaw`."""
+        if self._frozen is None or self._frozen.changes is not frozen.changes:
+            raise Misused("these changes are not the frozen ones")
+        self._frozen = None
+        self._checkpoint = (frozen.index, frozen.term)
+
+    def clear(self) -> None:
+        """See `StateStore.clear`."""
+        if self._frozen is not None:
+            raise Misused("cannot clear the state while changes are frozen")
+        with self._environment.write() as transaction:
+            transaction.drop(self._values, delete=False)
+            self._put_marker(transaction, 0, 0)
+        self._live = Overlay()
+        self._applied = self._checkpoint = (0, 0)
+
+    def close(self) -> None:
+        """See `StateStore.close`."""
+        self._environment.close()
+
+    def _merged(
+        self, cursor: "lmdb.Cursor[memoryview]", first: bytes, end: bytes | None
+    ) -> Iterator[tuple[bytes, bytes | None]]:
+        """Each key of overlays and disk once, ascending, with the value of the topmost layer that has it."""
+        layers = [layer.scan(first, end) for layer in (self._live, self._frozen) if layer is not None]
+        ranked = [((key, rank, value) for key, value in layer) for rank, layer in enumerate(layers)]
+        disk = ((key, len(layers), value) for key, value in _scan_disk(cursor, first, end))
+        last: bytes | None = None
+        # Ranks differ for equal keys, so a comparison never reaches the values.
+        for key, _rank, value in merge(*ranked, disk):
+            if key != last:
+                last = key
+                yield key, value
+
+    def _create_marker(self) -> None:
+        with self._environment.read("state") as transaction:
+            entries = self._environment.entries(transaction, META) + self._environment.entries(
+                transaction, VALUES
+            )
+        if not entries:
+            with self._environment.write() as writing:
+                writing.put(FORMAT_KEY, seal(FORMAT_KEY, FORMAT.pack(STATE_FORMAT_VERSION)), db=self._meta)
+                self._put_marker(writing, 0, 0)
+
+    def _put_marker(self, transaction: "lmdb.Transaction[bytes]", index: int, term: int) -> None:
+        marker = APPLIED.pack(index, term, self._environment.entries(transaction, VALUES))
+        transaction.put(APPLIED_KEY, seal(APPLIED_KEY, marker), db=self._meta)
+
+    def _read_marker(self) -> tuple[int, int]:
+        """(index, term) of the checkpoint on disk, after comparing the number of keys (hazard B81)."""
+        with self._environment.read("state") as transaction:
+            parts = [transaction.get(key, db=self._meta) for key in (FORMAT_KEY, APPLIED_KEY)]
+            if parts[0] is None or parts[1] is None:
+                raise FolderDamaged("state", "the record of its checkpoint is missing")
+            version = unseal(FORMAT_KEY, parts[0], what="state meta record")
+            if version != FORMAT.pack(STATE_FORMAT_VERSION):
+                raise FolderDamaged(
+                    "state", f"its format is {version!r}, this program reads {STATE_FORMAT_VERSION}"
+                )
+            index, term, keys = APPLIED.unpack(unseal(APPLIED_KEY, parts[1], what="state meta record"))
+            found = self._environment.entries(transaction, VALUES)
+            if found != keys:
+                raise FolderDamaged("state", f"it holds {found} keys, but {keys} were written")
+        return index, term
+
+
+def _seal_slice(
+    changes: Mapping[bytes, bytes | None], keys: list[bytes]
+) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
+    """Sealed pairs to put and keys to delete, both in the order of `keys`."""
+    pack = CHECKSUM.pack
+    pairs: list[tuple[bytes, bytes]] = []
+    deleted: list[bytes] = []
+    for key in keys:
+        value = changes[key]
+        if value is None:
+            deleted.append(key)
+        else:
+            # `seal` written out: this line runs for every key of a checkpoint.
+            pairs.append((key, pack(crc32(value, crc32(key))) + value))
+    return pairs, deleted
+
+
+def _scan_disk(
+    cursor: "lmdb.Cursor[memoryview]", first: bytes, end: bytes | None
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """Verified pairs with first <= key < end, copied out of the transaction."""
+    # LMDB refuses to look for a key longer than any it can hold; its start is the nearest one that it can.
+    if not (cursor.set_range(first[:KEY_BYTES_MAX]) if first else cursor.first()):
+        return
+    for view, sealed in cursor.iternext():
+        key = bytes(view)
+        if key < first:
+            continue
+        if end is not None and key >= end:
+            return
+        yield key, unseal(key, sealed, what="value of key")

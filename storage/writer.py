@@ -1,0 +1,186 @@
+"""The one thread that writes the log: everything that queued up while it synced goes into its next transaction.
+
+Group commit without a timer: a lone batch is written at once, and under load the groups grow by themselves. The
+event loop only puts into a queue; it never waits for the disk. After the first failure nothing is written and
+nothing acknowledged any more (hazard B83): the queue is still emptied, so that nobody waits for ever.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Final, NamedTuple, TypeVar
+
+from storage.contract import LogBatch, LogStore
+from storage.errors import Misused, WriteFailed
+
+GROUP_RECORDS_MAX = 16_384
+"""Records in one transaction. A group ends after the batch that reaches it, so one batch may be larger."""
+GROUP_BYTES_MAX = 32 << 20
+"""Bytes of record data in one transaction; as above."""
+
+Result = TypeVar("Result")
+
+
+class _Batch(NamedTuple):
+    """A batch with the number under which its durability is reported."""
+
+    sequence: int
+    batch: LogBatch
+
+
+class _Call(NamedTuple):
+    """Other work for the writing thread."""
+
+    run: Callable[[], None]
+    fail: Callable[[BaseException], None]
+
+
+class _Stop:
+    """The last item of a queue."""
+
+
+_STOP: Final = _Stop()
+_Item = _Batch | _Call | _Stop
+
+
+class LogWriter:
+    """Owns every write transaction of a log store, from its start to `close`.
+
+    `last_sync_ms` is how long the last transaction took, fsync included; 0.0 before the first.
+    """
+
+    def __init__(
+        self,
+        store: LogStore,
+        *,
+        on_durable: Callable[[int], None],
+        on_failure: Callable[[BaseException], None],
+        name: str = "log-writer",
+    ) -> None:
+        """Start the thread; it claims the writes of `store`.
+
+        `on_durable(sequence)`: this batch and all before it are durable. `on_failure(error)`: once, at the first
+        error, also of `on_durable` itself. Both run on the writing thread and must not block.
+        """
+        self.last_sync_ms = 0.0
+        self._store = store
+        self._on_durable = on_durable
+        self._on_failure = on_failure
+        self._queue: SimpleQueue[_Item] = SimpleQueue()
+        self._failure: BaseException | None = None
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The error that ended all writing, None while there was none."""
+        return self._failure
+
+    def submit(self, sequence: int, batch: LogBatch) -> None:
+        """Queue `batch` behind everything queued before; never blocks. `sequence` grows from call to call.
+
+        After a failure it is dropped in silence: `on_failure` has said what there is to say. Raises `Misused` after
+        `close`.
+        """
+        self._put(_Batch(sequence, batch))
+
+    def call(self, work: Callable[[], Result]) -> "Future[Result]":
+        """Run `work` on the writing thread, in its turn: trims, facts, whatever writes this store.
+
+        What it raises goes into the future; `WriteFailed` also ends all writing. After a failure the future fails.
+        """
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = work()
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+            future.set_result(result)
+
+        def fail(error: BaseException) -> None:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+
+        self._put(_Call(run, fail))
+        return future
+
+    def close(self) -> None:
+        """Write what is queued, stop the thread and give the writes to the calling thread. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(_STOP)
+        self._thread.join()
+        self._store.claim_writes()
+
+    def _put(self, item: _Item) -> None:
+        if self._closed:
+            raise Misused("the log writer is closed")
+        self._queue.put(item)
+
+    def _run(self) -> None:
+        self._store.claim_writes()
+        item = self._queue.get()
+        while not isinstance(item, _Stop):
+            if isinstance(item, _Call):
+                self._perform(item)
+                item = self._queue.get()
+                continue
+            group, following = self._gather(item)
+            self._write(group)
+            item = following if following is not None else self._queue.get()
+
+    def _gather(self, first: _Batch) -> tuple[list[_Batch], _Item | None]:
+        """The batches that go with `first`, and the item taken from the queue that does not, if any."""
+        group = [first]
+        records, data_bytes = _size(first.batch)
+        while records < GROUP_RECORDS_MAX and data_bytes < GROUP_BYTES_MAX:
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                break
+            if not isinstance(item, _Batch):
+                return group, item
+            group.append(item)
+            more_records, more_bytes = _size(item.batch)
+            records += more_records
+            data_bytes += more_bytes
+        return group, None
+
+    def _write(self, group: list[_Batch]) -> None:
+        if self._failure is not None:
+            return
+        try:
+            started = time.perf_counter()
+            self._store.write([item.batch for item in group])
+            self.last_sync_ms = (time.perf_counter() - started) * 1000
+            self._on_durable(group[-1].sequence)
+        except BaseException as error:  # noqa: BLE001 - whatever it was, going on could break a promise
+            self._fail(error)
+
+    def _perform(self, call: _Call) -> None:
+        if self._failure is not None:
+            call.fail(WriteFailed(f"nothing is written since a write failed: {self._failure}"))
+            return
+        try:
+            call.run()
+        except WriteFailed as error:
+            self._fail(error)
+        except Exception:  # noqa: BLE001 - the caller has it
+            # The future has it. A refused request leaves the log sound; a damaged one refuses the next write itself.
+            return
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._on_failure(error)
+
+
+def _size(batch: LogBatch) -> tuple[int, int]:
+    """Records and bytes of data in `batch`."""
+    return len(batch.records), sum(len(record[3]) for record in batch.records)
