@@ -1,0 +1,108 @@
+"""Requests that wait for an answer, and the rule of what each may be told.
+
+A write waits for its entry: (index, term). It is answered when the entry at that index is applied: with the result
+if the term is its own; if another term's entry took the place, it was surely not executed. Until then nobody
+knows: when its time is up the answer is *outcome unknown*, never *failed* (hazard B54).
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from raftdb.commands.model import Command
+from raftdb.core.model import EntryId, Index, Term
+
+
+class LogPage(NamedTuple):
+    """A read of the log itself: up to `limit` entries from `first` on (None: the last ones)."""
+
+    first: Index | None
+    limit: int
+
+
+Query = Command | LogPage
+
+
+class WriteRequest(NamedTuple):
+    """A client's write: `payload` is the encoded command, the data of its entry."""
+
+    request_id: int
+    payload: bytes
+
+
+class ReadRequest(NamedTuple):
+    """A client's read: linearizable, or at once from whatever is applied here."""
+
+    request_id: int
+    query: Query
+    stale: bool = False
+
+
+class Pending:
+    """The waiting writes and reads of one node, and when their patience ends (in ticks)."""
+
+    def __init__(self, *, patience_ticks: int) -> None:
+        self._patience_ticks = patience_ticks
+        self._writes: dict[Index, list[tuple[Term, int]]] = {}
+        self._write_indexes: dict[int, Index] = {}
+        self._reads: dict[int, Query] = {}
+        self._released: deque[tuple[Index, int]] = deque()
+        self._deadlines: deque[tuple[int, int]] = deque()
+
+    def add_writes(self, first: EntryId, requests: list[WriteRequest], now_ticks: int) -> None:
+        """The writes became the entries from `first` on."""
+        deadline = now_ticks + self._patience_ticks
+        for offset, request in enumerate(requests):
+            index = first.index + offset
+            self._writes.setdefault(index, []).append((first.term, request.request_id))
+            self._write_indexes[request.request_id] = index
+            self._deadlines.append((deadline, request.request_id))
+
+    def add_reads(self, requests: list[ReadRequest], now_ticks: int) -> None:
+        """The reads wait for their index."""
+        deadline = now_ticks + self._patience_ticks
+        for request in requests:
+            self._reads[request.request_id] = request.query
+            self._deadlines.append((deadline, request.request_id))
+
+    def writes_at(self, index: Index) -> list[tuple[Term, int]]:
+        """Take the writes that wait for the entry at `index`: (term, request id) each."""
+        waiting = self._writes.pop(index, [])
+        for _, request_id in waiting:
+            del self._write_indexes[request_id]
+        return waiting
+
+    def release(self, request_id: int, read_index: Index) -> None:
+        """The read may be served once `read_index` is applied. Indexes come in ascending order."""
+        if request_id in self._reads:
+            self._released.append((read_index, request_id))
+
+    def reads_served_by(self, applied_index: Index) -> Iterator[tuple[int, Query]]:
+        """Take the released reads that a state at `applied_index` may serve."""
+        while self._released and self._released[0][0] <= applied_index:
+            request_id = self._released.popleft()[1]
+            query = self._reads.pop(request_id, None)
+            if query is not None:
+                yield request_id, query
+
+    def drop_read(self, request_id: int) -> bool:
+        """Forget a read; True if it was still waiting."""
+        return self._reads.pop(request_id, None) is not None
+
+    def expired(self, now_ticks: int) -> Iterator[tuple[int, bool]]:
+        """Take the requests whose patience has ended: (request id, whether it is a write)."""
+        while self._deadlines and self._deadlines[0][0] <= now_ticks:
+            request_id = self._deadlines.popleft()[1]
+            index = self._write_indexes.pop(request_id, None)
+            if index is not None:
+                self._writes[index] = [item for item in self._writes[index] if item[1] != request_id]
+                if not self._writes[index]:
+                    del self._writes[index]
+                yield request_id, True
+            elif self._reads.pop(request_id, None) is not None:
+                yield request_id, False
+
+    @property
+    def count(self) -> int:
+        """Requests that wait."""
+        return len(self._write_indexes) + len(self._reads)

@@ -1,0 +1,85 @@
+"""What a node says about itself: `status`, `members` and pages of `request_log`, as plain values."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from raftdb.commands.spec import unparse
+from raftdb.core.model import Entry, EntryKind, Role
+from raftdb.node.driver import Driver
+from raftdb.node.persist import configuration_of
+from raftdb.wire import commands as wire_commands
+
+ROLE_NAMES = {Role.PRE_CANDIDATE: "candidate"}
+KIND_NAMES = {EntryKind.NOOP: "noop", EntryKind.COMMAND: "command", EntryKind.CONFIGURATION: "configuration"}
+
+
+def members_of(driver: Driver) -> list[dict[str, Any]]:
+    """The members, with `match_index` where this node leads, and `alive`: heard from on a connection that stands."""
+    state = driver.replica.raft.state
+    progress = state.leadership.progress if state.leadership else {}
+    members = []
+    for member in state.configurations.latest.members:
+        entry: dict[str, Any] = {
+            "id": member.id,
+            "http": member.http,
+            "redis": member.redis,
+            "voter": member.voter,
+        }
+        if member.id == state.id:
+            entry["alive"] = True
+            if state.leadership:
+                entry["match_index"] = state.log.persisted_index
+        else:
+            entry["alive"] = member.id in driver.replica.links
+            if member.id in driver.last_contact:
+                entry["last_contact_seconds"] = round(time.monotonic() - driver.last_contact[member.id], 3)
+            if member.id in progress:
+                entry["match_index"] = progress[member.id].match_index
+        members.append(entry)
+    return members
+
+
+def status_of(driver: Driver) -> dict[str, Any]:
+    """The consensus part of `GET /v1/status`; the server adds identity, version and uptime."""
+    state = driver.replica.raft.state
+    leader = driver.leader_hint()
+    role = ROLE_NAMES.get(state.role, state.role.value)
+    if state.role is Role.FOLLOWER and not state.is_voter:
+        role = "learner"
+    return {
+        "role": role,
+        "term": state.term,
+        "leader": None if leader is None else {"id": leader.id, "http": leader.http, "redis": leader.redis},
+        "first_index": state.log.base.index + 1,
+        "last_index": state.log.last_index,
+        "commit_index": state.commit_index,
+        "applied_index": driver.replica.applied_index,
+        "checkpoint_index": state.log.base.index,
+        "pending_requests": driver.replica.pending_count,
+        "members": members_of(driver),
+    }
+
+
+def is_caught_up(driver: Driver) -> bool:
+    """True if a leader is known and everything known to be committed is applied here."""
+    return driver.leader_hint() is not None and (
+        driver.replica.applied_index >= driver.replica.raft.state.commit_index
+    )
+
+
+def describe_entries(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Log entries for people: index, term, kind, and for a command its name and arguments (bytes)."""
+    return [_describe_entry(entry) for entry in entries]
+
+
+def _describe_entry(entry: Entry) -> dict[str, Any]:
+    described: dict[str, Any] = {"index": entry.index, "term": entry.term, "kind": KIND_NAMES[entry.kind]}
+    if entry.kind is EntryKind.COMMAND:
+        described["command"], described["args"] = unparse(wire_commands.decode(entry.data))
+    elif entry.kind is EntryKind.CONFIGURATION:
+        described["members"] = [
+            {"id": member.id, "http": member.http, "redis": member.redis, "voter": member.voter}
+            for member in configuration_of(entry.data).members
+        ]
+    return described
