@@ -1,0 +1,25 @@
+"""Links between peers: one WebSocket per direction, over which the messages of the core travel in CBOR frames.
+
+A node dials every other member and sends on the links that it dialled (`peer_client.PeerLinks`); it receives on the
+links that others dialled (`peer_server.PeerServer`, the route GET /v1/peer of the HTTP listener). So each link has one
+sender and one numbering, and a link that works in one direction only is seen as what it is.
+
+What a link promises: messages arrive in order, each at most once, unchanged, from the node whose name they bear. What
+it does not: that they arrive. Raft repairs losses, so nothing here is sent twice and nothing waits for long.
+
+* **Handshake first** (`handshake.py`): both sides say protocol version, cluster, who they are and whom they mean.
+  Either refuses what does not fit, before any message is looked at (hazards B90, B95).
+* **Numbered, checksummed frames** (`raftdb.wire.peer`): a gap, a repeat, a damaged frame or a message under
+  another name closes the link (hazards B94, B95, B104). The dialler comes back with a new numbering.
+* **Bounded queues** (`send_queue.py`): above a limit in bytes *new* messages are dropped and counted (hazard B92).
+  What is queued is older and closer to what the peer needs next; the leader repairs the gap that a drop leaves.
+  While a link is down nothing is queued, and what was queued is thrown away: stale by the time it could leave.
+* **Batches by themselves**: all messages of one turn of the event loop leave as one frame, up to a limit.
+* **Half-open connections** (hazard B93): pings both ways, a limit on the time to send a frame, and one on the time
+  that the kernel keeps trying. A link that is lost is dialled again after a pause with jitter.
+* **No compression**: entries are small or already dense, and a compressed length says how large its plain text is only
+  once it is too late.
+
+Limit of this version: a stranger who can reach the port and knows the cluster's id and a member's names and uuid
+can pose as that member. Until peers prove a secret, the port belongs on a trusted network.
+"""

@@ -1,0 +1,30 @@
+"""What a link tells its owner: plain callbacks, called on the event loop, that must not block or raise."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def _ignore_up(peer: str) -> None:
+    """Default: nobody wants to know."""
+
+
+def _ignore_down(peer: str, reason: str) -> None:
+    """Default: nobody wants to know."""
+
+
+def _ignore_refused(peer: str, code: str, reason: str) -> None:
+    """Default: nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerEvents:
+    """Callbacks of one direction of links.
+
+    `on_peer_up(id)`: the handshake is done; messages can pass. `on_peer_down(id, reason)`: they no longer can; always
+    after an `on_peer_up` of the same peer. `on_refused(id, code, reason)`: the handshake ended in a refusal, by either
+    side; `id` is the peer that was dialled, or the one that the caller claims to be.
+    """
+
+    on_peer_up: Callable[[str], None] = _ignore_up
+    on_peer_down: Callable[[str, str], None] = _ignore_down
+    on_refused: Callable[[str, str, str], None] = _ignore_refused

@@ -1,0 +1,39 @@
+"""The limits and times of peer links, in one place. Times are in seconds."""
+
+from dataclasses import dataclass
+
+from raftdb.wire.peer import ENTRIES_PER_FRAME_MAX, FRAME_BYTES_MAX, MESSAGES_PER_FRAME_MAX
+
+WEBSOCKET_MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 1
+"""aiohttp's limit, equal on both sides. It closes at the limit, not above it, and the largest frame must pass
+(hazard B23)."""
+
+FIRST_SEQUENCE = 1
+"""Number of the first frame of a link; the next are counted up from it."""
+
+PEER_PATH = "/v1/peer"
+"""The route on which a node is dialled by its peers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkLimits:
+    """What one link may hold and how long it may take.
+
+    `queue_bytes_max`: messages that wait to be sent, as `message_bytes_max` estimates them; a single message always
+    fits an empty queue. `frame_bytes_target`: a frame is closed once the next message would bring it above this.
+    `heartbeat_s`: a silent link is pinged; with no answer for half of that again it is closed.
+    `send_timeout_s`: a frame that the socket has not taken by then closes the link. `dial_timeout_s` covers connection
+    and handshake. `backoff_min_s` doubles up to `backoff_max_s` while dialling fails.
+    """
+
+    queue_bytes_max: int = 64 * 1024 * 1024
+    frame_bytes_target: int = 1024 * 1024
+    frame_messages_max: int = MESSAGES_PER_FRAME_MAX
+    frame_entries_max: int = ENTRIES_PER_FRAME_MAX
+    heartbeat_s: float = 4.0
+    send_timeout_s: float = 10.0
+    dial_timeout_s: float = 3.0
+    close_timeout_s: float = 1.0
+    backoff_min_s: float = 0.05
+    backoff_max_s: float = 1.0
+    handshakes_pending_max: int = 16

@@ -1,0 +1,322 @@
+"""Outgoing links: one per peer, dialled for as long as the peer is known, sending what the node hands over."""
+
+import asyncio
+import logging
+import random
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import aiohttp
+
+from raftdb.core.messages import Message
+from raftdb.errors import LocalProtocolError, RemoteProtocolError
+from raftdb.transport.events import PeerEvents
+from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
+from raftdb.transport.limits import FIRST_SEQUENCE, PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
+from raftdb.transport.send_queue import SendQueue
+from raftdb.wire.peer import Hello, Refused, Welcome, decode_handshake, encode_frame, encode_handshake
+
+logger = logging.getLogger("raftdb.transport")
+
+Uniform = Callable[[float, float], float]
+"""A random number between two bounds: the jitter of the pauses between dials."""
+
+
+class LinkStatistics(NamedTuple):
+    """What one outgoing link has done since it was made. `dropped_messages` includes those for a link that is down."""
+
+    up: bool
+    sent_frames: int
+    sent_messages: int
+    dropped_messages: int
+    queued_bytes: int
+
+
+class _Refusal(Exception):
+    """The handshake ended in a refusal, by either side."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(f"refused: {refused.reason}")
+        self.refused = refused
+
+
+class _PeerLink:
+    """The link to one peer at one address. `start` once, `stop` once; not used again after that."""
+
+    def __init__(self, links: "PeerLinks", peer: str, address: str, session: aiohttp.ClientSession) -> None:
+        self.peer = peer
+        self.address = address
+        self.up = False
+        self.queue = SendQueue(links.limits)
+        self.sent_frames = 0
+        self.sent_messages = 0
+        self._links = links
+        self._limits = links.limits
+        self._session = session
+        self._filled = asyncio.Event()
+        self._nudged = asyncio.Event()
+        self._last_failure = ""
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"link to {peer}")
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Queue `messages`, or drop and count them if the link is down or its queue full."""
+        if not self.up:
+            self.queue.dropped += len(messages)
+            return
+        for message in messages:
+            self.queue.put(message)
+        self._filled.set()
+
+    def nudge(self) -> None:
+        """Dial at once if the link is waiting to dial again."""
+        self._nudged.set()
+
+    def statistics(self) -> LinkStatistics:
+        """The counters as they stand."""
+        queue = self.queue
+        return LinkStatistics(self.up, self.sent_frames, self.sent_messages, queue.dropped, queue.bytes)
+
+    async def _run(self) -> None:
+        """Dial, serve, pause, for ever."""
+        loop = asyncio.get_running_loop()
+        pause_s = self._limits.backoff_min_s
+        while True:
+            self._nudged.clear()
+            started = loop.time()
+            await self._dial_and_serve()
+            if loop.time() - started > self._limits.backoff_max_s and not self._last_failure:
+                pause_s = self._limits.backoff_min_s
+            try:
+                async with asyncio.timeout(self._links.uniform(pause_s / 2, pause_s)):
+                    await self._nudged.wait()
+            except TimeoutError:
+                pause_s = min(2 * pause_s, self._limits.backoff_max_s)
+
+    async def _dial_and_serve(self) -> None:
+        """One connection from dial to close; returns when it is over, for whatever reason."""
+        try:
+            async with asyncio.timeout(self._limits.dial_timeout_s):
+                socket_ = await self._dial()
+        except _Refusal as refusal:
+            self._report_refusal(refusal.refused)
+        except (aiohttp.ClientError, RemoteProtocolError, TimeoutError, OSError, ValueError) as error:
+            self._report_failure(f"{type(error).__name__}: {error}".removesuffix(": "))
+        except Exception as error:
+            # A link must outlive a bug in what it calls: without it the node is cut off from its peer for good.
+            logger.exception("dial failed", extra={"fields": {"peer": self.peer, "address": self.address}})
+            self._report_failure(type(error).__name__)
+        else:
+            await self._serve(socket_)
+
+    async def _dial(self) -> aiohttp.ClientWebSocketResponse:
+        """Connect and shake hands. Raises _Refusal, RemoteProtocolError, or what aiohttp raises."""
+        limits, links = self._limits, self._links
+        socket_ = await self._session.ws_connect(
+            f"ws://{self.address}{PEER_PATH}",
+            heartbeat=limits.heartbeat_s,
+            compress=0,
+            max_msg_size=WEBSOCKET_MESSAGE_BYTES_MAX,
+            timeout=aiohttp.ClientWSTimeout(ws_close=limits.close_timeout_s),
+        )
+        try:
+            _bound_kernel_retries(socket_, limits.send_timeout_s)
+            await socket_.send_bytes(encode_handshake(links.identity.introduce(Hello, self.peer)))
+            message = await socket_.receive()
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                raise RemoteProtocolError("the peer closed the connection instead of answering the handshake")
+            answer = decode_handshake(message.data)
+            if isinstance(answer, Refused):
+                raise _Refusal(answer)
+            if not isinstance(answer, Welcome):
+                raise RemoteProtocolError("the peer answered a hello with a hello")
+            if answer.source != self.peer:
+                raise _Refusal(Refused("wrong_source", f"{answer.source} answered in place of {self.peer}"))
+            refused = await check_introduction(answer, links.identity, links.check_peer)
+            if refused is not None:
+                raise _Refusal(refused)
+        except BaseException:
+            await socket_.close()
+            raise
+        return socket_
+
+    async def _serve(self, socket_: aiohttp.ClientWebSocketResponse) -> None:
+        """Send until the connection ends; then forget what was not sent."""
+        self.up, self._last_failure = True, ""
+        self._log(logging.INFO, "peer up")
+        self._links.events.on_peer_up(self.peer)
+        loop = asyncio.get_running_loop()
+        sender = loop.create_task(self._send_frames(socket_), name=f"sender to {self.peer}")
+        watcher = loop.create_task(_watch(socket_), name=f"watcher of {self.peer}")
+        reason = "stopped"
+        try:
+            done, _ = await asyncio.wait({sender, watcher}, return_when=asyncio.FIRST_COMPLETED)
+            reason = (watcher if watcher in done else sender).result()
+        except Exception:
+            reason = "internal error"
+            logger.exception("link failed", extra={"fields": {"peer": self.peer, "address": self.address}})
+        finally:
+            self.up = False
+            self.queue.clear()
+            sender.cancel()
+            watcher.cancel()
+            await asyncio.gather(sender, watcher, return_exceptions=True)
+            self._log(logging.INFO, "peer down", reason=reason)
+            self._links.events.on_peer_down(self.peer, reason)
+            await _close(socket_, self._limits.close_timeout_s)
+
+    async def _send_frames(self, socket_: aiohttp.ClientWebSocketResponse) -> str:
+        """Send what is queued, a frame at a time. Returns why it stopped."""
+        sequence = FIRST_SEQUENCE
+        while True:
+            while not self.queue:
+                self._filled.clear()
+                await self._filled.wait()
+            messages = self.queue.take_frame()
+            try:
+                frame = encode_frame(sequence, messages)
+            except LocalProtocolError as error:
+                # Above a limit of the wire: our bug. The rest of the traffic must not suffer for it.
+                self.queue.dropped += len(messages)
+                self._log(logging.ERROR, "frame not sent", reason=error.message)
+                continue
+            try:
+                async with asyncio.timeout(self._limits.send_timeout_s):
+                    await socket_.send_bytes(frame)
+            except TimeoutError:
+                return f"a frame was not taken within {self._limits.send_timeout_s:g} seconds"
+            except (aiohttp.ClientError, OSError) as error:
+                return f"sending failed: {type(error).__name__}"
+            sequence += 1
+            self.sent_frames += 1
+            self.sent_messages += len(messages)
+
+    def _report_refusal(self, refused: Refused) -> None:
+        self._links.events.on_refused(self.peer, refused.code, refused.reason)
+        level = logging.DEBUG if self._last_failure == refused.reason else logging.WARNING
+        self._last_failure = refused.reason
+        self._log(level, "peer refused", code=refused.code, reason=refused.reason)
+
+    def _report_failure(self, reason: str) -> None:
+        # A peer that is away is dialled many times: only what is new is worth a line.
+        level = logging.DEBUG if self._last_failure == reason else logging.INFO
+        self._last_failure = reason
+        self._log(level, "dial failed", reason=reason)
+
+    def _log(self, level: int, message: str, **fields: str) -> None:
+        logger.log(level, message, extra={"fields": {"peer": self.peer, "address": self.address, **fields}})
+
+
+class PeerLinks:
+    """The outgoing links of one node. Everything is called on the event loop's thread.
+
+    `check_peer` judges who answers a dial, as it judges who dials us. `uniform` is the source of jitter.
+    """
+
+    def __init__(
+        self,
+        identity: LocalIdentity,
+        *,
+        check_peer: CheckPeer,
+        events: PeerEvents | None = None,
+        limits: LinkLimits | None = None,
+        uniform: Uniform = random.uniform,
+    ) -> None:
+        self.identity = identity
+        self.check_peer = check_peer
+        self.events = events or PeerEvents()
+        self.limits = limits or LinkLimits()
+        self.uniform = uniform
+        self._links: dict[str, _PeerLink] = {}
+        self._stopped: set[asyncio.Task[None]] = set()
+        self._session: aiohttp.ClientSession | None = None
+
+    def update_peers(self, addresses: Mapping[str, str]) -> None:
+        """Dial exactly the peers of `addresses` (id -> HOST:PORT), this node's own id left out.
+
+        A link whose address did not change goes on undisturbed; one whose peer is gone is closed.
+        """
+        if self._session is None:
+            self._session = _new_session()
+        wanted = {peer: address for peer, address in addresses.items() if peer != self.identity.node_id}
+        for peer, link in sorted(self._links.items()):
+            if wanted.get(peer) != link.address:
+                self._stop(self._links.pop(peer))
+        for peer, address in sorted(wanted.items()):
+            if peer not in self._links:
+                self._links[peer] = _PeerLink(self, peer, address, self._session)
+
+    def send(self, target: str, messages: Sequence[Message]) -> None:
+        """Send `messages` to `target`, in order, if it can be reached; never blocks, never raises for a lost peer."""
+        link = self._links.get(target)
+        if link is not None:
+            link.send(messages)
+
+    def nudge(self, peer: str) -> None:
+        """Dial `peer` at once if its link is in a pause: it was just heard of, so it is likely there."""
+        link = self._links.get(peer)
+        if link is not None:
+            link.nudge()
+
+    def connected(self) -> frozenset[str]:
+        """The peers that messages can be sent to now."""
+        return frozenset(peer for peer, link in self._links.items() if link.up)
+
+    def statistics(self) -> dict[str, LinkStatistics]:
+        """The counters of each link, by peer."""
+        return {peer: link.statistics() for peer, link in sorted(self._links.items())}
+
+    async def close(self) -> None:
+        """Close all links. What is queued is dropped: a peer learns of our end by the end of the link."""
+        for _, link in sorted(self._links.items()):
+            self._stop(link)
+        self._links.clear()
+        await asyncio.gather(*self._stopped, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _stop(self, link: _PeerLink) -> None:
+        link.task.cancel()
+        self._stopped.add(link.task)
+        link.task.add_done_callback(self._stopped.discard)
+
+
+def _new_session() -> aiohttp.ClientSession:
+    """A session that keeps nothing between dials: no cookies, no pool, no cached addresses, no proxy."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=False,
+    )
+
+
+async def _watch(socket_: aiohttp.ClientWebSocketResponse) -> str:
+    """Read until the connection ends (which also answers pings); returns why. A peer never sends data on this link."""
+    message = await socket_.receive()
+    if message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
+        return "the peer sent data on a link of ours"
+    if message.type is aiohttp.WSMsgType.ERROR:
+        return f"connection lost: {message.data}"
+    if message.type is aiohttp.WSMsgType.CLOSE and message.extra:
+        return f"closed by the peer: {message.extra}"
+    return "closed by the peer"
+
+
+async def _close(socket_: aiohttp.ClientWebSocketResponse, timeout_s: float) -> None:
+    """Close in bounded time, whether the peer reads or not."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await socket_.close()
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        # aiohttp has closed the transport by then; the kernel gives up on what is unsent by itself.
+        pass
+
+
+def _bound_kernel_retries(socket_: aiohttp.ClientWebSocketResponse, timeout_s: float) -> None:
+    """Let the kernel drop a connection whose data is not acknowledged for `timeout_s` (hazard B93), where it can."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    raw = socket_.get_extra_info("socket")
+    if option is not None and raw is not None:
+        raw.setsockopt(socket.IPPROTO_TCP, option, int(timeout_s * 1000))

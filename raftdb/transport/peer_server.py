@@ -1,0 +1,216 @@
+"""Incoming links: the WebSocket route on which peers dial this node, shake hands and send frames."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from raftdb.core.messages import Message
+from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
+from raftdb.transport.events import PeerEvents
+from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
+from raftdb.transport.limits import FIRST_SEQUENCE, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
+from raftdb.wire.peer import Hello, Refused, Welcome, decode_frame, decode_handshake, encode_handshake
+
+logger = logging.getLogger("raftdb.transport")
+
+CLOSE_REASON_BYTES_MAX = 120
+"""A WebSocket close frame holds 123 bytes of reason."""
+
+OnMessages: TypeAlias = Callable[[Sequence[Message]], None]
+"""Takes the messages of one frame, in order; called on the event loop, must not block."""
+
+
+@dataclass(eq=False, slots=True)
+class _Incoming:
+    """One connection that a peer dialled. `source` is set once the handshake is done."""
+
+    socket: web.WebSocketResponse
+    transport: asyncio.Transport | None
+    remote: str
+    source: str = ""
+    sequence: int = FIRST_SEQUENCE
+
+
+class PeerServer:
+    """All incoming links of one node. `handle` is the handler of GET /v1/peer; `close` ends every link."""
+
+    def __init__(
+        self,
+        identity: LocalIdentity,
+        *,
+        check_peer: CheckPeer,
+        on_messages: OnMessages,
+        events: PeerEvents | None = None,
+        limits: LinkLimits | None = None,
+    ) -> None:
+        self._identity = identity
+        self._check_peer = check_peer
+        self._on_messages = on_messages
+        self._events = events or PeerEvents()
+        self._limits = limits or LinkLimits()
+        self._links: dict[str, _Incoming] = {}
+        self._open: set[_Incoming] = set()
+        # Newest start of each peer seen so far: what an older one still sends is not believed (hazard B95).
+        self._incarnations: dict[str, int] = {}
+        self._closed = False
+
+    def connected(self) -> frozenset[str]:
+        """The peers that have a link to this node."""
+        return frozenset(self._links)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """GET /v1/peer: one link, from handshake to end. Raises RequestRefused or Unavailable before it begins."""
+        limits = self._limits
+        socket = web.WebSocketResponse(
+            timeout=limits.close_timeout_s,
+            heartbeat=limits.heartbeat_s,
+            compress=False,
+            max_msg_size=WEBSOCKET_MESSAGE_BYTES_MAX,
+        )
+        if "Origin" in request.headers:
+            raise RequestRefused("forbidden", "peers are not browsers")
+        if not socket.can_prepare(request):
+            raise RequestRefused("bad_request", "this path is for the peers of the cluster, over WebSocket")
+        if self._closed or len(self._open) - len(self._links) >= limits.handshakes_pending_max:
+            raise Unavailable("busy", "too many handshakes at once, or the node is stopping")
+        await socket.prepare(request)
+        incoming = _Incoming(socket, request.transport, request.remote or "")
+        self._open.add(incoming)
+        try:
+            await self._serve(incoming)
+        except Exception:
+            # The answer is a WebSocket by now: an error of ours can only close it.
+            logger.exception("link failed", extra={"fields": {"address": incoming.remote}})
+            await socket.close(code=WSCloseCode.INTERNAL_ERROR)
+        finally:
+            self._open.discard(incoming)
+            self._forget(incoming, "connection lost")
+        return socket
+
+    async def close(self) -> None:
+        """End every link and refuse new ones. Bounded by the limits' `close_timeout_s`."""
+        self._closed = True
+        links = sorted(self._open, key=lambda incoming: incoming.source)
+        for incoming in links:
+            self._forget(incoming, "this node is stopping")
+        await asyncio.gather(
+            *(
+                incoming.socket.close(code=WSCloseCode.GOING_AWAY, message=b"the node is stopping")
+                for incoming in links
+            ),
+            return_exceptions=True,
+        )
+
+    async def _serve(self, incoming: _Incoming) -> None:
+        """Handshake, then frames, until either side closes."""
+        try:
+            async with asyncio.timeout(self._limits.dial_timeout_s):
+                welcome = await self._shake_hands(incoming)
+        except TimeoutError:
+            await self._close(incoming, "no handshake in time")
+            return
+        except RemoteProtocolError as error:
+            await self._close(incoming, error.message)
+            return
+        if welcome is None or self._closed:
+            return
+        self._replace(incoming)
+        await incoming.socket.send_bytes(encode_handshake(welcome))
+        try:
+            while (await self._receive_frame(incoming)) and self._links.get(incoming.source) is incoming:
+                pass
+        except RemoteProtocolError as error:
+            self._forget(incoming, error.message)
+            await self._close(incoming, error.message)
+
+    async def _shake_hands(self, incoming: _Incoming) -> Welcome | None:
+        """Read and judge the hello. `None` if it was refused, and the connection closed."""
+        message = await incoming.socket.receive()
+        if message.type is not WSMsgType.BINARY:
+            raise RemoteProtocolError("a link begins with a handshake")
+        hello = decode_handshake(message.data)
+        if not isinstance(hello, Hello):
+            raise RemoteProtocolError("a link begins with a hello")
+        refused = await check_introduction(hello, self._identity, self._check_peer)
+        if refused is None and hello.incarnation < self._incarnations.get(hello.source, 0):
+            refused = Refused("stale_incarnation", f"{hello.source} has been started again since")
+        if refused is not None:
+            await self._refuse(incoming, hello, refused)
+            return None
+        self._incarnations[hello.source] = hello.incarnation
+        incoming.source = hello.source
+        return self._identity.introduce(Welcome, hello.source)
+
+    async def _refuse(self, incoming: _Incoming, hello: Hello, refused: Refused) -> None:
+        fields = {
+            "peer": hello.source,
+            "address": incoming.remote,
+            "code": refused.code,
+            "reason": refused.reason,
+        }
+        logger.warning("peer refused", extra={"fields": fields})
+        self._events.on_refused(hello.source, refused.code, refused.reason)
+        await incoming.socket.send_bytes(encode_handshake(refused))
+        await incoming.socket.close(code=WSCloseCode.POLICY_VIOLATION, message=_reason(refused.reason))
+
+    async def _receive_frame(self, incoming: _Incoming) -> bool:
+        """Deliver the next frame; False at the end of the connection. Raises RemoteProtocolError: close the link."""
+        message = await incoming.socket.receive()
+        if message.type is not WSMsgType.BINARY:
+            if message.type is WSMsgType.TEXT:
+                raise RemoteProtocolError("a frame is not binary")
+            return False
+        if self._links.get(incoming.source) is not incoming:
+            # Replaced, or stopping: what is still in the buffer is from before.
+            return False
+        sequence, messages = decode_frame(message.data)
+        if sequence != incoming.sequence:
+            raise RemoteProtocolError(f"frame {sequence} came in place of {incoming.sequence}")
+        for inner in messages:
+            if inner.source != incoming.source or inner.target != self._identity.node_id:
+                raise RemoteProtocolError(
+                    f"a message from {inner.source} to {inner.target} came on this link"
+                )
+        incoming.sequence += 1
+        self._on_messages(messages)
+        return True
+
+    def _replace(self, incoming: _Incoming) -> None:
+        """Make `incoming` the link of its peer. An older one is cut: its dialler is gone, or has given it up."""
+        older = self._links.get(incoming.source)
+        if older is not None:
+            self._forget(older, "replaced by a newer connection")
+            if older.transport is not None:
+                older.transport.abort()
+        self._links[incoming.source] = incoming
+        fields = {"peer": incoming.source, "address": incoming.remote, "direction": "incoming"}
+        logger.info("peer up", extra={"fields": fields})
+        self._events.on_peer_up(incoming.source)
+
+    def _forget(self, incoming: _Incoming, reason: str) -> None:
+        """End the use of a link, once; later calls do nothing."""
+        if self._links.get(incoming.source) is not incoming:
+            return
+        del self._links[incoming.source]
+        fields = {
+            "peer": incoming.source,
+            "address": incoming.remote,
+            "direction": "incoming",
+            "reason": reason,
+        }
+        logger.info("peer down", extra={"fields": fields})
+        self._events.on_peer_down(incoming.source, reason)
+
+    async def _close(self, incoming: _Incoming, reason: str) -> None:
+        """Close for a breach of the protocol, and say which."""
+        fields = {"peer": incoming.source, "address": incoming.remote, "reason": reason}
+        logger.warning("link closed", extra={"fields": fields})
+        await incoming.socket.close(code=WSCloseCode.PROTOCOL_ERROR, message=_reason(reason))
+
+
+def _reason(text: str) -> bytes:
+    return text.encode("utf-8", "replace")[:CLOSE_REASON_BYTES_MAX]

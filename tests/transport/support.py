@@ -1,0 +1,188 @@
+"""Nodes that only have links: a listener with the peer route, outgoing links, and a log of what came of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+
+from raftdb.core.messages import AppendEntries, Heartbeat, Message
+from raftdb.core.model import Entry, EntryKind
+from raftdb.frontend.http_server import HttpServer
+from raftdb.transport.events import PeerEvents
+from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity
+from raftdb.transport.limits import PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
+from raftdb.transport.peer_client import PeerLinks
+from raftdb.transport.peer_server import PeerServer
+from raftdb.wire.peer import Hello, Refused, Welcome, decode_handshake, encode_handshake
+
+WAIT_S = 10.0
+"""Longest wait for something that must come: only a failing test waits as long."""
+
+FAST = LinkLimits(backoff_min_s=0.001, backoff_max_s=0.01, close_timeout_s=0.2)
+"""Limits of a test that waits for another dial."""
+
+
+def identity(node: str, *, cluster: str = "c1", incarnation: int = 1) -> LocalIdentity:
+    return LocalIdentity(
+        cluster_id=cluster,
+        node_id=node,
+        node_uuid=f"uuid-{node}",
+        incarnation=incarnation,
+        http="127.0.0.1:8001",
+    )
+
+
+def accept_everybody(_introduction: Introduction) -> Refused | None:
+    return None
+
+
+def heartbeat(round_: int, *, source: str = "n1", target: str = "n2") -> Heartbeat:
+    return Heartbeat(source, target, 1, 0, round_)
+
+
+def append(data: bytes, *, index: int = 1) -> AppendEntries:
+    return AppendEntries("n1", "n2", 1, index - 1, 0, 0, (Entry(index, 1, EntryKind.COMMAND, data),))
+
+
+class EventLog:
+    """The events of one direction of links, in order."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, ...]] = []
+        self.events = PeerEvents(
+            on_peer_up=lambda peer: self.lines.append(("up", peer)),
+            on_peer_down=lambda peer, reason: self.lines.append(("down", peer, reason)),
+            on_refused=lambda peer, code, reason: self.lines.append(("refused", peer, code, reason)),
+        )
+
+    def count(self, kind: str) -> int:
+        return sum(line[0] == kind for line in self.lines)
+
+    def last(self, kind: str) -> tuple[str, ...]:
+        return [line for line in self.lines if line[0] == kind][-1]
+
+
+class Receiver:
+    """A node as its peers see it: the route, what it received, and its port."""
+
+    def __init__(
+        self,
+        port: int,
+        http: HttpServer,
+        peers: PeerServer,
+        log: EventLog,
+        frames: list[Sequence[Message]],
+    ) -> None:
+        self.port = port
+        self.http = http
+        self.peers = peers
+        self.log = log
+        self.frames = frames
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def received(self) -> list[Message]:
+        return [message for frame in self.frames for message in frame]
+
+    async def close(self) -> None:
+        await self.peers.close()
+        await self.http.close(grace_s=0.2)
+
+
+async def start_receiver(
+    node: LocalIdentity,
+    *,
+    port: int = 0,
+    check_peer: CheckPeer = accept_everybody,
+    limits: LinkLimits = FAST,
+) -> Receiver:
+    log = EventLog()
+    received: list[Sequence[Message]] = []
+    peers = PeerServer(
+        node,
+        check_peer=check_peer,
+        on_messages=received.append,
+        events=log.events,
+        limits=limits,
+    )
+    http = HttpServer({PEER_PATH: {"GET": peers.handle}})
+    _, bound = await http.start("127.0.0.1", port)
+    return Receiver(bound, http, peers, log, received)
+
+
+@asynccontextmanager
+async def receiver(
+    node: LocalIdentity, *, check_peer: CheckPeer = accept_everybody, limits: LinkLimits = FAST
+) -> AsyncIterator[Receiver]:
+    running = await start_receiver(node, check_peer=check_peer, limits=limits)
+    try:
+        yield running
+    finally:
+        await running.close()
+
+
+@asynccontextmanager
+async def sender(
+    node: LocalIdentity,
+    addresses: dict[str, str],
+    *,
+    check_peer: CheckPeer = accept_everybody,
+    limits: LinkLimits = FAST,
+) -> AsyncIterator[tuple[PeerLinks, EventLog]]:
+    log = EventLog()
+    links = PeerLinks(node, check_peer=check_peer, events=log.events, limits=limits)
+    links.update_peers(addresses)
+    try:
+        yield links, log
+    finally:
+        await links.close()
+
+
+class RawPeer:
+    """The dialling side of a link, written by hand: it says what a test wants, right or wrong."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+
+    async def send(self, data: bytes) -> None:
+        with suppress(ConnectionError):
+            await self.socket.send_bytes(data)
+
+    async def receive(self) -> aiohttp.WSMessage:
+        async with asyncio.timeout(WAIT_S):
+            return await self.socket.receive()
+
+    async def greet(self, hello: Hello) -> Welcome | Refused | Hello:
+        await self.send(encode_handshake(hello))
+        return decode_handshake((await self.receive()).data)
+
+    async def ends(self) -> int | None:
+        """Wait for the close; returns its code."""
+        while (await self.receive()).type not in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
+            pass
+        return self.socket.close_code
+
+
+@asynccontextmanager
+async def raw_peer(address: str, *, headers: dict[str, str] | None = None) -> AsyncIterator[RawPeer]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(
+            f"ws://{address}{PEER_PATH}",
+            headers=headers,
+            max_msg_size=WEBSOCKET_MESSAGE_BYTES_MAX,
+            timeout=aiohttp.ClientWSTimeout(ws_close=0.2),
+        ) as socket,
+    ):
+        yield RawPeer(socket)
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until `condition` holds."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.001)

@@ -1,0 +1,277 @@
+"""Two nodes over loopback: delivery, order, loss and return of a peer, bounds (design, section 7)."""
+
+import asyncio
+import logging
+from dataclasses import replace
+
+import pytest
+from aiohttp import WSMsgType, web
+
+from raftdb.frontend.http_server import HttpServer
+from raftdb.transport.handshake import Introduction
+from raftdb.transport.limits import PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX
+from raftdb.wire.commands import COMMAND_BYTES_MAX
+from raftdb.wire.peer import Hello, Refused, Welcome, encode_handshake
+from tests.transport.support import (
+    FAST,
+    append,
+    heartbeat,
+    identity,
+    receiver,
+    sender,
+    start_receiver,
+    wait_until,
+)
+
+N1, N2 = identity("n1"), identity("n2")
+
+
+async def test_messages_arrive_once_and_in_order(log_records: list[logging.LogRecord]) -> None:
+    async with receiver(N2) as node, sender(N1, {"n1": "127.0.0.1:1", "n2": node.address}) as (links, log):
+        await wait_until(lambda: links.connected() == {"n2"} and node.peers.connected() == {"n1"})
+        for turn in range(100):
+            links.send("n2", [heartbeat(turn * 10 + i) for i in range(10)])
+            if turn % 10 == 9:
+                await asyncio.sleep(0)
+        await wait_until(lambda: len(node.received) == 1000)
+        assert node.received == [heartbeat(i) for i in range(1000)]
+        assert len(node.frames) <= 20, "messages of one turn travel together"
+        statistics = links.statistics()["n2"]
+        assert (statistics.sent_messages, statistics.dropped_messages) == (1000, 0)
+        assert (log.lines, node.log.lines) == ([("up", "n2")], [("up", "n1")])
+    assert log.lines[1:] == [("down", "n2", "stopped")]
+    assert node.log.count("down") == 1
+    fields = [getattr(record, "fields", {}) for record in log_records if record.getMessage() == "peer up"]
+    assert {field["peer"] for field in fields} == {"n1", "n2"}
+
+
+async def test_the_longest_entry_passes() -> None:
+    """The batch limit is below the frame limit is below the transport limit (hazard B23)."""
+    async with receiver(N2) as node, sender(N1, {"n2": node.address}) as (links, _):
+        await wait_until(lambda: bool(links.connected()))
+        message = append(b"x" * COMMAND_BYTES_MAX)
+        links.send("n2", [message, heartbeat(1)])
+        await wait_until(lambda: len(node.received) == 2)
+        assert node.received == [message, heartbeat(1)]
+
+
+async def test_a_frame_above_the_limit_is_dropped_and_the_link_lives(
+    log_records: list[logging.LogRecord],
+) -> None:
+    async with receiver(N2) as node, sender(N1, {"n2": node.address}) as (links, log):
+        await wait_until(lambda: bool(links.connected()))
+        links.send("n2", [append(b"x" * WEBSOCKET_MESSAGE_BYTES_MAX)])
+        links.send("n2", [heartbeat(1)])
+        await wait_until(lambda: len(node.received) == 1)
+        assert links.statistics()["n2"].dropped_messages == 1
+        assert log.count("down") == 0
+    assert any(record.levelno == logging.ERROR for record in log_records)
+
+
+async def test_messages_for_a_peer_that_is_away_are_dropped_and_counted() -> None:
+    async with sender(N1, {"n2": "127.0.0.1:1"}) as (links, _):
+        links.send("n2", [heartbeat(1), heartbeat(2)])
+        links.send("nobody", [heartbeat(3)])
+        assert links.statistics()["n2"].dropped_messages == 2
+        assert links.statistics()["n2"].queued_bytes == 0
+
+
+async def test_a_link_comes_back_after_a_restart_of_the_peer() -> None:
+    """With a new numbering, and nothing from before (hazard B93)."""
+    node = await start_receiver(N2)
+    async with sender(N1, {"n2": node.address}) as (links, log):
+        await wait_until(lambda: bool(links.connected()))
+        links.send("n2", [heartbeat(1)])
+        await wait_until(lambda: len(node.received) == 1)
+        await node.close()
+        await wait_until(lambda: log.count("down") == 1)
+        links.send("n2", [heartbeat(2)])
+        again = await start_receiver(identity("n2", incarnation=2), port=node.port)
+        try:
+            await wait_until(lambda: log.count("up") == 2)
+            links.send("n2", [heartbeat(3)])
+            await wait_until(lambda: bool(again.received))
+            assert again.received == [heartbeat(3)]
+        finally:
+            await again.close()
+
+
+async def test_a_peer_that_is_heard_of_is_dialled_at_once() -> None:
+    patient = replace(FAST, backoff_min_s=3600.0, backoff_max_s=3600.0)
+    node = await start_receiver(N2)
+    await node.close()
+    async with sender(N1, {"n2": node.address}, limits=patient) as (links, log):
+        await wait_until(lambda: links.statistics()["n2"].dropped_messages == 0 and not log.lines)
+        again = await start_receiver(N2, port=node.port)
+        try:
+            while not links.connected():
+                links.nudge("n2")
+                await asyncio.sleep(0.001)
+        finally:
+            await again.close()
+
+
+async def test_peers_can_be_added_moved_and_removed() -> None:
+    async with (
+        receiver(N2) as first,
+        receiver(N2) as second,
+        receiver(identity("n3")) as third,
+        sender(N1, {"n2": first.address}) as (links, log),
+    ):
+        await wait_until(lambda: bool(first.peers.connected()))
+        links.update_peers({"n2": first.address, "n3": third.address})
+        await wait_until(lambda: links.connected() == {"n2", "n3"})
+        assert log.count("down") == 0, "a link whose address did not change goes on"
+        links.update_peers({"n2": second.address})
+        await wait_until(lambda: bool(second.peers.connected()) and links.connected() == {"n2"})
+        await wait_until(lambda: not first.peers.connected() and not third.peers.connected())
+        links.send("n2", [heartbeat(1)])
+        await wait_until(lambda: second.received == [heartbeat(1)])
+
+
+async def test_links_in_both_directions_do_not_disturb_each_other() -> None:
+    async with (
+        receiver(N1) as one,
+        receiver(N2) as two,
+        sender(N1, {"n2": two.address}) as (ours, _),
+        sender(N2, {"n1": one.address}) as (theirs, _),
+    ):
+        await wait_until(lambda: bool(ours.connected()) and bool(theirs.connected()))
+        ours.send("n2", [heartbeat(1)])
+        theirs.send("n1", [heartbeat(2, source="n2", target="n1")])
+        await wait_until(lambda: len(one.received) == len(two.received) == 1)
+
+
+class _FakePeer:
+    """The accepting side of a link, written by hand: answers the handshake with `answers`, then does `behaviour`."""
+
+    def __init__(self, answer: object, behaviour: str = "read") -> None:
+        self.answer = answer
+        self.behaviour = behaviour
+        self.accepted = 0
+        self.release = asyncio.Event()
+        self.server = HttpServer({PEER_PATH: {"GET": self.handle}})
+
+    async def __aenter__(self) -> str:
+        _, port = await self.server.start("127.0.0.1", 0)
+        return f"127.0.0.1:{port}"
+
+    async def __aexit__(self, *_: object) -> None:
+        self.release.set()
+        await self.server.close(grace_s=0.1)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        socket = web.WebSocketResponse(autoping=False, compress=False, timeout=0.05, max_msg_size=2**26)
+        await socket.prepare(request)
+        self.accepted += 1
+        await socket.receive()
+        if isinstance(self.answer, bytes):
+            await socket.send_bytes(self.answer)
+        elif isinstance(self.answer, str):
+            await socket.send_str(self.answer)
+        elif self.answer is None:
+            await socket.close()
+        else:
+            await socket.send_bytes(encode_handshake(self.answer))  # type: ignore[arg-type]
+        if self.behaviour == "read":
+            while (await socket.receive()).type in (WSMsgType.BINARY, WSMsgType.PING):
+                pass
+        elif self.behaviour == "talk":
+            await socket.send_bytes(b"frame")
+        await self.release.wait()
+        return socket
+
+
+WELCOME = N2.introduce(Welcome, "n1")
+
+
+async def test_memory_behind_a_peer_that_does_not_read_is_bounded() -> None:
+    """Above the queue's limit new messages are dropped and counted (hazard B92)."""
+    limits = replace(FAST, queue_bytes_max=4 * 1024 * 1024, heartbeat_s=60.0, send_timeout_s=60.0)
+    async with (
+        _FakePeer(WELCOME, "stall") as address,
+        sender(N1, {"n2": address}, limits=limits) as (links, _),
+    ):
+        await wait_until(lambda: bool(links.connected()))
+        offered = 0
+        for _ in range(200):
+            links.send("n2", [append(b"x" * 1024 * 1024)])
+            offered += 1
+            assert links.statistics()["n2"].queued_bytes <= limits.queue_bytes_max
+            await asyncio.sleep(0)
+        statistics = links.statistics()["n2"]
+        assert statistics.dropped_messages >= 150
+        assert offered - statistics.dropped_messages - statistics.sent_messages <= 5
+
+
+async def test_a_frame_that_is_not_taken_in_time_ends_the_link() -> None:
+    limits = replace(FAST, heartbeat_s=60.0, send_timeout_s=0.05)
+    async with (
+        _FakePeer(WELCOME, "stall") as address,
+        sender(N1, {"n2": address}, limits=limits) as (links, log),
+    ):
+        await wait_until(lambda: bool(links.connected()))
+        while not log.count("down"):
+            links.send("n2", [append(b"x" * 1024 * 1024)])
+            await asyncio.sleep(0.001)
+        assert "was not taken" in log.last("down")[2]
+
+
+async def test_a_peer_that_does_not_answer_pings_is_gone() -> None:
+    """A half-open connection looks like this: everything is sent, nothing comes back (hazard B93)."""
+    limits = replace(FAST, heartbeat_s=0.05)
+    async with _FakePeer(WELCOME) as address, sender(N1, {"n2": address}, limits=limits) as (_, log):
+        await wait_until(lambda: log.count("up") >= 2)
+        assert "connection lost" in log.last("down")[2]
+
+
+async def test_an_accepting_peer_never_sends_data() -> None:
+    async with _FakePeer(WELCOME, "talk") as address, sender(N1, {"n2": address}) as (_, log):
+        await wait_until(lambda: log.count("down") >= 1)
+        assert "sent data" in log.last("down")[2]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (identity("n2", cluster="c2").introduce(Welcome, "n1"), "wrong_cluster"),
+        (identity("n3").introduce(Welcome, "n1"), "wrong_source"),
+        (identity("n2").introduce(Welcome, "n9"), "wrong_target"),
+        (replace(WELCOME, protocol_version=2), "protocol_version"),
+        (replace(WELCOME, node_uuid="another"), "wrong_node"),
+        (Refused("not_member", "n1 was removed"), "not_member"),
+    ],
+)
+async def test_who_answers_a_dial_is_checked_too(answer: object, code: str) -> None:
+    """An address may lead to another node, or to another cluster, by now (hazard B90)."""
+
+    async def check_pin(introduction: Introduction) -> Refused | None:
+        await asyncio.sleep(0)
+        return None if introduction.node_uuid == "uuid-n2" else Refused("wrong_node", "another data folder")
+
+    async with _FakePeer(answer) as address, sender(N1, {"n2": address}, check_peer=check_pin) as (_, log):
+        await wait_until(lambda: log.count("refused") >= 2)
+        assert {line[:3] for line in log.lines} == {("refused", "n2", code)}
+
+
+@pytest.mark.parametrize("answer", [b"garbage", b"", "text", None, N1.introduce(Hello, "n2")])
+async def test_nonsense_in_answer_to_a_dial_is_survived(answer: object) -> None:
+    fake = _FakePeer(answer)
+    async with fake as address, sender(N1, {"n2": address}) as (links, log):
+        await wait_until(lambda: fake.accepted >= 2)
+        assert log.lines == []
+        assert not links.connected()
+
+
+async def test_a_bug_in_the_check_does_not_end_the_dialling() -> None:
+    calls = 0
+
+    def check(_introduction: Introduction) -> Refused | None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise KeyError("bug")
+        return None
+
+    async with receiver(N2) as node, sender(N1, {"n2": node.address}, check_peer=check) as (links, _):
+        await wait_until(lambda: bool(links.connected()))

@@ -1,0 +1,249 @@
+"""The accepting side of a link against a dialler written by hand: wrong names, wrong frames, wrong order."""
+
+import asyncio
+import zlib
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from raftdb.transport.handshake import Introduction
+from raftdb.transport.limits import PEER_PATH
+from raftdb.wire.peer import Hello, Refused, Welcome, encode_frame, encode_handshake
+from tests.transport.support import (
+    FAST,
+    accept_everybody,
+    heartbeat,
+    identity,
+    raw_peer,
+    receiver,
+    wait_until,
+)
+
+N2 = identity("n2")
+HELLO = identity("n1").introduce(Hello, "n2")
+PROTOCOL_ERROR = 1002
+POLICY_VIOLATION = 1008
+
+
+async def test_a_right_hello_is_welcomed_with_the_same_facts() -> None:
+    async with receiver(N2) as node, raw_peer(node.address) as peer:
+        assert await peer.greet(HELLO) == N2.introduce(Welcome, "n1")
+        await peer.send(encode_frame(1, [heartbeat(1)]))
+        await peer.send(encode_frame(2, [heartbeat(2), heartbeat(3)]))
+        await wait_until(lambda: len(node.received) == 3)
+
+
+@pytest.mark.parametrize(
+    ("hello", "code"),
+    [
+        (replace(HELLO, protocol_version=2), "protocol_version"),
+        (replace(HELLO, cluster_id="c2"), "wrong_cluster"),
+        (replace(HELLO, target="n3"), "wrong_target"),
+        (replace(HELLO, source="n2"), "self"),
+        (replace(HELLO, source="n9"), "not_member"),
+        (replace(HELLO, node_uuid="another"), "wrong_node"),
+    ],
+)
+@pytest.mark.parametrize("as_coroutine", [False, True])
+async def test_each_kind_of_stranger_is_refused(hello: Hello, code: str, as_coroutine: bool) -> None:
+    """Before anything it sends is looked at (hazards B90, B95)."""
+
+    def check(introduction: Introduction) -> Refused | None:
+        if introduction.source != "n1":
+            return Refused("not_member", "unknown")
+        return None if introduction.node_uuid == "uuid-n1" else Refused("wrong_node", "another data folder")
+
+    async def check_later(introduction: Introduction) -> Refused | None:
+        await asyncio.sleep(0)
+        return check(introduction)
+
+    checker = check_later if as_coroutine else check
+    async with receiver(N2, check_peer=checker) as node, raw_peer(node.address) as peer:
+        await peer.send(encode_handshake(hello) + b"")
+        await peer.send(encode_frame(1, [heartbeat(1)]))
+        answer = await peer.greet(hello)
+        assert isinstance(answer, Refused)
+        assert answer.code == code
+        assert await peer.ends() == POLICY_VIOLATION
+        assert (node.received, node.peers.connected()) == ([], frozenset())
+        assert node.log.lines == [("refused", hello.source, code, answer.reason)]
+
+
+async def test_an_older_start_of_a_peer_is_refused() -> None:
+    """What it has to say is from before the restart (hazard B95)."""
+    async with receiver(N2) as node, raw_peer(node.address) as newer:
+        assert isinstance(await newer.greet(replace(HELLO, incarnation=5)), Welcome)
+        async with raw_peer(node.address) as older:
+            answer = await older.greet(replace(HELLO, incarnation=4))
+            assert isinstance(answer, Refused)
+            assert answer.code == "stale_incarnation"
+        await newer.send(encode_frame(1, [heartbeat(1)]))
+        await wait_until(lambda: len(node.received) == 1)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"",
+        b"garbage",
+        encode_handshake(HELLO)[:-1],
+        encode_handshake(HELLO)[:20] + b"\x00" + encode_handshake(HELLO)[21:],
+        encode_handshake(N2.introduce(Welcome, "n2")),
+        encode_handshake(Refused("a", "b")),
+        encode_frame(1, [heartbeat(1)]),
+        b"\x00" * 100_000,
+    ],
+)
+async def test_a_link_that_does_not_begin_with_a_hello_is_closed(first: bytes) -> None:
+    async with receiver(N2) as node, raw_peer(node.address) as peer:
+        await peer.send(first)
+        assert await peer.ends() == PROTOCOL_ERROR
+        assert node.log.lines == []
+
+
+async def test_a_handshake_has_little_time() -> None:
+    async with (
+        receiver(N2, limits=replace(FAST, dial_timeout_s=0.05)) as node,
+        raw_peer(node.address) as peer,
+    ):
+        assert await peer.ends() == PROTOCOL_ERROR
+
+
+async def test_handshakes_at_once_are_bounded() -> None:
+    limits = replace(FAST, handshakes_pending_max=2)
+    async with receiver(N2, limits=limits) as node, raw_peer(node.address) as first, raw_peer(node.address):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+            async with raw_peer(node.address):
+                pass
+        assert refusal.value.status == 503
+        await first.greet(HELLO)
+        async with raw_peer(node.address):
+            pass
+
+
+def _corrupted(frame: bytes, position: int) -> bytes:
+    damaged = bytearray(frame)
+    damaged[position] ^= 0x10
+    return bytes(damaged)
+
+
+def _sealed(body: bytes) -> bytes:
+    return zlib.crc32(body).to_bytes(4, "big") + body
+
+
+FIRST = encode_frame(1, [heartbeat(1)])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        FIRST,
+        encode_frame(3, [heartbeat(2)]),
+        encode_frame(0, [heartbeat(2)]),
+        _corrupted(encode_frame(2, [heartbeat(2)]), 0),
+        _corrupted(encode_frame(2, [heartbeat(2)]), 20),
+        encode_frame(2, [heartbeat(2)])[:-1],
+        b"",
+        _sealed(b"\x00" * 7 + b"\x02" + b"\x81" * 1000),
+        _sealed(b"\x00" * 7 + b"\x02" + b"\x9b" + b"\xff" * 8),
+        encode_frame(2, [heartbeat(2, source="n3")]),
+        encode_frame(2, [heartbeat(2, target="n3")]),
+        encode_frame(2, [heartbeat(2, source="n2", target="n1")]),
+        encode_frame(2, [heartbeat(2), heartbeat(3, source="n3")]),
+    ],
+    ids=[
+        *("repeat", "gap", "from zero", "bad checksum", "bad body", "short", "empty", "deep", "long array"),
+        *("other source", "other target", "swapped names", "second message of another"),
+    ],
+)
+async def test_a_frame_that_is_repeated_missing_damaged_or_misnamed_closes_the_link(bad: bytes) -> None:
+    """And nothing of it, or after it, is delivered (hazards B94, B95, B96, B104)."""
+    async with receiver(N2) as node, raw_peer(node.address) as peer:
+        await peer.greet(HELLO)
+        await peer.send(FIRST)
+        await peer.send(bad)
+        await peer.send(encode_frame(2, [heartbeat(9)]))
+        await peer.send(encode_frame(3, [heartbeat(9)]))
+        assert await peer.ends() == PROTOCOL_ERROR
+        assert node.received == [heartbeat(1)]
+        await wait_until(lambda: node.log.count("down") == 1)
+        assert node.peers.connected() == frozenset()
+
+
+async def test_text_is_no_frame() -> None:
+    async with receiver(N2) as node, raw_peer(node.address) as peer:
+        await peer.greet(HELLO)
+        await peer.socket.send_str("hello")
+        assert await peer.ends() == PROTOCOL_ERROR
+
+
+async def test_a_newer_link_of_a_peer_replaces_the_older() -> None:
+    async with receiver(N2) as node, raw_peer(node.address) as older, raw_peer(node.address) as newer:
+        await older.greet(HELLO)
+        await older.send(encode_frame(1, [heartbeat(1)]))
+        await wait_until(lambda: len(node.received) == 1)
+        await newer.greet(HELLO)
+        await older.send(encode_frame(2, [heartbeat(2)]))
+        await older.ends()
+        await newer.send(encode_frame(1, [heartbeat(3)]))
+        await wait_until(lambda: len(node.received) == 2)
+        assert node.received == [heartbeat(1), heartbeat(3)]
+        assert [line[0] for line in node.log.lines] == ["up", "down", "up"]
+        assert node.peers.connected() == {"n1"}
+
+
+async def test_a_link_whose_dialler_vanishes_is_down() -> None:
+    async with receiver(N2) as node:
+        async with raw_peer(node.address) as peer:
+            await peer.greet(HELLO)
+        await wait_until(lambda: node.log.count("down") == 1)
+
+
+async def test_an_accepting_side_pings_a_silent_dialler() -> None:
+    """The dialler may be gone without a word (hazard B93)."""
+    async with receiver(N2, limits=replace(FAST, heartbeat_s=0.05)) as node, raw_peer(node.address) as peer:
+        # It reads no further, so it answers no ping.
+        await peer.greet(HELLO)
+        await wait_until(lambda: node.log.count("down") == 1)
+
+
+async def test_an_error_of_the_owner_closes_the_link_and_no_other() -> None:
+    def check(introduction: Introduction) -> Refused | None:
+        if introduction.source == "n3":
+            raise KeyError("bug")
+        return accept_everybody(introduction)
+
+    async with receiver(N2, check_peer=check) as node, raw_peer(node.address) as good:
+        await good.greet(HELLO)
+        async with raw_peer(node.address) as bad:
+            await bad.send(encode_handshake(identity("n3").introduce(Hello, "n2")))
+            assert await bad.ends() == 1011
+        await good.send(FIRST)
+        await wait_until(lambda: len(node.received) == 1)
+
+
+async def test_closing_tells_the_peers_and_takes_no_more() -> None:
+    async with receiver(N2) as node, raw_peer(node.address) as peer:
+        await peer.greet(HELLO)
+        closing = asyncio.create_task(node.peers.close())
+        assert await peer.ends() == 1001
+        await closing
+        assert node.log.lines == [("up", "n1"), ("down", "n1", "this node is stopping")]
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            async with raw_peer(node.address):
+                pass
+
+
+async def test_browsers_and_plain_requests_get_no_link() -> None:
+    async with receiver(N2) as node:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+            async with raw_peer(node.address, headers={"Origin": f"http://{node.address}"}):
+                pass
+        assert refusal.value.status == 403
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{node.address}{PEER_PATH}") as plain,
+        ):
+            assert plain.status == 400
+            assert (await plain.json())["error"]["code"] == "bad_request"
