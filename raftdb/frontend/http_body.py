@@ -1,0 +1,59 @@
+"""Reading a request's body: bounded in bytes and in time, whatever the headers promise (hazards B96, B98, B99)."""
+
+import asyncio
+
+from aiohttp import web
+
+from raftdb.errors import RequestRefused
+from raftdb.frontend.http_reply import BodyRefused
+
+
+class ClientGone(ConnectionError):
+    """The client closed the connection before its request was complete: there is nobody to answer."""
+
+
+async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: float) -> bytes:
+    """The whole body of `request`, at most `bytes_max` bytes that arrive within `timeout_s` seconds.
+
+    Raises BodyRefused (`too_large`, `bad_request`), which closes the connection, or ClientGone.
+    """
+    content = request.content
+    if content.is_eof():
+        # The usual case: the body came with the head. No task switch and no timer.
+        body = content.read_nowait(-1)
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
+        return body
+    if (request.content_length or 0) > bytes_max:
+        raise _too_large(bytes_max)
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        _write_continue(request)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read_pieces(request, bytes_max=bytes_max)
+    except TimeoutError:
+        raise BodyRefused("bad_request", f"the body did not arrive within {timeout_s:g} seconds") from None
+    except web.RequestPayloadError:
+        raise BodyRefused("bad_request", "the body is not what its headers promise") from None
+    except ConnectionError as error:
+        raise ClientGone(str(error)) from error
+
+
+async def _read_pieces(request: web.BaseRequest, *, bytes_max: int) -> bytes:
+    body = bytearray()
+    async for piece in request.content.iter_any():
+        body += piece
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
+    return bytes(body)
+
+
+def _too_large(bytes_max: int) -> RequestRefused:
+    return BodyRefused("too_large", f"the body is larger than {bytes_max} bytes")
+
+
+def _write_continue(request: web.BaseRequest) -> None:
+    """Tell a waiting client to go on: the size that it announced is acceptable."""
+    transport = request.writer.transport
+    if transport is not None:
+        transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -1,0 +1,229 @@
+"""The HTTP listener: bounded connections, the path table, one place where every error becomes JSON, orderly close.
+
+It knows no route. A handler is `async (request) -> Reply` or, for a WebSocket, any aiohttp response; it raises
+`RaftdbError` to refuse. Handlers are not cancelled when their client goes away (package essay).
+"""
+
+import asyncio
+import logging
+import resource
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+from aiohttp import web
+
+from raftdb.errors import RaftdbError, RequestRefused
+from raftdb.frontend.http_body import ClientGone
+from raftdb.frontend.http_reply import Reply, error_reply
+
+logger = logging.getLogger("raftdb.http")
+
+Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[Reply | web.StreamResponse]]
+"""One route. Runs on the event loop; must end in bounded time unless it is a WebSocket."""
+Routes: TypeAlias = Mapping[str, Mapping[str, Handler]]
+"""Path -> method -> handler. Paths are exact, as they stand in the request line, without the query."""
+
+OPEN_FILES_RESERVED = 64
+"""File descriptors kept free of client connections: storage, peers, logs, the listener itself."""
+LINGERING_TIME_S = 2.0
+"""How long the rest of a refused body is read and thrown away, so that the client gets to read the refusal."""
+HEADER_LINE_BYTES_MAX = 8190
+"""Longest request line, and longest header field."""
+HEADERS_MAX = 128
+"""Most header fields of one request."""
+ACCEPT_BACKLOG = 512
+"""Connections that the kernel queues before we accept them: a burst of clients after a change of leader."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """What one listener takes on. Times are in seconds.
+
+    `connections_max` counts clients and peers together and is lowered to what the process may open. A connection
+    without a request for `keepalive_timeout_s` is closed, and so is one whose header drips in for longer.
+    """
+
+    connections_max: int = 4096
+    keepalive_timeout_s: float = 75.0
+
+
+def connections_allowed(wanted: int) -> int:
+    """The lower of `wanted` and what the limit on open files (`ulimit -n`) leaves for connections, at least 1."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - OPEN_FILES_RESERVED))
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, but malformed HTTP is answered in the error shape of the API, and not logged as a bug."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that aiohttp could not parse; the connection is closed after it."""
+        if status >= 500:
+            logger.error("request failed in the HTTP library", exc_info=exc)
+            refusal = RaftdbError("internal", "the server failed on this request; its log says why")
+        else:
+            logger.debug("malformed HTTP", extra={"fields": {"client": request.remote}})
+            refusal = RequestRefused("bad_request", "this is not a well-formed HTTP/1.1 request")
+        reply = error_reply(refusal)
+        reply.close = True
+        return cast(web.StreamResponse, reply)
+
+
+class _BoundedServer(web.Server):
+    """aiohttp's low-level server with a limit on connections.
+
+    Above the limit the connection that has been idle for longest is closed. If none is idle, the new one is refused.
+    So a crowd of silent sockets locks out neither peers nor health checks (hazard B98).
+    """
+
+    def __init__(self, dispatch: Handler, *, connections_max: int, **options: Any) -> None:
+        super().__init__(cast(Any, dispatch), **options)
+        self.connections_max = connections_max
+        # Ordered: the connection that has been idle for longest is first. A busy one is not in it.
+        self.idle: dict[web.RequestHandler, None] = {}
+
+    def __call__(self) -> web.RequestHandler:
+        """A protocol for a connection that was just accepted."""
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Take the connection in, at the cost of an idle one if need be."""
+        super().connection_made(handler, transport)
+        if len(self._connections) > self.connections_max:
+            victim = next(iter(self.idle), None)
+            if victim is None:
+                logger.warning("connection refused", extra={"fields": {"connections": self.connections_max}})
+                # Not before the connection's own task has begun: aiohttp asserts that order.
+                self._loop.call_soon(handler.force_close)
+                return
+            del self.idle[victim]
+            victim.force_close()
+        self.idle[handler] = None
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget the connection."""
+        super().connection_lost(handler, exc)
+        self.idle.pop(handler, None)
+
+
+class HttpServer:
+    """One HTTP listener. `start` once, `close` once; both on the event loop."""
+
+    def __init__(self, routes: Routes, *, limits: ServerLimits | None = None) -> None:
+        self._routes = routes
+        self._limits = limits or ServerLimits()
+        self._server: _BoundedServer | None = None
+        self._listener: asyncio.Server | None = None
+        # The usual case is one lookup by method and path; everything else may take longer.
+        self._handlers = {
+            (method, path): handler for path, methods in routes.items() for method, handler in methods.items()
+        }
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen on `host`:`port` (0: any free port); returns what was bound. Raises OSError, EADDRINUSE included."""
+        self._server = _BoundedServer(
+            self._dispatch,
+            connections_max=connections_allowed(self._limits.connections_max),
+            access_log=None,
+            keepalive_timeout=self._limits.keepalive_timeout_s,
+            lingering_time=LINGERING_TIME_S,
+            max_line_size=HEADER_LINE_BYTES_MAX,
+            max_field_size=HEADER_LINE_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+            auto_decompress=False,
+            logger=logger,
+        )
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._server, host, port, backlog=ACCEPT_BACKLOG)
+        bound = self._listener.sockets[0].getsockname()
+        return str(bound[0]), int(bound[1])
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, those of peers included."""
+        return len(self._server.connections) if self._server is not None else 0
+
+    async def close(self, *, grace_s: float) -> None:
+        """Stop accepting, close idle connections, give requests in flight `grace_s` seconds, then cut them off.
+
+        WebSockets count as in flight: close the peers first.
+        """
+        listener, self._listener = self._listener, None
+        if listener is None or self._server is None:
+            return
+        listener.close()
+        self._server.pre_shutdown()
+        # aiohttp waits twice, before and after it cancels a handler; and it takes 0 for "no limit".
+        await self._server.shutdown(max(grace_s / 2, 0.001))
+        await listener.wait_closed()
+
+    async def _dispatch(self, request: web.BaseRequest) -> Reply | web.StreamResponse:
+        """Find and run the handler of `request`; every error becomes an answer."""
+        server = self._server
+        assert server is not None
+        connection = request.protocol
+        server.idle.pop(connection, None)
+        try:
+            handler = self._handlers.get((request.method, request.raw_path))
+            if handler is None or "Origin" in request.headers:
+                handler = self._find(request)
+            return await handler(request)
+        except RaftdbError as error:
+            return error_reply(error, request)
+        except ClientGone:
+            # Nobody reads it: writing it fails, which is how aiohttp learns that the connection is over.
+            return Reply(b"", status=400, close=True)
+        except Exception:
+            logger.exception("request failed", extra={"fields": {"path": request.raw_path.partition("?")[0]}})
+            return error_reply(RaftdbError("internal", "the server failed on this request; its log says why"))
+        finally:
+            if request.transport is not None:
+                # Back in, at the end: idle for the shortest time. The answer is written before anything else runs.
+                server.idle[connection] = None
+
+    def _find(self, request: web.BaseRequest) -> Handler:
+        """The handler of `request`, or the refusal that says what would have been possible."""
+        path = request.rel_url.raw_path
+        methods = self._routes.get(path)
+        if methods is None:
+            raise RequestRefused(
+                "not_found", f"there is nothing at {path[:200]}", hint="GET / lists what there is"
+            )
+        _refuse_foreign_origin(request)
+        # HEAD is GET without the body (RFC 9110, 9.3.2); the reply leaves it out.
+        handler = methods.get("GET" if request.method == "HEAD" else request.method)
+        if handler is None:
+            return _method_refuser(path, sorted(methods))
+        return handler
+
+
+def _refuse_foreign_origin(request: web.BaseRequest) -> None:
+    """A browser names the page's origin on every request that may change something (hazard B103)."""
+    origin = request.headers.get("Origin")
+    if origin is None or request.method in ("GET", "HEAD"):
+        return
+    host = request.headers.get("Host", "")
+    if origin.partition("://")[2] != host:
+        raise RequestRefused("forbidden", "the request comes from a page of another origin")
+
+
+def _method_refuser(path: str, allowed: list[str]) -> Handler:
+    async def refuse(request: web.BaseRequest) -> Reply:
+        names = ", ".join(allowed)
+        error = RequestRefused(
+            "method_not_allowed", f"{path} does not take {request.method[:20]}", hint=f"use {names}"
+        )
+        reply = error_reply(error)
+        reply.headers = [(b"Allow", names.encode("ascii"))]
+        return reply
+
+    return refuse

@@ -1,0 +1,52 @@
+"""What a frontend needs of a node: two Protocols, so that a frontend is tested without a node."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from raftdb.commands.model import Command
+from raftdb.errors import LeaderHint
+
+Consistency = Literal["linearizable", "stale"]
+"""How fresh a read must be. A write is always linearizable."""
+
+
+class Answer(Protocol):
+    """The outcome of one command: a status (`str`), a byte string, an integer, nil (`None`) or a list of those."""
+
+    @property
+    def value(self) -> object:
+        """The reply: `str` is a status such as OK, `bytes` a stored string, `None` stands for a missing one."""
+
+    @property
+    def index(self) -> int:
+        """The log index at which the command took effect; for a read, the applied index that it saw."""
+
+    @property
+    def term(self) -> int:
+        """The term in which the node answered."""
+
+    @property
+    def revision(self) -> int | None:
+        """Reads of one key: the index that last changed the key, 0 if it is missing. `None` for all else."""
+
+
+class Node(Protocol):
+    """One running node, as its frontends see it. All methods are called on the event loop's thread."""
+
+    def execute(self, command: Command, *, consistency: Consistency) -> Awaitable[Answer]:
+        """Run `command`; raises `RequestRefused`, `Unavailable` or `ReplyError`, and always ends in bounded time."""
+
+    def request_log(self, first: int | None, limit: int) -> Awaitable[Mapping[str, object]]:
+        """At most `limit` entries of the log from index `first` on, in the shape of GET /v1/request_log."""
+
+    def status(self) -> Mapping[str, Any]:
+        """The body of GET /v1/status."""
+
+    def members(self) -> Sequence[Mapping[str, object]]:
+        """The members, as in `status()["members"]`."""
+
+    def is_leader(self) -> bool:
+        """True while this node leads, as far as it knows."""
+
+    def leader_hint(self) -> LeaderHint | None:
+        """Where the leader is, as far as this node knows; `None` if it knows of none."""

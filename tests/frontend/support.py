@@ -1,0 +1,197 @@
+"""A node that answers from memory, a server around it, and a client that writes raw bytes to a socket."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from raftdb.commands.model import Command, Get, Ping, Set
+from raftdb.errors import LeaderHint
+from raftdb.frontend.http_api import ApiLimits, HttpApi
+from raftdb.frontend.http_server import HttpServer, Routes, ServerLimits
+from raftdb.frontend.node_api import Consistency
+
+WAIT_S = 10.0
+"""Longest wait for something that must come: only a failing test waits as long."""
+
+
+@dataclass(frozen=True)
+class StubAnswer:
+    value: object
+    index: int = 12
+    term: int = 3
+    revision: int | None = None
+
+
+class StubNode:
+    """Executes ping, get and set on a dictionary; `answers` and `failure` override what it says."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes] = {}
+        self.executed: list[tuple[Command, Consistency]] = []
+        self.failure: BaseException | None = None
+        self.answer: StubAnswer | None = None
+        self.leader: LeaderHint | None = None
+        self.leads = True
+        self.release = asyncio.Event()
+        self.release.set()
+
+    async def execute(self, command: Command, *, consistency: Consistency) -> StubAnswer:
+        self.executed.append((command, consistency))
+        await self.release.wait()
+        if self.failure is not None:
+            raise self.failure
+        if self.answer is not None:
+            return self.answer
+        match command:
+            case Ping():
+                return StubAnswer("PONG")
+            case Set(key, value):
+                self.values[key] = value
+                return StubAnswer("OK")
+            case Get(key):
+                return StubAnswer(self.values.get(key, b""), revision=12 if key in self.values else 0)
+            case _:
+                raise AssertionError(command)
+
+    async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
+        if self.failure is not None:
+            raise self.failure
+        entry = {"index": 1, "term": 1, "kind": "command", "command": "set", "args": [b"a", b"\xff"]}
+        return {
+            "first_index": first or 1,
+            "last_index": 1,
+            "commit_index": 1,
+            "entries": [entry],
+            "limit": limit,
+        }
+
+    def status(self) -> Mapping[str, Any]:
+        return {"id": "n1", "role": "leader", "leader": None}
+
+    def members(self) -> Sequence[Mapping[str, object]]:
+        return [{"id": "n1", "http": "127.0.0.1:8001", "redis": None, "voter": True}]
+
+    def is_leader(self) -> bool:
+        return self.leads
+
+    def leader_hint(self) -> LeaderHint | None:
+        return self.leader
+
+
+class Response(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> object:
+        return self.json["error"]["code"]
+
+
+class RawClient:
+    """One TCP connection: bytes out, responses in."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def receive(self, *, body: bool = True) -> Response:
+        """The next response; `body` False for an answer to HEAD."""
+        async with asyncio.timeout(WAIT_S):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            first, *lines = head.rstrip("\r\n").split("\r\n")
+            headers = {
+                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+            }
+            length = int(headers.get("content-length", 0))
+            data = await self.reader.readexactly(length) if body and length else b""
+        return Response(int(first.split(" ", 2)[1]), headers, data)
+
+    async def ends(self) -> bytes:
+        """Wait until the server has closed the connection; returns what came before."""
+        async with asyncio.timeout(WAIT_S):
+            try:
+                return await self.reader.read()
+            except ConnectionError:
+                return b""
+
+    async def close(self) -> None:
+        self.writer.close()
+        with suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+class Harness:
+    """A running server with its stub node. `request` opens a connection for one request."""
+
+    def __init__(self, node: StubNode, api: HttpApi, server: HttpServer, port: int) -> None:
+        self.node = node
+        self.api = api
+        self.server = server
+        self.port = port
+        self._clients: list[RawClient] = []
+
+    async def connect(self) -> RawClient:
+        client = RawClient(*await asyncio.open_connection("127.0.0.1", self.port))
+        self._clients.append(client)
+        return client
+
+    async def request(self, data: bytes, *, body: bool = True) -> Response:
+        client = await self.connect()
+        await client.send(data)
+        return await client.receive(body=body)
+
+    async def execute(self, body: object) -> Response:
+        return await self.request(post(body if isinstance(body, bytes) else json.dumps(body).encode()))
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
+        await self.server.close(grace_s=0.0)
+
+
+def post(body: bytes, path: str = "/v1/execute", *, headers: Sequence[str] = ()) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: node", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def get(path: str, *, method: str = "GET", headers: Sequence[str] = ()) -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: node", *headers, "", ""]).encode()
+
+
+@asynccontextmanager
+async def running(
+    *,
+    api_limits: ApiLimits | None = None,
+    server_limits: ServerLimits | None = None,
+    more_routes: Routes | None = None,
+    checks: Mapping[str, Callable[[], str | None]] | None = None,
+) -> AsyncIterator[Harness]:
+    """A server on a free port of the loopback interface."""
+    node = StubNode()
+    api = HttpApi(node, limits=api_limits, readiness_checks=checks)
+    server = HttpServer({**api.routes(), **(more_routes or {})}, limits=server_limits)
+    _, port = await server.start("127.0.0.1", 0)
+    harness = Harness(node, api, server, port)
+    try:
+        yield harness
+    finally:
+        await harness.close()
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until `condition` holds."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.001)
