@@ -1,0 +1,204 @@
+"""A node's settings: defaults, then a TOML file, then the environment, then flags; later ones win.
+
+One table, the fields of `Settings`: each has a name, a type, a default and a reading of text. A key that is not in
+the table is refused by name, and so is a value that does not fit.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from raftdb.errors import Fatal
+
+EXIT_CONFIGURATION = 2
+ENVIRONMENT_PREFIX = "RAFTDB_"
+NODE_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+ENVIRONMENT_OF_CLIENTS = frozenset({"RAFTDB_URL", "RAFTDB_HISTORY"})
+"""Names with our prefix that are not a node's business."""
+
+
+class BadSetting(Fatal):
+    """A setting is unknown, missing or does not fit: exit code 2."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, exit_code=EXIT_CONFIGURATION, hint=hint)
+
+
+def parse_address(text: object) -> str:
+    """HOST:PORT, port 1 to 65535; an IPv6 host stands in brackets. Returns it unchanged."""
+    if isinstance(text, str):
+        host, colon, port = text.rpartition(":")
+        if host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
+            return text
+    raise ValueError("it is not HOST:PORT")
+
+
+def parse_node_id(text: object) -> str:
+    """1 to 63 of letters, digits, dot, dash and underscore, the first a letter or digit."""
+    if isinstance(text, str) and NODE_ID_PATTERN.fullmatch(text):
+        return text
+    raise ValueError("an id has 1 to 63 letters, digits, dots, dashes or underscores")
+
+
+def parse_peers(value: object) -> dict[str, str]:
+    """`n1=HOST:PORT,n2=HOST:PORT,...` (or the same as a table): every first member's id and address."""
+    if isinstance(value, str):
+        pairs = [item.strip().partition("=") for item in value.split(",") if item.strip()]
+        items = [(name, address) for name, _, address in pairs]
+    elif isinstance(value, Mapping):
+        items = list(value.items())
+    else:
+        raise ValueError("it is not a list ID=HOST:PORT,...")
+    peers: dict[str, str] = {}
+    for name, address in items:
+        if parse_node_id(name) in peers:
+            raise ValueError(f"{name} is named twice")
+        peers[name] = parse_address(address)
+    if len(set(peers.values())) != len(peers):
+        raise ValueError("two members have the same address")
+    return peers
+
+
+def parse_positive(value: object) -> int:
+    """A whole number above 0."""
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    if type(number) is not int or number < 1:
+        raise ValueError("it is not a whole number above 0")
+    return number
+
+
+def parse_flag(value: object) -> bool:
+    """true or false, as TOML has them or as text."""
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError("it is not true or false")
+
+
+def parse_path(value: object) -> Path:
+    """A path in the file system."""
+    if isinstance(value, (str, Path)) and str(value):
+        return Path(value)
+    raise ValueError("it is not a path")
+
+
+def one_of(*words: str) -> Callable[[object], str]:
+    """A reading that admits these words only."""
+
+    def parse(value: object) -> str:
+        if isinstance(value, str) and value.lower() in words:
+            return value.lower()
+        raise ValueError(f"it is not one of {', '.join(words)}")
+
+    return parse
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a node is told from outside. Times in milliseconds, sizes in bytes."""
+
+    id: str = field(default="n1", metadata={"parse": parse_node_id})
+    listen: str = field(default="127.0.0.1:8001", metadata={"parse": parse_address})
+    """Clients' HTTP and peers, on one address."""
+    advertise: str | None = field(default=None, metadata={"parse": parse_address})
+    """The address others reach `listen` at, if it is another one."""
+    redis: str | None = field(default=None, metadata={"parse": parse_address})
+    data: Path = field(default=Path("data"), metadata={"parse": parse_path})
+    peers: dict[str, str] | None = field(default=None, metadata={"parse": parse_peers})
+    """First members, id to address; read when the folder is new. None: a cluster of this node alone."""
+    log_level: str = field(default="info", metadata={"parse": one_of("debug", "info", "warning", "error")})
+    log_format: str = field(default="text", metadata={"parse": one_of("text", "json")})
+    log_heartbeats: bool = field(default=False, metadata={"parse": parse_flag})
+    tick_ms: int = field(default=25, metadata={"parse": parse_positive})
+    heartbeat_ms: int = field(default=75, metadata={"parse": parse_positive})
+    election_timeout_ms: int = field(default=300, metadata={"parse": parse_positive})
+    """The shortest; each timeout is drawn between this and twice this."""
+    request_timeout_ms: int = field(default=5000, metadata={"parse": parse_positive})
+    """A request that no majority confirmed in this time is answered `outcome_unknown` or `no_quorum`."""
+    value_bytes_max: int = field(default=1 << 20, metadata={"parse": parse_positive})
+    transaction_bytes_max: int = field(default=4 << 20, metadata={"parse": parse_positive})
+    log_map_bytes: int = field(default=1 << 36, metadata={"parse": parse_positive})
+    """Address space reserved for the log's file, which grows as needed up to it."""
+    state_map_bytes: int = field(default=1 << 38, metadata={"parse": parse_positive})
+
+    @property
+    def first_members(self) -> dict[str, str]:
+        """Id and address of each member that a new cluster starts with."""
+        return self.peers if self.peers is not None else {self.id: self.advertised}
+
+    @property
+    def advertised(self) -> str:
+        """HOST:PORT at which others reach this node."""
+        return self.advertise or self.listen
+
+
+PARSERS: dict[str, Callable[[object], Any]] = {item.name: item.metadata["parse"] for item in fields(Settings)}
+
+
+def load(flags: Mapping[str, object]) -> Settings:
+    """Settings from all sources. `flags` may name a `config` file; flags that are None were not given.
+
+    Raises BadSetting.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    values: dict[str, Any] = {}
+    config = given.pop("config", None) or os.environ.get(ENVIRONMENT_PREFIX + "CONFIG")
+    if config is not None:
+        values |= _parse_all(_read_file(Path(str(config))), f"in {config}")
+    values |= _parse_all(_from_environment(os.environ), "in the environment")
+    values |= _parse_all(given, "on the command line")
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def _read_file(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSetting(f"cannot read the configuration {path}: {error}") from error
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    """Settings named RAFTDB_... in the environment; a name that is no setting is refused, it would be a typo."""
+    return {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in sorted(environment.items())
+        if name.startswith(ENVIRONMENT_PREFIX)
+        and name not in ENVIRONMENT_OF_CLIENTS
+        and name != ENVIRONMENT_PREFIX + "CONFIG"
+    }
+
+
+def _parse_all(values: Mapping[str, object], where: str) -> dict[str, Any]:
+    parsed = {}
+    for name, value in values.items():
+        parse = PARSERS.get(name)
+        if parse is None:
+            raise BadSetting(
+                f"unknown setting {name!r} {where}", hint=f"the settings are: {', '.join(PARSERS)}"
+            )
+        try:
+            parsed[name] = parse(value)
+        except ValueError as error:
+            raise BadSetting(f"setting {name!r} {where} cannot be {value!r}: {error}") from error
+    return parsed
+
+
+def _check(settings: Settings) -> None:
+    """What only shows when all settings are known."""
+    if settings.peers is not None and settings.id not in settings.peers:
+        raise BadSetting(
+            f"the peers {', '.join(settings.peers)} do not name this node, {settings.id}",
+            hint="--peers names every member, this one included",
+        )
+    if not settings.tick_ms <= settings.heartbeat_ms < settings.election_timeout_ms:
+        raise BadSetting("the times must be tick_ms <= heartbeat_ms < election_timeout_ms")
+    if settings.election_timeout_ms < 2 * settings.tick_ms:
+        raise BadSetting("election_timeout_ms must be at least two ticks")
