@@ -1,0 +1,195 @@
+"""`raftdb log` and `raftdb cluster`, and the views of cluster and log that the shell's dot-commands share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cli import render
+from cli.failures import EXIT_OK, EXIT_UNAVAILABLE
+from cli.options import Options, Parser, add_client_options, merged
+from cli.output import Output
+from raftdb.client.model import LogEntry, LogPage, Member, NodeStatus
+from raftdb.client.sync_client import Client
+from raftdb.errors import RaftdbError
+
+LOG_ENTRIES_SHOWN = 20
+"""How many entries of the log are shown if nobody says otherwise: a screen."""
+LOG_LIMIT_MAX = 100_000
+"""Most entries shown at once."""
+LOG_PAGE_ENTRIES = 1_000
+"""Most entries asked for at once: what nodes allow."""
+ARGUMENT_COLUMNS_MAX = 60
+"""How much of a logged command a table shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """What one node of the cluster said of itself (`status`), or why it said nothing (`problem`)."""
+
+    id: str
+    http: str
+    status: NodeStatus | None
+    problem: str | None
+
+
+def survey(client: Client) -> list[NodeView]:
+    """Ask every node for its status, each at its own address: the members that the first answering node
+    names.
+
+    If no node answers, the addresses that the client was given. Sorted by id.
+    """
+    try:
+        members = client.status().members
+    except RaftdbError:
+        members = ()
+    targets = [(member.id, member.http) for member in members] or [
+        ("?", address) for address in client.addresses
+    ]
+    views = []
+    for node_id, address in sorted(targets):
+        try:
+            status = client.status(address)
+            views.append(NodeView(status.id or node_id, address, status, None))
+        except RaftdbError as error:
+            views.append(NodeView(node_id, address, None, error.message))
+    return views
+
+
+def show_nodes(views: Sequence[NodeView], output: Output) -> None:
+    """One row per node: role, term, how far its log and its state have come."""
+    headers = ("node", "http", "role", "term", "last", "commit", "applied", "up")
+    rows: list[tuple[str, ...]] = []
+    for view in views:
+        status = view.status
+        if status is None:
+            rows.append((view.id, view.http, "unreachable", "-", "-", "-", "-", "-"))
+            continue
+        indexes = (status.term, status.last_index, status.commit_index, status.applied_index)
+        up = render.duration(status.uptime_seconds)
+        rows.append((view.id, view.http, status.role, *map(str, indexes), up))
+    body = [
+        {"id": view.id, "http": view.http, "error": view.problem}
+        if view.status is None
+        else dict(view.status.body)
+        for view in views
+    ]
+    output.table(headers, rows, {"nodes": body})
+
+
+def show_members(members: Sequence[Member], output: Output) -> None:
+    """The members as the leader knows them: voters, and how far each log agrees with the leader's."""
+    headers = ("member", "http", "redis", "voter", "match", "alive")
+    rows = [
+        (
+            member.id,
+            member.http,
+            member.redis or "-",
+            "yes" if member.voter else "no",
+            "-" if member.match_index is None else str(member.match_index),
+            {None: "-", True: "yes", False: "no"}[member.alive],
+        )
+        for member in members
+    ]
+    output.table(headers, rows, {"members": [member.body for member in members]})
+
+
+def show_status(status: NodeStatus, output: Output) -> None:
+    """One node's status, a line per fact."""
+    leader = "none known" if status.leader is None else f"{status.leader.id} {status.leader.http}"
+    log = f"{status.first_index}..{status.last_index}, committed {status.commit_index}, applied {status.applied_index}"
+    fields = {
+        "node": status.id,
+        "role": status.role,
+        "term": str(status.term),
+        "leader": leader,
+        "log": log,
+        "checkpoint": str(status.checkpoint_index),
+        "members": " ".join(member.id for member in status.members),
+        "cluster": status.cluster_id,
+        "version": status.version,
+        "up": render.duration(status.uptime_seconds),
+    }
+    output.fields(fields, status.body)
+
+
+def read_log(client: Client, *, first: int | None, limit: int) -> LogPage:
+    """The leader's log: up to `limit` entries from index `first`, or, if that is None, the newest `limit`.
+
+    Long stretches take several requests; the bounds of the whole log are those of the last one.
+    """
+    if first is None:
+        newest = client.request_log(limit=1)
+        first = max(newest.first_index, newest.last_index - limit + 1, 1)
+    entries: list[LogEntry] = []
+    while True:
+        next_index = entries[-1].index + 1 if entries else first
+        page = client.request_log(first=next_index, limit=min(limit - len(entries), LOG_PAGE_ENTRIES))
+        entries += page.entries
+        if not page.entries or len(entries) >= limit or entries[-1].index >= page.last_index:
+            break
+    body = {**page.body, "entries": [entry.body for entry in entries]}
+    return replace(page, entries=tuple(entries), body=body)
+
+
+def show_log(page: LogPage, output: Output) -> None:
+    """One row per entry; on a terminal also which part of the log this is."""
+    columns_max = ARGUMENT_COLUMNS_MAX if output.format == "table" else LOG_LIMIT_MAX
+    rows = [
+        (
+            str(entry.index),
+            str(entry.term),
+            "yes" if entry.index <= page.commit_index else "no",
+            render.shorten(describe_entry(entry), columns_max),
+        )
+        for entry in page.entries
+    ]
+    output.table(("index", "term", "committed", "entry"), rows, page.body)
+    if output.format == "table":
+        output.text(
+            f"the log holds {page.first_index}..{page.last_index}, committed up to {page.commit_index}"
+        )
+
+
+def describe_entry(entry: LogEntry) -> str:
+    """The command of an entry as one would type it, or what kind of entry it is."""
+    if entry.command is None:
+        return f"({entry.kind or 'unknown'})"
+    return " ".join([entry.command, *map(render.word, entry.arguments)])
+
+
+def parse_count(text: str) -> int:
+    """A positive whole number, for indexes and limits; raises `ValueError`."""
+    number = int(text)
+    if not (text.isascii() and text.isdigit()) or number < 1:
+        raise ValueError(f"{text!r} is not a positive whole number")
+    return number
+
+
+def run_log(arguments: list[str], options: Options) -> int:
+    """`raftdb log [--from I] [--limit N]`."""
+    parser = Parser("raftdb log", "Show the leader's log: the newest entries, or those from an index.")
+    parser.add_argument(
+        "--from", dest="first", type=parse_count, metavar="INDEX", help="the first entry to show"
+    )
+    parser.add_argument(
+        "--limit", type=parse_count, default=LOG_ENTRIES_SHOWN, metavar="N", help="default: %(default)s"
+    )
+    add_client_options(parser)
+    parsed = parser.parse_args(arguments)
+    options = merged(options, parsed)
+    with options.client() as client:
+        page = read_log(client, first=parsed.first, limit=min(parsed.limit, LOG_LIMIT_MAX))
+    show_log(page, Output(options.output))
+    return EXIT_OK
+
+
+def run_cluster(arguments: list[str], options: Options) -> int:
+    """`raftdb cluster status`. Exit code 3 if not one node answers, so that scripts may wait for a
+    cluster."""
+    parser = Parser("raftdb cluster", "Look at the cluster.")
+    parser.add_argument("action", choices=("status",), help="every node's role, term and position")
+    add_client_options(parser)
+    options = merged(options, parser.parse_args(arguments))
+    with options.client() as client:
+        views = survey(client)
+    show_nodes(views, Output(options.output))
+    return EXIT_OK if any(view.status is not None for view in views) else EXIT_UNAVAILABLE

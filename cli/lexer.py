@@ -1,0 +1,149 @@
+r"""A line to words. Pure; `render.quote` is its inverse for any byte string.
+
+* Spaces separate words. `;` and line ends separate commands. `#` at the start of a command begins a comment.
+* `"..."` knows `\n \t \r \0 \" \\` and `\xNN` (one byte); `'...'` is literal, but for `\'` and `\\`.
+* A quote counts at the start of a word only, so that `it's` is a word; outside quotes a backslash is a
+  character.
+* A quoted string ends on its line.
+
+Words are bytes: what is typed counts as UTF-8, and bytes of the command line that are not UTF-8 (lone
+surrogates, PEP 383) come through unchanged.
+"""
+
+from dataclasses import dataclass
+
+_ESCAPES = {"n": b"\n", "t": b"\t", "r": b"\r", "0": b"\0", '"': b'"', "\\": b"\\"}
+_SEPARATORS = ";\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word: its bytes, where its source begins and ends in the text, and whether it was quoted."""
+
+    value: bytes
+    start: int
+    end: int
+    quoted: bool
+
+    @property
+    def text(self) -> str:
+        """The word as text, for names of commands and nodes."""
+        return self.value.decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a text and where (offset in characters)."""
+
+    message: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """All commands of a text (possibly empty ones between separators) and the first problem, if any.
+
+    Scanning stops at a problem; the word in which it lies is kept as far as it was understood: the text may
+    be a line that is still being typed.
+    """
+
+    commands: tuple[tuple[Word, ...], ...]
+    problem: Problem | None
+
+
+class LexError(ValueError):
+    """The text cannot be split; `problem` says what and where."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def split(text: str) -> list[tuple[Word, ...]]:
+    """The commands of `text`, without empty ones. Raises `LexError`."""
+    scanned = scan(text)
+    if scanned.problem is not None:
+        raise LexError(scanned.problem)
+    return [command for command in scanned.commands if command]
+
+
+def scan(text: str) -> Scan:
+    """The commands of `text` as far as they can be understood. Never raises."""
+    commands: list[tuple[Word, ...]] = []
+    words: list[Word] = []
+    position = 0
+    problem: Problem | None = None
+    while position < len(text) and problem is None:
+        character = text[position]
+        if character in _SEPARATORS:
+            commands.append(tuple(words))
+            words = []
+            position += 1
+        elif character.isspace():
+            position += 1
+        elif character == "#" and not words:
+            end = text.find("\n", position)
+            position = len(text) if end < 0 else end
+        else:
+            word, problem = _read_word(text, position)
+            words.append(word)
+            position = word.end
+    return Scan((*commands, tuple(words)), problem)
+
+
+def _read_word(text: str, start: int) -> tuple[Word, Problem | None]:
+    if text[start] not in "\"'":
+        end = start
+        while end < len(text) and not text[end].isspace() and text[end] not in _SEPARATORS:
+            end += 1
+        return Word(_encode(text[start:end]), start, end, quoted=False), None
+    value, end, problem = _read_quoted(text, start)
+    if problem is None and end < len(text) and not text[end].isspace() and text[end] not in _SEPARATORS:
+        problem = Problem(f"a space is missing after the closing {text[start]}", end)
+    return Word(value, start, end, quoted=True), problem
+
+
+def _read_quoted(text: str, start: int) -> tuple[bytes, int, Problem | None]:
+    """(bytes, offset behind the closing quote, problem) of the quoted string that begins at `start`."""
+    quote = text[start]
+    pieces: list[bytes] = []
+    position = start + 1
+    while position < len(text) and text[position] != "\n":
+        character = text[position]
+        if character == quote:
+            return b"".join(pieces), position + 1, None
+        if character != "\\":
+            pieces.append(_encode(character))
+            position += 1
+            continue
+        piece, length = _read_escape(text, position, quote)
+        if length == 0:
+            problem = Problem(f"unknown escape {text[position : position + 2]} in double quotes", position)
+            return b"".join(pieces), len(text), problem
+        pieces.append(piece)
+        position += length
+    kind = "double" if quote == '"' else "single"
+    return b"".join(pieces), position, Problem(f"unbalanced {kind} quote: {quote} is never closed", start)
+
+
+def _read_escape(text: str, position: int, quote: str) -> tuple[bytes, int]:
+    """(bytes, length of source) of the backslash at `position`; length 0 if it means nothing."""
+    following = text[position + 1 : position + 2]
+    if quote == "'":
+        return (_encode(following), 2) if following in ("'", "\\") else (b"\\", 1)
+    if following == "x":
+        digits = text[position + 2 : position + 4]
+        if len(digits) == 2 and all(digit in "0123456789abcdefABCDEF" for digit in digits):
+            return bytes.fromhex(digits), 4
+        return b"", 0
+    if not following:
+        return b"\\", 1  # the line ends here: what is missing is the closing quote
+    escaped = _ESCAPES.get(following)
+    return (b"", 0) if escaped is None else (escaped, 2)
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")  # half of a character, pasted: its own three bytes

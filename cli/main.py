@@ -1,0 +1,157 @@
+"""The sub-commands of `raftdb`, and the one place where errors become messages and exit codes."""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from cli import RAFTDB_VERSION, help_text
+from cli.failures import (
+    EXIT_BROKEN_PIPE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    CommandError,
+    describe,
+    exit_code_of,
+)
+from cli.options import Options, Parser, add_client_options, merged, split_at_command
+from cli.output import Output
+from raftdb.commands.spec import lookup, suggest_name
+from raftdb.errors import RaftdbError
+
+
+@dataclass(frozen=True, slots=True)
+class SubCommand:
+    """A sub-command that is not a command of the database.
+
+    `target` is `module:function`, imported when it is called: `function(arguments, options) -> exit code`.
+    `starts_nodes`: it needs the packages of a server, and has to make sure that they are ours.
+    """
+
+    summary: str
+    target: str
+    starts_nodes: bool = False
+
+
+SUB_COMMANDS: dict[str, SubCommand] = {
+    "up": SubCommand("start a cluster on this machine and open the shell", "cli.up:run", starts_nodes=True),
+    "serve": SubCommand("run one node", "cli.serve:run", starts_nodes=True),
+    "shell": SubCommand("open the shell, or run a script (-c, -f, or on stdin)", "cli.shell_command:run"),
+    "cluster": SubCommand("status of all nodes: 'raftdb cluster status'", "cli.admin:run_cluster"),
+    "log": SubCommand("show the leader's log", "cli.admin:run_log"),
+    "help": SubCommand("this text, or 'raftdb help COMMAND'", "cli.main:run_help"),
+}
+
+
+def starts_nodes(arguments: Sequence[str]) -> bool:
+    """Whether this command line starts nodes, and so needs the package `storage`."""
+    _, rest = split_at_command(arguments)
+    return bool(rest) and rest[0] in SUB_COMMANDS and SUB_COMMANDS[rest[0]].starts_nodes
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Prints errors; lets no exception out but
+    `SystemExit`."""
+    before, rest = split_at_command(arguments)
+    what = rest[0] if rest else "usage"
+    # A data command takes what follows it verbatim: there, --debug may be a value.
+    debug = "--debug" in before or (what in SUB_COMMANDS and "--debug" in rest)
+    try:
+        options = _global_options(before)
+        if not rest:
+            Output().notice(_overview())
+            return EXIT_USAGE
+        return _dispatch(rest[0], rest[1:], options)
+    except RaftdbError as error:
+        if debug:
+            traceback.print_exc()
+        Output().error(describe(error, what))
+        return exit_code_of(error)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away. Nothing is written any more, not even when Python closes its
+        # streams.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except Exception as error:  # a person sees a message; --debug shows the traceback
+        if debug:
+            traceback.print_exc()
+        message = f"internal error: {type(error).__name__}: {error}"
+        Output().error(
+            describe(CommandError(what, message, exit_code=EXIT_FAILED, hint="--debug shows where"), what)
+        )
+        return EXIT_FAILED
+
+
+def _global_options(arguments: Sequence[str]) -> Options:
+    parser = Parser("raftdb", "A replicated, durable key-value database.", usage=_USAGE, add_help=False)
+    add_client_options(parser)
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("-h", "--help", action="store_true")
+    parsed = parser.parse_args(arguments)
+    if parsed.help or parsed.version:
+        Output("table").text(f"raftdb {RAFTDB_VERSION}" if parsed.version else _overview())
+        raise SystemExit(EXIT_OK)
+    return merged(Options(), parsed)
+
+
+def _dispatch(name: str, arguments: list[str], options: Options) -> int:
+    sub_command = SUB_COMMANDS.get(name)
+    if sub_command is not None:
+        module, _, function = sub_command.target.partition(":")
+        target = cast(Callable[[list[str], Options], int], getattr(importlib.import_module(module), function))
+        return target(arguments, options)
+    if lookup(name) is not None:
+        from cli.oneshot import run as run_oneshot
+
+        return run_oneshot(name, arguments, options)
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> CommandError:
+    """The error for a word that is no sub-command, with the word that was probably meant."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), SUB_COMMANDS, n=1)
+    meant = near[0] if near else suggest_name(name)
+    hint = f"did you mean 'raftdb {meant}'?" if meant else "'raftdb --help' lists the commands"
+    return CommandError(name, "unknown command", exit_code=EXIT_USAGE, hint=hint)
+
+
+_USAGE = "raftdb [OPTIONS] COMMAND ..."
+_OPTIONS_HELP = """\
+options (before the command):
+  --connect HOST:PORT,...   the nodes (default: RAFTDB_URL, or the ports of 'raftdb up')
+  -o table|json|raw         form of output (default: table on a terminal, raw in a pipe)
+  --timeout SECONDS         deadline of a command
+  --consistency stale       let any node answer a read, from what it has
+  --debug, --version"""
+
+
+def _overview() -> str:
+    """The text of `raftdb --help`, from the two tables."""
+    lines = [f"usage: {_USAGE}", "", "cluster:"]
+    lines += [f"  {name:<10} {sub_command.summary}" for name, sub_command in SUB_COMMANDS.items()]
+    lines += ["", *help_text.commands(), _OPTIONS_HELP]
+    return "\n".join(lines)
+
+
+def run_help(arguments: list[str], options: Options) -> int:
+    """`raftdb help [COMMAND]`: the overview, or what one command does, with examples."""
+    if not arguments:
+        Output("table").text(_overview())
+        return EXIT_OK
+    name = arguments[0]
+    if name in SUB_COMMANDS:
+        return _dispatch(name, [] if name == "help" else ["--help"], options)
+    spec = lookup(name)
+    if spec is None:
+        raise _unknown(name)
+    Output("table").text(help_text.command(spec))
+    return EXIT_OK

@@ -1,0 +1,106 @@
+"""What stands before the sub-command on the command line, and the argument parser that all sub-commands
+use."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from cli.failures import EXIT_USAGE, CommandError
+from raftdb.client.protocol import CONSISTENCIES
+from raftdb.client.routing import DEFAULT_ADDRESSES
+from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
+
+FORMATS = ("table", "json", "raw")
+UNREACHABLE_TIMEOUT_MS = 1_000
+"""A person waits no longer than this to hear that not one node is there, unless `--timeout` asks for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The global options. `connect` None: `RAFTDB_URL` or the default addresses; `output` None: by the
+    terminal."""
+
+    connect: str | None = None
+    output: str | None = None
+    timeout_ms: float | None = None
+    consistency: str = "linearizable"
+    debug: bool = False
+
+    def client(self) -> Client:
+        """A client of the cluster that these options name. Raises `RequestRefused` for a malformed
+        address."""
+        timeout_ms = DEFAULT_TIMEOUT_MS if self.timeout_ms is None else self.timeout_ms
+        return Client(
+            self.connect or os.environ.get("RAFTDB_URL") or DEFAULT_ADDRESSES,
+            timeout_ms=timeout_ms,
+            unreachable_timeout_ms=UNREACHABLE_TIMEOUT_MS if self.timeout_ms is None else timeout_ms,
+        )
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with our form of errors and without its abbreviations, which would make every new flag a
+    risk."""
+
+    def __init__(self, prog: str, description: str, **settings: object) -> None:
+        # argparse declares each setting with a type of its own; they are passed through untouched.
+        super().__init__(prog=prog, description=description, allow_abbrev=False, **settings)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the command line: exit code 2."""
+        command = self.prog.removeprefix("raftdb ")
+        raise CommandError(command, message, exit_code=EXIT_USAGE, hint=f"see '{self.prog} --help'")
+
+
+def add_client_options(parser: Parser) -> None:
+    """Let `parser` take the options of a client; `merged` joins them with those before the sub-command."""
+    parser.add_argument(
+        "--connect", metavar="HOST:PORT,...", help=f"the nodes (default: RAFTDB_URL or {DEFAULT_ADDRESSES})"
+    )
+    parser.add_argument("-o", "--output", choices=FORMATS, help="default: table on a terminal, raw in a pipe")
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help=f"deadline of a command (default: {DEFAULT_TIMEOUT_MS / 1000:g})",
+    )
+    parser.add_argument(
+        "--consistency", choices=CONSISTENCIES, help="how fresh reads must be (default: linearizable)"
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def merged(options: Options, parsed: argparse.Namespace) -> Options:
+    """`options` with what `parsed` (of a parser with `add_client_options`) says instead."""
+    return Options(
+        connect=parsed.connect or options.connect,
+        output=parsed.output or options.output,
+        timeout_ms=options.timeout_ms if parsed.timeout is None else parsed.timeout * 1000.0,
+        consistency=parsed.consistency or options.consistency,
+        debug=parsed.debug or options.debug,
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds <= 86_400.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+_TAKES_A_VALUE = ("--connect", "-o", "--output", "--timeout", "--consistency")
+
+
+def split_at_command(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(global options, the sub-command and all that follows it). What follows is not looked at: data commands
+    take it verbatim, `raftdb append k -o` included."""
+    position = 0
+    while position < len(arguments) and arguments[position].startswith("-") and arguments[position] != "-":
+        if arguments[position] == "--":
+            return list(arguments[:position]), list(arguments[position + 1 :])
+        position += 2 if arguments[position] in _TAKES_A_VALUE else 1
+    return list(arguments[:position]), list(arguments[position:])

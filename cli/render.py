@@ -1,0 +1,106 @@
+"""Values and tables to text. Pure: no streams, no colours decided here.
+
+What a node stored is foreign text: typed output never lets a control character through to the terminal.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+
+from raftdb.client.model import Value
+
+_NAMED_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
+
+
+def quote(value: bytes) -> str:
+    """`value` in double quotes as the shell reads it: printable UTF-8 as it is, everything else escaped."""
+    pieces = []
+    for character in value.decode("utf-8", "surrogateescape"):
+        escaped = _NAMED_ESCAPES.get(character)
+        if escaped is not None:
+            pieces.append(escaped)
+        elif character.isprintable():
+            pieces.append(character)
+        else:
+            pieces += [f"\\x{byte:02x}" for byte in character.encode("utf-8", "surrogateescape")]
+    return '"' + "".join(pieces) + '"'
+
+
+def word(value: bytes) -> str:
+    """`value` as one word of a command line: bare if that is unambiguous, else quoted."""
+    text = value.decode("utf-8", "surrogateescape")
+    plain = text and text.isprintable() and text[0] not in "\"'#" and not any(c in ' ;"\\' for c in text)
+    return text if plain else quote(value)
+
+
+def typed(value: Value) -> str:
+    """A result as the shell prints it: `OK`, `"text"`, `42`, `(nil)`, and lists numbered, one item per
+    line."""
+    if value is None:
+        return "(nil)"
+    if isinstance(value, bytes):
+        return quote(value)
+    if isinstance(value, list):
+        if not value:
+            return "(empty list)"
+        width = len(str(len(value)))
+        lines = []
+        for number, item in enumerate(value, start=1):
+            first, *rest = typed(item).split("\n")
+            lines.append(f"{number:>{width}}) {first}")
+            lines += [" " * (width + 2) + line for line in rest]
+        return "\n".join(lines)
+    return str(value)
+
+
+def raw(value: Value) -> bytes:
+    """A result for a pipe: the bytes themselves, nil as nothing, the items of a list on lines of their
+    own."""
+    if value is None:
+        return b""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, list):
+        return b"\n".join(raw(item) for item in value)
+    return str(value).encode()
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns under headers; columns of whole numbers are aligned right. No line ends in spaces."""
+    columns = list(zip(*rows, strict=True)) if rows else [() for _ in headers]
+    numeric = [all(cell.lstrip("-").isdigit() or cell in ("", "-") for cell in column) for column in columns]
+    widths = [
+        max(width(text) for text in (header, *column))
+        for header, column in zip(headers, columns, strict=True)
+    ]
+    lines = []
+    for cells in (headers, *rows):
+        parts = []
+        for cell, right, size in zip(cells, numeric, widths, strict=True):
+            padding = " " * (size - width(cell))
+            parts.append(padding + cell if right else cell + padding)
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)
+
+
+def width(text: str) -> int:
+    """How many columns of a terminal `text` takes: wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
+
+
+def shorten(text: str, columns_max: int) -> str:
+    """`text`, cut with an ellipsis if it has more characters than `columns_max`."""
+    return text if len(text) <= columns_max else text[: columns_max - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its two largest units: `3 h 12 min`."""
+    whole = int(seconds)
+    units = [("d", whole // 86400), ("h", whole // 3600 % 24), ("min", whole // 60 % 60), ("s", whole % 60)]
+    while len(units) > 1 and units[0][1] == 0:
+        units.pop(0)
+    return " ".join(f"{amount} {unit}" for unit, amount in units[:2])

@@ -1,0 +1,58 @@
+"""Scripts of the shell: `-c`, `-f FILE`, or commands on stdin. No prompt and no banner."""
+
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from cli.dot_commands import Quit
+from cli.failures import EXIT_OK, EXIT_USAGE, CommandError, describe, exit_code_of
+from cli.interpreter import Interpreter
+from cli.lexer import LexError, split
+from raftdb.errors import RaftdbError
+
+
+def lines_of_text(text: str) -> Iterator[tuple[str, str]]:
+    """(place, line) of the text of `-c`; it needs no place in error messages."""
+    return (("", line) for line in text.split("\n"))
+
+
+def lines_of_stream(stream: BinaryIO, name: str) -> Iterator[tuple[str, str]]:
+    """(place, line) of a file or pipe, as lines arrive: a program may talk to us line by line."""
+    for number, line in enumerate(iter(stream.readline, b""), start=1):
+        yield f"{name}:{number}", line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
+
+
+def run_script(
+    interpreter: Interpreter, lines: Iterable[tuple[str, str]], *, keep_going: bool = False
+) -> int:
+    """Run the commands of all lines, in order; the exit code is that of the first error.
+
+    Stops at the first error unless `keep_going`. A line that cannot be split is an error as a whole: none of
+    it runs.
+    """
+    exit_code = EXIT_OK
+    for place, line in lines:
+        try:
+            for error, what in _run_line(interpreter, place, line):
+                interpreter.output.error(describe(error, what))
+                exit_code = exit_code or exit_code_of(error)
+                if not keep_going:
+                    return exit_code
+        except Quit:
+            return exit_code
+    return exit_code
+
+
+def _run_line(interpreter: Interpreter, place: str, line: str) -> Iterator[tuple[RaftdbError, str]]:
+    """Run one line, yielding each (error, what failed); the rest of the line runs if the caller goes on."""
+    prefix = f"{place}: " if place else ""
+    try:
+        commands = split(line)
+    except LexError as error:
+        what = place or "syntax"
+        yield CommandError(what, str(error), exit_code=EXIT_USAGE), what
+        return
+    for words in commands:
+        try:
+            interpreter.run(words)
+        except RaftdbError as error:
+            yield error, prefix + words[0].text

@@ -1,0 +1,64 @@
+"""`raftdb shell`: the interactive shell on a terminal, otherwise a script."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cli.failures import EXIT_USAGE, CommandError
+from cli.interpreter import Interpreter
+from cli.options import Options, Parser, add_client_options, merged
+from cli.output import Output, is_terminal
+from cli.script import lines_of_stream, lines_of_text, run_script
+
+
+def run(arguments: list[str], options: Options) -> int:
+    """`raftdb shell [--connect ...] [-c TEXT | -f FILE] [--keep-going]`."""
+    parser = Parser("raftdb shell", "Open the shell, or run a script: -c, -f, or commands on stdin.")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("-c", dest="text", metavar="COMMANDS", help="run these commands, separated by ';'")
+    source.add_argument(
+        "-f", dest="file", metavar="FILE", help="run the commands of a file, one or more per line"
+    )
+    parser.add_argument("--keep-going", action="store_true", help="do not stop a script at its first error")
+    add_client_options(parser)
+    parsed = parser.parse_args(arguments)
+    options = merged(options, parsed)
+    with options.client() as client:
+        output = Output(options.output)
+        interpreter = Interpreter(client, output, consistency=options.consistency)
+        if parsed.text is not None:
+            return run_script(interpreter, lines_of_text(parsed.text), keep_going=parsed.keep_going)
+        if parsed.file is not None:
+            return _run_file(interpreter, Path(parsed.file), keep_going=parsed.keep_going)
+        return run_on_terminal_or_stdin(interpreter, keep_going=parsed.keep_going)
+
+
+def run_on_terminal_or_stdin(
+    interpreter: Interpreter,
+    *,
+    keep_going: bool = False,
+    after_line: Callable[[], None] | None = None,
+    announce: Callable[[Callable[[], bool]], None] | None = None,
+) -> int:
+    """The shell if a person sits at stdin, else stdin as a script; the exit code.
+
+    `announce` is given the function that ends the shell from a signal handler, before the shell begins.
+    """
+    if not is_terminal(sys.stdin):
+        return run_script(interpreter, lines_of_stream(sys.stdin.buffer, "stdin"), keep_going=keep_going)
+    # Loading prompt_toolkit takes longer than a whole script.
+    from cli.shell import Shell
+
+    shell = Shell(interpreter, after_line=after_line)
+    if announce is not None:
+        announce(shell.leave)
+    return shell.run()
+
+
+def _run_file(interpreter: Interpreter, path: Path, *, keep_going: bool) -> int:
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise CommandError("shell", f"cannot read {path}: {error.strerror}", exit_code=EXIT_USAGE) from None
+    with stream:
+        return run_script(interpreter, lines_of_stream(stream, str(path)), keep_going=keep_going)

@@ -1,0 +1,158 @@
+"""`raftdb up`: start a cluster on this machine, open the shell, and stop the cluster when the shell ends."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from cli.admin import parse_count
+from cli.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError
+from cli.interpreter import Interpreter
+from cli.local_cluster import POLL_S, LocalCluster
+from cli.local_folder import LocalFolder, NodePlace, check_node_count
+from cli.options import Options, Parser
+from cli.output import Output, is_terminal
+from cli.shell_command import run_on_terminal_or_stdin
+from raftdb.client.sync_client import Client
+
+NODES_DEFAULT = 3
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Stopped(BaseException):
+    """A signal asked us to stop. Not an `Exception`: nothing on the way may take it for a failure."""
+
+
+def run(arguments: list[str], options: Options) -> int:
+    """`raftdb up [--nodes N] [--data DIR] [--fresh] [--no-shell]`; the exit code of a server."""
+    parser = Parser("raftdb up", "Start a cluster on this machine, one process per node, and open the shell.")
+    parser.add_argument(
+        "--nodes", type=parse_count, metavar="N", help=f"default: {NODES_DEFAULT}, or as many as there are"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/local"), metavar="DIR", help="default: %(default)s"
+    )
+    parser.add_argument("--fresh", action="store_true", help="delete the cluster in the folder first")
+    parser.add_argument("--yes", action="store_true", help="do not ask before deleting")
+    parser.add_argument(
+        "--no-shell", action="store_true", help="run until SIGINT or SIGTERM; log to the terminal"
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parsed = parser.parse_args(arguments)
+    count = None if parsed.nodes is None else check_node_count(parsed.nodes)
+    folder = LocalFolder(parsed.data)
+    folder.lock()
+    try:
+        if parsed.fresh:
+            _wipe(folder, ask=is_terminal(sys.stdin) and not parsed.yes)
+        nodes = _nodes(folder, count)
+        folder.check_addresses(nodes)
+        cluster = LocalCluster(folder, nodes, logs_to_files=not parsed.no_shell)
+        return _run_cluster(cluster, options, with_shell=not parsed.no_shell)
+    finally:
+        folder.unlock()
+
+
+def _wipe(folder: LocalFolder, *, ask: bool) -> None:
+    """Delete the cluster in the folder, if there is one and the person at the terminal agrees."""
+    nodes = folder.load()
+    if not nodes:
+        return
+    if ask:
+        answer = input(f"delete the {len(nodes)} nodes in {folder.path} and all their data? [y/N] ")
+        if answer.strip().lower() not in ("y", "yes"):
+            raise CommandError("up", "nothing was deleted", exit_code=EXIT_FAILED)
+    folder.wipe(nodes)
+
+
+def _nodes(folder: LocalFolder, count: int | None) -> tuple[NodePlace, ...]:
+    """The nodes of the folder: those that are there, or new ones."""
+    nodes = folder.load()
+    if not nodes:
+        return folder.create(NODES_DEFAULT if count is None else count)
+    if count is not None and count != len(nodes):
+        raise CommandError(
+            "up",
+            f"the cluster in {folder.path} has {len(nodes)} nodes, not {count}",
+            exit_code=EXIT_USAGE,
+            hint="leave out --nodes, name another folder with --data, or delete it with --fresh",
+        )
+    return nodes
+
+
+class _StopSignals:
+    """Turns signals into the end of what runs: of the shell if it is at its prompt, else by `_Stopped`."""
+
+    def __init__(self) -> None:
+        self.leave_shell: Callable[[], bool] | None = None
+        self._stopping = False
+
+    def install(self, signals: tuple[signal.Signals, ...]) -> None:
+        """Handle these signals from now on."""
+        for number in signals:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.leave_shell is not None and self.leave_shell():
+            return
+        raise _Stopped
+
+
+def _run_cluster(cluster: LocalCluster, options: Options, *, with_shell: bool) -> int:
+    """Start the nodes, serve the person or wait for a signal, and stop the nodes however that ends."""
+    signals = _StopSignals()
+    # In the shell Ctrl-C belongs to the line being typed; until the shell is there, and without it, it stops
+    # us.
+    signals.install(_SIGNALS)
+    announce = (
+        Output("table") if not with_shell or is_terminal(sys.stdin) else Output("table", stream=sys.stderr)
+    )
+    try:
+        leader = cluster.start()
+        for place in cluster.places:
+            mark = "  leader" if place.id == leader.id else ""
+            announce.text(f"{place.id}  http://{place.http}  redis {place.redis}{mark}")
+        if not with_shell:
+            return _wait(cluster, announce)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return _run_shell(cluster, options, signals)
+    except _Stopped:
+        return EXIT_OK
+    finally:
+        signals.leave_shell = None
+        _stop(cluster)
+
+
+def _run_shell(cluster: LocalCluster, options: Options, signals: _StopSignals) -> int:
+    output = Output(options.output)
+
+    def tell_exits() -> None:
+        for line in cluster.take_exits():
+            output.notice(line)
+
+    def announce(leave: Callable[[], bool]) -> None:
+        signals.leave_shell = leave
+
+    with Client([place.http for place in cluster.places]) as client:
+        interpreter = Interpreter(client, output, cluster=cluster, consistency=options.consistency)
+        return run_on_terminal_or_stdin(interpreter, after_line=tell_exits, announce=announce)
+
+
+def _wait(cluster: LocalCluster, output: Output) -> int:
+    """Wait for a signal, which ends this by `_Stopped`; or for the end of the last node."""
+    while not cluster.all_stopped():
+        for line in cluster.take_exits():
+            output.notice(f"raftdb: {line}")
+        time.sleep(POLL_S)
+    for line in cluster.take_exits():
+        output.notice(f"raftdb: {line}")
+    raise CommandError("up", "all nodes have ended", exit_code=EXIT_FAILED)
+
+
+def _stop(cluster: LocalCluster) -> None:
+    """Stop the nodes; another signal meanwhile kills them at once, and still all of them."""
+    with suppress(_Stopped, KeyboardInterrupt):
+        cluster.stop()

@@ -1,0 +1,211 @@
+"""HTTP/1.1 as the client needs it, without I/O: a request to bytes, received bytes to a response.
+
+Considered and rejected: `http.client`. It brings `email` and `ssl` along (50 ms of the 150 ms that a one-shot
+command may take), its time-outs are per read instead of per call, so that a server which drips bytes holds
+the caller for ever, and it reads bodies of any size. What a client of our own JSON interface needs is small:
+a status, headers, and a body by Content-Length, in chunks, or up to the end of the connection (RFC 9112,
+section 6.3).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from raftdb.errors import RemoteProtocolError
+
+HEAD_BYTES_MAX = 64 * 1024
+"""Most bytes of a status line and headers together, and of one chunk-size line."""
+BODY_BYTES_MAX = 64 * 1024 * 1024
+"""Most bytes of a body. Pages of the log carry values of 1 MiB; the server bounds a page far below this."""
+
+_CRLF = b"\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP response: `status` 200..599, `headers` by lower-case name, the whole `body`, and whether the
+    server keeps the connection (`keep_alive`)."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    keep_alive: bool = True
+
+
+def encode_request(method: str, target: str, *, host: str, body: bytes | None = None) -> bytes:
+    """The bytes of one request: head and body in one piece, so that a small request is one packet.
+
+    `target` is the path with its query, percent-encoded by the caller; `body` is JSON.
+    """
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Accept: application/json", "User-Agent: raftdb"]
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + (body or b"")
+
+
+class ResponseParser:
+    """Turns received bytes into one `Response`; for one request of one connection.
+
+    `feed` takes any cut of the stream and returns the response once it is complete, else None. `end` says
+    that the server closed the connection. Malformed or oversized input raises `RemoteProtocolError`: close
+    the connection.
+    """
+
+    def __init__(self, *, body_bytes_max: int = BODY_BYTES_MAX) -> None:
+        self._buffer = bytearray()
+        self._body = bytearray()
+        self._body_bytes_max = body_bytes_max
+        self._head: Response | None = None
+        self._framing = (
+            "head"  # then "length", "until_close", or the chunked trio: "size", "chunk", "trailer"
+        )
+        self._left = 0  # bytes of the body ("length") or of the chunk with its CRLF ("chunk") still to come
+
+    @property
+    def started(self) -> bool:
+        """True once any byte of the answer has arrived."""
+        return self._head is not None or bool(self._buffer)
+
+    def feed(self, data: bytes) -> Response | None:
+        """Take received bytes (at least one); the response if it is complete now."""
+        self._buffer += data
+        if self._framing == "head" and not self._parse_head():
+            return None
+        return self._parse_body()
+
+    def end(self) -> Response | None:
+        """The server closed the connection: the response if that is what ends its body, else None."""
+        return self._complete() if self._framing == "until_close" else None
+
+    def _parse_head(self) -> bool:
+        """Read the status line and headers, skipping interim (1xx) responses; True once they are complete."""
+        while True:
+            end = self._buffer.find(_CRLF + _CRLF)
+            if max(end, 0 if end >= 0 else len(self._buffer)) > HEAD_BYTES_MAX:
+                raise RemoteProtocolError(
+                    f"the head of an HTTP response is longer than {HEAD_BYTES_MAX} bytes"
+                )
+            if end < 0:
+                return False
+            head = bytes(self._buffer[:end])
+            del self._buffer[: end + 4]
+            version, status, headers = _parse_head_text(head)
+            if status >= 200:
+                break
+        self._head = Response(status, headers, keep_alive=_keeps_alive(version, headers))
+        self._choose_framing(status, headers)
+        return True
+
+    def _choose_framing(self, status: int, headers: Mapping[str, str]) -> None:
+        """How the body ends (RFC 9112, section 6.3). Both framings at once is how requests are smuggled:
+        refused."""
+        coding, length = headers.get("transfer-encoding"), headers.get("content-length")
+        if coding is not None:
+            if coding.lower() != "chunked" or length is not None:
+                raise RemoteProtocolError("an HTTP response with an unexpected Transfer-Encoding")
+            self._framing = "size"
+        elif status in (204, 304):
+            self._framing, self._left = "length", 0
+        elif length is not None:
+            if not (length.isascii() and length.isdigit()):
+                raise RemoteProtocolError("an HTTP response whose Content-Length is not a number")
+            self._framing, self._left = "length", int(length)
+            self._check_body_size(self._left)
+        else:
+            self._framing = "until_close"
+
+    def _parse_body(self) -> Response | None:
+        """Move what has arrived to the body; the response once it is whole."""
+        if self._framing == "until_close":
+            self._take(len(self._buffer))
+            return None
+        if self._framing == "length":
+            self._left -= self._take(self._left)
+            return self._complete() if self._left == 0 else None
+        return self._parse_chunks()
+
+    def _parse_chunks(self) -> Response | None:
+        """Chunked coding (RFC 9112, section 7.1): size line, data, CRLF, ..., a chunk of 0, trailers, empty
+        line."""
+        while True:
+            if self._framing == "chunk":
+                data_left = self._left - len(_CRLF)
+                if data_left > 0:
+                    self._left -= self._take(data_left)
+                if self._left > len(_CRLF) or len(self._buffer) < self._left:
+                    return None
+                del self._buffer[: self._left]
+                self._framing = "size"
+            line = self._take_line()
+            if line is None:
+                return None
+            if self._framing == "trailer":
+                if not line:
+                    return self._complete()
+            else:
+                self._start_chunk(line)
+
+    def _start_chunk(self, line: bytes) -> None:
+        """Read a chunk-size line; extensions after `;` mean nothing to us."""
+        try:
+            size = int(line.split(b";", 1)[0].strip().decode("ascii"), 16)
+        except (ValueError, UnicodeDecodeError):
+            raise RemoteProtocolError("an HTTP chunk whose size is not a number") from None
+        if size < 0:
+            raise RemoteProtocolError("an HTTP chunk of negative size")
+        self._check_body_size(len(self._body) + size)
+        self._framing, self._left = ("chunk", size + len(_CRLF)) if size else ("trailer", 0)
+
+    def _take_line(self) -> bytes | None:
+        """The next whole line without its CRLF, or None."""
+        end = self._buffer.find(_CRLF)
+        if end < 0:
+            if len(self._buffer) > HEAD_BYTES_MAX:
+                raise RemoteProtocolError("a line of a chunked HTTP response is too long")
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
+        return line
+
+    def _take(self, count: int) -> int:
+        """Move up to `count` received bytes to the body; how many there were."""
+        piece = self._buffer[:count]
+        self._check_body_size(len(self._body) + len(piece))
+        self._body += piece
+        del self._buffer[:count]
+        return len(piece)
+
+    def _check_body_size(self, size: int) -> None:
+        if size > self._body_bytes_max:
+            raise RemoteProtocolError(f"an HTTP response of more than {self._body_bytes_max} bytes")
+
+    def _complete(self) -> Response:
+        """The finished response. Bytes after its end mean that we lost count: the connection is not kept."""
+        head = self._head
+        assert head is not None, "complete before the head was read"
+        keep_alive = head.keep_alive and self._framing != "until_close" and not self._buffer
+        return Response(head.status, head.headers, bytes(self._body), keep_alive)
+
+
+def _parse_head_text(head: bytes) -> tuple[str, int, dict[str, str]]:
+    """(version, status, headers by lower-case name) of a head without its final empty line."""
+    status_line, *header_lines = head.decode("latin-1").split("\r\n")
+    version, _, rest = status_line.partition(" ")
+    code = rest[:3]
+    if version not in ("HTTP/1.1", "HTTP/1.0") or not (code.isascii() and code.isdigit() and len(code) == 3):
+        raise RemoteProtocolError("the answer is not HTTP", hint="is that address a node's --listen address?")
+    headers: dict[str, str] = {}
+    for line in header_lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip():
+            raise RemoteProtocolError("an HTTP response with a malformed header")
+        name = name.lower()
+        if name == "content-length" and headers.get(name, value.strip()) != value.strip():
+            raise RemoteProtocolError("an HTTP response with two different Content-Lengths")
+        headers[name] = value.strip()
+    return version, int(code), headers
+
+
+def _keeps_alive(version: str, headers: Mapping[str, str]) -> bool:
+    """Whether the connection outlives this response (RFC 9112, section 9.3)."""
+    connection = headers.get("connection", "").lower()
+    return connection == "keep-alive" if version == "HTTP/1.0" else connection != "close"

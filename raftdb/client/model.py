@@ -1,0 +1,92 @@
+"""What the calls of a client return: typed, with the fields of our HTTP interface (its names, its units).
+
+`body` is the JSON object as the node sent it, for fields that this version does not know and for `-o json`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from raftdb.errors import LeaderHint
+
+Value: TypeAlias = "str | bytes | int | list[Value] | None"
+"""A result: `str` is a status (`OK`, `PONG`), `bytes` a stored string, None nil, a list several of those."""
+
+Json: TypeAlias = Mapping[str, object]
+"""A decoded JSON object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A command's result and where in the log it stands: `index` and `term` of the entry (or of the read
+    point).
+
+    `revision`, for reads of one key: the index that last changed the key, 0 if there is no such key. None
+    where the node did not say.
+    """
+
+    value: Value
+    index: int
+    term: int
+    revision: int | None = None
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One node of the cluster. `match_index` (how far its log agrees with the leader's) and `alive` are None
+    where the answering node does not lead and cannot know."""
+
+    id: str
+    http: str
+    redis: str | None
+    voter: bool
+    match_index: int | None
+    alive: bool | None
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """One node's view of itself and the cluster (`GET /v1/status`). Indexes are of the log, from 1; 0 is
+    none."""
+
+    id: str
+    cluster_id: str
+    version: str
+    role: str
+    term: int
+    leader: LeaderHint | None
+    first_index: int
+    last_index: int
+    commit_index: int
+    applied_index: int
+    checkpoint_index: int
+    members: tuple[Member, ...]
+    uptime_seconds: float
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    """One entry of the leader's log. `command` is None for entries that are no commands (no-op,
+    configuration)."""
+
+    index: int
+    term: int
+    kind: str
+    command: str | None
+    arguments: tuple[bytes, ...]
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPage:
+    """A page of the leader's log, ascending. `first_index` and `last_index` are of the whole log kept, not of
+    the page; entries above `commit_index` may still be replaced."""
+
+    first_index: int
+    last_index: int
+    commit_index: int
+    entries: tuple[LogEntry, ...]
+    body: Json = field(default_factory=dict, repr=False, compare=False)

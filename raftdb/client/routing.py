@@ -1,0 +1,274 @@
+"""Which node to ask next: leader discovery, redirects, retries with jittered backoff under one deadline. No
+I/O.
+
+A `Router` is what a client knows between calls: the addresses it was given and the last known leader. A
+`Call` is one call in progress. Its driver repeats: `next_step(now)` says what to do (an `Attempt` or a
+`Pause`), and `answered(...)` or `failed(...)` says what came of the attempt, until `answered` returns the
+response that ends the call or one of them raises the error that does.
+
+A call goes over the nodes in *sweeps*: the known leader first, then the others in the order given; a redirect
+is followed at once. A sweep that found nobody to execute the call is followed by a pause, each longer than
+the last, up to `PAUSE_MS_MAX`, with jitter so that the clients of a lost leader do not come back all
+together.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from raftdb.client.http1 import Response
+from raftdb.client.protocol import Kind, error_of, leader_of_error, leader_of_status
+from raftdb.errors import RaftdbError, RequestRefused, Unavailable
+
+DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
+"""Where `raftdb up` puts its first three nodes."""
+CONNECT_TIMEOUT_MS = 1_000
+"""Longest wait for one connection: a host that is down does not answer at all."""
+PROBE_TIMEOUT_MS = 1_000
+"""Longest wait for one node to say who leads."""
+READ_ATTEMPT_MS_MIN = 500
+"""A read waits at least so long for one node, and at most a third of the time left, before it asks
+another."""
+PAUSE_MS_FIRST = 50
+PAUSE_MS_MAX = 1_000
+"""First and longest pause between sweeps; elections take about a second."""
+REDIRECTS_MAX = 5
+"""Most redirects followed within one sweep: more means that nodes disagree on who leads, so pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Send the call's request (or, if `probe`, `GET /v1/status`) to `address`; times are absolute, in ms."""
+
+    address: str
+    probe: bool
+    connect_by_ms: float
+    answer_by_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait this long, then ask for the next step."""
+
+    duration_ms: float
+
+
+class Router:
+    """The addresses a client was given, in order, and the address of the last known leader, if any."""
+
+    def __init__(self, addresses: Sequence[str], *, random: Random | None = None) -> None:
+        if not addresses:
+            raise RequestRefused("bad_request", "no node address given")
+        self.addresses = tuple(dict.fromkeys(addresses))
+        self.leader: str | None = None
+        self.random = random or Random()
+
+    def sweep(self) -> list[str]:
+        """The nodes to ask, in order: the leader first, even if it is none of the addresses given."""
+        first = [] if self.leader is None else [self.leader]
+        return [*first, *(address for address in self.addresses if address != self.leader)]
+
+    def forget(self, address: str) -> None:
+        """`address` did not act as leader: do not begin with it next time."""
+        if self.leader == address:
+            self.leader = None
+
+
+class Call:
+    """One call in progress (see the module's text). Times are in ms of one monotonic clock, given by the
+    driver.
+
+    `unreachable_timeout_ms`: give up earlier if not one node can be connected to for so long (None: do not);
+    right for a person at a terminal, wrong for a service that outlives restarts of the cluster.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        kind: Kind,
+        *,
+        now_ms: float,
+        timeout_ms: float,
+        unreachable_timeout_ms: float | None = None,
+    ) -> None:
+        self._router = router
+        self._kind = kind
+        self._timeout_ms = timeout_ms
+        self._deadline_ms = now_ms + timeout_ms
+        self._unreachable_at_ms = None if unreachable_timeout_ms is None else now_ms + unreachable_timeout_ms
+        self._sweeps = 0
+        self._pause_ms_min = 0.0  # what the last Retry-After asked for
+        self._reached = False  # somebody answered, or at least took a connection, in this call
+        self._reasons: dict[str, str] = {}  # address -> why it did not help, the latest
+        self._refusal: RaftdbError | None = None  # the latest answer that said no
+        self._start_sweep()
+
+    def _start_sweep(self) -> None:
+        self._left = self._router.sweep()
+        self._asked: set[str] = set()
+        self._redirect: str | None = None
+        self._redirects = 0
+
+    def next_step(self, now_ms: float) -> Attempt | Pause:
+        """What to do now; raises `Unavailable` (never `outcome_unknown`) once the time is over."""
+        address = self._redirect or (self._left[0] if self._left else None)
+        if now_ms >= self._deadline_ms:
+            raise self._given_up()
+        if address is None:
+            return self._end_sweep(now_ms)
+        self._redirect = None
+        self._left = [other for other in self._left if other != address]
+        # Only a write must know the leader: a node that cannot answer costs a read some time, a write its
+        # certainty.
+        probe = self._kind is Kind.WRITE and self._router.leader != address
+        self._asked.add(address)
+        left_ms = self._deadline_ms - now_ms
+        if probe:
+            allowed_ms = min(left_ms, PROBE_TIMEOUT_MS)
+        elif self._kind is Kind.WRITE:
+            allowed_ms = left_ms
+        else:
+            allowed_ms = min(left_ms, max(READ_ATTEMPT_MS_MIN, left_ms / 3))
+        return Attempt(address, probe, now_ms + min(left_ms, CONNECT_TIMEOUT_MS), now_ms + allowed_ms)
+
+    def _end_sweep(self, now_ms: float) -> Pause:
+        """Nobody served the call: pause and begin again, or give up if the pause would last beyond the
+        end."""
+        if self._unreachable_at_ms is not None and not self._reached and now_ms >= self._unreachable_at_ms:
+            raise self._given_up()
+        longest_ms = min(PAUSE_MS_MAX, PAUSE_MS_FIRST * 2 ** min(self._sweeps, 10))
+        pause_ms = max(self._router.random.uniform(longest_ms / 2, longest_ms), self._pause_ms_min)
+        if now_ms + pause_ms >= self._deadline_ms:
+            raise self._given_up()
+        self._sweeps += 1
+        self._pause_ms_min = 0.0
+        self._start_sweep()
+        return Pause(pause_ms)
+
+    def failed(self, attempt: Attempt, reason: str, *, sent: bool) -> None:
+        """The attempt brought no answer. `sent`: the node may have seen the request.
+
+        Raises `Unavailable` `outcome_unknown` for a write that may have been executed.
+        """
+        self._router.forget(attempt.address)
+        self._reasons[attempt.address] = reason
+        self._reached = self._reached or sent
+        if sent and not attempt.probe and self._kind is Kind.WRITE:
+            raise _unknown_outcome(f"{attempt.address}: {reason}")
+
+    def answered(self, attempt: Attempt, response: Response) -> Response | None:
+        """The node answered: the response if that ends the call, None to go on; raises the error it
+        carries."""
+        self._reached = True
+        if attempt.probe:
+            self._take_probe(attempt, response)
+            return None
+        if 200 <= response.status < 300:
+            if self._kind is not Kind.ANY_NODE:
+                self._router.leader = attempt.address
+            return response
+        error = error_of(response)
+        self._reasons[attempt.address] = error.message
+        if error.code == "not_leader":
+            self._refusal = error
+            self._router.forget(attempt.address)
+            self._follow(leader_of_error(response))
+        elif error.code in ("no_leader", "no_quorum"):
+            self._refusal = error
+            self._router.forget(attempt.address)
+            self._note_retry_after(response)
+        elif error.code == "busy":
+            # The leader itself asks for a pause; the other nodes would only send us back to it.
+            self._refusal = error
+            self._left = []
+            self._note_retry_after(response)
+        elif error.code == "outcome_unknown" and self._kind is not Kind.WRITE:
+            self._refusal = Unavailable("no_quorum", error.message, hint=error.hint)
+        else:
+            raise error
+        return None
+
+    def _take_probe(self, attempt: Attempt, response: Response) -> None:
+        """A node said who leads, or that it does not know. Only its word is taken: whether it is true, the
+        leader itself will say."""
+        leader = leader_of_status(response)
+        if leader is None:
+            self._reasons[attempt.address] = "knows no leader"
+        elif leader == attempt.address:
+            self._asked.discard(leader)
+            self._follow(leader)
+        else:
+            self._follow(leader)
+
+    def _follow(self, leader: str | None) -> None:
+        """Go to the leader just named, unless it was asked in this sweep already or there were too many
+        redirects."""
+        self._redirects += 1
+        if leader is None or leader in self._asked or self._redirects > REDIRECTS_MAX:
+            return
+        self._router.leader = leader
+        self._redirect = leader
+
+    def _note_retry_after(self, response: Response) -> None:
+        seconds = response.headers.get("retry-after", "")
+        if seconds.isascii() and seconds.isdigit():
+            self._pause_ms_min = min(int(seconds) * 1000.0, PAUSE_MS_MAX)
+
+    def _given_up(self) -> Unavailable:
+        """Why nobody served the call. It surely was not executed, or it was a read."""
+        nodes = ", ".join(self._router.addresses)
+        if not self._reached:
+            reasons = sorted(set(self._reasons.values()))
+            return Unavailable(
+                "unreachable",
+                f"no node answers at {nodes}" + (f": {'; '.join(reasons)}" if reasons else ""),
+                hint="is the cluster running? 'raftdb up' starts one here, --connect HOST:PORT names another",
+            )
+        details = "; ".join(f"{address}: {reason}" for address, reason in sorted(self._reasons.items()))
+        within = f"within {self._timeout_ms / 1000:g} s ({details or nodes})"
+        if self._refusal is not None and self._refusal.code != "not_leader":
+            return Unavailable(
+                self._refusal.code, f"{self._refusal.message}, {within}", hint=self._refusal.hint
+            )
+        if self._kind is Kind.ANY_NODE:
+            return Unavailable("unreachable", f"no node answered {within}")
+        return Unavailable(
+            "no_leader",
+            f"no leader was found {within}",
+            hint="a majority of the nodes must be up and see each other: 'raftdb cluster status'",
+        )
+
+
+def _unknown_outcome(reason: str) -> Unavailable:
+    return Unavailable(
+        "outcome_unknown",
+        f"the request was sent but not answered ({reason})",
+        hint="it may or may not take effect: read before you repeat it",
+    )
+
+
+def parse_addresses(text: str) -> tuple[str, ...]:
+    """The addresses in `HOST:PORT,HOST:PORT`, each with or without `http://`, without doubles, in order.
+
+    Raises `RequestRefused` `bad_request` naming the part that is not an address.
+    """
+    addresses = dict.fromkeys(_parse_address(part.strip()) for part in text.split(",") if part.strip())
+    if not addresses:
+        raise RequestRefused("bad_request", "no node address given", hint="write HOST:PORT[,HOST:PORT...]")
+    return tuple(addresses)
+
+
+def _parse_address(part: str) -> str:
+    plain = part.removeprefix("http://").rstrip("/")
+    host, colon, port = plain.rpartition(":")
+    bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if "/" in plain or not colon or not host or bare_ipv6 or not (port.isascii() and port.isdigit()):
+        raise RequestRefused(
+            "bad_request",
+            f"{json.dumps(part)} is not a node address",
+            hint="write HOST:PORT, for example 127.0.0.1:8001",
+        )
+    if not 1 <= int(port) <= 65535:
+        raise RequestRefused("bad_request", f"port {port} is not between 1 and 65535")
+    return plain

@@ -1,0 +1,278 @@
+"""Which node is asked, when it is asked again, and when never again. Time is a number here."""
+
+import json
+from random import Random
+
+import pytest
+
+from raftdb.client.http1 import Response
+from raftdb.client.protocol import Kind
+from raftdb.client.routing import (
+    PAUSE_MS_FIRST,
+    PAUSE_MS_MAX,
+    PROBE_TIMEOUT_MS,
+    REDIRECTS_MAX,
+    Attempt,
+    Call,
+    Pause,
+    Router,
+    parse_addresses,
+)
+from raftdb.errors import RaftdbError, ReplyError, RequestRefused, Unavailable
+
+A, B, C, D = "a:1", "b:1", "c:1", "d:1"
+OK = Response(200, {}, b'{"result": "OK", "index": 1, "term": 1}')
+
+
+def answer(status: int, code: str, leader: str | None = None, **headers: str) -> Response:
+    error: dict[str, object] = {"code": code, "message": code}
+    if leader is not None:
+        error["leader"] = {"id": "x", "http": leader, "redis": None}
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status, names, json.dumps({"error": error}).encode())
+
+
+def status_of(leader: str | None) -> Response:
+    named = None if leader is None else {"id": "x", "http": leader}
+    return Response(200, {}, json.dumps({"id": "y", "leader": named}).encode())
+
+
+def make(kind: Kind, *, leader: str | None = None, timeout_ms: float = 5_000, **more: float) -> Call:
+    router = Router([A, B, C], random=Random(1))
+    router.leader = leader
+    return Call(router, kind, now_ms=0, timeout_ms=timeout_ms, **more)
+
+
+def attempt(call: Call, now_ms: float = 0) -> Attempt:
+    step = call.next_step(now_ms)
+    assert isinstance(step, Attempt)
+    return step
+
+
+def pause(call: Call, now_ms: float = 0) -> float:
+    step = call.next_step(now_ms)
+    assert isinstance(step, Pause)
+    return step.duration_ms
+
+
+def asked(call: Call, now_ms: float = 0) -> tuple[str, bool]:
+    step = attempt(call, now_ms)
+    return step.address, step.probe
+
+
+def router_of(call: Call) -> Router:
+    return call._router
+
+
+class TestFindingTheLeader:
+    def test_a_read_goes_to_the_first_node_and_follows_its_redirect(self) -> None:
+        call = make(Kind.READ)
+        first = attempt(call)
+        assert (first.address, first.probe) == (A, False)
+        assert call.answered(first, answer(307, "not_leader", C)) is None
+        second = attempt(call)
+        assert second.address == C
+        assert call.answered(second, OK) is OK
+        assert router_of(call).leader == C
+
+    def test_a_write_asks_who_leads_before_it_is_sent(self) -> None:
+        call = make(Kind.WRITE)
+        probe = attempt(call)
+        assert (probe.address, probe.probe, probe.answer_by_ms) == (A, True, PROBE_TIMEOUT_MS)
+        assert call.answered(probe, status_of(B)) is None
+        request = attempt(call)
+        assert (request.address, request.probe, request.answer_by_ms) == (B, False, 5_000)
+        assert call.answered(request, OK) is OK
+
+    def test_a_node_that_says_it_leads_is_sent_the_write(self) -> None:
+        call = make(Kind.WRITE)
+        call.answered(attempt(call), status_of(A))
+        assert asked(call) == (A, False)
+
+    def test_the_known_leader_is_asked_first_and_without_a_probe(self) -> None:
+        assert asked(make(Kind.WRITE, leader=B)) == (B, False)
+        assert asked(make(Kind.READ, leader=D)) == (D, False)
+
+    def test_a_redirect_may_name_a_node_that_was_not_given(self) -> None:
+        call = make(Kind.WRITE, leader=A)
+        call.answered(attempt(call), answer(307, "not_leader", D))
+        assert asked(call) == (D, False)
+
+    def test_a_redirect_without_a_body_is_followed_by_its_location(self) -> None:
+        call = make(Kind.READ)
+        redirect = Response(307, {"location": "http://c:1/v1/execute"}, b"")
+        call.answered(attempt(call), redirect)
+        assert asked(call) == (C, False)
+
+    def test_a_leader_that_was_just_found_dead_is_not_asked_again_in_the_same_sweep(self) -> None:
+        call = make(Kind.WRITE, leader=B)
+        call.failed(attempt(call), "refused", sent=False)
+        assert asked(call) == (A, True)
+        step = Attempt(A, True, 0, 0)
+        call.answered(step, status_of(B))
+        assert asked(call) == (C, True)
+
+    def test_nodes_that_send_each_other_to_and_fro_end_in_a_pause(self) -> None:
+        call = make(Kind.READ)
+        call.answered(attempt(call), answer(307, "not_leader", B))
+        call.answered(attempt(call), answer(307, "not_leader", A))
+        call.answered(attempt(call), answer(307, "not_leader", B))
+        assert pause(call) > 0
+
+    def test_redirects_to_ever_new_nodes_end(self) -> None:
+        call = make(Kind.READ, leader=A)
+        for number in range(REDIRECTS_MAX + 1):
+            call.answered(attempt(call), answer(307, "not_leader", f"x{number}:1"))
+        assert asked(call)[0] in (B, C)
+
+    def test_a_paused_node_costs_a_read_a_third_of_its_time_and_not_all(self) -> None:
+        call = make(Kind.READ, timeout_ms=6_000)
+        first = attempt(call)
+        assert first.answer_by_ms == 2_000
+        call.failed(first, "no answer in time", sent=True)
+        assert asked(call, 2_000) == (B, False)
+
+
+class TestRetries:
+    def test_a_write_that_was_sent_and_not_answered_is_unknown_and_never_sent_again(self) -> None:
+        call = make(Kind.WRITE, leader=A)
+        with pytest.raises(Unavailable) as caught:
+            call.failed(attempt(call), "closed", sent=True)
+        assert caught.value.outcome_unknown
+        assert router_of(call).leader is None
+
+    def test_a_write_whose_connection_was_refused_is_sent_elsewhere(self) -> None:
+        call = make(Kind.WRITE, leader=A)
+        call.failed(attempt(call), "refused", sent=False)
+        assert asked(call) == (B, True)
+
+    def test_an_unanswered_probe_says_nothing_about_the_write(self) -> None:
+        call = make(Kind.WRITE)
+        call.failed(attempt(call), "closed", sent=True)
+        assert asked(call) == (B, True)
+
+    @pytest.mark.parametrize("code", ["no_leader", "no_quorum", "busy"])
+    def test_503_is_surely_not_executed_so_a_write_is_sent_again(self, code: str) -> None:
+        call = make(Kind.WRITE, leader=A)
+        assert call.answered(attempt(call), answer(503, code)) is None
+        call.next_step(0)
+
+    def test_a_busy_leader_is_given_a_pause_and_asked_again(self) -> None:
+        call = make(Kind.WRITE, leader=B)
+        call.answered(attempt(call), answer(503, "busy", retry_after="1"))
+        assert pause(call) == 1_000
+        assert asked(call, 1_000) == (B, False)
+
+    @pytest.mark.parametrize(
+        ("status", "code", "error"),
+        [
+            (503, "no_space", Unavailable),
+            (504, "outcome_unknown", Unavailable),
+            (422, "command_failed", ReplyError),
+            (400, "bad_request", RequestRefused),
+            (413, "too_large", RequestRefused),
+            (409, "conflict", RaftdbError),
+            (410, "compacted", RaftdbError),
+            (500, "internal", RaftdbError),
+            (400, "code_of_the_future", RaftdbError),
+        ],
+    )
+    def test_other_errors_end_a_write(self, status: int, code: str, error: type[RaftdbError]) -> None:
+        call = make(Kind.WRITE, leader=A)
+        with pytest.raises(error) as caught:
+            call.answered(attempt(call), answer(status, code))
+        assert caught.value.code == code
+
+    @pytest.mark.parametrize("status", [500, 502, 503, 504])
+    def test_a_gateway_that_fails_without_our_json_proves_nothing(self, status: int) -> None:
+        call = make(Kind.WRITE, leader=A)
+        with pytest.raises(Unavailable) as caught:
+            call.answered(attempt(call), Response(status, {}, b"<html>bad gateway</html>"))
+        assert caught.value.outcome_unknown
+
+    @pytest.mark.parametrize("kind", [Kind.READ, Kind.ANY_NODE])
+    def test_reads_are_asked_again_whatever_became_of_them(self, kind: Kind) -> None:
+        call = make(kind, leader=A)
+        call.failed(attempt(call), "closed", sent=True)
+        second = attempt(call)
+        assert second.address == B
+        assert call.answered(second, answer(504, "outcome_unknown")) is None
+        assert asked(call) == (C, False)
+
+
+class TestTime:
+    def test_pauses_grow_with_jitter_up_to_a_limit(self) -> None:
+        call = make(Kind.READ, timeout_ms=60_000)
+        pauses = []
+        for _ in range(8):
+            for _ in range(3):
+                call.failed(attempt(call), "refused", sent=False)
+            pauses.append(pause(call))
+        for number, length in enumerate(pauses):
+            longest = min(PAUSE_MS_MAX, PAUSE_MS_FIRST * 2**number)
+            assert longest / 2 <= length <= longest
+
+    def test_one_deadline_holds_for_all_attempts(self) -> None:
+        call = make(Kind.READ, timeout_ms=1_000)
+        step = attempt(call, 900)
+        assert step.answer_by_ms == step.connect_by_ms == 1_000
+        call.answered(step, answer(503, "no_leader"))
+        with pytest.raises(Unavailable) as caught:
+            call.next_step(1_000)
+        assert caught.value.code == "no_leader"
+
+    def test_no_pause_lasts_beyond_the_deadline(self) -> None:
+        call = make(Kind.READ, timeout_ms=1_000)
+        for _ in range(3):
+            call.failed(attempt(call, 990), "refused", sent=False)
+        with pytest.raises(Unavailable):
+            call.next_step(990)
+
+    def test_nobody_there_is_told_early_if_asked_for(self) -> None:
+        call = make(Kind.WRITE, timeout_ms=60_000, unreachable_timeout_ms=500)
+        for _ in range(3):
+            call.failed(attempt(call, 600), "connection refused", sent=False)
+        with pytest.raises(
+            Unavailable, match="no node answers at a:1, b:1, c:1: connection refused"
+        ) as caught:
+            call.next_step(600)
+        assert (caught.value.code, caught.value.outcome_unknown) == ("unreachable", False)
+
+    def test_somebody_there_is_given_all_the_time(self) -> None:
+        call = make(Kind.WRITE, timeout_ms=60_000, unreachable_timeout_ms=500)
+        call.answered(attempt(call, 600), status_of(None))
+        call.failed(attempt(call, 600), "refused", sent=False)
+        call.failed(attempt(call, 600), "refused", sent=False)
+        assert pause(call, 600) > 0
+
+    def test_no_leader_for_too_long_names_what_each_node_said(self) -> None:
+        call = make(Kind.WRITE, timeout_ms=1_000)
+        for address in (A, B):
+            assert attempt(call).address == address
+            call.answered(Attempt(address, True, 0, 0), status_of(None))
+        call.failed(attempt(call), "refused", sent=False)
+        with pytest.raises(
+            Unavailable, match="a:1: knows no leader; b:1: knows no leader; c:1: refused"
+        ) as caught:
+            call.next_step(1_000)
+        assert caught.value.code == "no_leader"
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("text", "addresses"),
+        [
+            ("h:1", ("h:1",)),
+            ("http://h:1/, h:2 ,h:1", ("h:1", "h:2")),
+            ("[::1]:8001", ("[::1]:8001",)),
+        ],
+    )
+    def test_addresses_are_read_with_or_without_a_scheme(self, text: str, addresses: tuple[str, ...]) -> None:
+        assert parse_addresses(text) == addresses
+
+    @pytest.mark.parametrize(
+        "text", ["", ",", "h", "h:", ":1", "h:x", "h:0", "h:65536", "https://h:1", "::1:80", "h:1/x"]
+    )
+    def test_anything_else_is_refused(self, text: str) -> None:
+        with pytest.raises(RequestRefused):
+            parse_addresses(text)
