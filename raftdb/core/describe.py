@@ -17,13 +17,17 @@ from raftdb.core.messages import (
 from raftdb.core.model import Entry, EntryKind
 from raftdb.core.update import Trace
 
+DATA_SHOWN_BYTES_MAX = 32
+"""Longer data of an entry is cut to its beginning."""
+DATA_BEGINNING_BYTES = 8
+
 
 def describe_entry(entry: Entry) -> str:
     """One entry as `index@term content`."""
     content = {
         EntryKind.NOOP: "no-op",
         EntryKind.CONFIGURATION: "configuration",
-    }.get(entry.kind) or entry.data.decode("utf-8", "backslashreplace")
+    }.get(entry.kind) or _describe_data(entry.data)
     return f"{entry.index}@{entry.term} {content}"
 
 
@@ -46,6 +50,13 @@ def describe_value(value: object) -> str:
         return ",".join(map(str, value)) or "none"
     text = str(value)
     return f'"{text}"' if " " in text else text
+
+
+def _describe_data(data: bytes) -> str:
+    """The data itself if it is short, else its beginning and its size."""
+    if len(data) <= DATA_SHOWN_BYTES_MAX:
+        return data.decode("utf-8", "backslashreplace")
+    return f"{data[:DATA_BEGINNING_BYTES].decode('utf-8', 'backslashreplace')}... ({len(data)} bytes)"
 
 
 def _answer(granted: bool) -> str:

@@ -7,18 +7,25 @@ only a majority's yes lets it start a new term. So a node that was cut off comes
 from raftdb.core import leader, quorum
 from raftdb.core.messages import RequestPreVote, RequestPreVoteReply, RequestVote, RequestVoteReply
 from raftdb.core.model import NodeId, Role
-from raftdb.core.roles import restart_election_timer
+from raftdb.core.roles import become_follower, restart_election_timer
 from raftdb.core.state import Candidacy, RaftState
 
 
 def tick_without_leadership(state: RaftState) -> None:
-    """One tick of a node that does not lead: stand for election when the timeout has passed (thesis 3.4)."""
+    """One tick of a node that does not lead: stand for election when the timeout has passed (thesis 3.4).
+
+    A node that may not stand forgets the silent leader, or it would go on refusing others for its sake: its vote may
+    be needed, for it may have become a voter without knowing it yet (hazard B09).
+    """
     state.election_elapsed_ticks += 1
     if state.election_elapsed_ticks < state.election_deadline_ticks:
         return
     if state.is_voter:
         start_pre_vote(state)
     else:
+        if state.leader_id is not None:
+            state.trace("hears no leader", was=state.leader_id, term=state.term)
+        state.leader_id = None
         restart_election_timer(state)
 
 
@@ -83,6 +90,8 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
         return
     if state.voted_for is None:
         state.set_hard_state(state.term, message.source)
+    if state.role is Role.PRE_CANDIDATE:
+        become_follower(state, state.term, None)
     restart_election_timer(state)
     state.trace("vote granted", to=message.source, term=message.term)
     state.promise(RequestVoteReply(state.id, message.source, state.term, granted=True))
@@ -115,7 +124,7 @@ def leader_is_alive(state: RaftState) -> bool:
 def _refusal_of_candidate(state: RaftState, message: RequestPreVote | RequestVote) -> str | None:
     """Why this candidate cannot be elected, or None (thesis 3.6.1: the log; 6.2, 9.6: a living leader)."""
     if message.term < state.term or (isinstance(message, RequestPreVote) and message.term <= state.term):
-        return f"term {state.term} is not older"
+        return f"already in term {state.term}"
     if (message.last_term, message.last_index) < (state.log.last_term, state.log.last_index):
         return f"log is behind {state.log.last_index}@{state.log.last_term}"
     if isinstance(message, RequestPreVote) and leader_is_alive(state):

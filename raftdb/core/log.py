@@ -77,12 +77,12 @@ class Log:
         """
         position = max(min(index, self.last_index), self.base.index)
         run = bisect_right(self._run_starts, position) - 1
-        if self._run_terms[run] <= term:
-            return EntryId(position, self._run_terms[run])
-        while run > 0 and self._run_terms[run] > term:
+        while self._run_terms[run] > term:
+            if run == 0:
+                return self.base
             position = self._run_starts[run] - 1
             run -= 1
-        return EntryId(max(position, self.base.index), self._run_terms[run])
+        return EntryId(position, self._run_terms[run])
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries that follow the last one."""

@@ -1,0 +1,303 @@
+"""A whole cluster in one process: cores, their disks and the network between them, all moved by hand.
+
+Nothing happens by itself but the disk, which is quick unless it is held: a write is done right after the step that
+asked for it. Messages stay in flight until they are delivered, lost or doubled. After every step the invariants of
+`raftdb.core.invariants` hold, and so do those that need more than one node, or the disk, to be seen:
+
+* no two different entries are ever committed at one index (State Machine Safety, thesis 3.6.3);
+* logs that share a name share everything before it (Log Matching, thesis 3.5);
+* a vote, or an acknowledgement, that is on its way is on the sender's disk (thesis 3.8).
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from raftdb.core import invariants
+from raftdb.core.describe import describe_message, describe_trace
+from raftdb.core.events import EntriesLoaded, Event, Persisted, Received, Ticked
+from raftdb.core.log import Log
+from raftdb.core.membership import Configuration, ConfigurationHistory
+from raftdb.core.messages import AppendEntriesReply, Message, RequestVoteReply
+from raftdb.core.model import Entry, EntryKind, HardState, Index, Member, NodeId, Term
+from raftdb.core.raft import Raft
+from raftdb.core.state import Settings
+from raftdb.core.update import EntriesWanted, Persist, Update
+
+DELIVERIES_MAX = 10_000
+"""More deliveries than this in one go mean that the cluster talks in a circle."""
+FIRST_TERM = 1
+
+
+def encode_members(voters: Iterable[NodeId], learners: Iterable[NodeId] = ()) -> bytes:
+    """A configuration as these tests write it: `n1,n2/n3`, voters before the slash, learners behind it."""
+    return f"{','.join(sorted(voters))}/{','.join(sorted(learners))}".encode()
+
+
+def decode_members(data: bytes) -> Configuration:
+    """The inverse of `encode_members`."""
+    voters, _, learners = data.decode().partition("/")
+    members = [Member(node, http=node) for node in voters.split(",") if node]
+    members += [Member(node, http=node, voter=False) for node in learners.split(",") if node]
+    return Configuration(tuple(sorted(members, key=lambda member: member.id)))
+
+
+@dataclass
+class Disk:
+    """What survives a crash."""
+
+    hard_state: HardState
+    entries: list[Entry]
+
+    def write(self, persist: Persist) -> None:
+        """Carry out one write, whole."""
+        if persist.hard_state is not None:
+            self.hard_state = persist.hard_state
+        if persist.truncate_from is not None:
+            del self.entries[persist.truncate_from - 1 :]
+        assert not persist.entries or persist.entries[0].index == len(self.entries) + 1, "a gap on disk"
+        self.entries.extend(persist.entries)
+
+    def copy(self) -> "Disk":
+        """The same content, to be changed apart."""
+        return Disk(self.hard_state, list(self.entries))
+
+    def boot(self, node: NodeId, settings: Settings, randrange: Callable[[int, int], int]) -> Raft:
+        """A node that knows what the disk knows, and nothing else."""
+        starts: list[tuple[Index, Term]] = []
+        for entry in self.entries:
+            if not starts or starts[-1][1] != entry.term:
+                starts.append((entry.index, entry.term))
+        recovered = [
+            (entry.index, decode_members(entry.data))
+            for entry in self.entries
+            if entry.kind is EntryKind.CONFIGURATION
+        ]
+        return Raft(
+            node,
+            settings=settings,
+            randrange=randrange,
+            hard_state=self.hard_state,
+            log=Log(
+                last_index=len(self.entries), term_starts=starts, cache_bytes_max=settings.cache_bytes_max
+            ),
+            configurations=ConfigurationHistory(decode_members, recovered),
+        )
+
+
+@dataclass
+class Node:
+    """One server: what it thinks, what its disk holds, and what waits between the two."""
+
+    raft: Raft
+    disk: Disk
+    memory: Disk
+    """What the disk will hold when all writes are done."""
+    is_up: bool = True
+    disk_is_held: bool = False
+    loads_are_held: bool = False
+    waiting: deque[tuple[Persist | None, tuple[Message, ...]]] = field(default_factory=deque)
+    """Writes that are not done, each with the messages that must wait for it, in order."""
+    loads: deque[EntriesLoaded] = field(default_factory=deque)
+    """Entries that were read from disk for a follower, and that the core has not been given yet."""
+
+
+class Cluster:
+    """Nodes `n1..nN`, all with the same first entry: the configuration that names them.
+
+    `tell` is called with each line of the story. Timeouts are drawn without chance: the node at position p (from
+    0) waits p ticks longer than the least, so that n1 is the first to stand for election.
+    """
+
+    def __init__(
+        self,
+        voters: Sequence[NodeId],
+        *,
+        learners: Sequence[NodeId] = (),
+        settings: Settings,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.tell = tell
+        self.settings = settings
+        self.first_entry = Entry(1, FIRST_TERM, EntryKind.CONFIGURATION, encode_members(voters, learners))
+        self.ids = tuple(sorted((*voters, *learners)))
+        self.in_flight: list[Message] = []
+        self.cuts: set[tuple[NodeId, NodeId]] = set()
+        self.leaders: dict[Term, NodeId] = {}
+        self.committed: dict[Index, Entry] = {}
+        self.nodes: dict[NodeId, Node] = {}
+        for node in self.ids:
+            self.install(node, Disk(HardState(FIRST_TERM), [self.first_entry]))
+
+    def install(self, node: NodeId, disk: Disk) -> None:
+        """Start a node from a disk; one of that name that runs is gone, with all that was not on its disk."""
+
+        def randrange(low: int, high: int) -> int:
+            return min(low + self.ids.index(node), high - 1)
+
+        raft = disk.boot(node, self.settings, randrange)
+        self.nodes[node] = Node(raft, disk, disk.copy())
+        self.check()
+
+    def step(self, node: NodeId, event: Event) -> Update | None:
+        """One step of one node, and all that follows from it on that node alone. None if it is down."""
+        here = self.nodes[node]
+        if not here.is_up:
+            return None
+        before = invariants.snapshot(here.raft.state)
+        update = here.raft.step(event)
+        for trace in update.traces:
+            if trace.level != "heartbeat":
+                self.tell(f"  {node}: {describe_trace(trace)}")
+        if update.persist is not None:
+            here.memory.write(update.persist)
+            if here.disk_is_held:
+                self.tell(f"  {node}: waits for its disk{describe_persist(update.persist)}")
+        invariants.check_state(here.raft.state)
+        invariants.check_step(before, here.raft.state)
+        self.check()
+        self.send(update.messages)
+        if update.persist is not None or update.messages_after_persist:
+            here.waiting.append((update.persist, update.messages_after_persist))
+        for released in update.reads:
+            self.tell(
+                f"  {node}: read {released.request_id} may be served from index {released.read_index} on"
+            )
+        for request_id in update.reads_dropped:
+            self.tell(f"  {node}: read {request_id} is turned away: ask the leader")
+        for wanted in update.entries_wanted:
+            self.load(node, wanted)
+        if not here.disk_is_held:
+            self.persist(node)
+        if not here.loads_are_held:
+            self.give_loads(node)
+        return update
+
+    def persist(self, node: NodeId, writes_max: int | None = None) -> int:
+        """Do the oldest waiting writes, release the messages that waited, tell the core; returns how many."""
+        here = self.nodes[node]
+        done = 0
+        sequence = 0
+        while here.waiting and (writes_max is None or done < writes_max or here.waiting[0][0] is None):
+            persist, messages = here.waiting.popleft()
+            if persist is not None:
+                here.disk.write(persist)
+                sequence = persist.sequence
+                done += 1
+            self.send(messages)
+        if sequence:
+            self.step(node, Persisted(sequence))
+        return done
+
+    def load(self, node: NodeId, wanted: EntriesWanted) -> None:
+        """Read from disk what the core asks for: at least one entry, then as many as fit."""
+        found: list[Entry] = []
+        size = 0
+        for entry in self.nodes[node].disk.entries[wanted.first - 1 : wanted.last]:
+            size += len(entry.data)
+            if found and size > wanted.bytes_max:
+                break
+            found.append(entry)
+        self.tell(f"  {node}: reads {found[0].index}..{found[-1].index} from its disk for {wanted.target}")
+        self.nodes[node].loads.append(EntriesLoaded(wanted.target, tuple(found)))
+
+    def give_loads(self, node: NodeId) -> int:
+        """Give the core what was read from disk; returns how many answers that were."""
+        count = 0
+        while self.nodes[node].loads:
+            count += 1
+            self.step(node, self.nodes[node].loads.popleft())
+        return count
+
+    def send(self, messages: Iterable[Message]) -> None:
+        """Put messages on the network, and see that what they promise is on disk."""
+        for message in messages:
+            disk = self.nodes[message.source].disk
+            assert message.term <= disk.hard_state.term or not speaks_for_itself(message), message
+            if isinstance(message, RequestVoteReply) and message.granted:
+                assert disk.hard_state == HardState(message.term, message.target), "a vote not on disk"
+            is_current = message.term == self.nodes[message.source].raft.state.term
+            if isinstance(message, AppendEntriesReply) and message.success and is_current:
+                held = self.nodes[message.source].memory.entries[: message.match_index]
+                assert disk.entries[: message.match_index] == held, "acknowledged, but not on disk"
+            self.in_flight.append(message)
+
+    def deliver(self, message: Message) -> None:
+        """Take one message from the network to its target, unless the way there is cut or the target is down."""
+        self.in_flight.remove(message)
+        if self.is_lost(message):
+            self.tell(describe_message(message).replace(" -> ", " -x ", 1))
+            return
+        self.tell(describe_message(message))
+        self.step(message.target, Received(message))
+
+    def is_lost(self, message: Message) -> bool:
+        """True if the message cannot arrive as things are."""
+        return (message.source, message.target) in self.cuts or not self.nodes[message.target].is_up
+
+    def settle(self) -> None:
+        """Deliver everything, in the order it was sent, and what follows from it, until all is quiet."""
+        for _ in range(DELIVERIES_MAX):
+            if not self.in_flight:
+                return
+            self.deliver(self.in_flight[0])
+        raise AssertionError(f"not quiet after {DELIVERIES_MAX} deliveries")
+
+    def tick(self, node: NodeId) -> None:
+        """One tick of one node's clock."""
+        self.step(node, Ticked())
+
+    def crash(self, node: NodeId) -> None:
+        """The node is gone, with everything that was not on its disk; what it has said travels on."""
+        here = self.nodes[node]
+        here.is_up = False
+        here.waiting.clear()
+        here.loads.clear()
+
+    def restart(self, node: NodeId) -> None:
+        """The node comes back with what its disk holds."""
+        self.install(node, self.nodes[node].disk.copy())
+
+    def check(self) -> None:
+        """The invariants that need more than one node to be seen."""
+        up = [here for here in self.nodes.values() if here.is_up]
+        self.leaders = invariants.check_cluster([here.raft.state for here in up], self.leaders)
+        for here in up:
+            entries = here.memory.entries
+            for entry in entries[: here.raft.state.commit_index]:
+                ghost = self.committed.setdefault(entry.index, entry)
+                assert ghost == entry, f"{entry.name} was committed where {ghost.name} already is"
+        for position, here in enumerate(up):
+            for other in up[position + 1 :]:
+                check_log_matching(here.memory.entries, other.memory.entries)
+
+    def change_settings(self, **changes: int) -> None:
+        """Settings for all nodes, from now on (a node that runs starts again)."""
+        self.settings = replace(self.settings, **changes)
+        for node in self.ids:
+            self.restart(node)
+
+
+def speaks_for_itself(message: Message) -> bool:
+    """False for what concerns the term after the sender's, which nobody has started: pre-votes."""
+    return "PreVote" not in type(message).__name__
+
+
+def check_log_matching(log: Sequence[Entry], other: Sequence[Entry]) -> None:
+    """From the last name that two logs share downwards, they are the same (thesis 3.5)."""
+    shared = [index for index in range(min(len(log), len(other))) if log[index].name == other[index].name]
+    if shared:
+        agreed = shared[-1] + 1
+        assert log[:agreed] == other[:agreed], f"logs share {log[agreed - 1].name}, but not all before it"
+
+
+def describe_persist(persist: Persist) -> str:
+    """What one write holds, each part after a space."""
+    parts = ""
+    if persist.hard_state is not None:
+        parts += f" term={persist.hard_state.term} vote={persist.hard_state.voted_for or 'nobody'}"
+    if persist.truncate_from is not None:
+        parts += f" truncate_from={persist.truncate_from}"
+    if persist.entries:
+        parts += f" entries={persist.entries[0].index}..{persist.entries[-1].index}"
+    return parts

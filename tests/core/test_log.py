@@ -1,0 +1,256 @@
+"""The log: against examples, and against a plain list of entries that does the same without any cleverness."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from raftdb.core.invariants import check_log
+from raftdb.core.log import ENTRY_OVERHEAD_BYTES, Log, entry_bytes
+from raftdb.core.model import ORIGIN, Entry, EntryId, EntryKind, Term
+
+EVERYTHING = 1 << 40
+
+
+def entries_of(first: int, terms: Sequence[Term], size: int = 8) -> list[Entry]:
+    """Entries of these terms, from index `first` on."""
+    return [
+        Entry(index, term, EntryKind.COMMAND, b"x" * size) for index, term in enumerate(terms, start=first)
+    ]
+
+
+def log_of(terms: Sequence[Term], *, base: EntryId = ORIGIN, cache_bytes_max: int = EVERYTHING) -> Log:
+    """A log whose entries, behind `base`, were appended and not yet written."""
+    log = Log(base=base, last_index=base.index, cache_bytes_max=cache_bytes_max)
+    log.append(entries_of(base.index + 1, terms))
+    return log
+
+
+def test_an_empty_log_ends_at_its_origin() -> None:
+    log = Log(cache_bytes_max=0)
+    assert (log.last, log.cache_first, log.persisted_index) == (ORIGIN, 1, 0)
+    assert log.term_at(0) == 0
+    assert log.term_at(1) is None
+    assert log.cached_bytes_above(0) == 0
+
+
+def test_a_position_outside_of_the_log_has_no_term() -> None:
+    """Hazard B19: None, and never 0."""
+    log = log_of([3, 3, 5], base=EntryId(7, 2))
+    assert [log.term_at(index) for index in range(5, 13)] == [None, None, 2, 3, 3, 5, None, None]
+    assert log.term_at(0) is None
+
+
+def test_a_log_read_from_disk_knows_its_terms_and_has_no_bodies() -> None:
+    log = Log(last_index=5, term_starts=[(1, 1), (3, 4)], cache_bytes_max=EVERYTHING)
+    assert [log.term_at(index) for index in range(7)] == [0, 1, 1, 4, 4, 4, None]
+    assert (log.persisted_index, log.cache_first) == (5, 6)
+    assert log.cached(5, 5, bytes_max=EVERYTHING) is None
+    log.append(entries_of(6, [4]))
+    assert log.cached(6, 6, bytes_max=0) == tuple(entries_of(6, [4]))
+
+
+def test_where_two_logs_may_still_agree() -> None:
+    log = log_of([1, 1, 4, 4, 6], base=EntryId(10, 1))
+    for (index, term), expected in {
+        (15, 6): (15, 6),
+        (99, 9): (15, 6),
+        (15, 5): (14, 4),
+        (14, 4): (14, 4),
+        (14, 3): (12, 1),
+        (11, 3): (11, 1),
+        (15, 0): (10, 1),  # what was compacted is committed: there every log agrees
+        (3, 9): (10, 1),
+    }.items():
+        assert log.last_not_above(index, term) == expected, (index, term)
+
+
+def test_a_truncation_cuts_the_claim_of_a_write_that_is_on_its_way() -> None:
+    """Hazard B17, also if the first entries come back: the write of the others lies between."""
+    log = log_of([1, 2, 2])
+    log.written(1)
+    log.truncate_from(2)
+    log.append(entries_of(2, [3]))
+    log.written(2)
+    log.truncate_from(2)
+    log.append(entries_of(2, [2, 2]))
+    log.written(3)
+    for sequence, expected in [(1, 1), (2, 1), (3, 3)]:
+        log.persisted(sequence, commit_index=0)
+        assert log.persisted_index == expected
+
+
+def test_a_truncation_takes_back_what_was_durable() -> None:
+    log = Log(last_index=5, term_starts=[(1, 1), (4, 2)], cache_bytes_max=EVERYTHING)
+    log.truncate_from(3)
+    assert (log.last, log.persisted_index, log.cache_first) == ((2, 1), 2, 3)
+    log.append(entries_of(3, [1]))
+    assert log.term_at(3) == 1
+    check_log(log)
+
+
+def test_a_batch_holds_one_entry_or_what_fits() -> None:
+    log = log_of([1] * 6)
+    size = entry_bytes(entries_of(1, [1])[0])
+    assert size == 8 + ENTRY_OVERHEAD_BYTES
+    for bytes_max, count in [
+        (0, 1),
+        (size - 1, 1),
+        (size, 1),
+        (2 * size - 1, 1),
+        (2 * size, 2),
+        (EVERYTHING, 4),
+    ]:
+        found = log.cached(2, 5, bytes_max=bytes_max)
+        assert found is not None
+        assert [entry.index for entry in found] == list(range(2, 2 + count))
+
+
+@pytest.mark.parametrize(("persisted", "commit_index", "cache_first"), [(5, 5, 6), (5, 3, 4), (2, 5, 3)])
+def test_only_what_is_on_disk_and_committed_leaves_the_cache(
+    persisted: int, commit_index: int, cache_first: int
+) -> None:
+    log = Log(cache_bytes_max=0)
+    for index in range(1, 6):
+        log.append(entries_of(index, [1]))
+        log.written(index)
+    log.persisted(persisted, commit_index=commit_index)
+    assert log.cache_first == cache_first
+    check_log(log)
+
+
+def test_the_cache_stays_within_its_limit_in_the_long_run() -> None:
+    log = Log(cache_bytes_max=400)
+    for index in range(1, 1_000):
+        log.append(entries_of(index, [1]))
+        log.written(index)
+        log.persisted(index, commit_index=index)
+        assert log.cached_bytes_above(0) <= 400
+    assert log.cached_bytes_above(0) >= 250, "it is emptied by a quarter, not wholly"
+
+
+class LogModel(RuleBasedStateMachine):
+    """A log next to a list of its entries, the writes in flight as (sequence, entries then in the log)."""
+
+    @initialize(
+        base=st.tuples(st.integers(0, 5), st.integers(0, 2)),
+        terms=st.lists(st.integers(0, 2), max_size=6),
+        cache_bytes_max=st.sampled_from([0, 90, 300, EVERYTHING]),
+    )
+    def start(self, base: tuple[int, int], terms: list[int], cache_bytes_max: int) -> None:
+        self.base = EntryId(*base) if base[0] else ORIGIN
+        term = self.base.term
+        recovered_terms = [term := term + step for step in terms]
+        self.model = entries_of(self.base.index + 1, recovered_terms)
+        starts: list[tuple[int, int]] = []
+        for entry in self.model:
+            if not starts or starts[-1][1] != entry.term:
+                starts.append((entry.index, entry.term))
+        self.log = Log(
+            base=self.base,
+            last_index=self.last,
+            term_starts=starts,
+            cache_bytes_max=cache_bytes_max,
+        )
+        self.disk = list(self.model)
+        self.in_flight: list[tuple[int, list[Entry]]] = []
+        self.sequence = 0
+        self.commit_index = self.base.index
+
+    @property
+    def last(self) -> int:
+        return self.base.index + len(self.model)
+
+    def entry_at(self, index: int) -> Entry:
+        return self.model[index - self.base.index - 1]
+
+    def last_term(self) -> int:
+        return self.model[-1].term if self.model else self.base.term
+
+    @rule(steps=st.lists(st.integers(0, 2), min_size=1, max_size=4), size=st.integers(0, 60))
+    def append(self, steps: list[int], size: int) -> None:
+        self._append(steps, size)
+        self._write()
+
+    @rule(data=st.data(), steps=st.lists(st.integers(0, 1), min_size=1, max_size=3))
+    @precondition(lambda self: self.commit_index < self.last)
+    def replace(self, data: st.DataObject, steps: list[int]) -> None:
+        """Truncate and append in one write, as a follower does. The new entries may equal the old ones."""
+        index = data.draw(st.integers(self.commit_index + 1, self.last))
+        del self.model[index - self.base.index - 1 :]
+        self.log.truncate_from(index)
+        self._append(steps, 8)
+        self._write()
+
+    def _append(self, steps: list[int], size: int) -> None:
+        term = self.last_term()
+        new = entries_of(self.last + 1, [term := term + step for step in steps], size)
+        self.model.extend(new)
+        self.log.append(new)
+
+    def _write(self) -> None:
+        self.sequence += 1
+        self.log.written(self.sequence)
+        self.in_flight.append((self.sequence, list(self.model)))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.in_flight)
+    def persist(self, data: st.DataObject) -> None:
+        """The disk is done with some of the oldest writes."""
+        count = data.draw(st.integers(1, len(self.in_flight)))
+        sequence, self.disk = self.in_flight[count - 1]
+        del self.in_flight[:count]
+        self.log.persisted(sequence, commit_index=self.commit_index)
+
+    @rule(data=st.data())
+    def commit(self, data: st.DataObject) -> None:
+        self.commit_index = data.draw(st.integers(self.commit_index, self.last))
+
+    @rule(data=st.data(), bytes_max=st.integers(0, 300))
+    @precondition(lambda self: self.model)
+    def look_up(self, data: st.DataObject, bytes_max: int) -> None:
+        first = data.draw(st.integers(self.base.index + 1, self.last))
+        last = data.draw(st.integers(first, self.last))
+        found = self.log.cached(first, last, bytes_max=bytes_max)
+        if first < self.log.cache_first:
+            assert found is None
+            return
+        expected = [self.entry_at(first)]
+        for index in range(first + 1, last + 1):
+            if sum(map(entry_bytes, expected)) + entry_bytes(self.entry_at(index)) > bytes_max:
+                break
+            expected.append(self.entry_at(index))
+        assert found == tuple(expected)
+
+    @rule(index=st.integers(0, 20), term=st.integers(0, 8))
+    def look_for_agreement(self, index: int, term: int) -> None:
+        candidates = [self.base, *(entry.name for entry in self.model)]
+        fitting = [name for name in candidates if name.index <= index and name.term <= term]
+        assert self.log.last_not_above(index, term) == (fitting[-1] if fitting else self.base)
+
+    @invariant()
+    def is_the_same(self) -> None:
+        log = self.log
+        check_log(log)
+        assert log.last == (self.last, self.last_term())
+        expected = {entry.index: entry.term for entry in self.model} | {self.base.index: self.base.term}
+        for index in range(self.last + 3):
+            assert log.term_at(index) == expected.get(index)
+        for index in range(self.base.index, self.last + 1):
+            above = [entry for entry in self.model if entry.index > index and entry.index >= log.cache_first]
+            assert log.cached_bytes_above(index) == sum(map(entry_bytes, above))
+
+    @invariant()
+    def what_counts_as_durable_is_on_disk(self) -> None:
+        durable = self.log.persisted_index - self.base.index
+        assert self.disk[:durable] == self.model[:durable]
+        if not self.in_flight:
+            assert self.log.persisted_index == self.last
+
+
+LogModel.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=30, deadline=None, derandomize=True, database=None
+)
+TestLogModel = LogModel.TestCase
