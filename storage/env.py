@@ -25,12 +25,17 @@ DATA_FILE = "data.mdb"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
+FILE_HEADROOM_BYTES = 8 << 20
+"""How far the file is kept ahead of its last page: more than one transaction allocates at its end and gives back."""
+
 SPARE_TRANSACTIONS_MAX = 4
 """Reset read transactions kept for reuse: more than the threads that read at one time."""
 
-META_PAGE = Struct("=8xHHI II QQ 48x48x QQ")
-"""A meta page of LMDB's data format 1: page number, padding, flags, bounds; magic, version; address, map size; the
-descriptors of the free list and of the main tree; last page, transaction number. In the byte order of the machine."""
+META_PAGE = Struct("=16x II 16x 40xQ 40xQ QQ")
+"""A meta page of LMDB's data format 1, in the byte order of the machine: page header, magic, version, address and
+map size, the descriptors of the free list and of the main tree, each of which ends in its root page, last page,
+transaction number."""
+NO_ROOT = 2**64 - 1
 META_MAGIC = 0xBEEFC0DE
 META_VERSION = 1
 PAGE_BYTES = Struct("=40x I")
@@ -56,7 +61,8 @@ class Environment:
         self._writer = threading.get_ident()
         if create:
             make_folder(folder)
-        if self._file.exists() or not create:
+        # An empty file is what a creation leaves that a crash cut short: LMDB takes it up, and nothing was in it.
+        if not create or (self._file.exists() and self._file.stat().st_size):
             check_data_file(self._file)
         try:
             self._environment = lmdb.Environment(
@@ -146,11 +152,12 @@ class Environment:
             raise Misused(f"{self.folder} is closed")
 
     def _settle_file(self) -> None:
-        """Before a commit is believed: the file is still the one we opened, and as long as its meta page says.
+        """Before a commit is believed: the file is still the one we opened, and well longer than its meta page says.
 
         Commits into a deleted file succeed (hazard B89). And pages that a transaction allocated last and gave back
         are never written, so the file may end before the last page that LMDB counts: harmless to LMDB, but the next
-        `check_data_file` could not tell it from a file cut short. A hole at the end costs no disk.
+        `check_data_file` could not tell it from a file cut short. So the file is kept ahead of its pages, by a hole
+        that costs no disk: then it is long enough also if a crash comes right after the next commit.
         """
         try:
             found = os.stat(self._file)
@@ -159,8 +166,8 @@ class Environment:
         if (found.st_dev, found.st_ino) != self._inode:
             raise WriteFailed(f"{self._file} was replaced while in use")
         length = (self._environment.info()["last_pgno"] + 1) * self._environment.stat()["psize"]
-        if found.st_size < length:
-            os.truncate(self._file, length)
+        if found.st_size < length + FILE_HEADROOM_BYTES // 2:
+            os.truncate(self._file, length + FILE_HEADROOM_BYTES)
 
 
 def check_data_file(path: Path) -> None:
@@ -168,7 +175,8 @@ def check_data_file(path: Path) -> None:
 
     Each commit overwrites the older meta page with the next transaction number, even ones on page 0 and odd ones on
     page 1; so the two numbers differ by one, or are both 0 in a new file. A number that does not fit would make LMDB
-    show an older tree than the last acknowledged one.
+    show an older tree than the last acknowledged one. The last page never goes back; if it seems to, LMDB would hand
+    out pages that are in use.
     """
     try:
         with path.open("rb") as file:
@@ -181,24 +189,30 @@ def check_data_file(path: Path) -> None:
         raise FolderDamaged(str(path), "it is missing") from None
     except OSError as error:
         raise FolderDamaged(str(path), f"it cannot be read: {error}") from error
-    numbers = []
+    pages = []
     for page in (first, second):
         if len(page) < META_PAGE.size:
             raise FolderDamaged(str(path), f"it is cut short to {size_bytes} bytes")
-        *_, magic, version, _address, _map_bytes, last_page, number = META_PAGE.unpack(page)
+        magic, version, *roots, last_page, number = META_PAGE.unpack(page)
         if magic != META_MAGIC:
             raise FolderDamaged(str(path), "a meta page has no LMDB mark")
         if version != META_VERSION:
             raise FolderDamaged(
                 str(path), f"it has LMDB data format {version}, this program reads {META_VERSION}"
             )
+        if any(root != NO_ROOT and root > last_page for root in roots):
+            raise FolderDamaged(str(path), "a tree in it starts past the last page")
         if number and size_bytes < (last_page + 1) * page_bytes:
             raise FolderDamaged(
                 str(path), f"it is cut short: {size_bytes} bytes of {(last_page + 1) * page_bytes}"
             )
-        numbers.append(number)
+        pages.append((number, last_page))
+    numbers = [number for number, _last_page in pages]
     if numbers != [0, 0] and (abs(numbers[0] - numbers[1]) != 1 or numbers[0] % 2):
         raise FolderDamaged(str(path), f"its meta pages carry transaction numbers {numbers}, not neighbours")
+    older, newer = sorted(pages)
+    if newer[1] < older[1]:
+        raise FolderDamaged(str(path), f"its last page went back from {older[1]} to {newer[1]}")
 
 
 def _page_bytes(path: Path, page: bytes) -> int:

@@ -1,7 +1,7 @@
 """Changes in memory over a durable key space: a dictionary whose keys are put in order when somebody asks.
 
 Most changes are never scanned before they go to the disk, so an insertion costs a dictionary entry and a list append,
-an eighth of what a sorted dictionary takes, and the first scan after them pays for ordering the keys that are new.
+a fraction of what a sorted dictionary takes, and the first scan after them pays for ordering the keys that are new.
 Considered and rejected: sorting a plain list at each scan, which costs the whole overlay when writes and scans
 alternate.
 """

@@ -160,12 +160,11 @@ class LmdbStateStore:
         self, cursor: "lmdb.Cursor[memoryview]", first: bytes, end: bytes | None
     ) -> Iterator[tuple[bytes, bytes | None]]:
         """Each key of overlays and disk once, ascending, with the value of the topmost layer that has it."""
-        layers = [layer.scan(first, end) for layer in (self._live, self._frozen) if layer is not None]
-        ranked = [((key, rank, value) for key, value in layer) for rank, layer in enumerate(layers)]
-        disk = ((key, len(layers), value) for key, value in _scan_disk(cursor, first, end))
+        overlays = [layer.scan(first, end) for layer in (self._live, self._frozen) if layer is not None]
+        layers = [*overlays, _scan_disk(cursor, first, end)]
         last: bytes | None = None
         # Ranks differ for equal keys, so a comparison never reaches the values.
-        for key, _rank, value in merge(*ranked, disk):
+        for key, _rank, value in merge(*(_ranked(rank, layer) for rank, layer in enumerate(layers))):
             if key != last:
                 last = key
                 yield key, value
@@ -217,6 +216,14 @@ def _seal_slice(
             # `seal` written out: this line runs for every key of a checkpoint.
             pairs.append((key, pack(crc32(value, crc32(key))) + value))
     return pairs, deleted
+
+
+def _ranked(
+    rank: int, layer: Iterator[tuple[bytes, bytes | None]]
+) -> Iterator[tuple[bytes, int, bytes | None]]:
+    """The pairs of a layer with its rank, 0 on top: of equal keys the topmost comes first."""
+    for key, value in layer:
+        yield key, rank, value
 
 
 def _scan_disk(

@@ -1,0 +1,281 @@
+"""The contract of a log store, on LMDB and on its twin, by example and against a plain list."""
+
+import shutil
+import threading
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from storage import INDEX_MAX, LogBatch, LogStore, Missing, Misused, Record, RecoveredLog
+from tests.storage.media import KINDS, Medium, records, scratch_folder
+
+BIG = 1 << 30
+
+
+def test_a_new_log_is_empty(medium: Medium) -> None:
+    assert medium.log().recover() == RecoveredLog(None, 0, 0, 0, ())
+
+
+def test_what_was_written_is_there_after_a_restart(medium: Medium) -> None:
+    log = medium.log()
+    log.write([LogBatch(b"term 1", None, records(1, 3)), LogBatch(b"term 2", None, records(4, 5, term=2))])
+    log.close()
+    log = medium.log()
+    assert log.recover() == RecoveredLog(b"term 2", 0, 0, 5, ((1, 1), (4, 2)))
+    assert log.read(1, 5, bytes_max=BIG) == records(1, 3) + records(4, 5, term=2)
+
+
+def test_an_empty_hard_state_is_not_a_missing_one(medium: Medium) -> None:
+    log = medium.log()
+    log.write([LogBatch(hard_state=b"")])
+    log.write([LogBatch()])
+    log.write([])
+    assert log.recover().hard_state == b""
+
+
+def test_truncation_append_and_hard_state_are_one_step(medium: Medium) -> None:
+    log = medium.log()
+    log.write([LogBatch(b"a", None, records(1, 9))])
+    log.write([LogBatch(b"b", 5, records(5, 6, term=2))])
+    assert log.recover() == RecoveredLog(b"b", 0, 0, 6, ((1, 1), (5, 2)))
+
+
+def test_batches_take_effect_in_order(medium: Medium) -> None:
+    log = medium.log()
+    log.write([LogBatch(None, None, records(1, 10))])
+    log.write(
+        [
+            LogBatch(None, 8, records(8, 12, term=2)),
+            LogBatch(b"x", 11, ()),
+            LogBatch(None, 6, records(6, 7, term=3)),
+            LogBatch(b"y", None, records(8, 8, term=3)),
+        ]
+    )
+    assert log.recover() == RecoveredLog(b"y", 0, 0, 8, ((1, 1), (6, 3)))
+    assert log.read(6, 8, bytes_max=BIG) == records(6, 8, term=3)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        LogBatch(records=records(5, 5)),
+        LogBatch(records=records(3, 3)),
+        LogBatch(records=[*records(4, 4), *records(6, 6)]),
+        LogBatch(truncate_from=5),
+        LogBatch(truncate_from=0),
+        LogBatch(records=[(4, -1, 0, b"")]),
+        LogBatch(records=[(4, INDEX_MAX + 1, 0, b"")]),
+        LogBatch(records=[(4, 1, 256, b"")]),
+    ],
+)
+def test_a_gap_is_refused_and_nothing_of_its_write_is_kept(medium: Medium, batch: LogBatch) -> None:
+    log = medium.log()
+    log.write([LogBatch(b"a", None, records(1, 3))])
+    with pytest.raises(Misused):
+        log.write([LogBatch(hard_state=b"b"), batch])
+    assert log.recover() == RecoveredLog(b"a", 0, 0, 3, ((1, 1),))
+    log.write([LogBatch(records=records(4, 4))])
+
+
+def test_read_stops_before_the_bytes_allowed_but_gives_at_least_one(medium: Medium) -> None:
+    log = medium.log()
+    log.write([LogBatch(records=records(1, 9, data=b"x" * 100))])
+    assert [record[0] for record in log.read(2, 9, bytes_max=300)] == [2, 3, 4]
+    assert [record[0] for record in log.read(2, 9, bytes_max=299)] == [2, 3]
+    assert [record[0] for record in log.read(2, 9, bytes_max=0)] == [2]
+    assert log.read(3, 2, bytes_max=BIG) == []
+
+
+@pytest.mark.parametrize(("first", "last", "missing"), [(0, 5, 0), (2, 5, 2), (11, 11, 11), (9, 12, 11)])
+def test_an_absent_record_is_an_error_that_names_it(
+    medium: Medium, first: int, last: int, missing: int
+) -> None:
+    log = medium.log()
+    log.write([LogBatch(records=records(1, 10))])
+    assert log.trim(3, 1) == 3
+    with pytest.raises(Missing) as caught:
+        log.read(first, last, bytes_max=BIG)
+    assert caught.value.index == missing
+
+
+def test_trim_goes_in_steps_each_with_a_truthful_base(medium: Medium) -> None:
+    log = medium.log()
+    log.write([LogBatch(records=records(1, 4) + records(5, 10, term=2))])
+    assert log.trim(7, 2, records_max=3) == 3
+    assert log.recover() == RecoveredLog(None, 3, 1, 10, ((4, 1), (5, 2)))
+    assert log.trim(7, 2, records_max=100) == 4
+    assert log.trim(7, 2) == 0
+    assert log.trim(2, 1) == 0
+    log.close()
+    log = medium.log()
+    assert log.recover() == RecoveredLog(None, 7, 2, 10, ((8, 2),))
+    assert log.trim(10, 2) == 3
+    log.write([LogBatch(records=records(11, 11, term=2))])
+    assert log.recover() == RecoveredLog(None, 10, 2, 11, ((11, 2),))
+
+
+def test_trim_of_another_log_is_refused(medium: Medium) -> None:
+    log = medium.log()
+    log.write([LogBatch(records=records(1, 5))])
+    for index, term in ((6, 1), (3, 2)):
+        with pytest.raises(Misused):
+            log.trim(index, term)
+    assert log.recover().base_index == 0
+
+
+def test_truncation_at_or_below_the_base_is_refused(medium: Medium) -> None:
+    log = medium.log()
+    log.write([LogBatch(records=records(1, 5))])
+    log.trim(3, 1)
+    with pytest.raises(Misused):
+        log.write([LogBatch(truncate_from=3)])
+    log.write([LogBatch(truncate_from=4)])
+    assert log.recover() == RecoveredLog(None, 3, 1, 3, ())
+
+
+def test_reset_goes_on_after_another_position(medium: Medium) -> None:
+    log = medium.log()
+    log.write([LogBatch(b"a", None, records(1, 50))])
+    log.reset(65, 3)
+    assert log.recover() == RecoveredLog(b"a", 65, 3, 65, ())
+    log.write([LogBatch(records=records(66, 67, term=4))])
+    log.reset(60, 2, hard_state=b"b")
+    log.close()
+    assert medium.log().recover() == RecoveredLog(b"b", 60, 2, 60, ())
+
+
+def test_facts_are_kept_apart_from_everything_else(medium: Medium) -> None:
+    log = medium.log()
+    log.put_meta("range", b"mine")
+    log.put_meta("peer n2", b"uuid")
+    log.put_meta("peer n2", b"uuid 2")
+    log.close()
+    log = medium.log()
+    assert (log.get_meta("range"), log.get_meta("peer n2"), log.get_meta("x")) == (b"mine", b"uuid 2", None)
+    assert log.recover() == RecoveredLog(None, 0, 0, 0, ())
+
+
+def test_only_the_owner_of_the_writes_writes(medium: Medium) -> None:
+    """lmdb itself accepts a write from any thread, without a word."""
+    log = medium.log()
+    refused: list[str] = []
+    works: list[Callable[[], None]] = [
+        lambda: log.write([LogBatch(records=records(1, 1))]),
+        lambda: log.put_meta("a", b""),
+        lambda: log.reset(1, 1),
+    ]
+
+    def attempt() -> None:
+        for work in works:
+            try:
+                work()
+            except Misused as error:
+                refused.append(error.message)
+        log.claim_writes()
+        log.write([LogBatch(records=records(1, 1))])
+
+    thread = threading.Thread(target=attempt, name="stranger")
+    thread.start()
+    thread.join()
+    assert len(refused) == 3
+    assert all("stranger" in message for message in refused)
+    with pytest.raises(Misused):
+        log.write([LogBatch(records=records(2, 2))])
+    assert log.recover().last_index == 1
+
+
+def test_a_closed_log_refuses_everything_but_to_be_closed(medium: Medium) -> None:
+    log = medium.log()
+    log.close()
+    log.close()
+    for work in (log.recover, lambda: log.get_meta("a"), lambda: log.write([LogBatch(hard_state=b"")])):
+        with pytest.raises(Misused):
+            work()
+
+
+class LogAgainstList(RuleBasedStateMachine):
+    """Random writes, trims, resets and restarts on a log, beside the same done to a list."""
+
+    kind = "memory"
+
+    @initialize()
+    def start(self) -> None:
+        self.folder = scratch_folder()
+        self.medium = Medium(self.kind, self.folder / "store")
+        self.log: LogStore = self.medium.log()
+        self.base = (0, 0)
+        self.records: list[Record] = []
+        self.term = 1
+
+    @property
+    def last(self) -> int:
+        return self.base[0] + len(self.records)
+
+    def batch(self, draw: st.DataObject) -> LogBatch:
+        """A random batch that fits, done to the list."""
+        truncate_from = draw.draw(st.none() | st.integers(self.base[0] + 1, self.last + 1))
+        if truncate_from is not None:
+            del self.records[truncate_from - self.base[0] - 1 :]
+            self.term += 1
+        count = draw.draw(st.integers(0, 5))
+        added: list[Record] = [
+            (
+                self.last + 1 + place,
+                self.term,
+                draw.draw(st.integers(0, 255)),
+                draw.draw(st.binary(max_size=20)),
+            )
+            for place in range(count)
+        ]
+        self.records += added
+        return LogBatch(None, truncate_from, added)
+
+    @rule(draw=st.data(), count=st.integers(1, 3))
+    def write(self, draw: st.DataObject, count: int) -> None:
+        self.log.write([self.batch(draw) for _ in range(count)])
+
+    @precondition(lambda self: self.records)
+    @rule(draw=st.data(), records_max=st.integers(1, 4))
+    def trim(self, draw: st.DataObject, records_max: int) -> None:
+        goal = draw.draw(st.sampled_from(self.records))
+        count = min(records_max, goal[0] - self.base[0])
+        assert self.log.trim(goal[0], goal[1], records_max=records_max) == count
+        self.base = self.records[count - 1][:2]
+        del self.records[:count]
+
+    @rule(step=st.integers(0, 3))
+    def reset(self, step: int) -> None:
+        self.base = (self.last + step, self.term)
+        self.records = []
+        self.log.reset(*self.base)
+
+    @rule()
+    def restart(self) -> None:
+        self.log.close()
+        self.log = self.medium.log()
+
+    @invariant()
+    def same(self) -> None:
+        starts = [
+            (record[0], record[1])
+            for before, record in zip([None, *self.records], self.records, strict=False)
+            if before is None or before[1] != record[1]
+        ]
+        assert self.log.recover() == RecoveredLog(None, *self.base, self.last, tuple(starts))
+        assert self.log.read(self.base[0] + 1, self.last, bytes_max=BIG) == self.records
+
+    def teardown(self) -> None:
+        self.log.close()
+        shutil.rmtree(self.folder)
+
+
+def machine(kind: str) -> type[LogAgainstList]:
+    return type(f"LogAgainstList_{kind}", (LogAgainstList,), {"kind": kind})
+
+
+TestLmdb = machine(KINDS[0]).TestCase
+TestMemory = machine(KINDS[1]).TestCase
+TestLmdb.settings = TestMemory.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
