@@ -68,7 +68,9 @@ def run_node(settings: Settings) -> int:
     )
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     with _storage_errors(), _open_folder(settings) as folder:
-        identity = folder.identity or _create(folder, settings)
+        identity = folder.identity
+        if identity is None or not identity.bootstrapped:
+            identity = _create(folder, settings)
         log, state = folder.open_log(), folder.open_state()
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:

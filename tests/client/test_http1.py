@@ -1,5 +1,7 @@
 """The HTTP parser: every cut of the stream gives the same response; what is malformed is refused."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +45,7 @@ def test_each_framing_whole_and_byte_by_byte(data: bytes, status: int, body: byt
 @given(st.sampled_from([LENGTH, CHUNKED, INTERIM]), st.lists(st.integers(0, 120), max_size=6))
 def test_any_cut_of_the_stream_gives_the_same_response(data: bytes, cuts: list[int]) -> None:
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
-    pieces = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [data[a:b] for a, b in itertools.pairwise(edges)]
     response = parse(pieces)
     assert response is not None
     assert response.body == b"hello"

@@ -111,6 +111,7 @@ class RawClient:
         async with asyncio.timeout(WAIT_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *lines = head.rstrip("\r\n").split("\r\n")
+            assert first.startswith("HTTP/1.1 "), f"not the start of a response: {first!r}"
             headers = {
                 name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
             }

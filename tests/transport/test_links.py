@@ -215,6 +215,9 @@ async def test_a_frame_that_is_not_taken_in_time_ends_the_link() -> None:
             links.send("n2", [append(b"x" * 1024 * 1024)])
             await asyncio.sleep(0.001)
         assert "was not taken" in log.last("down")[2]
+        statistics = links.statistics()["n2"]
+        assert statistics.dropped_messages > 0
+        assert statistics.queued_bytes == 0, "what waited is stale once the link is back"
 
 
 async def test_a_peer_that_does_not_answer_pings_is_gone() -> None:

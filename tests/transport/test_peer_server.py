@@ -193,6 +193,14 @@ async def test_a_newer_link_of_a_peer_replaces_the_older() -> None:
         assert node.peers.connected() == {"n1"}
 
 
+async def test_a_silent_older_link_is_cut_when_a_newer_one_comes() -> None:
+    async with receiver(N2) as node, raw_peer(node.address) as older, raw_peer(node.address) as newer:
+        await older.greet(HELLO)
+        await newer.greet(HELLO)
+        await older.ends()
+        assert node.peers.connected() == {"n1"}
+
+
 async def test_a_link_whose_dialler_vanishes_is_down() -> None:
     async with receiver(N2) as node:
         async with raw_peer(node.address) as peer:
