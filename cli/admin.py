@@ -32,11 +32,12 @@ class NodeView:
 
 
 def survey(client: Client) -> list[NodeView]:
-    """Ask every node for its status, each at its own address: the members that the first answering node
-    names.
+    """Ask every node for its status, all at once: the members that the first answering node names.
 
     If no node answers, the addresses that the client was given. Sorted by id.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     try:
         members = client.status().members
     except RaftdbError:
@@ -44,14 +45,19 @@ def survey(client: Client) -> list[NodeView]:
     targets = [(member.id, member.http) for member in members] or [
         ("?", address) for address in client.addresses
     ]
-    views = []
-    for node_id, address in sorted(targets):
-        try:
+    with ThreadPoolExecutor(len(targets)) as threads:
+        return list(threads.map(_view, sorted(targets)))
+
+
+def _view(target: tuple[str, str]) -> NodeView:
+    """Ask one node, by a client of its own: clients belong to one thread."""
+    node_id, address = target
+    try:
+        with Client(address) as client:
             status = client.status(address)
-            views.append(NodeView(status.id or node_id, address, status, None))
-        except RaftdbError as error:
-            views.append(NodeView(node_id, address, None, error.message))
-    return views
+    except RaftdbError as error:
+        return NodeView(node_id, address, None, error.message)
+    return NodeView(status.id or node_id, address, status, None)
 
 
 def show_nodes(views: Sequence[NodeView], output: Output) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text.utils import fragment_list_len
@@ -36,7 +37,9 @@ class HintProcessor(Processor):
         """Put the hint behind the last line of the input."""
         document = transformation_input.document
         fragments = transformation_input.fragments
-        if transformation_input.lineno != document.line_count - 1 or not fragment_list_len(fragments):
+        is_last = transformation_input.lineno == document.line_count - 1
+        # A line that was entered stays on the screen: without what was never typed.
+        if not is_last or not fragment_list_len(fragments) or get_app().is_done:
             return Transformation(fragments)
         hint = argument_hint(document.text, document.cursor_position)
         return Transformation([*fragments, ("class:hint", hint)])

@@ -1,5 +1,6 @@
 """How errors are told, and which exit code they are (interface, section 1)."""
 
+from cli.render import shorten
 from raftdb.errors import CODES, Fatal, RaftdbError, Unavailable
 
 EXIT_OK = 0
@@ -12,6 +13,10 @@ EXIT_FOLDER = 4
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 """What a shell reports for a program that a closed pipe ended (128 + SIGPIPE)."""
+
+
+WHAT_CHARACTERS_MAX = 200
+"""How much of what failed is repeated in its error: a path may be long, a word that is no command endless."""
 
 
 class CommandError(RaftdbError):
@@ -39,6 +44,8 @@ def describe(error: RaftdbError, what: str, *, program: str | None = "raftdb") -
     """
     if isinstance(error, CommandError):
         what = error.what
+    # What somebody typed: it may be long, and it may hold control characters.
+    what = shorten(what if what.isprintable() else repr(what)[1:-1], WHAT_CHARACTERS_MAX)
     unknown = "outcome unknown: " if isinstance(error, Unavailable) and error.outcome_unknown else ""
     prefix = "" if program is None else f"{program}: "
     lines = [f"{prefix}error: {what}: {unknown}{error.message}"]

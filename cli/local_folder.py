@@ -124,18 +124,17 @@ class LocalFolder:
     def check_addresses(self, nodes: tuple[NodePlace, ...]) -> None:
         """Refuse to start if an address of the cluster is taken, and say by whom if that can be known."""
         for node in nodes:
-            for address in (node.http, node.redis):
-                if is_free(int(address.rpartition(":")[2])):
-                    continue
-                pid = self.running_pid(node.id)
-                raise CommandError(
-                    "up",
-                    f"{address} of node {node.id} is already in use",
-                    exit_code=EXIT_ADDRESS_IN_USE if pid is None else EXIT_FOLDER,
-                    hint="the cluster keeps its addresses: stop the other program, or use another --data folder"
-                    if pid is None
-                    else f"{node.id} still runs from before (pid {pid}): stop it with 'kill {pid}'",
-                )
+            if is_free(int(node.http.rpartition(":")[2])):
+                continue
+            pid = self.running_pid(node.id)
+            raise CommandError(
+                "up",
+                f"{node.http} of node {node.id} is already in use",
+                exit_code=EXIT_ADDRESS_IN_USE if pid is None else EXIT_FOLDER,
+                hint="the cluster keeps its addresses: stop the other program, or use another --data folder"
+                if pid is None
+                else f"{node.id} still runs from before (pid {pid}): stop it with 'kill {pid}'",
+            )
 
     def write_pid(self, node_id: str, pid: int | None) -> None:
         """Note which process a node is, or (None) that it is none."""

@@ -79,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
         # streams.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
-    except Exception as error:  # a person sees a message; --debug shows the traceback
+    except Exception as error:  # noqa: BLE001 - a person sees a message; --debug shows the traceback
         if debug:
             traceback.print_exc()
         message = f"internal error: {type(error).__name__}: {error}"

@@ -15,7 +15,9 @@ def parse_flags(arguments: list[str]) -> dict[str, object]:
     parser.add_argument(
         "--listen", metavar="HOST:PORT", help="where clients, peers and browsers connect (HTTP)"
     )
-    parser.add_argument("--redis", metavar="HOST:PORT", help="where Redis clients connect")
+    parser.add_argument(
+        "--redis", metavar="HOST:PORT", help="where Redis clients will connect; nothing listens there yet"
+    )
     parser.add_argument("--data", metavar="DIR", help="the node's data folder")
     parser.add_argument(
         "--peers", metavar="ID=HOST:PORT,...", help="every member's --listen address, this node's included"

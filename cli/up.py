@@ -114,7 +114,7 @@ def _run_cluster(cluster: LocalCluster, options: Options, *, with_shell: bool) -
         leader = cluster.start()
         for place in cluster.places:
             mark = "  leader" if place.id == leader.id else ""
-            announce.text(f"{place.id}  http://{place.http}  redis {place.redis}{mark}")
+            announce.text(f"{place.id}  http://{place.http}{mark}")
         if not with_shell:
             return _wait(cluster, announce)
         signal.signal(signal.SIGINT, signal.default_int_handler)

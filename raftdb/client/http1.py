@@ -55,10 +55,10 @@ class ResponseParser:
         self._body = bytearray()
         self._body_bytes_max = body_bytes_max
         self._head: Response | None = None
-        self._framing = (
-            "head"  # then "length", "until_close", or the chunked trio: "size", "chunk", "trailer"
-        )
-        self._left = 0  # bytes of the body ("length") or of the chunk with its CRLF ("chunk") still to come
+        # "head", then "length", "until_close", or, for a chunked body, "size", "chunk" and at last "trailer".
+        self._framing = "head"
+        # Bytes of the body ("length"), or of the chunk and its CRLF ("chunk"), that are still to come.
+        self._left = 0
 
     @property
     def started(self) -> bool:

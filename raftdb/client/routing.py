@@ -26,7 +26,7 @@ DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
 CONNECT_TIMEOUT_MS = 1_000
 """Longest wait for one connection: a host that is down does not answer at all."""
 PROBE_TIMEOUT_MS = 1_000
-"""Longest wait for one node to say who leads."""
+"""Longest wait for a node to answer what it knows by itself, such as who leads."""
 READ_ATTEMPT_MS_MIN = 500
 """A read waits at least so long for one node, and at most a third of the time left, before it asks
 another."""
@@ -124,7 +124,7 @@ class Call:
         probe = self._kind is Kind.WRITE and self._router.leader != address
         self._asked.add(address)
         left_ms = self._deadline_ms - now_ms
-        if probe:
+        if probe or self._kind is Kind.ANY_NODE:
             allowed_ms = min(left_ms, PROBE_TIMEOUT_MS)
         elif self._kind is Kind.WRITE:
             allowed_ms = left_ms

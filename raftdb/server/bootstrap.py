@@ -152,7 +152,6 @@ class _Node:
             node_uuid=self._identity.node_uuid,
             incarnation=incarnation,
             http=self._settings.advertised,
-            redis=self._settings.redis,
         )
         configurations = replica.raft.state.configurations
         registry = PeerRegistry(self._log, self._writer, lambda: configurations.latest)
@@ -186,6 +185,10 @@ class _Node:
         identity = self._identity
         details = {"version": __version__, "cluster": identity.cluster_id, "data": self._settings.data}
         logger.info("starting", extra={"fields": details})
+        if self._settings.redis is not None:
+            logger.warning(
+                "the Redis protocol is not served yet", extra={"fields": {"redis": self._settings.redis}}
+            )
 
     def _recover(self) -> Replica:
         """The replica as the disk remembers it."""

@@ -1,0 +1,195 @@
+"""The folder of `raftdb up`: addresses that stay, one `up` at a time, and nothing deleted that is not a
+cluster's."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli import local_folder
+from cli.failures import CommandError
+from cli.local_cluster import LocalCluster, NodeState, last_lines
+from cli.local_folder import LocalFolder, NodePlace
+from cli.main import run
+from raftdb.errors import RequestRefused
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[LocalFolder]:
+    folder = LocalFolder(tmp_path / "local")
+    folder.lock()
+    yield folder
+    folder.unlock()
+
+
+def listen(port: int = 0) -> socket.socket:
+    server = socket.socket()
+    server.bind(("127.0.0.1", port))
+    server.listen()
+    return server
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
+def test_addresses_are_chosen_once_and_remembered(folder: LocalFolder) -> None:
+    nodes = folder.create(3)
+    assert [node.id for node in nodes] == ["n1", "n2", "n3"]
+    assert len({address for node in nodes for address in (node.http, node.redis)}) == 6
+    assert LocalFolder(folder.path).load() == nodes
+
+
+def test_taken_ports_are_passed_over(folder: LocalFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listen() as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(local_folder, "HTTP_PORT_FIRST", port)
+        (node,) = folder.create(1)
+    assert port_of(node.http) > port
+
+
+def test_an_address_that_is_taken_later_stops_the_start(folder: LocalFolder) -> None:
+    with listen() as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(CommandError, match=f"{address} of node n1 is already in use") as caught:
+            folder.check_addresses((NodePlace("n1", address, address),))
+        assert caught.value.exit_code == 3
+
+
+def test_a_node_left_over_from_before_is_named_with_its_pid(folder: LocalFolder) -> None:
+    program = "import time; time.sleep(60)"
+    left_over = subprocess.Popen([sys.executable, "-c", program, "serve", "--id", "n1"])
+    try:
+        folder.write_pid("n1", left_over.pid)
+        with listen() as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            with pytest.raises(CommandError) as caught:
+                folder.check_addresses((NodePlace("n1", address, address),))
+        assert caught.value.exit_code == 4
+        assert f"kill {left_over.pid}" in (caught.value.hint or "")
+    finally:
+        left_over.kill()
+        left_over.wait()
+    assert folder.running_pid("n1") is None
+
+
+def test_a_second_up_on_the_same_folder_is_refused(
+    folder: LocalFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["up", "--data", str(folder.path)]) == 4
+    assert f"another 'raftdb up' (pid {os.getpid()}) runs the cluster in" in capsys.readouterr().err
+    folder.unlock()
+    again = LocalFolder(folder.path)
+    again.lock()
+    again.unlock()
+
+
+def test_a_folder_of_something_else_is_left_alone(folder: LocalFolder) -> None:
+    (folder.path / "thesis.tex").write_text("years of work")
+    with pytest.raises(CommandError, match=r"holds no cluster: thesis\.tex") as caught:
+        folder.create(3)
+    assert caught.value.exit_code == 4
+    assert not (folder.path / "cluster.json").exists()
+
+
+def test_wiping_takes_a_cluster_and_leaves_an_empty_folder(folder: LocalFolder) -> None:
+    nodes = folder.create(2)
+    for node in nodes:
+        folder.data_path(node.id).mkdir()
+        (folder.data_path(node.id) / "LOCK").write_text("")
+        folder.log_path(node.id).write_text("")
+        folder.write_pid(node.id, 1)
+    (folder.path / ".gitkeep").write_text("")
+    folder.wipe(nodes)
+    assert sorted(entry.name for entry in folder.path.iterdir()) == [".gitkeep", "up.lock"]
+    assert folder.load() == ()
+    assert len(folder.create(1)) == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "link to a folder", "folder of no node"])
+def test_wiping_deletes_nothing_where_there_is_more_than_a_cluster(
+    folder: LocalFolder, tmp_path: Path, kind: str
+) -> None:
+    nodes = folder.create(1)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("")
+    if kind == "file":
+        (folder.path / "notes").write_text("")
+    elif kind == "folder of no node":
+        (folder.path / "n9").mkdir()
+    else:
+        folder.data_path("n1").symlink_to(elsewhere)
+    with pytest.raises(CommandError, match="nothing was deleted"):
+        folder.wipe(nodes)
+    assert folder.load() == nodes
+    assert (elsewhere / "precious").exists()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"format": 2, "nodes": []}', '{"format": 1, "nodes": [{}]}']
+)
+def test_a_damaged_list_of_nodes_is_an_error_and_not_an_empty_cluster(
+    folder: LocalFolder, content: str
+) -> None:
+    (folder.path / "cluster.json").write_text(content)
+    with pytest.raises(CommandError) as caught:
+        folder.load()
+    assert caught.value.exit_code == 4
+
+
+def test_another_number_of_nodes_is_refused(folder: LocalFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.create(3)
+    folder.unlock()
+    assert run(["up", "--data", str(folder.path), "--nodes", "5"]) == 2
+    assert "has 3 nodes, not 5" in capsys.readouterr().err
+    assert run(["up", "--data", str(folder.path), "--nodes", "99"]) == 2
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert run(["up", "--data", str(tmp_path / "file" / "x")]) == 4
+    assert capsys.readouterr().err.startswith("raftdb: error: up: cannot use the folder")
+
+
+def test_a_node_that_ends_at_its_start_is_shown_with_its_last_words(
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A stand-in for the interpreter, which takes the same arguments and ends at once.
+    node = folder.path.parent / "node"
+    node.write_text("#!/bin/sh\necho starting\necho the disk is on fire >&2\nexit 4\n")
+    node.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(node))
+    cluster = LocalCluster(folder, (NodePlace("n1", "127.0.0.1:1", "127.0.0.1:2"),), logs_to_files=True)
+    try:
+        with pytest.raises(CommandError) as caught:
+            cluster.start()
+    finally:
+        cluster.stop()
+    assert caught.value.exit_code == 4
+    assert caught.value.message.startswith("node n1 ended with exit code 4; the end of ")
+    assert caught.value.message.endswith("\n  starting\n  the disk is on fire")
+    assert cluster.state("n1") is NodeState.STOPPED
+    assert cluster.take_exits() == []
+
+
+def test_what_cannot_be_done_to_a_node_is_refused(folder: LocalFolder) -> None:
+    cluster = LocalCluster(folder, folder.create(2), logs_to_files=True)
+    with pytest.raises(RequestRefused) as caught:
+        cluster.kill("n7")
+    assert (caught.value.message, caught.value.hint) == ("there is no node 'n7'", "the nodes are: n1, n2")
+    for action in (cluster.kill, cluster.pause, cluster.resume):
+        with pytest.raises(RequestRefused, match="n1 does not run"):
+            action("n1")
+
+
+def test_the_end_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert last_lines(log) == []
+    log.write_text("\n".join(json.dumps(number) for number in range(100_000)))
+    assert last_lines(log) == [str(number) for number in range(99_985, 100_000)]

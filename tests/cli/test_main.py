@@ -1,0 +1,242 @@
+"""One-shot commands, their output and their exit codes."""
+
+import json
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from cli.main import SUB_COMMANDS, run, starts_nodes
+from raftdb import __main__ as entry
+from raftdb.errors import CODES
+from tests.client.fake_node import Canned, FakeCluster, error
+
+Result = tuple[int, str, str]
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def cli(cluster: FakeCluster, capsysbinary: pytest.CaptureFixture[bytes]) -> Cli:
+    def call(*arguments: str) -> Result:
+        code = run(["--connect", cluster.addresses, "--timeout", "2", *arguments])
+        captured = capsysbinary.readouterr()
+        return code, captured.out.decode("utf-8", "surrogateescape"), captured.err.decode()
+
+    return call
+
+
+def test_the_first_five_minutes(cli: Cli) -> None:
+    assert cli("set", "kunci", "satu") == (0, "OK\n", "")
+    assert cli("append", "kunci", "dua") == (0, "OK\n", "")
+    assert cli("get", "kunci") == (0, "satudua\n", "")
+    assert cli("strlen", "kunci") == (0, "7\n", "")
+    assert cli("del", "kunci") == (0, "satudua\n", "")
+    assert cli("get", "kunci") == (4, "\n", "")
+    assert cli("ping") == (0, "PONG\n", "")
+
+
+def test_an_empty_value_is_not_a_missing_key(cli: Cli) -> None:
+    cli("set", "k", "")
+    assert cli("get", "k") == (0, "\n", "")
+    assert cli("strlen", "lain")[0] == 0
+
+
+@pytest.mark.parametrize("value", ["-yori-mo-anata", "--help", "-o", "--", "", "two words", "\udcff"])
+def test_arguments_are_taken_verbatim(cli: Cli, value: str) -> None:
+    assert cli("append", "k", value)[0] == 0
+    assert cli("get", "k") == (0, f"{value}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "missing"), [("table", '"a\\nb"\n', '""\n'), ("raw", "a\nb\n", "\n")]
+)
+def test_forms_of_output(cli: Cli, form: str, value: str, missing: str) -> None:
+    cli("set", "k", "a\nb")
+    assert cli("-o", form, "get", "k")[1] == value
+    assert cli(f"--output={form}", "get", "lain") == (4, missing, "")
+
+
+def test_json_is_the_answer_as_the_node_gave_it(cli: Cli) -> None:
+    cli("set", "k", "v")
+    code, out, _ = cli("-ojson", "get", "k")
+    assert (code, json.loads(out)) == (0, {"result": "v", "index": 2, "term": 1, "revision": 2})
+
+
+def test_lists_are_numbered_or_one_per_line(cli: Cli) -> None:
+    cli("set", "a", "1")
+    assert cli("-o", "table", "mget", "a", "b")[1] == '1) "1"\n2) (nil)\n'
+    assert cli("mget", "a", "b")[1] == "1\n\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (
+            ["get"],
+            2,
+            "raftdb: error: get: wrong number of arguments for 'get'\nhint: the syntax is: get KEY\n",
+        ),
+        (["gett", "k"], 2, "raftdb: error: gett: unknown command\nhint: did you mean 'raftdb get'?\n"),
+        (["shel"], 2, "raftdb: error: shel: unknown command\nhint: did you mean 'raftdb shell'?\n"),
+        (["get", ""], 1, "raftdb: error: get: a key must not be empty\n"),
+        (["get", "k" * 481], 1, "raftdb: error: get: a key has 481 bytes: the limit is 480\n"),
+        (["incrby", "n", "x"], 2, None),
+        (["-o", "xml", "get", "k"], 2, None),
+        (["--timeout", "soon", "get", "k"], 2, None),
+        (["--connect", "nowhere", "get", "k"], 2, None),
+        (["cluster", "explode"], 2, None),
+        (["log", "--limit", "0"], 2, None),
+        (["shell", "-f", "/nowhere/at/all"], 2, None),
+    ],
+)
+def test_what_no_node_has_to_be_asked(
+    cluster: FakeCluster, cli: Cli, arguments: list[str], code: int, message: str | None
+) -> None:
+    got, out, errors = cli(*arguments)
+    assert (got, out) == (code, "")
+    assert errors == message if message is not None else errors.startswith("raftdb: error: ")
+    assert not any(node.requests for node in cluster.nodes)
+
+
+@pytest.mark.parametrize("code", sorted(set(CODES) - {"not_leader", "no_leader", "no_quorum", "busy"}))
+def test_each_error_code_has_its_exit_code(cluster: FakeCluster, cli: Cli, code: str) -> None:
+    cluster.nodes[1].script.append(error(CODES[code].status, code, "because", hint="do this"))
+    cluster.nodes[0].script.append(Canned(body={"leader": cluster.leader_body()}))
+    got, out, errors = cli("set", "k", "v")
+    unknown = "outcome unknown: " if code == "outcome_unknown" else ""
+    assert (got, out) == (CODES[code].exit_code, "")
+    assert errors == f"raftdb: error: set: {unknown}because\nhint: do this\n"
+
+
+def test_a_failing_command_is_told_and_is_1(cli: Cli) -> None:
+    cli("set", "k", "text")
+    assert cli("incr", "k") == (1, "", "raftdb: error: incr: value is not an integer or out of range\n")
+
+
+def test_no_leader_is_3(cluster: FakeCluster, cli: Cli) -> None:
+    cluster.leader = None
+    code, _, errors = cli("--timeout", "0.3", "get", "k")
+    assert code == 3
+    assert errors.startswith("raftdb: error: get: ")
+    assert "no leader" in errors
+
+
+def test_nobody_there_is_3_soon_and_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        assert run(["--connect", f"127.0.0.1:{closed.getsockname()[1]}", "get", "k"]) == 3
+    errors = capsys.readouterr().err
+    assert "connection refused" in errors
+    assert "\nhint: is the cluster running? 'raftdb up' starts one" in errors
+
+
+def test_the_cluster_is_named_by_the_environment(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RAFTDB_URL", f"http://{cluster.nodes[0].address}")
+    assert run(["ping"]) == 0
+    assert capsys.readouterr().out == "PONG\n"
+
+
+def test_an_internal_error_is_a_message_and_with_debug_a_traceback(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("cli.oneshot.run", fail)
+    code, _, errors = cli("get", "k")
+    assert (code, errors) == (
+        1,
+        "raftdb: error: get: internal error: ZeroDivisionError: oops\nhint: --debug shows where\n",
+    )
+    assert "Traceback" in cli("--debug", "get", "k")[2]
+    assert "Traceback" not in cli("get", "--debug")[2]
+
+
+def test_ctrl_c_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.oneshot.run", interrupt)
+    assert cli("get", "k")[0] == 130
+
+
+def test_the_log_shows_its_end_or_what_is_asked_for(cli: Cli) -> None:
+    for number in range(30):
+        cli("set", "k", f"v {number}")
+    lines = cli("log")[1].splitlines()
+    assert (len(lines), lines[0], lines[-1]) == (20, '12\t1\tyes\tset k "v 10"', '31\t1\tyes\tset k "v 29"')
+    assert cli("log", "--from", "1", "--limit", "2")[1] == '1\t1\tyes\t(noop)\n2\t1\tyes\tset k "v 0"\n'
+    table = cli("-o", "table", "log", "--limit", "1")[1]
+    assert table.splitlines()[0].split() == ["index", "term", "committed", "entry"]
+    assert "the log holds 1..31, committed up to 31" in table
+    page = json.loads(cli("log", "-o", "json", "--limit", "2")[1])
+    assert [entry["index"] for entry in page["entries"]] == [30, 31]
+
+
+def test_a_long_log_is_read_in_pages(cluster: FakeCluster, cli: Cli) -> None:
+    cluster.log += [{"index": index, "term": 1, "kind": "noop"} for index in range(2, 2501)]
+    assert len(cli("log", "--limit", "2400")[1].splitlines()) == 2400
+    assert cli("log", "--limit", "9999")[1].splitlines()[0] == "1\t1\tyes\t(noop)"
+
+
+def test_cluster_status_shows_every_node(cluster: FakeCluster, cli: Cli) -> None:
+    cluster.nodes[2].stop()
+    code, out, _ = cli("cluster", "status")
+    roles = [line.split("\t")[2] for line in out.splitlines()]
+    assert (code, roles) == (0, ["follower", "leader", "unreachable"])
+    nodes = json.loads(cli("cluster", "status", "-o", "json")[1])["nodes"]
+    assert [node["id"] for node in nodes] == ["n1", "n2", "n3"]
+    for node in cluster.nodes:
+        node.stop()
+    assert cli("cluster", "status")[0] == 3
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["help"], ["-h"]])
+def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):
+        assert run(arguments) == 0
+    text = capsys.readouterr().out
+    for name in [*SUB_COMMANDS, "append KEY VALUE", "--connect"]:
+        assert f"  {name}" in text
+
+
+def test_help_of_one_command_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["help", "append"]) == 0
+    assert '> get kunci\n  "satudua"' in capsys.readouterr().out
+
+
+def test_no_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    assert "usage: raftdb" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "starts"),
+    [
+        (["up"], True),
+        (["-o", "json", "serve", "--id", "n1"], True),
+        (["get", "up"], False),
+        (["shell"], False),
+        ([], False),
+    ],
+)
+def test_only_servers_need_storage(arguments: list[str], starts: bool) -> None:
+    assert starts_nodes(arguments) is starts
+
+
+def test_a_foreign_package_stops_the_start_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import cli as package
+
+    monkeypatch.setattr(package, "RAFTDB_VERSION", "9.9.9")
+    assert entry.main(["ping"]) == 2
+    errors = capsys.readouterr().err
+    assert f"'cli' at {package.__file__} is of raftdb 9.9.9; this is raftdb 0.1.0" in errors
+    monkeypatch.delattr(package, "RAFTDB_VERSION")
+    assert entry.main(["ping"]) == 2
+    assert "is not raftdb's" in capsys.readouterr().err
+    assert "cannot be imported" in (entry.foreign_package("no_such_package_of_ours") or "")

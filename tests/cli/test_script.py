@@ -1,0 +1,150 @@
+"""`raftdb shell` without a terminal: -c, -f and stdin."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from cli.main import run
+from tests.client.fake_node import FakeCluster
+
+
+@pytest.fixture(autouse=True)
+def _use(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAFTDB_URL", cluster.addresses)
+
+
+def test_commands_are_separated_by_semicolons(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["shell", "-c", 'set a 1; append a " 2"; get a']) == 0
+    assert capsys.readouterr().out == "OK\nOK\n1 2\n"
+
+
+def test_output_may_be_typed_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["shell", "-o", "table", "-c", "set a 1; get a; get b; strlen a; mget a b"]) == 0
+    assert capsys.readouterr().out == 'OK\n"1"\n""\n1\n1) "1"\n2) (nil)\n'
+    assert run(["-o", "json", "shell", "-c", "get a; strlen a"]) == 0
+    assert [json.loads(line)["result"] for line in capsys.readouterr().out.splitlines()] == ["1", 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "out", "errors"),
+    [
+        (
+            "set a x; incr a; get a",
+            1,
+            "OK\n",
+            "raftdb: error: incr: value is not an integer or out of range\n",
+        ),
+        (
+            "set a x; sett b 1; get a",
+            2,
+            "OK\n",
+            "raftdb: error: sett: unknown command 'sett'\nhint: did you mean 'set'?",
+        ),
+        ('set a x; set b "y', 2, "", "raftdb: error: syntax: unbalanced double quote"),
+        (
+            ".nodez",
+            2,
+            "",
+            "raftdb: error: .nodez: there is no dot-command '.nodez'\nhint: did you mean '.nodes'?\n",
+        ),
+        ("help", 2, "", "raftdb: error: help: unknown command 'help'\nhint: did you mean '.help'?\n"),
+        (
+            ".log 1 2 3",
+            2,
+            "",
+            "raftdb: error: .log: wrong number of arguments\nhint: the syntax is: .log [FROM] [LIMIT]\n",
+        ),
+        (
+            ".kill n1",
+            2,
+            "",
+            "raftdb: error: .kill: this shell did not start the cluster\nhint: 'raftdb up' opens",
+        ),
+        ("set a x; .quit; set a y", 0, "OK\n", ""),
+    ],
+)
+def test_a_script_stops_at_its_first_error(
+    text: str, code: int, out: str, errors: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["shell", "-c", text]) == code
+    captured = capsys.readouterr()
+    assert captured.out == out
+    assert captured.err.startswith(errors)
+
+
+def test_or_keeps_going_and_ends_with_the_first_errors_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["shell", "--keep-going", "-c", "set a x; incr a; nonsense; get a"]) == 1
+    assert capsys.readouterr().out == "OK\nx\n"
+
+
+def test_a_file_names_the_line_that_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "script"
+    script.write_bytes(b'# a story\n\nset a "\\x41"; get a\r\nincr a\nget a\n')
+    assert run(["shell", "-f", str(script)]) == 1
+    assert capsys.readouterr().err == (
+        f"raftdb: error: {script}:4: incr: value is not an integer or out of range\n"
+    )
+    script.write_text("get 'a\n")
+    assert run(["shell", "-f", str(script)]) == 2
+    assert capsys.readouterr().err.startswith(f"raftdb: error: {script}:1: unbalanced single quote")
+
+
+class _Stdin(io.TextIOWrapper):
+    pass
+
+
+def test_commands_on_stdin_run_without_prompt_or_banner(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdin: TextIO = _Stdin(io.BytesIO(b"set a 1\nget a"))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert run(["shell"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("OK\n1\n", "")
+
+
+def test_stdin_is_served_line_by_line(cluster: FakeCluster) -> None:
+    command = [sys.executable, "-m", "raftdb", "shell"]
+    environment = {**os.environ, "RAFTDB_URL": cluster.addresses}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"set a 1\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"OK\n"
+        process.stdin.close()
+        assert process.wait(10) == 0
+
+
+def test_dot_commands_describe_the_cluster(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    script = "set a 1; .leader; .status; .nodes; .members; .log; .help; .help set; .help quit"
+    assert run(["shell", "-o", "table", "-c", script]) == 0
+    out = capsys.readouterr().out
+    assert f"n2 {cluster.nodes[1].address}\n" in out
+    assert "log         1..2, committed 2, applied 2" in out
+    assert "    2     1  yes        set a 1\n" in out
+    assert ".log [FROM] [LIMIT]" in out
+    assert ".kill" not in out
+    assert "set KEY VALUE\n  Store a value" in out
+    assert ".quit\n  Leave the shell" in out
+
+
+def test_a_closed_pipe_ends_a_command_quietly(cluster: FakeCluster) -> None:
+    cluster.values[b"k"] = b"x" * 1_000_000
+    command = [sys.executable, "-m", "raftdb", "get", "k"]
+    environment = {**os.environ, "RAFTDB_URL": cluster.addresses}
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            command, env=environment, stdout=writer, stderr=subprocess.PIPE, timeout=30, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
