@@ -62,9 +62,14 @@ def test_an_address_that_is_taken_later_stops_the_start(folder: LocalFolder) -> 
 
 
 def test_a_node_left_over_from_before_is_named_with_its_pid(folder: LocalFolder) -> None:
-    program = "import time; time.sleep(60)"
-    left_over = subprocess.Popen([sys.executable, "-c", program, "serve", "--id", "n1"])
+    program = "print('up', flush=True); import time; time.sleep(60)"
+    left_over = subprocess.Popen(
+        [sys.executable, "-c", program, "serve", "--id", "n1"], stdout=subprocess.PIPE
+    )
     try:
+        # Its command line is there for certain only once its program runs.
+        assert left_over.stdout is not None
+        assert left_over.stdout.readline() == b"up\n"
         folder.write_pid("n1", left_over.pid)
         with listen() as taken:
             address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -74,7 +79,7 @@ def test_a_node_left_over_from_before_is_named_with_its_pid(folder: LocalFolder)
         assert f"kill {left_over.pid}" in (caught.value.hint or "")
     finally:
         left_over.kill()
-        left_over.wait()
+        left_over.communicate()
     assert folder.running_pid("n1") is None
 
 
