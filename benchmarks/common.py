@@ -1,0 +1,162 @@
+"""What every benchmark of the whole database needs: the machine in words, the disk's fsync, and a cluster of processes.
+
+A figure means little without what it was measured on, so `describe_machine` and `measure_sync` go into every report.
+The cluster is started as a user would start it, with `python -m raftdb serve`, and judged over HTTP only.
+"""
+
+import json
+import os
+import platform
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+SYNC_BYTES = 4096
+SYNC_COUNT = 200
+LEADER_LIMIT_S = 30.0
+STOP_LIMIT_S = 20.0
+PACKAGES = ("aiohttp", "uvloop", "lmdb", "cbor2", "msgspec")
+
+
+def describe_machine() -> dict[str, object]:
+    """Processor, cores that we may use, memory in MiB, system and versions."""
+    processor = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            processor = line.partition(":")[2].strip()
+            break
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "processor": processor,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mib": pages >> 20,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def command_to_repeat() -> str:
+    """The command line of this process, as one would type it at the top of the project."""
+    script = Path(sys.argv[0]).resolve()
+    name = script.relative_to(ROOT) if script.is_relative_to(ROOT) else script
+    return shlex.join(["python", str(name), *sys.argv[1:]])
+
+
+def measure_sync(folder: Path) -> dict[str, float]:
+    """Milliseconds of one fdatasync after 4 KiB appended to a file in `folder`: median and 99th percentile of 200."""
+    path = folder / "sync-test"
+    times = []
+    with path.open("wb", buffering=0) as file:
+        for _ in range(SYNC_COUNT):
+            file.write(bytes(SYNC_BYTES))
+            start = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - start) * 1000)
+    path.unlink()
+    return {"median_ms": median(times), "p99_ms": percentile(sorted(times), 99)}
+
+
+def percentile(ascending: Sequence[float], percent: float) -> float:
+    """The value that `percent` of the values do not exceed (nearest rank); 0 of none."""
+    if not ascending:
+        return 0.0
+    rank = -(-len(ascending) * percent // 100)
+    return ascending[max(0, min(len(ascending) - 1, int(rank) - 1))]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used so far, all its threads, user and system together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class LocalCluster:
+    """Nodes n1, n2, ... as processes on free ports, with their data and logs below `folder`."""
+
+    def __init__(self, folder: Path, *, nodes: int, flags: Sequence[str] = ()) -> None:
+        self.folder = folder
+        names = [f"n{number}" for number in range(1, nodes + 1)]
+        self.addresses = dict(zip(names, _free_addresses(nodes), strict=True))
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._flags = list(flags)
+
+    def start(self) -> None:
+        """Start every node and wait until one leads."""
+        peers = ",".join(f"{name}={address}" for name, address in self.addresses.items())
+        for name, address in self.addresses.items():
+            where = ["--listen", address, "--data", str(self.folder / name), "--peers", peers]
+            with (self.folder / f"{name}.log").open("wb") as log:
+                self.processes[name] = subprocess.Popen(
+                    [sys.executable, "-m", "raftdb", "serve", "--id", name, *where, *self._flags],
+                    cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                )  # fmt: skip
+        self.leader()
+
+    def leader(self) -> str:
+        """The name of the node that leads, waited for; RuntimeError if there is none in time."""
+        end = time.monotonic() + LEADER_LIMIT_S
+        while time.monotonic() < end:
+            for name in self.addresses:
+                if self.processes[name].poll() is not None:
+                    raise RuntimeError(f"{name} has ended; see {self.folder / name}.log")
+                status = self.status(name)
+                if status.get("role") == "leader" and status["commit_index"] == status["last_index"]:
+                    return name
+            time.sleep(0.05)
+        raise RuntimeError(f"no leader in {LEADER_LIMIT_S:g} s; see the logs in {self.folder}")
+
+    def status(self, name: str) -> dict[str, Any]:
+        """GET /v1/status of a node; empty if it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://{self.addresses[name]}/v1/status", timeout=2) as answer:
+                status: dict[str, Any] = json.load(answer)
+                return status
+        except OSError:
+            return {}
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Processor time of each node so far."""
+        return {name: cpu_seconds(process.pid) for name, process in self.processes.items()}
+
+    def stop(self) -> None:
+        """End every node: politely, then by force."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def running_cluster(folder: Path, *, nodes: int, flags: Sequence[str] = ()) -> Iterator[LocalCluster]:
+    """A cluster that runs inside the `with` block."""
+    cluster = LocalCluster(folder, nodes=nodes, flags=flags)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def _free_addresses(count: int) -> list[str]:
+    """Addresses that nobody listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{opened.getsockname()[1]}" for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return addresses
