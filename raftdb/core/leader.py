@@ -31,10 +31,7 @@ def become_leader(state: RaftState) -> None:
 def propose(state: RaftState, payloads: tuple[bytes, ...], kind: EntryKind) -> None:
     """Append clients' payloads and send them on, in parallel with the own disk (thesis 10.2.1)."""
     leadership = state.leadership
-    if (
-        leadership is None
-        or state.log.cached_bytes_above(state.commit_index) > state.settings.uncommitted_bytes_max
-    ):
+    if leadership is None or _waiting_bytes(state) > state.settings.uncommitted_bytes_max:
         return
     state.append_as_leader(payloads, kind)
     first = state.output.entries[0]
@@ -42,17 +39,43 @@ def propose(state: RaftState, payloads: tuple[bytes, ...], kind: EntryKind) -> N
     broadcast_entries(state, leadership)
 
 
+def _waiting_bytes(state: RaftState) -> int:
+    """Bytes of entries that wait for a majority, or for the own disk: both are held in memory."""
+    return state.log.cached_bytes_above(min(state.commit_index, state.log.persisted_index))
+
+
 def tick(state: RaftState, leadership: Leadership) -> None:
     """One tick of a leader: heartbeats, and stepping down when it no longer reaches a majority."""
     for progress in leadership.progress.values():
         progress.silent_ticks += 1
+        progress.unmoved_ticks += progress.match_index < state.log.last_index
+    reason = None
     if not heard_from_majority(state, leadership, 2 * state.settings.election_timeout_ticks):
-        state.trace("lost contact with a majority, steps down", level="warning", term=state.term)
+        reason = "lost contact with a majority, steps down"
+    elif _disk_is_stuck(state, leadership):
+        reason = "the disk does not answer, steps down"
+    if reason is not None:
+        state.trace(reason, level="warning", term=state.term)
         become_follower(state, state.term, None)
         return
     leadership.heartbeat_elapsed_ticks += 1
     if leadership.heartbeat_elapsed_ticks >= state.settings.heartbeat_ticks:
         reads.start_round(state, leadership)
+
+
+def _disk_is_stuck(state: RaftState, leadership: Leadership) -> bool:
+    """Count the ticks that a write has been under way; True once that is too long for a leader.
+
+    Its followers could go on committing without it, but what it keeps in memory for its own disk would grow, and a
+    node that cannot write cannot vote either (hazard B85).
+    """
+    moved = state.persisted_sequence > leadership.persisted_sequence_seen
+    leadership.persisted_sequence_seen = state.persisted_sequence
+    if moved or state.sequence == state.persisted_sequence:
+        leadership.disk_waits_ticks = 0
+    else:
+        leadership.disk_waits_ticks += 1
+    return leadership.disk_waits_ticks > state.settings.disk_patience_ticks
 
 
 def heard_from_majority(state: RaftState, leadership: Leadership, within_ticks: int) -> bool:
@@ -175,7 +198,11 @@ def on_append_entries_reply(state: RaftState, message: AppendEntriesReply) -> No
 
 
 def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
-    """A follower confirmed a round. If it lacks entries and nothing moves, ask where it stands."""
+    """A follower confirmed a round. If it lacks entries and nothing has moved for long, ask where it stands.
+
+    Long is a heartbeat for a probe, and an election timeout for what was sent ahead: a follower's disk may take its
+    time, and what it has received but not acknowledged is not to be sent again for that.
+    """
     leadership = state.leadership
     assert leadership is not None
     progress = leadership.progress.get(message.source)
@@ -185,12 +212,15 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
     if message.round > progress.acknowledged_round:
         progress.acknowledged_round = message.round
         reads.release_confirmed(state, leadership)
-    if progress.match_index < state.log.last_index and progress.match_index == progress.match_at_heartbeat:
-        if progress.pace is Pace.REPLICATE and progress.in_flight:
-            progress.probe_from(progress.match_index + 1)
-        progress.probe_in_flight = False
+    patience_ticks = (
+        state.settings.heartbeat_ticks
+        if progress.pace is Pace.PROBE
+        else state.settings.election_timeout_ticks
+    )
+    if progress.unmoved_ticks >= patience_ticks:
+        progress.probe_from(progress.match_index + 1 if progress.in_flight else progress.next_index)
+        progress.unmoved_ticks = 0
         send_entries(state, message.source, progress, even_if_empty=True)
-    progress.match_at_heartbeat = progress.match_index
 
 
 def advance_commit(state: RaftState, leadership: Leadership) -> None:

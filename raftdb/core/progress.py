@@ -39,8 +39,8 @@ class Progress:
     """Ticks since anything was heard from it in this term."""
     acknowledged_round: int = 0
     """The latest heartbeat round it has answered."""
-    match_at_heartbeat: Index = 0
-    """`match_index` when the last heartbeat answer came: equal again means that nothing moves."""
+    unmoved_ticks: int = 0
+    """Ticks in which it lacked entries and acknowledged none: what was sent may be lost."""
     loading: bool = False
     """Bodies are being read from disk for it; nothing is sent until they are here."""
 
@@ -67,6 +67,8 @@ class Progress:
         while self.in_flight and self.in_flight[0][0] <= match_index:
             self.in_flight_bytes -= self.in_flight.popleft()[1]
         news = match_index > self.match_index
+        if news:
+            self.unmoved_ticks = 0
         self.match_index = max(self.match_index, match_index)
         self.next_index = max(self.next_index, self.match_index + 1)
         if self.pace is Pace.PROBE:

@@ -28,6 +28,8 @@ class Settings:
 
     election_timeout_ticks: int = 12
     heartbeat_ticks: int = 3
+    disk_patience_ticks: int = 120
+    """A leader whose disk has not finished a write for so long steps down."""
     batch_bytes_max: int = 1 << 20
     """One AppendEntries carries no more than this, but for one larger entry (hazard B23)."""
     batch_entries_max: int = 8192
@@ -36,7 +38,7 @@ class Settings:
     """Sent to one follower ahead of its acknowledgements (hazard B92)."""
     in_flight_messages_max: int = 256
     uncommitted_bytes_max: int = 64 << 20
-    """Proposals are refused while so much waits for a majority."""
+    """Proposals are refused while so much waits for a majority, or for the own disk."""
     cache_bytes_max: int = 64 << 20
     """Entry bodies kept in memory beside those not yet on disk."""
 
@@ -79,6 +81,9 @@ class Leadership:
     term_start_index: Index
     """Index of the no-op that opened the term: once it is committed, the leader knows what is (thesis 3.6.2, 6.4)."""
     heartbeat_elapsed_ticks: int = 0
+    disk_waits_ticks: int = 0
+    """Ticks in which the own disk had something to write and finished nothing."""
+    persisted_sequence_seen: int = 0
     round: int = 0
     """The last heartbeat round begun; with the term it names a round for ever (hazard B50)."""
     reads_held: list[int] = field(default_factory=list)
