@@ -42,7 +42,7 @@ VALUE_BYTES_LIMIT_AT_APPLY = VALUE_BYTES_CEILING
 """Longest value, on every node and whatever its configuration: what `append` builds was not seen by any
 frontend."""
 
-REPLY_BYTES_LIMIT = 64 * MIB
+REPLY_BYTES_LIMIT = 16 * MIB
 """Most bytes of values in one reply: `mget` of many large values is an error and not an exhausted memory."""
 
 ReadHandler: TypeAlias = Callable[[KeyValueView, Any], Result]

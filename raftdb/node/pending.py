@@ -77,13 +77,14 @@ class Pending:
         if request_id in self._reads:
             self._released.append((read_index, request_id))
 
-    def reads_served_by(self, applied_index: Index) -> Iterator[tuple[int, Query]]:
-        """Take the released reads that a state at `applied_index` may serve."""
+    def next_read(self, applied_index: Index) -> tuple[int, Query] | None:
+        """Take the next released read that a state at `applied_index` may serve, if there is one."""
         while self._released and self._released[0][0] <= applied_index:
             request_id = self._released.popleft()[1]
             query = self._reads.pop(request_id, None)
             if query is not None:
-                yield request_id, query
+                return request_id, query
+        return None
 
     def drop_read(self, request_id: int) -> bool:
         """Forget a read; True if it was still waiting."""

@@ -28,6 +28,11 @@ from storage.contract import LogBatch
 APPLY_ENTRIES_MAX = 1024
 """Entries applied in one turn, so that catching up does not keep heartbeats waiting."""
 APPLY_BYTES_MAX = 4 << 20
+"""Bytes read and written by the entries applied in one turn: a short command may touch a long value."""
+READ_BYTES_MAX = 4 << 20
+"""Bytes of the replies to reads in one turn; what does not fit waits for the next."""
+PROPOSE_BYTES_MAX = 4 << 20
+"""Bytes of writes proposed in one step, so that the bound on what waits for a majority is looked at in between."""
 LOG_PAGE_BYTES_MAX = 4 << 20
 """Entry data in one page of `request_log`; a page may hold fewer entries than asked for, never none."""
 
@@ -80,6 +85,15 @@ class Effects:
     traces: list[Trace] = field(default_factory=list)
     more: bool = False
     """Work is left that needs no further input: call `turn` again soon."""
+
+
+def value_bytes(value: Any) -> int:
+    """About how many bytes a reply's value has: byte strings and entries count, the rest is small."""
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, Entry):
+        return entry_bytes(value)
+    return sum(map(value_bytes, value)) if isinstance(value, list) else 0
 
 
 class Replica:
@@ -135,14 +149,13 @@ class Replica:
         for _ in range(inputs.ticks):
             self._tick(unproven)
         if inputs.writes:
-            self._propose(inputs.writes)
+            self._propose_all(inputs.writes)
         if inputs.reads:
             self._request_reads(inputs.reads)
         self._apply()
-        for request_id, query in self._pending.reads_served_by(self.applied_index):
-            self._answer_query(request_id, query)
+        more_reads = self._serve_reads()
         self._release_messages()
-        effects.more = self.applied_index < self.raft.state.commit_index
+        effects.more = more_reads or self.applied_index < self.raft.state.commit_index
         return effects
 
     def refusal(self) -> Unavailable:
@@ -177,10 +190,28 @@ class Replica:
                 "no majority confirmed the write in time: it may or may not take effect",
                 hint="read before you try again",
             )
+        behind = self.raft.state.commit_index - self.applied_index
+        if behind > 0:
+            return Unavailable(
+                "busy", f"the state is being rebuilt: {behind} committed entries wait to be applied"
+            )
         return Unavailable("no_quorum", "no majority confirmed in time that this node still leads")
 
+    def _propose_all(self, writes: list[WriteRequest]) -> None:
+        """Hand the writes of the turn to the core, in as few batches as their size allows."""
+        batch: list[WriteRequest] = []
+        batch_bytes = 0
+        for request in writes:
+            batch.append(request)
+            batch_bytes += len(request.payload)
+            if batch_bytes >= PROPOSE_BYTES_MAX:
+                self._propose(batch)
+                batch, batch_bytes = [], 0
+        if batch:
+            self._propose(batch)
+
     def _propose(self, writes: list[WriteRequest]) -> None:
-        """Hand all writes of the turn to the core as one batch of consecutive entries."""
+        """Hand writes to the core as one batch of consecutive entries."""
         update = self.raft.step(Proposed(tuple(request.payload for request in writes)))
         if update.accepted is None:
             refusal = self.refusal()
@@ -245,14 +276,17 @@ class Replica:
         last = min(self.raft.state.commit_index, first + APPLY_ENTRIES_MAX - 1)
         if first > last:
             return
+        touched_bytes = 0
         for entry in self._bodies(first, last, APPLY_BYTES_MAX):
-            self._apply_entry(entry)
+            touched_bytes += self._apply_entry(entry)
+            if touched_bytes >= APPLY_BYTES_MAX:
+                break
         self._effects.traces.append(
             Trace("applied", (("first_index", first), ("applied_index", self.applied_index)))
         )
 
-    def _apply_entry(self, entry: Entry) -> None:
-        """Change the state by one entry, and answer who waits for it."""
+    def _apply_entry(self, entry: Entry) -> int:
+        """Change the state by one entry, and answer who waits for it; returns how many bytes that touched."""
         reply: Result | RaftdbError = Result(None, entry.index)
         changes: Mapping[bytes, bytes | None] = {}
         if entry.kind is EntryKind.COMMAND:
@@ -269,6 +303,20 @@ class Replica:
             else:
                 answer = reply
             self._effects.answers.append((request_id, answer))
+        return len(entry.data) + sum(len(value) for value in changes.values() if value is not None)
+
+    def _serve_reads(self) -> bool:
+        """Answer the reads whose index is applied, up to a bound of bytes; True if some are left for the next turn."""
+        replied_bytes = 0
+        while replied_bytes < READ_BYTES_MAX:
+            released = self._pending.next_read(self.applied_index)
+            if released is None:
+                return False
+            request_id, query = released
+            answer = self._serve(query)
+            self._effects.answers.append((request_id, answer))
+            replied_bytes += value_bytes(answer.value) if isinstance(answer, Answer) else 0
+        return True
 
     def _answer_query(self, request_id: int, query: Query) -> None:
         """Serve one read from the state as it is."""
