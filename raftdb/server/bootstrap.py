@@ -55,6 +55,8 @@ GRACE_SECONDS = 4.0
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long a thread keeps the interpreter while another waits for it. The writer thread comes back from an fsync with
 a whole batch waiting for it; the default of 5 ms would be most of a write's latency under load."""
+WRITER_GRACE_SECONDS = 4.0
+"""How long the disk may take to finish what is queued when the node stops."""
 INCARNATION_FACT = "incarnation"
 
 
@@ -67,17 +69,20 @@ def run_node(settings: Settings) -> int:
         heartbeats=settings.log_heartbeats,
     )
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    with _storage_errors(), _open_folder(settings) as folder:
-        identity = folder.identity
-        if identity is None or not identity.bootstrapped:
-            identity = _create(folder, settings)
-        log, state = folder.open_log(), folder.open_state()
-        try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_Node(settings, identity, log, state).run())
-        finally:
-            state.close()
-            log.close()
+    try:
+        with _storage_errors(), _open_folder(settings) as folder:
+            identity = folder.identity
+            if identity is None or not identity.bootstrapped:
+                identity = _create(folder, settings)
+            log, state = folder.open_log(), folder.open_state()
+            try:
+                with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                    runner.run(_Node(settings, identity, log, state).run())
+            finally:
+                state.close()
+                log.close()
+    finally:
+        logs.flush()
     return 0
 
 
@@ -113,6 +118,7 @@ def _open_folder(settings: Settings) -> DataFolder:
 
 def _create(folder: DataFolder, settings: Settings) -> Identity:
     """Make a new folder: identity, and the first entry of the log."""
+    logger.info("creates a new data folder", extra={"fields": {"data": settings.data}})
     members = sorted(settings.first_members.items())
     configuration = Configuration(tuple(Member(name, address) for name, address in members))
     return folder.create(
@@ -169,15 +175,15 @@ class _Node:
             events=PeerEvents(on_peer_up=self._links.nudge),
         )
         try:
-            await self._start_listening()
             self._driver.start(self._writer, self._links)
+            await self._start_listening()
             self._links.update_peers({member.id: member.http for member in configurations.latest.members})
             self._install_signal_handlers()
             logger.info("ready")
             await self._stop.wait()
             await self._shut_down()
         finally:
-            self._writer.close()
+            await self._stop_writing()
         if self._failure is not None:
             raise self._failure
 
@@ -264,6 +270,7 @@ class _Node:
         self._signals += 1
         if self._signals > 1:
             logger.warning("stops at once", extra={"fields": {"signal": number.name}})
+            logs.flush()
             os._exit(EXIT_FAILED)
         logger.info("stopping", extra={"fields": {"signal": number.name}})
         self._stop.set()
@@ -295,4 +302,15 @@ class _Node:
         await self._links.close()
         await self._peer_server.close()
         await self._http.close(grace_s=1.0)
+
+    async def _stop_writing(self) -> None:
+        """Let the writing thread finish what is queued. A disk that does not answer is not waited for: nothing that
+        hangs there was acknowledged."""
+        try:
+            async with asyncio.timeout(WRITER_GRACE_SECONDS):
+                await asyncio.to_thread(self._writer.close)
+        except TimeoutError:
+            logger.error("the disk does not answer, stops without it")
+            logs.flush()
+            os._exit(EXIT_FAILED)
         logger.info("stopped")

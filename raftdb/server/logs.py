@@ -6,12 +6,19 @@ secrets are never among them.
 
 import json
 import logging
+import queue
 import sys
+import threading
 import time
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 from raftdb.core.describe import describe_value
 
+LINES_WAITING_MAX = 20_000
+"""Lines that may wait to be written: some seconds of a node under load."""
+FINISH_SECONDS = 1.0
+"""How long a process that ends waits for its last lines to be read."""
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -55,9 +62,48 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+class BackgroundHandler(logging.Handler):
+    """Writes lines on a thread of its own: a terminal that is stopped, or a pipe that nobody reads, holds up no node.
+
+    Lines that find the queue full are dropped, and counted in the next line that is written.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._lines: queue.Queue[str | None] = queue.Queue(LINES_WAITING_MAX)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._write_lines, name="log-lines", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the formatted line, or drop it."""
+        try:
+            self._lines.put_nowait(self.format(record))
+        except queue.Full:
+            self._dropped += 1
+
+    def finish(self) -> None:
+        """Let the thread write what is queued, for as long as `FINISH_SECONDS`."""
+        with suppress(queue.Full):
+            self._lines.put(None, timeout=FINISH_SECONDS)
+            self._thread.join(FINISH_SECONDS)
+
+    def _write_lines(self) -> None:
+        while (line := self._lines.get()) is not None:
+            dropped, self._dropped = self._dropped, 0
+            note = f"({dropped} lines were dropped: nobody read them in time)\n" if dropped else ""
+            with suppress(OSError, ValueError):
+                self._stream.write(f"{note}{line}\n")
+                if self._lines.empty():
+                    self._stream.flush()
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure(*, node: str, level: str, log_format: str, heartbeats: bool) -> None:
     """Send the `raftdb` loggers to stderr. `heartbeats` shows heartbeats whatever the level."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = BackgroundHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(node) if log_format == "json" else TextFormatter(node))
     root = logging.getLogger("raftdb")
     root.handlers[:] = [handler]
@@ -65,3 +111,10 @@ def configure(*, node: str, level: str, log_format: str, heartbeats: bool) -> No
     root.propagate = False
     if heartbeats:
         logging.getLogger("raftdb.node.heartbeat").setLevel(logging.DEBUG)
+
+
+def flush() -> None:
+    """Write what is queued, if anybody reads it. The last thing that a process does with its log."""
+    for handler in logging.getLogger("raftdb").handlers:
+        if isinstance(handler, BackgroundHandler):
+            handler.finish()

@@ -51,14 +51,23 @@ class PeerRegistry:
         if self._configuration().find(peer) is None:
             return Refused("not_member", f"{peer} is not a member of this cluster")
         name = FACT_PREFIX + peer
-        known = self._store.get_meta(name)
         uuid = introduction.node_uuid.encode()
+        known = self._store.get_meta(name)
         if known is None:
-            await asyncio.wrap_future(self._writer.call(lambda: self._store.put_meta(name, uuid)))
-            logger.info("peer met for the first time", extra={"fields": {"peer": peer}})
-        elif known != uuid:
+            known = await asyncio.wrap_future(self._writer.call(lambda: self._pin(name, uuid)))
+        if known != uuid:
             return Refused(
                 IDENTITY_CHANGED if isinstance(introduction, Hello) else PEER_CHANGED,
                 f"the data folder of {peer} is not the one that was a member: it was wiped or replaced",
             )
         return None
+
+    def _pin(self, name: str, uuid: bytes) -> bytes:
+        """On the writing thread: note the uuid unless another handshake was first; returns the one that counts."""
+        known = self._store.get_meta(name)
+        if known is not None:
+            return known
+        self._store.put_meta(name, uuid)
+        peer = name.removeprefix(FACT_PREFIX)
+        logger.info("peer met for the first time", extra={"fields": {"peer": peer}})
+        return uuid
