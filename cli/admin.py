@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from cli import render
 from cli.failures import EXIT_OK, EXIT_UNAVAILABLE
-from cli.options import Options, Parser, add_client_options, merged
+from cli.options import Options, Parser, add_client_options, count_argument, merged
 from cli.output import Output
 from raftdb.client.model import LogEntry, LogPage, Member, NodeStatus
 from raftdb.client.sync_client import Client
@@ -162,22 +162,14 @@ def describe_entry(entry: LogEntry) -> str:
     return " ".join([entry.command, *map(render.word, entry.arguments)])
 
 
-def parse_count(text: str) -> int:
-    """A positive whole number, for indexes and limits; raises `ValueError`."""
-    number = int(text)
-    if not (text.isascii() and text.isdigit()) or number < 1:
-        raise ValueError(f"{text!r} is not a positive whole number")
-    return number
-
-
 def run_log(arguments: list[str], options: Options) -> int:
     """`raftdb log [--from I] [--limit N]`."""
     parser = Parser("raftdb log", "Show the leader's log: the newest entries, or those from an index.")
     parser.add_argument(
-        "--from", dest="first", type=parse_count, metavar="INDEX", help="the first entry to show"
+        "--from", dest="first", type=count_argument, metavar="INDEX", help="the first entry to show"
     )
     parser.add_argument(
-        "--limit", type=parse_count, default=LOG_ENTRIES_SHOWN, metavar="N", help="default: %(default)s"
+        "--limit", type=count_argument, default=LOG_ENTRIES_SHOWN, metavar="N", help="default: %(default)s"
     )
     add_client_options(parser)
     parsed = parser.parse_args(arguments)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cli import admin, help_text
+from cli.options import parse_count
 from raftdb.commands.spec import COMMANDS, lookup
 from raftdb.errors import RequestRefused
 
@@ -112,7 +113,7 @@ def _members(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
 
 def _log(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
     try:
-        numbers = [admin.parse_count(text) for text in arguments]
+        numbers = [parse_count(text) for text in arguments]
     except ValueError as error:
         raise RequestRefused("bad_request", str(error), hint="the syntax is: .log [FROM] [LIMIT]") from None
     first, limit = [*numbers, None, None][:2]
@@ -167,4 +168,4 @@ def unknown_dot_command(name: str) -> RequestRefused:
     bare = {f".{command}": command for command in COMMANDS}
     meant = get_close_matches(name.lower(), [*DOT_COMMANDS, *bare], n=1)
     hint = f"did you mean {bare.get(meant[0], meant[0])!r}?" if meant else ".help lists all commands"
-    return RequestRefused("unknown_command", f"there is no dot-command {name[:40]!r}", hint=hint)
+    return RequestRefused("unknown_command", f"unknown dot-command {name[:40]!r}", hint=hint)

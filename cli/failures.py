@@ -40,15 +40,27 @@ def exit_code_of(error: RaftdbError) -> int:
 def describe(error: RaftdbError, what: str, *, program: str | None = "raftdb") -> str:
     """`raftdb: error: WHAT: WHY` and, if there is a next step, a line `hint: NEXT STEP`.
 
-    `what` is the command that failed; `program` None leaves out the prefix, for the shell.
+    `what` is the command that failed (empty: the program itself); `program` None leaves out the prefix, for
+    the shell.
     """
     if isinstance(error, CommandError):
         what = error.what
+    message = _without_name(error, what)
     # What somebody typed: it may be long, and it may hold control characters.
     what = shorten(what if what.isprintable() else repr(what)[1:-1], WHAT_CHARACTERS_MAX)
     unknown = "outcome unknown: " if isinstance(error, Unavailable) and error.outcome_unknown else ""
-    prefix = "" if program is None else f"{program}: "
-    lines = [f"{prefix}error: {what}: {unknown}{error.message}"]
+    program = f"{program}: " if program else ""
+    lines = [f"{program}error: {what + ': ' if what else ''}{unknown}{message}"]
     if error.hint:
         lines.append(f"hint: {error.hint}")
     return "\n".join(lines)
+
+
+def _without_name(error: RaftdbError, what: str) -> str:
+    """The message without the command's name at its end, where `what` says it already."""
+    name = what.rpartition(": ")[2]  # a script puts the place in front
+    if error.code in ("unknown_command", "wrong_arity"):
+        for ending in (f" for {name.lower()!r}", f" {name!r}"):
+            if error.message.endswith(ending):
+                return error.message.removesuffix(ending)
+    return error.message

@@ -1,6 +1,6 @@
 """Help made from the table of commands. Pure."""
 
-from raftdb.commands.spec import CommandSpec, specs_by_group
+from raftdb.commands.spec import COMMANDS, CommandSpec, specs_by_group
 
 _SYNTAX_COLUMNS = 31
 
@@ -26,3 +26,14 @@ def command(spec: CommandSpec) -> str:
     for example in spec.examples:
         lines += [f"  > {example.line}", *(f"  {line}" for line in example.reply.split("\n"))]
     return "\n".join(lines)
+
+
+def missing_space(word: str) -> str | None:
+    """A hint for an unknown word that begins with the name of a command: `setkunci` was meant as
+    `set kunci`. None for other words."""
+    begun = [spec for name, spec in COMMANDS.items() if word.lower().startswith(name)]
+    takes_arguments = [spec for spec in begun if spec.arity.maximum != 0]
+    if not takes_arguments:
+        return None
+    spec = max(takes_arguments, key=lambda spec: len(spec.name))
+    return f"a space is missing? the syntax is: {spec.syntax}"

@@ -3,12 +3,13 @@ shell."""
 
 from collections.abc import Sequence
 
+from cli import help_text
 from cli.dot_commands import DOT_COMMANDS, LocalControl, unknown_dot_command
 from cli.lexer import Word
 from cli.oneshot import execute
 from cli.output import Output
 from raftdb.client.sync_client import Client
-from raftdb.commands.spec import lookup
+from raftdb.commands.spec import lookup, suggest_name
 from raftdb.errors import RaftdbError, RequestRefused
 
 
@@ -42,7 +43,7 @@ class Interpreter:
                 self.client, name, [word.value for word in words[1:]], consistency=self._consistency
             )
         except RequestRefused as error:
-            raise _with_dot_hint(name, error) from None
+            raise _with_better_hint(name, error) from None
         self.output.answer(answer)
 
     def _run_dot_command(self, name: str, arguments: list[str]) -> None:
@@ -57,9 +58,12 @@ class Interpreter:
         dot.run(self, arguments)
 
 
-def _with_dot_hint(name: str, error: RaftdbError) -> RaftdbError:
-    """`error`, with the dot that was forgotten: people type `help` and `quit`."""
+def _with_better_hint(name: str, error: RaftdbError) -> RaftdbError:
+    """`error`, with the dot that was forgotten (people type `help` and `quit`), or the space."""
+    if error.code != "unknown_command" or lookup(name) is not None:
+        return error
     meant = {"exit": ".quit", "?": ".help"}.get(name.lower(), f".{name.lower()}")
-    if error.code == "unknown_command" and lookup(name) is None and meant in DOT_COMMANDS:
+    if meant in DOT_COMMANDS:
         return RequestRefused(error.code, error.message, hint=f"did you mean {meant!r}?")
-    return error
+    hint = None if suggest_name(name) else help_text.missing_space(name)
+    return RequestRefused(error.code, error.message, hint=hint) if hint else error

@@ -75,9 +75,6 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away. Nothing is written any more, not even when Python closes its
-        # streams.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - a person sees a message; --debug shows the traceback
         if debug:
@@ -87,6 +84,17 @@ def run(arguments: Sequence[str]) -> int:
             describe(CommandError(what, message, exit_code=EXIT_FAILED, hint="--debug shows where"), what)
         )
         return EXIT_FAILED
+    finally:
+        _give_up_output()
+
+
+def _give_up_output() -> None:
+    """Discard results that cannot be written: Python would complain of them again when it closes its
+    streams."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _global_options(arguments: Sequence[str]) -> Options:
@@ -107,10 +115,11 @@ def _dispatch(name: str, arguments: list[str], options: Options) -> int:
         module, _, function = sub_command.target.partition(":")
         target = cast(Callable[[list[str], Options], int], getattr(importlib.import_module(module), function))
         return target(arguments, options)
-    if lookup(name) is not None:
+    spec = lookup(name)
+    if spec is not None:
         from cli.oneshot import run as run_oneshot
 
-        return run_oneshot(name, arguments, options)
+        return run_oneshot(spec, arguments, options)
     raise _unknown(name)
 
 
@@ -120,7 +129,10 @@ def _unknown(name: str) -> CommandError:
 
     near = get_close_matches(name.lower(), SUB_COMMANDS, n=1)
     meant = near[0] if near else suggest_name(name)
-    hint = f"did you mean 'raftdb {meant}'?" if meant else "'raftdb --help' lists the commands"
+    if meant is not None:
+        hint = f"did you mean 'raftdb {meant}'?"
+    else:
+        hint = help_text.missing_space(name) or "'raftdb --help' lists the commands"
     return CommandError(name, "unknown command", exit_code=EXIT_USAGE, hint=hint)
 
 
@@ -131,7 +143,8 @@ options (before the command):
   -o table|json|raw         form of output (default: table on a terminal, raw in a pipe)
   --timeout SECONDS         deadline of a command
   --consistency stale       let any node answer a read, from what it has
-  --debug, --version"""
+  --debug, --version
+'raftdb COMMAND --help' shows examples; a key that looks like an option: 'raftdb get -- --help'"""
 
 
 def _overview() -> str:

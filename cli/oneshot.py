@@ -3,14 +3,16 @@
 import os
 from collections.abc import Sequence
 
+from cli import help_text
 from cli.failures import EXIT_NO_SUCH_KEY, EXIT_OK
-from cli.options import Options
+from cli.options import Options, is_client_option
 from cli.output import Output
 from raftdb.client.model import Answer
 from raftdb.client.sync_client import Client
 from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING, Limits
 from raftdb.commands.model import Get
-from raftdb.commands.spec import lookup, parse
+from raftdb.commands.spec import CommandSpec, parse
+from raftdb.errors import RequestRefused
 
 _CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_CEILING)
 
@@ -24,17 +26,35 @@ def execute(client: Client, name: str, arguments: Sequence[bytes], *, consistenc
     return client.execute(name, arguments, consistency=consistency)
 
 
-def run(name: str, arguments: Sequence[str], options: Options) -> int:
-    """Run command `name` with the rest of the command line, verbatim, as its arguments; the exit code.
+def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
+    """Run a command with the rest of the command line, verbatim, as its arguments; the exit code.
+
+    Two exceptions: `--help` or `-h` alone asks for help, and `--` in front is left out, so that what follows
+    is taken as it is whatever it looks like (`raftdb get -- --help`).
 
     `get` of a key that does not exist prints the empty string, as everywhere, and tells by its exit code: the
     answer carries the revision 0, which no key has.
     """
+    if list(arguments) in (["--help"], ["-h"]):
+        Output("table").text(help_text.command(spec))
+        return EXIT_OK
+    words = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
     with options.client() as client:
-        answer = execute(
-            client, name, [os.fsencode(text) for text in arguments], consistency=options.consistency
-        )
+        try:
+            answer = execute(
+                client, spec.name, [os.fsencode(word) for word in words], consistency=options.consistency
+            )
+        except RequestRefused as error:
+            raise _with_place_of_options(error, spec.name, words) from None
     Output(options.output).answer(answer)
-    spec = lookup(name)
-    missing = spec is not None and spec.command is Get and answer.revision == 0
+    missing = spec.command is Get and answer.revision == 0
     return EXIT_NO_SUCH_KEY if missing else EXIT_OK
+
+
+def _with_place_of_options(error: RequestRefused, name: str, words: Sequence[str]) -> RequestRefused:
+    """`error`, with a hint where options belong if there are too many arguments, some of them like options."""
+    given = [word for word in words if is_client_option(word)]
+    if error.code != "wrong_arity" or not given:
+        return error
+    hint = f"options go before the command: raftdb {given[0]} ... {name} ..."
+    return RequestRefused(error.code, error.message, hint=f"{error.hint}; {hint}" if error.hint else hint)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from cli.failures import EXIT_USAGE, CommandError
+from cli.render import shorten
 from raftdb.client.protocol import CONSISTENCIES
 from raftdb.client.routing import DEFAULT_ADDRESSES
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
@@ -49,7 +50,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse the command line: exit code 2."""
-        command = self.prog.removeprefix("raftdb ")
+        # Of the options before a sub-command the program's own name says enough.
+        command = self.prog.removeprefix("raftdb").lstrip()
         raise CommandError(command, message, exit_code=EXIT_USAGE, hint=f"see '{self.prog} --help'")
 
 
@@ -82,6 +84,23 @@ def merged(options: Options, parsed: argparse.Namespace) -> Options:
     )
 
 
+def parse_count(text: str) -> int:
+    """A positive whole number that fits 63 bits, for indexes, limits and numbers of nodes; raises
+    `ValueError`."""
+    # Its length is looked at first: Python refuses to convert thousands of digits, in words of its own.
+    if text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS_MAX and 0 < int(text) < 1 << 63:
+        return int(text)
+    raise ValueError(f"{shorten(text, _COUNT_DIGITS_MAX)!r} is not a whole number above 0")
+
+
+def count_argument(text: str) -> int:
+    """`parse_count` for argparse, which tells no other error in our words."""
+    try:
+        return parse_count(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -93,6 +112,13 @@ def _seconds(text: str) -> float:
 
 
 _TAKES_A_VALUE = ("--connect", "-o", "--output", "--timeout", "--consistency")
+_COUNT_DIGITS_MAX = 19
+
+
+def is_client_option(word: str) -> bool:
+    """Whether `word` looks like an option of `add_client_options`: `--output`, `--output=json`, `-ojson`."""
+    joined = word.startswith("-o") and word[2:] in FORMATS
+    return joined or word == "--debug" or word.partition("=")[0] in _TAKES_A_VALUE
 
 
 def split_at_command(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -4,9 +4,11 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 from cli import render
+from cli.failures import EXIT_FAILED, CommandError
 from raftdb.client.model import Answer
 
 _RED = "31"
@@ -42,7 +44,7 @@ class Output:
         if self.format == "json":
             self.json(answer.body)
         elif self.format == "raw":
-            self._write(self.stream, render.raw(answer.value) + b"\n")
+            self._put(render.raw(answer.value) + b"\n")
         else:
             self.text(render.typed(answer.value))
 
@@ -51,9 +53,7 @@ class Output:
         if self.format == "json":
             self.json(body)
         elif self.format == "raw":
-            self._write(
-                self.stream, "".join("\t".join(row) + "\n" for row in rows).encode(errors="surrogateescape")
-            )
+            self._put("".join("\t".join(row) + "\n" for row in rows).encode(errors="surrogateescape"))
         else:
             self.text(render.table(headers, rows))
 
@@ -73,7 +73,7 @@ class Output:
 
     def text(self, text: str) -> None:
         """Print a line, or lines, for people."""
-        self._write(self.stream, f"{text}\n".encode(self.stream.encoding or "utf-8", "backslashreplace"))
+        self._put(f"{text}\n".encode(self.stream.encoding or "utf-8", "backslashreplace"))
 
     def error(self, text: str) -> None:
         """Print what `failures.describe` made: the word `error:` in red, the hint in grey, where colours are
@@ -85,19 +85,32 @@ class Output:
         self.notice(text)
 
     def notice(self, text: str) -> None:
-        """Print a line on the stream of errors."""
-        self._write(self.errors, f"{text}\n".encode(self.errors.encoding or "utf-8", "backslashreplace"))
+        """Print a line on the stream of errors. If nobody can be told, nobody is: the exit code still says it."""
+        with suppress(OSError):
+            _write(self.errors, f"{text}\n".encode(self.errors.encoding or "utf-8", "backslashreplace"))
 
-    @staticmethod
-    def _write(stream: TextIO, data: bytes) -> None:
-        """Write bytes behind whatever text the stream still holds; a stream without bytes below gets text."""
-        stream.flush()
-        buffer = getattr(stream, "buffer", None)
-        if buffer is None:
-            stream.write(data.decode("utf-8", "backslashreplace"))
-        else:
-            buffer.write(data)
-        stream.flush()
+    def _put(self, data: bytes) -> None:
+        """Write results. Raises `CommandError` if they cannot be written, or `BrokenPipeError`."""
+        try:
+            _write(self.stream, data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            reason = (error.strerror or "unknown reason").lower()
+            raise CommandError(
+                "output", f"the result cannot be written: {reason}", exit_code=EXIT_FAILED
+            ) from error
+
+
+def _write(stream: TextIO, data: bytes) -> None:
+    """Write bytes behind whatever text the stream still holds; a stream without bytes below gets text."""
+    stream.flush()
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:
+        stream.write(data.decode("utf-8", "backslashreplace"))
+    else:
+        buffer.write(data)
+    stream.flush()
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -8,8 +8,8 @@ LOG_FORMATS = ("text", "json")
 
 
 def parse_flags(arguments: list[str]) -> dict[str, object]:
-    """The flags that were given, by setting: only those, so that environment and file keep their say (section
-    2)."""
+    """The flags that were given, by setting: only those, so that environment and file keep their say
+    (interface, section 2)."""
     parser = Parser("raftdb serve", "Run one node of a cluster.")
     parser.add_argument("--id", metavar="ID", help="this node's name, unique for ever in its cluster")
     parser.add_argument(

@@ -12,11 +12,12 @@ from raftdb.commands.spec import CommandSpec, lookup, specs_by_name
 @dataclass(frozen=True, slots=True)
 class Suggestion:
     """`text` may replace what stands from offset `start` to the cursor; `description` is one line for
-    people."""
+    people. `goes_on`: arguments follow, so that a space belongs behind it."""
 
     text: str
     start: int
     description: str
+    goes_on: bool = False
 
 
 def suggest(text: str, cursor: int, *, nodes: Sequence[str] = (), local: bool = False) -> list[Suggestion]:
@@ -31,8 +32,13 @@ def suggest(text: str, cursor: int, *, nodes: Sequence[str] = (), local: bool = 
     typed = "" if current is None else current.text
     start = cursor if current is None else current.start
     if not words or (len(words) == 1 and words[0].text.lower() == ".help"):
-        candidates = _names(local=local)
-    elif words[0].text.lower() in DOT_COMMANDS and len(words) == 1:
+        is_command = not words
+        return [
+            Suggestion(name, start, description, is_command and takes_arguments(name))
+            for name, description in _names(local=local)
+            if name.startswith(typed.lower())
+        ]
+    if words[0].text.lower() in DOT_COMMANDS and len(words) == 1:
         takes_node = DOT_COMMANDS[words[0].text.lower()].takes_node
         candidates = [(node, "node") for node in sorted(nodes)] if takes_node else []
     else:

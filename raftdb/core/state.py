@@ -34,10 +34,10 @@ class Settings:
     """One AppendEntries carries no more than this, but for one larger entry (hazard B23)."""
     batch_entries_max: int = 8192
     """Nor more entries than this."""
-    in_flight_bytes_max: int = 8 << 20
+    in_flight_bytes_max: int = 4 << 20
     """Sent to one follower ahead of its acknowledgements (hazard B92)."""
     in_flight_messages_max: int = 256
-    uncommitted_bytes_max: int = 64 << 20
+    uncommitted_bytes_max: int = 24 << 20
     """Proposals are refused while so much waits for a majority, or for the own disk."""
     cache_bytes_max: int = 64 << 20
     """Entry bodies kept in memory beside those not yet on disk."""

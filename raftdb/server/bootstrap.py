@@ -3,7 +3,7 @@
     folder (lock, identity) -> log, state -> replica -> driver -> links, listener
 
 Opening goes from left to right; stopping from right to left, so that nothing is used after it is closed. What
-fails on the way becomes a `Fatal` with the exit code of `interface.md`, section 1.
+fails on the way becomes a `Fatal` with the exit code of docs/interface.md, section 1.
 """
 
 import asyncio

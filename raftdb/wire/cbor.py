@@ -2,8 +2,8 @@
 dict.
 
 The library decodes far more than our formats use: tags that build cycles, big numbers, regular expressions;
-maps whose keys collide; strings without an end (hazards, section 4). All of that is switched off or denied
-here, and here alone.
+maps whose keys collide; strings without an end (hazard B96). All of that is switched off or denied here, and
+here alone.
 """
 
 from collections.abc import Callable

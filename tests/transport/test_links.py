@@ -1,4 +1,4 @@
-"""Two nodes over loopback: delivery, order, loss and return of a peer, bounds (design, section 7)."""
+"""Two nodes over loopback: delivery, order, loss and return of a peer, bounds."""
 
 import asyncio
 import logging
