@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.errors import Fatal
 
 EXIT_CONFIGURATION = 2
@@ -200,5 +201,11 @@ def _check(settings: Settings) -> None:
         )
     if not settings.tick_ms <= settings.heartbeat_ms < settings.election_timeout_ms:
         raise BadSetting("the times must be tick_ms <= heartbeat_ms < election_timeout_ms")
+    for name, ceiling in (
+        ("value_bytes_max", VALUE_BYTES_CEILING),
+        ("transaction_bytes_max", COMMAND_BYTES_CEILING),
+    ):
+        if getattr(settings, name) > ceiling:
+            raise BadSetting(f"{name} can be {ceiling} at the most")
     if settings.election_timeout_ms < 2 * settings.tick_ms:
         raise BadSetting("election_timeout_ms must be at least two ticks")
