@@ -59,9 +59,10 @@ class LocalFolder:
 
     def lock(self) -> None:
         """Take the folder for this process, creating it; it is let go when the process ends, however it
-        ends."""
+        ends. In a folder of something else not even the lock is written."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._refuse_foreign()
             lock = os.open(self.path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise self._failure(f"cannot use the folder {self.path}: {error.strerror}") from error
@@ -106,12 +107,7 @@ class LocalFolder:
     def create(self, count: int) -> tuple[NodePlace, ...]:
         """Choose addresses for a new cluster of `count` nodes and write them down, durably, before any node
         starts."""
-        unexpected = self._foreign_entries()
-        if unexpected:
-            raise self._failure(
-                f"{self.path} is not empty and holds no cluster: {', '.join(unexpected[:3])}",
-                hint="name another folder with --data DIR",
-            )
+        self._refuse_foreign()
         http, redis = _free_ports(HTTP_PORT_FIRST), _free_ports(REDIS_PORT_FIRST)
         nodes = tuple(
             NodePlace(f"n{number}", f"{HOST}:{next(http)}", f"{HOST}:{next(redis)}")
@@ -171,6 +167,16 @@ class LocalFolder:
             self.log_path(node.id).unlink(missing_ok=True)
             self.write_pid(node.id, None)
         (self.path / _CLUSTER_FILE).unlink(missing_ok=True)
+
+    def _refuse_foreign(self) -> None:
+        """Raise `CommandError` if the folder is not empty and holds no cluster."""
+        unexpected = self._foreign_entries()
+        # Looked for last: another process may just be making the cluster.
+        if unexpected and not (self.path / _CLUSTER_FILE).exists():
+            raise self._failure(
+                f"{self.path} is not empty and holds no cluster: {', '.join(unexpected[:3])}",
+                hint="name another folder with --data DIR",
+            )
 
     def _foreign_entries(self, node_ids: set[str] | None = None) -> list[str]:
         """Names in the folder that no cluster of these nodes puts there, sorted. Links are never ours."""

@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TextIO, cast
 
 from cli import RAFTDB_VERSION, help_text
 from cli.failures import (
@@ -91,8 +91,10 @@ def run(arguments: Sequence[str]) -> int:
 def _give_up_output() -> None:
     """Discard results that cannot be written: Python would complain of them again when it closes its
     streams."""
+    stream: TextIO | None = sys.stdout  # None if it was closed before we began
     try:
-        sys.stdout.flush()
+        if stream is not None:
+            stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

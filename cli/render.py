@@ -82,6 +82,16 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def nodes(addresses: Sequence[tuple[str, str]], leader: str | None) -> str:
+    """One line per node of (id, HOST:PORT), in order: its id, its address, and which one leads."""
+    size = max((width(address) for _, address in addresses), default=0)
+    ids = max((width(node_id) for node_id, _ in addresses), default=0)
+    return "\n".join(
+        f"  {node_id:<{ids}}  http://{address:<{size}}{'  leader' if node_id == leader else ''}".rstrip()
+        for node_id, address in addresses
+    )
+
+
 def width(text: str) -> int:
     """How many columns of a terminal `text` takes: wide characters two, combining ones none."""
     if text.isascii():

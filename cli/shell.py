@@ -10,7 +10,7 @@ from prompt_toolkit.output import Output as TerminalOutput
 from prompt_toolkit.styles import Style
 
 from cli import RAFTDB_VERSION, render
-from cli.completer import HintProcessor, ShellCompleter
+from cli.completer import HintProcessor, ShellCompleter, tab_bindings
 from cli.dot_commands import Quit
 from cli.failures import EXIT_OK, EXIT_USAGE, CommandError, describe
 from cli.history import ShellHistory, history_path
@@ -42,10 +42,12 @@ class Shell:
         self._after_line = after_line
         self._node_ids: tuple[str, ...] = ()
         self._history = history or ShellHistory(history_path())
+        completer = ShellCompleter(nodes=self._nodes, local=interpreter.cluster is not None)
         self._session: PromptSession[str] = PromptSession(
             [("class:prompt", PROMPT)],
             history=self._history,
-            completer=ShellCompleter(nodes=self._nodes, local=interpreter.cluster is not None),
+            completer=completer,
+            key_bindings=tab_bindings(completer),
             complete_while_typing=True,
             input_processors=[HintProcessor()],
             style=_STYLE,
@@ -109,17 +111,16 @@ class Shell:
             self._interpreter.output.error(describe(error, "connect", program=None))
             return f"raftdb {RAFTDB_VERSION}: commands will be tried all the same. .help lists them"
         self._node_ids = tuple(sorted(member.id for member in status.members))
-        leader = "no leader at the moment" if status.leader is None else f"leader {status.leader.id}"
-        nodes = ", ".join(
-            f"{member.id} {member.http}" for member in sorted(status.members, key=lambda m: m.id)
-        )
+        leader = None if status.leader is None else status.leader.id
+        addresses = sorted((member.id, member.http) for member in status.members)
         tries = [("set greeting hello", "store a value; get greeting reads it back")]
-        if self._interpreter.cluster is not None and status.leader is not None:
-            tries.append((f".kill {status.leader.id}", "crash the leader; get greeting still answers"))
+        if self._interpreter.cluster is not None and leader is not None:
+            tries.append((f".kill {leader}", "crash the leader; get greeting still answers"))
         else:
             tries.append((".nodes", "see all nodes and how far each has come"))
         tries.append((".help", "all commands; Ctrl-D leaves"))
-        lines = [f"raftdb {RAFTDB_VERSION} · {nodes} · {leader}", "try:"]
+        title = f"raftdb {RAFTDB_VERSION}" + ("" if leader else ", no leader at the moment")
+        lines = [title, render.nodes(addresses, leader), "try:"]
         size = max(render.width(command) for command, _ in tries)
         lines += [f"  {command:<{size}}   {description}" for command, description in tries]
         return "\n".join(lines)

@@ -31,28 +31,31 @@ def suggest(text: str, cursor: int, *, nodes: Sequence[str] = (), local: bool = 
         return []
     typed = "" if current is None else current.text
     start = cursor if current is None else current.start
-    if not words or (len(words) == 1 and words[0].text.lower() == ".help"):
-        is_command = not words
-        return [
-            Suggestion(name, start, description, is_command and takes_arguments(name))
-            for name, description in _names(local=local)
-            if name.startswith(typed.lower())
-        ]
-    if words[0].text.lower() in DOT_COMMANDS and len(words) == 1:
-        takes_node = DOT_COMMANDS[words[0].text.lower()].takes_node
-        candidates = [(node, "node") for node in sorted(nodes)] if takes_node else []
-    else:
+    if not words:
+        candidates = _names(local=local)
+    elif len(words) > 1:
         candidates = []
-    wanted = typed.lower()
+    elif words[0].text.lower() == ".help":
+        candidates = [(name, description, False) for name, description, _ in _names(local=local)]
+    else:
+        dot = DOT_COMMANDS.get(words[0].text.lower())
+        takes_node = dot is not None and dot.takes_node
+        candidates = [(node, "node", False) for node in sorted(nodes)] if takes_node else []
     return [
-        Suggestion(name, start, description) for name, description in candidates if name.startswith(wanted)
+        Suggestion(name, start, description, goes_on)
+        for name, description, goes_on in candidates
+        if name.startswith(typed.lower())
     ]
 
 
-def _names(*, local: bool) -> list[tuple[str, str]]:
-    """(name, description) of all commands, those of the database first."""
-    names = [(spec.name, spec.summary) for spec in specs_by_name()]
-    names += [(name, dot.summary) for name, dot in sorted(DOT_COMMANDS.items()) if local or not dot.local]
+def _names(*, local: bool) -> list[tuple[str, str, bool]]:
+    """(name, description, whether it takes arguments) of all commands, those of the database first."""
+    names = [(spec.name, spec.summary, spec.arity.maximum != 0) for spec in specs_by_name()]
+    names += [
+        (name, dot.summary, dot.arity[1] > 0)
+        for name, dot in sorted(DOT_COMMANDS.items())
+        if local or not dot.local
+    ]
     return names
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
-from cli.admin import parse_count
+from cli import render
 from cli.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError
 from cli.interpreter import Interpreter
 from cli.local_cluster import POLL_S, LocalCluster
 from cli.local_folder import LocalFolder, NodePlace, check_node_count
-from cli.options import Options, Parser
+from cli.options import Options, Parser, count_argument
 from cli.output import Output, is_terminal
 from cli.shell_command import run_on_terminal_or_stdin
 from raftdb.client.sync_client import Client
@@ -30,7 +31,7 @@ def run(arguments: list[str], options: Options) -> int:
     """`raftdb up [--nodes N] [--data DIR] [--fresh] [--no-shell]`; the exit code of a server."""
     parser = Parser("raftdb up", "Start a cluster on this machine, one process per node, and open the shell.")
     parser.add_argument(
-        "--nodes", type=parse_count, metavar="N", help=f"default: {NODES_DEFAULT}, or as many as there are"
+        "--nodes", type=count_argument, metavar="N", help=f"default: {NODES_DEFAULT}, or as many as there are"
     )
     parser.add_argument(
         "--data", type=Path, default=Path("data/local"), metavar="DIR", help="default: %(default)s"
@@ -51,7 +52,7 @@ def run(arguments: list[str], options: Options) -> int:
         nodes = _nodes(folder, count)
         folder.check_addresses(nodes)
         cluster = LocalCluster(folder, nodes, logs_to_files=not parsed.no_shell)
-        return _run_cluster(cluster, options, with_shell=not parsed.no_shell)
+        return _run_cluster(cluster, folder, options, with_shell=not parsed.no_shell)
     finally:
         folder.unlock()
 
@@ -62,7 +63,7 @@ def _wipe(folder: LocalFolder, *, ask: bool) -> None:
     if not nodes:
         return
     if ask:
-        answer = input(f"delete the {len(nodes)} nodes in {folder.path} and all their data? [y/N] ")
+        answer = input(f"delete {_in_words(len(nodes))} in {folder.path} with all data? [y/N] ")
         if answer.strip().lower() not in ("y", "yes"):
             raise CommandError("up", "nothing was deleted", exit_code=EXIT_FAILED)
     folder.wipe(nodes)
@@ -76,11 +77,16 @@ def _nodes(folder: LocalFolder, count: int | None) -> tuple[NodePlace, ...]:
     if count is not None and count != len(nodes):
         raise CommandError(
             "up",
-            f"the cluster in {folder.path} has {len(nodes)} nodes, not {count}",
+            f"the cluster in {folder.path} has {_in_words(len(nodes))}, not {count}",
             exit_code=EXIT_USAGE,
             hint="leave out --nodes, name another folder with --data, or delete it with --fresh",
         )
     return nodes
+
+
+def _in_words(count: int) -> str:
+    """A number of nodes for people."""
+    return "1 node" if count == 1 else f"{count} nodes"
 
 
 class _StopSignals:
@@ -101,29 +107,31 @@ class _StopSignals:
         raise _Stopped
 
 
-def _run_cluster(cluster: LocalCluster, options: Options, *, with_shell: bool) -> int:
+def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *, with_shell: bool) -> int:
     """Start the nodes, serve the person or wait for a signal, and stop the nodes however that ends."""
     signals = _StopSignals()
     # In the shell Ctrl-C belongs to the line being typed; until the shell is there, and without it, it stops
     # us.
     signals.install(_SIGNALS)
-    announce = (
-        Output("table") if not with_shell or is_terminal(sys.stdin) else Output("table", stream=sys.stderr)
-    )
+    is_script = with_shell and not is_terminal(sys.stdin)
+    announce = Output("table", stream=sys.stderr) if is_script else Output("table")
     try:
         leader = cluster.start()
-        for place in cluster.places:
-            mark = "  leader" if place.id == leader.id else ""
-            announce.text(f"{place.id}  http://{place.http}{mark}")
+        if is_script or not with_shell:  # the shell greets with the same
+            announce.text(render.nodes([(place.id, place.http) for place in cluster.places], leader.id))
         if not with_shell:
-            return _wait(cluster, announce)
+            _wait(cluster, announce)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        return _run_shell(cluster, options, signals)
+        exit_code = _run_shell(cluster, options, signals)
     except _Stopped:
-        return EXIT_OK
+        exit_code = EXIT_OK
     finally:
         signals.leave_shell = None
         _stop(cluster)
+    # The terminal may be what went away, and by now a signal has nothing more to stop.
+    with suppress(_Stopped, KeyboardInterrupt, CommandError, BrokenPipeError):
+        announce.text(f"stopped; the data stays in {folder.path}")
+    return exit_code
 
 
 def _run_shell(cluster: LocalCluster, options: Options, signals: _StopSignals) -> int:
@@ -141,7 +149,7 @@ def _run_shell(cluster: LocalCluster, options: Options, signals: _StopSignals) -
         return run_on_terminal_or_stdin(interpreter, after_line=tell_exits, announce=announce)
 
 
-def _wait(cluster: LocalCluster, output: Output) -> int:
+def _wait(cluster: LocalCluster, output: Output) -> NoReturn:
     """Wait for a signal, which ends this by `_Stopped`; or for the end of the last node."""
     while not cluster.all_stopped():
         for line in cluster.take_exits():

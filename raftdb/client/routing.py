@@ -225,19 +225,28 @@ class Call:
                 f"no node answers at {nodes}" + (f": {'; '.join(reasons)}" if reasons else ""),
                 hint="is the cluster running? 'raftdb up' starts one here, --connect HOST:PORT names another",
             )
-        details = "; ".join(f"{address}: {reason}" for address, reason in sorted(self._reasons.items()))
-        within = f"within {self._timeout_ms / 1000:g} s ({details or nodes})"
+        seconds = f"{self._timeout_ms / 1000:g} s"
         if self._refusal is not None and self._refusal.code != "not_leader":
-            return Unavailable(
-                self._refusal.code, f"{self._refusal.message}, {within}", hint=self._refusal.hint
-            )
+            refusal = self._refusal
+            others = self._reasons_in_words(but=refusal.message)
+            tried = f"tried for {seconds}; {others}" if others else f"tried for {seconds}"
+            return Unavailable(refusal.code, f"{refusal.message} ({tried})", hint=refusal.hint)
+        details = self._reasons_in_words() or nodes
         if self._kind is Kind.ANY_NODE:
-            return Unavailable("unreachable", f"no node answered {within}")
+            return Unavailable("unreachable", f"no node answered in {seconds} ({details})")
         return Unavailable(
             "no_leader",
-            f"no leader was found {within}",
+            f"no leader was found in {seconds} ({details})",
             hint="a majority of the nodes must be up and see each other: 'raftdb cluster status'",
         )
+
+    def _reasons_in_words(self, *, but: str = "") -> str:
+        """Why each node did not help, the nodes with the same reason together; without those of reason `but`."""
+        nodes_by_reason: dict[str, list[str]] = {}
+        for address, reason in sorted(self._reasons.items()):
+            if reason != but:
+                nodes_by_reason.setdefault(reason, []).append(address)
+        return "; ".join(f"{', '.join(nodes)}: {reason}" for reason, nodes in nodes_by_reason.items())
 
 
 def _unknown_outcome(reason: str) -> Unavailable:

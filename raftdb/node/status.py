@@ -15,8 +15,13 @@ KIND_NAMES = {EntryKind.NOOP: "noop", EntryKind.COMMAND: "command", EntryKind.CO
 
 
 def members_of(driver: Driver) -> list[dict[str, Any]]:
-    """The members, with `match_index` where this node leads, and `alive`: heard from on a connection that stands."""
+    """The members, with `alive`: a connection to them stands.
+
+    Where this node leads also `match_index`, and `last_contact_seconds` since the last message; a follower has
+    the latter of its leader alone, since followers have nothing to say to each other.
+    """
     state = driver.replica.raft.state
+    speaks = {state.leader_id} if state.leadership is None else set(driver.last_contact)
     progress = state.leadership.progress if state.leadership else {}
     members = []
     for member in state.configurations.latest.members:
@@ -32,7 +37,7 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
                 entry["match_index"] = state.log.persisted_index
         else:
             entry["alive"] = member.id in driver.replica.links
-            if member.id in driver.last_contact:
+            if member.id in speaks and member.id in driver.last_contact:
                 entry["last_contact_seconds"] = round(time.monotonic() - driver.last_contact[member.id], 3)
             if member.id in progress:
                 entry["match_index"] = progress[member.id].match_index
@@ -62,10 +67,8 @@ def status_of(driver: Driver) -> dict[str, Any]:
 
 
 def is_caught_up(driver: Driver) -> bool:
-    """True if a leader is known and everything known to be committed is applied here."""
-    return driver.leader_hint() is not None and (
-        driver.replica.applied_index >= driver.replica.raft.state.commit_index
-    )
+    """True if everything known to be committed is applied here; whether a leader is known is another question."""
+    return driver.replica.applied_index >= driver.replica.raft.state.commit_index
 
 
 def describe_entries(entries: Sequence[Entry]) -> list[dict[str, Any]]:

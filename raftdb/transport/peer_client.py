@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -101,7 +102,7 @@ class _PeerLink:
         except _Refusal as refusal:
             self._report_refusal(refusal.refused)
         except (aiohttp.ClientError, RemoteProtocolError, TimeoutError, OSError, ValueError) as error:
-            self._report_failure(f"{type(error).__name__}: {error}".removesuffix(": "))
+            self._report_failure(short_reason(error))
         except Exception as error:
             # A link must outlive a bug in what it calls: without it the node is cut off from its peer for good.
             logger.exception("dial failed", extra={"fields": {"peer": self.peer, "address": self.address}})
@@ -186,7 +187,7 @@ class _PeerLink:
             except TimeoutError:
                 return f"a frame was not taken within {self._limits.send_timeout_s:g} seconds"
             except (aiohttp.ClientError, OSError) as error:
-                return f"sending failed: {type(error).__name__}"
+                return f"sending failed: {short_reason(error)}"
             sequence += 1
             self.sent_frames += 1
             self.sent_messages += len(messages)
@@ -282,6 +283,36 @@ class PeerLinks:
         link.task.add_done_callback(self._stopped.discard)
 
 
+def short_reason(error: object) -> str:
+    """Why a connection failed, in a few words for the log: those of the system where it gave any, and ours
+    instead of a library's."""
+    cause = error
+    for _ in range(_CAUSES_MAX):
+        if isinstance(cause, socket.gaierror):
+            return "the host name cannot be resolved"
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno).lower()
+        if not isinstance(cause, BaseException):
+            break
+        cause = getattr(cause, "os_error", None) or cause.__cause__ or cause.__context__
+    if isinstance(error, aiohttp.WSServerHandshakeError):
+        return f"HTTP status {error.status} in answer to a dial: is that a raftdb node?"
+    if isinstance(error, RemoteProtocolError):
+        return error.message
+    return next((reason for kinds, reason in _REASONS if isinstance(error, kinds)), type(error).__name__)
+
+
+_CAUSES_MAX = 5
+_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
+    (TimeoutError, "no answer in time"),
+    (aiohttp.ServerDisconnectedError, "closed by the peer"),
+    (aiohttp.InvalidURL, "the address cannot be used"),
+    ((aiohttp.ClientConnectionError, ConnectionError), "the connection broke"),
+    (aiohttp.ClientError, "the answer is not one of a raftdb node"),
+)
+"""What is said of errors that the system gave no reason for; the first that fits."""
+
+
 def _new_session() -> aiohttp.ClientSession:
     """A session that keeps nothing between dials: no cookies, no pool, no cached addresses, no proxy."""
     return aiohttp.ClientSession(
@@ -298,7 +329,7 @@ async def _watch(socket_: aiohttp.ClientWebSocketResponse) -> str:
     if message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
         return "the peer sent data on a link of ours"
     if message.type is aiohttp.WSMsgType.ERROR:
-        return f"connection lost: {message.data}"
+        return f"connection lost: {short_reason(message.data)}"
     if message.type is aiohttp.WSMsgType.CLOSE and message.extra:
         return f"closed by the peer: {message.extra}"
     return "closed by the peer"

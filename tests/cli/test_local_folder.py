@@ -102,6 +102,16 @@ def test_a_folder_of_something_else_is_left_alone(folder: LocalFolder) -> None:
     assert not (folder.path / "cluster.json").exists()
 
 
+@pytest.mark.parametrize("flags", [[], ["--fresh", "--yes"]])
+def test_not_even_a_lock_is_left_in_a_folder_of_something_else(
+    tmp_path: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert run(["up", "--data", str(tmp_path), *flags]) == 4
+    assert "holds no cluster: thesis.tex" in capsys.readouterr().err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 def test_wiping_takes_a_cluster_and_leaves_an_empty_folder(folder: LocalFolder) -> None:
     nodes = folder.create(2)
     for node in nodes:
@@ -153,6 +163,10 @@ def test_another_number_of_nodes_is_refused(folder: LocalFolder, capsys: pytest.
     folder.unlock()
     assert run(["up", "--data", str(folder.path), "--nodes", "5"]) == 2
     assert "has 3 nodes, not 5" in capsys.readouterr().err
+    LocalFolder(folder.path.parent / "one").path.mkdir()
+    LocalFolder(folder.path.parent / "one").create(1)
+    assert run(["up", "--data", str(folder.path.parent / "one"), "--nodes", "2"]) == 2
+    assert "has 1 node, not 2" in capsys.readouterr().err
     assert run(["up", "--data", str(folder.path), "--nodes", "99"]) == 2
 
 

@@ -2,18 +2,33 @@
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from cli.main import SUB_COMMANDS, run, starts_nodes
 from raftdb import __main__ as entry
+from raftdb.commands.spec import COMMANDS
 from raftdb.errors import CODES
 from tests.client.fake_node import Canned, FakeCluster, error
 
 Result = tuple[int, str, str]
 Cli = Callable[..., Result]
+
+SPACE_HINT = "hint: a space is missing? the syntax is: set KEY VALUE\n"
+OPTIONS_HINT = "hint: the syntax is: get KEY; options go before the command: raftdb -ojson ... get ...\n"
+COUNTS = (["up", "--nodes"], ["log", "--from"], ["log", "--limit"])
+NO_COUNTS = ("0", "-1", "x", "1.5", "\u0663", "")
+
+
+def not_a_count(command: list[str], number: str) -> str:
+    name, option = command
+    why = f"{number!r} is not a whole number above 0"
+    return f"raftdb: error: {name}: argument {option}: {why}\nhint: see 'raftdb {name} --help'\n"
 
 
 @pytest.fixture
@@ -48,6 +63,42 @@ def test_arguments_are_taken_verbatim(cli: Cli, value: str) -> None:
     assert cli("get", "k") == (0, f"{value}\n", "")
 
 
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_alone_is_help_and_runs_nothing(cluster: FakeCluster, cli: Cli, option: str) -> None:
+    for name, spec in COMMANDS.items():
+        code, out, errors = cli(name, option)
+        assert (code, errors) == (0, "")
+        assert out.startswith(f"{spec.syntax}\n")
+        assert spec.examples[0].line in out
+    assert not any(node.requests for node in cluster.nodes)
+
+
+def test_two_dashes_lead_to_a_key_that_looks_like_an_option(cluster: FakeCluster, cli: Cli) -> None:
+    assert cli("set", "--", "--help", "x")[0] == 0
+    assert cli("get", "--", "--help") == (0, "x\n", "")
+    assert cli("set", "--", "--", "-h")[0] == 0
+    assert cluster.values == {b"--help": b"x", b"--": b"-h"}
+
+
+def test_a_command_without_a_value_is_told_where_options_go(cli: Cli) -> None:
+    for words in (["-o", "json"], ["--output=json", ""], ["--timeout", "3"]):
+        errors = cli("set", "k", "v", *words)[2]
+        assert f"options go before the command: raftdb {words[0]} ... set ..." in errors
+    assert "options" not in cli("set", "k", "v", "w")[2]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_result_that_cannot_be_written_is_told(cluster: FakeCluster) -> None:
+    command = [sys.executable, "-m", "raftdb", "--connect", cluster.addresses, "set", "k", "v"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=30)
+        assert done.returncode == 1
+        reason = "no space left on device"
+        assert done.stderr.decode() == f"raftdb: error: output: the result cannot be written: {reason}\n"
+        assert cluster.values == {b"k": b"v"}
+        assert subprocess.run([*command, "w"], stderr=full, check=False, timeout=30).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("form", "value", "missing"), [("table", '"a\\nb"\n', '""\n'), ("raw", "a\nb\n", "\n")]
 )
@@ -75,18 +126,32 @@ def test_lists_are_numbered_or_one_per_line(cli: Cli) -> None:
         (
             ["get"],
             2,
-            "raftdb: error: get: wrong number of arguments for 'get'\nhint: the syntax is: get KEY\n",
+            "raftdb: error: get: wrong number of arguments\nhint: the syntax is: get KEY\n",
         ),
         (["gett", "k"], 2, "raftdb: error: gett: unknown command\nhint: did you mean 'raftdb get'?\n"),
+        (["setkunci", "a"], 2, "raftdb: error: setkunci: unknown command\n" + SPACE_HINT),
+        (
+            ["get", "k", "-ojson"],
+            2,
+            "raftdb: error: get: wrong number of arguments\n" + OPTIONS_HINT,
+        ),
         (["shel"], 2, "raftdb: error: shel: unknown command\nhint: did you mean 'raftdb shell'?\n"),
         (["get", ""], 1, "raftdb: error: get: a key must not be empty\n"),
         (["get", "k" * 481], 1, "raftdb: error: get: a key has 481 bytes: the limit is 480\n"),
         (["incrby", "n", "x"], 2, None),
         (["-o", "xml", "get", "k"], 2, None),
-        (["--timeout", "soon", "get", "k"], 2, None),
+        (
+            ["--timeout", "soon", "get", "k"],
+            2,
+            "raftdb: error: argument --timeout: 'soon' is not a number of seconds\nhint: see 'raftdb --help'\n",
+        ),
         (["--connect", "nowhere", "get", "k"], 2, None),
         (["cluster", "explode"], 2, None),
-        (["log", "--limit", "0"], 2, None),
+        *[
+            ([*command, number], 2, not_a_count(command, number))
+            for command in COUNTS
+            for number in NO_COUNTS
+        ],
         (["shell", "-f", "/nowhere/at/all"], 2, None),
     ],
 )

@@ -95,10 +95,14 @@ def test_the_banner_names_nodes_and_leader_and_three_things_to_try(
     terminal: Terminal, cluster: FakeCluster, capsys: Capture
 ) -> None:
     terminal.type("")
-    first, title, *tries = capsys.readouterr().out.splitlines()
-    assert all(f"n{n + 1} {node.address}" in first for n, node in enumerate(cluster.nodes))
-    assert first.endswith("leader n2")
+    version, *nodes, title, first, second, third = capsys.readouterr().out.splitlines()
+    assert version == "raftdb 0.1.0"
+    assert nodes == [
+        f"  n{number}  http://{node.address}{'  leader' if number == 2 else ''}"
+        for number, node in enumerate(cluster.nodes, start=1)
+    ]
     assert title == "try:"
+    tries = [first, second, third]
     assert [line.split()[0] for line in tries] == ["set", ".nodes", ".help"]
 
 
@@ -117,7 +121,7 @@ def test_an_error_is_one_line_and_its_hint_and_the_shell_goes_on(terminal: Termi
     terminal.type('sett a 1\rset a "1\rset a x; incr a; get b\rget a\r')
     captured = capsys.readouterr()
     assert captured.err == (
-        "error: sett: unknown command 'sett'\n"
+        "error: sett: unknown command\n"
         "hint: did you mean 'set'? its syntax is: set KEY VALUE\n"
         'error: syntax: unbalanced double quote: " is never closed\n'
         "error: incr: value is not an integer or out of range\n"
@@ -143,8 +147,8 @@ def test_tab_completes(terminal: Terminal, cluster: FakeCluster, monkeypatch: py
             terminal.keys.send_text("\t")
 
     def word(buffer: Buffer) -> None:
-        if buffer.text == "append":
-            terminal.keys.send_text(" k v\r\x04")
+        if buffer.text == "append ":
+            terminal.keys.send_text("k v\r\x04")
 
     def session(*arguments: Any, **settings: Any) -> PromptSession[str]:
         session: PromptSession[str] = PromptSession(*arguments, **settings)
@@ -155,6 +159,23 @@ def test_tab_completes(terminal: Terminal, cluster: FakeCluster, monkeypatch: py
     monkeypatch.setattr("cli.shell.PromptSession", session)
     terminal.type("appe", leave=False)
     assert cluster.values[b"k"] == b"v"
+
+
+@pytest.mark.parametrize(
+    ("typed", "key", "value"),
+    [
+        ("se\tkunci satu", b"kunci", b"satu"),
+        ("se kunci satu\x01\x1b[C\x1b[C\t", b"kunci", b"satu"),  # Ctrl-A, twice right
+        ("set a 1; in\tby b 5", b"b", b"5"),
+        ("APP\tb 5", b"b", b"5"),
+        ("set b 5\t\t", b"b", b"5"),
+    ],
+)
+def test_tab_waits_for_no_menu(
+    terminal: Terminal, cluster: FakeCluster, typed: str, key: bytes, value: bytes
+) -> None:
+    terminal.type(f"{typed}\r")
+    assert cluster.values[key] == value
 
 
 def test_the_hint_is_never_part_of_the_line(terminal: Terminal, cluster: FakeCluster) -> None:
@@ -174,9 +195,30 @@ def test_dot_commands_of_a_cluster_that_up_started(terminal: Terminal, capsys: C
 def test_completions_have_descriptions() -> None:
     completer = ShellCompleter(nodes=lambda: ("n1",), local=True)
     (completion,) = completer.get_completions(Document("strl"), CompleteEvent())
-    assert (completion.text, completion.start_position) == ("strlen", -4)
+    assert (completion.text, completion.start_position) == ("strlen ", -4)
+    assert completion.display_text == "strlen"
     assert "length" in completion.display_meta_text
     assert [c.text for c in completer.get_completions(Document(".kill "), CompleteEvent())] == ["n1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "cursor", "completed"),
+    [
+        ("se", 2, "set "),
+        ("se kunci", 2, "set"),
+        ("get a; app", 10, "append "),
+        ("pi", 2, "ping"),
+        (".ki", 3, ".kill "),
+        (".lo", 3, ".log "),
+        (".qu", 3, ".quit"),
+        (".help strl", 10, "strlen"),
+        (".kill n", 7, "n1"),
+    ],
+)
+def test_a_space_follows_where_arguments_do(text: str, cursor: int, completed: str) -> None:
+    completer = ShellCompleter(nodes=lambda: ("n1",), local=True)
+    (completion,) = completer.get_completions(Document(text, cursor), CompleteEvent())
+    assert completion.text == completed
 
 
 class TestHistory:

@@ -251,9 +251,7 @@ class TestTime:
             assert attempt(call).address == address
             call.answered(Attempt(address, True, 0, 0), status_of(None))
         call.failed(attempt(call), "refused", sent=False)
-        with pytest.raises(
-            Unavailable, match="a:1: knows no leader; b:1: knows no leader; c:1: refused"
-        ) as caught:
+        with pytest.raises(Unavailable, match=r"in 1 s \(a:1, b:1: knows no leader; c:1: refused") as caught:
             call.next_step(1_000)
         assert caught.value.code == "no_leader"
 
@@ -276,3 +274,12 @@ class TestAddresses:
     def test_anything_else_is_refused(self, text: str) -> None:
         with pytest.raises(RequestRefused):
             parse_addresses(text)
+
+    def test_what_all_nodes_say_is_said_once(self) -> None:
+        call = make(Kind.READ, timeout_ms=1_000)
+        for _ in range(2):
+            call.answered(attempt(call), answer(503, "no_leader"))
+        call.failed(attempt(call), "refused", sent=False)
+        with pytest.raises(Unavailable) as caught:
+            call.next_step(1_000)
+        assert caught.value.message == "no_leader (tried for 1 s; c:1: refused)"

@@ -1,0 +1,84 @@
+"""What `raftdb up` says to a person, with a stand-in for the nodes' processes."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cli import up
+from cli.failures import EXIT_FAILED, CommandError
+from cli.local_folder import LocalFolder, NodePlace
+from cli.main import run
+
+Capture = pytest.CaptureFixture[str]
+
+
+class FakeCluster:
+    """Nodes that start at once; n2 leads."""
+
+    def __init__(self, folder: LocalFolder, nodes: Sequence[NodePlace], *, logs_to_files: bool) -> None:
+        self.places = nodes
+        self.has_failed = (folder.path / "n1.log").exists()
+
+    def start(self) -> SimpleNamespace:
+        if self.has_failed:
+            raise CommandError("up", "node n1 ended", exit_code=EXIT_FAILED)
+        return SimpleNamespace(id="n2")
+
+    def take_exits(self) -> list[str]:
+        return []
+
+    def all_stopped(self) -> bool:
+        signal.raise_signal(signal.SIGTERM)
+        return False
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalFolder]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(up, "LocalCluster", FakeCluster)
+    yield LocalFolder(tmp_path / "local")
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def addresses(folder: LocalFolder) -> str:
+    lines = [f"  {n.id}  http://{n.http}{'  leader' if n.id == 'n2' else ''}\n" for n in folder.load()]
+    return "".join(lines)
+
+
+def test_without_a_shell_addresses_leader_and_end_are_told(folder: LocalFolder, capsys: Capture) -> None:
+    assert run(["up", "--no-shell", "--data", str(folder.path)]) == 0
+    stopped = f"stopped; the data stays in {folder.path}\n"
+    assert capsys.readouterr() == (addresses(folder) + stopped, "")
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_shell_alone_greets_a_person_and_the_end_is_told(
+    folder: LocalFolder, is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def shell(*arguments: object, **options: object) -> int:
+        print("the shell")
+        return 0
+
+    monkeypatch.setattr(up, "run_on_terminal_or_stdin", shell)
+    monkeypatch.setattr(up, "is_terminal", lambda stream: is_terminal)
+    assert run(["up", "--data", str(folder.path)]) == 0
+    stopped = f"stopped; the data stays in {folder.path}\n"
+    if is_terminal:
+        assert capsys.readouterr() == (f"the shell\n{stopped}", "")
+    else:
+        assert capsys.readouterr() == ("the shell\n", addresses(folder) + stopped)
+
+
+def test_a_start_that_fails_is_an_error_and_no_stop(folder: LocalFolder, capsys: Capture) -> None:
+    folder.path.mkdir()
+    folder.create(1)
+    folder.log_path("n1").touch()
+    assert run(["up", "--no-shell", "--data", str(folder.path)]) == 1
+    assert capsys.readouterr() == ("", "raftdb: error: up: node n1 ended\n")

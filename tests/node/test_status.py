@@ -1,0 +1,58 @@
+"""What a node says about itself, from a replica and a driver made by hand."""
+
+import time
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from raftdb.core.model import Member
+from raftdb.node.driver import Driver
+from raftdb.node.status import members_of
+from raftdb.server.local_node import LocalNode
+
+MEMBERS = tuple(Member(f"n{number}", f"127.0.0.1:{8000 + number}") for number in (1, 2, 3))
+
+
+def driver(
+    *, leads: bool = False, leader: str | None = "n2", applied_index: int = 7, commit_index: int = 7
+) -> Driver:
+    """Node n1, which heard from both others, from n3 a long time ago."""
+    now = time.monotonic()
+    state = SimpleNamespace(
+        id="n1",
+        leader_id=leader,
+        leadership=SimpleNamespace(progress={}) if leads else None,
+        log=SimpleNamespace(persisted_index=7),
+        commit_index=commit_index,
+        configurations=SimpleNamespace(latest=SimpleNamespace(members=MEMBERS)),
+    )
+    replica = SimpleNamespace(
+        raft=SimpleNamespace(state=state), links={"n2", "n3"}, applied_index=applied_index
+    )
+    made = SimpleNamespace(
+        replica=replica, last_contact={"n2": now, "n3": now - 98.0}, leader_hint=lambda: leader
+    )
+    return cast(Driver, made)
+
+
+@pytest.mark.parametrize(
+    ("leads", "leader", "heard"),
+    [(True, "n1", ["n2", "n3"]), (False, "n2", ["n2"]), (False, None, [])],
+)
+def test_the_last_contact_is_told_of_those_who_speak_to_this_node(
+    leads: bool, leader: str | None, heard: list[str]
+) -> None:
+    members = members_of(driver(leads=leads, leader=leader))
+    assert [member["id"] for member in members if "last_contact_seconds" in member] == heard
+    assert all(member["alive"] for member in members)
+
+
+@pytest.mark.parametrize("leader", ["n2", None])
+def test_lag_is_about_applying_and_not_about_a_leader(leader: str | None) -> None:
+    def lag(applied_index: int) -> str | None:
+        made = driver(leader=leader, applied_index=applied_index)
+        return LocalNode(made, node_id="n1", cluster_id="c").lag()
+
+    assert lag(7) is None
+    assert lag(6) == "committed entries wait to be applied"
