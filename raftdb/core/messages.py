@@ -108,7 +108,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReply:
-    """The follower still follows the sender of `round` in `term`."""
+    """The follower still follows the sender of `round` in `term`. Round 0: the heartbeat was of an older term."""
 
     source: NodeId
     target: NodeId

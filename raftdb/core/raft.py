@@ -187,13 +187,17 @@ def _enter_term_of(state: RaftState, message: Message) -> bool:
 
 
 def _answer_old_term(state: RaftState, message: Message) -> None:
-    """Tell a leader or a candidate of an older term that time has gone on, so that it steps down."""
+    """Tell a leader or a candidate of an older term that time has gone on, so that it steps down.
+
+    The answer is in this term, and the same node may lead this term too: so it names no round of the older one, which
+    would confirm rounds that were never begun (hazard B50).
+    """
     if isinstance(message, RequestVote):
         state.say(RequestVoteReply(state.id, message.source, state.term, granted=False))
     elif isinstance(message, AppendEntries):
         state.say(AppendEntriesReply(state.id, message.source, state.term, message.previous_index, False, 0))
     elif isinstance(message, Heartbeat):
-        state.say(HeartbeatReply(state.id, message.source, state.term, message.round))
+        state.say(HeartbeatReply(state.id, message.source, state.term, round=0))
 
 
 def _on_proposed(state: RaftState, event: Proposed) -> None:

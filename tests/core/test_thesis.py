@@ -528,6 +528,13 @@ def test_6_4_a_leader_that_steps_down_turns_its_reads_away() -> None:
     assert node.step(ReadRequested((3,))).reads_dropped == (3,)
 
 
+def test_6_4_a_heartbeat_of_an_older_term_is_answered_with_no_round() -> None:
+    """Hazard B50: its sender may lead the newer term as well, and would take the old round for one of that term."""
+    node = Direct(term=3)
+    (reply,) = node.receive(Heartbeat("n2", ME, 2, 1, round=7))
+    assert reply == HeartbeatReply(ME, "n2", 3, round=0)
+
+
 def test_6_4_a_single_node_confirms_itself() -> None:
     node = Direct(nodes=1)
     node.tick(10)
