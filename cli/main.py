@@ -41,6 +41,9 @@ class SubCommand:
 SUB_COMMANDS: dict[str, SubCommand] = {
     "up": SubCommand("start a cluster on this machine and open the shell", "cli.up:run", starts_nodes=True),
     "serve": SubCommand("run one node", "cli.serve:run", starts_nodes=True),
+    "simulate": SubCommand(
+        "watch simulated nodes keep their promises under faults", "cli.simulate:run", starts_nodes=True
+    ),
     "shell": SubCommand("open the shell, or run a script (-c, -f, or on stdin)", "cli.shell_command:run"),
     "cluster": SubCommand("status of all nodes: 'raftdb cluster status'", "cli.admin:run_cluster"),
     "log": SubCommand("show the leader's log", "cli.admin:run_log"),

@@ -1,0 +1,40 @@
+"""The simulator: production replicas in a world that a seed makes up, and that means them harm.
+
+```
+  Simulation (cluster) -- one seed --> Options (options), Chance and Scheduler (scheduler)
+      |
+      +-- Host x N (host)        the production Replica, with what its driver would do around it
+      |      +-- SimulatedDisk (disk)    writes that become durable late, or never
+      +-- Links (links)          handshakes; who can reach whom
+      +-- Network (network)      frames that are late, lost, doubled, replayed, damaged, misdirected
+      +-- Nemesis (nemesis)      crashes, pauses, partitions, disks that fail
+      +-- Client x M (clients)   reads and writes, and the history of the answers
+      +-- Oracle (oracle)        sees every step, and knows what must never happen
+  linearizability               could one copy of the data have given these answers?
+  promises                      nothing is said before it is synced
+  story                         a run told to people: `raftdb simulate`
+```
+
+What runs is what ships: core, machine, waiting requests and wire encoding; only the driver, the sockets and LMDB are
+replaced, by virtual ones with worse manners. Everything follows from the seed: a run replays byte for byte, in another
+process and with another hash seed. Half of the classes of faults are off in each seed (swarm testing), and rates and
+speeds are drawn anew, so that runs differ in kind.
+
+A run has two parts. In the first the faults strike, and after every step of every core the safety properties are
+checked: see `oracle`. Then all faults stop, and the cluster has to become well again within a bound: one leader,
+everybody behind it, all requests answered. At the end the states are compared with what the committed log makes, and
+the clients' history is searched for an order that explains it.
+
+What it takes for granted
+-------------------------
+* Every node meets every other once before the first folder is wiped: the rule that keeps a wiped node out (hazard B36)
+  needs somebody who remembers it.
+* Damaged and wiped nodes stay out, and are never more than a minority.
+* A disk does not lie: what it said was synced survives, but for flipped bits.
+
+Considered and rejected
+-----------------------
+* Threads or an event loop under a fake clock: the order of callbacks is not ours, and so no run would replay.
+* Checking only outcomes: a vote given before it is synced does harm in one run of thousands. Checked where it is said,
+  it is found in the first.
+"""

@@ -1,0 +1,231 @@
+"""One run: a cluster, its clients and its nemesis in a world that follows from one seed, and the verdict on it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from raftdb.commands.model import Append, Get, IncrementBy, MultiSet, Set
+from raftdb.core.describe import describe_trace
+from raftdb.core.invariants import InvariantBroken
+from raftdb.core.membership import Configuration
+from raftdb.core.model import Entry, EntryKind, Member, NodeId, Role
+from raftdb.core.update import Trace
+from raftdb.node.persist import BOOTSTRAP_TERM
+from raftdb.simulation.clients import Client, History
+from raftdb.simulation.host import Host
+from raftdb.simulation.linearizability import Finding, Operation, Verdict, check_history, verdict_of
+from raftdb.simulation.links import Links
+from raftdb.simulation.nemesis import Nemesis
+from raftdb.simulation.network import Envelope, Network
+from raftdb.simulation.options import Options, draw_options
+from raftdb.simulation.oracle import Oracle
+from raftdb.simulation.scheduler import MILLISECOND, SECOND, Chance, Scheduler
+from raftdb.wire import commands as wire_commands
+from raftdb.wire.configuration import encode_configuration
+
+SETTLE_US = 60 * SECOND
+"""Virtual time for the cluster to converge once all faults are over: dozens of elections long."""
+UNIQUE = (Set, Append, MultiSet)
+"""The commands that carry a value never used before."""
+PROBES = 6
+"""Requests that must be answered, at once and all, when everything is well."""
+PROBE_ROUNDS = 3
+"""One of so many rounds must be answered in full: nodes with little patience may give one up for a late sync."""
+SEARCH_STEPS_MAX = 400_000
+"""Budget of the linearizability search, per key."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run came to. `violation` is None if every check held."""
+
+    seed: int
+    options: Options
+    violation: str | None = None
+    steps: int = 0
+    virtual_us: int = 0
+    terms: int = 0
+    leaders: int = 0
+    committed: int = 0
+    reads: int = 0
+    writes: int = 0
+    unknown: int = 0
+    refused: int = 0
+    frames: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    lost_nodes: dict[NodeId, str] = field(default_factory=dict)
+    settled_us: int = 0
+    """From the end of the faults to convergence."""
+    fingerprint: int = 0
+    """Equal for equal runs: folds in every frame received, and every line told if anybody listens."""
+
+    @property
+    def linearizable(self) -> Verdict:
+        """The verdict on the clients' histories."""
+        return verdict_of(self.findings)
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing was broken; an unknown verdict breaks nothing, and is counted by whoever reports."""
+        return self.violation is None
+
+
+class Simulation:
+    """See the module. `tell` lines go to `listener(now_us, who, text)`, if there is one."""
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        nodes: int = 5,
+        steps: int = 4_000,
+        listener: Callable[[int, str, str], None] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.chance = Chance(seed)
+        self.scheduler = Scheduler()
+        self.options = draw_options(self.chance, nodes=nodes, steps=steps)
+        self._listener = listener
+        self.steps = 0
+        self.uuids: dict[NodeId, str] = {}
+        self._fingerprint = 0
+        ids = tuple(f"n{number}" for number in range(1, nodes + 1))
+        configuration = Configuration(tuple(Member(node, f"{node}:1") for node in sorted(ids)))
+        data = encode_configuration(configuration.members)
+        self.oracle = Oracle(ids, Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data))
+        self.network = Network(self.scheduler, self.chance, self.options, ids, self._deliver)
+        self.hosts = {node: Host(self, node, configuration) for node in configuration.ids}
+        self.links = Links(self, self.hosts)
+        self.nemesis = Nemesis(self)
+        self.history = History(self)
+        self.clients = [Client(self, self.history, f"c{number}") for number in range(self.options.clients)]
+
+    def run(self) -> Report:
+        """Run to the end, or to the first broken property."""
+        report = Report(self.seed, self.options)
+        try:
+            self._run_faults()
+            report.settled_us = self._settle()
+            self._check_end(report)
+        except Exception as error:  # noqa: BLE001  # whatever stops a replica unasked is what we look for
+            report.violation = f"{type(error).__name__}: {error}"
+        report.steps, report.virtual_us = self.steps, self.scheduler.now_us
+        report.terms = max((host.term for host in self.hosts.values()), default=0)
+        report.leaders = len(self.oracle.leaders)
+        report.committed = self.oracle.commit_index
+        report.reads, report.writes = self.history.reads, self.history.acknowledged_writes
+        report.unknown, report.refused = self.history.unknown, self.history.refused
+        report.frames, report.faults = self.network.frames_sent, dict(sorted(self.nemesis.counts.items()))
+        report.lost_nodes = {node: host.out for node, host in self.hosts.items() if host.out is not None}
+        report.fingerprint = self._fingerprint
+        return report
+
+    def tell(self, node: NodeId, text: str) -> None:
+        """A line of the trace."""
+        if self._listener is not None:
+            self.digest(f"{self.scheduler.now_us} {node} {text}".encode())
+            self._listener(self.scheduler.now_us, node, text)
+
+    def tell_traces(self, node: NodeId, traces: Sequence[Trace]) -> None:
+        """What a replica has to say."""
+        if self._listener is not None:
+            for trace in traces:
+                self.tell(node, describe_trace(trace))
+
+    def digest(self, data: bytes) -> None:
+        """Fold into the fingerprint of the run."""
+        self._fingerprint = crc32(data, self._fingerprint)
+
+    def _deliver(self, target: NodeId, envelope: Envelope) -> None:
+        self.hosts[target].receive(envelope)
+
+    def _run_faults(self) -> None:
+        """The first part: faults strike, clients ask."""
+        for host in self.hosts.values():
+            host.start()
+            self.scheduler.after(self.chance.around(self.options.checkpoint_us), self._checkpoint, host)
+        self.links.begin()
+        self.nemesis.begin()
+        for client in self.clients:
+            self.scheduler.after(self.chance.below(100 * MILLISECOND), client.begin)
+        while self.steps < self.options.steps:
+            self.scheduler.run_next()
+
+    def _checkpoint(self, host: Host) -> None:
+        host.checkpoint()
+        self.scheduler.after(self.chance.around(self.options.checkpoint_us), self._checkpoint, host)
+
+    def _settle(self) -> int:
+        """The second part: no more faults. A majority has to find a leader, answer everybody, and be of one mind."""
+        self.nemesis.stop()
+        self.tell("network", "all faults are over")
+        began_us = self.scheduler.now_us
+        for client in self.clients:
+            client.is_stopping = True
+        self._run_until(self._is_settled, "no leader with everybody behind it")
+        if not any(self._probes_are_answered() for _ in range(PROBE_ROUNDS)):
+            raise InvariantBroken("requests to a healthy cluster were not answered")
+        self._run_until(self._is_settled, "not of one mind at the end")
+        return self.scheduler.now_us - began_us
+
+    def _probes_are_answered(self) -> bool:
+        """Ask reads and writes, all at once; True if every one gets a certain answer."""
+        probing = self.clients[:PROBES]
+        wanted = self.history.reads + self.history.acknowledged_writes + len(probing)
+        for number, client in enumerate(probing):
+            client.ask(IncrementBy(b"probe", 1) if number % 2 else Get(b"probe"), patient=True)
+        self._run_until(lambda: all(client.is_idle for client in self.clients), "requests are not answered")
+        return self.history.reads + self.history.acknowledged_writes == wanted
+
+    def _run_until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        end_us = self.scheduler.now_us + SETTLE_US
+        while not condition():
+            next_look_us = self.scheduler.now_us + 20 * MILLISECOND
+            while self.scheduler.now_us < next_look_us:
+                self.scheduler.run_next()
+            if self.scheduler.now_us > end_us:
+                raise InvariantBroken(f"not live: {otherwise} {SETTLE_US // SECOND} s after the faults")
+
+    def _is_settled(self) -> bool:
+        """True if there is one leader, everybody who takes part follows it and has applied all it has, and no client
+        waits."""
+        hosts = [host for host in self.hosts.values() if host.out is None]
+        if not all(host.is_up for host in hosts) or not all(client.is_idle for client in self.clients):
+            return False
+        states = [host.replica.raft.state for host in hosts]
+        leaders = [state for state in states if state.role is Role.LEADER]
+        if len(leaders) != 1:
+            return False
+        goal = (leaders[0].term, leaders[0].id, leaders[0].log.last_index)
+        return all(
+            (state.term, state.leader_id, host.replica.applied_index) == goal
+            for host, state in zip(hosts, states, strict=True)
+        )
+
+    def _settled_history(self) -> list[Operation]:
+        """The history without the writes of unknown outcome of which the log says that they never took effect.
+
+        Only of writes with a unique value can that be said. It makes the search shorter, and no less strict: whoever
+        saw such a write has no explanation left.
+        """
+        committed = {self.oracle.entry(index)[2] for index in range(1, self.oracle.commit_index + 1)}
+        return [
+            operation
+            for operation in self.history.operations
+            if operation.returned is not None
+            or not isinstance(operation.command, UNIQUE)
+            or wire_commands.encode(operation.command) in committed
+        ]
+
+    def _check_end(self, report: Report) -> None:
+        """What only the whole run can tell."""
+        for host in self.hosts.values():
+            if host.out is None:
+                host.check_state()
+        report.findings = check_history(self._settled_history(), steps_max=SEARCH_STEPS_MAX)
+        for finding in report.findings:
+            if finding.verdict is Verdict.VIOLATION:
+                raise InvariantBroken(
+                    f"not linearizable: {finding.key!r}, first unexplained {finding.unexplained}"
+                )

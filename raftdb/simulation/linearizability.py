@@ -1,0 +1,284 @@
+"""Could one copy of the data, used by one client after another, have given these answers? (Herlihy and Wing, 1990)
+
+A history is a list of `Operation`s: who asked what, when, and what came back when. It is linearizable if every
+operation can be given one point in time between its invocation and its return, so that executing them in that order
+gives the same answers. Keys are independent, so each is searched alone; a command over several keys is split into
+one operation per key, which asks less than its atomicity but never too much.
+
+* An operation whose outcome is unknown (`returned` is None) may have taken effect at any time after its invocation,
+  or never. If it changes nothing it says nothing, and is dropped; so is one that surely was not executed.
+* The search is that of Wing and Gong with Lowe's memory: walk the events in the order of time; try each operation
+  that could come next; when an operation has to return and was not placed, undo the last one placed. Whatever set of
+  placed operations with whatever value was reached before is not tried again.
+* It may take exponential time. Out of budget the answer is `UNKNOWN`, never a pass.
+
+The rules of the commands are written here a second time, on purpose: an opinion that is not the machine's own.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from raftdb.commands.model import (
+    INTEGER_MAX,
+    INTEGER_MIN,
+    Append,
+    Command,
+    Delete,
+    Exists,
+    Get,
+    IncrementBy,
+    MultiGet,
+    MultiSet,
+    Ping,
+    Set,
+    Strlen,
+    parse_integer,
+)
+
+STEPS_MAX = 2_000_000
+"""Events looked at for one key before the search gives up: a few seconds."""
+
+
+class Verdict(StrEnum):
+    """The outcome of a search."""
+
+    LINEARIZABLE = "linearizable"
+    VIOLATION = "not linearizable"
+    UNKNOWN = "unknown: out of budget"
+
+
+class Failed(NamedTuple):
+    """The answer of a command that ran and failed, on every replica alike."""
+
+    message: str
+
+
+class Operation(NamedTuple):
+    """One command of one client. Times are numbers of any unit; `result` counts only if it has `returned`.
+
+    `result` is what `raftdb.machine.reply.Result.value` would be, or `Failed`.
+    """
+
+    client: str
+    command: Command
+    invoked: int
+    returned: int | None
+    result: Any = None
+
+
+class Finding(NamedTuple):
+    """What the search said of one key; for a violation, the first operation that no order could explain."""
+
+    key: bytes
+    verdict: Verdict
+    operations: int
+    steps: int
+    unexplained: Operation | None = None
+
+
+Value = bytes | None
+"""What a key holds; None: it does not exist."""
+Step = Callable[[Value], tuple[Value, Any]]
+"""What a command does to one key: value before to (value after, answer)."""
+
+
+class _Part(NamedTuple):
+    """What an operation did to one key: its step, and the answer it got."""
+
+    operation: Operation
+    step: Step
+    result: Any
+    writes: bool
+
+
+def check_history(operations: Iterable[Operation], *, steps_max: int = STEPS_MAX) -> list[Finding]:
+    """One finding per key, in the order of the keys."""
+    by_key: dict[bytes, list[_Part]] = {}
+    for operation in operations:
+        for key, part in _parts(operation):
+            if part.operation.returned is not None or part.writes:
+                by_key.setdefault(key, []).append(part)
+    return [_check_key(key, by_key[key], steps_max) for key in sorted(by_key)]
+
+
+def verdict_of(findings: Sequence[Finding]) -> Verdict:
+    """The worst verdict of all keys: a violation before an unknown before a pass."""
+    verdicts = {finding.verdict for finding in findings}
+    for verdict in (Verdict.VIOLATION, Verdict.UNKNOWN):
+        if verdict in verdicts:
+            return verdict
+    return Verdict.LINEARIZABLE
+
+
+def replay(value: Value, command: Command) -> tuple[Value, Any]:
+    """Run a command of one key on the value it holds: (value after, answer)."""
+    ((_, part),) = _parts(Operation("", command, 0, None))
+    return part.step(value)
+
+
+def _parts(operation: Operation) -> list[tuple[bytes, _Part]]:
+    """The operation as it looks to each of its keys."""
+    command, result = operation.command, operation.result
+    match command:
+        case Ping():
+            return []
+        case MultiGet(keys):
+            answers = [None] * len(keys) if operation.returned is None else result
+            if isinstance(answers, Failed):
+                return []
+            return [
+                (key, _Part(operation, _read_or_none, answer, False))
+                for key, answer in zip(keys, answers, strict=True)
+            ]
+        case MultiSet(pairs):
+            return [
+                (key, _Part(operation, _setting(value), result, True)) for key, value in dict(pairs).items()
+            ]
+        case Exists(keys):
+            # A sum over several keys says nothing certain of any one of them.
+            return [(keys[0], _Part(operation, _exists, result, False))] if len(keys) == 1 else []
+    step, writes = _STEPS[type(command)](command)
+    return [(command.key, _Part(operation, step, result, writes))]
+
+
+def _read(value: Value) -> tuple[Value, Any]:
+    return value, value or b""
+
+
+def _read_or_none(value: Value) -> tuple[Value, Any]:
+    return value, value
+
+
+def _exists(value: Value) -> tuple[Value, Any]:
+    return value, int(value is not None)
+
+
+def _length(value: Value) -> tuple[Value, Any]:
+    return value, len(value or b"")
+
+
+def _remove(value: Value) -> tuple[Value, Any]:
+    return None, value or b""
+
+
+def _setting(new: bytes) -> Step:
+    return lambda value: (new, "OK")
+
+
+def _appending(more: bytes) -> Step:
+    return lambda value: ((value or b"") + more, "OK")
+
+
+def _adding(delta: int) -> Step:
+    def step(value: Value) -> tuple[Value, Any]:
+        number = 0 if value is None else parse_integer(value)
+        if number is None:
+            return value, Failed("value is not an integer or out of range")
+        if not INTEGER_MIN <= number + delta <= INTEGER_MAX:
+            return value, Failed("increment or decrement would overflow")
+        return b"%d" % (number + delta), number + delta
+
+    return step
+
+
+_STEPS: dict[type[Command], Callable[[Any], tuple[Step, bool]]] = {
+    Get: lambda command: (_read, False),
+    Strlen: lambda command: (_length, False),
+    Set: lambda command: (_setting(command.value), True),
+    Append: lambda command: (_appending(command.value), True),
+    Delete: lambda command: (_remove, True),
+    IncrementBy: lambda command: (_adding(command.delta), True),
+}
+"""Commands of one key: how they step, and whether they write."""
+
+
+class _Timeline:
+    """The events of one key in the order of time, as a doubly linked list from which operations are lifted.
+
+    Event `2 i + 1` is the invocation of part `i`, `2 i + 2` its return; 0 is the head. At equal times invocations
+    come first: what may be concurrent is taken as such.
+    """
+
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        events: list[tuple[int, int, int]] = []
+        for number, part in enumerate(parts):
+            events.append((part.operation.invoked, 0, 2 * number + 1))
+            if part.operation.returned is not None:
+                events.append((part.operation.returned, 1, 2 * number + 2))
+        order = [0, *(event for _, _, event in sorted(events))]
+        size = 2 * len(parts) + 3
+        self.end = size - 1
+        self.next = [self.end] * size
+        self.previous = [0] * size
+        for left, right in zip(order, [*order[1:], self.end], strict=True):
+            self.next[left] = right
+            self.previous[right] = left
+        self._has_return = [part.operation.returned is not None for part in parts]
+
+    def lift(self, number: int) -> None:
+        """Take the events of one operation out."""
+        self._unlink(2 * number + 1)
+        if self._has_return[number]:
+            self._unlink(2 * number + 2)
+
+    def put_back(self, number: int) -> None:
+        """Undo the last `lift`, which was of this operation."""
+        if self._has_return[number]:
+            self._relink(2 * number + 2)
+        self._relink(2 * number + 1)
+
+    def _unlink(self, event: int) -> None:
+        before, after = self.previous[event], self.next[event]
+        self.next[before] = after
+        self.previous[after] = before
+
+    def _relink(self, event: int) -> None:
+        self.next[self.previous[event]] = event
+        self.previous[self.next[event]] = event
+
+
+def _check_key(key: bytes, parts: Sequence[_Part], steps_max: int) -> Finding:
+    """Search for an order that explains all answers about one key, which does not exist at first."""
+    timeline = _Timeline(parts)
+    left_to_explain = sum(part.operation.returned is not None for part in parts)
+    value: Value = None
+    placed = 0  # a bit per operation
+    depth_best = -1
+    unexplained: Operation | None = None
+    seen: set[tuple[int, Value]] = set()
+    undo: list[tuple[int, Value]] = []
+    event = timeline.next[0]
+    steps = 0
+    while left_to_explain:
+        steps += 1
+        if steps > steps_max:
+            return Finding(key, Verdict.UNKNOWN, len(parts), steps)
+        if event & 1 and event != timeline.end:
+            number = event >> 1
+            part = parts[number]
+            after, answer = part.step(value)
+            has_returned = part.operation.returned is not None
+            if not has_returned or (answer == part.result and type(answer) is type(part.result)):
+                reached = (placed | (1 << number), after)
+                if reached not in seen:
+                    seen.add(reached)
+                    undo.append((number, value))
+                    placed, value = reached
+                    left_to_explain -= has_returned
+                    timeline.lift(number)
+                    event = timeline.next[0]
+                    continue
+            event = timeline.next[event]
+            continue
+        # An operation has to return here and found no place: the last choice was wrong.
+        if event != timeline.end and len(undo) > depth_best:
+            depth_best, unexplained = len(undo), parts[(event >> 1) - 1].operation
+        if not undo:
+            return Finding(key, Verdict.VIOLATION, len(parts), steps, unexplained)
+        number, value = undo.pop()
+        placed ^= 1 << number
+        left_to_explain += parts[number].operation.returned is not None
+        timeline.put_back(number)
+        event = timeline.next[2 * number + 1]
+    return Finding(key, Verdict.LINEARIZABLE, len(parts), steps)

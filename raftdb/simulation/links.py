@@ -1,0 +1,91 @@
+"""Who can reach whom: connections come up by a handshake, and go when one end does or nothing passes for long.
+
+The handshake is that of the wire, with the rule that keeps a wiped node out: everybody remembers the folder of each
+peer it ever met, and refuses the peer if it comes with another (hazard B36).
+"""
+
+from collections.abc import Mapping
+
+from raftdb.core.model import NodeId
+from raftdb.simulation.host import Host, World
+from raftdb.simulation.scheduler import MILLISECOND, SECOND
+from raftdb.wire.handshake import (
+    PROTOCOL_VERSION,
+    Handshake,
+    Hello,
+    Refused,
+    Welcome,
+    decode_handshake,
+    encode_handshake,
+)
+
+LOOK_US = 150 * MILLISECOND
+"""How often a node looks after its links."""
+SILENCE_US = 1 * SECOND
+"""A link through which nothing passes for so long is given up."""
+CLUSTER_ID = "simulated"
+
+
+class Links:
+    """Keeps the links of all hosts. Pairs in `half_open` pass nothing, and their links do not notice."""
+
+    def __init__(self, world: World, hosts: Mapping[NodeId, Host]) -> None:
+        self._world = world
+        self._hosts = hosts
+        self._blocked_since: dict[tuple[NodeId, NodeId], int] = {}
+        self.half_open: set[tuple[NodeId, NodeId]] = set()
+
+    def begin(self) -> None:
+        """Look after every host's links from now on."""
+        for node in self._hosts:
+            self._world.scheduler.after(self._world.chance.below(MILLISECOND), self._look, node)
+
+    def _look(self, node: NodeId) -> None:
+        """Call the peers that there is no link to; give up those that have been silent for long."""
+        host, network, now_us = self._hosts[node], self._world.network, self._world.scheduler.now_us
+        for peer in self._hosts:
+            pair = (node, peer)
+            is_blocked = pair in network.blocked or (peer, node) in network.blocked
+            since_us = self._blocked_since.setdefault(pair, now_us)
+            if not is_blocked or pair in self.half_open:
+                del self._blocked_since[pair]
+            elif now_us - since_us > SILENCE_US and host.is_up:
+                host.disconnect(peer)
+            if host.is_up and not host.is_paused and peer != node:
+                if host.is_connected(peer) and not self._hosts[peer].is_up and not is_blocked:
+                    host.disconnect(peer)
+                if not host.is_connected(peer) and not is_blocked:
+                    self._world.scheduler.after(network.delay(), self._hello, node, host.epoch, peer)
+        self._world.scheduler.after(LOOK_US, self._look, node)
+
+    def _hello(self, node: NodeId, epoch: int, peer: NodeId) -> None:
+        """The called peer hears from `node`, and answers."""
+        callee = self._hosts[peer]
+        if (node, peer) in self._world.network.blocked or not callee.is_up or callee.is_paused:
+            return
+        hello = decode_handshake(encode_handshake(self._introduction(Hello, node, peer)))
+        answer = encode_handshake(self._answer(callee, hello))
+        self._world.scheduler.after(self._world.network.delay(), self._answered, node, epoch, peer, answer)
+
+    def _introduction(self, kind: type[Hello | Welcome], source: NodeId, target: NodeId) -> Hello | Welcome:
+        uuid, incarnation = self._world.uuids[source], self._hosts[source].epoch
+        return kind(PROTOCOL_VERSION, CLUSTER_ID, source, target, uuid, incarnation, source, None)
+
+    def _answer(self, callee: Host, hello: Handshake) -> Handshake:
+        if not isinstance(hello, Hello) or hello.target != callee.id or hello.cluster_id != CLUSTER_ID:
+            return Refused("bad_request", "not meant for this node")
+        if callee.pins.setdefault(hello.source, hello.node_uuid) != hello.node_uuid:
+            return Refused("foreign", f"{hello.source} has lost its folder")
+        return self._introduction(Welcome, callee.id, hello.source)
+
+    def _answered(self, node: NodeId, epoch: int, peer: NodeId, data: bytes) -> None:
+        """The caller hears the answer: it has a link now, unless it was refused or refuses itself."""
+        host = self._hosts[node]
+        if epoch != host.epoch or not host.is_up or (peer, node) in self._world.network.blocked:
+            return
+        answer = decode_handshake(data)
+        if not isinstance(answer, Welcome) or answer.source != peer:
+            return
+        if host.pins.setdefault(peer, answer.node_uuid) != answer.node_uuid:
+            return
+        host.connect(peer, answer.node_uuid)

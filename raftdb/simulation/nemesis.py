@@ -1,0 +1,206 @@
+"""The hostile part of the world: faults at random times, as often as the seed decided, until it is told to stop."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from raftdb.core.model import NodeId
+from raftdb.simulation.disk import STALL_US_MAX
+from raftdb.simulation.host import Host
+from raftdb.simulation.host import World as HostWorld
+from raftdb.simulation.links import Links
+from raftdb.simulation.scheduler import MILLISECOND, SECOND
+
+PARTITION_US = 900 * MILLISECOND
+PAUSE_US = 400 * MILLISECOND
+FULL_US = 300 * MILLISECOND
+"""Mean durations of faults that last."""
+CALM_US = 300 * MILLISECOND
+"""Nothing happens before: everybody has met everybody by then, as the rule for wiped folders takes for granted."""
+
+WAYS = (*("split",) * 4, *("alone",) * 2, *("stranded",) * 3, "deaf", "mute", "bridge", "one way")
+"""Kinds of partitions, each as often as it stands here. Stranded: alone and paused, so that a leader wakes up without
+knowing that others have gone on."""
+
+Pair = tuple[NodeId, NodeId]
+
+
+class World(HostWorld, Protocol):
+    """What the nemesis needs of the simulation around it."""
+
+    hosts: dict[NodeId, Host]
+    links: Links
+
+
+class Nemesis:
+    """See the module. `counts` says how often each fault has struck."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._stopped = False
+        self.counts: dict[str, int] = {}
+        self._strikes: Mapping[str, Callable[[Host], bool]] = {
+            "partition": self._partition,
+            "half_open": self._half_open,
+            "crash": self._crash,
+            "blackout": self._blackout,
+            "pause": self._pause,
+            "stall": self._stall,
+            "sync_error": self._sync_error,
+            "disk_full": self._disk_full,
+            "bit_flip": self._bit_flip,
+            "wipe": self._wipe,
+        }
+
+    def begin(self) -> None:
+        """Start every class of faults that the seed has switched on."""
+        for name in self._strikes:
+            rate = getattr(self._world.options.faults, name)
+            if rate > 0:
+                self._schedule(name, int(SECOND / rate), CALM_US)
+
+    def stop(self) -> None:
+        """End all faults and repair what can be repaired: from here on the cluster has to recover."""
+        self._stopped = True
+        world = self._world
+        world.network.heal_all()
+        world.network.faults = type(world.options.faults)()
+        world.links.half_open.clear()
+        for host in world.hosts.values():
+            host.disk.recover()
+            host.resume()
+
+    def _schedule(self, name: str, mean_us: int, delay_us: int = 0) -> None:
+        self._world.scheduler.after(
+            delay_us + self._world.chance.around(mean_us), self._strike, name, mean_us
+        )
+
+    def _strike(self, name: str, mean_us: int) -> None:
+        if self._stopped:
+            return
+        host = self._victim()
+        if len(self._world.hosts) == 1 and name in ("partition", "half_open"):
+            return
+        if host.out is None and self._strikes[name](host):
+            self.counts[name] = self.counts.get(name, 0) + 1
+        self._schedule(name, mean_us)
+
+    def _victim(self) -> Host:
+        """Anybody, but often the one that leads: that is where promises are made."""
+        hosts = tuple(self._world.hosts.values())
+        leaders = [host for host in hosts if host.is_leader]
+        return (
+            leaders[-1] if leaders and self._world.chance.happens(0.5) else self._world.chance.choose(hosts)
+        )
+
+    def _partition(self, host: Host) -> bool:
+        """Split the nodes in one of the ways that have broken other systems (hazards B08, B50, B51)."""
+        world, node = self._world, host.id
+        others = [other for other in world.hosts if other != node]
+        minority = [node, *world.chance.some(others, world.chance.below(len(others) // 2 + 1))]
+        majority = [other for other in world.hosts if other not in minority]
+        way = world.chance.choose(WAYS)
+        if way == "alone" or way == "stranded":
+            words, pairs = f"{node} is alone", _between([node], others)
+        elif way == "deaf":
+            words, pairs = f"{node} hears nothing", {(other, node) for other in others}
+        elif way == "mute":
+            words, pairs = f"{node} is not heard", {(node, other) for other in others}
+        elif way == "bridge":
+            half = world.chance.some(others, len(others) // 2)
+            rest = [other for other in others if other not in half]
+            words, pairs = f"{node} is the bridge of {half} and {rest}", _between(half, rest)
+        else:
+            words, pairs = f"{minority} and {majority} are apart", _between(minority, majority)
+            if way == "one way":
+                pairs = {pair for pair in pairs if pair[0] in minority}
+                words = f"{majority} do not hear {minority}"
+        world.tell("network", words)
+        self._cut(pairs)
+        if way == "stranded":
+            self._pause(host)
+        return True
+
+    def _cut(self, pairs: set[Pair]) -> None:
+        """Cut these directions for a while."""
+        cut = self._world.network.cut(frozenset(pairs), drains=self._world.chance.happens(0.5))
+        self._world.scheduler.after(self._world.chance.around(PARTITION_US), self._world.network.heal, cut)
+
+    def _half_open(self, host: Host) -> bool:
+        """One link passes nothing in one direction, and both ends believe it well (hazard B93)."""
+        world = self._world
+        peer = world.chance.choose(tuple(other for other in world.hosts if other != host.id))
+        world.links.half_open |= {(host.id, peer), (peer, host.id)}
+        world.tell("network", f"{host.id} to {peer} is half open")
+        self._cut({(host.id, peer)})
+        return True
+
+    def _crash(self, host: Host) -> bool:
+        is_up = host.is_up
+        host.crash("power lost")
+        return is_up
+
+    def _blackout(self, host: Host) -> bool:
+        for other in self._world.hosts.values():
+            other.crash("power lost everywhere")
+        return True
+
+    def _pause(self, host: Host) -> bool:
+        if not host.is_up or host.is_paused:
+            return False
+        host.pause()
+        self._world.scheduler.after(self._world.chance.around(PAUSE_US), self._resume, host, host.epoch)
+        return True
+
+    def _resume(self, host: Host, epoch: int) -> None:
+        if host.epoch == epoch:
+            host.resume()
+
+    def _stall(self, host: Host) -> bool:
+        host.disk.stalled_until_us = self._world.scheduler.now_us + self._world.chance.below(STALL_US_MAX)
+        self._world.tell(host.id, "its disk does not answer")
+        return True
+
+    def _sync_error(self, host: Host) -> bool:
+        host.disk.fails_next_sync = True
+        return True
+
+    def _disk_full(self, host: Host) -> bool:
+        host.disk.fill()
+        self._world.tell(host.id, "its disk is full")
+        self._world.scheduler.after(self._world.chance.around(FULL_US), host.disk.make_room)
+        return True
+
+    def _may_lose(self, host: Host) -> bool:
+        """True if losing one more node for good leaves a majority that has everything."""
+        hosts = self._world.hosts.values()
+        lost = sum(1 for other in hosts if other.out is not None or other.disk.is_damaged)
+        return not host.disk.is_damaged and lost + 1 <= (len(hosts) - 1) // 2
+
+    def _bit_flip(self, host: Host) -> bool:
+        """Damage a log: under the running process, or found at the next start, which has to refuse it."""
+        if not self._may_lose(host):
+            return False
+        if self._world.chance.happens(0.5):
+            what = host.disk.flip_bit()
+            self._world.tell(host.id, f"a bit of its log has flipped under it, in {what}")
+            return True
+        host.crash("power lost")
+        what = host.disk.flip_bit()
+        self._world.tell(host.id, f"a bit of its log has flipped, in {what}")
+        host.start()
+        if host.out is None:
+            raise AssertionError(f"{host.id} did not notice the flipped bit in {what}")
+        return True
+
+    def _wipe(self, host: Host) -> bool:
+        if not self._may_lose(host):
+            return False
+        host.crash("its folder is deleted")
+        host.wipe()
+        host.start()
+        return True
+
+
+def _between(left: list[NodeId], right: list[NodeId]) -> set[Pair]:
+    """All pairs across, both ways."""
+    return {pair for one in left for other in right for pair in ((one, other), (other, one))}

@@ -1,0 +1,149 @@
+"""What a seed decides before a run begins: how fast the world is, and which faults it has how often.
+
+Swarm testing (Groce and others, 2012): every class of faults is off in half of the seeds, and the rates of the others
+are drawn anew. A run with everything on hides bugs that need a calm neighbour; many different runs find more than one
+kind of run repeated.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+from raftdb.simulation.scheduler import MILLISECOND, Chance
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Rates of the faults; 0 is off. Probabilities are per frame or per sync, rates per second of the whole cluster."""
+
+    loss: float = 0.0
+    """Probability that a frame is lost."""
+    duplication: float = 0.0
+    """Probability that a frame arrives twice."""
+    late: float = 0.0
+    """Probability that a frame is overtaken by many others."""
+    replay: float = 0.0
+    """Probability that an old frame arrives once more, long after."""
+    misdelivery: float = 0.0
+    """Probability that a frame reaches another node than the one it was meant for, or its sender."""
+    damage: float = 0.0
+    """Probability that a frame arrives with a bit flipped."""
+    partition: float = 0.0
+    """Partitions per second: splits, one node alone, one way only, two halves with a bridge."""
+    half_open: float = 0.0
+    """Links per second that pass nothing one way, and are not noticed."""
+    crash: float = 0.0
+    """Crashes of one node per second."""
+    blackout: float = 0.0
+    """Power cuts of all nodes per second."""
+    pause: float = 0.0
+    """Pauses of one node per second, as by SIGSTOP."""
+    slow_sync: float = 0.0
+    """Probability that a sync takes ten to a hundred times as long."""
+    stall: float = 0.0
+    """Disks per second that do not answer for up to seconds."""
+    sync_error: float = 0.0
+    """Failed syncs per second."""
+    disk_full: float = 0.0
+    """Disks per second that run full for a while."""
+    bit_flip: float = 0.0
+    """Flipped bits in logs per second; at most a minority of the nodes is ever lost to those."""
+    wipe: float = 0.0
+    """Data folders emptied per second; they count towards the same minority."""
+    client_loss: float = 0.0
+    """Probability that a request, or its answer, is lost between client and node."""
+
+
+HIGHEST = Faults(
+    loss=0.25,
+    duplication=0.25,
+    late=0.15,
+    replay=0.15,
+    misdelivery=0.02,
+    damage=0.05,
+    partition=6.0,
+    half_open=2.0,
+    crash=6.0,
+    blackout=0.8,
+    pause=4.0,
+    slow_sync=0.25,
+    stall=1.0,
+    sync_error=1.5,
+    disk_full=1.0,
+    bit_flip=0.4,
+    wipe=0.4,
+    client_loss=0.1,
+)
+"""The most of each that a seed may draw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The world of one run; times in microseconds, sizes in bytes."""
+
+    nodes: int
+    steps: int
+    """Turns of replicas until the faults stop; the run then goes on until the cluster has converged."""
+    faults: Faults
+    election_timeout_ticks: int
+    heartbeat_ticks: int
+    tick_us: int
+    delay_us: int
+    """Mean time of a frame on its way."""
+    sync_us: int
+    """Mean time of a sync."""
+    clients: int
+    turn_us: int
+    """A node gathers what arrives for up to this long before it takes a turn."""
+    think_us: int
+    """Mean time between two requests of a client."""
+    client_timeout_us: int
+    """How long a client waits for the answer to one request, all its attempts together."""
+    patience_ticks: int
+    """How long a node lets a request wait."""
+    read_share: float
+    """Of the requests, how many only read."""
+    batch_bytes_max: int
+    in_flight_bytes_max: int
+    cache_bytes_max: int
+    clock_drift: float
+    """Clocks run up to this fraction fast or slow."""
+    checkpoint_us: int
+    """Mean time between checkpoints of one node."""
+
+
+def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
+    """The world of a seed."""
+    rates = {}
+    intensity = chance.choose([0.1, 0.3, 1.0])
+    for field in fields(Faults):
+        highest = getattr(HIGHEST, field.name)
+        is_on, rate = chance.happens(0.5), highest * chance.fraction() * intensity
+        rates[field.name] = round(rate, 4) if is_on else 0.0
+    timeout, heartbeat, tick_ms = chance.choose(
+        [(12, 3, 10), (10, 3, 10), (6, 2, 20), (4, 1, 25), (6, 2, 10), (4, 2, 10)]
+    )
+    return Options(
+        nodes=nodes,
+        steps=steps,
+        faults=Faults(**rates),
+        election_timeout_ticks=timeout,
+        heartbeat_ticks=heartbeat,
+        tick_us=tick_ms * MILLISECOND,
+        delay_us=chance.choose([300, 1_000, 3_000, 10_000]),
+        sync_us=chance.choose([200, 1_000, 4_000, 15_000]),
+        clients=chance.between(3, 13),
+        turn_us=chance.choose([20, 20, 1_000, 10_000]),
+        think_us=chance.choose([3_000, 20_000, 60_000]),
+        client_timeout_us=chance.choose([100, 300, 1_000]) * MILLISECOND,
+        patience_ticks=chance.choose([15, 50, 200]),
+        read_share=chance.choose([0.2, 0.5, 0.8]),
+        batch_bytes_max=chance.choose([1, 100, 1_000, 1 << 20]),
+        in_flight_bytes_max=chance.choose([100, 1_000, 1 << 20]),
+        cache_bytes_max=chance.choose([1, 500, 4_000, 20_000]),
+        clock_drift=chance.choose([0.0, 0.05, 0.2]),
+        checkpoint_us=chance.choose([100, 500, 3_000]) * MILLISECOND,
+    )
+
+
+def calm(options: Options) -> Options:
+    """The same world without faults."""
+    return replace(options, faults=Faults())

@@ -1,0 +1,271 @@
+"""Who sees everything and forgets nothing: the safety properties of the whole cluster, over all of its history.
+
+`raftdb.core.invariants` looks at nodes as they are; this looks at what they ever were, through crashes. It is told of
+every step of every core, every synced write, every applied entry and every message sent, and raises
+`InvariantBroken` at the first that breaks a property:
+
+* Election Safety: one leader per term, ever.
+* Log Matching: an (index, term) names one entry with one predecessor, whoever holds it.
+* State Machine Safety: what was committed at an index stays; leaders commit first, and what they commit is on a
+  majority's disks at that moment; no node ever truncates it.
+* Leaders commit by counting only entries of their own term (3.6.2), and so the older ones below.
+* Leader Completeness: a leader has everything that was committed in terms before its own.
+* Nothing said before it is synced (`promises`); what was synced is what a restart finds.
+* A read is served from a state no older than what was committed when the node was asked (6.4).
+* Entries are applied in order, once committed, and change every state alike.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from raftdb.core import invariants
+from raftdb.core.invariants import InvariantBroken
+from raftdb.core.messages import Message
+from raftdb.core.model import Entry, EntryKind, HardState, Index, NodeId, Role, Term
+from raftdb.core.quorum import majority
+from raftdb.core.raft import Raft
+from raftdb.core.state import RaftState
+from raftdb.core.update import Update
+from raftdb.node.persist import BOOTSTRAP_TERM, decode_hard_state
+from raftdb.simulation.promises import check_promise
+from storage.contract import LogBatch
+
+CACHE_ENTRIES_CHEAP = 64
+"""Beyond so many cached entries a log is looked at in full only at every `LOG_CHECK_STEPS`-th step."""
+LOG_CHECK_STEPS = 32
+
+Changes = Mapping[bytes, bytes | None]
+
+
+@dataclass(slots=True)
+class Shadow:
+    """What one node's log is, in memory and synced: the term of each entry by index, 0 first."""
+
+    spoken: list[Term]
+    synced: list[Term]
+    hard_state: HardState
+    leader_logs: Mapping[Term, list[Term]]
+    votes: dict[Term, NodeId] = field(default_factory=dict)
+    held: set[tuple[Index, Term]] = field(default_factory=set)
+    """Names of all entries that were ever synced here."""
+
+    @property
+    def synced_term(self) -> Term:
+        """See `SyncedDisk`."""
+        return self.hard_state.term
+
+    def synced_vote(self, term: Term) -> NodeId | None:
+        """See `SyncedDisk`."""
+        return self.votes.get(term)
+
+    def has_synced(self, index: Index, term: Term) -> bool:
+        """See `SyncedDisk`. A write may be synced together with a later one that truncates it: held once is enough."""
+        if index == 0:
+            return True
+        log = self.leader_logs.get(term, ())
+        return index < len(log) and (index, log[index]) in self.held
+
+    def vouches_for(self, index: Index, term: Term, leader_term: Term) -> bool:
+        """True if the entry is on this disk, or was when the node left `leader_term`: its next leader knew of it."""
+        if index < len(self.synced) and self.synced[index] == term:
+            return True
+        return self.hard_state.term > leader_term and (index, term) in self.held
+
+    def sync(self, batch: LogBatch) -> None:
+        """One write has reached the disk."""
+        if batch.hard_state is not None:
+            self.hard_state = decode_hard_state(batch.hard_state)
+            term, vote = self.hard_state.term, self.hard_state.voted_for
+            if vote is not None and self.votes.setdefault(term, vote) != vote:
+                raise InvariantBroken(f"two votes in term {term} on one disk: {self.votes[term]} and {vote}")
+        if batch.truncate_from is not None:
+            del self.synced[batch.truncate_from :]
+        for index, term, _, _ in batch.records:
+            if index != len(self.synced):
+                raise InvariantBroken(f"entry {index} was written behind entry {len(self.synced) - 1}")
+            self.synced.append(term)
+            self.held.add((index, term))
+
+
+class Oracle:
+    """See the module. `committed[i]` is the term of the committed entry at index i (0 at index 0)."""
+
+    def __init__(self, nodes: Sequence[NodeId], first: Entry) -> None:
+        self._majority = majority(nodes)
+        self.leaders: dict[Term, NodeId] = {}
+        self.leader_logs: dict[Term, list[Term]] = {}
+        self.committed: list[Term] = [0]
+        self._committed_in: list[Term] = [0]
+        self._names = {(first.index, first.term): (0, first.kind, first.data)}
+        """What each (index, term) names: its predecessor's term, its kind and its data."""
+        self.changes: list[tuple[Term, Changes]] = [(0, {})]
+        self.shadows = {node: self._new_shadow() for node in nodes}
+        self._witnesses = dict(self.shadows)
+        """The disks that count: of a wiped node, the one it had (it acknowledged, and does not vote any more)."""
+        self._asked: dict[tuple[NodeId, int], Index] = {}
+        """The commit index of the cluster when each read reached a core."""
+        self._steps = 0
+        self.truncations = 0
+
+    @property
+    def commit_index(self) -> Index:
+        """The last index that is known to be committed."""
+        return len(self.committed) - 1
+
+    def entry(self, index: Index) -> tuple[Term, EntryKind, bytes]:
+        """Term, kind and data of a committed entry."""
+        term = self.committed[index]
+        _, kind, data = self._names[index, term]
+        return term, kind, data
+
+    def started(self, node: NodeId, raft: Raft) -> None:
+        """A node has come back: with what it had synced, no more and no less."""
+        shadow, state = self.shadows[node], raft.state
+        shadow.spoken = list(shadow.synced)
+        found = (HardState(state.term, state.voted_for), state.log.last_index)
+        if found != (shadow.hard_state, len(shadow.synced) - 1):
+            raise InvariantBroken(
+                f"{node} came back with {found}, synced were {shadow.hard_state}, {shadow.synced[-1]}"
+            )
+
+    def wiped(self, node: NodeId) -> None:
+        """A node's folder was emptied and bootstrapped anew."""
+        self.shadows[node] = self._new_shadow()
+
+    def synced(self, node: NodeId, batches: Iterable[LogBatch]) -> None:
+        """Writes have become durable, one after the other."""
+        shadow = self.shadows[node]
+        for batch in batches:
+            shadow.sync(batch)
+
+    def asked(self, node: NodeId, request_ids: Iterable[int]) -> None:
+        """A core is about to be asked when these reads may be served."""
+        for request_id in request_ids:
+            self._asked[node, request_id] = self.commit_index
+
+    def stepped(
+        self,
+        node: NodeId,
+        before: invariants.Snapshot,
+        before_persisted: Index,
+        state: RaftState,
+        update: Update,
+    ) -> None:
+        """A core has taken one step; before it, it took the log for durable up to `before_persisted`."""
+        invariants.check_step(before, state)
+        self._steps += 1
+        cached = state.log.last_index - state.log.cache_first
+        if cached < CACHE_ENTRIES_CHEAP or self._steps % LOG_CHECK_STEPS == 0:
+            invariants.check_state(state)
+        if update.persist is not None:
+            shadow = self.shadows[node]
+            if update.persist.truncate_from is not None:
+                self._truncated(node, shadow, update.persist.truncate_from)
+            if update.persist.entries:
+                self._register(node, update.persist.entries)
+        if state.log.persisted_index != before_persisted:
+            self._check_persisted(node, state.log.persisted_index)
+        if state.role is Role.LEADER:
+            self._leading(node, before, state, update)
+        for request_id, read_index in update.reads:
+            if read_index < self._asked[node, request_id]:
+                raise InvariantBroken(
+                    f"{node} may serve a read from {read_index}, when it was asked {self._asked[node, request_id]} was "
+                    "committed"
+                )
+        if update.commit_index is not None:
+            self._committed(node, before.commit_index, state)
+
+    def said(self, node: NodeId, messages: Sequence[Message]) -> None:
+        """A node sends messages."""
+        shadow = self.shadows[node]
+        for message in messages:
+            check_promise(message, shadow)
+
+    def applied(self, node: NodeId, index: Index, term: Term, changes: Changes) -> None:
+        """A node has applied an entry."""
+        if index > self.commit_index or self.committed[index] != term:
+            raise InvariantBroken(f"{node} applied {index}@{term}, which is not committed")
+        if index == len(self.changes):
+            self.changes.append((term, dict(changes)))
+        elif index > len(self.changes):
+            raise InvariantBroken(f"{node} applied {index}, but nobody the entry before it")
+        elif self.changes[index] != (term, changes):
+            raise InvariantBroken(f"{node} applied {index}@{term} with another effect than the others")
+
+    def state_at(self, index: Index) -> dict[bytes, bytes]:
+        """The key space as it is after the entry at `index`."""
+        state: dict[bytes, bytes | None] = {}
+        for _, changes in self.changes[: index + 1]:
+            state.update(changes)
+        return {key: value for key, value in sorted(state.items()) if value is not None}
+
+    def _new_shadow(self) -> Shadow:
+        hard_state = HardState(BOOTSTRAP_TERM, None)
+        return Shadow([0, BOOTSTRAP_TERM], [0, BOOTSTRAP_TERM], hard_state, self.leader_logs, held={(1, 1)})
+
+    def _truncated(self, node: NodeId, shadow: Shadow, index: Index) -> None:
+        if (
+            index < min(len(shadow.spoken), len(self.committed))
+            and shadow.spoken[index] == self.committed[index]
+        ):
+            raise InvariantBroken(f"{node} truncates the committed entry {index}@{self.committed[index]}")
+        del shadow.spoken[index:]
+        self.truncations += 1
+
+    def _register(self, node: NodeId, entries: Sequence[Entry]) -> None:
+        """Log Matching, by induction: a name has one content and one predecessor."""
+        spoken = self.shadows[node].spoken
+        for entry in entries:
+            index, term, kind, data = entry
+            if index != len(spoken):
+                raise InvariantBroken(f"{node} appends {index}@{term} behind index {len(spoken) - 1}")
+            content = (spoken[-1], kind, data)
+            if self._names.setdefault((index, term), content) != content:
+                raise InvariantBroken(f"{node} holds another {index}@{term}: {content}")
+            spoken.append(term)
+
+    def _check_persisted(self, node: NodeId, index: Index) -> None:
+        """What a core takes for durable is on its disk (hazard B17)."""
+        shadow = self.shadows[node]
+        if index >= len(shadow.synced) or shadow.synced[index] != shadow.spoken[index]:
+            raise InvariantBroken(f"{node} takes entry {index} for durable, and it is not")
+
+    def _leading(self, node: NodeId, before: invariants.Snapshot, state: RaftState, update: Update) -> None:
+        spoken = self.shadows[node].spoken
+        if before.role is not Role.LEADER or before.term != state.term:
+            self.leaders = invariants.check_cluster([state], self.leaders)
+            due = sum(1 for term in self._committed_in if term < state.term)
+            if spoken[:due] != self.committed[:due]:
+                raise InvariantBroken(
+                    f"{node}, leader of term {state.term}, lacks committed entries up to {due - 1}"
+                )
+            self.leader_logs[state.term] = list(spoken)
+            return
+        assert state.leadership is not None
+        for peer, progress in state.leadership.progress.items():
+            if progress.acknowledged_round > state.leadership.round:
+                raise InvariantBroken(f"{node} believes that {peer} has answered a round that was not begun")
+        if update.persist is not None:
+            self.leader_logs[state.term].extend(entry.term for entry in update.persist.entries)
+
+    def _committed(self, node: NodeId, before_index: Index, state: RaftState) -> None:
+        spoken, committed = self.shadows[node].spoken, self.committed
+        known = min(state.commit_index + 1, len(committed))
+        if spoken[before_index:known] != committed[before_index:known]:
+            raise InvariantBroken(
+                f"{node} committed other entries up to {known - 1} than were committed before"
+            )
+        if state.commit_index < len(committed):
+            return
+        if state.role is not Role.LEADER:
+            raise InvariantBroken(f"{node} follows, and committed {state.commit_index} before any leader did")
+        last = (state.commit_index, spoken[state.commit_index])
+        if last[1] != state.term:
+            raise InvariantBroken(f"{node} committed {last[0]}@{last[1]} by counting in term {state.term}")
+        disks = sum(shadow.vouches_for(*last, state.term) for shadow in self._witnesses.values())
+        if disks < self._majority:
+            raise InvariantBroken(f"{node} committed {last[0]}@{last[1]}, which is on {disks} disks")
+        new = spoken[len(committed) : state.commit_index + 1]
+        committed.extend(new)
+        self._committed_in.extend([state.term] * len(new))

@@ -1,0 +1,149 @@
+"""A run told to people: what happened, what was checked, and the verdict. This is `raftdb simulate`."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TextIO
+
+from raftdb.simulation.cluster import Report, Simulation
+from raftdb.simulation.linearizability import Verdict
+from raftdb.simulation.options import Options
+
+NODES_MIN = 1
+NODES_MAX = 15
+EXIT_PASSED = 0
+EXIT_VIOLATION = 1
+EXIT_USAGE = 2
+STORY_LINES_MAX = 200
+"""Lines of the story; the whole of it goes to the file of `explain_path`."""
+
+TOLD = (
+    *(
+        "became leader",
+        "became candidate",
+        "lost contact",
+        "crashes",
+        "starts",
+        "stays out",
+        "has lost",
+        "is paused",
+    ),
+    *(
+        "goes on",
+        "its disk",
+        "is alone",
+        "hears nothing",
+        "is not heard",
+        "is the bridge",
+        "are apart",
+        "do not hear",
+    ),
+    *("is half open", "all faults are over", "a bit of its log", "conflict"),
+)
+"""Beginnings or parts of the lines that make the story; the rest is detail."""
+
+CHECKS = (
+    "at most one leader in a term",
+    "an index and a term name one entry, whoever has it",
+    "what is committed stays, is on a majority's disks, and every later leader has it",
+    "leaders commit by counting only what is of their own term",
+    "nothing is said before it is synced; what was synced survives a crash",
+    "terms, commit and applied indexes never go back",
+    "every node applies the same entries in the same order, to the same effect",
+    "an acknowledged write is in the log at its place; a read is no older than its question",
+    "after the faults: one leader, everybody behind it, every request answered",
+)
+"""What was checked, in the order in which people ask."""
+
+
+def simulate(
+    seed: int, nodes: int, steps: int, explain_path: str | None = None, out: TextIO | None = None
+) -> int:
+    """Run one seed and print its story, the checks and the verdict to `out` (standard output by default).
+
+    `explain_path` names a file for the full trace. Returns 0 if every check held, 1 if one was broken, and 2 if the
+    arguments make no sense. Raises `OSError` if the file cannot be written.
+    """
+    out = sys.stdout if out is None else out
+    if not NODES_MIN <= nodes <= NODES_MAX or steps < 1:
+        print(f"raftdb simulate: from {NODES_MIN} to {NODES_MAX} nodes, and at least 1 step", file=out)
+        return EXIT_USAGE
+    if explain_path is None:
+        report = _run(seed, nodes, steps, out, lambda line: None)
+    else:
+        with Path(explain_path).open("w", encoding="utf-8") as trace:
+            report = _run(seed, nodes, steps, out, lambda line: print(line, file=trace))
+            print(f"verdict: {report.violation or 'every check held'}", file=trace)
+    _print_end(report, out)
+    if explain_path is not None:
+        print(f"\nthe whole trace is in {explain_path}", file=out)
+    return EXIT_PASSED if report.passed else EXIT_VIOLATION
+
+
+def _run(seed: int, nodes: int, steps: int, out: TextIO, explain: Callable[[str], None]) -> Report:
+    told = 0
+
+    def listen(now_us: int, who: str, text: str) -> None:
+        nonlocal told
+        line = f"{now_us / 1e6:10.6f}  {who:7} {text}"
+        explain(line)
+        if any(part in text for part in TOLD):
+            told += 1
+            if told <= STORY_LINES_MAX:
+                print(line, file=out)
+
+    simulation = Simulation(seed, nodes=nodes, steps=steps, listener=listen)
+    print(f"seed {seed}: {nodes} nodes, {steps} steps with faults, then peace", file=out)
+    print(describe_options(simulation.options) + "\n", file=out)
+    report = simulation.run()
+    if told > STORY_LINES_MAX:
+        print(f"{'':12}... and {told - STORY_LINES_MAX} more such lines", file=out)
+    return report
+
+
+def describe_options(options: Options) -> str:
+    """The world of a run, in two lines: how fast it is, and which faults are on."""
+    timeout_ms = options.election_timeout_ticks * options.tick_us / 1000
+    on = [
+        f"{field.name.replace('_', ' ')} {getattr(options.faults, field.name)}"
+        for field in fields(options.faults)
+        if getattr(options.faults, field.name)
+    ]
+    return (
+        f"election timeout {timeout_ms:.0f} ms, frames take {options.delay_us / 1000} ms, syncs "
+        f"{options.sync_us / 1000} ms, {options.clients} clients\nfaults: {', '.join(on) or 'none'}"
+    )
+
+
+def _print_end(report: Report, out: TextIO) -> None:
+    struck = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in report.faults.items())
+    print(f"\n{report.steps} steps in {report.virtual_us / 1e6:.1f} s of virtual time", file=out)
+    print(f"  elections   {report.leaders} leaders, the last term is {report.terms}", file=out)
+    print(f"  log         {report.committed} entries committed", file=out)
+    print(
+        f"  clients     {report.writes} writes and {report.reads} reads answered, {report.unknown} outcomes unknown, "
+        f"{report.refused} surely not executed",
+        file=out,
+    )
+    print(f"  network     {report.frames} frames sent", file=out)
+    print(f"  faults      {struck or 'none'}", file=out)
+    for node, why in report.lost_nodes.items():
+        print(f"  lost        {node}: {why}", file=out)
+    if not report.passed:
+        print(f"\nBROKEN: {report.violation}", file=out)
+        print(f"repeat with: raftdb simulate --seed {report.seed} --nodes {report.options.nodes} "
+              f"--steps {report.options.steps}", file=out)  # fmt: skip
+        return
+    print("\nchecked after every step, or at the end:", file=out)
+    for check in CHECKS:
+        print(f"  ok       {check}", file=out)
+    operations = sum(finding.operations for finding in report.findings)
+    searched = f"the answers about {len(report.findings)} keys ({operations} operations) are linearizable"
+    if report.linearizable is Verdict.UNKNOWN:
+        given_up = sum(finding.verdict is Verdict.UNKNOWN for finding in report.findings)
+        print(f"  unknown  {searched}: the search gave up on {given_up} of them", file=out)
+    else:
+        print(f"  ok       {searched}", file=out)
+    print(f"  well {report.settled_us / 1e6:.2f} s after the last fault", file=out)
+    print(f"\nevery check held (fingerprint {report.fingerprint:08x})", file=out)
