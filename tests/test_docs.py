@@ -1,0 +1,254 @@
+"""The documents are true: what they name exists, and what exists they name. Drift is planted, and found.
+
+Tables of the code are imported where they are tables; flags are read from the source, for they stand in functions.
+"""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from cli import failures
+from cli.dot_commands import DOT_COMMANDS
+from cli.main import SUB_COMMANDS
+from raftdb.commands.spec import COMMANDS
+from raftdb.errors import CODES
+from raftdb.frontend.http_api import HttpApi
+from raftdb.server import bootstrap, config
+from raftdb.transport.limits import PEER_PATH
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+SCENARIOS = TESTS / "core" / "scenarios"
+FOLDERS = ("raftdb", "storage", "cli", "tests", "benchmarks", ".ci")
+INTERFACE = (ROOT / "docs" / "interface.md").read_text(encoding="utf-8")
+HAZARDS = (ROOT / "docs" / "hazards.md").read_text(encoding="utf-8")
+
+HAZARD_ID = re.compile(r"(?<![\w.])B\d{2,3}(?![0-9A-Za-z_])")
+HAZARD_IDS = [f"B{number:02}" for number in range(1, 108)]
+PLANTED_BUG = re.compile(r'Mutation\(\s*"(B\d+)')
+SECTION = re.compile(r"interface(?:\.md)?`?,\s+section\s+(\d+)")
+QUOTED = re.compile(r"`([^`]+)`")
+FLAG = re.compile(r'"(--?[a-z][a-z-]*)"')
+
+
+def cells_of(line: str) -> list[str]:
+    """The cells of one row of a table."""
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def section(text: str, number: int) -> str:
+    """The text under heading `## <number>. ...`."""
+    parts = re.split(r"^## (\d+)\. .*$", text, flags=re.MULTILINE)
+    return dict(zip(map(int, parts[1::2]), parts[2::2], strict=True))[number]
+
+
+def table(text: str, first_header: str) -> list[list[str]]:
+    """The rows of the one table in `text` whose first column has this header."""
+    lines = text.splitlines()
+    (start,) = [n for n, line in enumerate(lines) if line.startswith(f"| {first_header} |")]
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append(cells_of(line))
+    return rows
+
+
+def first_quoted(rows: Iterable[list[str]], column: int = 0) -> list[str]:
+    """The first quoted text in a column of each row."""
+    return [QUOTED.findall(row[column])[0] for row in rows]
+
+
+@cache
+def sources() -> dict[Path, str]:
+    """All source texts of the project and the stories of the core."""
+    found = [
+        file for folder in FOLDERS for file in (ROOT / folder).rglob("*") if file.suffix in (".py", ".txt")
+    ]
+    return {file: file.read_text(encoding="utf-8") for file in sorted(found)}
+
+
+def hazard_rows(text: str) -> dict[str, str]:
+    """Hazard id to the cell that names its tests. Ids are unique."""
+    rows = [cells_of(line) for line in text.splitlines() if line.startswith("| B")]
+    assert all(len(row) == 4 and all(row) for row in rows), [
+        row for row in rows if len(row) != 4 or not all(row)
+    ]
+    assert len({row[0] for row in rows}) == len(rows), "an id stands twice"
+    return {row[0]: row[3] for row in rows}
+
+
+def named_tests(text: str) -> Iterator[str]:
+    """Every test and story that a text names."""
+    return (name for name in QUOTED.findall(text) if "::" in name or re.fullmatch(r"\w+\.txt", name))
+
+
+@cache
+def functions_of(path: Path) -> dict[str, str]:
+    """Test functions of a file, at its top or in a class, to their docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return {node.name: ast.get_docstring(node) or "" for node in nodes if node.name.startswith("test_")}
+
+
+def is_there(name: str) -> bool:
+    """True if a named test or story exists."""
+    path, _, function = name.partition("::")
+    if not function:
+        return (SCENARIOS / path).is_file()
+    return (TESTS / path).is_file() and function in functions_of(TESTS / path)
+
+
+def hazards_with_tests() -> dict[str, set[str]]:
+    """Hazard id to the tests and stories that say of themselves that they are about it."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for function, docstring in functions_of(path).items():
+            for hazard in HAZARD_ID.findall(docstring):
+                found.setdefault(hazard, set()).add(f"{path.relative_to(TESTS).as_posix()}::{function}")
+    for path in sorted(SCENARIOS.glob("*.txt")):
+        for hazard in HAZARD_ID.findall(path.read_text(encoding="utf-8")):
+            found.setdefault(hazard, set()).add(path.name)
+    return found
+
+
+def test_every_hazard_has_its_line() -> None:
+    assert list(hazard_rows(HAZARDS)) == HAZARD_IDS
+
+
+def test_every_hazard_that_the_code_mentions_is_described() -> None:
+    mentioned = {hazard for text in sources().values() for hazard in HAZARD_ID.findall(text)}
+    assert len(mentioned) > 50
+    assert mentioned <= set(HAZARD_IDS)
+
+
+def test_every_test_that_the_hazards_name_exists() -> None:
+    names = list(named_tests(HAZARDS))
+    assert len(names) > 100
+    assert [name for name in names if not is_there(name)] == []
+
+
+def test_every_hazard_has_a_test_or_says_why_not() -> None:
+    for hazard, cell in hazard_rows(HAZARDS).items():
+        reason = re.search(r"not yet\b\W*(\w.+)", cell)
+        assert any(named_tests(cell)) or reason, hazard
+        assert "not yet" not in cell or reason, f"{hazard}: not yet, and no reason"
+
+
+def test_a_hazard_that_tests_name_has_tests_in_its_line() -> None:
+    rows = hazard_rows(HAZARDS)
+    for hazard, tests in sorted(hazards_with_tests().items()):
+        assert any(named_tests(rows[hazard])), f"{hazard} has a test by now: {sorted(tests)}"
+
+
+def test_the_planted_bugs_are_those_of_the_simulator() -> None:
+    source = (TESTS / "sim" / "mutations.py").read_text(encoding="utf-8")
+    marked = {hazard for hazard, cell in hazard_rows(HAZARDS).items() if re.search(r"\bplanted\b", cell)}
+    # A second mutation of a hazard has a letter behind the number.
+    assert marked == set(PLANTED_BUG.findall(source))
+
+
+def test_every_section_that_the_code_names_exists() -> None:
+    named = {int(number) for text in sources().values() for number in SECTION.findall(text)}
+    assert named >= {1, 2, 3, 4}
+    for number in sorted(named):
+        assert section(INTERFACE, number)
+
+
+def test_every_command_of_the_command_line_is_documented() -> None:
+    names = [
+        text.removeprefix("raftdb ").split()[0]
+        for text in first_quoted(table(section(INTERFACE, 1), "command"))
+    ]
+    # The last row stands for all commands of the database.
+    assert names[:-1] == list(SUB_COMMANDS)
+    assert names[-1] in COMMANDS
+
+
+def test_every_flag_is_documented() -> None:
+    flags = {
+        flag
+        for path in sorted((ROOT / "cli").glob("*.py"))
+        for call in re.findall(r"add_argument\(([^)]*)", path.read_text(encoding="utf-8"))
+        for flag in FLAG.findall(call.partition("=")[0])
+    }
+    assert {"--connect", "-o", "--keep-going", "--fresh", "--log-heartbeats"} <= flags
+    text = section(INTERFACE, 1) + section(INTERFACE, 2)
+    assert [flag for flag in sorted(flags) if not re.search(rf"(?<![\w-]){flag}(?![\w-])", text)] == []
+
+
+def test_every_exit_code_is_documented() -> None:
+    of_clients = {value for name, value in vars(failures).items() if name.startswith("EXIT_")}
+    of_codes = {code.exit_code for code in CODES.values()}
+    of_servers = {value for name, value in vars(bootstrap).items() if name.startswith("EXIT_")}
+    rows = table(section(INTERFACE, 1), "exit code")
+    documented = {int(row[0]) for row in rows}
+    assert documented == of_clients | of_codes | of_servers | {config.EXIT_CONFIGURATION}
+    assert of_servers | {0, config.EXIT_CONFIGURATION} <= {int(row[0]) for row in rows if row[2:] and row[2]}
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    words: dict[object, str] = {None: "none", False: "false", True: "true"}
+    settings = {item.name: item.default for item in fields(config.Settings)}
+    assert list(settings) == list(config.PARSERS)
+    expected = {name: words.get(value, str(value)) for name, value in settings.items()}
+    rows = table(section(INTERFACE, 2), "setting")
+    assert {name: row[1].strip("`") for name, row in zip(first_quoted(rows), rows, strict=True)} == expected
+
+
+def test_every_route_is_documented() -> None:
+    table_of_routes = HttpApi(cast(Any, None)).routes()
+    served = {f"{method} {path}" for path, methods in table_of_routes.items() for method in methods}
+    assert set(first_quoted(table(section(INTERFACE, 3), "request"))) == served | {f"GET {PEER_PATH}"}
+
+
+def test_every_error_code_is_documented_with_status_and_exit_code() -> None:
+    documented = {
+        code: (int(status), int(exit_code))
+        for status, exit_code, codes, _ in table(section(INTERFACE, 3), "status")
+        for code in QUOTED.findall(codes)
+    }
+    assert documented == {name: (code.status, code.exit_code) for name, code in CODES.items()}
+
+
+def test_every_command_of_the_database_and_of_the_shell_is_documented() -> None:
+    commands = first_quoted(table(section(INTERFACE, 4), "command"))
+    assert sorted(commands) == sorted(spec.syntax for spec in COMMANDS.values())
+    dot_commands = first_quoted(table(section(INTERFACE, 4), "dot-command"))
+    assert sorted(dot_commands) == sorted(dot.syntax for dot in DOT_COMMANDS.values())
+
+
+def test_the_readme_leads_to_the_documents() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        assert f"](docs/{path.name})" in readme
+
+
+@pytest.mark.parametrize(
+    "name", ["nowhere/test_it.py::test_it", "test_docs.py::test_it", "no_such_story.txt", "../README.md"]
+)
+def test_a_test_that_is_not_there_is_found(name: str) -> None:
+    assert not is_there(name)
+
+
+def test_drift_of_a_table_is_found() -> None:
+    text = "## 1. One\n| a | b |\n|---|---|\n| `x` | 1 |\n| `y Z` | 2 |\n\n## 2. Two\n| a |\n|---|\n| `z` |\n"
+    assert first_quoted(table(section(text, 1), "a")) == ["x", "y Z"]
+    assert first_quoted(table(section(text, 2), "a")) == ["z"]
+    with pytest.raises(KeyError):
+        section(text, 3)
+    with pytest.raises(ValueError, match="unpack"):
+        table(text, "nothing")
+    with pytest.raises(AssertionError, match="twice"):
+        hazard_rows(f"| {HAZARD_IDS[0]} | a | b | c |\n" * 2)
+    assert SECTION.findall("(interface, section\n4)") == ["4"]
+    assert HAZARD_ID.findall(f"hazards {HAZARD_IDS[0]}, {HAZARD_IDS[-1]}; x{HAZARD_IDS[1]}") == [
+        "B01",
+        "B107",
+    ]
