@@ -423,9 +423,9 @@ def answers_a_write_that_was_overwritten() -> Patches:
 
     plain_apply = Replica._apply_entry
 
-    def apply_entry(self: Replica, entry: Entry) -> None:
+    def apply_entry(self: Replica, entry: Entry) -> int:
         self._pending.__dict__["_term"] = entry.term
-        plain_apply(self, entry)
+        return plain_apply(self, entry)
 
     return [(Pending, "writes_at", writes_at), (Replica, "_apply_entry", apply_entry)]
 
@@ -444,10 +444,10 @@ def write_is_executed_twice() -> Patches:
 def apply_depends_on_the_node() -> Patches:
     plain = Replica._apply_entry
 
-    def apply_entry(self: Replica, entry: Entry) -> None:
+    def apply_entry(self: Replica, entry: Entry) -> int:
         if entry.kind is EntryKind.COMMAND and self.raft.state.id == "n1":
             entry = entry._replace(data=wire_commands.encode(Ping()))
-        plain(self, entry)
+        return plain(self, entry)
 
     return [(Replica, "_apply_entry", apply_entry)]
 
