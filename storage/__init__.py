@@ -6,6 +6,8 @@ The layers above bring indexes, terms, bytes and keys; nothing here knows what t
     identity.cbor    whose folder it is, with a checksum
     log/data.mdb     the log: records, hard state, facts            storage.log_store
     state/data.mdb   the state as of a checkpoint                   storage.state_store
+    incoming/        a snapshot being received                      storage.receive
+    outgoing/        snapshots made to be sent                      storage.export, storage.send
 
 The layout has `FORMAT_VERSION`; the two LMDB files carry versions of their own layouts. A program refuses what it
 does not know, and never converts in place without being asked.
@@ -19,6 +21,8 @@ What is promised
   kernel dropped cannot be written by trying again.
 * Nothing that does not verify is ever returned, and nothing damaged is ever deleted, cut off or mended: a record that
   cannot be read may be one that was acknowledged. `FolderDamaged` says what and why.
+* A snapshot file is there as a whole or not at all, and what is received is used only after all of it verified. It
+  takes the place of the state by one rename.
 * One thread at a time writes a store, and a write from any other is refused. Reads come from any thread, and no read
   transaction outlives its call.
 
@@ -32,7 +36,8 @@ Caveats
 -------
 * A page damaged inside LMDB's own tree may end the process by a signal instead of an exception (hazard B82).
 * A disk that loses whole synced transactions, keeping the older state perfectly, is not noticed here.
-* Values of the state are verified when they are read, not when the folder is opened.
+* Values of the state are verified when they are read, not when the folder is opened; `examine` reads them all.
+* A snapshot is LMDB's own file, so it moves between machines of one page size and byte order only (`storage.manifest`).
 * py-lmdb releases the interpreter lock in every put, also within `putmulti`. With an event loop that never idles, each
   release may wait for `sys.getswitchinterval()`: set it well below its default of 5 ms in a server.
 
@@ -44,16 +49,19 @@ Considered and rejected
 * Files in a memory map for writing, or sync turned off: see `storage.env`.
 """
 
+from storage.check import Finding, examine, examine_snapshot
 from storage.contract import (
     INDEX_MAX,
     KEY_BYTES_MAX,
     TRIM_RECORDS_MAX,
+    Describe,
     FrozenChanges,
     LogBatch,
     LogStore,
     Record,
     RecoveredLog,
     StateStore,
+    Usage,
 )
 from storage.errors import (
     FolderDamaged,
@@ -62,13 +70,22 @@ from storage.errors import (
     Missing,
     Misused,
     OutOfSpace,
+    SnapshotDamaged,
+    SnapshotForeign,
+    SnapshotGap,
     StorageError,
     WriteFailed,
 )
-from storage.folder import FORMAT_VERSION, DataFolder, Identity
+from storage.folder import DataFolder
+from storage.identity import FORMAT_VERSION, Identity
 from storage.log_store import LmdbLogStore
+from storage.manifest import Manifest
 from storage.memory import MemoryLogStore, MemoryStateStore
 from storage.memory_disk import MemoryDisk
+from storage.receive import SnapshotReceiver
+from storage.restore import restore_folder
+from storage.send import SnapshotReader, Transfer
+from storage.space import SpaceGuard
 from storage.state_store import LmdbStateStore
 from storage.writer import LogWriter
 
@@ -82,6 +99,8 @@ __all__ = [
     "RAFTDB_VERSION",
     "TRIM_RECORDS_MAX",
     "DataFolder",
+    "Describe",
+    "Finding",
     "FolderDamaged",
     "FolderForeign",
     "FolderLocked",
@@ -92,6 +111,7 @@ __all__ = [
     "LogBatch",
     "LogStore",
     "LogWriter",
+    "Manifest",
     "MemoryDisk",
     "MemoryLogStore",
     "MemoryStateStore",
@@ -100,7 +120,18 @@ __all__ = [
     "OutOfSpace",
     "Record",
     "RecoveredLog",
+    "SnapshotDamaged",
+    "SnapshotForeign",
+    "SnapshotGap",
+    "SnapshotReader",
+    "SnapshotReceiver",
+    "SpaceGuard",
     "StateStore",
     "StorageError",
+    "Transfer",
+    "Usage",
     "WriteFailed",
+    "examine",
+    "examine_snapshot",
+    "restore_folder",
 ]

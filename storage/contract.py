@@ -8,7 +8,7 @@ calls `claim_writes`. Writing from any other thread raises `Misused`. Reading me
 no read transaction outlives the call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -23,6 +23,10 @@ KEY_BYTES_MAX = 511
 
 TRIM_RECORDS_MAX = 4096
 """Records that one `trim` deletes unless told otherwise: some milliseconds of the writing thread."""
+
+
+Describe = Callable[[Callable[[bytes], bytes | None]], tuple[int, bytes]]
+"""Given a function that reads a key of a state, says (configuration index, configuration) as of that state."""
 
 
 class LogBatch(NamedTuple):
@@ -53,6 +57,26 @@ class RecoveredLog(NamedTuple):
     last_index: int
     term_starts: tuple[tuple[int, int], ...]
     collected: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a store occupies, in bytes. Used pages and reusable ones make up the file.
+
+    * `file_bytes`: length of the file, which never shrinks; `allocated_bytes`: what of it the disk has set aside.
+    * `used_bytes`: pages that hold something; the rest is written again before the file grows.
+    * `map_bytes`: what the file cannot grow beyond.
+    """
+
+    file_bytes: int
+    allocated_bytes: int
+    used_bytes: int
+    map_bytes: int
+
+    @property
+    def reusable_bytes(self) -> int:
+        """What can be written without asking the disk for more."""
+        return max(0, min(self.file_bytes, self.allocated_bytes) - self.used_bytes)
 
 
 class LogStore(Protocol):

@@ -10,7 +10,6 @@ with plain reads before anything is mapped, and the stores keep their own counts
 """
 
 import os
-import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +18,11 @@ from struct import Struct
 
 import lmdb
 
+from storage.contract import Usage
 from storage.errors import FolderDamaged, Misused, StorageError, WriteFailed
+from storage.files import FILE_MODE, make_folder, sync_folder
 
 DATA_FILE = "data.mdb"
-FOLDER_MODE = 0o700
-FILE_MODE = 0o600
 
 FILE_HEADROOM_BYTES = 8 << 20
 """How far the file is kept ahead of its last page: more than one transaction allocates at its end and gives back."""
@@ -40,6 +39,9 @@ META_MAGIC = 0xBEEFC0DE
 META_VERSION = 1
 PAGE_BYTES = Struct("=40x I")
 """Where the first descriptor of a meta page keeps the page size."""
+META_PAGES = 2
+BLOCK_BYTES = 512
+"""Unit in which the operating system counts what a file occupies."""
 PAGE_BYTES_POSSIBLE = frozenset(1 << power for power in range(9, 17))
 
 Database = lmdb._Database
@@ -48,16 +50,26 @@ Database = lmdb._Database
 class Environment:
     """An open LMDB environment: named databases, read and write transactions, one owner of writes."""
 
-    def __init__(self, folder: Path, *, databases: Sequence[bytes], map_bytes: int, create: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        databases: Sequence[bytes],
+        map_bytes: int,
+        create: bool,
+        read_only: bool = False,
+    ) -> None:
         """Open the environment in `folder`, with exactly the named `databases`.
 
         With `create` the folder, the file and the databases are made where missing, durably. Without it anything
-        missing is damage. Raises `FolderDamaged`; `WriteFailed` if creating fails.
+        missing is damage. With `read_only` no file is made or changed, not even LMDB's lock file; so the caller
+        makes sure that nobody writes. Raises `FolderDamaged`; `WriteFailed` if creating fails.
         """
         self.folder = folder
         self._file = folder / DATA_FILE
         self._failure: BaseException | None = None
         self._closed = False
+        self._read_only = read_only
         self._writer = threading.get_ident()
         if create:
             make_folder(folder)
@@ -75,11 +87,14 @@ class Environment:
                 sync=True,
                 metasync=True,
                 writemap=False,
+                readonly=read_only,
+                lock=not read_only,
             )
         except lmdb.Error as error:
             raise FolderDamaged(str(self._file), f"LMDB cannot open it: {error}") from error
         # Readers of a process that was killed would keep their pages from ever being reused (hazard B86).
-        self._environment.reader_check()
+        if not read_only:
+            self._environment.reader_check()
         found = os.stat(self._file)
         self._inode = (found.st_dev, found.st_ino)
         try:
@@ -111,6 +126,16 @@ class Environment:
             raise FolderDamaged(f"{what} in {self._file}", f"LMDB cannot read it: {error}") from error
 
     @contextmanager
+    def read_copies(self, what: str) -> Iterator["lmdb.Transaction[bytes]"]:
+        """As `read`, but giving copies: for a walk that looks at every byte, making a view costs more than a copy."""
+        self.require_open()
+        try:
+            with self._environment.begin() as transaction:
+                yield transaction
+        except lmdb.Error as error:
+            raise FolderDamaged(f"{what} in {self._file}", f"LMDB cannot read it: {error}") from error
+
+    @contextmanager
     def write(self) -> Iterator["lmdb.Transaction[bytes]"]:
         """A write transaction: committed and synced when the block ends, or nothing of it.
 
@@ -118,11 +143,7 @@ class Environment:
         as `WriteFailed`, and so does every later call. LMDB would accept the next commit, on top of pages that the
         kernel has already dropped (hazard B83).
         """
-        if threading.get_ident() != self._writer:
-            raise Misused(
-                f"thread {threading.current_thread().name} does not own the writes of {self.folder}"
-            )
-        self.require_open()
+        self.require_writer()
         if self._failure is not None:
             raise WriteFailed(f"{self.folder} takes no write since one failed: {self._failure}")
         try:
@@ -141,6 +162,32 @@ class Environment:
         """How many keys `database` holds."""
         return transaction.stat(self.databases[database])["entries"]
 
+    def copy_to(self, descriptor: int) -> None:
+        """Write a consistent copy of the file, without its free pages, to a file or pipe: one call without the GIL.
+
+        Raises `FolderDamaged`, also if `descriptor` cannot be written.
+        """
+        self.require_open()
+        try:
+            self._environment.copyfd(descriptor, compact=True)
+        except lmdb.Error as error:
+            raise FolderDamaged(str(self._file), f"LMDB cannot copy it: {error}") from error
+
+    def usage(self) -> Usage:
+        """How much of the file and of the map is in use now. Microseconds, from any thread."""
+        with self.read("usage") as transaction:
+            pages = 0
+            for database in (None, *self.databases.values()):
+                found = transaction.stat(database) if database is not None else self._environment.stat()
+                pages += found["branch_pages"] + found["leaf_pages"] + found["overflow_pages"]
+        found_file = os.stat(self._file)
+        return Usage(
+            file_bytes=found_file.st_size,
+            allocated_bytes=found_file.st_blocks * BLOCK_BYTES,
+            used_bytes=(pages + META_PAGES) * self._environment.stat()["psize"],
+            map_bytes=self._environment.info()["map_size"],
+        )
+
     def close(self) -> None:
         """Unmap and close the files. Idempotent."""
         self._closed = True
@@ -150,6 +197,16 @@ class Environment:
         """Raise `Misused` after `close`."""
         if self._closed:
             raise Misused(f"{self.folder} is closed")
+
+    def require_writer(self) -> None:
+        """Raise `Misused` on a thread that does not own the writes, after `close`, and if opened to be read only."""
+        if threading.get_ident() != self._writer:
+            raise Misused(
+                f"thread {threading.current_thread().name} does not own the writes of {self.folder}"
+            )
+        self.require_open()
+        if self._read_only:
+            raise Misused(f"{self.folder} was opened to be read only")
 
     def _settle_file(self) -> None:
         """Before a commit is believed: the file is still the one we opened, and well longer than its meta page says.
@@ -223,29 +280,3 @@ def _page_bytes(path: Path, page: bytes) -> int:
     if page_bytes not in PAGE_BYTES_POSSIBLE:
         raise FolderDamaged(str(path), f"its first meta page gives a page size of {page_bytes} bytes")
     return page_bytes
-
-
-def make_folder(folder: Path) -> None:
-    """Make `folder` and missing parents, readable by the owner only, and make that durable (hazard B78)."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    try:
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        sync_folder(folder.parent)
-    except OSError as error:
-        raise WriteFailed(f"cannot create {folder}: {error}") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """fsync a folder: names created, renamed or removed in it survive a power cut from here on (hazard B78)."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def is_open_to_others(folder: Path) -> bool:
-    """Whether group or others may write in `folder`."""
-    return bool(os.stat(folder).st_mode & (stat.S_IWGRP | stat.S_IWOTH))

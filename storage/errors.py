@@ -68,6 +68,33 @@ class Missing(StorageError, IndexError):
         self.index = index
 
 
+class SnapshotDamaged(StorageError):
+    """A snapshot, or a piece of one, is not what was written. Nothing of it is used, and no good data is touched (B91).
+
+    `what` names the damaged thing, `why` says how that was seen.
+    """
+
+    def __init__(self, what: str, why: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{what} is damaged: {why}", hint=hint or "take another copy of it")
+        self.what = what
+        self.why = why
+
+
+class SnapshotForeign(StorageError):
+    """A sound snapshot that cannot be used here: another format, another kind of machine, another cluster."""
+
+
+class SnapshotGap(StorageError):
+    """A piece does not connect to what is there, or belongs to another snapshot (hazard B33). Nothing was written.
+
+    `expected` is the offset to go on from; None if the snapshot is not the one being received: begin it first.
+    """
+
+    def __init__(self, message: str, *, expected: int | None) -> None:
+        super().__init__(message)
+        self.expected = expected
+
+
 class Misused(StorageError):
     """The caller broke the contract: wrong thread, a gap in the log, a key of no possible length. A bug.
 

@@ -3,56 +3,42 @@
     LOCK            flock while a process uses the folder; holds its pid and node id
     identity.cbor   whose folder this is; written twice in its life, each time temp, fsync, rename, fsync folder
     log/  state/    the two LMDB environments
+    incoming/       a snapshot that is being received; see `storage.receive`
+    outgoing/       snapshots made to be sent; emptied at each start
+    restoring       there while the folder is restored from a backup; see `storage.restore`
 
 A new folder gets its identity first, with `bootstrapped` false, then log and state, then `bootstrapped` true. So a
 crash in between is taken up where it stopped, and from then on a missing log is a lost log, never a new one: LMDB
 itself would create an empty one, that is, a voter without memory (hazard B89).
 
-Considered and rejected: deleting LOCK at the end. A process that waits for the old file would then hold a lock that
-nobody else can see.
+A received snapshot becomes the state by one rename of its data file onto the state's. Considered and rejected: moving
+folders, which takes two renames, and a journal to finish or undo the first one after a crash.
 """
 
-import fcntl
 import os
-import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-import cbor2
-
 from storage.contract import LogStore
-from storage.env import DATA_FILE, FILE_MODE, is_open_to_others, make_folder, sync_folder
-from storage.errors import FolderDamaged, FolderForeign, FolderLocked, Misused, WriteFailed
+from storage.env import DATA_FILE
+from storage.errors import FolderDamaged, FolderForeign, Misused, SnapshotForeign
+from storage.files import is_open_to_others, make_folder, remove_file
+from storage.identity import IDENTITY_FILE, Identity, read_identity, take_lock, write_identity
 from storage.log_store import LmdbLogStore
+from storage.manifest import Manifest
+from storage.receive import SnapshotReceiver
 from storage.state_store import LmdbStateStore
 
-FORMAT_VERSION = 1
-"""Version of everything in the folder. A folder with a higher one is refused, never converted back."""
+__all__ = ["DataFolder", "Identity"]
 
-LOCK_FILE = "LOCK"
-IDENTITY_FILE = "identity.cbor"
 LOG_FOLDER = "log"
 STATE_FOLDER = "state"
-
-CHECKSUM_BYTES = 4
-LOCK_BYTES_MAX = 1024
-IDENTITY_BYTES_MAX = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Whose folder this is. `node_uuid` differs for every folder ever made, also under one node id (hazard B36).
-
-    `bootstrapped`: log and state exist, and may hold what this node has promised.
-    """
-
-    cluster_id: str
-    node_id: str
-    node_uuid: str
-    format_version: int = FORMAT_VERSION
-    bootstrapped: bool = False
+INCOMING_FOLDER = "incoming"
+OUTGOING_FOLDER = "outgoing"
+RESTORING_FILE = "restoring"
+"""There while a folder is being restored from a backup: until it is gone, the folder is nobody's yet."""
 
 
 class DataFolder:
@@ -62,18 +48,20 @@ class DataFolder:
         """Lock `path`, made if missing, and check that it is node `node_id`'s, and of `cluster_id` if given.
 
         Raises `FolderLocked`, `FolderForeign`, `FolderDamaged`; `WriteFailed` if it cannot be made. Changes nothing
-        but LOCK.
+        but LOCK, and what a crash left of snapshots.
         """
         self.path = path
         self.identity: Identity | None = None
         make_folder(path)
         if is_open_to_others(path):
             raise FolderForeign(f"{path} can be written by other users", hint=f"chmod 700 {path}")
-        self._lock = self._take_lock(node_id)
+        self._receiver: SnapshotReceiver | None = None
+        self._lock = take_lock(path, node_id)
         try:
-            self.identity = self._read_identity()
+            self.identity = read_identity(path)
             self._check_identity(node_id, cluster_id)
             self._check_files()
+            self._remove_leftovers()
         except BaseException:
             self.close()
             raise
@@ -97,7 +85,7 @@ class DataFolder:
             raise Misused(f"{self.path} has an identity already")
         if self.identity is None:
             self.identity = Identity(cluster_id, node_id, node_uuid)
-            self._write_identity(self.identity)
+            write_identity(self.path, self.identity)
         self._check_identity(node_id, cluster_id)
         log = LmdbLogStore(self.path / LOG_FOLDER, create=True)
         try:
@@ -107,7 +95,7 @@ class DataFolder:
             log.close()
         LmdbStateStore(self.path / STATE_FOLDER, create=True).close()
         complete = replace(self.identity, bootstrapped=True)
-        self._write_identity(complete)
+        write_identity(self.path, complete)
         self.identity = complete
         return complete
 
@@ -121,6 +109,34 @@ class DataFolder:
         self._require_bootstrapped()
         return LmdbStateStore(self.path / STATE_FOLDER, create=False)
 
+    @property
+    def receiver(self) -> SnapshotReceiver:
+        """Where this node receives snapshots; the same object each time. Used by one thread at a time."""
+        if self._receiver is None:
+            self._receiver = SnapshotReceiver(self.path / INCOMING_FOLDER)
+        return self._receiver
+
+    def outgoing(self, name: str) -> Path:
+        """Where to put the snapshot file `name` to send it; the folder is made. Raises `WriteFailed`."""
+        make_folder(self.path / OUTGOING_FOLDER)
+        return self.path / OUTGOING_FOLDER / name
+
+    def swap_in_snapshot(self) -> Manifest:
+        """Make the complete snapshot of `receiver` the state. A crash at any step leaves the old state or the new.
+
+        The state must be closed, and is opened again afterwards. Its checkpoint may then be past the end of the log,
+        or the log may disagree with it: the caller resets the log next, and does so at a start that finds it like
+        that (hazards B25, B34). Raises `Misused` if no snapshot is complete, `SnapshotForeign` if it is another
+        cluster's, `WriteFailed`.
+        """
+        self._require_bootstrapped()
+        transfer = self.receiver.transfer
+        if transfer is None or not self.receiver.complete:
+            raise Misused("there is no complete snapshot")
+        if self.identity is None or transfer.cluster_id != self.identity.cluster_id:
+            raise SnapshotForeign(f"the snapshot belongs to cluster {transfer.cluster_id}")
+        return self.receiver.adopt(self.path / STATE_FOLDER)
+
     def close(self) -> None:
         """Give the lock back. Idempotent; close the stores first."""
         if self._lock >= 0:
@@ -132,68 +148,6 @@ class DataFolder:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
-
-    def _take_lock(self, node_id: str) -> int:
-        """Lock LOCK and write who we are into it; returns the descriptor that holds the lock."""
-        try:
-            descriptor = os.open(self.path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-        except OSError as error:
-            raise WriteFailed(f"cannot open {self.path / LOCK_FILE}: {error}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()} {node_id}\n".encode(), 0)
-        except BlockingIOError:
-            holder = os.pread(descriptor, LOCK_BYTES_MAX, 0).decode(errors="replace").split()
-            os.close(descriptor)
-            pid = int(holder[0]) if holder and holder[0].isdecimal() else None
-            node = holder[1] if len(holder) > 1 else None
-            raise FolderLocked(str(self.path), pid=pid, node=node) from None
-        except OSError as error:
-            os.close(descriptor)
-            raise WriteFailed(f"cannot lock {self.path / LOCK_FILE}: {error}") from error
-        return descriptor
-
-    def _read_identity(self) -> Identity | None:
-        path = self.path / IDENTITY_FILE
-        try:
-            with path.open("rb") as file:
-                content = file.read(IDENTITY_BYTES_MAX)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise FolderDamaged(str(path), f"it cannot be read: {error}") from error
-        checksum, data = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
-        if not data or zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "big") != checksum:
-            raise FolderDamaged(str(path), "its checksum does not match")
-        # The checksum says that we wrote it: what cannot be read now is a later format, not an accident.
-        try:
-            fields = cbor2.loads(data)
-            version = fields["format_version"]
-            identity = Identity(**fields) if version == FORMAT_VERSION else None
-        except (cbor2.CBORDecodeError, TypeError, KeyError) as error:
-            raise FolderDamaged(str(path), f"it cannot be decoded: {error}") from error
-        if identity is None:
-            raise FolderForeign(
-                f"{self.path} has format version {version}, this program reads {FORMAT_VERSION}",
-                hint="start it with the version of raftdb that wrote it",
-            )
-        return identity
-
-    def _write_identity(self, identity: Identity) -> None:
-        """Replace the identity so that a crash at any step leaves the old one or the new one (hazard B78)."""
-        data = cbor2.dumps(asdict(identity), canonical=True)
-        temporary = self.path / f"{IDENTITY_FILE}.new"
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "big") + data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(self.path / IDENTITY_FILE)
-            sync_folder(self.path)
-        except OSError as error:
-            raise WriteFailed(f"cannot write {self.path / IDENTITY_FILE}: {error}") from error
 
     def _check_identity(self, node_id: str, cluster_id: str | None) -> None:
         """The identity, if there is one, is the expected one (hazard B90)."""
@@ -207,12 +161,30 @@ class DataFolder:
 
     def _check_files(self) -> None:
         """Identity and data files are both there or both not (hazard B89)."""
+        if (self.path / RESTORING_FILE).exists() and self.identity is None:
+            raise FolderDamaged(
+                str(self.path), "restoring it was cut short", hint="restore again into the same folder"
+            )
         for name in (LOG_FOLDER, STATE_FOLDER):
             path = self.path / name / DATA_FILE
             if self.identity is None and path.exists():
                 raise FolderDamaged(str(self.path / IDENTITY_FILE), f"it is missing, but {path} exists")
             if self.identity is not None and self.identity.bootstrapped and not path.exists():
                 raise FolderDamaged(str(path), "it is missing, but this node has been running on it")
+
+    def _remove_leftovers(self) -> None:
+        """Drop what is of no use of snapshots sent and received before a crash. What can be resumed is kept."""
+        for name in (INCOMING_FOLDER, OUTGOING_FOLDER):
+            if (self.path / name).is_dir() and self.identity is None:
+                raise FolderDamaged(str(self.path / IDENTITY_FILE), f"it is missing, but {name} exists")
+        if self.identity is None:
+            return
+        remove_file(self.path / RESTORING_FILE)
+        outgoing = self.path / OUTGOING_FOLDER
+        for path in sorted(outgoing.iterdir()) if outgoing.is_dir() else ():
+            remove_file(path)
+        if (self.path / INCOMING_FOLDER).is_dir():
+            self._receiver = SnapshotReceiver(self.path / INCOMING_FOLDER)
 
     def _require_bootstrapped(self) -> None:
         if self.identity is None or not self.identity.bootstrapped:

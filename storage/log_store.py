@@ -30,7 +30,7 @@ from storage.codec import (
     unseal,
     verify_record,
 )
-from storage.contract import TRIM_RECORDS_MAX, LogBatch, Record, RecoveredLog
+from storage.contract import TRIM_RECORDS_MAX, LogBatch, Record, RecoveredLog, Usage
 from storage.env import Environment
 from storage.errors import FolderDamaged, Missing, Misused
 from storage.plan import plan_write
@@ -53,12 +53,17 @@ RANGE = Struct(">QQQ")
 class LmdbLogStore:
     """`LogStore` on one LMDB environment (contract in `storage.contract`)."""
 
-    def __init__(self, folder: Path, *, create: bool, map_bytes: int = LOG_MAP_BYTES) -> None:
+    def __init__(
+        self, folder: Path, *, create: bool, map_bytes: int = LOG_MAP_BYTES, read_only: bool = False
+    ) -> None:
         """Open the log in `folder`. With `create` a missing or empty one is made; without it that is damage.
 
+        `read_only` changes no file, and needs a folder that nobody else has open.
         Raises `FolderDamaged`, `WriteFailed`. Verifies the file's frame and the range only: `recover` does the rest.
         """
-        self._environment = Environment(folder, databases=(RECORDS, META), map_bytes=map_bytes, create=create)
+        self._environment = Environment(
+            folder, databases=(RECORDS, META), map_bytes=map_bytes, create=create, read_only=read_only
+        )
         self._records = self._environment.databases[RECORDS]
         self._meta = self._environment.databases[META]
         try:
@@ -196,6 +201,10 @@ class LmdbLogStore:
         """See `LogStore.put_meta`."""
         with self._environment.write() as transaction:
             self._put(transaction, FACT_PREFIX + name.encode(), value)
+
+    def usage(self) -> Usage:
+        """What the log occupies on disk. From any thread."""
+        return self._environment.usage()
 
     def close(self) -> None:
         """See `LogStore.close`."""

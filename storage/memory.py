@@ -8,9 +8,12 @@ can be done to the disk under them is in `storage.memory_disk`.
 from collections.abc import Mapping, Sequence
 from struct import Struct
 
+import cbor2
+
 from storage.codec import HEADER_BYTES, INDEX_KEY, decode_record, encode_records, seal, unseal, verify_record
-from storage.contract import TRIM_RECORDS_MAX, FrozenChanges, LogBatch, Record, RecoveredLog
-from storage.errors import FolderDamaged, Missing, Misused
+from storage.contract import TRIM_RECORDS_MAX, Describe, FrozenChanges, LogBatch, Record, RecoveredLog
+from storage.errors import FolderDamaged, Missing, Misused, SnapshotDamaged
+from storage.manifest import Manifest, pack_container, unpack_container
 from storage.memory_disk import MemoryDisk, Session
 from storage.plan import check_write, plan_write
 
@@ -274,6 +277,49 @@ class MemoryStateStore:
         self._live = {}
         self._change_bytes = 0
         self._applied = self._checkpoint = (0, 0)
+
+    def export(self, *, cluster_id: str, describe: Describe) -> tuple[Manifest, bytes]:
+        """A snapshot of the checkpoint on the disk, whole, in memory; see `LmdbStateStore.export`."""
+        content = self._session.content()
+        index, term, _keys = THREE_NUMBERS.unpack(
+            unseal(APPLIED_KEY, content[APPLIED_KEY], what="state meta record")
+        )
+
+        def read(key: bytes) -> bytes | None:
+            sealed = content.get(DATA_PREFIX + key)
+            return None if sealed is None else unseal(key, sealed, what="value of key")
+
+        configuration_index, configuration = describe(read)
+        data = cbor2.dumps(sorted(content.items()))
+        manifest = Manifest(
+            cluster_id=cluster_id,
+            index=index,
+            term=term,
+            configuration_index=configuration_index,
+            configuration=configuration,
+            data_bytes=len(data),
+        )
+        return manifest, pack_container(manifest, data)
+
+    @staticmethod
+    def install(disk: MemoryDisk, snapshot: bytes) -> Manifest:
+        """Put an exported `snapshot` in the place of what is on `disk`, in one transaction, after verifying it.
+
+        Like the swap on a real disk: stores open on it are to be closed before, and opened anew. Raises
+        `SnapshotDamaged`, and then nothing has changed.
+        """
+        manifest, data = unpack_container(snapshot)
+        content: dict[bytes, bytes] = {bytes(key): bytes(value) for key, value in cbor2.loads(data)}
+        try:
+            state = MemoryStateStore(MemoryDisk(content=content))
+            if state.checkpoint != (manifest.index, manifest.term):
+                raise SnapshotDamaged("the snapshot", f"it is the state at {state.checkpoint}")
+            state.scan(b"", None, limit=len(content))
+        except FolderDamaged as error:
+            raise SnapshotDamaged(error.what, error.why) from error
+        removed: dict[bytes, bytes | None] = dict.fromkeys(disk.content.keys() - content.keys())
+        disk.commit(removed | content)
+        return manifest
 
     def close(self) -> None:
         """See `StateStore.close`."""

@@ -18,18 +18,27 @@ Transaction = Mapping[bytes, bytes | None]
 class MemoryDisk:
     """Key to stored bytes, in transactions that are unsynced until `sync`."""
 
-    def __init__(self, *, auto_sync: bool = True, bytes_max: int | None = None) -> None:
-        """`bytes_max`: keys and values it can hold, None for no limit; may be changed at any time."""
+    def __init__(
+        self,
+        *,
+        auto_sync: bool = True,
+        bytes_max: int | None = None,
+        content: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """`bytes_max`: keys and values it can hold, None for no limit; may be changed at any time.
+
+        `content`: what is on it from the start, durably.
+        """
         self.auto_sync = auto_sync
         self.bytes_max = bytes_max
         self.generation = 0
         self.sync_count = 0
-        self.content: dict[bytes, bytes] = {}
-        self._durable: dict[bytes, bytes] = {}
+        self.content: dict[bytes, bytes] = dict(content or {})
+        self._durable: dict[bytes, bytes] = dict(self.content)
         self._unsynced: list[Transaction] = []
         self._sync_error: OSError | None = None
         self._failure: BaseException | None = None
-        self._bytes_used = 0
+        self._bytes_used = sum(len(key) + len(value) for key, value in self.content.items())
 
     @property
     def unsynced_count(self) -> int:

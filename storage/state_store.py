@@ -11,6 +11,7 @@ Reads go through the live overlay, the frozen one and LMDB, in that order. While
 still hides the disk, so a reader cannot tell whether it is done.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from heapq import merge
 from pathlib import Path
@@ -19,16 +20,23 @@ from zlib import crc32
 
 import lmdb
 
-from storage.codec import CHECKSUM, seal, unseal
-from storage.contract import KEY_BYTES_MAX, FrozenChanges
+from storage.codec import CHECKSUM, CHECKSUM_BYTES, seal, unseal
+from storage.contract import KEY_BYTES_MAX, Describe, FrozenChanges, Usage
 from storage.env import Environment
 from storage.errors import FolderDamaged, Misused
+from storage.export import write_container
+from storage.manifest import Manifest
 from storage.overlay import Overlay, sorted_slices
 from storage.plan import check_write
 
 STATE_FORMAT_VERSION = 1
 STATE_MAP_BYTES = 1 << 40
 """Address space set aside for the state, 1 TiB. Sparse: neither memory nor disk until used."""
+
+VERIFY_SLICE_KEYS = 2048
+"""Keys verified without a pause: less than a millisecond of the interpreter lock."""
+VERIFY_PAUSE_SECONDS = 10e-6
+"""Long enough for the system to take this thread off its core, so that one that waits for the lock gets it."""
 
 VALUES = b"values"
 META = b"meta"
@@ -42,12 +50,17 @@ APPLIED = Struct(">QQQ")
 class LmdbStateStore:
     """`StateStore` on one LMDB environment (contract in `storage.contract`)."""
 
-    def __init__(self, folder: Path, *, create: bool, map_bytes: int = STATE_MAP_BYTES) -> None:
+    def __init__(
+        self, folder: Path, *, create: bool, map_bytes: int = STATE_MAP_BYTES, read_only: bool = False
+    ) -> None:
         """Open the state in `folder` at its checkpoint. With `create` a missing or empty one is made.
 
-        Raises `FolderDamaged`, `WriteFailed`.
+        `read_only` changes no file, and needs a folder that nobody else has open. Raises `FolderDamaged`,
+        `WriteFailed`.
         """
-        self._environment = Environment(folder, databases=(VALUES, META), map_bytes=map_bytes, create=create)
+        self._environment = Environment(
+            folder, databases=(VALUES, META), map_bytes=map_bytes, create=create, read_only=read_only
+        )
         self._values = self._environment.databases[VALUES]
         self._meta = self._environment.databases[META]
         self._live = Overlay()
@@ -152,9 +165,82 @@ class LmdbStateStore:
         self._live = Overlay()
         self._applied = self._checkpoint = (0, 0)
 
+    def export(
+        self,
+        path: Path,
+        *,
+        cluster_id: str,
+        describe: Describe,
+        bytes_per_second: int | None = None,
+        verify: bool = False,
+    ) -> Manifest:
+        """Write the state as of the checkpoint on disk to the snapshot file `path`; durable, and whole or not there.
+
+        On the thread that flushes, so that the checkpoint stands still meanwhile. `describe` is given a function that
+        reads a key of that checkpoint, and says (configuration index, configuration). `verify` reads every checksum
+        first: for a copy that nobody checks on arrival. `bytes_per_second` None is as fast as the disk. Raises
+        `FolderDamaged`, `OutOfSpace`, `WriteFailed`, `Misused` on another thread.
+        """
+        self._environment.require_writer()
+        if verify:
+            self.verify()
+        index, term = self._read_marker()
+        configuration_index, configuration = describe(self._get_durable)
+        manifest = Manifest(
+            cluster_id=cluster_id,
+            index=index,
+            term=term,
+            configuration_index=configuration_index,
+            configuration=configuration,
+            data_bytes=0,
+        )
+        return write_container(
+            path, manifest, copy=self._environment.copy_to, bytes_per_second=bytes_per_second
+        )
+
+    def verify(self) -> int:
+        """Read every value of the checkpoint on disk; returns how many. Raises `FolderDamaged`.
+
+        Checksums, order and number of keys. On the thread that flushes, or on a store that is not written: its read
+        transaction stays open throughout. Half a second per million keys; other threads get in between slices.
+        """
+        keys = 0
+        last = b""
+        unpack = CHECKSUM.unpack_from
+        with (
+            self._environment.read_copies("state") as transaction,
+            transaction.cursor(self._values) as cursor,
+        ):
+            for key, sealed in cursor.iternext():
+                if key <= last:
+                    raise FolderDamaged("state", f"key {key!r} stands behind key {last!r}")
+                # `unseal` written out: this line runs for every key there is.
+                if len(sealed) < CHECKSUM_BYTES or unpack(sealed)[0] != crc32(
+                    sealed[CHECKSUM_BYTES:], crc32(key)
+                ):
+                    raise FolderDamaged(f"value of key {key!r}", "its checksum does not match")
+                last = key
+                keys += 1
+                if keys % VERIFY_SLICE_KEYS == 0:
+                    time.sleep(VERIFY_PAUSE_SECONDS)
+            expected = self._environment.entries(transaction, VALUES)
+        if keys != expected:
+            raise FolderDamaged("state", f"{keys} keys can be reached, but {expected} were written")
+        return keys
+
+    def usage(self) -> Usage:
+        """What the state occupies on disk. From any thread."""
+        return self._environment.usage()
+
     def close(self) -> None:
         """See `StateStore.close`."""
         self._environment.close()
+
+    def _get_durable(self, key: bytes) -> bytes | None:
+        """The value of `key` as of the checkpoint on disk, whatever lies over it in memory."""
+        with self._environment.read("state") as transaction:
+            sealed = transaction.get(key, db=self._values)
+            return None if sealed is None else unseal(key, sealed, what="value of key")
 
     def _merged(
         self, cursor: "lmdb.Cursor[memoryview]", first: bytes, end: bytes | None

@@ -10,7 +10,8 @@ import pytest
 import storage
 from storage import DataFolder, FolderDamaged, FolderForeign, FolderLocked, LogBatch, Misused
 from storage.env import DATA_FILE
-from storage.folder import IDENTITY_FILE, LOCK_FILE, LOG_FOLDER, STATE_FOLDER
+from storage.folder import LOG_FOLDER, STATE_FOLDER
+from storage.identity import IDENTITY_FILE, LOCK_FILE
 from tests.storage.media import ROOT, child_command, records
 
 HOLDER = """
@@ -137,7 +138,7 @@ def test_each_flipped_bit_of_the_identity_is_damage(tmp_path: Path) -> None:
 
 def test_a_later_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(tmp_path / "n1")
-    monkeypatch.setattr("storage.folder.FORMAT_VERSION", 0)
+    monkeypatch.setattr("storage.identity.FORMAT_VERSION", 0)
     with pytest.raises(FolderForeign, match="format version 1"):
         DataFolder(tmp_path / "n1", node_id="n1")
 

@@ -1,0 +1,118 @@
+"""Whose folder this is: a record with a checksum, and the lock that one process at a time holds.
+
+Considered and rejected: deleting LOCK at the end. A process that waits for the old file would then hold a lock that
+nobody else can see.
+"""
+
+import fcntl
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from storage.errors import FolderDamaged, FolderForeign, FolderLocked, WriteFailed
+from storage.files import FILE_MODE, read_record, write_record
+
+FORMAT_VERSION = 1
+"""Version of everything in the folder. A folder with a higher one is refused, never converted back."""
+
+LOCK_FILE = "LOCK"
+IDENTITY_FILE = "identity.cbor"
+
+LOCK_BYTES_MAX = 1024
+IDENTITY_BYTES_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose folder this is. `node_uuid` differs for every folder ever made, also under one node id (hazard B36).
+
+    `bootstrapped`: log and state exist, and may hold what this node has promised. `origin`: the hexadecimal digest of
+    the backup that the first members of this cluster were restored from; None for a cluster that began empty.
+    """
+
+    cluster_id: str
+    node_id: str
+    node_uuid: str
+    format_version: int = FORMAT_VERSION
+    bootstrapped: bool = False
+    origin: str | None = None
+
+
+def read_identity(folder: Path) -> Identity | None:
+    """The identity of `folder`, None if it has none. Raises `FolderDamaged`, `FolderForeign` for a later format."""
+    path = folder / IDENTITY_FILE
+    fields = read_record(path, bytes_max=IDENTITY_BYTES_MAX)
+    if fields is None:
+        return None
+    # The checksum says that we wrote it: what cannot be read now is a later format, not an accident.
+    version = fields.get("format_version")
+    if version != FORMAT_VERSION:
+        raise FolderForeign(
+            f"{folder} has format version {version}, this program reads {FORMAT_VERSION}",
+            hint="start it with the version of raftdb that wrote it",
+        )
+    try:
+        return Identity(**fields)  # type: ignore[arg-type]  # checked by the checksum
+    except TypeError as error:
+        raise FolderDamaged(str(path), f"it cannot be decoded: {error}") from error
+
+
+def write_identity(folder: Path, identity: Identity) -> None:
+    """Replace the identity so that a crash at any step leaves the old one or the new one (hazard B78)."""
+    write_record(folder / IDENTITY_FILE, asdict(identity))
+
+
+def take_lock(folder: Path, node_id: str) -> int:
+    """Lock `folder` and write who we are into LOCK; returns the descriptor that holds the lock until it is closed.
+
+    Raises `FolderLocked` (hazard B88), `WriteFailed`.
+    """
+    path = folder / LOCK_FILE
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+    except OSError as error:
+        raise WriteFailed(f"cannot open {path}: {error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {node_id}\n".encode(), 0)
+    except BlockingIOError:
+        pid, node = _holder(descriptor)
+        os.close(descriptor)
+        raise FolderLocked(str(folder), pid=pid, node=node) from None
+    except OSError as error:
+        os.close(descriptor)
+        raise WriteFailed(f"cannot lock {path}: {error}") from error
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def share_lock(folder: Path) -> int | None:
+    """Keep every process from taking `folder` while the descriptor is open, without writing anything.
+
+    None if there is no LOCK: no process ever used the folder. Raises `FolderLocked`.
+    """
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FolderDamaged(str(folder / LOCK_FILE), f"it cannot be read: {error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid, node = _holder(descriptor)
+        os.close(descriptor)
+        raise FolderLocked(str(folder), pid=pid, node=node) from None
+    return descriptor
+
+
+def _holder(descriptor: int) -> tuple[int | None, str | None]:
+    """(pid, node id) that LOCK names, None where it is unreadable."""
+    words = os.pread(descriptor, LOCK_BYTES_MAX, 0).decode(errors="replace").split()
+    return (
+        int(words[0]) if words and words[0].isdecimal() else None,
+        words[1] if len(words) > 1 else None,
+    )

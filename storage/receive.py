@@ -1,0 +1,338 @@
+"""Receiving a snapshot in pieces: resumed after a lost connection or a restart, verified as a whole, used or dropped.
+
+    transfer.cbor   which snapshot is being received
+    frame           its header, and its digest behind that
+    data.mdb        its data, in place for LMDB to open
+    complete.cbor   all of it was verified and is durable
+
+Pieces come in order; one that was there already is compared, one that does not connect is refused with the offset to
+go on from (hazard B33). Each names its snapshot, and there is one snapshot at a time: beginning another one drops it.
+What was received before a crash is not trusted for being there: nothing counts until the digest of the whole is right.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from zlib import crc32
+
+from storage.env import DATA_FILE, check_data_file
+from storage.errors import FolderDamaged, Misused, OutOfSpace, SnapshotDamaged, SnapshotForeign, SnapshotGap
+from storage.export import hash_file
+from storage.files import (
+    FILE_MODE,
+    make_folder,
+    publish,
+    read_record,
+    remove_file,
+    sync_folder,
+    write_all,
+    write_failure,
+    write_record,
+)
+from storage.manifest import DIGEST_BYTES, FRAME_BYTES, HEADER_BYTES, Manifest, decode_header
+from storage.send import Transfer
+from storage.state_store import LmdbStateStore
+
+TRANSFER_FILE = "transfer.cbor"
+FRAME_FILE = "frame"
+COMPLETE_FILE = "complete.cbor"
+RECORD_BYTES_MAX = 4096
+
+SYNC_BYTES = 16 << 20
+"""Received between two syncs, so that the last one is short."""
+SPARE_BYTES = 32 << 20
+"""Left free on the disk beside a snapshot: the log needs some."""
+
+
+class SnapshotReceiver:
+    """The folder in which one snapshot at a time arrives. Used by one thread at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take up what is in `folder`, which need not exist. Leftovers that are of no use are removed."""
+        self._folder = folder
+        self._transfer: Transfer | None = None
+        self._received = 0
+        self._unsynced_bytes = 0
+        self._complete = False
+        if folder.is_dir():
+            self._take_up()
+
+    @property
+    def transfer(self) -> Transfer | None:
+        """The snapshot that is being received, or is there."""
+        return self._transfer
+
+    @property
+    def received(self) -> int:
+        """Bytes of it that have arrived without a gap: the offset to go on from."""
+        return self._received
+
+    @property
+    def complete(self) -> bool:
+        """All of it is there, verified and durable."""
+        return self._complete
+
+    def begin(self, transfer: Transfer) -> int:
+        """Receive `transfer`; returns the offset to go on from: its size if it is complete already.
+
+        Drops another one that was there, also a complete one: the caller has seen that this sender may say so.
+        Raises `OutOfSpace`, `WriteFailed`; `SnapshotDamaged` if there can be no such snapshot.
+        """
+        if transfer == self._transfer:
+            return self._received
+        if transfer.data_bytes <= 0 or len(transfer.digest) != DIGEST_BYTES:
+            raise SnapshotDamaged("the snapshot", f"it cannot have {transfer.size_bytes} bytes")
+        self.discard()
+        make_folder(self._folder)
+        space = os.statvfs(self._folder)
+        free_bytes = space.f_bavail * space.f_frsize
+        if free_bytes < transfer.size_bytes + SPARE_BYTES:
+            raise OutOfSpace(f"no space for a snapshot of {transfer.size_bytes} bytes: {free_bytes} are free")
+        write_record(self._folder / TRANSFER_FILE, asdict(transfer))
+        self._transfer = transfer
+        return 0
+
+    def write(self, transfer: Transfer, offset: int, piece: bytes, checksum: int) -> int:
+        """Store the `piece` of `transfer` at `offset`; returns the offset of the next one.
+
+        Raises `SnapshotGap` (says where to go on), `SnapshotDamaged` (`checksum`, its CRC-32, does not match, or it is
+        not what was received before), `SnapshotForeign` as soon as the header is there; `OutOfSpace`, `WriteFailed`.
+        """
+        self._require(transfer)
+        if crc32(piece) != checksum:
+            raise SnapshotDamaged(f"the piece at {offset}", "its checksum does not match")
+        if offset < 0 or offset + len(piece) > transfer.size_bytes:
+            raise SnapshotDamaged(f"the piece at {offset}", "it reaches past the end")
+        if offset > self._received:
+            raise SnapshotGap(f"a piece at {offset}, {self._received} is next", expected=self._received)
+        known = min(len(piece), self._received - offset)
+        if known and self._stored(offset, known) != piece[:known]:
+            raise SnapshotDamaged(f"the piece at {offset}", "another one was received there before")
+        if known < len(piece):
+            self._append(piece[known:])
+        return self._received
+
+    def finish(self, transfer: Transfer) -> Manifest:
+        """Verify the whole and make it durable; returns what it is. Calling it again does nothing more.
+
+        The digest, the header, the frame of the LMDB file, every checksum in it, and that it is the state at the index
+        it claims. What fails is dropped, so that it is fetched again (hazards B31, B91). Raises `SnapshotGap`,
+        `SnapshotDamaged`, `SnapshotForeign`, `WriteFailed`. Takes about a second per million keys, in slices.
+        """
+        self._require(transfer)
+        if self._received != transfer.size_bytes:
+            raise SnapshotGap(f"the snapshot ends at {self._received}", expected=self._received)
+        if self._complete:
+            return self._manifest(transfer)
+        try:
+            self._sync(FRAME_FILE, DATA_FILE)
+            self._check_digest(transfer)
+            manifest = self._manifest(transfer)
+            self._check_state(manifest)
+        except (SnapshotDamaged, SnapshotForeign):
+            self.discard()
+            raise
+        write_record(self._folder / COMPLETE_FILE, asdict(transfer))
+        self._complete = True
+        return manifest
+
+    def adopt(self, state_folder: Path) -> Manifest:
+        """Make the complete snapshot the state in `state_folder`, which nobody has open; the folder is then empty.
+
+        One rename of a file onto another: whatever happens, the old state is there or the new one. Raises `Misused`
+        if no snapshot is complete, `WriteFailed`.
+        """
+        if self._transfer is None or not self._complete:
+            raise Misused("there is no complete snapshot")
+        manifest = self._manifest(self._transfer)
+        try:
+            publish(self._folder / DATA_FILE, state_folder / DATA_FILE)
+        except OSError as error:
+            raise write_failure(state_folder / DATA_FILE, error) from error
+        self.discard()
+        return manifest
+
+    def discard(self) -> None:
+        """Drop what is there. A crash at any step leaves something that the next start can take up or drop."""
+        self._complete = False
+        self._transfer = None
+        self._received = self._unsynced_bytes = 0
+        if not self._folder.is_dir():
+            return
+        try:
+            # The mark first, durably: it must never stand beside data that is partly gone.
+            for names in ((COMPLETE_FILE,), (DATA_FILE, FRAME_FILE), (TRANSFER_FILE,)):
+                if any((self._folder / name).exists() for name in names):
+                    for name in names:
+                        remove_file(self._folder / name)
+                    sync_folder(self._folder)
+        except OSError as error:
+            raise write_failure(self._folder, error) from error
+
+    def _take_up(self) -> None:
+        """Find out how far the last process came."""
+        records = []
+        for name in (TRANSFER_FILE, COMPLETE_FILE):
+            try:
+                records.append(_transfer_of(read_record(self._folder / name, bytes_max=RECORD_BYTES_MAX)))
+            except FolderDamaged:
+                # Of a snapshot that can be fetched again; nothing else is in this folder.
+                records.append(None)
+        transfer, completed = records
+        frame_bytes, data_bytes = self._size(FRAME_FILE), self._size(DATA_FILE)
+        # Without data there is nothing worth resuming: it was installed, or has hardly begun.
+        if transfer is None or not data_bytes:
+            self.discard()
+            return
+        if completed is not None and (completed, data_bytes) != (transfer, transfer.data_bytes):
+            self.discard()
+            return
+        self._transfer = transfer
+        self._complete = completed is not None
+        if frame_bytes < HEADER_BYTES:
+            self._received = frame_bytes
+        elif data_bytes < transfer.data_bytes:
+            self._received = HEADER_BYTES + data_bytes
+        else:
+            self._received = transfer.data_bytes + min(frame_bytes, FRAME_BYTES)
+
+    def _require(self, transfer: Transfer) -> None:
+        if transfer != self._transfer:
+            raise SnapshotGap("another snapshot is being received, or none", expected=None)
+
+    def _places(self, offset: int, count: int) -> list[tuple[str, int, int]]:
+        """(file, offset in it, count) for each part of the range of the container."""
+        assert self._transfer is not None
+        data_end = HEADER_BYTES + self._transfer.data_bytes
+        # Container ranges, the file each is in, and what to subtract from an offset.
+        ranges = (
+            (0, HEADER_BYTES, FRAME_FILE, 0),
+            (HEADER_BYTES, data_end, DATA_FILE, HEADER_BYTES),
+            (data_end, self._transfer.size_bytes, FRAME_FILE, self._transfer.data_bytes),
+        )
+        parts = []
+        for first, end, name, shift in ranges:
+            start, stop = max(first, offset), min(end, offset + count)
+            if start < stop:
+                parts.append((name, start - shift, stop - start))
+        return parts
+
+    def _append(self, data: bytes) -> None:
+        """Write `data` where the received part ends."""
+        taken = 0
+        header_was_there = self._received >= HEADER_BYTES
+        for name, offset, count in self._places(self._received, len(data)):
+            path = self._folder / name
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+                try:
+                    write_all(descriptor, memoryview(data)[taken : taken + count], offset)
+                finally:
+                    os.close(descriptor)
+            except OSError as error:
+                raise write_failure(path, error) from error
+            taken += count
+            self._received += count
+        self._unsynced_bytes += len(data)
+        if self._unsynced_bytes >= SYNC_BYTES:
+            self._sync(DATA_FILE)
+            self._unsynced_bytes = 0
+        if not header_was_there and self._received >= HEADER_BYTES:
+            self._check_header_early()
+
+    def _check_header_early(self) -> None:
+        """Refuse what cannot be used here before a gigabyte of it has come."""
+        assert self._transfer is not None
+        try:
+            self._manifest(self._transfer)
+        except (SnapshotDamaged, SnapshotForeign):
+            self.discard()
+            raise
+
+    def _stored(self, offset: int, count: int) -> bytes:
+        """Bytes that were received before."""
+        return b"".join(
+            self._read(name, start, length) for name, start, length in self._places(offset, count)
+        )
+
+    def _manifest(self, transfer: Transfer) -> Manifest:
+        """The manifest in the header. Raises `SnapshotDamaged` if it is not what `transfer` announced."""
+        manifest = decode_header(self._read(FRAME_FILE, 0, HEADER_BYTES))
+        announced = (transfer.cluster_id, transfer.index, transfer.term, transfer.size_bytes)
+        if announced != (manifest.cluster_id, manifest.index, manifest.term, manifest.size_bytes):
+            raise SnapshotDamaged("the header of the snapshot", f"it is not what was announced: {announced}")
+        return manifest
+
+    def _check_digest(self, transfer: Transfer) -> None:
+        """The header and the data give the digest at the end, which is the one announced."""
+        stored = self._read(FRAME_FILE, HEADER_BYTES, DIGEST_BYTES)
+        path = self._folder / DATA_FILE
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                found = hash_file(
+                    descriptor, transfer.data_bytes, start=self._read(FRAME_FILE, 0, HEADER_BYTES)
+                )
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise SnapshotDamaged(str(path), f"it cannot be read: {error}") from error
+        if not found == stored == transfer.digest:
+            raise SnapshotDamaged("the snapshot", "its digest does not match")
+
+    def _check_state(self, manifest: Manifest) -> None:
+        """LMDB's file is sound, every checksum in it is right, and it is the state at the index it claims."""
+        try:
+            check_data_file(self._folder / DATA_FILE)
+            state = LmdbStateStore(self._folder, create=False, read_only=True)
+            try:
+                if state.checkpoint != (manifest.index, manifest.term):
+                    raise SnapshotDamaged(
+                        "the snapshot",
+                        f"it is the state at {state.checkpoint}, not at {(manifest.index, manifest.term)}",
+                    )
+                state.verify()
+            finally:
+                state.close()
+        except FolderDamaged as error:
+            raise SnapshotDamaged(error.what, error.why) from error
+
+    def _read(self, name: str, offset: int, count: int) -> bytes:
+        path = self._folder / name
+        try:
+            with path.open("rb", buffering=0) as file:
+                return os.pread(file.fileno(), count, offset)
+        except OSError as error:
+            raise SnapshotDamaged(str(path), f"it cannot be read: {error}") from error
+
+    def _sync(self, *names: str) -> None:
+        """Make the named files durable, and that they exist."""
+        for name in names:
+            path = self._folder / name
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+            except OSError as error:
+                raise write_failure(path, error) from error
+        try:
+            sync_folder(self._folder)
+        except OSError as error:
+            raise write_failure(self._folder, error) from error
+
+    def _size(self, name: str) -> int:
+        try:
+            return (self._folder / name).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+
+def _transfer_of(fields: Mapping[str, object] | None) -> Transfer | None:
+    """The transfer that a record names, None if it names none."""
+    try:
+        return Transfer(**fields) if fields is not None else None  # type: ignore[arg-type]  # a record of ours
+    except TypeError:
+        return None

@@ -1,0 +1,175 @@
+"""A new cluster's first data folder from a backup: a state with a past, under an identity of its own.
+
+The backup is received like a snapshot from a peer, and so verified as a whole, before anything else is made. While the
+file `restoring` stands in the folder, no node starts on it, and another restore begins anew; the identity is what
+makes it a node's. So a crash at any step leaves a folder that is not restored, or one that is.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+from storage.contract import LogStore, StateStore
+from storage.errors import FolderForeign, SnapshotDamaged, WriteFailed
+from storage.files import (
+    NEW_SUFFIX,
+    is_open_to_others,
+    make_folder,
+    open_new,
+    remove_file,
+    sync_folder,
+    write_failure,
+)
+from storage.folder import INCOMING_FOLDER, LOG_FOLDER, RESTORING_FILE, STATE_FOLDER
+from storage.identity import IDENTITY_FILE, LOCK_FILE, Identity, take_lock, write_identity
+from storage.log_store import LmdbLogStore
+from storage.manifest import Manifest
+from storage.receive import SnapshotReceiver
+from storage.send import SnapshotReader
+from storage.state_store import LmdbStateStore
+
+PIECE_BYTES = 4 << 20
+"""Copied and checked at a time."""
+
+HARMLESS = frozenset({LOCK_FILE, "lost+found"})
+"""What an empty folder may hold: the second is in every freshly made file system."""
+HALF_FOLDERS = (INCOMING_FOLDER, LOG_FOLDER, STATE_FOLDER)
+HALF_FILES = (IDENTITY_FILE + NEW_SUFFIX,)
+HALF_RESTORED = frozenset({RESTORING_FILE, *HALF_FOLDERS, *HALF_FILES})
+"""What a restore that was cut short may have left."""
+
+
+def restore_folder(
+    snapshot: Path,
+    folder: Path,
+    *,
+    cluster_id: str,
+    node_id: str,
+    node_uuid: str,
+    fill_log: Callable[[LogStore, Manifest], None],
+    fill_state: Callable[[StateStore, Manifest], None] | None = None,
+) -> Manifest:
+    """Make the empty or missing `folder` that of node `node_id` of the new `cluster_id`, with the state of `snapshot`.
+
+    `fill_state` may change the state and move it on, by `write`; what it wrote is flushed. The log begins behind the
+    state's checkpoint, and `fill_log` writes what it begins with. Both run again after a crash, on a state and a log
+    made anew. The identity remembers the snapshot's digest. Durable when it returns.
+
+    Raises `FolderForeign` if the folder is not empty, `FolderLocked`; `SnapshotDamaged`, `SnapshotForeign`, and then
+    the folder is as it was, but for its LOCK; `OutOfSpace`, `WriteFailed`.
+    """
+    reader = SnapshotReader(snapshot)
+    try:
+        make_folder(folder)
+        if is_open_to_others(folder):
+            raise FolderForeign(f"{folder} can be written by other users", hint=f"chmod 700 {folder}")
+        lock = take_lock(folder, node_id)
+        try:
+            _require_empty(folder)
+            _mark(folder)
+            _clear(folder)
+            identity = Identity(cluster_id, node_id, node_uuid, bootstrapped=True, origin=reader.digest.hex())
+            return _restore(reader, folder, identity, fill_state, fill_log)
+        finally:
+            os.close(lock)
+    finally:
+        reader.close()
+
+
+def _restore(
+    reader: SnapshotReader,
+    folder: Path,
+    identity: Identity,
+    fill_state: Callable[[StateStore, Manifest], None] | None,
+    fill_log: Callable[[LogStore, Manifest], None],
+) -> Manifest:
+    receiver = SnapshotReceiver(folder / INCOMING_FOLDER)
+    try:
+        _receive(reader, receiver)
+    except BaseException:
+        receiver.discard()
+        _clear(folder)
+        remove_file(folder / RESTORING_FILE)
+        raise
+    make_folder(folder / STATE_FOLDER)
+    manifest = receiver.adopt(folder / STATE_FOLDER)
+    checkpoint = _fill_state(folder / STATE_FOLDER, manifest, fill_state)
+    log = LmdbLogStore(folder / LOG_FOLDER, create=True)
+    try:
+        log.reset(*checkpoint)
+        fill_log(log, manifest)
+    finally:
+        log.close()
+    write_identity(folder, identity)
+    remove_file(folder / RESTORING_FILE)
+    _sync(folder)
+    return manifest
+
+
+def _fill_state(
+    folder: Path, manifest: Manifest, fill: Callable[[StateStore, Manifest], None] | None
+) -> tuple[int, int]:
+    """Let `fill` change the restored state; returns (index, term) of the checkpoint then."""
+    state = LmdbStateStore(folder, create=False)
+    try:
+        if fill is not None:
+            fill(state, manifest)
+        frozen = state.freeze()
+        if frozen is not None:
+            state.flush(frozen)
+            state.thaw(frozen)
+        return state.checkpoint
+    finally:
+        state.close()
+
+
+def _receive(reader: SnapshotReader, receiver: SnapshotReceiver) -> None:
+    """Copy the snapshot in, and verify it."""
+    transfer = reader.transfer
+    offset = receiver.begin(transfer)
+    while piece := reader.read(offset, PIECE_BYTES):
+        offset = receiver.write(transfer, offset, piece, crc32(piece))
+    if offset != transfer.size_bytes:
+        raise SnapshotDamaged("the snapshot", f"it ends at {offset} of {transfer.size_bytes} bytes")
+    receiver.finish(transfer)
+
+
+def _require_empty(folder: Path) -> None:
+    """Nothing is in `folder` but what a restore that was cut short made itself."""
+    found = {path.name for path in folder.iterdir()} - HARMLESS
+    allowed = HALF_RESTORED if RESTORING_FILE in found else frozenset()
+    if found - allowed:
+        raise FolderForeign(
+            f"{folder} is not empty: {', '.join(sorted(found))}", hint="restore into an empty folder"
+        )
+
+
+def _mark(folder: Path) -> None:
+    """Say durably that a restore into `folder` has begun."""
+    try:
+        os.close(open_new(folder / RESTORING_FILE))
+        sync_folder(folder)
+    except OSError as error:
+        raise write_failure(folder / RESTORING_FILE, error) from error
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a restore that was cut short left."""
+    try:
+        for name in HALF_FOLDERS:
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
+        for name in HALF_FILES:
+            remove_file(folder / name)
+        sync_folder(folder)
+    except OSError as error:
+        raise WriteFailed(f"cannot clear {folder}: {error}") from error
+
+
+def _sync(folder: Path) -> None:
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        raise WriteFailed(f"cannot sync {folder}: {error}") from error

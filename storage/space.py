@@ -1,0 +1,110 @@
+"""Refusing growing writes before the disk or the map is full, and taking them again by itself (hazard B84).
+
+A full disk stops a node: a commit that fails may not be tried again. So growth is refused while there is still room
+for what must go on: checkpoints, trims, deletes, terms and votes. A database file never shrinks, so deletes do not
+give the disk its space back; what they give is pages to write again, which count as free to the store that has them.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from storage.contract import Usage
+from storage.errors import OutOfSpace
+
+RESERVE_FRACTION = 0.05
+RESERVE_BYTES_MIN = 16 << 20
+RESERVE_BYTES_MAX = 1 << 30
+"""Space kept free for what must go on: a share of the disk between these."""
+MAP_RESERVE_FRACTION = 0.1
+"""Share of a map kept free: large values need neighbouring pages, so the last of it cannot all be used."""
+RECOVERY_FACTOR = 1.25
+"""Free space over the reserve at which refusing ends: more than where it begins, or it would flap."""
+
+
+class Measured(Protocol):
+    """A store that knows what it occupies; both LMDB stores do."""
+
+    def usage(self) -> Usage:
+        """See `Usage`."""
+
+
+class SpaceGuard:
+    """Whether growing writes may go on. Any thread may `refresh`, one at a time; reading `reason` costs nothing."""
+
+    def __init__(
+        self,
+        folder: Path,
+        stores: Mapping[str, Measured],
+        *,
+        reserve_bytes: int | None = None,
+        map_reserve_fraction: float = MAP_RESERVE_FRACTION,
+    ) -> None:
+        """Watch the disk of `folder` and the `stores` on it, by the name that a reason gives them.
+
+        `reserve_bytes` None keeps `RESERVE_FRACTION` of the disk, within its bounds.
+        """
+        self._folder = folder
+        self._stores = dict(sorted(stores.items()))
+        self._reserve_bytes = reserve_bytes
+        self._map_reserve_fraction = map_reserve_fraction
+        self._reason: str | None = None
+        self._headroom_bytes = 0
+
+    @property
+    def headroom_bytes(self) -> int:
+        """What could be written from the last `refresh` on until growth must be refused. 0 while it is."""
+        return self._headroom_bytes
+
+    @property
+    def reason(self) -> str | None:
+        """Why growing writes are refused as of the last `refresh`, for people; None if they are not."""
+        return self._reason
+
+    def replace(self, name: str, store: Measured) -> None:
+        """Watch `store` under `name` from now on: the state is opened anew when a snapshot is installed."""
+        self._stores[name] = store
+
+    def refresh(self, *, pending_bytes: int = 0, spent: bool = False) -> str | None:
+        """Measure again; returns the new `reason`. Tens of microseconds, unless the file system hangs.
+
+        `pending_bytes`: what is in memory and must still find room, on top of the reserve. `spent`: the headroom was
+        used up since, so there must be as much as for an end of refusing. Raises `OSError`.
+        """
+        factor = RECOVERY_FACTOR if self._reason is not None or spent else 1.0
+        free_bytes, reserve_bytes = self._measure_disk()
+        needed_bytes = int(reserve_bytes * factor) + pending_bytes
+        reason = None
+        headroom_bytes = []
+        for name, store in self._stores.items():
+            usage = store.usage()
+            room_bytes = free_bytes + usage.reusable_bytes
+            if room_bytes < needed_bytes:
+                reason = f"the disk is nearly full: {room_bytes} bytes are left for the {name}, {needed_bytes} are kept"
+            map_needed_bytes = int(usage.map_bytes * self._map_reserve_fraction * factor) + pending_bytes
+            map_room_bytes = usage.map_bytes - usage.used_bytes
+            if map_room_bytes < map_needed_bytes:
+                reason = f"the map of the {name} is nearly full: {map_room_bytes} bytes of {usage.map_bytes} are left"
+            headroom_bytes += [room_bytes - needed_bytes, map_room_bytes - map_needed_bytes]
+        self._reason = reason
+        self._headroom_bytes = max(0, min(headroom_bytes, default=0))
+        return reason
+
+    def require_room(self, file_bytes: int) -> None:
+        """Raise `OutOfSpace` if a new file of that size would leave less than the reserve. Raises `OSError`."""
+        free_bytes, reserve_bytes = self._measure_disk()
+        if free_bytes < file_bytes + reserve_bytes:
+            raise OutOfSpace(
+                f"a file of {file_bytes} bytes does not fit: {free_bytes} are free, {reserve_bytes} are kept",
+                hint="give the disk more space",
+            )
+
+    def _measure_disk(self) -> tuple[int, int]:
+        """Bytes that are free on the disk, and bytes to keep free."""
+        space = os.statvfs(self._folder)
+        reserve_bytes = self._reserve_bytes
+        if reserve_bytes is None:
+            share = int(space.f_blocks * space.f_frsize * RESERVE_FRACTION)
+            reserve_bytes = min(RESERVE_BYTES_MAX, max(RESERVE_BYTES_MIN, share))
+        return space.f_bavail * space.f_frsize, reserve_bytes
