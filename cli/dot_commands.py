@@ -121,6 +121,11 @@ def _log(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
     admin.show_log(admin.read_log(interpreter.client, first=first, limit=limit), interpreter.output)
 
 
+def _snapshot(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
+    index = interpreter.client.snapshot()
+    interpreter.output.fields({"index": str(index)}, {"index": index})
+
+
 def _quit(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
     raise Quit
 
@@ -151,6 +156,7 @@ DOT_COMMANDS: dict[str, DotCommand] = {
         DotCommand(
             ".log [FROM] [LIMIT]", "The leader's log: the newest entries, or those from an index.", _log
         ),
+        DotCommand(".snapshot", "Make the leader's state durable and compact its log now.", _snapshot),
         DotCommand(".kill NODE", "End a node at once, as a crash would.", _control("kill"), True, True),
         DotCommand(".restart NODE", "Start a node again.", _control("restart"), True, True),
         DotCommand(".pause NODE", "Freeze a node: it answers nobody.", _control("pause"), True, True),

@@ -30,7 +30,7 @@ class SubCommand:
     """A sub-command that is not a command of the database.
 
     `target` is `module:function`, imported when it is called: `function(arguments, options) -> exit code`.
-    `starts_nodes`: it needs the packages of a server, and has to make sure that they are ours.
+    `starts_nodes`: it starts nodes or opens their folders, so it has to make sure that `storage` is ours.
     """
 
     summary: str
@@ -47,12 +47,22 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "shell": SubCommand("open the shell, or run a script (-c, -f, or on stdin)", "cli.shell_command:run"),
     "cluster": SubCommand("status of all nodes: 'raftdb cluster status'", "cli.admin:run_cluster"),
     "log": SubCommand("show the leader's log", "cli.admin:run_log"),
+    "snapshot": SubCommand(
+        "make the leader's state durable and compact its log now", "cli.backup:run_snapshot"
+    ),
+    "backup": SubCommand("a consistent backup of a running cluster, into a file", "cli.backup:run_backup"),
+    "restore": SubCommand(
+        "a new cluster's first data folder, from a backup", "cli.folders:run_restore", starts_nodes=True
+    ),
+    "doctor": SubCommand(
+        "examine the data folder of a stopped node, or a backup", "cli.folders:run_doctor", starts_nodes=True
+    ),
     "help": SubCommand("this text, or 'raftdb help COMMAND'", "cli.main:run_help"),
 }
 
 
 def starts_nodes(arguments: Sequence[str]) -> bool:
-    """Whether this command line starts nodes, and so needs the package `storage`."""
+    """Whether this command line starts nodes or opens their folders, and so needs the package `storage`."""
     _, rest = split_at_command(arguments)
     return bool(rest) and rest[0] in SUB_COMMANDS and SUB_COMMANDS[rest[0]].starts_nodes
 

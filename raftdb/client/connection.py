@@ -8,12 +8,14 @@ import socket
 import time
 from dataclasses import dataclass
 
-from raftdb.client.http1 import Response, ResponseParser, encode_request
+from raftdb.client.http1 import Response, ResponseParser, Sink, encode_request
 
 IDLE_MS_MAX = 10_000
 """A connection unused for longer is not used again: servers and gateways close idle ones after 15 s and more,
 and a request that races with such a close could not be told from one that was executed."""
 RECEIVE_BYTES = 256 * 1024
+STREAM_IDLE_MS = 30_000
+"""Longest wait for the next piece of a body that is streamed."""
 
 
 def now_ms() -> float:
@@ -52,11 +54,14 @@ class Connections:
         *,
         connect_by_ms: float,
         answer_by_ms: float,
+        sink: Sink | None = None,
     ) -> Response:
         """Send one request to `address` (HOST:PORT) and return its answer.
 
         Times are of `now_ms`. Raises `NotSent`, `AnswerLost`, or `RemoteProtocolError` for an answer that is
         not HTTP. The connection is kept only after a whole answer: any exception, Ctrl-C included, closes it.
+        With a `sink` the body of a success goes there, for as long as something of it comes every
+        `STREAM_IDLE_MS`; what the sink raises is passed on.
         """
         request = encode_request(method, target, host=address, body=body)
         connection = self._take_kept(address)
@@ -64,7 +69,7 @@ class Connections:
             connection = self._connect(address, min(connect_by_ms, answer_by_ms))
         keep = False
         try:
-            response = _send_and_receive(connection, request, answer_by_ms)
+            response = _send_and_receive(connection, request, answer_by_ms, ResponseParser(sink=sink))
             keep = response.keep_alive
         finally:
             if keep:
@@ -108,9 +113,10 @@ class Connections:
         return None
 
 
-def _send_and_receive(connection: _Connection, request: bytes, answer_by_ms: float) -> Response:
-    """One exchange on an open connection, all of it by `answer_by_ms`."""
-    parser = ResponseParser()
+def _send_and_receive(
+    connection: _Connection, request: bytes, answer_by_ms: float, parser: ResponseParser
+) -> Response:
+    """One exchange on an open connection, all of it by `answer_by_ms`, or only its head if the body is streamed."""
     send_error: OSError | None = None
     try:
         connection.socket.settimeout(_left_s(answer_by_ms))
@@ -121,7 +127,8 @@ def _send_and_receive(connection: _Connection, request: bytes, answer_by_ms: flo
         send_error = error  # a server that refuses a request for its size answers before it has read it all
     while True:
         try:
-            connection.socket.settimeout(_left_s(answer_by_ms))
+            timeout_s = STREAM_IDLE_MS / 1000.0 if parser.streaming else _left_s(answer_by_ms)
+            connection.socket.settimeout(timeout_s)
             data = connection.socket.recv(RECEIVE_BYTES)
         except OSError as error:
             raise AnswerLost(_reason(send_error or error)) from error

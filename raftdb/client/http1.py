@@ -9,6 +9,7 @@ section 6.3).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from raftdb.errors import RemoteProtocolError
 
@@ -42,6 +43,16 @@ def encode_request(method: str, target: str, *, host: str, body: bytes | None = 
     return "\r\n".join([*lines, "", ""]).encode("ascii") + (body or b"")
 
 
+class Sink(Protocol):
+    """Takes a body that is too long to be held in memory. What it raises ends the exchange."""
+
+    def begin(self, head: Response) -> None:
+        """The head has arrived, status 200. May come again if the exchange was cut off and is repeated."""
+
+    def write(self, piece: bytes) -> None:
+        """The next piece of the body."""
+
+
 class ResponseParser:
     """Turns received bytes into one `Response`; for one request of one connection.
 
@@ -50,10 +61,13 @@ class ResponseParser:
     the connection.
     """
 
-    def __init__(self, *, body_bytes_max: int = BODY_BYTES_MAX) -> None:
+    def __init__(self, *, body_bytes_max: int = BODY_BYTES_MAX, sink: Sink | None = None) -> None:
+        """`sink` takes the body of a response 200 piece by piece, however long it is; its `body` is then empty."""
         self._buffer = bytearray()
         self._body = bytearray()
         self._body_bytes_max = body_bytes_max
+        self._offered_sink = sink
+        self._sink: Sink | None = None
         self._head: Response | None = None
         # "head", then "length", "until_close", or, for a chunked body, "size", "chunk" and at last "trailer".
         self._framing = "head"
@@ -64,6 +78,11 @@ class ResponseParser:
     def started(self) -> bool:
         """True once any byte of the answer has arrived."""
         return self._head is not None or bool(self._buffer)
+
+    @property
+    def streaming(self) -> bool:
+        """True once the body is going to the sink."""
+        return self._sink is not None
 
     def feed(self, data: bytes) -> Response | None:
         """Take received bytes (at least one); the response if it is complete now."""
@@ -92,7 +111,11 @@ class ResponseParser:
             if status >= 200:
                 break
         self._head = Response(status, headers, keep_alive=_keeps_alive(version, headers))
+        if status == 200 and self._offered_sink is not None:
+            self._sink = self._offered_sink
         self._choose_framing(status, headers)
+        if self._sink is not None:
+            self._sink.begin(self._head)
         return True
 
     def _choose_framing(self, status: int, headers: Mapping[str, str]) -> None:
@@ -168,14 +191,17 @@ class ResponseParser:
 
     def _take(self, count: int) -> int:
         """Move up to `count` received bytes to the body; how many there were."""
-        piece = self._buffer[:count]
-        self._check_body_size(len(self._body) + len(piece))
-        self._body += piece
+        piece = bytes(self._buffer[:count])
         del self._buffer[:count]
+        if self._sink is not None:
+            self._sink.write(piece)
+        else:
+            self._check_body_size(len(self._body) + len(piece))
+            self._body += piece
         return len(piece)
 
     def _check_body_size(self, size: int) -> None:
-        if size > self._body_bytes_max:
+        if self._sink is None and size > self._body_bytes_max:
             raise RemoteProtocolError(f"an HTTP response of more than {self._body_bytes_max} bytes")
 
     def _complete(self) -> Response:

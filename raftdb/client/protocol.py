@@ -41,6 +41,7 @@ class Kind(Enum):
     WRITE = "write"  # by the leader; sent again only if it surely was not executed
     READ = "read"  # by the leader; may be asked again
     ANY_NODE = "any_node"  # a read that every node answers
+    TASK = "task"  # by the leader; takes its time, and may be asked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,10 @@ class Request:
 
 STATUS_REQUEST = Request("GET", "/v1/status", None, Kind.ANY_NODE)
 MEMBERS_REQUEST = Request("GET", "/v1/members", None, Kind.READ)
+SNAPSHOT_REQUEST = Request("POST", "/v1/snapshot", None, Kind.TASK)
+BACKUP_REQUEST = Request("GET", "/v1/backup", None, Kind.TASK)
+INDEX_HEADER = "raftdb-index"
+"""Says up to which entry a backup goes."""
 
 
 def execute_request(name: str, arguments: Sequence[bytes | str], *, consistency: str) -> Request:
@@ -153,6 +158,19 @@ def members_of(response: Response) -> tuple[Member, ...]:
     if not isinstance(content, list):
         raise RemoteProtocolError("the list of members is not a list")
     return _members(content)
+
+
+def snapshot_index_of(response: Response) -> int:
+    """The answer to `POST /v1/snapshot`: the index that the state is durable up to."""
+    return _integer(_object_of(response), "index")
+
+
+def backup_index_of(response: Response) -> int:
+    """The head of the answer to `GET /v1/backup`: the index that the backup goes up to."""
+    text = response.headers.get(INDEX_HEADER, "")
+    if not (text.isascii() and text.isdigit()):
+        raise RemoteProtocolError("the answer is not a backup", hint="is that address a raftdb node?")
+    return int(text)
 
 
 def log_page_of(response: Response) -> LogPage:

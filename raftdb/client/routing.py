@@ -30,6 +30,8 @@ PROBE_TIMEOUT_MS = 1_000
 READ_ATTEMPT_MS_MIN = 500
 """A read waits at least so long for one node, and at most a third of the time left, before it asks
 another."""
+TASK_ATTEMPT_MS = 600_000
+"""How long the leader may work on a task before its answer begins, such as copying the whole state."""
 PAUSE_MS_FIRST = 50
 PAUSE_MS_MAX = 1_000
 """First and longest pause between sweeps; elections take about a second."""
@@ -119,15 +121,17 @@ class Call:
             return self._end_sweep(now_ms)
         self._redirect = None
         self._left = [other for other in self._left if other != address]
-        # Only a write must know the leader: a node that cannot answer costs a read some time, a write its
-        # certainty.
-        probe = self._kind is Kind.WRITE and self._router.leader != address
+        # A read need not know the leader: a node that cannot answer costs it some time, but a write its certainty,
+        # and a task the patience that only the leader deserves.
+        probe = self._kind in (Kind.WRITE, Kind.TASK) and self._router.leader != address
         self._asked.add(address)
         left_ms = self._deadline_ms - now_ms
         if probe or self._kind is Kind.ANY_NODE:
             allowed_ms = min(left_ms, PROBE_TIMEOUT_MS)
         elif self._kind is Kind.WRITE:
             allowed_ms = left_ms
+        elif self._kind is Kind.TASK:
+            allowed_ms = max(left_ms, TASK_ATTEMPT_MS)
         else:
             allowed_ms = min(left_ms, max(READ_ATTEMPT_MS_MIN, left_ms / 3))
         return Attempt(address, probe, now_ms + min(left_ms, CONNECT_TIMEOUT_MS), now_ms + allowed_ms)
@@ -156,6 +160,8 @@ class Call:
         self._reached = self._reached or sent
         if sent and not attempt.probe and self._kind is Kind.WRITE:
             raise _unknown_outcome(f"{attempt.address}: {reason}")
+        if sent and not attempt.probe and self._kind is Kind.TASK:
+            self._refusal = Unavailable("unreachable", f"{attempt.address} did not finish: {reason}")
 
     def answered(self, attempt: Attempt, response: Response) -> Response | None:
         """The node answered: the response if that ends the call, None to go on; raises the error it

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from raftdb.client import protocol
 from raftdb.client.connection import AnswerLost, Connections, NotSent, now_ms
-from raftdb.client.http1 import Response
+from raftdb.client.http1 import Response, Sink
 from raftdb.client.model import Answer, LogPage, Member, NodeStatus
 from raftdb.client.protocol import Kind
 from raftdb.client.routing import (
@@ -94,6 +94,19 @@ class Client:
         """The cluster's members as the leader knows them, with how far each has come."""
         return protocol.members_of(self._call(protocol.MEMBERS_REQUEST))
 
+    def snapshot(self) -> int:
+        """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
+        return protocol.snapshot_index_of(self._call(protocol.SNAPSHOT_REQUEST))
+
+    def backup(self, sink: Sink) -> int:
+        """Stream a backup of the leader's state into `sink`; the index that it goes up to.
+
+        Memory is bounded. An answer that is cut off is asked for again, as long as the time of a call lasts: `sink`
+        then begins anew. Verifying what arrived is the caller's work (`raftdb.client.backup`). What the sink raises
+        is passed on.
+        """
+        return protocol.backup_index_of(self._call(protocol.BACKUP_REQUEST, sink))
+
     def close(self) -> None:
         """Close the connections. The client may be used again."""
         self._connections.close()
@@ -106,7 +119,7 @@ class Client:
     ) -> None:
         self.close()
 
-    def _call(self, request: protocol.Request) -> Response:
+    def _call(self, request: protocol.Request, sink: Sink | None = None) -> Response:
         """Route one request to whoever serves it."""
         call = Call(
             self._router,
@@ -115,20 +128,22 @@ class Client:
             timeout_ms=self._timeout_ms,
             unreachable_timeout_ms=self._unreachable_timeout_ms,
         )
-        return self._carry_out(call, request)
+        return self._carry_out(call, request, sink)
 
-    def _carry_out(self, call: Call, request: protocol.Request) -> Response:
+    def _carry_out(self, call: Call, request: protocol.Request, sink: Sink | None = None) -> Response:
         """Follow the steps of one call until it ends."""
         while True:
             step = call.next_step(now_ms())
             if isinstance(step, Pause):
                 time.sleep(step.duration_ms / 1000.0)
                 continue
-            response = self._attempt(call, step, request)
+            response = self._attempt(call, step, request, sink)
             if response is not None:
                 return response
 
-    def _attempt(self, call: Call, attempt: Attempt, request: protocol.Request) -> Response | None:
+    def _attempt(
+        self, call: Call, attempt: Attempt, request: protocol.Request, sink: Sink | None
+    ) -> Response | None:
         """One exchange; the response that ends the call, or None."""
         sent = protocol.STATUS_REQUEST if attempt.probe else request
         try:
@@ -139,6 +154,7 @@ class Client:
                 sent.body,
                 connect_by_ms=attempt.connect_by_ms,
                 answer_by_ms=attempt.answer_by_ms,
+                sink=None if attempt.probe else sink,
             )
         except NotSent as error:
             call.failed(attempt, str(error), sent=False)

@@ -62,7 +62,8 @@ class CommandSpec:
 
     `name` is lower case. `syntax` starts with it; words in capitals stand for arguments, `...` for more of
     the same. `examples` is a story: its lines run in order on an empty database. `keys` and `values` pick
-    those arguments out of the argument list. `dangerous` commands touch more than the keys they name: the
+    those arguments out of the argument list. `grows`: it may make the state larger, so it is refused when space
+    runs out. `dangerous` commands touch more than the keys they name: the
     shell asks before it sends one. `build` turns arguments of right number and size into the command; it may
     raise `RequestRefused`.
     """
@@ -79,6 +80,7 @@ class CommandSpec:
     build: Callable[[Sequence[bytes]], Command]
     keys: slice = field(default_factory=lambda: slice(0, 1))
     values: slice = field(default_factory=lambda: slice(1, None))
+    grows: bool = False
     dangerous: bool = False
 
     @property

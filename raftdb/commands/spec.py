@@ -28,6 +28,7 @@ from raftdb.errors import RequestRefused
 __all__ = [
     "ACCESS",
     "COMMANDS",
+    "GROWING",
     "NOT_AN_INTEGER",
     "OTHER_NAMES",
     "Access",
@@ -87,6 +88,7 @@ _TABLE = (
         reply=ReplyKind.STATUS,
         command=Set,
         build=lambda arguments: Set(arguments[0], arguments[1]),
+        grows=True,
     ),
     CommandSpec(
         name="strlen",
@@ -137,6 +139,7 @@ _TABLE = (
         reply=ReplyKind.STATUS,
         command=Append,
         build=lambda arguments: Append(arguments[0], arguments[1]),
+        grows=True,
     ),
     CommandSpec(
         name="incr",
@@ -150,6 +153,7 @@ _TABLE = (
         command=IncrementBy,
         build=lambda arguments: IncrementBy(arguments[0], 1),
         values=_NO_ARGUMENTS,
+        grows=True,
     ),
     CommandSpec(
         name="decr",
@@ -163,6 +167,7 @@ _TABLE = (
         command=IncrementBy,
         build=lambda arguments: IncrementBy(arguments[0], -1),
         values=_NO_ARGUMENTS,
+        grows=True,
     ),
     CommandSpec(
         name="incrby",
@@ -175,6 +180,7 @@ _TABLE = (
         reply=ReplyKind.INTEGER,
         command=IncrementBy,
         build=_increment_by,
+        grows=True,
     ),
     CommandSpec(
         name="exists",
@@ -217,6 +223,7 @@ _TABLE = (
         build=lambda arguments: MultiSet(tuple(zip(arguments[::2], arguments[1::2], strict=True))),
         keys=slice(0, None, 2),
         values=slice(1, None, 2),
+        grows=True,
     ),
     CommandSpec(
         name="ping",
@@ -239,6 +246,9 @@ COMMANDS: dict[str, CommandSpec] = {spec.name: spec for spec in _TABLE}
 
 ACCESS: dict[type[Command], Access] = {spec.command: spec.access for spec in _TABLE}
 """Read or write, by command type: what decides whether a command needs a log entry."""
+
+GROWING: frozenset[type[Command]] = frozenset(spec.command for spec in _TABLE if spec.grows)
+"""The types of the commands that are refused while space is short."""
 
 OTHER_NAMES = {
     "delete": "del",

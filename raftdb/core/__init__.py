@@ -63,27 +63,44 @@ Membership [4]
 The members are entries of the log, too: a configuration counts from when it is appended, and goes back if it is
 truncated. The first entry of every log is the configuration that the cluster began with.
 
+Compaction and snapshots [5]
+----------------------------
+The log must not grow for ever. What is applied lives in the state, and once the state is on disk up to an index the
+log may begin behind it (`events.Compacted`): never beyond what is committed and on this disk. `Log.base` keeps index
+and term of the last entry dropped, so that entries right behind it can still be compared; a place before it has no
+term at all and matches nothing. When to do it, and how long a tail to keep, is the node's business.
+
+A follower that needs what is gone is named in `Update.snapshots_wanted`, once, and gets heartbeats but no entries
+meanwhile. The bytes of the state travel beside the log, and the core never sees them. When the follower holds them
+(`events.SnapshotDelivered`), an `InstallSnapshot` tells it what they mean: the last entry in them, and the
+configuration in force there. If that is committed already, nothing happens; if its log holds the entry, only the
+commit index moves and the tail behind it stays; else the whole log goes and begins anew behind the snapshot, its state
+is replaced (`Persist.install`), and only then does it answer. From there the leader probes as after any rejection. If
+a word gets lost, the probe is rejected, and it all begins again.
+
 How it is used
 --------------
 ```python
-update = raft.step(event)       # Ticked, Received, Proposed, ReadRequested, Persisted, EntriesLoaded
+update = raft.step(event)       # Ticked, Received, Proposed, ReadRequested, Persisted, EntriesLoaded, ...
 #   1. update.persist                  -> the disk, in order; then step(Persisted(sequence))
 #   2. update.messages                 -> the network, at once
 #   3. update.messages_after_persist   -> the network, when this and all earlier persists are done
 #   4. update.commit_index             -> apply the entries up to it
 #   5. update.reads, update.accepted   -> the clients that wait
+#   6. update.snapshots_wanted         -> bring the state there; then step(SnapshotDelivered(...))
 ```
 Nothing here does I/O, reads a clock or draws a random number: time is `Ticked`, chance the injected `randrange`. The
 same events give the same updates, so a simulator can replay any run from one number.
 
 Where to read on: `raft` (the rule of terms, and the one table of roles and messages), `elections`, `follower`,
-`leader`, `reads` (the rules), `state` (what they act on), `log`, `progress`, `quorum`, `membership` (their parts),
-`events` and `update` (in and out), `invariants` (the safety properties as code).
+`leader`, `reads`, `snapshots` (the rules), `state` (what they act on), `log`, `progress`, `quorum`, `membership`
+(their parts), `events` and `update` (in and out), `invariants` (the safety properties as code).
 
 What is not here
 ----------------
-* Changing the members, leadership transfer and snapshots: the structures are there (configurations in the log, the
-  `transfer` mark of a vote request, `Log.base`), the rules are not. A follower that needs compacted entries waits.
+* Changing the members and leadership transfer: the structures are there (configurations in the log, the `transfer`
+  mark of a vote request), the rules are not.
+* The bytes of snapshots, and the choice of when to compact: `raftdb.node.compaction`, `raftdb.server.snapshots`.
 * Lease reads [6.4.1]: they need bounded clock drift; ReadIndex needs nothing.
 * Joint consensus [4.3]: one change at a time is enough, and simpler.
 

@@ -8,6 +8,7 @@ from raftdb.core.messages import (
     AppendEntriesReply,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     RequestPreVote,
     RequestPreVoteReply,
@@ -93,5 +94,6 @@ _BODIES: dict[type[Message], Callable[[Any], str]] = {
     AppendEntries: _append_entries,
     AppendEntriesReply: _append_entries_reply,
     Heartbeat: lambda m: f"heartbeat term={m.term} round={m.round} commit={m.commit_index}",
+    InstallSnapshot: lambda m: f"install_snapshot term={m.term} last={m.last_index}@{m.last_term}",
     HeartbeatReply: lambda m: f"heartbeat ok term={m.term} round={m.round}",
 }

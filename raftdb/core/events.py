@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from raftdb.core.messages import Message
-from raftdb.core.model import Entry, EntryKind, NodeId
+from raftdb.core.model import Entry, EntryId, EntryKind, Index, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +49,27 @@ class EntriesLoaded:
     entries: tuple[Entry, ...]
 
 
-Event: TypeAlias = Ticked | Received | Proposed | ReadRequested | Persisted | EntriesLoaded
+@dataclass(frozen=True, slots=True)
+class SnapshotDelivered:
+    """The transfer that `Update.snapshots_wanted` asked for has ended.
+
+    `snapshot` names the last entry that the delivered state has applied, `configuration` the data of the
+    configuration in force there, appended at `configuration_index`. None: the transfer failed.
+    """
+
+    target: NodeId
+    snapshot: EntryId | None
+    configuration_index: Index = 0
+    configuration: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """The state is durable up to `index` or beyond: the log may begin after it (thesis 5.1)."""
+
+    index: Index
+
+
+Event: TypeAlias = (
+    Ticked | Received | Proposed | ReadRequested | Persisted | EntriesLoaded | SnapshotDelivered | Compacted
+)

@@ -115,9 +115,9 @@ def _send_one_batch(state: RaftState, node: NodeId, progress: Progress) -> bool:
     previous_index = progress.next_index - 1
     previous_term = log.term_at(previous_index)
     if previous_term is None:
-        state.trace(
-            "follower needs a snapshot", level="warning", follower=node, next_index=progress.next_index
-        )
+        progress.wait_for_snapshot()
+        state.trace("follower needs a snapshot", follower=node, next_index=progress.next_index)
+        state.output.snapshots_wanted.append(node)
         return False
     entries: tuple[Entry, ...] = ()
     if progress.next_index <= log.last_index:
@@ -217,7 +217,7 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
         if progress.pace is Pace.PROBE
         else state.settings.election_timeout_ticks
     )
-    if progress.unmoved_ticks >= patience_ticks:
+    if progress.unmoved_ticks >= patience_ticks and progress.pace is not Pace.SNAPSHOT:
         progress.probe_from(progress.match_index + 1 if progress.in_flight else progress.next_index)
         progress.unmoved_ticks = 0
         send_entries(state, message.source, progress, even_if_empty=True)

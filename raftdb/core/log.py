@@ -113,6 +113,32 @@ class Log:
         self.persisted_index = min(self.persisted_index, self.last_index)
         self._writes = deque((sequence, min(last, self.last_index)) for sequence, last in self._writes)
 
+    def compact_to(self, index: Index) -> None:
+        """Begin after `index`: what is up to it lives in the state only. Not beyond what is on disk."""
+        term = self.term_at(index)
+        assert term is not None, f"compaction to {index} of {self.base}..{self.last}"
+        assert index <= self.persisted_index, (
+            f"compaction to {index} beyond the disk's {self.persisted_index}"
+        )
+        run = bisect_right(self._run_starts, index) - 1
+        self._run_starts[: run + 1] = [index]
+        self._run_terms[: run + 1] = [term]
+        self.base = EntryId(index, term)
+        dropped = index + 1 - self.cache_first
+        if dropped > 0:
+            del self._cache[:dropped]
+            del self._cache_ends[:dropped]
+
+    def reset(self, base: EntryId) -> None:
+        """Forget everything and begin anew after `base`, the end of a snapshot. Claims of writes in flight are cut."""
+        self.base = base
+        self.last_index = self.persisted_index = base.index
+        self._run_starts = [base.index]
+        self._run_terms = [base.term]
+        self._cache.clear()
+        self._cache_ends.clear()
+        self._writes = deque((sequence, base.index) for sequence, _ in self._writes)
+
     def written(self, sequence: int) -> None:
         """Note that everything up to `last_index` is handed to the disk under `sequence`."""
         self._writes.append((sequence, self.last_index))
@@ -140,6 +166,12 @@ class Log:
         offset = max(0, index + 1 - self.cache_first)
         before = self._cache_ends[offset - 1] if offset else self._cache_ends[0] - entry_bytes(self._cache[0])
         return self._cache_ends[-1] - before
+
+    def index_with_bytes_above(self, bytes_max: int) -> Index | None:
+        """The lowest index with at most `bytes_max` bytes above it; None if that is below what is in memory."""
+        if self.cached_bytes_above(self.cache_first - 1) <= bytes_max:
+            return None
+        return self.cache_first + bisect_right(self._cache_ends, self._cache_ends[-1] - bytes_max - 1)
 
     def _evict(self, last_evictable: Index) -> None:
         """Drop the oldest bodies, up to `last_evictable`, while the cache is over its limit, many at a time."""

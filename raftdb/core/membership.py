@@ -78,6 +78,16 @@ class ConfigurationHistory:
         self._refresh()
         return True
 
+    def reset(self, index: Index, data: bytes) -> None:
+        """Begin anew with the configuration that a snapshot carries; uncommitted ones are gone with the log (B35)."""
+        self._history = [(index, self._decode(data))]
+        self._refresh()
+
+    def compacted_to(self, index: Index) -> None:
+        """Forget what was in force before the one at `index`: nothing there is ever truncated."""
+        committed = [item for item in self._history if item[0] <= index]
+        self._history = committed[-1:] + [item for item in self._history if item[0] > index]
+
     def committed_at(self, commit_index: Index) -> tuple[Index, Configuration]:
         """The last configuration at or below `commit_index`: the one a snapshot carries (hazard B35)."""
         committed = [item for item in self._history if item[0] <= commit_index]

@@ -116,6 +116,24 @@ class HeartbeatReply:
     round: int
 
 
+@dataclass(frozen=True, slots=True)
+class InstallSnapshot:
+    """You have received my snapshot whole: take its state, which is the log up to (`last_index`, `last_term`) applied.
+
+    The state itself travels beside the log's messages, in pieces, before this is said (thesis 5; the one message of
+    the thesis' RPC that the core has to judge). `configuration` is the one in force at `last_index`, as the data of a
+    CONFIGURATION entry, and was appended at `configuration_index`. Answered by `AppendEntriesReply`.
+    """
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    last_index: Index
+    last_term: Term
+    configuration_index: Index
+    configuration: bytes
+
+
 Message: TypeAlias = (
     RequestPreVote
     | RequestPreVoteReply
@@ -125,6 +143,7 @@ Message: TypeAlias = (
     | AppendEntriesReply
     | Heartbeat
     | HeartbeatReply
+    | InstallSnapshot
 )
 
 MESSAGE_TYPES: tuple[type[Message], ...] = (
@@ -136,5 +155,6 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
     AppendEntriesReply,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
 )
 """All message types, in the order of their numbers on the wire: append only."""

@@ -3,9 +3,13 @@
 ```
             success                        rejected, or nothing heard of what was sent
   PROBE  ------------>  REPLICATE          REPLICATE  ------------>  PROBE
+
+         compacted                         delivered, or failed
+  PROBE  ------------>  SNAPSHOT           SNAPSHOT   ------------>  PROBE
 ```
 In PROBE the leader looks for the place where the logs agree: one message at a time. In REPLICATE it sends
 ahead of the acknowledgements (pipelining), within a window of bytes and messages; `next_index` is then optimistic.
+In SNAPSHOT the follower needs entries that are compacted: it gets the state, and no entries meanwhile.
 """
 
 from collections import deque
@@ -20,6 +24,7 @@ class Pace(StrEnum):
 
     PROBE = "probe"
     REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
 
 
 @dataclass(slots=True)
@@ -46,7 +51,7 @@ class Progress:
 
     def is_paused(self, *, in_flight_bytes_max: int, in_flight_messages_max: int) -> bool:
         """True if nothing more may be sent before an answer (or, while loading, before the disk's)."""
-        if self.loading:
+        if self.loading or self.pace is Pace.SNAPSHOT:
             return True
         if self.pace is Pace.PROBE:
             return self.probe_in_flight
@@ -80,8 +85,11 @@ class Progress:
     def rejected(self, previous_index: Index, agree_at_most: Index) -> bool:
         """A message at `previous_index` did not fit; False if that is old news and changes nothing.
 
-        `agree_at_most` is the highest index at which the logs may agree. Goes (back) to PROBE there.
+        `agree_at_most` is the highest index at which the logs may agree. Goes (back) to PROBE there. In SNAPSHOT every
+        refusal is old news: the state is on its way, and is not to be asked for a second time.
         """
+        if self.pace is Pace.SNAPSHOT:
+            return False
         if self.pace is Pace.REPLICATE:
             stale = previous_index <= self.match_index
         else:
@@ -90,6 +98,11 @@ class Progress:
             return False
         self.probe_from(max(self.match_index, min(agree_at_most, previous_index - 1)) + 1)
         return True
+
+    def wait_for_snapshot(self) -> None:
+        """Send nothing more until the state has been delivered."""
+        self.probe_from(self.next_index)
+        self.pace = Pace.SNAPSHOT
 
     def probe_from(self, next_index: Index) -> None:
         """Send one message at a time again, from `next_index`; what was sent ahead is given up."""

@@ -7,8 +7,18 @@ is answered with the newer. What is left is looked up in one table by (role, mes
 from collections.abc import Callable
 from typing import Any
 
-from raftdb.core import elections, follower, leader, reads
-from raftdb.core.events import EntriesLoaded, Event, Persisted, Proposed, ReadRequested, Received, Ticked
+from raftdb.core import elections, follower, leader, reads, snapshots
+from raftdb.core.events import (
+    Compacted,
+    EntriesLoaded,
+    Event,
+    Persisted,
+    Proposed,
+    ReadRequested,
+    Received,
+    SnapshotDelivered,
+    Ticked,
+)
 from raftdb.core.log import Log
 from raftdb.core.membership import ConfigurationHistory
 from raftdb.core.messages import (
@@ -16,6 +26,7 @@ from raftdb.core.messages import (
     AppendEntriesReply,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     RequestPreVote,
     RequestPreVoteReply,
@@ -94,10 +105,14 @@ HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
     (Role.LEADER, AppendEntriesReply): leader.on_append_entries_reply,
     (Role.LEADER, Heartbeat): second_leader,
     (Role.LEADER, HeartbeatReply): leader.on_heartbeat_reply,
+    (Role.FOLLOWER, InstallSnapshot): hear_then(snapshots.on_install_snapshot),
+    (Role.PRE_CANDIDATE, InstallSnapshot): follow_then(snapshots.on_install_snapshot),
+    (Role.CANDIDATE, InstallSnapshot): follow_then(snapshots.on_install_snapshot),
+    (Role.LEADER, InstallSnapshot): second_leader,
 }
 """What each role does with each message of its own term. Total: `tests/core` checks that no pair is missing."""
 
-FROM_LEADER = (AppendEntries, Heartbeat)
+FROM_LEADER = (AppendEntries, Heartbeat, InstallSnapshot)
 """Messages that only the leader of their term sends."""
 
 
@@ -139,7 +154,7 @@ class Raft:
             state.sequence += 1
             if output.hard_state is not None:
                 state.hard_state_sequence = state.sequence
-            if output.entries or output.truncate_from is not None:
+            if output.entries or output.truncate_from is not None or output.install is not None:
                 state.log.written(state.sequence)
         return output.freeze(state.sequence)
 
@@ -196,6 +211,8 @@ def _answer_old_term(state: RaftState, message: Message) -> None:
         state.say(RequestVoteReply(state.id, message.source, state.term, granted=False))
     elif isinstance(message, AppendEntries):
         state.say(AppendEntriesReply(state.id, message.source, state.term, message.previous_index, False, 0))
+    elif isinstance(message, InstallSnapshot):
+        state.say(AppendEntriesReply(state.id, message.source, state.term, message.last_index, False, 0))
     elif isinstance(message, Heartbeat):
         state.say(HeartbeatReply(state.id, message.source, state.term, round=0))
 
@@ -232,5 +249,7 @@ STEPS: dict[type[Event], Handler] = {
     ReadRequested: _on_read_requested,
     Persisted: _on_persisted,
     EntriesLoaded: _on_entries_loaded,
+    SnapshotDelivered: snapshots.on_snapshot_delivered,
+    Compacted: snapshots.on_compacted,
 }
 """What each event does."""

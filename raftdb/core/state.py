@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from raftdb.core.log import Log
 from raftdb.core.membership import ConfigurationHistory
 from raftdb.core.messages import Message
-from raftdb.core.model import Entry, EntryKind, HardState, Index, NodeId, Role, Term
+from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
 from raftdb.core.progress import Progress
 from raftdb.core.update import Output, Trace
 
@@ -165,6 +165,16 @@ class RaftState:
         self.output.truncate_from = index
         if self.configurations.truncated_from(index):
             self.configuration_changed()
+
+    def install_snapshot(self, end: EntryId, configuration_index: Index, configuration: bytes) -> None:
+        """Take a received snapshot for state and log: everything up to `end` is committed, everything else is gone."""
+        assert end.index > self.commit_index, f"snapshot to {end} would undo commit {self.commit_index}"
+        self.log.reset(end)
+        self.configurations.reset(configuration_index, configuration)
+        self.output.install = end
+        self.commit_index = end.index
+        self.output.commit_index = end.index
+        self.configuration_changed()
 
     def configuration_changed(self) -> None:
         """Follow a new configuration: a leader starts to track new members and forgets removed ones."""

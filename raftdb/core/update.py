@@ -16,14 +16,17 @@ from raftdb.core.model import Entry, EntryId, HardState, Index, NodeId
 class Persist:
     """Write this to disk, all of it in one atomic step, in the order of `sequence`; then step `Persisted`.
 
-    First the hard state (None: unchanged), then drop entries from `truncate_from` on (None: keep all), then add
-    `entries`.
+    First the hard state (None: unchanged), then the snapshot to install, then drop entries from `truncate_from` on
+    (None: keep all), then add `entries`.
     """
 
     sequence: int
     hard_state: HardState | None
     truncate_from: Index | None
     entries: tuple[Entry, ...]
+    install: EntryId | None = None
+    """Not None: make the received snapshot that ends at this entry the state, and begin the log anew behind it.
+    Nothing may be applied until this is done."""
 
 
 class ReadReleased(NamedTuple):
@@ -65,6 +68,8 @@ class Update:
     reads_dropped: tuple[int, ...] = ()
     """Reads that this node can no longer answer, for it does not lead: ask the leader."""
     entries_wanted: tuple[EntriesWanted, ...] = ()
+    snapshots_wanted: tuple[NodeId, ...] = ()
+    """Followers that need the state, for the entries they lack are compacted: deliver it, step `SnapshotDelivered`."""
     traces: tuple[Trace, ...] = ()
 
 
@@ -75,6 +80,7 @@ class Output:
     truncate_from: Index | None = None
     entries: list[Entry] = field(default_factory=list)
     hard_state: HardState | None = None
+    install: EntryId | None = None
     messages: list[Message] = field(default_factory=list)
     messages_after_persist: list[Message] = field(default_factory=list)
     commit_index: Index | None = None
@@ -82,18 +88,26 @@ class Output:
     reads: list[ReadReleased] = field(default_factory=list)
     reads_dropped: list[int] = field(default_factory=list)
     entries_wanted: list[EntriesWanted] = field(default_factory=list)
+    snapshots_wanted: list[NodeId] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
 
     @property
     def has_something_to_persist(self) -> bool:
         """True if this step changed what must survive a crash."""
-        return self.hard_state is not None or self.truncate_from is not None or bool(self.entries)
+        return (
+            self.hard_state is not None
+            or self.truncate_from is not None
+            or self.install is not None
+            or bool(self.entries)
+        )
 
     def freeze(self, sequence: int) -> Update:
         """The finished update; `sequence` numbers its `Persist`, if it has one."""
         persist = None
         if self.has_something_to_persist:
-            persist = Persist(sequence, self.hard_state, self.truncate_from, tuple(self.entries))
+            persist = Persist(
+                sequence, self.hard_state, self.truncate_from, tuple(self.entries), self.install
+            )
         return Update(
             persist=persist,
             messages=tuple(self.messages),
@@ -103,5 +117,6 @@ class Output:
             reads=tuple(self.reads),
             reads_dropped=tuple(self.reads_dropped),
             entries_wanted=tuple(self.entries_wanted),
+            snapshots_wanted=tuple(self.snapshots_wanted),
             traces=tuple(self.traces),
         )

@@ -6,7 +6,8 @@ The HTTP side, from the socket inwards:
   becomes JSON, orderly close. It knows no route.
 * `http_api.py` is the client API (interface, section 3): one handler per route, over a `Node` (`node_api.py`).
 * `http_reply.py` is the bytes of an answer and of an error, `http_body.py` the bounded reading of a request,
-  `json_values.py` the translation between JSON and byte strings.
+  `http_file.py` a file as an answer (a backup, streamed), `json_values.py` the translation between JSON and byte
+  strings.
 
 The WebSocket route of the peers is one more entry of the path table, given by the composition root, so that clients,
 peers and the dashboard share one address.

@@ -13,6 +13,7 @@ from raftdb.commands.limits import DEFAULT_LIMITS, Limits
 from raftdb.commands.spec import parse
 from raftdb.errors import RequestRefused, Unavailable
 from raftdb.frontend.http_body import read_body
+from raftdb.frontend.http_file import stream_file
 from raftdb.frontend.http_reply import TEXT, Reply
 from raftdb.frontend.http_server import Handler
 from raftdb.frontend.json_values import decode_execute, encode_answer, encode_json
@@ -26,6 +27,9 @@ LOG_LIMIT_MAX = 1000
 """Most entries in one page of GET /v1/request_log."""
 QUERY_INTEGER_MAX = 2**63 - 1
 """Largest index that a query may name: indexes are below it everywhere."""
+
+INDEX_HEADER = "Raftdb-Index"
+"""Says up to which entry a backup goes."""
 
 ReadinessCheck = Callable[[], str | None]
 """One condition of being fit to serve: `None` if it holds, else what is wrong."""
@@ -48,7 +52,7 @@ class HttpApi:
     """The handlers of the client API.
 
     `limits` bounds requests, `command_limits` what a command may hold; `readiness_checks` adds conditions to
-    GET /readyz, by name.
+    GET /readyz, by name, and `readiness_warnings` what it reports without being less ready.
     """
 
     def __init__(
@@ -58,11 +62,13 @@ class HttpApi:
         limits: ApiLimits | None = None,
         command_limits: Limits = DEFAULT_LIMITS,
         readiness_checks: Mapping[str, ReadinessCheck] | None = None,
+        readiness_warnings: Mapping[str, ReadinessCheck] | None = None,
     ) -> None:
         self._node = node
         self._limits = limits or ApiLimits()
         self._command_limits = command_limits
         self._checks: dict[str, ReadinessCheck] = {"leader": self._leader_known, **(readiness_checks or {})}
+        self._warnings = dict(readiness_warnings or {})
         self._in_flight = 0
 
     def routes(self) -> dict[str, dict[str, Handler]]:
@@ -73,7 +79,9 @@ class HttpApi:
             "/readyz": {"GET": self.readyz},
             "/v1/execute": {"POST": self.execute},
             "/v1/members": {"GET": self.members},
+            "/v1/backup": {"GET": self.backup},
             "/v1/request_log": {"GET": self.request_log},
+            "/v1/snapshot": {"POST": self.snapshot},
             "/v1/status": {"GET": self.status},
         }
 
@@ -125,6 +133,21 @@ class HttpApi:
         self._require_leader("members")
         return Reply(encode_json({"members": self._node.members()}))
 
+    async def snapshot(self, _request: web.BaseRequest) -> Reply:
+        """POST /v1/snapshot: checkpoint and compact now, at the leader."""
+        self._require_leader("snapshot")
+        return Reply(encode_json({"index": await self._node.checkpoint()}))
+
+    async def backup(self, request: web.BaseRequest) -> web.StreamResponse:
+        """GET /v1/backup: a stream of a consistent copy of the leader's state, with a digest at its end."""
+        self._require_leader("backup")
+        async with self._node.backup() as backup:
+            headers = {
+                INDEX_HEADER: str(backup.index),
+                "Content-Disposition": f'attachment; filename="raftdb-{backup.index}.backup"',
+            }
+            return await stream_file(request, backup.path, headers=headers)
+
     async def livez(self, _request: web.BaseRequest) -> Reply:
         """GET /livez: the process is alive. It asks for no quorum: a restart would not bring one."""
         return Reply(b"ok\n", content_type=TEXT)
@@ -132,8 +155,10 @@ class HttpApi:
     async def readyz(self, request: web.BaseRequest) -> Reply:
         """GET /readyz[?verbose]: fit to serve, which includes sending clients on to the leader."""
         problems = {name: check() for name, check in sorted(self._checks.items())}
+        warnings = {name: check() for name, check in sorted(self._warnings.items())}
         ready = not any(problems.values())
-        lines = ["ok" if ready else "not ready"]
+        lines = [f"[!]{name} warning: {warning}" for name, warning in warnings.items() if warning is not None]
+        lines.append("ok" if ready else "not ready")
         if "verbose" in request.query or not ready:
             lines = [
                 f"[+]{name} ok" if problem is None else f"[-]{name} failed: {problem}"

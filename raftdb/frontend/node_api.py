@@ -1,13 +1,23 @@
 """What a frontend needs of a node: two Protocols, so that a frontend is tested without a node."""
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
 
 from raftdb.commands.model import Command
 from raftdb.errors import LeaderHint
 
 Consistency = Literal["linearizable", "stale"]
 """How fresh a read must be. A write is always linearizable."""
+
+
+class Backup(NamedTuple):
+    """A file with a consistent copy of the state, and the entry up to which it goes."""
+
+    path: Path
+    index: int  # type: ignore[assignment]  # hides tuple.index
+    term: int
 
 
 class Answer(Protocol):
@@ -38,6 +48,12 @@ class Node(Protocol):
 
     def request_log(self, first: int | None, limit: int) -> Awaitable[Mapping[str, object]]:
         """At most `limit` entries of the log from index `first` on, in the shape of GET /v1/request_log."""
+
+    def checkpoint(self) -> Awaitable[int]:
+        """Make the state durable and compact the log now; the index that the state is durable up to."""
+
+    def backup(self) -> AbstractAsyncContextManager[Backup]:
+        """A verified backup of now; its file is there until the context ends. Raises `Unavailable`."""
 
     def status(self) -> Mapping[str, Any]:
         """The body of GET /v1/status."""

@@ -18,6 +18,9 @@ KEY_VALUE_PREFIX = b"k"
 KEY_VALUE_END = b"l"
 """First key behind the key-value service: for scans."""
 
+CONFIGURATION_KEY = b"c"
+"""The one key of the configuration in force at the applied index: `pack_configuration` of it."""
+
 KIND_STRING = 1
 """A value that is a byte string. Kinds are stored: never reuse one."""
 
@@ -30,6 +33,20 @@ _unpack_header = _HEADER.unpack_from
 
 HEADER_BYTES = _HEADER.size
 """Bytes in front of the data of a stored value: kind (1), revision (8), expiry (8), all big-endian."""
+
+
+_INDEX = Struct(">Q")
+
+
+def pack_configuration(index: int, data: bytes) -> bytes:
+    """Return the stored form of the CONFIGURATION entry at `index`: so that a checkpoint or snapshot carries the last
+    *committed* configuration, and no other (hazard B35)."""
+    return _INDEX.pack(index) + data
+
+
+def unpack_configuration(record: bytes) -> tuple[int, bytes]:
+    """Return the index and the data of the CONFIGURATION entry in `record`."""
+    return _INDEX.unpack_from(record)[0], record[_INDEX.size :]
 
 
 class StoredValue(NamedTuple):

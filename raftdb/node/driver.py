@@ -8,25 +8,29 @@ for nothing. The loop never touches the disk for writing: a writer thread does, 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 from raftdb.commands.model import Command
 from raftdb.commands.row import Access
-from raftdb.commands.spec import ACCESS
+from raftdb.commands.spec import ACCESS, GROWING
+from raftdb.core.events import SnapshotDelivered
 from raftdb.core.messages import Message
-from raftdb.core.model import NodeId, Role
+from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.errors import Fatal, LeaderHint, RaftdbError, RequestRefused, Unavailable
 from raftdb.node.pending import LogPage, Query, ReadRequest, WriteRequest
-from raftdb.node.replica import Answer, Effects, Inputs, Replica
+from raftdb.node.replica import Replica
+from raftdb.node.turn import Answer, Effects, Inputs, PersistJob, State
 from raftdb.wire import commands as wire_commands
-from storage.contract import LogBatch
+from storage.contract import FrozenChanges, LogBatch
 
 logger = logging.getLogger("raftdb.node")
 
 REQUESTS_PENDING_MAX = 20_000
 """Requests that may wait at once; beyond that a node says `busy` instead of queueing without end."""
 LOG_PAGE_ENTRIES_MAX = 10_000
+GROWTH_OVERHEAD_BYTES = 512
+"""What a command takes on the disk beside its own bytes, which are there twice: in the log, and in the state."""
 SLOW_SYNC_MS = 200.0
 """An fsync slower than this is worth a line in the log: it delays every write."""
 
@@ -40,13 +44,24 @@ HEARTBEAT_LOGGER = logging.getLogger("raftdb.node.heartbeat")
 """Heartbeats have a logger of their own, so that they can be shown without everything else."""
 
 
-class DurableLog(Protocol):
-    """The writer thread of the log, as the driver uses it."""
+class Disk(Protocol):
+    """The threads that write, as the driver uses them. What they fail at goes to `Driver.storage_failed`."""
 
-    last_sync_ms: float
+    @property
+    def last_sync_ms(self) -> float:
+        """How long the last write of the log took, fsync included."""
 
     def submit(self, sequence: int, batch: LogBatch) -> None:
-        """Write soon, in order; the driver is told by `Driver.persisted`."""
+        """Write to the log soon, in order; the driver is told by `Driver.persisted`."""
+
+    def flush(self, frozen: FrozenChanges) -> Awaitable[None]:
+        """Make a checkpoint durable in the state."""
+
+    def trim(self, base: EntryId) -> Awaitable[None]:
+        """Begin the log after `base`, in steps that let writes pass."""
+
+    def install(self, end: EntryId, hard_state: bytes | None) -> Awaitable[State]:
+        """Make the received snapshot the state and begin the log anew after `end`, with `hard_state` if it is given."""
 
 
 class PeerLinks(Protocol):
@@ -54,6 +69,13 @@ class PeerLinks(Protocol):
 
     def send(self, target: NodeId, messages: Sequence[Message]) -> None:
         """Send, or drop what cannot be sent: Raft repairs it. Never blocks."""
+
+
+class Courier(Protocol):
+    """Brings the state to followers, as the driver uses it."""
+
+    def deliver(self, target: NodeId) -> Awaitable[SnapshotDelivered]:
+        """Bring a snapshot to `target`; a failure is an outcome, too."""
 
 
 class Driver:
@@ -70,13 +92,23 @@ class Driver:
         self._failed = False
         self._closing = False
         self._ticker: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held_jobs: list[PersistJob] | None = None
+        self._checkpoint_waiters: list[asyncio.Future[None]] = []
         self.last_contact: dict[NodeId, float] = {}
+        self.no_space: str | None = None
+        """Why commands that grow the state are refused here while this node leads; None: they are not."""
+        self.growth_bytes = 0
+        """What such commands may have come to on the disk, since the start."""
+        self.growth_bytes_max: int | None = None
+        """Where `growth_bytes` may go until somebody has looked at the space again. None: anywhere."""
 
-    def start(self, log: DurableLog, links: PeerLinks) -> None:
-        """Begin to tick. `log` and `links` carry out what the replica wants."""
+    def start(self, disk: Disk, links: PeerLinks, courier: Courier) -> None:
+        """Begin to tick. `disk`, `links` and `courier` carry out what the replica wants."""
         self._loop = asyncio.get_running_loop()
-        self._log = log
+        self._disk = disk
         self._links = links
+        self._courier = courier
         self._schedule_tick()
 
     async def execute(self, command: Command, *, consistency: str = "linearizable") -> Answer:
@@ -89,6 +121,8 @@ class Driver:
             if consistency == "stale":
                 raise RequestRefused("bad_request", "a write cannot be stale", hint="leave consistency out")
             payload = wire_commands.encode(command)
+            if type(command) in GROWING and self.is_leader():
+                self._take_space(len(payload))
             future = self._admit()
             self._inputs.writes.append(WriteRequest(self._last_request_id, payload))
             return await future
@@ -97,6 +131,17 @@ class Driver:
     async def read_log(self, first: int | None, limit: int) -> Answer:
         """A page of the leader's log: the answer's value is its entries, its index the commit index."""
         return await self._read(LogPage(first, min(limit, LOG_PAGE_ENTRIES_MAX)), stale=False)
+
+    async def checkpoint(self) -> int:
+        """Make the state durable and compact the log now; returns the index that the state is durable up to."""
+        if self._closing or self._failed:
+            raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
+        waiter = self._loop.create_future()
+        self._checkpoint_waiters.append(waiter)
+        self._inputs.checkpoint_asked = True
+        self._schedule_turn()
+        await waiter
+        return self.replica.checkpoint_index
 
     def receive(self, messages: Sequence[Message]) -> None:
         """Messages from one peer, in the order they were sent."""
@@ -145,12 +190,31 @@ class Driver:
         if self._ticker is not None:
             self._ticker.cancel()
         self._failed = True
+        await self._end_tasks()
         self._abandon_requests()
+
+    async def _end_tasks(self) -> None:
+        """Let what is being written finish, and give up deliveries."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _read(self, query: Query, *, stale: bool) -> Answer:
         future = self._admit()
         self._inputs.reads.append(ReadRequest(self._last_request_id, query, stale))
         return await future
+
+    @property
+    def space_is_spent(self) -> bool:
+        """True if growth has used up what it may until the space is looked at again."""
+        return self.growth_bytes_max is not None and self.growth_bytes >= self.growth_bytes_max
+
+    def _take_space(self, payload_bytes: int) -> None:
+        """Refuse growth while space is short. What is written between two looks counts: it may be all that was left."""
+        reason = self.no_space or ("all space that was left is used" if self.space_is_spent else None)
+        if reason is not None:
+            raise Unavailable("no_space", reason, hint="delete keys, or give the disk more space")
+        self.growth_bytes += 2 * payload_bytes + GROWTH_OVERHEAD_BYTES
 
     def _admit(self) -> "asyncio.Future[Answer]":
         """Number a request and make room for its answer, or refuse it."""
@@ -174,8 +238,10 @@ class Driver:
 
     def _persisted(self, sequence: int) -> None:
         self._inputs.persisted_sequence = sequence
-        if self._log.last_sync_ms > SLOW_SYNC_MS:
-            logger.warning("slow fsync", extra={"fields": {"milliseconds": round(self._log.last_sync_ms, 1)}})
+        if self._disk.last_sync_ms > SLOW_SYNC_MS:
+            logger.warning(
+                "slow fsync", extra={"fields": {"milliseconds": round(self._disk.last_sync_ms, 1)}}
+            )
         self._schedule_turn()
 
     def _schedule_turn(self) -> None:
@@ -197,8 +263,8 @@ class Driver:
             self._fail(error if isinstance(error, Fatal) else Fatal(f"{type(error).__name__}: {error}"))
 
     def _carry_out(self, effects: Effects) -> None:
-        for sequence, batch in effects.persist:
-            self._log.submit(sequence, batch)
+        for job in effects.persist:
+            self._persist(job)
         if effects.messages:
             self._send(effects.messages)
         for request_id, answer in effects.answers:
@@ -213,8 +279,76 @@ class Driver:
             target = HEARTBEAT_LOGGER if trace.level == "heartbeat" else logger
             if target.isEnabledFor(LEVELS[trace.level]):
                 target.log(LEVELS[trace.level], trace.event, extra={"fields": dict(trace.details)})
+        if effects.flush is not None:
+            self._spawn(self._flush(effects.flush))
+        if effects.checkpoint_done:
+            self._answer_checkpoint_waiters()
+        if effects.trim is not None:
+            self._spawn(self._trim(effects.trim))
+        for follower in effects.snapshots_wanted:
+            self._spawn(self._deliver(follower))
         if effects.more:
             self._schedule_turn()
+
+    def _persist(self, job: PersistJob) -> None:
+        """Hand a job to the log's writer; behind an installation all jobs wait until the log has begun anew."""
+        if self._held_jobs is not None:
+            self._held_jobs.append(job)
+        elif job.install is None:
+            self._disk.submit(job.sequence, job.batch)
+        else:
+            self._held_jobs = []
+            self._spawn(self._install(job, job.install))
+
+    async def _install(self, job: PersistJob, end: EntryId) -> None:
+        """Put a received snapshot in place, then go on with the jobs that waited."""
+        self._inputs.installed_state = await self._disk.install(end, job.batch.hard_state)
+        held, self._held_jobs = self._held_jobs or [], None
+        self._persisted(job.sequence)
+        for later in held:
+            self._persist(later)
+
+    async def _flush(self, frozen: FrozenChanges) -> None:
+        started = time.monotonic()
+        await self._disk.flush(frozen)
+        details = {"index": frozen.index, "keys": len(frozen.changes), "bytes": frozen.change_bytes}
+        self._log_duration("checkpoint written", started, details)
+        self._inputs.flushed = frozen
+        self._schedule_turn()
+
+    async def _trim(self, base: EntryId) -> None:
+        started = time.monotonic()
+        await self._disk.trim(base)
+        self._log_duration("log trimmed", started, {"first_index": base.index + 1})
+
+    def _log_duration(self, message: str, started: float, details: dict[str, int]) -> None:
+        """One line about work beside the turns that began at `started` and is done."""
+        milliseconds = round((time.monotonic() - started) * 1000, 1)
+        logger.info(message, extra={"fields": {**details, "milliseconds": milliseconds}})
+
+    async def _deliver(self, target: NodeId) -> None:
+        delivery = await self._courier.deliver(target)
+        self._inputs.deliveries.append(delivery)
+        self._schedule_turn()
+
+    def _answer_checkpoint_waiters(self) -> None:
+        waiters, self._checkpoint_waiters = self._checkpoint_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` beside the turns; what it raises stops the node, as what a turn raises does."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            logger.error("internal error, the node stops", exc_info=error)
+            self._fail(error if isinstance(error, Fatal) else Fatal(f"{type(error).__name__}: {error}"))
 
     def _send(self, messages: Sequence[Message]) -> None:
         """Hand each peer its messages in one piece, in order."""
@@ -242,3 +376,7 @@ class Driver:
                     Unavailable("outcome_unknown", "the node stopped before the outcome was known")
                 )
         self._futures.clear()
+        for waiter in self._checkpoint_waiters:
+            if not waiter.done():
+                waiter.set_exception(Unavailable("outcome_unknown", "the node stopped during the checkpoint"))
+        self._checkpoint_waiters.clear()

@@ -72,6 +72,13 @@ class Pending:
             del self._write_indexes[request_id]
         return waiting
 
+    def writes_up_to(self, index: Index) -> list[int]:
+        """Take the writes that wait for entries up to `index`."""
+        passed = [request_id for request_id, at in self._write_indexes.items() if at <= index]
+        for request_id in passed:
+            self._writes.pop(self._write_indexes.pop(request_id), None)
+        return passed
+
     def release(self, request_id: int, read_index: Index) -> None:
         """The read may be served once `read_index` is applied. Indexes come in ascending order."""
         if request_id in self._reads:

@@ -6,18 +6,21 @@ node and by the simulator, on real and on simulated disks.
 
 from raftdb.core.log import Log
 from raftdb.core.membership import Configuration, ConfigurationHistory
-from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId
+from raftdb.core.model import Entry, EntryId, EntryKind, HardState, NodeId
 from raftdb.core.raft import Raft
 from raftdb.core.state import RandomRange, Settings
 from raftdb.core.update import Persist
 from raftdb.errors import Fatal
+from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
 from raftdb.wire import cbor
 from raftdb.wire.configuration import decode_configuration, encode_configuration
-from storage.contract import LogBatch, LogStore
+from storage.contract import LogBatch, LogStore, RecoveredLog, StateStore
 
 BOOTSTRAP_TERM = 1
 """Term of the first entry, the configuration that all first members share; no leader is ever elected in it."""
 HARD_STATE_BYTES_MAX = 4096
+RECOVERED_KINDS = frozenset({EntryKind.CONFIGURATION})
+"""Entries that a start has to read: they say who the members are."""
 
 
 def encode_hard_state(hard_state: HardState) -> bytes:
@@ -51,6 +54,36 @@ def configuration_of(data: bytes) -> Configuration:
     return Configuration(decode_configuration(data))
 
 
+FIRST_ENTRY = EntryId(1, BOOTSTRAP_TERM)
+"""The first entry of a cluster that began empty."""
+FIRST_ENTRY_FACT = "first_entry"
+
+
+def first_entry_of(log_store: LogStore) -> EntryId:
+    """The entry that every first member of this cluster began with, and knows nothing beyond."""
+    stored = log_store.get_meta(FIRST_ENTRY_FACT)
+    if stored is None:
+        return FIRST_ENTRY
+    match cbor.decode(stored, bytes_max=HARD_STATE_BYTES_MAX, items_max=8):
+        case [int(index), int(term)]:
+            return EntryId(index, term)
+    raise Fatal("the stored first entry is not readable", exit_code=4)
+
+
+def bootstrap_restored(log_store: LogStore, configuration: Configuration) -> None:
+    """Write what follows the state of a backup: equal on every first member that restores the same backup.
+
+    A new term of its own, in which no leader is ever elected, and in it the new members, after a log that ends where
+    the state does.
+    """
+    base = log_store.recover()
+    first = EntryId(base.base_index + 1, base.base_term + 1)
+    log_store.put_meta(FIRST_ENTRY_FACT, cbor.encode(list(first)))
+    data = encode_configuration(configuration.members)
+    entry = Entry(first.index, first.term, EntryKind.CONFIGURATION, data)
+    log_store.write([LogBatch(encode_hard_state(HardState(first.term, None)), None, (entry,))])
+
+
 def bootstrap(log_store: LogStore, configuration: Configuration) -> None:
     """Write the beginning of a new cluster's log: equal on every first member, so that nobody has to lead yet."""
     if log_store.recover().hard_state is not None:
@@ -61,13 +94,16 @@ def bootstrap(log_store: LogStore, configuration: Configuration) -> None:
 
 
 def recover(
-    node: NodeId, log_store: LogStore, *, settings: Settings, randrange: RandomRange, checkpoint_index: Index
+    node: NodeId, log_store: LogStore, state_store: StateStore, *, settings: Settings, randrange: RandomRange
 ) -> Raft:
     """The node as its disk remembers it: term, vote, log and configuration; the rest starts anew.
 
-    Entries up to `checkpoint_index` are in the state already, and so committed.
+    What the state's checkpoint has applied is committed. Raises Fatal if log and state do not fit together.
     """
-    recovered = log_store.recover(collect_kinds=frozenset({EntryKind.CONFIGURATION}))
+    recovered = log_store.recover(collect_kinds=RECOVERED_KINDS)
+    if not _connects(recovered, state_store.checkpoint):
+        log_store.reset(*state_store.checkpoint, hard_state=recovered.hard_state)
+        recovered = log_store.recover(collect_kinds=RECOVERED_KINDS)
     if recovered.hard_state is None:
         raise Fatal(
             "the log holds no term and vote",
@@ -75,18 +111,44 @@ def recover(
             hint="the folder was wiped or only half written: remove the node and add it under a new id",
         )
     configurations = [(record[0], configuration_of(record[3])) for record in recovered.collected]
-    log = Log(
-        base=EntryId(recovered.base_index, recovered.base_term),
-        last_index=recovered.last_index,
-        term_starts=recovered.term_starts,
-        cache_bytes_max=settings.cache_bytes_max,
-    )
+    stored = state_store.get(CONFIGURATION_KEY)
+    if stored is not None:
+        index, data = unpack_configuration(stored)
+        configurations = [(index, configuration_of(data))] + [
+            item for item in configurations if item[0] > index
+        ]
     return Raft(
         node,
         settings=settings,
         randrange=randrange,
         hard_state=decode_hard_state(recovered.hard_state),
-        log=log,
+        log=_log_of(recovered, cache_bytes_max=settings.cache_bytes_max),
         configurations=ConfigurationHistory(configuration_of, configurations),
-        commit_index=max(checkpoint_index, recovered.base_index),
+        commit_index=max(state_store.checkpoint[0], recovered.base_index),
+    )
+
+
+def _connects(recovered: RecoveredLog, checkpoint: tuple[int, int]) -> bool:
+    """True if the log goes on from the state; False if an installation that a crash cut short is to be finished.
+
+    A snapshot is swapped in before the log begins anew behind it. If the log does not hold the state's last entry, a
+    crash came in between: what it holds is older than the state, or conflicts with it (hazards B31, B34).
+    """
+    index, term = checkpoint
+    if index < recovered.base_index:
+        raise Fatal(
+            f"the log begins after {recovered.base_index}, but the state ends at {index}",
+            exit_code=4,
+            hint="the state was replaced or lost: let this node join again under a new id with an empty folder",
+        )
+    return index == 0 or _log_of(recovered, cache_bytes_max=0).term_at(index) == term
+
+
+def _log_of(recovered: RecoveredLog, *, cache_bytes_max: int) -> Log:
+    """What the core keeps of a log found on disk."""
+    return Log(
+        base=EntryId(recovered.base_index, recovered.base_term),
+        last_index=recovered.last_index,
+        term_starts=recovered.term_starts,
+        cache_bytes_max=cache_bytes_max,
     )

@@ -6,24 +6,32 @@ simulator calls it with what a seed dreams up. Both carry out the same effects, 
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
 
-from raftdb.commands.model import Command
-from raftdb.core.events import EntriesLoaded, Persisted, Proposed, ReadRequested, Received, Ticked
-from raftdb.core.log import entry_bytes
-from raftdb.core.messages import Message, RequestPreVote, RequestVote
-from raftdb.core.model import Entry, EntryKind, Index, NodeId, Role
+from raftdb.core.events import (
+    Compacted,
+    EntriesLoaded,
+    Persisted,
+    Proposed,
+    ReadRequested,
+    Received,
+    Ticked,
+)
+from raftdb.core.messages import InstallSnapshot, Message, RequestPreVote, RequestVote
+from raftdb.core.model import Entry, EntryId, EntryKind, Index, NodeId, Role, Term
 from raftdb.core.quorum import is_majority
 from raftdb.core.raft import Raft
 from raftdb.core.update import EntriesWanted, Trace, Update
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
+from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Result
-from raftdb.machine.transaction import KeyValueView, Transaction
-from raftdb.node.pending import LogPage, Pending, Query, ReadRequest, WriteRequest
-from raftdb.node.persist import BOOTSTRAP_TERM, batch_of, entry_of
-from storage.contract import LogBatch
+from raftdb.machine.transaction import Transaction
+from raftdb.node.compaction import CompactionPolicy, slowest_live_match
+from raftdb.node.pending import Pending, Query, ReadRequest, WriteRequest
+from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
+from raftdb.node.reading import serve, value_bytes
+from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
+from storage.contract import FrozenChanges
 
 APPLY_ENTRIES_MAX = 1024
 """Entries applied in one turn, so that catching up does not keep heartbeats waiting."""
@@ -33,77 +41,34 @@ READ_BYTES_MAX = 4 << 20
 """Bytes of the replies to reads in one turn; what does not fit waits for the next."""
 PROPOSE_BYTES_MAX = 4 << 20
 """Bytes of writes proposed in one step, so that the bound on what waits for a majority is looked at in between."""
-LOG_PAGE_BYTES_MAX = 4 << 20
-"""Entry data in one page of `request_log`; a page may hold fewer entries than asked for, never none."""
-
-
-class LogReader(Protocol):
-    """What the replica reads of the log store: bodies that are no longer in memory."""
-
-    def read(self, first: int, last: int, *, bytes_max: int) -> list[tuple[int, int, int, bytes]]:
-        """Records `first..last`, as many as fit into `bytes_max`, at least one."""
-
-
-class State(KeyValueView, Protocol):
-    """What the replica writes: the materialised state, changed entry by entry."""
-
-    @property
-    def applied(self) -> tuple[int, int]:
-        """(index, term) of the last entry applied."""
-
-    def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
-        """Make an entry's changes visible, together with its index."""
-
-
-class Answer(NamedTuple):
-    """A request's result, the position in the log it belongs to, and for one key its revision (0: no such key)."""
-
-    value: Any
-    index: Index  # type: ignore[assignment]  # hides tuple.index
-    term: int
-    revision: int | None = None
-
-
-@dataclass(slots=True)
-class Inputs:
-    """What arrived since the last turn; handled in this order of fields."""
-
-    persisted_sequence: int = 0
-    messages: list[Message] = field(default_factory=list)
-    ticks: int = 0
-    writes: list[WriteRequest] = field(default_factory=list)
-    reads: list[ReadRequest] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Effects:
-    """What one turn wants done. `messages` may leave at once; what had to wait for the disk has waited already."""
-
-    persist: list[tuple[int, LogBatch]] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
-    answers: list[tuple[int, Answer | RaftdbError]] = field(default_factory=list)
-    traces: list[Trace] = field(default_factory=list)
-    more: bool = False
-    """Work is left that needs no further input: call `turn` again soon."""
-
-
-def value_bytes(value: Any) -> int:
-    """About how many bytes a reply's value has: byte strings and entries count, the rest is small."""
-    if isinstance(value, bytes):
-        return len(value)
-    if isinstance(value, Entry):
-        return entry_bytes(value)
-    return sum(map(value_bytes, value)) if isinstance(value, list) else 0
 
 
 class Replica:
     """See the module. `links` is kept current by the owner: the peers that messages can reach now."""
 
     def __init__(
-        self, raft: Raft, *, log_reader: LogReader, state: State, machine: Machine, patience_ticks: int
+        self,
+        raft: Raft,
+        *,
+        log_reader: LogReader,
+        state: State,
+        machine: Machine,
+        patience_ticks: int,
+        policy: CompactionPolicy,
+        first_entry: EntryId = FIRST_ENTRY,
     ) -> None:
         self.raft = raft
         self.links: set[NodeId] = set()
+        self.received_snapshot: EntryId | None = None
+        """End of the snapshot that was received whole and verified: only that one may be installed."""
+        self.retained_index: Index | None = None
+        """End of the snapshot that a follower is receiving: the log is kept from there on."""
+        self._policy = policy
+        self._first_entry = first_entry
+        self._installing = False
+        self._flushing = False
+        self._checkpoint_asked = False
+        self._flush_is_asked = False
         self._log_reader = log_reader
         self._state = state
         self._machine = machine
@@ -118,32 +83,54 @@ class Replica:
         return self._state.applied[0]
 
     @property
+    def checkpoint_index(self) -> Index:
+        """Index of the last entry in the durable state."""
+        return self._state.checkpoint[0]
+
+    @property
     def pending_count(self) -> int:
         """Requests that wait for their answer."""
         return self._pending.count
 
     @property
     def is_unproven(self) -> bool:
-        """True while this node has an empty first log, and too few peers have confirmed that it may be so.
+        """True while this node has the log of a first start, and too few peers have confirmed that it may be so.
 
         A wiped folder looks exactly like a new one. The peers remember whom they met and refuse a node that lost
         its memory; until enough of them have spoken to make a majority with it, such a node neither votes nor
         stands for election (hazard B36).
         """
         core = self.raft.state
-        if core.term > BOOTSTRAP_TERM or core.log.last_index > 1:
+        first = self._first_entry
+        if core.term > first.term or core.log.last_index > first.index:
             return False
         return not is_majority(core.configurations.voters, {*self.links, core.id})
+
+    def snapshot_received(self, index: Index, term: Term) -> None:
+        """The snapshot that ends there is here, whole and verified; it may be installed."""
+        self.received_snapshot = EntryId(index, term)
+
+    def snapshot_dropped(self) -> None:
+        """What was received is being replaced: it can no longer be installed."""
+        self.received_snapshot = None
 
     def turn(self, inputs: Inputs) -> Effects:
         """Take in everything that arrived; return everything that is to be done."""
         effects = self._effects = Effects()
         if inputs.persisted_sequence:
             self._carry_out(self.raft.step(Persisted(inputs.persisted_sequence)))
+        if inputs.flushed is not None:
+            self._flushed(inputs.flushed)
+        if inputs.installed_state is not None:
+            self._installed(inputs.installed_state)
+        for delivery in inputs.deliveries:
+            self._carry_out(self.raft.step(delivery))
         self._release_messages()
         unproven = self.is_unproven
         for message in inputs.messages:
             if unproven and isinstance(message, RequestVote | RequestPreVote):
+                continue
+            if isinstance(message, InstallSnapshot) and not self._has_received(message):
                 continue
             self._carry_out(self.raft.step(Received(message)))
         for _ in range(inputs.ticks):
@@ -154,8 +141,11 @@ class Replica:
             self._request_reads(inputs.reads)
         self._apply()
         more_reads = self._serve_reads()
+        self._checkpoint_asked |= inputs.checkpoint_asked
+        self._begin_checkpoint()
         self._release_messages()
-        effects.more = more_reads or self.applied_index < self.raft.state.commit_index
+        behind = not self._installing and self.applied_index < self.raft.state.commit_index
+        effects.more = more_reads or behind
         return effects
 
     def refusal(self) -> Unavailable:
@@ -242,7 +232,9 @@ class Replica:
         if update.traces:
             effects.traces.extend(update.traces)
         if update.persist is not None:
-            effects.persist.append((update.persist.sequence, batch_of(update.persist)))
+            persist = update.persist
+            effects.persist.append(PersistJob(persist.sequence, batch_of(persist), persist.install))
+            self._installing |= persist.install is not None
         if update.messages:
             effects.messages.extend(update.messages)
         if update.messages_after_persist:
@@ -256,6 +248,7 @@ class Replica:
                 for request_id in update.reads_dropped
                 if self._pending.drop_read(request_id)
             )
+        effects.snapshots_wanted.extend(update.snapshots_wanted)
         for wanted in update.entries_wanted:
             self._load(wanted)
 
@@ -270,8 +263,69 @@ class Replica:
         while self._after_persist and self._after_persist[0][0] <= persisted:
             self._effects.messages.extend(self._after_persist.popleft()[1])
 
+    def _has_received(self, message: InstallSnapshot) -> bool:
+        """True if the snapshot that the message speaks of is here; else the leader will deliver it again.
+
+        One at a time: while one is being put in place there is no other, or the first to be done would end the wait.
+        """
+        named = EntryId(message.last_index, message.last_term)
+        return not self._installing and self.received_snapshot == named
+
+    def _installed(self, state: State) -> None:
+        """Go on with the state that the snapshot brought. Who waits for an entry in it will not learn its result."""
+        last_known = self.applied_index
+        self._state = state
+        self._installing = False
+        self.received_snapshot = None
+        for request_id in self._pending.writes_up_to(self.applied_index):
+            self._effects.answers.append((request_id, self._out_of_time(is_write=True)))
+        details = (("from_index", last_known), ("applied_index", self.applied_index))
+        self._effects.traces.append(Trace("snapshot installed", details))
+
+    def _begin_checkpoint(self) -> None:
+        """Set the changes aside for the disk if enough has gathered, or somebody asked.
+
+        Not before the log is durable up to there: a state must never be ahead of its log's disk.
+        """
+        applied_index = self.applied_index
+        due = self._checkpoint_asked or self._policy.is_due(
+            applied_index=applied_index,
+            checkpoint_index=self._state.checkpoint[0],
+            change_bytes=self._state.change_bytes,
+        )
+        idle = not self._flushing and not self._installing
+        if due and idle and applied_index <= self.raft.state.log.persisted_index:
+            self._flush_is_asked, self._checkpoint_asked = self._checkpoint_asked, False
+            self._effects.flush = self._state.freeze()
+            self._flushing = self._effects.flush is not None
+            if not self._flushing:
+                self._compact(self.checkpoint_index)
+                self._effects.checkpoint_done = True
+
+    def _flushed(self, frozen: FrozenChanges) -> None:
+        """The checkpoint is durable: the log may begin later."""
+        self._state.thaw(frozen)
+        self._flushing = False
+        self._effects.checkpoint_done = True
+        self._compact(frozen.index)
+
+    def _compact(self, checkpoint_index: Index) -> None:
+        """Begin the log later, now that the state is durable up to `checkpoint_index`."""
+        log = self.raft.state.log
+        if self._flush_is_asked:
+            base_index = min(checkpoint_index, slowest_live_match(self.raft.state))
+        else:
+            base_index = self._policy.base_after(
+                log, checkpoint_index=checkpoint_index, retained_index=self.retained_index
+            )
+        if base_index > log.base.index:
+            self._carry_out(self.raft.step(Compacted(base_index)))
+            self._effects.trim = log.base
+
     def _apply(self) -> None:
         """Apply what is committed, in order and without a gap, a bounded slice at a time."""
+        if self._installing:
+            return
         first = self.applied_index + 1
         last = min(self.raft.state.commit_index, first + APPLY_ENTRIES_MAX - 1)
         if first > last:
@@ -293,6 +347,8 @@ class Replica:
             transaction = Transaction(self._state)
             reply = self._machine.apply(entry.index, entry.data, transaction)
             changes = transaction.changes
+        elif entry.kind is EntryKind.CONFIGURATION:
+            changes = {CONFIGURATION_KEY: pack_configuration(entry.index, entry.data)}
         self._state.write(changes, index=entry.index, term=entry.term)
         for term, request_id in self._pending.writes_at(entry.index):
             answer: Answer | RaftdbError
@@ -323,35 +379,9 @@ class Replica:
         self._effects.answers.append((request_id, self._serve(query)))
 
     def _serve(self, query: Query) -> Answer | RaftdbError:
-        if isinstance(query, LogPage):
-            return self._read_log(query)
-        return self._read_state(query)
-
-    def _read_state(self, command: Command) -> Answer | RaftdbError:
-        """A read of the key space."""
-        reply = self._machine.read(command, self._state)
-        if not isinstance(reply, Result):
-            return reply
-        index, term = self._state.applied
-        return Answer(reply.value, index, term, reply.revision)
-
-    def _read_log(self, page: LogPage) -> Answer | RaftdbError:
-        """A read of the log: entries in order, the newest included, committed or not."""
-        log = self.raft.state.log
-        first = (
-            page.first if page.first is not None else max(log.base.index + 1, log.last_index - page.limit + 1)
-        )
-        if first <= log.base.index:
-            return RaftdbError(
-                "compacted",
-                f"entries up to {log.base.index} are compacted away",
-                hint=f"the first one available is {log.base.index + 1}",
-            )
-        last = min(log.last_index, first + page.limit - 1)
-        entries: list[Entry] = []
-        while first + len(entries) <= last and sum(map(entry_bytes, entries)) < LOG_PAGE_BYTES_MAX:
-            entries.extend(self._bodies(first + len(entries), last, LOG_PAGE_BYTES_MAX))
-        return Answer(entries, self.raft.state.commit_index, self.raft.state.term)
+        if self._installing:
+            return Unavailable("busy", "a snapshot is being installed", hint="ask another node")
+        return serve(query, self.raft.state, self._state, self._machine, self._bodies)
 
     def _bodies(self, first: Index, last: Index, bytes_max: int) -> Sequence[Entry]:
         """Entries from memory if they are there, else from disk."""

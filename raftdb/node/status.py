@@ -60,7 +60,7 @@ def status_of(driver: Driver) -> dict[str, Any]:
         "last_index": state.log.last_index,
         "commit_index": state.commit_index,
         "applied_index": driver.replica.applied_index,
-        "checkpoint_index": state.log.base.index,
+        "checkpoint_index": driver.replica.checkpoint_index,
         "pending_requests": driver.replica.pending_count,
         "members": members_of(driver),
     }

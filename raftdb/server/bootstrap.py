@@ -8,48 +8,46 @@ fails on the way becomes a `Fatal` with the exit code of docs/interface.md, sect
 
 import asyncio
 import errno
-import hashlib
 import logging
 import os
 import random
 import signal
 import sys
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 from raftdb import __version__
 from raftdb.commands.limits import Limits
-from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
 from raftdb.core.state import Settings as CoreSettings
 from raftdb.errors import Fatal
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
 from raftdb.machine.machine import Machine
+from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.driver import Driver
-from raftdb.node.persist import bootstrap, recover
+from raftdb.node.persist import first_entry_of, recover
 from raftdb.node.replica import Replica
 from raftdb.server import logs
 from raftdb.server.config import Settings
+from raftdb.server.disk import NodeDisk
+from raftdb.server.folder import EXIT_FAILED, EXIT_FOLDER, create_folder, open_folder, storage_errors
 from raftdb.server.local_node import LocalNode
 from raftdb.server.peers import IDENTITY_CHANGED, PeerRegistry
+from raftdb.server.snapshots import Courier, Receiver
+from raftdb.server.space import SpaceWatch
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import LocalIdentity
 from raftdb.transport.limits import PEER_PATH
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
-from storage.errors import StorageError, WriteFailed
+from raftdb.transport.snapshot_client import SnapshotClient
+from raftdb.transport.snapshot_server import SnapshotServer
 from storage.folder import DataFolder, Identity
 from storage.log_store import LmdbLogStore
 from storage.state_store import LmdbStateStore
-from storage.writer import LogWriter
 
 logger = logging.getLogger("raftdb.server")
 
-EXIT_FAILED = 1
 EXIT_ADDRESS_IN_USE = 3
-EXIT_FOLDER = 4
 GRACE_SECONDS = 4.0
 """How long requests in flight may take to finish when the node is told to stop."""
 SWITCH_INTERVAL_SECONDS = 0.0005
@@ -70,26 +68,20 @@ def run_node(settings: Settings) -> int:
     )
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
-        with _storage_errors(), _open_folder(settings) as folder:
+        with storage_errors(), open_folder(settings) as folder:
             identity = folder.identity
             if identity is None or not identity.bootstrapped:
-                identity = _create(folder, settings)
+                identity = create_folder(folder, settings)
             log, state = folder.open_log(), folder.open_state()
             try:
                 with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                    runner.run(_Node(settings, identity, log, state).run())
+                    runner.run(_Node(settings, folder, identity, log, state).run())
             finally:
                 state.close()
                 log.close()
     finally:
         logs.flush()
     return 0
-
-
-def cluster_id_of(first_members: Mapping[str, str]) -> str:
-    """The name of the cluster that begins with these members: equal on each of them, so nobody has to hand it out."""
-    text = ",".join(f"{name}={address}" for name, address in sorted(first_members.items()))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -100,42 +92,19 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     return uvloop.Loop
 
 
-@contextmanager
-def _storage_errors() -> Iterator[None]:
-    """Errors of storage become Fatal here, once."""
-    try:
-        yield
-    except StorageError as error:
-        code = EXIT_FAILED if isinstance(error, WriteFailed) else EXIT_FOLDER
-        raise Fatal(error.message, exit_code=code, hint=error.hint) from error
-
-
-def _open_folder(settings: Settings) -> DataFolder:
-    """Lock the folder and check whose it is. Peers that are named must be the ones it began with."""
-    cluster_id = None if settings.peers is None else cluster_id_of(settings.peers)
-    return DataFolder(settings.data, node_id=settings.id, cluster_id=cluster_id)
-
-
-def _create(folder: DataFolder, settings: Settings) -> Identity:
-    """Make a new folder: identity, and the first entry of the log."""
-    logger.info("creates a new data folder", extra={"fields": {"data": settings.data}})
-    members = sorted(settings.first_members.items())
-    configuration = Configuration(tuple(Member(name, address) for name, address in members))
-    return folder.create(
-        cluster_id=cluster_id_of(settings.first_members),
-        node_id=settings.id,
-        node_uuid=uuid.uuid4().hex,
-        fill_log=lambda log: bootstrap(log, configuration),
-    )
-
-
 class _Node:
     """The parts of one node, from start to stop."""
 
     def __init__(
-        self, settings: Settings, identity: Identity, log: LmdbLogStore, state: LmdbStateStore
+        self,
+        settings: Settings,
+        folder: DataFolder,
+        identity: Identity,
+        log: LmdbLogStore,
+        state: LmdbStateStore,
     ) -> None:
         self._settings = settings
+        self._folder = folder
         self._identity = identity
         self._log = log
         self._state = state
@@ -146,12 +115,40 @@ class _Node:
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises the Fatal that ended it, if one did."""
         self._announce_start()
-        replica = self._recover()
-        self._driver = Driver(replica, tick_ms=self._settings.tick_ms, on_fatal=self._fail)
+        self._driver = Driver(self._recover(), tick_ms=self._settings.tick_ms, on_fatal=self._fail)
         incarnation = self._next_incarnation()
-        self._writer = LogWriter(
-            self._log, on_durable=self._driver.persisted, on_failure=self._driver.storage_failed
+        self._disk = NodeDisk(
+            self._folder,
+            self._log,
+            self._state,
+            on_durable=self._driver.persisted,
+            on_failure=self._driver.storage_failed,
+            reserve_bytes=self._settings.disk_reserve_bytes,
         )
+        space = SpaceWatch(self._driver, self._disk)
+        try:
+            courier = self._connect_peers(incarnation)
+            self._driver.start(self._disk, self._links, courier)
+            await self._start_listening()
+            await space.start()
+            self._links.update_peers({member.id: member.http for member in self._members})
+            self._install_signal_handlers()
+            logger.info("ready")
+            await self._stop.wait()
+            await self._shut_down()
+        finally:
+            await space.close()
+            await self._stop_writing()
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def _members(self) -> tuple[Member, ...]:
+        """The members of the configuration in force."""
+        return self._driver.replica.raft.state.configurations.latest.members
+
+    def _connect_peers(self, incarnation: int) -> Courier:
+        """Make the links, and what carries snapshots; nothing is dialled yet."""
         local = LocalIdentity(
             cluster_id=self._identity.cluster_id,
             node_id=self._identity.node_id,
@@ -159,8 +156,11 @@ class _Node:
             incarnation=incarnation,
             http=self._settings.advertised,
         )
-        configurations = replica.raft.state.configurations
-        registry = PeerRegistry(self._log, self._writer, lambda: configurations.latest)
+        replica = self._driver.replica
+        loop = asyncio.get_running_loop()
+        registry = PeerRegistry(
+            self._log, self._disk.writer, lambda: replica.raft.state.configurations.latest
+        )
         self._links = PeerLinks(
             local,
             check_peer=registry.check,
@@ -174,18 +174,19 @@ class _Node:
             on_messages=self._driver.receive,
             events=PeerEvents(on_peer_up=self._links.nudge),
         )
-        try:
-            self._driver.start(self._writer, self._links)
-            await self._start_listening()
-            self._links.update_peers({member.id: member.http for member in configurations.latest.members})
-            self._install_signal_handlers()
-            logger.info("ready")
-            await self._stop.wait()
-            await self._shut_down()
-        finally:
-            await self._stop_writing()
-        if self._failure is not None:
-            raise self._failure
+        self._snapshot_server = SnapshotServer(
+            local,
+            check_peer=registry.check,
+            receiver=Receiver(
+                self._folder.receiver,
+                on_begin=lambda: loop.call_soon_threadsafe(replica.snapshot_dropped),
+            ),
+            on_received=replica.snapshot_received,
+        )
+        self._disk.receiving = self._snapshot_server.paused
+        return Courier(
+            replica, self._disk, SnapshotClient(local, check_peer=registry.check), self._identity.cluster_id
+        )
 
     def _announce_start(self) -> None:
         identity = self._identity
@@ -207,9 +208,9 @@ class _Node:
         raft = recover(
             self._identity.node_id,
             self._log,
+            self._state,
             settings=core_settings,
             randrange=random.SystemRandom().randrange,
-            checkpoint_index=self._state.checkpoint[0],
         )
         core = raft.state
         found = {
@@ -227,6 +228,15 @@ class _Node:
             state=self._state,
             machine=Machine(),
             patience_ticks=max(1, settings.request_timeout_ms // tick_ms),
+            policy=CompactionPolicy(
+                checkpoint_entries=settings.checkpoint_entries,
+                checkpoint_bytes=settings.checkpoint_bytes,
+                tail_bytes=settings.log_tail_bytes,
+                phase=phase_among(
+                    self._identity.node_id, [member.id for member in core.configurations.latest.members]
+                ),
+            ),
+            first_entry=first_entry_of(self._log),
         )
 
     def _next_incarnation(self) -> int:
@@ -239,15 +249,19 @@ class _Node:
     async def _start_listening(self) -> None:
         """Open the one address of clients and peers."""
         settings = self._settings
-        node = LocalNode(self._driver, node_id=self._identity.node_id, cluster_id=self._identity.cluster_id)
+        node = LocalNode(
+            self._driver, self._disk, node_id=self._identity.node_id, cluster_id=self._identity.cluster_id
+        )
         api = HttpApi(
             node,
             command_limits=Limits(
                 value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max
             ),
             readiness_checks={"applied": node.lag},
+            readiness_warnings={"space": node.no_space},
         )
-        self._http = HttpServer({**api.routes(), PEER_PATH: {"GET": self._peer_server.handle}})
+        routes = {PEER_PATH: {"GET": self._peer_server.handle}, **self._snapshot_server.routes}
+        self._http = HttpServer({**api.routes(), **routes})
         host, _, port = settings.listen.rpartition(":")
         try:
             await self._http.start(host.strip("[]"), int(port))
@@ -301,6 +315,7 @@ class _Node:
         await self._driver.close(grace_seconds=grace_seconds)
         await self._links.close()
         await self._peer_server.close()
+        await self._snapshot_server.close()
         await self._http.close(grace_s=1.0)
 
     async def _stop_writing(self) -> None:
@@ -308,7 +323,7 @@ class _Node:
         hangs there was acknowledged."""
         try:
             async with asyncio.timeout(WRITER_GRACE_SECONDS):
-                await asyncio.to_thread(self._writer.close)
+                await asyncio.to_thread(self._disk.close)
         except TimeoutError:
             logger.error("the disk does not answer, stops without it")
             logs.flush()

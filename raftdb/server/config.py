@@ -124,9 +124,17 @@ class Settings:
     """A request that no majority confirmed in this time is answered `outcome_unknown` or `no_quorum`."""
     value_bytes_max: int = field(default=1 << 20, metadata={"parse": parse_positive})
     transaction_bytes_max: int = field(default=4 << 20, metadata={"parse": parse_positive})
+    checkpoint_entries: int = field(default=100_000, metadata={"parse": parse_positive})
+    """Entries applied since the last checkpoint that bring the next one; a restart replays about so many."""
+    checkpoint_bytes: int = field(default=64 << 20, metadata={"parse": parse_positive})
+    """Bytes written since the last checkpoint that bring the next one; they are in memory."""
+    log_tail_bytes: int = field(default=16 << 20, metadata={"parse": parse_positive})
+    """Log kept behind a checkpoint, so that a follower a little behind needs no snapshot."""
     log_map_bytes: int = field(default=1 << 36, metadata={"parse": parse_positive})
     """Address space reserved for the log's file, which grows as needed up to it."""
     state_map_bytes: int = field(default=1 << 38, metadata={"parse": parse_positive})
+    disk_reserve_bytes: int | None = field(default=None, metadata={"parse": parse_positive})
+    """Free space of the disk below which growing writes are refused. None: a share of the disk."""
 
     @property
     def first_members(self) -> dict[str, str]:

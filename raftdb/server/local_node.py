@@ -1,23 +1,29 @@
 """One running node as its frontends see it: the driver, with the facts about this process around it."""
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from raftdb import __version__
 from raftdb.commands.model import Command
-from raftdb.errors import LeaderHint
-from raftdb.frontend.node_api import Consistency
+from raftdb.errors import LeaderHint, Unavailable
+from raftdb.frontend.node_api import Backup, Consistency
 from raftdb.node.driver import Driver
-from raftdb.node.replica import Answer
 from raftdb.node.status import describe_entries, is_caught_up, members_of, status_of
+from raftdb.node.turn import Answer
+from raftdb.server.disk import NodeDisk
+from storage.errors import OutOfSpace
 
 
 class LocalNode:
     """See `raftdb.frontend.node_api.Node`."""
 
-    def __init__(self, driver: Driver, *, node_id: str, cluster_id: str) -> None:
+    def __init__(self, driver: Driver, disk: NodeDisk, *, node_id: str, cluster_id: str) -> None:
         self._driver = driver
+        self._disk = disk
+        self._backing_up = asyncio.Lock()
         self._node_id = node_id
         self._cluster_id = cluster_id
         self._started = time.monotonic()
@@ -37,6 +43,27 @@ class LocalNode:
             "entries": describe_entries(page.value),
         }
 
+    async def checkpoint(self) -> int:
+        """Make the state durable and compact the log now."""
+        return await self._driver.checkpoint()
+
+    @asynccontextmanager
+    async def backup(self) -> AsyncIterator[Backup]:
+        """A consistent, verified copy of the state as of now, in a file that is removed afterwards. One at a time."""
+        if self._backing_up.locked():
+            raise Unavailable("busy", "a backup is being made", hint="try again when it is done")
+        async with self._backing_up:
+            await self._driver.checkpoint()
+            path = self._disk.folder.outgoing("backup")
+            try:
+                manifest = await self._disk.export(path, cluster_id=self._cluster_id, verify=True)
+            except OutOfSpace as error:
+                raise Unavailable("no_space", error.message, hint=error.hint) from error
+            try:
+                yield Backup(path, manifest.index, manifest.term)
+            finally:
+                path.unlink(missing_ok=True)
+
     def status(self) -> Mapping[str, Any]:
         """What this node knows of itself and the others."""
         return {
@@ -44,6 +71,7 @@ class LocalNode:
             "cluster_id": self._cluster_id,
             "version": __version__,
             **status_of(self._driver),
+            "no_space": self._driver.no_space,
             "uptime_seconds": round(time.monotonic() - self._started, 3),
         }
 
@@ -62,3 +90,7 @@ class LocalNode:
     def lag(self) -> str | None:
         """Why the state here is behind what this node knows to be committed, or None (a condition of /readyz)."""
         return None if is_caught_up(self._driver) else "committed entries wait to be applied"
+
+    def no_space(self) -> str | None:
+        """Why growing writes are refused, or None (a warning of /readyz: reads and deletes are served)."""
+        return self._driver.no_space

@@ -4,7 +4,9 @@
   Simulation (cluster) -- one seed --> Options (options), Chance and Scheduler (scheduler)
       |
       +-- Host x N (host)        the production Replica, with what its driver would do around it
-      |      +-- SimulatedDisk (disk)    writes that become durable late, or never
+      |      +-- SimulatedDisk (disk)    writes and trims of the log that become durable late, or never
+      |      +-- StateThread (state_thread)    checkpoints and installed snapshots, and crashes around them
+      |      +-- Courier (courier)       snapshots that arrive late, damaged, twice, or not at all
       +-- Links (links)          handshakes; who can reach whom
       +-- Network (network)      frames that are late, lost, doubled, replayed, damaged, misdirected
       +-- Nemesis (nemesis)      crashes, pauses, partitions, disks that fail
@@ -18,7 +20,8 @@
 What runs is what ships: core, machine, waiting requests and wire encoding; only the driver, the sockets and LMDB are
 replaced, by virtual ones with worse manners. Everything follows from the seed: a run replays byte for byte, in another
 process and with another hash seed. Half of the classes of faults are off in each seed (swarm testing), and rates and
-speeds are drawn anew, so that runs differ in kind.
+speeds are drawn anew, so that runs differ in kind. In half of the seeds logs are compacted after very few entries, so
+that followers need snapshots all the time; in the others never.
 
 A run has two parts. In the first the faults strike, and after every step of every core the safety properties are
 checked: see `oracle`. Then all faults stop, and the cluster has to become well again within a bound: one leader,
@@ -31,6 +34,7 @@ What it takes for granted
   needs somebody who remembers it.
 * Damaged and wiped nodes stay out, and are never more than a minority.
 * A disk does not lie: what it said was synced survives, but for flipped bits.
+* The pieces of a snapshot's transfer are put together well: a receiver has the whole, verified, or nothing.
 
 Considered and rejected
 -----------------------

@@ -24,7 +24,7 @@ from raftdb.core.invariants import InvariantBroken
 from raftdb.core.model import EntryKind, Index, NodeId
 from raftdb.errors import RaftdbError, ReplyError, Unavailable
 from raftdb.node.pending import ReadRequest
-from raftdb.node.replica import Answer
+from raftdb.node.turn import Answer
 from raftdb.simulation.host import Host
 from raftdb.simulation.host import World as HostWorld
 from raftdb.simulation.linearizability import Failed, Operation

@@ -52,6 +52,10 @@ class Report:
     unknown: int = 0
     refused: int = 0
     frames: int = 0
+    compactions: int = 0
+    """Steps in which logs on disk were trimmed."""
+    installs: int = 0
+    """Snapshots that were put in place."""
     faults: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     lost_nodes: dict[NodeId, str] = field(default_factory=dict)
@@ -116,6 +120,7 @@ class Simulation:
         report.committed = self.oracle.commit_index
         report.reads, report.writes = self.history.reads, self.history.acknowledged_writes
         report.unknown, report.refused = self.history.unknown, self.history.refused
+        report.compactions, report.installs = self.oracle.trims, self.oracle.installs
         report.frames, report.faults = self.network.frames_sent, dict(sorted(self.nemesis.counts.items()))
         report.lost_nodes = {node: host.out for node, host in self.hosts.items() if host.out is not None}
         report.fingerprint = self._fingerprint
@@ -137,6 +142,17 @@ class Simulation:
         """Fold into the fingerprint of the run."""
         self._fingerprint = crc32(data, self._fingerprint)
 
+    def hand_over(self, source: NodeId, target: NodeId, target_uuid: str, snapshot: bytes) -> bool:
+        """A snapshot has been transferred; True if the receiver was there and took it."""
+        receiver, blocked = self.hosts[target], self.network.blocked
+        if (source, target) in blocked or (target, source) in blocked:
+            return False
+        if not receiver.is_up or receiver.is_paused or self.uuids[target] != target_uuid:
+            return False
+        if receiver.pins.get(source) != self.uuids[source]:
+            return False
+        return receiver.courier.take(snapshot)
+
     def _deliver(self, target: NodeId, envelope: Envelope) -> None:
         self.hosts[target].receive(envelope)
 
@@ -144,7 +160,8 @@ class Simulation:
         """The first part: faults strike, clients ask."""
         for host in self.hosts.values():
             host.start()
-            self.scheduler.after(self.chance.around(self.options.checkpoint_us), self._checkpoint, host)
+            if self.options.checkpoint_us:
+                self._checkpoint_later(host)
         self.links.begin()
         self.nemesis.begin()
         for client in self.clients:
@@ -154,6 +171,9 @@ class Simulation:
 
     def _checkpoint(self, host: Host) -> None:
         host.checkpoint()
+        self._checkpoint_later(host)
+
+    def _checkpoint_later(self, host: Host) -> None:
         self.scheduler.after(self.chance.around(self.options.checkpoint_us), self._checkpoint, host)
 
     def _settle(self) -> int:

@@ -7,16 +7,19 @@ one. The stores are the twins in memory; their bytes, checksums and refusals are
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from raftdb.core.model import EntryId
 from raftdb.simulation.options import Faults, Options
 from raftdb.simulation.scheduler import SECOND, Chance, Scheduler
 from storage.contract import LogBatch
-from storage.errors import WriteFailed
+from storage.errors import FolderDamaged, WriteFailed
 from storage.memory import MemoryLogStore
 from storage.memory_disk import MemoryDisk
 
 SLOW_FACTOR = 100
 """How many times longer than the mean a slow sync takes, at most."""
 STALL_US_MAX = 1 * SECOND
+TRIM_RECORDS = 40
+"""Records that one step of a trim deletes, at most."""
 
 
 class Submitted(NamedTuple):
@@ -24,6 +27,25 @@ class Submitted(NamedTuple):
 
     sequence: int
     batch: LogBatch
+
+
+class Trim(NamedTuple):
+    """Begin the log after `base`; `records` is how many of its records went in this step, as it is carried out."""
+
+    base: EntryId
+    records: int = 0
+
+
+class Reset(NamedTuple):
+    """Begin the log anew after `end`: what it held is gone."""
+
+    sequence: int
+    end: EntryId
+    hard_state: bytes | None
+
+
+Write = Submitted | Trim | Reset
+"""What the log's writer is asked for, in order."""
 
 
 class SimulatedDisk:
@@ -38,8 +60,8 @@ class SimulatedDisk:
         chance: Chance,
         options: Options,
         *,
-        on_synced: Callable[[Sequence[Submitted]], None],
-        on_failed: Callable[[WriteFailed], None],
+        on_synced: Callable[[Sequence[Write]], None],
+        on_failed: Callable[[WriteFailed | FolderDamaged], None],
     ) -> None:
         self._scheduler = scheduler
         self._chance = chance
@@ -52,26 +74,29 @@ class SimulatedDisk:
         self.is_damaged = False
         self.stalled_until_us = 0
         self.fails_next_sync = False
-        self._queue: list[Submitted] = []
-        self._transactions: list[list[Submitted]] = []
+        self._queue: list[Write] = []
+        self._transactions: list[list[Write]] = []
         """In the order in which they were committed, not synced yet: what each holds."""
         self._epoch = 0
         self.syncs = 0
 
     def open(self) -> MemoryLogStore:
-        """The log store of a starting process. Raises `FolderDamaged`."""
+        """The log store of a starting process, which writes at once until `begin`. Raises `FolderDamaged`."""
         self.log_disk.auto_sync = True
         self.log = MemoryLogStore(self.log_disk)
-        self.log_disk.auto_sync = False
         return self.log
 
-    def submit(self, sequence: int, batch: LogBatch) -> None:
+    def begin(self) -> None:
+        """The process has started: from now on, what is written is durable later."""
+        self.log_disk.auto_sync = False
+
+    def submit(self, write: Write) -> None:
         """Write soon, in order."""
-        self._queue.append(Submitted(sequence, batch))
+        self._queue.append(write)
         if len(self._queue) == 1 and not self._transactions:
             self._scheduler.after(0, self._begin, self._epoch)
 
-    def crash(self) -> list[Submitted]:
+    def crash(self) -> list[Write]:
         """The process dies: lose what is not synced, all or all but the first few; returns what was kept."""
         keep = self._chance.below(len(self._transactions) + 1) if self._chance.happens(0.5) else 0
         kept = [write for transaction in self._transactions[:keep] for write in transaction]
@@ -114,15 +139,39 @@ class SimulatedDisk:
         if epoch != self._epoch or not self._queue:
             return
         writes, self._queue = self._queue, []
-        groups = [writes] if self._chance.happens(0.5) else [[write] for write in writes]
+        together = self._chance.happens(0.5)
         try:
-            for group in groups:
-                self.log.write([write.batch for write in group])
-                self._transactions.append(group)
-        except WriteFailed as error:
+            run: list[Submitted] = []
+            for write in writes:
+                if isinstance(write, Submitted) and (together or not run):
+                    run.append(write)
+                    continue
+                self._write(run)
+                run = [write] if isinstance(write, Submitted) else []
+                if not isinstance(write, Submitted):
+                    self._begin_later(write)
+            self._write(run)
+        except (WriteFailed, FolderDamaged) as error:
             self._on_failed(error)
             return
         self._scheduler.after(self._sync_duration(), self._end, epoch, self.syncs)
+
+    def _write(self, run: Sequence[Submitted]) -> None:
+        """One transaction of batches."""
+        if run:
+            self.log.write([write.batch for write in run])
+            self._transactions.append(list(run))
+
+    def _begin_later(self, write: Trim | Reset) -> None:
+        """Let the log begin later: a step of a trim, which goes on behind what is written meanwhile, or anew."""
+        if isinstance(write, Reset):
+            self.log.reset(*write.end, hard_state=write.hard_state)
+            self._transactions.append([write])
+            return
+        records = self.log.trim(*write.base, records_max=1 + self._chance.below(TRIM_RECORDS))
+        if records:
+            self._transactions.append([write._replace(records=records)])
+            self._queue.append(Trim(write.base))
 
     def _sync_duration(self) -> int:
         duration_us = self._chance.around(self._sync_us)

@@ -8,26 +8,29 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from raftdb.core import invariants
-from raftdb.core.events import Event, ReadRequested
+from raftdb.core.events import Event, ReadRequested, SnapshotDelivered
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import Message
-from raftdb.core.model import NodeId, Role
+from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.core.state import Settings
 from raftdb.core.update import Trace, Update
 from raftdb.errors import RaftdbError, RemoteProtocolError
 from raftdb.machine.machine import Machine
+from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.pending import ReadRequest, WriteRequest
 from raftdb.node.persist import bootstrap, recover
-from raftdb.node.replica import Answer, Inputs, Replica
-from raftdb.simulation.disk import SimulatedDisk, Submitted
+from raftdb.node.replica import Replica
+from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
+from raftdb.simulation.courier import Courier
+from raftdb.simulation.disk import Reset, SimulatedDisk, Submitted, Trim, Write
 from raftdb.simulation.network import Envelope, Network
 from raftdb.simulation.options import Options
-from raftdb.simulation.oracle import Changes, Oracle
+from raftdb.simulation.oracle import Oracle
 from raftdb.simulation.scheduler import MILLISECOND, Chance, Scheduler
+from raftdb.simulation.state_thread import ObservedState, StateThread
 from raftdb.wire.peer import decode_frame, encode_frame
 from storage.contract import FrozenChanges
 from storage.errors import FolderDamaged, WriteFailed
-from storage.memory import MemoryStateStore
 
 DOWN_US = 200 * MILLISECOND
 """Mean time until a crashed process is started again."""
@@ -56,16 +59,8 @@ class World(Protocol):
     def digest(self, data: bytes) -> None:
         """Fold into the fingerprint of the run."""
 
-
-class ObservedState(MemoryStateStore):
-    """The state store, with the oracle looking on."""
-
-    on_write: Callable[[int, int, Changes], None]
-
-    def write(self, changes: Changes, *, index: int, term: int) -> None:
-        """See `StateStore.write`."""
-        super().write(changes, index=index, term=term)
-        self.on_write(index, term, changes)
+    def hand_over(self, source: NodeId, target: NodeId, target_uuid: str, snapshot: bytes) -> bool:
+        """A snapshot has been transferred; True if the receiver was there and took it."""
 
 
 class Host:
@@ -85,6 +80,16 @@ class Host:
         )
         drift = 1 + options.clock_drift * (2 * world.chance.fraction() - 1)
         self._tick_us = int(options.tick_us * drift)
+        self._policy = CompactionPolicy(
+            checkpoint_entries=options.checkpoint_entries,
+            tail_bytes=options.tail_bytes,
+            retained_bytes_max=options.retained_bytes_max,
+            phase=phase_among(node, configuration.ids),
+        )
+        self.courier = Courier(world, self)
+        self.states = StateThread(world, self)
+        self.state: ObservedState
+        """As the replica knows it: not yet the one that is being installed."""
         self.is_up = self.is_paused = False
         self.out: str | None = None
         self.epoch = 0
@@ -103,7 +108,6 @@ class Host:
             on_failed=self._disk_failed,
         )
         bootstrap(self.disk.open(), self._configuration)
-        self.disk.log_disk.sync()
         self.pins = {}
         self._world.uuids[self.id] = f"{self.id}-folder-{self._wipes}"
 
@@ -113,32 +117,24 @@ class Host:
         was_damaged = self.disk.is_damaged
         try:
             log = self.disk.open()
-            self.state = ObservedState(self.disk.state_disk)
-            raft = recover(
-                self.id,
-                log,
-                settings=self._settings,
-                randrange=world.chance.between,
-                checkpoint_index=self.state.checkpoint[0],
-            )
+            self.state = self.states.open()
+            raft = recover(self.id, log, self.state, settings=self._settings, randrange=world.chance.between)
         except FolderDamaged as error:
             if not was_damaged:
                 raise
             self.out = f"damaged folder: {error.what}"
             world.tell(self.id, f"stays out: {error.message}")
             return
-        self.state.on_write = self._applied
+        self.disk.begin()
         world.oracle.started(self.id, raft)
-        if self._state_content() != world.oracle.state_at(self.state.checkpoint[0]):
-            raise invariants.InvariantBroken(
-                f"{self.id}: the checkpoint {self.state.checkpoint} holds another state"
-            )
+        self.states.check()
         self.replica = Replica(
             raft,
             log_reader=log,
             state=self.state,
             machine=Machine(),
             patience_ticks=world.options.patience_ticks,
+            policy=self._policy,
         )
         self._observe(self.replica)
         self.is_up, self.is_paused = True, False
@@ -148,7 +144,8 @@ class Host:
         self._requests: dict[int, OnAnswer] = {}
         self._last_request = 0
         self._links: dict[NodeId, str] = {}
-        self._frozen: FrozenChanges | None = None
+        self.held_jobs: list[PersistJob] | None = None  # a list while a snapshot is being put in place
+        self.courier.started()
         world.scheduler.after(world.chance.below(self._tick_us), self._tick, self.epoch)
         world.tell(self.id, f"starts in term {raft.state.term} with log up to {raft.state.log.last_index}")
 
@@ -159,7 +156,7 @@ class Host:
         self.is_up = self.is_paused = False
         self.epoch += 1
         kept = self.disk.crash()
-        self._world.oracle.synced(self.id, [write.batch for write in kept])
+        self._world.oracle.synced(self.id, kept)
         self._world.tell(self.id, f"crashes: {why}")
         requests, self._requests = self._requests, {}
         for on_answer in requests.values():
@@ -252,22 +249,34 @@ class Host:
         self._due()
 
     def checkpoint(self) -> None:
-        """Begin a checkpoint of the state. Only what is in the synced log too may become durable: else a crash would
-        leave a state that is ahead of its log."""
-        if not self.is_up or self.is_paused or self._frozen is not None:
-            return
-        if self.replica.applied_index > self.replica.raft.state.log.persisted_index:
-            return
-        self._frozen = self.state.freeze()
-        if self._frozen is not None:
-            delay_us = self._world.chance.around(2 * self._world.options.sync_us)
-            self._world.scheduler.after(delay_us, self._end_checkpoint, self.epoch)
+        """Somebody asks for a checkpoint."""
+        if self.is_up and not self.is_paused:
+            self._inputs.checkpoint_asked = True
+            self._due()
 
-    def _end_checkpoint(self, epoch: int) -> None:
-        if epoch == self.epoch and self._frozen is not None:
-            self.state.flush(self._frozen)
-            self.state.thaw(self._frozen)
-            self._frozen = None
+    def link_of(self, peer: NodeId) -> str | None:
+        """The folder of the peer at the other end of the link, None if there is no link."""
+        return self._links.get(peer)
+
+    def flushed(self, frozen: FrozenChanges) -> None:
+        """A checkpoint is durable; the replica learns of it in its next turn, if there is one."""
+        self._inputs.flushed = frozen
+        self._due()
+
+    def snapshot_sent(self, delivery: SnapshotDelivered) -> None:
+        """What became of a delivery to a follower."""
+        self._inputs.deliveries.append(delivery)
+        self._due()
+
+    def _persist(self, job: PersistJob) -> None:
+        """As the driver does it: behind an installation all jobs wait until the log has begun anew."""
+        if self.held_jobs is not None:
+            self.held_jobs.append(job)
+        elif job.install is None:
+            self.disk.submit(Submitted(job.sequence, job.batch))
+        else:
+            self.held_jobs = []
+            self.states.install(job.sequence, job.install, job.batch.hard_state)
 
     def _observe(self, replica: Replica) -> None:
         """Let the oracle see every step of the core, not only whole turns."""
@@ -285,12 +294,6 @@ class Host:
 
         raft.step = step  # type: ignore[method-assign]
 
-    def _applied(self, index: int, term: int, changes: Changes) -> None:
-        self._world.oracle.applied(self.id, index, term, changes)
-
-    def _state_content(self) -> dict[bytes, bytes]:
-        return dict(self.state.scan(b"", None, limit=1 << 60))
-
     @property
     def is_leader(self) -> bool:
         """True while this node believes that it leads."""
@@ -303,7 +306,7 @@ class Host:
 
     def check_state(self) -> None:
         """The whole state is what the committed entries make of it."""
-        if self._state_content() != self._world.oracle.state_at(self.replica.applied_index):
+        if self.states.content() != self._world.oracle.state_at(self.replica.applied_index):
             raise invariants.InvariantBroken(f"{self.id} holds another state than its log makes")
 
     def _tick(self, epoch: int) -> None:
@@ -340,8 +343,12 @@ class Host:
                 raise
             self.crash(f"{error.message}")
             return
-        for sequence, batch in effects.persist:
-            self.disk.submit(sequence, batch)
+        self._carry_out(effects)
+
+    def _carry_out(self, effects: Effects) -> None:
+        world = self._world
+        for job in effects.persist:
+            self._persist(job)
         if effects.traces:
             world.tell_traces(self.id, effects.traces)
         if effects.messages:
@@ -349,6 +356,14 @@ class Host:
             self._send(effects.messages)
         for request_id, answer in effects.answers:
             self._requests.pop(request_id)(answer)
+        if effects.flush is not None:
+            world.oracle.checkpoints(self.id, EntryId(effects.flush.index, effects.flush.term))
+            self.states.flush(effects.flush)
+        if effects.trim is not None:
+            world.oracle.trims_to(self.id, effects.trim, checkpoint_index=self.state.checkpoint[0])
+            self.disk.submit(Trim(effects.trim))
+        for follower in effects.snapshots_wanted:
+            self.courier.deliver(follower)
         if effects.more:
             self._due()
 
@@ -363,12 +378,20 @@ class Host:
                 frame = encode_frame(0, batch)
                 self._world.network.send(Envelope(self.id, target, uuid, self._links[target], frame))
 
-    def _synced(self, writes: Sequence[Submitted]) -> None:
+    def _synced(self, writes: Sequence[Write]) -> None:
         """The disk reports a sync. A paused process learns of it when it goes on."""
-        self._world.oracle.synced(self.id, [write.batch for write in writes])
-        self._inputs.persisted_sequence = writes[-1].sequence
+        self._world.oracle.synced(self.id, writes)
+        for write in writes:
+            if not isinstance(write, Trim):
+                self._inputs.persisted_sequence = write.sequence
+            if isinstance(write, Reset):
+                self.states.check()
+                self._inputs.installed_state = self.state = self.states.present
+                held, self.held_jobs = self.held_jobs or [], None
+                for job in held:
+                    self._persist(job)
         self._due()
 
-    def _disk_failed(self, error: WriteFailed) -> None:
+    def _disk_failed(self, error: WriteFailed | FolderDamaged) -> None:
         """As in production: the first failed write ends the process."""
         self.crash(error.message)

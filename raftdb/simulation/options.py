@@ -75,6 +75,10 @@ HIGHEST = Faults(
 """The most of each that a seed may draw."""
 
 
+NEVER_BYTES = 1 << 40
+"""More than any run writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """The world of one run; times in microseconds, sizes in bytes."""
@@ -107,7 +111,13 @@ class Options:
     clock_drift: float
     """Clocks run up to this fraction fast or slow."""
     checkpoint_us: int
-    """Mean time between checkpoints of one node."""
+    """Mean time between checkpoints that somebody asks of one node; 0: nobody does."""
+    checkpoint_entries: int
+    tail_bytes: int
+    retained_bytes_max: int
+    """See `raftdb.node.compaction`. In half of the seeds the tail is so long that no log is ever compacted."""
+    transfer_us: int
+    """Mean time of a snapshot on its way."""
 
 
 def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
@@ -118,6 +128,7 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         highest = getattr(HIGHEST, field.name)
         is_on, rate = chance.happens(0.5), highest * chance.fraction() * intensity
         rates[field.name] = round(rate, 4) if is_on else 0.0
+    compacts = chance.happens(0.5)
     timeout, heartbeat, tick_ms = chance.choose(
         [(12, 3, 10), (10, 3, 10), (6, 2, 20), (4, 1, 25), (6, 2, 10), (4, 2, 10)]
     )
@@ -140,7 +151,11 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         in_flight_bytes_max=chance.choose([100, 1_000, 1 << 20]),
         cache_bytes_max=chance.choose([1, 500, 4_000, 20_000]),
         clock_drift=chance.choose([0.0, 0.05, 0.2]),
-        checkpoint_us=chance.choose([100, 500, 3_000]) * MILLISECOND,
+        checkpoint_us=chance.choose([0, 500, 3_000]) * MILLISECOND if compacts else 0,
+        checkpoint_entries=chance.choose([3, 20, 100] if compacts else [50, 1_000]),
+        tail_bytes=chance.choose([0, 200, 2_000]) if compacts else NEVER_BYTES,
+        retained_bytes_max=chance.choose([0, 1_000, NEVER_BYTES]),
+        transfer_us=chance.choose([1, 20, 200]) * MILLISECOND,
     )
 
 

@@ -13,6 +13,8 @@ every step of every core, every synced write, every applied entry and every mess
 * Nothing said before it is synced (`promises`); what was synced is what a restart finds.
 * A read is served from a state no older than what was committed when the node was asked (6.4).
 * Entries are applied in order, once committed, and change every state alike.
+* A snapshot is installed only if it must be; a state that is opened is what the committed entries up to its checkpoint
+  make, and the configuration in force is the last one in it and the log. No log begins after its durable state's end.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +23,13 @@ from dataclasses import dataclass, field
 from raftdb.core import invariants
 from raftdb.core.invariants import InvariantBroken
 from raftdb.core.messages import Message
-from raftdb.core.model import Entry, EntryKind, HardState, Index, NodeId, Role, Term
+from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
 from raftdb.core.quorum import majority
 from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState
 from raftdb.core.update import Update
-from raftdb.node.persist import BOOTSTRAP_TERM, decode_hard_state
+from raftdb.node.persist import BOOTSTRAP_TERM, configuration_of, decode_hard_state
+from raftdb.simulation.disk import Reset, Submitted, Write
 from raftdb.simulation.promises import check_promise
 from storage.contract import LogBatch
 
@@ -47,7 +50,14 @@ class Shadow:
     leader_logs: Mapping[Term, list[Term]]
     votes: dict[Term, NodeId] = field(default_factory=dict)
     held: set[tuple[Index, Term]] = field(default_factory=set)
-    """Names of all entries that were ever synced here."""
+    """Names of all entries that were ever synced here, in the log or in an installed state."""
+    base: Index = 0
+    """The log on the disk begins after it. What is before it is in the lists still: it is committed."""
+    swapped: EntryId | None = None
+    """End of the snapshot that is the state already, while the log does not follow it yet."""
+    installing: EntryId | None = None
+    """End of the snapshot that the core has taken, until it is on the disk."""
+    applied: Index = 0
 
     @property
     def synced_term(self) -> Term:
@@ -86,6 +96,15 @@ class Shadow:
             self.synced.append(term)
             self.held.add((index, term))
 
+    def reset(self, prefix: Sequence[Term], hard_state: bytes | None) -> None:
+        """An installed state has taken the place of the log: all that it was made of is kept (hazards B25, B34)."""
+        self.synced = list(prefix)
+        self.base = len(prefix) - 1
+        self.held.update(enumerate(prefix))
+        self.swapped = self.installing = None
+        if hard_state is not None:
+            self.sync(LogBatch(hard_state))
+
 
 class Oracle:
     """See the module. `committed[i]` is the term of the committed entry at index i (0 at index 0)."""
@@ -105,7 +124,7 @@ class Oracle:
         self._asked: dict[tuple[NodeId, int], Index] = {}
         """The commit index of the cluster when each read reached a core."""
         self._steps = 0
-        self.truncations = 0
+        self.truncations = self.installs = self.trims = 0
 
     @property
     def commit_index(self) -> Index:
@@ -121,22 +140,59 @@ class Oracle:
     def started(self, node: NodeId, raft: Raft) -> None:
         """A node has come back: with what it had synced, no more and no less."""
         shadow, state = self.shadows[node], raft.state
+        end, shadow.installing = shadow.swapped, None
+        if end is not None and shadow.synced[end.index : end.index + 1] != [end.term]:
+            shadow.reset(self.committed[: end.index + 1], None)
+        shadow.swapped = None
         shadow.spoken = list(shadow.synced)
         found = (HardState(state.term, state.voted_for), state.log.last_index)
         if found != (shadow.hard_state, len(shadow.synced) - 1):
             raise InvariantBroken(
-                f"{node} came back with {found}, synced were {shadow.hard_state}, {shadow.synced[-1]}"
+                f"{node} came back with {found}, synced were {shadow.hard_state}, {len(shadow.synced) - 1}"
             )
+        if state.log.base != (shadow.base, shadow.synced[shadow.base]):
+            raise InvariantBroken(f"{node} came back with a log after {state.log.base}, not {shadow.base}")
+        self._check_configuration(node, state)
+
+    def opened(self, node: NodeId, checkpoint: EntryId) -> None:
+        """A node goes on from a state that ends there."""
+        index, term = checkpoint
+        if index > self.commit_index or self.committed[index] != term:
+            raise InvariantBroken(f"{node} has the state of {checkpoint}, which is not committed")
+        self.shadows[node].applied = index
+
+    def checkpoints(self, node: NodeId, end: EntryId) -> None:
+        """A node is about to make its state durable up to `end`: what its log holds on the disk, and no more."""
+        if self.shadows[node].synced[end.index : end.index + 1] != [end.term]:
+            raise InvariantBroken(f"{node} makes a checkpoint at {end}, ahead of its log's disk")
+
+    def trims_to(self, node: NodeId, base: EntryId, *, checkpoint_index: Index) -> None:
+        """A node begins its log after `base`: what goes is in a durable state."""
+        if base.index > checkpoint_index:
+            raise InvariantBroken(
+                f"{node} compacts to {base}, but its state is durable up to {checkpoint_index}"
+            )
+
+    def swapped(self, node: NodeId, end: EntryId) -> None:
+        """A received snapshot is the state now; the log is to follow."""
+        self.shadows[node].swapped = end
+        self.installs += 1
 
     def wiped(self, node: NodeId) -> None:
         """A node's folder was emptied and bootstrapped anew."""
         self.shadows[node] = self._new_shadow()
 
-    def synced(self, node: NodeId, batches: Iterable[LogBatch]) -> None:
+    def synced(self, node: NodeId, writes: Iterable[Write]) -> None:
         """Writes have become durable, one after the other."""
         shadow = self.shadows[node]
-        for batch in batches:
-            shadow.sync(batch)
+        for write in writes:
+            if isinstance(write, Submitted):
+                shadow.sync(write.batch)
+            elif isinstance(write, Reset):
+                shadow.reset(self.committed[: write.end.index + 1], write.hard_state)
+            else:
+                shadow.base += write.records
+                self.trims += 1
 
     def asked(self, node: NodeId, request_ids: Iterable[int]) -> None:
         """A core is about to be asked when these reads may be served."""
@@ -157,13 +213,19 @@ class Oracle:
         cached = state.log.last_index - state.log.cache_first
         if cached < CACHE_ENTRIES_CHEAP or self._steps % LOG_CHECK_STEPS == 0:
             invariants.check_state(state)
+        shadow = self.shadows[node]
         if update.persist is not None:
-            shadow = self.shadows[node]
+            if update.persist.install is not None:
+                self._installs(node, shadow, before, state, update.persist.install)
             if update.persist.truncate_from is not None:
                 self._truncated(node, shadow, update.persist.truncate_from)
             if update.persist.entries:
                 self._register(node, update.persist.entries)
-        if state.log.persisted_index != before_persisted:
+        log, spoken = state.log, shadow.spoken
+        if log.last != (len(spoken) - 1, spoken[-1]) or log.base != (log.base.index, spoken[log.base.index]):
+            raise InvariantBroken(f"{node} has a log {log.base}..{log.last}, not what it was given")
+        pending = shadow.installing is not None and log.persisted_index == shadow.installing.index
+        if log.persisted_index != before_persisted and not pending:
             self._check_persisted(node, state.log.persisted_index)
         if state.role is Role.LEADER:
             self._leading(node, before, state, update)
@@ -186,6 +248,10 @@ class Oracle:
         """A node has applied an entry."""
         if index > self.commit_index or self.committed[index] != term:
             raise InvariantBroken(f"{node} applied {index}@{term}, which is not committed")
+        shadow = self.shadows[node]
+        if index != shadow.applied + 1:
+            raise InvariantBroken(f"{node} applied {index} after {shadow.applied}")
+        shadow.applied = index
         if index == len(self.changes):
             self.changes.append((term, dict(changes)))
         elif index > len(self.changes):
@@ -212,6 +278,40 @@ class Oracle:
             raise InvariantBroken(f"{node} truncates the committed entry {index}@{self.committed[index]}")
         del shadow.spoken[index:]
         self.truncations += 1
+
+    def _installs(
+        self,
+        node: NodeId,
+        shadow: Shadow,
+        before: invariants.Snapshot,
+        state: RaftState,
+        end: EntryId,
+    ) -> None:
+        """A core takes a snapshot for its log: of committed entries, ahead of its own, and only if it must (B26)."""
+        index, term = end
+        if index > self.commit_index or self.committed[index] != term:
+            raise InvariantBroken(f"{node} installs {end}, which is not committed")
+        if index <= before.commit_index:
+            raise InvariantBroken(f"{node} installs {end}, and had committed {before.commit_index}")
+        if shadow.spoken[index : index + 1] == [term]:
+            raise InvariantBroken(f"{node} installs {end}, and had it in its log")
+        shadow.spoken = self.committed[: index + 1]
+        shadow.installing = end
+        self._check_configuration(node, state)
+
+    def _check_configuration(self, node: NodeId, state: RaftState) -> None:
+        """The configuration in force is the last one in state and log (hazards B35, B39)."""
+        spoken = self.shadows[node].spoken
+        named = [
+            index
+            for index in range(1, len(spoken))
+            if self._names[index, spoken[index]][1] is EntryKind.CONFIGURATION
+        ]
+        latest = named[-1]
+        configuration = configuration_of(self._names[latest, spoken[latest]][2])
+        found = (state.configurations.latest_index, state.configurations.latest)
+        if found != (latest, configuration):
+            raise InvariantBroken(f"{node} goes by the configuration {found}, not by that of {latest}")
 
     def _register(self, node: NodeId, entries: Sequence[Entry]) -> None:
         """Log Matching, by induction: a name has one content and one predecessor."""

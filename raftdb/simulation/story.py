@@ -39,6 +39,7 @@ TOLD = (
         "are apart",
         "do not hear",
     ),
+    *("needs a snapshot", "installs a snapshot", "snapshot installed"),
     *("is half open", "all faults are over", "a bit of its log", "conflict"),
 )
 """Beginnings or parts of the lines that make the story; the rest is detail."""
@@ -50,6 +51,7 @@ CHECKS = (
     "leaders commit by counting only what is of their own term",
     "nothing is said before it is synced; what was synced survives a crash",
     "terms, commit and applied indexes never go back",
+    "a snapshot takes the place of a log only if it must, and is the state that the log would have made",
     "every node applies the same entries in the same order, to the same effect",
     "an acknowledged write is in the log at its place; a read is no older than its question",
     "after the faults: one leader, everybody behind it, every request answered",
@@ -126,6 +128,7 @@ def _print_end(report: Report, out: TextIO) -> None:
         f"{report.refused} surely not executed",
         file=out,
     )
+    print(f"  compaction  {report.compactions} trims, {report.installs} snapshots installed", file=out)
     print(f"  network     {report.frames} frames sent", file=out)
     print(f"  faults      {struck or 'none'}", file=out)
     for node, why in report.lost_nodes.items():

@@ -17,6 +17,8 @@ it does not: that they arrive. Raft repairs losses, so nothing here is sent twic
 * **Batches by themselves**: all messages of one turn of the event loop leave as one frame, up to a limit.
 * **Half-open connections** (hazard B93): pings both ways, a limit on the time to send a frame, and one on the time
   that the kernel keeps trying. A link that is lost is dialled again after a pause with jitter.
+* **Snapshots travel beside the links** (`snapshot_client.py`, `snapshot_server.py`), in pieces over HTTP on the same
+  address, so that no heartbeat waits behind them; what was interrupted goes on where it was (`snapshot_protocol.py`).
 * **No compression**: entries are small or already dense, and a compressed length says how large its plain text is only
   once it is too late.
 

@@ -21,6 +21,7 @@ from raftdb.core.messages import (
     AppendEntriesReply,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     RequestPreVote,
     RequestPreVoteReply,
@@ -31,7 +32,16 @@ from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.commands import COMMAND_BYTES_MAX
-from raftdb.wire.fields import NUMBER_LIMIT, Check, check_fields, check_list, is_flag, is_node_id, is_number
+from raftdb.wire.fields import (
+    NUMBER_LIMIT,
+    Check,
+    check_fields,
+    check_list,
+    is_bytes,
+    is_flag,
+    is_node_id,
+    is_number,
+)
 from raftdb.wire.frames import SEAL_BYTES, seal, unseal
 from raftdb.wire.handshake import (
     PROTOCOL_VERSION,
@@ -101,6 +111,10 @@ MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
     ),
     Heartbeat: (is_node_id, is_node_id, is_number, is_number, is_number),
     HeartbeatReply: (is_node_id, is_node_id, is_number, is_number),
+    InstallSnapshot: (
+        *(is_node_id, is_node_id, is_number, is_number),
+        *(is_number, is_number, is_bytes),
+    ),
 }
 """What each field must be, in the order of the class. The entries, the last field of `AppendEntries`, are
 columns."""

@@ -283,6 +283,9 @@ def test_no_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None
     [
         (["up"], True),
         (["-o", "json", "serve", "--id", "n1"], True),
+        (["restore", "file", "--data", "folder"], True),
+        (["doctor", "folder"], True),
+        (["backup", "file"], False),
         (["get", "up"], False),
         (["shell"], False),
         ([], False),

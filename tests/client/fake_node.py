@@ -21,13 +21,15 @@ Body = Mapping[str, Any]
 @dataclass(frozen=True)
 class Canned:
     """What a node answers once, whatever it is asked. `cut`: it takes the request and closes the
-    connection."""
+    connection. `content` is sent instead of `body`; if it is shorter than `length` says, the connection is closed."""
 
     status: int = 200
     body: Body = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: bool = False
     wait: threading.Event | None = None
+    content: bytes | None = None
+    length: int | None = None
 
 
 def error(status: int, code: str, message: str = "no", **more: object) -> Canned:
@@ -42,6 +44,7 @@ class FakeCluster:
         self.leader: int | None = 0
         self.values: dict[bytes, bytes] = {}
         self.log: list[dict[str, Any]] = [{"index": 1, "term": 1, "kind": "noop"}]
+        self.backup = b""
 
     @property
     def addresses(self) -> str:
@@ -115,6 +118,10 @@ class FakeNode:
             return Canned(307, answer.body, {"Location": f"http://{leader['http']}{path}"})
         if path == "/v1/members":
             return Canned(body={"members": self._members()})
+        if path == "/v1/snapshot":
+            return Canned(body={"index": len(self.cluster.log)})
+        if path == "/v1/backup":
+            return Canned(content=self.cluster.backup, headers={"Raftdb-Index": str(len(self.cluster.log))})
         if path == "/v1/request_log":
             return self._log_page(query)
         arguments = [
@@ -211,13 +218,15 @@ def _handler(node: FakeNode) -> type[BaseHTTPRequestHandler]:
             if answer.cut:
                 self.close_connection = True
                 return
-            data = json.dumps(answer.body).encode()
+            data = json.dumps(answer.body).encode() if answer.content is None else answer.content
+            length = len(data) if answer.length is None else answer.length
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(length))
             self.end_headers()
             self.wfile.write(data)
+            self.close_connection |= length > len(data)
 
         def log_message(self, *arguments: object) -> None:
             pass

@@ -119,3 +119,36 @@ def test_a_request_is_one_piece() -> None:
     assert data.startswith(b"POST /v1/execute HTTP/1.1\r\nHost: h:1\r\n")
     assert data.endswith(b"Content-Length: 2\r\n\r\n{}")
     assert b"Content-Length" not in encode_request("GET", "/v1/status", host="h:1")
+
+
+class Collected:
+    """A sink in memory."""
+
+    def __init__(self) -> None:
+        self.heads: list[Response] = []
+        self.content = b""
+
+    def begin(self, head: Response) -> None:
+        self.heads.append(head)
+
+    def write(self, piece: bytes) -> None:
+        self.content += piece
+
+
+@pytest.mark.parametrize("data", [LENGTH, INTERIM, CHUNKED.replace(b"404 Not Found", b"200 OK")])
+def test_a_sink_takes_the_body_of_a_success_however_long_it_is(data: bytes) -> None:
+    for pieces in ([data], [data[i : i + 1] for i in range(len(data))]):
+        sink = Collected()
+        parser = ResponseParser(body_bytes_max=1, sink=sink)
+        responses = [parser.feed(piece) for piece in pieces]
+        assert responses[-1] is not None
+        assert (responses[-1].status, responses[-1].body) == (200, b"")
+        assert (sink.content, len(sink.heads), parser.streaming) == (b"hello", 1, True)
+
+
+def test_a_sink_takes_nothing_of_an_error() -> None:
+    sink = Collected()
+    response = ResponseParser(sink=sink).feed(CHUNKED)
+    assert response is not None
+    assert (response.status, response.body) == (404, b"hello")
+    assert (sink.content, sink.heads) == (b"", [])

@@ -12,6 +12,7 @@ from raftdb.client.routing import (
     PAUSE_MS_MAX,
     PROBE_TIMEOUT_MS,
     REDIRECTS_MAX,
+    TASK_ATTEMPT_MS,
     Attempt,
     Call,
     Pause,
@@ -283,3 +284,23 @@ class TestAddresses:
         with pytest.raises(Unavailable) as caught:
             call.next_step(1_000)
         assert caught.value.message == "no_leader (tried for 1 s; c:1: refused)"
+
+
+def test_a_task_finds_the_leader_first_and_is_then_given_its_time() -> None:
+    call = make(Kind.TASK)
+    first = attempt(call)
+    assert (first.address, first.probe, first.answer_by_ms) == (A, True, PROBE_TIMEOUT_MS)
+    assert call.answered(first, status_of(B)) is None
+    task = attempt(call)
+    assert (task.address, task.probe, task.answer_by_ms) == (B, False, TASK_ATTEMPT_MS)
+    assert call.answered(task, OK) is OK
+
+
+def test_a_task_that_is_cut_off_is_asked_for_again_until_the_time_is_over() -> None:
+    call = make(Kind.TASK, leader=B)
+    call.failed(attempt(call), "closed", sent=True)
+    assert asked(call) == (A, True)
+    with pytest.raises(Unavailable) as raised:
+        call.next_step(5_000)
+    assert raised.value.code == "unreachable"
+    assert "b:1 did not finish: closed" in raised.value.message

@@ -28,6 +28,7 @@ from raftdb.commands.model import (
 from raftdb.commands.spec import (
     ACCESS,
     COMMANDS,
+    GROWING,
     OTHER_NAMES,
     Access,
     Arity,
@@ -56,6 +57,11 @@ def refused(name: str, *arguments: bytes, limits: Limits | None = None) -> Reque
 
 def test_every_command_type_has_a_name() -> None:
     assert set(ACCESS) == set(COMMAND_TYPES)
+
+
+def test_what_grows_is_every_write_but_a_delete() -> None:
+    assert {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.WRITE} - {Delete} == GROWING
+    assert all(spec.grows == (spec.command in GROWING) for spec in COMMANDS.values())
 
 
 @pytest.mark.parametrize("spec", specs_by_name(), ids=lambda spec: str(spec.name))

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 
 from raftdb.core import invariants
 from raftdb.core.describe import describe_message, describe_trace
-from raftdb.core.events import EntriesLoaded, Event, Persisted, Received, Ticked
+from raftdb.core.events import Compacted, EntriesLoaded, Event, Persisted, Received, SnapshotDelivered, Ticked
 from raftdb.core.log import Log
 from raftdb.core.membership import Configuration, ConfigurationHistory
 from raftdb.core.messages import AppendEntriesReply, Message, RequestVoteReply
-from raftdb.core.model import Entry, EntryKind, HardState, Index, Member, NodeId, Term
+from raftdb.core.model import ORIGIN, Entry, EntryId, EntryKind, HardState, Index, Member, NodeId, Term
 from raftdb.core.raft import Raft
 from raftdb.core.state import Settings
 from raftdb.core.update import EntriesWanted, Persist, Update
@@ -44,15 +44,22 @@ def decode_members(data: bytes) -> Configuration:
 
 @dataclass
 class Disk:
-    """What survives a crash."""
+    """What survives a crash. The state is the entries that made it, so `entries` begin at index 1 for ever; a node
+    is told of the log behind `base`, and that it has a state up to there."""
 
     hard_state: HardState
     entries: list[Entry]
+    base: EntryId = ORIGIN
 
-    def write(self, persist: Persist) -> None:
-        """Carry out one write, whole."""
+    def write(self, persist: Persist, received: Sequence[Entry] = ()) -> None:
+        """Carry out one write, whole. `received` is the state that a snapshot brought."""
         if persist.hard_state is not None:
             self.hard_state = persist.hard_state
+        if persist.install is not None:
+            assert received, "a snapshot that never came"
+            assert received[-1].name == persist.install, "another snapshot came"
+            self.entries = list(received)
+            self.base = persist.install
         if persist.truncate_from is not None:
             del self.entries[persist.truncate_from - 1 :]
         assert not persist.entries or persist.entries[0].index == len(self.entries) + 1, "a gap on disk"
@@ -60,12 +67,12 @@ class Disk:
 
     def copy(self) -> "Disk":
         """The same content, to be changed apart."""
-        return Disk(self.hard_state, list(self.entries))
+        return Disk(self.hard_state, list(self.entries), self.base)
 
     def boot(self, node: NodeId, settings: Settings, randrange: Callable[[int, int], int]) -> Raft:
         """A node that knows what the disk knows, and nothing else."""
         starts: list[tuple[Index, Term]] = []
-        for entry in self.entries:
+        for entry in self.entries[self.base.index :]:
             if not starts or starts[-1][1] != entry.term:
                 starts.append((entry.index, entry.term))
         recovered = [
@@ -73,15 +80,20 @@ class Disk:
             for entry in self.entries
             if entry.kind is EntryKind.CONFIGURATION
         ]
+        history = ConfigurationHistory(decode_members, recovered)
+        history.compacted_to(self.base.index)
         return Raft(
             node,
             settings=settings,
             randrange=randrange,
             hard_state=self.hard_state,
             log=Log(
-                last_index=len(self.entries), term_starts=starts, cache_bytes_max=settings.cache_bytes_max
+                base=self.base,
+                last_index=len(self.entries),
+                term_starts=starts,
+                cache_bytes_max=settings.cache_bytes_max,
             ),
-            configurations=ConfigurationHistory(decode_members, recovered),
+            configurations=history,
         )
 
 
@@ -100,6 +112,8 @@ class Node:
     """Writes that are not done, each with the messages that must wait for it, in order."""
     loads: deque[EntriesLoaded] = field(default_factory=deque)
     """Entries that were read from disk for a follower, and that the core has not been given yet."""
+    snapshots_wanted: list[NodeId] = field(default_factory=list)
+    """Followers to which the state is on its way."""
 
 
 class Cluster:
@@ -125,6 +139,8 @@ class Cluster:
         self.cuts: set[tuple[NodeId, NodeId]] = set()
         self.leaders: dict[Term, NodeId] = {}
         self.committed: dict[Index, Entry] = {}
+        self.received: dict[NodeId, tuple[Entry, ...]] = {}
+        """The state that each node received last, beside its disk: it outlives a crash."""
         self.nodes: dict[NodeId, Node] = {}
         for node in self.ids:
             self.install(node, Disk(HardState(FIRST_TERM), [self.first_entry]))
@@ -150,7 +166,7 @@ class Cluster:
             if trace.level != "heartbeat":
                 self.tell(f"  {node}: {describe_trace(trace)}")
         if update.persist is not None:
-            here.memory.write(update.persist)
+            here.memory.write(update.persist, self.received.get(node, ()))
             if here.disk_is_held:
                 self.tell(f"  {node}: waits for its disk{describe_persist(update.persist)}")
         invariants.check_state(here.raft.state)
@@ -167,6 +183,7 @@ class Cluster:
             self.tell(f"  {node}: read {request_id} is turned away: ask the leader")
         for wanted in update.entries_wanted:
             self.load(node, wanted)
+        here.snapshots_wanted.extend(update.snapshots_wanted)
         if not here.disk_is_held:
             self.persist(node)
         if not here.loads_are_held:
@@ -181,7 +198,7 @@ class Cluster:
         while here.waiting and (writes_max is None or done < writes_max or here.waiting[0][0] is None):
             persist, messages = here.waiting.popleft()
             if persist is not None:
-                here.disk.write(persist)
+                here.disk.write(persist, self.received.get(node, ()))
                 sequence = persist.sequence
                 done += 1
             self.send(messages)
@@ -193,6 +210,7 @@ class Cluster:
         """Read from disk what the core asks for: at least one entry, then as many as fit."""
         found: list[Entry] = []
         size = 0
+        assert wanted.first > self.nodes[node].disk.base.index, f"{wanted} is compacted"
         for entry in self.nodes[node].disk.entries[wanted.first - 1 : wanted.last]:
             size += len(entry.data)
             if found and size > wanted.bytes_max:
@@ -208,6 +226,28 @@ class Cluster:
             count += 1
             self.step(node, self.nodes[node].loads.popleft())
         return count
+
+    def compact(self, node: NodeId, index: Index) -> EntryId:
+        """The state of the node is durable up to `index`; returns where its log begins now."""
+        here = self.nodes[node]
+        self.step(node, Compacted(index))
+        here.disk.base = here.memory.base = here.raft.state.log.base
+        return here.disk.base
+
+    def end_transfer(self, source: NodeId, target: NodeId, *, delivered: bool) -> EntryId | None:
+        """A transfer that `source` wanted ends: `target` has the state behind which the log of `source` begins, or
+        nothing. Returns where that state ends."""
+        here = self.nodes[source]
+        here.snapshots_wanted.remove(target)
+        if not delivered:
+            self.step(source, SnapshotDelivered(target, None))
+            return None
+        base = here.disk.base
+        content = tuple(here.disk.entries[: base.index])
+        configuration = [entry for entry in content if entry.kind is EntryKind.CONFIGURATION][-1]
+        self.received[target] = content
+        self.step(source, SnapshotDelivered(target, base, configuration.index, configuration.data))
+        return base
 
     def send(self, messages: Iterable[Message]) -> None:
         """Put messages on the network, and see that what they promise is on disk."""
@@ -253,6 +293,7 @@ class Cluster:
         here.is_up = False
         here.waiting.clear()
         here.loads.clear()
+        here.snapshots_wanted.clear()
 
     def restart(self, node: NodeId) -> None:
         """The node comes back with what its disk holds."""
@@ -296,6 +337,8 @@ def describe_persist(persist: Persist) -> str:
     parts = ""
     if persist.hard_state is not None:
         parts += f" term={persist.hard_state.term} vote={persist.hard_state.voted_for or 'nobody'}"
+    if persist.install is not None:
+        parts += f" install={persist.install.index}@{persist.install.term}"
     if persist.truncate_from is not None:
         parts += f" truncate_from={persist.truncate_from}"
     if persist.entries:

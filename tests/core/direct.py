@@ -13,15 +13,16 @@ from raftdb.core.messages import (
     AppendEntriesReply,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     RequestPreVoteReply,
     RequestVoteReply,
 )
-from raftdb.core.model import Entry, EntryKind, HardState, NodeId, Role, Term
+from raftdb.core.model import ORIGIN, Entry, EntryKind, HardState, NodeId, Role, Term
 from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState, Settings
 from raftdb.core.update import Update
-from tests.core.cluster import Disk, encode_members
+from tests.core.cluster import FIRST_TERM, Disk, encode_members
 
 ME = "n1"
 SETTINGS = Settings(election_timeout_ticks=10, heartbeat_ticks=2)
@@ -42,8 +43,18 @@ def command(index: int, term: Term, data: bytes = b"new") -> Entry:
     return Entry(index, term, EntryKind.COMMAND, data)
 
 
+def state_of(message: InstallSnapshot) -> list[Entry]:
+    """The entries that made the state which the message speaks of: commands, but for the configuration."""
+    entries = [command(index, FIRST_TERM, b"state") for index in range(1, message.last_index)]
+    entries.append(command(message.last_index, message.last_term, b"state"))
+    at = message.configuration_index - 1
+    entries[at] = entries[at]._replace(kind=EntryKind.CONFIGURATION, data=message.configuration)
+    return entries
+
+
 class Direct:
-    """See the module. `terms` are those of the entries that its disk begins with."""
+    """See the module. `terms` are those of the entries that its disk begins with; the log begins behind
+    `base_index`."""
 
     def __init__(
         self,
@@ -54,14 +65,17 @@ class Direct:
         nodes: int = 3,
         settings: Settings = SETTINGS,
         disk_is_quick: bool = True,
+        base_index: int = 0,
     ) -> None:
         hard_state = HardState(terms[-1] if term is None else term, voted_for)
-        self.disk = Disk(hard_state, log_of(terms, nodes))
+        entries = log_of(terms, nodes)
+        self.disk = Disk(hard_state, entries, entries[base_index - 1].name if base_index else ORIGIN)
         self.raft: Raft = self.disk.boot(ME, settings, lambda low, high: low)
         self.peers = tuple(f"n{number}" for number in range(2, nodes + 1))
         self.disk_is_quick = disk_is_quick
         self.sent: list[Message] = []
         self.waiting: list[Update] = []
+        self.received: list[Entry] = []
 
     @property
     def state(self) -> RaftState:
@@ -75,6 +89,8 @@ class Direct:
     def step(self, event: Event) -> Update:
         """One step, with the invariants checked, and the disk after it."""
         before = invariants.snapshot(self.state)
+        if isinstance(event, Received) and isinstance(event.message, InstallSnapshot):
+            self.received = state_of(event.message)
         update = self.raft.step(event)
         invariants.check_state(self.state)
         invariants.check_step(before, self.state)
@@ -91,7 +107,7 @@ class Direct:
         sequence = 0
         for update in waiting:
             if update.persist is not None:
-                self.disk.write(update.persist)
+                self.disk.write(update.persist, self.received)
                 sequence = update.persist.sequence
             self.sent.extend(update.messages_after_persist)
         if sequence:
@@ -172,7 +188,14 @@ class Direct:
         )
         return self.receive(AppendEntries(leader, ME, term, *previous, commit_index, entries))
 
+    def hear_snapshot(
+        self, leader: NodeId, term: Term, end: tuple[int, Term], nodes: int = 3
+    ) -> list[Message]:
+        """A leader says that its state up to `end` is here; the configuration in it has so many voters."""
+        data = encode_members(f"n{number}" for number in range(1, nodes + 1))
+        return self.receive(InstallSnapshot(leader, ME, term, *end, 1, data))
+
     def log_terms(self) -> list[Term | None]:
-        """The terms of all entries of its log."""
+        """The terms of all entries of its log; None for those that are only in the state."""
         log = self.state.log
         return [log.term_at(index) for index in range(1, log.last_index + 1)]

@@ -18,7 +18,8 @@ what is expected: read the diff, and commit only what you understand.
 `COMMANDS` at the end of this file is the whole language; each command's docstring is its documentation. Where a
 command takes a SELECTION of messages in flight, it is any of: `first` or `last` (one message), a number (so many,
 oldest first), `from NODE`, `to NODE`, and a kind: `request_pre_vote`, `pre_vote`, `request_vote`, `vote`,
-`append_entries`, `append_ok`, `append_rejected`, `heartbeat`, `heartbeat_ok`. No word selects everything.
+`append_entries`, `append_ok`, `append_rejected`, `heartbeat`, `heartbeat_ok`, `install_snapshot`. No word selects
+everything.
 """
 
 import re
@@ -32,6 +33,7 @@ from raftdb.core.messages import (
     AppendEntriesReply,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     RequestPreVote,
     RequestPreVoteReply,
@@ -59,6 +61,7 @@ KINDS: dict[str, Callable[[Message], bool]] = {
     "append_rejected": lambda message: isinstance(message, AppendEntriesReply) and not message.success,
     "heartbeat": lambda message: isinstance(message, Heartbeat),
     "heartbeat_ok": lambda message: isinstance(message, HeartbeatReply),
+    "install_snapshot": lambda message: isinstance(message, InstallSnapshot),
 }
 
 
@@ -381,6 +384,30 @@ def release(scenario: Scenario, words: list[str]) -> None:
     scenario.cluster.give_loads(node)
 
 
+def compact(scenario: Scenario, words: list[str]) -> None:
+    """`compact NODE INDEX`: the state of the node is durable up to there, and its log begins behind it."""
+    node = scenario.node(words[0])
+    base = scenario.cluster.compact(node, int(words[1]))
+    if base.index != int(words[1]):
+        raise ScenarioError(f"the log begins behind {base.index}")
+
+
+def snapshot(scenario: Scenario, words: list[str]) -> None:
+    """`snapshot delivered|failed NODE -> NODE`: the transfer of the first node's state to the second, which the first
+    one wanted, ends. The state that arrives is the one behind which the log of the first node begins."""
+    outcome, source, arrow, target = words
+    if outcome not in ("delivered", "failed") or arrow != "->":
+        raise ScenarioError("want `delivered` or `failed`, and an arrow")
+    here = scenario.cluster.nodes[scenario.node(source)]
+    if target not in here.snapshots_wanted:
+        raise ScenarioError(f"{source} sends {target} no state")
+    end = here.disk.base
+    arrived = outcome == "delivered"
+    arrives = f"{source} => {target} the state up to {end.index}@{end.term}"
+    scenario.tell(arrives if arrived else arrives.replace("=>", "=x"))
+    scenario.cluster.end_transfer(source, target, delivered=arrived)
+
+
 def crash(scenario: Scenario, words: list[str]) -> None:
     """`crash NODE ...`: the nodes are gone, with what is not on their disks. What they sent stays in flight."""
     for word in words:
@@ -398,7 +425,8 @@ def restart(scenario: Scenario, words: list[str]) -> None:
 
 def show(scenario: Scenario, words: list[str]) -> None:
     """`show NODE|all`, `show log NODE|all`, `show progress NODE`, `show network`: a node's state; its log, with
-    what is not on its disk yet behind a bar; what a leader knows of its followers; the messages in flight."""
+    what is not on its disk yet behind a bar, and before it the state, if the log begins later; what a leader knows of
+    its followers; the messages in flight."""
     what = words[0]
     if what == "network":
         for message in scenario.cluster.in_flight:
@@ -429,12 +457,16 @@ def describe_node(cluster: Cluster, node: NodeId) -> str:
 def describe_log(cluster: Cluster, node: NodeId) -> str:
     """One node's log on one line; behind the bar is what a crash would take."""
     here = cluster.nodes[node]
-    memory = here.memory.entries if here.is_up else here.disk.entries
-    safe = min(common_length(memory, here.disk.entries), len(memory))
-    words = [describe_entry(entry) for entry in memory]
+    memory = here.memory if here.is_up else here.disk
+    safe = common_length(memory.entries, here.disk.entries)
+    words = [describe_entry(entry) for entry in memory.entries[memory.base.index :]]
+    safe = max(0, safe - memory.base.index)
+    if memory.base.index:
+        words[:0] = [f"state up to {memory.base.index}@{memory.base.term}"]
+        safe += here.disk.base.index >= memory.base.index
     if safe < len(words):
         words[safe:safe] = ["|"]
-    return f"{node} log: {', '.join(words).replace(', |,', ' |')}"
+    return f"{node} log: {', '.join(words).replace('|, ', '| ').replace(', |', ' |')}"
 
 
 def common_length(log: list[Entry], other: list[Entry]) -> Index:
@@ -492,6 +524,8 @@ COMMANDS: dict[str, Callable[[Scenario, list[str]], None]] = {
     "persist": persist,
     "load": load,
     "release": release,
+    "compact": compact,
+    "snapshot": snapshot,
     "crash": crash,
     "restart": restart,
     "show": show,

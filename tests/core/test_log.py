@@ -131,6 +131,51 @@ def test_the_cache_stays_within_its_limit_in_the_long_run() -> None:
     assert log.cached_bytes_above(0) >= 250, "it is emptied by a quarter, not wholly"
 
 
+def test_a_log_begins_after_what_is_compacted() -> None:
+    log = Log(cache_bytes_max=EVERYTHING)
+    log.append(entries_of(1, [1, 1, 2, 2, 4]))
+    log.written(1)
+    log.persisted(1, commit_index=5)
+    for index, base_term in [(1, 1), (3, 2), (4, 2)]:
+        log.compact_to(index)
+        assert (log.base, log.last, log.cache_first) == ((index, base_term), (5, 4), index + 1)
+        check_log(log)
+    log.compact_to(5)
+    assert (log.base, log.last, log.cache_first) == ((5, 4), (5, 4), 6)
+    log.append(entries_of(6, [4]))
+    assert [log.term_at(index) for index in (4, 5, 6, 7)] == [None, 4, 4, None]
+
+
+@pytest.mark.parametrize("index", [2, 4, 7])
+def test_a_log_is_not_compacted_outside_of_itself_or_beyond_the_disk(index: int) -> None:
+    log = Log(base=EntryId(3, 1), last_index=3, cache_bytes_max=EVERYTHING)
+    log.append(entries_of(4, [1, 1, 1]))
+    with pytest.raises(AssertionError, match="compaction to"):
+        log.compact_to(index)
+
+
+def test_a_reset_cuts_the_claim_of_a_write_that_is_on_its_way() -> None:
+    """Hazard B17: it wrote other entries than those that come behind the snapshot."""
+    log = log_of([1, 1, 1, 1, 1, 1])
+    log.written(1)
+    log.reset(EntryId(4, 2))
+    log.written(2)
+    log.append(entries_of(5, [2, 2]))
+    log.written(3)
+    for sequence, expected in [(1, 4), (2, 4), (3, 6)]:
+        log.persisted(sequence, commit_index=4)
+        assert log.persisted_index == expected
+
+
+def test_a_reset_may_also_go_back_to_below_the_end() -> None:
+    log = log_of([1, 1, 1, 1, 1, 1])
+    log.written(1)
+    log.persisted(1, commit_index=0)
+    log.reset(EntryId(4, 2))
+    assert (log.base, log.last, log.persisted_index) == ((4, 2), (4, 2), 4)
+    check_log(log)
+
+
 class LogModel(RuleBasedStateMachine):
     """A log next to a list of its entries, the writes in flight as (sequence, entries then in the log)."""
 
@@ -208,6 +253,44 @@ class LogModel(RuleBasedStateMachine):
     def commit(self, data: st.DataObject) -> None:
         self.commit_index = data.draw(st.integers(self.commit_index, self.last))
 
+    @rule(data=st.data())
+    def compact(self, data: st.DataObject) -> None:
+        index = data.draw(
+            st.integers(
+                self.base.index, max(self.base.index, min(self.commit_index, self.log.persisted_index))
+            )
+        )
+        kept = self.model[index - self.base.index :]
+        self.base = self.name_at(index)
+        self.model = kept
+        self.log.compact_to(index)
+
+    @rule(data=st.data(), beyond=st.integers(0, 3), step=st.integers(0, 2))
+    def install(self, data: st.DataObject, beyond: int, step: int) -> None:
+        """A snapshot takes the log's place: it ends in the log, where another entry stands, or beyond its end."""
+        index = data.draw(st.integers(self.commit_index, self.last)) + beyond
+        term = self.name_at(min(index, self.last)).term + step
+        self.base, self.model = EntryId(index, term), []
+        self.log.reset(self.base)
+        self.commit_index = index
+        self._write()
+
+    def name_at(self, index: int) -> EntryId:
+        return self.base if index == self.base.index else self.entry_at(index).name
+
+    @rule(bytes_max=st.integers(0, 400))
+    def look_for_a_tail(self, bytes_max: int) -> None:
+        """The lowest index with so little above it, by trying them all, as far as memory goes."""
+        cached = [entry for entry in self.model if entry.index >= self.log.cache_first]
+        expected = None
+        if sum(map(entry_bytes, cached)) > bytes_max:
+            expected = next(
+                index
+                for index in range(self.log.cache_first, self.last + 1)
+                if sum(entry_bytes(entry) for entry in cached if entry.index > index) <= bytes_max
+            )
+        assert self.log.index_with_bytes_above(bytes_max) == expected
+
     @rule(data=st.data(), bytes_max=st.integers(0, 300))
     @precondition(lambda self: self.model)
     def look_up(self, data: st.DataObject, bytes_max: int) -> None:
@@ -244,8 +327,10 @@ class LogModel(RuleBasedStateMachine):
 
     @invariant()
     def what_counts_as_durable_is_on_disk(self) -> None:
-        durable = self.log.persisted_index - self.base.index
-        assert self.disk[:durable] == self.model[:durable]
+        on_disk = {entry.index: entry for entry in self.disk}
+        for entry in self.model:
+            if entry.index <= self.log.persisted_index:
+                assert on_disk.get(entry.index) == entry
         if not self.in_flight:
             assert self.log.persisted_index == self.last
 

@@ -103,6 +103,23 @@ def test_a_probe_goes_back_but_never_to_what_is_known(
     assert progress.probe_in_flight == (next_index is None)
 
 
+def test_who_waits_for_a_snapshot_is_sent_nothing_until_it_is_delivered() -> None:
+    progress = Progress(next_index=4, match_index=1, pace=Pace.REPLICATE)
+    progress.sent(6, 10)
+    progress.wait_for_snapshot()
+    assert (progress.pace, progress.next_index, progress.in_flight_bytes) == (Pace.SNAPSHOT, 7, 0)
+    assert is_paused(progress)
+    assert progress.acknowledged(3), "what was sent before may still arrive"
+    assert not progress.rejected(6, 2), "and what is refused is old news: the state is on its way"
+    assert (progress.pace, progress.match_index) == (Pace.SNAPSHOT, 3)
+    assert is_paused(progress)
+    progress.probe_from(12)
+    assert (progress.pace, progress.next_index) == (Pace.PROBE, 12)
+    assert not is_paused(progress)
+    assert progress.acknowledged(11)
+    assert (progress.pace, progress.next_index) == (Pace.REPLICATE, 12)
+
+
 def test_a_refusal_of_what_was_sent_ahead_gives_all_of_it_up() -> None:
     progress = Progress(next_index=4, match_index=3, pace=Pace.REPLICATE)
     for index in (5, 7, 9):
@@ -120,6 +137,8 @@ def test_a_refusal_of_what_was_sent_ahead_gives_all_of_it_up() -> None:
             st.tuples(st.just("acknowledged"), st.integers(0, 20), st.just(0)),
             st.tuples(st.just("rejected"), st.integers(0, 20), st.integers(0, 20)),
             st.tuples(st.just("probe"), st.just(0), st.just(0)),
+            st.tuples(st.just("snapshot"), st.just(0), st.just(0)),
+            st.tuples(st.just("delivered"), st.integers(0, 20), st.just(0)),
         ),
         max_size=40,
     )
@@ -138,6 +157,10 @@ def test_whatever_the_answers_match_only_grows_and_stays_below_next(
             progress.rejected(number, hint)
         elif step == "probe":
             progress.probe_from(progress.match_index + 1)
+        elif step == "snapshot":
+            progress.wait_for_snapshot()
+        elif step == "delivered" and progress.pace is Pace.SNAPSHOT:
+            progress.probe_from(max(progress.match_index, number) + 1)
         assert before <= progress.match_index < progress.next_index
         assert progress.in_flight_bytes == sum(size for _, size in progress.in_flight)
         assert progress.pace is Pace.REPLICATE or not progress.in_flight
@@ -186,6 +209,34 @@ def test_a_snapshot_carries_the_last_committed_configuration() -> None:
     assert history.committed_at(9) == (0, Configuration(()))
     history.appended([configuration_entry(1, "n1,n2"), configuration_entry(5, "n1")])
     assert [history.committed_at(index)[0] for index in (0, 1, 4, 5, 9)] == [0, 1, 1, 5, 5]
+
+
+def test_a_compacted_history_begins_with_what_is_in_force_there() -> None:
+    history = ConfigurationHistory(decode_members, [])
+    history.appended([configuration_entry(index, f"n{index}") for index in (1, 4, 7, 9)])
+    for index, known in [
+        (0, [0, 1, 4, 7, 9]),
+        (3, [0, 1, 4, 7, 9]),
+        (7, [0, 0, 0, 7, 9]),
+        (8, [0, 0, 0, 7, 9]),
+    ]:
+        history.compacted_to(index)
+        assert [history.committed_at(at)[0] for at in (0, 3, 4, 7, 9)] == known
+        assert (history.latest_index, history.voters) == (9, ("n9",))
+    assert history.truncated_from(9)
+    assert (history.latest_index, history.voters) == (7, ("n7",)), "what the state holds is never truncated"
+    history.compacted_to(20)
+    assert (history.latest_index, history.voters) == (7, ("n7",))
+
+
+def test_a_history_begins_anew_with_the_configuration_of_a_snapshot() -> None:
+    """Hazard B35: whatever the log had, also with a higher index."""
+    history = ConfigurationHistory(decode_members, [(1, decode_members(b"n1/"))])
+    history.appended([configuration_entry(8, "n8")])
+    history.reset(5, encode_members(("n2", "n3"), ("n4",)))
+    assert (history.latest_index, history.voters, history.ids) == (5, ("n2", "n3"), ("n2", "n3", "n4"))
+    assert history.committed_at(5)[0] == 5
+    assert not history.truncated_from(6)
 
 
 @quickly

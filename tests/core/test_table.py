@@ -12,6 +12,7 @@ from raftdb.core.messages import (
     AppendEntriesReply,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     RequestPreVote,
     RequestPreVoteReply,
@@ -21,6 +22,7 @@ from raftdb.core.messages import (
 from raftdb.core.model import Entry, EntryKind, Role
 from raftdb.core.raft import HANDLERS, STEPS, second_leader
 from raftdb.core.update import Trace
+from tests.core.cluster import encode_members
 from tests.core.direct import ME, Direct, command
 
 EXAMPLES: dict[type[Message], Message] = {
@@ -34,6 +36,7 @@ EXAMPLES: dict[type[Message], Message] = {
         AppendEntriesReply("n2", ME, 2, 1, True, 1),
         Heartbeat("n2", ME, 2, 1, 7),
         HeartbeatReply("n2", ME, 2, 7),
+        InstallSnapshot("n2", ME, 2, 5, 2, 1, encode_members(("n1", "n2", "n3"))),
     )
 }
 
@@ -79,6 +82,7 @@ def test_every_message_can_be_told() -> None:
         "n2 -> n1 append_entries ok term=2 match=1",
         "n2 -> n1 heartbeat term=2 round=7 commit=1",
         "n2 -> n1 heartbeat ok term=2 round=7",
+        "n2 -> n1 install_snapshot term=2 last=5@2",
     ]
     assert describe_message(RequestVote("n2", ME, 2, 1, 1, transfer=True)).endswith(" transfer")
     refusal = AppendEntriesReply("n2", ME, 2, 5, False, 0, 3, 1)

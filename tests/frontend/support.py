@@ -5,13 +5,14 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from raftdb.commands.model import Command, Get, Ping, Set
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import ApiLimits, HttpApi
 from raftdb.frontend.http_server import HttpServer, Routes, ServerLimits
-from raftdb.frontend.node_api import Consistency
+from raftdb.frontend.node_api import Backup, Consistency
 
 WAIT_S = 10.0
 """Longest wait for something that must come: only a failing test waits as long."""
@@ -35,6 +36,7 @@ class StubNode:
         self.answer: StubAnswer | None = None
         self.leader: LeaderHint | None = None
         self.leads = True
+        self.backup_path: Path | None = None
         self.release = asyncio.Event()
         self.release.set()
 
@@ -67,6 +69,18 @@ class StubNode:
             "entries": [entry],
             "limit": limit,
         }
+
+    async def checkpoint(self) -> int:
+        if self.failure is not None:
+            raise self.failure
+        return 12
+
+    @asynccontextmanager
+    async def backup(self) -> AsyncIterator[Backup]:
+        if self.failure is not None:
+            raise self.failure
+        assert self.backup_path is not None
+        yield Backup(self.backup_path, 12, 3)
 
     def status(self) -> Mapping[str, Any]:
         return {"id": "n1", "role": "leader", "leader": None}
@@ -178,10 +192,11 @@ async def running(
     server_limits: ServerLimits | None = None,
     more_routes: Routes | None = None,
     checks: Mapping[str, Callable[[], str | None]] | None = None,
+    warnings: Mapping[str, Callable[[], str | None]] | None = None,
 ) -> AsyncIterator[Harness]:
     """A server on a free port of the loopback interface."""
     node = StubNode()
-    api = HttpApi(node, limits=api_limits, readiness_checks=checks)
+    api = HttpApi(node, limits=api_limits, readiness_checks=checks, readiness_warnings=warnings)
     server = HttpServer({**api.routes(), **(more_routes or {})}, limits=server_limits)
     _, port = await server.start("127.0.0.1", 0)
     harness = Harness(node, api, server, port)

@@ -9,6 +9,7 @@ import pytest
 from raftdb.core.model import Member
 from raftdb.node.driver import Driver
 from raftdb.node.status import members_of
+from raftdb.server.disk import NodeDisk
 from raftdb.server.local_node import LocalNode
 
 MEMBERS = tuple(Member(f"n{number}", f"127.0.0.1:{8000 + number}") for number in (1, 2, 3))
@@ -52,7 +53,7 @@ def test_the_last_contact_is_told_of_those_who_speak_to_this_node(
 def test_lag_is_about_applying_and_not_about_a_leader(leader: str | None) -> None:
     def lag(applied_index: int) -> str | None:
         made = driver(leader=leader, applied_index=applied_index)
-        return LocalNode(made, node_id="n1", cluster_id="c").lag()
+        return LocalNode(made, cast(NodeDisk, None), node_id="n1", cluster_id="c").lag()
 
     assert lag(7) is None
     assert lag(6) == "committed entries wait to be applied"

@@ -18,24 +18,32 @@ from raftdb.core.events import Proposed
 from raftdb.core.log import Log
 from raftdb.core.messages import (
     AppendEntries,
+    AppendEntriesReply,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     RequestVote,
     RequestVoteReply,
 )
-from raftdb.core.model import Entry, EntryKind, HardState, Index, NodeId, Role
+from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId, Role
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.roles import become_follower
 from raftdb.core.state import Candidacy, Leadership, RaftState
 from raftdb.core.update import Output, ReadReleased
 from raftdb.errors import Unavailable
-from raftdb.node import replica
+from raftdb.node import persist, replica
+from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.pending import Pending
 from raftdb.node.persist import encode_hard_state
 from raftdb.node.replica import Replica
+from raftdb.node.turn import PersistJob
 from raftdb.wire import commands as wire_commands
-from storage.contract import LogBatch
+from storage import memory
+from storage.contract import FrozenChanges, LogBatch
+from storage.manifest import Manifest
+from storage.memory import MemoryStateStore
+from storage.memory_disk import MemoryDisk
 
 Patches = Sequence[tuple[object, str, object]]
 """What to replace: (owner, attribute, replacement)."""
@@ -72,7 +80,7 @@ def handlers(message: type[Message], handler: Callable[..., Any], *roles: Role) 
 def term_is_not_stored() -> Patches:
     def has_something(self: Output) -> bool:
         self.hard_state = None
-        return self.truncate_from is not None or bool(self.entries)
+        return self.truncate_from is not None or self.install is not None or bool(self.entries)
 
     return [
         (Output, "has_something_to_persist", property(has_something)),
@@ -94,10 +102,10 @@ def vote_before_term() -> Patches:
         count = len(self._effects.persist)
         plain(self, update)
         if update.persist is not None and update.persist.hard_state is not None:
-            sequence, batch = self._effects.persist.pop()
+            job = self._effects.persist.pop()
             half = replace(update.persist.hard_state, term=max(1, update.persist.hard_state.term - 1))
-            self._effects.persist.append((sequence, LogBatch(encode_hard_state(half))))
-            self._effects.persist.append((sequence, batch))
+            self._effects.persist.append(PersistJob(job.sequence, LogBatch(encode_hard_state(half)), None))
+            self._effects.persist.append(job)
             assert len(self._effects.persist) == count + 2
 
     return [(Replica, "_carry_out", in_two_writes)]
@@ -473,6 +481,110 @@ def wiped_node_votes() -> Patches:
     ]
 
 
+# --- compaction, checkpoints, snapshots
+
+
+def compacted_entries_have_term_0() -> Patches:
+    plain = Log.term_at
+
+    def term_at(self: Log, index: Index) -> int | None:
+        return 0 if index < self.base.index else plain(self, index)
+
+    return [(Log, "term_at", term_at)]
+
+
+def install_keeps_a_conflicting_tail() -> Patches:
+    plain = RaftState.install_snapshot
+
+    def install_snapshot(self: RaftState, end: EntryId, index: Index, data: bytes) -> None:
+        first = max(end.index + 1, self.log.cache_first)
+        tail: Sequence[Entry] = ()
+        if first == end.index + 1 <= self.log.last_index:
+            tail = self.log.cached(first, self.log.last_index, bytes_max=1 << 60) or ()
+        plain(self, end, index, data)
+        self.log.append(tail)
+
+    return [(RaftState, "install_snapshot", install_snapshot)]
+
+
+def install_drops_a_matching_tail() -> Patches:
+    def on_install_snapshot(state: RaftState, message: InstallSnapshot) -> None:
+        end = EntryId(message.last_index, message.last_term)
+        if end.index > state.commit_index:
+            state.install_snapshot(end, message.configuration_index, message.configuration)
+        state.promise(AppendEntriesReply(state.id, message.source, state.term, end.index, True, end.index))
+
+    return handlers(InstallSnapshot, raft.hear_then(on_install_snapshot), Role.FOLLOWER)
+
+
+def appends_behind_a_snapshot_are_refused() -> Patches:
+    plain = follower.on_append_entries
+
+    def on_append_entries(state: RaftState, message: AppendEntries) -> None:
+        base = state.log.base
+        if message.previous_index == base.index > 1:
+            reply = AppendEntriesReply(state.id, message.source, state.term, base.index, False, 0)
+            state.say(replace(reply, hint_index=base.index - 1, hint_term=base.term))
+        else:
+            plain(state, message)
+
+    return handlers(AppendEntries, raft.hear_then(on_append_entries), Role.FOLLOWER)
+
+
+def applies_while_it_installs() -> Patches:
+    plain = Replica._apply
+
+    def apply(self: Replica) -> None:
+        installing, self._installing = self._installing, False
+        plain(self)
+        self._installing = installing
+
+    return [(Replica, "_apply", apply)]
+
+
+def installed_state_is_merged() -> Patches:
+    plain = MemoryStateStore.install
+
+    def install(disk: MemoryDisk, snapshot: bytes) -> Manifest:
+        before = dict(disk.content)
+        manifest = plain(disk, snapshot)
+        kept = {key: value for key, value in before.items() if key not in disk.content}
+        marker = memory._applied_at(manifest.index, manifest.term, len(kept) + len(disk.content) - 1)
+        disk.commit(kept | marker)
+        return manifest
+
+    return [(MemoryStateStore, "install", staticmethod(install))]
+
+
+def applied_index_lags_behind_the_data() -> Patches:
+    plain = MemoryStateStore.flush
+
+    def flush(self: MemoryStateStore, frozen: FrozenChanges) -> None:
+        plain(self, replace(frozen, index=max(1, frozen.index - 1)))
+
+    return [(MemoryStateStore, "flush", flush)]
+
+
+def any_snapshot_is_installed() -> Patches:
+    def has_received(self: Replica, message: InstallSnapshot) -> bool:
+        return not self._installing and self.received_snapshot is not None
+
+    return [(Replica, "_has_received", has_received)]
+
+
+def log_is_not_connected_after_a_crash() -> Patches:
+    return [(persist, "_connects", lambda recovered, checkpoint: True)]
+
+
+def compacts_what_is_not_durable() -> Patches:
+    plain = CompactionPolicy.base_after
+
+    def base_after(self: CompactionPolicy, log: Log, *, checkpoint_index: Index, **others: Any) -> Index:
+        return plain(self, log, checkpoint_index=checkpoint_index + 1, **others)
+
+    return [(CompactionPolicy, "base_after", base_after)]
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation("B01", "term and vote are not stored", term_is_not_stored),
     Mutation("B02", "speaks before its disk has synced", speaks_before_sync),
@@ -491,9 +603,19 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("B16", "the old tail survives a conflict", tail_survives_a_conflict),
     Mutation("B17", "a write in flight counts for its successor", write_in_flight_counts_for_its_successor),
     Mutation("B18", "known entries are appended again", known_entries_are_appended_again),
+    Mutation("B19", "compacted entries have term 0", compacted_entries_have_term_0),
     Mutation("B20", "an append below the commit is ignored", what_is_below_the_commit_is_ignored),
     Mutation("B21", "the window is never given back", window_is_never_given_back),
     Mutation("B24", "the leader does not wait for its own disk", own_disk_is_not_waited_for),
+    Mutation("B25", "an install keeps a conflicting tail", install_keeps_a_conflicting_tail),
+    Mutation("B26", "an install drops a matching tail", install_drops_a_matching_tail),
+    Mutation("B27", "appends right behind a snapshot are refused", appends_behind_a_snapshot_are_refused),
+    Mutation("B28", "applies while it installs", applies_while_it_installs),
+    Mutation("B29", "an installed state is merged", installed_state_is_merged),
+    Mutation("B30", "the applied index lags behind the data", applied_index_lags_behind_the_data),
+    Mutation("B30b", "compacts what is not durable in the state", compacts_what_is_not_durable),
+    Mutation("B33", "any snapshot is installed", any_snapshot_is_installed),
+    Mutation("B34", "the log does not follow the state after a crash", log_is_not_connected_after_a_crash),
     Mutation("B36", "a wiped node votes", wiped_node_votes),
     Mutation("B49", "reads before the no-op is committed", reads_before_the_no_op),
     Mutation("B50", "old heartbeat answers confirm reads", old_answers_confirm_reads),
@@ -514,6 +636,8 @@ MUTATIONS: tuple[Mutation, ...] = (
 """Every planted bug. Ids that are numbers are sections of the thesis, for rules that no catalogued bug is about."""
 
 RARE: dict[str, str] = {
+    "B25": "needs a leader cut off with a longer uncommitted tail than all that the others commit, compact and send "
+    "as a snapshot before it hears of them",
     "B14b": "needs a leader that sends, late, a part of what it has committed to a follower with another tail; "
     "followers' hints nearly always lead straight to where the logs part",
 }

@@ -17,8 +17,9 @@ SEEDS_MAX = 200
 SEEDS_MAX_LONG = 3_000
 STEPS = 8_000
 WORKERS = 2
-BY_A_CHECK = ("InvariantBroken", "PromiseBroken", "AssertionError")
-"""What a detection begins with. Any other error is a patch that no longer fits the product, and proves nothing."""
+BY_A_CHECK = ("InvariantBroken", "PromiseBroken", "AssertionError", "Missing", "LocalProtocolError")
+"""What a detection begins with: a check of the simulator, or an error by which the product itself says that its own
+code is wrong. A TypeError and the like is a patch that no longer fits the product, and proves nothing."""
 
 
 def seeds_to_detection(position: int, seeds_max: int) -> tuple[int | None, str, float]:

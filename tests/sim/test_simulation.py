@@ -45,6 +45,8 @@ def test_every_seed_holds_every_promise(is_long: bool, capsys: pytest.CaptureFix
                 steps=report.steps,
                 leaders=report.leaders,
                 committed=report.committed,
+                compactions=report.compactions,
+                installs=report.installs,
                 answered=report.reads + report.writes,
                 unknown_histories=report.linearizable is Verdict.UNKNOWN,
             )
@@ -56,6 +58,7 @@ def test_every_seed_holds_every_promise(is_long: bool, capsys: pytest.CaptureFix
     assert not broken, "\n".join(broken)
     assert totals["unknown_histories"] <= UNKNOWN_SHARE_MAX * totals["seeds"]
     assert totals["answered"] > 100 * totals["seeds"], "the faults left clients nothing to do"
+    assert totals["installs"] > totals["seeds"] // 2, "too few followers needed a snapshot"
     strikes = ("partition", "half_open", "crash", "blackout", "pause", "stall", "sync_error", "disk_full")
     for fault in (*strikes, "bit_flip", "wipe"):
         assert totals[fault] > 0, f"no {fault} in all of the seeds"

@@ -1,0 +1,58 @@
+"""`raftdb snapshot` and `raftdb backup`: what a running cluster is asked for."""
+
+from pathlib import Path
+
+from cli.failures import EXIT_FAILED, EXIT_OK, CommandError
+from cli.options import Options, Parser, add_client_options, merged
+from cli.output import Output
+
+
+def run_snapshot(arguments: list[str], options: Options) -> int:
+    """`raftdb snapshot`: prints the index that the leader's state is durable up to."""
+    parser = Parser(
+        "raftdb snapshot", "Make the leader's state durable, and compact its log, now. Prints the index."
+    )
+    add_client_options(parser)
+    options = merged(options, parser.parse_args(arguments))
+    with options.client() as client:
+        index = client.snapshot()
+    output = Output(options.output)
+    if output.format == "json":
+        output.json({"index": index})
+    else:
+        output.text(str(index))
+    return EXIT_OK
+
+
+def run_backup(arguments: list[str], options: Options) -> int:
+    """`raftdb backup FILE [--force]`: prints the backup's index, length and digest."""
+    parser = Parser(
+        "raftdb backup",
+        "Copy the state of a running cluster, as of one moment, into a file: verified, or not there at all.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="where to put it; 'raftdb restore' reads it")
+    parser.add_argument("--force", action="store_true", help="replace a file of that name")
+    add_client_options(parser)
+    parsed = parser.parse_args(arguments)
+    options = merged(options, parsed)
+    path: Path = parsed.file
+    if path.is_dir():
+        raise CommandError("backup", f"{path} is a folder", exit_code=EXIT_FAILED, hint="name a file in it")
+    # Loaded when it is needed: hashing is nothing that other commands should pay for.
+    from raftdb.client.backup import take_backup
+
+    try:
+        with options.client() as client:
+            taken = take_backup(client, path, replace=parsed.force)
+    except FileExistsError:
+        raise CommandError(
+            "backup", f"{path} exists already", exit_code=EXIT_FAILED, hint="--force replaces it"
+        ) from None
+    except OSError as error:
+        raise CommandError(
+            "backup", f"cannot write {path}: {error.strerror or error}", exit_code=EXIT_FAILED
+        ) from error
+    fields = {"index": str(taken.index), "bytes": str(taken.bytes), "digest": taken.digest}
+    body = {"file": str(path), "index": taken.index, "bytes": taken.bytes, "digest": taken.digest}
+    Output(options.output).fields(fields, body)
+    return EXIT_OK

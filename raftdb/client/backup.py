@@ -1,0 +1,127 @@
+"""A backup on its way into a file: written under another name, verified, synced, and only then there.
+
+All that has to be known of a backup here is its frame: it begins with a mark, and ends with the SHA-256 of all that
+comes before. The node says the length beforehand. What the data is, `raftdb restore` and `raftdb doctor` check.
+"""
+
+import os
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from raftdb.client.http1 import Response
+from raftdb.client.sync_client import Client
+from raftdb.errors import RaftdbError
+
+MARK = b"raftdb snapshot\n"
+"""How every backup begins."""
+DIGEST_BYTES = 32
+FILE_MODE = 0o600
+"""A backup holds everything: it is for its owner only."""
+DAMAGED_HINT = "nothing was kept: take the backup again"
+
+
+class BackupDamaged(RaftdbError):
+    """What arrived is not what the node sent, or no backup at all. Nothing of it was kept."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__("internal", message, hint=hint)
+
+
+class BackupTaken(NamedTuple):
+    """What a backup file holds: the state up to `index`; its length; the hexadecimal SHA-256 that it ends with."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index
+    bytes: int
+    digest: str
+
+
+def take_backup(client: Client, path: Path, *, replace: bool = False) -> BackupTaken:
+    """Stream a backup of the cluster into `path`; durable, whole and verified when it returns, or not there.
+
+    With `replace` it takes the place of a file of that name; else raises `FileExistsError`. Memory is bounded. Raises
+    `BackupDamaged`, `OSError`, and what `Client.backup` raises.
+    """
+    if not replace and os.path.lexists(path):
+        raise FileExistsError(f"{path} exists")
+    with _BackupFile(path) as file:
+        index = client.backup(file)
+        digest = file.verify()
+        file.publish(replace=replace)
+        return BackupTaken(index, file.size_bytes, digest.hex())
+
+
+class _BackupFile:
+    """The sink of the stream: a file beside `path`, removed unless it was published."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        self._descriptor = os.open(self._temporary, flags, FILE_MODE)
+        self._expected_bytes: int | None = None
+        self.size_bytes = 0
+        self._start = self._end = b""
+        self._hash = sha256()
+
+    def __enter__(self) -> "_BackupFile":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._descriptor)
+        with suppress(FileNotFoundError):
+            self._temporary.unlink()
+
+    def begin(self, head: Response) -> None:
+        """See `raftdb.client.http1.Sink`."""
+        self._start_over()
+        length = head.headers.get("content-length")
+        self._expected_bytes = None if length is None else int(length)
+
+    def write(self, piece: bytes) -> None:
+        """See `raftdb.client.http1.Sink`."""
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        self.size_bytes += len(piece)
+        self._start = (self._start + piece[: len(MARK)])[: len(MARK)]
+        # The last bytes are the digest of the others, and which ones are the last is known only at the end.
+        held = self._end + piece
+        self._hash.update(memoryview(held)[:-DIGEST_BYTES])
+        self._end = held[-DIGEST_BYTES:]
+
+    def verify(self) -> bytes:
+        """The digest of what arrived, if it is what the node sent. Raises `BackupDamaged`."""
+        if self._expected_bytes is not None and self.size_bytes != self._expected_bytes:
+            why = f"{self.size_bytes} bytes of {self._expected_bytes} arrived"
+            raise BackupDamaged(f"the backup is damaged: {why}", hint=DAMAGED_HINT)
+        if self._start != MARK:
+            raise BackupDamaged("what arrived is not a backup", hint="is that address a raftdb node?")
+        if self._hash.digest() != self._end:
+            raise BackupDamaged("the backup is damaged: its digest does not match", hint=DAMAGED_HINT)
+        return self._end
+
+    def publish(self, *, replace: bool) -> None:
+        """Make the file durable, and give it its name. Raises `FileExistsError` rather than replace another."""
+        os.fsync(self._descriptor)
+        if replace:
+            os.rename(self._temporary, self._path)
+        else:
+            # Unlike a rename, a link never takes the place of a file that has come up meanwhile.
+            try:
+                os.link(self._temporary, self._path)
+            except PermissionError:  # a file system without links
+                os.rename(self._temporary, self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _start_over(self) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self.size_bytes = 0
+        self._start = self._end = b""
+        self._hash = sha256()

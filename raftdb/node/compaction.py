@@ -1,0 +1,82 @@
+"""When a checkpoint is due, and where the log begins after it.
+
+A checkpoint makes the state durable up to an index; what is before it in the log is then needed only by followers
+that are behind. So a tail of the log is kept, counted in bytes: a follower that was away for a moment is brought up
+by entries, not by a whole state.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raftdb.core.log import Log
+from raftdb.core.model import Index, NodeId
+from raftdb.core.state import RaftState
+
+ENTRY_BYTES_ASSUMED = 256
+"""Size of an entry where none is in memory to measure, right after a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionPolicy:
+    """When to make a checkpoint, and how much of the log to keep behind it."""
+
+    checkpoint_entries: int = 100_000
+    """Entries applied since the last checkpoint that make one due: they are what a restart replays."""
+    checkpoint_bytes: int = 64 << 20
+    """Bytes of keys and values written since the last checkpoint that make one due: they are in memory."""
+    tail_bytes: int = 16 << 20
+    """Log kept behind a checkpoint for followers that are a little behind."""
+    retained_bytes_max: int = 256 << 20
+    """Log kept for a follower that is receiving a snapshot, so that it can go on from there."""
+    phase: float = 0.0
+    """From 0 to below 1, another one for each member: so that not all of them write checkpoints in one moment, and a
+    majority that does not is always there to commit writes quickly."""
+
+    def is_due(self, *, applied_index: Index, checkpoint_index: Index, change_bytes: int) -> bool:
+        """True if enough has changed since the last checkpoint."""
+        entries = self.checkpoint_entries
+        shift = int(self.phase * entries)
+        if (applied_index + shift) // entries > (checkpoint_index + shift) // entries:
+            return True
+        # Bytes have no common count to be apart in; members that differ in how many they take do not keep in step.
+        return change_bytes >= self.checkpoint_bytes * (1 - self.phase / 2)
+
+    def base_after(self, log: Log, *, checkpoint_index: Index, retained_index: Index | None) -> Index:
+        """The index after which the log begins once `checkpoint_index` is durable in the state.
+
+        `retained_index`: the end of the snapshot that a follower is receiving, None if none is.
+        """
+        base = min(checkpoint_index, self._tail_start(log))
+        if retained_index is not None and log.cached_bytes_above(retained_index) <= self.retained_bytes_max:
+            base = min(base, retained_index)
+        return max(base, log.base.index)
+
+    def _tail_start(self, log: Log) -> Index:
+        """The index above which the log has about `tail_bytes` bytes."""
+        start = log.index_with_bytes_above(self.tail_bytes)
+        if start is not None:
+            return start
+        cached_count = log.last_index + 1 - log.cache_first
+        cached_bytes = log.cached_bytes_above(log.cache_first - 1)
+        entry_bytes = cached_bytes // cached_count if cached_count else ENTRY_BYTES_ASSUMED
+        return max(
+            log.base.index, log.cache_first - 1 - (self.tail_bytes - cached_bytes) // max(1, entry_bytes)
+        )
+
+
+def phase_among(node: NodeId, members: Sequence[NodeId]) -> float:
+    """The `phase` of a node: its place among the members, as a share of them all."""
+    return sorted(members).index(node) / len(members) if node in members else 0.0
+
+
+def slowest_live_match(core: RaftState) -> Index:
+    """What every follower that answers is known to hold; the end of the log where this node does not lead.
+
+    Who asks for compaction wants no tail, but not either that a healthy follower gets a whole state.
+    """
+    live = [
+        progress.match_index
+        for progress in (core.leadership.progress.values() if core.leadership else ())
+        if progress.silent_ticks < core.settings.election_timeout_ticks
+    ]
+    return min(live, default=core.log.last_index)

@@ -1,0 +1,58 @@
+"""Reads of a replica: of the key space, as its state has it, and of the log itself."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from raftdb.core.log import entry_bytes
+from raftdb.core.model import Entry, Index
+from raftdb.core.state import RaftState
+from raftdb.errors import RaftdbError
+from raftdb.machine.machine import Machine
+from raftdb.machine.reply import Result
+from raftdb.node.pending import LogPage, Query
+from raftdb.node.turn import Answer, State
+
+LOG_PAGE_BYTES_MAX = 4 << 20
+"""Entry data in one page of `request_log`; a page may hold fewer entries than asked for, never none."""
+
+Bodies = Callable[[Index, Index, int], Sequence[Entry]]
+"""Entries from a first to a last index, as many as fit into so many bytes, at least one."""
+
+
+def value_bytes(value: Any) -> int:
+    """About how many bytes a reply's value has: byte strings and entries count, the rest is small."""
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, Entry):
+        return entry_bytes(value)
+    return sum(map(value_bytes, value)) if isinstance(value, list) else 0
+
+
+def serve(
+    query: Query, core: RaftState, state: State, machine: Machine, bodies: Bodies
+) -> Answer | RaftdbError:
+    """Answer `query` from the state, or from the log, as they are."""
+    if isinstance(query, LogPage):
+        return _read_log(query, core, bodies)
+    reply = machine.read(query, state)
+    if not isinstance(reply, Result):
+        return reply
+    index, term = state.applied
+    return Answer(reply.value, index, term, reply.revision)
+
+
+def _read_log(page: LogPage, core: RaftState, bodies: Bodies) -> Answer | RaftdbError:
+    """Entries in order, the newest included, committed or not; the answer's index is the commit index."""
+    log = core.log
+    first = page.first if page.first is not None else max(log.base.index + 1, log.last_index - page.limit + 1)
+    if first <= log.base.index:
+        return RaftdbError(
+            "compacted",
+            f"entries up to {log.base.index} are compacted away",
+            hint=f"the first one available is {log.base.index + 1}",
+        )
+    last = min(log.last_index, first + page.limit - 1)
+    entries: list[Entry] = []
+    while first + len(entries) <= last and sum(map(entry_bytes, entries)) < LOG_PAGE_BYTES_MAX:
+        entries.extend(bodies(first + len(entries), last, LOG_PAGE_BYTES_MAX))
+    return Answer(entries, core.commit_index, core.term)

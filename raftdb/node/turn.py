@@ -1,0 +1,102 @@
+"""What goes into a turn of the replica and what comes out, and what the replica needs of the disk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from raftdb.core.events import SnapshotDelivered
+from raftdb.core.messages import Message
+from raftdb.core.model import EntryId, Index, NodeId
+from raftdb.core.update import Trace
+from raftdb.errors import RaftdbError
+from raftdb.machine.transaction import KeyValueView
+from raftdb.node.pending import ReadRequest, WriteRequest
+from storage.contract import FrozenChanges, LogBatch
+
+
+class LogReader(Protocol):
+    """What the replica reads of the log store: bodies that are no longer in memory."""
+
+    def read(self, first: int, last: int, *, bytes_max: int) -> list[tuple[int, int, int, bytes]]:
+        """Records `first..last`, as many as fit into `bytes_max`, at least one."""
+
+
+class State(KeyValueView, Protocol):
+    """What the replica writes: the materialised state, changed entry by entry."""
+
+    @property
+    def applied(self) -> tuple[int, int]:
+        """(index, term) of the last entry applied."""
+
+    @property
+    def checkpoint(self) -> tuple[int, int]:
+        """(index, term) of the last entry in the durable state."""
+
+    @property
+    def change_bytes(self) -> int:
+        """Bytes written since the last checkpoint was begun."""
+
+    def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
+        """Make an entry's changes visible, together with its index."""
+
+    def freeze(self) -> FrozenChanges | None:
+        """Set the changes since the last checkpoint aside, to be made durable; None if there are none."""
+
+    def thaw(self, frozen: FrozenChanges) -> None:
+        """They are durable now."""
+
+
+class Answer(NamedTuple):
+    """A request's result, the position in the log it belongs to, and for one key its revision (0: no such key)."""
+
+    value: Any
+    index: Index  # type: ignore[assignment]  # hides tuple.index
+    term: int
+    revision: int | None = None
+
+
+class PersistJob(NamedTuple):
+    """One numbered write of the log. With `install`, the received snapshot that ends there becomes the state first,
+    and the log begins anew behind it; `Inputs.installed_state` says when that is done."""
+
+    sequence: int
+    batch: LogBatch
+    install: EntryId | None
+
+
+@dataclass(slots=True)
+class Inputs:
+    """What arrived since the last turn; handled in this order of fields."""
+
+    persisted_sequence: int = 0
+    flushed: FrozenChanges | None = None
+    """The checkpoint that is durable now. Of the state before `installed_state`, if both are here."""
+    installed_state: State | None = None
+    """The state that a snapshot brought, in place and open."""
+    checkpoint_asked: bool = False
+    """Somebody wants a checkpoint now."""
+    deliveries: list[SnapshotDelivered] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    ticks: int = 0
+    writes: list[WriteRequest] = field(default_factory=list)
+    reads: list[ReadRequest] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Effects:
+    """What one turn wants done. `messages` may leave at once; what had to wait for the disk has waited already."""
+
+    persist: list[PersistJob] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    answers: list[tuple[int, Answer | RaftdbError]] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+    flush: FrozenChanges | None = None
+    """Make this durable in the state; then hand it back as `Inputs.flushed`."""
+    checkpoint_done: bool = False
+    """What was asked for is durable, or was already."""
+    trim: EntryId | None = None
+    """The log on disk may begin after this entry."""
+    snapshots_wanted: list[NodeId] = field(default_factory=list)
+    """Followers to which the state is to be delivered; then hand back `Inputs.deliveries`."""
+    more: bool = False
+    """Work is left that needs no further input: call `turn` again soon."""

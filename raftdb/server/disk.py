@@ -1,0 +1,142 @@
+"""The node's writing threads: one for the log, one for the state. Whatever blocks on the disk happens there.
+
+The order of writes to the log is the order in which they were submitted. The state's thread makes checkpoints,
+copies and swaps, one after the other, so that a copy sees one checkpoint and a swap meets nothing in use.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
+from pathlib import Path
+from typing import TypeVar
+
+from raftdb.core.model import EntryId
+from raftdb.errors import Fatal
+from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
+from storage.contract import FrozenChanges, LogBatch, Usage
+from storage.folder import DataFolder
+from storage.log_store import LmdbLogStore
+from storage.manifest import Manifest
+from storage.space import Measured, SpaceGuard
+from storage.state_store import LmdbStateStore
+from storage.writer import LogWriter
+
+Result = TypeVar("Result")
+
+
+class NodeDisk:
+    """See `raftdb.node.driver.Disk`. `log` and `state` are open; `close` closes them."""
+
+    def __init__(
+        self,
+        folder: DataFolder,
+        log: LmdbLogStore,
+        state: LmdbStateStore,
+        *,
+        on_durable: Callable[[int], None],
+        on_failure: Callable[[BaseException], None],
+        reserve_bytes: int | None = None,
+    ) -> None:
+        """`reserve_bytes`: see `storage.space.SpaceGuard`."""
+        self.folder = folder
+        self.log = log
+        self.state = state
+        self.writer = LogWriter(log, on_durable=on_durable, on_failure=on_failure)
+        self.receiving: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+        """Held while received files are moved into place, so that nobody writes to them."""
+        self.exchanging = threading.Lock()
+        """Held while the state is closed and another one takes its place."""
+        stores: dict[str, Measured] = {"log": log, "state": _StateMeasured(self)}
+        self.space = SpaceGuard(folder.path, stores, reserve_bytes=reserve_bytes)
+        self._flushing_bytes = 0
+        self._state_thread = ThreadPoolExecutor(
+            1, thread_name_prefix="state-writer", initializer=state.claim_writes
+        )
+
+    @property
+    def last_sync_ms(self) -> float:
+        """How long the last write of the log took, fsync included."""
+        return self.writer.last_sync_ms
+
+    def submit(self, sequence: int, batch: LogBatch) -> None:
+        """Write `batch` to the log soon, in order."""
+        self.writer.submit(sequence, batch)
+
+    async def flush(self, frozen: FrozenChanges) -> None:
+        """Make a checkpoint durable in the state."""
+        self._flushing_bytes = frozen.change_bytes
+        await self._on_state_thread(lambda: self.state.flush(frozen))
+        self._flushing_bytes = 0
+
+    @property
+    def pending_bytes(self) -> int:
+        """Changes that are in memory and must still find room in the state."""
+        return self.state.change_bytes + self._flushing_bytes
+
+    async def trim(self, base: EntryId) -> None:
+        """Begin the log after `base`: a bounded step, then whatever writes have gathered, then the next."""
+        while await asyncio.wrap_future(self.writer.call(lambda: self.log.trim(base.index, base.term))):
+            pass
+
+    async def install(self, end: EntryId, hard_state: bytes | None) -> LmdbStateStore:
+        """Put the received snapshot in place of the state, then begin the log anew after it; returns the new state.
+
+        Raises Fatal if what was put in place is not the snapshot that was meant, and what storage raises.
+        """
+        async with self.receiving():
+            await self._on_state_thread(lambda: self._swap(end))
+        reset = self.writer.call(lambda: self.log.reset(end.index, end.term, hard_state=hard_state))
+        await asyncio.wrap_future(reset)
+        return self.state
+
+    async def export(self, path: Path, *, cluster_id: str, verify: bool) -> Manifest:
+        """Copy the state's checkpoint into the snapshot file `path`.
+
+        Raises `OutOfSpace` rather than take what the log needs to go on, and what storage raises.
+        """
+
+        def copy() -> Manifest:
+            self.space.require_room(self.state.usage().used_bytes)
+            return self.state.export(path, cluster_id=cluster_id, describe=describe_state, verify=verify)
+
+        return await self._on_state_thread(copy)
+
+    def close(self) -> None:
+        """Finish what is queued, stop the threads, close the stores."""
+        self._state_thread.shutdown()
+        self.writer.close()
+        self.state.close()
+        self.log.close()
+
+    def _swap(self, end: EntryId) -> None:
+        with self.exchanging:
+            self.state.close()
+            self.folder.swap_in_snapshot()
+            self.state = state = self.folder.open_state()
+        if state.checkpoint != end:
+            raise Fatal(f"the installed snapshot ends at {state.checkpoint}, not at {tuple(end)}")
+
+    async def _on_state_thread(self, work: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._state_thread, work)
+
+
+class _StateMeasured:
+    """See `storage.space.Measured`: whichever state is the present one."""
+
+    def __init__(self, disk: NodeDisk) -> None:
+        self._disk = disk
+
+    def usage(self) -> Usage:
+        """What the state occupies; waits while it is being exchanged."""
+        with self._disk.exchanging:
+            return self._disk.state.usage()
+
+
+def describe_state(get: Callable[[bytes], bytes | None]) -> tuple[int, bytes]:
+    """(index, data) of the configuration that a state holds: the last one committed in it (hazard B35)."""
+    stored = get(CONFIGURATION_KEY)
+    if stored is None:
+        raise Fatal("the state holds no configuration", hint="check the folder with: raftdb doctor DIR")
+    return unpack_configuration(stored)

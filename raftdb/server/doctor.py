@@ -1,0 +1,92 @@
+"""`raftdb doctor`: storage's findings about a data folder or a backup, with what only this layer can read.
+
+The examination runs in a process of its own. A page that is damaged within LMDB's own tree may end it by a signal
+(hazard B82); what was found before is known by then, and the signal is a finding.
+"""
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+from raftdb.errors import RaftdbError
+from raftdb.node.persist import configuration_of, decode_hard_state
+from storage.check import Finding, examine, examine_snapshot
+from storage.errors import DAMAGE_HINT, StorageError
+from storage.identity import IDENTITY_FILE
+
+
+def diagnose(path: Path) -> list[Finding]:
+    """What there is to say about the data folder or backup file `path`; nothing is written. Sound if all are ok.
+
+    Forks: the caller has one thread.
+    """
+    several = _nodes_in(path)
+    if several:
+        what = f"it holds the folders of several nodes: {', '.join(several)}"
+        return [Finding("folder", what, False, f"examine one: raftdb doctor {path / several[0]}")]
+    source, sink = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(source)
+        _examine_and_exit(path, sink)
+    os.close(sink)
+    with os.fdopen(source, "rb") as pipe:
+        content = pipe.read()
+    _, status = os.waitpid(process, 0)
+    # A line that was cut short by the end of the process is no finding.
+    findings = [Finding(*json.loads(line)) for line in content.split(b"\n")[:-1]]
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        what = f"it was ended by {name} after what stands above: a page of the next part cannot be read"
+        findings.append(Finding("examination", what, False, DAMAGE_HINT))
+    elif status != 0:
+        findings.append(Finding("examination", "it failed after what stands above", False, DAMAGE_HINT))
+    return findings
+
+
+def _examine_and_exit(path: Path, sink: int) -> None:
+    """In the child: a line of JSON for each finding, as it comes; code 0 if it came to the end. Never returns."""
+    code = 1
+    try:
+        for finding in chain.from_iterable(map(_decode, _examine(path))):
+            os.write(sink, json.dumps(finding).encode() + b"\n")
+        code = 0
+    except (StorageError, OSError) as error:
+        advice = getattr(error, "hint", None)
+        os.write(sink, json.dumps(Finding("examination", str(error), False, advice)).encode() + b"\n")
+    except BaseException:  # noqa: BLE001 - a bug, or damage that nobody thought of: shown, and told by the code
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _examine(path: Path) -> Iterator[Finding]:
+    return examine_snapshot(path) if path.is_file() else examine(path)
+
+
+def _decode(finding: Finding) -> Sequence[Finding]:
+    """What storage keeps as bytes, in words: term and vote, members."""
+    name, value = finding.name, finding.value
+    if not isinstance(value, bytes):
+        return (finding,)
+    try:
+        if name == "hard state":
+            hard_state = decode_hard_state(value)
+            return (Finding("term", hard_state.term), Finding("voted for", hard_state.voted_for or "nobody"))
+        members = configuration_of(value).members
+        return (Finding("members", ",".join(f"{member.id}={member.http}" for member in members)),)
+    except RaftdbError as error:
+        return (Finding(name, error.message, False, DAMAGE_HINT),)
+
+
+def _nodes_in(path: Path) -> list[str]:
+    """Names of the data folders in `path`, if it is a folder around such ones, as `raftdb up` makes it."""
+    if not path.is_dir() or (path / IDENTITY_FILE).exists():
+        return []
+    return sorted(found.parent.name for found in path.glob(f"*/{IDENTITY_FILE}"))

@@ -1,0 +1,69 @@
+"""A node's data folder: whose it is, opened or made, and the errors of storage as this layer knows them.
+
+The first members of a cluster agree on its id without talking to each other: it is a function of what they all know.
+For a cluster that begins empty that is the list of first members; for one that begins with a backup, the list and the
+backup's digest, its *origin*. The folder's identity keeps the origin, so that `--peers` can be checked at every start
+against what the folder began with, restored or not.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from raftdb.core.membership import Configuration
+from raftdb.core.model import Member
+from raftdb.errors import Fatal
+from raftdb.node.persist import bootstrap
+from raftdb.server.config import Settings
+from storage.errors import OutOfSpace, StorageError, WriteFailed
+from storage.folder import DataFolder, Identity
+from storage.identity import read_identity
+
+EXIT_FAILED = 1
+EXIT_FOLDER = 4
+
+
+def cluster_id_of(first_members: Mapping[str, str], origin: str | None = None) -> str:
+    """The name of the cluster that begins with these members and, if there is an `origin`, with that backup."""
+    text = ",".join(f"{name}={address}" for name, address in sorted(first_members.items()))
+    if origin is not None:
+        # A list of members ends with a port number, so none reads like one with an origin.
+        text += f"|{origin}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Errors of storage become Fatal here, once."""
+    try:
+        yield
+    except StorageError as error:
+        code = EXIT_FAILED if isinstance(error, WriteFailed | OutOfSpace) else EXIT_FOLDER
+        raise Fatal(error.message, exit_code=code, hint=error.hint) from error
+
+
+def open_folder(settings: Settings) -> DataFolder:
+    """Lock the folder and check whose it is. Peers that are named must be the ones it began with."""
+    if settings.peers is None:
+        return DataFolder(settings.data, node_id=settings.id)
+    # Read before the lock is taken: an identity is written once and for all.
+    identity = read_identity(settings.data)
+    origin = None if identity is None else identity.origin
+    return DataFolder(settings.data, node_id=settings.id, cluster_id=cluster_id_of(settings.peers, origin))
+
+
+def first_configuration(settings: Settings) -> Configuration:
+    """The members that a new cluster starts with."""
+    members = sorted(settings.first_members.items())
+    return Configuration(tuple(Member(name, address) for name, address in members))
+
+
+def create_folder(folder: DataFolder, settings: Settings) -> Identity:
+    """Make a new folder: identity, and the first entry of the log."""
+    return folder.create(
+        cluster_id=cluster_id_of(settings.first_members),
+        node_id=settings.id,
+        node_uuid=uuid.uuid4().hex,
+        fill_log=lambda log: bootstrap(log, first_configuration(settings)),
+    )

@@ -1,0 +1,111 @@
+"""The thread that writes the state of one simulated node: checkpoints and installations, one after the other.
+
+Both take a while. A crash before the end leaves what was there; a crash right after finds the replica unaware of it,
+and the log perhaps not yet where the state is. Such crashes are rare by chance, and so are made more likely here.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from raftdb.core.invariants import InvariantBroken
+from raftdb.core.model import EntryId
+from raftdb.simulation.disk import Reset
+from raftdb.simulation.oracle import Changes
+from storage.contract import FrozenChanges
+from storage.memory import MemoryStateStore
+
+if TYPE_CHECKING:
+    from raftdb.simulation.host import Host, World
+
+CHECKPOINT_CRASH_SHARE = 0.05
+INSTALL_CRASH_SHARE = 0.3
+"""By these the rate of crashes is multiplied: the probability of one right after something became durable."""
+INSTALL_CRASH_MAX = 0.6
+"""So that an installation succeeds now and then."""
+
+
+class ObservedState(MemoryStateStore):
+    """The state store, with the oracle looking on."""
+
+    on_write: Callable[[int, int, Changes], None]
+
+    def write(self, changes: Changes, *, index: int, term: int) -> None:
+        """See `StateStore.write`."""
+        super().write(changes, index=index, term=term)
+        self.on_write(index, term, changes)
+
+
+class StateThread:
+    """See the module. `present` is the state that is on the disk now."""
+
+    def __init__(self, world: "World", host: "Host") -> None:
+        self._world = world
+        self._host = host
+        self.present: ObservedState
+        self._flushing: FrozenChanges | None = None
+
+    def open(self) -> ObservedState:
+        """The state as the disk holds it, for a new process or after an installation. Raises `FolderDamaged`."""
+        state = self.present = ObservedState(self._host.disk.state_disk)
+        state.on_write = self._applied
+        self._flushing = None
+        return state
+
+    def content(self) -> dict[bytes, bytes]:
+        """All of the key space."""
+        return dict(self.present.scan(b"", None, limit=1 << 60))
+
+    def check(self) -> None:
+        """A state just opened is what the committed entries make of it (hazards B29, B30)."""
+        checkpoint = EntryId(*self.present.checkpoint)
+        if self.content() != self._world.oracle.state_at(checkpoint.index):
+            raise InvariantBroken(f"{self._host.id}: the checkpoint {checkpoint} holds another state")
+        self._world.oracle.opened(self._host.id, checkpoint)
+
+    def flush(self, frozen: FrozenChanges) -> None:
+        """Make a checkpoint durable, and tell the host."""
+        self._flushing = frozen
+        self._later(self._flush, frozen)
+
+    def install(self, sequence: int, end: EntryId, hard_state: bytes | None) -> None:
+        """Make the received snapshot the state, behind a checkpoint that is being written; the log follows."""
+        self._later(self._install, sequence, end, hard_state)
+
+    def _flush(self, epoch: int, frozen: FrozenChanges) -> None:
+        if epoch == self._host.epoch:
+            self.present.flush(frozen)
+            self._flushing = None
+            self._host.flushed(frozen)
+            self._may_crash("power lost right after a checkpoint", CHECKPOINT_CRASH_SHARE)
+
+    def _install(self, epoch: int, sequence: int, end: EntryId, hard_state: bytes | None) -> None:
+        if epoch != self._host.epoch:
+            return
+        if self._flushing is not None:
+            self._later(self._install, sequence, end, hard_state)
+            return
+        self.present.close()
+        self._host.courier.install(self._host.disk.state_disk)
+        checkpoint = self.open().checkpoint
+        if checkpoint != end:
+            raise InvariantBroken(f"{self._host.id} was to install {end}, not {checkpoint}")
+        self._world.oracle.swapped(self._host.id, end)
+        self._host.disk.submit(Reset(sequence, end, hard_state))
+        self._may_crash("power lost between state and log", INSTALL_CRASH_SHARE)
+
+    def _may_crash(self, why: str, share: float) -> None:
+        if self._world.chance.happens(min(INSTALL_CRASH_MAX, share * self._world.network.faults.crash)):
+            delay_us = self._world.chance.below(self._world.options.sync_us)
+            self._world.scheduler.after(delay_us, self._crash, self._host.epoch, why)
+
+    def _crash(self, epoch: int, why: str) -> None:
+        if epoch == self._host.epoch:
+            self._host.crash(why)
+
+    def _later(self, call: Callable[..., None], *arguments: object) -> None:
+        """This takes a while."""
+        delay_us = self._world.chance.around(2 * self._world.options.sync_us)
+        self._world.scheduler.after(delay_us, call, self._host.epoch, *arguments)
+
+    def _applied(self, index: int, term: int, changes: Changes) -> None:
+        self._world.oracle.applied(self._host.id, index, term, changes)
