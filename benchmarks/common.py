@@ -7,6 +7,7 @@ The cluster is started as a user would start it, with `python -m raftdb serve`, 
 import json
 import os
 import platform
+import random
 import shlex
 import signal
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -85,32 +86,72 @@ def cpu_seconds(pid: int) -> float:
 class LocalCluster:
     """Nodes n1, n2, ... as processes on free ports, with their data and logs below `folder`."""
 
-    def __init__(self, folder: Path, *, nodes: int, flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        nodes: int,
+        flags: Sequence[str] = (),
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        """`settings` are a node's, by their names in the configuration."""
         self.folder = folder
+        self._settings = {f"RAFTDB_{name.upper()}": str(value) for name, value in (settings or {}).items()}
         names = [f"n{number}" for number in range(1, nodes + 1)]
         self.addresses = dict(zip(names, _free_addresses(nodes), strict=True))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.down: set[str] = set()
+        """Nodes that were killed here and not started again."""
         self._flags = list(flags)
 
     def start(self) -> None:
         """Start every node and wait until one leads."""
-        peers = ",".join(f"{name}={address}" for name, address in self.addresses.items())
-        for name, address in self.addresses.items():
-            where = ["--listen", address, "--data", str(self.folder / name), "--peers", peers]
-            with (self.folder / f"{name}.log").open("wb") as log:
-                self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "raftdb", "serve", "--id", name, *where, *self._flags],
-                    cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                )  # fmt: skip
+        for name in self.addresses:
+            self.start_node(name)
         self.leader()
+
+    def start_node(self, name: str) -> None:
+        """Start one node and do not wait for it."""
+        peers = ",".join(f"{name}={address}" for name, address in self.addresses.items())
+        address = self.addresses[name]
+        where = ["--listen", address, "--data", str(self.folder / name), "--peers", peers]
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("RAFTDB_")}
+        with self.log_of(name).open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "raftdb", "serve", "--id", name, *where, *self._flags],
+                cwd=ROOT, env={**kept, **self._settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.down.discard(name)
+
+    def last_words(self, name: str) -> str:
+        """What a node said last, for an error."""
+        lines = self.log_of(name).read_text(errors="replace").splitlines()
+        return f"it ended with {self.processes[name].poll()}, its last lines:\n" + "\n".join(lines[-5:])
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, and the process is gone."""
+        self.down.add(name)
+        self.processes[name].kill()
+        self.processes[name].wait()
+
+    def log_of(self, name: str) -> Path:
+        """Where a node's terminal goes."""
+        return self.folder / f"{name}.log"
+
+    def followers(self) -> list[str]:
+        """The nodes that do not lead."""
+        leader = self.leader()
+        return [name for name in self.addresses if name != leader]
 
     def leader(self) -> str:
         """The name of the node that leads, waited for; RuntimeError if there is none in time."""
         end = time.monotonic() + LEADER_LIMIT_S
         while time.monotonic() < end:
             for name in self.addresses:
+                if name in self.down:
+                    continue
                 if self.processes[name].poll() is not None:
-                    raise RuntimeError(f"{name} has ended; see {self.folder / name}.log")
+                    raise RuntimeError(f"{name} has ended; see {self.log_of(name)}")
                 status = self.status(name)
                 if status.get("role") == "leader" and status["commit_index"] == status["last_index"]:
                     return name
@@ -143,9 +184,11 @@ class LocalCluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, *, nodes: int, flags: Sequence[str] = ()) -> Iterator[LocalCluster]:
+def running_cluster(
+    folder: Path, *, nodes: int, flags: Sequence[str] = (), settings: Mapping[str, object] | None = None
+) -> Iterator[LocalCluster]:
     """A cluster that runs inside the `with` block."""
-    cluster = LocalCluster(folder, nodes=nodes, flags=flags)
+    cluster = LocalCluster(folder, nodes=nodes, flags=flags, settings=settings)
     try:
         cluster.start()
         yield cluster
@@ -154,9 +197,19 @@ def running_cluster(folder: Path, *, nodes: int, flags: Sequence[str] = ()) -> I
 
 
 def _free_addresses(count: int) -> list[str]:
-    """Addresses that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{opened.getsockname()[1]}" for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return addresses
+    """Addresses that nobody listens on, below the ports that the system gives to outgoing connections.
+
+    A node that starts again must find its port free, and not under a client's connection.
+    """
+    ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    found: list[str] = []
+    while len(found) < count:
+        port = random.randrange(10_000, ephemeral)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if f"127.0.0.1:{port}" not in found:
+            found.append(f"127.0.0.1:{port}")
+    return found

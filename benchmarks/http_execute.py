@@ -15,6 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, cast
@@ -28,7 +29,7 @@ from raftdb.commands.model import Command
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
-from raftdb.frontend.node_api import Consistency
+from raftdb.frontend.node_api import Backup, Consistency
 
 BODY = b'{"command": "set", "args": ["kunci", "satu"]}'
 WARM_UP_S = 0.5
@@ -55,6 +56,12 @@ class InstantNode:
 
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
         return {}
+
+    async def checkpoint(self) -> int:
+        return 0
+
+    def backup(self) -> AbstractAsyncContextManager[Backup]:
+        raise NotImplementedError
 
     def status(self) -> Mapping[str, Any]:
         return {}

@@ -29,7 +29,7 @@ FOLDERS = ("raftdb", "storage", "cli", "tests", "benchmarks", ".ci")
 INTERFACE = (ROOT / "docs" / "interface.md").read_text(encoding="utf-8")
 HAZARDS = (ROOT / "docs" / "hazards.md").read_text(encoding="utf-8")
 
-HAZARD_ID = re.compile(r"(?<![\w.])B\d{2,3}(?![0-9A-Za-z_])")
+HAZARD_ID = re.compile(r"(?<![\w.])B(?!0\d\d)\d{2,3}(?![0-9A-Za-z_])")
 HAZARD_IDS = [f"B{number:02}" for number in range(1, 108)]
 PLANTED_BUG = re.compile(r'Mutation\(\s*"(B\d+)')
 SECTION = re.compile(r"interface(?:\.md)?`?,\s+section\s+(\d+)")

@@ -70,6 +70,8 @@ class Node:
         self.data = folder / name
         self.log = folder / f"{name}.log"
         self.peers = peers
+        self.environment: dict[str, str] = {}
+        """Settings of raftdb that every start of this node gets."""
         self.process: subprocess.Popen[bytes] | None = None
 
     def arguments(self) -> list[str]:
@@ -91,7 +93,7 @@ class Node:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", *module, *serve],
                 cwd=ROOT,
-                env=clean_environment(extra),
+                env=clean_environment({**self.environment, **(extra or {})}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

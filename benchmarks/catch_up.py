@@ -1,0 +1,196 @@
+"""How fast does a follower that missed the log get the state, and what do clients notice meanwhile?
+
+    python benchmarks/catch_up.py [--megabytes 10,100,1000] [--rate 300] [--plot out.png]
+
+For each size: three nodes, one of them stopped; the state is filled with keys of `--value-bytes`, the log compacted
+away, and the node started again while clients write to the leader at a fixed rate (latency from the moment a write was
+due). Times: `copied` until the leader has made the file, `sent` from then on until the follower holds and has verified
+it, `installed` from the start of making it until the follower serves from it. Nodes and load share the cores.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from benchmarks.common import LocalCluster, running_cluster  # noqa: E402 - found by the line above
+from benchmarks.report import Report, add_common_options, new_figure, save_figure  # noqa: E402
+from benchmarks.running import (  # noqa: E402
+    FixedRate,
+    LoadResult,
+    events_of,
+    fill,
+    memory_bytes,
+    post,
+    wait_applied,
+    watching,
+)
+
+KEY_BYTES = 11
+BEFORE_S = 4.0
+"""Load before the node is started again: what clients see without a transfer."""
+AFTER_S = 2.0
+LOAD_S_MAX = 120.0
+MEGA = 1_000_000
+
+
+def measure(folder: Path, *, keys: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One size: fill, leave a node behind, start it again under load."""
+    folder.mkdir()
+    flags = ["--log-level", options.log_level, "--log-format", "json"]
+    with running_cluster(folder, nodes=3, flags=flags) as cluster:
+        behind = cluster.followers()[0]
+        leader = cluster.leader()
+        cluster.kill(behind)
+        fill_s = fill(cluster, keys=keys, value_bytes=options.value_bytes)
+        index = post(cluster.addresses[leader], "/v1/snapshot")["index"]
+        time.sleep(1)
+        load = start_load(cluster, leader, keys=keys, folder=folder, options=options)
+        time.sleep(BEFORE_S)
+        memory = memory_bytes(cluster.processes[leader].pid)
+        with watching(cluster, names=[leader]) as peaks:
+            begun = time.monotonic()
+            cluster.start_node(behind)
+            wait_applied(cluster, behind, index)
+            done = time.monotonic()
+        time.sleep(AFTER_S)
+        if load is not None and cluster.leader() != leader:
+            raise RuntimeError("the leader changed; see the logs")
+        result = times_of(cluster, leader, behind)
+        if load is not None:
+            result["load"] = compare(load.result(), begun, done)
+    return {
+        "keys": keys,
+        "value_bytes": options.value_bytes,
+        "fill_s": fill_s,
+        "started_to_serving_s": done - begun,
+        **result,
+        "user_mb_per_s": keys * (options.value_bytes + KEY_BYTES) / MEGA / result["installed_s"],
+        "mb_per_s": result["bytes"] / MEGA / result["installed_s"],
+        "leader_memory_before": memory,
+        "leader_memory_peak": peaks.values[f"{leader} memory"],
+    }
+
+
+def start_load(
+    cluster: LocalCluster, leader: str, *, keys: int, folder: Path, options: argparse.Namespace
+) -> FixedRate | None:
+    """The clients, if there are to be any. They write for as long as the transfer may take at a tenth of the goal."""
+    if not options.rate:
+        return None
+    bytes_expected = keys * (options.value_bytes + 2 * KEY_BYTES)
+    seconds = min(LOAD_S_MAX, BEFORE_S + AFTER_S + 6 + bytes_expected / (30 * MEGA))
+    more = ["--keys", str(keys), "--value-bytes", str(options.value_bytes), "--seed", str(options.seed)]
+    return FixedRate(
+        cluster.addresses[leader], rate=options.rate, seconds=seconds, samples=folder / "samples", more=more
+    )
+
+
+def times_of(cluster: LocalCluster, leader: str, behind: str) -> dict[str, Any]:
+    """How long each part took, from what the nodes logged."""
+    made = events_of(cluster, leader, "snapshot made")[0]
+    delivered = events_of(cluster, leader, "snapshot delivered")[0]
+    installed = events_of(cluster, behind, "snapshot installed")[0]
+    begun = made.interval[0]
+    return {
+        "bytes": made.details["bytes"],
+        "copied_s": made.moment - begun,
+        "sent_s": delivered.moment - made.moment,
+        "installed_s": installed.moment - begun,
+    }
+
+
+def compare(load: LoadResult, begun: float, done: float) -> dict[str, Any]:
+    """Latencies of the clients before and during the transfer, in milliseconds."""
+    before = sorted(latency for due, latency in load.samples if due < begun)
+    during = sorted(latency for due, latency in load.samples if begun <= due < done)
+    points = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+
+    def at(ascending: list[float]) -> dict[str, float]:
+        last = len(ascending) - 1
+        return (
+            {name: 1e3 * ascending[int(last * share)] for name, share in points.items()} if ascending else {}
+        )
+
+    return {
+        "before_ms": at(before),
+        "during_ms": at(during),
+        "errors": load.summary["errors"],
+        "samples": [(due - begun, latency * 1e3) for due, latency in load.samples],
+        "end_s": done - begun,
+    }
+
+
+def say(report: Report, point: dict[str, Any]) -> None:
+    report.say(
+        f"{point['keys']:>9,} x {point['value_bytes']} B {point['bytes'] / MEGA:8.1f} MB: "
+        f"copied {point['copied_s']:.2f} s, sent and verified {point['sent_s']:.2f} s, "
+        f"installed after {point['installed_s']:.2f} s: {point['mb_per_s']:.0f} MB/s, "
+        f"{point['user_mb_per_s']:.0f} of keys and values; "
+        f"start to serving {point['started_to_serving_s']:.2f} s"
+    )
+    report.say(
+        f"    leader's memory {point['leader_memory_before'] / MEGA:.0f} MB before, "
+        f"{point['leader_memory_peak'] / MEGA:.0f} MB at most"
+    )
+    if "load" in point:
+        load = point["load"]
+        for name in ("before", "during"):
+            times = ", ".join(f"{key} {value:.1f} ms" for key, value in load[f"{name}_ms"].items())
+            report.say(f"    clients {name}: {times}")
+        report.say(f"    errors: {load['errors'] or 'none'}")
+
+
+def plot(path: Path, points: list[dict[str, Any]]) -> None:
+    """Latencies of the clients over time, one plot per size, with the transfer shaded."""
+    shown = [point for point in points if "load" in point]
+    figure, axes = new_figure(len(shown) or 1)
+    for axis, point in zip(axes, shown, strict=False):
+        samples = point["load"]["samples"]
+        axis.plot([due for due, _ in samples], [latency for _, latency in samples], ".", markersize=2)
+        axis.axvspan(0, point["load"]["end_s"], alpha=0.15, label="node started, until it serves")
+        axis.set_yscale("log")
+        axis.set_ylabel("write latency, ms")
+        axis.set_xlabel("seconds since the node was started again")
+        axis.set_title(f"{point['bytes'] / MEGA:.0f} MB at {point['mb_per_s']:.0f} MB/s")
+        axis.legend(loc="upper right")
+    save_figure(figure, path, "a follower catches up by a snapshot")
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--megabytes", default="10,100,1000", help="of keys and values, one run each")
+    parser.add_argument("--value-bytes", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=300.0, help="writes per second meanwhile; 0: none")
+    add_common_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse_options()
+    points = []
+    with tempfile.TemporaryDirectory(prefix="raftdb-bench-", dir=options.data) as name:
+        folder = Path(name)
+        report = Report(folder, options)
+        for megabytes in [float(text) for text in options.megabytes.split(",")]:
+            keys = int(megabytes * MEGA / (options.value_bytes + KEY_BYTES))
+            point = measure(folder / f"{megabytes:g}", keys=keys, options=options)
+            points.append(point)
+            say(report, point)
+    if options.plot is not None:
+        plot(options.plot, points)
+    for point in points:
+        point.get("load", {}).pop("samples", None)
+    report.finish({"points": points})
+
+
+if __name__ == "__main__":
+    main()

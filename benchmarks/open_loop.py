@@ -1,0 +1,183 @@
+"""A load at a fixed rate, in a process of its own: writes are due at fixed moments, whatever the server does.
+
+    python -m benchmarks.open_loop HOST:PORT RATE SECONDS [--connections 64] [--keys 10000] [--samples FILE]
+
+The latency of a request counts from the moment it was due, not from when a connection was free to send it. So a pause
+of the server is seen by every request that would have come during it (no coordinated omission). Redirects are not
+followed: the address is the leader's. Prints `begin`, then one line of JSON; `--samples` gets two doubles per answered
+request: when it was due, on the system's monotonic clock, and its latency in seconds.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import time
+from array import array
+from collections import Counter, deque
+from pathlib import Path
+from typing import cast
+
+import uvloop
+
+from benchmarks.common import percentile
+
+TICK_S = 0.001
+DRAIN_S = 10.0
+"""How long answers are waited for after the last request was due."""
+HEAD_END = b"\r\n\r\n"
+LENGTH = b"Content-Length: "
+PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100}
+WINDOW_S = 0.1
+
+
+class Load:
+    """Requests that are due, and the connections that are free to carry them."""
+
+    def __init__(self, address: str, *, keys: int, value_bytes: int, seed: int) -> None:
+        chance = random.Random(seed)
+        value = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=value_bytes))
+        self._chance = chance
+        self._keys = keys
+        body = json.dumps({"command": "set", "args": [f"key{0:08}", value]})
+        head = f"POST /v1/execute HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._before, self._after = (head + body).split(f"{0:08}", 1)
+        self.due: deque[float] = deque()
+        self.free: list[Connection] = []
+        self.samples = array("d")
+        self.errors: Counter[str] = Counter()
+        self.sent = 0
+        self.done = 0
+
+    def request(self) -> bytes:
+        """One whole write of a random key."""
+        return f"{self._before}{self._chance.randrange(self._keys):08}{self._after}".encode()
+
+    def send_due(self) -> None:
+        """Send what is due over what is free."""
+        while self.due and self.free:
+            self.free.pop().send(self.due.popleft())
+            self.sent += 1
+
+
+class Connection(asyncio.Protocol):
+    """One connection with at most one request under way."""
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._transport: asyncio.Transport | None = None
+        self._received = b""
+        self._due = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready for a request."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none of asyncio's classes
+        self._load.free.append(self)
+
+    def send(self, due: float) -> None:
+        """Send one request that is due since then."""
+        assert self._transport is not None
+        self._due = due
+        self._transport.write(self._load.request())
+
+    def data_received(self, data: bytes) -> None:
+        """Take in an answer; once it is whole this connection is free again."""
+        data = self._received + data
+        head_end, start = data.find(HEAD_END), data.find(LENGTH)
+        if head_end < 0 or start < 0:
+            self._received = data
+            return
+        length = int(data[start + len(LENGTH) : data.index(b"\r", start)])
+        if len(data) < head_end + len(HEAD_END) + length:
+            self._received = data
+            return
+        self._received = b""
+        load = self._load
+        load.done += 1
+        if data.startswith(b"HTTP/1.1 200 "):
+            load.samples.append(self._due)
+            load.samples.append(time.monotonic() - self._due)
+        else:
+            load.errors[data[9:12].decode("latin-1")] += 1
+        load.free.append(self)
+        load.send_due()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """This connection is out, and the report says so."""
+        self._load.errors["connection lost"] += 1
+        if self in self._load.free:
+            self._load.free.remove(self)
+
+
+async def run(load: Load, address: str, *, rate: float, seconds: float, connections: int) -> float:
+    """Make every request due at its moment; returns when the first one was, on the monotonic clock."""
+    loop = asyncio.get_running_loop()
+    host, _, port = address.rpartition(":")
+    for _ in range(connections):
+        await loop.create_connection(lambda: Connection(load), host, int(port))
+    print("begin", flush=True)
+    started = time.monotonic()
+    count = round(rate * seconds)
+    made = 0
+    while made < count:
+        reached = min(count, int((time.monotonic() - started) * rate) + 1)
+        load.due.extend(started + number / rate for number in range(made, reached))
+        made = reached
+        load.send_due()
+        await asyncio.sleep(TICK_S)
+    end = time.monotonic() + DRAIN_S
+    while load.done < count and time.monotonic() < end:  # noqa: ASYNC110 - once, at the end
+        await asyncio.sleep(TICK_S)
+    return started
+
+
+def summarize(load: Load, *, started: float, seconds: float, rate: float) -> dict[str, object]:
+    """Percentiles of latency, throughput, and the worst window of 100 ms by answers given in it."""
+    due, latencies = load.samples[0::2], load.samples[1::2]
+    ascending = sorted(latencies)
+    windows = [0] * int(seconds / WINDOW_S)
+    for moment, latency in zip(due, latencies, strict=True):
+        position = int((moment + latency - started) / WINDOW_S)
+        if position < len(windows):
+            windows[position] += 1
+    # The first one begins with nothing under way.
+    answered = sorted(windows[1:])
+    return {
+        "rate": rate,
+        "answered_per_s": len(latencies) / seconds,
+        "latencies_ms": {name: percentile(ascending, percent) * 1e3 for name, percent in PERCENTILES.items()},
+        "window_median": answered[len(answered) // 2],
+        "window_worst": answered[0],
+        "unanswered": round(rate * seconds) - load.done,
+        "errors": dict(sorted(load.errors.items())),
+        "started": started,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Writes at a fixed rate to one node.")
+    parser.add_argument("address")
+    parser.add_argument("rate", type=float, help="writes per second")
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--keys", type=int, default=10_000)
+    parser.add_argument("--value-bytes", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--samples", type=Path)
+    options = parser.parse_args()
+    load = Load(options.address, keys=options.keys, value_bytes=options.value_bytes, seed=options.seed)
+    started = uvloop.run(
+        run(
+            load, options.address,
+            rate=options.rate, seconds=options.seconds, connections=options.connections,
+        )
+    )  # fmt: skip
+    if options.samples is not None:
+        options.samples.write_bytes(load.samples.tobytes())
+    json.dump(summarize(load, started=started, seconds=options.seconds, rate=options.rate), sys.stdout)
+    print(flush=True)
+
+
+if __name__ == "__main__":
+    main()

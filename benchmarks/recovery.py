@@ -1,0 +1,209 @@
+"""How soon does a node serve again after kill -9, over the size of its state and the length of its log?
+
+    python benchmarks/recovery.py [--keys 0,100000,1000000] [--tails 0,50000,100000,full] [--plot out.png]
+
+For each pair: three nodes with so many keys in a checkpoint and so many single writes behind it, which a restart has to
+replay; with `full` as many as the default settings allow, and a log as long as they allow. One follower is killed and
+started again, three times; the median counts. `listening`: until it answers anything. `serving`: until it knows the
+leader, has applied all that is committed, and gives the last value written in a read of its own. The cores are shared
+with the two other nodes, which are idle.
+"""
+
+import argparse
+import asyncio
+import http.client
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from benchmarks.common import LocalCluster, running_cluster  # noqa: E402 - found by the line above
+from benchmarks.report import Report, add_common_options, new_figure, save_figure  # noqa: E402
+from benchmarks.running import fill, post  # noqa: E402
+
+SERVING_LIMIT_S = 30.0
+POLL_S = 0.005
+RUNS = 3
+CLIENTS = 128
+CHECKPOINT_ENTRIES = 100_000
+"""The nodes' default: the most that a restart replays. A tail of this length would be checkpointed at once."""
+LOG_TAIL_BYTES = 16 << 20
+"""The nodes' default: log kept behind a checkpoint."""
+FULL = -1
+FULL_SHARE = 0.95
+STEP_ENTRIES = 2_000
+ENTRY_BYTES = 11 + 9 + 32
+"""Of a log entry beside the value: key, frame of the command, what an entry counts for."""
+
+
+def stale_read(address: str, key: str) -> str | None:
+    """What a node itself has under the key; None if it does not answer with a value."""
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    try:
+        body = json.dumps({"command": "get", "args": [key], "consistency": "stale"})
+        connection.request("POST", "/v1/execute", body)
+        answer = connection.getresponse()
+        content = json.loads(answer.read())
+        return str(content["result"]) if answer.status == 200 else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def is_ready(address: str) -> bool:
+    """GET /readyz says yes."""
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+async def write_singly(address: str, count: int, value_bytes: int, keys: int) -> None:
+    """So many writes of one key each, over a few connections, each with several under way."""
+    host, _, port = address.rpartition(":")
+    value = "v" * value_bytes
+
+    async def client(numbers: range) -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for number in numbers:
+            body = json.dumps(
+                {"command": "set", "args": [f"key{number % max(keys, 1000):08}", value]}
+            ).encode()
+            writer.write(
+                b"POST /v1/execute HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            )
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not head.startswith(b"HTTP/1.1 200 "):
+                raise RuntimeError(f"a write was answered with {head[:80]!r}")
+            await reader.readexactly(int(head.partition(b"Content-Length: ")[2].partition(b"\r")[0]))
+        writer.close()
+
+    await asyncio.gather(*(client(range(number, count, CLIENTS)) for number in range(CLIENTS)))
+
+
+def restart(cluster: LocalCluster, name: str, mark: str) -> dict[str, float]:
+    """Kill one node and start it again; the seconds until it listens and until it serves."""
+    address = cluster.addresses[name]
+    cluster.kill(name)
+    started = time.monotonic()
+    cluster.start_node(name)
+    while not cluster.status(name):
+        if time.monotonic() > started + SERVING_LIMIT_S:
+            raise RuntimeError(f"{name} does not answer; {cluster.last_words(name)}")
+        time.sleep(POLL_S)
+    listening = time.monotonic() - started
+    while not is_ready(address) or stale_read(address, "mark") != mark:
+        if time.monotonic() > started + SERVING_LIMIT_S:
+            raise RuntimeError(f"{name} does not serve; {cluster.last_words(name)}")
+        time.sleep(POLL_S)
+    return {"listening_s": listening, "serving_s": time.monotonic() - started}
+
+
+def write_full_tail(cluster: LocalCluster, follower: str, options: argparse.Namespace, keys: int) -> None:
+    """Write singly until the follower's log is as long behind its checkpoint, and as far past it, as it ever gets."""
+    address = cluster.addresses[cluster.leader()]
+    kept = LOG_TAIL_BYTES // (options.value_bytes + ENTRY_BYTES)
+    while True:
+        asyncio.run(write_singly(address, STEP_ENTRIES, options.value_bytes, keys))
+        status = cluster.status(follower)
+        replayed = status["applied_index"] - status["checkpoint_index"]
+        behind = status["checkpoint_index"] - status["first_index"]
+        if replayed > FULL_SHARE * CHECKPOINT_ENTRIES and behind > FULL_SHARE * (kept - CHECKPOINT_ENTRIES):
+            return
+
+
+def measure(folder: Path, *, keys: int, tail: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One pair: fill, checkpoint, write a tail, and restart a follower."""
+    folder.mkdir()
+    # One more than the tail, or the last write of it would bring the checkpoint.
+    settings = {"checkpoint_entries": max(CHECKPOINT_ENTRIES, tail + 1000)}
+    with running_cluster(folder, nodes=3, flags=["--log-level", "warning"], settings=settings) as cluster:
+        leader = cluster.leader()
+        address = cluster.addresses[leader]
+        follower = cluster.followers()[0]
+        fill(cluster, keys=keys, value_bytes=options.value_bytes)
+        post(address, "/v1/snapshot")
+        if tail == FULL:
+            write_full_tail(cluster, follower, options, keys)
+        else:
+            asyncio.run(write_singly(address, tail, options.value_bytes, keys))
+        post(address, "/v1/execute", {"command": "set", "args": ["mark", "here"]})
+        time.sleep(0.5)
+        runs = [restart(cluster, follower, "here") for _ in range(RUNS)]
+        status = cluster.status(follower)
+    return {
+        "keys": keys,
+        "tail": tail,
+        "replayed": status["applied_index"] - status["checkpoint_index"],
+        "log_entries": status["last_index"] - status["first_index"] + 1,
+        **{name: median(run[name] for run in runs) for name in runs[0]},
+        "runs": runs,
+    }
+
+
+def plot(path: Path, points: list[dict[str, Any]]) -> None:
+    """Seconds until it serves over the entries replayed, a line per size of the state."""
+    figure, (axis,) = new_figure(1)
+    for keys in sorted({point["keys"] for point in points}):
+        line = [point for point in points if point["keys"] == keys]
+        axis.plot(
+            [point["replayed"] for point in line],
+            [point["serving_s"] for point in line],
+            "o-",
+            label=f"{keys:,} keys",
+        )
+    axis.axhline(2.0, linestyle=":", color="gray")
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("entries replayed")
+    axis.set_ylabel("seconds until it serves")
+    axis.legend()
+    save_figure(figure, path, "restart of a follower after kill -9")
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--keys", default="0,100000,1000000", help="in the state")
+    parser.add_argument("--tails", default="0,50000,100000,full", help="writes behind the checkpoint")
+    parser.add_argument("--value-bytes", type=int, default=64)
+    add_common_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse_options()
+    points = []
+    with tempfile.TemporaryDirectory(prefix="raftdb-bench-", dir=options.data) as name:
+        folder = Path(name)
+        report = Report(folder, options)
+        report.say(f"{'keys':>10}{'replayed':>10}{'in log':>10}{'listening s':>13}{'serving s':>11}")
+        for keys in [int(text) for text in options.keys.split(",")]:
+            for tail in [FULL if text == "full" else int(text) for text in options.tails.split(",")]:
+                point = measure(folder / f"{keys}-{tail}", keys=keys, tail=tail, options=options)
+                points.append(point)
+                report.say(
+                    f"{keys:>10,}{point['replayed']:>10,}{point['log_entries']:>10,}"
+                    f"{point['listening_s']:>13.2f}{point['serving_s']:>11.2f}"
+                )
+    if options.plot is not None:
+        plot(options.plot, points)
+    report.finish({"points": points})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""`no_space`: growing writes are refused before the disk is full, all else goes on, and it ends by itself (B84)."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.cluster import Cluster, Node
+from tests.e2e.conftest import NewCluster
+from tests.e2e.raw_http import Acked, Outcome, Refused, ask, command_body, outcome_of
+from tests.e2e.waiting import wait_for
+
+DISK_BYTES = 80 << 20
+LEFT_BYTES = 8 << 20
+VALUE = "v" * (512 << 10)
+GROWING: tuple[tuple[str, ...], ...] = (
+    ("set", "k", "v"),
+    ("append", "k", "v"),
+    ("incr", "n"),
+    ("decr", "n"),
+    ("incrby", "n", "2"),
+    ("mset", "a", "1"),
+)
+
+SERVED: tuple[tuple[str, ...], ...] = (
+    ("get", "old"),
+    ("del", "old"),
+    ("exists", "old"),
+    ("ping",),
+    ("mget", "old", "k"),
+)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of `DISK_BYTES` of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=0700", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount command")
+    if done.returncode:
+        pytest.skip(f"a small tmpfs cannot be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def attempt(node: Node, *command: str) -> Outcome:
+    """One command at this node, tried once."""
+    return outcome_of(ask(node.address, "POST", "/v1/execute", command_body(command[0], command[1:])))
+
+
+def reason(node: Node) -> str | None:
+    found: str | None = node.status()["no_space"]
+    return found
+
+
+def assert_growth_refused(node: Node) -> None:
+    """All that grows is refused and says so; all else is served."""
+    for command in GROWING:
+        outcome = attempt(node, *command)
+        assert isinstance(outcome, Refused), (command, outcome)
+        assert (outcome.status, outcome.code) == (503, "no_space")
+    for served in SERVED:
+        assert isinstance(attempt(node, *served), Acked), served
+    ready = node.ask("GET", "/readyz?verbose")
+    assert ready.status == 200
+    assert b"[!]space warning: " in ready.body
+    assert "no space: growing writes are refused" in node.log_text()
+
+
+def on_disk(cluster: Cluster, disk: Path) -> Node:
+    """The one node of the cluster, with its folder on the small disk, and started."""
+    node = cluster["n1"]
+    node.data = disk / "n1"
+    cluster.start()
+    return node
+
+
+def test_a_disk_that_others_fill_stops_growth_until_there_is_space_again(
+    new_cluster: NewCluster, small_disk: Path
+) -> None:
+    node = on_disk(new_cluster(1), small_disk)
+    assert isinstance(attempt(node, "set", "old", "1"), Acked)
+    assert reason(node) is None
+    filler = small_disk / "filler"
+    space = os.statvfs(small_disk)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - LEFT_BYTES)
+    told = wait_for(lambda: reason(node), "the node to notice")
+    assert "disk is nearly full" in told
+    assert_growth_refused(node)
+    assert node.ask("POST", "/v1/snapshot").status == 200
+    filler.unlink()
+    wait_for(lambda: reason(node) is None, "the node to notice that there is space")
+    assert isinstance(attempt(node, "set", "new", "1"), Acked)
+    assert node.ask("GET", "/readyz").body == b"ok\n"
+    assert "space again" in node.log_text()
+    assert node.stop() == 0
+
+
+def test_a_disk_that_the_node_itself_fills_is_freed_by_deletes(
+    new_cluster: NewCluster, small_disk: Path
+) -> None:
+    cluster = new_cluster(1)
+    node = on_disk(cluster, small_disk)
+    attempt(node, "set", "old", "1")
+    written = 0
+
+    def refused() -> Any:
+        nonlocal written
+        outcome = attempt(node, "set", f"key{written}", VALUE)
+        if isinstance(outcome, Refused):
+            assert outcome.code == "no_space"
+            return outcome
+        written += 1
+        return None
+
+    wait_for(refused, "growing writes to be refused")
+    wait_for(lambda: reason(node), "the node to look at its disk")
+    assert written * len(VALUE) > 16 << 20
+    assert_growth_refused(node)
+    for number in range(written):
+        assert isinstance(attempt(node, "del", f"key{number}"), Acked), number
+    wait_for(lambda: reason(node) is None, "the node to reclaim what was deleted")
+    assert isinstance(attempt(node, "set", "new", VALUE), Acked)
+    assert node.stop() == 0
+    cluster.start()
+    assert isinstance(attempt(node, "get", "new"), Acked)
+
+
+def test_the_reserve_is_a_setting_and_a_follower_sends_to_the_leader(new_cluster: NewCluster) -> None:
+    """What a leader refuses for want of space, a follower still leaves to it."""
+    cluster = new_cluster(3)
+    for node in cluster:
+        node.start(extra={"RAFTDB_DISK_RESERVE_BYTES": str(1 << 60)})
+    leader = cluster.wait_agreed()
+    assert_growth_refused(leader)
+    refused = attempt(cluster.others(leader)[0], "set", "k", "v")
+    assert isinstance(refused, Refused)
+    assert refused.code == "not_leader"
+    for node in cluster:
+        assert node.stop() == 0
+    cluster.start()
+    assert cluster.client().result("set", "k", "v") == "OK"
