@@ -177,10 +177,6 @@ class Driver:
         member = state.configurations.latest.find(state.leader_id) if state.leader_id else None
         return None if member is None else LeaderHint(member.id, member.http, member.redis)
 
-    def refusal(self) -> Unavailable:
-        """Why this node would not execute a command now."""
-        return self.replica.refusal()
-
     async def close(self, *, grace_seconds: float) -> None:
         """Take no more requests; give those in flight `grace_seconds` to finish, then answer them as unknown."""
         self._closing = True
