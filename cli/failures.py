@@ -1,7 +1,7 @@
 """How errors are told, and which exit code they are (interface, section 1)."""
 
 from cli.render import shorten
-from raftdb.errors import CODES, Fatal, RaftdbError, Unavailable
+from raftdb.errors import CODES, Fatal, OutcomeUnknown, RaftdbError, Unavailable
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -48,7 +48,7 @@ def describe(error: RaftdbError, what: str, *, program: str | None = "raftdb") -
     message = _without_name(error, what)
     # What somebody typed: it may be long, and it may hold control characters.
     what = shorten(what if what.isprintable() else repr(what)[1:-1], WHAT_CHARACTERS_MAX)
-    unknown = "outcome unknown: " if isinstance(error, Unavailable) and error.outcome_unknown else ""
+    unknown = "outcome unknown: " if isinstance(error, OutcomeUnknown) else ""
     program = f"{program}: " if program else ""
     lines = [f"{program}error: {what + ': ' if what else ''}{unknown}{message}"]
     if error.hint:

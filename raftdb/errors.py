@@ -1,8 +1,10 @@
-"""The errors of raftdb: four kinds, never mixed, and the one table of their codes.
+"""The errors of raftdb: five kinds, never mixed, and the one table of their codes.
 
-* `ReplyError`: the command ran and failed. Deterministic, a result of apply, equal on every replica.
-* `Unavailable`: the cluster cannot answer now. Retrying is the caller's decision, and `outcome_unknown` says
-  whether the command may still take effect. A timeout is *unknown*, never *failed*.
+* `ReplyError`: the command ran and failed. Deterministic, a result of apply, equal on every replica. Two of them have
+  types of their own, for callers act on them: `Conflict` and `SessionExpired`.
+* `Unavailable`: the cluster cannot answer now, and the command was surely not executed: it may be sent again.
+* `OutcomeUnknown`: the command may have taken effect, or may yet. A timeout is *unknown*, never *failed*; and it is no
+  `Unavailable`, so that who catches that to try again does nothing twice.
 * `ProtocolError`: somebody broke a contract. `RequestRefused` is a client's fault and nothing was changed;
   `RemoteProtocolError` is a peer's, and its connection is closed.
 * `Fatal`: the disk failed, an invariant broke, the folder is not ours. The process stops with `exit_code`.
@@ -66,15 +68,49 @@ class RaftdbError(Exception):
 
 
 class ReplyError(RaftdbError):
-    """The command ran and failed, in the same way on every replica (code `command_failed`)."""
+    """The command ran and failed, in the same way on every replica (code `command_failed`, if no subclass).
+
+    `failed_command`: of a transaction that is undone as a whole, which command failed, counted from 0; else None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        code: str = "command_failed",
+        failed_command: int | None = None,
+    ) -> None:
+        super().__init__(code, message, hint=hint)
+        self.failed_command = failed_command
+
+
+CommandFailed = ReplyError
+"""The name under which callers of the client library know it."""
+
+
+class Conflict(ReplyError):
+    """A revision that the caller named is no longer the key's: nothing was changed (code `conflict`).
+
+    `keys` are the keys that have changed, in the order in which the caller named them.
+    """
+
+    def __init__(self, message: str, *, keys: tuple[bytes, ...] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, code="conflict")
+        self.keys = keys
+
+
+class SessionExpired(ReplyError):
+    """The session is not known, or the answer to this sequence is no longer kept: nothing was executed
+    (code `session_expired`)."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__("command_failed", message, hint=hint)
+        super().__init__(message, hint=hint, code="session_expired")
 
 
 class Unavailable(RaftdbError):
-    """The cluster cannot serve the request now: `not_leader`, `no_leader`, `no_quorum`, `busy`, `no_space`
-    (surely not executed) or `outcome_unknown` (it may or may not take effect)."""
+    """The cluster cannot serve the request now, and it was surely not executed: `not_leader`, `no_leader`,
+    `no_quorum`, `busy`, `no_space`, `unreachable`."""
 
     def __init__(
         self, code: str, message: str, *, hint: str | None = None, leader: LeaderHint | None = None
@@ -82,10 +118,12 @@ class Unavailable(RaftdbError):
         super().__init__(code, message, hint=hint)
         self.leader = leader
 
-    @property
-    def outcome_unknown(self) -> bool:
-        """True if the command may or may not have taken, or may yet take, effect."""
-        return self.code == "outcome_unknown"
+
+class OutcomeUnknown(RaftdbError):
+    """The request may or may not have taken, or may yet take, effect (code `outcome_unknown`)."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__("outcome_unknown", message, hint=hint)
 
 
 class ProtocolError(RaftdbError):

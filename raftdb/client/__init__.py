@@ -23,7 +23,7 @@ An asynchronous client is a second such loop over the same `protocol` and `routi
 **What is retried.** Without a session, a write that was sent and not answered may have happened, and
 repeating it could do it twice, or undo what another client did since (a `set` is not idempotent among several
 clients). So a write is sent again only if it surely was not executed: the connection was refused, the node
-said `not_leader`, or answered 503. Otherwise the caller gets `Unavailable` with `outcome_unknown`. Reads
+said `not_leader`, or answered 503. Otherwise the caller gets `OutcomeUnknown`. Reads
 change nothing and are asked again. While the leader is unknown a write is preceded by `GET /v1/status`, which
 may be asked of a node that does not answer: a write sent to a paused follower would end as *unknown* for
 nothing.

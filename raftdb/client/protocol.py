@@ -19,6 +19,7 @@ from raftdb.commands.spec import Access, ReplyKind, lookup
 from raftdb.errors import (
     CODES,
     LeaderHint,
+    OutcomeUnknown,
     RaftdbError,
     RemoteProtocolError,
     ReplyError,
@@ -29,9 +30,7 @@ from raftdb.errors import (
 CONSISTENCIES = ("linearizable", "stale")
 """How fresh a read must be: as of now, proven by a majority; or as of whatever the asked node has applied."""
 
-_UNAVAILABLE_CODES = frozenset(
-    {"not_leader", "no_leader", "no_quorum", "busy", "no_space", "outcome_unknown"}
-)
+_UNAVAILABLE_CODES = frozenset({"not_leader", "no_leader", "no_quorum", "busy", "no_space"})
 _REFUSED_STATUSES = frozenset({400, 401, 403, 405, 413})
 
 
@@ -222,6 +221,8 @@ def error_of(response: Response) -> RaftdbError:
 def _typed_error(code: str, message: str, hint: str | None, leader: LeaderHint | None) -> RaftdbError:
     if code == "command_failed":
         return ReplyError(message, hint=hint)
+    if code == "outcome_unknown":
+        return OutcomeUnknown(message, hint=hint)
     if code in _UNAVAILABLE_CODES:
         return Unavailable(code, message, hint=hint, leader=leader)
     if code in CODES and CODES[code].status in _REFUSED_STATUSES:

@@ -19,7 +19,7 @@ from random import Random
 
 from raftdb.client.http1 import Response
 from raftdb.client.protocol import Kind, error_of, leader_of_error, leader_of_status
-from raftdb.errors import RaftdbError, RequestRefused, Unavailable
+from raftdb.errors import OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 
 DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
 """Where `raftdb up` puts its first three nodes."""
@@ -113,7 +113,7 @@ class Call:
         self._redirects = 0
 
     def next_step(self, now_ms: float) -> Attempt | Pause:
-        """What to do now; raises `Unavailable` (never `outcome_unknown`) once the time is over."""
+        """What to do now; raises `Unavailable` once the time is over."""
         address = self._redirect or (self._left[0] if self._left else None)
         if now_ms >= self._deadline_ms:
             raise self._given_up()
@@ -153,7 +153,7 @@ class Call:
     def failed(self, attempt: Attempt, reason: str, *, sent: bool) -> None:
         """The attempt brought no answer. `sent`: the node may have seen the request.
 
-        Raises `Unavailable` `outcome_unknown` for a write that may have been executed.
+        Raises `OutcomeUnknown` for a write that may have been executed.
         """
         self._router.forget(attempt.address)
         self._reasons[attempt.address] = reason
@@ -255,9 +255,8 @@ class Call:
         return "; ".join(f"{', '.join(nodes)}: {reason}" for reason, nodes in nodes_by_reason.items())
 
 
-def _unknown_outcome(reason: str) -> Unavailable:
-    return Unavailable(
-        "outcome_unknown",
+def _unknown_outcome(reason: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
         f"the request was sent but not answered ({reason})",
         hint="it may or may not take effect: read before you repeat it",
     )

@@ -38,8 +38,8 @@ class Client:
     `unreachable_timeout_ms`: give up sooner if no node at all can be connected to (None: do not). `random`:
     the source of jitter.
 
-    Every method raises `RaftdbError`: `Unavailable` if the cluster cannot answer now (its `outcome_unknown`
-    tells whether a write may have happened), `ReplyError` if the command ran and failed, `RequestRefused` if
+    Every method raises `RaftdbError`: `Unavailable` if the cluster cannot answer now, `OutcomeUnknown` if a
+    write may have happened or may yet, `ReplyError` if the command ran and failed, `RequestRefused` if
     it is malformed, `RemoteProtocolError` if what answers is no raftdb node.
     """
 

@@ -17,7 +17,7 @@ from raftdb.commands.spec import ACCESS, GROWING
 from raftdb.core.events import SnapshotDelivered
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
-from raftdb.errors import Fatal, LeaderHint, RaftdbError, RequestRefused, Unavailable
+from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 from raftdb.node.pending import LogPage, Query, ReadRequest, WriteRequest
 from raftdb.node.replica import Replica
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob, State
@@ -115,7 +115,7 @@ class Driver:
         """Run one command; returns its result once it is durable on a majority (a write), or known to be the
         newest (a read; with `stale`: as this node has it).
 
-        Raises Unavailable (see its codes), ReplyError (it ran and failed) or RequestRefused.
+        Raises Unavailable, OutcomeUnknown, ReplyError (it ran and failed) or RequestRefused.
         """
         if ACCESS[type(command)] is Access.WRITE:
             if consistency == "stale":
@@ -368,11 +368,9 @@ class Driver:
         """Nobody here will learn what became of these requests."""
         for future in self._futures.values():
             if not future.done():
-                future.set_exception(
-                    Unavailable("outcome_unknown", "the node stopped before the outcome was known")
-                )
+                future.set_exception(OutcomeUnknown("the node stopped before the outcome was known"))
         self._futures.clear()
         for waiter in self._checkpoint_waiters:
             if not waiter.done():
-                waiter.set_exception(Unavailable("outcome_unknown", "the node stopped during the checkpoint"))
+                waiter.set_exception(OutcomeUnknown("the node stopped during the checkpoint"))
         self._checkpoint_waiters.clear()

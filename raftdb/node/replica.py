@@ -21,7 +21,7 @@ from raftdb.core.model import Entry, EntryId, EntryKind, Index, NodeId, Role, Te
 from raftdb.core.quorum import is_majority
 from raftdb.core.raft import Raft
 from raftdb.core.update import EntriesWanted, Trace, Update
-from raftdb.errors import LeaderHint, RaftdbError, Unavailable
+from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Result
@@ -173,10 +173,9 @@ class Replica:
         for request_id, is_write in self._pending.expired(self._now_ticks):
             self._effects.answers.append((request_id, self._out_of_time(is_write)))
 
-    def _out_of_time(self, is_write: bool) -> Unavailable:
+    def _out_of_time(self, is_write: bool) -> RaftdbError:
         if is_write:
-            return Unavailable(
-                "outcome_unknown",
+            return OutcomeUnknown(
                 "no majority confirmed the write in time: it may or may not take effect",
                 hint="read before you try again",
             )

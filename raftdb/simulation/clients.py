@@ -22,7 +22,7 @@ from raftdb.commands.model import (
 )
 from raftdb.core.invariants import InvariantBroken
 from raftdb.core.model import EntryKind, Index, NodeId
-from raftdb.errors import RaftdbError, ReplyError, Unavailable
+from raftdb.errors import OutcomeUnknown, RaftdbError, ReplyError, Unavailable
 from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer
 from raftdb.simulation.host import Host
@@ -172,7 +172,7 @@ class Client:
             self._close(self._world.scheduler.now_us, answer.value)
         elif isinstance(answer, ReplyError):
             self._close(self._world.scheduler.now_us, Failed(answer.message))
-        elif answer is None or (isinstance(answer, Unavailable) and answer.outcome_unknown):
+        elif answer is None or (isinstance(answer, OutcomeUnknown)):
             self._in_doubt = True
             self._out_of_time(number)
         else:

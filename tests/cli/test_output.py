@@ -7,7 +7,7 @@ import pytest
 from cli.failures import CommandError, describe, exit_code_of
 from cli.output import Output
 from raftdb.client.model import Answer
-from raftdb.errors import Fatal, RaftdbError, Unavailable
+from raftdb.errors import Fatal, OutcomeUnknown, RaftdbError, Unavailable
 
 ERROR = "raftdb: error: get: no\nhint: try"
 
@@ -65,9 +65,7 @@ def test_errors_that_are_in_no_table_have_exit_codes_too(error: RaftdbError, cod
 
 
 def test_an_unknown_outcome_is_called_so() -> None:
-    assert (
-        describe(Unavailable("outcome_unknown", "cut"), "set") == "raftdb: error: set: outcome unknown: cut"
-    )
+    assert describe(OutcomeUnknown("cut"), "set") == "raftdb: error: set: outcome unknown: cut"
 
 
 def test_what_was_typed_is_repeated_in_part_and_without_control_characters() -> None:
