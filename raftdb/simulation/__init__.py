@@ -13,6 +13,7 @@
       +-- Client x M (clients)   reads and writes, and the history of the answers
       +-- Oracle (oracle)        sees every step, and knows what must never happen
   linearizability               could one copy of the data have given these answers?
+  serializability               could transactions, one after another, have seen what they saw?
   promises                      nothing is said before it is synced
   story                         a run told to people: `raftdb simulate`
 ```
