@@ -156,16 +156,19 @@ def measure(folder: Path, *, keys: int, tail: int, options: argparse.Namespace) 
 
 
 def plot(path: Path, points: list[dict[str, Any]]) -> None:
-    """Seconds until it serves over the entries replayed, a line per size of the state."""
+    """Seconds until it serves over the entries replayed, a line per size of the state; a star has a full log too."""
     figure, (axis,) = new_figure(1)
     for keys in sorted({point["keys"] for point in points}):
-        line = [point for point in points if point["keys"] == keys]
-        axis.plot(
-            [point["replayed"] for point in line],
-            [point["serving_s"] for point in line],
-            "o-",
-            label=f"{keys:,} keys",
-        )
+        for is_full, form in ((False, "o-"), (True, "*")):
+            line = [point for point in points if point["keys"] == keys and (point["tail"] == FULL) == is_full]
+            axis.plot(
+                [point["replayed"] for point in line],
+                [point["serving_s"] for point in line],
+                form,
+                markersize=14 if is_full else 6,
+                color=axis.lines[-1].get_color() if is_full and axis.lines else None,
+                label=f"{keys:,} keys{', full log' if is_full else ''}",
+            )
     axis.axhline(2.0, linestyle=":", color="gray")
     axis.set_ylim(bottom=0)
     axis.set_xlabel("entries replayed")
