@@ -1,0 +1,26 @@
+"""Bugs that other systems have had, planted one at a time into ours: what the simulator must find to be believed.
+
+Each mutation is a small patch of the product, undone on leaving; none of them is in the product. The hazard ids are
+those of the catalogue of bugs that the project was built against.
+"""
+
+from tests.sim.mutations import answers, elections, replication, snapshots
+from tests.sim.mutations.planting import Mutation, planted
+
+__all__ = ["MUTATIONS", "RARE", "Mutation", "planted"]
+
+MUTATIONS: tuple[Mutation, ...] = (
+    *elections.MUTATIONS,
+    *replication.MUTATIONS,
+    *snapshots.MUTATIONS,
+    *answers.MUTATIONS,
+)
+"""Every planted bug. Ids that are numbers are sections of the thesis, for rules that no catalogued bug is about."""
+
+RARE: dict[str, str] = {
+    "B25": "needs a leader cut off with a longer uncommitted tail than all that the others commit, compact and send "
+    "as a snapshot before it hears of them",
+    "B14b": "needs a leader that sends, late, a part of what it has committed to a follower with another tail; "
+    "followers' hints nearly always lead straight to where the logs part",
+}
+"""Mutations that CI does not wait for, and why they take so many seeds."""

@@ -1,0 +1,143 @@
+"""Planted bugs of what clients are told: reads, answers, and what is applied."""
+
+from dataclasses import replace
+from typing import Any
+
+from raftdb.commands.model import Ping
+from raftdb.core import leader, raft, reads
+from raftdb.core.events import Proposed
+from raftdb.core.messages import (
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+)
+from raftdb.core.model import Entry, EntryKind, Index, Role
+from raftdb.core.state import Leadership, RaftState
+from raftdb.core.update import ReadReleased
+from raftdb.errors import Unavailable
+from raftdb.node import replica
+from raftdb.node.pending import Pending
+from raftdb.node.replica import Replica
+from raftdb.wire import commands as wire_commands
+from tests.sim.mutations.planting import Mutation, Patches, handlers
+
+
+def reads_before_the_no_op() -> Patches:
+    def serve_held(state: RaftState, leadership: Leadership) -> None:
+        if not leadership.reads_pending and leadership.reads_held:
+            reads._begin_round(state, leadership)
+            reads.release_confirmed(state, leadership)
+
+    return [(reads, "serve_held", serve_held)]
+
+
+def old_answers_confirm_reads() -> Patches:
+    plain = leader.on_heartbeat_reply
+
+    def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
+        assert state.leadership is not None
+        plain(state, replace(message, round=state.leadership.round))
+
+    return handlers(HeartbeatReply, on_heartbeat_reply, Role.LEADER)
+
+
+def old_rounds_are_answered_in_the_new_term() -> Patches:
+    plain = raft._answer_old_term
+
+    def answer(state: RaftState, message: Message) -> None:
+        if isinstance(message, Heartbeat):
+            state.say(HeartbeatReply(state.id, message.source, state.term, message.round))
+        else:
+            plain(state, message)
+
+    return [(raft, "_answer_old_term", answer)]
+
+
+def reads_are_not_confirmed() -> Patches:
+    def release_confirmed(state: RaftState, leadership: Leadership) -> None:
+        pending, leadership.reads_pending = leadership.reads_pending, []
+        for read in pending:
+            state.output.reads.extend(ReadReleased(one, read.read_index) for one in read.request_ids)
+        if leadership.reads_held:
+            reads.serve_held(state, leadership)
+
+    return [(reads, "release_confirmed", release_confirmed)]
+
+
+def only_the_last_read_is_answered() -> Patches:
+    plain = reads._begin_round
+
+    def begin_round(state: RaftState, leadership: Leadership) -> None:
+        del leadership.reads_held[:-1]
+        plain(state, leadership)
+
+    return [(reads, "_begin_round", begin_round)]
+
+
+def reads_do_not_wait_for_apply() -> Patches:
+    plain = Pending.next_read
+
+    def next_read(self: Pending, applied_index: Index) -> Any:
+        return plain(self, 1 << 62)
+
+    # A leader applies all it has in one turn unless there is very much: make that little, so that there is a lag.
+    return [(Pending, "next_read", next_read), (replica, "APPLY_ENTRIES_MAX", 1)]
+
+
+def unknown_is_called_failed() -> Patches:
+    def out_of_time(self: Replica, is_write: bool) -> Unavailable:
+        return Unavailable("no_quorum", "surely not executed")
+
+    return [(Replica, "_out_of_time", out_of_time)]
+
+
+def answers_a_write_that_was_overwritten() -> Patches:
+    plain = Pending.writes_at
+
+    def writes_at(self: Pending, index: Index) -> Any:
+        waiting = plain(self, index)
+        return [(self.__dict__.get("_term", term), request) for term, request in waiting]
+
+    plain_apply = Replica._apply_entry
+
+    def apply_entry(self: Replica, entry: Entry) -> int:
+        self._pending.__dict__["_term"] = entry.term
+        return plain_apply(self, entry)
+
+    return [(Pending, "writes_at", writes_at), (Replica, "_apply_entry", apply_entry)]
+
+
+def write_is_executed_twice() -> Patches:
+    plain = Replica._propose
+
+    def propose(self: Replica, writes: Any) -> None:
+        plain(self, writes)
+        if self.raft.state.role is Role.LEADER and len(writes) > 1:
+            self._carry_out(self.raft.step(Proposed((writes[0].payload,))))
+
+    return [(Replica, "_propose", propose)]
+
+
+def apply_depends_on_the_node() -> Patches:
+    plain = Replica._apply_entry
+
+    def apply_entry(self: Replica, entry: Entry) -> int:
+        if entry.kind is EntryKind.COMMAND and self.raft.state.id == "n1":
+            entry = entry._replace(data=wire_commands.encode(Ping()))
+        return plain(self, entry)
+
+    return [(Replica, "_apply_entry", apply_entry)]
+
+
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("B49", "reads before the no-op is committed", reads_before_the_no_op),
+    Mutation("B50", "old heartbeat answers confirm reads", old_answers_confirm_reads),
+    Mutation("B50b", "old rounds are answered in the new term", old_rounds_are_answered_in_the_new_term),
+    Mutation("B52", "only the last of the waiting reads is answered", only_the_last_read_is_answered),
+    Mutation("B53", "a write is executed twice", write_is_executed_twice),
+    Mutation("B54", "an unknown outcome is called failed", unknown_is_called_failed),
+    Mutation("B54b", "success for an overwritten entry", answers_a_write_that_was_overwritten),
+    Mutation("B64", "apply depends on the node", apply_depends_on_the_node),
+    Mutation("6.4", "reads are not confirmed at all", reads_are_not_confirmed),
+    Mutation("6.4b", "reads do not wait for apply", reads_do_not_wait_for_apply),
+)
