@@ -86,7 +86,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     append_entries(),
     st.builds(AppendEntriesReply, NODES, NODES, NUMBERS, NUMBERS, st.booleans(), NUMBERS, NUMBERS, NUMBERS),
     st.builds(Heartbeat, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
-    st.builds(HeartbeatReply, NODES, NODES, NUMBERS, NUMBERS),
+    st.builds(HeartbeatReply, NODES, NODES, NUMBERS, NUMBERS, st.booleans()),
 )
 
 MEMBERS = st.lists(
