@@ -31,7 +31,7 @@ from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
 from raftdb.server.folder import EXIT_FAILED, EXIT_FOLDER, create_folder, open_folder, storage_errors
 from raftdb.server.local_node import LocalNode
-from raftdb.server.peers import IDENTITY_CHANGED, PeerRegistry
+from raftdb.server.peers import IDENTITY_CHANGED, REMOVED, PeerRegistry
 from raftdb.server.snapshots import Courier, Receiver
 from raftdb.server.space import SpaceWatch
 from raftdb.transport.events import PeerEvents
@@ -129,6 +129,7 @@ class _Node:
         try:
             courier = self._connect_peers(incarnation)
             self._driver.start(self._disk, self._links, courier)
+            self._driver.peer_met(self._identity.node_id, self._identity.node_uuid)
             await self._start_listening()
             await space.start()
             self._links.update_peers({member.id: member.http for member in self._members})
@@ -159,7 +160,7 @@ class _Node:
         replica = self._driver.replica
         loop = asyncio.get_running_loop()
         registry = PeerRegistry(
-            self._log, self._disk.writer, lambda: replica.raft.state.configurations.latest
+            self._log, self._disk.writer, replica.raft.state, on_met=self._driver.peer_met
         )
         self._links = PeerLinks(
             local,
@@ -300,6 +301,8 @@ class _Node:
 
     def _refused(self, peer: str, code: str, reason: str) -> None:
         """A refusal by a peer that says we are not who we were ends this node; any other may pass."""
+        if code == REMOVED:
+            self._driver.told_removed(peer)
         if code == IDENTITY_CHANGED:
             self._fail(
                 Fatal(

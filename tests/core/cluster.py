@@ -15,9 +15,18 @@ from dataclasses import dataclass, field, replace
 
 from raftdb.core import invariants
 from raftdb.core.describe import describe_message, describe_trace
-from raftdb.core.events import Compacted, EntriesLoaded, Event, Persisted, Received, SnapshotDelivered, Ticked
+from raftdb.core.events import (
+    Compacted,
+    EntriesLoaded,
+    Event,
+    PeerMet,
+    Persisted,
+    Received,
+    SnapshotDelivered,
+    Ticked,
+)
 from raftdb.core.log import Log
-from raftdb.core.membership import Configuration, ConfigurationHistory
+from raftdb.core.membership import Configuration, ConfigurationHistory, Form
 from raftdb.core.messages import AppendEntriesReply, Message, RequestVoteReply
 from raftdb.core.model import ORIGIN, Entry, EntryId, EntryKind, HardState, Index, Member, NodeId, Term
 from raftdb.core.raft import Raft
@@ -29,17 +38,46 @@ DELIVERIES_MAX = 10_000
 FIRST_TERM = 1
 
 
-def encode_members(voters: Iterable[NodeId], learners: Iterable[NodeId] = ()) -> bytes:
-    """A configuration as these tests write it: `n1,n2/n3`, voters before the slash, learners behind it."""
-    return f"{','.join(sorted(voters))}/{','.join(sorted(learners))}".encode()
+def encode_members(
+    voters: Iterable[NodeId], learners: Iterable[NodeId] = (), removed: Iterable[NodeId] = ()
+) -> bytes:
+    """A configuration as these tests write it: `n1,n2/n3+,n4/n5`: voters, learners (with a plus: those that are to
+    join), removed ids. An address that is not the id stands behind `@`, a folder behind `#`."""
+    parts = [",".join(sorted(part)) for part in (voters, learners, removed)]
+    return "/".join(parts if parts[2] else parts[:2]).encode()
 
 
 def decode_members(data: bytes) -> Configuration:
     """The inverse of `encode_members`."""
-    voters, _, learners = data.decode().partition("/")
-    members = [Member(node, http=node) for node in voters.split(",") if node]
-    members += [Member(node, http=node, voter=False) for node in learners.split(",") if node]
-    return Configuration(tuple(sorted(members, key=lambda member: member.id)))
+    voters, learners, removed = (*data.decode().split("/"), "")[:3]
+    members = [decode_member(word, voter=True) for word in voters.split(",") if word]
+    members += [decode_member(word, voter=False) for word in learners.split(",") if word]
+    ordered = sorted(members, key=lambda member: member.id)
+    return Configuration(tuple(ordered), tuple(node for node in removed.split(",") if node))
+
+
+def decode_member(word: str, *, voter: bool) -> Member:
+    """One member of `encode_members`."""
+    word, _, uuid = word.partition("#")
+    word, _, http = word.partition("@")
+    node = word.removesuffix("+")
+    return Member(node, http or node, voter=voter, joining=word.endswith("+"), uuid=uuid or None)
+
+
+def encode_configuration(configuration: Configuration) -> bytes:
+    """The inverse of `decode_members`."""
+
+    def word(member: Member) -> str:
+        text = member.id + "+" * member.joining
+        text += f"@{member.http}" if member.http != member.id else ""
+        return text + (f"#{member.uuid}" if member.uuid else "")
+
+    voters = [word(member) for member in configuration.members if member.voter]
+    learners = [word(member) for member in configuration.members if not member.voter]
+    return encode_members(voters, learners, configuration.removed)
+
+
+FORM = Form(encode_configuration, decode_members, 1000)
 
 
 @dataclass
@@ -80,7 +118,7 @@ class Disk:
             for entry in self.entries
             if entry.kind is EntryKind.CONFIGURATION
         ]
-        history = ConfigurationHistory(decode_members, recovered)
+        history = ConfigurationHistory(FORM, recovered)
         history.compacted_to(self.base.index)
         return Raft(
             node,
@@ -134,7 +172,6 @@ class Cluster:
         self.tell = tell
         self.settings = settings
         self.first_entry = Entry(1, FIRST_TERM, EntryKind.CONFIGURATION, encode_members(voters, learners))
-        self.ids = tuple(sorted((*voters, *learners)))
         self.in_flight: list[Message] = []
         self.cuts: set[tuple[NodeId, NodeId]] = set()
         self.leaders: dict[Term, NodeId] = {}
@@ -142,18 +179,29 @@ class Cluster:
         self.received: dict[NodeId, tuple[Entry, ...]] = {}
         """The state that each node received last, beside its disk: it outlives a crash."""
         self.nodes: dict[NodeId, Node] = {}
-        for node in self.ids:
+        for node in sorted((*voters, *learners)):
             self.install(node, Disk(HardState(FIRST_TERM), [self.first_entry]))
+
+    @property
+    def ids(self) -> tuple[NodeId, ...]:
+        """All nodes that there are, members or not, sorted."""
+        return tuple(sorted(self.nodes))
 
     def install(self, node: NodeId, disk: Disk) -> None:
         """Start a node from a disk; one of that name that runs is gone, with all that was not on its disk."""
 
         def randrange(low: int, high: int) -> int:
-            return min(low + self.ids.index(node), high - 1)
+            return min(low + int(node[1:]) - 1, high - 1)
 
         raft = disk.boot(node, self.settings, randrange)
+        raft.step(PeerMet(node, folder_of(node)))
         self.nodes[node] = Node(raft, disk, disk.copy())
         self.check()
+
+    def join(self, node: NodeId) -> None:
+        """A new server starts: a cluster's name on its disk, and nothing else."""
+        assert node not in self.nodes, node
+        self.install(node, Disk(HardState(0), []))
 
     def step(self, node: NodeId, event: Event) -> Update | None:
         """One step of one node, and all that follows from it on that node alone. None if it is down."""
@@ -181,6 +229,9 @@ class Cluster:
             )
         for request_id in update.reads_dropped:
             self.tell(f"  {node}: read {request_id} is turned away: ask the leader")
+        for request_id, refusal in update.transfers:
+            outcome = "has succeeded" if refusal is None else f"has failed ({refusal.code}): {refusal.reason}"
+            self.tell(f"  {node}: transfer {request_id} {outcome}")
         for wanted in update.entries_wanted:
             self.load(node, wanted)
         here.snapshots_wanted.extend(update.snapshots_wanted)
@@ -269,11 +320,13 @@ class Cluster:
             self.tell(describe_message(message).replace(" -> ", " -x ", 1))
             return
         self.tell(describe_message(message))
+        self.step(message.target, PeerMet(message.source, folder_of(message.source)))
         self.step(message.target, Received(message))
 
     def is_lost(self, message: Message) -> bool:
         """True if the message cannot arrive as things are."""
-        return (message.source, message.target) in self.cuts or not self.nodes[message.target].is_up
+        target = self.nodes.get(message.target)
+        return (message.source, message.target) in self.cuts or target is None or not target.is_up
 
     def settle(self) -> None:
         """Deliver everything, in the order it was sent, and what follows from it, until all is quiet."""
@@ -317,6 +370,11 @@ class Cluster:
         self.settings = replace(self.settings, **changes)
         for node in self.ids:
             self.restart(node)
+
+
+def folder_of(node: NodeId) -> str:
+    """The name of its disk."""
+    return f"{node}'s"
 
 
 def speaks_for_itself(message: Message) -> bool:
