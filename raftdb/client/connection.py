@@ -8,7 +8,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from raftdb.client.http1 import Response, ResponseParser, Sink, encode_request
+from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, Sink, encode_request
 
 IDLE_MS_MAX = 10_000
 """A connection unused for longer is not used again: servers and gateways close idle ones after 15 s and more,
@@ -21,14 +21,6 @@ STREAM_IDLE_MS = 30_000
 def now_ms() -> float:
     """The clock of all deadlines of the client: monotonic, in milliseconds."""
     return time.monotonic() * 1000.0
-
-
-class NotSent(Exception):
-    """No connection could be made: nothing was sent. The text is the reason."""
-
-
-class AnswerLost(Exception):
-    """The request was sent, wholly or in part, and no whole answer came. The text is the reason."""
 
 
 @dataclass(slots=True)
