@@ -17,8 +17,11 @@ beside it.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from raftdb.client.async_client import AsyncClient
+    from raftdb.client.async_transaction import AsyncTransaction
     from raftdb.client.sync_client import Client
     from raftdb.client.transaction import Transaction
+    from raftdb.client.transactional import transactional
     from raftdb.errors import (
         CommandFailed,
         Conflict,
@@ -33,7 +36,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Client",
+    "AsyncClient",
+    "transactional",
     "Transaction",
+    "AsyncTransaction",
     "RaftdbError",
     "Conflict",
     "Unavailable",
@@ -46,7 +52,10 @@ __all__ = [
 _ERRORS = "raftdb.errors"
 _MODULES = {
     "Client": "raftdb.client.sync_client",
+    "AsyncClient": "raftdb.client.async_client",
+    "transactional": "raftdb.client.transactional",
     "Transaction": "raftdb.client.transaction",
+    "AsyncTransaction": "raftdb.client.async_transaction",
     "RaftdbError": _ERRORS,
     "Conflict": _ERRORS,
     "Unavailable": _ERRORS,

@@ -95,9 +95,11 @@ class Buffer:
     def remember(self, key: bytes, value: bytes | None, revision: int) -> None:
         """A read of the key brought this; the transaction's own writes are put on top.
 
-        Raises `ReplyError` if one of them would fail.
+        Of several reads at a time the first counts. Raises `ReplyError` if one of the writes would fail.
         """
         self.watched.setdefault(key, revision)
+        if key in self._values:
+            return
         for effect, arguments in self._effects.get(key, ()):
             value = effect(value, arguments)
         self._effects.pop(key, None)

@@ -2,33 +2,35 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial, wraps
 from random import Random
 from threading import Lock, get_ident
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
-from raftdb.client import methods
-from raftdb.client.buffer import Buffer
+from raftdb.client import methods, retrying
 from raftdb.client.connection import Connections, now_ms
 from raftdb.client.flow import AwaitOthers, Caller, Exchange, Flow, Limits, Method, Outcome, Step
 from raftdb.client.http1 import AnswerLost, NotSent, Sink
-from raftdb.client.methods import LINEARIZABLE, SCAN_PAGE, Command, Condition, Key, Text
-from raftdb.client.model import Answer, KeyPage, KeyValue, LogPage, Member, NodeStatus, TransactionAnswer
+from raftdb.client.model import LogPage, Member, NodeStatus
+from raftdb.client.retrying import Attempts
 from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router, parse_addresses
 from raftdb.client.session import Sessions
+from raftdb.client.sync_commands import ClientCommands
 from raftdb.client.transaction import Transaction
-from raftdb.errors import LocalProtocolError, RaftdbError, Unavailable
+from raftdb.errors import Conflict, LocalProtocolError, RaftdbError, Unavailable
 
 DEFAULT_TIMEOUT_MS = 8_000
 """Longest time of one call, retries included. Nodes give a request up after 5 s unless configured otherwise:
 the one who knows more should speak first."""
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
-class Client:
+class Client(ClientCommands):
     """A connection to a cluster.
 
     `addresses`: the nodes' HTTP addresses, `"HOST:PORT,HOST:PORT"` or a sequence of such; any of them will
@@ -87,136 +89,60 @@ class Client:
         """The addresses this client was given, in order."""
         return self._addresses
 
-    def execute(
-        self, name: str, arguments: Sequence[Text] = (), *, consistency: str = LINEARIZABLE
-    ) -> Answer:
-        """Run one command of the table of commands. `consistency="stale"`: reads by any node."""
-        return self._run(methods.execute(name, arguments, consistency))
-
-    def get(self, key: Text, *, consistency: str = LINEARIZABLE) -> bytes | None:
-        """The value of a key; None if there is no such key."""
-        return self._run(methods.get(key, consistency))
-
-    def get_with_revision(self, key: Text, *, consistency: str = LINEARIZABLE) -> tuple[bytes | None, int]:
-        """The value of a key, and the index of the entry that last changed it; None and 0 if there is no such key."""
-        return self._run(methods.get_with_revision(key, consistency))
-
-    def mget(self, keys: Sequence[Text]) -> list[bytes | None]:
-        """The values of several keys at one moment, in their order; None for a missing one."""
-        return self._run(methods.mget(keys))
-
-    def exists(self, *keys: Text) -> int:
-        """How many of the keys exist, each as often as it is named."""
-        return self._run(methods.integer("exists", *keys))
-
-    def strlen(self, key: Text) -> int:
-        """The length of a value in bytes; 0 if there is no such key."""
-        return self._run(methods.integer("strlen", key))
-
-    def set(
-        self,
-        key: Text,
-        value: Text,
-        *,
-        ttl_ms: int | None = None,
-        keep_ttl: bool = False,
-        only_if: Condition | None = None,
-    ) -> bool:
-        """Store a value; True unless `only_if`, `"missing"` or `"present"`, is not true of the key.
-
-        `ttl_ms`: it lives for so long, on the cluster's clock. Else for ever, or, with `keep_ttl`, as long as the value
-        before it would have.
-        """
-        return self._run(methods.set_value(methods.set_arguments(key, value, ttl_ms, keep_ttl, only_if)))
-
-    def delete(self, key: Text) -> bytes | None:
-        """Delete a key; the value it had, or None."""
-        return self._run(methods.delete(key))
-
-    def append(self, key: Text, value: Text) -> None:
-        """Put text behind a value; creates the key if there is none."""
-        self._run(methods.status_only("append", key, value))
-
-    def incr(self, key: Text, by: int = 1) -> int:
-        """Add to a number, 64 bits, signed; the sum. A missing key counts as 0."""
-        return self._run(methods.integer("incrby", key, str(by)))
-
-    def cas(self, key: Text, revision: int, value: Text) -> int:
-        """Store a value if the key still has `revision` (0: if there is no such key); the new revision.
-
-        Raises `Conflict` if it has not.
-        """
-        return self._run(methods.cas(key, revision, value))
-
-    def getset(self, key: Text, value: Text) -> bytes | None:
-        """Store a value; the one before, or None."""
-        return self._run(methods.getset(key, value))
-
-    def mset(self, pairs: Mapping[Key, Text]) -> None:
-        """Store several values at once."""
-        self._run(methods.mset(pairs))
-
-    def expire(self, key: Text, seconds: int) -> bool:
-        """Let a key live for so long from now on, on the cluster's clock; deletes it if that is 0 or less. False if
-        there is no such key."""
-        return self._run(methods.boolean("expire", key, str(seconds)))
-
-    def ttl(self, key: Text) -> int:
-        """How long a key will live, in seconds, rounded up; -1 for ever, -2 if there is no such key."""
-        return self._run(methods.integer("ttl", key))
-
-    def persist(self, key: Text) -> bool:
-        """Let a key live for ever; False if there is no such key, or if it does already."""
-        return self._run(methods.boolean("persist", key))
-
-    def dbsize(self) -> int:
-        """How many keys there are."""
-        return self._run(methods.integer("dbsize"))
-
-    def key_page(
-        self,
-        prefix: Text = b"",
-        *,
-        after: Text | None = None,
-        limit: int = 100,
-        values: bool = True,
-        consistency: str = LINEARIZABLE,
-    ) -> KeyPage:
-        """Up to `limit` (at most 1000) keys that begin with `prefix` and come after `after`, at one moment."""
-        return self._run(methods.key_page(prefix, after, limit, values=values, consistency=consistency))
-
-    def scan(
-        self, prefix: Text = b"", *, page: int = SCAN_PAGE, consistency: str = LINEARIZABLE
-    ) -> Iterator[KeyValue]:
-        """All keys that begin with `prefix`, with values and revisions, in order; `page` of them are asked for at a
-        time. Each page is of one moment, the whole is not."""
-        return self._pages(prefix, page, values=True, consistency=consistency)
-
-    def keys(
-        self, prefix: Text = b"", *, page: int = SCAN_PAGE, consistency: str = LINEARIZABLE
-    ) -> Iterator[bytes]:
-        """As `scan`, without the values."""
-        return (found.key for found in self._pages(prefix, page, values=False, consistency=consistency))
-
-    def transact(
-        self,
-        commands: Iterable[Command],
-        *,
-        watch: Mapping[Key, int] | None = None,
-        mode: str = "atomic",
-    ) -> TransactionAnswer:
-        """Execute several commands, `(name, arguments)`, as one entry of the log, if each key of `watch` still has the
-        revision given (0: there is no such key).
-
-        If one fails: in mode `"atomic"` nothing is executed, and `CommandFailed` says which by `failed_command`; in
-        mode `"redis"` its error stands among the results. Raises `Conflict`, with nothing executed, if a revision has
-        changed.
-        """
-        return self._run(methods.transact(commands, methods.watched(watch), mode))
-
     def transaction(self) -> Transaction:
         """A transaction that reads at once and writes when it is committed (see `raftdb.client.transaction`)."""
-        return Transaction(self, self.get_with_revision, self._commit)
+        return Transaction(self, self._run)
+
+    @overload
+    def transactional(self, function: Callable[Concatenate[Transaction, P], T], /) -> Callable[P, T]: ...
+
+    @overload
+    def transactional(
+        self, function: None = None, /, *, max_attempts: int = ..., timeout_ms: float = ...
+    ) -> Callable[[Callable[Concatenate[Transaction, P], T]], Callable[P, T]]: ...
+
+    def transactional(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        max_attempts: int = retrying.ATTEMPTS_MAX,
+        timeout_ms: float = retrying.TIMEOUT_MS,
+    ) -> Callable[..., Any]:
+        """Decorate a function that gets a transaction as its first argument: each call of it is one.
+
+        It is committed when the function returns; if that meets a conflict, the function is called again with a new
+        one, up to `max_attempts` times and for `timeout_ms`, then `Conflict` is raised. So what the function does
+        beside its transaction may be done several times. If it raises an exception, its writes are forgotten; but if
+        what it had read was not of one moment, that proves nothing, and it is called again.
+        """
+        decorate = partial(self._repeated, max_attempts=max_attempts, timeout_ms=timeout_ms)
+        return decorate if function is None else decorate(function)
+
+    def _repeated(
+        self,
+        function: Callable[Concatenate[Transaction, P], T],
+        *,
+        max_attempts: int,
+        timeout_ms: float,
+    ) -> Callable[P, T]:
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            attempts = Attempts(
+                max_attempts=max_attempts, timeout_ms=timeout_ms, now_ms=now_ms(), random=self._random
+            )
+            while True:
+                transaction = Transaction(self, partial(self._run_within, attempts))
+                try:
+                    with transaction, transaction.judging_exceptions():
+                        return function(transaction, *args, **kwargs)
+                except Conflict as conflict:
+                    pause_ms = attempts.pause_ms(now_ms()) if transaction.lost_by(conflict) else None
+                    if pause_ms is None:
+                        raise
+                time.sleep(pause_ms / 1000.0)
+
+        return run
 
     def request_log(self, *, first: int | None = None, limit: int = 100) -> LogPage:
         """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice).
@@ -268,26 +194,20 @@ class Client:
     ) -> None:
         self.close()
 
-    def _pages(self, prefix: Text, page: int, *, values: bool, consistency: str) -> Iterator[KeyValue]:
-        after: bytes | None = None
-        while True:
-            found = self.key_page(prefix, after=after, limit=page, values=values, consistency=consistency)
-            yield from found.keys
-            after = found.next_after
-            if after is None:
-                return
-
-    def _commit(self, buffer: Buffer) -> TransactionAnswer:
-        return self.transact(buffer.commands, watch=buffer.watched)
-
-    def _limits(self) -> Limits:
-        return Limits(now_ms(), self._timeout_ms, self._unreachable_timeout_ms)
+    def _limits(self, timeout_ms: float | None = None) -> Limits:
+        longest_ms = self._timeout_ms if timeout_ms is None else min(timeout_ms, self._timeout_ms)
+        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms)
 
     def _run(self, method: Method[T]) -> T:
+        return self._run_for(method, self._limits())
+
+    def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
+        return self._run_for(method, self._limits(attempts.call_timeout_ms(now_ms())))
+
+    def _run_for(self, method: Method[T], limits: Limits) -> T:
         if self._process_id != os.getpid():
             # Two processes on one connection, or with one numbering, would take each other's answers.
             self._begin()
-        limits = self._limits()
         return self._carry_out(self._caller.flow(method, limits), limits)
 
     def _carry_out(self, flow: Flow[T], limits: Limits) -> T:

@@ -15,22 +15,42 @@ as it was read, else `Conflict` names the keys that are not. An exception in the
 The transaction is nowhere but here until then: a leader may die between a read and the commit, and nothing is lost.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
+from typing import Protocol, TypeVar
 
 from raftdb.client.buffer import Buffer, answer, is_read
+from raftdb.client.flow import Method
 from raftdb.client.json_body import to_bytes
-from raftdb.client.methods import Condition, Key, Text, set_arguments
+from raftdb.client.methods import (
+    LINEARIZABLE,
+    Condition,
+    Key,
+    Text,
+    get_with_revision,
+    set_arguments,
+    transact,
+)
 from raftdb.client.model import TransactionAnswer, Value
 from raftdb.commands.spec import COMMANDS
-from raftdb.errors import LocalProtocolError, Unavailable
+from raftdb.errors import Conflict, LocalProtocolError, RaftdbError, Unavailable
+
+T = TypeVar("T")
 
 QUEUED = "QUEUED"
 """What `execute` answers to a write: it waits for the commit."""
 
 _entered: ContextVar[tuple["TransactionState", ...]] = ContextVar("entered", default=())
 """The transactions whose blocks this thread or task is in."""
+
+
+class Run(Protocol):
+    """Makes one call of a blocking client."""
+
+    def __call__(self, method: Method[T], /) -> T:
+        """The result; raises `RaftdbError`."""
 
 
 class TransactionState:
@@ -40,6 +60,7 @@ class TransactionState:
         self._owner = owner
         self._buffer = Buffer()
         self._ended: str | None = None
+        self._failure: BaseException | None = None
 
     @property
     def is_open(self) -> bool:
@@ -86,8 +107,19 @@ class TransactionState:
         self._ended = "committed"
         return bool(self._buffer.commands or self._buffer.watched)
 
+    def _commit_method(self) -> Method[TransactionAnswer]:
+        return transact(self._buffer.commands, self._buffer.watched, "atomic")
+
+    def _check_method(self) -> Method[TransactionAnswer]:
+        return transact((), self._buffer.watched, "atomic")
+
+    def lost_by(self, error: Conflict) -> bool:
+        """Whether `error` is what this transaction's commit raised, and not some other conflict within its block."""
+        return self._failure is error
+
     def _commit_failed(self, error: BaseException) -> None:
         """Only if it surely was not executed is there something left to commit."""
+        self._failure = error
         self._ended = None if isinstance(error, Unavailable) else f"ended by {type(error).__name__}"
 
 
@@ -100,23 +132,17 @@ class Transaction(TransactionState):
     Afterwards every use but `rollback` raises `LocalProtocolError`.
     """
 
-    def __init__(
-        self,
-        owner: object,
-        read: Callable[[bytes], tuple[bytes | None, int]],
-        commit: Callable[[Buffer], TransactionAnswer],
-    ) -> None:
-        """`read` brings value and revision of a key, `commit` sends the buffer."""
+    def __init__(self, owner: object, run: Run) -> None:
+        """`run` makes one call of the client `owner`."""
         super().__init__(owner)
-        self._read = read
-        self._commit = commit
+        self._run = run
 
     def get(self, key: Text) -> bytes | None:
         """The value of a key; None if there is no such key."""
         self._check_open()
         name = to_bytes(key)
         if not self._buffer.knows(name):
-            self._buffer.remember(name, *self._read(name))
+            self._buffer.remember(name, *self._run(get_with_revision(name, LINEARIZABLE)))
         return self._buffer.value(name)
 
     def mget(self, keys: Sequence[Text]) -> list[bytes | None]:
@@ -203,9 +229,31 @@ class Transaction(TransactionState):
         if not self._begin_commit():
             return 0
         try:
-            return self._commit(self._buffer).index
+            return self._run(self._commit_method()).index
         except BaseException as error:
             self._commit_failed(error)
+            raise
+
+    def check(self) -> None:
+        """Raise `Conflict` if a key that was read has changed, so that the commit would; the transaction stays open."""
+        self._check_open()
+        try:
+            self._run(self._check_method())
+        except Conflict as error:
+            self._failure = error
+            raise
+
+    @contextmanager
+    def judging_exceptions(self) -> Iterator[None]:
+        """Let an exception of the block pass only if what was read was of one moment; else `Conflict` is raised."""
+        try:
+            yield
+        except RaftdbError:
+            raise
+        except Exception:
+            if self.is_open and len(self._buffer.watched) > 1:
+                with suppress(Unavailable):
+                    self.check()
             raise
 
     def __enter__(self) -> "Transaction":
