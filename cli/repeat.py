@@ -50,6 +50,7 @@ def repeat(interpreter: "Interpreter", interval: str, command: Sequence[str]) ->
     except KeyboardInterrupt:
         if interpreter.person is None:
             raise
+        interpreter.output.text("")  # behind the ^C that the terminal shows
 
 
 def _seconds(text: str) -> float:

@@ -23,6 +23,7 @@ from cli.history import ShellHistory, history_path
 from cli.interpreter import Interpreter
 from cli.lexer import LexError, split
 from cli.monitor import Monitor
+from cli.patience import Patience
 from raftdb.errors import RaftdbError
 
 _STYLE = Style.from_dict(
@@ -124,7 +125,8 @@ class Shell:
             self._run_line(line)
             self._was_warned = False
         except KeyboardInterrupt:
-            self._interpreter.output.notice("interrupted: a write that was sent may still take effect")
+            # Not behind the ^C that the terminal shows.
+            self._interpreter.output.notice("\ninterrupted: a write that was sent may still take effect")
         except Quit:
             self._end()
         if self._after_line is not None:
@@ -162,11 +164,19 @@ class Shell:
         try:
             for words in split(line):
                 what = words[0].text
-                self._interpreter.run(words)
+                if what.startswith("."):
+                    self._interpreter.run(words)
+                    continue
+                with Patience(self._say_what_is_waited_for):
+                    self._interpreter.run(words)
         except LexError as error:
             self._tell(CommandError("syntax", str(error), exit_code=EXIT_USAGE), what)
         except RaftdbError as error:
             self._tell(error, what)
+
+    def _say_what_is_waited_for(self) -> None:
+        reason = "no node leads" if self._leader() is None else "no answer yet"
+        self._interpreter.output.notice(f"-- waiting: {reason}. Ctrl-C stops waiting")
 
     def _tell(self, error: RaftdbError, what: str) -> None:
         self._interpreter.output.error(describe(error, what, program=None))

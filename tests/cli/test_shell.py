@@ -323,6 +323,24 @@ class TestNews:
         terminal.type("set a", lambda: leads("n2"), change, is_told, terminal.has_line("set a"), " 1\r")
         assert cluster.values == {b"a": b"1"}
 
+    def test_a_command_that_takes_long_says_what_it_waits_for(
+        self, terminal: Terminal, cluster: FakeCluster, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("cli.patience.PATIENCE_S", 0.01)
+        told: list[str] = []
+
+        def is_told() -> bool:
+            told.append(capsys.readouterr().err)
+            return "-- waiting: no" in "".join(told)
+
+        def lead() -> bool:
+            cluster.leader = 0
+            return True
+
+        cluster.leader = None
+        terminal.type("set a 1\r", is_told, lead)
+        assert cluster.values == {b"a": b"1"}
+
 
 class TestHistory:
     def test_lines_are_kept_for_the_next_shell_and_for_their_owner_alone(
