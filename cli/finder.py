@@ -47,8 +47,8 @@ class Finder:
 
     def remembered(self, wanted: Wanted) -> tuple[bytes, ...] | None:
         """What is known without asking anybody; None if that is nothing."""
-        # What is in a folder is not known from what is beside it.
-        shortest = wanted.prefix.rfind(b"/") + 1 if wanted.kind is Kind.PATH else 0
+        # What is in a folder, or hidden, is not known from what is beside it.
+        shortest = len(wanted.prefix) if wanted.kind is Kind.PATH else 0
         for length in range(len(wanted.prefix), shortest - 1, -1):
             found = self._remembered.get(Wanted(wanted.kind, wanted.prefix[:length]))
             is_exact = length == len(wanted.prefix)

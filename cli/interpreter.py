@@ -98,7 +98,7 @@ class Interpreter:
             if meant is not None and meant not in COMMANDS:
                 hint = f"did you mean {meant!r}?"
             elif meant is None:
-                hint = help_text.missing_space(name) or hint
+                hint = help_text.missing_space(name) or "help lists all commands"
         if self.executor.transactions.state is State.DOOMED:
             doomed = "exec will refuse what is queued; discard forgets it"
             hint = f"{hint}; {doomed}" if hint else doomed

@@ -3,8 +3,9 @@
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
 from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import has_focus
+from prompt_toolkit.filters import has_focus, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.search import accept_search
 
 from cli.blocks import goes_on
 from cli.completer import ShellCompleter
@@ -14,7 +15,8 @@ TYPING = has_focus(DEFAULT_BUFFER)
 
 
 def bindings(completer: ShellCompleter) -> KeyBindings:
-    """Tab completes, Enter runs the line or goes on with a block, Alt-Enter begins another line."""
+    """Tab completes, Enter runs the line, also one that was searched for, or goes on with a block; Alt-Enter begins
+    another line."""
     keys = KeyBindings()
 
     @keys.add("tab", filter=TYPING)
@@ -28,6 +30,11 @@ def bindings(completer: ShellCompleter) -> KeyBindings:
             buffer.insert_text("\n")
         else:
             buffer.validate_and_handle()
+
+    @keys.add("enter", filter=is_searching)
+    def _(event: KeyPressEvent) -> None:
+        accept_search()
+        event.current_buffer.validate_and_handle()
 
     @keys.add("escape", "enter", filter=TYPING)
     def _(event: KeyPressEvent) -> None:

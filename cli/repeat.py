@@ -3,8 +3,8 @@
 import io
 import os
 import shutil
-import time
 from collections.abc import Sequence
+from time import sleep, strftime
 from typing import TYPE_CHECKING
 
 from cli import render
@@ -46,7 +46,7 @@ def repeat(interpreter: "Interpreter", interval: str, command: Sequence[str]) ->
     try:
         while True:
             screen.show(_answer(interpreter, words))
-            time.sleep(seconds)
+            sleep(seconds)
     except KeyboardInterrupt:
         if interpreter.person is None:
             raise
@@ -98,7 +98,7 @@ class _Screen:
             self._output.text(text.rstrip("\n"))
             return
         size = shutil.get_terminal_size()
-        head = f"{self._head} · {time.strftime('%H:%M:%S')} · Ctrl-C ends it"
+        head = f"{self._head} · {strftime('%H:%M:%S')} · Ctrl-C ends it"
         # What does not fit would scroll away, and the next answer could not take its place.
         lines = [head, *text.rstrip("\n").split("\n")][: max(size.lines - 1, 1)]
         fitting = "\n".join(render.fit(line, size.columns - 1) for line in lines)

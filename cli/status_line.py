@@ -54,13 +54,14 @@ def toolbar(view: ClusterView | None, transactions: Transactions) -> Fragments:
 def _transaction(transactions: Transactions) -> Fragments:
     if not transactions.is_open:
         return []
-    if transactions.state is State.DOOMED:
-        return [_SEPARATOR, ("class:bar.bad", "exec will refuse: discard")]
-    return [_SEPARATOR, ("class:bar.open", waiting(transactions))]
+    style = "class:bar.bad" if transactions.state is State.DOOMED else "class:bar.open"
+    return [_SEPARATOR, (style, waiting(transactions))]
 
 
 def waiting(transactions: Transactions) -> str:
     """What waits in the open transaction: `2 writes wait for commit`."""
+    if transactions.state is State.DOOMED:
+        return "exec will refuse it"
     count = len(transactions.waiting)
     thing = "write" if transactions.state is State.BEGIN else "command"
     until = "commit" if transactions.state is State.BEGIN else "exec"

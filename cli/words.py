@@ -34,7 +34,7 @@ WORDS: dict[str, ShellWord] = {
     for word in (
         ShellWord(
             "begin",
-            "Open a transaction: reads are answered at once, writes wait for commit.",
+            "Open a transaction: reads answer at once, writes wait for commit.",
             examples=(
                 Example("begin", "OK"),
                 Example("get stock", '""'),
@@ -46,13 +46,13 @@ WORDS: dict[str, ShellWord] = {
         ),
         ShellWord(
             "commit",
-            "Carry out all writes since begin as one; or none, if a key read since then has changed.",
+            "Carry out the writes as one; none if a key that was read changed.",
         ),
         ShellWord("rollback", "Forget the transaction: nothing of it happens."),
         ShellWord("show", "What the open transaction has read, and what it will do."),
         ShellWord(
             "multi [atomic]",
-            "Queue commands until exec runs them all as one. With atomic, if one fails nothing happens.",
+            "Queue commands until exec. atomic: if one fails, nothing happens.",
             examples=(
                 Example("multi", "OK"),
                 Example("incr visits", "QUEUED"),
@@ -60,11 +60,9 @@ WORDS: dict[str, ShellWord] = {
                 Example("exec", '1) 1\n2) "1"'),
             ),
         ),
-        ShellWord("exec", "Run the queued commands; nil, and nothing happens, if a watched key has changed."),
+        ShellWord("exec", "Run the queued commands as one; nil if a watched key has changed."),
         ShellWord("discard", "Forget the queued commands and the watched keys."),
-        ShellWord(
-            "watch KEY [KEY ...]", "Let the next exec run only if these keys are still as they are now."
-        ),
+        ShellWord("watch KEY [KEY ...]", "Let the next exec run only if these keys stay as they are now."),
         ShellWord("unwatch", "Forget the watched keys."),
         ShellWord("help [COMMAND]", "All commands, or one of them with examples.", SHELL),
         ShellWord("quit", "Leave the shell; so do exit and Ctrl-D.", SHELL),

@@ -1,63 +1,24 @@
 """Transactions as they are typed: what is answered, and what becomes of the keys. The cluster is a fake one."""
 
-import io
 import json
 from collections.abc import Iterator
 
 import pytest
 
-from cli.interpreter import Interpreter
-from cli.lexer import split
 from cli.main import run
-from cli.output import Output
 from cli.transactions import State
 from raftdb.client.sync_client import Client
 from raftdb.errors import Conflict, OutcomeUnknown, RaftdbError, ReplyError, RequestRefused, Unavailable
+from tests.cli.prompt import Prompt
 from tests.client.fake_node import LOSE_REPLY, FakeCluster
 
 Capture = pytest.CaptureFixture[str]
-
-
-class Prompt:
-    """An interpreter to which lines are typed, and what it prints."""
-
-    def __init__(self, client: Client, form: str = "table") -> None:
-        self._stream = io.StringIO()
-        self._interpreter = Interpreter(client, Output(form, stream=self._stream))
-
-    def type(self, text: str) -> list[str]:
-        """Run the commands of a text; the lines they print. Raises what they raise."""
-        self._stream.seek(0)
-        self._stream.truncate()
-        for words in split(text):
-            self._interpreter.run(words)
-        return self.lines
-
-    @property
-    def lines(self) -> list[str]:
-        """What the last text printed."""
-        return self._stream.getvalue().splitlines()
-
-    @property
-    def state(self) -> State:
-        return self._interpreter.executor.transactions.state
-
-
-@pytest.fixture
-def client(cluster: FakeCluster) -> Iterator[Client]:
-    with Client(cluster.addresses, timeout_ms=2_000, unreachable_timeout_ms=0) as client:
-        yield client
 
 
 @pytest.fixture
 def other(cluster: FakeCluster) -> Iterator[Client]:
     with Client(cluster.addresses) as client:
         yield client
-
-
-@pytest.fixture
-def prompt(client: Client) -> Prompt:
-    return Prompt(client)
 
 
 class TestBegin:

@@ -357,7 +357,7 @@ class TestHistory:
         Terminal(cluster, keys, tmp_path / "history").type("set apple 1\rset pear 2\rset plum 3\r")
         cluster.values.clear()
         terminal = Terminal(cluster, keys, tmp_path / "history")
-        terminal.type(f"{CTRL_R}PEAR{ENTER}{ENTER}")
+        terminal.type(f"{CTRL_R}PEAR{ENTER}")
         assert cluster.values == {b"pear": b"2"}
 
     def test_a_line_that_begins_as_an_earlier_one_is_suggested(

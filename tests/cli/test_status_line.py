@@ -136,7 +136,7 @@ def test_the_bar_tells_how_the_cluster_is(seen: ClusterView | None, shown: str) 
         (Transactions(State.BEGIN, waiting=[Queued("set", (b"a", b"1"))]), " · 1 write waits for commit"),
         (Transactions(State.BEGIN), " · 0 writes wait for commit"),
         (Transactions(State.MULTI, waiting=[Queued("ping", ())] * 2), " · 2 commands wait for exec"),
-        (Transactions(State.DOOMED), " · exec will refuse: discard"),
+        (Transactions(State.DOOMED), " · exec will refuse it"),
     ],
 )
 def test_and_what_an_open_transaction_holds(transactions: Transactions, shown: str) -> None:

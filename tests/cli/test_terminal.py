@@ -81,7 +81,7 @@ def test_the_prompt_tells_the_state_of_a_transaction(start: Start) -> None:
     terminal.enter("multi")
     terminal.enter("nonsense")
     terminal.wait_for("n2!>")
-    terminal.wait_for(" n2 leads .* exec will refuse: discard")
+    terminal.wait_for(" n2 leads .* exec will refuse it")
     terminal.enter("exec")
     terminal.wait_for("error: exec: EXECABORT: .*")
     terminal.wait_for("n2>")
