@@ -7,6 +7,7 @@ import pytest
 
 from cli.main import run
 from cli.transactions import State
+from cli.words import WORDS, ShellWord
 from raftdb.client.sync_client import Client
 from raftdb.errors import Conflict, OutcomeUnknown, RaftdbError, ReplyError, RequestRefused, Unavailable
 from tests.cli.prompt import Prompt
@@ -254,6 +255,14 @@ class TestScripts:
     def test_keeping_going_a_doomed_multi_does_nothing(self, cluster: FakeCluster) -> None:
         assert run(["shell", "--keep-going", "-c", "multi; set a 1; nonsense; exec; set b 1"]) == 2
         assert cluster.values == {b"b": b"1"}
+
+
+@pytest.mark.parametrize(
+    "word", [word for word in WORDS.values() if word.examples], ids=lambda word: word.name
+)
+def test_the_examples_of_help_are_true(prompt: Prompt, word: ShellWord) -> None:
+    for example in word.examples:
+        assert prompt.type(example.line) == example.reply.split("\n")
 
 
 def test_a_refusal_is_one_of_ours(prompt: Prompt) -> None:
