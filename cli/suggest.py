@@ -83,14 +83,14 @@ def argument_hint(text: str, cursor: int) -> str:
 
 
 def missing_arguments(spec: CommandSpec, given: int) -> list[str]:
-    """The words of `spec.syntax` that come after `given` arguments; the part in brackets may repeat for
-    ever."""
+    """The words of `spec.syntax` that come after `given` arguments. What stands in brackets may repeat for ever, or
+    are options, which are shown until the first of them is typed."""
     before, bracket, repeated = spec.syntax.partition(" [")
     fixed = before.split()[1:]
     more = (bracket + repeated).split()
     if given <= len(fixed):
         return fixed[given:] + more
-    if not more:
+    if not more or spec.arity.maximum is not None:
         return []
     begun = (given - len(fixed)) % spec.arity.step
     names = repeated.rstrip("]").removesuffix("...").split()

@@ -110,10 +110,12 @@ class LmdbStateStore:
 
     def head(self, key: bytes, length: int) -> bytes | None:
         """See `StateStore.head`."""
-        for layer in (self._live, self._frozen):
-            if layer is not None and key in layer.changes:
-                value = layer.changes[key]
-                return None if value is None else value[:length]
+        layer = self._live
+        if key not in layer.changes and self._frozen is not None:
+            layer = self._frozen
+        if key in layer.changes:
+            value = layer.changes[key]
+            return None if value is None else value[:length]
         if not 0 < len(key) <= KEY_BYTES_MAX:
             return None
         try:

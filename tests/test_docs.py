@@ -38,8 +38,9 @@ FLAG = re.compile(r'"(--?[a-z][a-z-]*)"')
 
 
 def cells_of(line: str) -> list[str]:
-    """The cells of one row of a table."""
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+    """The cells of one row of a table; a bar within one is written with a backslash."""
+    cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+    return [cell.strip().replace("\\|", "|") for cell in cells]
 
 
 def section(text: str, number: int) -> str:

@@ -21,6 +21,7 @@ from cli.interpreter import Interpreter
 from cli.output import Output
 from cli.shell import Shell
 from raftdb.client.sync_client import Client
+from raftdb.commands.spec import COMMANDS
 from tests.client.fake_node import FakeCluster
 
 Capture = pytest.CaptureFixture[str]
@@ -122,7 +123,7 @@ def test_an_error_is_one_line_and_its_hint_and_the_shell_goes_on(terminal: Termi
     captured = capsys.readouterr()
     assert captured.err == (
         "error: sett: unknown command\n"
-        "hint: did you mean 'set'? its syntax is: set KEY VALUE\n"
+        f"hint: did you mean 'set'? its syntax is: {COMMANDS['set'].syntax}\n"
         'error: syntax: unbalanced double quote: " is never closed\n'
         "error: incr: value is not an integer or out of range\n"
     )

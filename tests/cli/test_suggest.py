@@ -48,16 +48,24 @@ def test_the_word_at_the_cursor_is_replaced_and_not_what_follows() -> None:
     assert suggestion.description == COMMANDS["strlen"].summary
 
 
+OPTIONS = "[EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX]"
+
+
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("set", " KEY VALUE"),
-        ("set ", "KEY VALUE"),
-        ("SET k", " VALUE"),
-        ("set k ", "VALUE"),
-        ("set k v", ""),
-        ("set k v x", ""),
-        ("get a; set ", "KEY VALUE"),
+        ("append", " KEY VALUE"),
+        ("append ", "KEY VALUE"),
+        ("APPEND k", " VALUE"),
+        ("append k ", "VALUE"),
+        ("append k v", ""),
+        ("append k v x", ""),
+        ("set k", " VALUE " + OPTIONS),
+        ("set k v", " " + OPTIONS),
+        ("set k v EX", ""),
+        ("scan ", "[PREFIX [AFTER [LIMIT]]]"),
+        ("scan a", ""),
+        ("get a; append ", "KEY VALUE"),
         ("set a 1;", ""),
         ("se", ""),
         ("", ""),
