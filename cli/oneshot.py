@@ -53,9 +53,9 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
 
 
 def _with_place_of_options(error: RequestRefused, name: str, words: Sequence[str]) -> RequestRefused:
-    """`error`, with a hint where options belong if there are too many arguments, some of them like options."""
+    """`error`, with a hint where options belong if an argument too many, or one that cannot be read, is like one."""
     given = [word for word in words if is_client_option(word)]
-    if error.code != "wrong_arity" or not given:
+    if error.code not in ("wrong_arity", "bad_request") or not given:
         return error
     hint = f"options go before the command: raftdb {given[0]} ... {name} ..."
     return RequestRefused(error.code, error.message, hint=f"{error.hint}; {hint}" if error.hint else hint)

@@ -20,7 +20,7 @@ from zlib import crc32
 
 import lmdb
 
-from storage.codec import CHECKSUM, CHECKSUM_BYTES, seal, unseal
+from storage.codec import CHECKSUM, CHECKSUM_BYTES, seal, unseal, unseal_head
 from storage.contract import KEY_BYTES_MAX, Describe, FrozenChanges, Usage
 from storage.env import Environment
 from storage.errors import FolderDamaged, Misused
@@ -106,20 +106,36 @@ class LmdbStateStore:
                 sealed = transaction.get(key)
                 return None if sealed is None else unseal(key, sealed, what="value of key")
         except lmdb.Error as error:
-            self._environment.require_open()
-            raise FolderDamaged(
-                f"state in {self._environment.folder}", f"LMDB cannot read it: {error}"
-            ) from error
+            raise self._unreadable(error) from error
 
-    def scan(self, first: bytes, end: bytes | None, *, limit: int) -> list[tuple[bytes, bytes]]:
+    def head(self, key: bytes, length: int) -> bytes | None:
+        """See `StateStore.head`."""
+        layer = self._live
+        if key not in layer.changes and self._frozen is not None:
+            layer = self._frozen
+        if key in layer.changes:
+            value = layer.changes[key]
+            return None if value is None else value[:length]
+        if not 0 < len(key) <= KEY_BYTES_MAX:
+            return None
+        try:
+            with self._environment.begin(self._values, buffers=True) as transaction:
+                sealed = transaction.get(key)
+                return None if sealed is None else unseal_head(key, sealed, length, what="value of key")
+        except lmdb.Error as error:
+            raise self._unreadable(error) from error
+
+    def scan(
+        self, first: bytes, end: bytes | None, *, limit: int, length: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
         """See `StateStore.scan`."""
         if limit <= 0:
             return []
         found: list[tuple[bytes, bytes]] = []
         with self._environment.read("state") as transaction, transaction.cursor(self._values) as cursor:
-            for key, value in self._merged(cursor, first, end):
+            for key, value in self._merged(cursor, first, end, length):
                 if value is not None:
-                    found.append((key, value))
+                    found.append((key, value if length is None else value[:length]))
                     if len(found) == limit:
                         break
         return found
@@ -237,12 +253,17 @@ class LmdbStateStore:
             sealed = transaction.get(key, db=self._values)
             return None if sealed is None else unseal(key, sealed, what="value of key")
 
+    def _unreadable(self, error: lmdb.Error) -> FolderDamaged:
+        """What a failed read of an open store means. Raises `Misused` if it is closed."""
+        self._environment.require_open()
+        return FolderDamaged(f"state in {self._environment.folder}", f"LMDB cannot read it: {error}")
+
     def _merged(
-        self, cursor: "lmdb.Cursor[memoryview]", first: bytes, end: bytes | None
+        self, cursor: "lmdb.Cursor[memoryview]", first: bytes, end: bytes | None, length: int | None
     ) -> Iterator[tuple[bytes, bytes | None]]:
         """Each key of overlays and disk once, ascending, with the value of the topmost layer that has it."""
         overlays = [layer.scan(first, end) for layer in (self._live, self._frozen) if layer is not None]
-        layers = [*overlays, _scan_disk(cursor, first, end)]
+        layers = [*overlays, _scan_disk(cursor, first, end, length)]
         last: bytes | None = None
         # Ranks differ for equal keys, so a comparison never reaches the values.
         for key, _rank, value in merge(*(_ranked(rank, layer) for rank, layer in enumerate(layers))):
@@ -308,9 +329,9 @@ def _ranked(
 
 
 def _scan_disk(
-    cursor: "lmdb.Cursor[memoryview]", first: bytes, end: bytes | None
+    cursor: "lmdb.Cursor[memoryview]", first: bytes, end: bytes | None, length: int | None
 ) -> Iterator[tuple[bytes, bytes | None]]:
-    """Verified pairs with first <= key < end, copied out of the transaction."""
+    """Verified pairs with first <= key < end, copied out of the transaction; with `length`, heads of values."""
     # LMDB refuses to look for a key longer than any it can hold; its start is the nearest one that it can.
     if not (cursor.set_range(first[:KEY_BYTES_MAX]) if first else cursor.first()):
         return
@@ -320,4 +341,7 @@ def _scan_disk(
             continue
         if end is not None and key >= end:
             return
-        yield key, unseal(key, sealed, what="value of key")
+        if length is None:
+            yield key, unseal(key, sealed, what="value of key")
+        else:
+            yield key, unseal_head(key, sealed, length, what="value of key")

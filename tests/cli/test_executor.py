@@ -75,10 +75,10 @@ class TestBegin:
             ["write", "set", "b", '"x', 'y"'],
         ]
 
-    def test_ranges_are_refused_with_a_reason(self, prompt: Prompt, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("cli.transactions.WHOLE_RANGES", frozenset({"mget"}))
+    @pytest.mark.parametrize("line", ["scan", "keys a", "dbsize"])
+    def test_ranges_are_refused_with_a_reason(self, prompt: Prompt, line: str) -> None:
         with pytest.raises(RequestRefused, match="others add meanwhile") as caught:
-            prompt.type("begin; mget a")
+            prompt.type(f"begin; {line}")
         assert "before begin" in (caught.value.hint or "")
         assert prompt.state is State.BEGIN
 

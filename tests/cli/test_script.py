@@ -11,6 +11,7 @@ from typing import TextIO
 import pytest
 
 from cli.main import run
+from raftdb.commands.spec import COMMANDS
 from tests.client.fake_node import FakeCluster
 
 
@@ -90,7 +91,7 @@ def test_output_may_be_typed_or_json(capsys: pytest.CaptureFixture[str]) -> None
             "setkunci a",
             2,
             "",
-            "raftdb: error: setkunci: unknown command\nhint: a space is missing? the syntax is: set KEY VALUE\n",
+            "raftdb: error: setkunci: unknown command\nhint: a space is missing? the syntax is: set KEY VALUE",
         ),
         ("set a x; .quit; set a y", 0, "OK\n", ""),
     ],
@@ -158,7 +159,7 @@ def test_dot_commands_describe_the_cluster(cluster: FakeCluster, capsys: pytest.
     assert "    3     1  yes        set a 1\n" in out
     assert ".log [FROM] [LIMIT]" in out
     assert ".kill" not in out
-    assert "set KEY VALUE\n  Store a value" in out
+    assert f"{COMMANDS['set'].syntax}\n  Store a value" in out
     assert ".nodes\n  Every node" in out
 
 

@@ -14,6 +14,7 @@ from prompt_toolkit.input.defaults import create_pipe_input
 from cli.completer import ShellCompleter
 from cli.finder import Finder
 from cli.history import ShellHistory, history_path
+from raftdb.commands.spec import COMMANDS
 from tests.cli.terminal import Terminal
 from tests.client.fake_node import FakeCluster
 
@@ -111,7 +112,7 @@ def test_an_error_is_one_line_and_its_hint_and_the_shell_goes_on(terminal: Termi
     captured = capsys.readouterr()
     assert captured.err == (
         "error: sett: unknown command\n"
-        "hint: did you mean 'set'? its syntax is: set KEY VALUE\n"
+        f"hint: did you mean 'set'? its syntax is: {COMMANDS['set'].syntax}\n"
         'error: syntax: unbalanced double quote: " is never closed\n'
         "error: incr: value is not an integer or out of range\n"
     )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.suggest import Kind, Wanted, argument_hint, suggest, wanted
-from cli.vocabulary import ENTRIES, Entry
+from cli.vocabulary import ENTRIES
 from cli.words import WORDS
 from raftdb.commands.spec import COMMANDS
 
@@ -16,12 +16,6 @@ def texts(text: str, cursor: int | None = None, *, local: bool = False) -> list[
     at = len(text) if cursor is None else cursor
     found = suggest(text, at, KEYS, nodes=("n1", "n2"), paths=(b"backups/", b"b.txt"), local=local)
     return [suggestion.text for suggestion in found]
-
-
-@pytest.fixture
-def set_with_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    syntax = "set KEY VALUE [EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX]"
-    monkeypatch.setitem(ENTRIES, "set", Entry("set", syntax, "Store a value.", "values"))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +61,6 @@ def test_completions(text: str, suggestions: list[str]) -> None:
     assert texts(text, local=True) == suggestions
 
 
-@pytest.mark.usefixtures("set_with_options")
 @pytest.mark.parametrize(
     ("text", "suggestions"),
     [
@@ -172,6 +165,8 @@ def test_a_suggestion_says_whether_more_belongs_behind_it(text: str, goes_on: bo
         (".quit", ""),
         (".watch", " SECONDS COMMAND..."),
         (".watch 2 append k ", "VALUE"),
+        ("scan ", "[PREFIX [AFTER [LIMIT]]]"),
+        ("scan a", " [AFTER [LIMIT]]"),
         ("multi", " [atomic]"),
     ],
 )
@@ -179,7 +174,6 @@ def test_hints(text: str, hint: str) -> None:
     assert argument_hint(text, len(text)) == hint
 
 
-@pytest.mark.usefixtures("set_with_options")
 def test_a_hint_shrinks_as_one_types() -> None:
     hints = [
         argument_hint(text, len(text))

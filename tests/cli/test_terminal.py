@@ -90,12 +90,12 @@ def test_the_prompt_tells_the_state_of_a_transaction(start: Start) -> None:
 def test_a_new_leader_is_told_above_the_line_being_typed(start: Start, cluster: FakeCluster) -> None:
     terminal = start()
     terminal.wait_for(" n2 leads .*")
-    terminal.type("set kunci sa")
-    terminal.wait_for("n2> set kunci sa")
+    terminal.type("append kunci sa")
+    terminal.wait_for("n2> append kunci sa")
     cluster.leader = 2
-    terminal.wait_for("n3> set kunci sa")
+    terminal.wait_for("n3> append kunci sa")
     lines = terminal.wait_for("-- n3 leads now, in place of n2 .*")
-    assert [line for line in lines if "set kunci" in line] == ["n3> set kunci sa"]
+    assert [line for line in lines if "append kunci" in line] == ["n3> append kunci sa"]
     terminal.enter("tu")
     terminal.wait_for("OK")
     assert cluster.values == {b"kunci": b"satu"}

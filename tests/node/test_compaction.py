@@ -29,8 +29,8 @@ from raftdb.node.persist import bootstrap, decode_hard_state, encode_hard_state,
 from raftdb.node.replica import Replica
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
 from raftdb.server.disk import describe_state
-from raftdb.wire import commands as wire_commands
 from raftdb.wire.configuration import encode_configuration
+from raftdb.wire.operations import encode, stamp
 from storage.contract import FrozenChanges, LogBatch
 from storage.memory import MemoryLogStore, MemoryStateStore
 from storage.memory_disk import MemoryDisk
@@ -48,7 +48,7 @@ def members(count: int) -> Configuration:
 
 def set_entry(index: int, term: Term, value: bytes = b"v") -> Entry:
     """An entry that stores `value` under b"k"."""
-    return Entry(index, term, EntryKind.COMMAND, wire_commands.encode(Set(b"k", value)))
+    return Entry(index, term, EntryKind.COMMAND, stamp(encode(Set(b"k", value)), 0))
 
 
 class Bench:
@@ -140,7 +140,7 @@ class Bench:
 
     def write(self, *values: bytes) -> list[int]:
         """Clients store these values under b"k"; returns the numbers of the requests."""
-        requests = [WriteRequest(self._number(), wire_commands.encode(Set(b"k", value))) for value in values]
+        requests = [WriteRequest(self._number(), encode(Set(b"k", value))) for value in values]
         self.turn(writes=requests)
         return [request.request_id for request in requests]
 
@@ -453,7 +453,7 @@ def snapshot_of(end: EntryId, value: bytes = b"from the snapshot", nodes: int = 
     state = MemoryStateStore()
     configuration = pack_configuration(1, encode_configuration(members(nodes)))
     transaction = Transaction(state)
-    Machine().apply(end.index, wire_commands.encode(Set(b"k", value)), transaction)
+    Machine().apply(end.index, end.term, stamp(encode(Set(b"k", value)), 0), transaction)
     state.write({**transaction.changes, CONFIGURATION_KEY: configuration}, index=end.index, term=end.term)
     frozen = state.freeze()
     assert frozen is not None
