@@ -20,15 +20,20 @@ class NodeNews:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
     """The cluster as all nodes together tell it. `leader` is None if no node leads, as far as one can see from here;
-    `latency_ms` is how long it took to answer, without a vote or a disk."""
+    `latency_ms` is how long it took to answer, without a vote or a disk. `down`: who does not answer, by id, sorted."""
 
     leader: str | None
     leader_address: str | None
     term: int
     commit_index: int
-    nodes_up: int
     nodes: int
+    down: tuple[str, ...]
     latency_ms: float | None
+
+    @property
+    def nodes_up(self) -> int:
+        """How many nodes answer."""
+        return self.nodes - len(self.down)
 
     @property
     def majority(self) -> int:
@@ -36,8 +41,8 @@ class ClusterView:
         return self.nodes // 2 + 1
 
 
-def view_of(news: Mapping[str, NodeNews]) -> ClusterView:
-    """The view that the news of all nodes, by address, make together.
+def view_of(news: Mapping[str, NodeNews], ids: Mapping[str, str]) -> ClusterView:
+    """The view that the news of all nodes, by address, make together; `ids` of the nodes, by address, if known.
 
     Two nodes may both say that they lead: the one of the newer term does.
     """
@@ -50,8 +55,10 @@ def view_of(news: Mapping[str, NodeNews]) -> ClusterView:
         leader_address=address,
         term=max((answer[2].term for answer in answers), default=0),
         commit_index=max((answer[2].commit_index for answer in answers), default=0),
-        nodes_up=len(answers),
         nodes=len(news),
+        down=tuple(
+            sorted(ids.get(address, address) for address, item in news.items() if item.status is None)
+        ),
         latency_ms=None if item is None else item.latency_ms,
     )
 

@@ -108,7 +108,7 @@ class Monitor:
                 other: self._by_address.get(other, NodeNews(status=None))
                 for other in sorted(members or self._by_address)
             }
-            before, self._view = self._view, view_of(self._by_address)
+            before, self._view = self._view, view_of(self._by_address, members)
             line = self._announcer.see(self._view, time.monotonic() * 1000.0)
             has_changed = before != self._view
         self._watch(sorted(members))
@@ -118,12 +118,12 @@ class Monitor:
             self._changed()
         return not gone
 
-    def _members(self) -> set[str]:
-        """The addresses of all members, as the node that knows most tells them; empty if none answers."""
+    def _members(self) -> dict[str, str]:
+        """The ids of all members, by address, as the node that knows most tells them; empty if none answers."""
         statuses = [item.status for item in self._by_address.values() if item.status is not None]
         if not statuses:
-            return set()
+            return {}
         newest = max(
             statuses, key=lambda status: (status.term, status.role == "leader", status.applied_index)
         )
-        return {member.http for member in newest.members}
+        return {member.http: member.id for member in newest.members}

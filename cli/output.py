@@ -11,6 +11,7 @@ from cli import render
 from cli.failures import EXIT_FAILED, CommandError
 
 _RED = "31"
+_YELLOW = "33"
 _GREY = "90"
 
 
@@ -77,6 +78,10 @@ class Output:
             first = first.replace("error:", f"\x1b[{_RED}merror:\x1b[0m", 1)
             text = "\n".join([first, *(f"\x1b[{_GREY}m{line}\x1b[0m" for line in rest)])
         self.notice(text)
+
+    def news(self, text: str) -> None:
+        """Print a line that nobody asked for."""
+        self.notice(f"\x1b[{_YELLOW}m{text}\x1b[0m" if uses_colour(self.errors) else text)
 
     def notice(self, text: str) -> None:
         """Print a line on the stream of errors. If nobody can be told, nobody is: the exit code still says it."""

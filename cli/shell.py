@@ -176,7 +176,7 @@ class Shell:
 
     def _say_what_is_waited_for(self) -> None:
         reason = "no node leads" if self._leader() is None else "no answer yet"
-        self._interpreter.output.notice(f"-- waiting: {reason}. Ctrl-C stops waiting")
+        self._interpreter.output.news(f"-- waiting: {reason}. Ctrl-C stops waiting")
 
     def _tell(self, error: RaftdbError, what: str) -> None:
         self._interpreter.output.error(describe(error, what, program=None))
@@ -218,7 +218,7 @@ class Shell:
 
     def _tell_news(self) -> None:
         while self._news:
-            self._interpreter.output.notice(f"-- {self._news.popleft()}")
+            self._interpreter.output.news(f"-- {self._news.popleft()}")
 
     def banner(self) -> str:
         """Who is there, who leads, and three things to try."""

@@ -8,6 +8,7 @@ Fragments = list[tuple[str, str]]
 
 MARKS = {State.IDLE: "", State.BEGIN: "*", State.MULTI: "*", State.DOOMED: "!"}
 """What the prompt says of the transaction."""
+_DOWN_NAMED_MAX = 3
 _SEPARATOR = ("", " · ")
 _PROMPT_NODE_COLUMNS_MAX = 20
 
@@ -36,7 +37,8 @@ def toolbar(view: ClusterView | None, transactions: Transactions) -> Fragments:
         fragments = [("class:bar.bad", " no node answers"), ("", ": commands are tried all the same")]
     else:
         leader = ("class:bar.bad", " no leader") if view.leader is None else ("", f" {view.leader} leads")
-        up = f"{view.nodes_up} of {view.nodes} up"
+        down = f" ({', '.join(view.down)} down)" if 0 < len(view.down) <= _DOWN_NAMED_MAX else ""
+        up = f"{view.nodes_up} of {view.nodes} up{down}"
         fragments = [
             leader,
             _SEPARATOR,

@@ -9,6 +9,7 @@ from cli.status_line import Fragments, continuation, prompt, toolbar
 from cli.transactions import Queued, State, Transactions
 from raftdb.client.model import NodeStatus
 
+IDS = {"a:1": "n1", "a:2": "n2", "a:3": "n3"}
 DOWN = NodeNews(status=None)
 
 
@@ -40,33 +41,37 @@ def view(leader: str | None, *, up: int = 3, term: int = 1) -> ClusterView:
         leader_address=None,
         term=term,
         commit_index=7,
-        nodes_up=up,
         nodes=3,
+        down=("n3", "n2", "n1")[: 3 - up][::-1],
         latency_ms=None if leader is None else 0.84,
     )
 
 
 class TestView:
     def test_it_joins_what_all_nodes_say(self) -> None:
-        seen = view_of({"a:1": news("n1", commit=9), "a:2": news("n2", role="leader", term=3), "a:3": DOWN})
+        seen = view_of(
+            {"a:1": news("n1", commit=9), "a:2": news("n2", role="leader", term=3), "a:3": DOWN}, IDS
+        )
         assert seen == ClusterView(
             leader="n2",
             leader_address="a:2",
             term=3,
             commit_index=9,
-            nodes_up=2,
             nodes=3,
+            down=("n3",),
             latency_ms=2.0,
         )
 
     def test_of_two_leaders_the_one_of_the_newer_term_leads(self) -> None:
-        seen = view_of({"a:1": news("n1", role="leader", term=3), "a:2": news("n2", role="leader", term=4)})
+        seen = view_of(
+            {"a:1": news("n1", role="leader", term=3), "a:2": news("n2", role="leader", term=4)}, IDS
+        )
         assert (seen.leader, seen.term) == ("n2", 4)
 
     def test_no_leader_and_nobody_at_all(self) -> None:
-        assert view_of({"a:1": news("n1", role="candidate")}).leader is None
-        nobody = view_of({"a:1": DOWN, "a:2": DOWN})
-        assert (nobody.leader, nobody.nodes_up, nobody.majority) == (None, 0, 2)
+        assert view_of({"a:1": news("n1", role="candidate")}, IDS).leader is None
+        nobody = view_of({"a:1": DOWN, "a:2": DOWN}, {})
+        assert (nobody.leader, nobody.down, nobody.nodes_up, nobody.majority) == (None, ("a:1", "a:2"), 0, 2)
 
 
 class TestAnnouncer:
@@ -122,7 +127,8 @@ def test_a_block_is_indented_as_far_as_the_prompt() -> None:
     [
         (None, " connecting ..."),
         (view("n2", term=5), " n2 leads · term 5 · commit 7 · 3 of 3 up · 0.8 ms"),
-        (view(None, up=1), " no leader · term 1 · commit 7 · 1 of 3 up"),
+        (view(None, up=1), " no leader · term 1 · commit 7 · 1 of 3 up (n2, n3 down)"),
+        (view("n1", up=2), " n1 leads · term 1 · commit 7 · 2 of 3 up (n3 down) · 0.8 ms"),
         (view(None, up=0), " no node answers: commands are tried all the same"),
     ],
 )
