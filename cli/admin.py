@@ -7,6 +7,7 @@ from cli import render
 from cli.failures import EXIT_OK, EXIT_UNAVAILABLE
 from cli.options import Options, Parser, add_client_options, count_argument, merged
 from cli.output import Output
+from raftdb.client.json_body import bytes_of
 from raftdb.client.model import LogEntry, LogPage, Member, NodeStatus
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
@@ -156,10 +157,14 @@ def show_log(page: LogPage, output: Output) -> None:
 
 
 def describe_entry(entry: LogEntry) -> str:
-    """The command of an entry as one would type it, or what kind of entry it is."""
+    """The command of an entry as one would type it, those of a transaction, or what kind of entry it is."""
     if entry.command is None:
         return f"({entry.kind or 'unknown'})"
-    return " ".join([entry.command, *map(render.word, entry.arguments)])
+    commands = entry.body.get("commands")
+    if not isinstance(commands, list):
+        return render.line(entry.command, entry.arguments)
+    lines = [render.line(str(one["command"]), [bytes_of(text) for text in one["args"]]) for one in commands]
+    return f"{entry.command} {entry.body.get('mode', '')}: {'; '.join(lines)}"
 
 
 def run_log(arguments: list[str], options: Options) -> int:

@@ -69,7 +69,7 @@ def show_transaction(
     rows = [
         (kinds[0], render.word(key), str(revision) if revision else "-") for key, revision in watched.items()
     ]
-    rows += [(kinds[1], _line(name, arguments), "") for name, arguments in waiting]
+    rows += [(kinds[1], render.line(name, arguments), "") for name, arguments in waiting]
     body = {
         kinds[0]: [{"key": bytes_to_json(key), "revision": revision} for key, revision in watched.items()],
         kinds[1]: [
@@ -81,11 +81,6 @@ def show_transaction(
         output.table(("", "what", "revision"), rows, body)
     else:
         output.text("(nothing yet)")
-
-
-def _line(name: str, arguments: Sequence[bytes]) -> str:
-    """A command as one would type it."""
-    return " ".join([name, *map(render.word, arguments)])
 
 
 def _json_of(value: render.Result) -> object:

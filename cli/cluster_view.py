@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raftdb.client.model import NodeStatus
+from raftdb.client.model import Member, NodeStatus
 
 LEADERLESS_MS_TOLD = 3_000
 """Elections take about a second: only a cluster without a leader for longer than this is news by itself."""
@@ -20,7 +20,8 @@ class NodeNews:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
     """The cluster as all nodes together tell it. `leader` is None if no node leads, as far as one can see from here;
-    `latency_ms` is how long it took to answer, without a vote or a disk. `down`: who does not answer, by id, sorted."""
+    `latency_ms` is how long it took to answer, without a vote or a disk. `down`: who does not answer, by id, sorted.
+    `voters` have to be a majority; a learner only listens."""
 
     leader: str | None
     leader_address: str | None
@@ -28,6 +29,8 @@ class ClusterView:
     commit_index: int
     nodes: int
     down: tuple[str, ...]
+    voters: int
+    voters_up: int
     latency_ms: float | None
 
     @property
@@ -37,12 +40,12 @@ class ClusterView:
 
     @property
     def majority(self) -> int:
-        """How many nodes have to be up."""
-        return self.nodes // 2 + 1
+        """How many voters have to be up."""
+        return self.voters // 2 + 1
 
 
-def view_of(news: Mapping[str, NodeNews], ids: Mapping[str, str]) -> ClusterView:
-    """The view that the news of all nodes, by address, make together; `ids` of the nodes, by address, if known.
+def view_of(news: Mapping[str, NodeNews], members: Mapping[str, Member]) -> ClusterView:
+    """The view that the news of all nodes, by address, make together; `members` by address, as far as known.
 
     Two nodes may both say that they lead: the one of the newer term does.
     """
@@ -50,15 +53,17 @@ def view_of(news: Mapping[str, NodeNews], ids: Mapping[str, str]) -> ClusterView
     leaders = [answer for answer in answers if answer[2].role == "leader"]
     leaders.sort(key=lambda answer: (-answer[2].term, answer[2].id))
     address, item, status = leaders[0] if leaders else (None, None, None)
+    down = [name for name, silent in news.items() if silent.status is None]
+    voters = [name for name in news if name not in members or members[name].voter]
     return ClusterView(
         leader=None if status is None else status.id,
         leader_address=address,
         term=max((answer[2].term for answer in answers), default=0),
         commit_index=max((answer[2].commit_index for answer in answers), default=0),
         nodes=len(news),
-        down=tuple(
-            sorted(ids.get(address, address) for address, item in news.items() if item.status is None)
-        ),
+        down=tuple(sorted(members[name].id if name in members else name for name in down)),
+        voters=len(voters),
+        voters_up=sum(name not in down for name in voters),
         latency_ms=None if item is None else item.latency_ms,
     )
 
@@ -93,4 +98,4 @@ class Announcer:
         self._told_leaderless = True
         if view.nodes_up == 0:
             return "no node answers"
-        return f"no leader: {view.nodes_up} of {view.nodes} nodes are up, {view.majority} are needed"
+        return f"no leader: {view.voters_up} of {view.voters} nodes are up, {view.majority} are needed"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from cli.cluster_view import Announcer, ClusterView, NodeNews, view_of
+from raftdb.client.model import Member
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
 
@@ -118,12 +119,12 @@ class Monitor:
             self._changed()
         return not gone
 
-    def _members(self) -> dict[str, str]:
-        """The ids of all members, by address, as the node that knows most tells them; empty if none answers."""
+    def _members(self) -> dict[str, Member]:
+        """All members, by address, as the node that knows most tells them; empty if none answers."""
         statuses = [item.status for item in self._by_address.values() if item.status is not None]
         if not statuses:
             return {}
         newest = max(
             statuses, key=lambda status: (status.term, status.role == "leader", status.applied_index)
         )
-        return {member.http: member.id for member in newest.members}
+        return {member.http: member for member in newest.members}

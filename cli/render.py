@@ -34,6 +34,11 @@ def word(value: bytes) -> str:
     return text if plain else quote(value)
 
 
+def line(name: str, arguments: Sequence[bytes]) -> str:
+    """A command as one would type it."""
+    return " ".join([name, *map(word, arguments)])
+
+
 Result: TypeAlias = "Value | ReplyError | list[Result]"
 """A result, or several: in a transaction an error may stand in its place."""
 

@@ -46,7 +46,7 @@ def toolbar(view: ClusterView | None, transactions: Transactions) -> Fragments:
             _SEPARATOR,
             ("", f"commit {view.commit_index}"),
             _SEPARATOR,
-            ("class:bar.bad" if view.nodes_up < view.majority else "", up),
+            ("class:bar.bad" if view.voters_up < view.majority else "", up),
         ]
         if view.latency_ms is not None:
             fragments += [_SEPARATOR, ("", _latency(view.latency_ms))]

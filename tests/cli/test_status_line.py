@@ -7,9 +7,14 @@ import pytest
 from cli.cluster_view import LEADERLESS_MS_TOLD, Announcer, ClusterView, NodeNews, view_of
 from cli.status_line import Fragments, continuation, prompt, toolbar
 from cli.transactions import Queued, State, Transactions
-from raftdb.client.model import NodeStatus
+from raftdb.client.model import Member, NodeStatus
 
-IDS = {"a:1": "n1", "a:2": "n2", "a:3": "n3"}
+MEMBERS = {
+    f"a:{number}": Member(
+        id=f"n{number}", http=f"a:{number}", redis=None, voter=number < 4, match_index=None, alive=None
+    )
+    for number in range(1, 5)
+}
 DOWN = NodeNews(status=None)
 
 
@@ -43,6 +48,8 @@ def view(leader: str | None, *, up: int = 3, term: int = 1) -> ClusterView:
         commit_index=7,
         nodes=3,
         down=("n3", "n2", "n1")[: 3 - up][::-1],
+        voters=3,
+        voters_up=up,
         latency_ms=None if leader is None else 0.84,
     )
 
@@ -50,7 +57,7 @@ def view(leader: str | None, *, up: int = 3, term: int = 1) -> ClusterView:
 class TestView:
     def test_it_joins_what_all_nodes_say(self) -> None:
         seen = view_of(
-            {"a:1": news("n1", commit=9), "a:2": news("n2", role="leader", term=3), "a:3": DOWN}, IDS
+            {"a:1": news("n1", commit=9), "a:2": news("n2", role="leader", term=3), "a:3": DOWN}, MEMBERS
         )
         assert seen == ClusterView(
             leader="n2",
@@ -59,17 +66,24 @@ class TestView:
             commit_index=9,
             nodes=3,
             down=("n3",),
+            voters=3,
+            voters_up=2,
             latency_ms=2.0,
         )
 
     def test_of_two_leaders_the_one_of_the_newer_term_leads(self) -> None:
         seen = view_of(
-            {"a:1": news("n1", role="leader", term=3), "a:2": news("n2", role="leader", term=4)}, IDS
+            {"a:1": news("n1", role="leader", term=3), "a:2": news("n2", role="leader", term=4)}, MEMBERS
         )
         assert (seen.leader, seen.term) == ("n2", 4)
 
+    def test_a_learner_is_no_part_of_a_majority(self) -> None:
+        all_nodes = {"a:1": news("n1"), "a:2": news("n2"), "a:3": DOWN, "a:4": news("n4")}
+        seen = view_of(all_nodes, MEMBERS)
+        assert (seen.nodes, seen.nodes_up, seen.voters, seen.voters_up, seen.majority) == (4, 3, 3, 2, 2)
+
     def test_no_leader_and_nobody_at_all(self) -> None:
-        assert view_of({"a:1": news("n1", role="candidate")}, IDS).leader is None
+        assert view_of({"a:1": news("n1", role="candidate")}, MEMBERS).leader is None
         nobody = view_of({"a:1": DOWN, "a:2": DOWN}, {})
         assert (nobody.leader, nobody.down, nobody.nodes_up, nobody.majority) == (None, ("a:1", "a:2"), 0, 2)
 
