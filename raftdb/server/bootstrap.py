@@ -158,7 +158,6 @@ class _Node:
             http=self._settings.advertised,
         )
         replica = self._driver.replica
-        loop = asyncio.get_running_loop()
         registry = PeerRegistry(
             self._log, self._disk.writer, replica.raft.state, on_met=self._driver.peer_met
         )
@@ -178,10 +177,8 @@ class _Node:
         self._snapshot_server = SnapshotServer(
             local,
             check_peer=registry.check,
-            receiver=Receiver(
-                self._folder.receiver,
-                on_begin=lambda: loop.call_soon_threadsafe(replica.snapshot_dropped),
-            ),
+            receiver=Receiver(self._folder.receiver),
+            may_begin=replica.give_up_received,
             on_received=replica.snapshot_received,
         )
         self._disk.receiving = self._snapshot_server.paused

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -155,15 +154,12 @@ class Courier:
 class Receiver:
     """Where the transport puts a snapshot that arrives: storage's receiver, with the transport's words."""
 
-    def __init__(self, receiver: SnapshotReceiver, *, on_begin: Callable[[], object]) -> None:
-        """`on_begin` is called, on the receiver's thread, before anything that was received is touched."""
+    def __init__(self, receiver: SnapshotReceiver) -> None:
         self._receiver = receiver
-        self._on_begin = on_begin
         self._transfer: StoredTransfer | None = None
 
     def begin(self, transfer: Transfer) -> int:
         """The offset to go on from."""
-        self._on_begin()
         self._transfer = StoredTransfer(
             cluster_id=transfer.cluster_id,
             index=transfer.index,

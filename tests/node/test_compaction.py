@@ -581,6 +581,20 @@ def test_a_snapshot_that_was_not_received_is_not_installed() -> None:
     assert bench.core.log.last_index == 1
 
 
+def test_a_newer_offer_takes_the_place_of_what_was_received_until_that_is_being_installed() -> None:
+    """Or the files that are to be swapped in would be thrown away, and the node would stop over it."""
+    bench = Bench(nodes=3)
+    bench.replica.snapshot_received(*END)
+    assert bench.replica.give_up_received()
+    bench.receive(announce(END, 3))
+    assert bench.jobs == []
+    begin_installation(bench, END, 3)
+    assert not bench.replica.give_up_received()
+    install(bench)
+    assert bench.replica.applied_index == END.index
+    assert bench.replica.give_up_received()
+
+
 def test_one_snapshot_is_installed_at_a_time() -> None:
     """Hazard B28: the first one to be in place would end the wait for the second."""
     bench = Bench(nodes=3)
