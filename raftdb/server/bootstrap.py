@@ -230,6 +230,7 @@ class _Node:
                 checkpoint_entries=settings.checkpoint_entries,
                 checkpoint_bytes=settings.checkpoint_bytes,
                 tail_bytes=settings.log_tail_bytes,
+                entry_bytes=self._log.usage().used_bytes // (core.log.last_index - core.log.base.index or 1),
                 phase=phase_among(
                     self._identity.node_id, [member.id for member in core.configurations.latest.members]
                 ),
