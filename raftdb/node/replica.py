@@ -134,9 +134,13 @@ class Replica:
         """The snapshot that ends there is here, whole and verified; it may be installed."""
         self.received_snapshot = EntryId(index, term)
 
-    def snapshot_dropped(self) -> None:
-        """What was received is being replaced: it can no longer be installed."""
+    def give_up_received(self) -> bool:
+        """Another snapshot is offered: what was received can no longer be installed. False if it is being installed,
+        and must stay as it is."""
+        if self._installing:
+            return False
         self.received_snapshot = None
+        return True
 
     def turn(self, inputs: Inputs) -> Effects:
         """Take in everything that arrived; return everything that is to be done."""
