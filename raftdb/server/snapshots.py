@@ -25,6 +25,11 @@ RETAIN_SECONDS = 30.0
 KEEP_SECONDS = 300.0
 """How long a snapshot file is kept after its last use: a follower that comes back within it goes on where it was."""
 
+PAUSE_SECONDS_MIN = 0.25
+PAUSE_SECONDS_MAX = 5.0
+"""From the start of a delivery that failed to the next one, doubled each time: a follower that has no space for a
+snapshot says so in a millisecond, and would be asked again with every heartbeat."""
+
 
 class ReaderSource:
     """A snapshot file as the transport reads it."""
@@ -68,6 +73,7 @@ class Courier:
         self._users = 0
         self._removal: asyncio.Task[None] | None = None
         self._retained: dict[NodeId, int] = {}
+        self._failures: dict[NodeId, int] = {}
 
     async def deliver(self, target: NodeId) -> SnapshotDelivered:
         """Bring a snapshot to `target`; a failure is an outcome, too."""
@@ -75,11 +81,23 @@ class Courier:
         if member is None:
             return SnapshotDelivered(target, None)
         self._users += 1
+        began = time.monotonic()
         try:
-            return await self._deliver(target, member.http)
+            delivered = await self._deliver(target, member.http)
         finally:
             self._users -= 1
             self._remove_later()
+        if delivered.snapshot is not None:
+            self._failures.pop(target, None)
+        else:
+            self._failures[target] = self._failures.get(target, 0) + 1
+            await asyncio.sleep(began + self.pause_of(target) - time.monotonic())
+        return delivered
+
+    def pause_of(self, target: NodeId) -> float:
+        """Seconds from the start of the last delivery, which failed, to the next one."""
+        doublings = min(self._failures.get(target, 0) - 1, 16)
+        return min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN * 2.0**doublings)
 
     async def _deliver(self, target: NodeId, address: str) -> SnapshotDelivered:
         try:

@@ -102,6 +102,30 @@ async def test_who_comes_back_in_time_gets_the_same_file(
     assert len(around.made) == 1
 
 
+async def test_a_follower_that_refuses_at_once_is_asked_less_and_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raftdb.server.snapshots.PAUSE_SECONDS_MIN", 0.05)
+    monkeypatch.setattr("raftdb.server.snapshots.PAUSE_SECONDS_MAX", 0.15)
+    around = Surroundings(tmp_path)
+    courier = around.courier(keep_seconds=60)
+    clock = asyncio.get_running_loop().time
+
+    async def seconds_of_delivery() -> float:
+        began = clock()
+        await courier.deliver("n2")
+        return clock() - began
+
+    around.delivering = _fail
+    failed = [await seconds_of_delivery() for _ in range(5)]
+    assert all(taken >= least for taken, least in zip(failed, (0.05, 0.1, 0.15, 0.15, 0.15), strict=True))
+    around.delivering = _succeed
+    await courier.deliver("n2")
+    around.delivering = _fail
+    await courier.deliver("n2")
+    assert courier.pause_of("n2") == 0.05, "it begins anew"
+
+
 async def test_a_file_in_use_stays_however_long_that_takes(tmp_path: Path) -> None:
     around = Surroundings(tmp_path)
     courier = around.courier()
