@@ -18,7 +18,6 @@ from raftdb.core.events import (
 )
 from raftdb.core.messages import InstallSnapshot, Message, RequestPreVote, RequestVote
 from raftdb.core.model import Entry, EntryId, EntryKind, Index, NodeId, Role, Term
-from raftdb.core.quorum import is_majority
 from raftdb.core.raft import Raft
 from raftdb.core.update import EntriesWanted, Trace, Update
 from raftdb.errors import RaftdbError, Unavailable
@@ -32,6 +31,7 @@ from raftdb.node.pending import Pending, Query, ReadRequest, WriteRequest
 from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
 from raftdb.node.reading import serve, value_bytes
 from raftdb.node.refusals import not_executed, out_of_time, too_much_waits
+from raftdb.node.standing import Strangers, is_unproven
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from storage.contract import FrozenChanges
 
@@ -78,6 +78,7 @@ class Replica:
         self._machine = machine
         self._pending = Pending(patience_ticks=patience_ticks)
         self._membership = MembershipRequests(raft, patience_ticks=patience_ticks, refusal=self.refusal)
+        self._strangers = Strangers()
         self._after_persist: deque[tuple[int, tuple[Message, ...]]] = deque()
         self._now_ticks = 0
         self._effects = Effects()
@@ -105,18 +106,12 @@ class Replica:
 
     @property
     def is_unproven(self) -> bool:
-        """True while this node has the log of a first start, and too few peers have confirmed that it may be so.
+        """True if this node's folder may be a new one in the place of a lost one: see `standing.is_unproven`."""
+        return is_unproven(self.raft.state, self.links, self._first_entry)
 
-        A wiped folder looks exactly like a new one. The peers remember whom they met and refuse a node that lost
-        its memory; until enough of them have spoken to make a majority with it, such a node neither votes nor
-        stands for election (hazard B36). A node that joins has no configuration, and nothing to say before the leader
-        has sent it one; its folder's name is in the entry that lets it vote.
-        """
-        core = self.raft.state
-        first = self._first_entry
-        if core.term > first.term or core.log.last_index > first.index:
-            return False
-        return not is_majority(core.configurations.voters, {*self.links, core.id})
+    def peers(self) -> dict[NodeId, str]:
+        """Whom this node talks to, with the address of each, HOST:PORT."""
+        return self._strangers.peers_of(self.raft)
 
     def snapshot_received(self, index: Index, term: Term) -> None:
         """The snapshot that ends there is here, whole and verified; it may be installed."""
@@ -147,6 +142,9 @@ class Replica:
             self._carry_out(self.raft.step(Received(message)))
         for met in inputs.met:
             self._carry_out(self.raft.step(met))
+        for stranger in inputs.strangers:
+            self._strangers.called(*stranger)
+            effects.peers = self.peers()
         for _ in range(inputs.ticks):
             self._tick(unproven)
         for update in self._membership.ask_all(inputs.changes, inputs.transfers, self._now_ticks):
@@ -246,7 +244,7 @@ class Replica:
         if update.transfers:
             self._membership.transfers_ended(update.transfers)
         if update.peers_changed:
-            effects.peers = {node: member.http for node, member in self.raft.peers().items()}
+            effects.peers = self.peers()
         effects.snapshots_wanted.extend(update.snapshots_wanted)
         for wanted in update.entries_wanted:
             self._load(wanted)
