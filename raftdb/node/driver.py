@@ -152,11 +152,6 @@ class Driver:
         self._inputs.met.append(PeerMet(peer, uuid))
         self._schedule_turn()
 
-    def stranger_called(self, peer: NodeId, http: str) -> None:
-        """A node that is no member here has called, and says that it is reached at `http`: it is to be answered."""
-        self._inputs.strangers.append((peer, http))
-        self._schedule_turn()
-
     def told_removed(self, peer: NodeId) -> None:
         """A peer refuses this node as one that was removed from the cluster, which is certain then."""
         if not self.replica.is_removed:

@@ -31,7 +31,7 @@ from raftdb.node.pending import Pending, Query, ReadRequest, WriteRequest
 from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
 from raftdb.node.reading import serve, value_bytes
 from raftdb.node.refusals import not_executed, out_of_time, too_much_waits
-from raftdb.node.standing import Strangers, is_unproven
+from raftdb.node.standing import is_unproven
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from storage.contract import FrozenChanges
 
@@ -78,7 +78,6 @@ class Replica:
         self._machine = machine
         self._pending = Pending(patience_ticks=patience_ticks)
         self._membership = MembershipRequests(raft, patience_ticks=patience_ticks, refusal=self.refusal)
-        self._strangers = Strangers()
         self._after_persist: deque[tuple[int, tuple[Message, ...]]] = deque()
         self._now_ticks = 0
         self._effects = Effects()
@@ -109,10 +108,6 @@ class Replica:
         """True if this node's folder may be a new one in the place of a lost one: see `standing.is_unproven`."""
         return is_unproven(self.raft.state, self.links, self._first_entry)
 
-    def peers(self) -> dict[NodeId, str]:
-        """Whom this node talks to, with the address of each, HOST:PORT."""
-        return self._strangers.peers_of(self.raft)
-
     def snapshot_received(self, index: Index, term: Term) -> None:
         """The snapshot that ends there is here, whole and verified; it may be installed."""
         self.received_snapshot = EntryId(index, term)
@@ -142,9 +137,6 @@ class Replica:
             self._carry_out(self.raft.step(Received(message)))
         for met in inputs.met:
             self._carry_out(self.raft.step(met))
-        for stranger in inputs.strangers:
-            self._strangers.called(*stranger)
-            effects.peers = self.peers()
         for _ in range(inputs.ticks):
             self._tick(unproven)
         for update in self._membership.ask_all(inputs.changes, inputs.transfers, self._now_ticks):
@@ -244,7 +236,7 @@ class Replica:
         if update.transfers:
             self._membership.transfers_ended(update.transfers)
         if update.peers_changed:
-            effects.peers = self.peers()
+            effects.peers = {node: member.http for node, member in self.raft.peers().items()}
         effects.snapshots_wanted.extend(update.snapshots_wanted)
         for wanted in update.entries_wanted:
             self._load(wanted)

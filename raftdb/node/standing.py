@@ -4,8 +4,9 @@
 * A member is the folder that the configuration names. Where it names none (the first members, until a leader that knows
   them changes the members; learners, which promise nothing), it is the one that was first met: its owner remembers it.
 * Anybody else is welcome. A node may have been added since, and even lead, and have the very entry that says so (thesis
-  4.1); and who was not added can do nothing, for without a log it neither votes nor stands for election. Such a
-  stranger is called back, or it would get no answers: a node that joins knows nobody before the leader has called it.
+  4.1); and who was not added can do nothing, for without a log it neither votes nor stands for election. Whoever
+  keeps the links calls such a stranger back, or it would get no answers: a node that joins knows nobody before the
+  leader has called it.
 """
 
 from collections.abc import Set
@@ -13,33 +14,7 @@ from typing import NamedTuple
 
 from raftdb.core.model import EntryId, NodeId
 from raftdb.core.quorum import is_majority
-from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState
-
-STRANGERS_MAX = 16
-"""Strangers that are called back; of more, those that called last."""
-
-
-class Strangers:
-    """Nodes that have called and are not in the configuration here, with the address that each gave."""
-
-    def __init__(self) -> None:
-        self._addresses: dict[NodeId, str] = {}
-
-    def called(self, node: NodeId, http: str) -> None:
-        """A stranger calls."""
-        self._addresses.pop(node, None)
-        self._addresses[node] = http
-        if len(self._addresses) > STRANGERS_MAX:
-            del self._addresses[next(iter(self._addresses))]
-
-    def peers_of(self, raft: Raft) -> dict[NodeId, str]:
-        """Whom to keep links to, HOST:PORT each: the node's own peers, and the strangers that are no members yet."""
-        configuration = raft.state.configurations.latest
-        known = {raft.state.id, *configuration.ids, *configuration.removed}
-        for node in known.intersection(self._addresses):
-            del self._addresses[node]
-        return {**self._addresses, **{node: member.http for node, member in raft.peers().items()}}
 
 
 class Standing(NamedTuple):

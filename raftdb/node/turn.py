@@ -80,8 +80,6 @@ class Inputs:
     messages: list[Message] = field(default_factory=list)
     met: list[PeerMet] = field(default_factory=list)
     """Handshakes that were done: which folder each peer is; and at the start, which one this node is."""
-    strangers: list[tuple[NodeId, str]] = field(default_factory=list)
-    """Nodes that called and are no members here, with the address that each gave."""
     ticks: int = 0
     changes: list[ChangeRequest] = field(default_factory=list)
     transfers: list[TransferRequest] = field(default_factory=list)

@@ -130,7 +130,6 @@ class _Node:
             courier = self._connect_peers(incarnation)
             self._driver.start(self._disk, self._links, courier)
             self._driver.peer_met(self._identity.node_id, self._identity.node_uuid)
-            self._registry.recall()
             await self._start_listening()
             await space.start()
             self._links.update_peers({member.id: member.http for member in self._members})
@@ -160,29 +159,25 @@ class _Node:
         )
         replica = self._driver.replica
         loop = asyncio.get_running_loop()
-        self._registry = PeerRegistry(
-            self._log,
-            self._disk.writer,
-            replica.raft.state,
-            on_met=self._driver.peer_met,
-            on_stranger=self._driver.stranger_called,
+        registry = PeerRegistry(
+            self._log, self._disk.writer, replica.raft.state, on_met=self._driver.peer_met
         )
         self._links = PeerLinks(
             local,
-            check_peer=self._registry.check,
+            check_peer=registry.check,
             events=PeerEvents(
                 on_peer_up=self._driver.peer_up, on_peer_down=self._peer_down, on_refused=self._refused
             ),
         )
         self._peer_server = PeerServer(
             local,
-            check_peer=self._registry.check,
+            check_peer=registry.check,
             on_messages=self._driver.receive,
             events=PeerEvents(on_peer_up=self._links.nudge),
         )
         self._snapshot_server = SnapshotServer(
             local,
-            check_peer=self._registry.check,
+            check_peer=registry.check,
             receiver=Receiver(
                 self._folder.receiver,
                 on_begin=lambda: loop.call_soon_threadsafe(replica.snapshot_dropped),
@@ -191,10 +186,7 @@ class _Node:
         )
         self._disk.receiving = self._snapshot_server.paused
         return Courier(
-            replica,
-            self._disk,
-            SnapshotClient(local, check_peer=self._registry.check),
-            self._identity.cluster_id,
+            replica, self._disk, SnapshotClient(local, check_peer=registry.check), self._identity.cluster_id
         )
 
     def _announce_start(self) -> None:

@@ -50,18 +50,17 @@ class PeerRegistry:
         core: RaftState,
         *,
         on_met: Callable[[NodeId, str], None],
-        on_stranger: Callable[[NodeId, str], None],
     ) -> None:
-        """`on_met(id, uuid)`: a member has shown which folder it is. `on_stranger(id, http)`: somebody called who is
-        no member here, and is to be called back."""
+        """`on_met(id, uuid)`: a member has shown which folder it is, now or before this start."""
         self._store = store
         self._writer = writer
         self._core = core
         self._on_met = on_met
-        self._on_stranger = on_stranger
+        self._has_recalled = False
 
-    def recall(self) -> None:
-        """After a start: say again which folders the members were met as."""
+    def _recall(self) -> None:
+        """Before the first peer is believed: say again which folders the members were met as."""
+        self._has_recalled = True
         for member in self._core.configurations.latest.members:
             known = self._store.get_meta(FACT_PREFIX + member.id)
             if known is not None:
@@ -69,13 +68,13 @@ class PeerRegistry:
 
     async def check(self, introduction: Introduction) -> Refused | None:
         """Why the speaker cannot be a peer, or None. Its first uuid is durable when this returns."""
+        if not self._has_recalled:
+            self._recall()
         peer, uuid = introduction.source, introduction.node_uuid
         standing = standing_of(self._core, peer)
         if standing.is_removed:
             return Refused(REMOVED, f"{peer} was removed from this cluster")
         if not standing.is_member:
-            if isinstance(introduction, Hello):
-                self._on_stranger(peer, introduction.http)
             return None
         known = standing.uuid or await self._first_uuid(peer, uuid)
         if known != uuid:

@@ -252,7 +252,7 @@ class Simulation:
         configuration = self.oracle.configuration[1]
         if host.id not in configuration.removed or host.replica.is_removed:
             return True
-        peers = [self.hosts[peer] for peer in host.replica.peers() if peer in self.hosts]
+        peers = [self.hosts[peer] for peer in host.replica.raft.peers() if peer in self.hosts]
         return not any(peer.out is None and peer.id in configuration.ids for peer in peers)
 
     def _settled_history(self) -> list[Operation]:

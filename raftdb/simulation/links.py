@@ -6,6 +6,7 @@ The handshake is that of the wire, with the rules that keep wiped and removed no
 from collections.abc import Mapping
 
 from raftdb.core.model import NodeId
+from raftdb.node.standing import standing_of
 from raftdb.simulation.host import Host, World
 from raftdb.simulation.peers import REMOVED
 from raftdb.simulation.scheduler import MILLISECOND, SECOND
@@ -47,7 +48,7 @@ class Links:
     def _look(self, node: NodeId) -> None:
         """Call the peers that there is no link to; give up those that have been silent for long."""
         host, network, now_us = self._hosts[node], self._world.network, self._world.scheduler.now_us
-        wanted = host.replica.peers() if host.is_up else {}
+        wanted = self._wanted(host) if host.is_up else frozenset()
         for peer in self._hosts:
             pair = (node, peer)
             is_blocked = pair in network.blocked or (peer, node) in network.blocked
@@ -62,6 +63,18 @@ class Links:
                 if not host.peers.is_connected(peer) and not is_blocked:
                     self._world.scheduler.after(network.delay(), self._hello, node, host.epoch, peer)
         self._world.scheduler.after(LOOK_US, self._look, node)
+
+    def _wanted(self, host: Host) -> frozenset[NodeId]:
+        """Whom the node dials: its peers, and who has dialled it without being one. Who was removed is cut off, and
+        may dial again, to be told why."""
+        wanted = set(host.replica.raft.peers())
+        for caller in self._hosts.values():
+            if caller.id not in wanted and caller.is_up and caller.peers.is_connected(host.id):
+                if standing_of(host.replica.raft.state, caller.id).is_removed:
+                    caller.peers.disconnect(host.id)
+                else:
+                    wanted.add(caller.id)
+        return frozenset(wanted)
 
     def _hello(self, node: NodeId, epoch: int, peer: NodeId) -> None:
         """The called peer hears from `node`, and answers."""
@@ -79,7 +92,7 @@ class Links:
     def _answer(self, callee: Host, hello: Handshake) -> Handshake:
         if not isinstance(hello, Hello) or hello.target != callee.id or hello.cluster_id != CLUSTER_ID:
             return Refused("bad_request", "not meant for this node")
-        refusal = callee.peers.called_by(hello)
+        refusal = callee.peers.why_not(hello.source, hello.node_uuid)
         if refusal is not None:
             return refusal
         return self._introduction(Welcome, callee.id, hello.source)

@@ -187,7 +187,7 @@ class Oracle:
                     "committed"
                 )
         if update.commit_index is not None:
-            self._committed(node, before.commit_index, state)
+            self._committed(node, before, state)
 
     def said(self, node: NodeId, messages: Sequence[Message]) -> None:
         """A node sends messages."""
@@ -323,8 +323,9 @@ class Oracle:
         """The disk that counts for a voter; one that never was holds nothing."""
         return self._witnesses.get(node) or self._new_shadow(joins=True)
 
-    def _committed(self, node: NodeId, before_index: Index, state: RaftState) -> None:
+    def _committed(self, node: NodeId, before: invariants.Snapshot, state: RaftState) -> None:
         spoken, committed = self.shadows[node].spoken, self.committed
+        before_index = before.commit_index
         known = min(state.commit_index + 1, len(committed))
         if spoken[before_index:known] != committed[before_index:known]:
             raise InvariantBroken(
@@ -332,7 +333,8 @@ class Oracle:
             )
         if state.commit_index < len(committed):
             return
-        if state.role is not Role.LEADER:
+        # A leader that was removed steps down as it commits that.
+        if Role.LEADER not in (before.role, state.role):
             raise InvariantBroken(f"{node} follows, and committed {state.commit_index} before any leader did")
         last = (state.commit_index, spoken[state.commit_index])
         if last[1] != state.term:

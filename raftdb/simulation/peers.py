@@ -7,9 +7,8 @@ from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
 from raftdb.node.replica import Replica
 from raftdb.node.standing import standing_of
-from raftdb.node.turn import Inputs
 from raftdb.simulation.network import Envelope, Network
-from raftdb.wire.handshake import Hello, Refused
+from raftdb.wire.handshake import Refused
 from raftdb.wire.peer import encode_frame
 
 FOREIGN = "foreign"
@@ -25,27 +24,19 @@ class Peers:
         """The folder of each member ever met that the configuration did not name."""
         self._links: dict[NodeId, str] = {}
         self._met: list[PeerMet] = []
-        self._strangers: list[tuple[NodeId, str]] = []
         self._replica: Replica
 
     def started(self, replica: Replica, uuid: str) -> None:
         """A new process, which knows what its folder knows."""
         self._replica = replica
-        self._links, self._strangers = {}, []
+        self._links = {}
         known = {**self.pins, self._node: uuid}
         self._met = [PeerMet(node, known[node]) for node in sorted(known)]
 
-    def take(self, inputs: Inputs) -> None:
-        """Hand the handshakes that were done since the last time to the replica."""
-        inputs.met, self._met = self._met, []
-        inputs.strangers, self._strangers = self._strangers, []
-
-    def called_by(self, hello: Hello) -> Refused | None:
-        """Why the caller is turned away, None if it is not; a stranger is to be called back."""
-        refusal = self.why_not(hello.source, hello.node_uuid)
-        if refusal is None and not standing_of(self._replica.raft.state, hello.source).is_member:
-            self._strangers.append((hello.source, hello.http))
-        return refusal
+    def take_met(self) -> list[PeerMet]:
+        """The handshakes done since the last call."""
+        met, self._met = self._met, []
+        return met
 
     def why_not(self, peer: NodeId, uuid: str) -> Refused | None:
         """Why this peer is turned away, None if it is not; its first folder is remembered."""
