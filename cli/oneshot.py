@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 from cli import help_text
+from cli.answers import show_answer
 from cli.failures import EXIT_NO_SUCH_KEY, EXIT_OK
 from cli.options import Options, is_client_option
 from cli.output import Output
@@ -46,7 +47,7 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
             )
         except RequestRefused as error:
             raise _with_place_of_options(error, spec.name, words) from None
-    Output(options.output).answer(answer)
+    show_answer(answer, spec.name, Output(options.output))
     missing = spec.command is Get and answer.revision == 0
     return EXIT_NO_SUCH_KEY if missing else EXIT_OK
 

@@ -199,15 +199,19 @@ def test_a_tail_of_the_log_is_kept_behind_a_checkpoint() -> None:
 def test_a_tail_that_reaches_below_what_is_in_memory_is_measured_by_what_is() -> None:
     policy = CompactionPolicy(tail_bytes=3_000)
     assert policy.base_after(log_with(100, cached_from=91), checkpoint_index=100, retained_index=None) == 70
-    assert policy.base_after(log_with(100, cached_from=101), checkpoint_index=100, retained_index=None) == 89
+
+
+def test_a_tail_of_which_nothing_is_in_memory_is_measured_by_what_the_disk_said_at_the_start() -> None:
+    policy = CompactionPolicy(tail_bytes=3_000, entry_bytes=150)
+    assert policy.base_after(log_with(100, cached_from=101), checkpoint_index=100, retained_index=None) == 80
 
 
 def test_the_log_is_kept_for_a_follower_that_receives_a_snapshot_within_a_bound() -> None:
     """Hazard B20: or it would need the next one as soon as it has this one."""
     policy = CompactionPolicy(tail_bytes=1_000, retained_bytes_max=6_000)
-    log = log_with(100)
-    for retained, base in [(95, 90), (60, 60), (40, 40), (39, 90)]:
-        assert policy.base_after(log, checkpoint_index=100, retained_index=retained) == base
+    for log in (log_with(100), log_with(100, cached_from=91)):
+        for retained, base in [(95, 90), (60, 60), (40, 40), (39, 90)]:
+            assert policy.base_after(log, checkpoint_index=100, retained_index=retained) == base
 
 
 def test_the_beginning_of_a_log_never_goes_back() -> None:
@@ -417,6 +421,20 @@ def test_a_snapshot_that_was_not_received_is_not_installed() -> None:
         bench.receive(announce(END, 3))
         assert (bench.jobs, bench.sent) == ([], [])
     assert bench.core.log.last_index == 1
+
+
+def test_a_newer_offer_takes_the_place_of_what_was_received_until_that_is_being_installed() -> None:
+    """Or the files that are to be swapped in would be thrown away, and the node would stop over it."""
+    bench = Bench(nodes=3)
+    bench.replica.snapshot_received(*END)
+    assert bench.replica.give_up_received()
+    bench.receive(announce(END, 3))
+    assert bench.jobs == []
+    begin_installation(bench, END, 3)
+    assert not bench.replica.give_up_received()
+    install(bench)
+    assert bench.replica.applied_index == END.index
+    assert bench.replica.give_up_received()
 
 
 def test_one_snapshot_is_installed_at_a_time() -> None:
