@@ -3,49 +3,30 @@
 `HttpApi.routes()` is the table for `HttpServer`; the composition root adds the route of the peers to it.
 """
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from aiohttp import web
 
 from raftdb.commands.limits import DEFAULT_LIMITS, Limits
-from raftdb.commands.spec import parse
-from raftdb.errors import RequestRefused, Unavailable
-from raftdb.frontend.http_body import read_body
+from raftdb.frontend.http_data import ApiLimits, DataApi
 from raftdb.frontend.http_file import stream_file
+from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_reply import TEXT, Reply
 from raftdb.frontend.http_server import Handler
-from raftdb.frontend.json_values import decode_execute, encode_answer, encode_json
+from raftdb.frontend.json_values import encode_json
+from raftdb.frontend.leading import require_leader
 from raftdb.frontend.node_api import Node
-
-logger = logging.getLogger("raftdb.http")
 
 LOG_LIMIT_DEFAULT = 100
 """Entries in one page of GET /v1/request_log if the client does not say."""
 LOG_LIMIT_MAX = 1000
 """Most entries in one page of GET /v1/request_log."""
-QUERY_INTEGER_MAX = 2**63 - 1
-"""Largest index that a query may name: indexes are below it everywhere."""
 
 INDEX_HEADER = "Raftdb-Index"
 """Says up to which entry a backup goes."""
 
 ReadinessCheck = Callable[[], str | None]
 """One condition of being fit to serve: `None` if it holds, else what is wrong."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiLimits:
-    """What the client API takes on.
-
-    `request_bytes_max` bounds a body; it is above the largest command (4 MiB), which grows by a third as base64.
-    Above `requests_in_flight_max` commands at once the answer is `busy`. A body has `body_timeout_s` seconds.
-    """
-
-    request_bytes_max: int = 8 * 1024 * 1024
-    requests_in_flight_max: int = 4096
-    body_timeout_s: float = 10.0
 
 
 class HttpApi:
@@ -65,11 +46,9 @@ class HttpApi:
         readiness_warnings: Mapping[str, ReadinessCheck] | None = None,
     ) -> None:
         self._node = node
-        self._limits = limits or ApiLimits()
-        self._command_limits = command_limits
+        self._data = DataApi(node, limits=limits or ApiLimits(), command_limits=command_limits)
         self._checks: dict[str, ReadinessCheck] = {"leader": self._leader_known, **(readiness_checks or {})}
         self._warnings = dict(readiness_warnings or {})
-        self._in_flight = 0
 
     def routes(self) -> dict[str, dict[str, Handler]]:
         """A new path table with every route of this API: path -> method -> handler."""
@@ -77,52 +56,23 @@ class HttpApi:
             "/": {"GET": self.index},
             "/livez": {"GET": self.livez},
             "/readyz": {"GET": self.readyz},
-            "/v1/execute": {"POST": self.execute},
             "/v1/members": {"GET": self.members},
             "/v1/backup": {"GET": self.backup},
             "/v1/request_log": {"GET": self.request_log},
             "/v1/snapshot": {"POST": self.snapshot},
             "/v1/status": {"GET": self.status},
+            **self._data.routes(),
         }
-
-    async def execute(self, request: web.BaseRequest) -> Reply:
-        """POST /v1/execute: one command."""
-        limits = self._limits
-        if self._in_flight >= limits.requests_in_flight_max:
-            raise Unavailable(
-                "busy", f"{self._in_flight} requests are in flight", hint="retry a little later"
-            )
-        self._in_flight += 1
-        try:
-            body = await read_body(
-                request, bytes_max=limits.request_bytes_max, timeout_s=limits.body_timeout_s
-            )
-            name, arguments, consistency = decode_execute(body)
-            command = parse(name, arguments, limits=self._command_limits)
-            try:
-                answer = await self._node.execute(command, consistency=consistency)
-            except Unavailable as error:
-                if error.code == "not_leader" and error.leader is not None:
-                    _log_redirect(name, error.leader.id)
-                raise
-        finally:
-            self._in_flight -= 1
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug(
-                "executed", extra={"fields": {"command": name, "index": answer.index, "term": answer.term}}
-            )
-        return Reply(encode_answer(answer))
 
     async def request_log(self, request: web.BaseRequest) -> Reply:
         """GET /v1/request_log?from=&limit=: a page of the leader's log."""
-        query = _integers(request, ("from", "limit"))
-        limit = query.get("limit", LOG_LIMIT_DEFAULT)
-        if limit > LOG_LIMIT_MAX:
-            raise RequestRefused(
-                "bad_request", f"limit is at most {LOG_LIMIT_MAX}", hint="read the log in pages"
-            )
-        self._require_leader("request_log")
-        return Reply(encode_json(await self._node.request_log(query.get("from"), limit)))
+        given = parameters(request, ("from", "limit"))
+        first = integer_of("from", given["from"]) if "from" in given else None
+        limit = LOG_LIMIT_DEFAULT
+        if "limit" in given:
+            limit = integer_of("limit", given["limit"], maximum=LOG_LIMIT_MAX)
+        require_leader(self._node, "request_log")
+        return Reply(encode_json(await self._node.request_log(first, limit)))
 
     async def status(self, _request: web.BaseRequest) -> Reply:
         """GET /v1/status: any node answers."""
@@ -130,17 +80,17 @@ class HttpApi:
 
     async def members(self, _request: web.BaseRequest) -> Reply:
         """GET /v1/members: the members as the leader knows them."""
-        self._require_leader("members")
+        require_leader(self._node, "members")
         return Reply(encode_json({"members": self._node.members()}))
 
     async def snapshot(self, _request: web.BaseRequest) -> Reply:
         """POST /v1/snapshot: checkpoint and compact now, at the leader."""
-        self._require_leader("snapshot")
+        require_leader(self._node, "snapshot")
         return Reply(encode_json({"index": await self._node.checkpoint()}))
 
     async def backup(self, request: web.BaseRequest) -> web.StreamResponse:
         """GET /v1/backup: a stream of a consistent copy of the leader's state, with a digest at its end."""
-        self._require_leader("backup")
+        require_leader(self._node, "backup")
         async with self._node.backup() as backup:
             headers = {
                 INDEX_HEADER: str(backup.index),
@@ -181,36 +131,3 @@ class HttpApi:
         if self._node.is_leader() or self._node.leader_hint() is not None:
             return None
         return "no leader is known"
-
-    def _require_leader(self, what: str) -> None:
-        """Raise `not_leader` or `no_leader` unless this node leads."""
-        if self._node.is_leader():
-            return
-        leader = self._node.leader_hint()
-        if leader is None:
-            raise Unavailable(
-                "no_leader", "the cluster has no leader at the moment", hint="retry a little later"
-            )
-        _log_redirect(what, leader.id)
-        raise Unavailable("not_leader", f"{leader.id} is the leader", leader=leader)
-
-
-def _log_redirect(what: str, leader: str) -> None:
-    logger.info("redirected", extra={"fields": {"command": what.lower()[:32], "leader": leader}})
-
-
-def _integers(request: web.BaseRequest, names: Sequence[str]) -> dict[str, int]:
-    """The query's positive integers. Anything else in the query is refused by name."""
-    found: dict[str, int] = {}
-    for name, text in request.query.items():
-        if name not in names:
-            raise RequestRefused(
-                "bad_request", f"unknown parameter {name[:32]!r}", hint=f"known: {', '.join(names)}"
-            )
-        if name in found:
-            raise RequestRefused("bad_request", f"{name} is given twice")
-        value = int(text) if text.isascii() and text.isdigit() and len(text) <= 19 else 0
-        if not 1 <= value <= QUERY_INTEGER_MAX:
-            raise RequestRefused("bad_request", f"{name} must be a positive integer, not {text[:32]!r}")
-        found[name] = value
-    return found

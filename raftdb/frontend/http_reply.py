@@ -13,10 +13,10 @@ import re
 import time
 from collections.abc import Sequence
 
-import msgspec
 from aiohttp import HttpVersion11, web
 
 from raftdb.errors import CODES, RaftdbError, RequestRefused, Unavailable
+from raftdb.frontend.json_values import encode_json, error_object
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -32,7 +32,6 @@ _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in http.HTTPStatus
 }
 _HEADER_FORBIDDEN = re.compile(rb"[^\x20-\x7e]")
-_encoder = msgspec.json.Encoder()
 
 
 class Reply:
@@ -115,23 +114,6 @@ def _date_header() -> bytes:
     return _date_text
 
 
-class ErrorLeader(msgspec.Struct, frozen=True):
-    """Where the leader is, in an error's body."""
-
-    id: str
-    http: str
-    redis: str | None
-
-
-class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The inside of `{"error": ...}` (interface, section 3)."""
-
-    code: str
-    message: str
-    hint: str | None = None
-    leader: ErrorLeader | None = None
-
-
 class BodyRefused(RequestRefused):
     """The request's body is too large, too slow or broken: what follows on the connection cannot be trusted."""
 
@@ -141,9 +123,8 @@ def error_reply(error: RaftdbError, request: web.BaseRequest | None = None) -> R
 
     A `not_leader` that does not know the leader is `no_leader`: there is nowhere to redirect to.
     """
-    code, headers, leader = error.code, [], None
-    if isinstance(error, Unavailable) and error.leader is not None:
-        leader = ErrorLeader(error.leader.id, error.leader.http, error.leader.redis)
+    code, headers = error.code, []
+    leader = error.leader if isinstance(error, Unavailable) else None
     if code == "not_leader" and leader is None:
         code = "no_leader"
     status = CODES[code].status if code in CODES else 500
@@ -152,5 +133,5 @@ def error_reply(error: RaftdbError, request: web.BaseRequest | None = None) -> R
         headers.append((b"Location", f"http://{leader.http}{path}".encode("utf-8", "replace")))
     elif status == 503:
         headers.append((b"Retry-After", b"%d" % RETRY_AFTER_S))
-    body = _encoder.encode({"error": ErrorBody(code, error.message, error.hint, leader)})
+    body = encode_json(error_object(error, code=code))
     return Reply(body, status=status, headers=headers, close=isinstance(error, BodyRefused))

@@ -1,4 +1,4 @@
-"""JSON in and out: the body of POST /v1/execute, and byte strings as JSON values.
+"""JSON in and out: strict decoding, byte strings as JSON values, answers and errors.
 
 A byte string that is UTF-8 is a JSON string; any other is `{"base64": "..."}`, and both forms may be sent. Decoding is
 strict (msgspec): exact types, no unknown fields, no lone surrogates, bounded nesting; every refusal says where.
@@ -6,11 +6,11 @@ strict (msgspec): exact types, no unknown fields, no lone surrogates, bounded ne
 
 import base64
 import binascii
-from typing import Literal
+from typing import TypeVar
 
 import msgspec
 
-from raftdb.errors import RequestRefused
+from raftdb.errors import Conflict, RaftdbError, ReplyError, RequestRefused, Unavailable
 from raftdb.frontend.node_api import Answer
 
 ARGUMENT_RULE = 'each of "args" is a string, or {"base64": "..."} for bytes that are not UTF-8'
@@ -22,14 +22,6 @@ class Base64Bytes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base64: str
 
 
-class ExecuteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /v1/execute (interface, section 3)."""
-
-    command: str
-    args: list[str | Base64Bytes] = []
-    consistency: Literal["linearizable", "stale"] = "linearizable"
-
-
 class ExecuteAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer to POST /v1/execute. `revision` is left out where the command has none."""
 
@@ -39,19 +31,38 @@ class ExecuteAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     revision: int | None = None
 
 
-_decoder = msgspec.json.Decoder(ExecuteRequest)
+class ErrorLeader(msgspec.Struct, frozen=True):
+    """Where the leader is, in an error's body."""
+
+    id: str
+    http: str
+    redis: str | None
+
+
+class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The inside of `{"error": ...}` (interface, section 3)."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    leader: ErrorLeader | None = None
+
+
+_Request = TypeVar("_Request")
 _encoder = msgspec.json.Encoder()
 
 
-def decode_execute(body: bytes) -> tuple[str, list[bytes], Literal["linearizable", "stale"]]:
-    """The command's name, its arguments and the consistency asked for. Raises RequestRefused `bad_request`."""
+def decode_body(decoder: "msgspec.json.Decoder[_Request]", body: bytes, *, example: str) -> _Request:
+    """The request in `body`, or RequestRefused `bad_request` with the place of what is wrong."""
     try:
-        request = _decoder.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _refused_value(str(error)) from None
     except msgspec.DecodeError as error:
         raise RequestRefused(
-            "bad_request", f"the body is not valid JSON: {error}", hint=_body_hint(body)
+            "bad_request",
+            f"the body is not valid JSON: {error}",
+            hint=None if body else f"the body is empty: send {example}",
         ) from None
     except UnicodeDecodeError:
         raise RequestRefused(
@@ -59,15 +70,12 @@ def decode_execute(body: bytes) -> tuple[str, list[bytes], Literal["linearizable
         ) from None
     except RecursionError:
         raise RequestRefused("bad_request", "the body's JSON is nested too deeply") from None
-    arguments = [
-        argument.encode() if type(argument) is str else _base64_argument(argument)
-        for argument in request.args
-    ]
-    return request.command, arguments, request.consistency
 
 
-def _base64_argument(argument: str | Base64Bytes) -> bytes:
-    assert isinstance(argument, Base64Bytes)
+def bytes_of(argument: str | Base64Bytes) -> bytes:
+    """The byte string that a JSON value stands for. Raises RequestRefused `bad_request`."""
+    if isinstance(argument, str):
+        return argument.encode()
     try:
         return base64.b64decode(argument.base64, validate=True)
     except (binascii.Error, ValueError):
@@ -77,19 +85,15 @@ def _base64_argument(argument: str | Base64Bytes) -> bytes:
 
 def _refused_value(problem: str) -> RequestRefused:
     hint = None
-    if "$.args[" in problem:
+    if ".args[" in problem:
         hint = ARGUMENT_RULE
     elif "$.consistency" in problem:
         hint = '"consistency" is "linearizable" or "stale"'
     return RequestRefused("bad_request", f"the body is not a request: {problem}", hint=hint)
 
 
-def _body_hint(body: bytes) -> str | None:
-    return None if body else 'the body is empty: send {"command": "get", "args": ["kunci"]}'
-
-
 def encode_answer(answer: Answer) -> bytes:
-    """The JSON of one command's outcome."""
+    """The JSON of one command's outcome (interface, section 3)."""
     return _encoder.encode(
         ExecuteAnswer(to_json(answer.value), answer.index, answer.term, revision=answer.revision)
     )
@@ -101,7 +105,10 @@ def encode_json(value: object) -> bytes:
 
 
 def to_json(value: object) -> object:
-    """`value` with each byte string in it made a JSON value; lists, tuples and dictionaries are walked."""
+    """`value` with each byte string in it made a JSON value; lists, tuples and dictionaries are walked.
+
+    An error in it, which stands for a command of a transaction, becomes what its body would be.
+    """
     if isinstance(value, bytes):
         try:
             return value.decode()
@@ -111,4 +118,19 @@ def to_json(value: object) -> object:
         return [to_json(item) for item in value]
     if isinstance(value, dict):
         return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, RaftdbError):
+        return error_object(value)
     return value
+
+
+def error_object(error: RaftdbError, *, code: str | None = None) -> dict[str, object]:
+    """The JSON of an error (interface, section 3); `code` stands for its own if it is given."""
+    leader = None
+    if isinstance(error, Unavailable) and error.leader is not None:
+        leader = ErrorLeader(error.leader.id, error.leader.http, error.leader.redis)
+    fields: dict[str, object] = {"error": ErrorBody(code or error.code, error.message, error.hint, leader)}
+    if isinstance(error, Conflict):
+        fields["conflict"] = to_json(error.keys)
+    if isinstance(error, ReplyError) and error.failed_command is not None:
+        fields["failed"] = error.failed_command
+    return fields

@@ -18,7 +18,6 @@ from raftdb.core.events import (
 )
 from raftdb.core.messages import InstallSnapshot, Message, RequestPreVote, RequestVote
 from raftdb.core.model import Entry, EntryId, Index, NodeId, Role, Term
-from raftdb.core.quorum import is_majority
 from raftdb.core.raft import Raft
 from raftdb.core.update import EntriesWanted, Trace, Update
 from raftdb.errors import RaftdbError, Unavailable
@@ -32,6 +31,7 @@ from raftdb.node.pending import Pending, Query, ReadRequest, WriteRequest, batch
 from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
 from raftdb.node.reading import serve
 from raftdb.node.refusals import not_executed, out_of_time, too_much_waits
+from raftdb.node.standing import is_unproven
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from raftdb.wire.operations import stamp
 from storage.contract import FrozenChanges
@@ -117,26 +117,20 @@ class Replica:
 
     @property
     def is_unproven(self) -> bool:
-        """True while this node has the log of a first start, and too few peers have confirmed that it may be so.
-
-        A wiped folder looks exactly like a new one. The peers remember whom they met and refuse a node that lost
-        its memory; until enough of them have spoken to make a majority with it, such a node neither votes nor
-        stands for election (hazard B36). A node that joins has no configuration, and nothing to say before the leader
-        has sent it one; its folder's name is in the entry that lets it vote.
-        """
-        core = self.raft.state
-        first = self._first_entry
-        if core.term > first.term or core.log.last_index > first.index:
-            return False
-        return not is_majority(core.configurations.voters, {*self.links, core.id})
+        """True if this node's folder may be a new one in the place of a lost one: see `standing.is_unproven`."""
+        return is_unproven(self.raft.state, self.links, self._first_entry)
 
     def snapshot_received(self, index: Index, term: Term) -> None:
         """The snapshot that ends there is here, whole and verified; it may be installed."""
         self.received_snapshot = EntryId(index, term)
 
-    def snapshot_dropped(self) -> None:
-        """What was received is being replaced: it can no longer be installed."""
+    def give_up_received(self) -> bool:
+        """Another snapshot is offered: what was received can no longer be installed. False if it is being installed,
+        and must stay as it is."""
+        if self._installing:
+            return False
         self.received_snapshot = None
+        return True
 
     def turn(self, inputs: Inputs) -> Effects:
         """Take in everything that arrived; return everything that is to be done."""

@@ -10,7 +10,7 @@ APART_MS = 3_600_000.0
 class HostClock:
     """`position` is the host's place among all. A tick of the node takes `tick_us` of the world's time."""
 
-    def __init__(self, scheduler: Scheduler, chance: Chance, options: Options, position: int) -> None:
+    def __init__(self, scheduler: Scheduler, chance: Chance, options: Options, *, position: int) -> None:
         self._scheduler = scheduler
         self._slowness = 1 + options.clock_drift * (2 * chance.fraction() - 1)
         self._offset_ms = APART_MS * position

@@ -12,7 +12,8 @@ from raftdb.commands.model import Get, Ping, Set
 from raftdb.commands.operations import ClientOperation
 from raftdb.commands.queries import Query
 from raftdb.errors import LeaderHint
-from raftdb.frontend.http_api import ApiLimits, HttpApi
+from raftdb.frontend.http_api import HttpApi
+from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_server import HttpServer, Routes, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency
 
@@ -195,9 +196,10 @@ async def running(
     more_routes: Routes | None = None,
     checks: Mapping[str, Callable[[], str | None]] | None = None,
     warnings: Mapping[str, Callable[[], str | None]] | None = None,
+    node: StubNode | None = None,
 ) -> AsyncIterator[Harness]:
     """A server on a free port of the loopback interface."""
-    node = StubNode()
+    node = node or StubNode()
     api = HttpApi(node, limits=api_limits, readiness_checks=checks, readiness_warnings=warnings)
     server = HttpServer({**api.routes(), **(more_routes or {})}, limits=server_limits)
     _, port = await server.start("127.0.0.1", 0)

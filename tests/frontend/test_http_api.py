@@ -14,7 +14,8 @@ from raftdb.errors import (
     RequestRefused,
     Unavailable,
 )
-from raftdb.frontend.http_api import LOG_LIMIT_MAX, ApiLimits
+from raftdb.frontend.http_api import LOG_LIMIT_MAX
+from raftdb.frontend.http_data import ApiLimits
 from tests.frontend.support import Harness, StubAnswer, get, post, running, wait_until
 
 LEADER = LeaderHint("n2", "127.0.0.1:8002", "127.0.0.1:6382")

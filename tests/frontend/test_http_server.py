@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from raftdb.frontend import http_reply
-from raftdb.frontend.http_api import ApiLimits
+from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import (
     HEADER_LINE_BYTES_MAX,

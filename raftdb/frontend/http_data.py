@@ -1,0 +1,187 @@
+"""What a client does with data over HTTP (interface, section 3): commands, transactions, sessions, and keys to read.
+
+Each handler makes an operation of a request, has the node do it, and encodes what it answers.
+"""
+
+import logging
+from dataclasses import dataclass
+from types import TracebackType
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+
+from raftdb.commands.limits import KEY_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT_MAX, Limits
+from raftdb.commands.operations import ClientOperation, CloseSession, RegisterSession
+from raftdb.commands.queries import Query, ReadPage, ReadRecord
+from raftdb.errors import CODES, Conflict, RequestRefused, Unavailable
+from raftdb.frontend.http_body import read_body
+from raftdb.frontend.http_query import flag_of, integer_of, parameters
+from raftdb.frontend.http_reply import Reply
+from raftdb.frontend.http_server import SEGMENTS, Handler
+from raftdb.frontend.json_requests import execute_of, session_name, session_of, transaction_of
+from raftdb.frontend.json_values import encode_answer, encode_json, error_object
+from raftdb.frontend.leading import log_redirect
+from raftdb.frontend.node_api import Answer, Consistency, Node
+from raftdb.machine.reply import KeyRecord, Page, shown_key
+
+logger = logging.getLogger("raftdb.http")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiLimits:
+    """What the client API takes on.
+
+    `request_bytes_max` bounds a body; it is above the largest command (4 MiB), which grows by a third as base64.
+    Above `requests_in_flight_max` commands at once the answer is `busy`. A body has `body_timeout_s` seconds.
+    """
+
+    request_bytes_max: int = 8 * 1024 * 1024
+    requests_in_flight_max: int = 4096
+    body_timeout_s: float = 10.0
+
+
+class _InFlight:
+    """Counts the requests that are inside, and lets no more in than `limit`."""
+
+    __slots__ = ("_count", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._count = 0
+        self._limit = limit
+
+    def __enter__(self) -> None:
+        if self._count >= self._limit:
+            raise Unavailable("busy", f"{self._count} requests are in flight", hint="retry a little later")
+        self._count += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._count -= 1
+
+
+class DataApi:
+    """The handlers about data. `limits` bounds requests, `command_limits` what a command may hold."""
+
+    def __init__(self, node: Node, *, limits: ApiLimits, command_limits: Limits) -> None:
+        self._node = node
+        self._limits = limits
+        self._command_limits = command_limits
+        self._in_flight = _InFlight(limits.requests_in_flight_max)
+
+    def routes(self) -> dict[str, dict[str, Handler]]:
+        """A new path table with these routes."""
+        return {
+            "/v1/execute": {"POST": self.execute},
+            "/v1/transaction": {"POST": self.transaction},
+            "/v1/sessions": {"POST": self.register_session},
+            "/v1/sessions/{id}": {"DELETE": self.close_session},
+            "/v1/keys": {"GET": self.keys},
+            "/v1/keys/{key}": {"GET": self.key},
+        }
+
+    async def execute(self, request: web.BaseRequest) -> Reply:
+        """POST /v1/execute: one command, in a session or not."""
+        with self._in_flight:
+            body = await self._body(request)
+            name, operation, consistency = execute_of(body, limits=self._command_limits)
+            answer = await self._ask(name, operation, consistency)
+        return Reply(encode_answer(answer))
+
+    async def transaction(self, request: web.BaseRequest) -> Reply:
+        """POST /v1/transaction: several commands as one entry, if what is watched has not changed."""
+        with self._in_flight:
+            operation = transaction_of(await self._body(request), limits=self._command_limits)
+            try:
+                answer = await self._ask("transaction", operation)
+            except Conflict as error:
+                body = {"results": None, **error_object(error)}
+                return Reply(encode_json(body), status=CODES[error.code].status)
+        return Reply(encode_json({"results": answer.value, "index": answer.index, "term": answer.term}))
+
+    async def register_session(self, request: web.BaseRequest) -> Reply:
+        """POST /v1/sessions: begin a session; one of that name that is there goes on."""
+        with self._in_flight:
+            name = session_of(await self._body(request))
+            answer = await self._ask("register_session", RegisterSession(name))
+        return Reply(encode_json({"session": {"id": name.hex()}, "index": answer.index, "term": answer.term}))
+
+    async def close_session(self, request: web.BaseRequest) -> Reply:
+        """DELETE /v1/sessions/{id}: end a session; it need not be there."""
+        with self._in_flight:
+            name = session_name(request[SEGMENTS]["id"])
+            answer = await self._ask("close_session", CloseSession(name))
+        return Reply(encode_json({"index": answer.index, "term": answer.term}))
+
+    async def key(self, request: web.BaseRequest) -> Reply:
+        """GET /v1/keys/{key}[?consistency=]: all about one key."""
+        given = parameters(request, ("consistency",))
+        key = unquote_to_bytes(request[SEGMENTS]["key"])
+        if len(key) > KEY_BYTES_MAX:
+            raise RequestRefused("bad_key", f"a key has {len(key)} bytes: the limit is {KEY_BYTES_MAX}")
+        with self._in_flight:
+            answer = await self._ask("key", ReadRecord(key), _consistency(given))
+        record = answer.value
+        if record is None:
+            raise RequestRefused("not_found", f"there is no key {shown_key(key)}")
+        assert isinstance(record, KeyRecord)
+        return Reply(encode_json({**_record(record), "index": answer.index, "term": answer.term}))
+
+    async def keys(self, request: web.BaseRequest) -> Reply:
+        """GET /v1/keys[?prefix=&after=&limit=&values=&consistency=]: keys in order, page by page."""
+        given = parameters(request, ("prefix", "after", "limit", "values", "consistency"))
+        prefix, after = given.get("prefix", b""), given.get("after", b"")
+        for name, text in (("prefix", prefix), ("after", after)):
+            if len(text) > KEY_BYTES_MAX:
+                raise RequestRefused("bad_key", f"{name} has {len(text)} bytes: the limit is {KEY_BYTES_MAX}")
+        limit = SCAN_LIMIT_DEFAULT
+        if "limit" in given:
+            limit = integer_of("limit", given["limit"], maximum=SCAN_LIMIT_MAX)
+        with_values = flag_of("values", given.get("values", b"true"))
+        with self._in_flight:
+            answer = await self._ask("keys", ReadPage(prefix, after, limit, with_values), _consistency(given))
+        page = answer.value
+        assert isinstance(page, Page)
+        body: dict[str, object] = {"keys": [_record(record) for record in page.records]}
+        if page.next_after is not None:
+            body["next"] = page.next_after
+        return Reply(encode_json({**body, "index": answer.index, "term": answer.term}))
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        limits = self._limits
+        return await read_body(request, bytes_max=limits.request_bytes_max, timeout_s=limits.body_timeout_s)
+
+    async def _ask(
+        self, name: str, operation: ClientOperation | Query, consistency: Consistency = "linearizable"
+    ) -> Answer:
+        """What the node answers; `name` is what was asked for, for the log."""
+        try:
+            answer = await self._node.execute(operation, consistency=consistency)
+        except Unavailable as error:
+            if error.code == "not_leader" and error.leader is not None:
+                log_redirect(name, error.leader.id)
+            raise
+        if logger.isEnabledFor(logging.DEBUG):
+            fields = {"command": name[:32], "index": answer.index, "term": answer.term}
+            logger.debug("executed", extra={"fields": fields})
+        return answer
+
+
+def _consistency(given: dict[str, bytes]) -> Consistency:
+    text = given.get("consistency", b"linearizable")
+    if text == b"linearizable":
+        return "linearizable"
+    if text == b"stale":
+        return "stale"
+    raise RequestRefused("bad_request", "consistency is linearizable or stale")
+
+
+def _record(record: KeyRecord) -> dict[str, object]:
+    """A key as it is answered; what it has not is left out."""
+    fields: dict[str, object] = {"key": record.key}
+    if record.value is not None:
+        fields["value"] = record.value
+    fields["revision"] = record.revision
+    if record.expires_ms is not None:
+        fields |= {"expires_at": record.expires_ms, "ttl_ms": record.ttl_ms}
+    return fields

@@ -1,0 +1,51 @@
+"""What stands in the query of a request: strictly, parameters that are known, each at most once."""
+
+from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
+
+from aiohttp import web
+
+from raftdb.errors import RequestRefused
+
+QUERY_INTEGER_MAX = 2**63 - 1
+"""Largest number that a query may name: indexes are below it everywhere."""
+
+FLAGS = {b"true": True, b"1": True, b"": True, b"false": False, b"0": False}
+"""What a flag may say; named alone it is true."""
+
+
+def parameters(request: web.BaseRequest, known: Sequence[str]) -> dict[str, bytes]:
+    """The values of the parameters, percent-decoded to bytes, `+` for a space. Raises RequestRefused for one that is
+    not `known` or stands twice."""
+    found: dict[str, bytes] = {}
+    for part in filter(None, request.rel_url.raw_query_string.split("&")):
+        name, _, text = part.partition("=")
+        if name not in known:
+            raise RequestRefused(
+                "bad_request", f"unknown parameter {name[:32]!r}", hint=f"known: {', '.join(known)}"
+            )
+        if name in found:
+            raise RequestRefused("bad_request", f"{name} is given twice")
+        found[name] = unquote_to_bytes(text.replace("+", " "))
+    return found
+
+
+def integer_of(name: str, text: bytes, *, maximum: int = QUERY_INTEGER_MAX) -> int:
+    """The number from 1 to `maximum` that `text` spells. Raises RequestRefused."""
+    value = int(text) if text.isdigit() and len(text) <= 19 else 0
+    if not 1 <= value <= QUERY_INTEGER_MAX:
+        raise RequestRefused("bad_request", f"{name} must be a positive integer, not {_shown(text)}")
+    if value > maximum:
+        raise RequestRefused("bad_request", f"{name} is at most {maximum}", hint="read in pages")
+    return value
+
+
+def flag_of(name: str, text: bytes) -> bool:
+    """Whether `text` says yes. Raises RequestRefused."""
+    if text not in FLAGS:
+        raise RequestRefused("bad_request", f"{name} must be true or false, not {_shown(text)}")
+    return FLAGS[text]
+
+
+def _shown(text: bytes) -> str:
+    return repr(text[:32])[1:]

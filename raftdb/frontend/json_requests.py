@@ -1,0 +1,122 @@
+"""The bodies of requests about data, and the operations that they ask for (interface, section 3)."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from raftdb.commands.limits import Limits
+from raftdb.commands.model import Command
+from raftdb.commands.operations import SESSION_NAME_BYTES, Mode, SessionOperation, Transaction
+from raftdb.commands.spec import parse
+from raftdb.commands.transactions import build_transaction, is_read
+from raftdb.errors import RequestRefused
+from raftdb.frontend.json_values import Base64Bytes, bytes_of, decode_body
+from raftdb.frontend.node_api import Consistency
+
+NUMBER_MAX = 2**63 - 1
+"""Largest sequence and revision."""
+
+SequenceNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=NUMBER_MAX)]
+Revision: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+
+_MODES = {"redis": Mode.REDIS, "atomic": Mode.ATOMIC}
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
+
+
+class SessionPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a request stands in its session; `acknowledged` is `seq` unless it is said."""
+
+    id: str
+    seq: SequenceNumber
+    acknowledged: SequenceNumber | None = None
+
+
+class ExecuteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/execute."""
+
+    command: str
+    args: list[str | Base64Bytes] = []
+    consistency: Consistency = "linearizable"
+    session: SessionPart | None = None
+
+
+class CommandPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One command of a transaction."""
+
+    command: str
+    args: list[str | Base64Bytes] = []
+
+
+class TransactionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/transaction. Keys that are not UTF-8 cannot be names in JSON: hence pairs as well."""
+
+    commands: list[CommandPart]
+    watch: dict[str, Revision] | list[tuple[str | Base64Bytes, Revision]] = {}
+    mode: Literal["redis", "atomic"] = "redis"
+    session: SessionPart | None = None
+
+
+class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/sessions."""
+
+    id: str
+
+
+_execute_decoder = msgspec.json.Decoder(ExecuteRequest)
+_transaction_decoder = msgspec.json.Decoder(TransactionRequest)
+_session_decoder = msgspec.json.Decoder(SessionRequest)
+
+
+def execute_of(body: bytes, *, limits: Limits) -> tuple[str, Command | SessionOperation, Consistency]:
+    """The command's name as it was sent, what is to be done, and how fresh it must be. A read needs no session.
+
+    Raises RequestRefused.
+    """
+    request = decode_body(_execute_decoder, body, example='{"command": "get", "args": ["kunci"]}')
+    command = parse(request.command, [bytes_of(argument) for argument in request.args], limits=limits)
+    if request.session is None or is_read(command):
+        return request.command, command, request.consistency
+    return request.command, _in_session(request.session, command), request.consistency
+
+
+def transaction_of(body: bytes, *, limits: Limits) -> Transaction | SessionOperation:
+    """The transaction that is to be done. Raises RequestRefused."""
+    request = decode_body(
+        _transaction_decoder, body, example='{"commands": [{"command": "incr", "args": ["kunci"]}]}'
+    )
+    watch = request.watch
+    pairs: Sequence[tuple[str | Base64Bytes, int]] = [*watch.items()] if isinstance(watch, dict) else watch
+    transaction = build_transaction(
+        [(part.command, [bytes_of(argument) for argument in part.args]) for part in request.commands],
+        watched=[(bytes_of(key), revision) for key, revision in pairs],
+        mode=_MODES[request.mode],
+        limits=limits,
+    )
+    return transaction if request.session is None else _in_session(request.session, transaction)
+
+
+def session_of(body: bytes) -> bytes:
+    """The name of the session that is to be registered. Raises RequestRefused."""
+    request = decode_body(_session_decoder, body, example='{"id": "32 hexadecimal digits"}')
+    return session_name(request.id)
+
+
+def session_name(text: str) -> bytes:
+    """The name that `text` spells in hexadecimal digits of any case. Raises RequestRefused."""
+    if len(text) != 2 * SESSION_NAME_BYTES or not _HEX_DIGITS.issuperset(text):
+        raise RequestRefused(
+            "bad_request",
+            f"the id of a session has {2 * SESSION_NAME_BYTES} hexadecimal digits",
+            hint="the client draws it at random",
+        )
+    return bytes.fromhex(text)
+
+
+def _in_session(part: SessionPart, operation: Command | Transaction) -> SessionOperation:
+    acknowledged = part.seq if part.acknowledged is None else part.acknowledged
+    if acknowledged > part.seq:
+        raise RequestRefused(
+            "bad_request", "acknowledged is above seq", hint="it is the lowest sequence still waited for"
+        )
+    return SessionOperation(session_name(part.id), part.seq, acknowledged, operation)
