@@ -203,9 +203,11 @@ class AsyncClient(AsyncClientCommands):
             try:
                 step = next(flow)
                 while True:
-                    outcome = await self._perform(step)
+                    done, outcome = step, await self._perform(step)
                     step = flow.send(outcome)
-                    self._wake()
+                    # Who has only waited has changed nothing: two of them would wake each other for ever.
+                    if not isinstance(done, AwaitOthers):
+                        self._wake()
             except StopIteration as end:
                 result: T = end.value
                 return result
