@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftdb.client.buffer import ANSWERED_BY_GET, EFFECTS, Buffer, answer, is_read
 from raftdb.commands.limits import VALUE_BYTES_CEILING
+from raftdb.commands.model import INTEGER_MAX
 from raftdb.commands.spec import COMMANDS, Access
 from raftdb.errors import ReplyError, RequestRefused
-from tests.client.fake_state import FakeState, Refused
+from raftdb.machine.values import check_value
+from tests.client.fake_state import Refused
+from tests.client.machine_state import MachineState
 
 
 def written(*commands: tuple[str, Sequence[bytes]]) -> Buffer:
@@ -40,9 +43,16 @@ def test_writes_alone_need_no_read_and_are_put_on_top_of_one() -> None:
 
 
 def test_what_does_not_depend_on_the_old_value_is_known_without_a_read() -> None:
-    buffer = written(("set", [b"a", b"1"]), ("del", [b"b"]), ("mset", [b"c", b"2", b"d", b"3"]))
-    assert [buffer.value(key) for key in (b"a", b"b", b"c", b"d")] == [b"1", None, b"2", b"3"]
+    buffer = written(
+        ("set", [b"a", b"1", b"PX", b"5"]),
+        ("del", [b"b"]),
+        ("getset", [b"c", b"2"]),
+        ("mset", [b"d", b"3", b"e", b"4"]),
+    )
+    assert [buffer.value(key) for key in (b"a", b"b", b"c", b"d", b"e")] == [b"1", None, b"2", b"3", b"4"]
     assert buffer.watched == {}
+    assert not written(("set", [b"a", b"1", b"PX", b"5", b"nx"])).knows(b"a")
+    assert not written(("expire", [b"a", b"5"]), ("persist", [b"a"])).knows(b"a")
 
 
 def test_of_two_reads_at_a_time_the_first_counts() -> None:
@@ -90,27 +100,29 @@ def test_every_command_has_its_place() -> None:
 
 KEYS = (b"a", b"b", b"c")
 keys = st.sampled_from(KEYS)
-texts = st.sampled_from([b"", b"1", b"-7", b"x"])
-known = st.one_of(
-    st.tuples(st.just("set"), st.tuples(keys, texts)),
-    st.tuples(st.just("append"), st.tuples(keys, texts)),
-    st.tuples(st.sampled_from(["del", "incr", "decr"]), st.tuples(keys)),
-    st.tuples(st.just("incrby"), st.tuples(keys, st.sampled_from([b"5", b"-5"]))),
+texts = st.sampled_from([b"", b"1", b"-7", b"x", b"%d" % INTEGER_MAX])
+options = st.sampled_from([(), (b"NX",), (b"xx",), (b"EX", b"9"), (b"KEEPTTL", b"XX"), (b"nx", b"px", b"9")])
+writes = st.one_of(
+    st.tuples(
+        st.just("set"), st.builds(lambda key, value, words: (key, value, *words), keys, texts, options)
+    ),
+    st.tuples(st.sampled_from(["append", "getset"]), st.tuples(keys, texts)),
+    st.tuples(st.sampled_from(["del", "incr", "decr", "persist"]), st.tuples(keys)),
+    st.tuples(st.sampled_from(["incrby", "expire"]), st.tuples(keys, st.sampled_from([b"5", b"-5"]))),
     st.tuples(st.just("mset"), st.tuples(keys, texts, keys, texts)),
 )
 reads = st.tuples(st.just("get"), st.tuples(keys))
 
 
-@given(st.dictionaries(keys, texts), st.lists(st.one_of(known, reads), max_size=20))
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(keys, texts), st.lists(st.one_of(writes, reads), max_size=20))
 def test_what_is_evaluated_here_is_what_happens_there(
     stored: dict[bytes, bytes], steps: list[tuple[str, tuple[bytes, ...]]]
 ) -> None:
-    """Whatever is read in between: the transaction sees what the commit brings about, or fails where that fails."""
-    writes = [step for step in steps if step[0] != "get"]
-    fails = fails_one_by_one(stored, writes)
-    state = FakeState()
-    state.values.update(stored)
-    buffer = Buffer()
+    """Whatever is read in between: the transaction sees what the machine makes of the commit, or fails where that
+    fails."""
+    given = [step for step in steps if step[0] != "get"]
+    state, buffer = state_of(stored), Buffer()
     try:
         for name, arguments in steps:
             if is_read(name, arguments):
@@ -120,28 +132,48 @@ def test_what_is_evaluated_here_is_what_happens_there(
         expected = {key: look(buffer, state, key) for key in KEYS}
         state.transact(buffer.commands, list(buffer.watched.items()), "atomic")
     except (ReplyError, Refused):
-        assert fails
+        assert fails_one_by_one(stored, given)
     else:
-        assert not fails
-        assert buffer.commands == writes
-        assert {key: state.values.get(key) for key in KEYS} == expected
+        assert not fails_one_by_one(stored, given)
+        assert buffer.commands == given
+        assert {key: state.contents().get(key) for key in KEYS} == expected
 
 
-def fails_one_by_one(stored: dict[bytes, bytes], writes: list[tuple[str, tuple[bytes, ...]]]) -> bool:
-    state = FakeState()
-    state.values.update(stored)
+def state_of(stored: dict[bytes, bytes]) -> MachineState:
+    state = MachineState()
+    for key, value in stored.items():
+        state.execute("set", [key, value])
+    return state
+
+
+def look(buffer: Buffer, state: MachineState, key: bytes) -> bytes | None:
+    if not buffer.knows(key):
+        value, revision = state.execute("get", [key])
+        assert isinstance(value, bytes)
+        assert revision is not None
+        buffer.remember(key, value if revision else None, revision)
+    return buffer.value(key)
+
+
+def fails_one_by_one(stored: dict[bytes, bytes], given: list[tuple[str, tuple[bytes, ...]]]) -> bool:
+    state = state_of(stored)
     try:
-        for name, arguments in writes:
+        for name, arguments in given:
             state.execute(name, arguments)
     except Refused:
         return True
     return False
 
 
-def look(buffer: Buffer, state: FakeState, key: bytes) -> bytes | None:
-    if not buffer.knows(key):
-        buffer.remember(key, state.values.get(key), state.revision(key))
-    return buffer.value(key)
+def test_a_value_that_append_makes_too_long_is_refused_here_as_there() -> None:
+    half = bytes(VALUE_BYTES_CEILING // 2)
+    buffer = written(("append", [b"a", half]))
+    buffer.remember(b"a", half, 1)
+    with pytest.raises(ReplyError) as here:
+        buffer.write("append", [b"a", b"x"])
+    with pytest.raises(ReplyError) as there:
+        check_value(VALUE_BYTES_CEILING + 1)
+    assert (here.value.message, here.value.code) == (there.value.message, there.value.code)
 
 
 def test_reads_are_answered_from_values() -> None:

@@ -13,6 +13,7 @@ from raftdb.client import methods
 from raftdb.client.flow import SESSIONS_PER_CALL_MAX, Limits
 from raftdb.client.protocol import Stamp
 from raftdb.client.session import SEQUENCES_AHEAD_MAX, Session
+from raftdb.commands.model import Set
 from raftdb.errors import CommandFailed, Conflict, OutcomeUnknown, SessionExpired, Unavailable
 from tests.client.fake_api import Canned, error
 from tests.client.virtual import Fate, World
@@ -45,9 +46,10 @@ def world_of(fates: Iterable[Fate], seed: int, plant: Callable[[World], None] = 
 def count_effects(world: World) -> None:
     """Raise `AssertionError` unless each call took effect as often as it says."""
     assert len(world.done) == len(CALLS)
+    values = world.state.contents()
     for call in CALLS:
         outcome = world.done[call]
-        effects = int(world.cluster.values.get(b"%d-%d-%d" % call, b"0"))
+        effects = int(values.get(b"%d-%d-%d" % call, b"0"))
         if isinstance(outcome, OutcomeUnknown | SessionExpired):
             assert effects <= 1, (call, outcome)
         elif isinstance(outcome, Unavailable):
@@ -108,7 +110,7 @@ def test_what_was_lost_is_sent_again_under_its_number() -> None:
     world.start("first", client.flow(methods.integer("incr", "n"), Limits(0.0, 60_000.0)))
     world.run()
     assert world.done == {"first": 1}
-    assert world.cluster.values == {b"n": b"1"}
+    assert world.state.contents() == {b"n": b"1"}
 
 
 def end_of(world: World, method: Any, *, timeout_ms: float = CALL_MS, sessions: bool = True) -> object:
@@ -129,11 +131,11 @@ def test_a_session_is_registered_before_the_first_write_and_only_then() -> None:
     for number in range(3):
         world.start(number, client.flow(methods.integer("incr", "n"), Limits(0.0, CALL_MS)))
         world.run()
-    assert [entry["kind"] for entry in world.cluster.log[1:]] == ["session", "command", "command", "command"]
+    assert (world.state.session_count, world.state.database.index) == (1, 1 + 3)
     world = fates_of()
     assert end_of(world, methods.integer("incr", "n"), sessions=False) == 1
     assert end_of(world, methods.get("n", "linearizable")) == b"1"
-    assert not world.cluster.state.sessions
+    assert world.state.session_count == 0
 
 
 def test_calls_that_begin_together_register_one_session() -> None:
@@ -143,7 +145,7 @@ def test_calls_that_begin_together_register_one_session() -> None:
         world.start(number, client.flow(methods.integer("incr", "n"), Limits(0.0, CALL_MS)))
     world.run()
     assert sorted(world.done.values()) == list(range(1, 21))  # type: ignore[type-var]
-    assert len(world.cluster.state.sessions) == 1
+    assert world.state.session_count == 1
 
 
 def test_an_unknown_outcome_is_told_at_the_deadline_and_unavailable_if_nothing_was_sent() -> None:
@@ -174,10 +176,10 @@ def test_a_refusal_after_an_unanswered_attempt_proves_nothing() -> None:
     """A leader that has become short of space refuses at the door, the repetition of what it did before as well."""
     before, after = fates_of(Fate.WELL), fates_of(Fate.WELL, Fate.REPLY_LOST)
     close_door(before, lambda: True)
-    close_door(after, lambda: b"n" in after.cluster.values)
+    close_door(after, lambda: b"n" in after.state.contents())
     assert isinstance(end_of(before, methods.integer("incr", "n")), Unavailable)
     assert isinstance(end_of(after, methods.integer("incr", "n")), OutcomeUnknown)
-    assert (before.cluster.values, after.cluster.values) == ({}, {b"n": b"1"})
+    assert (before.state.contents(), after.state.contents()) == ({}, {b"n": b"1"})
 
 
 def test_a_write_that_never_left_goes_on_in_a_new_session() -> None:
@@ -193,7 +195,7 @@ def test_a_write_that_may_have_happened_in_an_expired_session_is_not_repeated() 
     assert isinstance(outcome, SessionExpired)
     assert outcome.hint is not None
     assert "may or may not" in outcome.hint
-    assert world.cluster.values == {b"n": b"1"}
+    assert world.state.contents() == {b"n": b"1"}
 
 
 def test_a_cluster_that_forgets_every_session_is_told_of() -> None:
@@ -201,30 +203,30 @@ def test_a_cluster_that_forgets_every_session_is_told_of() -> None:
     outcome = end_of(world, methods.integer("incr", "n"))
     assert isinstance(outcome, SessionExpired)
     assert "one after the other" in outcome.message
-    assert not world.cluster.values
+    assert not world.state.contents()
 
 
 def test_a_repeated_failure_is_the_same_failure() -> None:
     world = fates_of(Fate.WELL, Fate.REPLY_LOST)
-    world.cluster.values[b"n"] = b"text"
+    world.state.database.run(Set(b"n", b"text"))
     assert isinstance(end_of(world, methods.integer("incr", "n")), CommandFailed)
     world = fates_of(Fate.WELL, Fate.REPLY_LOST)
     outcome = end_of(world, methods.cas("n", 7, "x"))
     assert isinstance(outcome, Conflict)
     assert outcome.keys == (b"n",)
-    assert len(world.cluster.log) == 3
+    assert world.state.database.index == 3
 
 
 def test_a_cas_whose_first_reply_was_lost_succeeds_once() -> None:
     """Without a session the second attempt would find its own write, and call it a conflict."""
     world = fates_of(Fate.WELL, Fate.REPLY_LOST)
-    assert end_of(world, methods.cas("n", 0, "x")) == 3
+    assert end_of(world, methods.cas("n", 0, "x")) == 2
 
 
 def test_without_a_session_a_lost_reply_is_unknown_and_the_write_is_not_repeated() -> None:
     world = fates_of(Fate.WELL, Fate.REPLY_LOST)
     assert isinstance(end_of(world, methods.integer("incr", "n"), sessions=False), OutcomeUnknown)
-    assert world.cluster.values == {b"n": b"1"}
+    assert world.state.contents() == {b"n": b"1"}
     assert world.exchanges == 2
 
 
@@ -269,4 +271,4 @@ class TestNumbering:
         world.at(50_001.0, world.wake)
         world.run()
         assert len(world.done) == SEQUENCES_AHEAD_MAX + 11
-        assert world.cluster.values == {b"n": b"%d" % (SEQUENCES_AHEAD_MAX + 11)}
+        assert world.state.contents() == {b"n": b"%d" % (SEQUENCES_AHEAD_MAX + 11)}

@@ -1,4 +1,5 @@
-"""A world for the flows of clients: fake nodes, a network that does what it likes, and time that is a number.
+"""A world for the flows of clients: the production machine behind fake nodes, a network that does what it likes, and
+time that is a number.
 
 What happens to each exchange is a `Fate`, taken in turn from a list; an exhausted list means that all is well. Flows
 take turns as time goes on, and a request may arrive long after its client has given it up.
@@ -19,6 +20,7 @@ from raftdb.client.routing import Pause, Router
 from raftdb.client.session import Sessions
 from raftdb.errors import RaftdbError
 from tests.client.fake_api import Canned, FakeCluster, FakeNode, error, parse_query
+from tests.client.machine_state import MachineState
 
 
 class Fate(Enum):
@@ -48,6 +50,7 @@ class World:
         self.now_ms = 0.0
         self.random = Random(seed)
         self.cluster = FakeCluster()
+        self.cluster.state = self.state = MachineState()
         self.cluster.nodes = [FakeNode(self.cluster, number, f"n{number + 1}:1") for number in range(3)]
         self.done: dict[object, object] = {}
         self.exchanges = 0
@@ -155,7 +158,7 @@ class World:
             self.cluster.leader = None
             self.at(later_ms, self._elect)
         elif fate is Fate.FORGOTTEN:
-            self.cluster.state.sessions.clear()
+            self.state.forget_sessions()
             self._forgotten += 1
 
     def _elect(self) -> None:
