@@ -1,5 +1,7 @@
 """The blocking client with a session, on fake nodes and real sockets: lost replies, other threads, other processes."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -175,7 +177,29 @@ def test_a_child_process_begins_a_session_of_its_own(cluster: FakeCluster, clien
     assert client.incr("n") == 2
     assert client._connections is not connections
     assert len(cluster.state.sessions) == 2
-    connections.close()
+    connections, client._process_id = client._connections, 1
+    assert client.status(cluster.nodes[0].address).id == "n1"
+    assert client._connections is not connections
+
+
+FORK = """
+import os, sys
+from raftdb import Client
+with Client(sys.argv[1]) as client:
+    client.incr("n")
+    child = os.fork()
+    for _ in range(20):
+        client.incr("n")
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+        print(client.get("n").decode())
+"""
+
+
+def test_after_a_fork_both_processes_count(cluster: FakeCluster) -> None:
+    command = [sys.executable, "-c", FORK, cluster.addresses]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr) == ("41\n", "")
 
 
 def test_a_commit_that_surely_was_not_executed_may_be_repeated(cluster: FakeCluster) -> None:
