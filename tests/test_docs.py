@@ -13,10 +13,14 @@ from typing import Any, cast
 
 import pytest
 
+import raftdb
 from cli import failures
 from cli.dot_commands import DOT_COMMANDS
 from cli.main import SUB_COMMANDS
 from cli.words import WORDS
+from raftdb.client.async_client import CONCURRENCY_MAX
+from raftdb.client.retrying import ATTEMPTS_MAX, TIMEOUT_MS
+from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS
 from raftdb.commands.spec import COMMANDS
 from raftdb.errors import CODES
 from raftdb.frontend.http_api import HttpApi
@@ -226,6 +230,20 @@ def test_every_command_of_the_database_and_of_the_shell_is_documented() -> None:
     assert sorted(dot_commands) == sorted(dot.syntax for dot in DOT_COMMANDS.values())
     words = first_quoted(table(section(INTERFACE, 4), "word of the shell"))
     assert sorted(words) == sorted(word.syntax for word in WORDS.values())
+
+
+def test_every_method_and_error_of_the_python_clients_is_documented() -> None:
+    text = section(INTERFACE, 6)
+    documented = {name for row in table(text, "method") for name in re.findall(r"`(\w+)\(", row[0])}
+    methods = {name for name in dir(raftdb.Client) if not name.startswith("_")} - {"addresses"}
+    assert documented == methods
+    public = {name: getattr(raftdb, name) for name in raftdb.__all__}
+    errors = {name for name, kind in public.items() if isinstance(kind, type) and issubclass(kind, Exception)}
+    errors -= {"RaftdbError"}
+    assert set(first_quoted(table(text, "error"))) == errors
+    assert f"timeout_ms={DEFAULT_TIMEOUT_MS}," in text
+    assert f"concurrency_max={CONCURRENCY_MAX}`" in text
+    assert f"max_attempts={ATTEMPTS_MAX}, timeout_ms={TIMEOUT_MS:.0f})" in text
 
 
 def test_the_readme_leads_to_the_documents() -> None:

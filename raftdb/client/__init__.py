@@ -2,31 +2,46 @@
 knows.
 
 ```python
-from raftdb.client.sync_client import Client
+from raftdb import AsyncClient, Client
 
 with Client("127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003") as client:
-    client.execute("set", ["kunci", "satu"])
-    client.execute("get", ["kunci"]).value  # b"satu"
+    client.set("kunci", "satu")
+    client.get("kunci")  # b"satu"
 ```
 
-* `protocol`: our HTTP interface as values: a `Request` to send, an answer or a typed error out of what came
-  back.
+Blocking and asynchronous, one client twice over a core without I/O:
+
+* `protocol`, `answers`, `refusals`, `json_body`, `model`: our HTTP interface as values: a `Request` to send, an answer
+  or a typed error out of what came back.
 * `routing`: which node to ask next, and when to stop. No sockets, clock or sleep: it is told the time and
   what happened, and answers with the next step.
-* `http1`, `connection`: one exchange over a kept-alive socket.
-* `sync_client`: the loop that carries out the steps of `routing` with `connection`, for one thread at a time.
-* `backup`: a backup on its way into a file, verified before it takes its name.
-* `model`: the typed answers.
+* `session`: the numbers that make a write happen once.
+* `flow`: a call from beginning to end, as a generator of steps: session, then routing.
+* `methods`: what each method sends, and what it makes of the answer.
+* `buffer`, `retrying`: a transaction as it grows, and when it is tried again.
 
-An asynchronous client is a second such loop over the same `protocol` and `routing`.
+And twice, each as thin as it can be:
 
-**What is retried.** Without a session, a write that was sent and not answered may have happened, and
-repeating it could do it twice, or undo what another client did since (a `set` is not idempotent among several
-clients). So a write is sent again only if it surely was not executed: the connection was refused, the node
-said `not_leader`, or answered 503. Otherwise the caller gets `OutcomeUnknown`. Reads
-change nothing and are asked again. While the leader is unknown a write is preceded by `GET /v1/status`, which
-may be asked of a node that does not answer: a write sent to a paused follower would end as *unknown* for
-nothing.
+* `connection`, `async_connection`: one exchange over a kept-alive socket, spoken in `http1`.
+* `sync_client`, `async_client`: carry out the steps of a flow; `sync_commands`, `async_commands` are their methods.
+* `transaction`, `async_transaction`: reads at once, writes when it is committed.
 
-Nothing here imports asyncio or aiohttp: a one-shot `raftdb get` must be quick.
+`backup` brings a backup into a file, verified before it takes its name. Nothing but the asynchronous half imports
+asyncio, and nothing at all imports aiohttp: a one-shot `raftdb get` must be quick.
+
+**What is retried.** Reads change nothing and are asked again. A write that was sent and not answered may have happened.
+Within a session it is sent again under its number until the deadline, for it happens once however often it arrives;
+only if no answer comes by then is its outcome unknown. Without a session repeating it could do it twice, or undo what
+another client did since (a `set` is not idempotent among several clients). So there it is sent again only if it surely
+was not executed: the connection was refused, the node said `not_leader`, or answered 503. Otherwise the caller gets
+`OutcomeUnknown`; and while the leader is unknown such a write is preceded by `GET /v1/status`, which may be asked of a
+node that does not answer: a write sent to a paused follower would end as *unknown* for nothing.
+
+**What exactly once rests on.** A session outlives every message of it. The cluster forgets one after an hour of
+silence, or sooner if there are more clients than it remembers; a registration that is delayed for longer than that
+would bring the session back without its memory. A client never registers a name again that it knows to be registered.
+
+**Sharing.** Threads may share a blocking client and take turns; tasks of one event loop share an asynchronous one and
+do not wait for each other. A child process begins a session of its own: two processes with one numbering would take
+each other's answers. A transaction belongs to one thread or task.
 """

@@ -148,7 +148,7 @@ class AsyncClient(AsyncClientCommands):
         if address is None:
             return await self._run(methods.STATUS)
         limits = self._limits()
-        return await self._carry_out(self._caller.ask(methods.STATUS, address, limits), limits)
+        return await self._carry_out(self._own_caller().ask(methods.STATUS, address, limits), limits)
 
     async def members(self) -> tuple[Member, ...]:
         """The cluster's members as the leader knows them, with how far each has come."""
@@ -180,22 +180,21 @@ class AsyncClient(AsyncClientCommands):
 
     async def _run(self, method: Method[T]) -> T:
         limits = self._limits()
-        self._check_loop()
-        return await self._carry_out(self._caller.flow(method, limits), limits)
+        return await self._carry_out(self._own_caller().flow(method, limits), limits)
 
     async def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
         limits = self._limits(attempts.call_timeout_ms(now_ms()))
-        self._check_loop()
-        return await self._carry_out(self._caller.flow(method, limits), limits)
+        return await self._carry_out(self._own_caller().flow(method, limits), limits)
 
-    def _check_loop(self) -> None:
-        """Begin anew on another loop if the first is over, and in a child process."""
+    def _own_caller(self) -> Caller:
+        """What this client knows on this loop in this process; another loop, if the first is over, begins anew."""
         loop = asyncio.get_running_loop()
-        if self._loop is loop and self._process_id == os.getpid():
-            return
-        if self._loop is not None and not self._loop.is_closed() and self._process_id == os.getpid():
-            raise LocalProtocolError("this client is used on another event loop: make one for each")
-        self._begin(loop)
+        is_ours = self._process_id == os.getpid()
+        if self._loop is not loop or not is_ours:
+            if self._loop is not None and not self._loop.is_closed() and is_ours:
+                raise LocalProtocolError("this client is used on another event loop: make one for each")
+            self._begin(loop)
+        return self._caller
 
     async def _carry_out(self, flow: Flow[T], limits: Limits) -> T:
         """Do what the flow says until it ends."""
@@ -203,9 +202,11 @@ class AsyncClient(AsyncClientCommands):
             try:
                 step = next(flow)
                 while True:
-                    outcome = await self._perform(step)
+                    done, outcome = step, await self._perform(step)
                     step = flow.send(outcome)
-                    self._wake()
+                    # Who has only waited has changed nothing: two of them would wake each other for ever.
+                    if not isinstance(done, AwaitOthers):
+                        self._wake()
             except StopIteration as end:
                 result: T = end.value
                 return result

@@ -24,6 +24,9 @@ _CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_C
 
 
 def _append(old: bytes | None, arguments: Sequence[bytes]) -> bytes:
+    value_bytes = len(old or b"") + len(arguments[0])
+    if value_bytes > VALUE_BYTES_CEILING:
+        raise ReplyError("value is too long", hint=f"the limit is {VALUE_BYTES_CEILING} bytes")
     return (old or b"") + arguments[0]
 
 

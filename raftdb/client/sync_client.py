@@ -159,7 +159,7 @@ class Client(ClientCommands):
         if address is None:
             return self._run(methods.STATUS)
         limits = self._limits()
-        return self._carry_out(self._caller.ask(methods.STATUS, address, limits), limits)
+        return self._carry_out(self._own_caller().ask(methods.STATUS, address, limits), limits)
 
     def members(self) -> tuple[Member, ...]:
         """The cluster's members as the leader knows them, with how far each has come."""
@@ -205,10 +205,14 @@ class Client(ClientCommands):
         return self._run_for(method, self._limits(attempts.call_timeout_ms(now_ms())))
 
     def _run_for(self, method: Method[T], limits: Limits) -> T:
+        return self._carry_out(self._own_caller().flow(method, limits), limits)
+
+    def _own_caller(self) -> Caller:
+        """What this process knows: two on one connection, or with one numbering, would take each other's answers."""
         if self._process_id != os.getpid():
-            # Two processes on one connection, or with one numbering, would take each other's answers.
+            self._connections.close()
             self._begin()
-        return self._carry_out(self._caller.flow(method, limits), limits)
+        return self._caller
 
     def _carry_out(self, flow: Flow[T], limits: Limits) -> T:
         """Do what the flow says until it ends."""

@@ -62,8 +62,45 @@ def test_one_shot_commands_load_nothing_of_the_shell(cluster: FakeCluster, argum
         "cli.syntax",
         "cli.transactions",
         "raftdb.client.sync_client",
+        "raftdb.client.transaction",
+        "raftdb.client.transactional",
     ],
 )
 def test_these_modules_are_free_of_the_terminal(module: str) -> None:
     program = f"import sys, {module}; sys.exit('prompt_toolkit' in sys.modules or 'asyncio' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], timeout=30, check=True)
+
+
+PUBLIC = """
+import sys
+import raftdb
+assert len(raftdb.__all__) > 8 and set(raftdb.__all__) <= set(dir(raftdb)), dir(raftdb)
+light = [name for name in sys.modules if name.startswith("raftdb.")]
+assert not light, light
+from raftdb import Client, CommandFailed, Conflict, OutcomeUnknown, RaftdbError, SessionExpired, Transaction
+from raftdb import Unavailable, transactional
+assert not issubclass(OutcomeUnknown, Unavailable)
+with Client(sys.argv[2]) as client:
+    client.set("k", "v")
+    with client.transaction() as transaction:
+        transaction.append("k", "w")
+    transactional(client)(lambda transaction: transaction.incr("n"))()
+    assert client.mget(["k", "n"]) == [b"vw", b"1"]
+loaded = [name for name in sys.argv[1].split(",") if name in sys.modules]
+assert not loaded, loaded
+assert "raftdb.client.async_client" not in sys.modules
+from raftdb import AsyncClient, AsyncTransaction
+assert "asyncio" in sys.modules and "aiohttp" not in sys.modules
+try:
+    from raftdb import Cluster
+except ImportError:
+    print("done")
+"""
+
+
+def test_the_public_names_load_when_they_are_asked_for_and_the_blocking_client_loads_no_loop(
+    cluster: FakeCluster,
+) -> None:
+    command = [sys.executable, "-c", PUBLIC, ",".join(SLOW), cluster.addresses]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.stdout, ended.stderr) == ("done\n", "")

@@ -12,6 +12,7 @@ from raftdb.client.routing import (
     PAUSE_MS_MAX,
     PROBE_TIMEOUT_MS,
     REDIRECTS_MAX,
+    RETRY_AFTER_MS_MAX,
     TASK_ATTEMPT_MS,
     Attempt,
     Call,
@@ -302,3 +303,64 @@ def test_a_task_that_is_cut_off_is_asked_for_again_until_the_time_is_over() -> N
         call.next_step(5_000)
     assert raised.value.code == "unreachable"
     assert "b:1 did not finish: closed" in raised.value.message
+
+
+class TestWritesOfASession:
+    def test_one_that_was_sent_and_not_answered_is_sent_again(self) -> None:
+        call = make(Kind.ONCE, leader=A)
+        call.failed(attempt(call), "closed", sent=True)
+        assert call.may_have_happened
+        assert asked(call) == (B, False)
+
+    def test_one_whose_outcome_a_node_does_not_know_is_sent_again(self) -> None:
+        call = make(Kind.ONCE, leader=A)
+        assert call.answered(attempt(call), answer(504, "outcome_unknown")) is None
+        assert call.may_have_happened
+        assert asked(call) == (B, False)
+
+    def test_a_paused_node_costs_it_a_third_of_its_time_and_not_all(self) -> None:
+        assert attempt(make(Kind.ONCE, leader=A, timeout_ms=6_000)).answer_by_ms == 2_000
+
+    def test_what_surely_was_not_executed_leaves_no_doubt(self) -> None:
+        call = make(Kind.ONCE)
+        call.failed(attempt(call), "refused", sent=False)
+        call.answered(attempt(call), answer(503, "no_leader"))
+        call.answered(attempt(call), answer(307, "not_leader", A))
+        assert not call.may_have_happened
+        with pytest.raises(Unavailable):
+            call.next_step(5_000)
+
+    def test_the_deadline_leaves_its_outcome_unknown_if_it_was_ever_sent(self) -> None:
+        call = make(Kind.ONCE, timeout_ms=1_000)
+        call.failed(attempt(call), "closed", sent=True)
+        call.answered(attempt(call), answer(503, "no_leader"))
+        with pytest.raises(OutcomeUnknown, match=r"in 1 s \(a:1: closed; b:1: no_leader\)"):
+            call.next_step(1_000)
+
+    @pytest.mark.parametrize("code", ["no_space", "too_large", "internal"])
+    def test_a_refusal_ends_it_only_if_it_was_never_sent(self, code: str) -> None:
+        call = make(Kind.ONCE, leader=A)
+        with pytest.raises(RaftdbError, match=code):
+            call.answered(attempt(call), answer(503, code))
+        call = make(Kind.ONCE, leader=A)
+        call.failed(attempt(call), "closed", sent=True)
+        assert call.answered(attempt(call), answer(503, code)) is None
+
+    @pytest.mark.parametrize("code", ["command_failed", "conflict", "session_expired"])
+    def test_what_the_command_came_to_is_final(self, code: str) -> None:
+        call = make(Kind.ONCE, leader=A)
+        call.failed(attempt(call), "closed", sent=True)
+        with pytest.raises(ReplyError) as caught:
+            call.answered(attempt(call), answer(409, code))
+        assert caught.value.code == code
+
+
+def test_retry_after_is_honoured_within_a_limit() -> None:
+    for asked_s, least_ms in ((3, 3_000), (10**30, RETRY_AFTER_MS_MAX)):
+        call = make(Kind.READ, leader=A, timeout_ms=1e9)
+        call.answered(attempt(call), answer(503, "busy", retry_after=str(asked_s)))
+        assert least_ms < pause(call) <= least_ms + PAUSE_MS_FIRST
+    call = make(Kind.READ, leader=A, timeout_ms=5_000)
+    call.answered(attempt(call), answer(503, "busy", retry_after="6"))
+    with pytest.raises(Unavailable):
+        call.next_step(0)

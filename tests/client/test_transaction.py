@@ -120,3 +120,36 @@ def test_a_write_that_would_fail_is_refused_at_once(client: Client) -> None:
         transaction.commit()
     assert caught.value.failed_command == 0
     assert client.get("b") == b"1"
+
+
+def test_the_other_methods_mean_what_those_of_the_client_mean(cluster: FakeCluster, client: Client) -> None:
+    client.mset({"a": "1", "b": "22"})
+    with client.transaction() as transaction:
+        assert transaction.getset("a", "3") == b"1"
+        assert transaction.delete("b") == b"22"
+        assert transaction.delete("b") is None
+        assert not transaction.set("a", "4", only_if="missing")
+        assert transaction.set("c", "5", only_if="missing", ttl_ms=1_000)
+        transaction.mset({"d": "66", "e": "7"})
+        transaction.expire("d", 1)
+        transaction.persist("a")
+        transaction.expire("e", 0)
+        assert transaction.mget(["a", "b", "c", "d", "e"]) == [b"3", None, b"5", b"66", None]
+        assert (transaction.exists("a", "b", "c"), transaction.strlen("d")) == (2, 2)
+        for name, arguments in (("scan", []), ("ttl", ["a"]), ("cas", ["a", "1", "2"])):
+            with pytest.raises(RequestRefused, match="inside a transaction"):
+                transaction.execute(name, arguments)
+    assert sorted(client.keys()) == [b"a", b"c", b"d"]
+    cluster.state.advance(1_000)
+    assert list(client.keys()) == [b"a"]
+
+
+def test_a_check_tells_early_what_the_commit_would(client: Client) -> None:
+    transaction = client.transaction()
+    transaction.get("a")
+    transaction.check()
+    client.set("a", "1")
+    for ask in (transaction.check, transaction.commit):
+        with pytest.raises(Conflict) as caught:
+            ask()
+        assert caught.value.keys == (b"a",)
