@@ -144,8 +144,8 @@ def _loses_majority(interpreter: "Interpreter", arguments: Sequence[str]) -> str
     if not running - 1 < majority <= running:
         return None
     return (
-        f"without {arguments[0]} only {running - 1} of {nodes} nodes run, {majority} are needed: "
-        "nothing can be read or written until one more is back. Go on?"
+        f"without {arguments[0]} there is no majority ({running - 1} of {nodes} nodes), "
+        "and nothing is read or written. Go on?"
     )
 
 

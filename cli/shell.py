@@ -52,8 +52,8 @@ _STYLE = Style.from_dict(
 class Shell:
     """A prompt for a person.
 
-    `history`, `input` and `terminal` are the user's own by default. `after_line`: called
-    after each line, for news about the cluster. `session` is what reads a line.
+    `history`, `input` and `terminal` are the user's own by default. `take_news`: lines that people should see,
+    asked for after each line and when the cluster changes. `session` is what reads a line.
     """
 
     def __init__(
@@ -63,18 +63,18 @@ class Shell:
         history: ShellHistory | None = None,
         input: Input | None = None,
         terminal: TerminalOutput | None = None,
-        after_line: Callable[[], None] | None = None,
+        take_news: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._interpreter = interpreter
         self._transactions = interpreter.executor.transactions
-        self._after_line = after_line
+        self._ask_for_news = take_news
         self._history = history or ShellHistory(history_path())
         self._input, self._terminal = input, terminal
         self._color_depth = ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None
         self._news: deque[str] = deque()
         self._was_warned = False
         self._is_ended = False
-        self.monitor = Monitor(interpreter.client.addresses, changed=self._redraw, news=self._take_news)
+        self.monitor = Monitor(interpreter.client.addresses, changed=self._take_change, news=self._take_news)
         self._finder = Finder(lambda: self.monitor.addresses)
         completer = ShellCompleter(
             nodes=self._nodes, finder=self._finder, local=interpreter.cluster is not None
@@ -129,8 +129,6 @@ class Shell:
             self._interpreter.output.notice("\ninterrupted: a write that was sent may still take effect")
         except Quit:
             self._end()
-        if self._after_line is not None:
-            self._after_line()
 
     def _end(self) -> None:
         """End the shell; with an open transaction only if it is asked for a second time."""
@@ -200,23 +198,32 @@ class Shell:
         cluster = self._interpreter.cluster
         return self.monitor.node_ids if cluster is None else cluster.node_ids
 
-    def _redraw(self) -> None:
+    def _take_change(self) -> None:
         """Show what the monitor has learnt; called in its threads."""
         with suppress(RuntimeError):  # the prompt has ended just now
             self.session.app.invalidate()
+        self._in_prompt(self._look_for_news)
 
     def _take_news(self, line: str) -> None:
         """Show a line above the prompt, or before the next one if none is there; called in threads of the monitor."""
         self._news.append(line)
+        self._in_prompt(self._look_for_news)
+
+    def _in_prompt(self, call: Callable[[], None]) -> None:
+        """Call this soon where the prompt is running, if one is."""
         application = self.session.app
         if application.is_running and application.loop is not None:
             with suppress(RuntimeError):  # the prompt has ended just now
-                application.loop.call_soon_threadsafe(self._tell_above, context=application.context)
+                application.loop.call_soon_threadsafe(call, context=application.context)
 
-    def _tell_above(self) -> None:
-        run_in_terminal(self._tell_news)
+    def _look_for_news(self) -> None:
+        """Tell news above the prompt."""
+        self._news += self._ask_for_news()
+        if self._news:
+            run_in_terminal(self._tell_news)
 
     def _tell_news(self) -> None:
+        self._news += self._ask_for_news()
         while self._news:
             self._interpreter.output.news(f"-- {self._news.popleft()}")
 

@@ -1,7 +1,7 @@
 """`raftdb shell`: the interactive shell on a terminal, otherwise a script."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cli.interpreter import Interpreter
 from cli.options import Options, Parser, add_client_options, merged
@@ -35,19 +35,20 @@ def run_on_terminal_or_stdin(
     interpreter: Interpreter,
     *,
     keep_going: bool = False,
-    after_line: Callable[[], None] | None = None,
+    take_news: Callable[[], Sequence[str]] = tuple,
     announce: Callable[[Callable[[], bool]], None] | None = None,
 ) -> int:
     """The shell if a person sits at stdin, else stdin as a script; the exit code.
 
-    `announce` is given the function that ends the shell from a signal handler, before the shell begins.
+    `take_news`: lines that a person should see, asked for from time to time. `announce` is given the function that
+    ends the shell from a signal handler, before the shell begins.
     """
     if not is_terminal(sys.stdin):
         return run_script(interpreter, lines_of_stream(sys.stdin.buffer, "stdin"), keep_going=keep_going)
     # Loading prompt_toolkit takes longer than a whole script.
     from cli.shell import Shell
 
-    shell = Shell(interpreter, after_line=after_line)
+    shell = Shell(interpreter, take_news=take_news)
     if announce is not None:
         announce(shell.leave)
     return shell.run()

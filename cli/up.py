@@ -137,16 +137,12 @@ def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *
 def _run_shell(cluster: LocalCluster, options: Options, signals: _StopSignals) -> int:
     output = Output(options.output)
 
-    def tell_exits() -> None:
-        for line in cluster.take_exits():
-            output.notice(line)
-
     def announce(leave: Callable[[], bool]) -> None:
         signals.leave_shell = leave
 
     with Client([place.http for place in cluster.places]) as client:
         interpreter = Interpreter(client, output, cluster=cluster, consistency=options.consistency)
-        return run_on_terminal_or_stdin(interpreter, after_line=tell_exits, announce=announce)
+        return run_on_terminal_or_stdin(interpreter, take_news=cluster.take_exits, announce=announce)
 
 
 def _wait(cluster: LocalCluster, output: Output) -> NoReturn:

@@ -34,6 +34,8 @@ class Terminal:
         self._history = history
         self.shell: Shell | None = None
         self.lines = 0
+        self.news: list[str] = []
+        """What `up` would say of its nodes."""
         self.missed: list[object] = []
 
     @property
@@ -51,8 +53,9 @@ class Terminal:
             history=ShellHistory(self._history),
             input=self._keys,
             terminal=DummyOutput(),
-            after_line=self._count,
+            take_news=self._take_news,
         )
+        self.shell.session.prompt = self._counted(self.shell.session.prompt)  # type: ignore[method-assign]
         person = threading.Thread(target=self._follow, args=([*steps, *(["\x04"] if leave else [])],))
         person.start()
         try:
@@ -96,5 +99,16 @@ class Terminal:
         """So many lines were entered and run."""
         return lambda: self.lines == lines
 
-    def _count(self) -> None:
-        self.lines += 1
+    def _take_news(self) -> list[str]:
+        news, self.news = self.news, []
+        return news
+
+    def _counted(self, prompt: Callable[..., str]) -> Callable[..., str]:
+        """`prompt`, which comes again once a line has run."""
+
+        def counted() -> str:
+            self.lines += 1
+            return prompt()
+
+        self.lines = -1
+        return counted

@@ -324,6 +324,24 @@ class TestNews:
         terminal.type("set a", lambda: leads("n2"), change, is_told, terminal.has_line("set a"), " 1\r")
         assert cluster.values == {b"a": b"1"}
 
+    def test_so_is_what_becomes_of_a_node_that_up_started(
+        self, terminal: Terminal, cluster: FakeCluster, capsys: Capture
+    ) -> None:
+        told: list[str] = []
+
+        def end() -> bool:
+            if terminal.shell is None or terminal.shell.monitor.view is None:
+                return False
+            terminal.news.append("node n1 ended with SIGKILL")
+            cluster.log.append({"index": 2, "term": 1, "kind": "noop"})  # a change, for the monitor to see
+            return True
+
+        def is_told() -> bool:
+            told.append(capsys.readouterr().err)
+            return "-- node n1 ended with SIGKILL" in "".join(told)
+
+        terminal.type("set a", end, is_told, terminal.has_line("set a"), CTRL_C)
+
     def test_a_command_that_takes_long_says_what_it_waits_for(
         self, terminal: Terminal, cluster: FakeCluster, capsys: Capture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
