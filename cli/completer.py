@@ -6,12 +6,13 @@ from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.formatted_text.utils import fragment_list_len
+from prompt_toolkit.formatted_text.utils import fragment_list_len, fragment_list_width
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.lexers import Lexer
 
 from cli.finder import Finder
 from cli.highlight import spans
+from cli.render import fit
 from cli.suggest import Kind, Wanted, argument_hint, suggest, wanted
 
 
@@ -82,8 +83,14 @@ class ShellCompleter(Completer):
 
 
 class HintProcessor(Processor):
-    """Shows the arguments that are still missing, in grey. Unlike a suggestion of an earlier line, which takes their
-    place if there is one, they can never be accepted by a key."""
+    """Shows the arguments that are still missing, in grey, as far as they fit on the line. Unlike a suggestion of an
+    earlier line, which takes their place if there is one, they can never be accepted by a key.
+
+    `prompt_columns` says how much of the line is taken by what stands before it.
+    """
+
+    def __init__(self, prompt_columns: Callable[[], int]) -> None:
+        self._prompt_columns = prompt_columns
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         """Put the hint behind the last line of the input."""
@@ -97,7 +104,9 @@ class HintProcessor(Processor):
         if suggestion is not None and suggestion.text:
             return Transformation(fragments)
         hint = argument_hint(document.text, document.cursor_position)
-        return Transformation([*fragments, ("class:hint", hint)])
+        taken = (self._prompt_columns() + fragment_list_width(fragments)) % max(transformation_input.width, 1)
+        # One column is the cursor's.
+        return Transformation([*fragments, ("class:hint", fit(hint, transformation_input.width - taken - 1))])
 
 
 class ShellLexer(Lexer):

@@ -21,6 +21,8 @@ from raftdb.errors import RaftdbError
 
 FIND_MS_MAX = 150
 """Longest wait for completions; what comes later is still remembered."""
+FIRST_SHARE = 0.6
+"""How much of the time that is left one node may take before another is asked."""
 FRESH_MS_MAX = 2_000
 """How long what was found counts as true."""
 FOUND_MAX = 100
@@ -103,13 +105,22 @@ class Finder:
             answer()
 
     def _keys(self, prefix: bytes) -> tuple[bytes, ...] | None:
-        """The first keys that begin with `prefix`, as one node that answers has them; None if none does in time."""
-        with Client(self._addresses(), timeout_ms=FIND_MS_MAX, sessions=False) as client:
-            try:
-                page = client.key_page(prefix, limit=FOUND_MAX, values=False, consistency="stale")
-            except RaftdbError:
-                return None
-        return tuple(found.key for found in page.keys)
+        """The first keys that begin with `prefix`, as a node that answers has them; None if none does in time."""
+        ends_ms = now_ms() + FIND_MS_MAX
+        addresses = self._addresses()
+        for position, address in enumerate(addresses, start=1):
+            left_ms = ends_ms - now_ms()
+            if left_ms <= 0:
+                break
+            # The first may have frozen just now: some time is left for another.
+            timeout_ms = left_ms if position == len(addresses) else left_ms * FIRST_SHARE
+            with Client(address, timeout_ms=timeout_ms, sessions=False) as client:
+                try:
+                    page = client.key_page(prefix, limit=FOUND_MAX, values=False, consistency="stale")
+                except RaftdbError:
+                    continue
+            return tuple(found.key for found in page.keys)
+        return None
 
 
 def _paths(prefix: bytes) -> tuple[bytes, ...] | None:

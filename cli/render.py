@@ -131,6 +131,8 @@ def fit(text: str, columns_max: int) -> str:
     """`text`, cut so that it takes no more than `columns_max` columns of a terminal."""
     if width(text) <= columns_max:
         return text
+    if columns_max < 1:
+        return ""
     columns = 1  # of the ellipsis
     for position, character in enumerate(text):
         columns += width(character)

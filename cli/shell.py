@@ -9,6 +9,7 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.formatted_text.utils import fragment_list_width
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output import Output as TerminalOutput
@@ -80,7 +81,7 @@ class Shell:
             nodes=self._nodes, finder=self._finder, local=interpreter.cluster is not None
         )
         self.session: PromptSession[str] = PromptSession(
-            lambda: FormattedText(status_line.prompt(self._leader(), self._transactions.state)),
+            self._prompt,
             prompt_continuation=lambda columns, *_: FormattedText(status_line.continuation(columns)),
             bottom_toolbar=lambda: FormattedText(status_line.toolbar(self.monitor.view, self._transactions)),
             history=self._history,
@@ -90,7 +91,7 @@ class Shell:
             key_bindings=keys.bindings(completer),
             complete_while_typing=True,
             search_ignore_case=True,
-            input_processors=[HintProcessor()],
+            input_processors=[HintProcessor(lambda: fragment_list_width(self._prompt()))],
             style=_STYLE,
             color_depth=self._color_depth,
             input=input,
@@ -189,6 +190,9 @@ class Shell:
         except (KeyboardInterrupt, EOFError):
             return False
         return answer.strip().lower() in ("y", "yes")
+
+    def _prompt(self) -> FormattedText:
+        return FormattedText(status_line.prompt(self._leader(), self._transactions.state))
 
     def _leader(self) -> str | None:
         view = self.monitor.view

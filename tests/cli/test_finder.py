@@ -79,6 +79,20 @@ async def test_nobody_waits_for_a_node_that_is_frozen(finder: Finder, cluster: F
     frozen.set()
 
 
+async def test_another_is_asked_if_the_first_has_frozen(finder: Finder, cluster: FakeCluster) -> None:
+    cluster.values[b"a"] = b""
+    frozen = threading.Event()
+    cluster.nodes[0].script = [Canned(wait=frozen)]
+    found = await finder.find(keys(b"a"))
+    # On a slow machine the second node may be too late, and is then remembered.
+    async with asyncio.timeout(20):
+        while not found:
+            await asyncio.sleep(0.01)
+            found = finder.remembered(keys(b"a")) or ()
+    assert found == (b"a",)
+    frozen.set()
+
+
 async def test_of_several_questions_the_latest_is_answered(finder: Finder, cluster: FakeCluster) -> None:
     cluster.values.update({b"a": b"", b"ab": b""})
     found = await asyncio.gather(*(finder.find(keys(prefix)) for prefix in (b"x", b"y", b"ab")))

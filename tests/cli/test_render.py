@@ -48,3 +48,18 @@ def test_a_table_without_rows_has_its_headers() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert render.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "shown"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "ab…"),
+        ("日本語", 5, "日本…"),
+        ("日本語", 4, "日…"),
+        ("abc", 1, "…"),
+        ("abc", 0, ""),
+    ],
+)
+def test_a_line_is_cut_to_the_columns_there_are(text: str, columns: int, shown: str) -> None:
+    assert render.fit(text, columns) == shown

@@ -67,6 +67,15 @@ def test_a_line_is_coloured_hinted_and_completed(start: Start, cluster: FakeClus
     assert cluster.values[b"user:1"] == b"1x"
 
 
+def test_a_hint_takes_no_second_line(start: Start) -> None:
+    terminal = start()
+    terminal.wait_for("n2>")
+    key = "k" * 40
+    terminal.type(f"set {key} v ")
+    lines = terminal.wait_for(rf"n2> set {key} v \[EX SECONDS \| .*…")
+    assert not any("KEEPTTL]" in line for line in lines)
+
+
 def test_the_prompt_tells_the_state_of_a_transaction(start: Start) -> None:
     terminal = start()
     terminal.wait_for("n2>")
