@@ -2,6 +2,7 @@
 shell."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from cli import help_text, vocabulary
 from cli.dot_commands import DOT_COMMANDS, LocalControl, Quit
@@ -18,8 +19,8 @@ class Interpreter:
     """Executes words against a cluster and prints results on `output`.
 
     `cluster`: the control of local nodes, if `raftdb up` started them. `consistency`: of reads. `person`: how
-    to ask somebody at a terminal yes or no; None in a script, which is not asked. `is_reading`: a file is being
-    read.
+    to ask somebody at a terminal yes or no; None in a script, which is not asked. `patience`: what a command
+    of the database runs within. `is_reading`: a file is being read.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Interpreter:
         self.output = output
         self.cluster = cluster
         self.person: Callable[[str], bool] | None = None
+        self.patience: Callable[[], AbstractContextManager[None]] = nullcontext
         self.is_reading = False
         self.executor = Executor(client, consistency=consistency)
 
@@ -65,7 +67,8 @@ class Interpreter:
             if not self._is_wanted(question):
                 return
         try:
-            self.executor.run(name, arguments, self.output)
+            with self.patience():
+                self.executor.run(name, arguments, self.output)
         except RequestRefused as error:
             raise self._with_next_step(name, error) from None
 

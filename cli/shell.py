@@ -75,6 +75,7 @@ class Shell:
         self._news: deque[str] = deque()
         self._was_warned = False
         self._is_ended = False
+        self._first_leader: str | None = None  # until the monitor has seen for itself
         self.monitor = Monitor(interpreter.client.addresses, changed=self._take_change, news=self._take_news)
         self._finder = Finder(lambda: self.monitor.addresses)
         completer = ShellCompleter(
@@ -101,6 +102,7 @@ class Shell:
     def run(self) -> int:
         """Greet, then read and run lines until `.quit` or Ctrl-D; the exit code. Ctrl-C clears the line."""
         self._interpreter.person = self._ask
+        self._interpreter.patience = lambda: Patience(self._say_what_is_waited_for)
         self._interpreter.output.text(self.banner())
         self.monitor.start()
         try:
@@ -163,11 +165,7 @@ class Shell:
         try:
             for words in split(line):
                 what = words[0].text
-                if what.startswith("."):
-                    self._interpreter.run(words)
-                    continue
-                with Patience(self._say_what_is_waited_for):
-                    self._interpreter.run(words)
+                self._interpreter.run(words)
         except LexError as error:
             self._tell(CommandError("syntax", str(error), exit_code=EXIT_USAGE), what)
         except RaftdbError as error:
@@ -196,7 +194,7 @@ class Shell:
 
     def _leader(self) -> str | None:
         view = self.monitor.view
-        return None if view is None else view.leader
+        return self._first_leader if view is None else view.leader
 
     def _nodes(self) -> Sequence[str]:
         cluster = self._interpreter.cluster
@@ -238,7 +236,7 @@ class Shell:
         except RaftdbError as error:
             self._interpreter.output.error(describe(error, "connect", program=None))
             return f"raftdb {RAFTDB_VERSION}: commands will be tried all the same. help lists them"
-        leader = None if status.leader is None else status.leader.id
+        leader = self._first_leader = None if status.leader is None else status.leader.id
         addresses = sorted((member.id, member.http) for member in status.members)
         tries = [("set greeting hello", "store a value; get greeting reads it back")]
         if self._interpreter.cluster is not None and leader is not None:
