@@ -83,10 +83,10 @@ class LeaderClock:
         if self._base is None or self._expiry is not None:
             return None
         now_ms = self.time_ms(core)
-        if self._deadline_ms <= now_ms:
+        if self._deadline_ms < now_ms:
             found = self._machine.next_deadline_ms(state)
             self._deadline_ms = NEVER_MS if found is None else found
-        return stamp(EXPIRE, now_ms) if self._deadline_ms <= now_ms else None
+        return stamp(EXPIRE, now_ms) if self._deadline_ms < now_ms else None
 
     def proposed(self, entry: EntryId) -> None:
         """An `Expire` is under way as this entry."""
