@@ -33,7 +33,7 @@ Rules
 5. A stored value carries its revision, the index of the entry that last changed it, its expiry included. Deleting
    a key deletes its revision; a key that comes back has a higher one, so that a watch sees the difference (hazard
    B58).
-6. Time is what the entries say. A value is there as long as its expiry is above the clock of the state, on every
+6. Time is what the entries say. A value is there until the clock of the state is beyond its expiry, on every
    replica alike and for every command; that it takes room until it is swept is nobody's business but the sweep's.
 
 Decisions

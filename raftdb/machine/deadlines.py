@@ -3,6 +3,9 @@
 An index key is a prefix, the time in 8 bytes, and the name of what is to end, so that the earliest comes first. Its
 value is empty. Whoever sets, moves or lifts a deadline keeps the index exact.
 
+A deadline is past when the clock is beyond it, not when the clock shows it: times are whole milliseconds, rounded down,
+and what was given 50 of them at 0.9 must not end at 50.0.
+
 Sweeping removes from the front, and what was removed lies before the front, as deletions in memory, until the next
 checkpoint. A scan from the beginning would step over all of them again and again. So the last key that a sweep removed
 is remembered, and scans begin behind it: whatever ended, a deadline that is set later is later.
@@ -40,8 +43,8 @@ class DeadlineIndex:
         transaction.delete(self._prefix + pack_number(time_ms) + name)
 
     def due(self, view: KeyValueView, clock_ms: int, *, limit: int) -> list[tuple[int, bytes]]:
-        """Return up to `limit` pairs (time, name) of what is to end at `clock_ms` or before, the earliest first."""
-        end = self._prefix + pack_number(clock_ms + 1)
+        """Return up to `limit` pairs (time, name) of what is past its time at `clock_ms`, the earliest first."""
+        end = self._prefix + pack_number(clock_ms)
         return [self._parts(key) for key, _ in view.scan(self._front(view), end, limit=limit)]
 
     def first(self, view: KeyValueView) -> tuple[int, bytes] | None:

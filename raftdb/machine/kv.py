@@ -96,7 +96,7 @@ def set_(transaction: Transaction, command: Set, revision: int) -> Result:
     check_value(len(command.value))
     before = transaction.head(state_key, HEADER_BYTES)
     expires_ms = NEVER_EXPIRES
-    if command.ttl_ms != NO_TTL or command.condition is not Condition.ALWAYS:
+    if command.ttl_ms or command.condition:
         present = visible(transaction, before)
         expires_ms = _expiry_of_set(
             transaction, command, NEVER_EXPIRES if present is None else present.expires_ms

@@ -48,7 +48,7 @@ def visible(view: KeyValueView, record: bytes | None) -> StoredValue | None:
     if record is None:
         return None
     stored = decode_value(record)
-    if stored.expires_ms != NEVER_EXPIRES and stored.expires_ms <= read_clock(view):
+    if stored.expires_ms != NEVER_EXPIRES and stored.expires_ms < read_clock(view):
         return None
     return stored
 

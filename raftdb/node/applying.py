@@ -1,7 +1,6 @@
 """One committed entry and the state: what it changes, what that costs, and what its proposer is told."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import ReplyError
@@ -15,17 +14,12 @@ CHANGE_BYTES = 64
 """What a change counts for beside its value: many small ones take their time too."""
 
 
-class Applied(NamedTuple):
-    """What applying an entry came to. `touched_bytes` is what it read and wrote, about; `deadline_ms` the earliest
-    deadline that it set, None if it set none."""
+def apply_entry(entry: Entry, state: State, machine: Machine) -> tuple[Reply, int, int | None]:
+    """Change the state by one entry, and move its applied index there.
 
-    reply: Reply
-    touched_bytes: int
-    deadline_ms: int | None
-
-
-def apply_entry(entry: Entry, state: State, machine: Machine) -> Applied:
-    """Change the state by one entry, and move its applied index there."""
+    Returns the reply, about how many bytes that read and wrote, and the earliest deadline that it set (None: it set
+    none).
+    """
     reply: Reply = Result(None, entry.index)
     changes: Mapping[bytes, bytes | None] = {}
     deadline_ms = None
@@ -37,10 +31,11 @@ def apply_entry(entry: Entry, state: State, machine: Machine) -> Applied:
         changes = {CONFIGURATION_KEY: pack_configuration(entry.index, entry.data)}
     state.write(changes, index=entry.index, term=entry.term)
     touched_bytes = len(entry.data) + CHANGE_BYTES * len(changes)
-    touched_bytes += sum(len(value) for value in changes.values() if value is not None)
-    if isinstance(reply, Result):
+    touched_bytes += sum([len(value) for value in changes.values() if value])
+    # A status, which most writes answer, has no bytes to speak of.
+    if type(reply) is Result and type(reply.value) is not str:
         touched_bytes += value_bytes(reply.value)
-    return Applied(reply, touched_bytes, deadline_ms)
+    return reply, touched_bytes, deadline_ms
 
 
 def answer_of(reply: Reply, entry: Entry) -> Answer | ReplyError:
@@ -48,4 +43,7 @@ def answer_of(reply: Reply, entry: Entry) -> Answer | ReplyError:
     index, term = entry.index, entry.term
     if isinstance(reply, Repetition):
         index, term, reply = reply
-    return Answer(reply.value, index, term, reply.revision) if isinstance(reply, Result) else reply
+    if isinstance(reply, ReplyError):
+        return reply
+    value, revision = reply
+    return Answer(value, index, term, revision)

@@ -9,8 +9,6 @@ a leader stamps 0, which moves nothing.
 Nothing ends by itself. When the next deadline has come by its time, the leader proposes `Expire`, one at a time. That
 is a proposal like all others: of a leader that was deposed it counts only if the next one has it in its log, and then
 its time had come (hazard B72).
-
-Followers know no time. They note deadlines, so that one of them that comes to lead need not search for the next one.
 """
 
 from typing import NamedTuple
@@ -43,7 +41,7 @@ class LeaderClock:
         self._expiry: EntryId | None = None
         """The `Expire` that is under way."""
         self._deadline_ms = 0
-        """The next deadline is here or later; 0: to be looked up."""
+        """The next deadline is here or later, as far as this node leads."""
 
     def turn(self, local_ms: float) -> None:
         """A turn begins."""
@@ -61,20 +59,14 @@ class LeaderClock:
         if deadline_ms is not None and deadline_ms < self._deadline_ms:
             self._deadline_ms = deadline_ms
         if self._expiry is not None and index >= self._expiry.index:
-            self._expiry, self._deadline_ms = None, 0
-
-    def replaced(self) -> None:
-        """The whole state is another one."""
-        self._deadline_ms = 0
+            self._expiry = None
 
     def follow(self, core: RaftState, applied_index: Index, state: KeyValueView) -> None:
-        """See who leads now: one that has come to lead, and has applied its no-op, begins to count."""
+        """If this node has come to lead, and has applied its no-op, begin to count."""
         leadership = core.leadership
-        if leadership is None:
-            self._base = self._expiry = None
-        elif (
-            self._base is None or self._base.term != core.term
-        ) and applied_index >= leadership.term_start_index:
+        if leadership is None or (self._base is not None and self._base.term == core.term):
+            return
+        if applied_index >= leadership.term_start_index:
             self._base = _Base(core.term, self._machine.clock_ms(state), self._local_ms)
             self._expiry, self._deadline_ms = None, 0
 
@@ -83,10 +75,10 @@ class LeaderClock:
         if self._base is None or self._expiry is not None:
             return None
         now_ms = self.time_ms(core)
-        if self._deadline_ms <= now_ms:
+        if self._deadline_ms < now_ms:
             found = self._machine.next_deadline_ms(state)
             self._deadline_ms = NEVER_MS if found is None else found
-        return stamp(EXPIRE, now_ms) if self._deadline_ms <= now_ms else None
+        return stamp(EXPIRE, now_ms) if self._deadline_ms < now_ms else None
 
     def proposed(self, entry: EntryId) -> None:
         """An `Expire` is under way as this entry."""

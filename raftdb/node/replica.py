@@ -289,7 +289,6 @@ class Replica:
         last_known = self.applied_index
         self._state = state
         self._installing = False
-        self._clock.replaced()
         self.received_snapshot = None
         for request_id in self._pending.writes_up_to(self.applied_index):
             self._effects.answers.append((request_id, self._out_of_time(is_write=True)))

@@ -445,7 +445,7 @@ async def test_names_in_a_query_are_bytes(http: Harness) -> None:
 
 async def test_an_expired_key_is_missing(http: Harness) -> None:
     database(http).run(Set(b"k", b"v", 500))
-    database(http).now_ms = 500
+    database(http).now_ms = 501
     put(http, other="v")
     assert (await http.request(get("/v1/keys/k"))).status == 404
     assert [record["key"] for record in (await http.request(get("/v1/keys"))).json["keys"]] == ["other"]

@@ -66,11 +66,14 @@ def test_a_failing_command_moves_the_clock_too(database: Database) -> None:
     assert read_clock(database.transaction) == 1_000
 
 
-def test_a_value_is_there_until_its_time_and_not_at_it(database: Database) -> None:
+def test_a_value_is_there_to_its_time_and_not_beyond(database: Database) -> None:
+    """Times are rounded down: at 1,500 it may have lived for a part of its last millisecond only (hazard B71)."""
     database.run(Set(b"k", b"v", 500))
-    database.now_ms = 1_499
-    assert database.result(Get(b"k")) == Result(b"v", 1)
     database.now_ms = 1_500
+    assert database.result(Get(b"k")) == Result(b"v", 1)
+    assert database.value(TimeToLive(b"k")) == 0
+    assert database.value(Expire()) == 0
+    database.now_ms = 1_501
     assert database.result(Get(b"k")) == Result(b"", 0)
     check_books(database.transaction)
 
@@ -105,7 +108,7 @@ def test_a_value_whose_time_is_up_is_missing_to_every_command(
     database: Database, command: Command, answer: Result, swept: bool
 ) -> None:
     database.run(Set(b"k", b"1", 500))
-    database.now_ms = 1_500
+    database.now_ms = 1_501
     if swept:
         assert database.value(Expire()) == 1
         database.index -= 1
@@ -153,7 +156,7 @@ def test_conditions_of_set_answer_nil_and_the_present_revision(database: Databas
     assert database.run(Set(b"k", b"2", 500, only_new)) == Result(None, 2)
     assert database.run(Set(b"k", b"2", 900, only_old)) == Result("OK", 4)
     assert database.run(Get(b"k")) == Result(b"2", 4)
-    database.now_ms = 1_900
+    database.now_ms = 1_901
     assert database.run(Get(b"k")) == Result(b"", 0)
 
 
@@ -182,7 +185,7 @@ def test_a_sweep_ends_what_is_due_and_nothing_else(database: Database) -> None:
     for number in range(10):
         database.run(Set(b"%d" % number, b"v", 100 * (1 + number)))
     database.run(Set(b"stays", b"v"))
-    database.now_ms = 1_500
+    database.now_ms = 1_501
     assert database.value(Expire()) == 5
     assert database.value(Keys(b"")) == [b"5", b"6", b"7", b"8", b"9", b"stays"]
     assert MACHINE.next_deadline_ms(database.transaction) == 1_600
@@ -196,11 +199,11 @@ def test_a_sweep_is_bounded_and_the_next_one_goes_on(
     monkeypatch.setattr(expiry, "SWEEP_VALUES_MAX", 3)
     for number in range(8):
         database.run(Set(b"%d" % number, b"v", 100))
-    database.now_ms = 1_100
+    database.now_ms = 1_101
     assert [database.value(Expire()) for _ in range(4)] == [3, 3, 2, 0]
     assert MACHINE.next_deadline_ms(database.transaction) is None
     database.run(Set(b"0", b"again", 100))
-    assert MACHINE.next_deadline_ms(database.transaction) == 1_200
+    assert MACHINE.next_deadline_ms(database.transaction) == 1_201
     check_books(database.transaction)
 
 
@@ -220,7 +223,7 @@ def test_what_was_set_anew_is_not_ended_by_its_old_deadline(database: Database) 
 def test_an_expiry_without_a_time_ends_what_was_due_before(database: Database) -> None:
     """A leader that does not know the time yet stamps 0: no time passes."""
     database.run(Set(b"k", b"v", 500))
-    database.now_ms = 1_500
+    database.now_ms = 1_501
     database.run(Get(b"k"))
     database.run(Set(b"other", b"v", 500))
     database.now_ms = 0
@@ -246,7 +249,7 @@ def test_dbsize_leaves_out_what_is_due_up_to_a_bound(
         database.run(Set(b"%d" % number, b"v", 100))
     database.run(Set(b"stays", b"v"))
     assert database.value(DatabaseSize()) == 6
-    database.now_ms = 1_100
+    database.now_ms = 1_101
     assert database.value(DatabaseSize()) == 3
     database.value(Expire())
     assert database.value(DatabaseSize()) == 1
@@ -280,7 +283,7 @@ def test_sessions_have_a_deadline_that_values_do_not_hide(database: Database) ->
     assert session_ms > database.now_ms + SESSION_IDLE_MS
     database.run(Set(b"k", b"v", 500))
     assert MACHINE.next_deadline_ms(database.transaction) == 1_500
-    database.now_ms = session_ms
+    database.now_ms = session_ms + 1
     assert database.value(Expire()) == 2
     assert MACHINE.next_deadline_ms(database.transaction) is None
     check_books(database.transaction)

@@ -90,7 +90,7 @@ class Model:
 
     def alive(self, key: bytes) -> Cell | None:
         cell = self.cells.get(key)
-        return cell if cell is not None and cell.ends_ms > self.now_ms else None
+        return cell if cell is not None and cell.ends_ms >= self.now_ms else None
 
     def all_alive(self) -> list[bytes]:
         return sorted(key for key in self.cells if self.alive(key))

@@ -239,7 +239,7 @@ def test_only_an_entry_ends_an_idle_session(database: Database) -> None:
     assert database.run(once(1, IncrementBy(b"n", 1))) == Result(1, 2)
     assert database.value(Expire()) == 0
     assert database.run(once(2, IncrementBy(b"n", 1))) == Result(2, 4)
-    database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS
+    database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS + 1
     assert database.value(Expire()) == 1
     expired(database, once(2, IncrementBy(b"n", 1)))
     check_books(database.transaction)
@@ -342,7 +342,7 @@ def test_a_sweep_of_sessions_is_bounded(database: Database, monkeypatch: pytest.
     for number in range(4):
         database.run(RegisterSession(b"%016d" % number))
         database.run(once(1, Ping(), session=b"%016d" % number))
-    database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS
+    database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS + 1
     assert [database.value(Expire()) for _ in range(4)] == [2, 2, 1, 0]
     check_books(database.transaction)
 

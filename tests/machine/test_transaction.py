@@ -50,6 +50,15 @@ def test_transactions_read_as_if_all_were_written_below(
     assert lower.scan(b"", None, limit=100) == sorted(expected.items())
 
 
+def test_what_is_deleted_above_leaves_no_gap_in_a_limited_scan() -> None:
+    below = DictionaryView({b"%d" % number: b"v" for number in range(9)})
+    transaction = Transaction(below)
+    for key in (b"0", b"1", b"3"):
+        transaction.delete(key)
+    transaction.put(b"25", b"w")
+    assert [key for key, _ in transaction.scan(b"", None, limit=4)] == [b"2", b"25", b"4", b"5"]
+
+
 def test_a_deleted_key_is_a_change_and_not_a_gap() -> None:
     transaction = Transaction(DictionaryView({b"a": b"1"}))
     transaction.delete(b"a")

@@ -190,7 +190,7 @@ def test_expiry_of_a_watched_key_is_a_change_at_the_time_of_the_entry(database: 
     """Hazard B57: before and after the sweep."""
     database.run(Set(b"k", b"1", 500))
     held = Transaction((IncrementBy(b"k", 1),), ((b"k", 1),))
-    database.now_ms = 1_500
+    database.now_ms = 1_501
     error = database.run(held)
     assert isinstance(error, Conflict)
     assert error.keys == (b"k",)
@@ -202,11 +202,11 @@ def test_expiry_of_a_watched_key_is_a_change_at_the_time_of_the_entry(database: 
 def test_a_key_that_had_expired_when_it_was_watched_is_missing_and_stays_so(database: Database) -> None:
     """Hazard B57: watched as missing, it runs; also if the sweep comes in between."""
     database.run(Set(b"k", b"9", 500))
-    database.now_ms = 1_500
+    database.now_ms = 1_501
     assert database.run(Get(b"k")) == Result(b"", 0)
     for _ in range(2):
         layer = Changes(database.transaction)
-        data = stamp(encode(Transaction((IncrementBy(b"k", 1),), ((b"k", 0),))), 1_500)
+        data = stamp(encode(Transaction((IncrementBy(b"k", 1),), ((b"k", 0),))), 1_501)
         assert Machine().apply(9, 1, data, layer) == Result([1], None)
         database.run(Expire())
 
@@ -248,6 +248,6 @@ def test_a_transaction_moves_the_clock_once(database: Database) -> None:
     database.now_ms = 5_000
     database.run(Transaction((Set(b"a", b"1", 1_000), Set(b"b", b"1", 1_000), TimeToLive(b"a"))))
     before = changes_but_clock(database.transaction.changes)
-    database.now_ms = 6_000
+    database.now_ms = 6_001
     assert database.value(Transaction((Exists((b"a", b"b")),))) == [0]
     assert changes_but_clock(database.transaction.changes) == before

@@ -108,11 +108,11 @@ def test_before_its_no_op_is_applied_a_leader_stamps_no_time_and_ends_nothing() 
     assert [time_ms for time_ms, _ in entries(bench)] == [7_000, 0]
     assert local(bench, Get(b"k")) == b"v"
     bench.acknowledge("n2", bench.core.log.last_index)
-    pass_time(bench, 499)
+    pass_time(bench, 500.9)
     assert expiries(bench) == []
     assert local(bench, Get(b"k")) == b"v"
-    pass_time(bench, 1)
-    assert expiries(bench) == [7_500]
+    pass_time(bench, 0.1)
+    assert expiries(bench) == [7_501]
 
 
 def test_an_entry_of_an_earlier_leader_that_commits_later_moves_the_base() -> None:
@@ -151,7 +151,7 @@ def test_who_no_longer_leads_stamps_nothing_and_counts_anew_when_it_leads_again(
 def test_what_is_due_is_ended_once_and_by_an_entry(alone: Bench) -> None:
     """Hazard B72: a proposal like any other, one at a time."""
     alone.do(Set(b"k", b"v", 1_000))
-    pass_time(alone, 999.9)
+    pass_time(alone, 1_000.9)
     assert expiries(alone) == []
     assert local(alone, Get(b"k")) == b"v"
     alone.log_is_held = True
@@ -161,21 +161,21 @@ def test_what_is_due_is_ended_once_and_by_an_entry(alone: Bench) -> None:
     assert local(alone, Get(b"k")) == b"v", "no time passes where nothing is committed"
     alone.log_is_held = False
     alone.write_log()
-    assert expiries(alone) == [1_000]
+    assert expiries(alone) == [1_001]
     assert local(alone, Get(b"k")) == b""
     assert local(alone, Keys(b"")) == []
     pass_time(alone, 60_000)
-    assert expiries(alone) == [1_000]
+    assert expiries(alone) == [1_001]
 
 
 def test_what_does_not_fit_into_one_sweep_is_ended_by_the_next(alone: Bench) -> None:
     pairs = tuple(Set(b"%d" % number, b"v", 1_000) for number in range(SWEEP_VALUES_MAX + 1))
     alone.do(Transaction((*pairs, Set(b"later", b"v", 5_000))))
-    pass_time(alone, 1_000)
-    assert expiries(alone) == [1_000, 1_000]
+    pass_time(alone, 1_001)
+    assert expiries(alone) == [1_001, 1_001]
     assert local(alone, Keys(b"")) == [b"later"]
     pass_time(alone, 4_000)
-    assert expiries(alone) == [1_000, 1_000, 5_000]
+    assert expiries(alone) == [1_001, 1_001, 5_001]
 
 
 def test_a_deadline_that_moved_is_looked_up_and_nothing_is_proposed_for_the_old_one(
@@ -197,8 +197,8 @@ def test_a_deadline_that_moved_is_looked_up_and_nothing_is_proposed_for_the_old_
     assert looks == [5_000], "one look when the old deadline had passed, and none in vain"
     assert expiries(alone) == []
     alone.do(Set(b"soon", b"v", 50))
-    pass_time(alone, 50)
-    assert expiries(alone) == [4_050]
+    pass_time(alone, 51)
+    assert expiries(alone) == [4_051]
 
 
 def test_nothing_is_looked_up_where_nothing_ends(alone: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,8 +230,8 @@ def test_an_end_that_is_under_way_is_not_asked_for_again_until_its_term_is_over(
     bench.ask(Set(b"k", b"v", 1_000))
     bench.acknowledge("n2", bench.core.log.last_index)
     for _ in range(5):
-        pass_time(bench, 1_000)
-    assert expiries(bench) == [1_000]
+        pass_time(bench, 1_001)
+    assert expiries(bench) == [1_001]
     assert local(bench, Get(b"k")) == b"v"
     last = bench.core.log.last
     term = bench.core.term + 1
@@ -242,8 +242,8 @@ def test_an_end_that_is_under_way_is_not_asked_for_again_until_its_term_is_over(
     bench.lead()
     bench.acknowledge("n2", bench.core.log.last_index)
     assert bench.replica.clock_ms == 0, "five seconds as a leader, and nobody has confirmed them"
-    pass_time(bench, 1_000)
-    assert expiries(bench) == [1_000]
+    pass_time(bench, 1_001)
+    assert expiries(bench) == [1_001]
     bench.acknowledge("n2", bench.core.log.last_index)
     assert local(bench, Get(b"k")) == b""
 
@@ -252,9 +252,9 @@ def test_a_refused_end_is_asked_for_again(alone: Bench, monkeypatch: pytest.Monk
     alone.do(Set(b"k", b"v", 1_000))
     with monkeypatch.context() as patched:
         patched.setattr(leader, "_waiting_bytes", lambda state: 1 << 40)
-        pass_time(alone, 1_000)
+        pass_time(alone, 1_001)
     assert expiries(alone) == []
-    pass_time(alone, 5)
+    pass_time(alone, 4)
     assert expiries(alone) == [1_005]
 
 
@@ -263,7 +263,7 @@ def test_an_idle_session_ends_and_one_in_use_does_not(alone: Bench) -> None:
     alone.do(RegisterSession(b"t" * 16))
     pass_time(alone, SESSION_IDLE_MS)
     alone.do(SessionOperation(NAME, 1, 1, IncrementBy(b"n", 1)))
-    pass_time(alone, IDLE_GRAIN_MS)
+    pass_time(alone, IDLE_GRAIN_MS + 1)
     assert len(expiries(alone)) == 1
     assert alone.replica.session_count == 1
     assert value_of(alone.do(SessionOperation(NAME, 2, 2, IncrementBy(b"n", 1)))) == 2
@@ -291,7 +291,7 @@ def test_sessions_clock_and_expiries_are_in_every_generation_of_snapshots(alone:
     first = alone.do(operation)
     alone.now_ms += 4_000
     alone.do(Transaction((Set(b"k", b"v", 1_000), Set(b"gone", b"v", 1))))
-    pass_time(alone, 1)
+    pass_time(alone, 2)
     contents, snapshots = [], []
     alone.turn(checkpoint_asked=True)
     alone.flush_and_tell()
@@ -308,7 +308,7 @@ def test_sessions_clock_and_expiries_are_in_every_generation_of_snapshots(alone:
     alone.state = store
     alone.start()
     alone.lead()
-    assert alone.replica.clock_ms == 4_001
+    assert alone.replica.clock_ms == 4_002
     assert alone.replica.session_count == 1
     assert alone.do(operation) == first
     assert local(alone, TimeToLive(b"k")) == 1

@@ -1,0 +1,125 @@
+"""A driver on the event loop, alone with a disk in memory: what it takes in, and what it refuses at the door."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+
+from raftdb.commands.model import Delete, ExpireAfter, Get, IncrementBy, Set
+from raftdb.commands.operations import (
+    ClientOperation,
+    CloseSession,
+    Mode,
+    RegisterSession,
+    SessionOperation,
+    Transaction,
+)
+from raftdb.commands.queries import ReadPage, ReadRecord
+from raftdb.errors import Conflict, Fatal, ReplyError, RequestRefused, SessionExpired, Unavailable
+from raftdb.machine.reply import KeyRecord, Page
+from raftdb.node.driver import Driver
+from raftdb.node.turn import Answer
+from storage.contract import LogBatch
+from storage.memory import MemoryLogStore
+from tests.node.bench import Bench
+
+NAME = b"s" * 16
+WAIT_S = 20.0
+"""Longest wait for something that must come: only a failing test waits as long."""
+
+
+class InstantDisk:
+    """A log that is written at once."""
+
+    last_sync_ms = 0.0
+
+    def __init__(self, driver: Driver, log: MemoryLogStore) -> None:
+        self._driver = driver
+        self._log = log
+
+    def submit(self, sequence: int, batch: LogBatch) -> None:
+        self._log.write([batch])
+        self._driver.persisted(sequence)
+
+
+@pytest.fixture
+async def driver() -> AsyncIterator[Driver]:
+    """Of a cluster of one, which leads."""
+    failures: list[Fatal] = []
+    bench = Bench()
+    made = Driver(bench.replica, tick_ms=2, on_fatal=failures.append)
+    made.start(cast(Any, InstantDisk(made, bench.log)), cast(Any, None), cast(Any, None))
+    async with asyncio.timeout(WAIT_S):
+        while not made.is_leader():
+            await asyncio.sleep(0.002)
+    yield made
+    await made.close(grace_seconds=0)
+    assert failures == []
+
+
+async def answer(driver: Driver, operation: Any, **more: str) -> Answer:
+    async with asyncio.timeout(WAIT_S):
+        return await driver.execute(operation, **more)
+
+
+async def test_every_kind_of_operation_is_answered(driver: Driver) -> None:
+    several = await answer(driver, Transaction((Set(b"a", b"1"), IncrementBy(b"a", 1), Get(b"a"))))
+    assert several.value == ["OK", 2, b"2"]
+    assert (await answer(driver, RegisterSession(NAME))).value == "OK"
+    first = await answer(driver, SessionOperation(NAME, 1, 1, IncrementBy(b"a", 1)))
+    assert first == await answer(driver, SessionOperation(NAME, 1, 1, IncrementBy(b"a", 1)))
+    assert (await answer(driver, CloseSession(NAME))).value == "OK"
+    for consistency in ("linearizable", "stale"):
+        record = await answer(driver, ReadRecord(b"a"), consistency=consistency)
+        assert record.value == KeyRecord(b"a", b"3", first.index, None, None)
+    page = await answer(driver, ReadPage(b"", b"", 10))
+    assert isinstance(page.value, Page)
+    assert [record.key for record in page.value.records] == [b"a"]
+
+
+async def test_failures_are_raised_as_what_they_are(driver: Driver) -> None:
+    with pytest.raises(Conflict) as conflict:
+        await answer(driver, Transaction((), ((b"k", 5),)))
+    assert conflict.value.keys == (b"k",)
+    with pytest.raises(SessionExpired):
+        await answer(driver, SessionOperation(NAME, 1, 1, IncrementBy(b"n", 1)))
+    with pytest.raises(ReplyError) as failed:
+        await answer(driver, Transaction((Get(b""),), mode=Mode.ATOMIC))
+    assert failed.value.failed_command == 0
+
+
+@pytest.mark.parametrize(
+    "operation", [Set(b"k", b"v"), Transaction((Get(b"k"),)), RegisterSession(NAME)], ids=repr
+)
+async def test_what_goes_through_the_log_cannot_be_stale(driver: Driver, operation: ClientOperation) -> None:
+    with pytest.raises(RequestRefused):
+        await answer(driver, operation, consistency="stale")
+
+
+async def test_short_of_space_only_what_grows_is_refused(driver: Driver) -> None:
+    """Hazard B84: who has nothing but a session can still delete."""
+    await answer(driver, Transaction((Set(b"k", b"v"), Set(b"l", b"v"))))
+    driver.space.measured("full", grown_bytes=0, headroom_bytes=0, last_headroom_bytes=1 << 40)
+    await answer(driver, RegisterSession(NAME))
+    for operation in (
+        Set(b"k", b"w"),
+        Transaction((Delete(b"k"), Set(b"k", b"w"))),
+        SessionOperation(NAME, 1, 1, Set(b"k", b"w")),
+        SessionOperation(NAME, 1, 1, Transaction((Set(b"k", b"w"),))),
+    ):
+        with pytest.raises(Unavailable) as refused:
+            await answer(driver, operation)
+        assert refused.value.code == "no_space"
+    assert (await answer(driver, SessionOperation(NAME, 1, 1, Delete(b"k")))).value == b"v"
+    assert (await answer(driver, Transaction((ExpireAfter(b"l", 0),)))).value == [1]
+
+
+async def test_a_key_ends_by_the_clock_of_the_machine(driver: Driver) -> None:
+    """Without anybody asking, and without a write: the ticks are enough."""
+    began = asyncio.get_running_loop().time()
+    await answer(driver, Set(b"k", b"v", 50))
+    async with asyncio.timeout(WAIT_S):
+        while (await driver.execute(Get(b"k"), consistency="stale")).value == b"v":
+            await asyncio.sleep(0.002)
+    assert asyncio.get_running_loop().time() - began >= 0.05
