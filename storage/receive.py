@@ -91,7 +91,10 @@ class SnapshotReceiver:
         space = os.statvfs(self._folder)
         free_bytes = space.f_bavail * space.f_frsize
         if free_bytes < transfer.size_bytes + SPARE_BYTES:
-            raise OutOfSpace(f"no space for a snapshot of {transfer.size_bytes} bytes: {free_bytes} are free")
+            raise OutOfSpace(
+                f"no space for a snapshot of {transfer.size_bytes} bytes: {free_bytes} are free",
+                hint="free some space on this disk",
+            )
         write_record(self._folder / TRANSFER_FILE, asdict(transfer))
         self._transfer = transfer
         return 0
