@@ -336,7 +336,6 @@ class Host:
         world = self._world
         world.steps += 1
         inputs, self._inputs = self._inputs, Inputs()
-        inputs.met = self.peers.take_met()
         try:
             effects = self.replica.turn(inputs)
         except FolderDamaged as error:

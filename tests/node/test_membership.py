@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftdb.core.events import AddMember, Change, PeerMet, PromoteMember, RemoveMember, UpdateAddress
+from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, UpdateAddress
 from raftdb.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -92,7 +92,7 @@ def test_a_node_that_is_added_is_a_voter_when_that_is_answered() -> None:
     request = ask(bench, AddMember(N4))
     commit(bench, "n2", "n3")
     assert request not in bench.answers, "it is a learner"
-    bench.turn(met=[PeerMet("n4", "folder")])
+    bench.replica.met("n4", "folder")
     commit(bench, "n4")
     bench.turn(ticks=1)
     bench.turn(ticks=1)
@@ -278,7 +278,7 @@ def test_a_leader_that_removes_itself_answers_and_goes() -> None:
 
 def test_a_node_that_is_told_that_it_was_removed_does_not_stand() -> None:
     bench = Bench(nodes=3)
-    bench.replica.removed_by = "n2"
+    bench.replica.told_removed()
     bench.turn(ticks=100)
     assert (bench.core.role, bench.sent) == (Role.FOLLOWER, [])
     (write,) = bench.write(b"v")
