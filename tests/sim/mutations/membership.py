@@ -1,18 +1,16 @@
-"""Planted bugs of membership and transfer."""
+"""Planted bugs of changes of the members and transfers of the leadership."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from raftdb.core import changes, leader, parting, quorum, reads, transfer
-from raftdb.core.events import AddMember, RemoveMember, TransferAsked
+from raftdb.core.events import AddMember, TransferAsked
 from raftdb.core.membership import Configuration, ConfigurationHistory
-from raftdb.core.model import Index, NodeId, Role
 from raftdb.core.state import Leadership, RaftState
 from raftdb.core.update import Refusal
 from raftdb.node import persist
 from raftdb.node.membership import MembershipRequests
-from raftdb.simulation import peers
+from raftdb.simulation.peers import Peers
 from tests.sim.mutations.planting import Mutation, Patches
 
 # --- configurations
@@ -20,19 +18,6 @@ from tests.sim.mutations.planting import Mutation, Patches
 
 def truncated_configuration_stays() -> Patches:
     return [(ConfigurationHistory, "truncated_from", lambda self, index: False)]
-
-
-def counts_only_once_committed() -> Patches:
-    plain = ConfigurationHistory._refresh
-
-    def refresh(self: ConfigurationHistory) -> None:
-        latest = self._history[-1:]
-        if len(self._history) > 1:
-            del self._history[-1:]
-        plain(self)
-        self._history += latest if latest != self._history[-1:] else []
-
-    return [(ConfigurationHistory, "_refresh", refresh)]
 
 
 def changes_before_the_no_op_is_committed() -> Patches:
@@ -56,11 +41,15 @@ def configuration_in_the_log_is_not_found_by_a_start() -> Patches:
     return [(persist, "RECOVERED_KINDS", frozenset())]
 
 
-def removed_leader_counts_itself() -> Patches:
+def also_counted(*others: str) -> Patches:
+    """Of what is committed, besides the voters: the leader itself, or those that it has removed."""
+
     def advance_commit(state: RaftState, leadership: Leadership) -> None:
         held = {node: progress.match_index for node, progress in leadership.progress.items()}
         held[state.id] = state.log.persisted_index
-        index = quorum.reached_by_majority({*state.configurations.voters, state.id}, held)
+        more = {"leader": {state.id}, "parting": set(leadership.parting)}
+        voters = set(state.configurations.voters).union(*(more[other] for other in others))
+        index = quorum.reached_by_majority(voters, held)
         if index > state.commit_index and state.log.term_at(index) == state.term:
             state.commit_to(index)
             reads.serve_held(state, leadership)
@@ -72,16 +61,12 @@ def removed_leader_stays() -> Patches:
     return [(transfer, "leave_if_removed", lambda state: None)]
 
 
-def removed_follower_counts() -> Patches:
-    plain = leader.advance_commit
+def removed_nodes_are_not_told() -> Patches:
+    def tick(state: RaftState, leadership: Leadership) -> None:
+        for node in list(leadership.parting):
+            parting._forget(state, leadership, node, "why not")
 
-    def advance_commit(state: RaftState, leadership: Leadership) -> None:
-        voters = state.configurations.voters
-        state.configurations.voters = tuple(sorted({*voters, *leadership.parting}))
-        plain(state, leadership)
-        state.configurations.voters = voters
-
-    return [(leader, "advance_commit", advance_commit)]
+    return [(parting, "tick", tick), (Peers, "why_not", lambda self, peer, uuid: None)]
 
 
 def removed_ids_are_forgotten() -> Patches:
@@ -121,40 +106,26 @@ def new_node_votes_at_once() -> Patches:
     return [(changes._RULES, AddMember, add)]  # type: ignore[list-item]
 
 
-def learner_counts() -> Patches:
-    return [(Configuration, "voters", property(lambda self: self.ids))]
+def learners_count() -> Patches:
+    plain = ConfigurationHistory._refresh
+
+    def refresh(self: ConfigurationHistory) -> None:
+        plain(self)
+        self.voters = self.ids
+
+    return [(ConfigurationHistory, "_refresh", refresh)]
 
 
 def folders_are_not_written_down() -> Patches:
     plain = changes._append
 
     def append(state: RaftState, leadership: Leadership, configuration: Configuration) -> Any:
-        members = tuple(
-            replace(member, uuid=state.folders[member.id]) if member.voter and member.uuid is None else member
-            for member in configuration.members
-        )
-        del members
         folders, state.folders = state.folders, {}
-        try:
-            return plain(state, leadership, configuration)
-        finally:
-            state.folders = folders
+        outcome = plain(state, leadership, configuration)
+        state.folders = folders
+        return outcome
 
     return [(changes, "_append", append)]
-
-
-def removal_needs_no_majority_alive() -> Patches:
-    return [(changes, "_too_few_alive", lambda *arguments: None)]
-
-
-def removed_nodes_are_not_told() -> Patches:
-    class Nobody(dict[NodeId, Any]):
-        def __setitem__(self, node: NodeId, value: Any) -> None: ...
-
-    return [
-        (Leadership, "parting", Nobody()),
-        (peers.Peers, "why_not", lambda self, peer, uuid: None),
-    ]
 
 
 # --- transfers
@@ -191,4 +162,28 @@ def transfer_is_said_to_be_done_at_once() -> Patches:
     return [(transfer, "ask", ask)]
 
 
-MUTATIONS: Sequence[Mutation] = ()
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation("B36b", "folders of voters are not in the log", folders_are_not_written_down),
+    Mutation("B37", "a truncated configuration stays in force", truncated_configuration_stays),
+    Mutation(
+        "B38", "members change before the leader's no-op is committed", changes_before_the_no_op_is_committed
+    ),
+    Mutation("B38b", "two changes of the members at a time", two_changes_at_a_time),
+    Mutation(
+        "B39",
+        "a start does not find the configuration in its log",
+        configuration_in_the_log_is_not_found_by_a_start,
+    ),
+    Mutation("B40", "a removed leader counts itself", lambda: also_counted("leader")),
+    Mutation("B40b", "a removed leader goes on leading", removed_leader_stays),
+    Mutation("B40c", "a removed follower counts", lambda: also_counted("parting", "leader")),
+    Mutation("B40d", "a removed node is not told", removed_nodes_are_not_told),
+    Mutation("B41", "removed ids are forgotten", removed_ids_are_forgotten),
+    Mutation("B41b", "a removed id is added again", removed_id_is_added_again),
+    Mutation("B44", "a new node votes at once", new_node_votes_at_once),
+    Mutation("B44b", "learners count", learners_count),
+    Mutation("B45", "writes are taken while another is to take over", takes_writes_during_a_transfer),
+    Mutation("B46", "a transfer has no end", transfer_has_no_end),
+    Mutation("B46b", "stepping down answers no transfer", step_down_answers_no_transfer),
+    Mutation("B46c", "a transfer is said to be done at once", transfer_is_said_to_be_done_at_once),
+)
