@@ -215,7 +215,7 @@ class Operators:
         return node
 
     def _ask(self, host: Host, change: Change) -> None:
-        self._world.tell(host.id, f"is asked for {change}")
+        self._world.tell(host.id, f"is asked to {_describe(change)}")
         self._asked += 1
         self._waiting_for += 1
 
@@ -244,6 +244,15 @@ class Operators:
         host = self._world.hosts.get(node)
         if host is not None and host.out is None and not self._stopped:
             host.retire()
+
+
+def _describe(change: Change) -> str:
+    """The change in words."""
+    if isinstance(change, AddMember):
+        return f"add {change.member.id}" + (" as a learner" if change.stay_learner else "")
+    if isinstance(change, UpdateAddress):
+        return f"move {change.id} to {change.http}"
+    return f"{'remove' if isinstance(change, RemoveMember) else 'promote'} {change.id}"
 
 
 def _is_made(change: Change, outcome: MembersChanged) -> bool:
