@@ -72,10 +72,10 @@ election timeout the leader makes it a voter by itself, whichever leader it is b
 configuration. Rounds measure time, which is what the cluster would wait for the new voter; a bound on its lag would
 mean another time at each speed of writing.
 
-The entry that lets a node vote names its data folder (`Member.uuid`), which the leader knows from the handshake; without
-that nobody is promoted. With it go the folders of all other voters that the leader has met. So whoever joins later
-learns from the log who each voter is, and an empty folder under an old name is believed by nobody. The first members
-start without: until the first change of the members, each remembers for itself whom it met.
+The entry that lets a node vote names its data folder (`Member.uuid`), which the leader knows from the handshake;
+without that nobody is promoted. With it go the folders of all other voters that the leader has met. So whoever joins
+later learns from the log who each voter is, and an empty folder under an old name is believed by nobody. The first
+members start without: until the first change of the members, each remembers for itself whom it met.
 
 A node that is *removed* counts no more from when the entry is appended. It gets the log on until it has learnt that its
 removal is committed, for a bounded time, and hears the rest from those that refuse it by name. Its id stays in the
