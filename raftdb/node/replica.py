@@ -5,7 +5,7 @@ simulator calls it with what a seed dreams up. Both carry out the same effects, 
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from raftdb.core.events import (
     Compacted,
@@ -19,22 +19,23 @@ from raftdb.core.events import (
     Ticked,
 )
 from raftdb.core.messages import InstallSnapshot, Message, RequestPreVote, RequestVote
-from raftdb.core.model import Entry, EntryId, EntryKind, Index, NodeId, Role, Term
+from raftdb.core.model import Entry, EntryId, Index, NodeId, Role, Term
 from raftdb.core.raft import Raft
 from raftdb.core.update import EntriesWanted, Trace, Update
 from raftdb.errors import RaftdbError, Unavailable
-from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
-from raftdb.machine.reply import Result
-from raftdb.machine.transaction import Transaction
+from raftdb.machine.reply import value_bytes
+from raftdb.node.applying import answer_of, apply_entry
+from raftdb.node.clock import LeaderClock
 from raftdb.node.compaction import CompactionPolicy, slowest_live_match
 from raftdb.node.membership import MembershipRequests
-from raftdb.node.pending import Pending, Query, ReadRequest, WriteRequest
+from raftdb.node.pending import Pending, Query, ReadRequest, WriteRequest, batches_of
 from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
-from raftdb.node.reading import serve, value_bytes
+from raftdb.node.reading import serve
 from raftdb.node.refusals import not_executed, out_of_time, too_much_waits
 from raftdb.node.standing import is_unproven
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
+from raftdb.wire.operations import stamp
 from storage.contract import FrozenChanges
 
 APPLY_ENTRIES_MAX = 1024
@@ -76,6 +77,7 @@ class Replica:
         self._log_reader = log_reader
         self._state = state
         self._machine = machine
+        self._clock = LeaderClock(machine)
         self._pending = Pending(patience_ticks=patience_ticks)
         self._membership = MembershipRequests(raft, patience_ticks=patience_ticks, refusal=self.refusal)
         self._after_persist: deque[tuple[int, tuple[Message, ...]]] = deque()
@@ -96,6 +98,16 @@ class Replica:
     def pending_count(self) -> int:
         """Requests that wait for their answer."""
         return self._pending.count + self._membership.count
+
+    @property
+    def clock_ms(self) -> int | None:
+        """The cluster clock as it is applied here; None while a snapshot is put in place."""
+        return None if self._installing else self._machine.clock_ms(self._state)
+
+    @property
+    def session_count(self) -> int | None:
+        """How many sessions there are here; None while a snapshot is put in place."""
+        return None if self._installing else self._machine.session_count(self._state)
 
     @property
     def is_removed(self) -> bool:
@@ -120,13 +132,18 @@ class Replica:
         """The snapshot that ends there is here, whole and verified; it may be installed."""
         self.received_snapshot = EntryId(index, term)
 
-    def snapshot_dropped(self) -> None:
-        """What was received is being replaced: it can no longer be installed."""
+    def give_up_received(self) -> bool:
+        """Another snapshot is offered: what was received can no longer be installed. False if it is being installed,
+        and must stay as it is."""
+        if self._installing:
+            return False
         self.received_snapshot = None
+        return True
 
     def turn(self, inputs: Inputs) -> Effects:
         """Take in everything that arrived; return everything that is to be done."""
         effects = self._effects = Effects()
+        self._clock.turn(inputs.now_ms)
         if inputs.persisted_sequence:
             self._carry_out(self.raft.step(Persisted(inputs.persisted_sequence)))
         if inputs.flushed is not None:
@@ -154,6 +171,7 @@ class Replica:
         if inputs.reads:
             self._request_reads(inputs.reads)
         self._apply()
+        self._end_what_is_due()
         for request_id, value, entry in self._membership.finished(self._now_ticks):
             answer = value if isinstance(value, RaftdbError) else Answer(value, *entry)
             effects.answers.append((request_id, answer))
@@ -182,26 +200,32 @@ class Replica:
 
     def _propose_all(self, writes: list[WriteRequest]) -> None:
         """Hand the writes of the turn to the core, in as few batches as their size allows."""
-        batch: list[WriteRequest] = []
-        batch_bytes = 0
-        for request in writes:
-            batch.append(request)
-            batch_bytes += len(request.payload)
-            if batch_bytes >= PROPOSE_BYTES_MAX:
-                self._propose(batch)
-                batch, batch_bytes = [], 0
-        if batch:
+        for batch in batches_of(writes, bytes_max=PROPOSE_BYTES_MAX):
             self._propose(batch)
 
     def _propose(self, writes: list[WriteRequest]) -> None:
         """Hand writes to the core as one batch of consecutive entries."""
-        update = self.raft.step(Proposed(tuple(request.payload for request in writes)))
+        time_ms = self._clock.time_ms(self.raft.state)
+        update = self.raft.step(Proposed(tuple(stamp(request.payload, time_ms) for request in writes)))
         if update.accepted is None:
             refusal = too_much_waits() if self.raft.state.role is Role.LEADER else self.refusal()
             self._effects.answers.extend((request.request_id, refusal) for request in writes)
         else:
             self._pending.add_writes(update.accepted, writes, self._now_ticks)
         self._carry_out(update)
+
+    def _end_what_is_due(self) -> None:
+        """As a leader, count on; and if something is due, propose its end."""
+        core = self.raft.state
+        if self._installing:
+            return
+        self._clock.follow(core, self.applied_index, self._state)
+        expire = self._clock.due(core, self._state)
+        if expire is not None:
+            update = self.raft.step(Proposed((expire,)))
+            if update.accepted is not None:
+                self._clock.proposed(update.accepted)
+            self._carry_out(update)
 
     def _request_reads(self, requests: list[ReadRequest]) -> None:
         """Stale reads are answered from what is here; the others wait for the core's word."""
@@ -271,6 +295,7 @@ class Replica:
         last_known = self.applied_index
         self._state = state
         self._installing = False
+        self._clock.replaced()
         self.received_snapshot = None
         for request_id in self._pending.writes_up_to(self.applied_index):
             self._effects.answers.append((request_id, self._out_of_time(is_write=True)))
@@ -336,25 +361,12 @@ class Replica:
 
     def _apply_entry(self, entry: Entry) -> int:
         """Change the state by one entry, and answer who waits for it; returns how many bytes that touched."""
-        reply: Result | RaftdbError = Result(None, entry.index)
-        changes: Mapping[bytes, bytes | None] = {}
-        if entry.kind is EntryKind.COMMAND:
-            transaction = Transaction(self._state)
-            reply = self._machine.apply(entry.index, entry.data, transaction)
-            changes = transaction.changes
-        elif entry.kind is EntryKind.CONFIGURATION:
-            changes = {CONFIGURATION_KEY: pack_configuration(entry.index, entry.data)}
-        self._state.write(changes, index=entry.index, term=entry.term)
+        reply, touched_bytes, deadline_ms = apply_entry(entry, self._state, self._machine)
+        self._clock.applied(entry.index, deadline_ms)
         for term, request_id in self._pending.writes_at(entry.index):
-            answer: Answer | RaftdbError
-            if term != entry.term:
-                answer = self.refusal()
-            elif isinstance(reply, Result):
-                answer = Answer(reply.value, entry.index, entry.term, reply.revision)
-            else:
-                answer = reply
+            answer = answer_of(reply, entry) if term == entry.term else self.refusal()
             self._effects.answers.append((request_id, answer))
-        return len(entry.data) + sum(len(value) for value in changes.values() if value is not None)
+        return touched_bytes
 
     def _serve_reads(self) -> bool:
         """Answer the reads whose index is applied, up to a bound of bytes; True if some are left for the next turn."""

@@ -158,7 +158,6 @@ class _Node:
             http=self._settings.advertised,
         )
         replica = self._driver.replica
-        loop = asyncio.get_running_loop()
         registry = PeerRegistry(
             self._log, self._disk.writer, replica.raft.state, on_met=self._driver.peer_met
         )
@@ -178,10 +177,8 @@ class _Node:
         self._snapshot_server = SnapshotServer(
             local,
             check_peer=registry.check,
-            receiver=Receiver(
-                self._folder.receiver,
-                on_begin=lambda: loop.call_soon_threadsafe(replica.snapshot_dropped),
-            ),
+            receiver=Receiver(self._folder.receiver),
+            may_begin=replica.give_up_received,
             on_received=replica.snapshot_received,
         )
         self._disk.receiving = self._snapshot_server.paused
@@ -233,6 +230,7 @@ class _Node:
                 checkpoint_entries=settings.checkpoint_entries,
                 checkpoint_bytes=settings.checkpoint_bytes,
                 tail_bytes=settings.log_tail_bytes,
+                entry_bytes=self._log.usage().used_bytes // (core.log.last_index - core.log.base.index or 1),
                 phase=phase_among(
                     self._identity.node_id, [member.id for member in core.configurations.latest.members]
                 ),

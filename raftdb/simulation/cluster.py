@@ -21,8 +21,8 @@ from raftdb.simulation.operators import Operators
 from raftdb.simulation.options import Options, draw_options
 from raftdb.simulation.oracle import Oracle
 from raftdb.simulation.scheduler import MILLISECOND, SECOND, Chance, Scheduler
-from raftdb.wire import commands as wire_commands
 from raftdb.wire.configuration import encode_configuration
+from raftdb.wire.operations import PREFIX_BYTES, encode
 
 SETTLE_US = 60 * SECOND
 """Virtual time for the cluster to converge once all faults are over: dozens of elections long."""
@@ -261,13 +261,15 @@ class Simulation:
         Only of writes with a unique value can that be said. It makes the search shorter, and no less strict: whoever
         saw such a write has no explanation left.
         """
-        committed = {self.oracle.entry(index)[2] for index in range(1, self.oracle.commit_index + 1)}
+        committed = {
+            self.oracle.entry(index)[2][PREFIX_BYTES:] for index in range(1, self.oracle.commit_index + 1)
+        }
         return [
             operation
             for operation in self.history.operations
             if operation.returned is not None
             or not isinstance(operation.command, UNIQUE)
-            or wire_commands.encode(operation.command) in committed
+            or encode(operation.command) in committed
         ]
 
     def _check_end(self, report: Report) -> None:

@@ -22,6 +22,7 @@ from raftdb.node.pending import ReadRequest, WriteRequest
 from raftdb.node.persist import begin_empty, bootstrap, recover
 from raftdb.node.replica import Replica
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
+from raftdb.simulation.clock import HostClock
 from raftdb.simulation.courier import Courier
 from raftdb.simulation.disk import Reset, SimulatedDisk, Submitted, Trim, Write
 from raftdb.simulation.network import Envelope, Network
@@ -81,8 +82,7 @@ class Host:
             in_flight_bytes_max=options.in_flight_bytes_max,
             cache_bytes_max=options.cache_bytes_max,
         )
-        drift = 1 + options.clock_drift * (2 * world.chance.fraction() - 1)
-        self._tick_us = int(options.tick_us * drift)
+        self.clock = HostClock(world.scheduler, world.chance, options, position=len(world.uuids))
         self._policy = CompactionPolicy(
             checkpoint_entries=options.checkpoint_entries,
             tail_bytes=options.tail_bytes,
@@ -152,7 +152,7 @@ class Host:
         self.peers.started(self.replica, world.uuids[self.id])
         self.held_jobs: list[PersistJob] | None = None  # a list while a snapshot is being put in place
         self.courier.started()
-        world.scheduler.after(world.chance.below(self._tick_us), self._tick, self.epoch)
+        world.scheduler.after(world.chance.below(self.clock.tick_us), self._tick, self.epoch)
         world.tell(self.id, f"starts in term {raft.state.term} with log up to {raft.state.log.last_index}")
 
     def crash(self, why: str) -> None:
@@ -317,7 +317,7 @@ class Host:
         if not self.is_paused:
             self._inputs.ticks = 1
             self._due()
-        self._world.scheduler.after(self._tick_us, self._tick, epoch)
+        self._world.scheduler.after(self.clock.tick_us, self._tick, epoch)
 
     def _due(self, *, force: bool = False) -> None:
         """Run a turn soon, unless one is due already or the process stands still."""
@@ -339,6 +339,7 @@ class Host:
         world.steps += 1
         inputs, self._inputs = self._inputs, Inputs()
         self.ticks += inputs.ticks
+        inputs.now_ms = self.clock.now_ms
         try:
             effects = self.replica.turn(inputs)
         except FolderDamaged as error:
