@@ -96,6 +96,8 @@ class Host:
         self.is_up = self.is_paused = False
         self.out: str | None = None
         self.epoch = 0
+        self.ticks = 0
+        """Of its clock, as its replica has heard them."""
         self._wipes = 0
         self._new_folder()
 
@@ -336,8 +338,8 @@ class Host:
         world = self._world
         world.steps += 1
         inputs, self._inputs = self._inputs, Inputs()
+        self.ticks += inputs.ticks
         inputs.now_ms = self.clock.now_ms
-        inputs.met = self.peers.take_met()
         try:
             effects = self.replica.turn(inputs)
         except FolderDamaged as error:
