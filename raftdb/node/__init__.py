@@ -13,6 +13,7 @@ r"""The node: where consensus, state and clients meet.
 * `compaction` says when a checkpoint of the state is due, and where the log begins after it.
 * `pending` knows who waits for which entry or read index, and what each may be told.
 * `persist` turns the core's records into bytes and a disk back into a node.
+* `suspicion` judges silences by the phi-accrual method, and `contacts` keeps who is heard; for people only.
 * `status` describes a node for people and for `GET /v1/status`.
 
 Promises. A write is answered once its entry is applied, and so is on disk on a majority. A linearizable read is

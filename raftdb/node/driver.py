@@ -18,6 +18,7 @@ from raftdb.core.events import SnapshotDelivered
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb.node.contacts import Contacts
 from raftdb.node.pending import LogPage, Query, ReadRequest, WriteRequest
 from raftdb.node.replica import Replica
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob, State
@@ -81,7 +82,9 @@ class Courier(Protocol):
 class Driver:
     """Owns the replica. All methods but `persisted` and `storage_failed` are called on the event loop."""
 
-    def __init__(self, replica: Replica, *, tick_ms: float, on_fatal: Callable[[Fatal], None]) -> None:
+    def __init__(
+        self, replica: Replica, *, tick_ms: float, heartbeat_ms: float, on_fatal: Callable[[Fatal], None]
+    ) -> None:
         self.replica = replica
         self._tick_seconds = tick_ms / 1000
         self._on_fatal = on_fatal
@@ -95,7 +98,7 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_jobs: list[PersistJob] | None = None
         self._checkpoint_waiters: list[asyncio.Future[None]] = []
-        self.last_contact: dict[NodeId, float] = {}
+        self.contacts = Contacts(heartbeat_s=heartbeat_ms / 1000)
         self.no_space: str | None = None
         """Why commands that grow the state are refused here while this node leads; None: they are not."""
         self.growth_bytes = 0
@@ -146,7 +149,7 @@ class Driver:
     def receive(self, messages: Sequence[Message]) -> None:
         """Messages from one peer, in the order they were sent."""
         if messages:
-            self.last_contact[messages[0].source] = time.monotonic()
+            self.contacts.heard(messages[0].source)
         self._inputs.messages.extend(messages)
         self._schedule_turn()
 
@@ -229,6 +232,7 @@ class Driver:
 
     def _on_tick(self) -> None:
         self._inputs.ticks = 1
+        self.contacts.look(self.replica.raft.state)
         self._schedule_turn()
         self._schedule_tick()
 

@@ -115,7 +115,12 @@ class _Node:
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises the Fatal that ended it, if one did."""
         self._announce_start()
-        self._driver = Driver(self._recover(), tick_ms=self._settings.tick_ms, on_fatal=self._fail)
+        self._driver = Driver(
+            self._recover(),
+            tick_ms=self._settings.tick_ms,
+            heartbeat_ms=self._settings.heartbeat_ms,
+            on_fatal=self._fail,
+        )
         incarnation = self._next_incarnation()
         self._disk = NodeDisk(
             self._folder,
