@@ -2,7 +2,9 @@
 
 * `config`: the table of settings and where they come from.
 * `logs`: one line per action, for people or for machines.
-* `bootstrap`: opens the folder, the listener and the links, starts the driver, and stops it all in order.
+* `bootstrap`: opens the folder, starts disk, driver, network and listener, and stops it all in order.
+* `start`: what a start finds in the folder.
+* `network`: links to the peers, and what they carry.
 * `folder`: whose a data folder is, how a cluster gets its id, and the errors of storage as fatal ones.
 * `disk`: the threads that write log and state, and the swap of the state for a received snapshot.
 * `snapshots`: snapshots made and brought to followers, and received.
