@@ -14,6 +14,7 @@ from raftdb.core.messages import (
     RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raftdb.core.model import Entry, EntryKind
 from raftdb.core.update import Trace
@@ -95,5 +96,6 @@ _BODIES: dict[type[Message], Callable[[Any], str]] = {
     AppendEntriesReply: _append_entries_reply,
     Heartbeat: lambda m: f"heartbeat term={m.term} round={m.round} commit={m.commit_index}",
     InstallSnapshot: lambda m: f"install_snapshot term={m.term} last={m.last_index}@{m.last_term}",
+    TimeoutNow: lambda m: f"timeout_now term={m.term} last={m.last_index}@{m.last_term}",
     HeartbeatReply: lambda m: f"heartbeat ok term={m.term} round={m.round}",
 }

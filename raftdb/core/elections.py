@@ -5,7 +5,13 @@ only a majority's yes lets it start a new term. So a node that was cut off comes
 """
 
 from raftdb.core import leader, quorum
-from raftdb.core.messages import RequestPreVote, RequestPreVoteReply, RequestVote, RequestVoteReply
+from raftdb.core.messages import (
+    RequestPreVote,
+    RequestPreVoteReply,
+    RequestVote,
+    RequestVoteReply,
+    TimeoutNow,
+)
 from raftdb.core.model import NodeId, Role
 from raftdb.core.roles import become_follower, restart_election_timer
 from raftdb.core.state import Candidacy, RaftState
@@ -20,7 +26,7 @@ def tick_without_leadership(state: RaftState) -> None:
     state.election_elapsed_ticks += 1
     if state.election_elapsed_ticks < state.election_deadline_ticks:
         return
-    if state.is_voter:
+    if state.may_stand:
         start_pre_vote(state)
     else:
         if state.leader_id is not None:
@@ -55,6 +61,18 @@ def start_election(state: RaftState, *, transfer: bool = False) -> None:
                 state.id, peer, state.term, state.log.last_index, state.log.last_term, transfer=transfer
             )
         )
+
+
+def on_timeout_now(state: RaftState, message: TimeoutNow) -> None:
+    """The leader wants this node to lead: stand at once, without asking whether it would be elected (thesis 3.10).
+
+    Not if the log has gone on since: then the leader has, too, and the message is late.
+    """
+    if state.log.last != (message.last_index, message.last_term) or not state.may_stand:
+        state.trace("does not take over", from_leader=message.source, last_index=message.last_index)
+        return
+    state.trace("is to take over", from_leader=message.source, term=state.term)
+    start_election(state, transfer=True)
 
 
 def own_vote_persisted(state: RaftState) -> None:

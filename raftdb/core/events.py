@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from raftdb.core.messages import Message
-from raftdb.core.model import Entry, EntryId, EntryKind, Index, NodeId
+from raftdb.core.model import Entry, EntryId, EntryKind, Index, Member, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,82 @@ class Compacted:
     index: Index
 
 
+@dataclass(frozen=True, slots=True)
+class AddMember:
+    """Take `member` in as a learner. The leader makes it a voter once it has caught up, unless it is to stay one.
+
+    Of `member` only id and addresses count.
+    """
+
+    member: Member
+    stay_learner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember:
+    """Take a member out for good, the leader included: its id is never used again."""
+
+    id: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteMember:
+    """Make a learner a voter now."""
+
+    id: NodeId
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateAddress:
+    """A member is reached at other addresses from now on, HOST:PORT each."""
+
+    id: NodeId
+    http: str
+    redis: str | None
+
+
+Change: TypeAlias = AddMember | RemoveMember | PromoteMember | UpdateAddress
+"""One step from a configuration to the next. Each changes at most one voter: so any two majorities, one of either
+configuration, share a node (thesis 4.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationChangeAsked:
+    """Somebody wants to change the members. Answered at once, by `Update.accepted` or `Update.refusal`.
+
+    `force`: even if the voters left alive are no majority, or the one to promote has not caught up.
+    """
+
+    change: Change
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TransferAsked:
+    """Somebody wants `target` to lead (None: the voter that is furthest). Answered by `Update.transfers`, in time."""
+
+    request_id: int
+    target: NodeId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMet:
+    """A handshake has shown that `node` (a peer, or this node itself) is the data folder `uuid`."""
+
+    node: NodeId
+    uuid: str
+
+
 Event: TypeAlias = (
-    Ticked | Received | Proposed | ReadRequested | Persisted | EntriesLoaded | SnapshotDelivered | Compacted
+    Ticked
+    | Received
+    | Proposed
+    | ReadRequested
+    | Persisted
+    | EntriesLoaded
+    | SnapshotDelivered
+    | Compacted
+    | ConfigurationChangeAsked
+    | TransferAsked
+    | PeerMet
 )

@@ -1,6 +1,6 @@
 """Leading: replication, commitment, heartbeats, and stepping down in time (thesis 3.5, 3.6.2, 6.2, 10.2.1)."""
 
-from raftdb.core import quorum, reads
+from raftdb.core import parting, quorum, reads, transfer
 from raftdb.core.log import entry_bytes
 from raftdb.core.messages import AppendEntries, AppendEntriesReply, HeartbeatReply
 from raftdb.core.model import Entry, EntryKind, NodeId, Role, Term
@@ -31,7 +31,9 @@ def become_leader(state: RaftState) -> None:
 def propose(state: RaftState, payloads: tuple[bytes, ...], kind: EntryKind) -> None:
     """Append clients' payloads and send them on, in parallel with the own disk (thesis 10.2.1)."""
     leadership = state.leadership
-    if leadership is None or _waiting_bytes(state) > state.settings.uncommitted_bytes_max:
+    if leadership is None or state.hands_over:
+        return
+    if _waiting_bytes(state) > state.settings.uncommitted_bytes_max:
         return
     state.append_as_leader(payloads, kind)
     first = state.output.entries[0]
@@ -47,8 +49,7 @@ def _waiting_bytes(state: RaftState) -> int:
 def tick(state: RaftState, leadership: Leadership) -> None:
     """One tick of a leader: heartbeats, and stepping down when it no longer reaches a majority."""
     for progress in leadership.progress.values():
-        progress.silent_ticks += 1
-        progress.unmoved_ticks += progress.match_index < state.log.last_index
+        progress.tick(last_index=state.log.last_index, round_ticks_max=state.settings.election_timeout_ticks)
     reason = None
     if not heard_from_majority(state, leadership, 2 * state.settings.election_timeout_ticks):
         reason = "lost contact with a majority, steps down"
@@ -180,11 +181,12 @@ def on_append_entries_reply(state: RaftState, message: AppendEntriesReply) -> No
     progress = leadership.progress.get(message.source)
     if progress is None:
         return
-    progress.silent_ticks = 0
+    progress.heard()
     if message.success:
         if progress.acknowledged(message.match_index):
             advance_commit(state, leadership)
         send_entries(state, message.source, progress)
+        transfer.proceed(state, leadership, again=False)
         return
     agree_at_most = state.log.last_not_above(message.hint_index, message.hint_term)
     if progress.rejected(message.previous_index, agree_at_most.index):
@@ -208,10 +210,11 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
     progress = leadership.progress.get(message.source)
     if progress is None:
         return
-    progress.silent_ticks = 0
+    progress.heard()
     if message.round > progress.acknowledged_round:
         progress.acknowledged_round = message.round
         reads.release_confirmed(state, leadership)
+        transfer.proceed(state, leadership, again=True)
     patience_ticks = (
         state.settings.heartbeat_ticks
         if progress.pace is Pace.PROBE
@@ -221,6 +224,7 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
         progress.probe_from(progress.match_index + 1 if progress.in_flight else progress.next_index)
         progress.unmoved_ticks = 0
         send_entries(state, message.source, progress, even_if_empty=True)
+    parting.answered(state, leadership, message.source, message.round)
 
 
 def advance_commit(state: RaftState, leadership: Leadership) -> None:

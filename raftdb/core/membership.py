@@ -2,26 +2,38 @@
 
 A configuration is an entry of the log. It counts from the moment it is appended, committed or not, and goes back
 when the entry is truncated (hazard B37); so a node always follows the latest one in its log. The first entry of
-every log is the configuration that the cluster was bootstrapped with, the same on each first member.
-Changing it (one change at a time, learners first) builds on these structures.
+every log is the configuration that the cluster was bootstrapped with, the same on each first member; a node that
+joins later has none until the leader sends it the log. How one follows another is in `changes`.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from raftdb.core.model import Entry, EntryKind, Index, Member, NodeId
+
+MEMBERS_MAX = 64
+"""Most members of a cluster, learners counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The members at one point of the log, sorted by id."""
+    """The members at one point of the log, sorted by id, and the ids that were members before, sorted.
+
+    A removed id is never a member again: what was promised, or forgotten, under it belongs to a node that is gone
+    (hazard B41). The ids are here and nowhere else, so they are wherever the configuration is: in the log, in the
+    state, in every snapshot.
+    """
 
     members: tuple[Member, ...]
+    removed: tuple[NodeId, ...] = ()
 
     def __post_init__(self) -> None:
         ids = [member.id for member in self.members]
         if ids != sorted(set(ids)):
             raise ValueError(f"members are not unique and sorted by id: {ids}")
+        if list(self.removed) != sorted(set(self.removed).difference(ids)):
+            raise ValueError(f"removed ids are not unique and sorted, or still members: {self.removed}")
 
     @property
     def voters(self) -> tuple[NodeId, ...]:
@@ -38,15 +50,20 @@ class Configuration:
         return next((member for member in self.members if member.id == node), None)
 
 
-DecodeConfiguration = Callable[[bytes], Configuration]
-"""Reads the data of a CONFIGURATION entry. Injected: the core knows what it means, not how it is written."""
+class Form(NamedTuple):
+    """How a configuration is written as the data of its entry, in at most `bytes_max` bytes. Injected: the core knows
+    what it means, not how it is written."""
+
+    encode: Callable[[Configuration], bytes]
+    decode: Callable[[bytes], Configuration]
+    bytes_max: int
 
 
 class ConfigurationHistory:
     """The configurations of the log by index: the latest is in force, earlier ones are what truncation returns to."""
 
-    def __init__(self, decode: DecodeConfiguration, recovered: Iterable[tuple[Index, Configuration]]) -> None:
-        self._decode = decode
+    def __init__(self, form: Form, recovered: Iterable[tuple[Index, Configuration]]) -> None:
+        self.form = form
         self._history = list(recovered)
         self._refresh()
 
@@ -60,7 +77,7 @@ class ConfigurationHistory:
     def appended(self, entries: Iterable[Entry]) -> bool:
         """Take up the configurations among entries just appended; True if there was one."""
         found = [
-            (entry.index, self._decode(entry.data))
+            (entry.index, self.form.decode(entry.data))
             for entry in entries
             if entry.kind is EntryKind.CONFIGURATION
         ]
@@ -80,7 +97,7 @@ class ConfigurationHistory:
 
     def reset(self, index: Index, data: bytes) -> None:
         """Begin anew with the configuration that a snapshot carries; uncommitted ones are gone with the log (B35)."""
-        self._history = [(index, self._decode(data))]
+        self._history = [(index, self.form.decode(data))]
         self._refresh()
 
     def compacted_to(self, index: Index) -> None:
@@ -92,3 +109,14 @@ class ConfigurationHistory:
         """The last configuration at or below `commit_index`: the one a snapshot carries (hazard B35)."""
         committed = [item for item in self._history if item[0] <= commit_index]
         return committed[-1] if committed else (0, Configuration(()))
+
+    def possible_at(self, commit_index: Index) -> list[Configuration]:
+        """The configurations of which any may turn out to be the cluster's, where so much is known to be committed:
+        the last committed one, and all behind it."""
+        first = self.committed_at(commit_index)[0]
+        return [configuration for index, configuration in self._history if index >= first]
+
+    def find(self, node: NodeId) -> Member | None:
+        """The member with that id in the latest configuration that has one: also of a node just removed."""
+        found = (configuration.find(node) for _, configuration in reversed(self._history))
+        return next((member for member in found if member is not None), None)

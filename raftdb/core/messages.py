@@ -134,6 +134,20 @@ class InstallSnapshot:
     configuration: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class TimeoutNow:
+    """Take over: you hold my whole log, up to (`last_index`, `last_term`). Do not wait for your timeout (thesis 3.10).
+
+    A receiver whose log ends elsewhere by now passes it over: it comes late.
+    """
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    last_index: Index
+    last_term: Term
+
+
 Message: TypeAlias = (
     RequestPreVote
     | RequestPreVoteReply
@@ -144,6 +158,7 @@ Message: TypeAlias = (
     | Heartbeat
     | HeartbeatReply
     | InstallSnapshot
+    | TimeoutNow
 )
 
 MESSAGE_TYPES: tuple[type[Message], ...] = (
@@ -156,5 +171,6 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
     Heartbeat,
     HeartbeatReply,
     InstallSnapshot,
+    TimeoutNow,
 )
 """All message types, in the order of their numbers on the wire: append only."""

@@ -73,3 +73,8 @@ class Member:
     http: str
     redis: str | None = None
     voter: bool = True
+    """False: a learner, which gets the log and neither votes nor counts."""
+    joining: bool = False
+    """A learner that the leader makes a voter, by itself, once it has caught up."""
+    uuid: str | None = None
+    """The data folder that this voter is; None until it is known. Another folder under its id is another node."""

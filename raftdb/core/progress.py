@@ -41,13 +41,47 @@ class Progress:
     """Messages sent ahead: (last index, bytes), oldest first."""
     in_flight_bytes: int = 0
     silent_ticks: int = 0
-    """Ticks since anything was heard from it in this term."""
+    """Ticks since anything was heard from it in this term; since the leadership began, if nothing was."""
+    has_answered: bool = False
+    """Something was heard from it in this term."""
     acknowledged_round: int = 0
     """The latest heartbeat round it has answered."""
     unmoved_ticks: int = 0
     """Ticks in which it lacked entries and acknowledged none: what was sent may be lost."""
     loading: bool = False
     """Bodies are being read from disk for it; nothing is sent until they are here."""
+    catch_up_goal: Index = 0
+    """Where the log ended when the present round of catching up began (thesis 4.2.1)."""
+    catch_up_ticks: int = 0
+    """How long that round has taken."""
+    is_caught_up: bool = False
+    """The last round took less than an election timeout, and so far the present one has, too."""
+
+    def heard(self) -> None:
+        """It has said something in this term."""
+        self.silent_ticks = 0
+        self.has_answered = True
+
+    def is_alive(self, within_ticks: int) -> bool:
+        """True if it said something in the last so many ticks, and in this term: that it was not silent for long yet
+        proves nothing."""
+        return self.has_answered and self.silent_ticks < within_ticks
+
+    def tick(self, *, last_index: Index, round_ticks_max: int) -> None:
+        """A tick has passed, and the leader's log ends at `last_index` now.
+
+        A follower catches up in rounds, each to where the log ended when the round began (thesis 4.2.1): what was
+        appended meanwhile is the next round's. A round shorter than `round_ticks_max`, an election timeout, shows that
+        an entry that needs this follower will not wait for long, however fast entries come.
+        """
+        self.silent_ticks += 1
+        self.unmoved_ticks += self.match_index < last_index
+        self.catch_up_ticks += 1
+        if self.catch_up_ticks >= round_ticks_max:
+            self.is_caught_up = False
+        if self.has_answered and self.match_index >= self.catch_up_goal:
+            self.is_caught_up = self.catch_up_goal > 0 and self.catch_up_ticks < round_ticks_max
+            self.catch_up_goal, self.catch_up_ticks = last_index, 0
 
     def is_paused(self, *, in_flight_bytes_max: int, in_flight_messages_max: int) -> bool:
         """True if nothing more may be sent before an answer (or, while loading, before the disk's)."""

@@ -7,17 +7,20 @@ is answered with the newer. What is left is looked up in one table by (role, mes
 from collections.abc import Callable
 from typing import Any
 
-from raftdb.core import elections, follower, leader, reads, snapshots
+from raftdb.core import changes, elections, follower, leader, parting, reads, snapshots, transfer
 from raftdb.core.events import (
     Compacted,
+    ConfigurationChangeAsked,
     EntriesLoaded,
     Event,
+    PeerMet,
     Persisted,
     Proposed,
     ReadRequested,
     Received,
     SnapshotDelivered,
     Ticked,
+    TransferAsked,
 )
 from raftdb.core.log import Log
 from raftdb.core.membership import ConfigurationHistory
@@ -32,8 +35,9 @@ from raftdb.core.messages import (
     RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
-from raftdb.core.model import HardState, Index, NodeId, Role
+from raftdb.core.model import HardState, Index, Member, NodeId, Role
 from raftdb.core.roles import become_follower, restart_election_timer
 from raftdb.core.state import RaftState, RandomRange, Settings
 from raftdb.core.update import Output, Update
@@ -109,10 +113,14 @@ HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
     (Role.PRE_CANDIDATE, InstallSnapshot): follow_then(snapshots.on_install_snapshot),
     (Role.CANDIDATE, InstallSnapshot): follow_then(snapshots.on_install_snapshot),
     (Role.LEADER, InstallSnapshot): second_leader,
+    (Role.FOLLOWER, TimeoutNow): hear_then(elections.on_timeout_now),
+    (Role.PRE_CANDIDATE, TimeoutNow): follow_then(elections.on_timeout_now),
+    (Role.CANDIDATE, TimeoutNow): follow_then(elections.on_timeout_now),
+    (Role.LEADER, TimeoutNow): second_leader,
 }
 """What each role does with each message of its own term. Total: `tests/core` checks that no pair is missing."""
 
-FROM_LEADER = (AppendEntries, Heartbeat, InstallSnapshot)
+FROM_LEADER = (AppendEntries, Heartbeat, InstallSnapshot, TimeoutNow)
 """Messages that only the leader of their term sends."""
 
 
@@ -149,6 +157,8 @@ class Raft:
         """Take in one event; return all that must be done about it, in the order that `Update` demands."""
         state = self.state
         STEPS[type(event)](state, event)
+        transfer.leave_if_removed(state)
+        transfer.settle(state)
         output, state.output = state.output, Output()
         if output.has_something_to_persist:
             state.sequence += 1
@@ -158,13 +168,24 @@ class Raft:
                 state.log.written(state.sequence)
         return output.freeze(state.sequence)
 
+    def peers(self) -> dict[NodeId, Member]:
+        """Whom this node talks to, by id: the other members, and those it has just removed and parts from."""
+        state = self.state
+        parting = state.leadership.parting.values() if state.leadership is not None else ()
+        members = (*state.configurations.latest.members, *(one.member for one in parting))
+        return {member.id: member for member in members if member.id != state.id}
+
 
 def _on_ticked(state: RaftState, event: Ticked) -> None:
     """Time passes: towards an election, or towards the next heartbeat."""
-    if state.leadership is not None:
-        leader.tick(state, state.leadership)
-    else:
+    transfer.tick(state)
+    if state.leadership is None:
         elections.tick_without_leadership(state)
+        return
+    leader.tick(state, state.leadership)
+    if state.leadership is not None:
+        parting.tick(state, state.leadership)
+        changes.tick(state, state.leadership)
 
 
 def _on_received(state: RaftState, event: Received) -> None:
@@ -242,6 +263,21 @@ def _on_entries_loaded(state: RaftState, event: EntriesLoaded) -> None:
     leader.on_entries_loaded(state, event.target, event.entries)
 
 
+def _on_change_asked(state: RaftState, event: ConfigurationChangeAsked) -> None:
+    """Somebody wants other members (thesis 4)."""
+    changes.ask(state, event)
+
+
+def _on_transfer_asked(state: RaftState, event: TransferAsked) -> None:
+    """Somebody wants another leader (thesis 3.10)."""
+    transfer.ask(state, event)
+
+
+def _on_peer_met(state: RaftState, event: PeerMet) -> None:
+    """A handshake was done: which folder a node is."""
+    state.folders[event.node] = event.uuid
+
+
 STEPS: dict[type[Event], Handler] = {
     Ticked: _on_ticked,
     Received: _on_received,
@@ -251,5 +287,8 @@ STEPS: dict[type[Event], Handler] = {
     EntriesLoaded: _on_entries_loaded,
     SnapshotDelivered: snapshots.on_snapshot_delivered,
     Compacted: snapshots.on_compacted,
+    ConfigurationChangeAsked: _on_change_asked,
+    TransferAsked: _on_transfer_asked,
+    PeerMet: _on_peer_met,
 }
 """What each event does."""

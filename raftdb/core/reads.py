@@ -6,7 +6,7 @@ has answered a heartbeat round begun after the read arrived (hazard B50). Many r
 on its way, later reads gather for the next.
 """
 
-from raftdb.core import quorum
+from raftdb.core import parting, quorum
 from raftdb.core.messages import Heartbeat
 from raftdb.core.model import Role
 from raftdb.core.state import Leadership, PendingRead, RaftState
@@ -56,6 +56,7 @@ def start_round(state: RaftState, leadership: Leadership) -> None:
     """Begin a heartbeat round: its answers keep the leadership and confirm reads (thesis 6.4)."""
     leadership.round += 1
     leadership.heartbeat_elapsed_ticks = 0
+    parting.note_round(state, leadership)
     state.trace("heartbeat sent", level="heartbeat", round=leadership.round, to=tuple(leadership.progress))
     for node, progress in leadership.progress.items():
         known_commit = min(state.commit_index, progress.match_index)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from raftdb.core.log import Log
 from raftdb.core.membership import ConfigurationHistory
 from raftdb.core.messages import Message
-from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
+from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, Member, NodeId, Role, Term
 from raftdb.core.progress import Progress
 from raftdb.core.update import Output, Trace
 
@@ -73,11 +73,36 @@ class PendingRead:
 
 
 @dataclass(slots=True)
+class Parting:
+    """A member that the leader has removed, and that still gets the log until it knows."""
+
+    member: Member
+    index: Index
+    """The configuration that removes it."""
+    round: int | None = None
+    """The heartbeat round that told it that this is committed."""
+    ticks: int = 0
+
+
+@dataclass(slots=True)
+class Transfer:
+    """The leadership is being handed over, or was, and who asked waits for the outcome."""
+
+    target: NodeId
+    term: Term
+    """In which it was asked, and this node led."""
+    request_ids: list[int]
+    is_said: bool = False
+    """The target was told to take over."""
+    ticks: int = 0
+
+
+@dataclass(slots=True)
 class Leadership:
     """What only a leader knows, from the day it is elected until it steps down."""
 
     progress: dict[NodeId, Progress]
-    """One per other member, in sorted order of id."""
+    """One per other member, in sorted order of id; and one per parting member."""
     term_start_index: Index
     """Index of the no-op that opened the term: once it is committed, the leader knows what is (thesis 3.6.2, 6.4)."""
     heartbeat_elapsed_ticks: int = 0
@@ -89,6 +114,7 @@ class Leadership:
     reads_held: list[int] = field(default_factory=list)
     """Reads that wait for the no-op to commit."""
     reads_pending: list[PendingRead] = field(default_factory=list)
+    parting: dict[NodeId, Parting] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -109,6 +135,9 @@ class RaftState:
     election_deadline_ticks: int = 0
     candidacy: Candidacy | None = None
     leadership: Leadership | None = None
+    transfer: Transfer | None = None
+    folders: dict[NodeId, str] = field(default_factory=dict)
+    """The data folder that each node was last met as, this one included."""
     sequence: int = 0
     """Number of the last `Persist` handed out."""
     hard_state_sequence: int = 0
@@ -120,6 +149,30 @@ class RaftState:
     def is_voter(self) -> bool:
         """True if the configuration in force lets this node vote and stand for election."""
         return self.id in self.configurations.voters
+
+    @property
+    def may_stand(self) -> bool:
+        """True if this node may be needed as a leader (thesis 4.2.2).
+
+        Also one that its latest configuration leaves out, until it knows that to be committed: it may be the only one
+        that has the entry, and that the others' votes can elect (hazard B40).
+        """
+        possible = self.configurations.possible_at(self.commit_index)
+        return any(self.id in configuration.voters for configuration in possible)
+
+    @property
+    def is_removed(self) -> bool:
+        """True if this node knows for certain that it is no member any more."""
+        return self.id in self.configurations.committed_at(self.commit_index)[1].removed
+
+    @property
+    def hands_over(self) -> bool:
+        """True while this node leads and takes nothing new, for another is to lead soon: the leadership is being
+        transferred, or its own removal waits to be committed."""
+        if self.leadership is None:
+            return False
+        is_transferred = self.transfer is not None and self.transfer.term == self.term
+        return is_transferred or not self.is_voter
 
     @property
     def hard_state_is_durable(self) -> bool:
@@ -177,18 +230,25 @@ class RaftState:
         self.configuration_changed()
 
     def configuration_changed(self) -> None:
-        """Follow a new configuration: a leader starts to track new members and forgets removed ones."""
+        """Follow a new configuration: a leader starts to track new members, and parts from removed ones."""
+        latest = self.configurations.latest
         self.trace(
             "configuration in force",
             index=self.configurations.latest_index,
-            voters=self.configurations.voters,
+            voters=latest.voters,
+            learners=tuple(member.id for member in latest.members if not member.voter) or None,
         )
+        self.output.peers_changed = True
         if self.leadership is None:
             return
-        known = self.leadership.progress
+        known, parting = self.leadership.progress, self.leadership.parting
+        for node in known:
+            member = self.configurations.find(node)
+            if node not in latest.ids and node not in parting and member is not None:
+                parting[node] = Parting(member, self.configurations.latest_index)
         self.leadership.progress = {
             node: known.get(node) or Progress(next_index=self.log.last_index + 1)
-            for node in self.configurations.ids
+            for node in sorted({*latest.ids, *parting})
             if node != self.id
         }
 

@@ -36,6 +36,23 @@ class ReadReleased(NamedTuple):
     read_index: Index
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something that was asked is not done, and surely will not be: a `code` of `raftdb.errors`, and words."""
+
+    code: str
+    reason: str
+    hint: str | None = None
+
+
+class TransferEnded(NamedTuple):
+    """What became of a wish that another node leads. `refusal` None: it does; else nothing changed, or, with the code
+    `outcome_unknown`, nobody here knows who leads."""
+
+    request_id: int
+    refusal: Refusal | None
+
+
 class EntriesWanted(NamedTuple):
     """Bodies that left the cache are needed for a follower: read them from `first` on, step `EntriesLoaded`."""
 
@@ -63,7 +80,13 @@ class Update:
     commit_index: Index | None = None
     """Not None: entries up to here are committed, apply them."""
     accepted: EntryId | None = None
-    """Answer to `Proposed`: the name of the first entry; the others follow it. None: refused, nothing appended."""
+    """Answer to `Proposed`: the name of the first entry; the others follow it. To `ConfigurationChangeAsked`: the
+    entry with the new configuration. None: refused, nothing appended."""
+    refusal: Refusal | None = None
+    """Why a `ConfigurationChangeAsked` is refused."""
+    transfers: tuple[TransferEnded, ...] = ()
+    peers_changed: bool = False
+    """`Raft.peers` gives other peers, or other addresses, than before."""
     reads: tuple[ReadReleased, ...] = ()
     reads_dropped: tuple[int, ...] = ()
     """Reads that this node can no longer answer, for it does not lead: ask the leader."""
@@ -85,6 +108,9 @@ class Output:
     messages_after_persist: list[Message] = field(default_factory=list)
     commit_index: Index | None = None
     accepted: EntryId | None = None
+    refusal: Refusal | None = None
+    transfers: list[TransferEnded] = field(default_factory=list)
+    peers_changed: bool = False
     reads: list[ReadReleased] = field(default_factory=list)
     reads_dropped: list[int] = field(default_factory=list)
     entries_wanted: list[EntriesWanted] = field(default_factory=list)
@@ -114,6 +140,9 @@ class Output:
             messages_after_persist=tuple(self.messages_after_persist),
             commit_index=self.commit_index,
             accepted=self.accepted,
+            refusal=self.refusal,
+            transfers=tuple(self.transfers),
+            peers_changed=self.peers_changed,
             reads=tuple(self.reads),
             reads_dropped=tuple(self.reads_dropped),
             entries_wanted=tuple(self.entries_wanted),

@@ -8,22 +8,24 @@ for nothing. The loop never touches the disk for writing: a writer thread does, 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from raftdb.commands.model import Command
 from raftdb.commands.row import Access
 from raftdb.commands.spec import ACCESS, GROWING
-from raftdb.core.events import SnapshotDelivered
+from raftdb.core.events import Change, PeerMet
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 from raftdb.node.contacts import Contacts
+from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
 from raftdb.node.pending import LogPage, Query, ReadRequest, WriteRequest
+from raftdb.node.ports import Courier, Disk, PeerLinks
 from raftdb.node.replica import Replica
-from raftdb.node.turn import Answer, Effects, Inputs, PersistJob, State
+from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
 from raftdb.wire import commands as wire_commands
-from storage.contract import FrozenChanges, LogBatch
+from storage.contract import FrozenChanges
 
 logger = logging.getLogger("raftdb.node")
 
@@ -43,40 +45,6 @@ LEVELS = {
 }
 HEARTBEAT_LOGGER = logging.getLogger("raftdb.node.heartbeat")
 """Heartbeats have a logger of their own, so that they can be shown without everything else."""
-
-
-class Disk(Protocol):
-    """The threads that write, as the driver uses them. What they fail at goes to `Driver.storage_failed`."""
-
-    @property
-    def last_sync_ms(self) -> float:
-        """How long the last write of the log took, fsync included."""
-
-    def submit(self, sequence: int, batch: LogBatch) -> None:
-        """Write to the log soon, in order; the driver is told by `Driver.persisted`."""
-
-    def flush(self, frozen: FrozenChanges) -> Awaitable[None]:
-        """Make a checkpoint durable in the state."""
-
-    def trim(self, base: EntryId) -> Awaitable[None]:
-        """Begin the log after `base`, in steps that let writes pass."""
-
-    def install(self, end: EntryId, hard_state: bytes | None) -> Awaitable[State]:
-        """Make the received snapshot the state and begin the log anew after `end`, with `hard_state` if it is given."""
-
-
-class PeerLinks(Protocol):
-    """The network, as the driver uses it."""
-
-    def send(self, target: NodeId, messages: Sequence[Message]) -> None:
-        """Send, or drop what cannot be sent: Raft repairs it. Never blocks."""
-
-
-class Courier(Protocol):
-    """Brings the state to followers, as the driver uses it."""
-
-    def deliver(self, target: NodeId) -> Awaitable[SnapshotDelivered]:
-        """Bring a snapshot to `target`; a failure is an outcome, too."""
 
 
 class Driver:
@@ -135,6 +103,26 @@ class Driver:
         """A page of the leader's log: the answer's value is its entries, its index the commit index."""
         return await self._read(LogPage(first, min(limit, LOG_PAGE_ENTRIES_MAX)), stale=False)
 
+    async def change_members(self, change: Change, *, force: bool = False) -> Answer:
+        """Change the members; the answer's value is a `MembersChanged`, its index that of the new configuration.
+
+        A node that is added is a voter then, or still catching up: see `raftdb.node.membership`. Raises Unavailable,
+        OutcomeUnknown, or RequestRefused (`conflict`, `not_found`, `bad_request`: nothing changed).
+        """
+        check_change(change)
+        future = self._admit()
+        self._inputs.changes.append(ChangeRequest(self._last_request_id, change, force))
+        return await future
+
+    async def transfer(self, target: NodeId | None = None) -> Answer:
+        """Hand the leadership to `target` (None: whoever is furthest); the answer's value is the new leader's hint.
+
+        Raises Unavailable (this node leads on), OutcomeUnknown, or RequestRefused if `target` cannot lead.
+        """
+        future = self._admit()
+        self._inputs.transfers.append(TransferRequest(self._last_request_id, target))
+        return await future
+
     async def checkpoint(self) -> int:
         """Make the state durable and compact the log now; returns the index that the state is durable up to."""
         if self._closing or self._failed:
@@ -162,6 +150,17 @@ class Driver:
         cause = Fatal(f"writing the log failed: {error}", hint="check the disk, then start the node again")
         self._loop.call_soon_threadsafe(self._fail, cause)
 
+    def peer_met(self, peer: NodeId, uuid: str) -> None:
+        """A handshake has shown that `peer` is the folder `uuid`. Also to be told of this node itself."""
+        self._inputs.met.append(PeerMet(peer, uuid))
+        self._schedule_turn()
+
+    def told_removed(self, peer: NodeId) -> None:
+        """A peer refuses this node as one that was removed from the cluster, which is certain then."""
+        if not self.replica.is_removed:
+            logger.warning("this node was removed from the cluster", extra={"fields": {"says": peer}})
+        self.replica.removed_by = peer
+
     def peer_up(self, peer: NodeId) -> None:
         """The peer has accepted our connection: messages can reach it."""
         self.replica.links.add(peer)
@@ -177,7 +176,7 @@ class Driver:
     def leader_hint(self) -> LeaderHint | None:
         """Where the leader is, if this node knows."""
         state = self.replica.raft.state
-        member = state.configurations.latest.find(state.leader_id) if state.leader_id else None
+        member = state.configurations.find(state.leader_id) if state.leader_id else None
         return None if member is None else LeaderHint(member.id, member.http, member.redis)
 
     async def close(self, *, grace_seconds: float) -> None:
@@ -265,6 +264,8 @@ class Driver:
     def _carry_out(self, effects: Effects) -> None:
         for job in effects.persist:
             self._persist(job)
+        if effects.peers is not None:
+            self._links.update_peers(effects.peers)
         if effects.messages:
             self._send(effects.messages)
         for request_id, answer in effects.answers:

@@ -13,7 +13,7 @@ from raftdb.core.update import Persist
 from raftdb.errors import Fatal
 from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
 from raftdb.wire import cbor
-from raftdb.wire.configuration import decode_configuration, encode_configuration
+from raftdb.wire.configuration import FORM, decode_configuration, encode_configuration
 from storage.contract import LogBatch, LogStore, RecoveredLog, StateStore
 
 BOOTSTRAP_TERM = 1
@@ -49,11 +49,6 @@ def entry_of(record: tuple[int, int, int, bytes]) -> Entry:
     return Entry(index, term, EntryKind(kind), data)
 
 
-def configuration_of(data: bytes) -> Configuration:
-    """The members that a CONFIGURATION entry names."""
-    return Configuration(decode_configuration(data))
-
-
 FIRST_ENTRY = EntryId(1, BOOTSTRAP_TERM)
 """The first entry of a cluster that began empty."""
 FIRST_ENTRY_FACT = "first_entry"
@@ -79,7 +74,7 @@ def bootstrap_restored(log_store: LogStore, configuration: Configuration) -> Non
     base = log_store.recover()
     first = EntryId(base.base_index + 1, base.base_term + 1)
     log_store.put_meta(FIRST_ENTRY_FACT, cbor.encode(list(first)))
-    data = encode_configuration(configuration.members)
+    data = encode_configuration(configuration)
     entry = Entry(first.index, first.term, EntryKind.CONFIGURATION, data)
     log_store.write([LogBatch(encode_hard_state(HardState(first.term, None)), None, (entry,))])
 
@@ -88,9 +83,16 @@ def bootstrap(log_store: LogStore, configuration: Configuration) -> None:
     """Write the beginning of a new cluster's log: equal on every first member, so that nobody has to lead yet."""
     if log_store.recover().hard_state is not None:
         return  # a crash came after this was written and before the folder was marked complete
-    data = encode_configuration(configuration.members)
+    data = encode_configuration(configuration)
     first = Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data)
     log_store.write([LogBatch(encode_hard_state(HardState(BOOTSTRAP_TERM, None)), None, (first,))])
+
+
+def begin_empty(log_store: LogStore) -> None:
+    """Write what a node that joins a running cluster starts from: it knows no members, so it neither votes nor stands
+    for election, and the leader sends it everything."""
+    if log_store.recover().hard_state is None:
+        log_store.write([LogBatch(encode_hard_state(HardState(0, None)), None, ())])
 
 
 def recover(
@@ -110,11 +112,11 @@ def recover(
             exit_code=4,
             hint="the folder was wiped or only half written: remove the node and add it under a new id",
         )
-    configurations = [(record[0], configuration_of(record[3])) for record in recovered.collected]
+    configurations = [(record[0], decode_configuration(record[3])) for record in recovered.collected]
     stored = state_store.get(CONFIGURATION_KEY)
     if stored is not None:
         index, data = unpack_configuration(stored)
-        configurations = [(index, configuration_of(data))] + [
+        configurations = [(index, decode_configuration(data))] + [
             item for item in configurations if item[0] > index
         ]
     return Raft(
@@ -123,7 +125,7 @@ def recover(
         randrange=randrange,
         hard_state=decode_hard_state(recovered.hard_state),
         log=_log_of(recovered, cache_bytes_max=settings.cache_bytes_max),
-        configurations=ConfigurationHistory(configuration_of, configurations),
+        configurations=ConfigurationHistory(FORM, configurations),
         commit_index=max(state_store.checkpoint[0], recovered.base_index),
     )
 

@@ -21,15 +21,17 @@ from raftdb.core.model import Entry, EntryId, EntryKind, Index, NodeId, Role, Te
 from raftdb.core.quorum import is_majority
 from raftdb.core.raft import Raft
 from raftdb.core.update import EntriesWanted, Trace, Update
-from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
+from raftdb.errors import RaftdbError, Unavailable
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Result
 from raftdb.machine.transaction import Transaction
 from raftdb.node.compaction import CompactionPolicy, slowest_live_match
+from raftdb.node.membership import MembershipRequests
 from raftdb.node.pending import Pending, Query, ReadRequest, WriteRequest
 from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
 from raftdb.node.reading import serve, value_bytes
+from raftdb.node.refusals import not_executed, out_of_time, too_much_waits
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from storage.contract import FrozenChanges
 
@@ -59,6 +61,8 @@ class Replica:
     ) -> None:
         self.raft = raft
         self.links: set[NodeId] = set()
+        self.removed_by: NodeId | None = None
+        """The peer that said that this node is no member any more."""
         self.received_snapshot: EntryId | None = None
         """End of the snapshot that was received whole and verified: only that one may be installed."""
         self.retained_index: Index | None = None
@@ -73,6 +77,7 @@ class Replica:
         self._state = state
         self._machine = machine
         self._pending = Pending(patience_ticks=patience_ticks)
+        self._membership = MembershipRequests(raft, patience_ticks=patience_ticks, refusal=self.refusal)
         self._after_persist: deque[tuple[int, tuple[Message, ...]]] = deque()
         self._now_ticks = 0
         self._effects = Effects()
@@ -90,7 +95,13 @@ class Replica:
     @property
     def pending_count(self) -> int:
         """Requests that wait for their answer."""
-        return self._pending.count
+        return self._pending.count + self._membership.count
+
+    @property
+    def is_removed(self) -> bool:
+        """True if this node is no member any more, by its own log or by a peer's word: it does not stand for election,
+        and what it knows gets old."""
+        return self.removed_by is not None or self.raft.state.is_removed
 
     @property
     def is_unproven(self) -> bool:
@@ -98,7 +109,8 @@ class Replica:
 
         A wiped folder looks exactly like a new one. The peers remember whom they met and refuse a node that lost
         its memory; until enough of them have spoken to make a majority with it, such a node neither votes nor
-        stands for election (hazard B36).
+        stands for election (hazard B36). A node that joins has no configuration, and nothing to say before the leader
+        has sent it one; its folder's name is in the entry that lets it vote.
         """
         core = self.raft.state
         first = self._first_entry
@@ -133,13 +145,22 @@ class Replica:
             if isinstance(message, InstallSnapshot) and not self._has_received(message):
                 continue
             self._carry_out(self.raft.step(Received(message)))
+        for met in inputs.met:
+            self._carry_out(self.raft.step(met))
         for _ in range(inputs.ticks):
             self._tick(unproven)
-        if inputs.writes:
-            self._propose_all(inputs.writes)
+        for update in self._membership.ask_all(inputs.changes, inputs.transfers, self._now_ticks):
+            self._carry_out(update)
+        writes, refused = self._membership.pass_on(inputs.writes)
+        effects.answers.extend((request.request_id, too_much_waits()) for request in refused)
+        if writes:
+            self._propose_all(writes)
         if inputs.reads:
             self._request_reads(inputs.reads)
         self._apply()
+        for request_id, value, entry in self._membership.finished(self._now_ticks):
+            answer = value if isinstance(value, RaftdbError) else Answer(value, *entry)
+            effects.answers.append((request_id, answer))
         more_reads = self._serve_reads()
         self._checkpoint_asked |= inputs.checkpoint_asked
         self._begin_checkpoint()
@@ -149,42 +170,19 @@ class Replica:
         return effects
 
     def refusal(self) -> Unavailable:
-        """Why this node does not execute: another leads, nobody leads, or no majority can be reached."""
-        core = self.raft.state
-        if core.role is not Role.LEADER and core.leader_id is not None:
-            member = core.configurations.latest.find(core.leader_id)
-            if member is not None:
-                hint = LeaderHint(member.id, member.http, member.redis)
-                return Unavailable("not_leader", f"{member.id} leads, not {core.id}", leader=hint)
-        reachable = {*self.links, core.id}
-        if not is_majority(core.configurations.voters, reachable):
-            return Unavailable(
-                "no_quorum",
-                f"{core.id} reaches {len(reachable)} of {len(core.configurations.voters)} voters, no majority",
-                hint="start or reconnect the other nodes",
-            )
-        return Unavailable("no_leader", "no leader is elected at the moment", hint="try again in a second")
+        """Why this node does not execute."""
+        return not_executed(self.raft.state, self.links, is_removed=self.is_removed)
 
     def _tick(self, unproven: bool) -> None:
         """Time for the core, and for the patience of waiting requests."""
         self._now_ticks += 1
-        if not unproven:
+        if not unproven and self.removed_by is None:
             self._carry_out(self.raft.step(Ticked()))
         for request_id, is_write in self._pending.expired(self._now_ticks):
             self._effects.answers.append((request_id, self._out_of_time(is_write)))
 
     def _out_of_time(self, is_write: bool) -> RaftdbError:
-        if is_write:
-            return OutcomeUnknown(
-                "no majority confirmed the write in time: it may or may not take effect",
-                hint="read before you try again",
-            )
-        behind = self.raft.state.commit_index - self.applied_index
-        if behind > 0:
-            return Unavailable(
-                "busy", f"the state is being rebuilt: {behind} committed entries wait to be applied"
-            )
-        return Unavailable("no_quorum", "no majority confirmed in time that this node still leads")
+        return out_of_time(self.raft.state, self.applied_index, is_write=is_write)
 
     def _propose_all(self, writes: list[WriteRequest]) -> None:
         """Hand the writes of the turn to the core, in as few batches as their size allows."""
@@ -203,9 +201,7 @@ class Replica:
         """Hand writes to the core as one batch of consecutive entries."""
         update = self.raft.step(Proposed(tuple(request.payload for request in writes)))
         if update.accepted is None:
-            refusal = self.refusal()
-            if self.raft.state.role is Role.LEADER:
-                refusal = Unavailable("busy", "too much is waiting for a majority", hint="send more slowly")
+            refusal = too_much_waits() if self.raft.state.role is Role.LEADER else self.refusal()
             self._effects.answers.extend((request.request_id, refusal) for request in writes)
         else:
             self._pending.add_writes(update.accepted, writes, self._now_ticks)
@@ -247,6 +243,10 @@ class Replica:
                 for request_id in update.reads_dropped
                 if self._pending.drop_read(request_id)
             )
+        if update.transfers:
+            self._membership.transfers_ended(update.transfers)
+        if update.peers_changed:
+            effects.peers = {node: member.http for node, member in self.raft.peers().items()}
         effects.snapshots_wanted.extend(update.snapshots_wanted)
         for wanted in update.entries_wanted:
             self._load(wanted)

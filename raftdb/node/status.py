@@ -6,8 +6,8 @@ from typing import Any
 from raftdb.commands.spec import unparse
 from raftdb.core.model import Entry, EntryKind, Role
 from raftdb.node.driver import Driver
-from raftdb.node.persist import configuration_of
 from raftdb.wire import commands as wire_commands
+from raftdb.wire.configuration import decode_configuration
 
 ROLE_NAMES = {Role.PRE_CANDIDATE: "candidate"}
 KIND_NAMES = {EntryKind.NOOP: "noop", EntryKind.COMMAND: "command", EntryKind.CONFIGURATION: "configuration"}
@@ -16,9 +16,9 @@ KIND_NAMES = {EntryKind.NOOP: "noop", EntryKind.COMMAND: "command", EntryKind.CO
 def members_of(driver: Driver) -> list[dict[str, Any]]:
     """The members, with `alive`: a connection to them stands.
 
-    Where this node leads also `match_index`, and `last_contact_seconds` since the last message with the `suspicion`
-    (phi, see `raftdb.node.suspicion`) that the silence deserves; a follower has the latter two of its leader alone,
-    since followers have nothing to say to each other.
+    Where this node leads also `match_index`, `caught_up` (see `Progress.tick`), and `last_contact_seconds` since the
+    last message with the `suspicion` (phi, see `raftdb.node.suspicion`) that the silence deserves; a follower has the
+    latter two of its leader alone, since followers have nothing to say to each other.
     """
     state = driver.replica.raft.state
     progress = state.leadership.progress if state.leadership else {}
@@ -30,6 +30,8 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
             "redis": member.redis,
             "voter": member.voter,
         }
+        if member.joining:
+            entry["joining"] = True
         if member.id == state.id:
             entry["alive"] = True
             if state.leadership:
@@ -39,6 +41,7 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
             entry |= driver.contacts.describe(member.id)
             if member.id in progress:
                 entry["match_index"] = progress[member.id].match_index
+                entry["caught_up"] = progress[member.id].is_caught_up
         members.append(entry)
     return members
 
@@ -48,7 +51,9 @@ def status_of(driver: Driver) -> dict[str, Any]:
     state = driver.replica.raft.state
     leader = driver.leader_hint()
     role = ROLE_NAMES.get(state.role, state.role.value)
-    if state.role is Role.FOLLOWER and not state.is_voter:
+    if driver.replica.is_removed and state.role is not Role.LEADER:
+        role = "removed"
+    elif state.role is Role.FOLLOWER and not state.is_voter:
         role = "learner"
     return {
         "role": role,
@@ -61,6 +66,7 @@ def status_of(driver: Driver) -> dict[str, Any]:
         "checkpoint_index": driver.replica.checkpoint_index,
         "pending_requests": driver.replica.pending_count,
         "members": members_of(driver),
+        "removed": list(state.configurations.latest.removed),
     }
 
 
@@ -79,8 +85,11 @@ def _describe_entry(entry: Entry) -> dict[str, Any]:
     if entry.kind is EntryKind.COMMAND:
         described["command"], described["args"] = unparse(wire_commands.decode(entry.data))
     elif entry.kind is EntryKind.CONFIGURATION:
+        configuration = decode_configuration(entry.data)
         described["members"] = [
             {"id": member.id, "http": member.http, "redis": member.redis, "voter": member.voter}
-            for member in configuration_of(entry.data).members
+            for member in configuration.members
         ]
+        if configuration.removed:
+            described["removed"] = list(configuration.removed)
     return described

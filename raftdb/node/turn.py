@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from raftdb.core.events import SnapshotDelivered
+from raftdb.core.events import PeerMet, SnapshotDelivered
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, Index, NodeId
 from raftdb.core.update import Trace
 from raftdb.errors import RaftdbError
 from raftdb.machine.transaction import KeyValueView
+from raftdb.node.membership import ChangeRequest, TransferRequest
 from raftdb.node.pending import ReadRequest, WriteRequest
 from storage.contract import FrozenChanges, LogBatch
 
@@ -77,7 +78,11 @@ class Inputs:
     """Somebody wants a checkpoint now."""
     deliveries: list[SnapshotDelivered] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
+    met: list[PeerMet] = field(default_factory=list)
+    """Handshakes that were done: which folder each peer is; and at the start, which one this node is."""
     ticks: int = 0
+    changes: list[ChangeRequest] = field(default_factory=list)
+    transfers: list[TransferRequest] = field(default_factory=list)
     writes: list[WriteRequest] = field(default_factory=list)
     reads: list[ReadRequest] = field(default_factory=list)
 
@@ -98,5 +103,7 @@ class Effects:
     """The log on disk may begin after this entry."""
     snapshots_wanted: list[NodeId] = field(default_factory=list)
     """Followers to which the state is to be delivered; then hand back `Inputs.deliveries`."""
+    peers: dict[NodeId, str] | None = None
+    """Not None: these are the nodes to talk to from now on, with the address of each, HOST:PORT."""
     more: bool = False
     """Work is left that needs no further input: call `turn` again soon."""

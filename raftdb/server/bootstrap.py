@@ -127,6 +127,7 @@ class _Node:
         try:
             self._network = Network(local, self._driver, self._disk, self._log, on_fatal=self._fail)
             self._driver.start(self._disk, self._network.links, self._network.courier)
+            self._driver.peer_met(self._identity.node_id, self._identity.node_uuid)
             await self._start_listening()
             await space.start()
             self._network.follow_members()

@@ -14,7 +14,8 @@ from itertools import chain
 from pathlib import Path
 
 from raftdb.errors import RaftdbError
-from raftdb.node.persist import configuration_of, decode_hard_state
+from raftdb.node.persist import decode_hard_state
+from raftdb.wire.configuration import decode_configuration
 from storage.check import Finding, examine, examine_snapshot
 from storage.errors import DAMAGE_HINT, StorageError
 from storage.identity import IDENTITY_FILE
@@ -79,7 +80,7 @@ def _decode(finding: Finding) -> Sequence[Finding]:
         if name == "hard state":
             hard_state = decode_hard_state(value)
             return (Finding("term", hard_state.term), Finding("voted for", hard_state.voted_for or "nobody"))
-        members = configuration_of(value).members
+        members = decode_configuration(value).members
         return (Finding("members", ",".join(f"{member.id}={member.http}" for member in members)),)
     except RaftdbError as error:
         return (Finding(name, error.message, False, DAMAGE_HINT),)

@@ -8,7 +8,7 @@ from raftdb.frontend.http_server import Routes
 from raftdb.node.driver import Driver
 from raftdb.server.disk import NodeDisk
 from raftdb.server.folder import EXIT_FOLDER
-from raftdb.server.peers import IDENTITY_CHANGED, PeerRegistry
+from raftdb.server.peers import IDENTITY_CHANGED, REMOVED, PeerRegistry
 from raftdb.server.snapshots import Courier, Receiver
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import LocalIdentity
@@ -36,7 +36,7 @@ class Network:
         self._on_fatal = on_fatal
         replica = driver.replica
         loop = asyncio.get_running_loop()
-        registry = PeerRegistry(log, disk.writer, lambda: replica.raft.state.configurations.latest)
+        registry = PeerRegistry(log, disk.writer, replica.raft.state, on_met=driver.peer_met)
         self.links = PeerLinks(
             local,
             check_peer=registry.check,
@@ -69,9 +69,9 @@ class Network:
         return {PEER_PATH: {"GET": self._peer_server.handle}, **self._snapshot_server.routes}
 
     def follow_members(self) -> None:
-        """Dial the members of the configuration in force."""
-        members = self._driver.replica.raft.state.configurations.latest.members
-        self.links.update_peers({member.id: member.http for member in members})
+        """Dial the peers; from now on the driver says when they change."""
+        peers = self._driver.replica.raft.peers()
+        self.links.update_peers({node: member.http for node, member in peers.items()})
 
     async def close(self) -> None:
         """End all links."""
@@ -84,6 +84,8 @@ class Network:
 
     def _refused(self, peer: str, code: str, reason: str) -> None:
         """A refusal by a peer that says we are not who we were ends this node; any other may pass."""
+        if code == REMOVED:
+            self._driver.told_removed(peer)
         if code == IDENTITY_CHANGED:
             self._on_fatal(
                 Fatal(

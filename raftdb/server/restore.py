@@ -45,7 +45,7 @@ def restore(backup: Path, settings: Settings) -> Restored:
     cannot be written.
     """
     configuration = first_configuration(settings)
-    members = encode_configuration(configuration.members)
+    members = encode_configuration(configuration)
 
     def fill_state(state: StateStore, manifest: Manifest) -> None:
         index = manifest.index + INDEX_STEP

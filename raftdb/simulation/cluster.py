@@ -96,7 +96,7 @@ class Simulation:
         self._fingerprint = 0
         ids = tuple(f"n{number}" for number in range(1, nodes + 1))
         configuration = Configuration(tuple(Member(node, f"{node}:1") for node in sorted(ids)))
-        data = encode_configuration(configuration.members)
+        data = encode_configuration(configuration)
         self.oracle = Oracle(ids, Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data))
         self.network = Network(self.scheduler, self.chance, self.options, ids, self._deliver)
         self.hosts = {node: Host(self, node, configuration) for node in configuration.ids}

@@ -28,9 +28,10 @@ from raftdb.core.quorum import majority
 from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState
 from raftdb.core.update import Update
-from raftdb.node.persist import BOOTSTRAP_TERM, configuration_of, decode_hard_state
+from raftdb.node.persist import BOOTSTRAP_TERM, decode_hard_state
 from raftdb.simulation.disk import Reset, Submitted, Write
 from raftdb.simulation.promises import check_promise
+from raftdb.wire.configuration import decode_configuration
 from storage.contract import LogBatch
 
 CACHE_ENTRIES_CHEAP = 64
@@ -308,7 +309,7 @@ class Oracle:
             if self._names[index, spoken[index]][1] is EntryKind.CONFIGURATION
         ]
         latest = named[-1]
-        configuration = configuration_of(self._names[latest, spoken[latest]][2])
+        configuration = decode_configuration(self._names[latest, spoken[latest]][2])
         found = (state.configurations.latest_index, state.configurations.latest)
         if found != (latest, configuration):
             raise InvariantBroken(f"{node} goes by the configuration {found}, not by that of {latest}")

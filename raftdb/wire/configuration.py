@@ -1,9 +1,10 @@
-"""The configuration of a cluster as it stands in the log: `[version, [[id, http, redis, voter], ...]]` in
-CBOR.
+"""The configuration of a cluster as it stands in the log, in CBOR:
+`[version, [[id, http, redis, voter, joining, uuid], ...], [removed id, ...]]`.
 
-The order of the members is kept: `decode(encode(members)) == members`.
+Members and removed ids are sorted by id, as in `Configuration`, so that one configuration has one encoding.
 """
 
+from raftdb.core.membership import MEMBERS_MAX, Configuration, Form
 from raftdb.core.model import Member
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.wire import cbor
@@ -15,54 +16,65 @@ from raftdb.wire.fields import (
     is_address_or_none,
     is_flag,
     is_node_id,
+    is_uuid_or_none,
 )
 
-VERSION = 1
+VERSION = 2
 """Version of the form of a configuration."""
 
-MEMBERS_MAX = 64
-"""Most members of a cluster, learners counted."""
+CONFIGURATION_BYTES_MAX = 60 * 1024
+"""Longest encoded configuration, which has to fit into the header of a snapshot: `MEMBERS_MAX` members with the longest
+addresses do, and thousands of removed ids of common length beside usual members. Then no more can be removed."""
 
-CONFIGURATION_BYTES_MAX = 256 * 1024
-"""Longest encoded configuration: `MEMBERS_MAX` members with the longest addresses fit."""
-
-CONFIGURATION_ITEMS_MAX = 5 * MEMBERS_MAX + 16
-"""Most CBOR items of a configuration."""
-
-_NAMES = ("id", "http", "redis", "voter")
-_CHECKS: tuple[Check, ...] = (is_node_id, is_address, is_address_or_none, is_flag)
+_NAMES = ("id", "http", "redis", "voter", "joining", "uuid")
+_CHECKS: tuple[Check, ...] = (
+    *(is_node_id, is_address, is_address_or_none),
+    *(is_flag, is_flag, is_uuid_or_none),
+)
 
 
-def encode_configuration(members: tuple[Member, ...]) -> bytes:
-    """Return the bytes that go into the log for `members`. Raises `LocalProtocolError` if `decode` would
-    refuse them."""
-    rows: list[object] = [[member.id, member.http, member.redis, member.voter] for member in members]
+def encode_configuration(configuration: Configuration) -> bytes:
+    """Return the bytes that go into the log for `configuration`. Raises `LocalProtocolError` if `decode` would refuse
+    them, but for their length: whoever makes a new configuration compares it with `CONFIGURATION_BYTES_MAX`."""
+    rows: list[object] = [[getattr(member, name) for name in _NAMES] for member in configuration.members]
+    removed: list[object] = list(configuration.removed)
     try:
-        _check_rows(rows)
+        _check(rows, removed)
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"a configuration cannot be encoded: {error.message}") from error
-    return cbor.encode([VERSION, rows])
+    return cbor.encode([VERSION, rows, removed])
 
 
-def decode_configuration(data: bytes) -> tuple[Member, ...]:
-    """Return the members that `data` holds, in order, or raise `RemoteProtocolError`. No id stands twice."""
-    parts = cbor.decode(data, bytes_max=CONFIGURATION_BYTES_MAX, items_max=CONFIGURATION_ITEMS_MAX)
-    if type(parts) is not list or len(parts) != 2 or type(parts[0]) is not int:
-        raise RemoteProtocolError("a configuration is not an array of its version and its members")
+def decode_configuration(data: bytes) -> Configuration:
+    """Return the configuration that `data` holds, or raise `RemoteProtocolError`."""
+    parts = cbor.decode(data, bytes_max=CONFIGURATION_BYTES_MAX, items_max=CONFIGURATION_BYTES_MAX)
+    if type(parts) is not list or not parts or type(parts[0]) is not int:
+        raise RemoteProtocolError("a configuration is not an array that starts with its version")
     if parts[0] != VERSION:
         raise RemoteProtocolError(
             f"a configuration has version {parts[0]}: this node knows version {VERSION}"
         )
-    return _check_rows(parts[1])
+    if len(parts) != 3:
+        raise RemoteProtocolError("a configuration is not its version, its members and the removed ids")
+    return _check(*parts[1:])
 
 
-def _check_rows(rows: object) -> tuple[Member, ...]:
-    members: dict[str, Member] = {}
+def _check(rows: object, removed: object) -> Configuration:
+    members = []
     for row in check_list("a configuration", rows, count_max=MEMBERS_MAX):
         fields = check_list("a member", row, count_max=len(_NAMES))
         check_fields("a member", _NAMES, _CHECKS, fields)
-        member = Member(*fields)  # type: ignore[arg-type]  # just checked, one by one
-        if member.id in members:
-            raise RemoteProtocolError(f"a configuration names {member.id!r} twice")
-        members[member.id] = member
-    return tuple(members.values())
+        members.append(Member(*fields))  # type: ignore[arg-type]  # just checked, one by one
+        if members[-1].voter and members[-1].joining:
+            raise RemoteProtocolError(f"a configuration has {members[-1].id!r} vote and join at once")
+    ids = check_list("removed ids", removed, count_max=CONFIGURATION_BYTES_MAX)
+    if not all(map(is_node_id, ids)):
+        raise RemoteProtocolError("a removed id is none")
+    try:
+        return Configuration(tuple(members), tuple(map(str, ids)))
+    except ValueError as error:
+        raise RemoteProtocolError(f"a configuration does not hold together: {error}") from None
+
+
+FORM = Form(encode_configuration, decode_configuration, CONFIGURATION_BYTES_MAX)
+"""This form, as the core is given it."""

@@ -18,6 +18,9 @@ NODE_ID_LENGTH_MAX = 64
 ADDRESS_LENGTH_MAX = 320
 """Longest HOST:PORT, in characters: a host name has at most 253, and an address with a zone is shorter."""
 
+UUID_LENGTH_MAX = 64
+"""Longest name of a data folder, in characters."""
+
 TEXT_LENGTH_MAX = 1024
 """Longest free text, in characters: cluster ids, uuids, reasons."""
 
@@ -62,6 +65,11 @@ def is_address(value: object) -> bool:
 def is_address_or_none(value: object) -> bool:
     """Return whether `value` is an address or None."""
     return value is None or is_address(value)
+
+
+def is_uuid_or_none(value: object) -> bool:
+    """Return whether `value` can name a data folder, or is None."""
+    return value is None or (type(value) is str and 0 < len(value) <= UUID_LENGTH_MAX and value.isprintable())
 
 
 def is_text(value: object) -> bool:

@@ -27,6 +27,7 @@ from raftdb.core.messages import (
     RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
@@ -91,7 +92,8 @@ FRAME_OVERHEAD_BYTES = SEAL_BYTES + _SEQUENCE.size + 9
 """Most bytes of a frame besides its messages."""
 
 _MESSAGE_OVERHEAD_BYTES = 256
-"""Most bytes of a message besides its entries: two ids, and at most seven numbers of nine bytes."""
+"""Most bytes of a message besides its entries and its configuration: two ids, and at most seven numbers of nine
+bytes."""
 
 _ENTRY_OVERHEAD_BYTES = 32
 """Most bytes of an entry besides its data: its own run (twice nine bytes), its kind, and the head of its
@@ -115,6 +117,7 @@ MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
         *(is_node_id, is_node_id, is_number, is_number),
         *(is_number, is_number, is_bytes),
     ),
+    TimeoutNow: (is_node_id, is_node_id, is_number, is_number, is_number),
 }
 """What each field must be, in the order of the class. The entries, the last field of `AppendEntries`, are
 columns."""
@@ -172,6 +175,8 @@ def decode_frame(data: bytes, *, bytes_max: int = FRAME_BYTES_MAX) -> tuple[int,
 def message_bytes_max(message: Message) -> int:
     """Return a bound on the bytes of `message` in a frame, a little above the truth: for queues and for
     filling frames."""
+    if type(message) is InstallSnapshot:
+        return _MESSAGE_OVERHEAD_BYTES + len(message.configuration)
     if type(message) is not AppendEntries:
         return _MESSAGE_OVERHEAD_BYTES
     entries = message.entries

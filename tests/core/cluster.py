@@ -17,7 +17,7 @@ from raftdb.core import invariants
 from raftdb.core.describe import describe_message, describe_trace
 from raftdb.core.events import Compacted, EntriesLoaded, Event, Persisted, Received, SnapshotDelivered, Ticked
 from raftdb.core.log import Log
-from raftdb.core.membership import Configuration, ConfigurationHistory
+from raftdb.core.membership import Configuration, ConfigurationHistory, Form
 from raftdb.core.messages import AppendEntriesReply, Message, RequestVoteReply
 from raftdb.core.model import ORIGIN, Entry, EntryId, EntryKind, HardState, Index, Member, NodeId, Term
 from raftdb.core.raft import Raft
@@ -29,17 +29,46 @@ DELIVERIES_MAX = 10_000
 FIRST_TERM = 1
 
 
-def encode_members(voters: Iterable[NodeId], learners: Iterable[NodeId] = ()) -> bytes:
-    """A configuration as these tests write it: `n1,n2/n3`, voters before the slash, learners behind it."""
-    return f"{','.join(sorted(voters))}/{','.join(sorted(learners))}".encode()
+def encode_members(
+    voters: Iterable[NodeId], learners: Iterable[NodeId] = (), removed: Iterable[NodeId] = ()
+) -> bytes:
+    """A configuration as these tests write it: `n1,n2/n3+,n4/n5`: voters, learners (with a plus: those that are to
+    join), removed ids. An address that is not the id stands behind `@`, a folder behind `#`."""
+    parts = [",".join(sorted(part)) for part in (voters, learners, removed)]
+    return "/".join(parts if parts[2] else parts[:2]).encode()
 
 
 def decode_members(data: bytes) -> Configuration:
     """The inverse of `encode_members`."""
-    voters, _, learners = data.decode().partition("/")
-    members = [Member(node, http=node) for node in voters.split(",") if node]
-    members += [Member(node, http=node, voter=False) for node in learners.split(",") if node]
-    return Configuration(tuple(sorted(members, key=lambda member: member.id)))
+    voters, learners, removed = (*data.decode().split("/"), "")[:3]
+    members = [decode_member(word, voter=True) for word in voters.split(",") if word]
+    members += [decode_member(word, voter=False) for word in learners.split(",") if word]
+    ordered = sorted(members, key=lambda member: member.id)
+    return Configuration(tuple(ordered), tuple(node for node in removed.split(",") if node))
+
+
+def decode_member(word: str, *, voter: bool) -> Member:
+    """One member of `encode_members`."""
+    word, _, uuid = word.partition("#")
+    word, _, http = word.partition("@")
+    node = word.removesuffix("+")
+    return Member(node, http or node, voter=voter, joining=word.endswith("+"), uuid=uuid or None)
+
+
+def encode_configuration(configuration: Configuration) -> bytes:
+    """The inverse of `decode_members`."""
+
+    def word(member: Member) -> str:
+        text = member.id + "+" * member.joining
+        text += f"@{member.http}" if member.http != member.id else ""
+        return text + (f"#{member.uuid}" if member.uuid else "")
+
+    voters = [word(member) for member in configuration.members if member.voter]
+    learners = [word(member) for member in configuration.members if not member.voter]
+    return encode_members(voters, learners, configuration.removed)
+
+
+FORM = Form(encode_configuration, decode_members, 1000)
 
 
 @dataclass
@@ -80,7 +109,7 @@ class Disk:
             for entry in self.entries
             if entry.kind is EntryKind.CONFIGURATION
         ]
-        history = ConfigurationHistory(decode_members, recovered)
+        history = ConfigurationHistory(FORM, recovered)
         history.compacted_to(self.base.index)
         return Raft(
             node,

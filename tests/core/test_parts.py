@@ -8,7 +8,7 @@ from raftdb.core.membership import Configuration, ConfigurationHistory
 from raftdb.core.model import Entry, EntryKind, Member
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.quorum import is_majority, majority, reached_by_majority
-from tests.core.cluster import decode_members, encode_members
+from tests.core.cluster import FORM, decode_members, encode_members
 
 NODES = tuple(f"n{number}" for number in range(1, 10))
 some_nodes = st.sets(st.sampled_from(NODES))
@@ -191,7 +191,7 @@ def test_a_configuration_tells_voters_from_learners() -> None:
 
 def test_the_latest_configuration_counts_and_truncation_goes_back() -> None:
     """Hazard B37."""
-    history = ConfigurationHistory(decode_members, [(1, decode_members(b"n1,n2,n3/"))])
+    history = ConfigurationHistory(FORM, [(1, decode_members(b"n1,n2,n3/"))])
     assert not history.appended([Entry(2, 1, EntryKind.COMMAND, b"n9/")])
     assert history.appended([configuration_entry(3, "n1,n2"), configuration_entry(4, "n1", "n2")])
     assert (history.latest_index, history.voters, history.ids) == (4, ("n1",), ("n1", "n2"))
@@ -204,7 +204,7 @@ def test_the_latest_configuration_counts_and_truncation_goes_back() -> None:
 
 def test_a_snapshot_carries_the_last_committed_configuration() -> None:
     """Hazard B35."""
-    history = ConfigurationHistory(decode_members, [])
+    history = ConfigurationHistory(FORM, [])
     assert history.voters == ()
     assert history.committed_at(9) == (0, Configuration(()))
     history.appended([configuration_entry(1, "n1,n2"), configuration_entry(5, "n1")])
@@ -212,7 +212,7 @@ def test_a_snapshot_carries_the_last_committed_configuration() -> None:
 
 
 def test_a_compacted_history_begins_with_what_is_in_force_there() -> None:
-    history = ConfigurationHistory(decode_members, [])
+    history = ConfigurationHistory(FORM, [])
     history.appended([configuration_entry(index, f"n{index}") for index in (1, 4, 7, 9)])
     for index, known in [
         (0, [0, 1, 4, 7, 9]),
@@ -231,7 +231,7 @@ def test_a_compacted_history_begins_with_what_is_in_force_there() -> None:
 
 def test_a_history_begins_anew_with_the_configuration_of_a_snapshot() -> None:
     """Hazard B35: whatever the log had, also with a higher index."""
-    history = ConfigurationHistory(decode_members, [(1, decode_members(b"n1/"))])
+    history = ConfigurationHistory(FORM, [(1, decode_members(b"n1/"))])
     history.appended([configuration_entry(8, "n8")])
     history.reset(5, encode_members(("n2", "n3"), ("n4",)))
     assert (history.latest_index, history.voters, history.ids) == (5, ("n2", "n3"), ("n2", "n3", "n4"))
@@ -244,7 +244,7 @@ def test_a_history_begins_anew_with_the_configuration_of_a_snapshot() -> None:
 def test_a_history_is_that_of_the_log(steps: list[tuple[int, str]]) -> None:
     """At each step the log is cut before an index, and a command or a configuration is added."""
     log = [configuration_entry(1, "n1,n2,n3")]
-    history = ConfigurationHistory(decode_members, [(1, decode_members(log[0].data))])
+    history = ConfigurationHistory(FORM, [(1, decode_members(log[0].data))])
     for index, voters in steps:
         if 1 < index <= len(log):
             del log[index - 1 :]

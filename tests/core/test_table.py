@@ -18,6 +18,7 @@ from raftdb.core.messages import (
     RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raftdb.core.model import Entry, EntryKind, Role
 from raftdb.core.raft import HANDLERS, STEPS, second_leader
@@ -37,6 +38,7 @@ EXAMPLES: dict[type[Message], Message] = {
         Heartbeat("n2", ME, 2, 1, 7),
         HeartbeatReply("n2", ME, 2, 7),
         InstallSnapshot("n2", ME, 2, 5, 2, 1, encode_members(("n1", "n2", "n3"))),
+        TimeoutNow("n2", ME, 2, 9, 2),
     )
 }
 
@@ -83,6 +85,7 @@ def test_every_message_can_be_told() -> None:
         "n2 -> n1 heartbeat term=2 round=7 commit=1",
         "n2 -> n1 heartbeat ok term=2 round=7",
         "n2 -> n1 install_snapshot term=2 last=5@2",
+        "n2 -> n1 timeout_now term=2 last=9@2",
     ]
     assert describe_message(RequestVote("n2", ME, 2, 1, 1, transfer=True)).endswith(" transfer")
     refusal = AppendEntriesReply("n2", ME, 2, 5, False, 0, 3, 1)

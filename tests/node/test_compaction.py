@@ -451,7 +451,7 @@ def test_a_follower_behind_a_compacted_log_is_named_to_the_driver() -> None:
 def snapshot_of(end: EntryId, value: bytes = b"from the snapshot", nodes: int = 3) -> bytes:
     """The state of a cluster that applied everything up to `end`, and stored `value` under b"k"."""
     state = MemoryStateStore()
-    configuration = pack_configuration(1, encode_configuration(members(nodes).members))
+    configuration = pack_configuration(1, encode_configuration(members(nodes)))
     transaction = Transaction(state)
     Machine().apply(end.index, wire_commands.encode(Set(b"k", value)), transaction)
     state.write({**transaction.changes, CONFIGURATION_KEY: configuration}, index=end.index, term=end.term)
@@ -463,7 +463,7 @@ def snapshot_of(end: EntryId, value: bytes = b"from the snapshot", nodes: int = 
 
 def announce(end: EntryId, term: Term) -> InstallSnapshot:
     """The word of n2, the leader of `term`, that the state up to `end` is here."""
-    return InstallSnapshot("n2", "n1", term, *end, 1, encode_configuration(members(3).members))
+    return InstallSnapshot("n2", "n1", term, *end, 1, encode_configuration(members(3)))
 
 
 def swap(bench: Bench, end: EntryId) -> None:

@@ -10,14 +10,13 @@ from raftdb.node.persist import (
     FIRST_ENTRY,
     bootstrap,
     bootstrap_restored,
-    configuration_of,
     decode_hard_state,
     first_entry_of,
     recover,
 )
 from raftdb.node.replica import Replica
 from raftdb.server.folder import cluster_id_of
-from raftdb.wire.configuration import encode_configuration
+from raftdb.wire.configuration import decode_configuration, encode_configuration
 from storage.memory import MemoryLogStore, MemoryStateStore
 
 OLD = Configuration((Member("n1", "old:1"), Member("n9", "old:9")))
@@ -28,7 +27,7 @@ BASE = EntryId(1000, 7)
 def restored_stores() -> tuple[MemoryLogStore, MemoryStateStore]:
     """A log and a state as a restore leaves them, under the configuration of the old cluster."""
     log, state = MemoryLogStore(), MemoryStateStore()
-    old = pack_configuration(900, encode_configuration(OLD.members))
+    old = pack_configuration(900, encode_configuration(OLD))
     state.write({CONFIGURATION_KEY: old}, index=BASE.index, term=BASE.term)
     frozen = state.freeze()
     assert frozen is not None
@@ -46,7 +45,7 @@ def test_the_log_goes_on_behind_the_backup_with_the_new_members_in_a_new_term() 
     assert found.hard_state is not None
     assert decode_hard_state(found.hard_state) == HardState(8, None)
     ((index, term, _, data),) = found.collected
-    assert (index, term, configuration_of(data)) == (1001, 8, NEW)
+    assert (index, term, decode_configuration(data)) == (1001, 8, NEW)
     assert log.recover() == restored_stores()[0].recover(), "equal on every first member"
 
 

@@ -27,7 +27,7 @@ from typing import NamedTuple
 from raftdb.core import invariants
 from raftdb.core.events import Event, Persisted, Proposed, Received, Ticked
 from raftdb.core.log import Log
-from raftdb.core.membership import Configuration, ConfigurationHistory
+from raftdb.core.membership import Configuration, ConfigurationHistory, Form
 from raftdb.core.messages import (
     AppendEntriesReply,
     HeartbeatReply,
@@ -44,6 +44,7 @@ from raftdb.simulation.promises import check_promise
 
 IDS: tuple[NodeId, ...] = ("n1", "n2", "n3")
 CONFIGURATION = Configuration(tuple(Member(node, node) for node in IDS))
+FORM = Form(lambda configuration: b"", lambda data: CONFIGURATION, 1)
 FIRST = Entry(1, 1, EntryKind.CONFIGURATION, b"")
 NEVER_TICKS = 1_000_000
 SETTINGS = Settings(election_timeout_ticks=NEVER_TICKS, heartbeat_ticks=1, batch_bytes_max=1)
@@ -164,7 +165,7 @@ def start(node: NodeId, hard_state: HardState, entries: tuple[Entry, ...]) -> Ra
         randrange=lambda low, high: low,
         hard_state=hard_state,
         log=log,
-        configurations=ConfigurationHistory(lambda data: CONFIGURATION, [(1, CONFIGURATION)]),
+        configurations=ConfigurationHistory(FORM, [(1, CONFIGURATION)]),
     )
 
 

@@ -15,16 +15,19 @@ from raftdb.commands.model import (
     Set,
     Strlen,
 )
+from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
     AppendEntries,
     AppendEntriesReply,
     Heartbeat,
     HeartbeatReply,
+    InstallSnapshot,
     Message,
     RequestPreVote,
     RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
 from raftdb.core.model import Entry, EntryKind, Member
 
@@ -87,13 +90,25 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(AppendEntriesReply, NODES, NODES, NUMBERS, NUMBERS, st.booleans(), NUMBERS, NUMBERS, NUMBERS),
     st.builds(Heartbeat, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
     st.builds(HeartbeatReply, NODES, NODES, NUMBERS, NUMBERS),
+    st.builds(InstallSnapshot, NODES, NODES, *[NUMBERS] * 4, st.binary(max_size=2_000)),
+    st.builds(TimeoutNow, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
 )
 
-MEMBERS = st.lists(
-    st.builds(Member, NODES, ADDRESSES, st.none() | ADDRESSES, st.booleans()),
-    max_size=7,
-    unique_by=lambda member: member.id,
-).map(tuple)
+
+@st.composite
+def configurations(draw: st.DrawFn) -> Configuration:
+    """Up to seven members, voters and learners of both kinds, and ids that were removed."""
+    ids = sorted(draw(st.sets(NODES, max_size=7)))
+    members = []
+    for node in ids:
+        voter = draw(st.booleans())
+        joining = not voter and draw(st.booleans())
+        uuid = draw(st.none() | ADDRESSES)
+        members.append(Member(node, draw(ADDRESSES), draw(st.none() | ADDRESSES), voter, joining, uuid))
+    return Configuration(tuple(members), tuple(sorted(draw(st.sets(NODES, max_size=5)).difference(ids))))
+
+
+CONFIGURATIONS = configurations()
 
 PLAIN_VALUES: st.SearchStrategy[object] = st.recursive(
     st.none()

@@ -4,26 +4,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raftdb.core.membership import MEMBERS_MAX, Configuration
 from raftdb.core.model import Member
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.wire import cbor
-from raftdb.wire.configuration import MEMBERS_MAX, VERSION, decode_configuration, encode_configuration
-from tests.wire.strategies import MEMBERS, PLAIN_VALUES, exactly_equal
+from raftdb.wire.configuration import (
+    CONFIGURATION_BYTES_MAX,
+    VERSION,
+    decode_configuration,
+    encode_configuration,
+)
+from tests.wire.strategies import CONFIGURATIONS, PLAIN_VALUES, exactly_equal
 
-GOOD = ["n1", "127.0.0.1:8001", None, True]
+GOOD = ["n1", "127.0.0.1:8001", None, True, False, None]
 
 
-@given(MEMBERS)
-def test_members_come_back_in_order(members: tuple[Member, ...]) -> None:
-    data = encode_configuration(members)
-    assert exactly_equal(decode_configuration(data), members)
+@given(CONFIGURATIONS)
+def test_configurations_come_back(configuration: Configuration) -> None:
+    data = encode_configuration(configuration)
+    assert exactly_equal(decode_configuration(data), configuration)
     assert encode_configuration(decode_configuration(data)) == data
 
 
 def test_the_bytes_never_change() -> None:
-    members = (Member("n1", "h:1", "h:2"), Member("n2", "h:3", None, voter=False))
-    assert encode_configuration(members) == bytes.fromhex(
-        "8201 82 84 626e31 63683a31 63683a32 f5 84 626e32 63683a33 f6 f4"
+    members = (
+        Member("n1", "h:1", "h:2", uuid="u"),
+        Member("n2", "h:3", voter=False),
+        Member("n3", "h:4", voter=False, joining=True),
+    )
+    assert encode_configuration(Configuration(members, ("n0",))) == bytes.fromhex(
+        "8302 83 86 626e31 63683a31 63683a32 f5 f4 6175 86 626e32 63683a33 f6 f4 f4 f6"
+        "86 626e33 63683a34 f6 f4 f5 f6 81 626e30"
     )
 
 
@@ -33,21 +44,32 @@ def test_the_bytes_never_change() -> None:
         None,
         [],
         [VERSION],
-        [VERSION + 1, [GOOD]],
-        [True, [GOOD]],
-        [VERSION, [GOOD], 1],
-        [VERSION, {"n1": GOOD}],
-        [VERSION, [GOOD, GOOD]],
-        [VERSION, [GOOD[:3]]],
-        [VERSION, [[*GOOD, 1]]],
-        [VERSION, [["", *GOOD[1:]]]],
-        [VERSION, [["n" * 65, *GOOD[1:]]]],
-        [VERSION, [["n\n", *GOOD[1:]]]],
-        [VERSION, [[b"n1", *GOOD[1:]]]],
-        [VERSION, [["n1", "", None, True]]],
-        [VERSION, [["n1", "h" * 321, None, True]]],
-        [VERSION, [["n1", "h:1", False, True]]],
-        [VERSION, [["n1", "h:1", None, 1]]],
+        [VERSION, [GOOD]],
+        [VERSION + 1, [GOOD], []],
+        [True, [GOOD], []],
+        [VERSION, [GOOD], [], 1],
+        [VERSION, {"n1": GOOD}, []],
+        [VERSION, [GOOD, GOOD], []],
+        [VERSION, [["n2", *GOOD[1:]], GOOD], []],
+        [VERSION, [GOOD[:5]], []],
+        [VERSION, [[*GOOD, 1]], []],
+        [VERSION, [["", *GOOD[1:]]], []],
+        [VERSION, [["n" * 65, *GOOD[1:]]], []],
+        [VERSION, [["n\n", *GOOD[1:]]], []],
+        [VERSION, [[b"n1", *GOOD[1:]]], []],
+        [VERSION, [["n1", "", *GOOD[2:]]], []],
+        [VERSION, [["n1", "h" * 321, *GOOD[2:]]], []],
+        [VERSION, [["n1", "h:1", False, *GOOD[3:]]], []],
+        [VERSION, [["n1", "h:1", None, 1, False, None]], []],
+        [VERSION, [["n1", "h:1", None, True, 0, None]], []],
+        [VERSION, [["n1", "h:1", None, True, True, None]], []],
+        [VERSION, [["n1", "h:1", None, True, False, ""]], []],
+        [VERSION, [["n1", "h:1", None, True, False, "u" * 65]], []],
+        [VERSION, [GOOD], ["n1"]],
+        [VERSION, [GOOD], ["n3", "n2"]],
+        [VERSION, [GOOD], ["n2", "n2"]],
+        [VERSION, [GOOD], [1]],
+        [VERSION, [GOOD], "n2"],
     ],
     ids=lambda value: repr(value)[:60],
 )
@@ -58,22 +80,38 @@ def test_other_forms_are_refused(value: object) -> None:
 
 @given(PLAIN_VALUES | st.binary())
 def test_noise_is_refused(value: object) -> None:
-    for data in (value if isinstance(value, bytes) else cbor.encode(value), cbor.encode([VERSION, value])):
+    for data in (
+        value if isinstance(value, bytes) else cbor.encode(value),
+        cbor.encode([VERSION, value, []]),
+        cbor.encode([VERSION, [], value]),
+    ):
         try:
-            members = decode_configuration(data)
+            configuration = decode_configuration(data)
         except RemoteProtocolError:
             continue
-        assert members == ()
+        assert configuration.members == ()
 
 
 def test_the_number_of_members_is_limited_on_both_sides() -> None:
-    members = tuple(Member(f"n{number}", "h" * 320, "h" * 320) for number in range(MEMBERS_MAX))
-    assert decode_configuration(encode_configuration(members)) == members
+    members = [Member(f"n{number:02}", "h" * 320, "h" * 320, uuid="u" * 64) for number in range(MEMBERS_MAX)]
+    configuration = Configuration(tuple(members))
+    assert decode_configuration(encode_configuration(configuration)) == configuration
     with pytest.raises(LocalProtocolError):
-        encode_configuration((*members, Member("more", "h:1")))
+        encode_configuration(Configuration((*members, Member("n99", "h:1"))))
+
+
+def test_thousands_of_removed_ids_fit_and_there_is_an_end() -> None:
+    removed = [f"node-{number:04}" for number in range(5_000)]
+    configuration = Configuration((Member("n1", "h:1"),), tuple(removed))
+    assert decode_configuration(encode_configuration(configuration)) == configuration
+    more = [f"x-{number:04}" for number in range(5_000)]
+    data = encode_configuration(Configuration((Member("n1", "h:1"),), (*removed, *more)))
+    assert len(data) > CONFIGURATION_BYTES_MAX
+    with pytest.raises(RemoteProtocolError):
+        decode_configuration(data)
 
 
 def test_what_could_not_be_decoded_is_not_encoded() -> None:
-    for members in ((Member("", "h:1"),), (Member("n1", "h:1"), Member("n1", "h:2")), (Member("n1", ""),)):
+    for members in ((Member("", "h:1"),), (Member("n1", ""),), (Member("n1", "h:1", uuid=""),)):
         with pytest.raises(LocalProtocolError):
-            encode_configuration(members)
+            encode_configuration(Configuration(members))

@@ -7,6 +7,7 @@ import sys
 CODE = """
 import random
 from raftdb.commands.spec import COMMANDS, parse
+from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
 from raftdb.errors import RequestRefused
 from raftdb.machine.machine import Machine
@@ -31,7 +32,7 @@ for index in range(1, 2000):
         continue
     print(data.hex(), repr(machine.apply(index, data, transaction)))
 print([(key, transaction.changes[key]) for key in transaction.changes])
-print(encode_configuration((Member("n1", "h:1"), Member("n2", "h:2", "h:3", False))).hex())
+print(encode_configuration(Configuration((Member("n1", "h:1"), Member("n2", "h:2", "h:3", False)), ("n0",))).hex())
 print(encode_handshake(Hello(1, "c", "n1", "n2", "u", 1, "h:1", None)).hex())
 print(cbor.encode({name: {"z": 1, b"y": 2, "x": 3} for name in COMMANDS}).hex())
 """

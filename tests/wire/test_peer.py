@@ -56,9 +56,10 @@ def test_every_message_type_has_its_fields_checked() -> None:
 
 def test_numbers_on_the_wire_never_change() -> None:
     names = [type_.__name__ for type_ in MESSAGE_TYPES]
-    assert names[:8] == [
+    assert names[:10] == [
         *("RequestPreVote", "RequestPreVoteReply", "RequestVote", "RequestVoteReply"),
         *("AppendEntries", "AppendEntriesReply", "Heartbeat", "HeartbeatReply"),
+        *("InstallSnapshot", "TimeoutNow"),
     ]
     frame = encode_frame(1, [HeartbeatReply("a", "b", 2, 3)])
     assert frame[4:] == bytes.fromhex("0000000000000001 81 85 08 6161 6162 02 03")

@@ -1,0 +1,153 @@
+"""Handing the leadership over (thesis 3.10).
+
+The leader takes no new proposals, brings the target up to date, and tells it to stand for election at once
+(`TimeoutNow`). With the whole log, and a request that voters consider although a leader lives, it wins. If it does not
+lead after an election timeout the leader goes on as before. A lost `TimeoutNow` is said again with each answer to a
+heartbeat (hazard B46); one that comes late is passed over, for the log has gone on. Whoever asked is always answered:
+also after stepping down, as soon as the new leader is known, or when nobody is for long.
+"""
+
+from raftdb.core.events import TransferAsked
+from raftdb.core.messages import TimeoutNow
+from raftdb.core.model import NodeId
+from raftdb.core.roles import become_follower
+from raftdb.core.state import Leadership, RaftState, Transfer
+from raftdb.core.update import Refusal, TransferEnded
+
+OUTCOME_TIMEOUTS = 4
+"""Election timeouts from the question on, after which a node that led and sees no leader says that it does not know."""
+
+
+def ask(state: RaftState, event: TransferAsked) -> None:
+    """Somebody wants another to lead: begin, join what is under way, or say why not."""
+    leadership = state.leadership
+    if leadership is None:
+        _answer(state, event.request_id, Refusal("no_leader", f"{state.id} does not lead"))
+        return
+    if event.target == state.id:
+        _answer(state, event.request_id, None)
+        return
+    under_way = state.transfer
+    if under_way is not None and under_way.term == state.term:
+        if event.target in (None, under_way.target):
+            under_way.request_ids.append(event.request_id)
+        else:
+            reason = f"the leadership is being handed over to {under_way.target}"
+            _answer(state, event.request_id, Refusal("busy", reason))
+        return
+    target = event.target or best_target(state, leadership)
+    refusal = _unfit(state, leadership, target)
+    if refusal is not None or target is None:
+        _answer(state, event.request_id, refusal)
+        return
+    state.transfer = Transfer(target, state.term, [event.request_id])
+    state.trace("hands the leadership over", to=target, term=state.term)
+    proceed(state, leadership, again=False)
+
+
+def best_target(state: RaftState, leadership: Leadership) -> NodeId | None:
+    """The voter that answers and holds most of the log; the first of those, by id. None: there is no other."""
+    patience_ticks = state.settings.election_timeout_ticks
+    alive = [
+        (-progress.match_index, node)
+        for node, progress in leadership.progress.items()
+        if node in state.configurations.voters and progress.is_alive(patience_ticks)
+    ]
+    return min(alive)[1] if alive else None
+
+
+def _unfit(state: RaftState, leadership: Leadership, target: NodeId | None) -> Refusal | None:
+    """Why `target` cannot take over, as far as one can see; None if it can (hazard B48)."""
+    if not state.is_voter:
+        return Refusal("busy", f"{state.id} is being removed, another node leads soon")
+    if target is None:
+        return Refusal("conflict", f"no voter but {state.id} answers", hint="start another node")
+    member = state.configurations.latest.find(target)
+    if member is None:
+        was = ", it was removed" if target in state.configurations.latest.removed else ""
+        return Refusal("not_found", f"{target} is not a member of this cluster{was}")
+    if not member.voter:
+        return Refusal("conflict", f"{target} is a learner and cannot lead", hint=f"promote {target} first")
+    if not leadership.progress[target].is_alive(state.settings.election_timeout_ticks):
+        return Refusal("conflict", f"{target} does not answer", hint=f"see whether {target} runs")
+    return None
+
+
+def proceed(state: RaftState, leadership: Leadership, *, again: bool) -> None:
+    """Tell the target to take over, once it holds everything; `again`: also if it was told before."""
+    transfer = state.transfer
+    if transfer is None or transfer.term != state.term or (transfer.is_said and not again):
+        return
+    progress = leadership.progress.get(transfer.target)
+    if progress is not None and progress.match_index == state.log.last_index:
+        transfer.is_said = True
+        say_timeout_now(state, transfer.target)
+
+
+def say_timeout_now(state: RaftState, target: NodeId) -> None:
+    """Tell a voter that holds the whole log to stand for election at once."""
+    state.trace("tells to take over", to=target, last_index=state.log.last_index)
+    state.say(TimeoutNow(state.id, target, state.term, *state.log.last))
+
+
+def tick(state: RaftState) -> None:
+    """A tick of a transfer, in whatever role this node is by now: it has an end (hazard B46)."""
+    transfer = state.transfer
+    if transfer is None:
+        return
+    transfer.ticks += 1
+    timeout_ticks = state.settings.election_timeout_ticks
+    if state.leadership is not None:
+        if transfer.ticks >= timeout_ticks:
+            reason = f"{transfer.target} did not take over in time, {state.id} leads on"
+            _end(state, Refusal("busy", reason, hint=f"see whether {transfer.target} runs, then try again"))
+    elif transfer.ticks >= OUTCOME_TIMEOUTS * timeout_ticks:
+        reason = f"{state.id} stepped down for {transfer.target}, and sees no leader since"
+        _end(state, Refusal("outcome_unknown", reason, hint="ask another node who leads"))
+
+
+def settle(state: RaftState) -> None:
+    """After any step: if a leader of a later term is known, so is the outcome."""
+    transfer = state.transfer
+    if transfer is None or state.term == transfer.term or state.leader_id is None:
+        return
+    refusal = None
+    if state.leader_id != transfer.target:
+        refusal = Refusal("busy", f"{state.leader_id} was elected, and not {transfer.target}")
+    _end(state, refusal)
+
+
+def leave_if_removed(state: RaftState) -> None:
+    """After any step: a leader whose own removal is committed steps down, not before (hazard B40).
+
+    It tells the voter that is furthest to take over, or the others would wait for their timeouts.
+    """
+    leadership = state.leadership
+    if (
+        leadership is None
+        or state.id in state.configurations.voters
+        or state.configurations.latest_index > state.commit_index
+    ):
+        return
+    heir = best_target(state, leadership)
+    if heir is not None and leadership.progress[heir].match_index == state.log.last_index:
+        say_timeout_now(state, heir)
+    state.trace("is removed, steps down", term=state.term)
+    become_follower(state, state.term, None)
+
+
+def _end(state: RaftState, refusal: Refusal | None) -> None:
+    """The transfer is over: answer everybody who asked for it."""
+    transfer, state.transfer = state.transfer, None
+    assert transfer is not None
+    state.trace(
+        "transfer failed" if refusal else "transfer done",
+        to=transfer.target,
+        why=refusal.reason if refusal else None,
+    )
+    for request_id in transfer.request_ids:
+        _answer(state, request_id, refusal)
+
+
+def _answer(state: RaftState, request_id: int, refusal: Refusal | None) -> None:
+    state.output.transfers.append(TransferEnded(request_id, refusal))

@@ -1,0 +1,47 @@
+"""The world as the driver uses it: disk, network, and what carries snapshots. The server plugs in the real ones."""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Protocol
+
+from raftdb.core.events import SnapshotDelivered
+from raftdb.core.messages import Message
+from raftdb.core.model import EntryId, NodeId
+from raftdb.node.turn import State
+from storage.contract import FrozenChanges, LogBatch
+
+
+class Disk(Protocol):
+    """The threads that write, as the driver uses them. What they fail at goes to `Driver.storage_failed`."""
+
+    @property
+    def last_sync_ms(self) -> float:
+        """How long the last write of the log took, fsync included."""
+
+    def submit(self, sequence: int, batch: LogBatch) -> None:
+        """Write to the log soon, in order; the driver is told by `Driver.persisted`."""
+
+    def flush(self, frozen: FrozenChanges) -> Awaitable[None]:
+        """Make a checkpoint durable in the state."""
+
+    def trim(self, base: EntryId) -> Awaitable[None]:
+        """Begin the log after `base`, in steps that let writes pass."""
+
+    def install(self, end: EntryId, hard_state: bytes | None) -> Awaitable[State]:
+        """Make the received snapshot the state and begin the log anew after `end`, with `hard_state` if it is given."""
+
+
+class PeerLinks(Protocol):
+    """The network, as the driver uses it."""
+
+    def send(self, target: NodeId, messages: Sequence[Message]) -> None:
+        """Send, or drop what cannot be sent: Raft repairs it. Never blocks."""
+
+    def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
+        """Keep links to these nodes, HOST:PORT each, and to no others."""
+
+
+class Courier(Protocol):
+    """Brings the state to followers, as the driver uses it."""
+
+    def deliver(self, target: NodeId) -> Awaitable[SnapshotDelivered]:
+        """Bring a snapshot to `target`; a failure is an outcome, too."""

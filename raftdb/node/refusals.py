@@ -1,0 +1,50 @@
+"""Why a node does not execute a request, in words: who leads instead, who cannot be reached, what it waited for."""
+
+from collections.abc import Set
+
+from raftdb.core.model import Index, NodeId, Role
+from raftdb.core.quorum import is_majority
+from raftdb.core.state import RaftState
+from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
+
+
+def not_executed(core: RaftState, links: Set[NodeId], *, is_removed: bool) -> Unavailable:
+    """Another node leads, nobody leads, no majority can be reached, or this node is no member any more."""
+    if core.role is not Role.LEADER and core.leader_id is not None:
+        member = core.configurations.find(core.leader_id)
+        if member is not None:
+            hint = LeaderHint(member.id, member.http, member.redis)
+            return Unavailable("not_leader", f"{member.id} leads, not {core.id}", leader=hint)
+    if is_removed:
+        others = ", ".join(member.http for member in core.configurations.latest.members)
+        return Unavailable(
+            "no_leader", f"{core.id} was removed from the cluster", hint=f"ask another node: {others}"
+        )
+    reachable = {*links, core.id}.intersection(core.configurations.voters)
+    if not is_majority(core.configurations.voters, reachable):
+        return Unavailable(
+            "no_quorum",
+            f"{core.id} reaches {len(reachable)} of {len(core.configurations.voters)} voters, no majority",
+            hint="start or reconnect the other nodes",
+        )
+    return Unavailable("no_leader", "no leader is elected at the moment", hint="try again in a second")
+
+
+def too_much_waits() -> Unavailable:
+    """The leader takes no more writes for now."""
+    return Unavailable("busy", "too much is waiting for a majority", hint="send more slowly")
+
+
+def out_of_time(core: RaftState, applied_index: Index, *, is_write: bool) -> RaftdbError:
+    """Nobody confirmed it in time: a write may still happen, a read was just not answered."""
+    if is_write:
+        return OutcomeUnknown(
+            "no majority confirmed the write in time: it may or may not take effect",
+            hint="read before you try again",
+        )
+    behind = core.commit_index - applied_index
+    if behind > 0:
+        return Unavailable(
+            "busy", f"the state is being rebuilt: {behind} committed entries wait to be applied"
+        )
+    return Unavailable("no_quorum", "no majority confirmed in time that this node still leads")
