@@ -26,10 +26,11 @@ import uvloop
 from aiohttp import web
 
 from raftdb.commands.model import Command
+from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
-from raftdb.frontend.node_api import Backup, Consistency
+from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
 
 BODY = b'{"command": "set", "args": ["kunci", "satu"]}'
 WARM_UP_S = 0.5
@@ -66,8 +67,14 @@ class InstantNode:
     def status(self) -> Mapping[str, Any]:
         return {}
 
-    def members(self) -> Sequence[Mapping[str, object]]:
-        return []
+    def membership(self) -> Mapping[str, object]:
+        return {}
+
+    async def change_members(self, change: Change, *, force: bool) -> MembersChanged:
+        raise NotImplementedError
+
+    async def transfer(self, target: str | None) -> LeaderHint:
+        raise NotImplementedError
 
     def is_leader(self) -> bool:
         return True

@@ -14,9 +14,11 @@ from raftdb.commands.spec import parse
 from raftdb.errors import RequestRefused, Unavailable
 from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_file import stream_file
+from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_reply import TEXT, Reply
 from raftdb.frontend.http_server import Handler
 from raftdb.frontend.json_values import decode_execute, encode_answer, encode_json
+from raftdb.frontend.leading import log_redirect, require_leader
 from raftdb.frontend.node_api import Node
 
 logger = logging.getLogger("raftdb.http")
@@ -78,11 +80,11 @@ class HttpApi:
             "/livez": {"GET": self.livez},
             "/readyz": {"GET": self.readyz},
             "/v1/execute": {"POST": self.execute},
-            "/v1/members": {"GET": self.members},
             "/v1/backup": {"GET": self.backup},
             "/v1/request_log": {"GET": self.request_log},
             "/v1/snapshot": {"POST": self.snapshot},
             "/v1/status": {"GET": self.status},
+            **MembersApi(self._node).routes(),
         }
 
     async def execute(self, request: web.BaseRequest) -> Reply:
@@ -103,7 +105,7 @@ class HttpApi:
                 answer = await self._node.execute(command, consistency=consistency)
             except Unavailable as error:
                 if error.code == "not_leader" and error.leader is not None:
-                    _log_redirect(name, error.leader.id)
+                    log_redirect(name, error.leader.id)
                 raise
         finally:
             self._in_flight -= 1
@@ -121,26 +123,21 @@ class HttpApi:
             raise RequestRefused(
                 "bad_request", f"limit is at most {LOG_LIMIT_MAX}", hint="read the log in pages"
             )
-        self._require_leader("request_log")
+        require_leader(self._node, "request_log")
         return Reply(encode_json(await self._node.request_log(query.get("from"), limit)))
 
     async def status(self, _request: web.BaseRequest) -> Reply:
         """GET /v1/status: any node answers."""
         return Reply(encode_json(self._node.status()))
 
-    async def members(self, _request: web.BaseRequest) -> Reply:
-        """GET /v1/members: the members as the leader knows them."""
-        self._require_leader("members")
-        return Reply(encode_json({"members": self._node.members()}))
-
     async def snapshot(self, _request: web.BaseRequest) -> Reply:
         """POST /v1/snapshot: checkpoint and compact now, at the leader."""
-        self._require_leader("snapshot")
+        require_leader(self._node, "snapshot")
         return Reply(encode_json({"index": await self._node.checkpoint()}))
 
     async def backup(self, request: web.BaseRequest) -> web.StreamResponse:
         """GET /v1/backup: a stream of a consistent copy of the leader's state, with a digest at its end."""
-        self._require_leader("backup")
+        require_leader(self._node, "backup")
         async with self._node.backup() as backup:
             headers = {
                 INDEX_HEADER: str(backup.index),
@@ -181,22 +178,6 @@ class HttpApi:
         if self._node.is_leader() or self._node.leader_hint() is not None:
             return None
         return "no leader is known"
-
-    def _require_leader(self, what: str) -> None:
-        """Raise `not_leader` or `no_leader` unless this node leads."""
-        if self._node.is_leader():
-            return
-        leader = self._node.leader_hint()
-        if leader is None:
-            raise Unavailable(
-                "no_leader", "the cluster has no leader at the moment", hint="retry a little later"
-            )
-        _log_redirect(what, leader.id)
-        raise Unavailable("not_leader", f"{leader.id} is the leader", leader=leader)
-
-
-def _log_redirect(what: str, leader: str) -> None:
-    logger.info("redirected", extra={"fields": {"command": what.lower()[:32], "leader": leader}})
 
 
 def _integers(request: web.BaseRequest, names: Sequence[str]) -> dict[str, int]:

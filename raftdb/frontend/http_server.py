@@ -7,7 +7,7 @@ It knows no route. A handler is `async (request) -> Reply` or, for a WebSocket, 
 import asyncio
 import logging
 import resource
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -22,7 +22,10 @@ logger = logging.getLogger("raftdb.http")
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[Reply | web.StreamResponse]]
 """One route. Runs on the event loop; must end in bounded time unless it is a WebSocket."""
 Routes: TypeAlias = Mapping[str, Mapping[str, Handler]]
-"""Path -> method -> handler. Paths are exact, as they stand in the request line, without the query."""
+"""Path -> method -> handler. A path is exact, as it stands in the request line, without the query; a segment `{name}`
+stands for any one segment that is not empty, which the handler finds in `request[SEGMENTS]`."""
+SEGMENTS: web.RequestKey[dict[str, str]] = web.RequestKey("SEGMENTS", dict[str, str])
+"""What stands for the names of the path's pattern, percent-encoded still."""
 
 OPEN_FILES_RESERVED = 64
 """File descriptors kept free of client connections: storage, peers, logs, the listener itself."""
@@ -119,14 +122,17 @@ class HttpServer:
     """One HTTP listener. `start` once, `close` once; both on the event loop."""
 
     def __init__(self, routes: Routes, *, limits: ServerLimits | None = None) -> None:
-        self._routes = routes
+        self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._server: _BoundedServer | None = None
         self._listener: asyncio.Server | None = None
         # The usual case is one lookup by method and path; everything else may take longer.
         self._handlers = {
-            (method, path): handler for path, methods in routes.items() for method, handler in methods.items()
+            (method, path): handler
+            for path, methods in self._routes.items()
+            for method, handler in methods.items()
         }
+        self._patterns = [(path.split("/"), methods) for path, methods in routes.items() if "{" in path]
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen on `host`:`port` (0: any free port); returns what was bound. Raises OSError, EADDRINUSE included."""
@@ -195,6 +201,8 @@ class HttpServer:
         path = request.rel_url.raw_path
         methods = self._routes.get(path)
         if methods is None:
+            methods = self._match(request, path.split("/"))
+        if methods is None:
             raise RequestRefused(
                 "not_found", f"there is nothing at {path[:200]}", hint="GET / lists what there is"
             )
@@ -204,6 +212,19 @@ class HttpServer:
         if handler is None:
             return _method_refuser(path, sorted(methods))
         return handler
+
+    def _match(self, request: web.BaseRequest, segments: Sequence[str]) -> Mapping[str, Handler] | None:
+        """The methods of the first pattern that fits; what stands for its names goes into the request."""
+        for pattern, methods in self._patterns:
+            pairs = list(zip(pattern, segments, strict=False))
+            named = [(name[1:-1], segment) for name, segment in pairs if name.startswith("{")]
+            fits = len(pattern) == len(segments) and all(
+                name == segment or (name.startswith("{") and segment) for name, segment in pairs
+            )
+            if fits:
+                request[SEGMENTS] = dict(named)
+                return methods
+        return None
 
 
 def _refuse_foreign_origin(request: web.BaseRequest) -> None:

@@ -6,7 +6,7 @@ strict (msgspec): exact types, no unknown fields, no lone surrogates, bounded ne
 
 import base64
 import binascii
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -39,19 +39,32 @@ class ExecuteAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     revision: int | None = None
 
 
+_Request = TypeVar("_Request")
 _decoder = msgspec.json.Decoder(ExecuteRequest)
 _encoder = msgspec.json.Encoder()
 
 
 def decode_execute(body: bytes) -> tuple[str, list[bytes], Literal["linearizable", "stale"]]:
     """The command's name, its arguments and the consistency asked for. Raises RequestRefused `bad_request`."""
+    request = decode_body(_decoder, body, example='{"command": "get", "args": ["kunci"]}')
+    arguments = [
+        argument.encode() if type(argument) is str else _base64_argument(argument)
+        for argument in request.args
+    ]
+    return request.command, arguments, request.consistency
+
+
+def decode_body(decoder: "msgspec.json.Decoder[_Request]", body: bytes, *, example: str) -> _Request:
+    """The request in `body`, or RequestRefused `bad_request` with the place of what is wrong."""
     try:
-        request = _decoder.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _refused_value(str(error)) from None
     except msgspec.DecodeError as error:
         raise RequestRefused(
-            "bad_request", f"the body is not valid JSON: {error}", hint=_body_hint(body)
+            "bad_request",
+            f"the body is not valid JSON: {error}",
+            hint=None if body else f"the body is empty: send {example}",
         ) from None
     except UnicodeDecodeError:
         raise RequestRefused(
@@ -59,11 +72,6 @@ def decode_execute(body: bytes) -> tuple[str, list[bytes], Literal["linearizable
         ) from None
     except RecursionError:
         raise RequestRefused("bad_request", "the body's JSON is nested too deeply") from None
-    arguments = [
-        argument.encode() if type(argument) is str else _base64_argument(argument)
-        for argument in request.args
-    ]
-    return request.command, arguments, request.consistency
 
 
 def _base64_argument(argument: str | Base64Bytes) -> bytes:
@@ -82,10 +90,6 @@ def _refused_value(problem: str) -> RequestRefused:
     elif "$.consistency" in problem:
         hint = '"consistency" is "linearizable" or "stale"'
     return RequestRefused("bad_request", f"the body is not a request: {problem}", hint=hint)
-
-
-def _body_hint(body: bytes) -> str | None:
-    return None if body else 'the body is empty: send {"command": "get", "args": ["kunci"]}'
 
 
 def encode_answer(answer: Answer) -> bytes:

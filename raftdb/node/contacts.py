@@ -39,8 +39,8 @@ class Contacts:
             _log(logging.INFO, "peer heard again", peer, arrivals, now_s)
         arrivals.heard(now_s)
 
-    def look(self, state: RaftState) -> None:
-        """Take up who is expected to speak now, and log who has become suspected.
+    def look(self, state: RaftState, *, is_removed: bool = False) -> None:
+        """Take up who is expected to speak now (to a removed node nobody is), and log who has become suspected.
 
         What was known of all others is forgotten: nothing is expected of them, so their silence says nothing.
         """
@@ -48,7 +48,7 @@ class Contacts:
         slept = now_s - self._looked_s > self._heartbeat_s * OWN_PAUSE_FACTOR
         self._looked_s = now_s
         known, self._arrivals = self._arrivals, {}
-        for peer in _speakers(state):
+        for peer in () if is_removed else _speakers(state):
             self._arrivals[peer] = known.get(peer) or Arrivals(heartbeat_s=self._heartbeat_s, now_s=now_s)
             if slept:
                 self._arrivals[peer].expect_anew(now_s)

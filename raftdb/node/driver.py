@@ -125,8 +125,7 @@ class Driver:
 
     async def checkpoint(self) -> int:
         """Make the state durable and compact the log now; returns the index that the state is durable up to."""
-        if self._closing or self._failed:
-            raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
+        self._refuse_if_stopping()
         waiter = self._loop.create_future()
         self._checkpoint_waiters.append(waiter)
         self._inputs.checkpoint_asked = True
@@ -216,8 +215,7 @@ class Driver:
 
     def _admit(self) -> "asyncio.Future[Answer]":
         """Number a request and make room for its answer, or refuse it."""
-        if self._closing or self._failed:
-            raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
+        self._refuse_if_stopping()
         if len(self._futures) >= REQUESTS_PENDING_MAX:
             raise Unavailable("busy", f"{REQUESTS_PENDING_MAX} requests are waiting", hint="send more slowly")
         self._last_request_id += 1
@@ -225,13 +223,22 @@ class Driver:
         self._schedule_turn()
         return future
 
+    def _refuse_if_stopping(self) -> None:
+        """Send on to the leader whom a node can no longer serve, if there is another."""
+        if not self._closing and not self._failed:
+            return
+        leader = None if self.is_leader() else self.leader_hint()
+        if leader is not None:
+            raise Unavailable("not_leader", f"{leader.id} leads, and this node is stopping", leader=leader)
+        raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
+
     def _schedule_tick(self) -> None:
         """One tick per period, and no catching up: after a pause the node hears its messages first."""
         self._ticker = self._loop.call_later(self._tick_seconds, self._on_tick)
 
     def _on_tick(self) -> None:
         self._inputs.ticks = 1
-        self.contacts.look(self.replica.raft.state)
+        self.contacts.look(self.replica.raft.state, is_removed=self.replica.is_removed)
         self._schedule_turn()
         self._schedule_tick()
 

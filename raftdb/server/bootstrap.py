@@ -15,15 +15,23 @@ import sys
 
 from raftdb import __version__
 from raftdb.commands.limits import Limits
-from raftdb.errors import Fatal
+from raftdb.core.state import RaftState
+from raftdb.errors import Fatal, RaftdbError
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
 from raftdb.node.driver import Driver
 from raftdb.server import logs
 from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
-from raftdb.server.folder import EXIT_FAILED, create_folder, open_folder, storage_errors
+from raftdb.server.folder import (
+    EXIT_FAILED,
+    create_folder,
+    create_joining_folder,
+    open_folder,
+    storage_errors,
+)
 from raftdb.server.local_node import LocalNode
+from raftdb.server.membership import OwnAddress, Registrar, find_cluster, own_address
 from raftdb.server.network import Network
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import next_incarnation, recover_replica
@@ -40,6 +48,8 @@ GRACE_SECONDS = 4.0
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long a thread keeps the interpreter while another waits for it. The writer thread comes back from an fsync with
 a whole batch waiting for it; the default of 5 ms would be most of a write's latency under load."""
+HAND_OVER_SECONDS = 1.0
+"""How long another node may take to lead when the one that does is told to stop."""
 WRITER_GRACE_SECONDS = 4.0
 """How long the disk may take to finish what is queued when the node stops."""
 
@@ -57,7 +67,7 @@ def run_node(settings: Settings) -> int:
         with storage_errors(), open_folder(settings) as folder:
             identity = folder.identity
             if identity is None or not identity.bootstrapped:
-                identity = create_folder(folder, settings)
+                identity = _create_folder(folder, settings)
             log, state = folder.open_log(), folder.open_state()
             try:
                 with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -68,6 +78,15 @@ def run_node(settings: Settings) -> int:
     finally:
         logs.flush()
     return 0
+
+
+def _create_folder(folder: DataFolder, settings: Settings) -> Identity:
+    """Make a new folder, that of a first member or of one that joins."""
+    if settings.join is None:
+        return create_folder(folder, settings)
+    # There is nothing to close in order yet, however long the cluster takes to answer.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    return create_joining_folder(folder, settings, find_cluster(settings))
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -100,20 +119,22 @@ class _Node:
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises the Fatal that ended it, if one did."""
-        settings = self._settings
+        settings, identity = self._settings, self._identity
         self._announce_start()
         self._driver = Driver(
-            recover_replica(settings, self._identity, self._log, self._state),
+            recover_replica(settings, identity, self._log, self._state),
             tick_ms=settings.tick_ms,
             heartbeat_ms=settings.heartbeat_ms,
             on_fatal=self._fail,
         )
+        core = self._driver.replica.raft.state
+        address = own_address(settings, self._log, core.configurations.latest.find(core.id))
         local = LocalIdentity(
-            cluster_id=self._identity.cluster_id,
-            node_id=self._identity.node_id,
-            node_uuid=self._identity.node_uuid,
+            cluster_id=identity.cluster_id,
+            node_id=identity.node_id,
+            node_uuid=identity.node_uuid,
             incarnation=next_incarnation(self._log),
-            http=settings.advertised,
+            http=address.http,
         )
         self._disk = NodeDisk(
             self._folder,
@@ -126,20 +147,36 @@ class _Node:
         space = SpaceWatch(self._driver, self._disk)
         try:
             self._network = Network(local, self._driver, self._disk, self._log, on_fatal=self._fail)
-            self._driver.start(self._disk, self._network.links, self._network.courier)
-            self._driver.peer_met(self._identity.node_id, self._identity.node_uuid)
+            self._driver.start(self._disk, self._network, self._network.courier)
+            self._driver.peer_met(identity.node_id, identity.node_uuid)
             await self._start_listening()
             await space.start()
-            self._network.follow_members()
+            self._network.open()
             self._install_signal_handlers()
             logger.info("ready")
-            await self._stop.wait()
+            await self._take_part(core, address)
             await self._shut_down()
         finally:
             await space.close()
             await self._stop_writing()
         if self._failure is not None:
             raise self._failure
+
+    async def _take_part(self, core: RaftState, address: OwnAddress) -> None:
+        """Be a node of the cluster, and see to it that the cluster knows it, until it is time to stop."""
+        registrar = Registrar(
+            self._settings, core, address, write_fact=self._disk.put_fact, on_fatal=self._fail
+        )
+        task = asyncio.create_task(registrar.run(), name="registrar")
+        task.add_done_callback(self._registrar_done)
+        await self._stop.wait()
+        task.cancel()
+
+    def _registrar_done(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("internal error, the node stops", exc_info=error)
+            self._fail(Fatal(f"{type(error).__name__}: {error}"))
 
     def _announce_start(self) -> None:
         identity = self._identity
@@ -154,7 +191,11 @@ class _Node:
         """Open the one address of clients and peers."""
         settings = self._settings
         node = LocalNode(
-            self._driver, self._disk, node_id=self._identity.node_id, cluster_id=self._identity.cluster_id
+            self._driver,
+            self._disk,
+            self._network,
+            node_id=self._identity.node_id,
+            cluster_id=self._identity.cluster_id,
         )
         api = HttpApi(
             node,
@@ -199,11 +240,28 @@ class _Node:
         self._stop.set()
 
     async def _shut_down(self) -> None:
-        """Stop taking requests, finish what is in flight, close; bounded by 10 s in all."""
-        grace_seconds = 0 if self._failure else GRACE_SECONDS
+        """Let another lead, stop taking requests, finish what is in flight, close; bounded by 10 s in all."""
+        grace_seconds = 0.0
+        if self._failure is None:
+            grace_seconds = GRACE_SECONDS
+            await self._hand_over()
         await self._driver.close(grace_seconds=grace_seconds)
         await self._network.close()
         await self._http.close(grace_s=1.0)
+
+    async def _hand_over(self) -> None:
+        """Let another node lead, if this one does: the others would wait for their election timeouts (hazard B105)."""
+        if not self._driver.is_leader():
+            return
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                leader = (await self._driver.transfer()).value
+        except TimeoutError:
+            logger.warning("nobody took the leadership over in time")
+        except RaftdbError as error:
+            logger.warning("the leadership is not handed over", extra={"fields": {"why": error.message}})
+        else:
+            logger.info("leadership handed over", extra={"fields": {"to": leader.id}})
 
     async def _stop_writing(self) -> None:
         """Let the writing thread finish what is queued. A disk that does not answer is not waited for: nothing that

@@ -64,6 +64,17 @@ def parse_peers(value: object) -> dict[str, str]:
     return peers
 
 
+def parse_join(value: object) -> tuple[str, ...]:
+    """Addresses of a running cluster, `http://HOST:PORT` or HOST:PORT each, in one text or a list."""
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not texts:
+        raise ValueError("it is not a list http://HOST:PORT,...")
+    return tuple(
+        parse_address(text.strip().removeprefix("http://").rstrip("/") if isinstance(text, str) else text)
+        for text in texts
+    )
+
+
 def parse_positive(value: object) -> int:
     """A whole number above 0."""
     number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
@@ -113,6 +124,8 @@ class Settings:
     data: Path = field(default=Path("data"), metadata={"parse": parse_path})
     peers: dict[str, str] | None = field(default=None, metadata={"parse": parse_peers})
     """First members, id to address; read when the folder is new. None: a cluster of this node alone."""
+    join: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_join})
+    """Nodes of a running cluster that a new folder's node asks to take it in; not asked once it is a member."""
     log_level: str = field(default="info", metadata={"parse": one_of("debug", "info", "warning", "error")})
     log_format: str = field(default="text", metadata={"parse": one_of("text", "json")})
     log_heartbeats: bool = field(default=False, metadata={"parse": parse_flag})
@@ -206,6 +219,11 @@ def _check(settings: Settings) -> None:
         raise BadSetting(
             f"the peers {', '.join(settings.peers)} do not name this node, {settings.id}",
             hint="--peers names every member, this one included",
+        )
+    if settings.peers is not None and settings.join is not None:
+        raise BadSetting(
+            "peers and join exclude each other",
+            hint="--peers begins a cluster, --join adds a node to one that runs",
         )
     if not settings.tick_ms <= settings.heartbeat_ms < settings.election_timeout_ms:
         raise BadSetting("the times must be tick_ms <= heartbeat_ms < election_timeout_ms")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
 from raftdb.errors import Fatal
-from raftdb.node.persist import bootstrap
+from raftdb.node.persist import begin_empty, bootstrap
 from raftdb.server.config import Settings
 from storage.errors import OutOfSpace, StorageError, WriteFailed
 from storage.folder import DataFolder, Identity
@@ -57,6 +57,13 @@ def first_configuration(settings: Settings) -> Configuration:
     """The members that a new cluster starts with."""
     members = sorted(settings.first_members.items())
     return Configuration(tuple(Member(name, address) for name, address in members))
+
+
+def create_joining_folder(folder: DataFolder, settings: Settings, cluster_id: str) -> Identity:
+    """Make a new folder of a running cluster: its log is empty, and knows no members until the leader says who is."""
+    return folder.create(
+        cluster_id=cluster_id, node_id=settings.id, node_uuid=uuid.uuid4().hex, fill_log=begin_empty
+    )
 
 
 def create_folder(folder: DataFolder, settings: Settings) -> Identity:

@@ -58,6 +58,8 @@ class PeerRegistry:
         self._writer = writer
         self._core = core
         self._on_met = on_met
+        self.introduced: dict[NodeId, str] = {}
+        """Where each peer that was believed said that it is reached, HOST:PORT: the latest."""
 
     async def check(self, introduction: Introduction) -> Refused | None:
         """Why the speaker cannot be a peer, or None. Its first uuid is durable when this returns."""
@@ -67,6 +69,7 @@ class PeerRegistry:
             return Refused(REMOVED, f"{peer} was removed from this cluster")
         member = core.configurations.find(peer)
         if member is None:
+            self.introduced[peer] = introduction.http
             return None
         known = member.uuid or await self._first_uuid(peer, uuid)
         if known != uuid:
@@ -74,6 +77,7 @@ class PeerRegistry:
                 IDENTITY_CHANGED if isinstance(introduction, Hello) else PEER_CHANGED,
                 f"the data folder of {peer} is not the one that was a member: it was wiped or replaced",
             )
+        self.introduced[peer] = introduction.http
         self._on_met(peer, uuid)
         return None
 

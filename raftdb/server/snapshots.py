@@ -51,19 +51,21 @@ class Courier:
         disk: NodeDisk,
         client: SnapshotClient,
         cluster_id: str,
+        address_of: Callable[[NodeId], str | None],
     ) -> None:
         self._replica = replica
         self._disk = disk
         self._client = client
         self._cluster_id = cluster_id
+        self._address_of = address_of
         self._making = asyncio.Lock()
         self._current: tuple[Path, Manifest] | None = None
         self._retained: dict[NodeId, int] = {}
 
     async def deliver(self, target: NodeId) -> SnapshotDelivered:
         """Bring a snapshot to `target`; a failure is an outcome, too."""
-        member = self._replica.raft.state.configurations.latest.find(target)
-        if member is None:
+        address = self._address_of(target)
+        if address is None:
             return SnapshotDelivered(target, None)
         try:
             path, manifest = await self._snapshot()
@@ -74,7 +76,7 @@ class Courier:
         self._retain(target, manifest.index)
         try:
             term = self._replica.raft.state.term
-            await self._client.deliver(target, member.http, ReaderSource(reader), leader_term=term)
+            await self._client.deliver(target, address, ReaderSource(reader), leader_term=term)
         except DeliveryFailed:
             return SnapshotDelivered(target, None)
         finally:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -91,13 +91,13 @@ class PeerServer:
             self._forget(incoming, "connection lost")
         return socket
 
-    def keep(self, peers: Container[str]) -> None:
-        """Cut the links of all who are not among `peers`: who dials again is judged anew."""
-        for peer, incoming in sorted(self._links.items()):
-            if peer not in peers:
-                self._forget(incoming, "it is no member any more")
-                if incoming.transport is not None:
-                    incoming.transport.abort()
+    def cut(self, peers: Iterable[str], reason: str) -> None:
+        """Cut the links of these peers, for this reason; who dials again is judged anew."""
+        for peer in sorted(self._links.keys() & set(peers)):
+            incoming = self._links[peer]
+            self._forget(incoming, reason)
+            if incoming.transport is not None:
+                incoming.transport.abort()
 
     async def close(self) -> None:
         """End every link and refuse new ones. Bounded by the limits' `close_timeout_s`."""

@@ -1,7 +1,7 @@
 """What a node says about itself, from a replica and a driver made by hand."""
 
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -10,12 +10,14 @@ from raftdb.core.state import RaftState
 from raftdb.node.contacts import Contacts
 from raftdb.node.driver import Driver
 from raftdb.node.status import members_of
-from raftdb.server.disk import NodeDisk
 from raftdb.server.local_node import LocalNode
 
 MEMBERS = tuple(Member(f"n{number}", f"127.0.0.1:{8000 + number}") for number in (1, 2, 3))
 
-PROGRESS = {"n2": SimpleNamespace(match_index=7), "n3": SimpleNamespace(match_index=5)}
+PROGRESS = {
+    "n2": SimpleNamespace(match_index=7, is_caught_up=True),
+    "n3": SimpleNamespace(match_index=5, is_caught_up=False),
+}
 
 
 def driver(
@@ -57,7 +59,8 @@ def test_contact_and_suspicion_are_told_of_those_who_speak_to_this_node(
 def test_lag_is_about_applying_and_not_about_a_leader(leader: str | None) -> None:
     def lag(applied_index: int) -> str | None:
         made = driver(leader=leader, applied_index=applied_index)
-        return LocalNode(made, cast(NodeDisk, None), node_id="n1", cluster_id="c").lag()
+        nothing = cast(Any, None)
+        return LocalNode(made, nothing, nothing, node_id="n1", cluster_id="c").lag()
 
     assert lag(7) is None
     assert lag(6) == "committed entries wait to be applied"

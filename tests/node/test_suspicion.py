@@ -154,6 +154,8 @@ def test_nothing_is_expected_of_those_who_have_nothing_to_say() -> None:
     world.state = state_of()
     world.pass_time(0.1)
     assert world.contacts.describe("n2") == {}
+    world.contacts.look(FOLLOWS, is_removed=True)
+    assert world.contacts.describe("n2") == {}
     world.state = LEADS
     world.pass_time(0.1, "n2")
     assert world.contacts.describe("n3")["suspicion"] < SUSPECTED_PHI
