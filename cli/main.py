@@ -54,6 +54,11 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "restore": SubCommand(
         "a new cluster's first data folder, from a backup", "cli.folders:run_restore", starts_nodes=True
     ),
+    "recover": SubCommand(
+        "a new cluster of what one node has, when the majority is lost",
+        "cli.folders:run_recover",
+        starts_nodes=True,
+    ),
     "doctor": SubCommand(
         "examine the data folder of a stopped node, or a backup", "cli.folders:run_doctor", starts_nodes=True
     ),

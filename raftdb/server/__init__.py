@@ -12,7 +12,8 @@
 * `space`: looks at the space that is left, and tells the driver when growing writes must stop and may go on.
 * `peers`: who may be a peer; the first uuid met under a member's id is the one that counts.
 * `local_node`: the node as the frontends see it; backups are made here.
-* `restore`, `doctor`: a first data folder from a backup, and the examination of one; no node runs in it.
+* `restore`, `recover`, `doctor`: a first data folder from a backup, a new cluster of what one node has left, and the
+  examination of a folder; no node runs in it.
 
 Nothing else in raftdb creates its own collaborators: every part is handed what it needs, here.
 """

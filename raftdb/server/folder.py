@@ -50,7 +50,14 @@ def open_folder(settings: Settings) -> DataFolder:
     # Read before the lock is taken: an identity is written once and for all.
     identity = read_identity(settings.data)
     origin = None if identity is None else identity.origin
-    return DataFolder(settings.data, node_id=settings.id, cluster_id=cluster_id_of(settings.peers, origin))
+    cluster_id = cluster_id_of(settings.peers, origin)
+    if identity is not None and identity.node_id == settings.id and identity.cluster_id != cluster_id:
+        raise Fatal(
+            f"{settings.data} belongs to cluster {identity.cluster_id}, not to {cluster_id}, which has these peers",
+            exit_code=EXIT_FOLDER,
+            hint="peers are those that the cluster began with; without any, the folder says who the members are now",
+        )
+    return DataFolder(settings.data, node_id=settings.id, cluster_id=cluster_id)
 
 
 def first_configuration(settings: Settings) -> Configuration:
