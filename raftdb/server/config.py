@@ -18,6 +18,8 @@ from raftdb.errors import Fatal
 EXIT_CONFIGURATION = 2
 ENVIRONMENT_PREFIX = "RAFTDB_"
 NODE_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+UNSPECIFIED_HOSTS = frozenset({"0.0.0.0", "[::]"})
+"""To listen on all addresses says nothing of the one that others can use."""
 ENVIRONMENT_OF_CLIENTS = frozenset({"RAFTDB_URL", "RAFTDB_HISTORY"})
 """Names with our prefix that are not a node's business."""
 
@@ -180,6 +182,15 @@ def load(flags: Mapping[str, object]) -> Settings:
     return settings
 
 
+def check_advertised(settings: Settings) -> None:
+    """Raise BadSetting if the others could not be told where this node is reached."""
+    if settings.advertised.rpartition(":")[0] in UNSPECIFIED_HOSTS:
+        raise BadSetting(
+            f"{settings.advertised} is no address at which others could reach this node",
+            hint="say with --advertise HOST:PORT which one is",
+        )
+
+
 def _read_file(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -225,6 +236,8 @@ def _check(settings: Settings) -> None:
             "peers and join exclude each other",
             hint="--peers begins a cluster, --join adds a node to one that runs",
         )
+    if settings.join is not None:
+        check_advertised(settings)
     if not settings.tick_ms <= settings.heartbeat_ms < settings.election_timeout_ms:
         raise BadSetting("the times must be tick_ms <= heartbeat_ms < election_timeout_ms")
     for name, ceiling in (

@@ -22,7 +22,7 @@ from raftdb.client.sync_client import Client
 from raftdb.core.model import Member
 from raftdb.core.state import RaftState
 from raftdb.errors import Fatal, RaftdbError
-from raftdb.server.config import EXIT_CONFIGURATION, Settings
+from raftdb.server.config import EXIT_CONFIGURATION, Settings, check_advertised
 from raftdb.transport.peer_client import short_reason
 from storage.contract import LogStore
 
@@ -30,8 +30,6 @@ logger = logging.getLogger("raftdb.server")
 
 ADDRESS_FACT = "address"
 """Under this name the folder keeps the address that this node was last known at, as it was set then."""
-UNSPECIFIED_HOSTS = frozenset({"0.0.0.0", "[::]", "::", ""})
-"""To listen on all addresses says nothing of the one that others can use."""
 ASK_TIMEOUT_S = 10.0
 """Longer than a node takes to say how far a new one has come."""
 PAUSE_MIN_S = 0.2
@@ -44,27 +42,18 @@ FINAL = frozenset({"conflict", "not_found", "bad_request", "forbidden", "method_
 def find_cluster(settings: Settings) -> str:
     """The id of the running cluster at `settings.join`; asks until one of its nodes answers. Blocks."""
     assert settings.join is not None
-    check_told(settings)
-    pause_s = PAUSE_MIN_S
+    pause_s, last_why = PAUSE_MIN_S, ""
     with Client(settings.join) as client:
         while True:
             try:
                 return client.status().cluster_id
             except RaftdbError as error:
-                details = {"asked": ",".join(settings.join), "why": error.message}
-                logger.warning("the cluster to join does not answer", extra={"fields": details})
+                if error.message != last_why:
+                    details = {"asked": ",".join(settings.join), "why": error.message}
+                    logger.warning("the cluster to join does not answer", extra={"fields": details})
+                last_why = error.message
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
-
-
-def check_told(settings: Settings) -> None:
-    """Raise Fatal if others cannot be told this node's address."""
-    if settings.advertised.rpartition(":")[0] in UNSPECIFIED_HOSTS:
-        raise Fatal(
-            f"{settings.advertised} is no address at which others could reach this node",
-            exit_code=EXIT_CONFIGURATION,
-            hint="say with --advertise HOST:PORT which one is",
-        )
 
 
 class OwnAddress(NamedTuple):
@@ -80,7 +69,7 @@ def own_address(settings: Settings, log: LogStore, member: Member | None) -> Own
     stored = log.get_meta(ADDRESS_FACT)
     moved = member is not None and member.http != address and stored not in (None, address.encode())
     if moved:
-        check_told(settings)
+        check_advertised(settings)
     elif stored != address.encode():
         log.put_meta(ADDRESS_FACT, address.encode())
     return OwnAddress(address if moved or member is None else member.http, moved)
@@ -130,7 +119,7 @@ class Registrar:
 
     async def _repeat(self, ask: Callable[[aiohttp.ClientSession, str], Awaitable[bool]]) -> None:
         """Ask at each address that is known, again and again, until one answers that it is done."""
-        pause_s = PAUSE_MIN_S
+        pause_s, last_why = PAUSE_MIN_S, ""
         timeout = aiohttp.ClientTimeout(total=ASK_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
@@ -141,8 +130,11 @@ class Registrar:
                             return
                     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                         why = f"{target}: {short_reason(error)}"
-                fields = {"http": self._address.http, "why": why}
-                logger.warning("the cluster could not be told of this node", extra={"fields": fields})
+                # A cluster that is away is asked many times: only what is new is worth a line.
+                if why != last_why:
+                    fields = {"http": self._address.http, "why": why}
+                    logger.warning("the cluster could not be told of this node", extra={"fields": fields})
+                last_why = why
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
