@@ -1,18 +1,19 @@
 """Writing a snapshot: a copy of the state as LMDB holds it, framed, hashed, synced, and there as a whole or not at all.
 
-LMDB copies into a pipe, in one call that does not hold the interpreter lock; another thread takes the copy out, writes
-it and syncs it in steps. A gigabyte of dirty pages at once would hold up the log, whose fsync shares the disk.
+LMDB copies into a pipe, in one call that does not hold the interpreter lock; another thread takes the copy out, hashes
+and writes it and syncs it in steps. A gigabyte of dirty pages at once would hold up the log, whose fsync shares the
+disk.
 """
 
 import fcntl
 import os
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 from storage.errors import StorageError
 from storage.files import NEW_SUFFIX, open_new, publish, write_all, write_failure
@@ -24,27 +25,41 @@ BUFFER_BYTES = 1 << 20
 """Size of the pipe, if the system grants it, and of what is read, written and hashed at a time."""
 
 
+class Hash(Protocol):
+    """What `hashlib` makes, as far as it is used here."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Take in what comes next."""
+
+    def digest(self) -> bytes:
+        """The digest of all taken in so far."""
+
+
 def write_container(
     path: Path,
     manifest: Manifest,
     *,
     copy: Callable[[int], None],
-    bytes_per_second: int | None = None,
 ) -> Manifest:
     """Make the snapshot `path` of the data that `copy` writes to the descriptor it is given.
 
-    Returns `manifest` with the size of the data. A crash leaves no `path`, or the one that was there, and perhaps a
-    file of that name with `.new` behind it. Raises what `copy` raises, `OutOfSpace`, `WriteFailed`.
+    `manifest` says how much that is expected to be: the digest covers the header first, so with the right number the
+    data is hashed as it passes by, and else read again. Returns `manifest` with the size of the data. A crash leaves
+    no `path`, or the one that was there, and perhaps a file of that name with `.new` behind it. Raises what `copy`
+    raises, `OutOfSpace`, `WriteFailed`.
     """
     temporary = path.with_name(path.name + NEW_SUFFIX)
     try:
         descriptor = open_new(temporary)
         try:
-            data_bytes = _pump(copy, descriptor, bytes_per_second)
+            hashed = sha256(encode_header(manifest))
+            data_bytes = _pump(copy, descriptor, hashed)
+            is_expected = data_bytes == manifest.data_bytes
             manifest = replace(manifest, data_bytes=data_bytes)
+            content_bytes = HEADER_BYTES + data_bytes
             write_all(descriptor, encode_header(manifest), 0)
-            digest = hash_file(descriptor, HEADER_BYTES + data_bytes)
-            write_all(descriptor, digest, HEADER_BYTES + data_bytes)
+            digest = hashed.digest() if is_expected else hash_file(descriptor, content_bytes)
+            write_all(descriptor, digest, content_bytes)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -75,8 +90,8 @@ def hash_file(descriptor: int, size_bytes: int, *, start: bytes = b"") -> bytes:
     return hashed.digest()
 
 
-def _pump(copy: Callable[[int], None], descriptor: int, bytes_per_second: int | None) -> int:
-    """Run `copy` into a pipe and write what comes out of it behind the header; returns how many bytes it was."""
+def _pump(copy: Callable[[int], None], descriptor: int, hashed: Hash) -> int:
+    """Run `copy` into a pipe, hash and write what comes out of it; returns how many bytes it was."""
     source, sink = os.pipe2(os.O_CLOEXEC)
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         # A small pipe works too, if the user has used up what the system grants.
@@ -86,7 +101,7 @@ def _pump(copy: Callable[[int], None], descriptor: int, bytes_per_second: int | 
 
     def drain() -> None:
         try:
-            results.append(_drain(source, descriptor, bytes_per_second))
+            results.append(_drain(source, descriptor, hashed))
         except BaseException as error:  # noqa: BLE001 - raised again below, where somebody can catch it
             results.append(error)
         finally:
@@ -112,18 +127,16 @@ def _pump(copy: Callable[[int], None], descriptor: int, bytes_per_second: int | 
     return outcome
 
 
-def _drain(source: int, descriptor: int, bytes_per_second: int | None) -> int:
-    """Write everything that comes from `source` behind the header, at a limited rate. Raises `OSError`."""
+def _drain(source: int, descriptor: int, hashed: Hash) -> int:
+    """Hash everything that comes from `source`, and write it behind the header. Raises `OSError`."""
     buffer = memoryview(bytearray(BUFFER_BYTES))
-    started = time.monotonic()
     total = unsynced = 0
     while count := os.readv(source, [buffer]):
+        hashed.update(buffer[:count])
         write_all(descriptor, buffer[:count], HEADER_BYTES + total)
         total += count
         unsynced += count
         if unsynced >= SYNC_BYTES:
             os.fdatasync(descriptor)
             unsynced = 0
-        if bytes_per_second is not None:
-            time.sleep(max(0.0, started + total / bytes_per_second - time.monotonic()))
     return total

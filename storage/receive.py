@@ -13,6 +13,7 @@ What was received before a crash is not trusted for being there: nothing counts 
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from zlib import crc32
 
@@ -54,6 +55,8 @@ class SnapshotReceiver:
         self._transfer: Transfer | None = None
         self._received = 0
         self._unsynced_bytes = 0
+        # What was written from the start on without an interruption need not be read again to be hashed.
+        self._hashed, self._hashed_bytes = sha256(), 0
         self._complete = False
         if folder.is_dir():
             self._take_up()
@@ -157,7 +160,8 @@ class SnapshotReceiver:
         """Drop what is there. A crash at any step leaves something that the next start can take up or drop."""
         self._complete = False
         self._transfer = None
-        self._received = self._unsynced_bytes = 0
+        self._received = self._unsynced_bytes = self._hashed_bytes = 0
+        self._hashed = sha256()
         if not self._folder.is_dir():
             return
         try:
@@ -204,7 +208,7 @@ class SnapshotReceiver:
     def _places(self, offset: int, count: int) -> list[tuple[str, int, int]]:
         """(file, offset in it, count) for each part of the range of the container."""
         assert self._transfer is not None
-        data_end = HEADER_BYTES + self._transfer.data_bytes
+        data_end = self._transfer.content_bytes
         # Container ranges, the file each is in, and what to subtract from an offset.
         ranges = (
             (0, HEADER_BYTES, FRAME_FILE, 0),
@@ -224,20 +228,22 @@ class SnapshotReceiver:
         header_was_there = self._received >= HEADER_BYTES
         for name, offset, count in self._places(self._received, len(data)):
             path = self._folder / name
+            part = memoryview(data)[taken : taken + count]
             try:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
                 try:
-                    write_all(descriptor, memoryview(data)[taken : taken + count], offset)
+                    write_all(descriptor, part, offset)
+                    self._unsynced_bytes += count
+                    if self._unsynced_bytes >= SYNC_BYTES:
+                        os.fdatasync(descriptor)
+                        self._unsynced_bytes = 0
                 finally:
                     os.close(descriptor)
             except OSError as error:
                 raise write_failure(path, error) from error
+            self._hash(part)
             taken += count
             self._received += count
-        self._unsynced_bytes += len(data)
-        if self._unsynced_bytes >= SYNC_BYTES:
-            self._sync(DATA_FILE)
-            self._unsynced_bytes = 0
         if not header_was_there and self._received >= HEADER_BYTES:
             self._check_header_early()
 
@@ -264,22 +270,33 @@ class SnapshotReceiver:
             raise SnapshotDamaged("the header of the snapshot", f"it is not what was announced: {announced}")
         return manifest
 
+    def _hash(self, part: memoryview) -> None:
+        """Take `part`, which was written at the end of the received, into the digest, if all before it is in there."""
+        assert self._transfer is not None
+        if self._hashed_bytes == self._received < self._transfer.content_bytes:
+            self._hashed.update(part)
+            self._hashed_bytes += len(part)
+
     def _check_digest(self, transfer: Transfer) -> None:
         """The header and the data give the digest at the end, which is the one announced."""
-        stored = self._read(FRAME_FILE, HEADER_BYTES, DIGEST_BYTES)
+        is_hashed = self._hashed_bytes == transfer.content_bytes
+        found = self._hashed.digest() if is_hashed else self._hash_files(transfer)
+        if not found == self._read(FRAME_FILE, HEADER_BYTES, DIGEST_BYTES) == transfer.digest:
+            raise SnapshotDamaged("the snapshot", "its digest does not match")
+
+    def _hash_files(self, transfer: Transfer) -> bytes:
+        """The digest of what is there: part of it was received before this process began."""
         path = self._folder / DATA_FILE
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                found = hash_file(
+                return hash_file(
                     descriptor, transfer.data_bytes, start=self._read(FRAME_FILE, 0, HEADER_BYTES)
                 )
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise SnapshotDamaged(str(path), f"it cannot be read: {error}") from error
-        if not found == stored == transfer.digest:
-            raise SnapshotDamaged("the snapshot", "its digest does not match")
 
     def _check_state(self, manifest: Manifest) -> None:
         """LMDB's file is sound, every checksum in it is right, and it is the state at the index it claims."""

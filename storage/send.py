@@ -24,6 +24,11 @@ class Transfer:
         """Length of the LMDB file in it."""
         return self.size_bytes - FRAME_BYTES
 
+    @property
+    def content_bytes(self) -> int:
+        """Length of what the digest is of: all but itself."""
+        return self.size_bytes - DIGEST_BYTES
+
 
 class SnapshotReader:
     """A snapshot file, to be sent in pieces. Reads from any thread; memory is that of one piece."""

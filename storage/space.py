@@ -6,7 +6,7 @@ give the disk its space back; what they give is pages to write again, which coun
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,9 @@ RESERVE_BYTES_MAX = 1 << 30
 """Space kept free for what must go on: a share of the disk between these."""
 MAP_RESERVE_FRACTION = 0.1
 """Share of a map kept free: large values need neighbouring pages, so the last of it cannot all be used."""
+LAST_BYTES = 8 << 20
+"""Space that is kept for a node's own terms, votes and checkpoints, whatever others ask of it; half of the reserve if
+that is less."""
 RECOVERY_FACTOR = 1.25
 """Free space over the reserve at which refusing ends: more than where it begins, or it would flap."""
 
@@ -51,6 +54,8 @@ class SpaceGuard:
         self._map_reserve_fraction = map_reserve_fraction
         self._reason: str | None = None
         self._headroom_bytes = 0
+        self._last_headroom_bytes = 0
+        self._exhausted = False
 
     @property
     def headroom_bytes(self) -> int:
@@ -58,13 +63,14 @@ class SpaceGuard:
         return self._headroom_bytes
 
     @property
+    def last_headroom_bytes(self) -> int:
+        """The same until only the `LAST_BYTES` are left."""
+        return self._last_headroom_bytes
+
+    @property
     def reason(self) -> str | None:
         """Why growing writes are refused as of the last `refresh`, for people; None if they are not."""
         return self._reason
-
-    def replace(self, name: str, store: Measured) -> None:
-        """Watch `store` under `name` from now on: the state is opened anew when a snapshot is installed."""
-        self._stores[name] = store
 
     def refresh(self, *, pending_bytes: int = 0, spent: bool = False) -> str | None:
         """Measure again; returns the new `reason`. Tens of microseconds, unless the file system hangs.
@@ -73,23 +79,30 @@ class SpaceGuard:
         used up since, so there must be as much as for an end of refusing. Raises `OSError`.
         """
         factor = RECOVERY_FACTOR if self._reason is not None or spent else 1.0
-        free_bytes, reserve_bytes = self._measure_disk()
-        needed_bytes = int(reserve_bytes * factor) + pending_bytes
+        last_factor = RECOVERY_FACTOR if self._exhausted else 1.0
         reason = None
-        headroom_bytes = []
-        for name, store in self._stores.items():
-            usage = store.usage()
-            room_bytes = free_bytes + usage.reusable_bytes
+        headroom_bytes, last_headroom_bytes = [], []
+        for room_bytes, reserve_bytes, what in self._measure():
+            needed_bytes = int(reserve_bytes * factor) + pending_bytes
             if room_bytes < needed_bytes:
-                reason = f"the disk is nearly full: {room_bytes} bytes are left for the {name}, {needed_bytes} are kept"
-            map_needed_bytes = int(usage.map_bytes * self._map_reserve_fraction * factor) + pending_bytes
-            map_room_bytes = usage.map_bytes - usage.used_bytes
-            if map_room_bytes < map_needed_bytes:
-                reason = f"the map of the {name} is nearly full: {map_room_bytes} bytes of {usage.map_bytes} are left"
-            headroom_bytes += [room_bytes - needed_bytes, map_room_bytes - map_needed_bytes]
+                reason = f"the {what}: {room_bytes} bytes are left, {needed_bytes} are kept"
+            headroom_bytes.append(room_bytes - needed_bytes)
+            last_bytes = min(LAST_BYTES, reserve_bytes // 2)
+            last_headroom_bytes.append(room_bytes - int(last_bytes * last_factor) - pending_bytes)
         self._reason = reason
         self._headroom_bytes = max(0, min(headroom_bytes, default=0))
+        self._last_headroom_bytes = max(0, min(last_headroom_bytes, default=0))
+        self._exhausted = not self._last_headroom_bytes
         return reason
+
+    def _measure(self) -> Iterator[tuple[int, int, str]]:
+        """(bytes that are left, bytes to keep of them, what is short if they are too few) for each limit there is."""
+        free_bytes, reserve_bytes = self._measure_disk()
+        for name, store in self._stores.items():
+            usage = store.usage()
+            yield free_bytes + usage.reusable_bytes, reserve_bytes, f"disk is nearly full for the {name}"
+            map_reserve_bytes = int(usage.map_bytes * self._map_reserve_fraction)
+            yield usage.map_bytes - usage.used_bytes, map_reserve_bytes, f"map of the {name} is nearly full"
 
     def require_room(self, file_bytes: int) -> None:
         """Raise `OutOfSpace` if a new file of that size would leave less than the reserve. Raises `OSError`."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from raftdb.core.messages import Message
-from raftdb.core.model import Entry, EntryId, EntryKind, Index, Member, NodeId
+from raftdb.core.model import Entry, EntryId, Index, Member, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,9 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """Clients want these payloads in the log, in this order, as consecutive entries of `kind`."""
+    """Clients want these commands in the log, in this order, as consecutive entries."""
 
     payloads: tuple[bytes, ...]
-    kind: EntryKind = EntryKind.COMMAND
 
 
 @dataclass(frozen=True, slots=True)

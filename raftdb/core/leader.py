@@ -28,14 +28,14 @@ def become_leader(state: RaftState) -> None:
     broadcast_entries(state, state.leadership)
 
 
-def propose(state: RaftState, payloads: tuple[bytes, ...], kind: EntryKind) -> None:
+def propose(state: RaftState, payloads: tuple[bytes, ...]) -> None:
     """Append clients' payloads and send them on, in parallel with the own disk (thesis 10.2.1)."""
     leadership = state.leadership
     if leadership is None or state.hands_over:
         return
     if _waiting_bytes(state) > state.settings.uncommitted_bytes_max:
         return
-    state.append_as_leader(payloads, kind)
+    state.append_as_leader(payloads, EntryKind.COMMAND)
     first = state.output.entries[0]
     state.output.accepted = first.name
     broadcast_entries(state, leadership)
@@ -186,7 +186,7 @@ def on_append_entries_reply(state: RaftState, message: AppendEntriesReply) -> No
         if progress.acknowledged(message.match_index):
             advance_commit(state, leadership)
         send_entries(state, message.source, progress)
-        transfer.proceed(state, leadership, again=False)
+        transfer.proceed(state, leadership, message.source, again=False)
         return
     agree_at_most = state.log.last_not_above(message.hint_index, message.hint_term)
     if progress.rejected(message.previous_index, agree_at_most.index):
@@ -214,7 +214,7 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
     if message.round > progress.acknowledged_round:
         progress.acknowledged_round = message.round
         reads.release_confirmed(state, leadership)
-        transfer.proceed(state, leadership, again=True)
+        transfer.proceed(state, leadership, message.source, again=True)
     patience_ticks = (
         state.settings.heartbeat_ticks
         if progress.pace is Pace.PROBE

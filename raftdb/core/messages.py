@@ -108,12 +108,16 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReply:
-    """The follower still follows the sender of `round` in `term`. Round 0: the heartbeat was of an older term."""
+    """The follower still follows the sender of `round` in `term`. Round 0: the heartbeat was of an older term.
+
+    `is_short_of_space` is nothing to the core: the node around it says so, and hears it (`raftdb.node.space`).
+    """
 
     source: NodeId
     target: NodeId
     term: Term
     round: int
+    is_short_of_space: bool = False
 
 
 @dataclass(frozen=True, slots=True)

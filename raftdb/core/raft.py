@@ -241,7 +241,7 @@ def _answer_old_term(state: RaftState, message: Message) -> None:
 def _on_proposed(state: RaftState, event: Proposed) -> None:
     """Clients' payloads: only a leader takes them (thesis 3.5)."""
     if event.payloads:
-        leader.propose(state, event.payloads, event.kind)
+        leader.propose(state, event.payloads)
 
 
 def _on_read_requested(state: RaftState, event: ReadRequested) -> None:

@@ -247,7 +247,7 @@ class RaftState:
             if node not in latest.ids and node not in parting and member is not None:
                 parting[node] = Parting(member, self.configurations.latest_index)
         self.leadership.progress = {
-            node: known.get(node) or Progress(next_index=self.log.last_index + 1)
+            node: known.get(node) or Progress(next_index=self.log.last_index)
             for node in sorted({*latest.ids, *parting})
             if node != self.id
         }

@@ -42,7 +42,7 @@ def ask(state: RaftState, event: TransferAsked) -> None:
         return
     state.transfer = Transfer(target, state.term, [event.request_id])
     state.trace("hands the leadership over", to=target, term=state.term)
-    proceed(state, leadership, again=False)
+    proceed(state, leadership, target, again=False)
 
 
 def best_target(state: RaftState, leadership: Leadership) -> NodeId | None:
@@ -73,13 +73,13 @@ def _unfit(state: RaftState, leadership: Leadership, target: NodeId | None) -> R
     return None
 
 
-def proceed(state: RaftState, leadership: Leadership, *, again: bool) -> None:
-    """Tell the target to take over, once it holds everything; `again`: also if it was told before."""
+def proceed(state: RaftState, leadership: Leadership, node: NodeId, *, again: bool) -> None:
+    """`node` has answered: if it is the target, and holds everything, tell it to take over; `again`: also if it was
+    told before."""
     transfer = state.transfer
-    if transfer is None or transfer.term != state.term or (transfer.is_said and not again):
+    if transfer is None or transfer.target != node or (transfer.is_said and not again):
         return
-    progress = leadership.progress.get(transfer.target)
-    if progress is not None and progress.match_index == state.log.last_index:
+    if leadership.progress[node].match_index == state.log.last_index:
         transfer.is_said = True
         say_timeout_now(state, transfer.target)
 
@@ -99,8 +99,10 @@ def tick(state: RaftState) -> None:
     timeout_ticks = state.settings.election_timeout_ticks
     if state.leadership is not None:
         if transfer.ticks >= timeout_ticks:
-            reason = f"{transfer.target} did not take over in time, {state.id} leads on"
-            _end(state, Refusal("busy", reason, hint=f"see whether {transfer.target} runs, then try again"))
+            # Who was told may still be elected by voters that this leader does not reach.
+            code = "outcome_unknown" if transfer.is_said else "busy"
+            reason = f"{transfer.target} did not take over in time, {state.id} leads on as far as it knows"
+            _end(state, Refusal(code, reason, hint=f"see whether {transfer.target} runs, then try again"))
     elif transfer.ticks >= OUTCOME_TIMEOUTS * timeout_ticks:
         reason = f"{state.id} stepped down for {transfer.target}, and sees no leader since"
         _end(state, Refusal("outcome_unknown", reason, hint="ask another node who leads"))

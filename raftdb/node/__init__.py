@@ -11,6 +11,7 @@ r"""The node: where consensus, state and clients meet.
 * `turn` is what goes into a turn and what comes out, and what the replica needs of the disk.
 * `reading` serves reads of the key space and pages of the log.
 * `compaction` says when a checkpoint of the state is due, and where the log begins after it.
+* `space` counts what may still be written, and passes on who is short of it.
 * `pending` knows who waits for which entry or read index, and what each may be told.
 * `persist` turns the core's records into bytes and a disk back into a node.
 * `suspicion` judges silences by the phi-accrual method, and `contacts` keeps who is heard; for people only.

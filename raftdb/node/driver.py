@@ -23,6 +23,7 @@ from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
 from raftdb.node.pending import LogPage, Query, ReadRequest, WriteRequest
 from raftdb.node.ports import Courier, Disk, PeerLinks
 from raftdb.node.replica import Replica
+from raftdb.node.space import SpaceBudget
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
 from raftdb.wire import commands as wire_commands
 from storage.contract import FrozenChanges
@@ -32,8 +33,6 @@ logger = logging.getLogger("raftdb.node")
 REQUESTS_PENDING_MAX = 20_000
 """Requests that may wait at once; beyond that a node says `busy` instead of queueing without end."""
 LOG_PAGE_ENTRIES_MAX = 10_000
-GROWTH_OVERHEAD_BYTES = 512
-"""What a command takes on the disk beside its own bytes, which are there twice: in the log, and in the state."""
 SLOW_SYNC_MS = 200.0
 """An fsync slower than this is worth a line in the log: it delays every write."""
 
@@ -67,12 +66,7 @@ class Driver:
         self._held_jobs: list[PersistJob] | None = None
         self._checkpoint_waiters: list[asyncio.Future[None]] = []
         self.contacts = Contacts(heartbeat_s=heartbeat_ms / 1000)
-        self.no_space: str | None = None
-        """Why commands that grow the state are refused here while this node leads; None: they are not."""
-        self.growth_bytes = 0
-        """What such commands may have come to on the disk, since the start."""
-        self.growth_bytes_max: int | None = None
-        """Where `growth_bytes` may go until somebody has looked at the space again. None: anywhere."""
+        self.space = SpaceBudget()
 
     def start(self, disk: Disk, links: PeerLinks, courier: Courier) -> None:
         """Begin to tick. `disk`, `links` and `courier` carry out what the replica wants."""
@@ -137,7 +131,7 @@ class Driver:
         """Messages from one peer, in the order they were sent."""
         if messages:
             self.contacts.heard(messages[0].source)
-        self._inputs.messages.extend(messages)
+        self._inputs.messages.extend(filter(self.space.hears, messages))
         self._schedule_turn()
 
     def persisted(self, sequence: int) -> None:
@@ -202,16 +196,18 @@ class Driver:
         return await future
 
     @property
-    def space_is_spent(self) -> bool:
-        """True if growth has used up what it may until the space is looked at again."""
-        return self.growth_bytes_max is not None and self.growth_bytes >= self.growth_bytes_max
+    def no_space(self) -> str | None:
+        """Why commands that grow the data are refused, here or by a leader that hears of it; None: they are not."""
+        return self.space.shortage or self.space.shortage_of_members(
+            self.replica.raft.state, self.replica.links
+        )
 
     def _take_space(self, payload_bytes: int) -> None:
-        """Refuse growth while space is short. What is written between two looks counts: it may be all that was left."""
-        reason = self.no_space or ("all space that was left is used" if self.space_is_spent else None)
+        """Refuse growth while space is short, here or with too many of the others (hazard B84)."""
+        reason = self.no_space
         if reason is not None:
             raise Unavailable("no_space", reason, hint="delete keys, or give the disk more space")
-        self.growth_bytes += 2 * payload_bytes + GROWTH_OVERHEAD_BYTES
+        self.space.take(payload_bytes)
 
     def _admit(self) -> "asyncio.Future[Answer]":
         """Number a request and make room for its answer, or refuse it."""
@@ -361,7 +357,7 @@ class Driver:
     def _send(self, messages: Sequence[Message]) -> None:
         """Hand each peer its messages in one piece, in order."""
         by_target: dict[NodeId, list[Message]] = {}
-        for message in messages:
+        for message in self.space.says(messages):
             by_target.setdefault(message.target, []).append(message)
         for target, batch in by_target.items():
             self._links.send(target, batch)

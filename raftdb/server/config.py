@@ -145,9 +145,6 @@ class Settings:
     """Bytes written since the last checkpoint that bring the next one; they are in memory."""
     log_tail_bytes: int = field(default=16 << 20, metadata={"parse": parse_positive})
     """Log kept behind a checkpoint, so that a follower a little behind needs no snapshot."""
-    log_map_bytes: int = field(default=1 << 36, metadata={"parse": parse_positive})
-    """Address space reserved for the log's file, which grows as needed up to it."""
-    state_map_bytes: int = field(default=1 << 38, metadata={"parse": parse_positive})
     disk_reserve_bytes: int | None = field(default=None, metadata={"parse": parse_positive})
     """Free space of the disk below which growing writes are refused. None: a share of the disk."""
 

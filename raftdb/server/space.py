@@ -1,4 +1,4 @@
-"""Keeps looking at the space that is left, and tells the driver when growing writes must stop and may go on.
+"""Keeps looking at the space that is left, and tells the driver how much more may be written.
 
 A full disk would stop the node, so growth is refused before. While it is refused, the node makes checkpoints by itself
 as long as something was applied: what was deleted gives its pages back only then, and the log its own.
@@ -8,6 +8,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import NamedTuple
 
 from raftdb.errors import Unavailable
 from raftdb.node.driver import Driver
@@ -22,8 +23,15 @@ RECLAIM_LOOKS = 5
 """Looks between two checkpoints that are made to get space back."""
 
 
+class _Told(NamedTuple):
+    """What the log says of the space."""
+
+    reason: str | None
+    is_exhausted: bool
+
+
 class SpaceWatch:
-    """Refreshes the disk's `SpaceGuard` beside the event loop, and keeps `Driver.no_space` current."""
+    """Refreshes the disk's `SpaceGuard` beside the event loop, and keeps `Driver.space` current."""
 
     def __init__(self, driver: Driver, disk: NodeDisk, *, period_seconds: float = PERIOD_SECONDS) -> None:
         self._driver = driver
@@ -31,6 +39,7 @@ class SpaceWatch:
         self._period_seconds = period_seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="space-watch")
         self._task: asyncio.Task[None] | None = None
+        self._told = _Told(None, is_exhausted=False)
 
     async def start(self) -> None:
         """Look once, so that the node serves nothing before it knows; then go on looking."""
@@ -39,22 +48,34 @@ class SpaceWatch:
 
     async def look(self) -> None:
         """Measure, and say so if something changed. What cannot be measured now is measured the next time."""
-        pending_bytes, growth_bytes = self._disk.pending_bytes, self._driver.growth_bytes
-        spent = self._driver.space_is_spent
+        budget, guard = self._driver.space, self._disk.space
+        pending_bytes, grown_bytes, spent = self._disk.pending_bytes, budget.grown_bytes, budget.is_spent
         loop = asyncio.get_running_loop()
         try:
             reason = await loop.run_in_executor(
-                self._thread, lambda: self._disk.space.refresh(pending_bytes=pending_bytes, spent=spent)
+                self._thread, lambda: guard.refresh(pending_bytes=pending_bytes, spent=spent)
             )
         except (OSError, StorageError) as error:
             logger.warning("the space that is left cannot be measured", extra={"fields": {"why": str(error)}})
             return
-        self._driver.growth_bytes_max = growth_bytes + self._disk.space.headroom_bytes
-        before, self._driver.no_space = self._driver.no_space, reason
-        if before is None and reason is not None:
+        budget.measured(
+            reason,
+            grown_bytes=grown_bytes,
+            headroom_bytes=guard.headroom_bytes,
+            last_headroom_bytes=guard.last_headroom_bytes,
+        )
+        self._tell_changes()
+
+    def _tell_changes(self) -> None:
+        """Log what is no longer as it was when it was last told."""
+        reason, is_exhausted = self._driver.no_space, self._driver.space.is_exhausted
+        if self._told.reason is None and reason is not None:
             logger.warning("no space: growing writes are refused", extra={"fields": {"why": reason}})
-        elif before is not None and reason is None:
+        elif self._told.reason is not None and reason is None:
             logger.info("space again: growing writes are accepted")
+        if is_exhausted and not self._told.is_exhausted:
+            logger.warning("no space: no more commands are taken from the leader")
+        self._told = _Told(reason, is_exhausted)
 
     async def close(self) -> None:
         """Stop looking. The stores may be closed afterwards."""
@@ -69,7 +90,7 @@ class SpaceWatch:
         while True:
             await asyncio.sleep(self._period_seconds)
             await self.look()
-            looks = looks + 1 if self._driver.no_space is not None else 0
+            looks = looks + 1 if self._driver.space.shortage is not None else 0
             if looks % RECLAIM_LOOKS == 1:
                 await self._reclaim()
 

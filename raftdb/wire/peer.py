@@ -112,7 +112,7 @@ MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
         *(is_number, is_number, is_number),
     ),
     Heartbeat: (is_node_id, is_node_id, is_number, is_number, is_number),
-    HeartbeatReply: (is_node_id, is_node_id, is_number, is_number),
+    HeartbeatReply: (is_node_id, is_node_id, is_number, is_number, is_flag),
     InstallSnapshot: (
         *(is_node_id, is_node_id, is_number, is_number),
         *(is_number, is_number, is_bytes),

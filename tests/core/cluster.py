@@ -15,7 +15,16 @@ from dataclasses import dataclass, field, replace
 
 from raftdb.core import invariants
 from raftdb.core.describe import describe_message, describe_trace
-from raftdb.core.events import Compacted, EntriesLoaded, Event, Persisted, Received, SnapshotDelivered, Ticked
+from raftdb.core.events import (
+    Compacted,
+    EntriesLoaded,
+    Event,
+    PeerMet,
+    Persisted,
+    Received,
+    SnapshotDelivered,
+    Ticked,
+)
 from raftdb.core.log import Log
 from raftdb.core.membership import Configuration, ConfigurationHistory, Form
 from raftdb.core.messages import AppendEntriesReply, Message, RequestVoteReply
@@ -163,7 +172,6 @@ class Cluster:
         self.tell = tell
         self.settings = settings
         self.first_entry = Entry(1, FIRST_TERM, EntryKind.CONFIGURATION, encode_members(voters, learners))
-        self.ids = tuple(sorted((*voters, *learners)))
         self.in_flight: list[Message] = []
         self.cuts: set[tuple[NodeId, NodeId]] = set()
         self.leaders: dict[Term, NodeId] = {}
@@ -171,18 +179,29 @@ class Cluster:
         self.received: dict[NodeId, tuple[Entry, ...]] = {}
         """The state that each node received last, beside its disk: it outlives a crash."""
         self.nodes: dict[NodeId, Node] = {}
-        for node in self.ids:
+        for node in sorted((*voters, *learners)):
             self.install(node, Disk(HardState(FIRST_TERM), [self.first_entry]))
+
+    @property
+    def ids(self) -> tuple[NodeId, ...]:
+        """All nodes that there are, members or not, sorted."""
+        return tuple(sorted(self.nodes))
 
     def install(self, node: NodeId, disk: Disk) -> None:
         """Start a node from a disk; one of that name that runs is gone, with all that was not on its disk."""
 
         def randrange(low: int, high: int) -> int:
-            return min(low + self.ids.index(node), high - 1)
+            return min(low + int(node[1:]) - 1, high - 1)
 
         raft = disk.boot(node, self.settings, randrange)
+        raft.step(PeerMet(node, folder_of(node)))
         self.nodes[node] = Node(raft, disk, disk.copy())
         self.check()
+
+    def join(self, node: NodeId) -> None:
+        """A new server starts: a cluster's name on its disk, and nothing else."""
+        assert node not in self.nodes, node
+        self.install(node, Disk(HardState(0), []))
 
     def step(self, node: NodeId, event: Event) -> Update | None:
         """One step of one node, and all that follows from it on that node alone. None if it is down."""
@@ -210,6 +229,9 @@ class Cluster:
             )
         for request_id in update.reads_dropped:
             self.tell(f"  {node}: read {request_id} is turned away: ask the leader")
+        for request_id, refusal in update.transfers:
+            outcome = "has succeeded" if refusal is None else f"has failed ({refusal.code}): {refusal.reason}"
+            self.tell(f"  {node}: transfer {request_id} {outcome}")
         for wanted in update.entries_wanted:
             self.load(node, wanted)
         here.snapshots_wanted.extend(update.snapshots_wanted)
@@ -298,11 +320,13 @@ class Cluster:
             self.tell(describe_message(message).replace(" -> ", " -x ", 1))
             return
         self.tell(describe_message(message))
+        self.step(message.target, PeerMet(message.source, folder_of(message.source)))
         self.step(message.target, Received(message))
 
     def is_lost(self, message: Message) -> bool:
         """True if the message cannot arrive as things are."""
-        return (message.source, message.target) in self.cuts or not self.nodes[message.target].is_up
+        target = self.nodes.get(message.target)
+        return (message.source, message.target) in self.cuts or target is None or not target.is_up
 
     def settle(self) -> None:
         """Deliver everything, in the order it was sent, and what follows from it, until all is quiet."""
@@ -346,6 +370,11 @@ class Cluster:
         self.settings = replace(self.settings, **changes)
         for node in self.ids:
             self.restart(node)
+
+
+def folder_of(node: NodeId) -> str:
+    """The name of its disk."""
+    return f"{node}'s"
 
 
 def speaks_for_itself(message: Message) -> bool:

@@ -18,8 +18,8 @@ what is expected: read the diff, and commit only what you understand.
 `COMMANDS` at the end of this file is the whole language; each command's docstring is its documentation. Where a
 command takes a SELECTION of messages in flight, it is any of: `first` or `last` (one message), a number (so many,
 oldest first), `from NODE`, `to NODE`, and a kind: `request_pre_vote`, `pre_vote`, `request_vote`, `vote`,
-`append_entries`, `append_ok`, `append_rejected`, `heartbeat`, `heartbeat_ok`, `install_snapshot`. No word selects
-everything.
+`append_entries`, `append_ok`, `append_rejected`, `heartbeat`, `heartbeat_ok`, `install_snapshot`, `timeout_now`. No
+word selects everything.
 """
 
 import re
@@ -27,7 +27,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 
 from raftdb.core.describe import describe_entry, describe_message
-from raftdb.core.events import Proposed, ReadRequested
+from raftdb.core.events import (
+    AddMember,
+    Change,
+    ConfigurationChangeAsked,
+    PromoteMember,
+    Proposed,
+    ReadRequested,
+    RemoveMember,
+    TransferAsked,
+    UpdateAddress,
+)
 from raftdb.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -39,11 +49,12 @@ from raftdb.core.messages import (
     RequestPreVoteReply,
     RequestVote,
     RequestVoteReply,
+    TimeoutNow,
 )
-from raftdb.core.model import Entry, EntryKind, HardState, Index, NodeId, Role
+from raftdb.core.model import Entry, EntryKind, HardState, Index, Member, NodeId, Role
 from raftdb.core.progress import Pace
 from raftdb.core.state import Settings
-from tests.core.cluster import Cluster, Disk, decode_members, encode_members
+from tests.core.cluster import Cluster, Disk
 
 SEPARATOR = "----"
 TICKS_MAX = 1_000
@@ -61,6 +72,7 @@ KINDS: dict[str, Callable[[Message], bool]] = {
     "append_rejected": lambda message: isinstance(message, AppendEntriesReply) and not message.success,
     "heartbeat": lambda message: isinstance(message, Heartbeat),
     "heartbeat_ok": lambda message: isinstance(message, HeartbeatReply),
+    "timeout_now": lambda message: isinstance(message, TimeoutNow),
     "install_snapshot": lambda message: isinstance(message, InstallSnapshot),
 }
 
@@ -266,20 +278,48 @@ def propose(scenario: Scenario, words: list[str]) -> None:
     accept(scenario, words[0], Proposed(tuple(payloads)))
 
 
-def configure(scenario: Scenario, words: list[str]) -> None:
-    """`configure NODE VOTER,.. [LEARNER,..]`: propose a configuration with these members."""
-    voters, learners = (*words[1:], "", "")[:2]
-    data = encode_members(filter(None, voters.split(",")), filter(None, learners.split(",")))
-    decode_members(data)
-    accept(scenario, words[0], Proposed((data,), EntryKind.CONFIGURATION))
-
-
 def accept(scenario: Scenario, word: str, event: Proposed) -> None:
     """Hand a proposal to a node and tell what it says."""
     node = scenario.node(word)
     update = scenario.cluster.step(node, event)
     if update is None or update.accepted is None:
         scenario.tell(f"  {node}: refuses the proposal")
+
+
+def join(scenario: Scenario, words: list[str]) -> None:
+    """`join NODE`: a new server starts, with an empty disk. It is no member before somebody adds it."""
+    scenario.cluster.join(words[0])
+    scenario.tell(f"{words[0]} is a new node with an empty disk")
+
+
+def change(scenario: Scenario, words: list[str]) -> None:
+    """`change NODE add|remove|promote NODE [learner] [force]`, `change NODE move NODE ADDRESS`: ask a node for other
+    members. With `learner` the new one stays one."""
+    node, verb, subject, *rest = words
+    change = CHANGES[verb](subject, rest)
+    if set(rest) - {"learner", "force"} and verb != "move":
+        raise ScenarioError(f"unknown: {rest}")
+    update = scenario.cluster.step(scenario.node(node), ConfigurationChangeAsked(change, "force" in rest))
+    if update is not None and update.refusal is not None:
+        scenario.tell(f"  {node}: refuses the change ({update.refusal.code}): {update.refusal.reason}")
+
+
+CHANGES: dict[str, Callable[[NodeId, list[str]], Change]] = {
+    "add": lambda node, rest: AddMember(Member(node, node), stay_learner="learner" in rest),
+    "remove": lambda node, rest: RemoveMember(node),
+    "promote": lambda node, rest: PromoteMember(node),
+    "move": lambda node, rest: UpdateAddress(node, rest[0], None),
+}
+
+
+def transfer(scenario: Scenario, words: list[str]) -> None:
+    """`transfer NUMBER NODE -> NODE|anyone`: ask a node, under this number, that the other one leads."""
+    number, node, arrow, target = words
+    if arrow != "->":
+        raise ScenarioError("want an arrow")
+    scenario.cluster.step(
+        scenario.node(node), TransferAsked(int(number), None if target == "anyone" else target)
+    )
 
 
 def read(scenario: Scenario, words: list[str]) -> None:
@@ -424,9 +464,9 @@ def restart(scenario: Scenario, words: list[str]) -> None:
 
 
 def show(scenario: Scenario, words: list[str]) -> None:
-    """`show NODE|all`, `show log NODE|all`, `show progress NODE`, `show network`: a node's state; its log, with
-    what is not on its disk yet behind a bar, and before it the state, if the log begins later; what a leader knows of
-    its followers; the messages in flight."""
+    """`show NODE|all`, `show log NODE|all`, `show members NODE|all`, `show progress NODE`, `show network`: a node's
+    state; its log, with what is not on its disk yet behind a bar, and before it the state, if the log begins later; the
+    configuration that it goes by; what a leader knows of its followers; the messages in flight."""
     what = words[0]
     if what == "network":
         for message in scenario.cluster.in_flight:
@@ -434,6 +474,9 @@ def show(scenario: Scenario, words: list[str]) -> None:
     elif what == "log":
         for node in scenario.nodes(words[1]):
             scenario.tell(describe_log(scenario.cluster, node))
+    elif what == "members":
+        for node in scenario.nodes(words[1]):
+            scenario.tell(describe_members(scenario.cluster, node))
     elif what == "progress":
         for line in describe_progress(scenario.cluster, scenario.node(words[1])):
             scenario.tell(line)
@@ -467,6 +510,21 @@ def describe_log(cluster: Cluster, node: NodeId) -> str:
     if safe < len(words):
         words[safe:safe] = ["|"]
     return f"{node} log: {', '.join(words).replace('|, ', '| ').replace(', |', ' |')}"
+
+
+def describe_members(cluster: Cluster, node: NodeId) -> str:
+    """The configuration that a node goes by, on one line."""
+    state = cluster.nodes[node].raft.state
+    configuration = state.configurations.latest
+    line = f"{node} members:"
+    for member in configuration.members:
+        line += f" {member.id}"
+        line += f" at {member.http}" if member.http != member.id else ""
+        line += "" if member.voter else " (joining)" if member.joining else " (learner)"
+        line += "" if member is configuration.members[-1] else ","
+    line += f"; removed: {', '.join(configuration.removed)}" if configuration.removed else ""
+    line += "" if state.configurations.latest_index <= state.commit_index else " (not committed here)"
+    return line + (" - and knows that it is removed" if state.is_removed else "")
 
 
 def common_length(log: list[Entry], other: list[Entry]) -> Index:
@@ -511,7 +569,9 @@ COMMANDS: dict[str, Callable[[Scenario, list[str]], None]] = {
     "timeout": timeout,
     "elect": elect,
     "propose": propose,
-    "configure": configure,
+    "join": join,
+    "change": change,
+    "transfer": transfer,
     "read": read,
     "deliver": deliver,
     "settle": settle,

@@ -15,6 +15,8 @@ from tests.e2e.waiting import wait_for
 
 DISK_BYTES = 80 << 20
 LEFT_BYTES = 8 << 20
+SHORT_LEFT_BYTES = 12 << 20
+FULL_LEFT_BYTES = 6 << 20
 VALUE = "v" * (512 << 10)
 GROWING: tuple[tuple[str, ...], ...] = (
     ("set", "k", "v"),
@@ -71,7 +73,28 @@ def assert_growth_refused(node: Node) -> None:
     ready = node.ask("GET", "/readyz?verbose")
     assert ready.status == 200
     assert b"[!]space warning: " in ready.body
-    assert "no space: growing writes are refused" in node.log_text()
+    wait_for(lambda: "no space: growing writes are refused" in node.log_text(), "the node to say so")
+
+
+def fill_up(disk: Path, *, left_bytes: int) -> Path:
+    """Somebody else's file, which leaves so much of the disk."""
+    filler = disk / "filler"
+    space = os.statvfs(disk)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - left_bytes)
+    return filler
+
+
+def with_followers_on(disk: Path, cluster: Cluster, *names: str) -> Node:
+    """Start a cluster in which these nodes have their folders on the small disk, and do not lead; who leads."""
+    for name in names:
+        cluster[name].data = disk / name
+        cluster[name].environment["RAFTDB_ELECTION_TIMEOUT_MS"] = "10000"
+    cluster.start()
+    leader = cluster.leader()
+    assert leader.name not in names
+    assert isinstance(attempt(leader, "set", "old", "1"), Acked)
+    return leader
 
 
 def on_disk(cluster: Cluster, disk: Path) -> Node:
@@ -88,10 +111,7 @@ def test_a_disk_that_others_fill_stops_growth_until_there_is_space_again(
     node = on_disk(new_cluster(1), small_disk)
     assert isinstance(attempt(node, "set", "old", "1"), Acked)
     assert reason(node) is None
-    filler = small_disk / "filler"
-    space = os.statvfs(small_disk)
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - LEFT_BYTES)
+    filler = fill_up(small_disk, left_bytes=LEFT_BYTES)
     told = wait_for(lambda: reason(node), "the node to notice")
     assert "disk is nearly full" in told
     assert_growth_refused(node)
@@ -148,3 +168,40 @@ def test_the_reserve_is_a_setting_and_a_follower_sends_to_the_leader(new_cluster
         assert node.stop() == 0
     cluster.start()
     assert cluster.client().result("set", "k", "v") == "OK"
+
+
+def test_growth_ends_when_those_who_have_space_are_no_majority(
+    new_cluster: NewCluster, small_disk: Path
+) -> None:
+    """The leader has space, its followers have not: it hears of it before they are full."""
+    leader = with_followers_on(small_disk, new_cluster(3), "n2", "n3")
+    filler = fill_up(small_disk, left_bytes=SHORT_LEFT_BYTES)
+    told = wait_for(lambda: reason(leader), "the leader to hear of it")
+    assert told == "too many members are short of disk space: n2, n3"
+    assert_growth_refused(leader)
+    filler.unlink()
+    wait_for(lambda: reason(leader) is None, "the leader to hear that there is space")
+    assert isinstance(attempt(leader, "set", "new", "1"), Acked)
+
+
+def test_a_full_follower_stays_alive_and_catches_up_when_it_has_space(
+    new_cluster: NewCluster, small_disk: Path
+) -> None:
+    """The majority goes on. What the follower cannot keep it does not take, and the reserve for its votes stays."""
+    cluster = new_cluster(3)
+    leader = with_followers_on(small_disk, cluster, "n3")
+    full = cluster["n3"]
+    filler = fill_up(small_disk, left_bytes=FULL_LEFT_BYTES)
+    wait_for(
+        lambda: "no more commands are taken from the leader" in full.log_text(), "the follower to notice"
+    )
+    for number in range(40):
+        assert isinstance(attempt(leader, "set", f"key{number}", VALUE), Acked), number
+    assert reason(leader) is None
+    assert "disk is nearly full" in str(reason(full))
+    assert full.status()["applied_index"] < leader.status()["commit_index"] - 30
+    filler.unlink()
+    wait_for(
+        lambda: full.status()["applied_index"] == leader.status()["commit_index"], "the follower to catch up"
+    )
+    assert full.stop() == 0

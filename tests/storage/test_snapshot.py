@@ -1,5 +1,6 @@
 """Snapshots: exported whole, received in any disorder, refused when a bit is wrong, installed as they were."""
 
+import os
 import random
 import shutil
 import threading
@@ -30,6 +31,7 @@ from storage import (
 )
 from storage.env import DATA_FILE
 from storage.errors import FolderDamaged
+from storage.export import write_container
 from storage.folder import INCOMING_FOLDER, STATE_FOLDER
 from storage.manifest import DIGEST_BYTES, HEADER_BYTES, decode_header, encode_header, pack_container
 from tests.storage.media import scratch_folder
@@ -52,6 +54,11 @@ from tests.storage.snapshots import (
 def piece_of(path: Path, offset: int, count: int) -> tuple[int, bytes, int]:
     piece = path.read_bytes()[offset : offset + count]
     return offset, piece, crc32(piece)
+
+
+def write_pipe(sink: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(sink, data) :]
 
 
 def send_all(receiver: SnapshotReceiver, transfer: Transfer, content: bytes) -> None:
@@ -79,6 +86,35 @@ def test_an_export_is_the_checkpoint_and_not_what_lies_over_it(tmp_path: Path) -
     assert state_of(tmp_path / "in") == (10, contents(1))
 
 
+@pytest.mark.parametrize("expected_bytes", [0, 3, 1 << 20])
+def test_the_digest_is_of_what_was_copied_whatever_was_expected(tmp_path: Path, expected_bytes: int) -> None:
+    data = b"abc" * 100_000
+    expected = replace(
+        decode_header(make_snapshot(tmp_path, 1).read_bytes()[:HEADER_BYTES]), data_bytes=expected_bytes
+    )
+    manifest = write_container(tmp_path / "out", expected, copy=lambda sink: write_pipe(sink, data))
+    assert manifest.data_bytes == len(data)
+    assert (tmp_path / "out").read_bytes() == pack_container(manifest, data)
+
+
+def test_a_size_that_was_expected_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What LMDB says that it will copy is what it copies, or every export would be read twice."""
+    read_again: list[int] = []
+    monkeypatch.setattr(
+        "storage.export.hash_file", lambda _descriptor, size_bytes: read_again.append(size_bytes)
+    )
+    source = random.Random(5)
+    state = LmdbStateStore(tmp_path / "state", create=True)
+    for index in range(1, 40):
+        size_bytes = source.choice((0, 10, 3000, 40_000))
+        keys = {b"%d" % source.randrange(500) for _ in range(40)}
+        state.write({key: source.choice((None, bytes(size_bytes))) for key in keys}, index=index, term=1)
+        checkpoint(state)
+        state.export(tmp_path / "out", cluster_id=CLUSTER, describe=lambda _read: (0, b""))
+    state.close()
+    assert read_again == []
+
+
 def test_only_the_thread_that_flushes_exports(tmp_path: Path) -> None:
     state = LmdbStateStore(tmp_path / "state", create=True)
     errors: list[BaseException] = []
@@ -96,9 +132,9 @@ def test_only_the_thread_that_flushes_exports(tmp_path: Path) -> None:
     state.close()
 
 
-def test_an_empty_state_and_a_slow_export_are_snapshots_too(tmp_path: Path) -> None:
+def test_an_empty_state_is_a_snapshot_too(tmp_path: Path) -> None:
     state = LmdbStateStore(tmp_path / "state", create=True)
-    state.export(tmp_path / "out", cluster_id=CLUSTER, describe=describe, bytes_per_second=1 << 20)
+    state.export(tmp_path / "out", cluster_id=CLUSTER, describe=describe)
     state.close()
     feed(SnapshotReceiver(tmp_path / "in"), tmp_path / "out")
     assert state_of(tmp_path / "in") == (0, {})

@@ -61,6 +61,34 @@ def test_refusing_begins_at_the_reserve_and_ends_above_it(
     assert guard.refresh() is not None
 
 
+def test_the_last_bytes_are_counted_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a follower writes for its leader's sake, and what it must have left for itself."""
+    free = [100 * MIB]
+
+    class Space:
+        f_frsize = 1
+        f_blocks = 1000 * MIB
+
+        @property
+        def f_bavail(self) -> int:
+            return free[0]
+
+    monkeypatch.setattr(os, "statvfs", lambda _path: Space())
+    guard = SpaceGuard(tmp_path, {"log": Fixed(Usage(0, 0, 0, 1 << 40))})
+    guard.refresh(pending_bytes=10 * MIB)
+    assert (guard.headroom_bytes, guard.last_headroom_bytes) == (40 * MIB, 82 * MIB)
+    free[0] = 20 * MIB
+    guard.refresh(pending_bytes=10 * MIB)
+    assert (guard.headroom_bytes, guard.last_headroom_bytes) == (0, 2 * MIB)
+    # Gone, it comes back only with a quarter more, as the reserve does.
+    for free[0], left in ((18 * MIB, 0), (19 * MIB, 0), (21 * MIB, 1 * MIB), (19 * MIB, 1 * MIB)):
+        guard.refresh(pending_bytes=10 * MIB)
+        assert guard.last_headroom_bytes == left
+    small = SpaceGuard(tmp_path, {"log": Fixed(Usage(0, 0, 0, 1 << 40))}, reserve_bytes=2 * MIB)
+    small.refresh()
+    assert small.last_headroom_bytes == 18 * MIB
+
+
 def test_a_map_is_refused_before_it_is_full_and_recovers_by_deletes(tmp_path: Path) -> None:
     """A map that is full kills its transaction, and with it the store (hazard B84)."""
     state = LmdbStateStore(tmp_path / "state", create=True, map_bytes=8 * MIB)

@@ -89,7 +89,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     append_entries(),
     st.builds(AppendEntriesReply, NODES, NODES, NUMBERS, NUMBERS, st.booleans(), NUMBERS, NUMBERS, NUMBERS),
     st.builds(Heartbeat, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
-    st.builds(HeartbeatReply, NODES, NODES, NUMBERS, NUMBERS),
+    st.builds(HeartbeatReply, NODES, NODES, NUMBERS, NUMBERS, st.booleans()),
     st.builds(InstallSnapshot, NODES, NODES, *[NUMBERS] * 4, st.binary(max_size=2_000)),
     st.builds(TimeoutNow, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
 )
