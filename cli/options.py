@@ -37,6 +37,7 @@ class Options:
             self.connect or os.environ.get("RAFTDB_URL") or DEFAULT_ADDRESSES,
             timeout_ms=timeout_ms,
             unreachable_timeout_ms=UNREACHABLE_TIMEOUT_MS if self.timeout_ms is None else timeout_ms,
+            sessions=False,
         )
 
 

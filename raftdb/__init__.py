@@ -1,9 +1,82 @@
 """raftdb: a replicated, durable key-value database on Raft, started with one command.
 
+```python
+from raftdb import Client
+
+with Client("127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003") as client:
+    client.set("kunci", "satu")
+    client.get("kunci")  # b"satu"
+```
+
 The folders below are layers and imports run one way only: server > frontend > node | transport | client >
-machine > wire > core | commands > errors. This module stays empty but for the version: a one-shot command
-imports it and must be quick. `storage` (LMDB) and `cli` (the shell) are packages of the same distribution
+machine > wire > core | commands > errors. This module loads nothing until one of its names is asked for: a one-shot
+command imports it and must be quick. `storage` (LMDB) and `cli` (the shell) are packages of the same distribution
 beside it.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raftdb.client.async_client import AsyncClient
+    from raftdb.client.async_transaction import AsyncTransaction
+    from raftdb.client.sync_client import Client
+    from raftdb.client.transaction import Transaction
+    from raftdb.client.transactional import transactional
+    from raftdb.errors import (
+        CommandFailed,
+        Conflict,
+        OutcomeUnknown,
+        RaftdbError,
+        RequestRefused,
+        SessionExpired,
+        Unavailable,
+    )
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Client",
+    "AsyncClient",
+    "transactional",
+    "Transaction",
+    "AsyncTransaction",
+    "RaftdbError",
+    "Conflict",
+    "Unavailable",
+    "OutcomeUnknown",
+    "SessionExpired",
+    "CommandFailed",
+    "RequestRefused",
+]
+
+_ERRORS = "raftdb.errors"
+_MODULES = {
+    "Client": "raftdb.client.sync_client",
+    "AsyncClient": "raftdb.client.async_client",
+    "transactional": "raftdb.client.transactional",
+    "Transaction": "raftdb.client.transaction",
+    "AsyncTransaction": "raftdb.client.async_transaction",
+    "RaftdbError": _ERRORS,
+    "Conflict": _ERRORS,
+    "Unavailable": _ERRORS,
+    "OutcomeUnknown": _ERRORS,
+    "SessionExpired": _ERRORS,
+    "CommandFailed": _ERRORS,
+    "RequestRefused": _ERRORS,
+}
+"""Where each public name lives."""
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -8,7 +8,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from raftdb.client.http1 import Response, ResponseParser, Sink, encode_request
+from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, Sink, encode_request
 
 IDLE_MS_MAX = 10_000
 """A connection unused for longer is not used again: servers and gateways close idle ones after 15 s and more,
@@ -21,14 +21,6 @@ STREAM_IDLE_MS = 30_000
 def now_ms() -> float:
     """The clock of all deadlines of the client: monotonic, in milliseconds."""
     return time.monotonic() * 1000.0
-
-
-class NotSent(Exception):
-    """No connection could be made: nothing was sent. The text is the reason."""
-
-
-class AnswerLost(Exception):
-    """The request was sent, wholly or in part, and no whole answer came. The text is the reason."""
 
 
 @dataclass(slots=True)
@@ -91,7 +83,7 @@ class Connections:
         try:
             connected = socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s)
         except (OSError, OverflowError) as error:
-            raise NotSent(_reason(error)) from error
+            raise NotSent(reason_of(error)) from error
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return _Connection(connected, now_ms())
 
@@ -122,7 +114,7 @@ def _send_and_receive(
         connection.socket.settimeout(_left_s(answer_by_ms))
         connection.socket.sendall(request)
     except TimeoutError as error:
-        raise AnswerLost(_reason(error)) from error
+        raise AnswerLost(reason_of(error)) from error
     except OSError as error:
         send_error = error  # a server that refuses a request for its size answers before it has read it all
     while True:
@@ -131,7 +123,7 @@ def _send_and_receive(
             connection.socket.settimeout(timeout_s)
             data = connection.socket.recv(RECEIVE_BYTES)
         except OSError as error:
-            raise AnswerLost(_reason(send_error or error)) from error
+            raise AnswerLost(reason_of(send_error or error)) from error
         response = parser.feed(data) if data else parser.end()
         if response is not None:
             return response
@@ -147,8 +139,8 @@ def _left_s(deadline_ms: float) -> float:
     return left_ms / 1000.0
 
 
-def _reason(error: BaseException) -> str:
-    """Why, in a few words, without errno numbers."""
+def reason_of(error: BaseException) -> str:
+    """Why a connection or an exchange failed, in a few words, without errno numbers."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError) and error.strerror:

@@ -21,6 +21,14 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 _CRLF = b"\r\n"
 
 
+class NotSent(Exception):
+    """No connection could be made: nothing was sent. The text is the reason."""
+
+
+class AnswerLost(Exception):
+    """The request was sent, wholly or in part, and no whole answer came. The text is the reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """One HTTP response: `status` 200..599, `headers` by lower-case name, the whole `body`, and whether the

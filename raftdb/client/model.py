@@ -5,9 +5,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from raftdb.errors import LeaderHint
+from raftdb.errors import LeaderHint, ReplyError
 
 Value: TypeAlias = "str | bytes | int | list[Value] | None"
 """A result: `str` is a status (`OK`, `PONG`), `bytes` a stored string, None nil, a list several of those."""
@@ -29,6 +29,37 @@ class Answer:
     index: int
     term: int
     revision: int | None = None
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionAnswer:
+    """What each command of a transaction answered, in order, and the entry that all of them are: `index`, `term`.
+
+    In mode `redis` an error stands in the place of a command that failed, as a value and not raised.
+    """
+
+    results: "tuple[Value | ReplyError, ...]"
+    index: int
+    term: int
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+class KeyValue(NamedTuple):
+    """One key of a scan, its value (empty if only keys were asked for), and the index that last changed it."""
+
+    key: bytes
+    value: bytes
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPage:
+    """A page of keys in order, all as of one moment. `next_after`: where the next page begins; None if this is the
+    last."""
+
+    keys: tuple[KeyValue, ...]
+    next_after: bytes | None
     body: Json = field(default_factory=dict, repr=False, compare=False)
 
 

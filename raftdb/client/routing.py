@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from random import Random
 
 from raftdb.client.http1 import Response
-from raftdb.client.protocol import Kind, error_of, leader_of_error, leader_of_status
-from raftdb.errors import OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb.client.protocol import Kind
+from raftdb.client.refusals import error_of, leader_of_error, leader_of_status
+from raftdb.errors import OutcomeUnknown, RaftdbError, ReplyError, RequestRefused, Unavailable
 
 DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
 """Where `raftdb up` puts its first three nodes."""
@@ -27,14 +28,16 @@ CONNECT_TIMEOUT_MS = 1_000
 """Longest wait for one connection: a host that is down does not answer at all."""
 PROBE_TIMEOUT_MS = 1_000
 """Longest wait for a node to answer what it knows by itself, such as who leads."""
-READ_ATTEMPT_MS_MIN = 500
-"""A read waits at least so long for one node, and at most a third of the time left, before it asks
+ATTEMPT_MS_MIN = 500
+"""What may be repeated waits at least so long for one node, and at most a third of the time left, before it asks
 another."""
 TASK_ATTEMPT_MS = 600_000
 """How long the leader may work on a task before its answer begins, such as copying the whole state."""
 PAUSE_MS_FIRST = 50
 PAUSE_MS_MAX = 1_000
 """First and longest pause between sweeps; elections take about a second."""
+RETRY_AFTER_MS_MAX = 30_000
+"""Longest pause that a node can ask for; a pause beyond the deadline ends the call at once."""
 REDIRECTS_MAX = 5
 """Most redirects followed within one sweep: more means that nodes disagree on who leads, so pause."""
 
@@ -54,6 +57,9 @@ class Pause:
     """Wait this long, then ask for the next step."""
 
     duration_ms: float
+
+
+_SECONDS_DIGITS_MAX = 9
 
 
 class Router:
@@ -104,7 +110,13 @@ class Call:
         self._reached = False  # somebody answered, or at least took a connection, in this call
         self._reasons: dict[str, str] = {}  # address -> why it did not help, the latest
         self._refusal: RaftdbError | None = None  # the latest answer that said no
+        self._may_have_happened = False
         self._start_sweep()
+
+    @property
+    def may_have_happened(self) -> bool:
+        """True once a write within a session was sent and not answered, so that it may have been executed."""
+        return self._may_have_happened
 
     def _start_sweep(self) -> None:
         self._left = self._router.sweep()
@@ -113,7 +125,8 @@ class Call:
         self._redirects = 0
 
     def next_step(self, now_ms: float) -> Attempt | Pause:
-        """What to do now; raises `Unavailable` once the time is over."""
+        """What to do now; once the time is over raises `Unavailable`, or `OutcomeUnknown` for a write that may have
+        been executed."""
         address = self._redirect or (self._left[0] if self._left else None)
         if now_ms >= self._deadline_ms:
             raise self._given_up()
@@ -121,8 +134,8 @@ class Call:
             return self._end_sweep(now_ms)
         self._redirect = None
         self._left = [other for other in self._left if other != address]
-        # A read need not know the leader: a node that cannot answer costs it some time, but a write its certainty,
-        # and a task the patience that only the leader deserves.
+        # What may be repeated need not know the leader: a node that cannot answer costs it some time, but a write
+        # without a session its certainty, and a task the patience that only the leader deserves.
         probe = self._kind in (Kind.WRITE, Kind.TASK) and self._router.leader != address
         self._asked.add(address)
         left_ms = self._deadline_ms - now_ms
@@ -133,7 +146,7 @@ class Call:
         elif self._kind is Kind.TASK:
             allowed_ms = max(left_ms, TASK_ATTEMPT_MS)
         else:
-            allowed_ms = min(left_ms, max(READ_ATTEMPT_MS_MIN, left_ms / 3))
+            allowed_ms = min(left_ms, max(ATTEMPT_MS_MIN, left_ms / 3))
         return Attempt(address, probe, now_ms + min(left_ms, CONNECT_TIMEOUT_MS), now_ms + allowed_ms)
 
     def _end_sweep(self, now_ms: float) -> Pause:
@@ -142,7 +155,7 @@ class Call:
         if self._unreachable_at_ms is not None and not self._reached and now_ms >= self._unreachable_at_ms:
             raise self._given_up()
         longest_ms = min(PAUSE_MS_MAX, PAUSE_MS_FIRST * 2 ** min(self._sweeps, 10))
-        pause_ms = max(self._router.random.uniform(longest_ms / 2, longest_ms), self._pause_ms_min)
+        pause_ms = self._pause_ms_min + self._router.random.uniform(longest_ms / 2, longest_ms)
         if now_ms + pause_ms >= self._deadline_ms:
             raise self._given_up()
         self._sweeps += 1
@@ -159,7 +172,12 @@ class Call:
         self._reasons[attempt.address] = reason
         self._reached = self._reached or sent
         if sent and not attempt.probe and self._kind is Kind.WRITE:
-            raise _unknown_outcome(f"{attempt.address}: {reason}")
+            raise OutcomeUnknown(
+                f"the request was sent but not answered ({attempt.address}: {reason})",
+                hint="it may or may not take effect: read before you repeat it",
+            )
+        if sent and not attempt.probe and self._kind is Kind.ONCE:
+            self._may_have_happened = True
         if sent and not attempt.probe and self._kind is Kind.TASK:
             self._refusal = Unavailable("unreachable", f"{attempt.address} did not finish: {reason}")
 
@@ -190,7 +208,11 @@ class Call:
             self._left = []
             self._note_retry_after(response)
         elif error.code == "outcome_unknown" and self._kind is not Kind.WRITE:
+            self._may_have_happened |= self._kind is Kind.ONCE
             self._refusal = Unavailable("no_quorum", error.message, hint=error.hint)
+        elif self._may_have_happened and not isinstance(error, ReplyError):
+            # A door that is closed now (short of space, say) tells nothing of what went through it before.
+            self._refusal = error
         else:
             raise error
         return None
@@ -219,10 +241,16 @@ class Call:
     def _note_retry_after(self, response: Response) -> None:
         seconds = response.headers.get("retry-after", "")
         if seconds.isascii() and seconds.isdigit():
-            self._pause_ms_min = min(int(seconds) * 1000.0, PAUSE_MS_MAX)
+            self._pause_ms_min = min(int(seconds[:_SECONDS_DIGITS_MAX]) * 1000.0, RETRY_AFTER_MS_MAX)
 
-    def _given_up(self) -> Unavailable:
-        """Why nobody served the call. It surely was not executed, or it was a read."""
+    def _given_up(self) -> Unavailable | OutcomeUnknown:
+        """Why nobody served the call. Unless it may have happened it surely was not executed, or it was a read."""
+        if self._may_have_happened:
+            return OutcomeUnknown(
+                f"the request was sent, and no answer to it came in {self._timeout_ms / 1000:g} s"
+                f" ({self._reasons_in_words()})",
+                hint="it may or may not take effect: read before you repeat it",
+            )
         nodes = ", ".join(self._router.addresses)
         if not self._reached:
             reasons = sorted(set(self._reasons.values()))
@@ -253,13 +281,6 @@ class Call:
             if reason != but:
                 nodes_by_reason.setdefault(reason, []).append(address)
         return "; ".join(f"{', '.join(nodes)}: {reason}" for reason, nodes in nodes_by_reason.items())
-
-
-def _unknown_outcome(reason: str) -> OutcomeUnknown:
-    return OutcomeUnknown(
-        f"the request was sent but not answered ({reason})",
-        hint="it may or may not take effect: read before you repeat it",
-    )
 
 
 def parse_addresses(text: str) -> tuple[str, ...]:

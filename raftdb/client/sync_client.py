@@ -1,46 +1,57 @@
-"""The client for ordinary, blocking Python: `routing` decides, `connection` carries out, this loop joins
-them.
+"""The client for ordinary, blocking Python: `flow` decides, `connection` carries out, this loop joins them."""
 
-A `Client` belongs to one thread at a time: it keeps one connection per node and what it learned of the
-leader.
-"""
-
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial, wraps
 from random import Random
+from threading import Lock, get_ident
 from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
-from raftdb.client import protocol
-from raftdb.client.connection import AnswerLost, Connections, NotSent, now_ms
-from raftdb.client.http1 import Response, Sink
-from raftdb.client.model import Answer, LogPage, Member, NodeStatus
-from raftdb.client.protocol import Kind
-from raftdb.client.routing import (
-    DEFAULT_ADDRESSES,
-    PROBE_TIMEOUT_MS,
-    Attempt,
-    Call,
-    Pause,
-    Router,
-    parse_addresses,
-)
+from raftdb.client import methods, retrying
+from raftdb.client.connection import Connections, now_ms
+from raftdb.client.flow import AwaitOthers, Caller, Exchange, Flow, Limits, Method, Outcome, Step
+from raftdb.client.http1 import AnswerLost, NotSent, Sink
+from raftdb.client.model import LogPage, Member, NodeStatus
+from raftdb.client.retrying import Attempts
+from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router, parse_addresses
+from raftdb.client.session import Sessions
+from raftdb.client.sync_commands import ClientCommands
+from raftdb.client.transaction import Transaction
+from raftdb.errors import Conflict, LocalProtocolError, RaftdbError, Unavailable
 
 DEFAULT_TIMEOUT_MS = 8_000
 """Longest time of one call, retries included. Nodes give a request up after 5 s unless configured otherwise:
 the one who knows more should speak first."""
 
+T = TypeVar("T")
+P = ParamSpec("P")
 
-class Client:
-    """A connection to a cluster, for one thread at a time.
+
+class Client(ClientCommands):
+    """A connection to a cluster.
 
     `addresses`: the nodes' HTTP addresses, `"HOST:PORT,HOST:PORT"` or a sequence of such; any of them will
     do, more survive more failures. `timeout_ms`: the deadline of each call, retries included.
     `unreachable_timeout_ms`: give up sooner if no node at all can be connected to (None: do not). `random`:
     the source of jitter.
 
-    Every method raises `RaftdbError`: `Unavailable` if the cluster cannot answer now, `OutcomeUnknown` if a
-    write may have happened or may yet, `ReplyError` if the command ran and failed, `RequestRefused` if
-    it is malformed, `RemoteProtocolError` if what answers is no raftdb node.
+    `sessions`: writes are numbered within a session, which the first of them registers. So they are sent again, for as
+    long as the deadline allows, whatever became of them, and happen once. Without, a write is sent again only if it
+    surely was not executed; and a client that makes one write only is spared a round trip.
+
+    Keys and values are `bytes`, or `str` for its UTF-8; what comes back is always `bytes`.
+
+    Threads may share a client: their calls are then made one after the other. For calls side by side give each thread
+    a client of its own, or use `AsyncClient`. A child process that inherits a client begins connections and a session
+    of its own.
+
+    Every method raises `RaftdbError`: `Unavailable` if the cluster cannot answer now, and the call surely was not
+    executed; `OutcomeUnknown` if a write may have happened or may yet; `CommandFailed` if the command ran and failed,
+    with `Conflict` for a revision that has changed; `SessionExpired` if the cluster no longer remembers whether it
+    executed a write; `RequestRefused` if it is malformed; `RemoteProtocolError` if what answers is no raftdb node.
     """
 
     def __init__(
@@ -49,34 +60,96 @@ class Client:
         *,
         timeout_ms: float = DEFAULT_TIMEOUT_MS,
         unreachable_timeout_ms: float | None = None,
+        sessions: bool = True,
         random: Random | None = None,
     ) -> None:
         text = addresses if isinstance(addresses, str) else ",".join(addresses)
+        self._addresses = parse_addresses(text)
+        self._has_sessions = sessions
         self._random = random or Random()
-        self._router = Router(parse_addresses(text), random=self._random)
-        self._connections = Connections()
         self._timeout_ms = timeout_ms
         self._unreachable_timeout_ms = unreachable_timeout_ms
+        self._begin()
+
+    def _begin(self) -> None:
+        """What is this process' own: connections, the session, and the turn to use them."""
+        self._process_id = os.getpid()
+        self._lock = Lock()
+        self._thread_id: int | None = None
+        self._connections = Connections()
+        self._caller = Caller(
+            Router(self._addresses, random=self._random),
+            sessions=Sessions() if self._has_sessions else None,
+            clock=now_ms,
+            random=self._random,
+        )
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses this client was given, in order."""
-        return self._router.addresses
+        return self._addresses
 
-    def execute(
-        self, name: str, arguments: Sequence[bytes | str] = (), *, consistency: str = "linearizable"
-    ) -> Answer:
-        """Run one command. `str` arguments stand for their UTF-8. `consistency="stale"`: reads by any
-        node."""
-        request = protocol.execute_request(name, arguments, consistency=consistency)
-        return protocol.answer_of(name, self._call(request))
+    def transaction(self) -> Transaction:
+        """A transaction that reads at once and writes when it is committed (see `raftdb.client.transaction`)."""
+        return Transaction(self, self._run)
+
+    @overload
+    def transactional(self, function: Callable[Concatenate[Transaction, P], T], /) -> Callable[P, T]: ...
+
+    @overload
+    def transactional(
+        self, function: None = None, /, *, max_attempts: int = ..., timeout_ms: float = ...
+    ) -> Callable[[Callable[Concatenate[Transaction, P], T]], Callable[P, T]]: ...
+
+    def transactional(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        max_attempts: int = retrying.ATTEMPTS_MAX,
+        timeout_ms: float = retrying.TIMEOUT_MS,
+    ) -> Callable[..., Any]:
+        """Decorate a function that gets a transaction as its first argument: each call of it is one.
+
+        It is committed when the function returns; if that meets a conflict, the function is called again with a new
+        one, up to `max_attempts` times and for `timeout_ms`, then `Conflict` is raised. So what the function does
+        beside its transaction may be done several times. If it raises an exception, its writes are forgotten; but if
+        what it had read was not of one moment, that proves nothing, and it is called again.
+        """
+        decorate = partial(self._repeated, max_attempts=max_attempts, timeout_ms=timeout_ms)
+        return decorate if function is None else decorate(function)
+
+    def _repeated(
+        self,
+        function: Callable[Concatenate[Transaction, P], T],
+        *,
+        max_attempts: int,
+        timeout_ms: float,
+    ) -> Callable[P, T]:
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            attempts = Attempts(
+                max_attempts=max_attempts, timeout_ms=timeout_ms, now_ms=now_ms(), random=self._random
+            )
+            while True:
+                transaction = Transaction(self, partial(self._run_within, attempts))
+                try:
+                    with transaction, transaction.judging_exceptions():
+                        return function(transaction, *args, **kwargs)
+                except Conflict as conflict:
+                    pause_ms = attempts.pause_ms(now_ms()) if transaction.lost_by(conflict) else None
+                    if pause_ms is None:
+                        raise
+                time.sleep(pause_ms / 1000.0)
+
+        return run
 
     def request_log(self, *, first: int | None = None, limit: int = 100) -> LogPage:
         """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice).
 
         Raises `RaftdbError` `compacted` if `first` is no longer in the log.
         """
-        return protocol.log_page_of(self._call(protocol.request_log_request(first=first, limit=limit)))
+        return self._run(methods.request_log(first, limit))
 
     def status(self, address: str | None = None) -> NodeStatus:
         """The view of the node at `address` (HOST:PORT), or of the first node that answers.
@@ -84,19 +157,17 @@ class Client:
         With an address the question is whether that node is up: it gets one second and no second chance.
         """
         if address is None:
-            return protocol.status_of(self._call(protocol.STATUS_REQUEST))
-        router = Router(parse_addresses(address), random=self._random)
-        timeout_ms = min(self._timeout_ms, PROBE_TIMEOUT_MS)
-        call = Call(router, Kind.ANY_NODE, now_ms=now_ms(), timeout_ms=timeout_ms, unreachable_timeout_ms=0.0)
-        return protocol.status_of(self._carry_out(call, protocol.STATUS_REQUEST))
+            return self._run(methods.STATUS)
+        limits = self._limits()
+        return self._carry_out(self._caller.ask(methods.STATUS, address, limits), limits)
 
     def members(self) -> tuple[Member, ...]:
         """The cluster's members as the leader knows them, with how far each has come."""
-        return protocol.members_of(self._call(protocol.MEMBERS_REQUEST))
+        return self._run(methods.MEMBERS)
 
     def snapshot(self) -> int:
         """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
-        return protocol.snapshot_index_of(self._call(protocol.SNAPSHOT_REQUEST))
+        return self._run(methods.SNAPSHOT)
 
     def backup(self, sink: Sink) -> int:
         """Stream a backup of the leader's state into `sink`; the index that it goes up to.
@@ -105,10 +176,14 @@ class Client:
         then begins anew. Verifying what arrived is the caller's work (`raftdb.client.backup`). What the sink raises
         is passed on.
         """
-        return protocol.backup_index_of(self._call(protocol.BACKUP_REQUEST, sink))
+        return self._run(methods.backup(sink))
 
     def close(self) -> None:
-        """Close the connections. The client may be used again."""
+        """End the session, if the leader can be told quickly, and close the connections. The client may be used
+        again."""
+        if self._process_id == os.getpid():
+            with suppress(RaftdbError):
+                self._carry_out(self._caller.close(), self._limits())
         self._connections.close()
 
     def __enter__(self) -> "Client":
@@ -119,47 +194,71 @@ class Client:
     ) -> None:
         self.close()
 
-    def _call(self, request: protocol.Request, sink: Sink | None = None) -> Response:
-        """Route one request to whoever serves it."""
-        call = Call(
-            self._router,
-            request.kind,
-            now_ms=now_ms(),
-            timeout_ms=self._timeout_ms,
-            unreachable_timeout_ms=self._unreachable_timeout_ms,
-        )
-        return self._carry_out(call, request, sink)
+    def _limits(self, timeout_ms: float | None = None) -> Limits:
+        longest_ms = self._timeout_ms if timeout_ms is None else min(timeout_ms, self._timeout_ms)
+        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms)
 
-    def _carry_out(self, call: Call, request: protocol.Request, sink: Sink | None = None) -> Response:
-        """Follow the steps of one call until it ends."""
-        while True:
-            step = call.next_step(now_ms())
-            if isinstance(step, Pause):
-                time.sleep(step.duration_ms / 1000.0)
-                continue
-            response = self._attempt(call, step, request, sink)
-            if response is not None:
-                return response
+    def _run(self, method: Method[T]) -> T:
+        return self._run_for(method, self._limits())
 
-    def _attempt(
-        self, call: Call, attempt: Attempt, request: protocol.Request, sink: Sink | None
-    ) -> Response | None:
-        """One exchange; the response that ends the call, or None."""
-        sent = protocol.STATUS_REQUEST if attempt.probe else request
+    def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
+        return self._run_for(method, self._limits(attempts.call_timeout_ms(now_ms())))
+
+    def _run_for(self, method: Method[T], limits: Limits) -> T:
+        if self._process_id != os.getpid():
+            # Two processes on one connection, or with one numbering, would take each other's answers.
+            self._begin()
+        return self._carry_out(self._caller.flow(method, limits), limits)
+
+    def _carry_out(self, flow: Flow[T], limits: Limits) -> T:
+        """Do what the flow says until it ends."""
+        with self._turn(limits):
+            try:
+                step = next(flow)
+                while True:
+                    step = flow.send(self._perform(step))
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            finally:
+                flow.close()
+
+    def _perform(self, step: Step) -> Outcome:
+        """Carry out one step; what came of it."""
+        if isinstance(step, Pause):
+            time.sleep(step.duration_ms / 1000.0)
+            return None
+        assert isinstance(step, Exchange), f"{AwaitOthers.__name__}, and there are no others"
         try:
-            response = self._connections.exchange(
-                attempt.address,
-                sent.method,
-                sent.target,
-                sent.body,
-                connect_by_ms=attempt.connect_by_ms,
-                answer_by_ms=attempt.answer_by_ms,
-                sink=None if attempt.probe else sink,
+            return self._connections.exchange(
+                step.attempt.address,
+                step.request.method,
+                step.request.target,
+                step.request.body,
+                connect_by_ms=step.attempt.connect_by_ms,
+                answer_by_ms=step.attempt.answer_by_ms,
+                sink=step.sink,
             )
-        except NotSent as error:
-            call.failed(attempt, str(error), sent=False)
-            return None
-        except AnswerLost as error:
-            call.failed(attempt, str(error), sent=True)
-            return None
-        return call.answered(attempt, response)
+        except (NotSent, AnswerLost) as error:
+            return error
+
+    @contextmanager
+    def _turn(self, limits: Limits) -> Iterator[None]:
+        """One call at a time, whichever thread makes it; waiting for the turn is part of the call's time."""
+        lock = self._lock
+        if self._thread_id == get_ident():
+            raise LocalProtocolError(
+                "a call of this client was made within another one (a signal handler, a sink)"
+            )
+        if not lock.acquire(timeout=max(limits.ends_ms - now_ms(), 0.0) / 1000.0):
+            raise Unavailable(
+                "busy",
+                f"another thread has used this client for {limits.timeout_ms / 1000:g} s",
+                hint="give each thread a client of its own",
+            )
+        self._thread_id = get_ident()
+        try:
+            yield
+        finally:
+            self._thread_id = None
+            lock.release()

@@ -1,19 +1,21 @@
 """Nodes that speak the client API over HTTP and have no Raft: what a client sees of a cluster, and nothing
 else.
 
-A `FakeCluster` shares one dictionary and one log among its nodes; exactly one leads, or none. Canned answers
-and misbehaviour are queued per node with `script`.
+A `FakeCluster` shares one state and one log among its nodes; exactly one leads, or none. Canned answers and
+misbehaviour are queued per node with `script`; `Canned(lose="reply")` does what was asked, and says nothing.
 """
 
 import base64
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, Literal
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from tests.client.fake_state import READS, FakeState, Refused
 
 Body = Mapping[str, Any]
 
@@ -21,7 +23,8 @@ Body = Mapping[str, Any]
 @dataclass(frozen=True)
 class Canned:
     """What a node answers once, whatever it is asked. `cut`: it takes the request and closes the
-    connection. `content` is sent instead of `body`; if it is shorter than `length` says, the connection is closed."""
+    connection. `content` is sent instead of `body`; if it is shorter than `length` says, the connection is closed.
+    `lose`: the node does what it is asked, or not, and then closes the connection."""
 
     status: int = 200
     body: Body = field(default_factory=dict)
@@ -30,6 +33,11 @@ class Canned:
     wait: threading.Event | None = None
     content: bytes | None = None
     length: int | None = None
+    lose: Literal["request", "reply"] | None = None
+
+
+LOSE_REPLY = Canned(lose="reply")
+LOSE_REQUEST = Canned(lose="request")
 
 
 def error(status: int, code: str, message: str = "no", **more: object) -> Canned:
@@ -42,8 +50,10 @@ class FakeCluster:
     def __init__(self) -> None:
         self.nodes: list[FakeNode] = []
         self.leader: int | None = 0
-        self.values: dict[bytes, bytes] = {}
-        self.log: list[dict[str, Any]] = [{"index": 1, "term": 1, "kind": "noop"}]
+        self.state = FakeState()
+        self.values = self.state.values
+        self.log = self.state.log
+        self.lock = threading.Lock()
         self.backup = b""
 
     @property
@@ -55,27 +65,6 @@ class FakeCluster:
             return None
         node = self.nodes[self.leader]
         return {"id": node.id, "http": node.address, "redis": None}
-
-    def execute(self, name: str, arguments: list[bytes]) -> tuple[object, int | None]:
-        """(result, revision) of the few commands that the tests use."""
-        key = arguments[0] if arguments else b""
-        if name in ("get", "strlen"):
-            value = self.values.get(key, b"")
-            return (value if name == "get" else len(value)), (len(self.log) if key in self.values else 0)
-        if name == "mget":
-            return [self.values.get(key) for key in arguments], None
-        if name == "ping":
-            return "PONG", None
-        self.log.append(
-            {"index": len(self.log) + 1, "term": 1, "kind": "command", "command": name, "args": arguments}
-        )
-        if name == "del":
-            return self.values.pop(key, b""), None
-        if name == "incr":
-            self.values[key] = b"%d" % (int(self.values.get(key, b"0")) + 1)
-            return int(self.values[key]), None
-        self.values[key] = (self.values.get(key, b"") if name == "append" else b"") + arguments[1]
-        return "OK", None
 
 
 class FakeNode:
@@ -106,43 +95,91 @@ class FakeNode:
             self._thread.join()
             self._server.server_close()
 
-    def answer(self, path: str, query: Mapping[str, list[str]], body: Any) -> Canned:
+    def answer(self, method: str, path: str, query: Mapping[str, list[bytes]], body: Any) -> Canned:
         if path == "/v1/status":
             return Canned(body=self._status())
-        if self.cluster.leader is None:
+        stale = query.get("consistency") == [b"stale"] or (body or {}).get("consistency") == "stale"
+        if self.cluster.leader is None and not stale:
             return error(503, "no_leader", "the cluster has no leader at the moment")
-        if self.cluster.leader != self._number:
+        if self.cluster.leader != self._number and not stale:
             leader = self.cluster.leader_body()
             assert leader is not None
             answer = error(307, "not_leader", f"{leader['id']} is the leader", leader=leader)
             return Canned(307, answer.body, {"Location": f"http://{leader['http']}{path}"})
-        if path == "/v1/members":
-            return Canned(body={"members": self._members()})
-        if path == "/v1/snapshot":
-            return Canned(body={"index": len(self.cluster.log)})
         if path == "/v1/backup":
             return Canned(content=self.cluster.backup, headers={"Raftdb-Index": str(len(self.cluster.log))})
-        if path == "/v1/request_log":
-            return self._log_page(query)
-        arguments = [
-            base64.b64decode(text["base64"]) if isinstance(text, dict) else text.encode()
-            for text in body["args"]
-        ]
         try:
-            result, revision = self.cluster.execute(body["command"].lower(), arguments)
-        except ValueError:
-            return error(422, "command_failed", "value is not an integer or out of range")
-        answer_body = {"result": to_json(result), "index": len(self.cluster.log), "term": 1}
-        return Canned(body=answer_body if revision is None else {**answer_body, "revision": revision})
+            return Canned(body=self._served(method, path, query, body))
+        except Refused as refused:
+            return Canned(refused.status, {name: to_json(value) for name, value in refused.body.items()})
 
-    def _log_page(self, query: Mapping[str, list[str]]) -> Canned:
-        first, limit = int(query.get("from", ["1"])[0]), int(query.get("limit", ["100"])[0])
+    def _served(self, method: str, path: str, query: Mapping[str, list[bytes]], body: Any) -> Body:
+        """What the leader answers; raises `Refused`."""
+        state = self.cluster.state
+        match method, path.split("/")[2:]:
+            case "POST", ["execute"]:
+                return self._execute(body)
+            case "POST", ["transaction"]:
+                return self._transact(body)
+            case "POST", ["sessions"]:
+                state.register(body["id"])
+                return {"session": {"id": body["id"]}, "index": state.index, "term": 1}
+            case "DELETE", ["sessions", name]:
+                state.close_session(name)
+                return {"index": state.index, "term": 1}
+            case "GET", ["keys"]:
+                return self._keys(query)
+            case "GET", ["members"]:
+                return {"members": self._members()}
+            case "POST", ["snapshot"]:
+                return {"index": state.index}
+            case "GET", ["request_log"]:
+                return self._log_page(query)
+        raise Refused(404, "not_found", f"no {path} here")
+
+    def _execute(self, body: Any) -> Body:
+        state, name, arguments = self.cluster.state, body["command"].lower(), from_json(body["args"])
+
+        def run() -> object:
+            result, revision = state.execute(name, arguments)
+            answer = {"result": to_json(result), "index": state.index, "term": 1}
+            return answer if revision is None else {**answer, "revision": revision}
+
+        session = None if name in READS else body.get("session")
+        answer: Any = state.in_session(session, (name, arguments), run)
+        return dict(answer)
+
+    def _transact(self, body: Any) -> Body:
+        state = self.cluster.state
+        commands = [(one["command"].lower(), from_json(one["args"])) for one in body["commands"]]
+        watch = [(from_json([key])[0], revision) for key, revision in body.get("watch", [])]
+        mode = body.get("mode", "redis")
+
+        def run() -> object:
+            results = state.transact(commands, watch, mode)
+            return {"results": to_json(results), "index": state.index, "term": 1}
+
+        answer: Any = state.in_session(body.get("session"), (commands, watch, mode), run)
+        return dict(answer)
+
+    def _keys(self, query: Mapping[str, list[bytes]]) -> Body:
+        limit = int(query.get("limit", [b"100"])[0])
+        if not 1 <= limit <= 1000:
+            raise Refused(400, "bad_request", "limit is from 1 to 1000")
+        after = query.get("after", [None])[0]
+        page, following = self.cluster.state.page(query.get("prefix", [b""])[0], after, limit)
+        names = ("key", "value", "revision") if query.get("values") != [b"false"] else ("key", "revision")
+        keys = [dict(zip(("key", "value", "revision"), entry, strict=True)) for entry in page]
+        listed = [{name: to_json(entry[name]) for name in names} for entry in keys]
+        return {"keys": listed} if following is None else {"keys": listed, "next": to_json(following)}
+
+    def _log_page(self, query: Mapping[str, list[bytes]]) -> Body:
+        first, limit = int(query.get("from", [b"1"])[0]), int(query.get("limit", [b"100"])[0])
         if limit > 1000:
-            return error(400, "bad_request", "limit is at most 1000")
+            raise Refused(400, "bad_request", "limit is at most 1000")
         last = len(self.cluster.log)
         entries = self.cluster.log[first - 1 : first - 1 + limit]
-        page = {"first_index": 1, "last_index": last, "commit_index": last, "entries": to_json(entries)}
-        return Canned(body=page)
+        return {"first_index": 1, "last_index": last, "commit_index": last, "entries": to_json(entries)}
 
     def _members(self) -> list[Body]:
         return [
@@ -189,6 +226,21 @@ def to_json(value: object) -> object:
     return value
 
 
+def from_json(arguments: Sequence[Any]) -> list[bytes]:
+    return [
+        base64.b64decode(text["base64"]) if isinstance(text, dict) else text.encode() for text in arguments
+    ]
+
+
+def parse_query(text: str) -> dict[str, list[bytes]]:
+    """Parameters, percent-decoded to bytes: keys need not be UTF-8."""
+    found: dict[str, list[bytes]] = {}
+    for part in filter(None, text.split("&")):
+        name, _, value = part.partition("=")
+        found.setdefault(name, []).append(unquote_to_bytes(value))
+    return found
+
+
 def _handler(node: FakeNode) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -204,18 +256,23 @@ def _handler(node: FakeNode) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._serve()
 
+        def do_DELETE(self) -> None:
+            self._serve()
+
         def _serve(self) -> None:
             length = int(self.headers.get("Content-Length", "0"))
             body = json.loads(self.rfile.read(length)) if length else None
             node.requests.append((self.command, self.path))
             node.bodies.append(body)
             parts = urlsplit(self.path)
-            answer = (
-                node.script.pop(0) if node.script else node.answer(parts.path, parse_qs(parts.query), body)
-            )
-            if answer.wait is not None:
-                answer.wait.wait(10)
-            if answer.cut:
+            canned = node.script.pop(0) if node.script else None
+            if canned is not None and canned.wait is not None:
+                canned.wait.wait(10)
+            answer = canned
+            if answer is None or answer.lose == "reply":
+                with node.cluster.lock:
+                    answer = node.answer(self.command, parts.path, parse_query(parts.query), body)
+            if answer.cut or (canned is not None and canned.lose is not None):
                 self.close_connection = True
                 return
             data = json.dumps(answer.body).encode() if answer.content is None else answer.content

@@ -1,4 +1,4 @@
-"""The blocking client against fake nodes on real sockets."""
+"""The blocking client without sessions against fake nodes on real sockets: what it finds, sends and understands."""
 
 import socket
 import threading
@@ -16,18 +16,12 @@ from raftdb.errors import (
     RequestRefused,
     Unavailable,
 )
-from tests.client.fake_node import Canned, FakeCluster, error, fake_cluster
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with fake_cluster() as cluster:
-        yield cluster
+from tests.client.fake_node import Canned, FakeCluster, error
 
 
 @pytest.fixture
 def client(cluster: FakeCluster) -> Iterator[Client]:
-    with Client(cluster.addresses, timeout_ms=3_000) as client:
+    with Client(cluster.addresses, timeout_ms=3_000, sessions=False) as client:
         yield client
 
 
@@ -109,7 +103,7 @@ def test_a_read_without_an_answer_is_asked_again(cluster: FakeCluster, client: C
 
 def test_a_write_without_an_answer_in_time_is_unknown(cluster: FakeCluster) -> None:
     released = threading.Event()
-    with Client(cluster.addresses, timeout_ms=300) as client:
+    with Client(cluster.addresses, timeout_ms=300, sessions=False) as client:
         client.execute("incr", ["n"])
         cluster.nodes[0].script.append(Canned(cut=True, wait=released))
         began = time.monotonic()
@@ -129,7 +123,7 @@ def test_an_election_is_waited_for(cluster: FakeCluster, client: Client) -> None
 
 def test_no_leader_ends_at_the_deadline(cluster: FakeCluster) -> None:
     cluster.leader = None
-    with Client(cluster.addresses, timeout_ms=300) as client:
+    with Client(cluster.addresses, timeout_ms=300, sessions=False) as client:
         for name in ("incr", "get"):
             with pytest.raises(Unavailable) as caught:
                 client.execute(name, ["n"])
@@ -146,7 +140,7 @@ def test_nobody_there_is_unreachable() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
-        with Client(address, timeout_ms=60_000, unreachable_timeout_ms=0) as client:
+        with Client(address, timeout_ms=60_000, unreachable_timeout_ms=0, sessions=False) as client:
             with pytest.raises(Unavailable, match="connection refused") as caught:
                 client.execute("set", ["a", "b"])
             assert caught.value.code == "unreachable"

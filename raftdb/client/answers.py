@@ -1,0 +1,181 @@
+"""What a successful response says, as the typed answers of `model`. No I/O."""
+
+from collections.abc import Sequence
+from typing import cast
+
+from raftdb.client.http1 import Response
+from raftdb.client.json_body import (
+    bytes_of,
+    integer,
+    json_of,
+    object_of,
+    objects,
+    optional_integer,
+    text,
+    value_of,
+)
+from raftdb.client.model import (
+    Answer,
+    Json,
+    KeyPage,
+    KeyValue,
+    LogEntry,
+    LogPage,
+    Member,
+    NodeStatus,
+    TransactionAnswer,
+    Value,
+)
+from raftdb.client.refusals import error_of_body, leader_in, plain_address
+from raftdb.commands.spec import lookup
+from raftdb.errors import RemoteProtocolError, ReplyError
+
+INDEX_HEADER = "raftdb-index"
+"""Says up to which entry a backup goes."""
+
+
+def answer_of(name: str, response: Response) -> Answer:
+    """The answer of a successful `execute` of command `name`."""
+    body = object_of(response)
+    if "result" not in body:
+        raise RemoteProtocolError("the answer to a command has no result")
+    return Answer(
+        value=_result_of(name, body["result"]),
+        index=integer(body, "index"),
+        term=integer(body, "term"),
+        revision=optional_integer(body, "revision"),
+        body=body,
+    )
+
+
+def _result_of(name: str, result: object) -> Value:
+    spec = lookup(name)
+    return value_of(result, None if spec is None else spec.reply)
+
+
+def transaction_answer_of(names: Sequence[str], response: Response) -> TransactionAnswer:
+    """The answer of a transaction whose commands are `names`."""
+    body = object_of(response)
+    results = body.get("results")
+    if not isinstance(results, list) or len(results) != len(names):
+        raise RemoteProtocolError("the answer to a transaction has not one result for each command")
+    return TransactionAnswer(
+        results=tuple(_element_of(name, result) for name, result in zip(names, results, strict=True)),
+        index=integer(body, "index"),
+        term=integer(body, "term"),
+        body=body,
+    )
+
+
+def _element_of(name: str, result: object) -> "Value | ReplyError":
+    """One result of a transaction, or the error that stands in its place."""
+    error = result.get("error") if isinstance(result, dict) else None
+    if not isinstance(error, dict):
+        return _result_of(name, result)
+    code = error.get("code")
+    typed = error_of_body(code if isinstance(code, str) else "command_failed", cast(Json, result))
+    if isinstance(typed, ReplyError):
+        return typed
+    return ReplyError(typed.message, hint=typed.hint, code=typed.code)
+
+
+def key_page_of(response: Response) -> KeyPage:
+    """The answer to `GET /v1/keys`."""
+    body = object_of(response)
+    following = body.get("next")
+    return KeyPage(
+        keys=tuple(_key_value(entry) for entry in objects(body.get("keys"))),
+        next_after=None if following is None else bytes_of(following),
+        body=body,
+    )
+
+
+def _key_value(body: Json) -> KeyValue:
+    return KeyValue(bytes_of(body.get("key")), bytes_of(body.get("value", "")), integer(body, "revision"))
+
+
+def status_of(response: Response) -> NodeStatus:
+    """The answer to `GET /v1/status`."""
+    body = object_of(response)
+    uptime = body.get("uptime_seconds")
+    return NodeStatus(
+        id=text(body, "id"),
+        cluster_id=text(body, "cluster_id"),
+        version=text(body, "version"),
+        role=text(body, "role"),
+        term=integer(body, "term"),
+        leader=leader_in(body.get("leader")),
+        first_index=integer(body, "first_index"),
+        last_index=integer(body, "last_index"),
+        commit_index=integer(body, "commit_index"),
+        applied_index=integer(body, "applied_index"),
+        checkpoint_index=integer(body, "checkpoint_index"),
+        members=_members(body.get("members")),
+        uptime_seconds=float(uptime) if isinstance(uptime, int | float) else 0.0,
+        body=body,
+    )
+
+
+def members_of(response: Response) -> tuple[Member, ...]:
+    """The answer to `GET /v1/members`: an object with `members`, or the bare list."""
+    content = json_of(response)
+    if isinstance(content, dict):
+        content = content.get("members")
+    if not isinstance(content, list):
+        raise RemoteProtocolError("the list of members is not a list")
+    return _members(content)
+
+
+def snapshot_index_of(response: Response) -> int:
+    """The answer to `POST /v1/snapshot`: the index that the state is durable up to."""
+    return integer(object_of(response), "index")
+
+
+def backup_index_of(response: Response) -> int:
+    """The head of the answer to `GET /v1/backup`: the index that the backup goes up to."""
+    text = response.headers.get(INDEX_HEADER, "")
+    if not (text.isascii() and text.isdigit()):
+        raise RemoteProtocolError("the answer is not a backup", hint="is that address a raftdb node?")
+    return int(text)
+
+
+def log_page_of(response: Response) -> LogPage:
+    """The answer to `GET /v1/request_log`."""
+    body = object_of(response)
+    return LogPage(
+        first_index=integer(body, "first_index"),
+        last_index=integer(body, "last_index"),
+        commit_index=integer(body, "commit_index"),
+        entries=tuple(_log_entry(entry) for entry in objects(body.get("entries"))),
+        body=body,
+    )
+
+
+def _log_entry(body: Json) -> LogEntry:
+    command, arguments = body.get("command"), body.get("args")
+    values = [value_of(argument, None) for argument in arguments] if isinstance(arguments, list) else []
+    return LogEntry(
+        index=integer(body, "index"),
+        term=integer(body, "term"),
+        kind=text(body, "kind"),
+        command=command if isinstance(command, str) else None,
+        arguments=tuple(value if isinstance(value, bytes) else str(value).encode() for value in values),
+        body=body,
+    )
+
+
+def _members(value: object) -> tuple[Member, ...]:
+    return tuple(_member(body) for body in objects(value))
+
+
+def _member(body: Json) -> Member:
+    redis, match_index, alive = body.get("redis"), body.get("match_index"), body.get("alive")
+    return Member(
+        id=text(body, "id"),
+        http=plain_address(text(body, "http")),
+        redis=redis if isinstance(redis, str) else None,
+        voter=body.get("voter") is not False,
+        match_index=match_index if type(match_index) is int else None,
+        alive=alive if isinstance(alive, bool) else None,
+        body=body,
+    )

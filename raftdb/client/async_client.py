@@ -1,0 +1,265 @@
+"""The client for asyncio: `flow` decides, `async_connection` carries out, this loop joins them."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial, wraps
+from random import Random
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+
+from raftdb.client import methods, retrying
+from raftdb.client.async_commands import AsyncClientCommands
+from raftdb.client.async_connection import AsyncConnections
+from raftdb.client.async_transaction import AsyncTransaction
+from raftdb.client.connection import now_ms
+from raftdb.client.flow import AwaitOthers, Caller, Flow, Limits, Method, Outcome, Step
+from raftdb.client.http1 import AnswerLost, NotSent
+from raftdb.client.model import LogPage, Member, NodeStatus
+from raftdb.client.retrying import Attempts
+from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router, parse_addresses
+from raftdb.client.session import Sessions
+from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS
+from raftdb.errors import Conflict, LocalProtocolError, RaftdbError, Unavailable
+
+CONCURRENCY_MAX = 64
+"""How many calls of one client are under way at a time, and so how many connections it has to one node."""
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class AsyncClient(AsyncClientCommands):
+    """A connection to a cluster for the tasks of one event loop, any number of them at a time.
+
+    The arguments, the methods and their errors are those of `raftdb.client.sync_client.Client`; `backup` is missing,
+    for writing a file would block the loop. `concurrency_max`: how many calls are under way at a time; more wait for
+    their turn, and waiting is part of a call's time.
+
+    A call may be cancelled at any moment. Its connection is then closed; a write that was under way may or may not
+    take effect, as after `OutcomeUnknown`.
+    """
+
+    def __init__(
+        self,
+        addresses: str | Sequence[str] = DEFAULT_ADDRESSES,
+        *,
+        timeout_ms: float = DEFAULT_TIMEOUT_MS,
+        unreachable_timeout_ms: float | None = None,
+        sessions: bool = True,
+        concurrency_max: int = CONCURRENCY_MAX,
+        random: Random | None = None,
+    ) -> None:
+        text = addresses if isinstance(addresses, str) else ",".join(addresses)
+        self._addresses = parse_addresses(text)
+        self._has_sessions = sessions
+        self._concurrency_max = concurrency_max
+        self._random = random or Random()
+        self._timeout_ms = timeout_ms
+        self._unreachable_timeout_ms = unreachable_timeout_ms
+        self._begin(None)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        """What belongs to one event loop in one process: connections, the session, and who waits for whom."""
+        self._loop = loop
+        self._process_id = os.getpid()
+        self._places = asyncio.Semaphore(self._concurrency_max)
+        self._waiting: list[asyncio.Future[None]] = []
+        self._connections = AsyncConnections()
+        self._caller = Caller(
+            Router(self._addresses, random=self._random),
+            sessions=Sessions() if self._has_sessions else None,
+            clock=now_ms,
+            random=self._random,
+        )
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses this client was given, in order."""
+        return self._addresses
+
+    def transaction(self) -> AsyncTransaction:
+        """A transaction that reads at once and writes when it is committed (see `raftdb.client.transaction`)."""
+        return AsyncTransaction(self, self._run)
+
+    @overload
+    def transactional(
+        self, function: Callable[Concatenate[AsyncTransaction, P], Awaitable[T]], /
+    ) -> Callable[P, Coroutine[Any, Any, T]]: ...
+
+    @overload
+    def transactional(
+        self, function: None = None, /, *, max_attempts: int = ..., timeout_ms: float = ...
+    ) -> Callable[
+        [Callable[Concatenate[AsyncTransaction, P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
+    ]: ...
+
+    def transactional(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        max_attempts: int = retrying.ATTEMPTS_MAX,
+        timeout_ms: float = retrying.TIMEOUT_MS,
+    ) -> Callable[..., Any]:
+        """Decorate a coroutine function that gets a transaction as its first argument: each call of it is one. See
+        `raftdb.client.sync_client.Client.transactional`."""
+        decorate = partial(self._repeated, max_attempts=max_attempts, timeout_ms=timeout_ms)
+        return decorate if function is None else decorate(function)
+
+    def _repeated(
+        self,
+        function: Callable[Concatenate[AsyncTransaction, P], Awaitable[T]],
+        *,
+        max_attempts: int,
+        timeout_ms: float,
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        @wraps(function)
+        async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+            attempts = Attempts(
+                max_attempts=max_attempts, timeout_ms=timeout_ms, now_ms=now_ms(), random=self._random
+            )
+            while True:
+                transaction = AsyncTransaction(self, partial(self._run_within, attempts))
+                try:
+                    async with transaction, transaction.judging_exceptions():
+                        return await function(transaction, *args, **kwargs)
+                except Conflict as conflict:
+                    pause_ms = attempts.pause_ms(now_ms()) if transaction.lost_by(conflict) else None
+                    if pause_ms is None:
+                        raise
+                await asyncio.sleep(pause_ms / 1000.0)
+
+        return run
+
+    async def request_log(self, *, first: int | None = None, limit: int = 100) -> LogPage:
+        """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice).
+
+        Raises `RaftdbError` `compacted` if `first` is no longer in the log.
+        """
+        return await self._run(methods.request_log(first, limit))
+
+    async def status(self, address: str | None = None) -> NodeStatus:
+        """The view of the node at `address` (HOST:PORT), or of the first node that answers.
+
+        With an address the question is whether that node is up: it gets one second and no second chance.
+        """
+        if address is None:
+            return await self._run(methods.STATUS)
+        limits = self._limits()
+        return await self._carry_out(self._caller.ask(methods.STATUS, address, limits), limits)
+
+    async def members(self) -> tuple[Member, ...]:
+        """The cluster's members as the leader knows them, with how far each has come."""
+        return await self._run(methods.MEMBERS)
+
+    async def snapshot(self) -> int:
+        """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
+        return await self._run(methods.SNAPSHOT)
+
+    async def close(self) -> None:
+        """End the session, if the leader can be told quickly, and close the connections. No calls may be under way.
+        The client may be used again."""
+        if self._loop is asyncio.get_running_loop():
+            with suppress(RaftdbError):
+                await self._carry_out(self._caller.close(), self._limits())
+            self._connections.close()
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _limits(self, timeout_ms: float | None = None) -> Limits:
+        longest_ms = self._timeout_ms if timeout_ms is None else min(timeout_ms, self._timeout_ms)
+        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms)
+
+    async def _run(self, method: Method[T]) -> T:
+        limits = self._limits()
+        self._check_loop()
+        return await self._carry_out(self._caller.flow(method, limits), limits)
+
+    async def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
+        limits = self._limits(attempts.call_timeout_ms(now_ms()))
+        self._check_loop()
+        return await self._carry_out(self._caller.flow(method, limits), limits)
+
+    def _check_loop(self) -> None:
+        """Begin anew on another loop if the first is over, and in a child process."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop and self._process_id == os.getpid():
+            return
+        if self._loop is not None and not self._loop.is_closed() and self._process_id == os.getpid():
+            raise LocalProtocolError("this client is used on another event loop: make one for each")
+        self._begin(loop)
+
+    async def _carry_out(self, flow: Flow[T], limits: Limits) -> T:
+        """Do what the flow says until it ends."""
+        async with self._place(limits):
+            try:
+                step = next(flow)
+                while True:
+                    outcome = await self._perform(step)
+                    step = flow.send(outcome)
+                    self._wake()
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            finally:
+                flow.close()
+                self._wake()
+
+    async def _perform(self, step: Step) -> Outcome:
+        """Carry out one step; what came of it."""
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.duration_ms / 1000.0)
+            return None
+        if isinstance(step, AwaitOthers):
+            await self._await_others(step.until_ms)
+            return None
+        try:
+            return await self._connections.exchange(
+                step.attempt.address,
+                step.request.method,
+                step.request.target,
+                step.request.body,
+                connect_by_ms=step.attempt.connect_by_ms,
+                answer_by_ms=step.attempt.answer_by_ms,
+            )
+        except (NotSent, AnswerLost) as error:
+            return error
+
+    async def _await_others(self, until_ms: float) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        with suppress(TimeoutError):
+            async with asyncio.timeout((until_ms - now_ms()) / 1000.0):
+                await waiting
+
+    def _wake(self) -> None:
+        """Something has changed: let those who wait for it look again."""
+        waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    @asynccontextmanager
+    async def _place(self, limits: Limits) -> AsyncIterator[None]:
+        """One of the places for calls; waiting for it is part of the call's time."""
+        try:
+            async with asyncio.timeout((limits.ends_ms - now_ms()) / 1000.0):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Unavailable(
+                "busy",
+                f"{self._concurrency_max} other calls of this client were not done in {limits.timeout_ms / 1000:g} s",
+                hint="make fewer calls at a time, or raise concurrency_max",
+            ) from None
+        try:
+            yield
+        finally:
+            self._places.release()

@@ -1,0 +1,174 @@
+"""An interactive, serializable transaction of the asynchronous client: see `transaction` for what it is."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from raftdb.client.buffer import answer, is_read
+from raftdb.client.flow import Method
+from raftdb.client.json_body import to_bytes
+from raftdb.client.methods import LINEARIZABLE, Condition, Key, Text, get_with_revision, set_arguments
+from raftdb.client.model import Value
+from raftdb.client.transaction import QUEUED, TransactionState
+from raftdb.commands.spec import COMMANDS
+from raftdb.errors import Conflict, RaftdbError, Unavailable
+
+T = TypeVar("T")
+
+
+class AsyncRun(Protocol):
+    """Makes one call of an asynchronous client."""
+
+    async def __call__(self, method: Method[T], /) -> T:
+        """The result; raises `RaftdbError`."""
+
+
+class AsyncTransaction(TransactionState):
+    """One transaction of an `AsyncClient`, made by `AsyncClient.transaction`. It belongs to one task.
+
+    Use it in an `async with` block, or end it by `commit` or `rollback`. Its methods mean what those of the client
+    mean, with two differences: a read sees the writes of this transaction before it, and a write is only noted. A
+    write whose result depends on the old value (`incr`, `delete`, `getset`, `set` with a condition) reads it first.
+    Afterwards every use but `rollback` raises `LocalProtocolError`.
+    """
+
+    def __init__(self, owner: object, run: AsyncRun) -> None:
+        """`run` makes one call of the client `owner`."""
+        super().__init__(owner)
+        self._run = run
+
+    async def get(self, key: Text) -> bytes | None:
+        """The value of a key; None if there is no such key."""
+        self._check_open()
+        name = to_bytes(key)
+        if not self._buffer.knows(name):
+            self._buffer.remember(name, *await self._run(get_with_revision(name, LINEARIZABLE)))
+        return self._buffer.value(name)
+
+    async def mget(self, keys: Sequence[Text]) -> list[bytes | None]:
+        """The values of several keys, in their order; None for a missing one."""
+        return [await self.get(key) for key in keys]
+
+    async def exists(self, *keys: Text) -> int:
+        """How many of the keys exist, each as often as it is named."""
+        return sum([await self.get(key) is not None for key in keys])
+
+    async def strlen(self, key: Text) -> int:
+        """The length of a value in bytes; 0 if there is no such key."""
+        return len(await self.get(key) or b"")
+
+    async def set(
+        self,
+        key: Text,
+        value: Text,
+        *,
+        ttl_ms: int | None = None,
+        keep_ttl: bool = False,
+        only_if: Condition | None = None,
+    ) -> bool:
+        """Store a value; with a condition, whether it holds."""
+        arguments = set_arguments(key, value, ttl_ms, keep_ttl, only_if)
+        holds = only_if is None or (await self.get(key) is None) == (only_if == "missing")
+        self._write("set", *arguments)
+        return holds
+
+    async def delete(self, key: Text) -> bytes | None:
+        """Delete a key; the value it had, or None. It is read for that: `execute("del", [key])` does not."""
+        old = await self.get(key)
+        self._write("del", key)
+        return old
+
+    async def append(self, key: Text, value: Text) -> None:
+        """Put text behind a value; creates the key if there is none."""
+        self._write("append", key, value)
+
+    async def incr(self, key: Text, by: int = 1) -> int:
+        """Add to a number; the sum. It is read for that: `execute("incr", [key])` does not, and conflicts less."""
+        await self.get(key)
+        self._write("incrby", key, str(by))
+        return int(await self.get(key) or b"0")
+
+    async def getset(self, key: Text, value: Text) -> bytes | None:
+        """Store a value; the one before, or None."""
+        old = await self.get(key)
+        self._write("set", key, value)
+        return old
+
+    async def mset(self, pairs: Mapping[Key, Text]) -> None:
+        """Store several values."""
+        self._write("mset", *(text for pair in pairs.items() for text in pair))
+
+    async def expire(self, key: Text, seconds: int) -> None:
+        """Let a key that exists live for so long, from the commit on; delete it if that is 0 or less."""
+        self._write("expire", key, str(seconds))
+
+    async def persist(self, key: Text) -> None:
+        """Let a key live for ever."""
+        self._write("persist", key)
+
+    async def execute(self, name: str, arguments: Sequence[Text] = ()) -> Value:
+        """Any command that a transaction can hold: the result of a read, or `QUEUED` for a write, which reads nothing.
+
+        Raises `RequestRefused` if it is malformed or not for transactions.
+        """
+        self._check_open()
+        words = [to_bytes(argument) for argument in arguments]
+        if is_read(name, words):
+            keys = words[COMMANDS[name.lower()].keys]
+            return answer(name, [await self.get(key) for key in keys])
+        self._write(name, *words)
+        return QUEUED
+
+    async def commit(self) -> int:
+        """Execute it: the index of its entry, 0 if there was nothing to do.
+
+        Raises `Conflict` if a key that was read has changed: nothing was executed. `CommandFailed`: a command failed,
+        and nothing was executed. `Unavailable`: nothing was executed, and it is still open: commit again.
+        `OutcomeUnknown` and `SessionExpired`: it may have been executed.
+        """
+        if not self._begin_commit():
+            return 0
+        try:
+            return (await self._run(self._commit_method())).index
+        except BaseException as error:
+            self._commit_failed(error)
+            raise
+
+    async def check(self) -> None:
+        """Raise `Conflict` if a key that was read has changed, so that the commit would; the transaction stays open."""
+        self._check_open()
+        try:
+            await self._run(self._check_method())
+        except Conflict as error:
+            self._failure = error
+            raise
+
+    @asynccontextmanager
+    async def judging_exceptions(self) -> AsyncIterator[None]:
+        """Let an exception of the block pass only if what was read was of one moment; else `Conflict` is raised."""
+        try:
+            yield
+        except RaftdbError:
+            raise
+        except Exception:
+            if self.is_open and len(self._buffer.watched) > 1:
+                with suppress(Unavailable):
+                    await self.check()
+            raise
+
+    async def __aenter__(self) -> "AsyncTransaction":
+        self._enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave()
+        if error is None and self.is_open:
+            try:
+                await self.commit()
+            finally:
+                self.rollback()
+        else:
+            self.rollback()

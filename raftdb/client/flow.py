@@ -1,0 +1,207 @@
+"""Each call of a client from beginning to end, as a generator of steps: what both clients have in common. No I/O.
+
+A *flow* yields what is to be done next (an `Exchange` with a node, a `Pause`, or to `AwaitOthers`), is sent what came
+of it, and returns the call's result or raises its error. The blocking client carries steps out with sockets and
+`sleep`, the asynchronous one with streams; tests carry them out on a simulated cluster in virtual time.
+
+Above `routing`, which brings one request to whoever serves it, flows add sessions: a write is preceded by the
+registration of the session if there is none yet, gets its sequence, and may then be sent again and again. If the
+session has expired and the write surely was never sent in it, the flow goes on in a new session.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from random import Random
+from typing import Generic, TypeAlias, TypeVar
+
+from raftdb.client.http1 import AnswerLost, NotSent, Response, Sink
+from raftdb.client.protocol import (
+    STATUS_REQUEST,
+    Kind,
+    Request,
+    close_request,
+    register_request,
+)
+from raftdb.client.routing import PROBE_TIMEOUT_MS, Attempt, Call, Pause, Router, parse_addresses
+from raftdb.client.session import Session, Sessions
+from raftdb.errors import SessionExpired, Unavailable
+
+SESSIONS_PER_CALL_MAX = 3
+"""How many expired sessions one call puts up with: a cluster that forgets them at once must be told of."""
+CLOSE_TIMEOUT_MS = 500
+"""How long closing a client may take to tell the cluster that its session is over."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[T]):
+    """What a method of the clients sends, and what it makes of the answer; a body too long for memory goes to
+    `sink`."""
+
+    request: Request
+    parse: Callable[[Response], T]
+    sink: Sink | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """Send `request` as `attempt` says, and send back the `Response`, or the reason why there is none."""
+
+    attempt: Attempt
+    request: Request
+    sink: Sink | None
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitOthers:
+    """Wait until another call of this client ends or gets on, or until `until_ms`."""
+
+    until_ms: float
+
+
+Step: TypeAlias = Exchange | Pause | AwaitOthers
+Outcome: TypeAlias = Response | NotSent | AnswerLost | None
+Flow: TypeAlias = Generator[Step, Outcome, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a call began, in ms of the client's clock, and how long it may take (see `raftdb.client.routing.Call`)."""
+
+    began_ms: float
+    timeout_ms: float
+    unreachable_timeout_ms: float | None = None
+
+    @property
+    def ends_ms(self) -> float:
+        """The deadline."""
+        return self.began_ms + self.timeout_ms
+
+
+class Caller:
+    """What a client knows between calls: the router and, unless `sessions` is None, the session.
+
+    `clock` is the monotonic clock of all deadlines, in ms; `random` the source of jitter.
+    """
+
+    def __init__(
+        self, router: Router, *, sessions: Sessions | None, clock: Callable[[], float], random: Random
+    ) -> None:
+        self.router = router
+        self._sessions = sessions
+        self._clock = clock
+        self._random = random
+
+    def flow(self, method: Method[T], limits: Limits) -> Flow[T]:
+        """The flow of one call. Raises `RaftdbError`."""
+        request = method.request
+        if request.kind is Kind.WRITE and self._sessions is not None:
+            response = yield from self._once(request, self._sessions, limits)
+        else:
+            call = self._call(request.kind, limits)
+            response = yield from self._carry_out(call, request, method.sink)
+        return method.parse(response)
+
+    def ask(self, method: Method[T], address: str, limits: Limits) -> Flow[T]:
+        """The flow of a question to one node alone, without a second chance: is it up, and what does it know?"""
+        router = Router(parse_addresses(address), random=self._random)
+        timeout_ms = min(limits.timeout_ms, PROBE_TIMEOUT_MS)
+        call = Call(
+            router,
+            Kind.ANY_NODE,
+            now_ms=limits.began_ms,
+            timeout_ms=timeout_ms,
+            unreachable_timeout_ms=0.0,
+        )
+        return method.parse((yield from self._carry_out(call, method.request)))
+
+    def close(self) -> Flow[None]:
+        """The flow that ends the session: one attempt at the leader, if it is known. Never raises.
+
+        It is a courtesy: a session that nobody ends is ended by its silence.
+        """
+        session = None if self._sessions is None else self._sessions.take()
+        leader = self.router.leader
+        if session is not None and leader is not None:
+            ends_ms = self._clock() + CLOSE_TIMEOUT_MS
+            attempt = Attempt(leader, False, connect_by_ms=ends_ms, answer_by_ms=ends_ms)
+            yield Exchange(attempt, close_request(session.id), None)
+
+    def _once(self, request: Request, sessions: Sessions, limits: Limits) -> Flow[Response]:
+        """A write within the session, in a new one if the old has expired and has surely not seen the write."""
+        for _ in range(SESSIONS_PER_CALL_MAX):
+            session = yield from self._registered(sessions, limits)
+            while session.is_full:
+                yield from self._await_others(limits)
+            call = self._call(Kind.ONCE, limits)
+            with session.sequence() as stamp:
+                try:
+                    return (yield from self._carry_out(call, request.stamped(stamp)))
+                except SessionExpired as error:
+                    sessions.leave(session)
+                    if call.may_have_happened:
+                        raise _expired_meanwhile(error) from error
+        raise SessionExpired(
+            f"{SESSIONS_PER_CALL_MAX} sessions expired one after the other",
+            hint="nothing was executed; does the cluster have more clients than sessions?",
+        )
+
+    def _registered(self, sessions: Sessions, limits: Limits) -> Flow[Session]:
+        """The present session, registered by one of the calls that wait for it."""
+        while True:
+            session = sessions.current()
+            if session.is_registered:
+                return session
+            if session.is_registering:
+                yield from self._await_others(limits)
+                continue
+            session.is_registering = True
+            try:
+                request = register_request(session.id)
+                yield from self._carry_out(self._call(request.kind, limits), request)
+                session.is_registered = True
+            finally:
+                session.is_registering = False
+
+    def _await_others(self, limits: Limits) -> Flow[None]:
+        if self._clock() >= limits.ends_ms:
+            raise Unavailable(
+                "busy",
+                f"other calls of this client were not done in {limits.timeout_ms / 1000:g} s",
+                hint="nothing was sent: try again, with fewer calls at a time",
+            )
+        yield AwaitOthers(limits.ends_ms)
+
+    def _call(self, kind: Kind, limits: Limits) -> Call:
+        return Call(
+            self.router,
+            kind,
+            now_ms=limits.began_ms,
+            timeout_ms=limits.timeout_ms,
+            unreachable_timeout_ms=limits.unreachable_timeout_ms,
+        )
+
+    def _carry_out(self, call: Call, request: Request, sink: Sink | None = None) -> Flow[Response]:
+        """Follow the steps of one call until it ends."""
+        while True:
+            step = call.next_step(self._clock())
+            if isinstance(step, Pause):
+                yield step
+                continue
+            sent = STATUS_REQUEST if step.probe else request
+            outcome = yield Exchange(step, sent, None if step.probe else sink)
+            if isinstance(outcome, NotSent | AnswerLost):
+                call.failed(step, str(outcome), sent=isinstance(outcome, AnswerLost))
+                continue
+            assert outcome is not None, "an exchange without an outcome"
+            response = call.answered(step, outcome)
+            if response is not None:
+                return response
+
+
+def _expired_meanwhile(error: SessionExpired) -> SessionExpired:
+    return SessionExpired(
+        f"{error.message}; the request had been sent before, and was not answered",
+        hint="it may or may not have taken effect: read before you repeat it",
+    )

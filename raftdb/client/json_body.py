@@ -1,0 +1,106 @@
+"""JSON as our HTTP interface uses it: bytes in and out, and fields that are what they should be, or a typed error.
+
+Keys and values are byte strings. In JSON a string stands for its UTF-8, and bytes that are not UTF-8 travel
+as `{"base64": "..."}`, in both directions.
+"""
+
+import base64
+import binascii
+import json
+from typing import cast
+
+from raftdb.client.http1 import Response
+from raftdb.client.model import Json, Value
+from raftdb.commands.spec import ReplyKind
+from raftdb.errors import RemoteProtocolError
+
+
+def to_bytes(text: bytes | str) -> bytes:
+    """A key, a value or an argument as bytes: `str` stands for its UTF-8."""
+    # Text from the command line holds bytes that are not UTF-8 as lone surrogates (PEP 383).
+    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)
+
+
+def bytes_to_json(text: bytes | str) -> object:
+    """The JSON of a key, a value or an argument."""
+    content = to_bytes(text)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(content).decode("ascii")}
+
+
+def value_of(result: object, reply: ReplyKind | None) -> Value:
+    """The typed value of a JSON result; `reply` is the command's kind of reply and tells a status from a
+    string."""
+    if isinstance(result, str):
+        return result if reply is ReplyKind.STATUS else result.encode("utf-8", "surrogatepass")
+    if isinstance(result, dict):
+        try:
+            return base64.b64decode(result["base64"], validate=True)
+        except (KeyError, TypeError, ValueError, binascii.Error):
+            raise RemoteProtocolError("a result is neither JSON of ours nor base64") from None
+    if isinstance(result, list):
+        return [value_of(item, ReplyKind.STRING if reply is ReplyKind.ARRAY else reply) for item in result]
+    if result is None or type(result) is int:
+        return result
+    raise RemoteProtocolError(f"a result has a type that raftdb does not know: {type(result).__name__}")
+
+
+def bytes_of(content: object) -> bytes:
+    """The bytes of a JSON string or `{"base64"}`."""
+    value = value_of(content, ReplyKind.STRING)
+    if not isinstance(value, bytes):
+        raise RemoteProtocolError("the answer has something else where a string belongs")
+    return value
+
+
+def json_of(response: Response) -> object:
+    """The JSON that a response carries."""
+    try:
+        return cast(object, json.loads(response.body))
+    except (ValueError, RecursionError):
+        raise RemoteProtocolError(
+            f"the answer (HTTP status {response.status}) is not JSON", hint="is that address a raftdb node?"
+        ) from None
+
+
+def object_of(response: Response) -> Json:
+    """The JSON object that a response carries."""
+    content = json_of(response)
+    if not isinstance(content, dict):
+        raise RemoteProtocolError("the answer is not a JSON object")
+    return cast(Json, content)
+
+
+def objects(value: object) -> list[Json]:
+    """The objects of a JSON list; an absent list is an empty one."""
+    items = [] if value is None else value
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise RemoteProtocolError("the answer has something else where a list of objects belongs")
+    return cast(list[Json], items)
+
+
+def integer(body: Json, name: str) -> int:
+    """An integer field; 0 if it is absent or null (older nodes, and nodes that have nothing yet)."""
+    value = body.get(name)
+    if value is None:
+        return 0
+    if type(value) is not int:
+        raise RemoteProtocolError(f"{name} in the answer is not an integer")
+    return value
+
+
+def optional_integer(body: Json, name: str) -> int | None:
+    """An integer field; None if it is absent or null."""
+    return None if body.get(name) is None else integer(body, name)
+
+
+def text(body: Json, name: str) -> str:
+    """A string field; empty if it is absent or null."""
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise RemoteProtocolError(f"{name} in the answer is not a string")
+    return value

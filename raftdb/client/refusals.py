@@ -1,0 +1,115 @@
+"""The typed error of an answer that is no success, and the leader that it names. No I/O."""
+
+from typing import cast
+from urllib.parse import urlsplit
+
+from raftdb.client.http1 import Response
+from raftdb.client.json_body import bytes_of, object_of, optional_integer
+from raftdb.client.model import Json
+from raftdb.errors import (
+    CODES,
+    Conflict,
+    LeaderHint,
+    OutcomeUnknown,
+    RaftdbError,
+    RemoteProtocolError,
+    ReplyError,
+    RequestRefused,
+    SessionExpired,
+    Unavailable,
+)
+
+_UNAVAILABLE_CODES = frozenset({"not_leader", "no_leader", "no_quorum", "busy", "no_space"})
+_REFUSED_STATUSES = frozenset({400, 401, 403, 405, 413})
+
+
+def error_of(response: Response) -> RaftdbError:
+    """The typed error of an answer that is not a success.
+
+    An answer without our JSON, from something between us and the node, is judged by its status alone; of
+    those none proves that the request was not executed, so all of 500 and above is `outcome_unknown`.
+    """
+    body = _body_of(response)
+    error = body.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    if not isinstance(code, str):
+        code = "outcome_unknown" if response.status >= 500 else _code_of_status(response.status)
+        body = {"error": {"message": f"the answer was HTTP status {response.status} without a reason"}}
+    return error_of_body(code, body)
+
+
+def error_of_body(code: str, body: Json) -> RaftdbError:
+    """The typed error of `code`; `body` holds the object `error`, and beside it what belongs to some codes."""
+    error = cast(Json, body["error"])
+    message = error["message"] if isinstance(error.get("message"), str) else code
+    hint = error.get("hint")
+    return _typed_error(code, str(message), hint if isinstance(hint, str) else None, body)
+
+
+def _typed_error(code: str, message: str, hint: str | None, body: Json) -> RaftdbError:
+    if code == "command_failed":
+        return ReplyError(message, hint=hint, failed_command=optional_integer(body, "failed"))
+    if code == "conflict":
+        keys = body.get("conflict")
+        named = tuple(bytes_of(key) for key in keys) if isinstance(keys, list) else ()
+        return Conflict(message, keys=named, hint=hint)
+    if code == "session_expired":
+        return SessionExpired(message, hint=hint)
+    if code == "outcome_unknown":
+        return OutcomeUnknown(message, hint=hint)
+    if code in _UNAVAILABLE_CODES:
+        leader = leader_in(cast(Json, body["error"]).get("leader"))
+        return Unavailable(code, message, hint=hint, leader=leader)
+    if code in CODES and CODES[code].status in _REFUSED_STATUSES:
+        return RequestRefused(code, message, hint=hint)
+    return RaftdbError(code, message, hint=hint)
+
+
+def _code_of_status(status: int) -> str:
+    matching = [name for name, code in CODES.items() if code.status == status]
+    return matching[0] if matching else "internal"
+
+
+def leader_of_error(response: Response) -> str | None:
+    """HOST:PORT of the leader that a `not_leader` answer names, in its body or in its `Location`."""
+    error = _body_of(response).get("error")
+    leader = leader_in(error.get("leader")) if isinstance(error, dict) else None
+    if leader is not None:
+        return leader.http
+    try:
+        location = urlsplit(response.headers.get("location", ""))
+    except ValueError:
+        return None
+    return location.netloc if location.scheme == "http" and location.netloc else None
+
+
+def leader_of_status(response: Response) -> str | None:
+    """HOST:PORT of the leader that a status names, or None if it names none or is no status at all."""
+    if response.status != 200:
+        return None
+    leader = leader_in(_body_of(response).get("leader"))
+    return None if leader is None else leader.http
+
+
+def leader_in(value: object) -> LeaderHint | None:
+    """A leader object of an error or a status; None if it is null or has no HTTP address."""
+    if not isinstance(value, dict):
+        return None
+    http, redis = value.get("http"), value.get("redis")
+    if not isinstance(http, str) or not http:
+        return None
+    return LeaderHint(
+        str(value.get("id", "")), plain_address(http), redis if isinstance(redis, str) else None
+    )
+
+
+def plain_address(text: str) -> str:
+    """HOST:PORT of an address or a URL: some nodes name the one, some the other."""
+    return text.removeprefix("http://").rstrip("/")
+
+
+def _body_of(response: Response) -> Json:
+    try:
+        return object_of(response)
+    except RemoteProtocolError:
+        return {}

@@ -1,0 +1,273 @@
+"""An interactive, serializable transaction of the blocking client, and what it shares with the asynchronous one.
+
+```python
+with client.transaction() as transaction:
+    stock = int(transaction.get("stock") or 0)
+    if stock > 0:
+        transaction.set("stock", str(stock - 1))
+        transaction.append("orders", "one;")
+```
+
+Reads are answered at once: by the cluster, with the transaction's own writes on top. Writes wait here until the block
+is left; then reads and writes become one entry of the log, which is executed only if every key that was read is still
+as it was read, else `Conflict` names the keys that are not. An exception in the block forgets all of it.
+
+The transaction is nowhere but here until then: a leader may die between a read and the commit, and nothing is lost.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+from raftdb.client.buffer import Buffer, answer, is_read
+from raftdb.client.flow import Method
+from raftdb.client.json_body import to_bytes
+from raftdb.client.methods import (
+    LINEARIZABLE,
+    Condition,
+    Key,
+    Text,
+    get_with_revision,
+    set_arguments,
+    transact,
+)
+from raftdb.client.model import TransactionAnswer, Value
+from raftdb.commands.spec import COMMANDS
+from raftdb.errors import Conflict, LocalProtocolError, RaftdbError, Unavailable
+
+T = TypeVar("T")
+
+QUEUED = "QUEUED"
+"""What `execute` answers to a write: it waits for the commit."""
+
+_entered: ContextVar[tuple["TransactionState", ...]] = ContextVar("entered", default=())
+"""The transactions whose blocks this thread or task is in."""
+
+
+class Run(Protocol):
+    """Makes one call of a blocking client."""
+
+    def __call__(self, method: Method[T], /) -> T:
+        """The result; raises `RaftdbError`."""
+
+
+class TransactionState:
+    """What a transaction is without its input and output: its buffer, and whether it is still going on."""
+
+    def __init__(self, owner: object) -> None:
+        self._owner = owner
+        self._buffer = Buffer()
+        self._ended: str | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """False once it was committed or rolled back."""
+        return self._ended is None
+
+    @property
+    def commands(self) -> tuple[tuple[str, tuple[bytes, ...]], ...]:
+        """The writes so far, in order: names and arguments."""
+        return tuple(self._buffer.commands)
+
+    @property
+    def watched(self) -> Mapping[bytes, int]:
+        """The keys read so far, and the revision of each (0: there was no such key)."""
+        return dict(self._buffer.watched)
+
+    def rollback(self) -> None:
+        """Forget all of it; nothing was sent. Once it has ended, this does nothing."""
+        if self.is_open:
+            self._ended = "rolled back"
+
+    def _check_open(self) -> None:
+        if self._ended is not None:
+            raise LocalProtocolError(f"the transaction has ended: it was {self._ended}")
+
+    def _enter(self) -> None:
+        self._check_open()
+        if any(other._owner is self._owner and other.is_open for other in _entered.get()):
+            raise LocalProtocolError(
+                "a transaction of this client is open here already, and they do not nest: hand that one on"
+            )
+        _entered.set((*_entered.get(), self))
+
+    def _leave(self) -> None:
+        _entered.set(tuple(other for other in _entered.get() if other is not self))
+
+    def _write(self, name: str, *arguments: Text) -> None:
+        self._check_open()
+        self._buffer.write(name, [to_bytes(argument) for argument in arguments])
+
+    def _begin_commit(self) -> bool:
+        """True if there is anything to commit."""
+        self._check_open()
+        self._ended = "committed"
+        return bool(self._buffer.commands or self._buffer.watched)
+
+    def _commit_method(self) -> Method[TransactionAnswer]:
+        return transact(self._buffer.commands, self._buffer.watched, "atomic")
+
+    def _check_method(self) -> Method[TransactionAnswer]:
+        return transact((), self._buffer.watched, "atomic")
+
+    def lost_by(self, error: Conflict) -> bool:
+        """Whether `error` is what this transaction's commit raised, and not some other conflict within its block."""
+        return self._failure is error
+
+    def _commit_failed(self, error: BaseException) -> None:
+        """Only if it surely was not executed is there something left to commit."""
+        self._failure = error
+        self._ended = None if isinstance(error, Unavailable) else f"ended by {type(error).__name__}"
+
+
+class Transaction(TransactionState):
+    """One transaction of a `Client`, made by `Client.transaction`. It belongs to one thread.
+
+    Use it in a `with` block, or end it by `commit` or `rollback`. Its methods mean what those of the client mean, with
+    two differences: a read sees the writes of this transaction before it, and a write is only noted. A write whose
+    result depends on the old value (`incr`, `delete`, `getset`, `set` with a condition) reads it first.
+    Afterwards every use but `rollback` raises `LocalProtocolError`.
+    """
+
+    def __init__(self, owner: object, run: Run) -> None:
+        """`run` makes one call of the client `owner`."""
+        super().__init__(owner)
+        self._run = run
+
+    def get(self, key: Text) -> bytes | None:
+        """The value of a key; None if there is no such key."""
+        self._check_open()
+        name = to_bytes(key)
+        if not self._buffer.knows(name):
+            self._buffer.remember(name, *self._run(get_with_revision(name, LINEARIZABLE)))
+        return self._buffer.value(name)
+
+    def mget(self, keys: Sequence[Text]) -> list[bytes | None]:
+        """The values of several keys, in their order; None for a missing one."""
+        return [self.get(key) for key in keys]
+
+    def exists(self, *keys: Text) -> int:
+        """How many of the keys exist, each as often as it is named."""
+        return sum(self.get(key) is not None for key in keys)
+
+    def strlen(self, key: Text) -> int:
+        """The length of a value in bytes; 0 if there is no such key."""
+        return len(self.get(key) or b"")
+
+    def set(
+        self,
+        key: Text,
+        value: Text,
+        *,
+        ttl_ms: int | None = None,
+        keep_ttl: bool = False,
+        only_if: Condition | None = None,
+    ) -> bool:
+        """Store a value; with a condition, whether it holds."""
+        arguments = set_arguments(key, value, ttl_ms, keep_ttl, only_if)
+        holds = only_if is None or (self.get(key) is None) == (only_if == "missing")
+        self._write("set", *arguments)
+        return holds
+
+    def delete(self, key: Text) -> bytes | None:
+        """Delete a key; the value it had, or None. It is read for that: `execute("del", [key])` does not."""
+        old = self.get(key)
+        self._write("del", key)
+        return old
+
+    def append(self, key: Text, value: Text) -> None:
+        """Put text behind a value; creates the key if there is none."""
+        self._write("append", key, value)
+
+    def incr(self, key: Text, by: int = 1) -> int:
+        """Add to a number; the sum. It is read for that: `execute("incr", [key])` does not, and conflicts less."""
+        self.get(key)
+        self._write("incrby", key, str(by))
+        return int(self.get(key) or b"0")
+
+    def getset(self, key: Text, value: Text) -> bytes | None:
+        """Store a value; the one before, or None."""
+        old = self.get(key)
+        self._write("set", key, value)
+        return old
+
+    def mset(self, pairs: Mapping[Key, Text]) -> None:
+        """Store several values."""
+        self._write("mset", *(text for pair in pairs.items() for text in pair))
+
+    def expire(self, key: Text, seconds: int) -> None:
+        """Let a key that exists live for so long, from the commit on; delete it if that is 0 or less."""
+        self._write("expire", key, str(seconds))
+
+    def persist(self, key: Text) -> None:
+        """Let a key live for ever."""
+        self._write("persist", key)
+
+    def execute(self, name: str, arguments: Sequence[Text] = ()) -> Value:
+        """Any command that a transaction can hold: the result of a read, or `QUEUED` for a write, which reads nothing.
+
+        Raises `RequestRefused` if it is malformed or not for transactions.
+        """
+        self._check_open()
+        words = [to_bytes(argument) for argument in arguments]
+        if is_read(name, words):
+            keys = words[COMMANDS[name.lower()].keys]
+            return answer(name, [self.get(key) for key in keys])
+        self._write(name, *words)
+        return QUEUED
+
+    def commit(self) -> int:
+        """Execute it: the index of its entry, 0 if there was nothing to do.
+
+        Raises `Conflict` if a key that was read has changed: nothing was executed. `CommandFailed`: a command failed,
+        and nothing was executed. `Unavailable`: nothing was executed, and it is still open: commit again.
+        `OutcomeUnknown` and `SessionExpired`: it may have been executed.
+        """
+        if not self._begin_commit():
+            return 0
+        try:
+            return self._run(self._commit_method()).index
+        except BaseException as error:
+            self._commit_failed(error)
+            raise
+
+    def check(self) -> None:
+        """Raise `Conflict` if a key that was read has changed, so that the commit would; the transaction stays open."""
+        self._check_open()
+        try:
+            self._run(self._check_method())
+        except Conflict as error:
+            self._failure = error
+            raise
+
+    @contextmanager
+    def judging_exceptions(self) -> Iterator[None]:
+        """Let an exception of the block pass only if what was read was of one moment; else `Conflict` is raised."""
+        try:
+            yield
+        except RaftdbError:
+            raise
+        except Exception:
+            if self.is_open and len(self._buffer.watched) > 1:
+                with suppress(Unavailable):
+                    self.check()
+            raise
+
+    def __enter__(self) -> "Transaction":
+        self._enter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave()
+        if error is None and self.is_open:
+            try:
+                self.commit()
+            finally:
+                self.rollback()
+        else:
+            self.rollback()
