@@ -108,7 +108,7 @@ def _leader(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
 
 
 def _members(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
-    admin.show_members(interpreter.client.members(), interpreter.output)
+    admin.show_members(interpreter.client.membership(), interpreter.output)
 
 
 def _log(interpreter: "Interpreter", arguments: Sequence[str]) -> None:

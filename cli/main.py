@@ -45,7 +45,7 @@ SUB_COMMANDS: dict[str, SubCommand] = {
         "watch simulated nodes keep their promises under faults", "cli.simulate:run", starts_nodes=True
     ),
     "shell": SubCommand("open the shell, or run a script (-c, -f, or on stdin)", "cli.shell_command:run"),
-    "cluster": SubCommand("status of all nodes: 'raftdb cluster status'", "cli.admin:run_cluster"),
+    "cluster": SubCommand("status, members and leadership: 'raftdb cluster --help'", "cli.cluster:run"),
     "log": SubCommand("show the leader's log", "cli.admin:run_log"),
     "snapshot": SubCommand(
         "make the leader's state durable and compact its log now", "cli.backup:run_snapshot"

@@ -16,6 +16,7 @@ with Client("127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003") as client:
 * `http1`, `connection`: one exchange over a kept-alive socket.
 * `sync_client`: the loop that carries out the steps of `routing` with `connection`, for one thread at a time.
 * `backup`: a backup on its way into a file, verified before it takes its name.
+* `membership`: members and leadership, for both clients.
 * `model`: the typed answers.
 
 An asynchronous client is a second such loop over the same `protocol` and `routing`.
