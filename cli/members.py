@@ -16,7 +16,7 @@ from raftdb.errors import LeaderHint
 POLL_S = 0.25
 NOTICE_S = 1.0
 """How often progress is told."""
-STALL_S = 10.0
+STALL_S = 5.0
 """A new node that comes no further for so long is not waited for."""
 
 

@@ -32,6 +32,8 @@ ADDRESS_FACT = "address"
 """Under this name the folder keeps the address that this node was last known at, as it was set then."""
 ASK_TIMEOUT_S = 10.0
 """Longer than a node takes to say how far a new one has come."""
+FIND_TIMEOUT_MS = 2000.0
+"""How long all nodes together may take to say which cluster they are."""
 PAUSE_MIN_S = 0.2
 PAUSE_MAX_S = 3.0
 """First and longest pause between two questions to a cluster that does not answer."""
@@ -43,7 +45,7 @@ def find_cluster(settings: Settings) -> str:
     """The id of the running cluster at `settings.join`; asks until one of its nodes answers. Blocks."""
     assert settings.join is not None
     pause_s, last_why = PAUSE_MIN_S, ""
-    with Client(settings.join) as client:
+    with Client(settings.join, timeout_ms=FIND_TIMEOUT_MS, unreachable_timeout_ms=0.0) as client:
         while True:
             try:
                 return client.status().cluster_id

@@ -3,7 +3,8 @@
 Whom to dial follows from the configuration, with two additions. Who has moved dials the others from its new address
 and says so in the handshake; it is dialled there at once, before the configuration has heard of it. And who dials this
 node without being in its configuration is dialled back: a node that joins knows nobody, or only members of long ago,
-until it has caught up with the log that somebody unknown to it sends.
+until it has caught up with the log that somebody unknown to it sends; and a leader that is being removed needs the
+answers of those who have its removal in their logs already.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ from raftdb.transport.snapshot_client import SnapshotClient
 from raftdb.transport.snapshot_server import SnapshotServer
 from storage.contract import LogStore
 
+LINGER_SECONDS = 5.0
+"""A stranger who has hung up is dialled for so long: it may have found that this node is not who it was, and say so."""
 REMOVED_CHECK_SECONDS = 1.0
 """How often is looked for links of nodes that were removed."""
 
@@ -47,7 +50,8 @@ class AddressBook:
         """Where to dial `peer`; None if nobody has said."""
         named = self.members.get(peer)
         address, instead_of = self._announced.get(peer, (named, named))
-        return address if instead_of == named else named
+        # Of who is no member, or not yet, the configuration cannot say anything newer.
+        return address if named in (instead_of, None) else named
 
     def wanted(self, dialled_by: frozenset[NodeId]) -> dict[NodeId, str]:
         """Whom to dial: the members, and all who dial this node."""
@@ -72,6 +76,7 @@ class Network:
         self._on_fatal = on_fatal
         self._loop = asyncio.get_running_loop()
         self._removed_check: asyncio.TimerHandle | None = None
+        self._hung_up: dict[NodeId, asyncio.TimerHandle] = {}
         self._closed = False
         replica = driver.replica
         self._registry = PeerRegistry(log, disk.writer, replica.raft.state, on_met=driver.peer_met)
@@ -132,13 +137,16 @@ class Network:
         self._closed = True
         if self._removed_check is not None:
             self._removed_check.cancel()
+        for timer in self._hung_up.values():
+            timer.cancel()
         await self._links.close()
         await self._peer_server.close()
         await self._snapshot_server.close()
 
     def _dial(self) -> None:
         if not self._closed:
-            self._links.update_peers(self.addresses.wanted(self._peer_server.connected()))
+            strangers = self._peer_server.connected() | self._hung_up.keys()
+            self._links.update_peers(self.addresses.wanted(strangers))
 
     def _dialled(self, peer: NodeId) -> None:
         """A peer has connected to this node: it is there, and has said where."""
@@ -149,8 +157,15 @@ class Network:
         self._links.nudge(peer)
 
     def _no_longer_dialled(self, peer: NodeId, reason: str) -> None:
-        if peer not in self.addresses.members:
-            self._dial()
+        if peer in self.addresses.members:
+            return
+        if peer in self._hung_up:
+            self._hung_up[peer].cancel()
+        self._hung_up[peer] = self._loop.call_later(LINGER_SECONDS, self._forget_stranger, peer)
+
+    def _forget_stranger(self, peer: NodeId) -> None:
+        del self._hung_up[peer]
+        self._dial()
 
     def _check_removed(self) -> None:
         """Cut who was removed for certain, and is owed nothing more: dialling again it hears that it was."""

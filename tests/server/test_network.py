@@ -46,3 +46,12 @@ def test_who_dials_a_node_that_does_not_know_it_is_dialled_back() -> None:
 
 def test_who_has_said_nothing_cannot_be_dialled_back() -> None:
     assert book().wanted(frozenset({"n7"})) == MEMBERS
+
+
+def test_a_leader_that_is_being_removed_still_gets_its_answers() -> None:
+    """Who has the entry that removes it must acknowledge it, or it is never committed."""
+    addresses = book()
+    addresses.announced("n2", MEMBERS["n2"])
+    addresses.members = {"n3": MEMBERS["n3"]}
+    assert addresses.wanted(frozenset({"n2", "n3"})) == MEMBERS
+    assert addresses.wanted(frozenset({"n3"})) == {"n3": MEMBERS["n3"]}
