@@ -25,7 +25,8 @@ import msgspec
 import uvloop
 from aiohttp import web
 
-from raftdb.commands.model import Command
+from raftdb.commands.operations import ClientOperation
+from raftdb.commands.queries import Query
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import HttpApi
@@ -52,7 +53,7 @@ class InstantNode:
     def __init__(self) -> None:
         self._answer = Answered()
 
-    async def execute(self, command: Command, *, consistency: Consistency) -> Answered:
+    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answered:
         return self._answer
 
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:

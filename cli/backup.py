@@ -1,10 +1,11 @@
-"""`raftdb snapshot` and `raftdb backup`: what a running cluster is asked for."""
+"""`raftdb snapshot` and `raftdb backup`, and `.backup` in the shell: what a running cluster is asked for."""
 
 from pathlib import Path
 
 from cli.failures import EXIT_FAILED, EXIT_OK, CommandError
 from cli.options import Options, Parser, add_client_options, merged
 from cli.output import Output
+from raftdb.client.sync_client import Client
 
 
 def run_snapshot(arguments: list[str], options: Options) -> int:
@@ -35,24 +36,34 @@ def run_backup(arguments: list[str], options: Options) -> int:
     add_client_options(parser)
     parsed = parser.parse_args(arguments)
     options = merged(options, parsed)
-    path: Path = parsed.file
+    with options.client() as client:
+        back_up(client, parsed.file, Output(options.output), replace=parsed.force, hint="--force replaces it")
+    return EXIT_OK
+
+
+def back_up(
+    client: Client,
+    path: Path,
+    output: Output,
+    *,
+    replace: bool = False,
+    hint: str = "name a file that is not there",
+) -> None:
+    """Put a backup into a file and print its index, length and digest. Raises `RaftdbError`; `hint` is what to do
+    about a file that exists."""
     if path.is_dir():
         raise CommandError("backup", f"{path} is a folder", exit_code=EXIT_FAILED, hint="name a file in it")
     # Loaded when it is needed: hashing is nothing that other commands should pay for.
     from raftdb.client.backup import take_backup
 
     try:
-        with options.client() as client:
-            taken = take_backup(client, path, replace=parsed.force)
+        taken = take_backup(client, path, replace=replace)
     except FileExistsError:
-        raise CommandError(
-            "backup", f"{path} exists already", exit_code=EXIT_FAILED, hint="--force replaces it"
-        ) from None
+        raise CommandError("backup", f"{path} exists already", exit_code=EXIT_FAILED, hint=hint) from None
     except OSError as error:
         raise CommandError(
             "backup", f"cannot write {path}: {error.strerror or error}", exit_code=EXIT_FAILED
         ) from error
     fields = {"index": str(taken.index), "bytes": str(taken.bytes), "digest": taken.digest}
     body = {"file": str(path), "index": taken.index, "bytes": taken.bytes, "digest": taken.digest}
-    Output(options.output).fields(fields, body)
-    return EXIT_OK
+    output.fields(fields, body)

@@ -1,36 +1,76 @@
-"""`suggest` for prompt_toolkit: the menu of completions and the grey hint behind the cursor."""
+"""`suggest` and `highlight` for prompt_toolkit: the menu of completions, the grey hint behind the cursor, colours."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
 from prompt_toolkit.application import get_app
-from prompt_toolkit.completion import (
-    CompleteEvent,
-    Completer,
-    Completion,
-    get_common_complete_suffix,
-)
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import has_focus
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.formatted_text.utils import fragment_list_len
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
+from prompt_toolkit.lexers import Lexer
 
-from cli.suggest import argument_hint, suggest
+from cli.finder import Finder
+from cli.highlight import spans
+from cli.suggest import Kind, Wanted, argument_hint, suggest, wanted
 
 
 class ShellCompleter(Completer):
-    """Offers names of commands, and of nodes where a node belongs. `nodes` is asked at each completion."""
+    """Offers names of commands and options, and nodes, keys and paths where they belong.
 
-    def __init__(self, *, nodes: Callable[[], Sequence[str]], local: bool) -> None:
+    `nodes` is asked at each completion, `finder` only for what takes time.
+    """
+
+    def __init__(self, *, nodes: Callable[[], Sequence[str]], finder: Finder, local: bool) -> None:
         self._nodes = nodes
+        self._finder = finder
         self._local = local
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """The suggestions at the cursor, each with its description beside it."""
+        """What can be said at once, each with its description beside it."""
+        missing = self._wanted(document)
+        found = () if missing is None else self._finder.remembered(missing) or ()
+        return self._completions(document, missing, found)
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        """The same, after a moment for what has to be looked up."""
+        missing = self._wanted(document)
+        found = () if missing is None else await self._finder.find(missing)
+        for completion in self._completions(document, missing, found):
+            yield completion
+
+    def is_at_hand(self, document: Document) -> bool:
+        """Whether `get_completions` knows all there is to know."""
+        missing = self._wanted(document)
+        return missing is None or self._finder.remembered(missing) is not None
+
+    async def look_up(self, document: Document) -> None:
+        """Find out what is not known, within the time that the finder allows itself."""
+        missing = self._wanted(document)
+        if missing is not None:
+            await self._finder.find(missing)
+
+    def _wanted(self, document: Document) -> Wanted | None:
+        missing = wanted(document.text, document.cursor_position)
+        return None if missing is None or missing.kind is Kind.NODE else missing
+
+    def _completions(
+        self, document: Document, missing: Wanted | None, found: Sequence[bytes]
+    ) -> Iterator[Completion]:
         cursor = document.cursor_position
         is_before_space = document.text[cursor : cursor + 1].isspace()
-        for suggestion in suggest(document.text, cursor, nodes=self._nodes(), local=self._local):
+        things = {None if missing is None else missing.kind: found}
+        suggestions = suggest(
+            document.text,
+            cursor,
+            things.get(Kind.KEY, ()),
+            nodes=self._nodes(),
+            paths=things.get(Kind.PATH, ()),
+            local=self._local,
+        )
+        for suggestion in suggestions:
             # With its space, so that what is typed next is not glued to the name.
             space = " " if suggestion.goes_on and not is_before_space else ""
             yield Completion(
@@ -41,37 +81,9 @@ class ShellCompleter(Completer):
             )
 
 
-def tab_bindings(completer: Completer) -> KeyBindings:
-    """What Tab does at the prompt: take the only completion, or as much as all have in common, or go through
-    the menu.
-
-    prompt_toolkit's own binding does nothing while completions for the letter before are still on their way,
-    which a quick typist, and whoever pastes, would notice.
-    """
-    bindings = KeyBindings()
-
-    @bindings.add("tab", filter=has_focus(DEFAULT_BUFFER))
-    def _(event: KeyPressEvent) -> None:
-        buffer = event.current_buffer
-        if buffer.complete_state is not None and len(buffer.complete_state.completions) > 1:
-            buffer.complete_next()
-            return
-        requested = CompleteEvent(completion_requested=True)
-        completions = list(completer.get_completions(buffer.document, requested))
-        common = get_common_complete_suffix(buffer.document, completions)
-        if len(completions) == 1:
-            buffer.apply_completion(completions[0])
-        elif common:
-            buffer.insert_text(common)
-        elif completions:
-            buffer.start_completion()
-
-    return bindings
-
-
 class HintProcessor(Processor):
-    """Shows the arguments that are still missing, in grey. Unlike a suggestion it can never be accepted by a
-    key."""
+    """Shows the arguments that are still missing, in grey. Unlike a suggestion of an earlier line, which takes their
+    place if there is one, they can never be accepted by a key."""
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         """Put the hint behind the last line of the input."""
@@ -81,5 +93,34 @@ class HintProcessor(Processor):
         # A line that was entered stays on the screen: without what was never typed.
         if not is_last or not fragment_list_len(fragments) or get_app().is_done:
             return Transformation(fragments)
+        suggestion = transformation_input.buffer_control.buffer.suggestion
+        if suggestion is not None and suggestion.text:
+            return Transformation(fragments)
         hint = argument_hint(document.text, document.cursor_position)
         return Transformation([*fragments, ("class:hint", hint)])
+
+
+class ShellLexer(Lexer):
+    """The colours of what is being typed."""
+
+    def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
+        """The styled pieces of each line, by its number."""
+        text = document.text
+        by_line: list[StyleAndTextTuples] = []
+        found = spans(text)
+        start = 0
+        for line in document.lines:
+            end = start + len(line)
+            pieces: StyleAndTextTuples = []
+            position = start
+            for span in found:
+                if start <= span.start and span.end <= end:
+                    pieces += [
+                        ("", text[position : span.start]),
+                        (f"class:line.{span.style}", text[span.start : span.end]),
+                    ]
+                    position = span.end
+            pieces.append(("", text[position:end]))
+            by_line.append(pieces)
+            start = end + 1
+        return lambda number: by_line[number] if number < len(by_line) else []

@@ -5,11 +5,11 @@ They are not commands of the database: nothing of them is replicated, and no nod
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from cli import admin, help_text
-from cli.options import parse_count
-from raftdb.commands.spec import COMMANDS, lookup
+from cli import admin, syntax
+from cli.options import FORMATS, parse_count
 from raftdb.errors import RequestRefused
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ class LocalControl(Protocol):
     def node_ids(self) -> Sequence[str]:
         """The ids of all nodes, sorted."""
 
+    @property
+    def running_ids(self) -> Sequence[str]:
+        """The ids of the nodes that run and are not paused, sorted."""
+
     def kill(self, node_id: str) -> str:
         """End a node with SIGKILL, as a crash would; what was done, for people."""
 
@@ -43,52 +47,22 @@ class LocalControl(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DotCommand:
-    """One row of the table. `syntax` starts with the name; optional words stand in brackets.
+    """One row of the table. `syntax` starts with the name (`cli.syntax` says how it is read).
 
-    `local`: only in the shell of a cluster that `up` started. `takes_node`: its first argument is a node's
-    id.
+    `local`: only in the shell of a cluster that `up` started. `question`: what a person is asked before it is done;
+    it answers None where there is nothing to ask.
     """
 
     syntax: str
     summary: str
     run: Callable[["Interpreter", Sequence[str]], None]
     local: bool = False
-    takes_node: bool = False
+    question: Callable[["Interpreter", Sequence[str]], str | None] = lambda interpreter, arguments: None
 
     @property
-    def arity(self) -> tuple[int, int]:
-        """(fewest, most) arguments, counted from the syntax."""
-        words = self.syntax.split()[1:]
-        return sum(not word.startswith("[") for word in words), len(words)
-
-
-def _help(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
-    if arguments:
-        interpreter.output.text(_help_of(arguments[0]))
-        return
-    lines = help_text.commands()
-    lines.append("cluster and shell:")
-    lines += [
-        help_text.row(dot.syntax, dot.summary)
-        for dot in DOT_COMMANDS.values()
-        if interpreter.cluster is not None or not dot.local
-    ]
-    lines += ["", 'strings: "two words", "line\\n", "\\x00", \'as it is\'; several commands: a; b']
-    interpreter.output.text("\n".join(lines))
-
-
-def _help_of(name: str) -> str:
-    spec = lookup(name)
-    if spec is not None:
-        return help_text.command(spec)
-    dot = DOT_COMMANDS.get(name.lower()) or DOT_COMMANDS.get(f".{name.lower()}")
-    if dot is None:
-        raise unknown_dot_command(name) if name.startswith(".") else _unknown_topic(name)
-    return f"{dot.syntax}\n  {dot.summary}"
-
-
-def _unknown_topic(name: str) -> RequestRefused:
-    return RequestRefused("unknown_command", f"there is no command {name!r}", hint=".help lists all commands")
+    def arity(self) -> tuple[int, int | None]:
+        """(fewest, most) arguments; None: no limit."""
+        return syntax.arity(syntax.parse(self.syntax))
 
 
 def _status(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
@@ -126,8 +100,53 @@ def _snapshot(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
     interpreter.output.fields({"index": str(index)}, {"index": index})
 
 
+def _mode(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
+    if not arguments:
+        interpreter.output.text(interpreter.output.format)
+        return
+    mode = arguments[0].lower()
+    if mode not in FORMATS:
+        raise RequestRefused(
+            "bad_request", f"there is no mode {mode[:40]!r}", hint=f"one of: {', '.join(FORMATS)}"
+        )
+    interpreter.output.format = mode
+
+
+def _watch(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
+    from cli.repeat import repeat
+
+    repeat(interpreter, arguments[0], arguments[1:])
+
+
+def _read(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
+    from cli.script import run_file
+
+    run_file(interpreter, arguments[0])
+
+
+def _backup(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
+    from cli.backup import back_up
+
+    back_up(interpreter.client, Path(arguments[0]), interpreter.output)
+
+
 def _quit(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
     raise Quit
+
+
+def _loses_majority(interpreter: "Interpreter", arguments: Sequence[str]) -> str | None:
+    """What to ask before a node is taken away without which no majority runs."""
+    cluster = interpreter.cluster
+    if cluster is None or arguments[0] not in cluster.running_ids:
+        return None
+    nodes, running = len(cluster.node_ids), len(cluster.running_ids)
+    majority = nodes // 2 + 1
+    if not running - 1 < majority <= running:
+        return None
+    return (
+        f"without {arguments[0]} only {running - 1} of {nodes} nodes run, {majority} are needed: "
+        "nothing can be read or written until one more is back. Go on?"
+    )
 
 
 def _control(action: str) -> Callable[["Interpreter", Sequence[str]], None]:
@@ -148,7 +167,11 @@ def _control(action: str) -> Callable[["Interpreter", Sequence[str]], None]:
 DOT_COMMANDS: dict[str, DotCommand] = {
     dot.syntax.split()[0]: dot
     for dot in (
-        DotCommand(".help [COMMAND]", "All commands, or one of them with examples.", _help),
+        DotCommand(
+            ".help [COMMAND]",
+            "All commands, or one of them with examples.",
+            lambda interpreter, arguments: interpreter.help(arguments),
+        ),
         DotCommand(".nodes", "Every node: its role, term and position in the log.", _nodes),
         DotCommand(".leader", "Which node leads.", _leader),
         DotCommand(".status", "The status of the first node that answers.", _status),
@@ -157,21 +180,19 @@ DOT_COMMANDS: dict[str, DotCommand] = {
             ".log [FROM] [LIMIT]", "The leader's log: the newest entries, or those from an index.", _log
         ),
         DotCommand(".snapshot", "Make the leader's state durable and compact its log now.", _snapshot),
-        DotCommand(".kill NODE", "End a node at once, as a crash would.", _control("kill"), True, True),
-        DotCommand(".restart NODE", "Start a node again.", _control("restart"), True, True),
-        DotCommand(".pause NODE", "Freeze a node: it answers nobody.", _control("pause"), True, True),
-        DotCommand(".resume NODE", "Let a frozen node go on.", _control("resume"), True, True),
+        DotCommand(".backup FILE", "A consistent backup of the cluster, into a new file.", _backup),
+        DotCommand(".watch SECONDS COMMAND...", "Repeat a command every few seconds, until Ctrl-C.", _watch),
+        DotCommand(".read FILE", "Run the commands of a file, up to the first error.", _read),
+        DotCommand(".mode [table|json|raw]", "The form of results: say it, or change it.", _mode),
+        DotCommand(
+            ".kill NODE", "End a node at once, as a crash would.", _control("kill"), True, _loses_majority
+        ),
+        DotCommand(".restart NODE", "Start a node again.", _control("restart"), True),
+        DotCommand(
+            ".pause NODE", "Freeze a node: it answers nobody.", _control("pause"), True, _loses_majority
+        ),
+        DotCommand(".resume NODE", "Let a frozen node go on.", _control("resume"), True),
         DotCommand(".quit", "Leave the shell (also Ctrl-D); stops a cluster that 'up' started.", _quit),
     )
 }
 """The table by name, in the order of help."""
-
-
-def unknown_dot_command(name: str) -> RequestRefused:
-    """The error for `name`, with what was probably meant."""
-    from difflib import get_close_matches
-
-    bare = {f".{command}": command for command in COMMANDS}
-    meant = get_close_matches(name.lower(), [*DOT_COMMANDS, *bare], n=1)
-    hint = f"did you mean {bare.get(meant[0], meant[0])!r}?" if meant else ".help lists all commands"
-    return RequestRefused("unknown_command", f"unknown dot-command {name[:40]!r}", hint=hint)

@@ -197,7 +197,9 @@ def run_doctor(arguments: list[str], options: Options) -> int:
     Output(parsed.output or options.output).table(("what", "found", "state", "what to do"), rows, body)
     if not sound:
         wrong = ", ".join(finding.name for finding in findings if not finding.ok)
-        raise CommandError("doctor", f"{path} is not sound: {wrong}", exit_code=EXIT_FOLDER)
+        raise CommandError(
+            "doctor", f"{path} is not sound, or cannot be examined: {wrong}", exit_code=EXIT_FOLDER
+        )
     return EXIT_OK
 
 

@@ -1,29 +1,54 @@
-"""Help made from the table of commands. Pure."""
+"""Help made from tables of commands. Pure."""
 
-from raftdb.commands.spec import COMMANDS, CommandSpec, specs_by_group
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from raftdb.commands.row import Example
+from raftdb.commands.spec import COMMANDS, specs_by_group
 
 _SYNTAX_COLUMNS = 31
 
 
-def row(syntax: str, summary: str) -> str:
-    """One command in a list of commands."""
-    return f"  {syntax:<{_SYNTAX_COLUMNS}} {summary}"
+class Described(Protocol):
+    """A row of any table of commands."""
+
+    @property
+    def syntax(self) -> str:
+        """The name and its arguments."""
+
+    @property
+    def summary(self) -> str:
+        """What it does, in one line."""
+
+    @property
+    def examples(self) -> Sequence[Example]:
+        """Lines with their replies."""
 
 
-def commands() -> list[str]:
-    """The lines that list all commands of the database under their headings, with an empty line after each
-    group."""
+def listing(headings: Mapping[str, Iterable[Described]]) -> list[str]:
+    """The lines that list commands under their headings, with an empty line after each heading's."""
     lines: list[str] = []
-    for group, specs in specs_by_group().items():
-        if specs:
-            lines += [f"{group}:", *(row(spec.syntax, spec.summary) for spec in specs), ""]
+    for heading, rows in headings.items():
+        lines += [f"{heading}:", *(line for row in rows for line in _row(row.syntax, row.summary)), ""]
     return lines
 
 
-def command(spec: CommandSpec) -> str:
+def _row(syntax: str, summary: str) -> list[str]:
+    """One command in a list of commands; a long syntax has a line of its own."""
+    if len(syntax) <= _SYNTAX_COLUMNS:
+        return [f"  {syntax:<{_SYNTAX_COLUMNS}} {summary}"]
+    return [f"  {syntax}", f"  {'':<{_SYNTAX_COLUMNS}} {summary}"]
+
+
+def commands() -> list[str]:
+    """The lines that list all commands of the database."""
+    return listing({str(group): specs for group, specs in specs_by_group().items() if specs})
+
+
+def command(row: Described) -> str:
     """Syntax, summary and examples of one command."""
-    lines = [spec.syntax, f"  {spec.summary}"]
-    for example in spec.examples:
+    lines = [row.syntax, f"  {row.summary}"]
+    for example in row.examples:
         lines += [f"  > {example.line}", *(f"  {line}" for line in example.reply.split("\n"))]
     return "\n".join(lines)
 

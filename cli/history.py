@@ -10,6 +10,8 @@ from pathlib import Path
 
 from prompt_toolkit.history import FileHistory, History
 
+from cli.private_lines import is_private
+
 LINES_LOADED_MAX = 10_000
 """How many of the latest lines are offered."""
 
@@ -52,6 +54,11 @@ class ShellHistory(History):
     def load_history_strings(self) -> Iterable[str]:
         """The lines of earlier shells, latest first."""
         return self._old
+
+    def append_string(self, string: str) -> None:
+        """Remember a line, unless it must not be kept, not even for the arrow keys."""
+        if not is_private(string):
+            super().append_string(string)
 
     def store_string(self, string: str) -> None:
         """Remember a line for `save`."""

@@ -1,22 +1,25 @@
 """Runs one command of the shell, of the database or with a dot: shared by scripts and the interactive
 shell."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from cli import help_text
-from cli.dot_commands import DOT_COMMANDS, LocalControl, unknown_dot_command
+from cli import help_text, vocabulary
+from cli.dot_commands import DOT_COMMANDS, LocalControl, Quit
+from cli.executor import Executor
 from cli.lexer import Word
-from cli.oneshot import execute
 from cli.output import Output
+from cli.transactions import State
 from raftdb.client.sync_client import Client
-from raftdb.commands.spec import lookup, suggest_name
-from raftdb.errors import RaftdbError, RequestRefused
+from raftdb.commands.spec import COMMANDS, lookup
+from raftdb.errors import RequestRefused
 
 
 class Interpreter:
     """Executes words against a cluster and prints results on `output`.
 
-    `cluster`: the control of local nodes, if `raftdb up` started them. `consistency`: of reads.
+    `cluster`: the control of local nodes, if `raftdb up` started them. `consistency`: of reads. `person`: how
+    to ask somebody at a terminal yes or no; None in a script, which is not asked. `is_reading`: a file is being
+    read.
     """
 
     def __init__(
@@ -30,40 +33,73 @@ class Interpreter:
         self.client = client
         self.output = output
         self.cluster = cluster
-        self._consistency = consistency
+        self.person: Callable[[str], bool] | None = None
+        self.is_reading = False
+        self.executor = Executor(client, consistency=consistency)
 
     def run(self, words: Sequence[Word]) -> None:
         """Run one command (at least one word). Raises `RaftdbError`, or `Quit` if it ends the shell."""
         name = words[0].text
         if name.startswith(".") and not words[0].quoted:
             self._run_dot_command(name, [word.text for word in words[1:]])
-            return
-        try:
-            answer = execute(
-                self.client, name, [word.value for word in words[1:]], consistency=self._consistency
+        elif name.lower() in ("quit", "exit"):
+            raise Quit
+        elif name.lower() == "help":
+            self.help([word.text for word in words[1:]])
+        else:
+            self._run_command(name, [word.value for word in words[1:]])
+
+    def help(self, arguments: Sequence[str]) -> None:
+        """Print what there is, or what one command does."""
+        if len(arguments) > 1:
+            raise RequestRefused(
+                "wrong_arity", "wrong number of arguments", hint="the syntax is: help [COMMAND]"
             )
+        local = self.cluster is not None
+        self.output.text(vocabulary.help_of(arguments[0]) if arguments else vocabulary.overview(local=local))
+
+    def _run_command(self, name: str, arguments: Sequence[bytes]) -> None:
+        spec = lookup(name)
+        if spec is not None and spec.dangerous:
+            question = f"{spec.name} touches more than the keys it names. Go on?"
+            if not self._is_wanted(question):
+                return
+        try:
+            self.executor.run(name, arguments, self.output)
         except RequestRefused as error:
-            raise _with_better_hint(name, error) from None
-        self.output.answer(answer)
+            raise self._with_next_step(name, error) from None
 
     def _run_dot_command(self, name: str, arguments: list[str]) -> None:
         dot = DOT_COMMANDS.get(name.lower())
         if dot is None:
-            raise unknown_dot_command(name)
+            meant = vocabulary.meant_by(name)
+            hint = f"did you mean {meant!r}?" if meant else ".help lists all commands"
+            raise RequestRefused("unknown_command", f"unknown dot-command {name[:40]!r}", hint=hint)
         fewest, most = dot.arity
-        if not fewest <= len(arguments) <= most:
+        if len(arguments) < fewest or (most is not None and len(arguments) > most):
             raise RequestRefused(
                 "wrong_arity", "wrong number of arguments", hint=f"the syntax is: {dot.syntax}"
             )
-        dot.run(self, arguments)
+        if self._is_wanted(dot.question(self, arguments)):
+            dot.run(self, arguments)
 
+    def _is_wanted(self, question: str | None) -> bool:
+        """Whether to do what `question` asks; True without a question, or without a person to ask."""
+        if question is None or self.person is None or self.person(question):
+            return True
+        self.output.notice("nothing was done")
+        return False
 
-def _with_better_hint(name: str, error: RaftdbError) -> RaftdbError:
-    """`error`, with the dot that was forgotten (people type `help` and `quit`), or the space."""
-    if error.code != "unknown_command" or lookup(name) is not None:
-        return error
-    meant = {"exit": ".quit", "?": ".help"}.get(name.lower(), f".{name.lower()}")
-    if meant in DOT_COMMANDS:
-        return RequestRefused(error.code, error.message, hint=f"did you mean {meant!r}?")
-    hint = None if suggest_name(name) else help_text.missing_space(name)
-    return RequestRefused(error.code, error.message, hint=hint) if hint else error
+    def _with_next_step(self, name: str, error: RequestRefused) -> RequestRefused:
+        """`error`, with what was probably meant (people forget dots and spaces), and what became of a queue."""
+        hint = error.hint
+        if error.code == "unknown_command":
+            meant = vocabulary.meant_by(name)
+            if meant is not None and meant not in COMMANDS:
+                hint = f"did you mean {meant!r}?"
+            elif meant is None:
+                hint = help_text.missing_space(name) or "help lists all commands"
+        if self.executor.transactions.state is State.DOOMED:
+            doomed = "exec will refuse what is queued; discard forgets it"
+            hint = f"{hint}; {doomed}" if hint else doomed
+        return error if hint == error.hint else RequestRefused(error.code, error.message, hint=hint)

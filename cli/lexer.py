@@ -41,7 +41,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """All commands of a text (possibly empty ones between separators) and the first problem, if any.
+    """All commands of a text (possibly empty ones between separators), the (start, end) of its comments, and the first
+    problem, if any.
 
     Scanning stops at a problem; the word in which it lies is kept as far as it was understood: the text may
     be a line that is still being typed.
@@ -49,6 +50,7 @@ class Scan:
 
     commands: tuple[tuple[Word, ...], ...]
     problem: Problem | None
+    comments: tuple[tuple[int, int], ...] = ()
 
 
 class LexError(ValueError):
@@ -71,6 +73,7 @@ def scan(text: str) -> Scan:
     """The commands of `text` as far as they can be understood. Never raises."""
     commands: list[tuple[Word, ...]] = []
     words: list[Word] = []
+    comments: list[tuple[int, int]] = []
     position = 0
     problem: Problem | None = None
     while position < len(text) and problem is None:
@@ -83,12 +86,14 @@ def scan(text: str) -> Scan:
             position += 1
         elif character == "#" and not words:
             end = text.find("\n", position)
-            position = len(text) if end < 0 else end
+            end = len(text) if end < 0 else end
+            comments.append((position, end))
+            position = end
         else:
             word, problem = _read_word(text, position)
             words.append(word)
             position = word.end
-    return Scan((*commands, tuple(words)), problem)
+    return Scan((*commands, tuple(words)), problem, tuple(comments))
 
 
 def _read_word(text: str, start: int) -> tuple[Word, Problem | None]:

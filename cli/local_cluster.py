@@ -60,6 +60,11 @@ class LocalCluster:
         return tuple(self._places)
 
     @property
+    def running_ids(self) -> Sequence[str]:
+        """The ids of the nodes that run and are not paused, in the same order."""
+        return tuple(node_id for node_id in self._places if self.state(node_id) is NodeState.RUNNING)
+
+    @property
     def places(self) -> Sequence[NodePlace]:
         """All nodes with their addresses."""
         return tuple(self._places.values())

@@ -21,6 +21,7 @@ from cli.failures import (
 )
 from cli.options import Options, Parser, add_client_options, merged, split_at_command
 from cli.output import Output
+from cli.words import TRANSACTIONS, WORDS
 from raftdb.commands.spec import lookup, suggest_name
 from raftdb.errors import RaftdbError
 
@@ -147,9 +148,13 @@ def _unknown(name: str) -> CommandError:
     """The error for a word that is no sub-command, with the word that was probably meant."""
     from difflib import get_close_matches
 
+    from cli import vocabulary
+
     near = get_close_matches(name.lower(), SUB_COMMANDS, n=1)
     meant = near[0] if near else suggest_name(name)
-    if meant is not None:
+    if vocabulary.find(name) is not None:
+        hint = f"it is a command of the shell: 'raftdb shell'; 'raftdb help {name}' tells more"
+    elif meant is not None:
         hint = f"did you mean 'raftdb {meant}'?"
     else:
         hint = help_text.missing_space(name) or "'raftdb --help' lists the commands"
@@ -171,7 +176,10 @@ def _overview() -> str:
     """The text of `raftdb --help`, from the two tables."""
     lines = [f"usage: {_USAGE}", "", "cluster:"]
     lines += [f"  {name:<10} {sub_command.summary}" for name, sub_command in SUB_COMMANDS.items()]
-    lines += ["", *help_text.commands(), _OPTIONS_HELP]
+    lines += ["", *help_text.commands()]
+    words = ", ".join(word.name for word in WORDS.values() if word.heading == TRANSACTIONS)
+    lines += ["in the shell also:", f"  {words}", "  commands with a dot, about cluster and shell", ""]
+    lines.append(_OPTIONS_HELP)
     return "\n".join(lines)
 
 
@@ -183,8 +191,11 @@ def run_help(arguments: list[str], options: Options) -> int:
     name = arguments[0]
     if name in SUB_COMMANDS:
         return _dispatch(name, [] if name == "help" else ["--help"], options)
-    spec = lookup(name)
-    if spec is None:
+    # What only the shell knows is explained here, too.
+    from cli import vocabulary
+
+    row = lookup(name) or vocabulary.find(name)
+    if row is None:
         raise _unknown(name)
-    Output("table").text(help_text.command(spec))
+    Output("table").text(help_text.command(row))
     return EXIT_OK

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 from cli import help_text
+from cli.answers import show_answer
 from cli.failures import EXIT_NO_SUCH_KEY, EXIT_OK
 from cli.options import Options, is_client_option
 from cli.output import Output
@@ -46,15 +47,15 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
             )
         except RequestRefused as error:
             raise _with_place_of_options(error, spec.name, words) from None
-    Output(options.output).answer(answer)
+    show_answer(answer, spec.name, Output(options.output))
     missing = spec.command is Get and answer.revision == 0
     return EXIT_NO_SUCH_KEY if missing else EXIT_OK
 
 
 def _with_place_of_options(error: RequestRefused, name: str, words: Sequence[str]) -> RequestRefused:
-    """`error`, with a hint where options belong if there are too many arguments, some of them like options."""
+    """`error`, with a hint where options belong if an argument too many, or one that cannot be read, is like one."""
     given = [word for word in words if is_client_option(word)]
-    if error.code != "wrong_arity" or not given:
+    if error.code not in ("wrong_arity", "bad_request") or not given:
         return error
     hint = f"options go before the command: raftdb {given[0]} ... {name} ..."
     return RequestRefused(error.code, error.message, hint=f"{error.hint}; {hint}" if error.hint else hint)

@@ -29,15 +29,16 @@ class Options:
     consistency: str = "linearizable"
     debug: bool = False
 
-    def client(self) -> Client:
+    def client(self, *, sessions: bool = False) -> Client:
         """A client of the cluster that these options name. Raises `RequestRefused` for a malformed
-        address."""
+        address. `sessions`: its writes are sent again whatever became of them; for a single one that is not worth
+        the two round trips."""
         timeout_ms = DEFAULT_TIMEOUT_MS if self.timeout_ms is None else self.timeout_ms
         return Client(
             self.connect or os.environ.get("RAFTDB_URL") or DEFAULT_ADDRESSES,
             timeout_ms=timeout_ms,
             unreachable_timeout_ms=UNREACHABLE_TIMEOUT_MS if self.timeout_ms is None else timeout_ms,
-            sessions=False,
+            sessions=sessions,
         )
 
 

@@ -9,7 +9,6 @@ from typing import TextIO
 
 from cli import render
 from cli.failures import EXIT_FAILED, CommandError
-from raftdb.client.model import Answer
 
 _RED = "31"
 _GREY = "90"
@@ -39,15 +38,6 @@ class Output:
         """Where errors and notices go."""
         return self._errors or sys.stderr
 
-    def answer(self, answer: Answer) -> None:
-        """Print the result of a command."""
-        if self.format == "json":
-            self.json(answer.body)
-        elif self.format == "raw":
-            self._put(render.raw(answer.value) + b"\n")
-        else:
-            self.text(render.typed(answer.value))
-
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], body: object) -> None:
         """Print rows: as a table with headers, raw with tabs between cells, or `body` as JSON."""
         if self.format == "json":
@@ -70,6 +60,10 @@ class Output:
     def json(self, body: object) -> None:
         """Print `body` as one line of JSON."""
         self.text(json.dumps(body, ensure_ascii=False, default=dict))
+
+    def raw(self, data: bytes) -> None:
+        """Print bytes as they are, and a line end."""
+        self._put(data + b"\n")
 
     def text(self, text: str) -> None:
         """Print a line, or lines, for people."""

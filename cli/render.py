@@ -5,8 +5,10 @@ What a node stored is foreign text: typed output never lets a control character 
 
 import unicodedata
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from raftdb.client.model import Value
+from raftdb.errors import ReplyError
 
 _NAMED_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
@@ -32,13 +34,19 @@ def word(value: bytes) -> str:
     return text if plain else quote(value)
 
 
-def typed(value: Value) -> str:
+Result: TypeAlias = "Value | ReplyError | list[Result]"
+"""A result, or several: in a transaction an error may stand in its place."""
+
+
+def typed(value: Result) -> str:
     """A result as the shell prints it: `OK`, `"text"`, `42`, `(nil)`, and lists numbered, one item per
     line."""
     if value is None:
         return "(nil)"
     if isinstance(value, bytes):
         return quote(value)
+    if isinstance(value, ReplyError):
+        return f"(error) {printable(value.message)}"
     if isinstance(value, list):
         if not value:
             return "(empty list)"
@@ -52,11 +60,18 @@ def typed(value: Value) -> str:
     return str(value)
 
 
-def raw(value: Value) -> bytes:
+def printable(text: str) -> str:
+    """A text from elsewhere without what a terminal would obey."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def raw(value: Result) -> bytes:
     """A result for a pipe: the bytes themselves, nil as nothing, the items of a list on lines of their
     own."""
     if value is None:
         return b""
+    if isinstance(value, ReplyError):
+        return f"(error) {value.message}".encode()
     if isinstance(value, bytes):
         return value
     if isinstance(value, list):
@@ -105,6 +120,18 @@ def width(text: str) -> int:
 def shorten(text: str, columns_max: int) -> str:
     """`text`, cut with an ellipsis if it has more characters than `columns_max`."""
     return text if len(text) <= columns_max else text[: columns_max - 1] + "…"
+
+
+def fit(text: str, columns_max: int) -> str:
+    """`text`, cut so that it takes no more than `columns_max` columns of a terminal."""
+    if width(text) <= columns_max:
+        return text
+    columns = 1  # of the ellipsis
+    for position, character in enumerate(text):
+        columns += width(character)
+        if columns > columns_max:
+            return text[:position] + "…"
+    return text
 
 
 def duration(seconds: float) -> str:

@@ -1,13 +1,14 @@
 """Scripts of the shell: `-c`, `-f FILE`, or commands on stdin. No prompt and no banner."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO
 
 from cli.dot_commands import Quit
-from cli.failures import EXIT_OK, EXIT_USAGE, CommandError, describe, exit_code_of
+from cli.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, describe, exit_code_of
 from cli.interpreter import Interpreter
 from cli.lexer import LexError, split
-from raftdb.errors import RaftdbError
+from raftdb.errors import RaftdbError, RequestRefused
 
 
 def lines_of_text(text: str) -> Iterator[tuple[str, str]]:
@@ -27,18 +28,33 @@ def run_script(
     """Run the commands of all lines, in order; the exit code is that of the first error.
 
     Stops at the first error unless `keep_going`. A line that cannot be split is an error as a whole: none of
-    it runs.
+    it runs. So is a transaction that is open in the end: nothing of it happens.
     """
+    exit_code = _run_lines(interpreter, lines, keep_going=keep_going)
+    if interpreter.executor.transactions.is_open:
+        opened_by = interpreter.executor.transactions.opened_by
+        interpreter.executor.forget()
+        error = CommandError(
+            opened_by,
+            "the script ended in the middle of its transaction, of which nothing happened",
+            exit_code=EXIT_FAILED,
+        )
+        interpreter.output.error(describe(error, opened_by))
+        exit_code = exit_code or EXIT_FAILED
+    return exit_code
+
+
+def _run_lines(interpreter: Interpreter, lines: Iterable[tuple[str, str]], *, keep_going: bool) -> int:
     exit_code = EXIT_OK
-    for place, line in lines:
-        try:
+    try:
+        for place, line in lines:
             for error, what in _run_line(interpreter, place, line):
                 interpreter.output.error(describe(error, what))
                 exit_code = exit_code or exit_code_of(error)
                 if not keep_going:
                     return exit_code
-        except Quit:
-            return exit_code
+    except Quit:
+        pass
     return exit_code
 
 
@@ -56,3 +72,30 @@ def _run_line(interpreter: Interpreter, place: str, line: str) -> Iterator[tuple
             interpreter.run(words)
         except RaftdbError as error:
             yield error, prefix + words[0].text
+
+
+def run_file(interpreter: Interpreter, name: str) -> None:
+    """Run the commands of a file in the shell, up to the first error, which is raised with its place: `.read`.
+
+    A transaction that is open in the end stays open.
+    """
+    if interpreter.is_reading:
+        raise RequestRefused("bad_request", "a file that is read cannot read another")
+    interpreter.is_reading = True
+    try:
+        with open_script(name, ".read") as stream:
+            for place, line in lines_of_stream(stream, name):
+                for error, what in _run_line(interpreter, place, line):
+                    raise CommandError(
+                        what, error.message, exit_code=exit_code_of(error), hint=error.hint
+                    ) from error
+    finally:
+        interpreter.is_reading = False
+
+
+def open_script(name: str, what: str) -> BinaryIO:
+    """A file of commands. Raises `CommandError` if it cannot be read."""
+    try:
+        return Path(name).expanduser().open("rb")
+    except OSError as error:
+        raise CommandError(what, f"cannot read {name}: {error.strerror}", exit_code=EXIT_USAGE) from None

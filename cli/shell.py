@@ -1,32 +1,59 @@
 """The interactive shell: a prompt_toolkit session around `interpreter`. Scripts do not come here."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output import Output as TerminalOutput
 from prompt_toolkit.styles import Style
 
-from cli import RAFTDB_VERSION, render
-from cli.completer import HintProcessor, ShellCompleter, tab_bindings
+from cli import RAFTDB_VERSION, keys, render, status_line
+from cli.completer import HintProcessor, ShellCompleter, ShellLexer
 from cli.dot_commands import Quit
 from cli.failures import EXIT_OK, EXIT_USAGE, CommandError, describe
+from cli.finder import Finder
 from cli.history import ShellHistory, history_path
 from cli.interpreter import Interpreter
 from cli.lexer import LexError, split
+from cli.monitor import Monitor
+from cli.patience import Patience
 from raftdb.errors import RaftdbError
 
-PROMPT = "> "
-_STYLE = Style.from_dict({"hint": "ansibrightblack", "prompt": "bold"})
+_STYLE = Style.from_dict(
+    {
+        "prompt": "bold",
+        "prompt.begin": "ansiyellow",
+        "prompt.multi": "ansiyellow",
+        "prompt.doomed": "ansired",
+        "prompt.continuation": "ansibrightblack",
+        "hint": "ansibrightblack",
+        "auto-suggestion": "ansibrightblack",
+        "line.command": "ansicyan",
+        "line.unknown": "ansired",
+        "line.option": "ansimagenta",
+        "line.string": "ansigreen",
+        "line.number": "ansiblue",
+        "line.comment": "ansibrightblack",
+        "line.error": "ansired underline",
+        "bottom-toolbar": "noreverse ansibrightblack",
+        "bar.bad": "ansired",
+        "bar.open": "ansiyellow",
+    }
+)
 
 
 class Shell:
     """A prompt for a person.
 
     `history`, `input` and `terminal` are the user's own by default. `after_line`: called
-    after each line, for news about the cluster.
+    after each line, for news about the cluster. `session` is what reads a line.
     """
 
     def __init__(
@@ -39,48 +66,95 @@ class Shell:
         after_line: Callable[[], None] | None = None,
     ) -> None:
         self._interpreter = interpreter
+        self._transactions = interpreter.executor.transactions
         self._after_line = after_line
-        self._node_ids: tuple[str, ...] = ()
         self._history = history or ShellHistory(history_path())
-        completer = ShellCompleter(nodes=self._nodes, local=interpreter.cluster is not None)
-        self._session: PromptSession[str] = PromptSession(
-            [("class:prompt", PROMPT)],
+        self._input, self._terminal = input, terminal
+        self._color_depth = ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None
+        self._news: deque[str] = deque()
+        self._was_warned = False
+        self._is_ended = False
+        self.monitor = Monitor(interpreter.client.addresses, changed=self._redraw, news=self._take_news)
+        self._finder = Finder(lambda: self.monitor.addresses)
+        completer = ShellCompleter(
+            nodes=self._nodes, finder=self._finder, local=interpreter.cluster is not None
+        )
+        self.session: PromptSession[str] = PromptSession(
+            lambda: FormattedText(status_line.prompt(self._leader(), self._transactions.state)),
+            prompt_continuation=lambda columns, *_: FormattedText(status_line.continuation(columns)),
+            bottom_toolbar=lambda: FormattedText(status_line.toolbar(self.monitor.view, self._transactions)),
             history=self._history,
             completer=completer,
-            key_bindings=tab_bindings(completer),
+            lexer=ShellLexer(),
+            auto_suggest=AutoSuggestFromHistory(),
+            key_bindings=keys.bindings(completer),
             complete_while_typing=True,
+            search_ignore_case=True,
             input_processors=[HintProcessor()],
             style=_STYLE,
-            color_depth=ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None,
+            color_depth=self._color_depth,
             input=input,
             output=terminal,
         )
 
     def run(self) -> int:
         """Greet, then read and run lines until `.quit` or Ctrl-D; the exit code. Ctrl-C clears the line."""
+        self._interpreter.person = self._ask
         self._interpreter.output.text(self.banner())
-        while True:
-            try:
-                line = self._session.prompt()
-            except KeyboardInterrupt:
-                continue
-            except EOFError:
-                return EXIT_OK
-            self._history.save()
-            try:
-                self._run_line(line)
-            except KeyboardInterrupt:
-                self._interpreter.output.notice("interrupted: a write that was sent may still take effect")
-            except Quit:
-                return EXIT_OK
-            if self._after_line is not None:
-                self._after_line()
+        self.monitor.start()
+        try:
+            while not self._is_ended:
+                self._run_next_line()
+        finally:
+            self.monitor.stop()
+            self._finder.stop()
+        return EXIT_OK
+
+    def _run_next_line(self) -> None:
+        """Read one line, or block of lines, and run it."""
+        self._tell_news()
+        try:
+            line = self.session.prompt()
+        except KeyboardInterrupt:
+            return
+        except EOFError:
+            self._end()
+            return
+        self._history.save()
+        try:
+            self._run_line(line)
+            self._was_warned = False
+        except KeyboardInterrupt:
+            # Not behind the ^C that the terminal shows.
+            self._interpreter.output.notice("\ninterrupted: a write that was sent may still take effect")
+        except Quit:
+            self._end()
+        if self._after_line is not None:
+            self._after_line()
+
+    def _end(self) -> None:
+        """End the shell; with an open transaction only if it is asked for a second time."""
+        if not self._transactions.is_open:
+            self._is_ended = True
+            return
+        output = self._interpreter.output
+        if self._was_warned:
+            self._is_ended = True
+            self._interpreter.executor.forget()
+            output.notice("rolled back: nothing of the transaction happened")
+        else:
+            self._was_warned = True
+            output.notice(
+                f"a transaction is open, {status_line.waiting(self._transactions)}: "
+                "once more to leave and forget it"
+            )
 
     def leave(self) -> bool:
         """End the shell as Ctrl-D would, from a signal handler; False if it is not at its prompt."""
-        application = self._session.app
+        application = self.session.app
         if not application.is_running:
             return False
+        self._was_warned = True  # a signal does not ask
         application.exit(exception=EOFError())
         return True
 
@@ -90,18 +164,61 @@ class Shell:
         try:
             for words in split(line):
                 what = words[0].text
-                self._interpreter.run(words)
+                if what.startswith("."):
+                    self._interpreter.run(words)
+                    continue
+                with Patience(self._say_what_is_waited_for):
+                    self._interpreter.run(words)
         except LexError as error:
             self._tell(CommandError("syntax", str(error), exit_code=EXIT_USAGE), what)
         except RaftdbError as error:
             self._tell(error, what)
 
+    def _say_what_is_waited_for(self) -> None:
+        reason = "no node leads" if self._leader() is None else "no answer yet"
+        self._interpreter.output.notice(f"-- waiting: {reason}. Ctrl-C stops waiting")
+
     def _tell(self, error: RaftdbError, what: str) -> None:
         self._interpreter.output.error(describe(error, what, program=None))
 
+    def _ask(self, question: str) -> bool:
+        """Whether the person says yes; no by default."""
+        asking: PromptSession[str] = PromptSession(
+            color_depth=self._color_depth, input=self._input, output=self._terminal
+        )
+        try:
+            answer = asking.prompt(f"{question} [y/N] ")
+        except (KeyboardInterrupt, EOFError):
+            return False
+        return answer.strip().lower() in ("y", "yes")
+
+    def _leader(self) -> str | None:
+        view = self.monitor.view
+        return None if view is None else view.leader
+
     def _nodes(self) -> Sequence[str]:
         cluster = self._interpreter.cluster
-        return self._node_ids if cluster is None else cluster.node_ids
+        return self.monitor.node_ids if cluster is None else cluster.node_ids
+
+    def _redraw(self) -> None:
+        """Show what the monitor has learnt; called in its threads."""
+        with suppress(RuntimeError):  # the prompt has ended just now
+            self.session.app.invalidate()
+
+    def _take_news(self, line: str) -> None:
+        """Show a line above the prompt, or before the next one if none is there; called in threads of the monitor."""
+        self._news.append(line)
+        application = self.session.app
+        if application.is_running and application.loop is not None:
+            with suppress(RuntimeError):  # the prompt has ended just now
+                application.loop.call_soon_threadsafe(self._tell_above, context=application.context)
+
+    def _tell_above(self) -> None:
+        run_in_terminal(self._tell_news)
+
+    def _tell_news(self) -> None:
+        while self._news:
+            self._interpreter.output.notice(f"-- {self._news.popleft()}")
 
     def banner(self) -> str:
         """Who is there, who leads, and three things to try."""
@@ -109,8 +226,7 @@ class Shell:
             status = self._interpreter.client.status()
         except RaftdbError as error:
             self._interpreter.output.error(describe(error, "connect", program=None))
-            return f"raftdb {RAFTDB_VERSION}: commands will be tried all the same. .help lists them"
-        self._node_ids = tuple(sorted(member.id for member in status.members))
+            return f"raftdb {RAFTDB_VERSION}: commands will be tried all the same. help lists them"
         leader = None if status.leader is None else status.leader.id
         addresses = sorted((member.id, member.http) for member in status.members)
         tries = [("set greeting hello", "store a value; get greeting reads it back")]
@@ -118,7 +234,7 @@ class Shell:
             tries.append((f".kill {leader}", "crash the leader; get greeting still answers"))
         else:
             tries.append((".nodes", "see all nodes and how far each has come"))
-        tries.append((".help", "all commands; Ctrl-D leaves"))
+        tries.append(("help", "all commands; Tab completes; Ctrl-D leaves"))
         title = f"raftdb {RAFTDB_VERSION}" + ("" if leader else ", no leader at the moment")
         lines = [title, render.nodes(addresses, leader), "try:"]
         size = max(render.width(command) for command, _ in tries)

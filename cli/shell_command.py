@@ -2,13 +2,11 @@
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
-from cli.failures import EXIT_USAGE, CommandError
 from cli.interpreter import Interpreter
 from cli.options import Options, Parser, add_client_options, merged
 from cli.output import Output, is_terminal
-from cli.script import lines_of_stream, lines_of_text, run_script
+from cli.script import lines_of_stream, lines_of_text, open_script, run_script
 
 
 def run(arguments: list[str], options: Options) -> int:
@@ -23,13 +21,13 @@ def run(arguments: list[str], options: Options) -> int:
     add_client_options(parser)
     parsed = parser.parse_args(arguments)
     options = merged(options, parsed)
-    with options.client() as client:
+    with options.client(sessions=True) as client:
         output = Output(options.output)
         interpreter = Interpreter(client, output, consistency=options.consistency)
         if parsed.text is not None:
             return run_script(interpreter, lines_of_text(parsed.text), keep_going=parsed.keep_going)
         if parsed.file is not None:
-            return _run_file(interpreter, Path(parsed.file), keep_going=parsed.keep_going)
+            return _run_file(interpreter, parsed.file, keep_going=parsed.keep_going)
         return run_on_terminal_or_stdin(interpreter, keep_going=parsed.keep_going)
 
 
@@ -55,10 +53,6 @@ def run_on_terminal_or_stdin(
     return shell.run()
 
 
-def _run_file(interpreter: Interpreter, path: Path, *, keep_going: bool) -> int:
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise CommandError("shell", f"cannot read {path}: {error.strerror}", exit_code=EXIT_USAGE) from None
-    with stream:
-        return run_script(interpreter, lines_of_stream(stream, str(path)), keep_going=keep_going)
+def _run_file(interpreter: Interpreter, name: str, *, keep_going: bool) -> int:
+    with open_script(name, "shell") as stream:
+        return run_script(interpreter, lines_of_stream(stream, name), keep_going=keep_going)

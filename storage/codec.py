@@ -22,6 +22,10 @@ CHECKSUM = Struct(">I")
 HEADER_BYTES = RECORD_HEADER.size
 CHECKSUM_BYTES = CHECKSUM.size
 
+HEAD_VERIFIED_BYTES = 4096
+"""Longest value whose checksum is verified when only its first bytes are asked for: who asks for those of many long
+values must not read them all."""
+
 
 def encode_records(records: Iterable[Record]) -> Iterator[tuple[bytes, bytes]]:
     """Each record as the (key, value) that is stored. Raises `struct.error` for a number out of range."""
@@ -60,3 +64,11 @@ def unseal(key: bytes | memoryview, sealed: bytes | memoryview, *, what: str) ->
     if len(sealed) < CHECKSUM_BYTES or CHECKSUM.unpack_from(sealed)[0] != crc32(data, crc32(key)):
         raise FolderDamaged(f"{what} {bytes(key)!r}", "its checksum does not match")
     return bytes(data)
+
+
+def unseal_head(key: bytes | memoryview, sealed: bytes | memoryview, length: int, *, what: str) -> bytes:
+    """The first `length` bytes of a sealed value, copied. Raises `FolderDamaged` as `unseal` does, but for values over
+    `HEAD_VERIFIED_BYTES`, whose checksum is not looked at."""
+    if len(sealed) <= HEAD_VERIFIED_BYTES:
+        return unseal(key, sealed, what=what)[:length]
+    return bytes(sealed[CHECKSUM_BYTES : CHECKSUM_BYTES + length])

@@ -165,8 +165,19 @@ class StateStore(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """The value of `key`, None if it has none. Raises `FolderDamaged` for a bad checksum."""
 
-    def scan(self, first: bytes, end: bytes | None, *, limit: int) -> list[tuple[bytes, bytes]]:
-        """Pairs with first <= key < end (None: to the last key), ascending, at most `limit`."""
+    def head(self, key: bytes, length: int) -> bytes | None:
+        """The first `length` bytes of the value of `key`, all if it is shorter, None if it has none.
+
+        At a cost that does not grow with the value: the checksum of a long one is not verified.
+        """
+
+    def scan(
+        self, first: bytes, end: bytes | None, *, limit: int, length: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """Pairs with first <= key < end (None: to the last key), ascending, at most `limit`.
+
+        `length`: of each value no more than so many bytes, as `head` gives them.
+        """
 
     def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
         """Apply `changes` (None deletes) and move `applied`, in memory, both or neither.

@@ -162,16 +162,24 @@ class Environment:
         """How many keys `database` holds."""
         return transaction.stat(self.databases[database])["entries"]
 
-    def copy_to(self, descriptor: int) -> None:
-        """Write a consistent copy of the file, without its free pages, to a file or pipe: one call without the GIL.
+    def copy_to(self, descriptor: int, *, compact: bool) -> None:
+        """Write a consistent copy of the file to a file or pipe: one call without the GIL.
 
-        Raises `FolderDamaged`, also if `descriptor` cannot be written.
+        `compact` leaves its free pages out. Raises `FolderDamaged`, also if `descriptor` cannot be written.
         """
         self.require_open()
         try:
-            self._environment.copyfd(descriptor, compact=True)
+            self._environment.copyfd(descriptor, compact=compact)
         except lmdb.Error as error:
             raise FolderDamaged(str(self._file), f"LMDB cannot copy it: {error}") from error
+
+    def copied_bytes(self, *, compact: bool) -> int:
+        """How much `copy_to` writes if nothing is written in between."""
+        return self.usage().used_bytes if compact else self._length_of_pages()
+
+    def _length_of_pages(self) -> int:
+        """Length of all pages that are, or have been, in use."""
+        return (self._environment.info()["last_pgno"] + 1) * self._environment.stat()["psize"]
 
     def usage(self) -> Usage:
         """How much of the file and of the map is in use now. Microseconds, from any thread."""
@@ -222,7 +230,7 @@ class Environment:
             raise WriteFailed(f"{self._file} was deleted while in use") from None
         if (found.st_dev, found.st_ino) != self._inode:
             raise WriteFailed(f"{self._file} was replaced while in use")
-        length = (self._environment.info()["last_pgno"] + 1) * self._environment.stat()["psize"]
+        length = self._length_of_pages()
         if found.st_size < length + FILE_HEADROOM_BYTES // 2:
             os.truncate(self._file, length + FILE_HEADROOM_BYTES)
 

@@ -1,7 +1,7 @@
 """The container of a snapshot, which is also the format of a backup: who it is from, the data, a digest.
 
     header    `HEADER_BYTES`: mark, checksum and length of the manifest, the manifest as CBOR, zeros
-    data      a whole LMDB data file, `data_bytes` long: the state at one index, without free pages
+    data      a whole LMDB data file, `data_bytes` long: the state at one index, with few free pages or none
     digest    SHA-256 of all that comes before it
 
 A physical copy, and not a stream of records. Of a million keys of 100 bytes, the copy was made, hashed and synced in
@@ -82,11 +82,11 @@ def encode_header(manifest: Manifest) -> bytes:
 
 def decode_header(header: bytes) -> Manifest:
     """The manifest in `header`. Raises `SnapshotDamaged`; `SnapshotForeign` if it is sound but of no use here."""
+    if not header.startswith(MAGIC):
+        raise SnapshotDamaged("the snapshot", "it does not begin as one")
     if len(header) != HEADER_BYTES:
         raise SnapshotDamaged("the snapshot", f"its header has {len(header)} bytes of {HEADER_BYTES}")
-    magic, checksum, length = HEADER_START.unpack_from(header)
-    if magic != MAGIC:
-        raise SnapshotDamaged("the snapshot", "it does not begin as one")
+    _magic, checksum, length = HEADER_START.unpack_from(header)
     end = HEADER_START.size + length
     data = header[HEADER_START.size : end]
     if length != len(data) or crc32(header[HEADER_START.size - 4 : end]) != checksum or any(header[end:]):

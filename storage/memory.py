@@ -10,7 +10,16 @@ from struct import Struct
 
 import cbor2
 
-from storage.codec import HEADER_BYTES, INDEX_KEY, decode_record, encode_records, seal, unseal, verify_record
+from storage.codec import (
+    HEADER_BYTES,
+    INDEX_KEY,
+    decode_record,
+    encode_records,
+    seal,
+    unseal,
+    unseal_head,
+    verify_record,
+)
 from storage.contract import TRIM_RECORDS_MAX, Describe, FrozenChanges, LogBatch, Record, RecoveredLog
 from storage.errors import FolderDamaged, Missing, Misused, SnapshotDamaged
 from storage.manifest import Manifest, pack_container, unpack_container
@@ -215,7 +224,19 @@ class MemoryStateStore:
         sealed = content.get(DATA_PREFIX + key)
         return None if sealed is None else unseal(key, sealed, what="value of key")
 
-    def scan(self, first: bytes, end: bytes | None, *, limit: int) -> list[tuple[bytes, bytes]]:
+    def head(self, key: bytes, length: int) -> bytes | None:
+        """See `StateStore.head`."""
+        content = self._session.content()
+        for layer in (self._live, self._frozen.changes if self._frozen else {}):
+            if key in layer:
+                value = layer[key]
+                return None if value is None else value[:length]
+        sealed = content.get(DATA_PREFIX + key)
+        return None if sealed is None else unseal_head(key, sealed, length, what="value of key")
+
+    def scan(
+        self, first: bytes, end: bytes | None, *, limit: int, length: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
         """See `StateStore.scan`."""
         content = self._session.content()
         keys = {key[1:] for key in content if key.startswith(DATA_PREFIX)} | set(self._live)
@@ -225,7 +246,7 @@ class MemoryStateStore:
         for key in sorted(key for key in keys if first <= key and (end is None or key < end)):
             if len(found) >= limit:
                 break
-            value = self.get(key)
+            value = self.get(key) if length is None else self.head(key, length)
             if value is not None:
                 found.append((key, value))
         return found

@@ -16,6 +16,7 @@ import pytest
 from cli import failures
 from cli.dot_commands import DOT_COMMANDS
 from cli.main import SUB_COMMANDS
+from cli.words import WORDS
 from raftdb.commands.spec import COMMANDS
 from raftdb.errors import CODES
 from raftdb.frontend.http_api import HttpApi
@@ -38,8 +39,9 @@ FLAG = re.compile(r'"(--?[a-z][a-z-]*)"')
 
 
 def cells_of(line: str) -> list[str]:
-    """The cells of one row of a table."""
-    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+    """The cells of one row of a table; a bar within a cell has a backslash before it."""
+    cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+    return [cell.strip().replace("\\|", "|") for cell in cells]
 
 
 def section(text: str, number: int) -> str:
@@ -222,6 +224,8 @@ def test_every_command_of_the_database_and_of_the_shell_is_documented() -> None:
     assert sorted(commands) == sorted(spec.syntax for spec in COMMANDS.values())
     dot_commands = first_quoted(table(section(INTERFACE, 4), "dot-command"))
     assert sorted(dot_commands) == sorted(dot.syntax for dot in DOT_COMMANDS.values())
+    words = first_quoted(table(section(INTERFACE, 4), "word of the shell"))
+    assert sorted(words) == sorted(word.syntax for word in WORDS.values())
 
 
 def test_the_readme_leads_to_the_documents() -> None:
@@ -240,6 +244,7 @@ def test_a_test_that_is_not_there_is_found(name: str) -> None:
 def test_drift_of_a_table_is_found() -> None:
     text = "## 1. One\n| a | b |\n|---|---|\n| `x` | 1 |\n| `y Z` | 2 |\n\n## 2. Two\n| a |\n|---|\n| `z` |\n"
     assert first_quoted(table(section(text, 1), "a")) == ["x", "y Z"]
+    assert cells_of("| `[a\\|b]` | c |") == ["`[a|b]`", "c"]
     assert first_quoted(table(section(text, 2), "a")) == ["z"]
     with pytest.raises(KeyError):
         section(text, 3)

@@ -25,11 +25,38 @@ key."""
 KEYS_PER_COMMAND_MAX = 16_384
 """Most keys that one command may name: bounds the time that one log entry takes to apply."""
 
+TRANSACTION_KEYS_MAX = 65_536
+"""Most keys that all commands of one transaction may touch, those that it watches included: bounds the same."""
+
+KEYS_LISTED_MAX = 10_000
+"""Most keys that `keys` answers; who has more is to use `scan`."""
+
+SCAN_LIMIT_DEFAULT = 100
+"""Keys in one answer of `scan`, unless the command says."""
+
+SCAN_LIMIT_MAX = 1_000
+"""Most keys in one answer of `scan`."""
+
+TTL_MS_MAX = 2**53
+"""Longest time to live, in milliseconds: some 285,000 years. With the cluster clock it stays below 64 bits."""
+
+SESSION_IDLE_MS = 3_600_000
+"""A session that is not used for so long, by the cluster clock, ends."""
+
+SESSIONS_MAX = 65_536
+"""Most sessions; to register one more ends the one that was idle for longest."""
+
+SESSION_REPLIES_MAX = 1_024
+"""Most replies that are kept for one session until its client has acknowledged them."""
+
+SESSION_REPLY_BYTES_MAX = 32 * MIB
+"""Bytes of kept replies at which a session takes no more operations until its client has acknowledged some."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one node accepts from clients: `value_bytes` per value, `command_bytes` for all arguments
-    together.
+    """What one node accepts from clients: `value_bytes` per value, `command_bytes` for all arguments of a command, or
+    of all commands of a transaction, together.
 
     Raises `ValueError` for a limit that is not positive or above its ceiling.
     """

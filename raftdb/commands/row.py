@@ -1,4 +1,4 @@
-"""What a row of the table of commands says; the table itself is in `raftdb.commands.spec`."""
+"""What a row of the table of commands says; the rows themselves are in `raftdb.commands.table`."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +21,9 @@ class Group(StrEnum):
     VALUES = "values"
     COUNTERS = "counters"
     SEVERAL = "several keys"
+    EXPIRY = "expiry"
+    SCANNING = "scanning"
+    TRANSACTIONS = "transactions"
     CONNECTION = "connection"
 
 

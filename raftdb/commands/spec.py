@@ -1,28 +1,39 @@
-"""The table of commands: every name, how it is called, what it does, and how its arguments become a command.
+"""The table of commands: lookup of a row, and the ways from name and arguments to a command and back.
 
-The shell, HTTP, the Redis listener, help and documentation all read this table. To add a command: a dataclass
-in `model`, a row here, a handler in `raftdb.machine.kv`, fields in `raftdb.wire.commands`; the tests name
-what is missing.
+The shell, HTTP, the Redis listener, help and documentation all read this table. Its rows are in `table`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from raftdb.commands.arguments import NOT_AN_INTEGER
 from raftdb.commands.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, KEYS_PER_COMMAND_MAX, Limits
 from raftdb.commands.model import (
+    KEEP_TTL,
+    NO_TTL,
     Append,
     Command,
+    CompareAndSet,
+    Condition,
+    DatabaseSize,
     Delete,
     Exists,
+    ExpireAfter,
     Get,
+    GetSet,
     IncrementBy,
+    Keys,
     MultiGet,
     MultiSet,
+    Persist,
     Ping,
+    Scan,
     Set,
     Strlen,
-    parse_integer,
+    TimeToLive,
 )
 from raftdb.commands.row import Access, Arity, CommandSpec, Example, Group, ReplyKind
+from raftdb.commands.table import TABLE
 from raftdb.errors import RequestRefused
 
 __all__ = [
@@ -38,6 +49,7 @@ __all__ = [
     "Group",
     "ReplyKind",
     "lookup",
+    "name_of",
     "parse",
     "specs_by_group",
     "specs_by_name",
@@ -48,206 +60,13 @@ __all__ = [
 NAME_CHARACTERS_SHOWN_MAX = 40
 """How much of an unknown name an error message repeats: names come from strangers."""
 
-NOT_AN_INTEGER = "value is not an integer or out of range"
-"""What is said of a text that is no 64-bit signed integer, in an argument or in the store (Redis' words)."""
-
-
-_NO_ARGUMENTS = slice(0, 0)
-_ALL_ARGUMENTS = slice(0, None)
-
-
-def _increment_by(arguments: Sequence[bytes]) -> Command:
-    delta = parse_integer(arguments[1])
-    if delta is None:
-        raise RequestRefused("bad_request", NOT_AN_INTEGER, hint="a whole number of 64 bits, such as 5 or -5")
-    return IncrementBy(arguments[0], delta)
-
-
-_TABLE = (
-    CommandSpec(
-        name="get",
-        syntax="get KEY",
-        group=Group.VALUES,
-        summary="The value of a key; an empty string if there is no such key.",
-        examples=(Example("set kunci satu", "OK"), Example("get kunci", '"satu"'), Example("get lain", '""')),
-        arity=Arity(1, 1),
-        access=Access.READ,
-        reply=ReplyKind.STRING,
-        command=Get,
-        build=lambda arguments: Get(arguments[0]),
-        values=_NO_ARGUMENTS,
-    ),
-    CommandSpec(
-        name="set",
-        syntax="set KEY VALUE",
-        group=Group.VALUES,
-        summary="Store a value under a key, in place of what was there.",
-        examples=(Example("set kunci satu", "OK"), Example('set "two words" ""', "OK")),
-        arity=Arity(2, 2),
-        access=Access.WRITE,
-        reply=ReplyKind.STATUS,
-        command=Set,
-        build=lambda arguments: Set(arguments[0], arguments[1]),
-        grows=True,
-    ),
-    CommandSpec(
-        name="strlen",
-        syntax="strlen KEY",
-        group=Group.VALUES,
-        summary="The length of a value in bytes; 0 if there is no such key.",
-        examples=(
-            Example("set kunci satudua", "OK"),
-            Example("strlen kunci", "7"),
-            Example("strlen lain", "0"),
-        ),
-        arity=Arity(1, 1),
-        access=Access.READ,
-        reply=ReplyKind.INTEGER,
-        command=Strlen,
-        build=lambda arguments: Strlen(arguments[0]),
-        values=_NO_ARGUMENTS,
-    ),
-    CommandSpec(
-        name="del",
-        syntax="del KEY",
-        group=Group.VALUES,
-        summary="Delete a key and answer the value it had; an empty string if there was none.",
-        examples=(
-            Example("set kunci satu", "OK"),
-            Example("del kunci", '"satu"'),
-            Example("del kunci", '""'),
-        ),
-        arity=Arity(1, 1),
-        access=Access.WRITE,
-        reply=ReplyKind.STRING,
-        command=Delete,
-        build=lambda arguments: Delete(arguments[0]),
-        values=_NO_ARGUMENTS,
-    ),
-    CommandSpec(
-        name="append",
-        syntax="append KEY VALUE",
-        group=Group.VALUES,
-        summary="Put text behind a value; creates the key if there is none.",
-        examples=(
-            Example("append kunci satu", "OK"),
-            Example("append kunci dua", "OK"),
-            Example("get kunci", '"satudua"'),
-        ),
-        arity=Arity(2, 2),
-        access=Access.WRITE,
-        reply=ReplyKind.STATUS,
-        command=Append,
-        build=lambda arguments: Append(arguments[0], arguments[1]),
-        grows=True,
-    ),
-    CommandSpec(
-        name="incr",
-        syntax="incr KEY",
-        group=Group.COUNTERS,
-        summary="Add 1 to a number and answer the sum; a missing key counts as 0.",
-        examples=(Example("incr visits", "1"), Example("incr visits", "2")),
-        arity=Arity(1, 1),
-        access=Access.WRITE,
-        reply=ReplyKind.INTEGER,
-        command=IncrementBy,
-        build=lambda arguments: IncrementBy(arguments[0], 1),
-        values=_NO_ARGUMENTS,
-        grows=True,
-    ),
-    CommandSpec(
-        name="decr",
-        syntax="decr KEY",
-        group=Group.COUNTERS,
-        summary="Subtract 1 from a number and answer what is left; a missing key counts as 0.",
-        examples=(Example("set stock 10", "OK"), Example("decr stock", "9")),
-        arity=Arity(1, 1),
-        access=Access.WRITE,
-        reply=ReplyKind.INTEGER,
-        command=IncrementBy,
-        build=lambda arguments: IncrementBy(arguments[0], -1),
-        values=_NO_ARGUMENTS,
-        grows=True,
-    ),
-    CommandSpec(
-        name="incrby",
-        syntax="incrby KEY NUMBER",
-        group=Group.COUNTERS,
-        summary="Add a whole number, which may be negative, and answer the sum.",
-        examples=(Example("incrby visits 10", "10"), Example("incrby visits -3", "7")),
-        arity=Arity(2, 2),
-        access=Access.WRITE,
-        reply=ReplyKind.INTEGER,
-        command=IncrementBy,
-        build=_increment_by,
-        grows=True,
-    ),
-    CommandSpec(
-        name="exists",
-        syntax="exists KEY [KEY ...]",
-        group=Group.SEVERAL,
-        summary="How many of these keys exist.",
-        examples=(Example("set kunci satu", "OK"), Example("exists kunci lain", "1")),
-        arity=Arity(1, None),
-        access=Access.READ,
-        reply=ReplyKind.INTEGER,
-        command=Exists,
-        build=lambda arguments: Exists(tuple(arguments)),
-        keys=_ALL_ARGUMENTS,
-        values=_NO_ARGUMENTS,
-    ),
-    CommandSpec(
-        name="mget",
-        syntax="mget KEY [KEY ...]",
-        group=Group.SEVERAL,
-        summary="The values of several keys, read at one moment; nil for a missing key.",
-        examples=(Example("mset a 1 b 2", "OK"), Example("mget a b c", '1) "1"\n2) "2"\n3) (nil)')),
-        arity=Arity(1, None),
-        access=Access.READ,
-        reply=ReplyKind.ARRAY,
-        command=MultiGet,
-        build=lambda arguments: MultiGet(tuple(arguments)),
-        keys=_ALL_ARGUMENTS,
-        values=_NO_ARGUMENTS,
-    ),
-    CommandSpec(
-        name="mset",
-        syntax="mset KEY VALUE [KEY VALUE ...]",
-        group=Group.SEVERAL,
-        summary="Store several values at once: all of them or none.",
-        examples=(Example("mset a 1 b 2", "OK"), Example("get b", '"2"')),
-        arity=Arity(2, None, step=2),
-        access=Access.WRITE,
-        reply=ReplyKind.STATUS,
-        command=MultiSet,
-        build=lambda arguments: MultiSet(tuple(zip(arguments[::2], arguments[1::2], strict=True))),
-        keys=slice(0, None, 2),
-        values=slice(1, None, 2),
-        grows=True,
-    ),
-    CommandSpec(
-        name="ping",
-        syntax="ping",
-        group=Group.CONNECTION,
-        summary="Ask the leader for a sign of life: PONG.",
-        examples=(Example("ping", "PONG"),),
-        arity=Arity(0, 0),
-        access=Access.READ,
-        reply=ReplyKind.STATUS,
-        command=Ping,
-        build=lambda arguments: Ping(),
-        keys=_NO_ARGUMENTS,
-        values=_NO_ARGUMENTS,
-    ),
-)
-
-COMMANDS: dict[str, CommandSpec] = {spec.name: spec for spec in _TABLE}
+COMMANDS: dict[str, CommandSpec] = {spec.name: spec for spec in TABLE}
 """The table by name, in the order of help: by group, then as one would learn them."""
 
-ACCESS: dict[type[Command], Access] = {spec.command: spec.access for spec in _TABLE}
+ACCESS: dict[type[Command], Access] = {spec.command: spec.access for spec in TABLE}
 """Read or write, by command type: what decides whether a command needs a log entry."""
 
-GROWING: frozenset[type[Command]] = frozenset(spec.command for spec in _TABLE if spec.grows)
+GROWING: frozenset[type[Command]] = frozenset(spec.command for spec in TABLE if spec.grows)
 """The types of the commands that are refused while space is short."""
 
 OTHER_NAMES = {
@@ -264,6 +83,11 @@ OTHER_NAMES = {
     "increment": "incr",
     "decrement": "decr",
     "has": "exists",
+    "replace": "getset",
+    "compare": "cas",
+    "list": "keys",
+    "size": "dbsize",
+    "count": "dbsize",
 }
 """Words that people who come from elsewhere try, and our name for it. They are hints only, never accepted."""
 
@@ -275,12 +99,12 @@ def lookup(name: str) -> CommandSpec | None:
 
 def specs_by_name() -> list[CommandSpec]:
     """Return all rows in alphabetical order: for completion and reference."""
-    return sorted(_TABLE, key=lambda spec: spec.name)
+    return sorted(TABLE, key=lambda spec: spec.name)
 
 
 def specs_by_group() -> dict[Group, list[CommandSpec]]:
     """Return all rows under their headings, both in the order of help."""
-    return {group: [spec for spec in _TABLE if spec.group is group] for group in Group}
+    return {group: [spec for spec in TABLE if spec.group is group] for group in Group}
 
 
 def suggest_name(misspelt: str) -> str | None:
@@ -335,24 +159,54 @@ def parse(name: str, arguments: Sequence[bytes], *, limits: Limits = DEFAULT_LIM
     return spec.build(arguments)
 
 
+def name_of(command: Command) -> str:
+    """Return the name under which `command` is shown: of several that build it, the most general one."""
+    return _NAMES[type(command)]
+
+
 def unparse(command: Command) -> tuple[str, list[bytes]]:
     """Return the name and the arguments that spell `command`, for showing a log: `parse` of them gives it back."""
-    match command:
-        case Ping():
-            return "ping", []
-        case Get(key) | Strlen(key) | Delete(key):
-            return _NAMES[type(command)], [key]
-        case Set(key, value) | Append(key, value):
-            return _NAMES[type(command)], [key, value]
-        case Exists(keys) | MultiGet(keys):
-            return _NAMES[type(command)], list(keys)
-        case IncrementBy(key, delta):
-            return "incrby", [key, b"%d" % delta]
-        case MultiSet(pairs):
-            return "mset", [text for pair in pairs for text in pair]
+    return _NAMES[type(command)], _ARGUMENTS[type(command)](command)
 
 
-_NAMES: dict[type[Command], str] = {spec.command: spec.name for spec in _TABLE}
+_NAMES: dict[type[Command], str] = {spec.command: spec.name for spec in TABLE}
+
+_CONDITION_WORDS = {
+    Condition.ALWAYS: [],
+    Condition.IF_MISSING: [b"NX"],
+    Condition.IF_PRESENT: [b"XX"],
+}
+
+
+def _set_arguments(command: Set) -> list[bytes]:
+    if command.ttl_ms in (NO_TTL, KEEP_TTL):
+        lifetime = [b"KEEPTTL"] if command.ttl_ms == KEEP_TTL else []
+    else:
+        lifetime = [b"PX", b"%d" % command.ttl_ms]
+    return [command.key, command.value, *lifetime, *_CONDITION_WORDS[command.condition]]
+
+
+_ARGUMENTS: dict[type[Command], Callable[[Any], list[bytes]]] = {
+    Ping: lambda command: [],
+    Get: lambda command: [command.key],
+    Set: _set_arguments,
+    Strlen: lambda command: [command.key],
+    Delete: lambda command: [command.key],
+    Append: lambda command: [command.key, command.value],
+    Exists: lambda command: list(command.keys),
+    IncrementBy: lambda command: [command.key, b"%d" % command.delta],
+    MultiGet: lambda command: list(command.keys),
+    MultiSet: lambda command: [text for pair in command.pairs for text in pair],
+    GetSet: lambda command: [command.key, command.value],
+    CompareAndSet: lambda command: [command.key, b"%d" % command.revision, command.value],
+    ExpireAfter: lambda command: [command.key, b"%d" % -(-command.ttl_ms // 1000)],
+    Persist: lambda command: [command.key],
+    TimeToLive: lambda command: [command.key],
+    Keys: lambda command: [command.prefix],
+    Scan: lambda command: [command.prefix, command.after, b"%d" % command.limit],
+    DatabaseSize: lambda command: [],
+}
+"""The arguments of a command, by its type; a test proves that none is missing."""
 
 
 def _unknown(name: str) -> RequestRefused:

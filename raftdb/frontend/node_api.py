@@ -5,7 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from raftdb.commands.model import Command
+from raftdb.commands.operations import ClientOperation
+from raftdb.commands.queries import Query
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 
@@ -52,8 +53,9 @@ class Answer(Protocol):
 class Node(Protocol):
     """One running node, as its frontends see it. All methods are called on the event loop's thread."""
 
-    def execute(self, command: Command, *, consistency: Consistency) -> Awaitable[Answer]:
-        """Run `command`; raises `RequestRefused`, `Unavailable` or `ReplyError`, and always ends in bounded time."""
+    def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Awaitable[Answer]:
+        """Run `operation`; raises `RequestRefused`, `Unavailable`, `OutcomeUnknown` or `ReplyError`, and always ends in
+        bounded time."""
 
     def request_log(self, first: int | None, limit: int) -> Awaitable[Mapping[str, object]]:
         """At most `limit` entries of the log from index `first` on, in the shape of GET /v1/request_log."""

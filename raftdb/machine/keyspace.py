@@ -1,10 +1,21 @@
 """How the services share one ordered key space, and how a value is stored.
 
 A key is a one-byte prefix that names the service, then the service's own key; prefixes keep services apart
-and the order within each. Prefix b"k" is the key-value service; others are given out here, once and for ever.
+and the order within each. They are given out here, once and for ever:
 
-A value is a header (kind, revision, expiry) and the data. The kind lets a later service keep other things
-under the same names and answer an error of type, as Redis does.
+    c  configuration        the members, `pack_configuration`
+    k  key                  a value of the key-value service: header (kind, revision, expiry) and data
+    m                       number of sessions
+    n                       number of values
+    r  session sequence     a reply that a session's client may ask for again (`machine.replies`)
+    s  session              a session (`machine.sessions`)
+    t                       the cluster clock, in milliseconds
+    u v                     how far the two indexes below were swept (`machine.deadlines`)
+    x  time key             index of the values that expire
+    y  time session         index of the sessions, by the time they end if they are not used
+
+Single numbers have 8 bytes, big-endian. The kind of a value lets a later service keep other things under the same
+names and answer an error of type, as Redis does.
 """
 
 from struct import Struct
@@ -13,13 +24,23 @@ from typing import NamedTuple
 from raftdb.errors import Fatal
 
 KEY_VALUE_PREFIX = b"k"
-"""Keys of the key-value service. Next free: any other byte."""
+"""Keys of the key-value service."""
 
 KEY_VALUE_END = b"l"
 """First key behind the key-value service: for scans."""
 
 CONFIGURATION_KEY = b"c"
 """The one key of the configuration in force at the applied index: `pack_configuration` of it."""
+
+SESSION_COUNT_KEY = b"m"
+VALUE_COUNT_KEY = b"n"
+REPLY_PREFIX = b"r"
+SESSION_PREFIX = b"s"
+CLOCK_KEY = b"t"
+EXPIRY_SWEPT_KEY = b"u"
+IDLE_SWEPT_KEY = b"v"
+EXPIRY_PREFIX = b"x"
+IDLE_PREFIX = b"y"
 
 KIND_STRING = 1
 """A value that is a byte string. Kinds are stored: never reuse one."""
@@ -49,6 +70,16 @@ def unpack_configuration(record: bytes) -> tuple[int, bytes]:
     return _INDEX.unpack_from(record)[0], record[_INDEX.size :]
 
 
+def read_number(record: bytes | None) -> int:
+    """Return the number that a record of 8 bytes holds, 0 if there is no record."""
+    return 0 if record is None else int.from_bytes(record)
+
+
+def pack_number(number: int) -> bytes:
+    """Return the record of a number from 0 to below 2^64."""
+    return number.to_bytes(8)
+
+
 class StoredValue(NamedTuple):
     """A value as it is stored: `revision` is the index of the entry that last changed it (from 1)."""
 
@@ -65,10 +96,15 @@ def encode_string(data: bytes, *, revision: int, expires_ms: int = NEVER_EXPIRES
 
 def decode_value(record: bytes) -> StoredValue:
     """Return the parts of a stored value, or raise `Fatal` if no version known to this node has written it."""
+    return StoredValue(*decode_header(record), record[HEADER_BYTES:])
+
+
+def decode_header(record: bytes) -> tuple[int, int, int]:
+    """Return (kind, revision, expiry) of a stored value or its head, or raise `Fatal` as `decode_value` does."""
     if len(record) < HEADER_BYTES or record[0] != KIND_STRING:
         raise Fatal(
             "a stored value has a form that this node does not know",
             hint="if a newer raftdb wrote this data folder, start that one; otherwise run: raftdb doctor DIR",
         )
-    kind, revision, expires_ms = _unpack_header(record)
-    return StoredValue(kind, revision, expires_ms, record[HEADER_BYTES:])
+    header: tuple[int, int, int] = _unpack_header(record)
+    return header

@@ -9,15 +9,20 @@ where the command fails: the texts are replicated rules and are never changed.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from raftdb.commands.limits import KEY_BYTES_MAX, MIB, VALUE_BYTES_CEILING
+from raftdb.commands.limits import MIB, TTL_MS_MAX
 from raftdb.commands.model import (
     INTEGER_MAX,
     INTEGER_MIN,
+    KEEP_TTL,
+    NO_TTL,
     Append,
     Command,
+    CompareAndSet,
+    Condition,
     Delete,
     Exists,
     Get,
+    GetSet,
     IncrementBy,
     MultiGet,
     MultiSet,
@@ -26,43 +31,26 @@ from raftdb.commands.model import (
     Strlen,
     parse_integer,
 )
-from raftdb.errors import ReplyError
-from raftdb.machine.keyspace import (
-    HEADER_BYTES,
-    KEY_VALUE_PREFIX,
-    NEVER_EXPIRES,
-    StoredValue,
-    decode_value,
-    encode_string,
-)
-from raftdb.machine.reply import Result
+from raftdb.errors import Conflict, ReplyError
+from raftdb.machine.clock import read_clock
+from raftdb.machine.keyspace import HEADER_BYTES, NEVER_EXPIRES
+from raftdb.machine.reply import Result, Value, shown_key
 from raftdb.machine.transaction import KeyValueView, Transaction
-
-VALUE_BYTES_LIMIT_AT_APPLY = VALUE_BYTES_CEILING
-"""Longest value, on every node and whatever its configuration: what `append` builds was not seen by any
-frontend."""
+from raftdb.machine.values import (
+    check_value,
+    load,
+    load_head,
+    put_value,
+    remove_value,
+    state_key_of,
+    visible,
+)
 
 REPLY_BYTES_LIMIT = 16 * MIB
 """Most bytes of values in one reply: `mget` of many large values is an error and not an exhausted memory."""
 
 ReadHandler: TypeAlias = Callable[[KeyValueView, Any], Result]
 WriteHandler: TypeAlias = Callable[[Transaction, Any, int], Result]
-
-
-def _state_key(key: bytes) -> bytes:
-    if not 0 < len(key) <= KEY_BYTES_MAX:
-        raise ReplyError("key is empty or too long", hint=f"a key has from 1 to {KEY_BYTES_MAX} bytes")
-    return KEY_VALUE_PREFIX + key
-
-
-def _check_value(value_bytes: int) -> None:
-    if value_bytes > VALUE_BYTES_LIMIT_AT_APPLY:
-        raise ReplyError("value is too long", hint=f"the limit is {VALUE_BYTES_LIMIT_AT_APPLY} bytes")
-
-
-def _load(view: KeyValueView, state_key: bytes) -> StoredValue | None:
-    record = view.get(state_key)
-    return None if record is None else decode_value(record)
 
 
 def ping(view: KeyValueView, command: Ping) -> Result:
@@ -72,28 +60,27 @@ def ping(view: KeyValueView, command: Ping) -> Result:
 
 def get(view: KeyValueView, command: Get) -> Result:
     """Answer the value and its revision; of a missing key the empty string and revision 0."""
-    stored = _load(view, _state_key(command.key))
+    stored = load(view, command.key)
     return Result(b"", 0) if stored is None else Result(stored.data, stored.revision)
 
 
 def strlen(view: KeyValueView, command: Strlen) -> Result:
     """Answer the length of the value in bytes, 0 for a missing key."""
-    stored = _load(view, _state_key(command.key))
+    stored = load(view, command.key)
     return Result(0, 0) if stored is None else Result(len(stored.data), stored.revision)
 
 
 def exists(view: KeyValueView, command: Exists) -> Result:
     """Answer how many of the keys exist, each as often as it is named."""
-    state_keys = [_state_key(key) for key in command.keys]
-    return Result(sum(view.get(state_key) is not None for state_key in state_keys), None)
+    return Result(sum(load_head(view, key) is not None for key in command.keys), None)
 
 
 def multi_get(view: KeyValueView, command: MultiGet) -> Result:
     """Answer the values in the order of the keys, None for a missing one."""
-    values: list[bytes | None] = []
+    values: list[Value] = []
     reply_bytes = 0
-    for state_key in [_state_key(key) for key in command.keys]:
-        stored = _load(view, state_key)
+    for key in command.keys:
+        stored = load(view, key)
         values.append(None if stored is None else stored.data)
         reply_bytes += 0 if stored is None else len(stored.data)
         if reply_bytes > REPLY_BYTES_LIMIT:
@@ -104,43 +91,60 @@ def multi_get(view: KeyValueView, command: MultiGet) -> Result:
 
 
 def set_(transaction: Transaction, command: Set, revision: int) -> Result:
-    """Store the value, without an expiry. Answers OK."""
-    state_key = _state_key(command.key)
-    _check_value(len(command.value))
-    transaction.put(state_key, encode_string(command.value, revision=revision))
+    """Store the value if the condition holds. Answers OK; if it does not hold, nil and the present revision."""
+    state_key = state_key_of(command.key)
+    check_value(len(command.value))
+    before = transaction.head(state_key, HEADER_BYTES)
+    expires_ms = NEVER_EXPIRES
+    if command.ttl_ms != NO_TTL or command.condition is not Condition.ALWAYS:
+        present = visible(transaction, before)
+        expires_ms = _expiry_of_set(
+            transaction, command, NEVER_EXPIRES if present is None else present.expires_ms
+        )
+        if command.condition is not Condition.ALWAYS and (present is None) != (
+            command.condition is Condition.IF_MISSING
+        ):
+            return Result(None, 0 if present is None else present.revision)
+    put_value(transaction, state_key, before, command.value, revision=revision, expires_ms=expires_ms)
     return Result("OK", revision)
+
+
+def _expiry_of_set(transaction: Transaction, command: Set, present_ms: int) -> int:
+    if command.ttl_ms == KEEP_TTL:
+        return present_ms
+    if not NO_TTL <= command.ttl_ms <= TTL_MS_MAX:
+        raise ReplyError("invalid time to live", hint=f"from 1 to {TTL_MS_MAX} milliseconds")
+    return NEVER_EXPIRES if command.ttl_ms == NO_TTL else read_clock(transaction) + command.ttl_ms
 
 
 def delete(transaction: Transaction, command: Delete, revision: int) -> Result:
     """Remove the key. Answers the value it had and that value's revision, or the empty string and 0."""
-    state_key = _state_key(command.key)
-    stored = _load(transaction, state_key)
-    if stored is None:
+    state_key = state_key_of(command.key)
+    before = transaction.get(state_key)
+    stored = visible(transaction, before)
+    if before is None or stored is None:
         return Result(b"", 0)
-    transaction.delete(state_key)
+    remove_value(transaction, state_key, before)
     return Result(stored.data, stored.revision)
 
 
 def append(transaction: Transaction, command: Append, revision: int) -> Result:
     """Put the text behind the value, which a missing key has empty; the expiry stays. Answers OK."""
-    state_key = _state_key(command.key)
-    record = transaction.get(state_key)
-    if record is None:
-        data, expires_ms = command.value, NEVER_EXPIRES
-        _check_value(len(data))
-    else:
-        # Looked at before they are joined, which costs the sum of both.
-        _check_value(len(record) - HEADER_BYTES + len(command.value))
-        stored = decode_value(record)
-        data, expires_ms = stored.data + command.value, stored.expires_ms
-    transaction.put(state_key, encode_string(data, revision=revision, expires_ms=expires_ms))
+    state_key = state_key_of(command.key)
+    before = transaction.get(state_key)
+    stored = visible(transaction, before)
+    data, expires_ms = (b"", NEVER_EXPIRES) if stored is None else (stored.data, stored.expires_ms)
+    # Looked at before they are joined, which costs the sum of both.
+    check_value(len(data) + len(command.value))
+    put_value(transaction, state_key, before, data + command.value, revision=revision, expires_ms=expires_ms)
     return Result("OK", revision)
 
 
 def increment_by(transaction: Transaction, command: IncrementBy, revision: int) -> Result:
     """Add to the integer that the value spells, 0 for a missing key; the expiry stays. Answers the sum."""
-    state_key = _state_key(command.key)
-    stored = _load(transaction, state_key)
+    state_key = state_key_of(command.key)
+    before = transaction.get(state_key)
+    stored = visible(transaction, before)
     current = 0 if stored is None else parse_integer(stored.data)
     if current is None or not INTEGER_MIN <= command.delta <= INTEGER_MAX:
         raise ReplyError("value is not an integer or out of range")
@@ -148,7 +152,7 @@ def increment_by(transaction: Transaction, command: IncrementBy, revision: int) 
     if not INTEGER_MIN <= total <= INTEGER_MAX:
         raise ReplyError("increment or decrement would overflow")
     expires_ms = NEVER_EXPIRES if stored is None else stored.expires_ms
-    transaction.put(state_key, encode_string(b"%d" % total, revision=revision, expires_ms=expires_ms))
+    put_value(transaction, state_key, before, b"%d" % total, revision=revision, expires_ms=expires_ms)
     return Result(total, revision)
 
 
@@ -156,11 +160,39 @@ def multi_set(transaction: Transaction, command: MultiSet, revision: int) -> Res
     """Store all values, without expiries; of a key named twice the last. Answers OK."""
     checked: list[tuple[bytes, bytes]] = []
     for key, value in command.pairs:
-        _check_value(len(value))
-        checked.append((_state_key(key), value))
+        check_value(len(value))
+        checked.append((state_key_of(key), value))
     for state_key, value in checked:
-        transaction.put(state_key, encode_string(value, revision=revision))
+        before = transaction.head(state_key, HEADER_BYTES)
+        put_value(transaction, state_key, before, value, revision=revision)
     return Result("OK", None)
+
+
+def get_set(transaction: Transaction, command: GetSet, revision: int) -> Result:
+    """Store the value, without an expiry. Answers the one before it, the empty string if there was none."""
+    state_key = state_key_of(command.key)
+    check_value(len(command.value))
+    before = transaction.get(state_key)
+    stored = visible(transaction, before)
+    put_value(transaction, state_key, before, command.value, revision=revision)
+    return Result(b"" if stored is None else stored.data, revision)
+
+
+def compare_and_set(transaction: Transaction, command: CompareAndSet, revision: int) -> Result:
+    """Store the value, without an expiry, if the key has that revision; raises `Conflict` otherwise. Answers OK."""
+    state_key = state_key_of(command.key)
+    check_value(len(command.value))
+    before = transaction.head(state_key, HEADER_BYTES)
+    stored = visible(transaction, before)
+    present = 0 if stored is None else stored.revision
+    if present != command.revision:
+        raise Conflict(
+            f"the revision of {shown_key(command.key)} is {present}, not {command.revision}",
+            keys=(command.key,),
+            hint="read the key again, and decide anew",
+        )
+    put_value(transaction, state_key, before, command.value, revision=revision)
+    return Result("OK", revision)
 
 
 READS: dict[type[Command], ReadHandler] = {
@@ -178,5 +210,7 @@ WRITES: dict[type[Command], WriteHandler] = {
     Append: append,
     IncrementBy: increment_by,
     MultiSet: multi_set,
+    GetSet: get_set,
+    CompareAndSet: compare_and_set,
 }
 """Handlers that may change the state: only `apply` runs them."""

@@ -1,24 +1,78 @@
-"""What a command answers: `Result`, or `ReplyError` as a value. Never raised out of apply."""
+"""What an operation answers. Never raised out of apply: `ReplyError` too is a value."""
 
 from typing import NamedTuple, TypeAlias
 
-from raftdb.errors import ReplyError
+from raftdb.errors import Conflict, ReplyError
 
-Value: TypeAlias = str | bytes | int | list["bytes | None"] | None
-"""`str` is a status such as OK, `bytes` a string, `int` an integer, None nil, a list an array of strings and
-nils."""
+Value: TypeAlias = str | bytes | int | list["Value"] | ReplyError | None
+"""`str` is a status such as OK, `bytes` a string, `int` an integer, None nil, a list an array of these.
+
+A transaction answers a list of what its commands answer, in which a `ReplyError` stands for one that failed.
+"""
+
+ELEMENT_BYTES = 64
+"""What an element of a list counts for beside its own bytes, so that many small ones are not free."""
+
+KEY_BYTES_SHOWN = 64
+"""How much of a key an error message repeats."""
 
 
 class Result(NamedTuple):
-    """The answer of a command that did what it was asked to.
+    """The answer of an operation that did what it was asked to.
 
     `revision` belongs to the one key that the command names: of the value read, or written, or (`Delete`)
-    removed; 0 if there is no such key. None for commands that name no key or several.
+    removed; 0 if there is no such key. None for what names no key or several.
     """
 
-    value: Value
+    value: "Value | KeyRecord | Page"
     revision: int | None
 
 
-Reply: TypeAlias = Result | ReplyError
-"""What `apply` returns. Both kinds are final: a `ReplyError` is an answer, not a failure of the database."""
+class Repetition(NamedTuple):
+    """The answer to what was done before, at `index` in `term`, and is not done again."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index
+    term: int
+    reply: Result | ReplyError
+
+
+Reply: TypeAlias = Result | ReplyError | Repetition
+"""What `apply` returns. All kinds are final: a `ReplyError` is an answer, not a failure of the database."""
+
+
+class KeyRecord(NamedTuple):
+    """All about one key; `value` None if it was not asked for.
+
+    `expires_ms` is a time of the cluster clock, and `ttl_ms` what is left until then; None for a key that stays.
+    """
+
+    key: bytes
+    value: bytes | None
+    revision: int
+    expires_ms: int | None
+    ttl_ms: int | None
+
+
+class Page(NamedTuple):
+    """Keys in their order; `next_after` is where to go on behind, None if there are no more."""
+
+    records: list[KeyRecord]
+    next_after: bytes | None
+
+
+def value_bytes(value: object) -> int:
+    """Return about how many bytes the value of a reply has, and so what it costs to make and to send."""
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, list | tuple):
+        return sum(map(value_bytes, value)) + ELEMENT_BYTES * len(value)
+    if isinstance(value, ReplyError):
+        keys = value.keys if isinstance(value, Conflict) else ()
+        return len(value.message) + len(value.hint or "") + value_bytes(keys)
+    return 0
+
+
+def shown_key(key: bytes) -> str:
+    """Return `key` as an error message shows it: ASCII, the same on every replica whatever its Python knows of Unicode,
+    and not too long."""
+    return repr(key[:KEY_BYTES_SHOWN])[1:] + ("..." if len(key) > KEY_BYTES_SHOWN else "")

@@ -12,9 +12,6 @@ from raftdb.core.log import Log
 from raftdb.core.model import Index, NodeId
 from raftdb.core.state import RaftState
 
-ENTRY_BYTES_ASSUMED = 256
-"""Size of an entry where none is in memory to measure, right after a restart."""
-
 
 @dataclass(frozen=True, slots=True)
 class CompactionPolicy:
@@ -28,6 +25,8 @@ class CompactionPolicy:
     """Log kept behind a checkpoint for followers that are a little behind."""
     retained_bytes_max: int = 256 << 20
     """Log kept for a follower that is receiving a snapshot, so that it can go on from there."""
+    entry_bytes: int = 256
+    """Mean size of the entries on disk, for as long as none is in memory to measure: right after a restart."""
     phase: float = 0.0
     """From 0 to below 1, another one for each member: so that not all of them write checkpoints in one moment, and a
     majority that does not is always there to commit writes quickly."""
@@ -47,7 +46,7 @@ class CompactionPolicy:
         `retained_index`: the end of the snapshot that a follower is receiving, None if none is.
         """
         base = min(checkpoint_index, self._tail_start(log))
-        if retained_index is not None and log.cached_bytes_above(retained_index) <= self.retained_bytes_max:
+        if retained_index is not None and self._bytes_above(log, retained_index) <= self.retained_bytes_max:
             base = min(base, retained_index)
         return max(base, log.base.index)
 
@@ -56,12 +55,19 @@ class CompactionPolicy:
         start = log.index_with_bytes_above(self.tail_bytes)
         if start is not None:
             return start
+        below = log.cache_first - 1
+        missing_bytes = self.tail_bytes - log.cached_bytes_above(below)
+        return max(log.base.index, below - missing_bytes // self._mean_entry_bytes(log))
+
+    def _bytes_above(self, log: Log, index: Index) -> int:
+        """About how many bytes the log has above `index`: what is not in memory is like what is."""
+        below = max(0, log.cache_first - 1 - index)
+        return log.cached_bytes_above(index) + below * self._mean_entry_bytes(log)
+
+    def _mean_entry_bytes(self, log: Log) -> int:
         cached_count = log.last_index + 1 - log.cache_first
         cached_bytes = log.cached_bytes_above(log.cache_first - 1)
-        entry_bytes = cached_bytes // cached_count if cached_count else ENTRY_BYTES_ASSUMED
-        return max(
-            log.base.index, log.cache_first - 1 - (self.tail_bytes - cached_bytes) // max(1, entry_bytes)
-        )
+        return max(1, cached_bytes // cached_count if cached_count else self.entry_bytes)
 
 
 def phase_among(node: NodeId, members: Sequence[NodeId]) -> float:

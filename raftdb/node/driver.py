@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from raftdb.commands.model import Command
-from raftdb.commands.row import Access
-from raftdb.commands.spec import ACCESS, GROWING
+from raftdb.commands.operations import ClientOperation
+from raftdb.commands.queries import Query as RecordQuery
+from raftdb.commands.transactions import grows, is_read
 from raftdb.core.events import Change, PeerMet
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
@@ -25,7 +25,7 @@ from raftdb.node.ports import Courier, Disk, PeerLinks
 from raftdb.node.replica import Replica
 from raftdb.node.space import SpaceBudget
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
-from raftdb.wire import commands as wire_commands
+from raftdb.wire.operations import encode
 from storage.contract import FrozenChanges
 
 logger = logging.getLogger("raftdb.node")
@@ -76,22 +76,25 @@ class Driver:
         self._courier = courier
         self._schedule_tick()
 
-    async def execute(self, command: Command, *, consistency: str = "linearizable") -> Answer:
-        """Run one command; returns its result once it is durable on a majority (a write), or known to be the
-        newest (a read; with `stale`: as this node has it).
+    async def execute(
+        self, operation: ClientOperation | RecordQuery, *, consistency: str = "linearizable"
+    ) -> Answer:
+        """Run one operation; returns its result once it is durable on a majority, or for what only reads, known to be
+        the newest (with `stale`: as this node has it).
 
-        Raises Unavailable, OutcomeUnknown, ReplyError (it ran and failed) or RequestRefused.
+        Of what a session has done before, the answer has the index and term of then. Raises Unavailable,
+        OutcomeUnknown, ReplyError (it ran and failed; Conflict and SessionExpired are such) or RequestRefused.
         """
-        if ACCESS[type(command)] is Access.WRITE:
-            if consistency == "stale":
-                raise RequestRefused("bad_request", "a write cannot be stale", hint="leave consistency out")
-            payload = wire_commands.encode(command)
-            if type(command) in GROWING and self.is_leader():
-                self._take_space(len(payload))
-            future = self._admit()
-            self._inputs.writes.append(WriteRequest(self._last_request_id, payload))
-            return await future
-        return await self._read(command, stale=consistency == "stale")
+        if isinstance(operation, RecordQuery) or is_read(operation):
+            return await self._read(operation, stale=consistency == "stale")  # type: ignore[arg-type]  # a command
+        if consistency == "stale":
+            raise RequestRefused("bad_request", "a write cannot be stale", hint="leave consistency out")
+        payload = encode(operation)
+        if self.is_leader() and grows(operation):
+            self._take_space(len(payload))
+        future = self._admit()
+        self._inputs.writes.append(WriteRequest(self._last_request_id, payload))
+        return await future
 
     async def read_log(self, first: int | None, limit: int) -> Answer:
         """A page of the leader's log: the answer's value is its entries, its index the commit index."""
@@ -258,6 +261,7 @@ class Driver:
         if self._failed:
             return
         inputs, self._inputs = self._inputs, Inputs()
+        inputs.now_ms = time.monotonic() * 1000
         try:
             self._carry_out(self.replica.turn(inputs))
         except Exception as error:

@@ -6,10 +6,11 @@ knows: when its time is up the answer is *outcome unknown*, never *failed* (haza
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from raftdb.commands.model import Command
+from raftdb.commands.queries import Query as RecordQuery
 from raftdb.core.model import EntryId, Index, Term
 
 
@@ -20,14 +21,28 @@ class LogPage(NamedTuple):
     limit: int
 
 
-Query = Command | LogPage
+Query = Command | RecordQuery | LogPage
 
 
 class WriteRequest(NamedTuple):
-    """A client's write: `payload` is the encoded command, the data of its entry."""
+    """A client's write: `payload` is the encoded operation, to which only the time of its entry is added."""
 
     request_id: int
     payload: bytes
+
+
+def batches_of(writes: Sequence[WriteRequest], *, bytes_max: int) -> Iterator[list[WriteRequest]]:
+    """The writes in order, in lists that end with the one that fills `bytes_max`."""
+    batch: list[WriteRequest] = []
+    batch_bytes = 0
+    for request in writes:
+        batch.append(request)
+        batch_bytes += len(request.payload)
+        if batch_bytes >= bytes_max:
+            yield batch
+            batch, batch_bytes = [], 0
+    if batch:
+        yield batch
 
 
 class ReadRequest(NamedTuple):

@@ -1,7 +1,6 @@
 """Reads of a replica: of the key space, as its state has it, and of the log itself."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from raftdb.core.log import entry_bytes
 from raftdb.core.model import Entry, Index
@@ -17,15 +16,6 @@ LOG_PAGE_BYTES_MAX = 4 << 20
 
 Bodies = Callable[[Index, Index, int], Sequence[Entry]]
 """Entries from a first to a last index, as many as fit into so many bytes, at least one."""
-
-
-def value_bytes(value: Any) -> int:
-    """About how many bytes a reply's value has: byte strings and entries count, the rest is small."""
-    if isinstance(value, bytes):
-        return len(value)
-    if isinstance(value, Entry):
-        return entry_bytes(value)
-    return sum(map(value_bytes, value)) if isinstance(value, list) else 0
 
 
 def serve(

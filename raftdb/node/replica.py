@@ -5,7 +5,7 @@ simulator calls it with what a seed dreams up. Both carry out the same effects, 
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from raftdb.core.events import (
     Compacted,
@@ -17,22 +17,23 @@ from raftdb.core.events import (
     Ticked,
 )
 from raftdb.core.messages import InstallSnapshot, Message, RequestPreVote, RequestVote
-from raftdb.core.model import Entry, EntryId, EntryKind, Index, NodeId, Role, Term
-from raftdb.core.quorum import is_majority
+from raftdb.core.model import Entry, EntryId, Index, NodeId, Role, Term
 from raftdb.core.raft import Raft
 from raftdb.core.update import EntriesWanted, Trace, Update
 from raftdb.errors import RaftdbError, Unavailable
-from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
-from raftdb.machine.reply import Result
-from raftdb.machine.transaction import Transaction
+from raftdb.machine.reply import value_bytes
+from raftdb.node.applying import answer_of, apply_entry
+from raftdb.node.clock import LeaderClock
 from raftdb.node.compaction import CompactionPolicy, slowest_live_match
 from raftdb.node.membership import MembershipRequests
-from raftdb.node.pending import Pending, Query, ReadRequest, WriteRequest
+from raftdb.node.pending import Pending, Query, ReadRequest, WriteRequest, batches_of
 from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
-from raftdb.node.reading import serve, value_bytes
+from raftdb.node.reading import serve
 from raftdb.node.refusals import not_executed, out_of_time, too_much_waits
+from raftdb.node.standing import is_unproven
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
+from raftdb.wire.operations import stamp
 from storage.contract import FrozenChanges
 
 APPLY_ENTRIES_MAX = 1024
@@ -76,6 +77,7 @@ class Replica:
         self._log_reader = log_reader
         self._state = state
         self._machine = machine
+        self._clock = LeaderClock(machine)
         self._pending = Pending(patience_ticks=patience_ticks)
         self._membership = MembershipRequests(raft, patience_ticks=patience_ticks, refusal=self.refusal)
         self._after_persist: deque[tuple[int, tuple[Message, ...]]] = deque()
@@ -98,6 +100,16 @@ class Replica:
         return self._pending.count + self._membership.count
 
     @property
+    def clock_ms(self) -> int | None:
+        """The cluster clock as it is applied here; None while a snapshot is put in place."""
+        return None if self._installing else self._machine.clock_ms(self._state)
+
+    @property
+    def session_count(self) -> int | None:
+        """How many sessions there are here; None while a snapshot is put in place."""
+        return None if self._installing else self._machine.session_count(self._state)
+
+    @property
     def is_removed(self) -> bool:
         """True if this node is no member any more, by its own log or by a peer's word: it does not stand for election,
         and what it knows gets old."""
@@ -105,30 +117,25 @@ class Replica:
 
     @property
     def is_unproven(self) -> bool:
-        """True while this node has the log of a first start, and too few peers have confirmed that it may be so.
-
-        A wiped folder looks exactly like a new one. The peers remember whom they met and refuse a node that lost
-        its memory; until enough of them have spoken to make a majority with it, such a node neither votes nor
-        stands for election (hazard B36). A node that joins has no configuration, and nothing to say before the leader
-        has sent it one; its folder's name is in the entry that lets it vote.
-        """
-        core = self.raft.state
-        first = self._first_entry
-        if core.term > first.term or core.log.last_index > first.index:
-            return False
-        return not is_majority(core.configurations.voters, {*self.links, core.id})
+        """True if this node's folder may be a new one in the place of a lost one: see `standing.is_unproven`."""
+        return is_unproven(self.raft.state, self.links, self._first_entry)
 
     def snapshot_received(self, index: Index, term: Term) -> None:
         """The snapshot that ends there is here, whole and verified; it may be installed."""
         self.received_snapshot = EntryId(index, term)
 
-    def snapshot_dropped(self) -> None:
-        """What was received is being replaced: it can no longer be installed."""
+    def give_up_received(self) -> bool:
+        """Another snapshot is offered: what was received can no longer be installed. False if it is being installed,
+        and must stay as it is."""
+        if self._installing:
+            return False
         self.received_snapshot = None
+        return True
 
     def turn(self, inputs: Inputs) -> Effects:
         """Take in everything that arrived; return everything that is to be done."""
         effects = self._effects = Effects()
+        self._clock.turn(inputs.now_ms)
         if inputs.persisted_sequence:
             self._carry_out(self.raft.step(Persisted(inputs.persisted_sequence)))
         if inputs.flushed is not None:
@@ -158,6 +165,7 @@ class Replica:
         if inputs.reads:
             self._request_reads(inputs.reads)
         self._apply()
+        self._end_what_is_due()
         for request_id, value, entry in self._membership.finished(self._now_ticks):
             answer = value if isinstance(value, RaftdbError) else Answer(value, *entry)
             effects.answers.append((request_id, answer))
@@ -186,26 +194,32 @@ class Replica:
 
     def _propose_all(self, writes: list[WriteRequest]) -> None:
         """Hand the writes of the turn to the core, in as few batches as their size allows."""
-        batch: list[WriteRequest] = []
-        batch_bytes = 0
-        for request in writes:
-            batch.append(request)
-            batch_bytes += len(request.payload)
-            if batch_bytes >= PROPOSE_BYTES_MAX:
-                self._propose(batch)
-                batch, batch_bytes = [], 0
-        if batch:
+        for batch in batches_of(writes, bytes_max=PROPOSE_BYTES_MAX):
             self._propose(batch)
 
     def _propose(self, writes: list[WriteRequest]) -> None:
         """Hand writes to the core as one batch of consecutive entries."""
-        update = self.raft.step(Proposed(tuple(request.payload for request in writes)))
+        time_ms = self._clock.time_ms(self.raft.state)
+        update = self.raft.step(Proposed(tuple(stamp(request.payload, time_ms) for request in writes)))
         if update.accepted is None:
             refusal = too_much_waits() if self.raft.state.role is Role.LEADER else self.refusal()
             self._effects.answers.extend((request.request_id, refusal) for request in writes)
         else:
             self._pending.add_writes(update.accepted, writes, self._now_ticks)
         self._carry_out(update)
+
+    def _end_what_is_due(self) -> None:
+        """As a leader, count on; and if something is due, propose its end."""
+        core = self.raft.state
+        if self._installing:
+            return
+        self._clock.follow(core, self.applied_index, self._state)
+        expire = self._clock.due(core, self._state)
+        if expire is not None:
+            update = self.raft.step(Proposed((expire,)))
+            if update.accepted is not None:
+                self._clock.proposed(update.accepted)
+            self._carry_out(update)
 
     def _request_reads(self, requests: list[ReadRequest]) -> None:
         """Stale reads are answered from what is here; the others wait for the core's word."""
@@ -275,6 +289,7 @@ class Replica:
         last_known = self.applied_index
         self._state = state
         self._installing = False
+        self._clock.replaced()
         self.received_snapshot = None
         for request_id in self._pending.writes_up_to(self.applied_index):
             self._effects.answers.append((request_id, self._out_of_time(is_write=True)))
@@ -340,25 +355,12 @@ class Replica:
 
     def _apply_entry(self, entry: Entry) -> int:
         """Change the state by one entry, and answer who waits for it; returns how many bytes that touched."""
-        reply: Result | RaftdbError = Result(None, entry.index)
-        changes: Mapping[bytes, bytes | None] = {}
-        if entry.kind is EntryKind.COMMAND:
-            transaction = Transaction(self._state)
-            reply = self._machine.apply(entry.index, entry.data, transaction)
-            changes = transaction.changes
-        elif entry.kind is EntryKind.CONFIGURATION:
-            changes = {CONFIGURATION_KEY: pack_configuration(entry.index, entry.data)}
-        self._state.write(changes, index=entry.index, term=entry.term)
+        reply, touched_bytes, deadline_ms = apply_entry(entry, self._state, self._machine)
+        self._clock.applied(entry.index, deadline_ms)
         for term, request_id in self._pending.writes_at(entry.index):
-            answer: Answer | RaftdbError
-            if term != entry.term:
-                answer = self.refusal()
-            elif isinstance(reply, Result):
-                answer = Answer(reply.value, entry.index, entry.term, reply.revision)
-            else:
-                answer = reply
+            answer = answer_of(reply, entry) if term == entry.term else self.refusal()
             self._effects.answers.append((request_id, answer))
-        return len(entry.data) + sum(len(value) for value in changes.values() if value is not None)
+        return touched_bytes
 
     def _serve_reads(self) -> bool:
         """Answer the reads whose index is applied, up to a bound of bytes; True if some are left for the next turn."""

@@ -1,16 +1,11 @@
-"""What a node says about itself: `status`, `members` and pages of `request_log`, as plain values."""
+"""What a node says about itself: `status` and `members`, as plain values."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from raftdb.commands.spec import unparse
-from raftdb.core.model import Entry, EntryKind, Role
+from raftdb.core.model import Role
 from raftdb.node.driver import Driver
-from raftdb.wire import commands as wire_commands
-from raftdb.wire.configuration import decode_configuration
 
 ROLE_NAMES = {Role.PRE_CANDIDATE: "candidate"}
-KIND_NAMES = {EntryKind.NOOP: "noop", EntryKind.COMMAND: "command", EntryKind.CONFIGURATION: "configuration"}
 
 
 def members_of(driver: Driver) -> list[dict[str, Any]]:
@@ -65,6 +60,8 @@ def status_of(driver: Driver) -> dict[str, Any]:
         "applied_index": driver.replica.applied_index,
         "checkpoint_index": driver.replica.checkpoint_index,
         "pending_requests": driver.replica.pending_count,
+        "clock_ms": driver.replica.clock_ms,
+        "sessions": driver.replica.session_count,
         "members": members_of(driver),
         "removed": list(state.configurations.latest.removed),
     }
@@ -73,23 +70,3 @@ def status_of(driver: Driver) -> dict[str, Any]:
 def is_caught_up(driver: Driver) -> bool:
     """True if everything known to be committed is applied here; whether a leader is known is another question."""
     return driver.replica.applied_index >= driver.replica.raft.state.commit_index
-
-
-def describe_entries(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Log entries for people: index, term, kind, and for a command its name and arguments (bytes)."""
-    return [_describe_entry(entry) for entry in entries]
-
-
-def _describe_entry(entry: Entry) -> dict[str, Any]:
-    described: dict[str, Any] = {"index": entry.index, "term": entry.term, "kind": KIND_NAMES[entry.kind]}
-    if entry.kind is EntryKind.COMMAND:
-        described["command"], described["args"] = unparse(wire_commands.decode(entry.data))
-    elif entry.kind is EntryKind.CONFIGURATION:
-        configuration = decode_configuration(entry.data)
-        described["members"] = [
-            {"id": member.id, "http": member.http, "redis": member.redis, "voter": member.voter}
-            for member in configuration.members
-        ]
-        if configuration.removed:
-            described["removed"] = list(configuration.removed)
-    return described

@@ -69,6 +69,8 @@ class PersistJob(NamedTuple):
 class Inputs:
     """What arrived since the last turn; handled in this order of fields."""
 
+    now_ms: float = 0.0
+    """The node's own monotonic clock at this turn: it may begin anywhere, and says nothing to other nodes."""
     persisted_sequence: int = 0
     flushed: FrozenChanges | None = None
     """The checkpoint that is durable now. Of the state before `installed_state`, if both are here."""

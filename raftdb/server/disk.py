@@ -102,7 +102,7 @@ class NodeDisk:
         """
 
         def copy() -> Manifest:
-            self.space.require_room(self.state.usage().used_bytes)
+            self.space.require_room(self.state.export_bytes(verify=verify))
             return self.state.export(path, cluster_id=cluster_id, describe=describe_state, verify=verify)
 
         return await self._on_state_thread(copy)

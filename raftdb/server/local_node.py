@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from raftdb import __version__
-from raftdb.commands.model import Command
+from raftdb.commands.operations import ClientOperation
+from raftdb.commands.queries import Query
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, Unavailable
 from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
+from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver
 from raftdb.node.membership import CatchingUp
-from raftdb.node.status import describe_entries, is_caught_up, members_of, status_of
+from raftdb.node.status import is_caught_up, members_of, status_of
 from raftdb.node.turn import Answer
 from raftdb.server.disk import NodeDisk
 from raftdb.server.network import Network
@@ -34,9 +36,9 @@ class LocalNode:
         self._cluster_id = cluster_id
         self._started = time.monotonic()
 
-    async def execute(self, command: Command, *, consistency: Consistency) -> Answer:
-        """Run `command`; see `Driver.execute`."""
-        return await self._driver.execute(command, consistency=consistency)
+    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
+        """Run `operation`; see `Driver.execute`."""
+        return await self._driver.execute(operation, consistency=consistency)
 
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
         """A page of the leader's log; raises Unavailable, or `compacted`."""

@@ -77,6 +77,7 @@ class Network:
         self._loop = asyncio.get_running_loop()
         self._removed_check: asyncio.TimerHandle | None = None
         self._hung_up: dict[NodeId, asyncio.TimerHandle] = {}
+        self._is_leaving = self._has_left = False
         self._closed = False
         replica = driver.replica
         self._registry = PeerRegistry(log, disk.writer, replica.raft.state, on_met=driver.peer_met)
@@ -97,10 +98,8 @@ class Network:
         self._snapshot_server = SnapshotServer(
             local,
             check_peer=check,
-            receiver=Receiver(
-                disk.folder.receiver,
-                on_begin=lambda: self._loop.call_soon_threadsafe(replica.snapshot_dropped),
-            ),
+            receiver=Receiver(disk.folder.receiver),
+            may_begin=replica.give_up_received,
             on_received=replica.snapshot_received,
         )
         disk.receiving = self._snapshot_server.paused
@@ -144,7 +143,7 @@ class Network:
         await self._snapshot_server.close()
 
     def _dial(self) -> None:
-        if not self._closed:
+        if not self._closed and not self._has_left:
             strangers = self._peer_server.connected() | self._hung_up.keys()
             self._links.update_peers(self.addresses.wanted(strangers))
 
@@ -168,8 +167,16 @@ class Network:
         self._dial()
 
     def _check_removed(self) -> None:
-        """Cut who was removed for certain, and is owed nothing more: dialling again it hears that it was."""
-        core = self._driver.replica.raft.state
+        """Cut who was removed for certain, and is owed nothing more: dialling again it hears that it was.
+
+        If it is this node that was removed, it dials nobody any more, once it has had the time to say its last.
+        """
+        replica = self._driver.replica
+        core = replica.raft.state
+        if replica.is_removed and self._is_leaving and not self._has_left:
+            self._has_left = True
+            self._links.update_peers({})
+        self._is_leaving = replica.is_removed
         removed = core.configurations.committed_at(core.commit_index)[1].removed
         self._peer_server.cut(set(removed).difference(self.addresses.members), "it was removed")
         self._removed_check = self._loop.call_later(REMOVED_CHECK_SECONDS, self._check_removed)

@@ -1,13 +1,9 @@
-"""Who may be a peer: a node with the identity that it had when it was first met, and that was not removed.
+"""Who may be a peer: a node with the folder that it had when it was first met, and that was not removed.
 
 A folder's uuid is new whenever a folder is new. Another one under a member's id means that the member lost its memory,
 or is an impostor. It could have forgotten votes and entries that it promised to keep, so it is refused (hazards B36,
-B90). What its uuid is, the configuration says; where it does not (the first members, until a leader that knows them
-changes the members, and learners), the first one seen is written down, durably, before the peer is believed.
-
-A node that the configuration here does not know is believed all the same: it may have been added since, and lead, and
-have the entry that says so (thesis 4.1). What it can do without having been added is nothing, for without a log it
-neither votes nor stands for election.
+B90). Where the configuration does not say which folder a member is (see `raftdb.node.standing`), the first one seen is
+written down, durably, before the peer is believed.
 """
 
 import asyncio
@@ -18,6 +14,7 @@ from typing import Protocol, TypeVar
 
 from raftdb.core.model import NodeId
 from raftdb.core.state import RaftState
+from raftdb.node.standing import standing_of
 from raftdb.transport.handshake import Introduction
 from raftdb.wire.peer import Hello, Refused
 from storage.contract import LogStore
@@ -29,7 +26,9 @@ IDENTITY_CHANGED = "identity_changed"
 REMOVED = "removed"
 """Code of the refusal that a node gets which is known for certain to be a member no more: it has to take no part."""
 PEER_CHANGED = "peer_identity_changed"
-"""Code of the refusal where the peer that we dialled is not the one we met."""
+"""Code of the refusal where the peer that we dialled is not the one we met: ours, which says nothing of this node."""
+PEER_REMOVED = "peer_removed"
+"""Code of the refusal where the peer that we dialled is the one that was removed."""
 FACT_PREFIX = "peer:"
 
 Result = TypeVar("Result")
@@ -54,24 +53,36 @@ class PeerRegistry:
         *,
         on_met: Callable[[NodeId, str], None],
     ) -> None:
+        """`on_met(id, uuid)`: a member has shown which folder it is, now or before this start."""
         self._store = store
         self._writer = writer
         self._core = core
         self._on_met = on_met
         self.introduced: dict[NodeId, str] = {}
         """Where each peer that was believed said that it is reached, HOST:PORT: the latest."""
+        self._has_recalled = False
+
+    def _recall(self) -> None:
+        """Before the first peer is believed: say again which folders the members were met as."""
+        self._has_recalled = True
+        for member in self._core.configurations.latest.members:
+            known = self._store.get_meta(FACT_PREFIX + member.id)
+            if known is not None:
+                self._on_met(member.id, known.decode())
 
     async def check(self, introduction: Introduction) -> Refused | None:
         """Why the speaker cannot be a peer, or None. Its first uuid is durable when this returns."""
+        if not self._has_recalled:
+            self._recall()
         peer, uuid = introduction.source, introduction.node_uuid
-        core = self._core
-        if peer in core.configurations.committed_at(core.commit_index)[1].removed:
-            return Refused(REMOVED, f"{peer} was removed from this cluster")
-        member = core.configurations.find(peer)
-        if member is None:
+        standing = standing_of(self._core, peer)
+        if standing.is_removed:
+            code = REMOVED if isinstance(introduction, Hello) else PEER_REMOVED
+            return Refused(code, f"{peer} was removed from this cluster")
+        if not standing.is_member:
             self.introduced[peer] = introduction.http
             return None
-        known = member.uuid or await self._first_uuid(peer, uuid)
+        known = standing.uuid or await self._first_uuid(peer, uuid)
         if known != uuid:
             return Refused(
                 IDENTITY_CHANGED if isinstance(introduction, Hello) else PEER_CHANGED,

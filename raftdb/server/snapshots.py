@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from raftdb.core.events import SnapshotDelivered
@@ -22,6 +23,13 @@ logger = logging.getLogger("raftdb.server")
 
 RETAIN_SECONDS = 30.0
 """How long the log is kept from a delivered snapshot on, so that the follower goes on by entries once it has it."""
+KEEP_SECONDS = 300.0
+"""How long a snapshot file is kept after its last use: a follower that comes back within it goes on where it was."""
+
+PAUSE_SECONDS_MIN = 0.25
+PAUSE_SECONDS_MAX = 5.0
+"""From the start of a delivery that failed to the next one, doubled each time: a follower that has no space for a
+snapshot says so in a millisecond, and would be asked again with every heartbeat."""
 
 
 class ReaderSource:
@@ -52,21 +60,49 @@ class Courier:
         client: SnapshotClient,
         cluster_id: str,
         address_of: Callable[[NodeId], str | None],
+        *,
+        keep_seconds: float = KEEP_SECONDS,
     ) -> None:
         self._replica = replica
         self._disk = disk
         self._client = client
         self._cluster_id = cluster_id
         self._address_of = address_of
-        self._making = asyncio.Lock()
+        self._keep_seconds = keep_seconds
+        # Held while the file is made or removed.
+        self._changing = asyncio.Lock()
         self._current: tuple[Path, Manifest] | None = None
+        self._made = 0
+        self._users = 0
+        self._removal: asyncio.Task[None] | None = None
         self._retained: dict[NodeId, int] = {}
+        self._failures: dict[NodeId, int] = {}
 
     async def deliver(self, target: NodeId) -> SnapshotDelivered:
         """Bring a snapshot to `target`; a failure is an outcome, too."""
         address = self._address_of(target)
         if address is None:
             return SnapshotDelivered(target, None)
+        self._users += 1
+        began = time.monotonic()
+        try:
+            delivered = await self._deliver(target, address)
+        finally:
+            self._users -= 1
+            self._remove_later()
+        if delivered.snapshot is not None:
+            self._failures.pop(target, None)
+        else:
+            self._failures[target] = self._failures.get(target, 0) + 1
+            await asyncio.sleep(began + self.pause_of(target) - time.monotonic())
+        return delivered
+
+    def pause_of(self, target: NodeId) -> float:
+        """Seconds from the start of the last delivery, which failed, to the next one."""
+        doublings = min(self._failures.get(target, 0) - 1, 16)
+        return min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN * 2.0**doublings)
+
+    async def _deliver(self, target: NodeId, address: str) -> SnapshotDelivered:
         try:
             path, manifest = await self._snapshot()
             reader = SnapshotReader(path)
@@ -87,12 +123,13 @@ class Courier:
 
     async def _snapshot(self) -> tuple[Path, Manifest]:
         """A snapshot behind which the log goes on: the present file, or a new one."""
-        async with self._making:
+        async with self._changing:
             if self._current is None or self._current[1].index < self._replica.raft.state.log.base.index:
-                if self._current is not None:
-                    self._current[0].unlink(missing_ok=True)
-                    self._current = None
-                path = self._disk.folder.outgoing(f"{self._replica.checkpoint_index}.snapshot")
+                await self._remove()
+                self._made += 1
+                # A name of its own, for the file of an earlier one may still be on its way out.
+                name = f"{self._replica.checkpoint_index}-{self._made}.snapshot"
+                path = self._disk.folder.outgoing(name)
                 started = time.monotonic()
                 manifest = await self._disk.export(path, cluster_id=self._cluster_id, verify=False)
                 milliseconds = round((time.monotonic() - started) * 1000, 1)
@@ -104,6 +141,26 @@ class Courier:
                 logger.info("snapshot made", extra={"fields": details})
                 self._current = (path, manifest)
             return self._current
+
+    def _remove_later(self) -> None:
+        """Count the time from here on: a file as large as the state is not kept for nobody."""
+        if self._removal is not None:
+            self._removal.cancel()
+        self._removal = asyncio.get_running_loop().create_task(self._remove_unused())
+
+    async def _remove_unused(self) -> None:
+        await asyncio.sleep(self._keep_seconds)
+        async with self._changing:
+            if not self._users:
+                await self._remove()
+
+    async def _remove(self) -> None:
+        """Remove the present file, if there is one. Called under the lock. A large file takes its time to go; what
+        cannot be removed is left to the next start, which empties the folder."""
+        current, self._current = self._current, None
+        if current is not None:
+            with suppress(OSError):
+                await asyncio.to_thread(current[0].unlink, missing_ok=True)
 
     def _retain(self, target: NodeId, index: int) -> None:
         self._retained[target] = index
@@ -118,15 +175,12 @@ class Courier:
 class Receiver:
     """Where the transport puts a snapshot that arrives: storage's receiver, with the transport's words."""
 
-    def __init__(self, receiver: SnapshotReceiver, *, on_begin: Callable[[], object]) -> None:
-        """`on_begin` is called, on the receiver's thread, before anything that was received is touched."""
+    def __init__(self, receiver: SnapshotReceiver) -> None:
         self._receiver = receiver
-        self._on_begin = on_begin
         self._transfer: StoredTransfer | None = None
 
     def begin(self, transfer: Transfer) -> int:
         """The offset to go on from."""
-        self._on_begin()
         self._transfer = StoredTransfer(
             cluster_id=transfer.cluster_id,
             index=transfer.index,

@@ -11,6 +11,7 @@ from raftdb.node.replica import Replica
 from raftdb.server.config import Settings
 from storage.contract import LogStore
 from storage.folder import Identity
+from storage.log_store import LmdbLogStore
 from storage.state_store import LmdbStateStore
 
 logger = logging.getLogger("raftdb.server")
@@ -18,7 +19,9 @@ logger = logging.getLogger("raftdb.server")
 INCARNATION_FACT = "incarnation"
 
 
-def recover_replica(settings: Settings, identity: Identity, log: LogStore, state: LmdbStateStore) -> Replica:
+def recover_replica(
+    settings: Settings, identity: Identity, log: LmdbLogStore, state: LmdbStateStore
+) -> Replica:
     """The replica as the disk remembers it; says what was found."""
     tick_ms = settings.tick_ms
     raft = recover(
@@ -52,6 +55,7 @@ def recover_replica(settings: Settings, identity: Identity, log: LogStore, state
             checkpoint_entries=settings.checkpoint_entries,
             checkpoint_bytes=settings.checkpoint_bytes,
             tail_bytes=settings.log_tail_bytes,
+            entry_bytes=log.usage().used_bytes // (core.log.last_index - core.log.base.index or 1),
             phase=phase_among(identity.node_id, [member.id for member in members]),
         ),
         first_entry=first_entry_of(log),

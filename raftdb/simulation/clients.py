@@ -29,7 +29,7 @@ from raftdb.simulation.host import Host
 from raftdb.simulation.host import World as HostWorld
 from raftdb.simulation.linearizability import Failed, Operation
 from raftdb.simulation.scheduler import MILLISECOND, SECOND
-from raftdb.wire import commands as wire_commands
+from raftdb.wire.operations import PREFIX_BYTES, encode
 
 PATIENT_US = 5 * SECOND
 """How long a client waits when nothing should go wrong."""
@@ -129,7 +129,7 @@ class Client:
         timeout_us = PATIENT_US if patient else world.options.client_timeout_us
         self._number += 1
         self.is_idle = self._is_asked = False
-        payload = wire_commands.encode(command)
+        payload = encode(command)
         self._request = _Request(command, payload, world.scheduler.now_us, world.oracle.commit_index)
         world.scheduler.after(timeout_us, self._out_of_time, self._number)
         self._attempt(self._number)
@@ -215,8 +215,9 @@ class Client:
         than what was committed before the question."""
         request, oracle = self._request, self._world.oracle
         if isinstance(request.command, WRITES):
-            found = oracle.entry(answer.index) if answer.index <= oracle.commit_index else None
-            if found != (answer.term, EntryKind.COMMAND, request.payload):
+            known = answer.index <= oracle.commit_index
+            term, kind, data = oracle.entry(answer.index) if known else (0, EntryKind.NOOP, b"")
+            if (term, kind, data[PREFIX_BYTES:]) != (answer.term, EntryKind.COMMAND, request.payload):
                 raise InvariantBroken(
                     f"{self.name}: an acknowledged write is not at {answer.index}@{answer.term}"
                 )

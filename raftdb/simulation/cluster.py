@@ -8,7 +8,7 @@ from raftdb.commands.model import Append, Get, IncrementBy, MultiSet, Set
 from raftdb.core.describe import describe_trace
 from raftdb.core.invariants import InvariantBroken
 from raftdb.core.membership import Configuration
-from raftdb.core.model import Entry, EntryKind, Member, NodeId, Role
+from raftdb.core.model import Entry, EntryKind, Member, NodeId
 from raftdb.core.update import Trace
 from raftdb.node.persist import BOOTSTRAP_TERM
 from raftdb.simulation.clients import Client, History
@@ -17,11 +17,12 @@ from raftdb.simulation.linearizability import Finding, Operation, Verdict, check
 from raftdb.simulation.links import Links
 from raftdb.simulation.nemesis import Nemesis
 from raftdb.simulation.network import Envelope, Network
+from raftdb.simulation.operators import Operators
 from raftdb.simulation.options import Options, draw_options
 from raftdb.simulation.oracle import Oracle
 from raftdb.simulation.scheduler import MILLISECOND, SECOND, Chance, Scheduler
-from raftdb.wire import commands as wire_commands
 from raftdb.wire.configuration import encode_configuration
+from raftdb.wire.operations import PREFIX_BYTES, encode
 
 SETTLE_US = 60 * SECOND
 """Virtual time for the cluster to converge once all faults are over: dozens of elections long."""
@@ -57,6 +58,8 @@ class Report:
     installs: int = 0
     """Snapshots that were put in place."""
     faults: dict[str, int] = field(default_factory=dict)
+    operations: dict[str, int] = field(default_factory=dict)
+    """What the operators asked for and were told is done."""
     findings: list[Finding] = field(default_factory=list)
     lost_nodes: dict[NodeId, str] = field(default_factory=dict)
     settled_us: int = 0
@@ -94,13 +97,14 @@ class Simulation:
         self.steps = 0
         self.uuids: dict[NodeId, str] = {}
         self._fingerprint = 0
-        ids = tuple(f"n{number}" for number in range(1, nodes + 1))
+        ids = self.first_members = tuple(f"n{number}" for number in range(1, nodes + 1))
         configuration = Configuration(tuple(Member(node, f"{node}:1") for node in sorted(ids)))
         data = encode_configuration(configuration)
         self.oracle = Oracle(ids, Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data))
         self.network = Network(self.scheduler, self.chance, self.options, ids, self._deliver)
-        self.hosts = {node: Host(self, node, configuration) for node in configuration.ids}
+        self.hosts: dict[NodeId, Host] = {node: Host(self, node, configuration) for node in configuration.ids}
         self.links = Links(self, self.hosts)
+        self.operators = Operators(self)
         self.nemesis = Nemesis(self)
         self.history = History(self)
         self.clients = [Client(self, self.history, f"c{number}") for number in range(self.options.clients)]
@@ -122,6 +126,7 @@ class Simulation:
         report.unknown, report.refused = self.history.unknown, self.history.refused
         report.compactions, report.installs = self.oracle.trims, self.oracle.installs
         report.frames, report.faults = self.network.frames_sent, dict(sorted(self.nemesis.counts.items()))
+        report.operations = dict(sorted(self.operators.counts.items()))
         report.lost_nodes = {node: host.out for node, host in self.hosts.items() if host.out is not None}
         report.fingerprint = self._fingerprint
         return report
@@ -149,9 +154,21 @@ class Simulation:
             return False
         if not receiver.is_up or receiver.is_paused or self.uuids[target] != target_uuid:
             return False
-        if receiver.pins.get(source) != self.uuids[source]:
+        if receiver.peers.why_not(source, self.uuids[source]) is not None:
             return False
         return receiver.courier.take(snapshot)
+
+    def start_host(self, node: NodeId) -> None:
+        """A new node, with an empty folder."""
+        self.hosts[node] = host = Host(self, node, None)
+        self.oracle.joins(node)
+        self._start(host)
+        self.links.begin_for(node)
+
+    def _start(self, host: Host) -> None:
+        host.start()
+        if self.options.checkpoint_us:
+            self._checkpoint_later(host)
 
     def _deliver(self, target: NodeId, envelope: Envelope) -> None:
         self.hosts[target].receive(envelope)
@@ -159,11 +176,10 @@ class Simulation:
     def _run_faults(self) -> None:
         """The first part: faults strike, clients ask."""
         for host in self.hosts.values():
-            host.start()
-            if self.options.checkpoint_us:
-                self._checkpoint_later(host)
+            self._start(host)
         self.links.begin()
         self.nemesis.begin()
+        self.operators.begin()
         for client in self.clients:
             self.scheduler.after(self.chance.below(100 * MILLISECOND), client.begin)
         while self.steps < self.options.steps:
@@ -179,6 +195,7 @@ class Simulation:
     def _settle(self) -> int:
         """The second part: no more faults. A majority has to find a leader, answer everybody, and be of one mind."""
         self.nemesis.stop()
+        self.operators.stop()
         self.tell("network", "all faults are over")
         began_us = self.scheduler.now_us
         for client in self.clients:
@@ -208,20 +225,35 @@ class Simulation:
                 raise InvariantBroken(f"not live: {otherwise} {SETTLE_US // SECOND} s after the faults")
 
     def _is_settled(self) -> bool:
-        """True if there is one leader, everybody who takes part follows it and has applied all it has, and no client
-        waits."""
+        """True if there is one leader, every member that takes part follows it and has applied all it has, who was
+        removed knows, and nobody waits."""
         hosts = [host for host in self.hosts.values() if host.out is None]
-        if not all(host.is_up for host in hosts) or not all(client.is_idle for client in self.clients):
+        is_idle = self.operators.is_idle and all(client.is_idle for client in self.clients)
+        if not is_idle or not all(host.is_up for host in hosts):
             return False
-        states = [host.replica.raft.state for host in hosts]
-        leaders = [state for state in states if state.role is Role.LEADER]
+        leaders = [host.replica.raft.state for host in hosts if host.is_leader]
         if len(leaders) != 1:
             return False
         goal = (leaders[0].term, leaders[0].id, leaders[0].log.last_index)
-        return all(
-            (state.term, state.leader_id, host.replica.applied_index) == goal
-            for host, state in zip(hosts, states, strict=True)
-        )
+        configuration = self.oracle.configuration[1]
+        if leaders[0].configurations.latest != configuration:
+            return False
+        for host in hosts:
+            state, member = host.replica.raft.state, configuration.find(host.id)
+            found = (state.term, state.leader_id, host.replica.applied_index)
+            if member is not None and (found != goal or member.joining):
+                return False
+            if member is None and not self._may_be_ignorant(host):
+                return False
+        return True
+
+    def _may_be_ignorant(self, host: Host) -> bool:
+        """True for a node that is no member: it knows that it was removed, if it was and anybody can tell it."""
+        configuration = self.oracle.configuration[1]
+        if host.id not in configuration.removed or host.replica.is_removed:
+            return True
+        peers = [self.hosts[peer] for peer in host.replica.raft.peers() if peer in self.hosts]
+        return not any(peer.out is None and peer.id in configuration.ids for peer in peers)
 
     def _settled_history(self) -> list[Operation]:
         """The history without the writes of unknown outcome of which the log says that they never took effect.
@@ -229,13 +261,15 @@ class Simulation:
         Only of writes with a unique value can that be said. It makes the search shorter, and no less strict: whoever
         saw such a write has no explanation left.
         """
-        committed = {self.oracle.entry(index)[2] for index in range(1, self.oracle.commit_index + 1)}
+        committed = {
+            self.oracle.entry(index)[2][PREFIX_BYTES:] for index in range(1, self.oracle.commit_index + 1)
+        }
         return [
             operation
             for operation in self.history.operations
             if operation.returned is not None
             or not isinstance(operation.command, UNIQUE)
-            or wire_commands.encode(operation.command) in committed
+            or encode(operation.command) in committed
         ]
 
     def _check_end(self, report: Report) -> None:

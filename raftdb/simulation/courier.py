@@ -51,7 +51,7 @@ class Courier:
         if epoch != self._host.epoch:
             return
         world, chance = self._world, self._world.chance
-        uuid = self._host.link_of(target)
+        uuid = self._host.peers.link_of(target)
         if uuid is None or chance.happens(world.network.faults.loss):
             world.scheduler.after(chance.around(world.options.transfer_us), self._report, epoch, target, None)
             return

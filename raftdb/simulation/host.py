@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from raftdb.core import invariants
-from raftdb.core.events import Event, ReadRequested, SnapshotDelivered
+from raftdb.core.events import Change, Event, ReadRequested, SnapshotDelivered
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
@@ -17,18 +17,21 @@ from raftdb.core.update import Trace, Update
 from raftdb.errors import RaftdbError, RemoteProtocolError
 from raftdb.machine.machine import Machine
 from raftdb.node.compaction import CompactionPolicy, phase_among
+from raftdb.node.membership import ChangeRequest, TransferRequest
 from raftdb.node.pending import ReadRequest, WriteRequest
-from raftdb.node.persist import bootstrap, recover
+from raftdb.node.persist import begin_empty, bootstrap, recover
 from raftdb.node.replica import Replica
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
+from raftdb.simulation.clock import HostClock
 from raftdb.simulation.courier import Courier
 from raftdb.simulation.disk import Reset, SimulatedDisk, Submitted, Trim, Write
 from raftdb.simulation.network import Envelope, Network
 from raftdb.simulation.options import Options
 from raftdb.simulation.oracle import Oracle
+from raftdb.simulation.peers import Peers
 from raftdb.simulation.scheduler import MILLISECOND, Chance, Scheduler
 from raftdb.simulation.state_thread import ObservedState, StateThread
-from raftdb.wire.peer import decode_frame, encode_frame
+from raftdb.wire.peer import decode_frame
 from storage.contract import FrozenChanges
 from storage.errors import FolderDamaged, WriteFailed
 
@@ -66,7 +69,8 @@ class World(Protocol):
 class Host:
     """See the module. `out` says why the node will never take part again; `is_up` is false between crash and start."""
 
-    def __init__(self, world: World, node: NodeId, configuration: Configuration) -> None:
+    def __init__(self, world: World, node: NodeId, configuration: Configuration | None) -> None:
+        """`configuration`: with which a first member begins; None: the node is to join."""
         self.id = node
         self._world = world
         self._configuration = configuration
@@ -78,13 +82,12 @@ class Host:
             in_flight_bytes_max=options.in_flight_bytes_max,
             cache_bytes_max=options.cache_bytes_max,
         )
-        drift = 1 + options.clock_drift * (2 * world.chance.fraction() - 1)
-        self._tick_us = int(options.tick_us * drift)
+        self.clock = HostClock(world.scheduler, world.chance, options, position=len(world.uuids))
         self._policy = CompactionPolicy(
             checkpoint_entries=options.checkpoint_entries,
             tail_bytes=options.tail_bytes,
             retained_bytes_max=options.retained_bytes_max,
-            phase=phase_among(node, configuration.ids),
+            phase=phase_among(node, configuration.ids if configuration is not None else ()),
         )
         self.courier = Courier(world, self)
         self.states = StateThread(world, self)
@@ -93,13 +96,11 @@ class Host:
         self.is_up = self.is_paused = False
         self.out: str | None = None
         self.epoch = 0
-        self.pins: dict[NodeId, str] = {}
-        """The folder of each peer ever met: a node that comes with another one is refused (hazard B36)."""
         self._wipes = 0
         self._new_folder()
 
     def _new_folder(self) -> None:
-        """An empty data folder, bootstrapped as a first member's."""
+        """An empty data folder, set up as a first member's, or as that of a node that joins."""
         self.disk = SimulatedDisk(
             self._world.scheduler,
             self._world.chance,
@@ -107,8 +108,11 @@ class Host:
             on_synced=self._synced,
             on_failed=self._disk_failed,
         )
-        bootstrap(self.disk.open(), self._configuration)
-        self.pins = {}
+        if self._configuration is None:
+            begin_empty(self.disk.open())
+        else:
+            bootstrap(self.disk.open(), self._configuration)
+        self.peers = Peers(self.id)
         self._world.uuids[self.id] = f"{self.id}-folder-{self._wipes}"
 
     def start(self) -> None:
@@ -143,10 +147,10 @@ class Host:
         self._turn_is_due = False
         self._requests: dict[int, OnAnswer] = {}
         self._last_request = 0
-        self._links: dict[NodeId, str] = {}
+        self.peers.started(self.replica, world.uuids[self.id])
         self.held_jobs: list[PersistJob] | None = None  # a list while a snapshot is being put in place
         self.courier.started()
-        world.scheduler.after(world.chance.below(self._tick_us), self._tick, self.epoch)
+        world.scheduler.after(world.chance.below(self.clock.tick_us), self._tick, self.epoch)
         world.tell(self.id, f"starts in term {raft.state.term} with log up to {raft.state.log.last_index}")
 
     def crash(self, why: str) -> None:
@@ -167,25 +171,16 @@ class Host:
         if epoch == self.epoch and self.out is None:
             self.start()
 
-    def connect(self, peer: NodeId, uuid: str) -> None:
-        """The handshake with a peer has been done: messages can reach it."""
-        self._links[peer] = uuid
-        self.replica.links.add(peer)
-
-    def disconnect(self, peer: NodeId) -> None:
-        """The link to a peer is gone."""
-        if self._links.pop(peer, None) is not None:
-            self.replica.links.discard(peer)
-
-    def is_connected(self, peer: NodeId) -> bool:
-        """True while there is a link to the peer, as far as this node knows."""
-        return peer in self._links
+    def retire(self) -> None:
+        """It was removed, and somebody stops it for good."""
+        self.crash("it was removed, and is stopped")
+        self.out = "removed"
 
     def wipe(self) -> None:
         """The data folder is emptied while the process is down, and set up anew as if nothing had been there."""
         self._wipes += 1
         self._new_folder()
-        self._world.oracle.wiped(self.id)
+        self._world.oracle.wiped(self.id, joins=self._configuration is None)
         self.out = "wiped folder"
         self._world.tell(self.id, "has lost its folder and got a new one")
 
@@ -236,27 +231,32 @@ class Host:
 
     def submit_write(self, payload: bytes, on_answer: OnAnswer) -> None:
         """A client's write arrives."""
-        self._last_request += 1
-        self._requests[self._last_request] = on_answer
-        self._inputs.writes.append(WriteRequest(self._last_request, payload))
-        self._due()
+        self._inputs.writes.append(WriteRequest(self._admit(on_answer), payload))
 
     def submit_read(self, request: Callable[[int], ReadRequest], on_answer: OnAnswer) -> None:
         """A client's read arrives; `request` makes it from its number."""
+        self._inputs.reads.append(request(self._admit(on_answer)))
+
+    def submit_change(self, change: Change, on_answer: OnAnswer) -> None:
+        """Somebody wants other members."""
+        self._inputs.changes.append(ChangeRequest(self._admit(on_answer), change, force=False))
+
+    def submit_transfer(self, target: NodeId | None, on_answer: OnAnswer) -> None:
+        """Somebody wants another leader."""
+        self._inputs.transfers.append(TransferRequest(self._admit(on_answer), target))
+
+    def _admit(self, on_answer: OnAnswer) -> int:
+        """A number for a request that arrives; there is a turn soon."""
         self._last_request += 1
         self._requests[self._last_request] = on_answer
-        self._inputs.reads.append(request(self._last_request))
         self._due()
+        return self._last_request
 
     def checkpoint(self) -> None:
         """Somebody asks for a checkpoint."""
         if self.is_up and not self.is_paused:
             self._inputs.checkpoint_asked = True
             self._due()
-
-    def link_of(self, peer: NodeId) -> str | None:
-        """The folder of the peer at the other end of the link, None if there is no link."""
-        return self._links.get(peer)
 
     def flushed(self, frozen: FrozenChanges) -> None:
         """A checkpoint is durable; the replica learns of it in its next turn, if there is one."""
@@ -315,7 +315,7 @@ class Host:
         if not self.is_paused:
             self._inputs.ticks = 1
             self._due()
-        self._world.scheduler.after(self._tick_us, self._tick, epoch)
+        self._world.scheduler.after(self.clock.tick_us, self._tick, epoch)
 
     def _due(self, *, force: bool = False) -> None:
         """Run a turn soon, unless one is due already or the process stands still."""
@@ -336,6 +336,8 @@ class Host:
         world = self._world
         world.steps += 1
         inputs, self._inputs = self._inputs, Inputs()
+        inputs.now_ms = self.clock.now_ms
+        inputs.met = self.peers.take_met()
         try:
             effects = self.replica.turn(inputs)
         except FolderDamaged as error:
@@ -351,9 +353,11 @@ class Host:
             self._persist(job)
         if effects.traces:
             world.tell_traces(self.id, effects.traces)
+        if effects.peers is not None:
+            self.peers.keep_only(effects.peers)
         if effects.messages:
             world.oracle.said(self.id, effects.messages)
-            self._send(effects.messages)
+            self.peers.send(world.network, world.uuids[self.id], effects.messages)
         for request_id, answer in effects.answers:
             self._requests.pop(request_id)(answer)
         if effects.flush is not None:
@@ -366,17 +370,6 @@ class Host:
             self.courier.deliver(follower)
         if effects.more:
             self._due()
-
-    def _send(self, messages: Sequence[Message]) -> None:
-        """A frame for each peer that there is a link to; the others get nothing."""
-        by_target: dict[NodeId, list[Message]] = {}
-        for message in messages:
-            by_target.setdefault(message.target, []).append(message)
-        uuid = self._world.uuids[self.id]
-        for target, batch in by_target.items():
-            if target in self._links:
-                frame = encode_frame(0, batch)
-                self._world.network.send(Envelope(self.id, target, uuid, self._links[target], frame))
 
     def _synced(self, writes: Sequence[Write]) -> None:
         """The disk reports a sync. A paused process learns of it when it goes on."""

@@ -24,13 +24,16 @@ from raftdb.commands.model import (
     INTEGER_MIN,
     Append,
     Command,
+    DatabaseSize,
     Delete,
     Exists,
     Get,
     IncrementBy,
+    Keys,
     MultiGet,
     MultiSet,
     Ping,
+    Scan,
     Set,
     Strlen,
     parse_integer,
@@ -121,7 +124,8 @@ def _parts(operation: Operation) -> list[tuple[bytes, _Part]]:
     """The operation as it looks to each of its keys."""
     command, result = operation.command, operation.result
     match command:
-        case Ping():
+        case Ping() | Keys() | Scan() | DatabaseSize():
+            # What is said of all keys says nothing certain of any one of them.
             return []
         case MultiGet(keys):
             answers = [None] * len(keys) if operation.returned is None else result

@@ -1,13 +1,14 @@
 """Who can reach whom: connections come up by a handshake, and go when one end does or nothing passes for long.
 
-The handshake is that of the wire, with the rule that keeps a wiped node out: everybody remembers the folder of each
-peer it ever met, and refuses the peer if it comes with another (hazard B36).
+The handshake is that of the wire, with the rules that keep wiped and removed nodes out (`peers`; hazards B36, B41).
 """
 
 from collections.abc import Mapping
 
 from raftdb.core.model import NodeId
+from raftdb.node.standing import standing_of
 from raftdb.simulation.host import Host, World
+from raftdb.simulation.peers import REMOVED
 from raftdb.simulation.scheduler import MILLISECOND, SECOND
 from raftdb.wire.handshake import (
     PROTOCOL_VERSION,
@@ -38,11 +39,16 @@ class Links:
     def begin(self) -> None:
         """Look after every host's links from now on."""
         for node in self._hosts:
-            self._world.scheduler.after(self._world.chance.below(MILLISECOND), self._look, node)
+            self.begin_for(node)
+
+    def begin_for(self, node: NodeId) -> None:
+        """Look after this host's links from now on."""
+        self._world.scheduler.after(self._world.chance.below(MILLISECOND), self._look, node)
 
     def _look(self, node: NodeId) -> None:
         """Call the peers that there is no link to; give up those that have been silent for long."""
         host, network, now_us = self._hosts[node], self._world.network, self._world.scheduler.now_us
+        wanted = self._wanted(host) if host.is_up else frozenset()
         for peer in self._hosts:
             pair = (node, peer)
             is_blocked = pair in network.blocked or (peer, node) in network.blocked
@@ -50,13 +56,25 @@ class Links:
             if not is_blocked or pair in self.half_open:
                 del self._blocked_since[pair]
             elif now_us - since_us > SILENCE_US and host.is_up:
-                host.disconnect(peer)
-            if host.is_up and not host.is_paused and peer != node:
-                if host.is_connected(peer) and not self._hosts[peer].is_up and not is_blocked:
-                    host.disconnect(peer)
-                if not host.is_connected(peer) and not is_blocked:
+                host.peers.disconnect(peer)
+            if host.is_up and not host.is_paused and peer in wanted:
+                if host.peers.is_connected(peer) and not self._hosts[peer].is_up and not is_blocked:
+                    host.peers.disconnect(peer)
+                if not host.peers.is_connected(peer) and not is_blocked:
                     self._world.scheduler.after(network.delay(), self._hello, node, host.epoch, peer)
         self._world.scheduler.after(LOOK_US, self._look, node)
+
+    def _wanted(self, host: Host) -> frozenset[NodeId]:
+        """Whom the node dials: its peers, and who has dialled it without being one. Who was removed is cut off, and
+        may dial again, to be told why."""
+        wanted = set(host.replica.raft.peers())
+        for caller in self._hosts.values():
+            if caller.id not in wanted and caller.is_up and caller.peers.is_connected(host.id):
+                if standing_of(host.replica.raft.state, caller.id).is_removed:
+                    caller.peers.disconnect(host.id)
+                else:
+                    wanted.add(caller.id)
+        return frozenset(wanted)
 
     def _hello(self, node: NodeId, epoch: int, peer: NodeId) -> None:
         """The called peer hears from `node`, and answers."""
@@ -74,8 +92,9 @@ class Links:
     def _answer(self, callee: Host, hello: Handshake) -> Handshake:
         if not isinstance(hello, Hello) or hello.target != callee.id or hello.cluster_id != CLUSTER_ID:
             return Refused("bad_request", "not meant for this node")
-        if callee.pins.setdefault(hello.source, hello.node_uuid) != hello.node_uuid:
-            return Refused("foreign", f"{hello.source} has lost its folder")
+        refusal = callee.peers.why_not(hello.source, hello.node_uuid)
+        if refusal is not None:
+            return refusal
         return self._introduction(Welcome, callee.id, hello.source)
 
     def _answered(self, node: NodeId, epoch: int, peer: NodeId, data: bytes) -> None:
@@ -84,8 +103,10 @@ class Links:
         if epoch != host.epoch or not host.is_up or (peer, node) in self._world.network.blocked:
             return
         answer = decode_handshake(data)
+        if isinstance(answer, Refused) and answer.code == REMOVED:
+            host.replica.removed_by = peer
         if not isinstance(answer, Welcome) or answer.source != peer:
             return
-        if host.pins.setdefault(peer, answer.node_uuid) != answer.node_uuid:
+        if host.peers.why_not(peer, answer.node_uuid) is not None:
             return
-        host.connect(peer, answer.node_uuid)
+        host.peers.connect(peer, answer.node_uuid)

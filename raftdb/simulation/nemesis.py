@@ -8,6 +8,7 @@ from raftdb.simulation.disk import STALL_US_MAX
 from raftdb.simulation.host import Host
 from raftdb.simulation.host import World as HostWorld
 from raftdb.simulation.links import Links
+from raftdb.simulation.operators import Operators
 from raftdb.simulation.scheduler import MILLISECOND, SECOND
 
 PARTITION_US = 900 * MILLISECOND
@@ -29,6 +30,8 @@ class World(HostWorld, Protocol):
 
     hosts: dict[NodeId, Host]
     links: Links
+    operators: Operators
+    first_members: tuple[NodeId, ...]
 
 
 class Nemesis:
@@ -171,10 +174,23 @@ class Nemesis:
         return True
 
     def _may_lose(self, host: Host) -> bool:
-        """True if losing one more node for good leaves a majority that has everything."""
-        hosts = self._world.hosts.values()
-        lost = sum(1 for other in hosts if other.out is not None or other.disk.is_damaged)
-        return not host.disk.is_damaged and lost + 1 <= (len(hosts) - 1) // 2
+        """True if losing one more node for good leaves a majority that has everything.
+
+        Of the voters, and also of the first members: folders that look new would else elect a leader among themselves.
+        """
+        world = self._world
+        voters = world.operators.voters()
+        if voters is None or host.id not in voters:
+            return False
+        gone = [other.id for other in world.hosts.values() if other.out is not None or other.disk.is_damaged]
+        is_bearable = all(
+            len(set(gone).intersection(group)) + 1 <= (len(group) - 1) // 2
+            for group in (voters, world.first_members)
+        )
+        if is_bearable and not host.disk.is_damaged:
+            world.operators.lost_one()
+            return True
+        return False
 
     def _bit_flip(self, host: Host) -> bool:
         """Damage a log: under the running process, or found at the next start, which has to refuse it."""

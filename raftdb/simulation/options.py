@@ -50,6 +50,10 @@ class Faults:
     """Data folders emptied per second; they count towards the same minority."""
     client_loss: float = 0.0
     """Probability that a request, or its answer, is lost between client and node."""
+    change: float = 0.0
+    """Changes of the members that somebody asks for per second: no fault, but as hard to bear."""
+    transfer: float = 0.0
+    """Transfers of the leadership that somebody asks for per second."""
 
 
 HIGHEST = Faults(
@@ -71,9 +75,14 @@ HIGHEST = Faults(
     bit_flip=0.4,
     wipe=0.4,
     client_loss=0.1,
+    change=30.0,
+    transfer=12.0,
 )
 """The most of each that a seed may draw."""
 
+
+BY_OPERATORS = ("change", "transfer")
+"""Those that people cause; drawn apart, so that the others of a seed do not depend on them."""
 
 NEVER_BYTES = 1 << 40
 """More than any run writes."""
@@ -124,9 +133,11 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
     """The world of a seed."""
     rates = {}
     intensity = chance.choose([0.1, 0.3, 1.0])
+    people = chance.branch("operators")
     for field in fields(Faults):
         highest = getattr(HIGHEST, field.name)
-        is_on, rate = chance.happens(0.5), highest * chance.fraction() * intensity
+        source = people if field.name in BY_OPERATORS else chance
+        is_on, rate = source.happens(0.5), highest * source.fraction() * intensity
         rates[field.name] = round(rate, 4) if is_on else 0.0
     compacts = chance.happens(0.5)
     timeout, heartbeat, tick_ms = chance.choose(

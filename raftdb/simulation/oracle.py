@@ -6,33 +6,37 @@ every step of every core, every synced write, every applied entry and every mess
 
 * Election Safety: one leader per term, ever.
 * Log Matching: an (index, term) names one entry with one predecessor, whoever holds it.
-* State Machine Safety: what was committed at an index stays; leaders commit first, and what they commit is on a
-  majority's disks at that moment; no node ever truncates it.
+* State Machine Safety: what was committed at an index stays; leaders commit first, and what they commit is, at that
+  moment, on the disks of a majority of the voters that their own log names; no node ever truncates it.
 * Leaders commit by counting only entries of their own term (3.6.2), and so the older ones below.
 * Leader Completeness: a leader has everything that was committed in terms before its own.
 * Nothing said before it is synced (`promises`); what was synced is what a restart finds.
 * A read is served from a state no older than what was committed when the node was asked (6.4).
 * Entries are applied in order, once committed, and change every state alike.
+* A node is elected by a majority of the voters that its own log names last, and a change of the members follows the
+  rules (`electorate`).
+* A leader that has told another to take over appends nothing until it gives that up (hazard B45).
 * A snapshot is installed only if it must be; a state that is opened is what the committed entries up to its checkpoint
   make, and the configuration in force is the last one in it and the log. No log begins after its durable state's end.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from raftdb.core import invariants
 from raftdb.core.invariants import InvariantBroken
+from raftdb.core.membership import Configuration
 from raftdb.core.messages import Message
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
 from raftdb.core.quorum import majority
 from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState
 from raftdb.core.update import Update
-from raftdb.node.persist import BOOTSTRAP_TERM, decode_hard_state
+from raftdb.node.persist import BOOTSTRAP_TERM
 from raftdb.simulation.disk import Reset, Submitted, Write
+from raftdb.simulation.electorate import Electorate
 from raftdb.simulation.promises import check_promise
+from raftdb.simulation.shadow import Shadow
 from raftdb.wire.configuration import decode_configuration
-from storage.contract import LogBatch
 
 CACHE_ENTRIES_CHEAP = 64
 """Beyond so many cached entries a log is looked at in full only at every `LOG_CHECK_STEPS`-th step."""
@@ -41,77 +45,12 @@ LOG_CHECK_STEPS = 32
 Changes = Mapping[bytes, bytes | None]
 
 
-@dataclass(slots=True)
-class Shadow:
-    """What one node's log is, in memory and synced: the term of each entry by index, 0 first."""
-
-    spoken: list[Term]
-    synced: list[Term]
-    hard_state: HardState
-    leader_logs: Mapping[Term, list[Term]]
-    votes: dict[Term, NodeId] = field(default_factory=dict)
-    held: set[tuple[Index, Term]] = field(default_factory=set)
-    """Names of all entries that were ever synced here, in the log or in an installed state."""
-    base: Index = 0
-    """The log on the disk begins after it. What is before it is in the lists still: it is committed."""
-    swapped: EntryId | None = None
-    """End of the snapshot that is the state already, while the log does not follow it yet."""
-    installing: EntryId | None = None
-    """End of the snapshot that the core has taken, until it is on the disk."""
-    applied: Index = 0
-
-    @property
-    def synced_term(self) -> Term:
-        """See `SyncedDisk`."""
-        return self.hard_state.term
-
-    def synced_vote(self, term: Term) -> NodeId | None:
-        """See `SyncedDisk`."""
-        return self.votes.get(term)
-
-    def has_synced(self, index: Index, term: Term) -> bool:
-        """See `SyncedDisk`. A write may be synced together with a later one that truncates it: held once is enough."""
-        if index == 0:
-            return True
-        log = self.leader_logs.get(term, ())
-        return index < len(log) and (index, log[index]) in self.held
-
-    def vouches_for(self, index: Index, term: Term, leader_term: Term) -> bool:
-        """True if the entry is on this disk, or was when the node left `leader_term`: its next leader knew of it."""
-        if index < len(self.synced) and self.synced[index] == term:
-            return True
-        return self.hard_state.term > leader_term and (index, term) in self.held
-
-    def sync(self, batch: LogBatch) -> None:
-        """One write has reached the disk."""
-        if batch.hard_state is not None:
-            self.hard_state = decode_hard_state(batch.hard_state)
-            term, vote = self.hard_state.term, self.hard_state.voted_for
-            if vote is not None and self.votes.setdefault(term, vote) != vote:
-                raise InvariantBroken(f"two votes in term {term} on one disk: {self.votes[term]} and {vote}")
-        if batch.truncate_from is not None:
-            del self.synced[batch.truncate_from :]
-        for index, term, _, _ in batch.records:
-            if index != len(self.synced):
-                raise InvariantBroken(f"entry {index} was written behind entry {len(self.synced) - 1}")
-            self.synced.append(term)
-            self.held.add((index, term))
-
-    def reset(self, prefix: Sequence[Term], hard_state: bytes | None) -> None:
-        """An installed state has taken the place of the log: all that it was made of is kept (hazards B25, B34)."""
-        self.synced = list(prefix)
-        self.base = len(prefix) - 1
-        self.held.update(enumerate(prefix))
-        self.swapped = self.installing = None
-        if hard_state is not None:
-            self.sync(LogBatch(hard_state))
-
-
 class Oracle:
     """See the module. `committed[i]` is the term of the committed entry at index i (0 at index 0)."""
 
     def __init__(self, nodes: Sequence[NodeId], first: Entry) -> None:
-        self._majority = majority(nodes)
+        self.electorate = Electorate()
+        self._configurations = [(first.index, decode_configuration(first.data))]
         self.leaders: dict[Term, NodeId] = {}
         self.leader_logs: dict[Term, list[Term]] = {}
         self.committed: list[Term] = [0]
@@ -119,7 +58,7 @@ class Oracle:
         self._names = {(first.index, first.term): (0, first.kind, first.data)}
         """What each (index, term) names: its predecessor's term, its kind and its data."""
         self.changes: list[tuple[Term, Changes]] = [(0, {})]
-        self.shadows = {node: self._new_shadow() for node in nodes}
+        self.shadows = {node: self._new_shadow(joins=False) for node in nodes}
         self._witnesses = dict(self.shadows)
         """The disks that count: of a wiped node, the one it had (it acknowledged, and does not vote any more)."""
         self._asked: dict[tuple[NodeId, int], Index] = {}
@@ -132,11 +71,20 @@ class Oracle:
         """The last index that is known to be committed."""
         return len(self.committed) - 1
 
+    @property
+    def configuration(self) -> tuple[Index, Configuration]:
+        """The last committed configuration, with its index."""
+        return self._configurations[-1]
+
     def entry(self, index: Index) -> tuple[Term, EntryKind, bytes]:
         """Term, kind and data of a committed entry."""
         term = self.committed[index]
         _, kind, data = self._names[index, term]
         return term, kind, data
+
+    def joins(self, node: NodeId) -> None:
+        """A new node, with an empty folder."""
+        self.shadows[node] = self._witnesses[node] = self._new_shadow(joins=True)
 
     def started(self, node: NodeId, raft: Raft) -> None:
         """A node has come back: with what it had synced, no more and no less."""
@@ -153,7 +101,8 @@ class Oracle:
             )
         if state.log.base != (shadow.base, shadow.synced[shadow.base]):
             raise InvariantBroken(f"{node} came back with a log after {state.log.base}, not {shadow.base}")
-        self._check_configuration(node, state)
+        self._begin_electorate(node)
+        self.electorate.check(node, state)
 
     def opened(self, node: NodeId, checkpoint: EntryId) -> None:
         """A node goes on from a state that ends there."""
@@ -179,9 +128,9 @@ class Oracle:
         self.shadows[node].swapped = end
         self.installs += 1
 
-    def wiped(self, node: NodeId) -> None:
-        """A node's folder was emptied and bootstrapped anew."""
-        self.shadows[node] = self._new_shadow()
+    def wiped(self, node: NodeId, *, joins: bool) -> None:
+        """A node's folder was emptied and set up anew: as a first member's, or as that of a node that `joins`."""
+        self.shadows[node] = self._new_shadow(joins=joins)
 
     def synced(self, node: NodeId, writes: Iterable[Write]) -> None:
         """Writes have become durable, one after the other."""
@@ -222,6 +171,7 @@ class Oracle:
                 self._truncated(node, shadow, update.persist.truncate_from)
             if update.persist.entries:
                 self._register(node, update.persist.entries)
+        self.electorate.check(node, state)
         log, spoken = state.log, shadow.spoken
         if log.last != (len(spoken) - 1, spoken[-1]) or log.base != (log.base.index, spoken[log.base.index]):
             raise InvariantBroken(f"{node} has a log {log.base}..{log.last}, not what it was given")
@@ -237,7 +187,7 @@ class Oracle:
                     "committed"
                 )
         if update.commit_index is not None:
-            self._committed(node, before.commit_index, state)
+            self._committed(node, before, state)
 
     def said(self, node: NodeId, messages: Sequence[Message]) -> None:
         """A node sends messages."""
@@ -267,9 +217,16 @@ class Oracle:
             state.update(changes)
         return {key: value for key, value in sorted(state.items()) if value is not None}
 
-    def _new_shadow(self) -> Shadow:
+    def _new_shadow(self, *, joins: bool) -> Shadow:
+        if joins:
+            return Shadow([0], [0], HardState(), self.leader_logs)
         hard_state = HardState(BOOTSTRAP_TERM, None)
         return Shadow([0, BOOTSTRAP_TERM], [0, BOOTSTRAP_TERM], hard_state, self.leader_logs, held={(1, 1)})
+
+    def _begin_electorate(self, node: NodeId) -> None:
+        spoken = self.shadows[node].spoken
+        names = ((index, spoken[index]) for index in range(1, len(spoken)))
+        self.electorate.begins(node, ((name[0], *self._names[name][1:]) for name in names))
 
     def _truncated(self, node: NodeId, shadow: Shadow, index: Index) -> None:
         if (
@@ -278,6 +235,7 @@ class Oracle:
         ):
             raise InvariantBroken(f"{node} truncates the committed entry {index}@{self.committed[index]}")
         del shadow.spoken[index:]
+        self.electorate.truncated(node, index)
         self.truncations += 1
 
     def _installs(
@@ -298,21 +256,7 @@ class Oracle:
             raise InvariantBroken(f"{node} installs {end}, and had it in its log")
         shadow.spoken = self.committed[: index + 1]
         shadow.installing = end
-        self._check_configuration(node, state)
-
-    def _check_configuration(self, node: NodeId, state: RaftState) -> None:
-        """The configuration in force is the last one in state and log (hazards B35, B39)."""
-        spoken = self.shadows[node].spoken
-        named = [
-            index
-            for index in range(1, len(spoken))
-            if self._names[index, spoken[index]][1] is EntryKind.CONFIGURATION
-        ]
-        latest = named[-1]
-        configuration = decode_configuration(self._names[latest, spoken[latest]][2])
-        found = (state.configurations.latest_index, state.configurations.latest)
-        if found != (latest, configuration):
-            raise InvariantBroken(f"{node} goes by the configuration {found}, not by that of {latest}")
+        self._begin_electorate(node)
 
     def _register(self, node: NodeId, entries: Sequence[Entry]) -> None:
         """Log Matching, by induction: a name has one content and one predecessor."""
@@ -325,6 +269,7 @@ class Oracle:
             if self._names.setdefault((index, term), content) != content:
                 raise InvariantBroken(f"{node} holds another {index}@{term}: {content}")
             spoken.append(term)
+        self.electorate.appended(node, entries)
 
     def _check_persisted(self, node: NodeId, index: Index) -> None:
         """What a core takes for durable is on its disk (hazard B17)."""
@@ -341,17 +286,46 @@ class Oracle:
                 raise InvariantBroken(
                     f"{node}, leader of term {state.term}, lacks committed entries up to {due - 1}"
                 )
+            self._check_elected(node, state.term)
             self.leader_logs[state.term] = list(spoken)
             return
         assert state.leadership is not None
         for peer, progress in state.leadership.progress.items():
             if progress.acknowledged_round > state.leadership.round:
                 raise InvariantBroken(f"{node} believes that {peer} has answered a round that was not begun")
-        if update.persist is not None:
+        if update.persist is not None and update.persist.entries:
+            self._check_appends(node, before, state, update.persist.entries)
             self.leader_logs[state.term].extend(entry.term for entry in update.persist.entries)
 
-    def _committed(self, node: NodeId, before_index: Index, state: RaftState) -> None:
+    def _check_elected(self, node: NodeId, term: Term) -> None:
+        """A majority of the voters in its own log has a vote for the new leader on disk (3.4)."""
+        voters = self.electorate.in_force(node)[1].voters
+        votes = [voter for voter in voters if self._witness(voter).synced_vote(term) == node]
+        if len(votes) < majority(voters):
+            raise InvariantBroken(
+                f"{node} leads term {term} with the votes of {votes}, its voters are {voters}"
+            )
+
+    def _check_appends(
+        self, node: NodeId, before: invariants.Snapshot, state: RaftState, entries: Sequence[Entry]
+    ) -> None:
+        """What a leader adds to its log: nothing while another is to take over, and one change at a time."""
+        transfer = state.transfer
+        if transfer is not None and transfer.is_said and transfer.term == state.term:
+            raise InvariantBroken(
+                f"{node} told {transfer.target} to take over, and appends {entries[0].name}"
+            )
+        if entries[0].kind is EntryKind.CONFIGURATION:
+            commits_in_own_term = self.shadows[node].spoken[before.commit_index] == state.term
+            self.electorate.check_made(node, before.commit_index, commits_in_own_term)
+
+    def _witness(self, node: NodeId) -> Shadow:
+        """The disk that counts for a voter; one that never was holds nothing."""
+        return self._witnesses.get(node) or self._new_shadow(joins=True)
+
+    def _committed(self, node: NodeId, before: invariants.Snapshot, state: RaftState) -> None:
         spoken, committed = self.shadows[node].spoken, self.committed
+        before_index = before.commit_index
         known = min(state.commit_index + 1, len(committed))
         if spoken[before_index:known] != committed[before_index:known]:
             raise InvariantBroken(
@@ -359,14 +333,20 @@ class Oracle:
             )
         if state.commit_index < len(committed):
             return
-        if state.role is not Role.LEADER:
+        # A leader that was removed steps down as it commits that.
+        if Role.LEADER not in (before.role, state.role):
             raise InvariantBroken(f"{node} follows, and committed {state.commit_index} before any leader did")
         last = (state.commit_index, spoken[state.commit_index])
         if last[1] != state.term:
             raise InvariantBroken(f"{node} committed {last[0]}@{last[1]} by counting in term {state.term}")
-        disks = sum(shadow.vouches_for(*last, state.term) for shadow in self._witnesses.values())
-        if disks < self._majority:
-            raise InvariantBroken(f"{node} committed {last[0]}@{last[1]}, which is on {disks} disks")
+        voters = self.electorate.in_force(node)[1].voters
+        disks = [voter for voter in voters if self._witness(voter).vouches_for(*last, state.term)]
+        if len(disks) < majority(voters):
+            raise InvariantBroken(f"{node} committed {last[0]}@{last[1]}, of {voters} only {disks} have it")
         new = spoken[len(committed) : state.commit_index + 1]
+        for index, term in enumerate(new, start=len(committed)):
+            _, kind, data = self._names[index, term]
+            if kind is EntryKind.CONFIGURATION and index > self._configurations[-1][0]:
+                self._configurations.append((index, decode_configuration(data)))
         committed.extend(new)
         self._committed_in.extend([state.term] * len(new))

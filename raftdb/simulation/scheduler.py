@@ -13,10 +13,15 @@ SECOND = 1_000_000
 class Chance:
     """All randomness of a run, from one seed. Every draw moves the one stream: same calls, same run."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | str) -> None:
+        self._seed = seed
         self._random = random.Random(seed)
         self.fraction = self._random.random
         """A float in [0, 1)."""
+
+    def branch(self, name: str) -> "Chance":
+        """Another stream, from the same seed."""
+        return Chance(f"{self._seed}/{name}")
 
     def below(self, limit: int) -> int:
         """An integer, 0 <= n < limit."""

@@ -62,6 +62,10 @@ STATUSES: dict[type[Answer], int] = {Verifying: 202, Misplaced: 409, Declined: 4
 DECLINED_STATUSES = {BUSY: 503, UNKNOWN_TRANSFER: 404, PIECE_DAMAGED: 422}
 """HTTP status by code of a refusal, where it is not 409."""
 
+UNKNOWN = Declined(UNKNOWN_TRANSFER, "this is not the transfer under way: begin again")
+INSTALLING = Declined(BUSY, "the node is installing or stopping")
+FAILED = Declined("receiver_failed", "the receiver failed; its log says why")
+
 
 @dataclass(eq=False, slots=True)
 class _Incoming:
@@ -84,7 +88,8 @@ class SnapshotServer:
     """Routes of one node for snapshots from its leader. Everything is called on the event loop's thread.
 
     The receiver is called on a thread of this object's own, so neither disk nor checksums hold up the event loop. At
-    most one piece is in memory, and only if it bears the token of the present transfer.
+    most one piece is in memory, and only if it bears the token of the present transfer. `may_begin` is asked right
+    before the receiver begins, which may throw away what it holds: False if that is in use. Must not block or raise.
     """
 
     def __init__(
@@ -94,12 +99,14 @@ class SnapshotServer:
         check_peer: CheckPeer,
         receiver: Receiver,
         on_received: OnReceived,
+        may_begin: Callable[[], bool] = lambda: True,
         limits: TransferLimits | None = None,
     ) -> None:
         self._identity = identity
         self._check_peer = check_peer
         self._receiver = receiver
         self._on_received = on_received
+        self._may_begin = may_begin
         self._limits = limits or TransferLimits()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot receiver")
         self._incoming: _Incoming | None = None
@@ -172,7 +179,7 @@ class SnapshotServer:
         _refuse_browsers(request)
         incoming = self._find(request)
         if incoming is None:
-            return _respond(_unknown())
+            return _respond(UNKNOWN)
         offset, crc32 = _number(request, OFFSET_HEADER), _number(request, CHECKSUM_HEADER)
         length = request.content_length or 0
         if not 0 < length <= PIECE_BYTES_MAX or offset + length > incoming.transfer.size_bytes:
@@ -189,7 +196,7 @@ class SnapshotServer:
             if chunks is None:
                 return _no_answer()
             if self._incoming is not incoming:
-                return _respond(_unknown())
+                return _respond(UNKNOWN)
             answer = await self._write(incoming, offset, chunks, crc32)
         finally:
             incoming.connection = None
@@ -200,7 +207,7 @@ class SnapshotServer:
         _refuse_browsers(request)
         incoming = self._find(request)
         if incoming is None:
-            return _respond(_unknown())
+            return _respond(UNKNOWN)
         if incoming.finishing is None:
             if incoming.offset != incoming.transfer.size_bytes or incoming.connection is not None:
                 return _respond(Misplaced(incoming.offset))
@@ -217,7 +224,7 @@ class SnapshotServer:
             self._on_received(incoming.transfer.index, incoming.transfer.term)
         else:
             # Replaced, or being moved into place: who asks is not told what may no longer hold.
-            return _respond(_unknown())
+            return _respond(UNKNOWN)
         return _respond(answer)
 
     def _find(self, request: web.BaseRequest) -> _Incoming | None:
@@ -234,6 +241,8 @@ class SnapshotServer:
         refused = self._judge(offer)
         if refused is not None:
             return refused
+        if not self._may_begin():
+            return INSTALLING
         self._incarnations[source] = offer.hello.incarnation
         self._leader = (offer.leader_term, source)
         finishing = present.finishing if present is not None and present.transfer == transfer else None
@@ -248,9 +257,9 @@ class SnapshotServer:
                 return Declined(error.code, error.reason)
             except Exception:
                 logger.exception("snapshot receiver failed", extra={"fields": {"index": transfer.index}})
-                return _failed()
+                return FAILED
         if self._pauses:
-            return Declined(BUSY, "the node is installing or stopping")
+            return INSTALLING
         if finishing is not None and finishing.done():
             was_complete = isinstance(finishing.result(), Complete) and offset == transfer.size_bytes
             finishing = finishing if was_complete else None
@@ -278,7 +287,7 @@ class SnapshotServer:
             return Declined("other_leader", f"{leader} is the leader of term {newest_term}")
         present = self._incoming
         if self._pauses:
-            return Declined(BUSY, "the node is installing or stopping")
+            return INSTALLING
         if present is not None and present.is_verifying and present.transfer != offer.transfer:
             return Declined(BUSY, "another snapshot is being verified")
         return None
@@ -296,7 +305,7 @@ class SnapshotServer:
             fields = {"index": incoming.transfer.index, "offset": offset}
             logger.exception("snapshot receiver failed", extra={"fields": fields})
             self._drop_if(incoming)
-            return _failed()
+            return FAILED
         return Progress(incoming.offset)
 
     def _write_chunks(self, offset: int, chunks: Sequence[bytes], crc32: int) -> int:
@@ -315,7 +324,7 @@ class SnapshotServer:
             answer = Declined(error.code, error.reason)
         except Exception:
             logger.exception("snapshot receiver failed", extra={"fields": fields})
-            answer = _failed()
+            answer = FAILED
         try:
             self._receiver.discard()
         except Exception:
@@ -344,14 +353,6 @@ class SnapshotServer:
 
 def _nothing() -> None:
     """Work that is over at once."""
-
-
-def _unknown() -> Declined:
-    return Declined(UNKNOWN_TRANSFER, "this is not the transfer under way: begin again")
-
-
-def _failed() -> Declined:
-    return Declined("receiver_failed", "the receiver failed; its log says why")
 
 
 def _refuse_browsers(request: web.BaseRequest) -> None:

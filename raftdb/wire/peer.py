@@ -32,7 +32,6 @@ from raftdb.core.messages import (
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.wire import cbor
-from raftdb.wire.commands import COMMAND_BYTES_MAX
 from raftdb.wire.fields import (
     NUMBER_LIMIT,
     Check,
@@ -53,6 +52,7 @@ from raftdb.wire.handshake import (
     decode_handshake,
     encode_handshake,
 )
+from raftdb.wire.operations import ENTRY_BYTES_MAX
 
 __all__ = [
     "ENTRIES_PER_FRAME_MAX",
@@ -72,7 +72,7 @@ __all__ = [
     "message_bytes_max",
 ]
 
-FRAME_BYTES_MAX = COMMAND_BYTES_MAX + 11 * 1024 * 1024
+FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 10 * 1024 * 1024
 """Longest frame, 32 MiB: the longest entry, and a generous batch in front of it. Links set their own limit to
 this."""
 
@@ -253,7 +253,7 @@ def _decode_append(row: list[Any]) -> Message:
 def _check_data(data: object) -> None:
     """Raise unless `data` is the column of the entries' data: byte strings that the log may hold."""
     for datum in check_list("a column of data", data, count_max=ENTRIES_PER_FRAME_MAX):
-        if type(datum) is not bytes or len(datum) > COMMAND_BYTES_MAX:
+        if type(datum) is not bytes or len(datum) > ENTRY_BYTES_MAX:
             raise RemoteProtocolError("AppendEntries has data that is not a byte string, or too long")
 
 

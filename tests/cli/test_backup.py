@@ -60,6 +60,17 @@ def test_a_backup_is_written_verified_and_described(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_shell_takes_one_too_and_replaces_no_file(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    assert cli("shell", "-o", "json", "-c", f".backup {path}")[0] == 0
+    assert path.read_bytes() == SMALL
+    assert cli("shell", "-c", f".backup {path}") == (
+        1,
+        "",
+        f"raftdb: error: backup: {path} exists already\nhint: name a file that is not there\n",
+    )
+
+
 def test_a_file_is_replaced_only_when_that_is_wanted(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "backup"
     path.write_text("mine")

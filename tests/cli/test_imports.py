@@ -40,8 +40,29 @@ def test_one_shot_commands_and_scripts_load_nothing_slow(cluster: FakeCluster, a
     assert loaded(cluster, SLOW, *arguments) == "loaded  exit 0"
 
 
+@pytest.mark.parametrize("arguments", [["get", "k"], ["set", "k", "v"]], ids=" ".join)
+def test_one_shot_commands_load_nothing_of_the_shell(cluster: FakeCluster, arguments: list[str]) -> None:
+    of_the_shell = ("cli.vocabulary", "cli.transactions", "cli.dot_commands", "cli.interpreter", "difflib")
+    assert loaded(cluster, of_the_shell, *arguments).startswith("loaded  exit ")
+
+
 @pytest.mark.parametrize(
-    "module", ["cli.suggest", "cli.lexer", "cli.render", "cli.interpreter", "raftdb.client.sync_client"]
+    "module",
+    [
+        "cli.blocks",
+        "cli.cluster_view",
+        "cli.highlight",
+        "cli.interpreter",
+        "cli.lexer",
+        "cli.monitor",
+        "cli.private_lines",
+        "cli.render",
+        "cli.status_line",
+        "cli.suggest",
+        "cli.syntax",
+        "cli.transactions",
+        "raftdb.client.sync_client",
+    ],
 )
 def test_these_modules_are_free_of_the_terminal(module: str) -> None:
     program = f"import sys, {module}; sys.exit('prompt_toolkit' in sys.modules or 'asyncio' in sys.modules)"

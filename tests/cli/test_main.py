@@ -19,7 +19,8 @@ from tests.client.fake_node import Canned, FakeCluster, error
 Result = tuple[int, str, str]
 Cli = Callable[..., Result]
 
-SPACE_HINT = "hint: a space is missing? the syntax is: set KEY VALUE\n"
+SHELL_HINT = "hint: it is a command of the shell: 'raftdb shell'; 'raftdb help begin' tells more\n"
+SPACE_HINT = f"hint: a space is missing? the syntax is: {COMMANDS['set'].syntax}\n"
 OPTIONS_HINT = "hint: the syntax is: get KEY; options go before the command: raftdb -ojson ... get ...\n"
 COUNTS = (["up", "--nodes"], ["log", "--from"], ["log", "--limit"])
 NO_COUNTS = ("0", "-1", "x", "1.5", "\u0663", "")
@@ -84,7 +85,7 @@ def test_a_command_without_a_value_is_told_where_options_go(cli: Cli) -> None:
     for words in (["-o", "json"], ["--output=json", ""], ["--timeout", "3"]):
         errors = cli("set", "k", "v", *words)[2]
         assert f"options go before the command: raftdb {words[0]} ... set ..." in errors
-    assert "options" not in cli("set", "k", "v", "w")[2]
+    assert "options go" not in cli("set", "k", "v", "w")[2]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -136,6 +137,7 @@ def test_lists_are_numbered_or_one_per_line(cli: Cli) -> None:
             "raftdb: error: get: wrong number of arguments\n" + OPTIONS_HINT,
         ),
         (["shel"], 2, "raftdb: error: shel: unknown command\nhint: did you mean 'raftdb shell'?\n"),
+        (["begin"], 2, "raftdb: error: begin: unknown command\n" + SHELL_HINT),
         (["get", ""], 1, "raftdb: error: get: a key must not be empty\n"),
         (["get", "k" * 481], 1, "raftdb: error: get: a key has 481 bytes: the limit is 480\n"),
         (["incrby", "n", "x"], 2, None),
@@ -269,6 +271,8 @@ def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFi
 
 
 def test_help_of_one_command_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["help", "begin"]) == 0
+    assert capsys.readouterr().out.startswith("begin\n  Open a transaction")
     assert run(["help", "append"]) == 0
     assert '> get kunci\n  "satudua"' in capsys.readouterr().out
 

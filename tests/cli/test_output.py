@@ -4,9 +4,9 @@ import io
 
 import pytest
 
+from cli.answers import show_result
 from cli.failures import CommandError, describe, exit_code_of
 from cli.output import Output
-from raftdb.client.model import Answer
 from raftdb.errors import Fatal, OutcomeUnknown, RaftdbError, Unavailable
 
 ERROR = "raftdb: error: get: no\nhint: try"
@@ -24,7 +24,7 @@ def _a_terminal_with_colours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_terminal_gets_typed_values_and_a_pipe_raw_ones() -> None:
     for stream, text in ((Terminal(), '"v"\n'), (io.StringIO(), "v\n")):
-        Output(stream=stream).answer(Answer(value=b"v", index=1, term=1))
+        show_result(b"v", Output(stream=stream))
         assert stream.getvalue() == text
 
 
@@ -47,7 +47,7 @@ def test_and_not_where_colours_are_unwanted(monkeypatch: pytest.MonkeyPatch, nam
 def test_a_stream_that_cannot_show_a_character_shows_its_number() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    Output("table", stream=stream).answer(Answer(value="☕".encode(), index=1, term=1))
+    show_result("☕".encode(), Output("table", stream=stream))
     assert raw.getvalue() == b'"\\u2615"\n'
 
 

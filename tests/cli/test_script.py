@@ -11,6 +11,7 @@ from typing import TextIO
 import pytest
 
 from cli.main import run
+from raftdb.commands.spec import COMMANDS
 from tests.client.fake_node import FakeCluster
 
 
@@ -53,7 +54,21 @@ def test_output_may_be_typed_or_json(capsys: pytest.CaptureFixture[str]) -> None
             "",
             "raftdb: error: .nodez: unknown dot-command\nhint: did you mean '.nodes'?\n",
         ),
-        ("help", 2, "", "raftdb: error: help: unknown command\nhint: did you mean '.help'?\n"),
+        ("nodes", 2, "", "raftdb: error: nodes: unknown command\nhint: did you mean '.nodes'?\n"),
+        ("comit", 2, "", "raftdb: error: comit: unknown command\nhint: did you mean 'commit'?\n"),
+        (
+            "help a b",
+            2,
+            "",
+            "raftdb: error: help: wrong number of arguments\nhint: the syntax is: help [COMMAND]\n",
+        ),
+        (
+            ".mode xml",
+            2,
+            "",
+            "raftdb: error: .mode: there is no mode 'xml'\nhint: one of: table, json, raw\n",
+        ),
+        ("set a x; exit; set a y", 0, "OK\n", ""),
         (
             ".log 1 2 3",
             2,
@@ -76,7 +91,7 @@ def test_output_may_be_typed_or_json(capsys: pytest.CaptureFixture[str]) -> None
             "setkunci a",
             2,
             "",
-            "raftdb: error: setkunci: unknown command\nhint: a space is missing? the syntax is: set KEY VALUE\n",
+            "raftdb: error: setkunci: unknown command\nhint: a space is missing? the syntax is: set KEY VALUE",
         ),
         ("set a x; .quit; set a y", 0, "OK\n", ""),
     ],
@@ -135,16 +150,17 @@ def test_stdin_is_served_line_by_line(cluster: FakeCluster) -> None:
 
 
 def test_dot_commands_describe_the_cluster(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:
-    script = "set a 1; .leader; .status; .nodes; .members; .log; .help; .help set; .help quit"
+    script = "set a 1; .leader; .status; .nodes; .members; .log; .help; .help set; help nodes"
     assert run(["shell", "-o", "table", "-c", script]) == 0
     out = capsys.readouterr().out
     assert f"n2 {cluster.nodes[1].address}\n" in out
-    assert "log         1..2, committed 2, applied 2" in out
-    assert "    2     1  yes        set a 1\n" in out
+    # The first write registers a session.
+    assert "log         1..3, committed 3, applied 3" in out
+    assert "    3     1  yes        set a 1\n" in out
     assert ".log [FROM] [LIMIT]" in out
     assert ".kill" not in out
-    assert "set KEY VALUE\n  Store a value" in out
-    assert ".quit\n  Leave the shell" in out
+    assert f"{COMMANDS['set'].syntax}\n  Store a value" in out
+    assert ".nodes\n  Every node" in out
 
 
 def test_a_closed_pipe_ends_a_command_quietly(cluster: FakeCluster) -> None:

@@ -4,44 +4,61 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prompt_toolkit import PromptSession
-from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.completion import CompleteEvent, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.input.base import PipeInput
 from prompt_toolkit.input.defaults import create_pipe_input
-from prompt_toolkit.output import DummyOutput
 
 from cli.completer import ShellCompleter
+from cli.finder import Finder
 from cli.history import ShellHistory, history_path
-from cli.interpreter import Interpreter
-from cli.output import Output
-from cli.shell import Shell
-from raftdb.client.sync_client import Client
+from raftdb.commands.spec import COMMANDS
+from tests.cli.terminal import Terminal
 from tests.client.fake_node import FakeCluster
 
 Capture = pytest.CaptureFixture[str]
+
+UP, CTRL_C, CTRL_D, CTRL_E, CTRL_R, RIGHT, ALT_ENTER = (
+    "\x1b[A",
+    "\x03",
+    "\x04",
+    "\x05",
+    "\x12",
+    "\x1b[C",
+    "\x1b\r",
+)
+TAB, ENTER = "\t", "\r"
 
 
 class FakeControl:
     """The nodes of `up`, noted instead of signalled."""
 
-    node_ids: Sequence[str] = ("n1", "n2", "n3")
+    def __init__(self, running: Sequence[str] = ("n1", "n2", "n3")) -> None:
+        self.node_ids: Sequence[str] = ("n1", "n2", "n3")
+        self.running_ids = running
+        self.killed: list[str] = []
 
     def kill(self, node_id: str) -> str:
+        self.killed.append(node_id)
         return f"{node_id} killed"
 
-    restart = pause = resume = kill
+    def restart(self, node_id: str) -> str:
+        return f"{node_id} is up"
+
+    def pause(self, node_id: str) -> str:
+        return f"{node_id} paused"
+
+    def resume(self, node_id: str) -> str:
+        return f"{node_id} goes on"
 
 
 @pytest.fixture(autouse=True)
 def blocking_calls() -> list[str]:
     """In place of the detector: the loop that runs here is prompt_toolkit's own, which reads the terminal as
     it likes and serves nobody else. What the shell itself does with files and sockets, it does between two
-    prompts."""
+    prompts, or in threads."""
     return []
 
 
@@ -49,33 +66,6 @@ def blocking_calls() -> list[str]:
 def keys() -> Iterator[PipeInput]:
     with create_pipe_input() as keys:
         yield keys
-
-
-class Terminal:
-    """A shell on a fake cluster, to which text is typed."""
-
-    def __init__(self, cluster: FakeCluster, keys: PipeInput, history: Path | None = None) -> None:
-        self.keys = keys
-        self._client = Client(cluster.addresses, timeout_ms=2_000, unreachable_timeout_ms=0)
-        self.interpreter = Interpreter(self._client, Output("table"))
-        self._history = history
-        self.lines = 0
-
-    def type(self, text: str, *, leave: bool = True) -> int:
-        """Type and, unless somebody else will, leave with Ctrl-D; the exit code."""
-        self.keys.send_text(text + ("\x04" if leave else ""))
-        shell = Shell(
-            self.interpreter,
-            history=ShellHistory(self._history),
-            input=self.keys,
-            terminal=DummyOutput(),
-            after_line=self._count,
-        )
-        with self._client:
-            return shell.run()
-
-    def _count(self) -> None:
-        self.lines += 1
 
 
 @pytest.fixture
@@ -103,7 +93,7 @@ def test_the_banner_names_nodes_and_leader_and_three_things_to_try(
     ]
     assert title == "try:"
     tries = [first, second, third]
-    assert [line.split()[0] for line in tries] == ["set", ".nodes", ".help"]
+    assert [line.split()[0] for line in tries] == ["set", ".nodes", "help"]
 
 
 def test_without_a_cluster_the_shell_opens_all_the_same(
@@ -122,103 +112,235 @@ def test_an_error_is_one_line_and_its_hint_and_the_shell_goes_on(terminal: Termi
     captured = capsys.readouterr()
     assert captured.err == (
         "error: sett: unknown command\n"
-        "hint: did you mean 'set'? its syntax is: set KEY VALUE\n"
+        f"hint: did you mean 'set'? its syntax is: {COMMANDS['set'].syntax}\n"
         'error: syntax: unbalanced double quote: " is never closed\n'
         "error: incr: value is not an integer or out of range\n"
     )
     assert captured.out.endswith('OK\n"x"\n')
 
 
-def test_quit_leaves(terminal: Terminal, cluster: FakeCluster) -> None:
-    assert terminal.type("set a 1\r.quit\rset a 2\r") == 0
+@pytest.mark.parametrize("word", [".quit", "quit", "exit"])
+def test_there_are_words_to_leave(terminal: Terminal, cluster: FakeCluster, word: str) -> None:
+    assert terminal.type(f"set a 1\r{word}\rset a 2\r") == 0
     assert cluster.values[b"a"] == b"1"
 
 
 def test_ctrl_c_clears_the_line(terminal: Terminal, cluster: FakeCluster) -> None:
-    terminal.type("set a wrong\x03set a right\r")
+    terminal.type(f"set a wrong{CTRL_C}set a right\r")
     assert cluster.values[b"a"] == b"right"
 
 
-def test_tab_completes(terminal: Terminal, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The menu comes a moment after the word: each key is typed when what it needs is there.
-    def menu(buffer: Buffer) -> None:
-        state = buffer.complete_state
-        if state is not None and state.completions and buffer.text == "appe":
-            terminal.keys.send_text("\t")
+class TestCompletion:
+    def test_the_menu_comes_by_itself_and_tab_takes_what_is_alone(
+        self, terminal: Terminal, cluster: FakeCluster
+    ) -> None:
+        menu, word = terminal.has_menu("append "), terminal.has_line("append ")
+        terminal.type("appe", menu, TAB, word, "k v\r")
+        assert cluster.values[b"k"] == b"v"
 
-    def word(buffer: Buffer) -> None:
-        if buffer.text == "append ":
-            terminal.keys.send_text("k v\r\x04")
+    @pytest.mark.parametrize(
+        ("typed", "key", "value"),
+        [
+            ("se\tkunci satu", b"kunci", b"satu"),
+            ("se kunci satu\x01\x1b[C\x1b[C\t", b"kunci", b"satu"),  # Ctrl-A, twice right
+            ("set a 1; in\tby b 5", b"b", b"5"),
+            ("APP\tb 5", b"b", b"5"),
+            ("append b 5\t\t", b"b", b"5"),
+        ],
+    )
+    def test_for_what_is_known_tab_waits_for_no_menu(
+        self, terminal: Terminal, cluster: FakeCluster, typed: str, key: bytes, value: bytes
+    ) -> None:
+        terminal.type(f"{typed}\r")
+        assert cluster.values[key] == value
 
-    def session(*arguments: Any, **settings: Any) -> PromptSession[str]:
-        session: PromptSession[str] = PromptSession(*arguments, **settings)
-        session.default_buffer.on_completions_changed += menu
-        session.default_buffer.on_text_changed += word
-        return session
+    def test_keys_come_from_the_cluster(self, terminal: Terminal, cluster: FakeCluster) -> None:
+        cluster.values.update({b"user:1": b"1", b"user:2": b"2", b"us": b"3", b"other": b"4"})
+        menu = terminal.has_menu("user:1", "user:2")
+        terminal.type("get use", menu, TAB, terminal.has_line("get user:"), "1\r")
+        assert terminal.has_run(1)()
 
-    monkeypatch.setattr("cli.shell.PromptSession", session)
-    terminal.type("appe", leave=False)
-    assert cluster.values[b"k"] == b"v"
+    def test_also_without_a_leader(self, terminal: Terminal, cluster: FakeCluster) -> None:
+        cluster.values[b"user:1"] = b"1"
+        cluster.leader = None
+        terminal.type("get u", terminal.has_menu("user:1"), CTRL_C)
+
+    def test_one_that_needs_quotes_has_them(
+        self, terminal: Terminal, cluster: FakeCluster, capsys: Capture
+    ) -> None:
+        cluster.values[b"two words\x1b"] = b"here"
+        terminal.type("get tw", terminal.has_menu('"two words\\x1b"'), TAB, "\r")
+        assert capsys.readouterr().out.endswith('"here"\n')
+
+    def test_tab_looks_up_what_the_menu_has_not_yet(self, terminal: Terminal, cluster: FakeCluster) -> None:
+        cluster.values[b"user:1"] = b"1"
+        terminal.type("get u\t", terminal.has_line("get user:1"), CTRL_C)
+
+    def test_what_is_typed_meanwhile_is_not_held_up(self, terminal: Terminal, cluster: FakeCluster) -> None:
+        cluster.values[b"user:1"] = b"1"
+        terminal.type("append u\tx 1\r")
+        assert cluster.values[b"ux"] == b"1"
+
+    def test_paths_where_a_path_belongs(
+        self, terminal: Terminal, cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "scripts").mkdir()
+        (tmp_path / "scripts" / "first").write_text("set a 1\nset b 2\n")
+        monkeypatch.chdir(tmp_path)
+        inside = terminal.has_line(".read scripts/")
+        terminal.type(".read s\t", inside, "\t", terminal.has_line(".read scripts/first"), ENTER)
+        assert cluster.values == {b"a": b"1", b"b": b"2"}
+
+    def test_completions_have_descriptions(self) -> None:
+        (completion,) = completions("strl")
+        assert (completion.text, completion.start_position) == ("strlen ", -4)
+        assert completion.display_text == "strlen"
+        assert "length" in completion.display_meta_text
+
+    @pytest.mark.parametrize(
+        ("text", "cursor", "completed"),
+        [
+            ("appe", 4, "append "),
+            ("appe kunci", 4, "append"),
+            ("get a; app", 10, "append "),
+            ("pi", 2, "ping"),
+            (".ki", 3, ".kill "),
+            (".lo", 3, ".log "),
+            (".qu", 3, ".quit"),
+            (".help strl", 10, "strlen"),
+            (".kill n", 7, "n1"),
+        ],
+    )
+    def test_a_space_follows_where_arguments_do(self, text: str, cursor: int, completed: str) -> None:
+        (completion,) = completions(text, cursor)
+        assert completion.text == completed
 
 
-@pytest.mark.parametrize(
-    ("typed", "key", "value"),
-    [
-        ("se\tkunci satu", b"kunci", b"satu"),
-        ("se kunci satu\x01\x1b[C\x1b[C\t", b"kunci", b"satu"),  # Ctrl-A, twice right
-        ("set a 1; in\tby b 5", b"b", b"5"),
-        ("APP\tb 5", b"b", b"5"),
-        ("set b 5\t\t", b"b", b"5"),
-    ],
-)
-def test_tab_waits_for_no_menu(
-    terminal: Terminal, cluster: FakeCluster, typed: str, key: bytes, value: bytes
-) -> None:
-    terminal.type(f"{typed}\r")
-    assert cluster.values[key] == value
+def completions(text: str, cursor: int | None = None) -> list[Completion]:
+    """What is offered without asking anybody."""
+    completer = ShellCompleter(nodes=lambda: ("n1",), finder=Finder(lambda: ()), local=True)
+    return list(completer.get_completions(Document(text, cursor), CompleteEvent()))
 
 
-def test_the_hint_is_never_part_of_the_line(terminal: Terminal, cluster: FakeCluster) -> None:
-    terminal.type("set k v\x1b[C\x05\r")  # right arrow and Ctrl-E accept suggestions elsewhere
-    assert cluster.values == {b"k": b"v"}
+class TestHint:
+    def test_it_is_never_part_of_the_line(self, terminal: Terminal, cluster: FakeCluster) -> None:
+        terminal.type(f"append k v{RIGHT}{CTRL_E}\r")  # both accept suggestions
+        assert cluster.values == {b"k": b"v"}
 
 
-def test_dot_commands_of_a_cluster_that_up_started(terminal: Terminal, capsys: Capture) -> None:
-    terminal.interpreter.cluster = FakeControl()
-    terminal.type(".kill n2\r.kill\r")
-    captured = capsys.readouterr()
-    assert "n2 killed\n" in captured.out
-    assert "  .kill n2" in captured.out
-    assert "the syntax is: .kill NODE" in captured.err
+class TestTransactions:
+    def test_one_typed_line_by_line(self, terminal: Terminal, cluster: FakeCluster, capsys: Capture) -> None:
+        terminal.type("set a 1\rbegin\rget a\rset a 2\rshow\rcommit\rget a\r")
+        lines = capsys.readouterr().out.splitlines()
+        assert [line for line in lines if line.startswith("OK (index ")]
+        assert lines[-1] == '"2"'
+
+    def test_ctrl_d_in_an_open_one_asks_once(
+        self, terminal: Terminal, cluster: FakeCluster, capsys: Capture
+    ) -> None:
+        assert terminal.type(f"begin\rset a 1\r{CTRL_D}") == 0
+        assert capsys.readouterr().err.splitlines() == [
+            "a transaction is open, 1 write waits for commit: once more to leave and forget it",
+            "rolled back: nothing of the transaction happened",
+        ]
+        assert cluster.values == {}
+
+    def test_and_asks_again_if_one_goes_on_instead(self, terminal: Terminal, cluster: FakeCluster) -> None:
+        terminal.type(f"begin\rset a 1\r{CTRL_D}get a\r{CTRL_D}commit\r")
+        assert cluster.values == {b"a": b"1"}
+
+    def test_so_do_words(self, terminal: Terminal, cluster: FakeCluster, capsys: Capture) -> None:
+        terminal.type("multi\rset a 1\r.quit\rexec\rquit\r", leave=False)
+        assert cluster.values == {b"a": b"1"}
+        assert "1 command waits for exec" in capsys.readouterr().err
+
+    def test_a_block_of_lines_is_one_line_of_history(
+        self, cluster: FakeCluster, keys: PipeInput, tmp_path: Path
+    ) -> None:
+        terminal = Terminal(cluster, keys, tmp_path / "history")
+        block = f"begin{ALT_ENTER}incr a\rincr b\rcommit\r"
+        terminal.type(block, terminal.has_run(1))
+        assert cluster.values == {b"a": b"1", b"b": b"1"}
+        terminal = Terminal(cluster, keys, tmp_path / "history")
+        terminal.type(UP, terminal.has_line("begin\nincr a\nincr b\ncommit"), ENTER)
+        assert cluster.values == {b"a": b"2", b"b": b"2"}
+
+    def test_an_empty_line_ends_a_block_and_leaves_it_open(
+        self, terminal: Terminal, cluster: FakeCluster
+    ) -> None:
+        terminal.type(f"begin{ALT_ENTER}set a 1\r\r", terminal.has_run(1), "commit\r")
+        assert cluster.values == {b"a": b"1"}
+
+    def test_a_block_may_be_pasted(self, terminal: Terminal, cluster: FakeCluster) -> None:
+        terminal.type("\x1b[200~begin\nset a 1\ncommit\x1b[201~\r")
+        assert cluster.values == {b"a": b"1"}
 
 
-def test_completions_have_descriptions() -> None:
-    completer = ShellCompleter(nodes=lambda: ("n1",), local=True)
-    (completion,) = completer.get_completions(Document("strl"), CompleteEvent())
-    assert (completion.text, completion.start_position) == ("strlen ", -4)
-    assert completion.display_text == "strlen"
-    assert "length" in completion.display_meta_text
-    assert [c.text for c in completer.get_completions(Document(".kill "), CompleteEvent())] == ["n1"]
+class TestLocalNodes:
+    def test_they_are_controlled_by_dot_commands(self, terminal: Terminal, capsys: Capture) -> None:
+        terminal.interpreter.cluster = FakeControl()
+        terminal.type(".kill n2\r.kill\r")
+        captured = capsys.readouterr()
+        assert "n2 killed\n" in captured.out
+        assert "  .kill n2" in captured.out
+        assert "the syntax is: .kill NODE" in captured.err
+
+    @pytest.mark.parametrize(
+        ("answer", "killed"), [("y", ["n2"]), ("yes", ["n2"]), ("n", []), ("", []), (CTRL_C, [])]
+    )
+    def test_taking_the_majority_away_is_confirmed(
+        self, terminal: Terminal, answer: str, killed: list[str], capsys: Capture
+    ) -> None:
+        control = terminal.interpreter.cluster = FakeControl(running=("n1", "n2"))
+        terminal.type(f".kill n2\r{answer}\r")
+        assert control.killed == killed
+        assert ("nothing was done" in capsys.readouterr().err) == (not killed)
+
+    @pytest.mark.parametrize("running", [("n1", "n2", "n3"), ("n2",)])
+    def test_and_what_takes_none_away_is_not(self, terminal: Terminal, running: Sequence[str]) -> None:
+        control = terminal.interpreter.cluster = FakeControl(running=running)
+        terminal.type(".kill n2\r")
+        assert control.killed == ["n2"]
 
 
-@pytest.mark.parametrize(
-    ("text", "cursor", "completed"),
-    [
-        ("se", 2, "set "),
-        ("se kunci", 2, "set"),
-        ("get a; app", 10, "append "),
-        ("pi", 2, "ping"),
-        (".ki", 3, ".kill "),
-        (".lo", 3, ".log "),
-        (".qu", 3, ".quit"),
-        (".help strl", 10, "strlen"),
-        (".kill n", 7, "n1"),
-    ],
-)
-def test_a_space_follows_where_arguments_do(text: str, cursor: int, completed: str) -> None:
-    completer = ShellCompleter(nodes=lambda: ("n1",), local=True)
-    (completion,) = completer.get_completions(Document(text, cursor), CompleteEvent())
-    assert completion.text == completed
+class TestNews:
+    def test_a_new_leader_is_told_while_one_types_and_the_line_stays(
+        self, terminal: Terminal, cluster: FakeCluster, capsys: Capture
+    ) -> None:
+        told: list[str] = []
+
+        def leads(node_id: str) -> bool:
+            view = None if terminal.shell is None else terminal.shell.monitor.view
+            return view is not None and view.leader == node_id
+
+        def change() -> bool:
+            cluster.leader = 0
+            return True
+
+        def is_told() -> bool:
+            told.append(capsys.readouterr().err)
+            return "-- n1 leads now, in place of n2 (term 1)" in "".join(told)
+
+        terminal.type("set a", lambda: leads("n2"), change, is_told, terminal.has_line("set a"), " 1\r")
+        assert cluster.values == {b"a": b"1"}
+
+    def test_a_command_that_takes_long_says_what_it_waits_for(
+        self, terminal: Terminal, cluster: FakeCluster, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("cli.patience.PATIENCE_S", 0.01)
+        told: list[str] = []
+
+        def is_told() -> bool:
+            told.append(capsys.readouterr().err)
+            return "-- waiting: no" in "".join(told)
+
+        def lead() -> bool:
+            cluster.leader = 0
+            return True
+
+        cluster.leader = None
+        terminal.type("set a 1\r", is_told, lead)
+        assert cluster.values == {b"a": b"1"}
 
 
 class TestHistory:
@@ -229,8 +351,31 @@ class TestHistory:
         Terminal(cluster, keys, path).type("set a 1\rset a 2\r")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         cluster.values.clear()
-        Terminal(cluster, keys, path).type("\x1b[A\x1b[A\r")
+        Terminal(cluster, keys, path).type(f"{UP}{UP}\r")
         assert cluster.values == {b"a": b"1"}
+
+    def test_it_is_searched_with_ctrl_r(self, cluster: FakeCluster, keys: PipeInput, tmp_path: Path) -> None:
+        Terminal(cluster, keys, tmp_path / "history").type("set apple 1\rset pear 2\rset plum 3\r")
+        cluster.values.clear()
+        terminal = Terminal(cluster, keys, tmp_path / "history")
+        terminal.type(f"{CTRL_R}PEAR{ENTER}")
+        assert cluster.values == {b"pear": b"2"}
+
+    def test_a_line_that_begins_as_an_earlier_one_is_suggested(
+        self, terminal: Terminal, cluster: FakeCluster
+    ) -> None:
+        suggested = terminal.has_suggestion("le 5")
+        terminal.type(
+            "incrby apple 5\rincrby app", suggested, RIGHT, terminal.has_line("incrby apple 5"), ENTER
+        )
+        assert cluster.values == {b"apple": b"10"}
+
+    def test_secrets_are_kept_nowhere(self, cluster: FakeCluster, keys: PipeInput, tmp_path: Path) -> None:
+        path = tmp_path / "history"
+        Terminal(cluster, keys, path).type("set a 1\rset db:password x\r set b 2\rauth x\r" + UP + "\r")
+        assert "password" not in path.read_text()
+        assert [line for line in path.read_text().splitlines() if line.startswith("+")] == ["+set a 1"]
+        assert cluster.values == {b"a": b"1", b"db:password": b"x", b"b": b"2"}
 
     @pytest.mark.parametrize("kind", ["folder", "below a file"])
     def test_a_history_that_cannot_be_written_is_no_reason_to_fail(

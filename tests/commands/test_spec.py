@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from raftdb.commands.limits import (
     COMMAND_BYTES_CEILING,
     KEY_BYTES_MAX,
+    KEYS_LISTED_MAX,
     KEYS_PER_COMMAND_MAX,
+    SCAN_LIMIT_DEFAULT,
+    SCAN_LIMIT_MAX,
+    TRANSACTION_KEYS_MAX,
+    TTL_MS_MAX,
     VALUE_BYTES_CEILING,
     Limits,
 )
@@ -18,12 +23,35 @@ from raftdb.commands.model import (
     COMMAND_TYPES,
     INTEGER_MAX,
     INTEGER_MIN,
+    KEEP_TTL,
+    NO_TTL,
     Command,
+    CompareAndSet,
+    Condition,
+    DatabaseSize,
     Delete,
+    ExpireAfter,
+    Get,
+    GetSet,
     IncrementBy,
+    Keys,
+    MultiGet,
     MultiSet,
+    Persist,
+    Ping,
+    Scan,
     Set,
+    TimeToLive,
     parse_integer,
+)
+from raftdb.commands.operations import (
+    ClientOperation,
+    CloseSession,
+    Mode,
+    RegisterSession,
+    SessionOperation,
+    Transaction,
+    keys_touched,
 )
 from raftdb.commands.spec import (
     ACCESS,
@@ -35,12 +63,14 @@ from raftdb.commands.spec import (
     CommandSpec,
     Group,
     lookup,
+    name_of,
     parse,
     specs_by_group,
     specs_by_name,
     suggest_name,
     unparse,
 )
+from raftdb.commands.transactions import build_transaction, grows, is_read
 from raftdb.errors import CODES, RequestRefused
 
 KEYS = st.binary(min_size=1, max_size=KEY_BYTES_MAX)
@@ -59,8 +89,9 @@ def test_every_command_type_has_a_name() -> None:
     assert set(ACCESS) == set(COMMAND_TYPES)
 
 
-def test_what_grows_is_every_write_but_a_delete() -> None:
-    assert {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.WRITE} - {Delete} == GROWING
+def test_what_grows_is_every_write_but_those_that_end_keys_or_let_them_stay() -> None:
+    writes = {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.WRITE}
+    assert writes - {Delete, ExpireAfter, Persist} == GROWING
     assert all(spec.grows == (spec.command in GROWING) for spec in COMMANDS.values())
 
 
@@ -257,13 +288,161 @@ def test_parse_gives_a_command_or_a_refusal_and_unparse_gives_it_back(
     except RequestRefused:
         return
     assert parse(*unparse(command)) == command
-    if name not in ("incr", "decr"):
+    assert unparse(command)[0] == name_of(command)
+    if name not in ("incr", "decr", "set", "scan", "expire"):
         assert unparse(command) == (name, arguments)
 
 
 def test_reads_and_writes() -> None:
     reads = [spec.name for spec in specs_by_name() if spec.access is Access.READ]
-    assert reads == ["exists", "get", "mget", "ping", "strlen"]
+    assert reads == ["dbsize", "exists", "get", "keys", "mget", "ping", "scan", "strlen", "ttl"]
+
+
+@pytest.mark.parametrize(
+    ("options", "ttl_ms", "condition"),
+    [
+        ([], NO_TTL, Condition.ALWAYS),
+        ([b"EX", b"60"], 60_000, Condition.ALWAYS),
+        ([b"px", b"1"], 1, Condition.ALWAYS),
+        ([b"KeepTTL"], KEEP_TTL, Condition.ALWAYS),
+        ([b"nx"], NO_TTL, Condition.IF_MISSING),
+        ([b"XX"], NO_TTL, Condition.IF_PRESENT),
+        ([b"XX", b"EX", b"5"], 5_000, Condition.IF_PRESENT),
+        ([b"PX", b"%d" % TTL_MS_MAX, b"NX"], TTL_MS_MAX, Condition.IF_MISSING),
+        ([b"KEEPTTL", b"xx"], KEEP_TTL, Condition.IF_PRESENT),
+    ],
+)
+def test_options_of_set_come_in_any_case_and_order(
+    options: list[bytes], ttl_ms: int, condition: Condition
+) -> None:
+    command = parse("set", [b"k", b"v", *options])
+    assert command == Set(b"k", b"v", ttl_ms, condition)
+    assert parse(*unparse(command)) == command
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [b"EX"],
+        [b"EX", b"NX"],
+        [b"EX", b"x"],
+        [b"EX", b"0"],
+        [b"PX", b"-1"],
+        [b"EX", b"1.5"],
+        [b"EX", b"%d" % (TTL_MS_MAX // 1000 + 1)],
+        [b"PX", b"%d" % (TTL_MS_MAX + 1)],
+        [b"EX", b"%d" % 2**63],
+        [b"NX", b"XX"],
+        [b"NX", b"NX"],
+        [b"KEEPTTL", b"KEEPTTL"],
+        [b"KEEPTTL", b"EX", b"5"],
+        [b"EX", b"5", b"KEEPTTL"],
+        [b"GET"],
+        [b"", b""],
+        [b"60"],
+    ],
+    ids=repr,
+)
+def test_other_options_of_set_are_refused(options: list[bytes]) -> None:
+    error = refused("set", b"k", b"v", *options)
+    assert error.code == "bad_request"
+    assert error.hint is not None
+
+
+def test_arguments_of_the_new_kinds() -> None:
+    assert parse("cas", [b"k", b"7", b"v"]) == CompareAndSet(b"k", 7, b"v")
+    assert parse("expire", [b"k", b"60"]) == ExpireAfter(b"k", 60_000)
+    assert parse("expire", [b"k", b"-5"]) == ExpireAfter(b"k", 0)
+    assert parse("keys", [b""]) == Keys(b"")
+    assert parse("scan", []) == Scan(b"", b"", SCAN_LIMIT_DEFAULT)
+    assert parse("scan", [b"p"]) == Scan(b"p", b"", SCAN_LIMIT_DEFAULT)
+    assert parse("scan", [b"p", b"pa"]) == Scan(b"p", b"pa", SCAN_LIMIT_DEFAULT)
+    assert parse("scan", [b"p", b"pa", b"1000"]) == Scan(b"p", b"pa", SCAN_LIMIT_MAX)
+    for name, arguments, code in (
+        ("cas", [b"k", b"-1", b"v"], "bad_request"),
+        ("cas", [b"k", b"x", b"v"], "bad_request"),
+        ("expire", [b"k", b"soon"], "bad_request"),
+        ("expire", [b"k", b"%d" % (2**63 - 1)], "bad_request"),
+        ("scan", [b"", b"", b"0"], "bad_request"),
+        ("scan", [b"", b"", b"1001"], "bad_request"),
+        ("scan", [b"", b"", b"all"], "bad_request"),
+        ("scan", [b"k" * 481], "bad_key"),
+        ("scan", [b"", b"k" * 481], "bad_key"),
+        ("keys", [b"k" * 481], "bad_key"),
+    ):
+        assert refused(name, *arguments).code == code, (name, arguments)
+
+
+def test_a_transaction_is_made_of_commands_by_name() -> None:
+    made = build_transaction(
+        [("SET", [b"a", b"1"]), ("get", [b"a"])], watched=[(b"k", 7), (b"l", 0)], mode=Mode.ATOMIC
+    )
+    assert made == Transaction((Set(b"a", b"1"), Get(b"a")), ((b"k", 7), (b"l", 0)), Mode.ATOMIC)
+    assert build_transaction([]) == Transaction(())
+
+
+@pytest.mark.parametrize(
+    ("commands", "watched", "code", "message"),
+    [
+        ([("ping", []), ("sett", [])], [], "unknown_command", "command 2: unknown command 'sett'"),
+        ([("get", [])], [], "wrong_arity", "command 1: wrong number of arguments for 'get'"),
+        ([("get", [b""])], [], "bad_key", "command 1: a key must not be empty"),
+        ([("set", [b"k", b"v" * 11])], [], "too_large", "command 1: a value has 11 bytes: the limit is 10"),
+        ([("set", [b"k", b"v" * 9])] * 3, [], "too_large", "the transaction has 30 bytes: the limit is 25"),
+        ([], [(b"", 1)], "bad_key", "a watched key has 0 bytes, not 1 to 480"),
+        ([], [(b"k" * 481, 1)], "bad_key", "a watched key has 481 bytes, not 1 to 480"),
+        ([], [(b"k", -1)], "bad_request", "a watched revision is 0 or above, and below 2^63"),
+        ([], [(b"k", 2**63)], "bad_request", "a watched revision is 0 or above, and below 2^63"),
+        ([], [(b"k" * 20, 0)] * 2, "too_large", "the transaction has 40 bytes: the limit is 25"),
+        ([("ping", [])] * 65_537, [], "too_large", "touches up to 65537 keys: the limit is 65536"),
+        ([("keys", [b""])] * 7, [], "too_large", "touches up to 70000 keys: the limit is 65536"),
+    ],
+)
+def test_what_is_wrong_with_a_transaction_is_said_with_the_place(
+    commands: list[tuple[str, list[bytes]]], watched: list[tuple[bytes, int]], code: str, message: str
+) -> None:
+    with pytest.raises(RequestRefused) as raised:
+        build_transaction(commands, watched=watched, limits=Limits(value_bytes=10, command_bytes=25))
+    assert raised.value.code == code
+    assert message in raised.value.message
+
+
+def test_what_a_transaction_touches_bounds_its_time() -> None:
+    commands: tuple[Command, ...] = (
+        *(Ping(), MultiGet(()), MultiGet((b"a", b"b", b"c")), MultiSet(((b"a", b""), (b"b", b"")))),
+        *(Scan(b"", b"", 50), Keys(b""), DatabaseSize()),
+    )
+    assert keys_touched(Transaction(commands, ((b"w", 1),))) == 1 + 1 + 1 + 3 + 2 + 50 + KEYS_LISTED_MAX + 1
+    assert keys_touched(Transaction((Scan(b"", b"", 2**63 - 1),))) == SCAN_LIMIT_MAX
+    assert KEYS_PER_COMMAND_MAX < TRANSACTION_KEYS_MAX
+
+
+def test_operations_grow_if_what_is_in_them_does() -> None:
+    """Who is short of space can still delete, and begin the session that the delete is sent in."""
+    name, write, end = b"s" * 16, Set(b"k", b"v"), Delete(b"k")
+    growing: tuple[ClientOperation, ...] = (
+        write,
+        GetSet(b"k", b"v"),
+        Transaction((end, write)),
+        SessionOperation(name, 1, 1, write),
+    )
+    others: tuple[ClientOperation, ...] = (
+        *(end, ExpireAfter(b"k", 1), Persist(b"k"), Transaction((end, Get(b"k"))), Transaction(())),
+        *(SessionOperation(name, 1, 1, end), RegisterSession(name), CloseSession(name)),
+        SessionOperation(name, 1, 1, Transaction((end,))),
+    )
+    assert all(grows(operation) for operation in growing)
+    assert not any(grows(operation) for operation in others)
+
+
+def test_only_a_reading_command_needs_no_entry() -> None:
+    assert all(is_read(command) for command in (Get(b"k"), TimeToLive(b"k"), Keys(b""), Ping()))
+    name = b"s" * 16
+    for operation in (
+        *(Set(b"k", b"v"), Transaction((Get(b"k"),)), SessionOperation(name, 1, 1, Get(b"k"))),
+        *(RegisterSession(name), CloseSession(name)),
+    ):
+        assert not is_read(operation)
 
 
 def test_the_table_is_light_to_import() -> None:

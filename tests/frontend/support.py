@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raftdb.commands.model import Command, Get, Ping, Set
+from raftdb.commands.model import Get, Ping, Set
+from raftdb.commands.operations import ClientOperation
+from raftdb.commands.queries import Query
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import ApiLimits, HttpApi
@@ -32,7 +34,7 @@ class StubNode:
 
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
-        self.executed: list[tuple[Command, Consistency]] = []
+        self.executed: list[tuple[ClientOperation | Query, Consistency]] = []
         self.failure: BaseException | None = None
         self.answer: StubAnswer | None = None
         self.leader: LeaderHint | None = None
@@ -44,14 +46,14 @@ class StubNode:
         self.release = asyncio.Event()
         self.release.set()
 
-    async def execute(self, command: Command, *, consistency: Consistency) -> StubAnswer:
-        self.executed.append((command, consistency))
+    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> StubAnswer:
+        self.executed.append((operation, consistency))
         await self.release.wait()
         if self.failure is not None:
             raise self.failure
         if self.answer is not None:
             return self.answer
-        match command:
+        match operation:
             case Ping():
                 return StubAnswer("PONG")
             case Set(key, value):
@@ -60,7 +62,7 @@ class StubNode:
             case Get(key):
                 return StubAnswer(self.values.get(key, b""), revision=12 if key in self.values else 0)
             case _:
-                raise AssertionError(command)
+                raise AssertionError(operation)
 
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
         if self.failure is not None:

@@ -19,7 +19,7 @@ def change(transaction: Transaction, changes: list[tuple[bytes, bytes | None]]) 
             transaction.put(key, value)
 
 
-@given(PAIRS, CHANGES, CHANGES, KEYS, st.none() | KEYS, st.integers(0, 8))
+@given(PAIRS, CHANGES, CHANGES, KEYS, st.none() | KEYS, st.integers(0, 8), st.none() | st.integers(0, 2))
 def test_transactions_read_as_if_all_were_written_below(
     pairs: dict[bytes, bytes],
     lower_changes: list[tuple[bytes, bytes | None]],
@@ -27,6 +27,7 @@ def test_transactions_read_as_if_all_were_written_below(
     first: bytes,
     end: bytes | None,
     limit: int,
+    length: int | None,
 ) -> None:
     below = DictionaryView(dict(pairs))
     lower = Transaction(below)
@@ -39,10 +40,13 @@ def test_transactions_read_as_if_all_were_written_below(
         if value is not None:
             expected[key] = value
     model: KeyValueView = DictionaryView(expected)
-    assert upper.scan(first, end, limit=limit) == model.scan(first, end, limit=limit)
+    assert upper.scan(first, end, limit=limit, length=length) == model.scan(
+        first, end, limit=limit, length=length
+    )
     assert upper.get(first) == model.get(first)
+    assert upper.head(first, 1) == model.head(first, 1)
     assert below.pairs == pairs
-    lower.changes.update(upper.changes)
+    lower.merge(upper)
     assert lower.scan(b"", None, limit=100) == sorted(expected.items())
 
 
@@ -52,3 +56,14 @@ def test_a_deleted_key_is_a_change_and_not_a_gap() -> None:
     transaction.delete(b"never")
     assert transaction.changes == {b"a": None, b"never": None}
     assert transaction.get(b"a") is None
+
+
+def test_the_earliest_deadline_is_remembered_through_layers() -> None:
+    lower = Transaction(DictionaryView())
+    lower.merge(Transaction(lower))
+    assert lower.deadline_ms is None
+    for time_ms, earliest_ms in ((7, 7), (9, 7), (5, 5)):
+        upper = Transaction(lower)
+        upper.note_deadline(time_ms)
+        lower.merge(upper)
+        assert lower.deadline_ms == earliest_ms

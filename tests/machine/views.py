@@ -10,6 +10,12 @@ class DictionaryView:
     def get(self, key: bytes, /) -> bytes | None:
         return self.pairs.get(key)
 
-    def scan(self, first: bytes, end: bytes | None, *, limit: int) -> list[tuple[bytes, bytes]]:
-        found = sorted((key, value) for key, value in self.pairs.items() if first <= key)
+    def head(self, key: bytes, length: int, /) -> bytes | None:
+        value = self.pairs.get(key)
+        return None if value is None else value[:length]
+
+    def scan(
+        self, first: bytes, end: bytes | None, *, limit: int, length: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        found = sorted((key, value[:length]) for key, value in self.pairs.items() if first <= key)
         return [pair for pair in found if end is None or pair[0] < end][:limit]

@@ -5,191 +5,29 @@ from typing import Any
 
 import pytest
 
-from raftdb.commands.model import Get, Set
+from raftdb.commands.model import Set
 from raftdb.core.events import SnapshotDelivered
 from raftdb.core.log import Log, entry_bytes
-from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
-    AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,
-    Message,
-    RequestPreVoteReply,
-    RequestVoteReply,
 )
-from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Member, Role, Term
-from raftdb.core.state import Settings
-from raftdb.errors import Fatal, RaftdbError
+from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Term
+from raftdb.errors import Fatal
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
 from raftdb.machine.transaction import Transaction
 from raftdb.node.compaction import CompactionPolicy, phase_among
-from raftdb.node.pending import LogPage, ReadRequest, WriteRequest
+from raftdb.node.pending import LogPage
 from raftdb.node.persist import bootstrap, decode_hard_state, encode_hard_state, recover
-from raftdb.node.replica import Replica
-from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
+from raftdb.node.turn import Effects, Inputs
 from raftdb.server.disk import describe_state
-from raftdb.wire import commands as wire_commands
 from raftdb.wire.configuration import encode_configuration
-from storage.contract import FrozenChanges, LogBatch
+from raftdb.wire.operations import encode, stamp
+from storage.contract import LogBatch
 from storage.memory import MemoryLogStore, MemoryStateStore
 from storage.memory_disk import MemoryDisk
-
-SETTINGS = Settings(election_timeout_ticks=10, heartbeat_ticks=2)
-NEVER = CompactionPolicy()
-"""A policy whose limits no test here reaches."""
-NO_TAIL = CompactionPolicy(checkpoint_entries=10, tail_bytes=0)
-
-
-def members(count: int) -> Configuration:
-    """So many voters."""
-    return Configuration(tuple(Member(f"n{number}", f"h:{number}") for number in range(1, count + 1)))
-
-
-def set_entry(index: int, term: Term, value: bytes = b"v") -> Entry:
-    """An entry that stores `value` under b"k"."""
-    return Entry(index, term, EntryKind.COMMAND, wire_commands.encode(Set(b"k", value)))
-
-
-class Bench:
-    """Node n1, whose effects are carried out here. The disk of its log is done at once unless `log_is_held`; what
-    the state's thread would do waits for `flush` and `install`."""
-
-    def __init__(self, *, nodes: int = 1, policy: CompactionPolicy = NEVER) -> None:
-        self.nodes = nodes
-        self.policy = policy
-        self.log, self.state = MemoryLogStore(), MemoryStateStore()
-        bootstrap(self.log, members(nodes))
-        self.log_is_held = False
-        self.start()
-
-    def start(self) -> None:
-        """Start (again) from the disks."""
-        self.log = MemoryLogStore(self.log.disk)
-        self.state = MemoryStateStore(self.state.disk)
-        raft = recover("n1", self.log, self.state, settings=SETTINGS, randrange=lambda low, high: low)
-        self.replica = Replica(
-            raft,
-            log_reader=self.log,
-            state=self.state,
-            machine=Machine(),
-            patience_ticks=1000,
-            policy=self.policy,
-        )
-        self.replica.links |= {f"n{number}" for number in range(2, self.nodes + 1)}
-        self.jobs: list[PersistJob] = []
-        self.frozen: FrozenChanges | None = None
-        self.answers: dict[int, Answer | RaftdbError] = {}
-        self.sent: list[Message] = []
-        self.last_request = 0
-
-    @property
-    def core(self) -> Any:
-        """What the core thinks."""
-        return self.replica.raft.state
-
-    def turn(self, **inputs: Any) -> Effects:
-        """One turn, and those that follow from its writes to the log; returns the effects of the first."""
-        effects = self.replica.turn(Inputs(**inputs))
-        self._take(effects)
-        if self.jobs and not self.log_is_held and self.jobs[0].install is None:
-            self.write_log()
-        elif effects.more:
-            self.turn()
-        return effects
-
-    def _take(self, effects: Effects) -> None:
-        self.jobs.extend(effects.persist)
-        self.sent.extend(effects.messages)
-        self.answers.update(effects.answers)
-        if effects.flush is not None:
-            assert self.frozen is None, "one at a time"
-            self.frozen = effects.flush
-        if effects.trim is not None:
-            while self.log.trim(*effects.trim):
-                pass
-
-    def write_log(self) -> None:
-        """The log is written, up to an installation."""
-        sequence = 0
-        while self.jobs and self.jobs[0].install is None:
-            job = self.jobs.pop(0)
-            self.log.write([job.batch])
-            sequence = job.sequence
-        self.turn(persisted_sequence=sequence)
-
-    @property
-    def flushing(self) -> int | None:
-        """Index of the checkpoint that is to be written, if one is."""
-        return self.frozen.index if self.frozen is not None else None
-
-    def flush(self) -> FrozenChanges:
-        """The checkpoint is written; returns it, to be handed back."""
-        frozen, self.frozen = self.frozen, None
-        assert frozen is not None
-        self.state.flush(frozen)
-        return frozen
-
-    def flush_and_tell(self) -> Effects:
-        """The same, and the replica is told."""
-        return self.turn(flushed=self.flush())
-
-    def receive(self, *messages: Message) -> Effects:
-        """Messages arrive."""
-        return self.turn(messages=list(messages))
-
-    def write(self, *values: bytes) -> list[int]:
-        """Clients store these values under b"k"; returns the numbers of the requests."""
-        requests = [WriteRequest(self._number(), wire_commands.encode(Set(b"k", value))) for value in values]
-        self.turn(writes=requests)
-        return [request.request_id for request in requests]
-
-    def read(self, query: Get | LogPage = Get(b"k"), *, stale: bool = True) -> Answer | RaftdbError | None:  # noqa: B008
-        """A client reads; returns the answer, None if there is none yet."""
-        request = ReadRequest(self._number(), query, stale)
-        self.turn(reads=[request])
-        return self.answers.get(request.request_id)
-
-    def _number(self) -> int:
-        self.last_request += 1
-        return self.last_request
-
-    def lead(self) -> None:
-        """All elect it; who they are holds nothing yet."""
-        self.turn(ticks=SETTINGS.election_timeout_ticks)
-        for number in range(2, self.nodes + 1):
-            peer = f"n{number}"
-            if self.core.role is Role.PRE_CANDIDATE:
-                self.receive(RequestPreVoteReply(peer, "n1", self.core.term + 1, True))
-            if self.core.role is Role.CANDIDATE:
-                self.receive(RequestVoteReply(peer, "n1", self.core.term, True))
-        assert self.core.role is Role.LEADER
-
-    def acknowledge(self, peer: str, match_index: int) -> None:
-        """A peer says that it holds everything up to there."""
-        self.receive(AppendEntriesReply(peer, "n1", self.core.term, match_index, True, match_index))
-
-    def follow(self, term: Term, entries: Sequence[Entry], commit_index: int) -> None:
-        """Entries of n2, the leader of `term`, arrive behind what is here."""
-        last = self.core.log.last
-        self.receive(AppendEntries("n2", "n1", term, last.index, last.term, commit_index, tuple(entries)))
-
-    def base(self) -> tuple[int, int]:
-        """Where the log begins: in memory, and on disk."""
-        return self.core.log.base.index, self.log.recover().base_index
-
-
-def code_of(answer: Answer | RaftdbError | None) -> str:
-    """The code of a refusal."""
-    assert isinstance(answer, RaftdbError)
-    return answer.code
-
-
-def value_of(answer: Answer | RaftdbError | None) -> object:
-    """The value of an answer."""
-    assert isinstance(answer, Answer)
-    return answer.value
-
+from tests.node.bench import NEVER, NO_TAIL, SETTINGS, Bench, code_of, members, set_entry, value_of
 
 # When a checkpoint is due
 
@@ -361,15 +199,19 @@ def test_a_tail_of_the_log_is_kept_behind_a_checkpoint() -> None:
 def test_a_tail_that_reaches_below_what_is_in_memory_is_measured_by_what_is() -> None:
     policy = CompactionPolicy(tail_bytes=3_000)
     assert policy.base_after(log_with(100, cached_from=91), checkpoint_index=100, retained_index=None) == 70
-    assert policy.base_after(log_with(100, cached_from=101), checkpoint_index=100, retained_index=None) == 89
+
+
+def test_a_tail_of_which_nothing_is_in_memory_is_measured_by_what_the_disk_said_at_the_start() -> None:
+    policy = CompactionPolicy(tail_bytes=3_000, entry_bytes=150)
+    assert policy.base_after(log_with(100, cached_from=101), checkpoint_index=100, retained_index=None) == 80
 
 
 def test_the_log_is_kept_for_a_follower_that_receives_a_snapshot_within_a_bound() -> None:
     """Hazard B20: or it would need the next one as soon as it has this one."""
     policy = CompactionPolicy(tail_bytes=1_000, retained_bytes_max=6_000)
-    log = log_with(100)
-    for retained, base in [(95, 90), (60, 60), (40, 40), (39, 90)]:
-        assert policy.base_after(log, checkpoint_index=100, retained_index=retained) == base
+    for log in (log_with(100), log_with(100, cached_from=91)):
+        for retained, base in [(95, 90), (60, 60), (40, 40), (39, 90)]:
+            assert policy.base_after(log, checkpoint_index=100, retained_index=retained) == base
 
 
 def test_the_beginning_of_a_log_never_goes_back() -> None:
@@ -453,7 +295,7 @@ def snapshot_of(end: EntryId, value: bytes = b"from the snapshot", nodes: int = 
     state = MemoryStateStore()
     configuration = pack_configuration(1, encode_configuration(members(nodes)))
     transaction = Transaction(state)
-    Machine().apply(end.index, wire_commands.encode(Set(b"k", value)), transaction)
+    Machine().apply(end.index, end.term, stamp(encode(Set(b"k", value)), 0), transaction)
     state.write({**transaction.changes, CONFIGURATION_KEY: configuration}, index=end.index, term=end.term)
     frozen = state.freeze()
     assert frozen is not None
@@ -579,6 +421,20 @@ def test_a_snapshot_that_was_not_received_is_not_installed() -> None:
         bench.receive(announce(END, 3))
         assert (bench.jobs, bench.sent) == ([], [])
     assert bench.core.log.last_index == 1
+
+
+def test_a_newer_offer_takes_the_place_of_what_was_received_until_that_is_being_installed() -> None:
+    """Or the files that are to be swapped in would be thrown away, and the node would stop over it."""
+    bench = Bench(nodes=3)
+    bench.replica.snapshot_received(*END)
+    assert bench.replica.give_up_received()
+    bench.receive(announce(END, 3))
+    assert bench.jobs == []
+    begin_installation(bench, END, 3)
+    assert not bench.replica.give_up_received()
+    install(bench)
+    assert bench.replica.applied_index == END.index
+    assert bench.replica.give_up_received()
 
 
 def test_one_snapshot_is_installed_at_a_time() -> None:

@@ -27,7 +27,7 @@ from raftdb.node.persist import begin_empty
 from raftdb.node.turn import Effects
 from raftdb.wire.configuration import encode_configuration
 from storage.memory import MemoryLogStore
-from tests.node.test_compaction import Bench, code_of, members, set_entry, value_of
+from tests.node.bench import Bench, code_of, members, set_entry, value_of
 
 N4 = Member("n4", "h:4")
 

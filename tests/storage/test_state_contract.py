@@ -8,7 +8,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from storage import INDEX_MAX, KEY_BYTES_MAX, FrozenChanges, Misused, StateStore
+from storage import (
+    INDEX_MAX,
+    KEY_BYTES_MAX,
+    FolderDamaged,
+    FrozenChanges,
+    MemoryDisk,
+    MemoryStateStore,
+    Misused,
+    StateStore,
+)
+from storage.codec import HEAD_VERIFIED_BYTES
 from storage.overlay import SLICE_KEYS, sorted_slices
 from tests.storage.media import KINDS, Medium, scratch_folder
 
@@ -84,6 +94,31 @@ def test_scan_keeps_its_bounds_and_its_limit(medium: Medium) -> None:
     assert state.scan(b"", None, limit=0) == []
     assert state.scan(b"9" + b"x" * 600, None, limit=10) == []
     assert state.scan(b"98" + b"\0" * 600, None, limit=10) == [(b"99", b"live")]
+
+
+def test_the_head_of_a_long_value_is_not_paid_for_with_all_of_it(medium: Medium) -> None:
+    state = medium.state()
+    long = b"head" + bytes(HEAD_VERIFIED_BYTES)
+    state.write({b"a": long, b"b": b"short"}, index=1, term=1)
+    for _ in range(2):
+        assert (state.head(b"a", 4), state.head(b"b", 9), state.head(b"c", 9)) == (b"head", b"short", None)
+        assert state.scan(b"", None, limit=9, length=4) == [(b"a", b"head"), (b"b", b"shor")]
+        checkpoint(state) if state.checkpoint != state.applied else None
+    assert state.head(b"x" * (KEY_BYTES_MAX + 1), 4) is None
+
+
+def test_the_head_of_a_damaged_value_is_refused_unless_it_is_long() -> None:
+    """Hazard B81: who asks for a head alone would have to read all of a long value to verify it."""
+    store = MemoryStateStore(MemoryDisk())
+    store.write({b"a": bytes(HEAD_VERIFIED_BYTES), b"b": b"short"}, index=1, term=1)
+    checkpoint(store)
+    for key in (b"a", b"b"):
+        store.flip_value_bit(key, bit=-1)
+        with pytest.raises(FolderDamaged):
+            store.get(key)
+    assert store.head(b"a", 4) == bytes(4)
+    with pytest.raises(FolderDamaged):
+        store.head(b"b", 4)
 
 
 @pytest.mark.parametrize("key", [b"", b"x" * (KEY_BYTES_MAX + 1)])
@@ -242,10 +277,17 @@ class StateAgainstDictionary(RuleBasedStateMachine):
     def get(self, key: bytes) -> None:
         assert self.state.get(key) == self.now.get(key)
 
-    @rule(first=BOUNDS, end=st.none() | BOUNDS, limit=st.integers(0, 9))
-    def scan(self, first: bytes, end: bytes | None, limit: int) -> None:
-        inside = sorted((k, v) for k, v in self.now.items() if first <= k and (end is None or k < end))
-        assert self.state.scan(first, end, limit=limit) == inside[:limit]
+    @rule(key=KEYS, length=st.integers(0, 9))
+    def head(self, key: bytes, length: int) -> None:
+        value = self.now.get(key)
+        assert self.state.head(key, length) == (None if value is None else value[:length])
+
+    @rule(first=BOUNDS, end=st.none() | BOUNDS, limit=st.integers(0, 9), length=st.none() | st.integers(0, 9))
+    def scan(self, first: bytes, end: bytes | None, limit: int, length: int | None) -> None:
+        inside = sorted(
+            (k, v[:length]) for k, v in self.now.items() if first <= k and (end is None or k < end)
+        )
+        assert self.state.scan(first, end, limit=limit, length=length) == inside[:limit]
 
     @rule()
     def freeze(self) -> None:

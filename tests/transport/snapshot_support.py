@@ -155,6 +155,7 @@ class Node:
     ) -> None:
         self.receiver = receiver
         self.received: list[tuple[int, int]] = []
+        self.may_begin = True
 
         def note_received(index: int, term: int) -> None:
             on_received(index, term)
@@ -165,6 +166,7 @@ class Node:
             check_peer=check_peer,
             receiver=receiver,
             on_received=note_received,
+            may_begin=lambda: self.may_begin,
             limits=limits,
         )
         self.http = HttpServer(self.server.routes)

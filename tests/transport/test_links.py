@@ -10,7 +10,7 @@ from aiohttp import WSMsgType, web
 from raftdb.frontend.http_server import HttpServer
 from raftdb.transport.handshake import Introduction
 from raftdb.transport.limits import PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX
-from raftdb.wire.commands import COMMAND_BYTES_MAX
+from raftdb.wire.operations import ENTRY_BYTES_MAX
 from raftdb.wire.peer import Hello, Refused, Welcome, encode_handshake
 from tests.transport.support import (
     FAST,
@@ -49,7 +49,7 @@ async def test_the_longest_entry_passes() -> None:
     """The batch limit is below the frame limit is below the transport limit (hazard B23)."""
     async with receiver(N2) as node, sender(N1, {"n2": node.address}) as (links, _):
         await wait_until(lambda: bool(links.connected()))
-        message = append(b"x" * COMMAND_BYTES_MAX)
+        message = append(b"x" * ENTRY_BYTES_MAX)
         links.send("n2", [message, heartbeat(1)])
         await wait_until(lambda: len(node.received) == 2)
         assert node.received == [message, heartbeat(1)]

@@ -581,6 +581,27 @@ async def test_senders_wait_while_the_node_installs() -> None:
         assert receiver.disk.whole == DATA
 
 
+async def test_what_is_about_to_be_installed_is_not_replaced() -> None:
+    """Between the word that a snapshot is installed and the pause for it, a newer one may be offered."""
+    receiver = MemoryReceiver()
+    patient = replace(QUICK, attempts_max=10_000)
+    async with node(N2, receiver) as follower:
+        await client(N1).deliver("n2", follower.address, Source(DATA), leader_term=1)
+        receiver.steps.clear()
+        follower.may_begin = False
+        with pytest.raises(DeliveryFailed) as failed:
+            await client(N1).deliver("n2", follower.address, Source(b"newer", index=20), leader_term=1)
+        assert failed.value.code == "busy"
+        assert not receiver.steps
+        delivery = client(N1, limits=patient).deliver(
+            "n2", follower.address, Source(b"newer", index=20), leader_term=1
+        )
+        waiting = asyncio.create_task(delivery)
+        follower.may_begin = True
+        await waiting
+        assert receiver.disk.whole == b"newer"
+
+
 async def test_a_pause_waits_for_the_call_that_is_running() -> None:
     receiver, release = MemoryReceiver(), threading.Event()
     receiver.before = lambda step: _wait_for(release) if step == "finish" else None

@@ -2,18 +2,39 @@
 
 from hypothesis import strategies as st
 
+from raftdb.commands.limits import SCAN_LIMIT_MAX, TTL_MS_MAX
 from raftdb.commands.model import (
+    KEEP_TTL,
+    NO_TTL,
     Append,
     Command,
+    CompareAndSet,
+    Condition,
+    DatabaseSize,
     Delete,
     Exists,
+    ExpireAfter,
     Get,
+    GetSet,
     IncrementBy,
+    Keys,
     MultiGet,
     MultiSet,
+    Persist,
     Ping,
+    Scan,
     Set,
     Strlen,
+    TimeToLive,
+)
+from raftdb.commands.operations import (
+    CloseSession,
+    Expire,
+    Mode,
+    Operation,
+    RegisterSession,
+    SessionOperation,
+    Transaction,
 )
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
@@ -46,6 +67,12 @@ INT64 = st.one_of(
 )
 
 
+TTLS = st.one_of(st.sampled_from([KEEP_TTL, NO_TTL, 1, 1000, TTL_MS_MAX, TTL_MS_MAX + 1]), INT64)
+"""Times to live that no frontend lets through, between ones that end soon."""
+
+REVISIONS = st.integers(0, 12) | st.integers(0, 2**63 - 1)
+
+
 def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrategy[Command]:
     """Every command, with these keys and hostile values."""
     several = st.lists(keys, max_size=4).map(tuple)
@@ -53,6 +80,7 @@ def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrateg
         st.just(Ping()),
         st.builds(Get, keys),
         st.builds(Set, keys, HOSTILE_BYTES),
+        st.builds(Set, keys, HOSTILE_BYTES, TTLS, st.sampled_from(Condition)),
         st.builds(Strlen, keys),
         st.builds(Delete, keys),
         st.builds(Append, keys, HOSTILE_BYTES),
@@ -60,6 +88,37 @@ def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrateg
         st.builds(IncrementBy, keys, INT64),
         st.builds(MultiGet, several),
         st.builds(MultiSet, st.lists(st.tuples(keys, HOSTILE_BYTES), max_size=4).map(tuple)),
+        st.builds(GetSet, keys, HOSTILE_BYTES),
+        st.builds(CompareAndSet, keys, REVISIONS, HOSTILE_BYTES),
+        st.builds(ExpireAfter, keys, TTLS),
+        st.builds(Persist, keys),
+        st.builds(TimeToLive, keys),
+        st.builds(Keys, keys),
+        st.builds(Scan, keys, keys, st.sampled_from([0, 1, 2, SCAN_LIMIT_MAX, SCAN_LIMIT_MAX + 1]) | INT64),
+        st.just(DatabaseSize()),
+    )
+
+
+SESSIONS = st.sampled_from([b"s" * 16, b"t" * 16]) | HOSTILE_BYTES
+SEQUENCES = st.integers(0, 6) | st.just(2**63 - 1)
+
+
+def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrategy[Operation]:
+    """Everything that an entry can hold, with these keys."""
+    one = commands(keys)
+    transactions = st.builds(
+        Transaction,
+        st.lists(one, max_size=5).map(tuple),
+        st.lists(st.tuples(keys, REVISIONS), max_size=3).map(tuple),
+        st.sampled_from(Mode),
+    )
+    return st.one_of(
+        one,
+        transactions,
+        st.builds(SessionOperation, SESSIONS, SEQUENCES, SEQUENCES, one | transactions),
+        st.builds(RegisterSession, SESSIONS),
+        st.builds(CloseSession, SESSIONS),
+        st.just(Expire()),
     )
 
 

@@ -6,31 +6,53 @@ import sys
 
 CODE = """
 import random
+from raftdb.commands.operations import Expire, Mode, RegisterSession, SessionOperation, Transaction as Several
 from raftdb.commands.spec import COMMANDS, parse
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
-from raftdb.errors import RequestRefused
+from raftdb.errors import RaftdbError, RequestRefused
 from raftdb.machine.machine import Machine
 from raftdb.machine.transaction import Transaction
 from raftdb.wire import cbor
-from raftdb.wire.commands import encode
 from raftdb.wire.configuration import encode_configuration
 from raftdb.wire.handshake import Hello, encode_handshake
+from raftdb.wire.operations import encode, stamp
 
 class Empty:
     def get(self, key): return None
-    def scan(self, first, end, *, limit): return []
+    def head(self, key, length): return None
+    def scan(self, first, end, *, limit, length=None): return []
 
 chance = random.Random(1)
 machine, transaction = Machine(), Transaction(Empty())
+
+def command():
+    while True:
+        name = chance.choice(sorted(COMMANDS))
+        words = [b"a", b"b", b"c", b"1", b"-5", b"EX", b"NX", b"\\x00"]
+        try:
+            return parse(name, [chance.choice(words) for _ in range(chance.randrange(5))])
+        except RequestRefused:
+            continue
+
+def operation():
+    several = tuple(command() for _ in range(chance.randrange(4)))
+    watched = tuple((key, chance.randrange(3)) for key in (b"a", b"\\xc3\\xa9", b"\\xff") if chance.random() < 0.2)
+    one = chance.choice([command(), Several(several, watched, chance.choice(list(Mode)))])
+    sequence = chance.randrange(1, 9)
+    in_session = SessionOperation(b"s" * 16, sequence, chance.randrange(1, sequence + 1), one)
+    return chance.choice([one, one, in_session, RegisterSession(b"s" * 16), Expire()])
+
+def shown(reply):
+    if isinstance(reply, RaftdbError):
+        return vars(reply)
+    if isinstance(reply, list | tuple):
+        return [shown(part) for part in reply]
+    return reply
+
 for index in range(1, 2000):
-    name = chance.choice(sorted(COMMANDS))
-    arguments = [chance.choice([b"a", b"b", b"c", b"1", b"-5", b"\\x00"]) for _ in range(chance.randrange(5))]
-    try:
-        data = encode(parse(name, arguments))
-    except RequestRefused:
-        continue
-    print(data.hex(), repr(machine.apply(index, data, transaction)))
+    data = stamp(encode(operation()), 500 * index)
+    print(data.hex(), shown(machine.apply(index, 1, data, transaction)))
 print([(key, transaction.changes[key]) for key in transaction.changes])
 print(encode_configuration(Configuration((Member("n1", "h:1"), Member("n2", "h:2", "h:3", False)), ("n0",))).hex())
 print(encode_handshake(Hello(1, "c", "n1", "n2", "u", 1, "h:1", None)).hex())

@@ -11,8 +11,8 @@ from raftdb.core.messages import MESSAGE_TYPES, AppendEntries, Heartbeat, Heartb
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.wire import cbor
-from raftdb.wire.commands import COMMAND_BYTES_MAX
 from raftdb.wire.frames import seal
+from raftdb.wire.operations import ENTRY_BYTES_MAX
 from raftdb.wire.peer import (
     ENTRIES_PER_FRAME_MAX,
     FRAME_BYTES_MAX,
@@ -238,7 +238,7 @@ def test_the_fullest_frame_stays_below_the_bound_on_items() -> None:
 
 
 def test_the_longest_entry_fits_and_a_longer_frame_does_not() -> None:
-    longest = append(1, data=bytes(COMMAND_BYTES_MAX))
+    longest = append(1, data=bytes(ENTRY_BYTES_MAX))
     assert decode_frame(encode_frame(1, [longest])) == (1, (longest,))
     with pytest.raises(LocalProtocolError, match="limit"):
         encode_frame(1, [longest, longest])
@@ -247,4 +247,4 @@ def test_the_longest_entry_fits_and_a_longer_frame_does_not() -> None:
     with pytest.raises(RemoteProtocolError, match="limit"):
         decode_frame(encode_frame(1, [append(1)]), bytes_max=30)
     with pytest.raises(RemoteProtocolError, match="too long"):
-        decode_frame(frame_of([append_row(runs=[1, 1], kinds=b"\x01", data=[bytes(COMMAND_BYTES_MAX + 1)])]))
+        decode_frame(frame_of([append_row(runs=[1, 1], kinds=b"\x01", data=[bytes(ENTRY_BYTES_MAX + 1)])]))

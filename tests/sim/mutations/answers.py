@@ -18,7 +18,7 @@ from raftdb.errors import Unavailable
 from raftdb.node import replica
 from raftdb.node.pending import Pending
 from raftdb.node.replica import Replica
-from raftdb.wire import commands as wire_commands
+from raftdb.wire.operations import encode, stamp
 from tests.sim.mutations.planting import Mutation, Patches, handlers
 
 
@@ -113,7 +113,7 @@ def write_is_executed_twice() -> Patches:
     def propose(self: Replica, writes: Any) -> None:
         plain(self, writes)
         if self.raft.state.role is Role.LEADER and len(writes) > 1:
-            self._carry_out(self.raft.step(Proposed((writes[0].payload,))))
+            self._carry_out(self.raft.step(Proposed((stamp(writes[0].payload, 0),))))
 
     return [(Replica, "_propose", propose)]
 
@@ -123,7 +123,7 @@ def apply_depends_on_the_node() -> Patches:
 
     def apply_entry(self: Replica, entry: Entry) -> int:
         if entry.kind is EntryKind.COMMAND and self.raft.state.id == "n1":
-            entry = entry._replace(data=wire_commands.encode(Ping()))
+            entry = entry._replace(data=stamp(encode(Ping()), 0))
         return plain(self, entry)
 
     return [(Replica, "_apply_entry", apply_entry)]

@@ -128,11 +128,11 @@ def wiped_node_votes() -> Patches:
     plain = Links._answer
 
     def answer(self: Links, callee: Any, hello: Any) -> Any:
-        callee.pins[hello.source] = hello.node_uuid
+        callee.peers.pins[hello.source] = hello.node_uuid
         return plain(self, callee, hello)
 
     def answered(self: Links, node: NodeId, epoch: int, peer: NodeId, data: bytes) -> None:
-        self._hosts[node].pins.pop(peer, None)
+        self._hosts[node].peers.pins.pop(peer, None)
         plain_answered(self, node, epoch, peer, data)
 
     plain_answered = Links._answered

@@ -1,0 +1,24 @@
+"""Says that a command is still waiting, when it takes longer than people like to look at nothing."""
+
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+PATIENCE_S = 1.0
+"""Elections take about a second: who sees one should know what he waits for."""
+
+
+class Patience:
+    """A context: `tell` is called, in a thread of its own, if it is still open after `PATIENCE_S`."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self._timer = threading.Timer(PATIENCE_S, tell)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._timer.cancel()

@@ -1,0 +1,75 @@
+"""A transaction made of commands as people name them, and what an operation as a whole may do."""
+
+from collections.abc import Sequence
+
+from raftdb.commands.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, TRANSACTION_KEYS_MAX, Limits
+from raftdb.commands.model import INTEGER_MAX
+from raftdb.commands.operations import (
+    ClientOperation,
+    CloseSession,
+    Mode,
+    RegisterSession,
+    SessionOperation,
+    Transaction,
+    keys_touched,
+)
+from raftdb.commands.spec import ACCESS, GROWING, Access, parse
+from raftdb.errors import RequestRefused
+
+
+def build_transaction(
+    commands: Sequence[tuple[str, Sequence[bytes]]],
+    *,
+    watched: Sequence[tuple[bytes, int]] = (),
+    mode: Mode = Mode.REDIS,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Transaction:
+    """Return the transaction of `commands`, pairs of a name and its arguments.
+
+    Raises `RequestRefused` for the first command that `parse` refuses, saying which it is, counted from 1; for a bad
+    watched key or revision; and `too_large` if all arguments together, or the keys touched, are over the limit.
+    """
+    parsed = []
+    transaction_bytes = 0
+    for number, (name, arguments) in enumerate(commands, start=1):
+        try:
+            parsed.append(parse(name, arguments, limits=limits))
+        except RequestRefused as error:
+            raise RequestRefused(error.code, f"command {number}: {error.message}", hint=error.hint) from None
+        transaction_bytes += sum(map(len, arguments))
+    for key, revision in watched:
+        if not 0 < len(key) <= KEY_BYTES_MAX:
+            raise RequestRefused("bad_key", f"a watched key has {len(key)} bytes, not 1 to {KEY_BYTES_MAX}")
+        if not 0 <= revision <= INTEGER_MAX:
+            raise RequestRefused("bad_request", "a watched revision is 0 or above, and below 2^63")
+        transaction_bytes += len(key)
+    if transaction_bytes > limits.command_bytes:
+        raise _too_large(f"has {transaction_bytes} bytes", limits.command_bytes)
+    transaction = Transaction(tuple(parsed), tuple(watched), mode)
+    touched = keys_touched(transaction)
+    if touched > TRANSACTION_KEYS_MAX:
+        raise _too_large(f"touches up to {touched} keys", TRANSACTION_KEYS_MAX)
+    return transaction
+
+
+def is_read(operation: ClientOperation) -> bool:
+    """Return whether `operation` is a command that needs no entry of the log."""
+    return ACCESS.get(type(operation)) is Access.READ  # type: ignore[arg-type]
+
+
+def grows(operation: ClientOperation) -> bool:
+    """Return whether `operation` may make the state larger, so that it is refused while space is short.
+
+    Sessions are bounded, and who has none could not delete anything either: they may begin.
+    """
+    if isinstance(operation, SessionOperation):
+        operation = operation.operation
+    if isinstance(operation, Transaction):
+        return any(type(command) in GROWING for command in operation.commands)
+    return not isinstance(operation, RegisterSession | CloseSession) and type(operation) in GROWING
+
+
+def _too_large(what: str, limit: int) -> RequestRefused:
+    return RequestRefused(
+        "too_large", f"the transaction {what}: the limit is {limit}", hint="split it into several"
+    )

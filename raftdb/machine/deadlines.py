@@ -1,0 +1,75 @@
+"""Indexes of what is to end at a time of the cluster clock: values that expire, and sessions that are not used.
+
+An index key is a prefix, the time in 8 bytes, and the name of what is to end, so that the earliest comes first. Its
+value is empty. Whoever sets, moves or lifts a deadline keeps the index exact.
+
+Sweeping removes from the front, and what was removed lies before the front, as deletions in memory, until the next
+checkpoint. A scan from the beginning would step over all of them again and again. So the last key that a sweep removed
+is remembered, and scans begin behind it: whatever ended, a deadline that is set later is later.
+"""
+
+from raftdb.machine.keyspace import (
+    EXPIRY_PREFIX,
+    EXPIRY_SWEPT_KEY,
+    IDLE_PREFIX,
+    IDLE_SWEPT_KEY,
+    pack_number,
+)
+from raftdb.machine.transaction import KeyValueView, Transaction
+
+_TIME_BYTES = 8
+
+
+class DeadlineIndex:
+    """One index; it is nothing but the names of its keys. Times are above the clock when they are set."""
+
+    __slots__ = ("_end", "_prefix", "_swept_key")
+
+    def __init__(self, prefix: bytes, swept_key: bytes) -> None:
+        self._prefix = prefix
+        self._end = bytes((prefix[0] + 1,))
+        self._swept_key = swept_key
+
+    def set(self, transaction: Transaction, time_ms: int, name: bytes) -> None:
+        """`name` is to end at `time_ms`."""
+        transaction.put(self._prefix + pack_number(time_ms) + name, b"")
+        transaction.note_deadline(time_ms)
+
+    def lift(self, transaction: Transaction, time_ms: int, name: bytes) -> None:
+        """`name`, which was to end at `time_ms`, has ended, or has another deadline."""
+        transaction.delete(self._prefix + pack_number(time_ms) + name)
+
+    def due(self, view: KeyValueView, clock_ms: int, *, limit: int) -> list[tuple[int, bytes]]:
+        """Return up to `limit` pairs (time, name) of what is to end at `clock_ms` or before, the earliest first."""
+        end = self._prefix + pack_number(clock_ms + 1)
+        return [self._parts(key) for key, _ in view.scan(self._front(view), end, limit=limit)]
+
+    def first(self, view: KeyValueView) -> tuple[int, bytes] | None:
+        """Return (time, name) of what ends next, None if nothing is to end."""
+        found = view.scan(self._front(view), self._end, limit=1)
+        return self._parts(found[0][0]) if found else None
+
+    def swept(self, transaction: Transaction, time_ms: int, name: bytes) -> None:
+        """Everything up to this one has ended, and was lifted; no deadline will be set at this time or before."""
+        transaction.put(self._swept_key, self._prefix + pack_number(time_ms) + name)
+
+    def _front(self, view: KeyValueView) -> bytes:
+        swept = view.get(self._swept_key)
+        return self._prefix if swept is None else swept + b"\0"
+
+    @staticmethod
+    def _parts(key: bytes) -> tuple[int, bytes]:
+        return int.from_bytes(key[1 : 1 + _TIME_BYTES]), key[1 + _TIME_BYTES :]
+
+
+EXPIRIES = DeadlineIndex(EXPIRY_PREFIX, EXPIRY_SWEPT_KEY)
+"""The values that expire, by their keys."""
+
+IDLE_SESSIONS = DeadlineIndex(IDLE_PREFIX, IDLE_SWEPT_KEY)
+"""All sessions, by when they end if they are not used before."""
+
+
+def next_deadline_ms(view: KeyValueView) -> int | None:
+    """Return the time at which the next thing is to end, None if nothing is."""
+    firsts = [first for first in (EXPIRIES.first(view), IDLE_SESSIONS.first(view)) if first is not None]
+    return min(firsts)[0] if firsts else None

@@ -1,0 +1,101 @@
+"""Replies as they are kept for a session: a head of fixed length, and the reply in CBOR.
+
+    digest of what was asked (8 bytes) | index (8) | term (8) | length of the whole (4) | reply
+
+The head alone tells whether a repetition asks for the same, and how many bytes go when the reply does. A reply is
+`[0, value, revision]`, or `[1, code, message, hint, failed command, keys]` for an error; an error within a value is a
+map with that array under "error", since no value is a map.
+"""
+
+from hashlib import blake2b
+from struct import Struct
+from typing import Any, NamedTuple
+
+from raftdb.commands.limits import MIB, TRANSACTION_KEYS_MAX
+from raftdb.errors import Conflict, Fatal, RemoteProtocolError, ReplyError, SessionExpired
+from raftdb.machine.reply import Result
+from raftdb.wire import cbor
+
+_HEAD = Struct(">8sQQI")
+
+HEAD_BYTES = _HEAD.size
+"""Bytes before the reply."""
+
+REPLY_BYTES_MAX = 64 * MIB
+"""Longest reply in CBOR: more than the most bytes of values in one, with the heads of as many as a transaction has."""
+
+REPLY_ITEMS_MAX = 10 * TRANSACTION_KEYS_MAX + 64
+"""Most CBOR items of a reply: an error within a list has nine, and keys that the transaction watched."""
+
+_DIGEST_BYTES = 8
+
+
+class ReplyHead(NamedTuple):
+    """What is known of a kept reply without reading all of it."""
+
+    digest: bytes
+    index: int  # type: ignore[assignment]  # hides tuple.index
+    term: int
+    record_bytes: int
+
+
+def digest_of(payload: bytes) -> bytes:
+    """Return what tells whether two operations under one number are the same; a client's mistake is found by it, not an
+    enemy's intent."""
+    return blake2b(payload, digest_size=_DIGEST_BYTES).digest()
+
+
+def encode_reply(reply: Result | ReplyError, *, digest: bytes, index: int, term: int) -> bytes:
+    """Return the record of a reply to what was applied at `index` in `term`."""
+    body = cbor.encode(
+        [0, _plain(reply.value), reply.revision] if isinstance(reply, Result) else _error(reply)
+    )
+    return _HEAD.pack(digest, index, term, HEAD_BYTES + len(body)) + body
+
+
+def decode_head(record: bytes) -> ReplyHead:
+    """Return the head of a record, which may be all that was read of it."""
+    return ReplyHead(*_HEAD.unpack_from(record))
+
+
+def decode_reply(record: bytes) -> Result | ReplyError:
+    """Return the reply in a record, or raise `Fatal` if no version known to this node has written it."""
+    try:
+        parts: Any = cbor.decode(record[HEAD_BYTES:], bytes_max=REPLY_BYTES_MAX, items_max=REPLY_ITEMS_MAX)
+        match parts:
+            case [0, value, revision]:
+                return Result(_value(value), revision)
+            case [1, *_]:
+                return _error_of(parts)
+    except RemoteProtocolError:
+        pass
+    raise Fatal(
+        "a kept reply has a form that this node does not know",
+        hint="if a newer raftdb wrote this data folder, start that one; otherwise run: raftdb doctor DIR",
+    )
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, ReplyError):
+        return {"error": _error(value)}
+    return [_plain(element) for element in value] if isinstance(value, list) else value
+
+
+def _value(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return _error_of(plain["error"])
+    return [_value(element) for element in plain] if isinstance(plain, list) else plain
+
+
+def _error(error: ReplyError) -> list[object]:
+    keys = list(error.keys) if isinstance(error, Conflict) else []
+    return [1, error.code, error.message, error.hint, error.failed_command, keys]
+
+
+def _error_of(parts: list[Any]) -> ReplyError:
+    _, code, message, hint, failed_command, keys = parts
+    if code == "conflict":
+        return Conflict(message, keys=tuple(keys), hint=hint)
+    if code == "session_expired":
+        return SessionExpired(message, hint=hint)
+    return ReplyError(message, hint=hint, code=code, failed_command=failed_command)

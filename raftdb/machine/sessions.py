@@ -1,0 +1,229 @@
+"""Sessions: what makes an operation happen once, however often its client sends it.
+
+A session is a record, its deadline if it is not used, and the replies that its client has not acknowledged, each under
+its sequence. All of that is in the key space, so in checkpoints, snapshots and backups (hazard B56). An operation whose
+sequence has a reply gets that reply, with the index and term at which it was done, and is not done again; one whose
+reply is gone, or whose session is, is refused for ever, for it may have been done.
+
+A session lives from its registration until an `Expire` finds its deadline passed, until its client closes it, or until
+there are too many: then the one that was idle for longest makes room. Nothing but entries of the log decides that
+(hazard B55).
+
+Refused for want of room is an answer as well, and kept: a late copy of the same operation must not be done after all.
+A client that goes on regardless loses its session.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+from typing import NamedTuple
+
+from raftdb.commands.limits import (
+    SESSION_IDLE_MS,
+    SESSION_REPLIES_MAX,
+    SESSION_REPLY_BYTES_MAX,
+    SESSIONS_MAX,
+)
+from raftdb.commands.model import Command
+from raftdb.commands.operations import (
+    SESSION_NAME_BYTES,
+    CloseSession,
+    RegisterSession,
+    SessionOperation,
+    Transaction,
+)
+from raftdb.errors import ReplyError, SessionExpired
+from raftdb.machine import transaction as changes
+from raftdb.machine.clock import read_clock
+from raftdb.machine.deadlines import IDLE_SESSIONS
+from raftdb.machine.keyspace import (
+    REPLY_PREFIX,
+    SESSION_COUNT_KEY,
+    SESSION_PREFIX,
+    pack_number,
+    read_number,
+)
+from raftdb.machine.replies import HEAD_BYTES, decode_head, decode_reply, digest_of, encode_reply
+from raftdb.machine.reply import Repetition, Reply, Result
+from raftdb.machine.transaction import KeyValueView
+
+IDLE_GRAIN_MS = 60_000
+"""A session that is in use gets a new deadline no more often than this, and is given so much more time for it."""
+
+REFUSALS_MAX = SESSION_REPLIES_MAX
+"""Operations that are refused for want of room until the session ends."""
+
+PROBED_MAX = 64
+"""Sequences acknowledged at once that are looked up one by one; more are found by a scan."""
+
+Perform = Callable[[Command | Transaction, changes.Transaction, int], Result | ReplyError]
+"""Applies what stands in a session, as part of the entry at an index."""
+
+_RECORD = Struct(">QQQQIQ")
+
+
+class _Session(NamedTuple):
+    index: int  # type: ignore[assignment]  # hides tuple.index
+    term: int
+    deadline_ms: int
+    floor: int
+    """The lowest sequence that may still come: replies below are gone."""
+    replies: int
+    reply_bytes: int
+
+
+def register(transaction: changes.Transaction, operation: RegisterSession, index: int, term: int) -> Reply:
+    """Begin a session; one of that name that is there goes on. Answers OK."""
+    name = _checked(operation.session)
+    session = _load(transaction, name)
+    if session is not None:
+        _store(transaction, name, _used(transaction, name, session))
+        return Repetition(session.index, session.term, Result("OK", None))
+    if session_count(transaction) >= SESSIONS_MAX:
+        _make_room(transaction)
+    _count(transaction, 1)
+    deadline_ms = _deadline_ms(transaction)
+    IDLE_SESSIONS.set(transaction, deadline_ms, name)
+    _store(transaction, name, _Session(index, term, deadline_ms, 1, 0, 0))
+    return Result("OK", None)
+
+
+def _make_room(transaction: changes.Transaction) -> None:
+    """End the session that was idle for longest."""
+    first = IDLE_SESSIONS.first(transaction)
+    if first is not None:
+        end(transaction, first[1])
+        if first[0] < _deadline_ms(transaction):
+            IDLE_SESSIONS.swept(transaction, *first)
+
+
+def close(transaction: changes.Transaction, operation: CloseSession) -> Reply:
+    """End a session; it need not be there. Answers OK."""
+    end(transaction, _checked(operation.session))
+    return Result("OK", None)
+
+
+def run(
+    transaction: changes.Transaction,
+    operation: SessionOperation,
+    payload: bytes,
+    entry: tuple[int, int],
+    perform: Perform,
+) -> Reply:
+    """Do what the session asks for, unless it was done. `payload` is that in bytes, `entry` its index and term."""
+    name, sequence = _checked(operation.session), operation.sequence
+    if not 1 <= operation.acknowledged <= sequence:
+        raise ReplyError("a sequence is 1 or above, and what is acknowledged not above it")
+    session = _load(transaction, name)
+    if session is None:
+        raise SessionExpired(
+            "no such session", hint="begin a new one; what was sent in this one may have taken effect"
+        )
+    if sequence < session.floor:
+        raise SessionExpired(f"the answer to sequence {sequence} is no longer kept")
+    digest = digest_of(payload)
+    known = transaction.get(_reply_key(name, sequence))
+    if known is not None and decode_head(known).digest != digest:
+        raise ReplyError(f"sequence {sequence} was used for something else", hint="never use a number twice")
+    session = _used(transaction, name, session)
+    session = _acknowledged(transaction, name, session, operation.acknowledged)
+    if known is not None:
+        _store(transaction, name, session)
+        head = decode_head(known)
+        return Repetition(head.index, head.term, decode_reply(known))
+    if session.replies >= SESSION_REPLIES_MAX + REFUSALS_MAX:
+        _store(transaction, name, session)
+        end(transaction, name)
+        return SessionExpired("the session was ended: too many replies were not acknowledged")
+    if session.replies >= SESSION_REPLIES_MAX or session.reply_bytes >= SESSION_REPLY_BYTES_MAX:
+        reply: Result | ReplyError = ReplyError(
+            "too many replies are not acknowledged", hint="acknowledge some, then send it as a new operation"
+        )
+    else:
+        reply = perform(operation.operation, transaction, entry[0])
+    record = encode_reply(reply, digest=digest, index=entry[0], term=entry[1])
+    transaction.put(_reply_key(name, sequence), record)
+    _store(
+        transaction,
+        name,
+        session._replace(replies=session.replies + 1, reply_bytes=session.reply_bytes + len(record)),
+    )
+    return reply
+
+
+def end(transaction: changes.Transaction, name: bytes) -> None:
+    """Remove a session and all that is kept for it; it need not be there."""
+    session = _load(transaction, name)
+    if session is None:
+        return
+    _acknowledged(transaction, name, session, None)
+    IDLE_SESSIONS.lift(transaction, session.deadline_ms, name)
+    transaction.delete(SESSION_PREFIX + name)
+    _count(transaction, -1)
+
+
+def session_count(view: KeyValueView) -> int:
+    """Return how many sessions there are."""
+    return read_number(view.get(SESSION_COUNT_KEY))
+
+
+def _used(transaction: changes.Transaction, name: bytes, session: _Session) -> _Session:
+    """The session with its deadline moved, if it is time for that."""
+    if session.deadline_ms >= read_clock(transaction) + SESSION_IDLE_MS:
+        return session
+    deadline_ms = _deadline_ms(transaction)
+    IDLE_SESSIONS.lift(transaction, session.deadline_ms, name)
+    IDLE_SESSIONS.set(transaction, deadline_ms, name)
+    return session._replace(deadline_ms=deadline_ms)
+
+
+def _deadline_ms(view: KeyValueView) -> int:
+    return read_clock(view) + SESSION_IDLE_MS + IDLE_GRAIN_MS
+
+
+def _acknowledged(
+    transaction: changes.Transaction, name: bytes, session: _Session, floor: int | None
+) -> _Session:
+    """The session without the replies below `floor`, None for all of them; they are removed."""
+    if floor is not None and floor <= session.floor:
+        return session
+    heads: list[tuple[bytes, bytes | None]]
+    if session.replies == 0:
+        heads = []
+    elif floor is not None and floor - session.floor <= PROBED_MAX:
+        keys = [_reply_key(name, sequence) for sequence in range(session.floor, floor)]
+        heads = [(key, transaction.head(key, HEAD_BYTES)) for key in keys]
+    else:
+        first = _reply_key(name, session.floor)
+        last = REPLY_PREFIX + name + b"\xff" * 9 if floor is None else _reply_key(name, floor)
+        limit = SESSION_REPLIES_MAX + REFUSALS_MAX
+        heads = list(transaction.scan(first, last, limit=limit, length=HEAD_BYTES))
+    replies, reply_bytes = session.replies, session.reply_bytes
+    for key, head in heads:
+        if head is not None:
+            transaction.delete(key)
+            replies -= 1
+            reply_bytes -= decode_head(head).record_bytes
+    return session._replace(floor=floor or session.floor, replies=replies, reply_bytes=reply_bytes)
+
+
+def _checked(name: bytes) -> bytes:
+    if len(name) != SESSION_NAME_BYTES:
+        raise ReplyError(f"the name of a session has {SESSION_NAME_BYTES} bytes")
+    return name
+
+
+def _load(view: KeyValueView, name: bytes) -> _Session | None:
+    record = view.get(SESSION_PREFIX + name)
+    return None if record is None else _Session(*_RECORD.unpack(record))
+
+
+def _store(transaction: changes.Transaction, name: bytes, session: _Session) -> None:
+    transaction.put(SESSION_PREFIX + name, _RECORD.pack(*session))
+
+
+def _reply_key(name: bytes, sequence: int) -> bytes:
+    return REPLY_PREFIX + name + pack_number(sequence)
+
+
+def _count(transaction: changes.Transaction, change: int) -> None:
+    transaction.put(SESSION_COUNT_KEY, pack_number(session_count(transaction) + change))

@@ -1,0 +1,74 @@
+"""Several commands as one: all of them at one point of the log, if what they depend on has not changed.
+
+The watched revisions are compared here, at apply, by the clock of the entry: so a key whose time is up counts as
+missing, and a key that came back has another revision (hazards B57, B58). The commands run on a layer of their own,
+which becomes part of the entry at the end. Reads among them see the commands before them (hazard B61).
+
+A failing command is an error in its place, and the others run, as in Redis; or, in the atomic mode, it undoes the
+whole. Too long a reply undoes the whole in both: nobody would learn what was done.
+"""
+
+from collections.abc import Callable
+
+from raftdb.commands import operations
+from raftdb.commands.limits import TRANSACTION_KEYS_MAX
+from raftdb.commands.model import Command
+from raftdb.commands.spec import name_of
+from raftdb.errors import Conflict, ReplyError
+from raftdb.machine.kv import REPLY_BYTES_LIMIT
+from raftdb.machine.reply import ELEMENT_BYTES, Result, Value, shown_key, value_bytes
+from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.values import load_head
+
+KEYS_SHOWN = 3
+"""How many of the keys that have changed the message names; the error has them all."""
+
+Execute = Callable[[Command, Transaction, int], Result | ReplyError]
+"""Runs one command as part of the entry at an index; what answers an error has changed nothing."""
+
+
+def run(
+    transaction: Transaction, operation: operations.Transaction, revision: int, execute: Execute
+) -> Result:
+    """Answer the list of what the commands answer. Raises `Conflict`, or `ReplyError` for what is undone as a whole."""
+    if operations.keys_touched(operation) > TRANSACTION_KEYS_MAX:
+        raise ReplyError("the transaction touches too many keys", hint=f"the limit is {TRANSACTION_KEYS_MAX}")
+    changed = tuple(key for key, watched in operation.watched if _revision(transaction, key) != watched)
+    if changed:
+        raise _conflict(changed)
+    layer = Transaction(transaction)
+    results: list[Value] = []
+    reply_bytes = 0
+    for position, command in enumerate(operation.commands):
+        reply = execute(command, layer, revision)
+        if isinstance(reply, ReplyError):
+            if operation.mode is operations.Mode.ATOMIC:
+                raise _failed(position, command, reply.message, reply.hint)
+            value: Value = reply
+        else:
+            value = reply.value  # type: ignore[assignment]  # commands answer no records
+        results.append(value)
+        reply_bytes += value_bytes(value) + ELEMENT_BYTES
+        if reply_bytes > REPLY_BYTES_LIMIT:
+            raise _failed(
+                position, command, "the reply is too long", f"the limit is {REPLY_BYTES_LIMIT} bytes"
+            )
+    transaction.merge(layer)
+    return Result(results, None)
+
+
+def _revision(view: KeyValueView, key: bytes) -> int:
+    stored = load_head(view, key)
+    return 0 if stored is None else stored.revision
+
+
+def _conflict(keys: tuple[bytes, ...]) -> Conflict:
+    shown = ", ".join(map(shown_key, keys[:KEYS_SHOWN]))
+    more = f" and {len(keys) - KEYS_SHOWN} more" if len(keys) > KEYS_SHOWN else ""
+    return Conflict(f"changed meanwhile: {shown}{more}", keys=keys, hint="read again, and decide anew")
+
+
+def _failed(position: int, command: Command, why: str, hint: str | None) -> ReplyError:
+    return ReplyError(
+        f"command {position + 1} ({name_of(command)}): {why}", hint=hint, failed_command=position
+    )

@@ -1,0 +1,104 @@
+"""Values as they stand in the key space: found, written and removed, with what is kept about them beside.
+
+Every service that keeps values changes them through `put_value` and `remove_value`, which keep the number of values
+and the index of those that expire exact. Both are told what was there before, as the whole record or as its head.
+
+A value whose time is up is there until a sweep removes it (`raftdb.machine.expiry`), but nobody sees it: to every
+command it is missing.
+"""
+
+from raftdb.commands.limits import KEY_BYTES_MAX, VALUE_BYTES_CEILING
+from raftdb.errors import ReplyError
+from raftdb.machine.clock import read_clock
+from raftdb.machine.deadlines import EXPIRIES
+from raftdb.machine.keyspace import (
+    HEADER_BYTES,
+    KEY_VALUE_PREFIX,
+    NEVER_EXPIRES,
+    VALUE_COUNT_KEY,
+    StoredValue,
+    decode_header,
+    decode_value,
+    encode_string,
+    pack_number,
+    read_number,
+)
+from raftdb.machine.transaction import KeyValueView, Transaction
+
+VALUE_BYTES_LIMIT_AT_APPLY = VALUE_BYTES_CEILING
+"""Longest value, on every node and whatever its configuration: what `append` builds was not seen by any
+frontend."""
+
+
+def state_key_of(key: bytes) -> bytes:
+    """Return where the value of `key` stands; raises `ReplyError` for a key that cannot be one."""
+    if not 0 < len(key) <= KEY_BYTES_MAX:
+        raise ReplyError("key is empty or too long", hint=f"a key has from 1 to {KEY_BYTES_MAX} bytes")
+    return KEY_VALUE_PREFIX + key
+
+
+def check_value(value_bytes: int) -> None:
+    """Raise `ReplyError` for a value that is too long."""
+    if value_bytes > VALUE_BYTES_LIMIT_AT_APPLY:
+        raise ReplyError("value is too long", hint=f"the limit is {VALUE_BYTES_LIMIT_AT_APPLY} bytes")
+
+
+def visible(view: KeyValueView, record: bytes | None) -> StoredValue | None:
+    """Return the value that `record`, whole or its head, holds; None if there is none, or its time is up."""
+    if record is None:
+        return None
+    stored = decode_value(record)
+    if stored.expires_ms != NEVER_EXPIRES and stored.expires_ms <= read_clock(view):
+        return None
+    return stored
+
+
+def load(view: KeyValueView, key: bytes) -> StoredValue | None:
+    """Return the value of `key`, None if it has none. Raises `ReplyError` for a key that cannot be one."""
+    return visible(view, view.get(state_key_of(key)))
+
+
+def load_head(view: KeyValueView, key: bytes) -> StoredValue | None:
+    """Return the value of `key` without its data, None if it has none. Raises as `load` does."""
+    return visible(view, view.head(state_key_of(key), HEADER_BYTES))
+
+
+def put_value(
+    transaction: Transaction,
+    state_key: bytes,
+    before: bytes | None,
+    data: bytes,
+    *,
+    revision: int,
+    expires_ms: int = NEVER_EXPIRES,
+) -> None:
+    """Store `data` in place of the record `before`, None if there is none."""
+    if before is None:
+        expires_before_ms = NEVER_EXPIRES
+        _count(transaction, 1)
+    else:
+        expires_before_ms = decode_header(before)[2]
+    if expires_ms != expires_before_ms:
+        if expires_before_ms != NEVER_EXPIRES:
+            EXPIRIES.lift(transaction, expires_before_ms, state_key[1:])
+        if expires_ms != NEVER_EXPIRES:
+            EXPIRIES.set(transaction, expires_ms, state_key[1:])
+    transaction.put(state_key, encode_string(data, revision=revision, expires_ms=expires_ms))
+
+
+def remove_value(transaction: Transaction, state_key: bytes, before: bytes) -> None:
+    """Remove the record `before`."""
+    expires_before_ms = decode_header(before)[2]
+    if expires_before_ms != NEVER_EXPIRES:
+        EXPIRIES.lift(transaction, expires_before_ms, state_key[1:])
+    transaction.delete(state_key)
+    _count(transaction, -1)
+
+
+def value_count(view: KeyValueView) -> int:
+    """Return how many values are there, those included whose time is up."""
+    return read_number(view.get(VALUE_COUNT_KEY))
+
+
+def _count(transaction: Transaction, change: int) -> None:
+    transaction.put(VALUE_COUNT_KEY, pack_number(value_count(transaction) + change))

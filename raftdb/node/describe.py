@@ -1,0 +1,90 @@
+"""Entries of the log as plain values, for people: what a page of `request_log` shows."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from raftdb.commands.model import Command
+from raftdb.commands.operations import (
+    CloseSession,
+    Expire,
+    Operation,
+    RegisterSession,
+    SessionOperation,
+    Transaction,
+)
+from raftdb.commands.spec import unparse
+from raftdb.core.model import Entry, EntryKind
+from raftdb.wire.configuration import decode_configuration
+from raftdb.wire.operations import decode
+
+KIND_NAMES = {EntryKind.NOOP: "noop", EntryKind.COMMAND: "command", EntryKind.CONFIGURATION: "configuration"}
+
+Described = dict[str, Any]
+"""Names to plain values; keys and values of the database are bytes."""
+
+
+def describe_entries(entries: Sequence[Entry]) -> list[Described]:
+    """Each entry with `index`, `term` and `kind`, and what its kind has to say."""
+    return [_describe_entry(entry) for entry in entries]
+
+
+def _describe_entry(entry: Entry) -> Described:
+    described: Described = {"index": entry.index, "term": entry.term, "kind": KIND_NAMES[entry.kind]}
+    if entry.kind is EntryKind.COMMAND:
+        time_ms, operation = decode(entry.data)
+        described |= _describe_operation(operation)
+        described["time_ms"] = time_ms
+    elif entry.kind is EntryKind.CONFIGURATION:
+        configuration = decode_configuration(entry.data)
+        described["members"] = [
+            {"id": member.id, "http": member.http, "redis": member.redis, "voter": member.voter}
+            for member in configuration.members
+        ]
+        if configuration.removed:
+            described["removed"] = list(configuration.removed)
+    return described
+
+
+def _describe_operation(operation: Operation) -> Described:
+    describe = _DESCRIBE.get(type(operation))
+    return _describe_command(operation) if describe is None else describe(operation)  # type: ignore[arg-type]
+
+
+def _describe_command(command: Command) -> Described:
+    name, arguments = unparse(command)
+    return {"command": name, "args": arguments}
+
+
+def _describe_transaction(transaction: Transaction) -> Described:
+    described: Described = {
+        "command": "transaction",
+        "args": [],
+        "mode": transaction.mode.name.lower(),
+        "commands": [_describe_command(command) for command in transaction.commands],
+    }
+    if transaction.watched:
+        described["watch"] = [list(pair) for pair in transaction.watched]
+    return described
+
+
+def _describe_in_session(operation: SessionOperation) -> Described:
+    session = {
+        "id": operation.session.hex(),
+        "seq": operation.sequence,
+        "acknowledged": operation.acknowledged,
+    }
+    return {**_describe_operation(operation.operation), "session": session}
+
+
+def _describe_of_session(name: str) -> Callable[[RegisterSession | CloseSession], Described]:
+    return lambda operation: {"command": name, "args": [], "session": {"id": operation.session.hex()}}
+
+
+_DESCRIBE: dict[type[Operation], Callable[[Any], Described]] = {
+    Transaction: _describe_transaction,
+    SessionOperation: _describe_in_session,
+    RegisterSession: _describe_of_session("register_session"),
+    CloseSession: _describe_of_session("close_session"),
+    Expire: lambda operation: {"command": "expire_due", "args": []},
+}
+"""What is no command, and its name here, which no command has."""

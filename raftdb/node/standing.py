@@ -1,0 +1,46 @@
+"""Who somebody is that calls, or is called, and who this node itself can be (hazards B36, B41).
+
+* A removed node is turned away, once its removal is certain: until then it may still be needed.
+* A member is the folder that the configuration names. Where it names none (the first members, until a leader that knows
+  them changes the members; learners, which promise nothing), it is the one that was first met: its owner remembers it.
+* Anybody else is welcome. A node may have been added since, and even lead, and have the very entry that says so (thesis
+  4.1); and who was not added can do nothing, for without a log it neither votes nor stands for election. Whoever
+  keeps the links calls such a stranger back, or it would get no answers: a node that joins knows nobody before the
+  leader has called it.
+"""
+
+from collections.abc import Set
+from typing import NamedTuple
+
+from raftdb.core.model import EntryId, NodeId
+from raftdb.core.quorum import is_majority
+from raftdb.core.state import RaftState
+
+
+class Standing(NamedTuple):
+    """What is known of a node by its id; `uuid` is the folder that it has to be, if the configuration says."""
+
+    is_removed: bool
+    is_member: bool
+    uuid: str | None
+
+
+def standing_of(core: RaftState, node: NodeId) -> Standing:
+    """See the module."""
+    is_removed = node in core.configurations.committed_at(core.commit_index)[1].removed
+    member = core.configurations.find(node)
+    return Standing(is_removed, member is not None, None if member is None else member.uuid)
+
+
+def is_unproven(core: RaftState, links: Set[NodeId], first_entry: EntryId) -> bool:
+    """True while this node has the log of a first start, and too few peers have confirmed that it may be so.
+
+    A wiped folder looks exactly like a new one. The peers remember whom they met and refuse a node that lost its
+    memory; until enough of them have spoken to make a majority with it, such a node neither votes nor stands for
+    election (hazard B36). A node that joins has no configuration, so nobody makes a majority with it: it waits until
+    the leader has sent it a log. That it was no voter before is certain, for the entry that lets a node vote names its
+    folder, and no other one under its id is heard.
+    """
+    if core.term > first_entry.term or core.log.last_index > first_entry.index:
+        return False
+    return not is_majority(core.configurations.voters, {*links, core.id})

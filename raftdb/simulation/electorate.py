@@ -1,0 +1,87 @@
+"""The configurations that every log names, and the rules by which one may follow another.
+
+Kept beside the cores, from the entries alone: so it can be said which configuration a node has to go by, and whose
+votes and disks make a majority, whatever the node believes (hazards B35 to B41).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from raftdb.core.invariants import InvariantBroken
+from raftdb.core.membership import Configuration
+from raftdb.core.model import Entry, EntryKind, Index, NodeId
+from raftdb.core.state import RaftState
+from raftdb.wire.configuration import decode_configuration
+
+NONE = (0, Configuration(()))
+
+
+class Electorate:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self._named: dict[NodeId, list[tuple[Index, Configuration]]] = {}
+        """The configurations in the log and the state of each node, oldest first."""
+
+    def begins(self, node: NodeId, entries: Iterable[tuple[Index, EntryKind, bytes]]) -> None:
+        """What a node's log and state hold, after a start or an installed snapshot."""
+        self._named[node] = [
+            (index, decode_configuration(data))
+            for index, kind, data in entries
+            if kind is EntryKind.CONFIGURATION
+        ]
+
+    def in_force(self, node: NodeId) -> tuple[Index, Configuration]:
+        """The last one: that is what the node has to go by."""
+        named = self._named[node]
+        return named[-1] if named else NONE
+
+    def truncated(self, node: NodeId, index: Index) -> None:
+        """A node's log goes back (hazard B37)."""
+        named = self._named[node]
+        while named and named[-1][0] >= index:
+            named.pop()
+
+    def appended(self, node: NodeId, entries: Sequence[Entry]) -> None:
+        """A node's log goes on."""
+        for entry in entries:
+            if entry.kind is EntryKind.CONFIGURATION:
+                configuration = decode_configuration(entry.data)
+                before_index, before = self.in_force(node)
+                if before_index:
+                    check_succession(before, configuration)
+                self._named[node].append((entry.index, configuration))
+
+    def check(self, node: NodeId, state: RaftState) -> None:
+        """The node goes by the last configuration in its state and log."""
+        index, configuration = self.in_force(node)
+        configurations = state.configurations
+        if configurations.latest_index != index or configurations.latest != configuration:
+            raise InvariantBroken(
+                f"{node} goes by the configuration {configurations.latest} of {configurations.latest_index}, not by "
+                f"that of {index}"
+            )
+
+    def check_made(self, node: NodeId, commit_index: Index, commits_in_own_term: bool) -> None:
+        """A leader has just made its last configuration; before, it had committed up to `commit_index` (hazard B38)."""
+        if not commits_in_own_term:
+            raise InvariantBroken(
+                f"{node} changes the members, and has committed nothing in its term (the correction of 2015)"
+            )
+        earlier = self._named[node][-2][0]
+        if earlier > commit_index:
+            raise InvariantBroken(f"{node} changes the members, and the change {earlier} is not committed")
+
+
+def check_succession(before: Configuration, after: Configuration) -> None:
+    """One voter more or less at most; removed ids are kept, and stay out; nobody votes whose folder is not named."""
+    if len(set(before.voters) ^ set(after.voters)) > 1:
+        raise InvariantBroken(f"more than one voter changes: {before.voters}, {after.voters}")
+    gone = set(before.ids).difference(after.ids)
+    if set(after.removed) != gone.union(before.removed):
+        raise InvariantBroken(f"removed ids are not kept: {before.removed} and {gone}, {after.removed}")
+    for member in after.members:
+        known = before.find(member.id)
+        if member.voter and member.id not in before.voters and (known is None or member.uuid is None):
+            raise InvariantBroken(f"{member} votes, and was no learner before, or its folder is not named")
+        if known is not None and known.uuid not in (None, member.uuid):
+            raise InvariantBroken(f"{member} is another folder than {known}")

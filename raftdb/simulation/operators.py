@@ -1,0 +1,248 @@
+"""People who run the cluster: they add and remove nodes, move them, and want others to lead, while everything fails.
+
+They ask whoever believes to lead, at times two nodes at once (hazard B38); they add nodes that are not there (B44), and
+ids that were removed (B41). A node that is removed runs on for a while and is stopped then. What they do not do is ask
+again for something that the answer left open, or by force.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, UpdateAddress
+from raftdb.core.invariants import InvariantBroken
+from raftdb.core.membership import Configuration
+from raftdb.core.model import Member, NodeId
+from raftdb.errors import LeaderHint, RaftdbError
+from raftdb.node.membership import MembersChanged
+from raftdb.node.turn import Answer
+from raftdb.simulation.host import Host
+from raftdb.simulation.host import World as HostWorld
+from raftdb.simulation.scheduler import MILLISECOND, SECOND
+
+NEW_NODES_MAX = 6
+"""Nodes that are started in the course of a run."""
+MEMBERS_MIN = 2
+MEMBERS_MAX = 7
+"""Between these the number of members is kept, about."""
+STOP_US = 2 * SECOND
+"""Mean time from the removal of a node to the end of its process."""
+AFTER_LOSS_US = 3 * SECOND
+"""Nobody is removed for so long after a node was lost for good: it may not have been missed yet."""
+CALM_US = 300 * MILLISECOND
+
+WISHES = (
+    *("add",) * 4,
+    *("remove",) * 4,
+    *("two removals",) * 3,
+    "add a ghost",
+    "add a removed",
+    "promote",
+    "move",
+)
+"""What they want, each as often as it stands here."""
+
+
+class World(HostWorld, Protocol):
+    """What the operators need of the simulation around them."""
+
+    hosts: dict[NodeId, Host]
+
+    def start_host(self, node: NodeId) -> None:
+        """A new node, with an empty folder."""
+
+
+class Operators:
+    """See the module. `counts` says how many changes and transfers were made."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._stopped = False
+        self._asked = 0
+        """Changes of which the outcome is open."""
+        self._waiting_for = 0
+        """Questions that have no answer yet."""
+        self._number = len(world.hosts)
+        self._no_removal_before_us = 0
+        self.counts: dict[str, int] = {}
+
+    def begin(self) -> None:
+        """Start to want things, as often as the seed says."""
+        faults = self._world.options.faults
+        for rate, act in ((faults.change, self._change), (faults.transfer, self._transfer)):
+            if rate > 0:
+                self._later(int(SECOND / rate), act, int(SECOND / rate), delay_us=CALM_US)
+
+    def stop(self) -> None:
+        """Want nothing more."""
+        self._stopped = True
+
+    @property
+    def is_idle(self) -> bool:
+        """True if every question was answered."""
+        return self._waiting_for == 0
+
+    def lost_one(self) -> None:
+        """A node is lost for good."""
+        self._no_removal_before_us = self._world.scheduler.now_us + AFTER_LOSS_US
+
+    def voters(self) -> tuple[NodeId, ...] | None:
+        """The voters, None while that may change: then it is not certain how many may be lost."""
+        world = self._world
+        if world.options.faults.change == 0:
+            return tuple(world.hosts)
+        index, configuration = world.oracle.configuration
+        for node in configuration.voters:
+            host = world.hosts[node]
+            known = world.oracle.electorate.in_force(node)[0]
+            if host.out is None and known != index:
+                return None
+        is_calm = self._asked == 0 and not any(member.joining for member in configuration.members)
+        return configuration.voters if is_calm else None
+
+    def _later(self, mean_us: int, act: Callable[[int], None], *arguments: int, delay_us: int = 0) -> None:
+        self._world.scheduler.after(delay_us + self._world.chance.around(mean_us), act, *arguments)
+
+    def _leaders(self) -> list[Host]:
+        """Who believes to lead, and is up."""
+        return [host for host in self._world.hosts.values() if host.is_leader]
+
+    def _transfer(self, mean_us: int) -> None:
+        """Somebody else is to lead."""
+        if self._stopped:
+            return
+        chance, leaders = self._world.chance, self._leaders()
+        if leaders:
+            host = chance.choose(leaders)
+            target = chance.choose((None, *self._world.hosts))
+            self._world.tell(host.id, f"is asked that {target or 'anybody else'} leads")
+
+            def on_answer(answer: Answer | RaftdbError | None) -> None:
+                if isinstance(answer, Answer):
+                    self._check_transfer(answer, target)
+
+            self._waiting_for += 1
+            host.submit_transfer(target, self._answered(on_answer))
+        self._later(mean_us, self._transfer, mean_us)
+
+    def _check_transfer(self, answer: Answer, target: NodeId | None) -> None:
+        """Who is said to lead does, or did: in that term, or in a later one."""
+        hint, oracle = answer.value, self._world.oracle
+        terms = [term for term, leader in oracle.leaders.items() if leader == hint.id]
+        if not isinstance(hint, LeaderHint) or target not in (None, hint.id) or answer.term not in terms:
+            raise InvariantBroken(f"a transfer to {target} is answered with {hint} in term {answer.term}")
+        self._count("transferred")
+
+    def _answered(self, on_answer: Callable[[Answer | RaftdbError | None], None]) -> Callable[..., None]:
+        """Count the answer in."""
+
+        def answered(answer: Answer | RaftdbError | None) -> None:
+            self._waiting_for -= 1
+            on_answer(answer)
+
+        return answered
+
+    def _count(self, what: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def _change(self, mean_us: int) -> None:
+        """Something about the members is to change."""
+        if self._stopped:
+            return
+        leaders = self._leaders()
+        wish = self._world.chance.choose(WISHES)
+        for host in leaders if wish == "two removals" else leaders[-1:]:
+            change = self._wanted(wish, self._world.oracle.electorate.in_force(host.id)[1])
+            if change is not None:
+                self._ask(host, change)
+        self._later(mean_us, self._change, mean_us)
+
+    def _wanted(self, wish: str, configuration: Configuration) -> Change | None:
+        """The change that this wish comes to, where these are the members; None if it comes to nothing."""
+        chance, world = self._world.chance, self._world
+        members = configuration.members
+        if wish.endswith(("remove", "removals")):
+            if (
+                len(configuration.voters) <= MEMBERS_MIN
+                or world.scheduler.now_us < self._no_removal_before_us
+            ):
+                return None
+            return RemoveMember(chance.choose(configuration.ids))
+        if wish == "promote":
+            learners = [member.id for member in members if not member.voter]
+            return PromoteMember(chance.choose(learners)) if learners else None
+        if wish == "move":
+            node = chance.choose(configuration.ids)
+            return UpdateAddress(node, f"{node}:{2 + chance.below(1000)}", None)
+        if wish == "add a removed":
+            gone = configuration.removed
+            return AddMember(_member(chance.choose(gone))) if gone else None
+        if len(members) >= MEMBERS_MAX:
+            return None
+        if wish == "add a ghost":
+            self._number += 1
+            return AddMember(_member(f"ghost{self._number}"), stay_learner=chance.happens(0.5))
+        node = self._new_node(configuration)
+        return None if node is None else AddMember(_member(node), stay_learner=chance.happens(0.2))
+
+    def _new_node(self, configuration: Configuration) -> NodeId | None:
+        """One that runs and is to join: started before, or now."""
+        world = self._world
+        known = {*configuration.ids, *configuration.removed}
+        idle = [host.id for host in world.hosts.values() if host.id not in known and host.out is None]
+        if idle and world.chance.happens(0.7):
+            return str(world.chance.choose(idle))
+        if self._number - world.options.nodes >= NEW_NODES_MAX:
+            return None
+        self._number += 1
+        node = f"n{self._number}"
+        world.start_host(node)
+        self._count("started")
+        return node
+
+    def _ask(self, host: Host, change: Change) -> None:
+        self._world.tell(host.id, f"is asked for {change}")
+        self._asked += 1
+        self._waiting_for += 1
+
+        def on_answer(answer: Answer | RaftdbError | None) -> None:
+            self._asked -= 1
+            if isinstance(answer, Answer):
+                self._check_change(answer, change)
+
+        host.submit_change(change, self._answered(on_answer))
+
+    def _check_change(self, answer: Answer, change: Change) -> None:
+        """What is said to be done is: committed, and with the effect that was asked for."""
+        world, value = self._world, answer.value
+        assert isinstance(value, MembersChanged)
+        committed = world.oracle.entry(answer.index)[0] if answer.index <= world.oracle.commit_index else None
+        if committed != answer.term:
+            raise InvariantBroken(f"{change} is said to be made by {answer.index}@{answer.term}")
+        if not _is_made(change, value):
+            raise InvariantBroken(f"{change} is said to be made, and the members are {value.members}")
+        if isinstance(change, RemoveMember):
+            world.scheduler.after(world.chance.around(STOP_US), self._stop_removed, change.id)
+        self._count(type(change).__name__)
+
+    def _stop_removed(self, node: NodeId) -> None:
+        """The process of a removed node is ended, unless everything is over."""
+        host = self._world.hosts.get(node)
+        if host is not None and host.out is None and not self._stopped:
+            host.retire()
+
+
+def _is_made(change: Change, outcome: MembersChanged) -> bool:
+    """True if these members are what the change should come to, or a later one of others."""
+    configuration = Configuration(outcome.members)
+    if isinstance(change, AddMember):
+        added = configuration.find(change.member.id)
+        is_enough = change.stay_learner or outcome.catching_up is not None
+        return added is not None and (added.voter or is_enough)
+    found = configuration.find(change.id)
+    if isinstance(change, RemoveMember):
+        return found is None
+    return found is None or found.voter or isinstance(change, UpdateAddress)
+
+
+def _member(node: NodeId) -> Member:
+    return Member(node, f"{node}:1")

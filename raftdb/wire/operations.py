@@ -1,0 +1,224 @@
+"""Entries of the log that hold an operation: `version (1 byte) | time (8 bytes, big-endian) | body`.
+
+The body is the canonical CBOR of the operation: a command (`commands`), or one of these. Numbers below 64 are commands.
+
+    64  [mode, [watched key, revision, ...], [[number, fields...], ...]]   a transaction
+    65  [session, sequence, acknowledged, [number, fields...]]             a command or a transaction in a session
+    66  [session]                                                          register a session
+    67  [session]                                                          close it
+    68  []                                                                 end what is due
+
+The time is the cluster clock's, in milliseconds. It stands before the body, and not in it, because it is known only
+when the leader proposes: the body is encoded before, and may be compared with another.
+
+What `encode` gives out, `decode` accepts, on every node (hazard B67).
+"""
+
+from collections.abc import Callable
+from itertools import chain
+from struct import Struct
+from typing import Any
+
+from raftdb.commands.limits import COMMAND_BYTES_CEILING, MIB, TRANSACTION_KEYS_MAX
+from raftdb.commands.model import Command
+from raftdb.commands.operations import (
+    CloseSession,
+    Expire,
+    Mode,
+    Operation,
+    RegisterSession,
+    SessionOperation,
+    Transaction,
+    keys_touched,
+)
+from raftdb.errors import LocalProtocolError, RemoteProtocolError, RequestRefused
+from raftdb.wire import cbor
+from raftdb.wire.commands import from_parts as command_from_parts
+from raftdb.wire.commands import to_parts as command_to_parts
+from raftdb.wire.fields import Check, check_fields, is_bytes, is_number
+
+VERSION = 2
+"""Version of the form of an entry. A node stops at an entry with a version that it does not know (hazard B107)."""
+
+_PREFIX = Struct(">BQ")
+_pack_prefix = _PREFIX.pack
+_unpack_prefix = _PREFIX.unpack_from
+
+PREFIX_BYTES = _PREFIX.size
+"""Bytes before the body: version and time."""
+
+BODY_BYTES_MAX = COMMAND_BYTES_CEILING + 2 * MIB - PREFIX_BYTES
+"""Longest body: the most bytes of arguments that a node can be configured to take, and the heads of as many fields as
+a transaction may have."""
+
+ENTRY_BYTES_MAX = PREFIX_BYTES + BODY_BYTES_MAX
+"""Longest data of an entry."""
+
+BODY_ITEMS_MAX = 6 * TRANSACTION_KEYS_MAX + 64
+"""Most CBOR items of a body. Of what touches one key, no command has more than six; of many keys, two for each."""
+
+TIME_MS_MAX = 2**62
+"""Latest time that an entry may bear: no clock gets there, and with the longest time to live it stays in 64 bits."""
+
+_TRANSACTION, _SESSION, _REGISTER, _CLOSE, _EXPIRE = range(64, 69)
+
+
+def encode(operation: Operation) -> bytes:
+    """Return the body of an entry for `operation`: equal operations have equal bytes. `stamp` makes it an entry's data.
+
+    Raises `RequestRefused` (`too_large`) for an operation over the limits here, and `LocalProtocolError` for one that
+    `decode` would refuse.
+    """
+    to_parts = _TO_PARTS.get(type(operation))
+    body = cbor.encode(command_to_parts(operation) if to_parts is None else to_parts(operation))  # type: ignore[arg-type]
+    if len(body) > BODY_BYTES_MAX:
+        raise RequestRefused(
+            "too_large", f"an operation has {len(body)} bytes: the limit is {BODY_BYTES_MAX}"
+        )
+    return body
+
+
+def stamp(body: bytes, time_ms: int) -> bytes:
+    """Return the data of an entry with this `body`, proposed at `time_ms` of the cluster clock (0: no time passes)."""
+    return _pack_prefix(VERSION, time_ms) + body
+
+
+def decode(data: bytes) -> tuple[int, Operation]:
+    """Return the time of the cluster clock at which an entry was proposed, and its operation; or raise
+    `RemoteProtocolError`."""
+    if len(data) <= PREFIX_BYTES:
+        raise RemoteProtocolError(f"an entry of {len(data)} bytes has no operation")
+    version, time_ms = _unpack_prefix(data)
+    if version != VERSION:
+        raise RemoteProtocolError(f"an entry has version {version}: this node knows version {VERSION}")
+    if time_ms > TIME_MS_MAX:
+        raise RemoteProtocolError(f"an entry bears the time {time_ms}, which no clock shows")
+    parts = cbor.decode(data[PREFIX_BYTES:], bytes_max=BODY_BYTES_MAX, items_max=BODY_ITEMS_MAX)
+    if type(parts) is not list or not parts or type(parts[0]) is not int:
+        raise RemoteProtocolError("an operation is not an array that starts with its number")
+    from_fields = _FROM_FIELDS.get(parts[0])
+    return time_ms, command_from_parts(parts) if from_fields is None else from_fields(parts[1:])
+
+
+def session_payload(data: bytes, operation: SessionOperation) -> bytes:
+    """Return the body of the operation within `operation`, as it stands at the end of the entry's `data`.
+
+    It is the same however often the client sends it, where `acknowledged` is not.
+    """
+    heads = 1 + 2 + _head_bytes(len(operation.session)) + len(operation.session)
+    heads += _head_bytes(operation.sequence) + _head_bytes(operation.acknowledged)
+    return data[PREFIX_BYTES + heads :]
+
+
+def _head_bytes(number: int) -> int:
+    """Bytes that CBOR takes for an unsigned integer, or for the length of a string."""
+    if number < 24:
+        return 1
+    return next(1 + width for width in (1, 2, 4, 8) if number < 1 << 8 * width)
+
+
+def _transaction_to_parts(transaction: Transaction) -> list[object]:
+    if keys_touched(transaction) > TRANSACTION_KEYS_MAX:
+        raise RequestRefused(
+            "too_large", f"a transaction touches more than {TRANSACTION_KEYS_MAX} keys", hint="split it"
+        )
+    _require("Transaction", "mode", _is_mode, int(transaction.mode))
+    watched: list[object] = list(chain.from_iterable(transaction.watched))
+    _require("Transaction", "watched", _is_watched, watched)
+    commands = [command_to_parts(command) for command in transaction.commands]
+    return [_TRANSACTION, int(transaction.mode), watched, commands]
+
+
+def _session_to_parts(operation: SessionOperation) -> list[object]:
+    inner = operation.operation
+    parts = _transaction_to_parts(inner) if isinstance(inner, Transaction) else command_to_parts(inner)
+    fields = (operation.session, operation.sequence, operation.acknowledged)
+    for name, check, value in zip(_SESSION_NAMES, _SESSION_CHECKS, fields, strict=False):
+        _require("SessionOperation", name, check, value)
+    return [_SESSION, *fields, parts]
+
+
+def _named_to_parts(number: int, operation: RegisterSession | CloseSession) -> list[object]:
+    _require(type(operation).__name__, "session", is_bytes, operation.session)
+    return [number, operation.session]
+
+
+def _require(what: str, name: str, check: Check, value: object) -> None:
+    if not check(value):
+        raise LocalProtocolError(f"{what} has a bad {name}: {type(value).__name__}")
+
+
+_TO_PARTS: dict[type[Operation], Callable[[Any], list[object]]] = {
+    Transaction: _transaction_to_parts,
+    SessionOperation: _session_to_parts,
+    RegisterSession: lambda operation: _named_to_parts(_REGISTER, operation),
+    CloseSession: lambda operation: _named_to_parts(_CLOSE, operation),
+    Expire: lambda operation: [_EXPIRE],
+}
+"""From an operation that is no command to number and fields."""
+
+
+def _is_mode(value: object) -> bool:
+    return type(value) is int and 0 <= value < len(Mode)
+
+
+def _is_watched(value: object) -> bool:
+    return (
+        type(value) is list
+        and len(value) % 2 == 0
+        and all(map(is_bytes, value[::2]))
+        and all(map(is_number, value[1::2]))
+    )
+
+
+def _is_list(value: object) -> bool:
+    return type(value) is list
+
+
+_SESSION_NAMES = ("session", "sequence", "acknowledged", "operation")
+_SESSION_CHECKS: tuple[Check, ...] = (is_bytes, is_number, is_number, _is_list)
+
+
+def _transaction_from_fields(fields: list[Any]) -> Transaction:
+    check_fields("Transaction", ("mode", "watched", "commands"), (_is_mode, _is_watched, _is_list), fields)
+    mode, watched, commands = fields
+    if not all(map(_is_list, commands)):
+        raise RemoteProtocolError("a command of a Transaction is not an array")
+    pairs = tuple(zip(watched[::2], watched[1::2], strict=True))
+    return Transaction(tuple(map(command_from_parts, commands)), pairs, Mode(mode))
+
+
+def _session_from_fields(fields: list[Any]) -> SessionOperation:
+    check_fields("SessionOperation", _SESSION_NAMES, _SESSION_CHECKS, fields)
+    session, sequence, acknowledged, parts = fields
+    inner: Command | Transaction
+    if parts and parts[0] == _TRANSACTION and type(parts[0]) is int:
+        inner = _transaction_from_fields(parts[1:])
+    else:
+        inner = command_from_parts(parts)
+    return SessionOperation(session, sequence, acknowledged, inner)
+
+
+def _register_from_fields(fields: list[Any]) -> RegisterSession:
+    check_fields("RegisterSession", ("session",), (is_bytes,), fields)
+    return RegisterSession(*fields)
+
+
+def _close_from_fields(fields: list[Any]) -> CloseSession:
+    check_fields("CloseSession", ("session",), (is_bytes,), fields)
+    return CloseSession(*fields)
+
+
+def _expire_from_fields(fields: list[Any]) -> Expire:
+    check_fields("Expire", (), (), fields)
+    return Expire()
+
+
+_FROM_FIELDS: dict[int, Callable[[list[Any]], Operation]] = {
+    _TRANSACTION: _transaction_from_fields,
+    _SESSION: _session_from_fields,
+    _REGISTER: _register_from_fields,
+    _CLOSE: _close_from_fields,
+    _EXPIRE: _expire_from_fields,
+}
+"""From the fields of an operation that is no command to the operation."""

@@ -1,0 +1,118 @@
+"""Commands with a dot that need no processes: the form of results, files, repetition."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cli.dot_commands import Quit
+from cli.failures import CommandError, exit_code_of
+from cli.transactions import State
+from raftdb.errors import RaftdbError, RequestRefused
+from tests.cli.prompt import Prompt
+from tests.client.fake_node import FakeCluster
+
+
+def test_the_form_of_results_is_said_and_changed(prompt: Prompt) -> None:
+    prompt.type("set a 1")
+    assert prompt.type(".mode") == ["table"]
+    assert prompt.type(".mode RAW; get a; .mode") == ["1", "raw"]
+    assert json.loads(prompt.type(".mode json; get a")[0])["result"] == "1"
+    with pytest.raises(RequestRefused, match="no mode 'xml'"):
+        prompt.type(".mode xml")
+
+
+class TestRead:
+    def test_a_file_runs_in_the_shell(self, prompt: Prompt, tmp_path: Path) -> None:
+        script = tmp_path / "script"
+        script.write_text("# a story\nset a 1\nbegin\nset b 2\n")
+        assert prompt.type(f".read {script}") == ["OK", "OK", "QUEUED"]
+        assert prompt.state is State.BEGIN
+
+    def test_the_first_error_ends_it_and_says_where(self, prompt: Prompt, tmp_path: Path) -> None:
+        script = tmp_path / "script"
+        script.write_text("set a x\nincr a\nset a y\n")
+        with pytest.raises(CommandError, match="not an integer") as caught:
+            prompt.type(f".read {script}")
+        assert caught.value.what == f"{script}:2: incr"
+        assert exit_code_of(caught.value) == 1
+        assert prompt.type("get a") == ['"x"']
+
+    def test_what_cannot_be_read_is_an_error(self, prompt: Prompt, tmp_path: Path) -> None:
+        script = tmp_path / "script"
+        with pytest.raises(CommandError, match="No such file"):
+            prompt.type(f".read {script}")
+        script.write_text(f".read {script}\n")
+        with pytest.raises(CommandError, match="cannot read another"):
+            prompt.type(f".read {script}")
+
+    def test_it_may_leave(self, prompt: Prompt, tmp_path: Path) -> None:
+        script = tmp_path / "script"
+        script.write_text("set a 1\n.quit\nset a 2\n")
+        with pytest.raises(Quit):
+            prompt.type(f".read {script}")
+        assert not prompt.interpreter.is_reading
+
+
+class TestWatch:
+    @pytest.fixture
+    def turns(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Lets time go by at once: what happens in each interval; then Ctrl-C."""
+
+        def turns(*happens: Callable[[], object]) -> None:
+            left = list(happens)
+
+            def sleep(seconds: float) -> None:
+                assert seconds == 2
+                if not left:
+                    raise KeyboardInterrupt
+                left.pop(0)()
+
+            monkeypatch.setattr("cli.repeat.sleep", sleep)
+
+        return turns
+
+    def test_a_command_is_repeated_until_ctrl_c(self, prompt: Prompt, turns: Callable[..., None]) -> None:
+        prompt.interpreter.person = lambda question: True
+        turns(lambda: None, lambda: None)
+        assert prompt.type(".watch 2 incrby visits 5") == ["5", "10", "15", ""]
+
+    def test_in_a_script_ctrl_c_ends_that_too(self, prompt: Prompt, turns: Callable[..., None]) -> None:
+        turns()
+        with pytest.raises(KeyboardInterrupt):
+            prompt.type(".watch 2 ping; set a 1")
+        assert prompt.lines == ["PONG"]
+
+    def test_an_error_is_shown_and_it_goes_on(
+        self, prompt: Prompt, cluster: FakeCluster, turns: Callable[..., None]
+    ) -> None:
+        prompt.interpreter.person = lambda question: True
+        turns(lambda: cluster.values.update({b"a": b"1"}))
+        cluster.values[b"a"] = b"x"
+        assert prompt.type(".watch 2 incr a") == [
+            "error: incr: value is not an integer or out of range",
+            "2",
+            "",
+        ]
+
+    @pytest.mark.parametrize(
+        ("line", "why"),
+        [
+            (".watch 2 nonsense", "unknown command"),
+            (".watch 2 get", "wrong number of arguments"),
+            (".watch 2 .watch 2 ping", "cannot be repeated"),
+            (".watch 2 commit", "cannot be repeated"),
+            (".watch 2 .quit", "cannot be repeated"),
+            (".watch never ping", "not a number of seconds"),
+            (".watch 0 ping", "not a number of seconds"),
+            (".watch nan ping", "not a number of seconds"),
+            ("begin; .watch 2 get a", "a transaction is open"),
+        ],
+    )
+    def test_what_makes_no_sense_is_refused(
+        self, prompt: Prompt, turns: Callable[..., None], line: str, why: str
+    ) -> None:
+        turns()
+        with pytest.raises(RaftdbError, match=why):
+            prompt.type(line)

@@ -1,0 +1,143 @@
+"""Prompt and bar, the view of the cluster that they show, and what of it is news. On plain values."""
+
+from typing import Any
+
+import pytest
+
+from cli.cluster_view import LEADERLESS_MS_TOLD, Announcer, ClusterView, NodeNews, view_of
+from cli.status_line import Fragments, continuation, prompt, toolbar
+from cli.transactions import Queued, State, Transactions
+from raftdb.client.model import NodeStatus
+
+DOWN = NodeNews(status=None)
+
+
+def news(node_id: str, *, role: str = "follower", term: int = 1, commit: int = 0) -> NodeNews:
+    fields: dict[str, Any] = dict.fromkeys(
+        ("first_index", "last_index", "applied_index", "checkpoint_index", "uptime_seconds"), 0
+    )
+    status = NodeStatus(
+        id=node_id,
+        cluster_id="c",
+        version="0",
+        role=role,
+        term=term,
+        leader=None,
+        commit_index=commit,
+        members=(),
+        **fields,
+    )
+    return NodeNews(status=status, latency_ms=float(node_id[1:]))
+
+
+def text(fragments: Fragments) -> str:
+    return "".join(piece for _, piece in fragments)
+
+
+def view(leader: str | None, *, up: int = 3, term: int = 1) -> ClusterView:
+    return ClusterView(
+        leader=leader,
+        leader_address=None,
+        term=term,
+        commit_index=7,
+        nodes_up=up,
+        nodes=3,
+        latency_ms=None if leader is None else 0.84,
+    )
+
+
+class TestView:
+    def test_it_joins_what_all_nodes_say(self) -> None:
+        seen = view_of({"a:1": news("n1", commit=9), "a:2": news("n2", role="leader", term=3), "a:3": DOWN})
+        assert seen == ClusterView(
+            leader="n2",
+            leader_address="a:2",
+            term=3,
+            commit_index=9,
+            nodes_up=2,
+            nodes=3,
+            latency_ms=2.0,
+        )
+
+    def test_of_two_leaders_the_one_of_the_newer_term_leads(self) -> None:
+        seen = view_of({"a:1": news("n1", role="leader", term=3), "a:2": news("n2", role="leader", term=4)})
+        assert (seen.leader, seen.term) == ("n2", 4)
+
+    def test_no_leader_and_nobody_at_all(self) -> None:
+        assert view_of({"a:1": news("n1", role="candidate")}).leader is None
+        nobody = view_of({"a:1": DOWN, "a:2": DOWN})
+        assert (nobody.leader, nobody.nodes_up, nobody.majority) == (None, 0, 2)
+
+
+class TestAnnouncer:
+    def test_the_first_leader_and_the_same_again_are_no_news(self) -> None:
+        announcer = Announcer()
+        assert announcer.see(view("n1"), 0) is None
+        assert announcer.see(view("n1", term=2), 500) is None
+
+    def test_a_new_leader_is(self) -> None:
+        announcer = Announcer()
+        announcer.see(view("n1"), 0)
+        assert announcer.see(view(None), 500) is None
+        assert announcer.see(view("n3", term=2), 1000) == "n3 leads now, in place of n1 (term 2)"
+        assert announcer.see(view("n3", term=2), 1500) is None
+
+    def test_a_cluster_without_a_leader_for_long_is_told_once_and_so_is_its_end(self) -> None:
+        announcer = Announcer()
+        announcer.see(view("n1"), 0)
+        assert announcer.see(view(None, up=1), 100) is None
+        line = announcer.see(view(None, up=1), 100 + LEADERLESS_MS_TOLD)
+        assert line == "no leader: 1 of 3 nodes are up, 2 are needed"
+        assert announcer.see(view(None, up=1), 200 + LEADERLESS_MS_TOLD) is None
+        assert announcer.see(view("n1", term=4), 9_000) == "n1 leads now (term 4)"
+
+    def test_so_is_one_that_never_had_one(self) -> None:
+        announcer = Announcer()
+        announcer.see(view(None, up=0), 0)
+        assert announcer.see(view(None, up=0), LEADERLESS_MS_TOLD) == "no node answers"
+        assert announcer.see(view("n1"), 9_000) == "n1 leads now (term 1)"
+
+
+@pytest.mark.parametrize(
+    ("node", "state", "shown"),
+    [
+        ("n1", State.IDLE, "n1> "),
+        ("n1", State.BEGIN, "n1*> "),
+        ("n1", State.MULTI, "n1*> "),
+        ("n1", State.DOOMED, "n1!> "),
+        (None, State.IDLE, "?> "),
+        ("n" * 63, State.IDLE, "n" * 19 + "…> "),
+    ],
+)
+def test_prompts(node: str | None, state: State, shown: str) -> None:
+    assert text(prompt(node, state)) == shown
+
+
+def test_a_block_is_indented_as_far_as_the_prompt() -> None:
+    assert text(continuation(len("n1*> "))) == ".... "
+
+
+@pytest.mark.parametrize(
+    ("seen", "shown"),
+    [
+        (None, " connecting ..."),
+        (view("n2", term=5), " n2 leads · term 5 · commit 7 · 3 of 3 up · 0.8 ms"),
+        (view(None, up=1), " no leader · term 1 · commit 7 · 1 of 3 up"),
+        (view(None, up=0), " no node answers: commands are tried all the same"),
+    ],
+)
+def test_the_bar_tells_how_the_cluster_is(seen: ClusterView | None, shown: str) -> None:
+    assert text(toolbar(seen, Transactions())) == shown
+
+
+@pytest.mark.parametrize(
+    ("transactions", "shown"),
+    [
+        (Transactions(State.BEGIN, waiting=[Queued("set", (b"a", b"1"))]), " · 1 write waits for commit"),
+        (Transactions(State.BEGIN), " · 0 writes wait for commit"),
+        (Transactions(State.MULTI, waiting=[Queued("ping", ())] * 2), " · 2 commands wait for exec"),
+        (Transactions(State.DOOMED), " · exec will refuse it"),
+    ],
+)
+def test_and_what_an_open_transaction_holds(transactions: Transactions, shown: str) -> None:
+    assert text(toolbar(view("n2"), transactions)).endswith(shown)

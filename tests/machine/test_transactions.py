@@ -1,0 +1,253 @@
+"""Several commands at one point of the log: all or none of them, and only if what they depend on has not changed."""
+
+import pytest
+
+from raftdb.commands.limits import KEYS_LISTED_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_CEILING
+from raftdb.commands.model import (
+    Append,
+    Command,
+    CompareAndSet,
+    DatabaseSize,
+    Delete,
+    Exists,
+    ExpireAfter,
+    Get,
+    GetSet,
+    IncrementBy,
+    Keys,
+    MultiGet,
+    MultiSet,
+    Persist,
+    Ping,
+    Scan,
+    Set,
+    TimeToLive,
+)
+from raftdb.commands.operations import Expire, Mode, Transaction
+from raftdb.errors import Conflict, ReplyError
+from raftdb.machine.machine import Machine
+from raftdb.machine.reply import Result
+from raftdb.machine.transaction import Transaction as Changes
+from raftdb.wire import cbor
+from raftdb.wire.operations import encode, stamp
+from tests.machine.database import Database, changes_but_clock, check_books
+
+MODES = pytest.mark.parametrize("mode", Mode)
+
+
+@pytest.fixture
+def database() -> Database:
+    made = Database()
+    made.now_ms = 1_000
+    return made
+
+
+def conflict(database: Database, *watched: tuple[bytes, int], mode: Mode = Mode.REDIS) -> tuple[bytes, ...]:
+    """The keys that are said to have changed; nothing else is changed by that."""
+    error = database.failed(Transaction((Set(b"never", b"v"),), watched, mode))
+    assert isinstance(error, Conflict)
+    assert error.code == "conflict"
+    return error.keys
+
+
+@MODES
+def test_nothing_is_a_transaction_too(database: Database, mode: Mode) -> None:
+    assert database.run(Transaction((), mode=mode)) == Result([], None)
+
+
+@MODES
+def test_all_commands_are_answered_in_order_and_share_a_revision(database: Database, mode: Mode) -> None:
+    database.run(Set(b"old", b"1"))
+    commands = (Set(b"a", b"1"), Get(b"old"), Delete(b"old"), IncrementBy(b"n", 5), Ping(), Get(b"x"))
+    assert database.value(Transaction(commands, mode=mode)) == ["OK", b"1", b"1", 5, "PONG", b""]
+    assert database.run(Get(b"a")) == Result(b"1", 2)
+    assert database.run(Get(b"n")) == Result(b"5", 2)
+    check_books(database.transaction)
+
+
+@MODES
+def test_reads_see_the_commands_before_them(database: Database, mode: Mode) -> None:
+    """Hazard B61: of every kind, and only those."""
+    database.run(MultiSet(((b"b", b"0"), (b"gone", b"v"))))
+    commands = (
+        *(
+            Get(b"k"),
+            Set(b"k", b"1"),
+            Get(b"k"),
+            Append(b"k", b"2"),
+            Get(b"k"),
+            GetSet(b"k", b"3"),
+            Get(b"k"),
+        ),
+        *(Exists((b"k", b"gone")), Delete(b"gone"), Exists((b"gone",)), MultiGet((b"gone", b"k"))),
+        *(Keys(b""), Scan(b"", b"b", 10), DatabaseSize()),
+        *(ExpireAfter(b"k", 5_000), TimeToLive(b"k"), Persist(b"k"), TimeToLive(b"k")),
+    )
+    assert database.value(Transaction(commands, mode=mode)) == [
+        *(b"", "OK", b"1", "OK", b"12", b"12", b"3"),
+        *(2, b"v", 0, [None, b"3"]),
+        *([b"b", b"k"], [b"k", b"3"], 2),
+        *(1, 5, 1, -1),
+    ]
+    check_books(database.transaction)
+
+
+def test_a_failing_command_is_an_error_in_its_place_and_the_others_run(database: Database) -> None:
+    """Hazard B62: as in Redis, nothing is rolled back."""
+    database.run(Set(b"s", b"x"))
+    commands = (
+        *(Set(b"a", b"1"), IncrementBy(b"s", 1), IncrementBy(b"n", 1), Get(b"")),
+        *(CompareAndSet(b"s", 9, b"y"), Set(b"z", b"1")),
+    )
+    results = database.value(Transaction(commands))
+    assert isinstance(results, list)
+    assert [getattr(result, "code", result) for result in results] == [
+        *("OK", "command_failed", 1, "command_failed", "conflict", "OK")
+    ]
+    assert results[1].message == "value is not an integer or out of range"
+    assert results[4].keys == (b"s",)
+    assert database.value(MultiGet((b"a", b"s", b"n", b"z"))) == [b"1", b"x", b"1", b"1"]
+    check_books(database.transaction)
+
+
+def test_in_the_atomic_mode_a_failing_command_undoes_all(database: Database) -> None:
+    database.run(Set(b"s", b"x"))
+    database.run(Set(b"t", b"x", 5_000))
+    commands = (
+        *(Set(b"a", b"1", 500), Delete(b"s"), Persist(b"t"), Set(b"s", b"y")),
+        *(IncrementBy(b"s", 1), Set(b"z", b"1")),
+    )
+    error = database.failed(Transaction(commands, mode=Mode.ATOMIC))
+    assert (error.code, error.failed_command) == ("command_failed", 4)
+    assert error.message == "command 5 (incrby): value is not an integer or out of range"
+    assert database.value(MultiGet((b"a", b"s", b"t", b"z"))) == [None, b"x", b"x", None]
+    assert Machine().next_deadline_ms(database.transaction) == 6_000
+    check_books(database.transaction)
+
+
+def test_a_failed_compare_and_set_fails_an_atomic_transaction_as_any_command_does(database: Database) -> None:
+    database.run(Set(b"k", b"v"))
+    commands = (Set(b"a", b"1"), CompareAndSet(b"k", 99, b"w"))
+    error = database.failed(Transaction(commands, mode=Mode.ATOMIC))
+    assert (type(error), error.code, error.failed_command) == (ReplyError, "command_failed", 1)
+    assert error.message == "command 2 (cas): the revision of 'k' is 1, not 99"
+
+
+@MODES
+def test_a_changed_revision_is_a_conflict_that_names_the_keys(database: Database, mode: Mode) -> None:
+    for key in (b"a", b"b", b"c"):
+        database.run(Set(key, b"v"))
+    assert conflict(database, (b"a", 1), (b"b", 3), (b"x", 0), (b"c", 0), mode=mode) == (b"b", b"c")
+    assert database.value(Get(b"never")) == b""
+    held = Transaction((Set(b"d", b"v"),), ((b"a", 1), (b"b", 2), (b"x", 0)), mode)
+    assert database.value(held) == ["OK"]
+
+
+def test_the_message_of_a_conflict_stays_short(database: Database) -> None:
+    error = database.failed(Transaction((), tuple((b"%d" % number, 7) for number in range(1_000))))
+    assert error.message == "changed meanwhile: '0', '1', '2' and 997 more"
+    error = database.failed(Transaction((), ((b"\xc3\xa9\n" + bytes(400), 7),)))
+    assert error.message.isascii()
+    assert len(error.message) < 300
+
+
+OWN_WRITES: dict[str, tuple[Command, ...]] = {
+    "set": (Set(b"k", b"v"),),
+    "the same value again": (Set(b"k", b"old"),),
+    "append": (Append(b"k", b""),),
+    "getset": (GetSet(b"k", b"old"),),
+    "mset": (MultiSet(((b"k", b"old"),)),),
+    "expire": (ExpireAfter(b"k", 60_000),),
+    "del": (Delete(b"k"),),
+    "del and set": (Delete(b"k"), Set(b"k", b"old")),
+    "set and del": (Set(b"k", b"x"), Delete(b"k")),
+}
+
+
+@pytest.mark.parametrize("commands", OWN_WRITES.values(), ids=OWN_WRITES)
+@pytest.mark.parametrize("at_once", [False, True])
+def test_any_change_of_a_watched_key_is_seen(
+    database: Database, commands: tuple[Command, ...], at_once: bool
+) -> None:
+    """Hazard B58: by whomever, and also deletion and re-creation with the same value, in one entry too."""
+    database.run(Set(b"k", b"old"))
+    for operation in (Transaction(commands),) if at_once else commands:
+        database.run(operation)
+    assert conflict(database, (b"k", 1)) == (b"k",)
+
+
+def test_what_changes_nothing_is_no_conflict(database: Database) -> None:
+    database.run(Set(b"k", b"old"))
+    for command in (
+        *(Get(b"k"), Persist(b"k"), Set(b"k", b"v", condition=1), CompareAndSet(b"k", 9, b"v")),  # type: ignore[arg-type]
+        *(Delete(b"other"), IncrementBy(b"k", 1)),
+    ):
+        database.run(command)
+    assert database.value(Transaction((Get(b"k"),), ((b"k", 1),))) == [b"old"]
+
+
+def test_expiry_of_a_watched_key_is_a_change_at_the_time_of_the_entry(database: Database) -> None:
+    """Hazard B57: before and after the sweep."""
+    database.run(Set(b"k", b"1", 500))
+    held = Transaction((IncrementBy(b"k", 1),), ((b"k", 1),))
+    database.now_ms = 1_500
+    error = database.run(held)
+    assert isinstance(error, Conflict)
+    assert error.keys == (b"k",)
+    database.run(Expire())
+    assert isinstance(database.run(held), Conflict)
+    assert database.value(Get(b"k")) == b""
+
+
+def test_a_key_that_had_expired_when_it_was_watched_is_missing_and_stays_so(database: Database) -> None:
+    """Hazard B57: watched as missing, it runs; also if the sweep comes in between."""
+    database.run(Set(b"k", b"9", 500))
+    database.now_ms = 1_500
+    assert database.run(Get(b"k")) == Result(b"", 0)
+    for _ in range(2):
+        layer = Changes(database.transaction)
+        data = stamp(encode(Transaction((IncrementBy(b"k", 1),), ((b"k", 0),))), 1_500)
+        assert Machine().apply(9, 1, data, layer) == Result([1], None)
+        database.run(Expire())
+
+
+def test_revisions_are_compared_before_anything_is_done(database: Database) -> None:
+    database.run(Set(b"k", b"v"))
+    held = Transaction((Set(b"k", b"w"), Set(b"k", b"x")), ((b"k", 1),))
+    assert database.value(held) == ["OK", "OK"]
+    assert conflict(database, (b"k", 1)) == (b"k",)
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 481, b"k" * 65_536])
+def test_a_watched_key_that_cannot_be_one_is_answered(database: Database, key: bytes) -> None:
+    """Hazard B67."""
+    assert "key" in database.error(Transaction((Set(b"k", b"v"),), ((key, 0),)))
+
+
+@MODES
+def test_a_reply_that_is_too_long_undoes_all(database: Database, mode: Mode) -> None:
+    database.run(Set(b"k", bytes(VALUE_BYTES_CEILING)))
+    error = database.failed(Transaction((Set(b"a", b"1"), Get(b"k"), Get(b"k")), mode=mode))
+    assert error.message == "command 2 (get): the reply is too long"
+    assert error.failed_command == 1
+
+
+def test_what_it_touches_has_a_limit_that_no_configuration_moves(database: Database) -> None:
+    """Hazard B64: an entry that no leader of ours encodes is answered, too."""
+    database.run(Set(b"k", b"v"))
+    pings = cbor.encode([64, 0, [], [[1]] * (TRANSACTION_KEYS_MAX + 1)])
+    listings = cbor.encode([64, 0, [], [[16, b""]] * (TRANSACTION_KEYS_MAX // KEYS_LISTED_MAX + 1)])
+    for body in (pings, listings):
+        reply = Machine().apply(9, 1, stamp(body, 0), database.transaction)
+        assert isinstance(reply, ReplyError)
+        assert reply.message == "the transaction touches too many keys"
+
+
+def test_a_transaction_moves_the_clock_once(database: Database) -> None:
+    """So that all of it happens at one time, and what it sets ends together."""
+    database.now_ms = 5_000
+    database.run(Transaction((Set(b"a", b"1", 1_000), Set(b"b", b"1", 1_000), TimeToLive(b"a"))))
+    before = changes_but_clock(database.transaction.changes)
+    database.now_ms = 6_000
+    assert database.value(Transaction((Exists((b"a", b"b")),))) == [0]
+    assert changes_but_clock(database.transaction.changes) == before

@@ -1,0 +1,232 @@
+"""Entries of the log: every operation there and back, in the same bytes everywhere; and nothing else is decoded."""
+
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raftdb.commands.limits import COMMAND_BYTES_CEILING, TRANSACTION_KEYS_MAX
+from raftdb.commands.model import Command, Get, Keys, MultiGet, Ping, Set
+from raftdb.commands.operations import (
+    CloseSession,
+    Expire,
+    Mode,
+    Operation,
+    RegisterSession,
+    SessionOperation,
+    Transaction,
+)
+from raftdb.errors import LocalProtocolError, RemoteProtocolError, RequestRefused
+from raftdb.wire import cbor
+from raftdb.wire.operations import (
+    BODY_BYTES_MAX,
+    PREFIX_BYTES,
+    TIME_MS_MAX,
+    VERSION,
+    decode,
+    encode,
+    session_payload,
+    stamp,
+)
+from tests.wire.strategies import HOSTILE_BYTES, PLAIN_VALUES, exactly_equal, operations
+
+NAME = b"s" * 16
+TIMES = st.sampled_from([0, 1, TIME_MS_MAX]) | st.integers(0, TIME_MS_MAX)
+
+
+def test_the_form_of_entries_never_changes() -> None:
+    """Entries of years ago are read by it."""
+    several = Transaction((Get(b"a"), Set(b"b", b"c")), ((b"a", 5), (b"b", 0)), Mode.ATOMIC)
+    several_form = "84 1840 01 84 4161 05 4162 00 82 82 02 4161 83 03 4162 4163"
+    name_form = "50" + "73" * 16
+    forms: list[tuple[Operation, str]] = [
+        (Set(b"k", b"v"), "83 03 416b 4176"),
+        (Transaction(()), "84 1840 00 80 80"),
+        (several, several_form),
+        (
+            SessionOperation(NAME, 300, 70_000, several),
+            f"85 1841 {name_form} 19012c 1a00011170 {several_form}",
+        ),
+        (SessionOperation(NAME, 1, 1, Ping()), f"85 1841 {name_form} 01 01 81 01"),
+        (RegisterSession(NAME), f"82 1842 {name_form}"),
+        (CloseSession(NAME), f"82 1843 {name_form}"),
+        (Expire(), "81 1844"),
+    ]
+    for operation, form in forms:
+        assert encode(operation) == bytes.fromhex(form), operation
+    assert stamp(b"body", 258) == bytes.fromhex("02 0000000000000102") + b"body"
+    assert {type(operation) for operation, _ in forms} >= set(get_args(Operation)) - set(get_args(Command))
+    assert list(Mode) == [Mode.REDIS, Mode.ATOMIC] == [0, 1]
+
+
+@given(operations(), TIMES)
+def test_operations_come_back_with_their_types_and_their_time(operation: Operation, time_ms: int) -> None:
+    body = encode(operation)
+    time_back, back = decode(stamp(body, time_ms))
+    assert time_back == time_ms
+    assert exactly_equal(back, operation)
+    assert encode(back) == body
+
+
+@given(operations(), operations())
+def test_different_operations_have_different_bytes(left: Operation, right: Operation) -> None:
+    assert (encode(left) == encode(right)) == (left == right)
+
+
+@pytest.mark.parametrize("sequence", [1, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**63 - 1])
+@pytest.mark.parametrize("session", [b"", NAME, b"s" * 24, b"s" * 300])
+def test_the_payload_of_a_session_is_what_stands_in_it(sequence: int, session: bytes) -> None:
+    for inner in (Set(b"k", b"v"), Transaction((Ping(),), ((b"k", 3),))):
+        operation = SessionOperation(session, sequence, max(1, sequence // 2), inner)
+        assert session_payload(stamp(encode(operation), 7), operation) == encode(inner)
+
+
+def entry(parts: object, *, version: int = VERSION, time_ms: int = 0) -> bytes:
+    """An entry that need not be one of ours."""
+    return bytes((version,)) + time_ms.to_bytes(8) + cbor.encode(parts)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x02",
+        stamp(b"", 0),
+        encode(Ping()),
+        entry([1], version=1),
+        entry([1], version=3),
+        entry([1], time_ms=TIME_MS_MAX + 1),
+        entry([1], time_ms=2**64 - 1),
+    ],
+    ids=repr,
+)
+def test_what_is_no_entry_is_refused(data: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode(data)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [63],
+        [69],
+        [64],
+        [64, 0, []],
+        [64, 2, [], []],
+        [64, True, [], []],
+        [64, 0, [b"k"], []],
+        [64, 0, [b"k", -1], []],
+        [64, 0, ["k", 1], []],
+        [64, 0, [b"k", True], []],
+        [64, 0, [[b"k", 1]], []],
+        [64, 0, [], [1]],
+        [64, 0, [], [[]]],
+        [64, 0, [], [[2]]],
+        [64, 0, [], [[64, 0, [], []]]],
+        [64, 0, [], [[66, NAME]]],
+        [64, 0, [], [], []],
+        [65, NAME, 1, 1],
+        [65, NAME, 1, 1, []],
+        [65, NAME, 1, 1, [66, NAME]],
+        [65, NAME, 1, 1, [65, NAME, 1, 1, [1]]],
+        [65, NAME, -1, 1, [1]],
+        [65, NAME, 1, True, [1]],
+        [65, "name", 1, 1, [1]],
+        [65, NAME, 1, 1, b"\x81\x01"],
+        [65, NAME, 1, 1, [64.0, 0, [], []]],
+        [66],
+        [66, 5],
+        [67, NAME, NAME],
+        [68, 0],
+        [68.0],
+        ["68"],
+        [[68]],
+    ],
+    ids=repr,
+)
+def test_other_forms_are_refused(parts: object) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode(entry(parts))
+
+
+OPERATION_TYPES = get_args(Operation)
+
+
+@given(PLAIN_VALUES | st.lists(PLAIN_VALUES | st.integers(62, 70), max_size=5))
+def test_any_value_is_an_operation_or_refused(value: object) -> None:
+    try:
+        operation = decode(entry(value))[1]
+    except RemoteProtocolError:
+        return
+    assert type(operation) in OPERATION_TYPES
+
+
+@given(st.binary(max_size=60))
+def test_noise_is_an_operation_or_refused(data: bytes) -> None:
+    try:
+        assert type(decode(data)[1]) in OPERATION_TYPES
+    except RemoteProtocolError:
+        return
+
+
+@given(operations(), HOSTILE_BYTES)
+def test_trailing_bytes_are_refused(operation: Operation, trailing: bytes) -> None:
+    if trailing:
+        with pytest.raises(RemoteProtocolError):
+            decode(stamp(encode(operation), 0) + trailing)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        Transaction((Get("text"),)),  # type: ignore[arg-type]
+        Transaction((), ((b"k", -1),)),
+        Transaction((), ((b"k", 2**63),)),
+        Transaction((), ((b"k", True),)),
+        Transaction((), (("k", 1),)),  # type: ignore[arg-type]
+        Transaction((), mode=2),  # type: ignore[arg-type]
+        SessionOperation("name", 1, 1, Ping()),  # type: ignore[arg-type]
+        SessionOperation(NAME, -1, 1, Ping()),
+        SessionOperation(NAME, 1, 2**63, Ping()),
+        SessionOperation(NAME, 1, 1, Get(5)),  # type: ignore[arg-type]
+        RegisterSession(5),  # type: ignore[arg-type]
+        CloseSession("name"),  # type: ignore[arg-type]
+    ],
+    ids=repr,
+)
+def test_what_could_not_be_decoded_is_not_encoded(operation: Any) -> None:
+    """Hazard B67: it would be committed, and stop every node for ever."""
+    with pytest.raises(LocalProtocolError):
+        encode(operation)
+
+
+def test_the_largest_operations_pass() -> None:
+    """What the frontends admit can be encoded, and what is encoded can be decoded, up to the limits of both."""
+    count = TRANSACTION_KEYS_MAX
+    key_bytes = COMMAND_BYTES_CEILING // count
+    keys = [b"%d" % number + bytes(key_bytes - 6) for number in range(100_000, 100_000 + count)]
+    for transaction in (
+        Transaction(tuple(Set(key, b"", 2**50) for key in keys)),
+        Transaction((), tuple((key, 2**63 - 1) for key in keys)),
+        Transaction((MultiGet(tuple(keys[:30_000])), MultiGet(tuple(keys[:30_000])))),
+    ):
+        operation = SessionOperation(NAME, 2**63 - 1, 2**63 - 1, transaction)
+        data = stamp(encode(operation), TIME_MS_MAX)
+        assert decode(data)[1] == operation
+
+
+def test_too_large_operations_are_refused_before_the_log() -> None:
+    ping, key = (Ping(),), (b"k", 0)
+    for operation in (
+        Transaction((Set(b"k", bytes(BODY_BYTES_MAX)),)),
+        Transaction(ping * (TRANSACTION_KEYS_MAX + 1)),
+        Transaction(ping * TRANSACTION_KEYS_MAX, (key,)),
+        Transaction((), (key,) * (TRANSACTION_KEYS_MAX + 1)),
+        Transaction((Keys(b""),) * 7),
+        SessionOperation(NAME, 1, 1, Transaction(ping * (TRANSACTION_KEYS_MAX + 1))),
+    ):
+        with pytest.raises(RequestRefused) as refused:
+            encode(operation)
+        assert refused.value.code == "too_large"
+    assert PREFIX_BYTES == 9
