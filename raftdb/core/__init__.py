@@ -61,7 +61,34 @@ Writes are numbered: if a log is truncated while a write is in flight, the write
 Membership [4]
 --------------
 The members are entries of the log, too: a configuration counts from when it is appended, and goes back if it is
-truncated. The first entry of every log is the configuration that the cluster began with.
+truncated. The first entry of every log is the configuration that the cluster began with. One voter changes at a time,
+so a majority before and a majority after a change always share a node; and no change begins before the last one is
+committed, nor before the leader has committed an entry of its own term (the correction of 2015). So two leaders can
+never bring about changes that do not know of each other.
+
+A node *joins* as a learner: it gets the log or the state, and counts for nothing, so that one that never comes up costs
+nothing. It catches up in rounds, each to where the log ended when the round began; once a round takes less than an
+election timeout the leader makes it a voter by itself, whichever leader it is by then, for the wish stands in the
+configuration. Rounds measure time, which is what the cluster would wait for the new voter; a bound on its lag would
+mean another time at each speed of writing.
+
+The entry that lets a node vote names its data folder (`Member.uuid`), which the leader knows from the handshake;
+without that nobody is promoted. With it go the folders of all other voters that the leader has met. So whoever joins
+later learns from the log who each voter is, and an empty folder under an old name is believed by nobody. The first
+members start without: until the first change of the members, each remembers for itself whom it met.
+
+A node that is *removed* counts no more from when the entry is appended. It gets the log on until it has learnt that its
+removal is committed, for a bounded time, and hears the rest from those that refuse it by name. Its id stays in the
+configuration for ever and is never used again. It does not stand for election once it knows; while it only has an
+uncommitted entry that leaves it out it may be the only one that can be elected, and so it does. A leader that removes
+itself takes nothing new, does not count itself, and steps down when that is committed. People are kept from mistakes,
+unless they insist: a change that would leave fewer voters that answer than a majority is refused.
+
+Handing over [3.10]
+-------------------
+To hand its leadership over, a leader takes no new commands, brings the target up to date, and tells it to stand for
+election at once. Voters consider that request although a leader lives. What gets lost is said again, an election
+timeout ends it, and whoever asked is answered in any case. Reads go on: each is confirmed by a majority as always.
 
 Compaction and snapshots [5]
 ----------------------------
@@ -88,21 +115,22 @@ update = raft.step(event)       # Ticked, Received, Proposed, ReadRequested, Per
 #   4. update.commit_index             -> apply the entries up to it
 #   5. update.reads, update.accepted   -> the clients that wait
 #   6. update.snapshots_wanted         -> bring the state there; then step(SnapshotDelivered(...))
+#   7. update.peers_changed            -> keep links to raft.peers(), and to no others
 ```
 Nothing here does I/O, reads a clock or draws a random number: time is `Ticked`, chance the injected `randrange`. The
 same events give the same updates, so a simulator can replay any run from one number.
 
 Where to read on: `raft` (the rule of terms, and the one table of roles and messages), `elections`, `follower`,
-`leader`, `reads`, `snapshots` (the rules), `state` (what they act on), `log`, `progress`, `quorum`, `membership`
-(their parts), `events` and `update` (in and out), `invariants` (the safety properties as code).
+`leader`, `reads`, `snapshots`, `changes`, `parting`, `transfer` (the rules), `state` (what they act on), `log`,
+`progress`, `quorum`, `membership` (their parts), `events` and `update` (in and out), `invariants` (the safety
+properties as code).
 
 What is not here
 ----------------
-* Changing the members and leadership transfer: the structures are there (configurations in the log, the `transfer`
-  mark of a vote request), the rules are not.
 * The bytes of snapshots, and the choice of when to compact: `raftdb.node.compaction`, `raftdb.server.snapshots`.
 * Lease reads [6.4.1]: they need bounded clock drift; ReadIndex needs nothing.
 * Joint consensus [4.3]: one change at a time is enough, and simpler.
+* Making a voter a learner again: to remove it is enough.
 
 Considered and rejected
 -----------------------
@@ -110,6 +138,10 @@ Considered and rejected
   messages say so plainly.
 * A role as a class: Python cannot enforce it. A table of (role, message) shows every combination, and a test
   proves it total.
+* Giving up on a learner after ten rounds [4.2.1]: it costs nothing, and people can see how far it is, and remove it.
+* Writing down the first members' folders as soon as they have met: an entry in every young log for the sake of the few
+  that grow. Until then they trust the memory of those they have met, as they did before anybody could join.
+* A transfer that a second wish for another target replaces: both who asked would have to be told something uncertain.
 * `Persisted(index, term)`: if the same entry is written, truncated and written again while the first write is in
   flight, (index, term) cannot tell them apart. A sequence number can.
 * Bodies of all entries in the core: memory would follow the log. Terms and the tail are enough to decide.

@@ -135,6 +135,11 @@ class PeerMet:
     uuid: str
 
 
+@dataclass(frozen=True, slots=True)
+class RemovalTold:
+    """A peer has refused this node, for it is certain that it was removed: it does not stand for election any more."""
+
+
 Event: TypeAlias = (
     Ticked
     | Received
@@ -147,4 +152,5 @@ Event: TypeAlias = (
     | ConfigurationChangeAsked
     | TransferAsked
     | PeerMet
+    | RemovalTold
 )

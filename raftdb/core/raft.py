@@ -18,12 +18,13 @@ from raftdb.core.events import (
     Proposed,
     ReadRequested,
     Received,
+    RemovalTold,
     SnapshotDelivered,
     Ticked,
     TransferAsked,
 )
 from raftdb.core.log import Log
-from raftdb.core.membership import ConfigurationHistory
+from raftdb.core.membership import MEMBERS_MAX, ConfigurationHistory
 from raftdb.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -119,6 +120,9 @@ HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
     (Role.LEADER, TimeoutNow): second_leader,
 }
 """What each role does with each message of its own term. Total: `tests/core` checks that no pair is missing."""
+
+FOLDERS_MAX = 4 * MEMBERS_MAX
+"""Nodes of which it is remembered which folder they are; beyond that, only members."""
 
 FROM_LEADER = (AppendEntries, Heartbeat, InstallSnapshot, TimeoutNow)
 """Messages that only the leader of their term sends."""
@@ -274,8 +278,16 @@ def _on_transfer_asked(state: RaftState, event: TransferAsked) -> None:
 
 
 def _on_peer_met(state: RaftState, event: PeerMet) -> None:
-    """A handshake was done: which folder a node is."""
+    """A handshake was done: which folder a node is. Of those who are no members, only some are remembered."""
     state.folders[event.node] = event.uuid
+    if len(state.folders) > FOLDERS_MAX:
+        known = {state.id, *state.configurations.ids}
+        state.folders = {node: uuid for node, uuid in state.folders.items() if node in known}
+
+
+def _on_removal_told(state: RaftState, event: RemovalTold) -> None:
+    """A peer knows that this node is no member (thesis 4.2.2)."""
+    state.was_told_removed = True
 
 
 STEPS: dict[type[Event], Handler] = {
@@ -290,5 +302,6 @@ STEPS: dict[type[Event], Handler] = {
     ConfigurationChangeAsked: _on_change_asked,
     TransferAsked: _on_transfer_asked,
     PeerMet: _on_peer_met,
+    RemovalTold: _on_removal_told,
 }
 """What each event does."""

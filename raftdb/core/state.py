@@ -138,6 +138,7 @@ class RaftState:
     transfer: Transfer | None = None
     folders: dict[NodeId, str] = field(default_factory=dict)
     """The data folder that each node was last met as, this one included."""
+    was_told_removed: bool = False
     sequence: int = 0
     """Number of the last `Persist` handed out."""
     hard_state_sequence: int = 0
@@ -157,13 +158,17 @@ class RaftState:
         Also one that its latest configuration leaves out, until it knows that to be committed: it may be the only one
         that has the entry, and that the others' votes can elect (hazard B40).
         """
+        if self.was_told_removed:
+            return False
         possible = self.configurations.possible_at(self.commit_index)
         return any(self.id in configuration.voters for configuration in possible)
 
     @property
     def is_removed(self) -> bool:
         """True if this node knows for certain that it is no member any more."""
-        return self.id in self.configurations.committed_at(self.commit_index)[1].removed
+        return (
+            self.was_told_removed or self.id in self.configurations.committed_at(self.commit_index)[1].removed
+        )
 
     @property
     def hands_over(self) -> bool:

@@ -8,12 +8,16 @@ r"""The node: where consensus, state and clients meet.
 
 * `replica` holds the core, the machine and the waiting requests. It does no I/O: `turn(inputs) -> effects`.
 * `driver` is its only owner: it gathers what one turn of the event loop brings, and carries the effects out.
+* `ports` is the world as the driver uses it: disk, network, and what carries snapshots.
 * `turn` is what goes into a turn and what comes out, and what the replica needs of the disk.
 * `applying` is one committed entry and the state; `reading` serves reads of the key space and pages of the log.
 * `clock` is how a leader counts the time of the cluster, and when it asks for an end of what is due.
 * `compaction` says when a checkpoint of the state is due, and where the log begins after it.
 * `space` counts what may still be written, and passes on who is short of it.
 * `pending` knows who waits for which entry or read index, and what each may be told.
+* `membership` knows who waits for other members or another leader, and what they are told.
+* `standing` says who somebody is that calls, by the configurations, and who this node itself can be.
+* `refusals` says in words why a node does not execute.
 * `persist` turns the core's records into bytes and a disk back into a node.
 * `suspicion` judges silences by the phi-accrual method, and `contacts` keeps who is heard; for people only.
 * `status` describes a node for people and for `GET /v1/status`, `describe` the entries of its log.

@@ -201,9 +201,16 @@ class MembershipRequests:
             if value is None:
                 waiting.append(change)
             else:
-                done.append(Done(change.request_id, value, change.entry))
+                done.append(Done(change.request_id, value, self._as_of(change.entry)))
         self._changes = waiting
         return done
+
+    def _as_of(self, entry: EntryId) -> EntryId:
+        """The change's entry, if it is committed; else, for what somebody else has made come true, the present."""
+        core = self._core
+        term = core.log.term_at(core.commit_index)
+        assert term is not None, "what is committed is in the log, or right before it"
+        return entry if self._is_committed(entry) else EntryId(core.commit_index, term)
 
     def _is_committed(self, entry: EntryId) -> bool | None:
         """True: yes. False: never, another entry is. None: it is not known yet, or not any more."""

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from raftdb.core.events import (
     Compacted,
     EntriesLoaded,
+    PeerMet,
     Persisted,
     Proposed,
     ReadRequested,
     Received,
+    RemovalTold,
     Ticked,
 )
 from raftdb.core.messages import InstallSnapshot, Message, RequestPreVote, RequestVote
@@ -62,8 +64,6 @@ class Replica:
     ) -> None:
         self.raft = raft
         self.links: set[NodeId] = set()
-        self.removed_by: NodeId | None = None
-        """The peer that said that this node is no member any more."""
         self.received_snapshot: EntryId | None = None
         """End of the snapshot that was received whole and verified: only that one may be installed."""
         self.retained_index: Index | None = None
@@ -113,12 +113,20 @@ class Replica:
     def is_removed(self) -> bool:
         """True if this node is no member any more, by its own log or by a peer's word: it does not stand for election,
         and what it knows gets old."""
-        return self.removed_by is not None or self.raft.state.is_removed
+        return self.raft.state.is_removed
 
     @property
     def is_unproven(self) -> bool:
         """True if this node's folder may be a new one in the place of a lost one: see `standing.is_unproven`."""
         return is_unproven(self.raft.state, self.links, self._first_entry)
+
+    def met(self, node: NodeId, uuid: str) -> None:
+        """A handshake has shown that `node`, a peer or this node itself, is the folder `uuid`."""
+        self.raft.step(PeerMet(node, uuid))
+
+    def told_removed(self) -> None:
+        """A peer has refused this node as one that was removed, which is certain then."""
+        self.raft.step(RemovalTold())
 
     def snapshot_received(self, index: Index, term: Term) -> None:
         """The snapshot that ends there is here, whole and verified; it may be installed."""
@@ -152,8 +160,6 @@ class Replica:
             if isinstance(message, InstallSnapshot) and not self._has_received(message):
                 continue
             self._carry_out(self.raft.step(Received(message)))
-        for met in inputs.met:
-            self._carry_out(self.raft.step(met))
         for _ in range(inputs.ticks):
             self._tick(unproven)
         for update in self._membership.ask_all(inputs.changes, inputs.transfers, self._now_ticks):
@@ -184,7 +190,7 @@ class Replica:
     def _tick(self, unproven: bool) -> None:
         """Time for the core, and for the patience of waiting requests."""
         self._now_ticks += 1
-        if not unproven and self.removed_by is None:
+        if not unproven:
             self._carry_out(self.raft.step(Ticked()))
         for request_id, is_write in self._pending.expired(self._now_ticks):
             self._effects.answers.append((request_id, self._out_of_time(is_write)))

@@ -3,6 +3,7 @@
 * A removed node is turned away, once its removal is certain: until then it may still be needed.
 * A member is the folder that the configuration names. Where it names none (the first members, until a leader that knows
   them changes the members; learners, which promise nothing), it is the one that was first met: its owner remembers it.
+  A learner that was met before it was one is the folder that it was met as: its answers may be counted already.
 * Anybody else is welcome. A node may have been added since, and even lead, and have the very entry that says so (thesis
   4.1); and who was not added can do nothing, for without a log it neither votes nor stands for election. Whoever
   keeps the links calls such a stranger back, or it would get no answers: a node that joins knows nobody before the
@@ -18,18 +19,21 @@ from raftdb.core.state import RaftState
 
 
 class Standing(NamedTuple):
-    """What is known of a node by its id; `uuid` is the folder that it has to be, if the configuration says."""
+    """What is known of a node by its id: the folder that it has to be, if the configuration says (`uuid`), and the one
+    that it was last met as since this node started (`met`)."""
 
     is_removed: bool
     is_member: bool
     uuid: str | None
+    met: str | None
 
 
 def standing_of(core: RaftState, node: NodeId) -> Standing:
     """See the module."""
     is_removed = node in core.configurations.committed_at(core.commit_index)[1].removed
     member = core.configurations.find(node)
-    return Standing(is_removed, member is not None, None if member is None else member.uuid)
+    uuid = None if member is None else member.uuid
+    return Standing(is_removed, member is not None, uuid, core.folders.get(node))
 
 
 def is_unproven(core: RaftState, links: Set[NodeId], first_entry: EntryId) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from raftdb.core.events import PeerMet, SnapshotDelivered
+from raftdb.core.events import SnapshotDelivered
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, Index, NodeId
 from raftdb.core.update import Trace
@@ -80,8 +80,6 @@ class Inputs:
     """Somebody wants a checkpoint now."""
     deliveries: list[SnapshotDelivered] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
-    met: list[PeerMet] = field(default_factory=list)
-    """Handshakes that were done: which folder each peer is; and at the start, which one this node is."""
     ticks: int = 0
     changes: list[ChangeRequest] = field(default_factory=list)
     transfers: list[TransferRequest] = field(default_factory=list)

@@ -53,7 +53,7 @@ class PeerRegistry:
         *,
         on_met: Callable[[NodeId, str], None],
     ) -> None:
-        """`on_met(id, uuid)`: a member has shown which folder it is, now or before this start."""
+        """`on_met(id, uuid)`: a node has shown which folder it is, now or before this start."""
         self._store = store
         self._writer = writer
         self._core = core
@@ -79,10 +79,9 @@ class PeerRegistry:
         if standing.is_removed:
             code = REMOVED if isinstance(introduction, Hello) else PEER_REMOVED
             return Refused(code, f"{peer} was removed from this cluster")
-        if not standing.is_member:
-            self.introduced[peer] = introduction.http
-            return None
-        known = standing.uuid or await self._first_uuid(peer, uuid)
+        known = uuid
+        if standing.is_member:
+            known = standing.uuid or await self._first_uuid(peer, standing.met or uuid)
         if known != uuid:
             return Refused(
                 IDENTITY_CHANGED if isinstance(introduction, Hello) else PEER_CHANGED,

@@ -7,11 +7,15 @@
       |      +-- SimulatedDisk (disk)    writes and trims of the log that become durable late, or never
       |      +-- StateThread (state_thread)    checkpoints and installed snapshots, and crashes around them
       |      +-- Courier (courier)       snapshots that arrive late, damaged, twice, or not at all
+      |      +-- Peers (peers)           whom it knows and is connected to
       +-- Links (links)          handshakes; who can reach whom
       +-- Network (network)      frames that are late, lost, doubled, replayed, damaged, misdirected
       +-- Nemesis (nemesis)      crashes, pauses, partitions, disks that fail
+      +-- Operators (operators)  add, remove and move nodes, and want others to lead, while all that happens
       +-- Client x M (clients)   reads and writes, and the history of the answers
       +-- Oracle (oracle)        sees every step, and knows what must never happen
+      |      +-- Shadow x N (shadow)     what each disk holds, and has held
+      |      +-- Electorate (electorate) which configuration each log names, and whose votes and disks count
   linearizability               could one copy of the data have given these answers?
   serializability               could transactions, one after another, have seen what they saw?
   promises                      nothing is said before it is synced
@@ -26,14 +30,19 @@ that followers need snapshots all the time; in the others never.
 
 A run has two parts. In the first the faults strike, and after every step of every core the safety properties are
 checked: see `oracle`. Then all faults stop, and the cluster has to become well again within a bound: one leader,
-everybody behind it, all requests answered. At the end the states are compared with what the committed log makes, and
-the clients' history is searched for an order that explains it.
+every member behind it, all requests answered, every learner that was to join a voter, and every removed node aware of
+it. In half of the seeds people change the members meanwhile, and in half they want others to lead. At the end the
+states are compared with what the committed log makes, and the clients' history is searched for an order that explains
+it.
 
 What it takes for granted
 -------------------------
 * Every node meets every other once before the first folder is wiped: the rule that keeps a wiped node out (hazard B36)
   needs somebody who remembers it.
-* Damaged and wiped nodes stay out, and are never more than a minority.
+* Damaged and wiped nodes stay out, and are never more than a minority of the voters, nor of the first members: folders
+  that look new would elect a leader among themselves.
+* Nobody removes a node right after another one was lost for good: the arithmetic that protects people counts who was
+  heard lately.
 * A disk does not lie: what it said was synced survives, but for flipped bits.
 * The pieces of a snapshot's transfer are put together well: a receiver has the whole, verified, or nothing.
 

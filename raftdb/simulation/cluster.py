@@ -119,7 +119,7 @@ class Simulation:
         except Exception as error:  # noqa: BLE001  # whatever stops a replica unasked is what we look for
             report.violation = f"{type(error).__name__}: {error}"
         report.steps, report.virtual_us = self.steps, self.scheduler.now_us
-        report.terms = max((host.term for host in self.hosts.values()), default=0)
+        report.terms = max((host.term for host in self.hosts.values() if host.epoch), default=0)
         report.leaders = len(self.oracle.leaders)
         report.committed = self.oracle.commit_index
         report.reads, report.writes = self.history.reads, self.history.acknowledged_writes

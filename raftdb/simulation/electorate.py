@@ -61,6 +61,12 @@ class Electorate:
                 f"that of {index}"
             )
 
+    def check_leads(self, node: NodeId, commit_index: Index) -> None:
+        """A leader whose own removal is committed leads no more (thesis 4.2.2; hazard B40)."""
+        index, configuration = self.in_force(node)
+        if index <= commit_index and node not in configuration.voters:
+            raise InvariantBroken(f"{node} leads, and has committed its own removal at {index}")
+
     def check_made(self, node: NodeId, commit_index: Index, commits_in_own_term: bool) -> None:
         """A leader has just made its last configuration; before, it had committed up to `commit_index` (hazard B38)."""
         if not commits_in_own_term:

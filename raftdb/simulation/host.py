@@ -96,6 +96,8 @@ class Host:
         self.is_up = self.is_paused = False
         self.out: str | None = None
         self.epoch = 0
+        self.ticks = 0
+        """Of its clock, as its replica has heard them."""
         self._wipes = 0
         self._new_folder()
 
@@ -337,7 +339,7 @@ class Host:
         world.steps += 1
         inputs, self._inputs = self._inputs, Inputs()
         inputs.now_ms = self.clock.now_ms
-        inputs.met = self.peers.take_met()
+        self.ticks += inputs.ticks
         try:
             effects = self.replica.turn(inputs)
         except FolderDamaged as error:

@@ -104,7 +104,7 @@ class Links:
             return
         answer = decode_handshake(data)
         if isinstance(answer, Refused) and answer.code == REMOVED:
-            host.replica.removed_by = peer
+            host.replica.told_removed()
         if not isinstance(answer, Welcome) or answer.source != peer:
             return
         if host.peers.why_not(peer, answer.node_uuid) is not None:

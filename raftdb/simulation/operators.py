@@ -12,6 +12,7 @@ from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, U
 from raftdb.core.invariants import InvariantBroken
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member, NodeId
+from raftdb.core.transfer import OUTCOME_TIMEOUTS
 from raftdb.errors import LeaderHint, RaftdbError
 from raftdb.node.membership import MembersChanged
 from raftdb.node.turn import Answer
@@ -61,6 +62,9 @@ class Operators:
         """Changes of which the outcome is open."""
         self._waiting_for = 0
         """Questions that have no answer yet."""
+        self._transfers: dict[int, tuple[Host, int, int]] = {}
+        """Of those the transfers, by number: who was asked, in which life, and at which of its ticks."""
+        self._transfer_number = 0
         self._number = len(world.hosts)
         self._no_removal_before_us = 0
         self.counts: dict[str, int] = {}
@@ -92,9 +96,8 @@ class Operators:
             return tuple(world.hosts)
         index, configuration = world.oracle.configuration
         for node in configuration.voters:
-            host = world.hosts[node]
-            known = world.oracle.electorate.in_force(node)[0]
-            if host.out is None and known != index:
+            host = world.hosts.get(node)
+            if host is not None and host.out is None and world.oracle.electorate.in_force(node)[0] != index:
                 return None
         is_calm = self._asked == 0 and not any(member.joining for member in configuration.members)
         return configuration.voters if is_calm else None
@@ -110,19 +113,31 @@ class Operators:
         """Somebody else is to lead."""
         if self._stopped:
             return
+        self._check_patience()
         chance, leaders = self._world.chance, self._leaders()
         if leaders:
             host = chance.choose(leaders)
             target = chance.choose((None, *self._world.hosts))
             self._world.tell(host.id, f"is asked that {target or 'anybody else'} leads")
+            self._transfer_number += 1
+            number = self._transfer_number
+            self._transfers[number] = (host, host.epoch, host.ticks)
 
             def on_answer(answer: Answer | RaftdbError | None) -> None:
+                del self._transfers[number]
                 if isinstance(answer, Answer):
                     self._check_transfer(answer, target)
 
             self._waiting_for += 1
             host.submit_transfer(target, self._answered(on_answer))
         self._later(mean_us, self._transfer, mean_us)
+
+    def _check_patience(self) -> None:
+        """Nobody waits for ever to hear what became of a transfer (hazard B46)."""
+        bound_ticks = (OUTCOME_TIMEOUTS + 1) * self._world.options.election_timeout_ticks
+        for host, epoch, ticks in self._transfers.values():
+            if host.epoch == epoch and host.ticks - ticks > bound_ticks:
+                raise InvariantBroken(f"{host.id} does not say what became of a transfer")
 
     def _check_transfer(self, answer: Answer, target: NodeId | None) -> None:
         """Who is said to lead does, or did: in that term, or in a later one."""
@@ -200,7 +215,7 @@ class Operators:
         return node
 
     def _ask(self, host: Host, change: Change) -> None:
-        self._world.tell(host.id, f"is asked for {change}")
+        self._world.tell(host.id, f"is asked to {_describe(change)}")
         self._asked += 1
         self._waiting_for += 1
 
@@ -229,6 +244,15 @@ class Operators:
         host = self._world.hosts.get(node)
         if host is not None and host.out is None and not self._stopped:
             host.retire()
+
+
+def _describe(change: Change) -> str:
+    """The change in words."""
+    if isinstance(change, AddMember):
+        return f"add {change.member.id}" + (" as a learner" if change.stay_learner else "")
+    if isinstance(change, UpdateAddress):
+        return f"move {change.id} to {change.http}"
+    return f"{'remove' if isinstance(change, RemoveMember) else 'promote'} {change.id}"
 
 
 def _is_made(change: Change, outcome: MembersChanged) -> bool:

@@ -179,6 +179,7 @@ class Oracle:
         if log.persisted_index != before_persisted and not pending:
             self._check_persisted(node, state.log.persisted_index)
         if state.role is Role.LEADER:
+            self.electorate.check_leads(node, state.commit_index)
             self._leading(node, before, state, update)
         for request_id, read_index in update.reads:
             if read_index < self._asked[node, request_id]:

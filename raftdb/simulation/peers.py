@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from raftdb.core.events import PeerMet
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
 from raftdb.node.replica import Replica
@@ -23,31 +22,26 @@ class Peers:
         self.pins: dict[NodeId, str] = {}
         """The folder of each member ever met that the configuration did not name."""
         self._links: dict[NodeId, str] = {}
-        self._met: list[PeerMet] = []
         self._replica: Replica
 
     def started(self, replica: Replica, uuid: str) -> None:
         """A new process, which knows what its folder knows."""
         self._replica = replica
         self._links = {}
-        known = {**self.pins, self._node: uuid}
-        self._met = [PeerMet(node, known[node]) for node in sorted(known)]
-
-    def take_met(self) -> list[PeerMet]:
-        """The handshakes done since the last call."""
-        met, self._met = self._met, []
-        return met
+        for node, folder in sorted({**self.pins, self._node: uuid}.items()):
+            replica.met(node, folder)
 
     def why_not(self, peer: NodeId, uuid: str) -> Refused | None:
         """Why this peer is turned away, None if it is not; its first folder is remembered."""
         standing = standing_of(self._replica.raft.state, peer)
         if standing.is_removed:
             return Refused(REMOVED, f"{peer} was removed")
-        if not standing.is_member:
-            return None
-        if (standing.uuid or self.pins.setdefault(peer, uuid)) != uuid:
+        known = uuid
+        if standing.is_member:
+            known = standing.uuid or self.pins.setdefault(peer, standing.met or uuid)
+        if known != uuid:
             return Refused(FOREIGN, f"{peer} has lost its folder")
-        self._met.append(PeerMet(peer, uuid))
+        self._replica.met(peer, uuid)
         return None
 
     def connect(self, peer: NodeId, uuid: str) -> None:

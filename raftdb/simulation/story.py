@@ -40,6 +40,7 @@ TOLD = (
         "do not hear",
     ),
     *("needs a snapshot", "installs a snapshot", "snapshot installed"),
+    *("is asked", "learner has caught up", "is to take over", "is removed", "it was removed"),
     *("is half open", "all faults are over", "a bit of its log", "conflict"),
 )
 """Beginnings or parts of the lines that make the story; the rest is detail."""
@@ -52,9 +53,11 @@ CHECKS = (
     "nothing is said before it is synced; what was synced survives a crash",
     "terms, commit and applied indexes never go back",
     "a snapshot takes the place of a log only if it must, and is the state that the log would have made",
+    "members change one at a time, each change on top of a committed one; a removed id stays out",
+    "votes and disks that count are those of the voters that the log names",
     "every node applies the same entries in the same order, to the same effect",
     "an acknowledged write is in the log at its place; a read is no older than its question",
-    "after the faults: one leader, everybody behind it, every request answered",
+    "after the faults: one leader, every member behind it, every request answered",
 )
 """What was checked, in the order in which people ask."""
 
@@ -128,6 +131,8 @@ def _print_end(report: Report, out: TextIO) -> None:
         f"{report.refused} surely not executed",
         file=out,
     )
+    done = ", ".join(f"{name} {count}" for name, count in report.operations.items())
+    print(f"  operators   {done or 'asked for nothing'}", file=out)
     print(f"  compaction  {report.compactions} trims, {report.installs} snapshots installed", file=out)
     print(f"  network     {report.frames} frames sent", file=out)
     print(f"  faults      {struck or 'none'}", file=out)

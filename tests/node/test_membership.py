@@ -2,7 +2,8 @@
 
 import pytest
 
-from raftdb.core.events import AddMember, Change, PeerMet, PromoteMember, RemoveMember, UpdateAddress
+from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, UpdateAddress
+from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -92,7 +93,7 @@ def test_a_node_that_is_added_is_a_voter_when_that_is_answered() -> None:
     request = ask(bench, AddMember(N4))
     commit(bench, "n2", "n3")
     assert request not in bench.answers, "it is a learner"
-    bench.turn(met=[PeerMet("n4", "folder")])
+    bench.replica.met("n4", "folder")
     commit(bench, "n4")
     bench.turn(ticks=1)
     bench.turn(ticks=1)
@@ -158,6 +159,20 @@ def test_a_change_that_was_overwritten_was_not_made() -> None:
     assert request not in bench.answers, "the new leader may fail, and the old entry come back"
     bench.receive(Heartbeat("n2", "n1", 3, 3, 1))
     assert code_of(bench.answers[request]) == "no_leader"
+
+
+def test_a_node_that_somebody_else_has_added_is_added_and_the_answer_names_what_is_committed() -> None:
+    """Found by the simulator: the own entry was overwritten, and the next leader was asked for the same."""
+    bench = leading()
+    bench.write(b"v")
+    request = ask(bench, AddMember(N4))
+    voter = Configuration((*members(3).members, Member("n4", "h:4", uuid="folder")))
+    entry = Entry(3, 3, EntryKind.CONFIGURATION, encode_configuration(voter))
+    bench.receive(AppendEntries("n2", "n1", 3, 2, 2, 3, (entry,)))
+    answer = bench.answers[request]
+    assert not isinstance(answer, Exception)
+    assert (answer.index, answer.term) == (3, 3)
+    assert members_in(bench, request) == ["n1", "n2", "n3", "n4"]
 
 
 def test_what_became_of_a_change_that_nobody_confirms_is_not_known() -> None:
@@ -278,7 +293,7 @@ def test_a_leader_that_removes_itself_answers_and_goes() -> None:
 
 def test_a_node_that_is_told_that_it_was_removed_does_not_stand() -> None:
     bench = Bench(nodes=3)
-    bench.replica.removed_by = "n2"
+    bench.replica.told_removed()
     bench.turn(ticks=100)
     assert (bench.core.role, bench.sent) == (Role.FOLLOWER, [])
     (write,) = bench.write(b"v")

@@ -40,6 +40,7 @@ def test_every_seed_holds_every_promise(is_long: bool, capsys: pytest.CaptureFix
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
         for report in pool.map(run_seed, range(SEEDS_LONG if is_long else SEEDS), chunksize=10):
             totals.update(report.faults)
+            totals.update(report.operations)
             totals.update(
                 seeds=1,
                 steps=report.steps,
@@ -62,6 +63,8 @@ def test_every_seed_holds_every_promise(is_long: bool, capsys: pytest.CaptureFix
     strikes = ("partition", "half_open", "crash", "blackout", "pause", "stall", "sync_error", "disk_full")
     for fault in (*strikes, "bit_flip", "wipe"):
         assert totals[fault] > 0, f"no {fault} in all of the seeds"
+    for operation in ("AddMember", "RemoveMember", "UpdateAddress", "transferred"):
+        assert totals[operation] > totals["seeds"] // 10, f"too little of {operation}"
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 3, 4, 7])
