@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 from tests.e2e.cluster import Cluster, Node, run_cli
@@ -9,9 +10,11 @@ from tests.e2e.raw_http import NotSent, Response
 from tests.e2e.waiting import wait_for
 
 
-def ask(cluster: Cluster, method: str, target: str, content: object = None) -> Response:
-    """One request to whoever leads, tried again while it surely was not executed."""
-    client = cluster.client()
+def ask(
+    cluster: Cluster, method: str, target: str, content: object = None, *, first: Sequence[Node] = ()
+) -> Response:
+    """One request to whoever leads, tried again while it surely was not executed. `first`: whom to ask first."""
+    client = cluster.client(*first)
     body = None if content is None else json.dumps(content).encode()
 
     def attempt() -> Response | None:
