@@ -135,6 +135,7 @@ class _Node:
             node_uuid=identity.node_uuid,
             incarnation=next_incarnation(self._log),
             http=address.http,
+            find_http=lambda: address.now(core.configurations.latest.find(core.id)),
         )
         self._disk = NodeDisk(
             self._folder,
@@ -202,7 +203,7 @@ class _Node:
             command_limits=Limits(
                 value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max
             ),
-            readiness_checks={"applied": node.lag},
+            readiness_checks={"applied": node.lag, "member": node.removal},
             readiness_warnings={"space": node.no_space},
         )
         self._http = HttpServer({**api.routes(), **self._network.routes})
@@ -251,7 +252,8 @@ class _Node:
 
     async def _hand_over(self) -> None:
         """Let another node lead, if this one does: the others would wait for their election timeouts (hazard B105)."""
-        if not self._driver.is_leader():
+        voters = self._driver.replica.raft.state.configurations.voters
+        if not self._driver.is_leader() or len(voters) == 1:
             return
         try:
             async with asyncio.timeout(HAND_OVER_SECONDS):

@@ -126,6 +126,10 @@ class LocalNode:
         """Why the state here is behind what this node knows to be committed, or None (a condition of /readyz)."""
         return None if is_caught_up(self._driver) else "committed entries wait to be applied"
 
+    def removal(self) -> str | None:
+        """Why this node is no part of the cluster any more, or None (a condition of /readyz)."""
+        return "this node was removed from the cluster" if self._driver.replica.is_removed else None
+
     def no_space(self) -> str | None:
         """Why growing writes are refused, or None (a warning of /readyz: reads and deletes are served)."""
         return self._driver.no_space

@@ -14,7 +14,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -58,11 +59,16 @@ def find_cluster(settings: Settings) -> str:
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
 
-class OwnAddress(NamedTuple):
-    """Where others reach this node, HOST:PORT. `moved`: the configuration is to be told."""
+@dataclass(slots=True)
+class OwnAddress:
+    """Where others reach this node, HOST:PORT. `moved`: the configuration is still to be told."""
 
     http: str
     moved: bool
+
+    def now(self, member: Member | None) -> str:
+        """What to say of it, when `member` is what the configuration has: somebody may have written down another."""
+        return self.http if self.moved or member is None else member.http
 
 
 def own_address(settings: Settings, log: LogStore, member: Member | None) -> OwnAddress:
@@ -112,6 +118,7 @@ class Registrar:
         if self._address.moved:
             await self._repeat(self._move)
             await self._write_fact(ADDRESS_FACT, self._address.http.encode())
+            self._address.moved = False
         elif self._settings.join is not None and self._core.configurations.latest_index == 0:
             try:
                 await self._repeat(self._join)

@@ -2,19 +2,24 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from tests.e2e.cluster import Cluster, Node, run_cli
-from tests.e2e.raw_http import NotSent, Response
+from tests.e2e.raw_http import Client, NotSent, Response
 from tests.e2e.waiting import wait_for
 
 
 def ask(
-    cluster: Cluster, method: str, target: str, content: object = None, *, first: Sequence[Node] = ()
+    cluster: Cluster,
+    method: str,
+    target: str,
+    content: object = None,
+    *,
+    among: Iterable[Node] | None = None,
 ) -> Response:
-    """One request to whoever leads, tried again while it surely was not executed. `first`: whom to ask first."""
-    client = cluster.client(*first)
+    """One request to whoever leads, tried again while it surely was not executed. `among`: who may be asked."""
+    client = Client([node.address for node in (cluster if among is None else among)])
     body = None if content is None else json.dumps(content).encode()
 
     def attempt() -> Response | None:
@@ -24,7 +29,10 @@ def ask(
             return None
         return None if response.status == 503 else response
 
-    return wait_for(attempt, f"{method} {target} to be served")
+    try:
+        return wait_for(attempt, f"{method} {target} to be served")
+    finally:
+        client.close()
 
 
 def membership(cluster: Cluster) -> dict[str, Any]:

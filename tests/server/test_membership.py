@@ -41,6 +41,7 @@ class World:
             leader_id=None,
             configurations=SimpleNamespace(latest=latest, latest_index=1 if members else 0),
         )
+        self.address = address
         self.facts: dict[str, bytes] = {}
         self.fatal: list[Fatal] = []
         self.registrar = Registrar(
@@ -178,6 +179,7 @@ async def test_a_node_that_has_moved_tells_the_cluster_and_remembers_it_only_the
             f"UpdateAddress UpdateAddress(id='n4', http='{HERE}', redis='127.0.0.1:6384')"
         ]
         assert world.facts == {ADDRESS_FACT: HERE.encode()}
+        assert not world.address.moved
 
 
 async def test_a_refused_move_is_tried_again() -> None:
@@ -241,3 +243,13 @@ def test_a_move_to_all_addresses_needs_one_that_others_can_use(host: str) -> Non
     assert "--advertise" in (refused.value.hint or "")
     told = Settings(id="n4", listen=f"{host}:8004", advertise=HERE)
     assert own_address(told, log_with(THERE), Member("n4", THERE)) == OwnAddress(HERE, moved=True)
+
+
+def test_what_is_said_of_the_own_address_follows_the_configuration_once_it_knows() -> None:
+    """Somebody may write down another address than the node itself would: it must not go on saying its own."""
+    address = OwnAddress(HERE, moved=True)
+    assert address.now(Member("n4", THERE)) == HERE
+    address.moved = False
+    assert address.now(N4) == HERE
+    assert address.now(Member("n4", THERE)) == THERE
+    assert address.now(None) == HERE
