@@ -66,6 +66,8 @@ def check_state(state: RaftState) -> None:
     _require(state.commit_index <= state.log.last_index, "commit is within the log", state.commit_index)
     _require(state.log.last_term <= state.term, "no entry is newer than the node's term", state.log.last)
     _require((state.leadership is not None) == (state.role is Role.LEADER), "leaders alone lead", state.role)
+    latest_index = state.configurations.latest_index
+    _require(latest_index <= state.log.last_index, "the configuration is within the log", latest_index)
     candidates = (Role.PRE_CANDIDATE, Role.CANDIDATE)
     _require(
         (state.candidacy is not None) == (state.role in candidates),
@@ -75,6 +77,10 @@ def check_state(state: RaftState) -> None:
     if state.role is Role.CANDIDATE or state.role is Role.LEADER:
         _require(state.voted_for == state.id, "who stands for election votes for itself", state.voted_for)
     if state.leadership is not None:
+        followers = {*state.configurations.ids, *state.leadership.parting} - {state.id}
+        _require(
+            followers == set(state.leadership.progress), "who is a member, or parts, is followed", followers
+        )
         for node, progress in state.leadership.progress.items():
             _require(progress.match_index < progress.next_index, "match is below next", node, progress)
             _require(progress.match_index <= state.log.last_index, "match is within the leader's log", node)

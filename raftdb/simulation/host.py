@@ -338,8 +338,8 @@ class Host:
         world = self._world
         world.steps += 1
         inputs, self._inputs = self._inputs, Inputs()
-        inputs.now_ms = self.clock.now_ms
         self.ticks += inputs.ticks
+        inputs.now_ms = self.clock.now_ms
         try:
             effects = self.replica.turn(inputs)
         except FolderDamaged as error:

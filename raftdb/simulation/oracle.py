@@ -11,7 +11,8 @@ every step of every core, every synced write, every applied entry and every mess
 * Leaders commit by counting only entries of their own term (3.6.2), and so the older ones below.
 * Leader Completeness: a leader has everything that was committed in terms before its own.
 * Nothing said before it is synced (`promises`); what was synced is what a restart finds.
-* A read is served from a state no older than what was committed when the node was asked (6.4).
+* A read is served from a state no older than what was committed when the node was asked (6.4); a core that is asked
+  answers, or still knows that it has to (hazard B52).
 * Entries are applied in order, once committed, and change every state alike.
 * A node is elected by a majority of the voters that its own log names last, and a change of the members follows the
   rules (`electorate`).
@@ -63,6 +64,8 @@ class Oracle:
         """The disks that count: of a wiped node, the one it had (it acknowledged, and does not vote any more)."""
         self._asked: dict[tuple[NodeId, int], Index] = {}
         """The commit index of the cluster when each read reached a core."""
+        self._open_reads: dict[NodeId, int] = {}
+        """How many reads each core has not answered."""
         self._steps = 0
         self.truncations = self.installs = self.trims = 0
 
@@ -101,6 +104,7 @@ class Oracle:
             )
         if state.log.base != (shadow.base, shadow.synced[shadow.base]):
             raise InvariantBroken(f"{node} came back with a log after {state.log.base}, not {shadow.base}")
+        self._open_reads[node] = 0
         self._begin_electorate(node)
         self.electorate.check(node, state)
 
@@ -148,6 +152,7 @@ class Oracle:
         """A core is about to be asked when these reads may be served."""
         for request_id in request_ids:
             self._asked[node, request_id] = self.commit_index
+            self._open_reads[node] += 1
 
     def stepped(
         self,
@@ -187,6 +192,11 @@ class Oracle:
                     f"{node} may serve a read from {read_index}, when it was asked {self._asked[node, request_id]} was "
                     "committed"
                 )
+        self._open_reads[node] -= len(update.reads) + len(update.reads_dropped)
+        if self._open_reads[node] != _reads_known(state):
+            raise InvariantBroken(
+                f"{node} has {self._open_reads[node]} reads to answer, and does not know of all"
+            )
         if update.commit_index is not None:
             self._committed(node, before, state)
 
@@ -351,3 +361,11 @@ class Oracle:
                 self._configurations.append((index, decode_configuration(data)))
         committed.extend(new)
         self._committed_in.extend([state.term] * len(new))
+
+
+def _reads_known(state: RaftState) -> int:
+    """How many reads a core knows that it has to answer."""
+    leadership = state.leadership
+    if leadership is None:
+        return 0
+    return len(leadership.reads_held) + sum(len(read.request_ids) for read in leadership.reads_pending)

@@ -65,6 +65,12 @@ def progress_set(state: RaftState, **changes: object) -> None:
 STATES: dict[str, Callable[[RaftState], None]] = {
     "commit is within the log": lambda state: setattr(state, "commit_index", 9),
     "no entry is newer than the node's term": lambda state: setattr(state, "term", 1),
+    "the configuration is within the log": lambda state: setattr(
+        state.configurations, "latest_index", state.log.last_index + 1
+    ),
+    "who is a member, or parts, is followed": lambda state: setattr(
+        state.configurations, "ids", ("n1", "n2", "n3", "n4")
+    ),
     "leaders alone lead": lambda state: setattr(state, "leadership", None),
     "candidates alone gather votes": lambda state: setattr(state, "candidacy", Candidacy()),
     "who stands for election votes for itself": lambda state: setattr(state, "voted_for", "n2"),
