@@ -27,10 +27,11 @@ from aiohttp import web
 
 from raftdb.commands.operations import ClientOperation
 from raftdb.commands.queries import Query
+from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
-from raftdb.frontend.node_api import Backup, Consistency
+from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
 
 BODY = b'{"command": "set", "args": ["kunci", "satu"]}'
 WARM_UP_S = 0.5
@@ -67,8 +68,14 @@ class InstantNode:
     def status(self) -> Mapping[str, Any]:
         return {}
 
-    def members(self) -> Sequence[Mapping[str, object]]:
-        return []
+    def membership(self) -> Mapping[str, object]:
+        return {}
+
+    async def change_members(self, change: Change, *, force: bool) -> MembersChanged:
+        raise NotImplementedError
+
+    async def transfer(self, target: str | None) -> LeaderHint:
+        raise NotImplementedError
 
     def is_leader(self) -> bool:
         return True

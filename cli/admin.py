@@ -1,14 +1,14 @@
-"""`raftdb log` and `raftdb cluster`, and the views of cluster and log that the shell's dot-commands share."""
+"""`raftdb log`, and the views of cluster and log that `raftdb cluster` and the shell's dot-commands share."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cli import render
-from cli.failures import EXIT_OK, EXIT_UNAVAILABLE
+from cli.failures import EXIT_OK
 from cli.options import Options, Parser, add_client_options, count_argument, merged
 from cli.output import Output
 from raftdb.client.json_body import bytes_of
-from raftdb.client.model import LogEntry, LogPage, Member, NodeStatus
+from raftdb.client.model import LogEntry, LogPage, Membership, NodeStatus
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
 
@@ -62,17 +62,20 @@ def _view(target: tuple[str, str]) -> NodeView:
 
 
 def show_nodes(views: Sequence[NodeView], output: Output) -> None:
-    """One row per node: role, term, how far its log and its state have come."""
-    headers = ("node", "http", "role", "term", "last", "commit", "applied", "up")
+    """One row per node: role, term, how far its log and its state have come, and how suspicious its leader finds its
+    silence."""
+    headers = ("node", "http", "role", "term", "last", "commit", "applied", "suspicion", "up")
+    suspicions = _suspicions(views)
     rows: list[tuple[str, ...]] = []
     for view in views:
         status = view.status
         if status is None:
-            rows.append((view.id, view.http, "unreachable", "-", "-", "-", "-", "-"))
+            rows.append((view.id, view.http, "unreachable", *"----", suspicions.get(view.id, "-"), "-"))
             continue
         indexes = (status.term, status.last_index, status.commit_index, status.applied_index)
         up = render.duration(status.uptime_seconds)
-        rows.append((view.id, view.http, status.role, *map(str, indexes), up))
+        suspicion = suspicions.get(view.id, "-")
+        rows.append((view.id, view.http, status.role, *map(str, indexes), suspicion, up))
     body = [
         {"id": view.id, "http": view.http, "error": view.problem}
         if view.status is None
@@ -82,21 +85,31 @@ def show_nodes(views: Sequence[NodeView], output: Output) -> None:
     output.table(headers, rows, {"nodes": body})
 
 
-def show_members(members: Sequence[Member], output: Output) -> None:
-    """The members as the leader knows them: voters, and how far each log agrees with the leader's."""
-    headers = ("member", "http", "redis", "voter", "match", "alive")
+def _suspicions(views: Sequence[NodeView]) -> dict[str, str]:
+    """What the leader, the one of the newest term if several say that they lead, thinks of the others' silence."""
+    leaders = [view.status for view in views if view.status is not None and view.status.role == "leader"]
+    newest = max(leaders, key=lambda status: status.term, default=None)
+    members = () if newest is None else newest.members
+    return {member.id: f"{member.suspicion:.1f}" for member in members if member.suspicion is not None}
+
+
+def show_members(membership: Membership, output: Output) -> None:
+    """The members as the leader knows them: voters, how far each log agrees with the leader's, and who is silent."""
+    headers = ("member", "http", "redis", "voter", "match", "alive", "contact", "suspicion")
     rows = [
         (
             member.id,
             member.http,
             member.redis or "-",
-            "yes" if member.voter else "no",
+            "yes" if member.voter else "joining" if member.joining else "no",
             "-" if member.match_index is None else str(member.match_index),
             {None: "-", True: "yes", False: "no"}[member.alive],
+            "-" if member.last_contact_seconds is None else f"{member.last_contact_seconds:.2f} s",
+            "-" if member.suspicion is None else f"{member.suspicion:.1f}",
         )
-        for member in members
+        for member in membership.members
     ]
-    output.table(headers, rows, {"members": [member.body for member in members]})
+    output.table(headers, rows, membership.body)
 
 
 def show_status(status: NodeStatus, output: Output) -> None:
@@ -183,16 +196,3 @@ def run_log(arguments: list[str], options: Options) -> int:
         page = read_log(client, first=parsed.first, limit=min(parsed.limit, LOG_LIMIT_MAX))
     show_log(page, Output(options.output))
     return EXIT_OK
-
-
-def run_cluster(arguments: list[str], options: Options) -> int:
-    """`raftdb cluster status`. Exit code 3 if not one node answers, so that scripts may wait for a
-    cluster."""
-    parser = Parser("raftdb cluster", "Look at the cluster.")
-    parser.add_argument("action", choices=("status",), help="every node's role, term and position")
-    add_client_options(parser)
-    options = merged(options, parser.parse_args(arguments))
-    with options.client() as client:
-        views = survey(client)
-    show_nodes(views, Output(options.output))
-    return EXIT_OK if any(view.status is not None for view in views) else EXIT_UNAVAILABLE

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from cli import admin, syntax
+from cli import admin, members, syntax
 from cli.options import FORMATS, parse_count
 from raftdb.errors import RequestRefused
 
@@ -82,7 +82,45 @@ def _leader(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
 
 
 def _members(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
-    admin.show_members(interpreter.client.members(), interpreter.output)
+    admin.show_members(interpreter.client.membership(), interpreter.output)
+
+
+def _add(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
+    node_id, address, *words = arguments
+    learner, force = _said(words, "learner", "force")
+    answer = members.add(
+        interpreter.client, interpreter.output, node_id, address, learner=learner, force=force
+    )
+    members.show_change(answer, interpreter.output)
+
+
+def _remove(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
+    (force,) = _said(arguments[1:], "force")
+    members.show_change(interpreter.client.remove_member(arguments[0], force=force), interpreter.output)
+
+
+def _promote(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
+    (force,) = _said(arguments[1:], "force")
+    members.show_change(interpreter.client.promote_member(arguments[0], force=force), interpreter.output)
+
+
+def _transfer(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
+    target = arguments[0] if arguments else None
+    members.show_leader(interpreter.client.transfer_leadership(target), interpreter.output)
+
+
+def _removes_for_good(interpreter: "Interpreter", arguments: Sequence[str]) -> str:
+    return f"{arguments[0]} is removed for good, and its id is never used again. Go on?"
+
+
+def _said(words: Sequence[str], *known: str) -> list[bool]:
+    """Which of the `known` words were said. Raises `RequestRefused` for any other."""
+    given = [word.lower() for word in words]
+    for word in given:
+        if word not in known:
+            hint = f"it may be: {', '.join(known)}"
+            raise RequestRefused("bad_request", f"{word[:40]!r} is not known here", hint=hint)
+    return [word in given for word in known]
 
 
 def _log(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
@@ -176,6 +214,16 @@ DOT_COMMANDS: dict[str, DotCommand] = {
         DotCommand(".leader", "Which node leads.", _leader),
         DotCommand(".status", "The status of the first node that answers.", _status),
         DotCommand(".members", "The members as the leader knows them.", _members),
+        DotCommand(
+            ".add NEW HOST:PORT [learner] [force]",
+            "Take a node in: a learner first, a voter once it has caught up.",
+            _add,
+        ),
+        DotCommand(
+            ".remove NODE [force]", "Take a member out for good.", _remove, question=_removes_for_good
+        ),
+        DotCommand(".promote NODE [force]", "Make a learner a voter.", _promote),
+        DotCommand(".transfer [NODE]", "Let another node lead, or whichever is furthest.", _transfer),
         DotCommand(
             ".log [FROM] [LIMIT]", "The leader's log: the newest entries, or those from an index.", _log
         ),

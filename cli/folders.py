@@ -1,10 +1,15 @@
-"""`raftdb restore` and `raftdb doctor`: they work on the data folders of nodes that do not run."""
+"""`raftdb restore`, `raftdb recover` and `raftdb doctor`: they work on the data folders of nodes that do not run."""
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cli.failures import EXIT_FOLDER, EXIT_OK, EXIT_USAGE, CommandError
+from cli.failures import EXIT_FAILED, EXIT_FOLDER, EXIT_OK, EXIT_USAGE, CommandError
 from cli.options import FORMATS, Options, Parser
-from cli.output import Output
+from cli.output import Output, is_terminal
+
+if TYPE_CHECKING:
+    from raftdb.server.recover import Plan
 
 
 def run_restore(arguments: list[str], options: Options) -> int:
@@ -55,6 +60,105 @@ def run_restore(arguments: list[str], options: Options) -> int:
     }
     Output(parsed.output or options.output).fields(fields, body)
     return EXIT_OK
+
+
+def run_recover(arguments: list[str], options: Options) -> int:
+    """`raftdb recover --data DIR --members n1=HOST:PORT[,...] [--yes]`; the exit code of a server."""
+    parser = Parser(
+        "raftdb recover",
+        "Make a new cluster of what one stopped node has, when a majority is lost for good. What the others have "
+        "acknowledged without this node is lost; and they can never come back.",
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", required=True, help="the node's data folder")
+    parser.add_argument(
+        "--members",
+        metavar="ID=HOST:PORT,...",
+        required=True,
+        help="the nodes that are left, this one included: mostly this one alone",
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    _add_output_options(parser)
+    parsed = parser.parse_args(arguments)
+    data: Path = parsed.data
+    if not data.is_dir():
+        raise CommandError("recover", f"there is no folder {data}", exit_code=EXIT_USAGE)
+    from raftdb.server.config import parse_peers
+    from raftdb.server.recover import recovery
+
+    try:
+        members = parse_peers(parsed.members)
+    except ValueError as error:
+        raise CommandError(
+            "recover", f"--members cannot be {parsed.members!r}: {error}", exit_code=EXIT_USAGE
+        ) from None
+    output = Output(parsed.output or options.output)
+    with recovery(data, members) as found:
+        output.notice(_warning(found.plan))
+        if not parsed.yes:
+            _ask_to_recover(found.plan)
+        found.carry_out()
+        _show_recovered(found.plan, data, output)
+    return EXIT_OK
+
+
+def _warning(plan: "Plan") -> str:
+    """What a person must know before it is too late."""
+    members = ", ".join(f"{member.id} at {member.http}" for member in plan.configuration.members)
+    last_index = plan.entry.index - 1
+    doubtful = (
+        f"Entries {plan.committed_index + 1} to {last_index} may or may not have been acknowledged; they stay."
+        if plan.committed_index < last_index
+        else ""
+    )
+    lines = [
+        f"This makes a new cluster of what {plan.node_id} has: {members}.",
+        f"Its log ends at entry {last_index}. Whatever the cluster acknowledged behind that is LOST.",
+        doubtful,
+        "Revisions that clients remember from then may be given again to something else.",
+        f"Never again a member: {', '.join(plan.lost) or 'none'}. Destroy their folders if they still exist: a "
+        "majority of the old nodes would go on as the old cluster, and serve clients that still ask them."
+        if plan.lost
+        else "",
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _ask_to_recover(plan: "Plan") -> None:
+    """Go on only with a person's yes."""
+    if not is_terminal(sys.stdin):
+        raise CommandError(
+            "recover",
+            "nobody is there to be asked",
+            exit_code=EXIT_USAGE,
+            hint="--yes does it without asking",
+        )
+    answer = input(f"give up the old cluster {plan.old_cluster_id}? [y/N] ")
+    if answer.strip().lower() not in ("y", "yes"):
+        raise CommandError("recover", "nothing was changed", exit_code=EXIT_FAILED)
+
+
+def _show_recovered(plan: "Plan", data: Path, output: Output) -> None:
+    addresses = {member.id: member.http for member in plan.configuration.members}
+    own = addresses[plan.node_id]
+    fields = {
+        "cluster": plan.cluster_id,
+        "node": plan.node_id,
+        "members": ",".join(f"{name}={address}" for name, address in addresses.items()),
+        "gone": ",".join(plan.lost) or "-",
+        "log": f"goes on at {plan.entry.index} in term {plan.entry.term}",
+        "start it with": f"raftdb serve --id {plan.node_id} --listen {own} --data {data}",
+        "then add others": f"raftdb serve --id NEW --listen HOST:PORT --data DIR --join http://{own}",
+    }
+    body = {
+        "cluster_id": plan.cluster_id,
+        "old_cluster_id": plan.old_cluster_id,
+        "id": plan.node_id,
+        "members": addresses,
+        "removed": list(plan.lost),
+        "index": plan.entry.index,
+        "term": plan.entry.term,
+    }
+    output.fields(fields, body)
 
 
 def run_doctor(arguments: list[str], options: Options) -> int:

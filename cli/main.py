@@ -46,7 +46,7 @@ SUB_COMMANDS: dict[str, SubCommand] = {
         "watch simulated nodes keep their promises under faults", "cli.simulate:run", starts_nodes=True
     ),
     "shell": SubCommand("open the shell, or run a script (-c, -f, or on stdin)", "cli.shell_command:run"),
-    "cluster": SubCommand("status of all nodes: 'raftdb cluster status'", "cli.admin:run_cluster"),
+    "cluster": SubCommand("status, members and leadership: 'raftdb cluster --help'", "cli.cluster:run"),
     "log": SubCommand("show the leader's log", "cli.admin:run_log"),
     "snapshot": SubCommand(
         "make the leader's state durable and compact its log now", "cli.backup:run_snapshot"
@@ -54,6 +54,11 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "backup": SubCommand("a consistent backup of a running cluster, into a file", "cli.backup:run_backup"),
     "restore": SubCommand(
         "a new cluster's first data folder, from a backup", "cli.folders:run_restore", starts_nodes=True
+    ),
+    "recover": SubCommand(
+        "a new cluster of what one node has, when the majority is lost",
+        "cli.folders:run_recover",
+        starts_nodes=True,
     ),
     "doctor": SubCommand(
         "examine the data folder of a stopped node, or a backup", "cli.folders:run_doctor", starts_nodes=True

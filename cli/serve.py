@@ -22,6 +22,14 @@ def parse_flags(arguments: list[str]) -> dict[str, object]:
     parser.add_argument(
         "--peers", metavar="ID=HOST:PORT,...", help="every member's --listen address, this node's included"
     )
+    parser.add_argument(
+        "--join",
+        metavar="http://HOST:PORT,...",
+        help="nodes of a running cluster that this new node asks to take it in",
+    )
+    parser.add_argument(
+        "--advertise", metavar="HOST:PORT", help="where others reach --listen, if it is another address"
+    )
     parser.add_argument("--config", metavar="FILE.toml", help="settings; environment and flags override it")
     parser.add_argument("--log-level", choices=LOG_LEVELS)
     parser.add_argument("--log-format", choices=LOG_FORMATS)

@@ -83,6 +83,7 @@ from storage.manifest import Manifest
 from storage.memory import MemoryLogStore, MemoryStateStore
 from storage.memory_disk import MemoryDisk
 from storage.receive import SnapshotReceiver
+from storage.recover import recover_folder
 from storage.restore import restore_folder
 from storage.send import SnapshotReader, Transfer
 from storage.space import SpaceGuard
@@ -133,5 +134,6 @@ __all__ = [
     "WriteFailed",
     "examine",
     "examine_snapshot",
+    "recover_folder",
     "restore_folder",
 ]

@@ -18,7 +18,13 @@ from storage.errors import (
     SnapshotDamaged,
     SnapshotForeign,
 )
-from storage.folder import INCOMING_FOLDER, LOG_FOLDER, RESTORING_FILE, STATE_FOLDER
+from storage.folder import (
+    INCOMING_FOLDER,
+    LOG_FOLDER,
+    RECOVERING_FILE,
+    RESTORING_FILE,
+    STATE_FOLDER,
+)
 from storage.identity import IDENTITY_FILE, LOCK_FILE, read_identity, share_lock
 from storage.log_store import LmdbLogStore
 from storage.receive import COMPLETE_FILE, TRANSFER_FILE
@@ -38,8 +44,9 @@ class Finding(NamedTuple):
 def examine(folder: Path) -> Iterator[Finding]:
     """Examine the data folder `folder`; it is kept from being used meanwhile, and nothing is written.
 
-    Names, in this order as far as it comes: lock, restore, identity (cluster, node, folder), log (range, base term,
-    last term, hard state as the caller wrote it, size), state (checkpoint, keys, size), incoming, consistency.
+    Names, in this order as far as it comes: lock, restore, identity (cluster, node, folder, origin), recovery, log
+    (range, base term, last term, hard state as the caller wrote it, size), state (checkpoint, keys, size), incoming,
+    consistency.
     """
     if not folder.is_dir():
         yield Finding("folder", str(folder), False, "there is no such folder")
@@ -102,9 +109,11 @@ def _examine_files(folder: Path) -> Iterator[Finding]:
             yield Finding("node", identity.node_id)
             yield Finding("folder", identity.node_uuid)
             if identity.origin is not None:
-                yield Finding("restored from", identity.origin)
+                yield Finding("origin", identity.origin)
             if not identity.bootstrapped:
                 yield Finding("creation", "it was cut short", True, "starting the node goes on with it")
+    if (folder / RECOVERING_FILE).exists():
+        yield Finding("recovery", "it was cut short", False, "recover it again: 'raftdb recover'")
     log = yield from _examine_log(folder, missing_ok=identity is None or not identity.bootstrapped)
     state = yield from _examine_state(folder, missing_ok=identity is None or not identity.bootstrapped)
     yield from _examine_incoming(folder / INCOMING_FOLDER)

@@ -6,6 +6,7 @@
     incoming/       a snapshot that is being received; see `storage.receive`
     outgoing/       snapshots made to be sent; emptied at each start
     restoring       there while the folder is restored from a backup; see `storage.restore`
+    recovering      there while the folder is given to another cluster; see `storage.recover`
 
 A new folder gets its identity first, with `bootstrapped` false, then log and state, then `bootstrapped` true. So a
 crash in between is taken up where it stopped, and from then on a missing log is a lost log, never a new one: LMDB
@@ -39,14 +40,19 @@ INCOMING_FOLDER = "incoming"
 OUTGOING_FOLDER = "outgoing"
 RESTORING_FILE = "restoring"
 """There while a folder is being restored from a backup: until it is gone, the folder is nobody's yet."""
+RECOVERING_FILE = "recovering"
+"""There while a folder is being given to another cluster: until it is gone, it belongs to neither."""
 
 
 class DataFolder:
     """A locked data folder. `identity` is None until `create` gave it one."""
 
-    def __init__(self, path: Path, *, node_id: str, cluster_id: str | None = None) -> None:
+    def __init__(
+        self, path: Path, *, node_id: str, cluster_id: str | None = None, recovering: bool = False
+    ) -> None:
         """Lock `path`, made if missing, and check that it is node `node_id`'s, and of `cluster_id` if given.
 
+        `recovering`: to recover it, perhaps once more because the last time was cut short.
         Raises `FolderLocked`, `FolderForeign`, `FolderDamaged`; `WriteFailed` if it cannot be made. Changes nothing
         but LOCK, and what a crash left of snapshots.
         """
@@ -56,6 +62,7 @@ class DataFolder:
         if is_open_to_others(path):
             raise FolderForeign(f"{path} can be written by other users", hint=f"chmod 700 {path}")
         self._receiver: SnapshotReceiver | None = None
+        self._recovering = recovering
         self._lock = take_lock(path, node_id)
         try:
             self.identity = read_identity(path)
@@ -164,6 +171,10 @@ class DataFolder:
         if (self.path / RESTORING_FILE).exists() and self.identity is None:
             raise FolderDamaged(
                 str(self.path), "restoring it was cut short", hint="restore again into the same folder"
+            )
+        if (self.path / RECOVERING_FILE).exists() and not self._recovering:
+            raise FolderDamaged(
+                str(self.path), "recovering it was cut short", hint="recover it again: 'raftdb recover'"
             )
         for name in (LOG_FOLDER, STATE_FOLDER):
             path = self.path / name / DATA_FILE

@@ -26,8 +26,9 @@ IDENTITY_BYTES_MAX = 4096
 class Identity:
     """Whose folder this is. `node_uuid` differs for every folder ever made, also under one node id (hazard B36).
 
-    `bootstrapped`: log and state exist, and may hold what this node has promised. `origin`: the hexadecimal digest of
-    the backup that the first members of this cluster were restored from; None for a cluster that began empty.
+    `bootstrapped`: log and state exist, and may hold what this node has promised. `origin`: what the first members of
+    this cluster began with, as the caller names it: a backup, by its hexadecimal digest, or what was left of another
+    cluster; None for a cluster that began empty, and for a node that joined one later.
     """
 
     cluster_id: str

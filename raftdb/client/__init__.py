@@ -19,6 +19,7 @@ Blocking and asynchronous, one client twice over a core without I/O:
 * `flow`: a call from beginning to end, as a generator of steps: session, then routing.
 * `methods`: what each method sends, and what it makes of the answer.
 * `buffer`, `retrying`: a transaction as it grows, and when it is tried again.
+* `membership`: members and leadership, for both clients.
 
 And twice, each as thin as it can be:
 

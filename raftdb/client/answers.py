@@ -22,13 +22,14 @@ from raftdb.client.model import (
     LogEntry,
     LogPage,
     Member,
+    Membership,
     NodeStatus,
     TransactionAnswer,
     Value,
 )
 from raftdb.client.refusals import error_of_body, leader_in, plain_address
 from raftdb.commands.spec import lookup
-from raftdb.errors import RemoteProtocolError, ReplyError
+from raftdb.errors import LeaderHint, RemoteProtocolError, ReplyError
 
 INDEX_HEADER = "raftdb-index"
 """Says up to which entry a backup goes."""
@@ -126,6 +127,28 @@ def members_of(response: Response) -> tuple[Member, ...]:
     return _members(content)
 
 
+def membership_of(response: Response) -> Membership:
+    """The answer to `GET /v1/members`, or to a change of the members."""
+    body = object_of(response)
+    removed = body.get("removed")
+    return Membership(
+        members=_members(body.get("members")),
+        removed=tuple(map(str, removed)) if isinstance(removed, list) else (),
+        last_index=integer(body, "last_index"),
+        index=optional_integer(body, "index"),
+        pending=body.get("pending") is True,
+        body=body,
+    )
+
+
+def new_leader_of(response: Response) -> LeaderHint:
+    """The answer to `POST /v1/leader/transfer`."""
+    leader = leader_in(object_of(response).get("leader"))
+    if leader is None:
+        raise RemoteProtocolError("the answer to a transfer names no leader")
+    return leader
+
+
 def snapshot_index_of(response: Response) -> int:
     """The answer to `POST /v1/snapshot`: the index that the state is durable up to."""
     return integer(object_of(response), "index")
@@ -169,13 +192,22 @@ def _members(value: object) -> tuple[Member, ...]:
 
 
 def _member(body: Json) -> Member:
-    redis, match_index, alive = body.get("redis"), body.get("match_index"), body.get("alive")
+    redis, alive, problem = body.get("redis"), body.get("alive"), body.get("problem")
     return Member(
         id=text(body, "id"),
         http=plain_address(text(body, "http")),
         redis=redis if isinstance(redis, str) else None,
         voter=body.get("voter") is not False,
-        match_index=match_index if type(match_index) is int else None,
+        joining=body.get("joining") is True,
+        match_index=optional_integer(body, "match_index"),
         alive=alive if isinstance(alive, bool) else None,
+        problem=problem if isinstance(problem, str) else None,
+        last_contact_seconds=_number(body, "last_contact_seconds"),
+        suspicion=_number(body, "suspicion"),
         body=body,
     )
+
+
+def _number(body: Json, name: str) -> float | None:
+    value = body.get(name)
+    return float(value) if isinstance(value, int | float) else None

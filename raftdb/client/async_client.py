@@ -16,6 +16,7 @@ from raftdb.client.async_transaction import AsyncTransaction
 from raftdb.client.connection import now_ms
 from raftdb.client.flow import AwaitOthers, Caller, Flow, Limits, Method, Outcome, Step
 from raftdb.client.http1 import AnswerLost, NotSent
+from raftdb.client.membership import AsyncMemberCalls
 from raftdb.client.model import LogPage, Member, NodeStatus
 from raftdb.client.retrying import Attempts
 from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router, parse_addresses
@@ -30,7 +31,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class AsyncClient(AsyncClientCommands):
+class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
     """A connection to a cluster for the tasks of one event loop, any number of them at a time.
 
     The arguments, the methods and their errors are those of `raftdb.client.sync_client.Client`; `backup` is missing,

@@ -65,16 +65,44 @@ class KeyPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One node of the cluster. `match_index` (how far its log agrees with the leader's) and `alive` are None
-    where the answering node does not lead and cannot know."""
+    """One node of the cluster. None is what the answering node cannot know, mostly because it does not lead.
+
+    `voter` False: a learner, which becomes a voter by itself if it is `joining`. `match_index`: how far its log agrees
+    with the leader's. `alive`: a connection to it stands; `problem`: why not. `last_contact_seconds`: since it was
+    heard; `suspicion`: phi, how unlikely so long a silence is.
+    """
 
     id: str
     http: str
     redis: str | None
     voter: bool
+    joining: bool = False
     match_index: int | None
     alive: bool | None
+    problem: str | None = None
+    last_contact_seconds: float | None = None
+    suspicion: float | None = None
     body: Json = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """The members as the leader knows them, the ids that were members and never are again, and where its log ends.
+
+    After a change `index` is that of the entry with the new members, and `pending` says whether a node that was added
+    is still catching up; else they are None and False.
+    """
+
+    members: tuple[Member, ...]
+    removed: tuple[str, ...]
+    last_index: int
+    index: int | None = None
+    pending: bool = False
+    body: Json = field(default_factory=dict, repr=False, compare=False)
+
+    def find(self, node_id: str) -> Member | None:
+        """The member of that id, or None."""
+        return next((member for member in self.members if member.id == node_id), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

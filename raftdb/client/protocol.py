@@ -23,6 +23,7 @@ class Kind(Enum):
 
     WRITE = "write"  # by the leader; sent again only if it surely was not executed
     ONCE = "once"  # a write within a session, by the leader: however often it is sent, it is executed once
+    CHANGE = "change"  # by the leader, of the cluster itself: sent again only if it surely was not executed
     READ = "read"  # by the leader; may be asked again, for once or twice is the same
     ANY_NODE = "any_node"  # a read that every node answers
     TASK = "task"  # by the leader; takes its time, and may be asked again

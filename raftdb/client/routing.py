@@ -38,6 +38,8 @@ PAUSE_MS_MAX = 1_000
 """First and longest pause between sweeps; elections take about a second."""
 RETRY_AFTER_MS_MAX = 30_000
 """Longest pause that a node can ask for; a pause beyond the deadline ends the call at once."""
+SENT_ONCE = (Kind.WRITE, Kind.CHANGE)
+"""What is not sent again once it may have been executed."""
 REDIRECTS_MAX = 5
 """Most redirects followed within one sweep: more means that nodes disagree on who leads, so pause."""
 
@@ -136,12 +138,12 @@ class Call:
         self._left = [other for other in self._left if other != address]
         # What may be repeated need not know the leader: a node that cannot answer costs it some time, but a write
         # without a session its certainty, and a task the patience that only the leader deserves.
-        probe = self._kind in (Kind.WRITE, Kind.TASK) and self._router.leader != address
+        probe = self._kind in (*SENT_ONCE, Kind.TASK) and self._router.leader != address
         self._asked.add(address)
         left_ms = self._deadline_ms - now_ms
         if probe or self._kind is Kind.ANY_NODE:
             allowed_ms = min(left_ms, PROBE_TIMEOUT_MS)
-        elif self._kind is Kind.WRITE:
+        elif self._kind in SENT_ONCE:
             allowed_ms = left_ms
         elif self._kind is Kind.TASK:
             allowed_ms = max(left_ms, TASK_ATTEMPT_MS)
@@ -171,7 +173,7 @@ class Call:
         self._router.forget(attempt.address)
         self._reasons[attempt.address] = reason
         self._reached = self._reached or sent
-        if sent and not attempt.probe and self._kind is Kind.WRITE:
+        if sent and not attempt.probe and self._kind in SENT_ONCE:
             raise OutcomeUnknown(
                 f"the request was sent but not answered ({attempt.address}: {reason})",
                 hint="it may or may not take effect: read before you repeat it",
@@ -207,7 +209,7 @@ class Call:
             self._refusal = error
             self._left = []
             self._note_retry_after(response)
-        elif error.code == "outcome_unknown" and self._kind is not Kind.WRITE:
+        elif error.code == "outcome_unknown" and self._kind not in SENT_ONCE:
             self._may_have_happened |= self._kind is Kind.ONCE
             self._refusal = Unavailable("no_quorum", error.message, hint=error.hint)
         elif self._may_have_happened and not isinstance(error, ReplyError):

@@ -14,6 +14,7 @@ from raftdb.client import methods, retrying
 from raftdb.client.connection import Connections, now_ms
 from raftdb.client.flow import AwaitOthers, Caller, Exchange, Flow, Limits, Method, Outcome, Step
 from raftdb.client.http1 import AnswerLost, NotSent, Sink
+from raftdb.client.membership import MemberCalls
 from raftdb.client.model import LogPage, Member, NodeStatus
 from raftdb.client.retrying import Attempts
 from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router, parse_addresses
@@ -30,7 +31,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Client(ClientCommands):
+class Client(ClientCommands, MemberCalls):
     """A connection to a cluster.
 
     `addresses`: the nodes' HTTP addresses, `"HOST:PORT,HOST:PORT"` or a sequence of such; any of them will

@@ -5,7 +5,8 @@ The HTTP side, from the socket inwards:
 * `http_server.py` owns the listening socket: bounded connections, the path table, one place where every error
   becomes JSON, orderly close. It knows no route.
 * `http_api.py` is the client API (interface, section 3): one handler per route, over a `Node` (`node_api.py`);
-  `http_data.py` the part of it that is about data; `leading.py` sends on what is the leader's.
+  `http_data.py` the part of it that is about data, `http_members.py` that about members and leadership; `leading.py`
+  sends on what is the leader's.
 * `http_reply.py` is the bytes of an answer and of an error, `http_body.py` the bounded reading of a request,
   `http_query.py` what stands in its query, `http_file.py` a file as an answer (a backup, streamed), `json_values.py`
   the translation between JSON and byte strings, `json_requests.py` from bodies to operations.

@@ -10,6 +10,7 @@ from aiohttp import web
 from raftdb.commands.limits import DEFAULT_LIMITS, Limits
 from raftdb.frontend.http_data import ApiLimits, DataApi
 from raftdb.frontend.http_file import stream_file
+from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_reply import TEXT, Reply
 from raftdb.frontend.http_server import Handler
@@ -56,12 +57,12 @@ class HttpApi:
             "/": {"GET": self.index},
             "/livez": {"GET": self.livez},
             "/readyz": {"GET": self.readyz},
-            "/v1/members": {"GET": self.members},
             "/v1/backup": {"GET": self.backup},
             "/v1/request_log": {"GET": self.request_log},
             "/v1/snapshot": {"POST": self.snapshot},
             "/v1/status": {"GET": self.status},
             **self._data.routes(),
+            **MembersApi(self._node).routes(),
         }
 
     async def request_log(self, request: web.BaseRequest) -> Reply:
@@ -77,11 +78,6 @@ class HttpApi:
     async def status(self, _request: web.BaseRequest) -> Reply:
         """GET /v1/status: any node answers."""
         return Reply(encode_json(self._node.status()))
-
-    async def members(self, _request: web.BaseRequest) -> Reply:
-        """GET /v1/members: the members as the leader knows them."""
-        require_leader(self._node, "members")
-        return Reply(encode_json({"members": self._node.members()}))
 
     async def snapshot(self, _request: web.BaseRequest) -> Reply:
         """POST /v1/snapshot: checkpoint and compact now, at the leader."""

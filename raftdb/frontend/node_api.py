@@ -1,12 +1,13 @@
 """What a frontend needs of a node: two Protocols, so that a frontend is tested without a node."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from raftdb.commands.operations import ClientOperation
 from raftdb.commands.queries import Query
+from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 
 Consistency = Literal["linearizable", "stale"]
@@ -19,6 +20,14 @@ class Backup(NamedTuple):
     path: Path
     index: int  # type: ignore[assignment]  # hides tuple.index
     term: int
+
+
+class MembersChanged(NamedTuple):
+    """A change of the members that is committed: the index of its entry, and how far the new node is if it has to catch
+    up before it is what it is to be."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index
+    catching_up: Mapping[str, object] | None
 
 
 class Answer(Protocol):
@@ -60,8 +69,15 @@ class Node(Protocol):
     def status(self) -> Mapping[str, Any]:
         """The body of GET /v1/status."""
 
-    def members(self) -> Sequence[Mapping[str, object]]:
-        """The members, as in `status()["members"]`."""
+    def membership(self) -> Mapping[str, object]:
+        """The body of GET /v1/members."""
+
+    def change_members(self, change: Change, *, force: bool) -> Awaitable[MembersChanged]:
+        """Make one change of the members; raises `Unavailable`, `OutcomeUnknown`, or `RequestRefused` with the
+        arithmetic. `force` overrides what only keeps people from harm."""
+
+    def transfer(self, target: str | None) -> Awaitable[LeaderHint]:
+        """Let `target` lead (None: whoever is furthest), and say where it is. Raises as `change_members` does."""
 
     def is_leader(self) -> bool:
         """True while this node leads, as far as it knows."""

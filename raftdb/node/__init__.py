@@ -19,6 +19,7 @@ r"""The node: where consensus, state and clients meet.
 * `standing` says who somebody is that calls, by the configurations, and who this node itself can be.
 * `refusals` says in words why a node does not execute.
 * `persist` turns the core's records into bytes and a disk back into a node.
+* `suspicion` judges silences by the phi-accrual method, and `contacts` keeps who is heard; for people only.
 * `status` describes a node for people and for `GET /v1/status`, `describe` the entries of its log.
 
 Promises. A write is answered once its entry is applied, and so is on disk on a majority. A linearizable read is

@@ -18,6 +18,7 @@ from raftdb.core.events import Change
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb.node.contacts import Contacts
 from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
 from raftdb.node.pending import LogPage, Query, ReadRequest, WriteRequest
 from raftdb.node.ports import Courier, Disk, PeerLinks
@@ -48,7 +49,9 @@ HEARTBEAT_LOGGER = logging.getLogger("raftdb.node.heartbeat")
 class Driver:
     """Owns the replica. All methods but `persisted` and `storage_failed` are called on the event loop."""
 
-    def __init__(self, replica: Replica, *, tick_ms: float, on_fatal: Callable[[Fatal], None]) -> None:
+    def __init__(
+        self, replica: Replica, *, tick_ms: float, heartbeat_ms: float, on_fatal: Callable[[Fatal], None]
+    ) -> None:
         self.replica = replica
         self._tick_seconds = tick_ms / 1000
         self._on_fatal = on_fatal
@@ -62,7 +65,7 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_jobs: list[PersistJob] | None = None
         self._checkpoint_waiters: list[asyncio.Future[None]] = []
-        self.last_contact: dict[NodeId, float] = {}
+        self.contacts = Contacts(heartbeat_s=heartbeat_ms / 1000)
         self.space = SpaceBudget()
 
     def start(self, disk: Disk, links: PeerLinks, courier: Courier) -> None:
@@ -119,8 +122,7 @@ class Driver:
 
     async def checkpoint(self) -> int:
         """Make the state durable and compact the log now; returns the index that the state is durable up to."""
-        if self._closing or self._failed:
-            raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
+        self._refuse_if_stopping()
         waiter = self._loop.create_future()
         self._checkpoint_waiters.append(waiter)
         self._inputs.checkpoint_asked = True
@@ -131,7 +133,7 @@ class Driver:
     def receive(self, messages: Sequence[Message]) -> None:
         """Messages from one peer, in the order they were sent."""
         if messages:
-            self.last_contact[messages[0].source] = time.monotonic()
+            self.contacts.heard(messages[0].source)
         self._inputs.messages.extend(filter(self.space.hears, messages))
         self._schedule_turn()
 
@@ -211,8 +213,7 @@ class Driver:
 
     def _admit(self) -> "asyncio.Future[Answer]":
         """Number a request and make room for its answer, or refuse it."""
-        if self._closing or self._failed:
-            raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
+        self._refuse_if_stopping()
         if len(self._futures) >= REQUESTS_PENDING_MAX:
             raise Unavailable("busy", f"{REQUESTS_PENDING_MAX} requests are waiting", hint="send more slowly")
         self._last_request_id += 1
@@ -220,12 +221,22 @@ class Driver:
         self._schedule_turn()
         return future
 
+    def _refuse_if_stopping(self) -> None:
+        """Send on to the leader whom a node can no longer serve, if there is another."""
+        if not self._closing and not self._failed:
+            return
+        leader = None if self.is_leader() else self.leader_hint()
+        if leader is not None:
+            raise Unavailable("not_leader", f"{leader.id} leads, and this node is stopping", leader=leader)
+        raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
+
     def _schedule_tick(self) -> None:
         """One tick per period, and no catching up: after a pause the node hears its messages first."""
         self._ticker = self._loop.call_later(self._tick_seconds, self._on_tick)
 
     def _on_tick(self) -> None:
         self._inputs.ticks = 1
+        self.contacts.look(self.replica.raft.state, is_removed=self.replica.is_removed)
         self._schedule_turn()
         self._schedule_tick()
 

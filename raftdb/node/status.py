@@ -1,6 +1,5 @@
 """What a node says about itself: `status` and `members`, as plain values."""
 
-import time
 from typing import Any
 
 from raftdb.core.model import Role
@@ -13,10 +12,10 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
     """The members, with `alive`: a connection to them stands.
 
     Where this node leads also `match_index`, `caught_up` (see `Progress.tick`), and `last_contact_seconds` since the
-    last message; a follower has the latter of its leader alone, since followers have nothing to say to each other.
+    last message with the `suspicion` (phi, see `raftdb.node.suspicion`) that the silence deserves; a follower has the
+    latter two of its leader alone, since followers have nothing to say to each other.
     """
     state = driver.replica.raft.state
-    speaks = {state.leader_id} if state.leadership is None else set(driver.last_contact)
     progress = state.leadership.progress if state.leadership else {}
     members = []
     for member in state.configurations.latest.members:
@@ -34,8 +33,7 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
                 entry["match_index"] = state.log.persisted_index
         else:
             entry["alive"] = member.id in driver.replica.links
-            if member.id in speaks and member.id in driver.last_contact:
-                entry["last_contact_seconds"] = round(time.monotonic() - driver.last_contact[member.id], 3)
+            entry |= driver.contacts.describe(member.id)
             if member.id in progress:
                 entry["match_index"] = progress[member.id].match_index
                 entry["caught_up"] = progress[member.id].is_caught_up

@@ -2,14 +2,18 @@
 
 * `config`: the table of settings and where they come from.
 * `logs`: one line per action, for people or for machines.
-* `bootstrap`: opens the folder, the listener and the links, starts the driver, and stops it all in order.
+* `bootstrap`: opens the folder, starts disk, driver, network and listener, and stops it all in order.
+* `start`: what a start finds in the folder.
+* `network`: links to the peers, and what they carry; whom to dial, and where.
+* `membership`: a node that asks to be taken in by a running cluster, or says where it has moved to.
 * `folder`: whose a data folder is, how a cluster gets its id, and the errors of storage as fatal ones.
 * `disk`: the threads that write log and state, and the swap of the state for a received snapshot.
 * `snapshots`: snapshots made and brought to followers, and received.
 * `space`: looks at the space that is left, and tells the driver when growing writes must stop and may go on.
 * `peers`: who may be a peer; the first uuid met under a member's id is the one that counts.
 * `local_node`: the node as the frontends see it; backups are made here.
-* `restore`, `doctor`: a first data folder from a backup, and the examination of one; no node runs in it.
+* `restore`, `recover`, `doctor`: a first data folder from a backup, a new cluster of what one node has left, and the
+  examination of a folder; no node runs in it.
 
 Nothing else in raftdb creates its own collaborators: every part is handed what it needs, here.
 """

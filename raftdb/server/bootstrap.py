@@ -10,37 +10,32 @@ import asyncio
 import errno
 import logging
 import os
-import random
 import signal
 import sys
 
 from raftdb import __version__
 from raftdb.commands.limits import Limits
-from raftdb.core.model import Member
-from raftdb.core.state import Settings as CoreSettings
-from raftdb.errors import Fatal
+from raftdb.core.state import RaftState
+from raftdb.errors import Fatal, RaftdbError
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
-from raftdb.machine.machine import Machine
-from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.driver import Driver
-from raftdb.node.persist import first_entry_of, recover
-from raftdb.node.replica import Replica
 from raftdb.server import logs
 from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
-from raftdb.server.folder import EXIT_FAILED, EXIT_FOLDER, create_folder, open_folder, storage_errors
+from raftdb.server.folder import (
+    EXIT_FAILED,
+    create_folder,
+    create_joining_folder,
+    open_folder,
+    storage_errors,
+)
 from raftdb.server.local_node import LocalNode
-from raftdb.server.peers import IDENTITY_CHANGED, REMOVED, PeerRegistry
-from raftdb.server.snapshots import Courier, Receiver
+from raftdb.server.membership import OwnAddress, Registrar, find_cluster, own_address
+from raftdb.server.network import Network
 from raftdb.server.space import SpaceWatch
-from raftdb.transport.events import PeerEvents
+from raftdb.server.start import next_incarnation, recover_replica
 from raftdb.transport.handshake import LocalIdentity
-from raftdb.transport.limits import PEER_PATH
-from raftdb.transport.peer_client import PeerLinks
-from raftdb.transport.peer_server import PeerServer
-from raftdb.transport.snapshot_client import SnapshotClient
-from raftdb.transport.snapshot_server import SnapshotServer
 from storage.folder import DataFolder, Identity
 from storage.log_store import LmdbLogStore
 from storage.state_store import LmdbStateStore
@@ -53,9 +48,10 @@ GRACE_SECONDS = 4.0
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long a thread keeps the interpreter while another waits for it. The writer thread comes back from an fsync with
 a whole batch waiting for it; the default of 5 ms would be most of a write's latency under load."""
+HAND_OVER_SECONDS = 1.0
+"""How long another node may take to lead when the one that does is told to stop."""
 WRITER_GRACE_SECONDS = 4.0
 """How long the disk may take to finish what is queued when the node stops."""
-INCARNATION_FACT = "incarnation"
 
 
 def run_node(settings: Settings) -> int:
@@ -71,7 +67,7 @@ def run_node(settings: Settings) -> int:
         with storage_errors(), open_folder(settings) as folder:
             identity = folder.identity
             if identity is None or not identity.bootstrapped:
-                identity = create_folder(folder, settings)
+                identity = _create_folder(folder, settings)
             log, state = folder.open_log(), folder.open_state()
             try:
                 with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -82,6 +78,15 @@ def run_node(settings: Settings) -> int:
     finally:
         logs.flush()
     return 0
+
+
+def _create_folder(folder: DataFolder, settings: Settings) -> Identity:
+    """Make a new folder, that of a first member or of one that joins."""
+    if settings.join is None:
+        return create_folder(folder, settings)
+    # There is nothing to close in order yet, however long the cluster takes to answer.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    return create_joining_folder(folder, settings, find_cluster(settings))
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
@@ -114,28 +119,43 @@ class _Node:
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises the Fatal that ended it, if one did."""
+        settings, identity = self._settings, self._identity
         self._announce_start()
-        self._driver = Driver(self._recover(), tick_ms=self._settings.tick_ms, on_fatal=self._fail)
-        incarnation = self._next_incarnation()
+        self._driver = Driver(
+            recover_replica(settings, identity, self._log, self._state),
+            tick_ms=settings.tick_ms,
+            heartbeat_ms=settings.heartbeat_ms,
+            on_fatal=self._fail,
+        )
+        core = self._driver.replica.raft.state
+        address = own_address(settings, self._log, core.configurations.latest.find(core.id))
+        local = LocalIdentity(
+            cluster_id=identity.cluster_id,
+            node_id=identity.node_id,
+            node_uuid=identity.node_uuid,
+            incarnation=next_incarnation(self._log),
+            http=address.http,
+            find_http=lambda: address.now(core.configurations.latest.find(core.id)),
+        )
         self._disk = NodeDisk(
             self._folder,
             self._log,
             self._state,
             on_durable=self._driver.persisted,
             on_failure=self._driver.storage_failed,
-            reserve_bytes=self._settings.disk_reserve_bytes,
+            reserve_bytes=settings.disk_reserve_bytes,
         )
         space = SpaceWatch(self._driver, self._disk)
         try:
-            courier = self._connect_peers(incarnation)
-            self._driver.start(self._disk, self._links, courier)
-            self._driver.peer_met(self._identity.node_id, self._identity.node_uuid)
+            self._network = Network(local, self._driver, self._disk, self._log, on_fatal=self._fail)
+            self._driver.start(self._disk, self._network, self._network.courier)
+            self._driver.peer_met(identity.node_id, identity.node_uuid)
             await self._start_listening()
             await space.start()
-            self._links.update_peers({member.id: member.http for member in self._members})
+            self._network.open()
             self._install_signal_handlers()
             logger.info("ready")
-            await self._stop.wait()
+            await self._take_part(core, address)
             await self._shut_down()
         finally:
             await space.close()
@@ -143,48 +163,21 @@ class _Node:
         if self._failure is not None:
             raise self._failure
 
-    @property
-    def _members(self) -> tuple[Member, ...]:
-        """The members of the configuration in force."""
-        return self._driver.replica.raft.state.configurations.latest.members
+    async def _take_part(self, core: RaftState, address: OwnAddress) -> None:
+        """Be a node of the cluster, and see to it that the cluster knows it, until it is time to stop."""
+        registrar = Registrar(
+            self._settings, core, address, write_fact=self._disk.put_fact, on_fatal=self._fail
+        )
+        task = asyncio.create_task(registrar.run(), name="registrar")
+        task.add_done_callback(self._registrar_done)
+        await self._stop.wait()
+        task.cancel()
 
-    def _connect_peers(self, incarnation: int) -> Courier:
-        """Make the links, and what carries snapshots; nothing is dialled yet."""
-        local = LocalIdentity(
-            cluster_id=self._identity.cluster_id,
-            node_id=self._identity.node_id,
-            node_uuid=self._identity.node_uuid,
-            incarnation=incarnation,
-            http=self._settings.advertised,
-        )
-        replica = self._driver.replica
-        registry = PeerRegistry(
-            self._log, self._disk.writer, replica.raft.state, on_met=self._driver.peer_met
-        )
-        self._links = PeerLinks(
-            local,
-            check_peer=registry.check,
-            events=PeerEvents(
-                on_peer_up=self._driver.peer_up, on_peer_down=self._peer_down, on_refused=self._refused
-            ),
-        )
-        self._peer_server = PeerServer(
-            local,
-            check_peer=registry.check,
-            on_messages=self._driver.receive,
-            events=PeerEvents(on_peer_up=self._links.nudge),
-        )
-        self._snapshot_server = SnapshotServer(
-            local,
-            check_peer=registry.check,
-            receiver=Receiver(self._folder.receiver),
-            may_begin=replica.give_up_received,
-            on_received=replica.snapshot_received,
-        )
-        self._disk.receiving = self._snapshot_server.paused
-        return Courier(
-            replica, self._disk, SnapshotClient(local, check_peer=registry.check), self._identity.cluster_id
-        )
+    def _registrar_done(self, task: "asyncio.Task[None]") -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            logger.error("internal error, the node stops", exc_info=error)
+            self._fail(Fatal(f"{type(error).__name__}: {error}"))
 
     def _announce_start(self) -> None:
         identity = self._identity
@@ -195,72 +188,25 @@ class _Node:
                 "the Redis protocol is not served yet", extra={"fields": {"redis": self._settings.redis}}
             )
 
-    def _recover(self) -> Replica:
-        """The replica as the disk remembers it."""
-        settings = self._settings
-        tick_ms = settings.tick_ms
-        core_settings = CoreSettings(
-            election_timeout_ticks=max(2, settings.election_timeout_ms // tick_ms),
-            heartbeat_ticks=max(1, settings.heartbeat_ms // tick_ms),
-        )
-        raft = recover(
-            self._identity.node_id,
-            self._log,
-            self._state,
-            settings=core_settings,
-            randrange=random.SystemRandom().randrange,
-        )
-        core = raft.state
-        found = {
-            "term": core.term,
-            "voted_for": core.voted_for,
-            "log": f"{core.log.base.index + 1}..{core.log.last_index}",
-            "checkpoint": self._state.checkpoint[0],
-        }
-        logger.info("recovered", extra={"fields": found})
-        members = tuple(f"{member.id}={member.http}" for member in core.configurations.latest.members)
-        logger.info("members", extra={"fields": {"members": members}})
-        return Replica(
-            raft,
-            log_reader=self._log,
-            state=self._state,
-            machine=Machine(),
-            patience_ticks=max(1, settings.request_timeout_ms // tick_ms),
-            policy=CompactionPolicy(
-                checkpoint_entries=settings.checkpoint_entries,
-                checkpoint_bytes=settings.checkpoint_bytes,
-                tail_bytes=settings.log_tail_bytes,
-                entry_bytes=self._log.usage().used_bytes // (core.log.last_index - core.log.base.index or 1),
-                phase=phase_among(
-                    self._identity.node_id, [member.id for member in core.configurations.latest.members]
-                ),
-            ),
-            first_entry=first_entry_of(self._log),
-        )
-
-    def _next_incarnation(self) -> int:
-        """The number of this start, one more than the last: what an earlier one sent is not believed (hazard B95)."""
-        stored = self._log.get_meta(INCARNATION_FACT)
-        incarnation = 1 + (int.from_bytes(stored, "big") if stored else 0)
-        self._log.put_meta(INCARNATION_FACT, incarnation.to_bytes(8, "big"))
-        return incarnation
-
     async def _start_listening(self) -> None:
         """Open the one address of clients and peers."""
         settings = self._settings
         node = LocalNode(
-            self._driver, self._disk, node_id=self._identity.node_id, cluster_id=self._identity.cluster_id
+            self._driver,
+            self._disk,
+            self._network,
+            node_id=self._identity.node_id,
+            cluster_id=self._identity.cluster_id,
         )
         api = HttpApi(
             node,
             command_limits=Limits(
                 value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max
             ),
-            readiness_checks={"applied": node.lag},
+            readiness_checks={"applied": node.lag, "member": node.removal},
             readiness_warnings={"space": node.no_space},
         )
-        routes = {PEER_PATH: {"GET": self._peer_server.handle}, **self._snapshot_server.routes}
-        self._http = HttpServer({**api.routes(), **routes})
+        self._http = HttpServer({**api.routes(), **self._network.routes})
         host, _, port = settings.listen.rpartition(":")
         try:
             await self._http.start(host.strip("[]"), int(port))
@@ -294,30 +240,30 @@ class _Node:
         self._failure = error
         self._stop.set()
 
-    def _peer_down(self, peer: str, reason: str) -> None:
-        self._driver.peer_down(peer)
-
-    def _refused(self, peer: str, code: str, reason: str) -> None:
-        """A refusal by a peer that says we are not who we were ends this node; any other may pass."""
-        if code == REMOVED:
-            self._driver.told_removed(peer)
-        if code == IDENTITY_CHANGED:
-            self._fail(
-                Fatal(
-                    f"{peer} refuses this node: {reason}",
-                    exit_code=EXIT_FOLDER,
-                    hint="bring back the old folder, or remove the node and add it under a new id",
-                )
-            )
-
     async def _shut_down(self) -> None:
-        """Stop taking requests, finish what is in flight, close; bounded by 10 s in all."""
-        grace_seconds = 0 if self._failure else GRACE_SECONDS
+        """Let another lead, stop taking requests, finish what is in flight, close; bounded by 10 s in all."""
+        grace_seconds = 0.0
+        if self._failure is None:
+            grace_seconds = GRACE_SECONDS
+            await self._hand_over()
         await self._driver.close(grace_seconds=grace_seconds)
-        await self._links.close()
-        await self._peer_server.close()
-        await self._snapshot_server.close()
+        await self._network.close()
         await self._http.close(grace_s=1.0)
+
+    async def _hand_over(self) -> None:
+        """Let another node lead, if this one does: the others would wait for their election timeouts (hazard B105)."""
+        voters = self._driver.replica.raft.state.configurations.voters
+        if not self._driver.is_leader() or len(voters) == 1:
+            return
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                leader = (await self._driver.transfer()).value
+        except TimeoutError:
+            logger.warning("nobody took the leadership over in time")
+        except RaftdbError as error:
+            logger.warning("the leadership is not handed over", extra={"fields": {"why": error.message}})
+        else:
+            logger.info("leadership handed over", extra={"fields": {"to": leader.id}})
 
     async def _stop_writing(self) -> None:
         """Let the writing thread finish what is queued. A disk that does not answer is not waited for: nothing that

@@ -18,6 +18,8 @@ from raftdb.errors import Fatal
 EXIT_CONFIGURATION = 2
 ENVIRONMENT_PREFIX = "RAFTDB_"
 NODE_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+UNSPECIFIED_HOSTS = frozenset({"0.0.0.0", "[::]"})
+"""To listen on all addresses says nothing of the one that others can use."""
 ENVIRONMENT_OF_CLIENTS = frozenset({"RAFTDB_URL", "RAFTDB_HISTORY"})
 """Names with our prefix that are not a node's business."""
 
@@ -62,6 +64,17 @@ def parse_peers(value: object) -> dict[str, str]:
     if len(set(peers.values())) != len(peers):
         raise ValueError("two members have the same address")
     return peers
+
+
+def parse_join(value: object) -> tuple[str, ...]:
+    """Addresses of a running cluster, `http://HOST:PORT` or HOST:PORT each, in one text or a list."""
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not texts:
+        raise ValueError("it is not a list http://HOST:PORT,...")
+    return tuple(
+        parse_address(text.strip().removeprefix("http://").rstrip("/") if isinstance(text, str) else text)
+        for text in texts
+    )
 
 
 def parse_positive(value: object) -> int:
@@ -113,6 +126,8 @@ class Settings:
     data: Path = field(default=Path("data"), metadata={"parse": parse_path})
     peers: dict[str, str] | None = field(default=None, metadata={"parse": parse_peers})
     """First members, id to address; read when the folder is new. None: a cluster of this node alone."""
+    join: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_join})
+    """Nodes of a running cluster that a new folder's node asks to take it in; not asked once it is a member."""
     log_level: str = field(default="info", metadata={"parse": one_of("debug", "info", "warning", "error")})
     log_format: str = field(default="text", metadata={"parse": one_of("text", "json")})
     log_heartbeats: bool = field(default=False, metadata={"parse": parse_flag})
@@ -164,6 +179,15 @@ def load(flags: Mapping[str, object]) -> Settings:
     return settings
 
 
+def check_advertised(settings: Settings) -> None:
+    """Raise BadSetting if the others could not be told where this node is reached."""
+    if settings.advertised.rpartition(":")[0] in UNSPECIFIED_HOSTS:
+        raise BadSetting(
+            f"{settings.advertised} is no address at which others could reach this node",
+            hint="say with --advertise HOST:PORT which one is",
+        )
+
+
 def _read_file(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -204,6 +228,13 @@ def _check(settings: Settings) -> None:
             f"the peers {', '.join(settings.peers)} do not name this node, {settings.id}",
             hint="--peers names every member, this one included",
         )
+    if settings.peers is not None and settings.join is not None:
+        raise BadSetting(
+            "peers and join exclude each other",
+            hint="--peers begins a cluster, --join adds a node to one that runs",
+        )
+    if settings.join is not None:
+        check_advertised(settings)
     if not settings.tick_ms <= settings.heartbeat_ms < settings.election_timeout_ms:
         raise BadSetting("the times must be tick_ms <= heartbeat_ms < election_timeout_ms")
     for name, ceiling in (

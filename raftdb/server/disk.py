@@ -64,6 +64,10 @@ class NodeDisk:
         """Write `batch` to the log soon, in order."""
         self.writer.submit(sequence, batch)
 
+    async def put_fact(self, name: str, value: bytes) -> None:
+        """Make a small fact about this node durable in the log's file."""
+        await asyncio.wrap_future(self.writer.call(lambda: self.log.put_meta(name, value)))
+
     async def flush(self, frozen: FrozenChanges) -> None:
         """Make a checkpoint durable in the state."""
         self._flushing_bytes = frozen.change_bytes

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
 from raftdb.errors import Fatal
-from raftdb.node.persist import bootstrap
+from raftdb.node.persist import begin_empty, bootstrap
 from raftdb.server.config import Settings
 from storage.errors import OutOfSpace, StorageError, WriteFailed
 from storage.folder import DataFolder, Identity
@@ -50,13 +50,27 @@ def open_folder(settings: Settings) -> DataFolder:
     # Read before the lock is taken: an identity is written once and for all.
     identity = read_identity(settings.data)
     origin = None if identity is None else identity.origin
-    return DataFolder(settings.data, node_id=settings.id, cluster_id=cluster_id_of(settings.peers, origin))
+    cluster_id = cluster_id_of(settings.peers, origin)
+    if identity is not None and identity.node_id == settings.id and identity.cluster_id != cluster_id:
+        raise Fatal(
+            f"{settings.data} belongs to cluster {identity.cluster_id}, not to {cluster_id}, which has these peers",
+            exit_code=EXIT_FOLDER,
+            hint="peers are those that the cluster began with; without any, the folder says who the members are now",
+        )
+    return DataFolder(settings.data, node_id=settings.id, cluster_id=cluster_id)
 
 
 def first_configuration(settings: Settings) -> Configuration:
     """The members that a new cluster starts with."""
     members = sorted(settings.first_members.items())
     return Configuration(tuple(Member(name, address) for name, address in members))
+
+
+def create_joining_folder(folder: DataFolder, settings: Settings, cluster_id: str) -> Identity:
+    """Make a new folder of a running cluster: its log is empty, and knows no members until the leader says who is."""
+    return folder.create(
+        cluster_id=cluster_id, node_id=settings.id, node_uuid=uuid.uuid4().hex, fill_log=begin_empty
+    )
 
 
 def create_folder(folder: DataFolder, settings: Settings) -> Identity:

@@ -2,29 +2,35 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from raftdb import __version__
 from raftdb.commands.operations import ClientOperation
 from raftdb.commands.queries import Query
+from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, Unavailable
-from raftdb.frontend.node_api import Backup, Consistency
+from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
 from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver
+from raftdb.node.membership import CatchingUp
 from raftdb.node.status import is_caught_up, members_of, status_of
 from raftdb.node.turn import Answer
 from raftdb.server.disk import NodeDisk
+from raftdb.server.network import Network
 from storage.errors import OutOfSpace
 
 
 class LocalNode:
     """See `raftdb.frontend.node_api.Node`."""
 
-    def __init__(self, driver: Driver, disk: NodeDisk, *, node_id: str, cluster_id: str) -> None:
+    def __init__(
+        self, driver: Driver, disk: NodeDisk, network: Network, *, node_id: str, cluster_id: str
+    ) -> None:
         self._driver = driver
         self._disk = disk
+        self._network = network
         self._backing_up = asyncio.Lock()
         self._node_id = node_id
         self._cluster_id = cluster_id
@@ -77,9 +83,36 @@ class LocalNode:
             "uptime_seconds": round(time.monotonic() - self._started, 3),
         }
 
-    def members(self) -> Sequence[Mapping[str, object]]:
-        """The members of the configuration in force."""
-        return members_of(self._driver)
+    def membership(self) -> Mapping[str, object]:
+        """The members of the configuration in force, why those that are not reached are not, and the ids that are
+        gone."""
+        state = self._driver.replica.raft.state
+        members = members_of(self._driver)
+        for member in members:
+            problem = None if member["alive"] else self._network.failure(member["id"])
+            if problem is not None:
+                member["problem"] = problem
+        return {
+            "members": members,
+            "removed": list(state.configurations.latest.removed),
+            "last_index": state.log.last_index,
+        }
+
+    async def change_members(self, change: Change, *, force: bool) -> MembersChanged:
+        """Make one change of the members; see `Driver.change_members`."""
+        answer = await self._driver.change_members(change, force=force)
+        catching_up: CatchingUp | None = answer.value.catching_up
+        if catching_up is None:
+            return MembersChanged(answer.index, None)
+        node, match_index, last_index = catching_up
+        return MembersChanged(
+            answer.index, {"id": node, "match_index": match_index, "last_index": last_index}
+        )
+
+    async def transfer(self, target: str | None) -> LeaderHint:
+        """Let another node lead; see `Driver.transfer`."""
+        leader: LeaderHint = (await self._driver.transfer(target)).value
+        return leader
 
     def is_leader(self) -> bool:
         """True while this node leads, as far as it knows."""
@@ -92,6 +125,10 @@ class LocalNode:
     def lag(self) -> str | None:
         """Why the state here is behind what this node knows to be committed, or None (a condition of /readyz)."""
         return None if is_caught_up(self._driver) else "committed entries wait to be applied"
+
+    def removal(self) -> str | None:
+        """Why this node is no part of the cluster any more, or None (a condition of /readyz)."""
+        return "this node was removed from the cluster" if self._driver.replica.is_removed else None
 
     def no_space(self) -> str | None:
         """Why growing writes are refused, or None (a warning of /readyz: reads and deletes are served)."""

@@ -26,7 +26,9 @@ IDENTITY_CHANGED = "identity_changed"
 REMOVED = "removed"
 """Code of the refusal that a node gets which is known for certain to be a member no more: it has to take no part."""
 PEER_CHANGED = "peer_identity_changed"
-"""Code of the refusal where the peer that we dialled is not the one we met."""
+"""Code of the refusal where the peer that we dialled is not the one we met: ours, which says nothing of this node."""
+PEER_REMOVED = "peer_removed"
+"""Code of the refusal where the peer that we dialled is the one that was removed."""
 FACT_PREFIX = "peer:"
 
 Result = TypeVar("Result")
@@ -56,6 +58,8 @@ class PeerRegistry:
         self._writer = writer
         self._core = core
         self._on_met = on_met
+        self.introduced: dict[NodeId, str] = {}
+        """Where each peer that was believed said that it is reached, HOST:PORT: the latest."""
         self._has_recalled = False
 
     def _recall(self) -> None:
@@ -73,7 +77,8 @@ class PeerRegistry:
         peer, uuid = introduction.source, introduction.node_uuid
         standing = standing_of(self._core, peer)
         if standing.is_removed:
-            return Refused(REMOVED, f"{peer} was removed from this cluster")
+            code = REMOVED if isinstance(introduction, Hello) else PEER_REMOVED
+            return Refused(code, f"{peer} was removed from this cluster")
         known = uuid
         if standing.is_member:
             known = standing.uuid or await self._first_uuid(peer, standing.met or uuid)
@@ -82,6 +87,7 @@ class PeerRegistry:
                 IDENTITY_CHANGED if isinstance(introduction, Hello) else PEER_CHANGED,
                 f"the data folder of {peer} is not the one that was a member: it was wiped or replaced",
             )
+        self.introduced[peer] = introduction.http
         self._on_met(peer, uuid)
         return None
 

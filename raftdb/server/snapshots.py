@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class Courier:
         disk: NodeDisk,
         client: SnapshotClient,
         cluster_id: str,
+        address_of: Callable[[NodeId], str | None],
         *,
         keep_seconds: float = KEEP_SECONDS,
     ) -> None:
@@ -65,6 +67,7 @@ class Courier:
         self._disk = disk
         self._client = client
         self._cluster_id = cluster_id
+        self._address_of = address_of
         self._keep_seconds = keep_seconds
         # Held while the file is made or removed.
         self._changing = asyncio.Lock()
@@ -77,13 +80,13 @@ class Courier:
 
     async def deliver(self, target: NodeId) -> SnapshotDelivered:
         """Bring a snapshot to `target`; a failure is an outcome, too."""
-        member = self._replica.raft.state.configurations.latest.find(target)
-        if member is None:
+        address = self._address_of(target)
+        if address is None:
             return SnapshotDelivered(target, None)
         self._users += 1
         began = time.monotonic()
         try:
-            delivered = await self._deliver(target, member.http)
+            delivered = await self._deliver(target, address)
         finally:
             self._users -= 1
             self._remove_later()

@@ -15,6 +15,8 @@ it does not: that they arrive. Raft repairs losses, so nothing here is sent twic
   What is queued is older and closer to what the peer needs next; the leader repairs the gap that a drop leaves.
   While a link is down nothing is queued, and what was queued is thrown away: stale by the time it could leave.
 * **Batches by themselves**: all messages of one turn of the event loop leave as one frame, up to a limit.
+* **Links follow the members**: the owner says whom to dial and where, and whose links to cut. A link that moves is down
+  before it is up again, so that the end of the one is not taken for the end of the other.
 * **Half-open connections** (hazard B93): pings both ways, a limit on the time to send a frame, and one on the time
   that the kernel keeps trying. A link that is lost is dialled again after a pause with jitter.
 * **Snapshots travel beside the links** (`snapshot_client.py`, `snapshot_server.py`), in pieces over HTTP on the same

@@ -17,7 +17,10 @@ _Kind = TypeVar("_Kind", Hello, Welcome)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalIdentity:
-    """What this node says of itself. `incarnation` grows with each start; addresses are HOST:PORT, for clients."""
+    """What this node says of itself. `incarnation` grows with each start; addresses are HOST:PORT, for clients.
+
+    `find_http`: where this node is reached now, if that may change while it runs.
+    """
 
     cluster_id: str
     node_id: str
@@ -25,6 +28,7 @@ class LocalIdentity:
     incarnation: int
     http: str
     redis: str | None = None
+    find_http: Callable[[], str] | None = None
 
     def introduce(self, kind: type[_Kind], target: str) -> _Kind:
         """This node's `Hello` or `Welcome` to the node `target`."""
@@ -35,7 +39,7 @@ class LocalIdentity:
             target=target,
             node_uuid=self.node_uuid,
             incarnation=self.incarnation,
-            http=self.http,
+            http=self.http if self.find_http is None else self.find_http(),
             redis=self.redis,
         )
 

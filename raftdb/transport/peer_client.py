@@ -73,6 +73,19 @@ class _PeerLink:
         """Dial at once if the link is waiting to dial again."""
         self._nudged.set()
 
+    def go_down(self, reason: str) -> None:
+        """Take nothing more for the peer, and say so, once: before another link to it can be up."""
+        if self.up:
+            self.up = False
+            self.queue.clear()
+            self._log(logging.INFO, "peer down", reason=reason)
+            self._links.events.on_peer_down(self.peer, reason)
+
+    @property
+    def failure(self) -> str | None:
+        """Why the last dial failed; None if it did not."""
+        return self._last_failure or None
+
     def statistics(self) -> LinkStatistics:
         """The counters as they stand."""
         queue = self.queue
@@ -157,13 +170,10 @@ class _PeerLink:
             reason = "internal error"
             logger.exception("link failed", extra={"fields": {"peer": self.peer, "address": self.address}})
         finally:
-            self.up = False
-            self.queue.clear()
+            self.go_down(reason)
             sender.cancel()
             watcher.cancel()
             await asyncio.gather(sender, watcher, return_exceptions=True)
-            self._log(logging.INFO, "peer down", reason=reason)
-            self._links.events.on_peer_down(self.peer, reason)
             await _close(socket_, self._limits.close_timeout_s)
 
     async def _send_frames(self, socket_: aiohttp.ClientWebSocketResponse) -> str:
@@ -263,6 +273,11 @@ class PeerLinks:
         """The peers that messages can be sent to now."""
         return frozenset(peer for peer, link in self._links.items() if link.up)
 
+    def failure(self, peer: str) -> str | None:
+        """Why `peer` could not be reached when it was last dialled; None if it could, or was not dialled yet."""
+        link = self._links.get(peer)
+        return None if link is None else link.failure
+
     def statistics(self) -> dict[str, LinkStatistics]:
         """The counters of each link, by peer."""
         return {peer: link.statistics() for peer, link in sorted(self._links.items())}
@@ -278,6 +293,7 @@ class PeerLinks:
             self._session = None
 
     def _stop(self, link: _PeerLink) -> None:
+        link.go_down("stopped")
         link.task.cancel()
         self._stopped.add(link.task)
         link.task.add_done_callback(self._stopped.discard)

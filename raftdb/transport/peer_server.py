@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,6 +19,9 @@ logger = logging.getLogger("raftdb.transport")
 
 CLOSE_REASON_BYTES_MAX = 120
 """A WebSocket close frame holds 123 bytes of reason."""
+
+REFUSALS_KEPT = 64
+"""Refusals that are remembered, so that each is logged once: more than a cluster has members."""
 
 OnMessages: TypeAlias = Callable[[Sequence[Message]], None]
 """Takes the messages of one frame, in order; called on the event loop, must not block."""
@@ -56,6 +59,8 @@ class PeerServer:
         self._open: set[_Incoming] = set()
         # Newest start of each peer seen so far: what an older one still sends is not believed (hazard B95).
         self._incarnations: dict[str, int] = {}
+        # What was said to whom, and from where it had dialled: the latest refusals, the oldest first.
+        self._refusals: dict[str, tuple[str, str]] = {}
         self._closed = False
 
     def connected(self) -> frozenset[str]:
@@ -90,6 +95,14 @@ class PeerServer:
             self._open.discard(incoming)
             self._forget(incoming, "connection lost")
         return socket
+
+    def cut(self, peers: Iterable[str], reason: str) -> None:
+        """Cut the links of these peers, for this reason; who dials again is judged anew."""
+        for peer in sorted(self._links.keys() & set(peers)):
+            incoming = self._links[peer]
+            self._forget(incoming, reason)
+            if incoming.transport is not None:
+                incoming.transport.abort()
 
     async def close(self) -> None:
         """End every link and refuse new ones. Bounded by the limits' `close_timeout_s`."""
@@ -141,6 +154,7 @@ class PeerServer:
         if refused is not None:
             await self._refuse(incoming, hello, refused)
             return None
+        self._refusals.pop(hello.source, None)
         self._incarnations[hello.source] = hello.incarnation
         incoming.source = hello.source
         return self._identity.introduce(Welcome, hello.source)
@@ -152,7 +166,13 @@ class PeerServer:
             "code": refused.code,
             "reason": refused.reason,
         }
-        logger.warning("peer refused", extra={"fields": fields})
+        # Who is refused dials again and again: only what is new is worth a line.
+        said = (refused.code, incoming.remote)
+        is_known = self._refusals.pop(hello.source, None) == said
+        self._refusals[hello.source] = said
+        if len(self._refusals) > REFUSALS_KEPT:
+            del self._refusals[next(iter(self._refusals))]
+        logger.log(logging.DEBUG if is_known else logging.WARNING, "peer refused", extra={"fields": fields})
         self._events.on_refused(hello.source, refused.code, refused.reason)
         await incoming.socket.send_bytes(encode_handshake(refused))
         await incoming.socket.close(code=WSCloseCode.POLICY_VIOLATION, message=_reason(refused.reason))

@@ -11,7 +11,7 @@ from cli.failures import CommandError, exit_code_of
 from cli.transactions import State
 from raftdb.errors import RaftdbError, RequestRefused
 from tests.cli.prompt import Prompt
-from tests.client.fake_node import FakeCluster
+from tests.client.fake_node import Canned, FakeCluster
 
 
 def test_the_form_of_results_is_said_and_changed(prompt: Prompt) -> None:
@@ -116,3 +116,62 @@ class TestWatch:
         turns()
         with pytest.raises(RaftdbError, match=why):
             prompt.type(line)
+
+
+CHANGED = {
+    "members": [{"id": "n1", "http": "h:1"}, {"id": "n4", "http": "h:4", "voter": False}],
+    "removed": ["n3"],
+    "index": 7,
+}
+
+
+class TestMembers:
+    @pytest.mark.parametrize(
+        ("line", "request_", "sent"),
+        [
+            (".add n4 http://h:4", ("POST", "/v1/members"), {"id": "n4", "http": "h:4"}),
+            (
+                ".add n4 h:4 LEARNER force",
+                ("POST", "/v1/members"),
+                {"id": "n4", "http": "h:4", "learner": True, "force": True},
+            ),
+            (".remove n3", ("DELETE", "/v1/members/n3"), None),
+            (".remove n3 force", ("DELETE", "/v1/members/n3?force=true"), None),
+            (".promote n4 force", ("POST", "/v1/members/n4/promote?force=true"), None),
+        ],
+    )
+    def test_members_change(
+        self, prompt: Prompt, cluster: FakeCluster, line: str, request_: tuple[str, str], sent: object
+    ) -> None:
+        leader = cluster.nodes[1]
+        leader.script.append(Canned(body=CHANGED))
+        shown = prompt.type(line)
+        assert [text.split() for text in shown] == [["members", "n1", "n4", "(learner)"], ["removed", "n3"]]
+        assert leader.requests[-1] == request_
+        assert leader.bodies[-1] == sent
+
+    @pytest.mark.parametrize(("line", "sent"), [(".transfer", {}), (".transfer n3", {"to": "n3"})])
+    def test_the_lead_is_handed_over(
+        self, prompt: Prompt, cluster: FakeCluster, line: str, sent: object
+    ) -> None:
+        cluster.nodes[1].script.append(Canned(body={"leader": {"id": "n3", "http": "h:3"}}))
+        assert prompt.type(line) == ["leader  n3 h:3"]
+        assert cluster.nodes[1].bodies[-1] == sent
+
+    def test_a_person_is_asked_before_a_member_goes(self, prompt: Prompt, cluster: FakeCluster) -> None:
+        asked: list[str] = []
+
+        def refuse(question: str) -> bool:
+            asked.append(question)
+            return False
+
+        prompt.interpreter.person = refuse
+        prompt.type(".remove n3")
+        assert asked == ["n3 is removed for good, and its id is never used again. Go on?"]
+        assert not any(method == "DELETE" for node in cluster.nodes for method, _ in node.requests)
+
+    def test_a_word_that_is_not_known_changes_nothing(self, prompt: Prompt, cluster: FakeCluster) -> None:
+        for line in (".add n4 h:4 voter", ".remove n3 now", ".promote n4 learner"):
+            with pytest.raises(RequestRefused, match="is not known here"):
+                prompt.type(line)
+        assert not any(node.requests for node in cluster.nodes)

@@ -70,6 +70,8 @@ class Node:
         self.data = folder / name
         self.log = folder / f"{name}.log"
         self.peers = peers
+        self.join: str | None = None
+        """Addresses of a running cluster that this node asks to take it in."""
         self.environment: dict[str, str] = {}
         """Settings of raftdb that every start of this node gets."""
         self.process: subprocess.Popen[bytes] | None = None
@@ -77,7 +79,8 @@ class Node:
     def arguments(self) -> list[str]:
         """What follows `raftdb serve`."""
         peers = [] if self.peers is None else ["--peers", self.peers]
-        return ["--id", self.name, "--listen", self.address, "--data", str(self.data), *peers]
+        join = [] if self.join is None else ["--join", self.join]
+        return ["--id", self.name, "--listen", self.address, "--data", str(self.data), *peers, *join]
 
     def start(
         self,
@@ -175,7 +178,7 @@ class Node:
 
 
 class Cluster:
-    """Nodes that know each other from a fixed first list."""
+    """Nodes that know each other from a fixed first list, and nodes that join and go later."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -183,7 +186,24 @@ class Cluster:
         ports = dict(zip(names, free_ports(len(names)), strict=True))
         peers = ",".join(f"{name}=127.0.0.1:{port}" for name, port in ports.items())
         self.nodes = {name: Node(name, port, folder, peers) for name, port in ports.items()}
+        self._ever: list[Node] = list(self.nodes.values())
+        """Every node that was made: also one that is not a member yet, or no more."""
         self._clients: list[Client] = []
+
+    def new_node(self, name: str) -> Node:
+        """A node that will ask the present ones to take it in; not started, and not one of `nodes` yet."""
+        node = Node(name, free_ports(1)[0], self.folder, None)
+        node.join = ",".join(f"http://{address}" for address in self.addresses)
+        self._ever.append(node)
+        return node
+
+    def admit(self, node: Node) -> None:
+        """The node is a member now."""
+        self.nodes[node.name] = node
+
+    def dismiss(self, node: Node) -> None:
+        """The node is a member no more; its process may run on."""
+        del self.nodes[node.name]
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes.values())
@@ -264,17 +284,17 @@ class Cluster:
 
     def logs(self) -> list[tuple[str, str]]:
         """Name and last lines of each node's terminal."""
-        return [(node.name, node.log_tail()) for node in self]
+        return [(node.name, node.log_tail()) for node in self._ever]
 
     def close(self) -> None:
         """End every process that is left, by pid, and see that none is."""
         for client in self._clients:
             client.close()
-        for node in self:
+        for node in self._ever:
             if node.is_running:
                 # A stopped process takes SIGKILL as well.
                 node.send(signal.SIGKILL)
-        for node in self:
+        for node in self._ever:
             if node.process is not None:
                 node.process.wait(STOP_LIMIT_S)
                 assert not Path(f"/proc/{node.pid}").exists(), f"{node.name} is left as process {node.pid}"

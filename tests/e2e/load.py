@@ -1,8 +1,10 @@
 """Clients that write all the time and remember what they were promised."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 from tests.e2e.cluster import Cluster
 from tests.e2e.raw_http import Acked, Client, Outcome, Refused, Unknown
@@ -19,7 +21,9 @@ class Load:
     stands there at most once, an acknowledged one exactly once, and those of one thread in their order.
     """
 
-    def __init__(self, addresses: Sequence[str], prefix: str, *, threads: int = 4) -> None:
+    def __init__(
+        self, addresses: Sequence[str], prefix: str, *, threads: int = 4, timeout_s: float = 20.0
+    ) -> None:
         self.prefix = prefix
         self.acked: dict[str, int] = {}
         """Key to log index."""
@@ -28,7 +32,12 @@ class Load:
         self.unknown_words: set[str] = set()
         self.refused: set[str] = set()
         """Codes of refusals that were seen."""
+        self.acked_at: list[float] = []
+        """When each acknowledgement came, of the monotonic clock."""
+        self.slowest_s = 0.0
+        """The longest that one write took from its first attempt to its acknowledgement."""
         self._addresses = list(addresses)
+        self._timeout_s = timeout_s
         self._stop = threading.Event()
         self._failures: list[BaseException] = []
         self._threads = [threading.Thread(target=self._guarded, args=(number,)) for number in range(threads)]
@@ -51,8 +60,15 @@ class Load:
         begin = len(self.acked)
         wait_for(lambda: self._failures or len(self.acked) >= begin + count, f"{count} acknowledged writes")
 
+    def longest_silence_s(self, begin: float, end: float) -> float:
+        """The longest time between `begin` and `end`, of the monotonic clock, in which nothing was acknowledged."""
+        times = [begin, *sorted(at for at in list(self.acked_at) if begin < at < end), end]
+        return max(later - earlier for earlier, later in pairwise(times))
+
     def _guarded(self, number: int) -> None:
-        client = Client(self._addresses[number % len(self._addresses) :] + self._addresses, timeout_s=20.0)
+        client = Client(
+            self._addresses[number % len(self._addresses) :] + self._addresses, timeout_s=self._timeout_s
+        )
         try:
             self._write(client, number)
         except BaseException as error:  # noqa: BLE001 - raised again in `stop`, by the thread of the test
@@ -78,12 +94,17 @@ class Load:
 
     def _attempt(self, client: Client, *command: str) -> Outcome | None:
         """One command, tried until it has an outcome or the test wants no more."""
+        begin = time.monotonic()
         while not self._stop.is_set():
             outcome = client.try_execute(*command)
             if isinstance(outcome, Refused):
                 assert outcome.status == 503, outcome
                 self.refused.add(outcome.code)
             elif outcome is not None:
+                if isinstance(outcome, Acked):
+                    now = time.monotonic()
+                    self.acked_at.append(now)
+                    self.slowest_s = max(self.slowest_s, now - begin)
                 return outcome
             self._stop.wait(PAUSE_S)
         return None
@@ -109,9 +130,16 @@ class Load:
 
 
 @contextmanager
-def load_on(cluster: Cluster, prefix: str, *, threads: int = 4) -> Iterator[Load]:
-    """A load that runs inside the `with` block."""
-    load = Load(cluster.addresses, prefix, threads=threads)
+def load_on(
+    cluster: Cluster,
+    prefix: str,
+    *,
+    threads: int = 4,
+    more: Sequence[str] = (),
+    timeout_s: float = 20.0,
+) -> Iterator[Load]:
+    """A load that runs inside the `with` block. `more`: addresses of nodes that are to come."""
+    load = Load([*cluster.addresses, *more], prefix, threads=threads, timeout_s=timeout_s)
     load.start()
     try:
         yield load

@@ -279,6 +279,12 @@ SETTINGS: dict[str, tuple[list[str], str]] = {
     "a peer twice": (["--peers", "n1=127.0.0.1:1,n1=127.0.0.1:2"], "n1"),
     "an address twice": (["--peers", "n1=127.0.0.1:1,n2=127.0.0.1:1"], "address"),
     "bad level": (["--log-level", "loud"], "level"),
+    "a cluster to begin and one to join": (
+        ["--peers", "n1=127.0.0.1:1", "--join", "http://127.0.0.1:2"],
+        "join",
+    ),
+    "a cluster to join that is no address": (["--join", "http://somewhere"], "join"),
+    "no address for others": (["--join", "127.0.0.1:2", "--listen", "0.0.0.0:8001"], "--advertise"),
     "no such file": (["--config", "missing.toml"], "missing.toml"),
 }
 

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from raftdb.commands.model import Get, Ping, Set
 from raftdb.commands.operations import ClientOperation
 from raftdb.commands.queries import Query
+from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_server import HttpServer, Routes, ServerLimits
-from raftdb.frontend.node_api import Backup, Consistency
+from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
 
 WAIT_S = 10.0
 """Longest wait for something that must come: only a failing test waits as long."""
@@ -39,6 +40,9 @@ class StubNode:
         self.answer: StubAnswer | None = None
         self.leader: LeaderHint | None = None
         self.leads = True
+        self.changes: list[tuple[Change, bool]] = []
+        self.catching_up: Mapping[str, object] | None = None
+        self.transfers: list[str | None] = []
         self.backup_path: Path | None = None
         self.release = asyncio.Event()
         self.release.set()
@@ -88,8 +92,21 @@ class StubNode:
     def status(self) -> Mapping[str, Any]:
         return {"id": "n1", "role": "leader", "leader": None}
 
-    def members(self) -> Sequence[Mapping[str, object]]:
-        return [{"id": "n1", "http": "127.0.0.1:8001", "redis": None, "voter": True}]
+    def membership(self) -> Mapping[str, object]:
+        members = [{"id": "n1", "http": "127.0.0.1:8001", "redis": None, "voter": True}]
+        return {"members": members, "removed": ["n0"]}
+
+    async def change_members(self, change: Change, *, force: bool) -> MembersChanged:
+        if self.failure is not None:
+            raise self.failure
+        self.changes.append((change, force))
+        return MembersChanged(7, self.catching_up)
+
+    async def transfer(self, target: str | None) -> LeaderHint:
+        if self.failure is not None:
+            raise self.failure
+        self.transfers.append(target)
+        return LeaderHint(target or "n3", "127.0.0.1:8003")
 
     def is_leader(self) -> bool:
         return self.leads

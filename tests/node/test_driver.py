@@ -48,7 +48,7 @@ async def driver() -> AsyncIterator[Driver]:
     """Of a cluster of one, which leads."""
     failures: list[Fatal] = []
     bench = Bench()
-    made = Driver(bench.replica, tick_ms=2, on_fatal=failures.append)
+    made = Driver(bench.replica, tick_ms=2, heartbeat_ms=20, on_fatal=failures.append)
     made.start(cast(Any, InstantDisk(made, bench.log)), cast(Any, None), cast(Any, None))
     async with asyncio.timeout(WAIT_S):
         while not made.is_leader():

@@ -1,29 +1,33 @@
 """What a node says about itself, from a replica and a driver made by hand."""
 
-import time
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from raftdb.core.model import Member
+from raftdb.core.state import RaftState
+from raftdb.node.contacts import Contacts
 from raftdb.node.driver import Driver
 from raftdb.node.status import members_of
-from raftdb.server.disk import NodeDisk
 from raftdb.server.local_node import LocalNode
 
 MEMBERS = tuple(Member(f"n{number}", f"127.0.0.1:{8000 + number}") for number in (1, 2, 3))
+
+PROGRESS = {
+    "n2": SimpleNamespace(match_index=7, is_caught_up=True),
+    "n3": SimpleNamespace(match_index=5, is_caught_up=False),
+}
 
 
 def driver(
     *, leads: bool = False, leader: str | None = "n2", applied_index: int = 7, commit_index: int = 7
 ) -> Driver:
-    """Node n1, which heard from both others, from n3 a long time ago."""
-    now = time.monotonic()
+    """Node n1, which heard from n2 when it was last expected to speak."""
     state = SimpleNamespace(
         id="n1",
         leader_id=leader,
-        leadership=SimpleNamespace(progress={}) if leads else None,
+        leadership=SimpleNamespace(progress=PROGRESS) if leads else None,
         log=SimpleNamespace(persisted_index=7),
         commit_index=commit_index,
         configurations=SimpleNamespace(latest=SimpleNamespace(members=MEMBERS)),
@@ -31,20 +35,22 @@ def driver(
     replica = SimpleNamespace(
         raft=SimpleNamespace(state=state), links={"n2", "n3"}, applied_index=applied_index
     )
-    made = SimpleNamespace(
-        replica=replica, last_contact={"n2": now, "n3": now - 98.0}, leader_hint=lambda: leader
-    )
+    contacts = Contacts(heartbeat_s=0.075)
+    contacts.look(cast(RaftState, state))
+    contacts.heard("n2")
+    made = SimpleNamespace(replica=replica, contacts=contacts, leader_hint=lambda: leader)
     return cast(Driver, made)
 
 
 @pytest.mark.parametrize(
-    ("leads", "leader", "heard"),
-    [(True, "n1", ["n2", "n3"]), (False, "n2", ["n2"]), (False, None, [])],
+    ("leads", "leader", "expected", "heard"),
+    [(True, "n1", ["n2", "n3"], ["n2"]), (False, "n2", ["n2"], ["n2"]), (False, None, [], [])],
 )
-def test_the_last_contact_is_told_of_those_who_speak_to_this_node(
-    leads: bool, leader: str | None, heard: list[str]
+def test_contact_and_suspicion_are_told_of_those_who_speak_to_this_node(
+    leads: bool, leader: str | None, expected: list[str], heard: list[str]
 ) -> None:
     members = members_of(driver(leads=leads, leader=leader))
+    assert [member["id"] for member in members if "suspicion" in member] == expected
     assert [member["id"] for member in members if "last_contact_seconds" in member] == heard
     assert all(member["alive"] for member in members)
 
@@ -53,7 +59,8 @@ def test_the_last_contact_is_told_of_those_who_speak_to_this_node(
 def test_lag_is_about_applying_and_not_about_a_leader(leader: str | None) -> None:
     def lag(applied_index: int) -> str | None:
         made = driver(leader=leader, applied_index=applied_index)
-        return LocalNode(made, cast(NodeDisk, None), node_id="n1", cluster_id="c").lag()
+        nothing = cast(Any, None)
+        return LocalNode(made, nothing, nothing, node_id="n1", cluster_id="c").lag()
 
     assert lag(7) is None
     assert lag(6) == "committed entries wait to be applied"

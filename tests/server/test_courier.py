@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from raftdb.core.events import SnapshotDelivered
-from raftdb.core.model import EntryId, Member
+from raftdb.core.model import EntryId
 from raftdb.server.snapshots import Courier
 from raftdb.transport.snapshot_client import DeliveryFailed
 from storage.manifest import Manifest, pack_container
@@ -27,10 +27,8 @@ class Surroundings:
         self.base_index = 5
         self.made: list[str] = []
         self.delivering: Callable[[str], Any] = _succeed
-        member = Member("n2", "127.0.0.1:1")
-        configuration = SimpleNamespace(find={"n2": member, "n3": member}.get)
         log = SimpleNamespace(base=SimpleNamespace(index=5))
-        core = SimpleNamespace(configurations=SimpleNamespace(latest=configuration), log=log, term=3)
+        core = SimpleNamespace(log=log, term=3)
         self.log = log
         self.replica = SimpleNamespace(
             raft=SimpleNamespace(state=core), checkpoint_index=10, retained_index=None
@@ -40,7 +38,12 @@ class Surroundings:
         disk = SimpleNamespace(folder=SimpleNamespace(outgoing=self.folder.joinpath), export=self.export)
         client = SimpleNamespace(deliver=self.deliver)
         return Courier(
-            cast(Any, self.replica), cast(Any, disk), cast(Any, client), "c1", keep_seconds=keep_seconds
+            cast(Any, self.replica),
+            cast(Any, disk),
+            cast(Any, client),
+            "c1",
+            {"n2": "127.0.0.1:1", "n3": "127.0.0.1:1"}.get,
+            keep_seconds=keep_seconds,
         )
 
     async def export(self, path: Path, *, cluster_id: str, verify: bool) -> Manifest:

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from raftdb.core.model import Entry, EntryKind
-from raftdb.server.peers import IDENTITY_CHANGED, PEER_CHANGED, REMOVED, PeerRegistry
+from raftdb.server.peers import IDENTITY_CHANGED, PEER_CHANGED, PEER_REMOVED, REMOVED, PeerRegistry
 from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
 from storage.memory import MemoryLogStore
 from tests.core.cluster import encode_members
@@ -77,7 +77,8 @@ async def test_who_was_removed_is_told_so() -> None:
     """Hazard B41."""
     desk = Desk(following(encode_members(("n1",), (), ("n2",))))
     assert code(await desk.says("n2", "anything")) == REMOVED
-    assert desk.met == {}
+    assert code(await desk.says("n2", "anything", dialled=True)) == PEER_REMOVED, "and who dials it is not"
+    assert desk.met == desk.registry.introduced == {}
 
 
 async def test_a_stranger_is_believed_and_bound_to_its_folder_when_it_becomes_a_member() -> None:

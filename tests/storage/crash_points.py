@@ -17,13 +17,16 @@ from typing import Any
 from storage import (
     DataFolder,
     FolderDamaged,
+    LmdbLogStore,
+    LogBatch,
     OutOfSpace,
     SnapshotReader,
     SnapshotReceiver,
     WriteFailed,
+    recover_folder,
     restore_folder,
 )
-from storage.folder import INCOMING_FOLDER, STATE_FOLDER
+from storage.folder import INCOMING_FOLDER, RECOVERING_FILE, STATE_FOLDER
 from tests.storage.media import scratch_folder
 from tests.storage.snapshots import contents, export, feed, fill, fill_log, make_snapshot, state_of
 
@@ -201,8 +204,51 @@ class Restore(Action):
             }
 
 
+class Recover(Action):
+    """The log gets one record, and the folder another cluster, from one and the same moment on."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        with DataFolder(root / "n1", node_id="n1") as folder:
+            folder.create(cluster_id="c1", node_id="n1", node_uuid="u1")
+
+    def act(self) -> None:
+        with DataFolder(self.root / "n1", node_id="n1", recovering=True) as folder:
+            log = folder.open_log()
+            try:
+                recover_folder(folder, cluster_id="c2", origin="c1", change_log=lambda: self.append(log))
+            finally:
+                log.close()
+
+    def append(self, log: LmdbLogStore) -> None:
+        index = log.recover().last_index + 1
+        log.write([LogBatch(b"hard state", None, ((index, 2, 0, b"c2"),))])
+
+    def check(self) -> None:
+        try:
+            found = self.look()
+        except FolderDamaged:
+            assert (self.root / "n1" / RECOVERING_FILE).exists()
+            found = ("c1", 0)
+        if found == ("c1", 0):
+            self.act()
+            found = self.look()
+        assert found[0] == "c2"
+        assert found[1] in (1, 2)
+
+    def look(self) -> tuple[str, int]:
+        """The cluster, and how many records were appended, of a folder that a node may start on."""
+        with DataFolder(self.root / "n1", node_id="n1") as folder:
+            log = folder.open_log()
+            last_index = log.recover().last_index
+            log.close()
+            assert folder.identity is not None
+            assert (folder.identity.origin, folder.identity.node_uuid) in ((None, "u1"), ("c1", "u1"))
+            return folder.identity.cluster_id, last_index
+
+
 ACTIONS: dict[str, type[Action]] = {
-    action.__name__: action for action in (Export, Receive, ReceiveAnother, Swap, Restore)
+    action.__name__: action for action in (Export, Receive, ReceiveAnother, Swap, Restore, Recover)
 }
 
 

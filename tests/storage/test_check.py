@@ -8,7 +8,7 @@ import pytest
 
 from storage import DataFolder, Finding, LogBatch, examine, examine_snapshot, restore_folder
 from storage.env import DATA_FILE
-from storage.folder import LOG_FOLDER, RESTORING_FILE, STATE_FOLDER
+from storage.folder import LOG_FOLDER, RECOVERING_FILE, RESTORING_FILE, STATE_FOLDER
 from storage.manifest import PAGE_BYTES
 from tests.storage.media import records
 from tests.storage.snapshots import CLUSTER, contents, feed, fill, fill_log, make_snapshot
@@ -164,6 +164,13 @@ def test_a_restore_cut_short_is_named(tmp_path: Path) -> None:
     (tmp_path / "n1").mkdir()
     (tmp_path / "n1" / RESTORING_FILE).touch()
     assert [finding.name for finding in wrong(tmp_path / "n1")] == ["restore"]
+
+
+def test_a_recovery_cut_short_is_named_and_the_rest_examined(tmp_path: Path) -> None:
+    make(tmp_path)
+    (tmp_path / RECOVERING_FILE).touch()
+    assert [finding.name for finding in wrong(tmp_path)] == ["recovery"]
+    assert findings(tmp_path)["log and state"].ok
 
 
 def test_a_restored_folder_is_healthy(tmp_path: Path) -> None:

@@ -129,6 +129,30 @@ async def test_peers_can_be_added_moved_and_removed() -> None:
         await wait_until(lambda: second.received == [heartbeat(1)])
 
 
+async def test_a_link_that_moves_is_down_before_it_is_up_again() -> None:
+    """Its owner would else take the end of the old link for that of the new one."""
+    async with (
+        receiver(N2) as first,
+        receiver(N2) as second,
+        sender(N1, {"n2": first.address}) as (links, log),
+    ):
+        await wait_until(lambda: bool(links.connected()))
+        links.update_peers({"n2": second.address})
+        assert [line[:2] for line in log.lines] == [("up", "n2"), ("down", "n2")]
+        await wait_until(lambda: bool(links.connected()) and not first.peers.connected())
+        assert [line[:2] for line in log.lines] == [("up", "n2"), ("down", "n2"), ("up", "n2")]
+
+
+async def test_a_link_knows_why_its_peer_is_not_reached() -> None:
+    node = await start_receiver(N2)
+    async with sender(N1, {"n2": node.address}) as (links, _):
+        await wait_until(lambda: bool(links.connected()))
+        assert links.failure("n2") is None
+        await node.close()
+        await wait_until(lambda: links.failure("n2") == "connection refused")
+        assert links.failure("nobody") is None
+
+
 async def test_links_in_both_directions_do_not_disturb_each_other() -> None:
     async with (
         receiver(N1) as one,

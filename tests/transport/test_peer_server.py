@@ -1,6 +1,7 @@
 """The accepting side of a link against a dialler written by hand: wrong names, wrong frames, wrong order."""
 
 import asyncio
+import logging
 import zlib
 from dataclasses import replace
 
@@ -199,6 +200,54 @@ async def test_a_silent_older_link_is_cut_when_a_newer_one_comes() -> None:
         await newer.greet(HELLO)
         await older.ends()
         assert node.peers.connected() == {"n1"}
+
+
+async def test_a_peer_that_is_cut_off_is_judged_anew_and_others_go_on() -> None:
+    removed_ids: set[str] = set()
+
+    def check(introduction: Introduction) -> Refused | None:
+        return Refused("removed", "it was removed") if introduction.source in removed_ids else None
+
+    hello = identity("n3").introduce(Hello, "n2")
+    async with receiver(N2, check_peer=check) as node, raw_peer(node.address) as kept:
+        await kept.greet(HELLO)
+        async with raw_peer(node.address) as removed:
+            await removed.greet(hello)
+            await wait_until(lambda: node.peers.connected() == {"n1", "n3"})
+            removed_ids.update({"n3", "n7"})
+            node.peers.cut(removed_ids, "it was removed")
+            assert node.peers.connected() == {"n1"}
+            await removed.ends()
+        async with raw_peer(node.address) as again:
+            assert await again.greet(hello) == Refused("removed", "it was removed")
+        await kept.send(encode_frame(1, [heartbeat(1)]))
+        await wait_until(lambda: node.received == [heartbeat(1)])
+        assert [line for line in node.log.lines if line[0] == "down"] == [("down", "n3", "it was removed")]
+
+
+async def test_a_refusal_that_is_repeated_is_a_warning_once(log_records: list[logging.LogRecord]) -> None:
+    welcome = False
+
+    def check(introduction: Introduction) -> Refused | None:
+        return None if welcome else Refused("removed", "it was removed")
+
+    async with receiver(N2, check_peer=check) as node:
+        for name in ("n1", "n1", "n3", "n1"):
+            async with raw_peer(node.address) as peer:
+                await peer.greet(identity(name).introduce(Hello, "n2"))
+        welcome = True
+        async with raw_peer(node.address) as peer:
+            await peer.greet(HELLO)
+        welcome = False
+        async with raw_peer(node.address) as peer:
+            await peer.greet(HELLO)
+        assert node.log.count("refused") == 5
+    warned = [
+        record.__dict__["fields"]["peer"]
+        for record in log_records
+        if record.getMessage() == "peer refused" and record.levelno == logging.WARNING
+    ]
+    assert warned == ["n1", "n3", "n1"]
 
 
 async def test_a_link_whose_dialler_vanishes_is_down() -> None:

@@ -1,0 +1,137 @@
+"""Members and leadership over HTTP (interface, section 3): who is in the cluster, and who leads it.
+
+Everything here is the leader's to do. Changes are bounded like commands are, by the node's patience: taking in a node
+that has much to catch up on is answered 202 then, with how far it is, and goes on.
+"""
+
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+
+from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, UpdateAddress
+from raftdb.core.model import Member
+from raftdb.errors import RequestRefused
+from raftdb.frontend.http_body import read_body
+from raftdb.frontend.http_reply import Reply
+from raftdb.frontend.http_server import SEGMENTS, Handler
+from raftdb.frontend.json_values import decode_body, encode_json
+from raftdb.frontend.leading import require_leader
+from raftdb.frontend.node_api import Node
+
+BODY_BYTES_MAX = 16 * 1024
+"""Longest body of a request about members: an id and two addresses."""
+BODY_TIMEOUT_S = 10.0
+FLAGS = {"true": True, "1": True, "": True, "false": False, "0": False}
+"""What a flag in a query may say; named alone it is true."""
+
+
+class AddRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/members."""
+
+    id: str
+    http: str
+    redis: str | None = None
+    learner: bool = False
+    force: bool = False
+
+
+class AddressRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/members/{id}/address."""
+
+    http: str
+    redis: str | None = None
+
+
+class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/leader/transfer, which may be left out."""
+
+    to: str | None = None
+
+
+_add_decoder = msgspec.json.Decoder(AddRequest)
+_address_decoder = msgspec.json.Decoder(AddressRequest)
+_transfer_decoder = msgspec.json.Decoder(TransferRequest)
+
+
+class MembersApi:
+    """The handlers about members and leadership."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def routes(self) -> dict[str, dict[str, Handler]]:
+        """A new path table with these routes."""
+        return {
+            "/v1/members": {"GET": self.members, "POST": self.add},
+            "/v1/members/{id}": {"DELETE": self.remove},
+            "/v1/members/{id}/promote": {"POST": self.promote},
+            "/v1/members/{id}/address": {"POST": self.move},
+            "/v1/leader/transfer": {"POST": self.transfer},
+        }
+
+    async def members(self, _request: web.BaseRequest) -> Reply:
+        """GET /v1/members: the members as the leader knows them."""
+        require_leader(self._node, "members")
+        return Reply(encode_json(self._node.membership()))
+
+    async def add(self, request: web.BaseRequest) -> Reply:
+        """POST /v1/members: take a node in, as a learner first. 200 when it is what it is to be, 202 until then."""
+        asked = decode_body(_add_decoder, await _body(request), example='{"id": "n4", "http": "HOST:PORT"}')
+        member = Member(asked.id, _address(asked.http), asked.redis, voter=False)
+        return await self._change(AddMember(member, stay_learner=asked.learner), force=asked.force)
+
+    async def remove(self, request: web.BaseRequest) -> Reply:
+        """DELETE /v1/members/{id}[?force=true]: take a member out for good."""
+        return await self._change(RemoveMember(_id(request)), force=_force(request))
+
+    async def promote(self, request: web.BaseRequest) -> Reply:
+        """POST /v1/members/{id}/promote[?force=true]: make a learner a voter."""
+        return await self._change(PromoteMember(_id(request)), force=_force(request))
+
+    async def move(self, request: web.BaseRequest) -> Reply:
+        """POST /v1/members/{id}/address: a member is reached elsewhere from now on."""
+        asked = decode_body(_address_decoder, await _body(request), example='{"http": "HOST:PORT"}')
+        return await self._change(UpdateAddress(_id(request), _address(asked.http), asked.redis), force=False)
+
+    async def transfer(self, request: web.BaseRequest) -> Reply:
+        """POST /v1/leader/transfer: let another voter lead; answered when it does."""
+        body = await _body(request)
+        asked = decode_body(_transfer_decoder, body or b"{}", example='{"to": "n2"}')
+        require_leader(self._node, "transfer")
+        leader = await self._node.transfer(asked.to)
+        return Reply(encode_json({"leader": {"id": leader.id, "http": leader.http, "redis": leader.redis}}))
+
+    async def _change(self, change: Change, *, force: bool) -> Reply:
+        """Make a change, and say what came of it."""
+        require_leader(self._node, "members")
+        index, catching_up = await self._node.change_members(change, force=force)
+        body = {"index": index, **self._node.membership()}
+        if catching_up is None:
+            return Reply(encode_json(body))
+        return Reply(encode_json({**body, "pending": True, **catching_up}), status=202)
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    return await read_body(request, bytes_max=BODY_BYTES_MAX, timeout_s=BODY_TIMEOUT_S)
+
+
+def _id(request: web.BaseRequest) -> str:
+    """The id in the path."""
+    return unquote(request[SEGMENTS]["id"])
+
+
+def _address(text: str) -> str:
+    """HOST:PORT, of which people also say http://HOST:PORT."""
+    return text.removeprefix("http://").rstrip("/")
+
+
+def _force(request: web.BaseRequest) -> bool:
+    """The one parameter that the query may have."""
+    unknown = [name for name in request.query if name != "force"]
+    if unknown:
+        raise RequestRefused("bad_request", f"unknown parameter {unknown[0][:32]!r}", hint="known: force")
+    word = request.query.get("force", "false")
+    if word not in FLAGS:
+        raise RequestRefused("bad_request", f"force must be true or false, not {word[:32]!r}")
+    return FLAGS[word]

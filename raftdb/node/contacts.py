@@ -1,0 +1,86 @@
+"""Who is heard, since when not, and who is suspected: what a node tells people about its peers."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from raftdb.core.model import NodeId
+from raftdb.core.state import RaftState
+from raftdb.node.suspicion import SUSPECTED_PHI, Arrivals
+
+logger = logging.getLogger("raftdb.node")
+
+OWN_PAUSE_FACTOR = 3.0
+"""After so many heartbeats without a look it was this process that slept, and not its peers."""
+
+
+class Contacts:
+    """The arrivals of all peers that are expected to speak to this node.
+
+    A leader expects all other members, a follower its leader, and nobody else expects anybody. `look` is called once
+    per tick. `clock`: seconds, monotonic.
+    """
+
+    def __init__(self, *, heartbeat_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._heartbeat_s = heartbeat_s
+        self._clock = clock
+        self._arrivals: dict[NodeId, Arrivals] = {}
+        self._suspected: set[NodeId] = set()
+        self._looked_s = clock()
+
+    def heard(self, peer: NodeId) -> None:
+        """Something came from `peer`."""
+        arrivals = self._arrivals.get(peer)
+        if arrivals is None:
+            return
+        now_s = self._clock()
+        if peer in self._suspected:
+            self._suspected.discard(peer)
+            _log(logging.INFO, "peer heard again", peer, arrivals, now_s)
+        arrivals.heard(now_s)
+
+    def look(self, state: RaftState, *, is_removed: bool = False) -> None:
+        """Take up who is expected to speak now (to a removed node nobody is), and log who has become suspected.
+
+        What was known of all others is forgotten: nothing is expected of them, so their silence says nothing.
+        """
+        now_s = self._clock()
+        slept = now_s - self._looked_s > self._heartbeat_s * OWN_PAUSE_FACTOR
+        self._looked_s = now_s
+        known, self._arrivals = self._arrivals, {}
+        for peer in () if is_removed else _speakers(state):
+            self._arrivals[peer] = known.get(peer) or Arrivals(heartbeat_s=self._heartbeat_s, now_s=now_s)
+            if slept:
+                self._arrivals[peer].expect_anew(now_s)
+        self._suspected &= self._arrivals.keys()
+        for peer, arrivals in self._arrivals.items():
+            if peer not in self._suspected and arrivals.phi(now_s) >= SUSPECTED_PHI:
+                self._suspected.add(peer)
+                _log(logging.WARNING, "peer suspected", peer, arrivals, now_s)
+
+    def describe(self, peer: NodeId) -> dict[str, float]:
+        """`last_contact_seconds`, if `peer` was heard since it is expected, and `suspicion` (phi), if it is."""
+        arrivals = self._arrivals.get(peer)
+        if arrivals is None:
+            return {}
+        now_s = self._clock()
+        silence_s = arrivals.silence_s(now_s)
+        heard = {} if silence_s is None else {"last_contact_seconds": round(silence_s, 3)}
+        return {**heard, "suspicion": round(arrivals.phi(now_s), 1)}
+
+
+def _speakers(state: RaftState) -> tuple[NodeId, ...]:
+    """The peers that a node in this state should hear, sorted."""
+    if state.leadership is not None:
+        return tuple(sorted(state.leadership.progress))
+    return () if state.leader_id is None else (state.leader_id,)
+
+
+def _log(level: int, message: str, peer: NodeId, arrivals: Arrivals, now_s: float) -> None:
+    silence_s = arrivals.silence_s(now_s)
+    fields = {
+        "peer": peer,
+        "suspicion": round(arrivals.phi(now_s), 1),
+        "silent_seconds": None if silence_s is None else round(silence_s, 3),
+    }
+    logger.log(level, message, extra={"fields": fields})

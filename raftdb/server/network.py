@@ -1,0 +1,198 @@
+"""All that one node has to do with its peers: links, snapshots, who may be one, and where each is found.
+
+Whom to dial follows from the configuration, with two additions. Who has moved dials the others from its new address
+and says so in the handshake; it is dialled there at once, before the configuration has heard of it. And who dials this
+node without being in its configuration is dialled back: a node that joins knows nobody, or only members of long ago,
+until it has caught up with the log that somebody unknown to it sends; and a leader that is being removed needs the
+answers of those who have its removal in their logs already.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from raftdb.core.messages import Message
+from raftdb.core.model import NodeId
+from raftdb.errors import Fatal
+from raftdb.frontend.http_server import Routes
+from raftdb.node.driver import Driver
+from raftdb.server.disk import NodeDisk
+from raftdb.server.folder import EXIT_FOLDER
+from raftdb.server.peers import IDENTITY_CHANGED, REMOVED, PeerRegistry
+from raftdb.server.snapshots import Courier, Receiver
+from raftdb.transport.events import PeerEvents
+from raftdb.transport.handshake import LocalIdentity
+from raftdb.transport.limits import PEER_PATH
+from raftdb.transport.peer_client import PeerLinks
+from raftdb.transport.peer_server import PeerServer
+from raftdb.transport.snapshot_client import SnapshotClient
+from raftdb.transport.snapshot_server import SnapshotServer
+from storage.contract import LogStore
+
+LINGER_SECONDS = 5.0
+"""A stranger who has hung up is dialled for so long: it may have found that this node is not who it was, and say so."""
+REMOVED_CHECK_SECONDS = 1.0
+"""How often is looked for links of nodes that were removed."""
+
+
+class AddressBook:
+    """Where to dial each peer: what the configuration says, unless the peer itself has said something newer."""
+
+    def __init__(self) -> None:
+        self.members: Mapping[NodeId, str] = {}
+        """The peers that the configuration names, HOST:PORT each."""
+        self._announced: dict[NodeId, tuple[str, str | None]] = {}
+
+    def announced(self, peer: NodeId, address: str) -> None:
+        """The peer said in a handshake where it is reached. That counts until the configuration says something new."""
+        self._announced[peer] = (address, self.members.get(peer))
+
+    def of(self, peer: NodeId) -> str | None:
+        """Where to dial `peer`; None if nobody has said."""
+        named = self.members.get(peer)
+        address, instead_of = self._announced.get(peer, (named, named))
+        # Of who is no member, or not yet, the configuration cannot say anything newer.
+        return address if named in (instead_of, None) else named
+
+    def wanted(self, dialled_by: frozenset[NodeId]) -> dict[NodeId, str]:
+        """Whom to dial: the members, and all who dial this node."""
+        found = {peer: self.of(peer) for peer in sorted({*self.members, *dialled_by})}
+        return {peer: address for peer, address in found.items() if address is not None}
+
+
+class Network:
+    """The links of one node, as its driver uses them. Made before the driver starts, opened after it."""
+
+    def __init__(
+        self,
+        local: LocalIdentity,
+        driver: Driver,
+        disk: NodeDisk,
+        log: LogStore,
+        *,
+        on_fatal: Callable[[Fatal], None],
+    ) -> None:
+        self.addresses = AddressBook()
+        self._driver = driver
+        self._on_fatal = on_fatal
+        self._loop = asyncio.get_running_loop()
+        self._removed_check: asyncio.TimerHandle | None = None
+        self._hung_up: dict[NodeId, asyncio.TimerHandle] = {}
+        self._is_leaving = self._has_left = False
+        self._closed = False
+        replica = driver.replica
+        self._registry = PeerRegistry(log, disk.writer, replica.raft.state, on_met=driver.peer_met)
+        check = self._registry.check
+        self._links = PeerLinks(
+            local,
+            check_peer=check,
+            events=PeerEvents(
+                on_peer_up=driver.peer_up, on_peer_down=self._peer_down, on_refused=self._refused
+            ),
+        )
+        self._peer_server = PeerServer(
+            local,
+            check_peer=check,
+            on_messages=driver.receive,
+            events=PeerEvents(on_peer_up=self._dialled, on_peer_down=self._no_longer_dialled),
+        )
+        self._snapshot_server = SnapshotServer(
+            local,
+            check_peer=check,
+            receiver=Receiver(disk.folder.receiver),
+            may_begin=replica.give_up_received,
+            on_received=replica.snapshot_received,
+        )
+        disk.receiving = self._snapshot_server.paused
+        self.courier = Courier(
+            replica, disk, SnapshotClient(local, check_peer=check), local.cluster_id, self.addresses.of
+        )
+
+    @property
+    def routes(self) -> Routes:
+        """What the listener has to serve to peers."""
+        return {PEER_PATH: {"GET": self._peer_server.handle}, **self._snapshot_server.routes}
+
+    def open(self) -> None:
+        """Dial the peers that are known; from now on the driver says when they change."""
+        peers = self._driver.replica.raft.peers()
+        self.update_peers({node: member.http for node, member in peers.items()})
+        self._check_removed()
+
+    def send(self, target: NodeId, messages: Sequence[Message]) -> None:
+        """See `raftdb.node.ports.PeerLinks`."""
+        self._links.send(target, messages)
+
+    def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
+        """See `raftdb.node.ports.PeerLinks`."""
+        self.addresses.members = dict(addresses)
+        self._dial()
+
+    def failure(self, peer: NodeId) -> str | None:
+        """Why `peer` was not reached when it was last dialled; None if it was, or nobody tried."""
+        return self._links.failure(peer)
+
+    async def close(self) -> None:
+        """End all links."""
+        self._closed = True
+        if self._removed_check is not None:
+            self._removed_check.cancel()
+        for timer in self._hung_up.values():
+            timer.cancel()
+        await self._links.close()
+        await self._peer_server.close()
+        await self._snapshot_server.close()
+
+    def _dial(self) -> None:
+        if not self._closed and not self._has_left:
+            strangers = self._peer_server.connected() | self._hung_up.keys()
+            self._links.update_peers(self.addresses.wanted(strangers))
+
+    def _dialled(self, peer: NodeId) -> None:
+        """A peer has connected to this node: it is there, and has said where."""
+        address = self._registry.introduced.get(peer)
+        if address is not None:
+            self.addresses.announced(peer, address)
+        self._dial()
+        self._links.nudge(peer)
+
+    def _no_longer_dialled(self, peer: NodeId, reason: str) -> None:
+        if peer in self.addresses.members:
+            return
+        if peer in self._hung_up:
+            self._hung_up[peer].cancel()
+        self._hung_up[peer] = self._loop.call_later(LINGER_SECONDS, self._forget_stranger, peer)
+
+    def _forget_stranger(self, peer: NodeId) -> None:
+        del self._hung_up[peer]
+        self._dial()
+
+    def _check_removed(self) -> None:
+        """Cut who was removed for certain, and is owed nothing more: dialling again it hears that it was.
+
+        If it is this node that was removed, it dials nobody any more, once it has had the time to say its last.
+        """
+        replica = self._driver.replica
+        core = replica.raft.state
+        if replica.is_removed and self._is_leaving and not self._has_left:
+            self._has_left = True
+            self._links.update_peers({})
+        self._is_leaving = replica.is_removed
+        removed = core.configurations.committed_at(core.commit_index)[1].removed
+        self._peer_server.cut(set(removed).difference(self.addresses.members), "it was removed")
+        self._removed_check = self._loop.call_later(REMOVED_CHECK_SECONDS, self._check_removed)
+
+    def _peer_down(self, peer: NodeId, reason: str) -> None:
+        self._driver.peer_down(peer)
+
+    def _refused(self, peer: NodeId, code: str, reason: str) -> None:
+        """A refusal by a peer that says we are not who we were ends this node; any other may pass."""
+        if code == REMOVED:
+            self._driver.told_removed(peer)
+        if code == IDENTITY_CHANGED:
+            self._on_fatal(
+                Fatal(
+                    f"{peer} refuses this node: {reason}",
+                    exit_code=EXIT_FOLDER,
+                    hint="bring back the old folder, or remove the node and add it under a new id",
+                )
+            )

@@ -1,0 +1,140 @@
+"""`raftdb recover`: the way back from a lost majority, with what one node still has.
+
+The other nodes are gone for good, and with them the majority without which nothing is ever committed again. So the
+data folder of a node that is left becomes that of a new cluster:
+
+    cluster id     of the members, of the old cluster and of where this node's log ends; nodes of the old cluster are
+                   refused by it, whatever their addresses
+    log            as it is, and behind it one entry in a term of its own: the new members, and the ids of all others,
+                   which are used up
+    state          as it is; what the log holds behind it is applied when the node starts
+
+Nothing here can know what the lost nodes had acknowledged together without this one. That is lost, and that the caller
+has to say loudly.
+
+Several nodes that are left may be recovered as members of one cluster only if their logs end alike: then they come to
+the same id (two logs that share their last entry share all of them; thesis 3.5). If they do not, they refuse each
+other, which is the safe thing to do. One folder, and new nodes beside it, is what works always.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from raftdb.core.membership import Configuration
+from raftdb.core.model import Entry, EntryId, EntryKind, HardState, NodeId
+from raftdb.core.state import Settings as CoreSettings
+from raftdb.errors import Fatal
+from raftdb.node.persist import encode_hard_state, recover
+from raftdb.server.config import BadSetting
+from raftdb.server.folder import EXIT_FOLDER, cluster_id_of, storage_errors
+from raftdb.wire.configuration import encode_configuration
+from storage.contract import LogBatch, LogStore
+from storage.folder import DataFolder, Identity
+from storage.identity import read_identity
+from storage.recover import recover_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a recovery will do: `entry` names the new configuration.
+
+    `committed_index`: entries up to here are known to have been committed; of those behind it, up to `entry`, nobody
+    can say. `lost`: the members that cannot come back.
+    """
+
+    node_id: NodeId
+    old_cluster_id: str
+    cluster_id: str
+    origin: str
+    configuration: Configuration
+    entry: EntryId
+    committed_index: int
+    lost: tuple[NodeId, ...]
+
+
+class Recovery:
+    """A locked folder, and the plan for it. Nothing is written before `carry_out`."""
+
+    def __init__(self, folder: DataFolder, log: LogStore, plan: Plan) -> None:
+        self.plan = plan
+        self._folder = folder
+        self._log = log
+
+    def carry_out(self) -> None:
+        """Make the folder one of the new cluster; durable when it returns. Raises `Fatal`."""
+        plan = self.plan
+        entry = Entry(*plan.entry, EntryKind.CONFIGURATION, encode_configuration(plan.configuration))
+        batch = LogBatch(encode_hard_state(HardState(entry.term, None)), None, (entry,))
+        with storage_errors():
+            recover_folder(
+                self._folder,
+                cluster_id=plan.cluster_id,
+                origin=plan.origin,
+                change_log=lambda: self._log.write([batch]),
+            )
+
+
+@contextmanager
+def recovery(data: Path, members: Mapping[str, str]) -> Iterator[Recovery]:
+    """Lock the folder `data` of a stopped node, and see what a recovery with `members` (id to HOST:PORT) would do.
+
+    Raises `Fatal`: exit code 4 for a folder that is in use, damaged or nobody's; 2 for members that cannot be.
+    """
+    with storage_errors():
+        identity = read_identity(data)
+        if identity is None or not identity.bootstrapped:
+            raise Fatal(f"{data} is not the data folder of a node that has run", exit_code=EXIT_FOLDER)
+        with DataFolder(data, node_id=identity.node_id, recovering=True) as folder:
+            log, state = folder.open_log(), folder.open_state()
+            try:
+                raft = recover(
+                    identity.node_id, log, state, settings=CoreSettings(), randrange=lambda low, high: low
+                )
+                core = raft.state
+                configuration = _configuration(identity, core.configurations.latest, members)
+                last = EntryId(core.log.last_index, core.log.last_term)
+                term = max(core.term, last.term) + 1
+                yield Recovery(folder, log, _plan(identity, configuration, last, term, core.commit_index))
+            finally:
+                state.close()
+                log.close()
+
+
+def _plan(
+    identity: Identity, configuration: Configuration, last: EntryId, term: int, committed_index: int
+) -> Plan:
+    origin = f"{identity.cluster_id}@{last.index}.{last.term}.{term}"
+    members = {member.id: member.http for member in configuration.members}
+    return Plan(
+        node_id=identity.node_id,
+        old_cluster_id=identity.cluster_id,
+        cluster_id=cluster_id_of(members, origin),
+        origin=origin,
+        configuration=configuration,
+        entry=EntryId(last.index + 1, term),
+        committed_index=committed_index,
+        lost=configuration.removed,
+    )
+
+
+def _configuration(identity: Identity, old: Configuration, members: Mapping[str, str]) -> Configuration:
+    """The new configuration: those members that are left, all of them voters; the others never come back."""
+    if identity.node_id not in members:
+        raise BadSetting(
+            f"the members {', '.join(members)} do not name the node of this folder, {identity.node_id}",
+            hint="name the nodes that are left, this one included",
+        )
+    kept = []
+    for name, address in sorted(members.items()):
+        known = old.find(name)
+        if known is None:
+            raise BadSetting(
+                f"{name} was not a member of this cluster: those were {', '.join(old.ids)}",
+                hint="name the nodes that are left; add new ones when the cluster runs",
+            )
+        uuid = identity.node_uuid if name == identity.node_id else known.uuid
+        kept.append(replace(known, http=address, voter=True, joining=False, uuid=uuid))
+    removed = {*old.removed, *old.ids}.difference(members)
+    return Configuration(tuple(kept), tuple(sorted(removed)))

@@ -1,0 +1,70 @@
+"""What a start finds in the data folder: the replica as it was, and the number of this start."""
+
+import logging
+import random
+
+from raftdb.core.state import Settings as CoreSettings
+from raftdb.machine.machine import Machine
+from raftdb.node.compaction import CompactionPolicy, phase_among
+from raftdb.node.persist import first_entry_of, recover
+from raftdb.node.replica import Replica
+from raftdb.server.config import Settings
+from storage.contract import LogStore
+from storage.folder import Identity
+from storage.log_store import LmdbLogStore
+from storage.state_store import LmdbStateStore
+
+logger = logging.getLogger("raftdb.server")
+
+INCARNATION_FACT = "incarnation"
+
+
+def recover_replica(
+    settings: Settings, identity: Identity, log: LmdbLogStore, state: LmdbStateStore
+) -> Replica:
+    """The replica as the disk remembers it; says what was found."""
+    tick_ms = settings.tick_ms
+    raft = recover(
+        identity.node_id,
+        log,
+        state,
+        settings=CoreSettings(
+            election_timeout_ticks=max(2, settings.election_timeout_ms // tick_ms),
+            heartbeat_ticks=max(1, settings.heartbeat_ms // tick_ms),
+        ),
+        randrange=random.SystemRandom().randrange,
+    )
+    core = raft.state
+    found = {
+        "term": core.term,
+        "voted_for": core.voted_for,
+        "log": f"{core.log.base.index + 1}..{core.log.last_index}",
+        "checkpoint": state.checkpoint[0],
+    }
+    logger.info("recovered", extra={"fields": found})
+    members = core.configurations.latest.members
+    described = tuple(f"{member.id}={member.http}" for member in members)
+    logger.info("members", extra={"fields": {"members": described}})
+    return Replica(
+        raft,
+        log_reader=log,
+        state=state,
+        machine=Machine(),
+        patience_ticks=max(1, settings.request_timeout_ms // tick_ms),
+        policy=CompactionPolicy(
+            checkpoint_entries=settings.checkpoint_entries,
+            checkpoint_bytes=settings.checkpoint_bytes,
+            tail_bytes=settings.log_tail_bytes,
+            entry_bytes=log.usage().used_bytes // (core.log.last_index - core.log.base.index or 1),
+            phase=phase_among(identity.node_id, [member.id for member in members]),
+        ),
+        first_entry=first_entry_of(log),
+    )
+
+
+def next_incarnation(log: LogStore) -> int:
+    """The number of this start, one more than the last: what an earlier one sent is not believed (hazard B95)."""
+    stored = log.get_meta(INCARNATION_FACT)
+    incarnation = 1 + (int.from_bytes(stored, "big") if stored else 0)
+    log.put_meta(INCARNATION_FACT, incarnation.to_bytes(8, "big"))
+    return incarnation
