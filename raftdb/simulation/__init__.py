@@ -12,11 +12,17 @@
       +-- Network (network)      frames that are late, lost, doubled, replayed, damaged, misdirected
       +-- Nemesis (nemesis)      crashes, pauses, partitions, disks that fail
       +-- Operators (operators)  add, remove and move nodes, and want others to lead, while all that happens
-      +-- Client x M (clients)   reads and writes, and the history of the answers
+      +-- Crowd (crowd)          all clients, and what their answers must be taken together
+      |      +-- Client x M (clients)        reads and writes, and the history of the answers
+      |      +-- Transactor x K (transactors)    transactions on lists
+      |      +-- Caller (caller)             each one's way to the cluster; with a session, it repeats itself
       +-- Oracle (oracle)        sees every step, and knows what must never happen
       |      +-- Shadow x N (shadow)     what each disk holds, and has held
       |      +-- Electorate (electorate) which configuration each log names, and whose votes and disks count
   linearizability               could one copy of the data have given these answers?
+  answers                       is what everybody was told what the committed log makes of it?
+  model                         the database as one would explain it at a table, against which answers are held
+  timeline                      the cluster clock never runs ahead of the time that has passed
   serializability               could transactions, one after another, have seen what they saw?
   promises                      nothing is said before it is synced
   story                         a run told to people: `raftdb simulate`

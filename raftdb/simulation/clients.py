@@ -1,57 +1,59 @@
-"""Simulated clients: they read and write through whichever node answers, and remember what they were told.
+"""Simulated clients: what they do and what they were told, as a history that can be explained or not.
 
-Each client does one thing at a time. Refused by a node that surely did not execute, it asks the next one, or the leader
-if it was told who leads. A write whose connection broke or whose time ran out is *unknown*, and never repeated
-(hazard B54). Values are unique, so that an answer tells which write it saw.
+How a request finds its way is `caller`'s business. Values are unique, so that an answer tells which write it saw. Keys
+that expire have names of their own (`LEASES`): the search for a linear order knows no time, so what is told of them is
+compared with the model alone.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
 
 from raftdb.commands.model import (
+    KEEP_TTL,
     Append,
     Command,
+    CompareAndSet,
+    Condition,
+    DatabaseSize,
     Delete,
     Exists,
+    ExpireAfter,
     Get,
+    GetSet,
     IncrementBy,
+    Keys,
     MultiGet,
     MultiSet,
+    Persist,
+    Scan,
     Set,
     Strlen,
+    TimeToLive,
 )
-from raftdb.core.invariants import InvariantBroken
-from raftdb.core.model import EntryKind, Index, NodeId
-from raftdb.errors import OutcomeUnknown, RaftdbError, ReplyError, Unavailable
-from raftdb.node.pending import ReadRequest
-from raftdb.node.turn import Answer
-from raftdb.simulation.host import Host
-from raftdb.simulation.host import World as HostWorld
+from raftdb.simulation.caller import WRITES, Caller, Ending, Kind, Told, World
 from raftdb.simulation.linearizability import Failed, Operation
-from raftdb.simulation.scheduler import MILLISECOND, SECOND
-from raftdb.wire.operations import PREFIX_BYTES, encode
+from raftdb.simulation.scheduler import SECOND
 
 PATIENT_US = 5 * SECOND
 """How long a client waits when nothing should go wrong."""
-RETRY_US = 20 * MILLISECOND
 OPERATIONS_PER_KEY = 60
 """Before clients go over to new keys: long histories of one key take long to check."""
-
-WRITES = (Set, Append, Delete, IncrementBy, MultiSet)
-
-
-class World(HostWorld, Protocol):
-    """What clients need of the simulation around them."""
-
-    hosts: dict[NodeId, Host]
+LEASES = b"lease"
+"""What the names of keys that may expire begin with."""
+LEASE_TTL_MS_MAX = 500
+MODELLED_SHARE = 0.3
+"""Of the requests, how many are about keys that expire or about many keys at once, where the seed has such."""
 
 
 class History:
-    """What all clients did and were told, in virtual time; and the choice of what to do next."""
+    """What all clients did and were told, in virtual time; and the choice of what to do next.
+
+    `told` has every answer, for the model; `operations` those that the search for a linear order understands.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.operations: list[Operation] = []
+        self.told: list[Told] = []
         self.begun = 0
         self.acknowledged_writes = 0
         self.reads = 0
@@ -63,9 +65,11 @@ class History:
         chance = self._world.chance
         self.begun += 1
         generation = self.begun // OPERATIONS_PER_KEY
+        token = b"%s-%d." % (client.encode(), self.begun)
+        if self._world.options.expires and chance.happens(MODELLED_SHARE):
+            return self._modelled(generation, token)
         keys = [b"%s%d" % (name, generation) for name in (b"text", b"list", b"number")]
         text, listed, number = keys
-        token = b"%s-%d." % (client.encode(), self.begun)
         key = chance.choose((text, text, listed))
         readers: tuple[Callable[[], Command], ...] = (
             lambda: Get(key),
@@ -89,141 +93,91 @@ class History:
         maker: Callable[[], Command] = chance.choose(makers)
         return maker()
 
+    def _modelled(self, generation: int, token: bytes) -> Command:
+        """A command about a few keys that come and go by the clock, or about all of them at once."""
+        chance = self._world.chance
+        key = b"%s%d" % (LEASES, generation * 3 + chance.below(3))
+        ttl_ms = chance.below(LEASE_TTL_MS_MAX)
+        makers: tuple[Callable[[], Command], ...] = (
+            lambda: Set(key, token, 1 + ttl_ms),
+            lambda: Set(key, token, 1 + ttl_ms, Condition.IF_MISSING),
+            lambda: Set(key, token, KEEP_TTL, Condition.IF_PRESENT),
+            lambda: Append(key, token),
+            lambda: IncrementBy(key, 1),
+            lambda: GetSet(key, token),
+            lambda: CompareAndSet(key, 0, token),
+            lambda: ExpireAfter(key, ttl_ms - 20),
+            lambda: Persist(key),
+            lambda: Delete(key),
+            lambda: Get(key),
+            lambda: TimeToLive(key),
+            lambda: Exists((key, key)),
+            lambda: Keys(LEASES),
+            lambda: Scan(LEASES, key, 2),
+            DatabaseSize,
+        )
+        maker: Callable[[], Command] = chance.choose(makers)
+        return maker()
 
-class _Request(NamedTuple):
-    """One command under way; `committed` was the commit index of the cluster when the client began."""
+    def ended(self, client: str, command: Command, ending: Ending) -> None:
+        """A client knows what it will ever know of its request."""
+        if ending.kind is Kind.NOT_SENT:
+            self.refused += 1
+            return
+        if not is_modelled_only(command):
+            self.operations.append(_operation(client, command, ending))
+        if ending.kind is Kind.UNKNOWN:
+            self.unknown += 1
+        elif isinstance(command, WRITES):
+            self.acknowledged_writes += 1
+        else:
+            self.reads += 1
 
-    command: Command
-    payload: bytes
-    began_us: int
-    committed: Index
+
+def is_modelled_only(command: Command) -> bool:
+    """True if the search for a linear order does not know the command, or the key's life depends on the clock."""
+    if isinstance(command, Keys | Scan | DatabaseSize):
+        return True
+    if isinstance(command, Exists):
+        return command.keys[0].startswith(LEASES)
+    return not isinstance(command, MultiGet | MultiSet) and command.key.startswith(LEASES)  # type: ignore[union-attr]
+
+
+def _operation(client: str, command: Command, ending: Ending) -> Operation:
+    match ending.kind:
+        case Kind.UNKNOWN:
+            return Operation(client, command, ending.began_us, None)
+        case Kind.FAILED:
+            assert ending.error is not None
+            return Operation(client, command, ending.began_us, ending.ended_us, Failed(ending.error.message))
+    return Operation(client, command, ending.began_us, ending.ended_us, ending.value)
 
 
 class Client:
-    """See the module."""
+    """One client: a request, a pause, and again until it is told to stop."""
 
-    def __init__(self, world: World, history: History, name: str) -> None:
+    def __init__(self, world: World, history: History, name: str, *, with_session: bool) -> None:
         self.name = name
+        self.is_stopping = False
         self._world = world
         self._history = history
-        self._target: NodeId = world.chance.choose(tuple(world.hosts))
-        self._number = 0
-        self._is_asked = False
-        """True while some node may have the request."""
-        self._in_doubt = False
-        """True if what comes back for it will be lost."""
-        self.is_stopping = False
-        self.is_idle = True
-        self._request = _Request(Get(b"?"), b"", 0, 0)
+        self._caller = Caller(world, name, history.told, with_session=with_session)
+
+    @property
+    def is_idle(self) -> bool:
+        """True while nothing is asked."""
+        return self._caller.is_idle
 
     def begin(self) -> None:
         """Send the next request, unless told to stop."""
-        if self.is_stopping:
-            self.is_idle = True
-            return
-        self.ask(self._history.next_command(self.name))
+        if not self.is_stopping:
+            self.ask(self._history.next_command(self.name))
 
     def ask(self, command: Command, *, patient: bool = False) -> None:
         """Send this request; what becomes of it goes into the history."""
-        world = self._world
-        timeout_us = PATIENT_US if patient else world.options.client_timeout_us
-        self._number += 1
-        self.is_idle = self._is_asked = False
-        payload = encode(command)
-        self._request = _Request(command, payload, world.scheduler.now_us, world.oracle.commit_index)
-        world.scheduler.after(timeout_us, self._out_of_time, self._number)
-        self._attempt(self._number)
+        timeout_us = PATIENT_US if patient else self._world.options.client_timeout_us
+        self._caller.call(command, lambda ending: self._ended(command, ending), timeout_us=timeout_us)
 
-    def _attempt(self, number: int) -> None:
-        if number != self._number:
-            return
-        world = self._world
-        self._is_asked, self._in_doubt = True, False
-        if world.chance.happens(world.network.faults.client_loss):
-            self._in_doubt = True
-            if world.chance.happens(0.5):
-                return  # the request itself is lost
-        world.scheduler.after(world.network.delay(), self._arrive, number, self._target)
-
-    def _arrive(self, number: int, target: NodeId) -> None:
-        """The request reaches a node."""
-        host = self._world.hosts[target]
-        if not host.is_up:
-            self._world.scheduler.after(self._world.network.delay(), self._refused, number, None)
-            return
-        if number != self._number:
-            return
-
-        def on_answer(answer: Answer | RaftdbError | None) -> None:
-            self._world.scheduler.after(self._world.network.delay(), self._answered, number, answer)
-
-        command = self._request.command
-        if isinstance(command, WRITES):
-            host.submit_write(self._request.payload, on_answer)
-        else:
-            host.submit_read(lambda request_id: ReadRequest(request_id, command), on_answer)
-
-    def _answered(self, number: int, answer: Answer | RaftdbError | None) -> None:
-        """The node's word arrives."""
-        if number != self._number or self._in_doubt:
-            return
-        if isinstance(answer, Answer):
-            self._check(answer)
-            self._close(self._world.scheduler.now_us, answer.value)
-        elif isinstance(answer, ReplyError):
-            self._close(self._world.scheduler.now_us, Failed(answer.message))
-        elif answer is None or (isinstance(answer, OutcomeUnknown)):
-            self._in_doubt = True
-            self._out_of_time(number)
-        else:
-            leader = answer.leader if isinstance(answer, Unavailable) else None
-            self._refused(number, None if leader is None else leader.id)
-
-    def _refused(self, number: int, leader: NodeId | None) -> None:
-        """Surely not executed: ask the leader, or just another node a little later."""
-        if number != self._number:
-            return
-        world = self._world
-        self._is_asked = False
-        self._target = leader or world.chance.choose(tuple(world.hosts))
-        world.scheduler.after(world.chance.around(RETRY_US), self._attempt, number)
-
-    def _out_of_time(self, number: int) -> None:
-        """No answer: an attempt may be under way or lost, so that a write may or may not take effect."""
-        if number == self._number and not self.is_idle:
-            self._target = self._world.chance.choose(tuple(self._world.hosts))
-            self._close(None, None)
-
-    def _close(self, returned: int | None, result: object) -> None:
-        request, history = self._request, self._history
-        self._number += 1
-        if returned is not None or self._is_asked:
-            history.operations.append(
-                Operation(self.name, request.command, request.began_us, returned, result)
-            )
-        if returned is None:
-            history.unknown += self._is_asked
-            history.refused += not self._is_asked
-        elif isinstance(request.command, WRITES):
-            history.acknowledged_writes += 1
-        else:
-            history.reads += 1
+    def _ended(self, command: Command, ending: Ending) -> None:
+        self._history.ended(self.name, command, ending)
         self._world.scheduler.after(self._world.chance.around(self._world.options.think_us), self.begin)
-
-    def _check(self, answer: Answer) -> None:
-        """What an answer promises, at once: a write is at its place in the committed log, and an answer is no older
-        than what was committed before the question."""
-        request, oracle = self._request, self._world.oracle
-        if isinstance(request.command, WRITES):
-            known = answer.index <= oracle.commit_index
-            term, kind, data = oracle.entry(answer.index) if known else (0, EntryKind.NOOP, b"")
-            if (term, kind, data[PREFIX_BYTES:]) != (answer.term, EntryKind.COMMAND, request.payload):
-                raise InvariantBroken(
-                    f"{self.name}: an acknowledged write is not at {answer.index}@{answer.term}"
-                )
-            if answer.index <= request.committed:
-                raise InvariantBroken(f"{self.name}: a write at {answer.index} answers a later question")
-        elif answer.index < request.committed:
-            raise InvariantBroken(
-                f"{self.name}: a read at {answer.index}, though {request.committed} was committed before it was asked"
-            )

@@ -19,4 +19,7 @@ class HostClock:
     @property
     def now_ms(self) -> float:
         """What it shows: monotonic, and as fast as the ticks."""
-        return self._offset_ms + self._scheduler.now_us / MILLISECOND / self._slowness
+        return (
+            self._offset_ms
+            + (self._scheduler.now_us + self._scheduler.skipped_us) / MILLISECOND / self._slowness
+        )

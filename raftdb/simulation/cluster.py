@@ -4,16 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from raftdb.commands.model import Append, Get, IncrementBy, MultiSet, Set
 from raftdb.core.describe import describe_trace
 from raftdb.core.invariants import InvariantBroken
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryKind, Member, NodeId
 from raftdb.core.update import Trace
 from raftdb.node.persist import BOOTSTRAP_TERM
-from raftdb.simulation.clients import Client, History
+from raftdb.simulation.crowd import Crowd
 from raftdb.simulation.host import Host
-from raftdb.simulation.linearizability import Finding, Operation, Verdict, check_history, verdict_of
+from raftdb.simulation.linearizability import Finding, Verdict, verdict_of
 from raftdb.simulation.links import Links
 from raftdb.simulation.nemesis import Nemesis
 from raftdb.simulation.network import Envelope, Network
@@ -21,19 +20,13 @@ from raftdb.simulation.operators import Operators
 from raftdb.simulation.options import Options, draw_options
 from raftdb.simulation.oracle import Oracle
 from raftdb.simulation.scheduler import MILLISECOND, SECOND, Chance, Scheduler
+from raftdb.simulation.timeline import Timeline
 from raftdb.wire.configuration import encode_configuration
-from raftdb.wire.operations import PREFIX_BYTES, encode
 
 SETTLE_US = 60 * SECOND
 """Virtual time for the cluster to converge once all faults are over: dozens of elections long."""
-UNIQUE = (Set, Append, MultiSet)
-"""The commands that carry a value never used before."""
-PROBES = 6
-"""Requests that must be answered, at once and all, when everything is well."""
 PROBE_ROUNDS = 3
 """One of so many rounds must be answered in full: nodes with little patience may give one up for a late sync."""
-SEARCH_STEPS_MAX = 400_000
-"""Budget of the linearizability search, per key."""
 
 
 @dataclass(slots=True)
@@ -57,6 +50,8 @@ class Report:
     """Steps in which logs on disk were trimmed."""
     installs: int = 0
     """Snapshots that were put in place."""
+    transactions: int = 0
+    conflicts: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     operations: dict[str, int] = field(default_factory=dict)
     """What the operators asked for and were told is done."""
@@ -100,14 +95,14 @@ class Simulation:
         ids = self.first_members = tuple(f"n{number}" for number in range(1, nodes + 1))
         configuration = Configuration(tuple(Member(node, f"{node}:1") for node in sorted(ids)))
         data = encode_configuration(configuration)
-        self.oracle = Oracle(ids, Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data))
+        timeline = Timeline(self.scheduler, fastest=1 / (1 - self.options.clock_drift))
+        self.oracle = Oracle(ids, Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data), timeline)
         self.network = Network(self.scheduler, self.chance, self.options, ids, self._deliver)
         self.hosts: dict[NodeId, Host] = {node: Host(self, node, configuration) for node in configuration.ids}
         self.links = Links(self, self.hosts)
         self.operators = Operators(self)
         self.nemesis = Nemesis(self)
-        self.history = History(self)
-        self.clients = [Client(self, self.history, f"c{number}") for number in range(self.options.clients)]
+        self.crowd = Crowd(self)
 
     def run(self) -> Report:
         """Run to the end, or to the first broken property."""
@@ -122,8 +117,9 @@ class Simulation:
         report.terms = max((host.term for host in self.hosts.values() if host.epoch), default=0)
         report.leaders = len(self.oracle.leaders)
         report.committed = self.oracle.commit_index
-        report.reads, report.writes = self.history.reads, self.history.acknowledged_writes
-        report.unknown, report.refused = self.history.unknown, self.history.refused
+        history = self.crowd.history
+        report.reads, report.writes = history.reads, history.acknowledged_writes
+        report.unknown, report.refused = history.unknown, history.refused
         report.compactions, report.installs = self.oracle.trims, self.oracle.installs
         report.frames, report.faults = self.network.frames_sent, dict(sorted(self.nemesis.counts.items()))
         report.operations = dict(sorted(self.operators.counts.items()))
@@ -180,8 +176,7 @@ class Simulation:
         self.links.begin()
         self.nemesis.begin()
         self.operators.begin()
-        for client in self.clients:
-            self.scheduler.after(self.chance.below(100 * MILLISECOND), client.begin)
+        self.crowd.begin()
         while self.steps < self.options.steps:
             self.scheduler.run_next()
 
@@ -198,8 +193,7 @@ class Simulation:
         self.operators.stop()
         self.tell("network", "all faults are over")
         began_us = self.scheduler.now_us
-        for client in self.clients:
-            client.is_stopping = True
+        self.crowd.stop()
         self._run_until(self._is_settled, "no leader with everybody behind it")
         if not any(self._probes_are_answered() for _ in range(PROBE_ROUNDS)):
             raise InvariantBroken("requests to a healthy cluster were not answered")
@@ -208,12 +202,9 @@ class Simulation:
 
     def _probes_are_answered(self) -> bool:
         """Ask reads and writes, all at once; True if every one gets a certain answer."""
-        probing = self.clients[:PROBES]
-        wanted = self.history.reads + self.history.acknowledged_writes + len(probing)
-        for number, client in enumerate(probing):
-            client.ask(IncrementBy(b"probe", 1) if number % 2 else Get(b"probe"), patient=True)
-        self._run_until(lambda: all(client.is_idle for client in self.clients), "requests are not answered")
-        return self.history.reads + self.history.acknowledged_writes == wanted
+        wanted = self.crowd.probe()
+        self._run_until(lambda: self.crowd.is_idle, "requests are not answered")
+        return self.crowd.answered == wanted
 
     def _run_until(self, condition: Callable[[], bool], otherwise: str) -> None:
         end_us = self.scheduler.now_us + SETTLE_US
@@ -228,7 +219,7 @@ class Simulation:
         """True if there is one leader, every member that takes part follows it and has applied all it has, who was
         removed knows, and nobody waits."""
         hosts = [host for host in self.hosts.values() if host.out is None]
-        is_idle = self.operators.is_idle and all(client.is_idle for client in self.clients)
+        is_idle = self.operators.is_idle and self.crowd.is_idle
         if not is_idle or not all(host.is_up for host in hosts):
             return False
         leaders = [host.replica.raft.state for host in hosts if host.is_leader]
@@ -255,31 +246,12 @@ class Simulation:
         peers = [self.hosts[peer] for peer in host.replica.raft.peers() if peer in self.hosts]
         return not any(peer.out is None and peer.id in configuration.ids for peer in peers)
 
-    def _settled_history(self) -> list[Operation]:
-        """The history without the writes of unknown outcome of which the log says that they never took effect.
-
-        Only of writes with a unique value can that be said. It makes the search shorter, and no less strict: whoever
-        saw such a write has no explanation left.
-        """
-        committed = {
-            self.oracle.entry(index)[2][PREFIX_BYTES:] for index in range(1, self.oracle.commit_index + 1)
-        }
-        return [
-            operation
-            for operation in self.history.operations
-            if operation.returned is not None
-            or not isinstance(operation.command, UNIQUE)
-            or encode(operation.command) in committed
-        ]
-
     def _check_end(self, report: Report) -> None:
         """What only the whole run can tell."""
         for host in self.hosts.values():
             if host.out is None:
                 host.check_state()
-        report.findings = check_history(self._settled_history(), steps_max=SEARCH_STEPS_MAX)
-        for finding in report.findings:
-            if finding.verdict is Verdict.VIOLATION:
-                raise InvariantBroken(
-                    f"not linearizable: {finding.key!r}, first unexplained {finding.unexplained}"
-                )
+        log = [Entry(index, *self.oracle.entry(index)) for index in range(1, self.oracle.commit_index + 1)]
+        report.findings = self.crowd.check(log)
+        report.transactions = len(self.crowd.transactions.observed)
+        report.conflicts = self.crowd.transactions.conflicts

@@ -15,6 +15,8 @@ PARTITION_US = 900 * MILLISECOND
 PAUSE_US = 400 * MILLISECOND
 FULL_US = 300 * MILLISECOND
 """Mean durations of faults that last."""
+NIGHT_US = 3_600 * SECOND
+"""About as long as a session may be idle: some survive a night."""
 CALM_US = 300 * MILLISECOND
 """Nothing happens before: everybody has met everybody by then, as the rule for wiped folders takes for granted."""
 
@@ -52,6 +54,7 @@ class Nemesis:
             "disk_full": self._disk_full,
             "bit_flip": self._bit_flip,
             "wipe": self._wipe,
+            "night": self._night,
         }
 
     def begin(self) -> None:
@@ -171,6 +174,12 @@ class Nemesis:
         host.disk.fill()
         self._world.tell(host.id, "its disk is full")
         self._world.scheduler.after(self._world.chance.around(FULL_US), host.disk.make_room)
+        return True
+
+    def _night(self, host: Host) -> bool:
+        """Hours pass, and sessions that were not used in them end (hazard B55)."""
+        self._world.scheduler.skipped_us += NIGHT_US // 2 + self._world.chance.below(NIGHT_US)
+        self._world.tell("network", "hours pass")
         return True
 
     def _may_lose(self, host: Host) -> bool:

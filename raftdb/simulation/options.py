@@ -48,6 +48,8 @@ class Faults:
     """Flipped bits in logs per second; at most a minority of the nodes is ever lost to those."""
     wipe: float = 0.0
     """Data folders emptied per second; they count towards the same minority."""
+    night: float = 0.0
+    """Nights per second: a long time in which nobody does anything, and every clock goes on."""
     client_loss: float = 0.0
     """Probability that a request, or its answer, is lost between client and node."""
     change: float = 0.0
@@ -74,6 +76,7 @@ HIGHEST = Faults(
     disk_full=1.0,
     bit_flip=0.4,
     wipe=0.4,
+    night=0.6,
     client_loss=0.1,
     change=30.0,
     transfer=12.0,
@@ -119,6 +122,12 @@ class Options:
     cache_bytes_max: int
     clock_drift: float
     """Clocks run up to this fraction fast or slow."""
+    session_share: float
+    """Of the clients, how many have sessions, and repeat what is unknown."""
+    transactors: int
+    """Clients of transactions, beside the others."""
+    expires: bool
+    """Whether clients use keys that expire."""
     checkpoint_us: int
     """Mean time between checkpoints that somebody asks of one node; 0: nobody does."""
     checkpoint_entries: int
@@ -162,6 +171,9 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         in_flight_bytes_max=chance.choose([100, 1_000, 1 << 20]),
         cache_bytes_max=chance.choose([1, 500, 4_000, 20_000]),
         clock_drift=chance.choose([0.0, 0.05, 0.2]),
+        session_share=chance.choose([0.0, 0.5, 1.0]),
+        transactors=chance.choose([0, 0, 2, 5]),
+        expires=chance.happens(0.5),
         checkpoint_us=chance.choose([0, 500, 3_000]) * MILLISECOND if compacts else 0,
         checkpoint_entries=chance.choose([3, 20, 100] if compacts else [50, 1_000]),
         tail_bytes=chance.choose([0, 200, 2_000]) if compacts else NEVER_BYTES,

@@ -16,6 +16,7 @@ every step of every core, every synced write, every applied entry and every mess
 * Entries are applied in order, once committed, and change every state alike.
 * A node is elected by a majority of the voters that its own log names last, and a change of the members follows the
   rules (`electorate`).
+* The cluster clock never runs ahead of the time that has passed (`timeline`).
 * A leader that has told another to take over appends nothing until it gives that up (hazard B45).
 * A snapshot is installed only if it must be; a state that is opened is what the committed entries up to its checkpoint
   make, and the configuration in force is the last one in it and the log. No log begins after its durable state's end.
@@ -37,6 +38,7 @@ from raftdb.simulation.disk import Reset, Submitted, Write
 from raftdb.simulation.electorate import Electorate
 from raftdb.simulation.promises import check_promise
 from raftdb.simulation.shadow import Shadow
+from raftdb.simulation.timeline import Timeline
 from raftdb.wire.configuration import decode_configuration
 
 CACHE_ENTRIES_CHEAP = 64
@@ -49,8 +51,9 @@ Changes = Mapping[bytes, bytes | None]
 class Oracle:
     """See the module. `committed[i]` is the term of the committed entry at index i (0 at index 0)."""
 
-    def __init__(self, nodes: Sequence[NodeId], first: Entry) -> None:
+    def __init__(self, nodes: Sequence[NodeId], first: Entry, timeline: Timeline) -> None:
         self.electorate = Electorate()
+        self._timeline = timeline
         self._configurations = [(first.index, decode_configuration(first.data))]
         self.leaders: dict[Term, NodeId] = {}
         self.leader_logs: dict[Term, list[Term]] = {}
@@ -277,6 +280,8 @@ class Oracle:
             if index != len(spoken):
                 raise InvariantBroken(f"{node} appends {index}@{term} behind index {len(spoken) - 1}")
             content = (spoken[-1], kind, data)
+            if (index, term) not in self._names:
+                self._timeline.appended(entry)
             if self._names.setdefault((index, term), content) != content:
                 raise InvariantBroken(f"{node} holds another {index}@{term}: {content}")
             spoken.append(term)
@@ -357,6 +362,7 @@ class Oracle:
         new = spoken[len(committed) : state.commit_index + 1]
         for index, term in enumerate(new, start=len(committed)):
             _, kind, data = self._names[index, term]
+            self._timeline.committed(Entry(index, term, kind, data))
             if kind is EntryKind.CONFIGURATION and index > self._configurations[-1][0]:
                 self._configurations.append((index, decode_configuration(data)))
         committed.extend(new)

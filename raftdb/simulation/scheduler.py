@@ -53,6 +53,8 @@ class Scheduler:
 
     def __init__(self) -> None:
         self.now_us = 0
+        self.skipped_us = 0
+        """Time that has passed in which nothing happened: only clocks count it."""
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
 

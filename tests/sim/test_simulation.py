@@ -49,6 +49,8 @@ def test_every_seed_holds_every_promise(is_long: bool, capsys: pytest.CaptureFix
                 compactions=report.compactions,
                 installs=report.installs,
                 answered=report.reads + report.writes,
+                transactions=report.transactions,
+                conflicts=report.conflicts,
                 unknown_histories=report.linearizable is Verdict.UNKNOWN,
             )
             if not report.passed:
@@ -60,8 +62,10 @@ def test_every_seed_holds_every_promise(is_long: bool, capsys: pytest.CaptureFix
     assert totals["unknown_histories"] <= UNKNOWN_SHARE_MAX * totals["seeds"]
     assert totals["answered"] > 100 * totals["seeds"], "the faults left clients nothing to do"
     assert totals["installs"] > totals["seeds"] // 2, "too few followers needed a snapshot"
+    assert totals["transactions"] > 10 * totals["seeds"], "too few transactions"
+    assert totals["conflicts"] > totals["seeds"], "too few transactions met others"
     strikes = ("partition", "half_open", "crash", "blackout", "pause", "stall", "sync_error", "disk_full")
-    for fault in (*strikes, "bit_flip", "wipe"):
+    for fault in (*strikes, "bit_flip", "wipe", "night"):
         assert totals[fault] > 0, f"no {fault} in all of the seeds"
     for operation in ("AddMember", "RemoveMember", "UpdateAddress", "transferred"):
         assert totals[operation] > totals["seeds"] // 10, f"too little of {operation}"

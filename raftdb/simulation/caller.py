@@ -1,0 +1,271 @@
+"""One simulated client's way to the cluster: a request at a time, through whichever node answers, until it is certain
+what became of it or the client's patience ends.
+
+Refused by a node that surely did not execute, it asks the next one, or the leader if it was told who leads. A write
+whose connection broke or whose time ran out is *unknown*. Without a session it is then never repeated (hazard B54);
+with one it is, under the same number, until an answer comes: it may reach several nodes, and the log several times, and
+takes effect once (hazards B53, B56).
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from raftdb.commands.model import (
+    Append,
+    Command,
+    CompareAndSet,
+    Delete,
+    ExpireAfter,
+    Get,
+    GetSet,
+    IncrementBy,
+    MultiSet,
+    Persist,
+    Set,
+)
+from raftdb.commands.operations import (
+    SESSION_NAME_BYTES,
+    Operation,
+    RegisterSession,
+    SessionOperation,
+    Transaction,
+)
+from raftdb.core.invariants import InvariantBroken
+from raftdb.core.model import EntryKind, Index, NodeId
+from raftdb.errors import OutcomeUnknown, RaftdbError, ReplyError, SessionExpired, Unavailable
+from raftdb.node.pending import ReadRequest
+from raftdb.node.turn import Answer
+from raftdb.simulation.host import Host
+from raftdb.simulation.host import World as HostWorld
+from raftdb.simulation.model import comparable
+from raftdb.simulation.scheduler import MILLISECOND
+from raftdb.wire import operations as wire_operations
+
+RETRY_US = 20 * MILLISECOND
+RESENDS = 4
+"""How often a client with a session sends a request again, within its patience, if nothing comes back at all."""
+
+WRITES = (
+    Set, Append, Delete, IncrementBy, MultiSet, GetSet, CompareAndSet, ExpireAfter, Persist, Transaction,
+)  # fmt: skip
+"""What goes through the log."""
+
+
+class World(HostWorld, Protocol):
+    """What clients need of the simulation around them."""
+
+    hosts: dict[NodeId, Host]
+
+
+class Kind(StrEnum):
+    """How a request has ended."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    NOT_SENT = "not sent"
+
+
+class Ending(NamedTuple):
+    """What a client knows in the end. `value` is of an answer, `error` of a failure; times are virtual."""
+
+    kind: Kind
+    began_us: int
+    ended_us: int
+    value: Any = None
+    revision: int | None = None
+    error: ReplyError | None = None
+
+
+class Told(NamedTuple):
+    """An answer as the model will be asked about it: of a write with its entry's index, of a read with the index of
+    the state that it was read from; of a failure nobody says the index (None)."""
+
+    operation: Operation
+    reply: Any
+    index: Index | None  # type: ignore[assignment]  # hides tuple.index
+
+
+class Caller:
+    """See the module. `told` collects all answers, of all callers."""
+
+    def __init__(self, world: World, name: str, told: list[Told], *, with_session: bool) -> None:
+        self.name = name
+        self.is_idle = True
+        self._world = world
+        self._told = told
+        self._with_session = with_session
+        self._session: bytes | None = None
+        self._is_registered = False
+        self._sequence = 0
+        self._target: NodeId = world.chance.choose(tuple(world.hosts))
+        self._number = 0
+        self._operation: Command | Transaction = Get(b"?")
+        self._sent: Operation = self._operation
+        self._done: Callable[[Ending], None] = lambda ending: None
+        self._began_us = 0
+        self._committed = 0
+        self._attempts = 0
+        """How often the request itself, not a registration before it, was sent."""
+        self._may_have_happened = False
+
+    def call(
+        self, operation: Command | Transaction, done: Callable[[Ending], None], *, timeout_us: int
+    ) -> None:
+        """Send this request; `done` is told how it ended."""
+        world = self._world
+        self._number += 1
+        self.is_idle = False
+        self._operation, self._done = operation, done
+        self._began_us, self._committed = world.scheduler.now_us, world.oracle.commit_index
+        self._attempts, self._may_have_happened = 0, False
+        self._sequence += 1
+        world.scheduler.after(timeout_us, self._out_of_time, self._number)
+        if self._uses_session:
+            for resend in range(1, RESENDS):
+                world.scheduler.after(resend * timeout_us // RESENDS, self._send_again, self._number)
+        self._attempt(self._number)
+
+    @property
+    def _is_write(self) -> bool:
+        return isinstance(self._operation, WRITES)
+
+    @property
+    def _uses_session(self) -> bool:
+        return self._with_session and self._is_write
+
+    def _attempt(self, number: int) -> None:
+        """Send what is next to be sent: the request, or what has to come before it."""
+        if number != self._number:
+            return
+        world = self._world
+        registers = self._uses_session and not self._is_registered
+        self._sent = self._registration() if registers else self._wrapped()
+        if not registers:
+            self._attempts += 1
+            self._may_have_happened = True
+        is_lost, answer_is_lost = False, False
+        if world.chance.happens(world.network.faults.client_loss):
+            answer_is_lost = True
+            is_lost = world.chance.happens(0.5)
+        if not is_lost:
+            arguments = (number, self._target, self._sent, answer_is_lost)
+            world.scheduler.after(world.network.delay(), self._arrive, *arguments)
+
+    def _registration(self) -> Operation:
+        if self._session is None:
+            chance = self._world.chance
+            self._session = bytes(chance.below(256) for _ in range(SESSION_NAME_BYTES))
+            self._sequence = 1
+        return RegisterSession(self._session)
+
+    def _wrapped(self) -> Operation:
+        if not self._uses_session or self._session is None:
+            return self._operation
+        return SessionOperation(self._session, self._sequence, self._sequence, self._operation)
+
+    def _send_again(self, number: int) -> None:
+        """Nothing came back for long: perhaps nothing ever will."""
+        if number == self._number and self._world.chance.happens(0.5):
+            self._target = self._world.chance.choose(tuple(self._world.hosts))
+            self._attempt(number)
+
+    def _arrive(self, number: int, target: NodeId, sent: Operation, answer_is_lost: bool) -> None:
+        """The request reaches a node. It may be one that the client has given up meanwhile."""
+        host = self._world.hosts[target]
+        if not host.is_up:
+            self._world.scheduler.after(self._world.network.delay(), self._refused, number, None)
+            return
+
+        def on_answer(answer: Answer | RaftdbError | None) -> None:
+            if not answer_is_lost:
+                delay_us = self._world.network.delay()
+                self._world.scheduler.after(delay_us, self._answered, number, sent, answer)
+
+        if isinstance(sent, (*WRITES, SessionOperation, RegisterSession)):
+            host.submit_write(wire_operations.encode(sent), on_answer)
+        else:
+            command: Any = sent
+            host.submit_read(lambda request_id: ReadRequest(request_id, command), on_answer)
+
+    def _answered(self, number: int, sent: Operation, answer: Answer | RaftdbError | None) -> None:
+        """The node's word arrives."""
+        if number != self._number:
+            return
+        if isinstance(answer, Answer):
+            if isinstance(sent, RegisterSession):
+                self._is_registered = True
+                self._attempt(number)
+                return
+            self._check(sent, answer)
+            self._told.append(Told(sent, comparable(answer.value), answer.index))
+            self._end(Kind.ANSWERED, value=answer.value, revision=answer.revision)
+        elif isinstance(answer, SessionExpired):
+            self._told.append(Told(sent, comparable(answer), None))
+            self._session_ended(number)
+        elif isinstance(answer, ReplyError):
+            self._told.append(Told(sent, comparable(answer), None))
+            self._end(Kind.FAILED, error=answer)
+        elif answer is None or isinstance(answer, OutcomeUnknown):
+            if self._uses_session or not self._is_write:
+                self._refused(number, None)
+            else:
+                self._out_of_time(number)
+        else:
+            if self._attempts == 1 and not isinstance(sent, RegisterSession):
+                self._may_have_happened = False  # it was sent once, and surely not executed
+                self._attempts = 0
+            leader = answer.leader if isinstance(answer, Unavailable) else None
+            self._refused(number, None if leader is None else leader.id)
+
+    def _session_ended(self, number: int) -> None:
+        """The request was not executed this time; an earlier attempt may have been, when the session was there."""
+        self._session, self._is_registered = None, False
+        if self._attempts == 1:
+            self._attempts, self._may_have_happened = 0, False
+            self._attempt(number)
+        else:
+            self._end(Kind.UNKNOWN)
+
+    def _refused(self, number: int, leader: NodeId | None) -> None:
+        """Ask the leader, or just another node a little later."""
+        if number != self._number:
+            return
+        world = self._world
+        self._target = leader or world.chance.choose(tuple(world.hosts))
+        world.scheduler.after(world.chance.around(RETRY_US), self._attempt, number)
+
+    def _out_of_time(self, number: int) -> None:
+        """No answer: an attempt may be under way or lost, so that a write may or may not take effect."""
+        if number == self._number and not self.is_idle:
+            self._target = self._world.chance.choose(tuple(self._world.hosts))
+            self._end(Kind.UNKNOWN if self._may_have_happened else Kind.NOT_SENT)
+
+    def _end(
+        self, kind: Kind, *, value: Any = None, revision: int | None = None, error: ReplyError | None = None
+    ) -> None:
+        self._number += 1
+        self.is_idle = True
+        self._done(Ending(kind, self._began_us, self._world.scheduler.now_us, value, revision, error))
+
+    def _check(self, sent: Operation, answer: Answer) -> None:
+        """What an answer promises, at once: a write is at its place in the committed log, and an answer is no older
+        than what was committed before the question."""
+        oracle = self._world.oracle
+        if self._is_write:
+            found = oracle.entry(answer.index) if answer.index <= oracle.commit_index else None
+            if (
+                found is None
+                or found[:2] != (answer.term, EntryKind.COMMAND)
+                or wire_operations.decode(found[2])[1] != sent
+            ):
+                raise InvariantBroken(
+                    f"{self.name}: an acknowledged write is not at {answer.index}@{answer.term}"
+                )
+            if answer.index <= self._committed:
+                raise InvariantBroken(f"{self.name}: a write at {answer.index} answers a later question")
+        elif answer.index < self._committed:
+            raise InvariantBroken(
+                f"{self.name}: a read at {answer.index}, though {self._committed} was committed before it was asked"
+            )

@@ -1,0 +1,119 @@
+"""All simulated clients of a run: plain ones and those of transactions, with sessions and without; and what their
+answers, taken together, must be.
+
+* What every answer says is what the committed log makes of the request (`answers`, against the model).
+* The histories of single keys have a linear order (`linearizability`), those of transactions a serial one
+  (`serializability`): an opinion that knows nothing of logs.
+"""
+
+from collections.abc import Sequence
+
+from raftdb.commands.model import Append, Get, IncrementBy, MultiSet, Set
+from raftdb.commands.operations import SessionOperation
+from raftdb.core.invariants import InvariantBroken
+from raftdb.core.model import Entry, EntryKind
+from raftdb.simulation.answers import check_answers
+from raftdb.simulation.caller import World
+from raftdb.simulation.clients import Client, History
+from raftdb.simulation.linearizability import Finding, Operation, Verdict, check_history
+from raftdb.simulation.scheduler import MILLISECOND
+from raftdb.simulation.serializability import check_serializable
+from raftdb.simulation.transactors import Transactions, Transactor
+from raftdb.wire import operations as wire_operations
+
+UNIQUE = (Set, Append, MultiSet)
+"""The commands that carry a value never used before."""
+PROBES = 6
+"""Requests that must be answered, at once and all, when everything is well."""
+SEARCH_STEPS_MAX = 400_000
+"""Budget of the linearizability search, per key."""
+BEGIN_US = 100 * MILLISECOND
+"""The clients begin within this time."""
+
+
+class Crowd:
+    """See the module."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.history = History(world)
+        self.transactions = Transactions(world)
+        options = world.options
+
+        def has_session() -> bool:
+            return world.chance.happens(options.session_share)
+
+        self._clients = [
+            Client(world, self.history, f"c{number}", with_session=has_session())
+            for number in range(options.clients)
+        ]
+        told = self.history.told
+        self._transactors = [
+            Transactor(world, self.transactions, f"t{number}", told, with_session=has_session())
+            for number in range(options.transactors)
+        ]
+
+    @property
+    def _everybody(self) -> Sequence[Client | Transactor]:
+        return (*self._clients, *self._transactors)
+
+    @property
+    def is_idle(self) -> bool:
+        """True while nobody waits for an answer."""
+        return all(client.is_idle for client in self._everybody)
+
+    def begin(self) -> None:
+        """Everybody begins to ask."""
+        for client in self._everybody:
+            self._world.scheduler.after(self._world.chance.below(BEGIN_US), client.begin)
+
+    def stop(self) -> None:
+        """Nobody asks anything new."""
+        for client in self._everybody:
+            client.is_stopping = True
+
+    def probe(self) -> int:
+        """Ask reads and writes, all at once; how many answers there must be in the end."""
+        probing = self._clients[:PROBES]
+        for number, client in enumerate(probing):
+            client.ask(IncrementBy(b"probe", 1) if number % 2 else Get(b"probe"), patient=True)
+        return self.answered + len(probing)
+
+    @property
+    def answered(self) -> int:
+        """Requests of plain clients that got a certain answer."""
+        return self.history.reads + self.history.acknowledged_writes
+
+    def check(self, log: Sequence[Entry]) -> list[Finding]:
+        """Raise `InvariantBroken` if the answers do not fit the committed `log`, or each other; returns what the
+        search for linear orders has found, which may be nothing certain."""
+        check_answers(self.history.told, log)
+        problems = check_serializable(self.transactions.observed)
+        if problems:
+            raise InvariantBroken(f"not serializable: {problems[0]}")
+        findings = check_history(self._settled_history(log), steps_max=SEARCH_STEPS_MAX)
+        for finding in findings:
+            if finding.verdict is Verdict.VIOLATION:
+                raise InvariantBroken(
+                    f"not linearizable: {finding.key!r}, first unexplained {finding.unexplained}"
+                )
+        return findings
+
+    def _settled_history(self, log: Sequence[Entry]) -> list[Operation]:
+        """The history without the writes of unknown outcome of which the log says that they never took effect.
+
+        Only of writes with a unique value can that be said. It makes the search shorter, and no less strict: whoever
+        saw such a write has no explanation left.
+        """
+        committed = set()
+        for entry in log:
+            if entry.kind is EntryKind.COMMAND:
+                _, found = wire_operations.decode(entry.data)
+                committed.add(found.operation if isinstance(found, SessionOperation) else found)
+        return [
+            operation
+            for operation in self.history.operations
+            if operation.returned is not None
+            or not isinstance(operation.command, UNIQUE)
+            or operation.command in committed
+        ]

@@ -1,0 +1,320 @@
+"""The database as one would explain it at a table: dictionaries, and what each operation does to them.
+
+It replays a committed log from its beginning and says what every entry must have answered, and what is there in the
+end. The rules are written here a second time, as plainly as can be, on purpose: an opinion that is not the machine's
+own, against which `raftdb.machine` is held by the simulator and by the tests of the machine. Nothing here is quick:
+time to live is a comparison, a session is a dictionary of answers, a transaction works on a copy of everything.
+"""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from raftdb.commands.limits import KEYS_LISTED_MAX, SESSION_IDLE_MS
+from raftdb.commands.model import (
+    INTEGER_MAX,
+    INTEGER_MIN,
+    KEEP_TTL,
+    Append,
+    Command,
+    CompareAndSet,
+    Condition,
+    DatabaseSize,
+    Delete,
+    Exists,
+    ExpireAfter,
+    Get,
+    GetSet,
+    IncrementBy,
+    Keys,
+    MultiGet,
+    MultiSet,
+    Persist,
+    Ping,
+    Scan,
+    Set,
+    Strlen,
+    TimeToLive,
+    parse_integer,
+)
+from raftdb.commands.operations import (
+    CloseSession,
+    Expire,
+    Mode,
+    Operation,
+    RegisterSession,
+    SessionOperation,
+    Transaction,
+)
+from raftdb.errors import ReplyError
+from raftdb.machine.sessions import IDLE_GRAIN_MS
+
+
+class Failure(NamedTuple):
+    """A reply that is an error, by its code: the words are the machine's own business."""
+
+    code: str
+
+
+class Told(NamedTuple):
+    """What an entry answers: a value or a `Failure` (in a list, in the place of a command), and whose answer it is:
+    the entry's own, or that of the entry which executed the same operation of a session before."""
+
+    value: Any
+    index: int  # type: ignore[assignment]  # hides tuple.index
+
+
+@dataclass(slots=True)
+class Held:
+    """A value: its bytes, the entry that last changed it, and when it ends (None: never)."""
+
+    data: bytes
+    revision: int
+    ends_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """The answers that are kept for a client, by sequence, with what was asked; and the last moment of its life."""
+
+    ends_ms: int
+    acknowledged: int = 1
+    answers: dict[int, tuple[Command | Transaction, Told]] = field(default_factory=dict)
+
+
+class _Failed(Exception):
+    """A command fails with this code."""
+
+    def __init__(self, code: str = "command_failed") -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Model:
+    """The whole database: `apply` one entry after another."""
+
+    def __init__(self) -> None:
+        self.clock_ms = 0
+        self.values: dict[bytes, Held] = {}
+        """All that was stored and not deleted; what has ended may still be in it, and is not seen."""
+        self.sessions: dict[bytes, Session] = {}
+
+    def apply(self, index: int, time_ms: int, operation: Operation) -> Told:
+        """Do what the entry says; returns what whoever proposed it must be told."""
+        self.clock_ms = max(self.clock_ms, time_ms)
+        match operation:
+            case Expire():
+                self._expire()
+                return Told(None, index)
+            case RegisterSession(name):
+                if name in self.sessions:
+                    self._used(self.sessions[name])
+                else:
+                    self.sessions[name] = Session(self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS)
+                return Told(None, index)
+            case CloseSession(name):
+                self.sessions.pop(name, None)
+                return Told(None, index)
+            case SessionOperation():
+                return self._in_session(index, operation)
+        return Told(self._execute(index, operation), index)
+
+    def read(self, command: Command) -> Any:
+        """What a command that changes nothing answers now."""
+        return self._execute(0, command)
+
+    def visible(self) -> dict[bytes, Held]:
+        """What is there by the clock."""
+        return {key: held for key, held in self.values.items() if self._find(key) is not None}
+
+    def _expire(self) -> None:
+        self.values = {key: held for key, held in self.values.items() if self._find(key) is not None}
+        self.sessions = {
+            name: session for name, session in self.sessions.items() if session.ends_ms >= self.clock_ms
+        }
+
+    def _in_session(self, index: int, operation: SessionOperation) -> Told:
+        session = self.sessions.get(operation.session)
+        if session is None or operation.sequence < session.acknowledged:
+            return Told(Failure("session_expired"), index)
+        known = session.answers.get(operation.sequence)
+        if known is not None and known[0] != operation.operation:
+            return Told(Failure("command_failed"), index)
+        self._used(session)
+        session.acknowledged = max(session.acknowledged, operation.acknowledged)
+        for sequence in [sequence for sequence in session.answers if sequence < session.acknowledged]:
+            del session.answers[sequence]
+        if known is not None:
+            return known[1]
+        told = Told(self._execute(index, operation.operation), index)
+        session.answers[operation.sequence] = (operation.operation, told)
+        return told
+
+    def _used(self, session: Session) -> None:
+        """A session in use lives on; its end is moved now and then, and a little further than it must."""
+        if session.ends_ms < self.clock_ms + SESSION_IDLE_MS:
+            session.ends_ms = self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS
+
+    def _execute(self, index: int, operation: Command | Transaction) -> Any:
+        if isinstance(operation, Transaction):
+            return self._transact(index, operation)
+        try:
+            return self._run(index, operation)
+        except _Failed as failed:
+            return Failure(failed.code)
+
+    def _transact(self, index: int, transaction: Transaction) -> Any:
+        if any(self._revision(key) != revision for key, revision in transaction.watched):
+            return Failure("conflict")
+        before = deepcopy(self.values)
+        results = []
+        for command in transaction.commands:
+            try:
+                results.append(self._run(index, command))
+            except _Failed as failed:
+                if transaction.mode is Mode.ATOMIC:
+                    self.values = before
+                    return Failure("command_failed")
+                results.append(Failure(failed.code))
+        return results
+
+    def _find(self, key: bytes) -> Held | None:
+        held = self.values.get(key)
+        return held if held is not None and (held.ends_ms is None or held.ends_ms >= self.clock_ms) else None
+
+    def _revision(self, key: bytes) -> int:
+        held = self._find(key)
+        return 0 if held is None else held.revision
+
+    def _data(self, key: bytes) -> bytes:
+        held = self._find(key)
+        return b"" if held is None else held.data
+
+    def _end_of(self, key: bytes) -> int | None:
+        held = self._find(key)
+        return None if held is None else held.ends_ms
+
+    def _with_prefix(self, prefix: bytes) -> list[bytes]:
+        return sorted(key for key in self.visible() if key.startswith(prefix))
+
+    def _run(self, index: int, command: Command) -> Any:
+        """One command; raises `_Failed` before it has changed anything."""
+        run: Callable[[Model, int, Any], Any] = _RULES[type(command)]
+        return run(self, index, command)
+
+    def _set(self, index: int, command: Set) -> Any:
+        present = self._find(command.key) is not None
+        if command.condition is not Condition.ALWAYS and present != (
+            command.condition is Condition.IF_PRESENT
+        ):
+            return None
+        ends_ms = self.clock_ms + command.ttl_ms if command.ttl_ms > 0 else None
+        if command.ttl_ms == KEEP_TTL:
+            ends_ms = self._end_of(command.key)
+        self.values[command.key] = Held(command.value, index, ends_ms)
+        return "OK"
+
+    def _delete(self, index: int, command: Delete) -> Any:
+        data = self._data(command.key)
+        self.values.pop(command.key, None)
+        return data
+
+    def _append(self, index: int, command: Append) -> Any:
+        data, ends_ms = self._data(command.key) + command.value, self._end_of(command.key)
+        self.values[command.key] = Held(data, index, ends_ms)
+        return "OK"
+
+    def _increment(self, index: int, command: IncrementBy) -> Any:
+        held = self._find(command.key)
+        number = 0 if held is None else parse_integer(held.data)
+        if number is None or not INTEGER_MIN <= number + command.delta <= INTEGER_MAX:
+            raise _Failed
+        total = number + command.delta
+        self.values[command.key] = Held(b"%d" % total, index, self._end_of(command.key))
+        return total
+
+    def _set_many(self, index: int, command: MultiSet) -> Any:
+        for key, value in command.pairs:
+            self.values[key] = Held(value, index)
+        return "OK"
+
+    def _get_set(self, index: int, command: GetSet) -> Any:
+        data = self._data(command.key)
+        self.values[command.key] = Held(command.value, index)
+        return data
+
+    def _compare_and_set(self, index: int, command: CompareAndSet) -> Any:
+        if self._revision(command.key) != command.revision:
+            raise _Failed("conflict")
+        self.values[command.key] = Held(command.value, index)
+        return "OK"
+
+    def _expire_after(self, index: int, command: ExpireAfter) -> Any:
+        held = self._find(command.key)
+        if held is None:
+            return 0
+        if command.ttl_ms <= 0:
+            del self.values[command.key]
+        else:
+            self.values[command.key] = Held(held.data, index, self.clock_ms + command.ttl_ms)
+        return 1
+
+    def _persist(self, index: int, command: Persist) -> Any:
+        held = self._find(command.key)
+        if held is None or held.ends_ms is None:
+            return 0
+        self.values[command.key] = Held(held.data, index)
+        return 1
+
+    def _time_to_live(self, index: int, command: TimeToLive) -> Any:
+        held = self._find(command.key)
+        if held is None:
+            return -2
+        return -1 if held.ends_ms is None else -(-(held.ends_ms - self.clock_ms) // 1000)
+
+    def _keys(self, index: int, command: Keys) -> Any:
+        keys = self._with_prefix(command.prefix)
+        if len(keys) > KEYS_LISTED_MAX:
+            raise _Failed
+        return keys
+
+    def _scan(self, index: int, command: Scan) -> Any:
+        keys = [key for key in self._with_prefix(command.prefix) if key > command.after][: command.limit]
+        return [text for key in keys for text in (key, self._data(key))]
+
+    def _get_many(self, index: int, command: MultiGet) -> Any:
+        found = [self._find(key) for key in command.keys]
+        return [None if held is None else held.data for held in found]
+
+
+_RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
+    Ping: lambda model, index, command: "PONG",
+    Get: lambda model, index, command: model._data(command.key),
+    Strlen: lambda model, index, command: len(model._data(command.key)),
+    Exists: lambda model, index, command: sum(model._find(key) is not None for key in command.keys),
+    DatabaseSize: lambda model, index, command: len(model.visible()),
+    Set: Model._set,
+    Delete: Model._delete,
+    Append: Model._append,
+    IncrementBy: Model._increment,
+    MultiSet: Model._set_many,
+    GetSet: Model._get_set,
+    CompareAndSet: Model._compare_and_set,
+    ExpireAfter: Model._expire_after,
+    Persist: Model._persist,
+    TimeToLive: Model._time_to_live,
+    Keys: Model._keys,
+    Scan: Model._scan,
+    MultiGet: Model._get_many,
+}
+"""What each command does."""
+
+
+def comparable(value: Any) -> Any:
+    """A reply of the machine in the words of the model: errors by their codes, wherever they stand."""
+    if isinstance(value, ReplyError):
+        return Failure(value.code)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [comparable(item) for item in value]
+    return value

@@ -1,0 +1,150 @@
+"""Simulated clients of transactions: they read lists, then append to lists if what they read has not changed.
+
+All of them together make a history of list-append transactions (`serializability`). Some watch a key that expires, so
+that its end, too, has to be noticed (hazard B57); some read within the transaction, which is answered when it is
+applied (hazard B61).
+"""
+
+from collections.abc import Callable
+
+from raftdb.commands.model import Append, Command, CompareAndSet, Get, MultiGet, Set
+from raftdb.commands.operations import Mode, Transaction
+from raftdb.errors import Conflict
+from raftdb.simulation.caller import Caller, Ending, Kind, Told, World
+from raftdb.simulation.serializability import Appended, Observed, Outcome, Seen
+
+LISTS = 4
+TRANSACTIONS_PER_LIST = 80
+"""Before clients go over to new lists: long lists take long to compare."""
+READS_MAX = 2
+COMMANDS_MAX = 3
+SEPARATOR = b"."
+LEASE_TTL_MS_MAX = 400
+FAILING = CompareAndSet(b"no such key", 1, b"")
+"""A command that fails wherever it stands."""
+
+
+class Transactions:
+    """What all transactors did and were told."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.observed: list[Observed] = []
+        self.begun = 0
+        self.conflicts = 0
+
+    def key(self) -> bytes:
+        """One of the lists of now."""
+        return b"chain%d-%d" % (self.begun // TRANSACTIONS_PER_LIST, self._world.chance.below(LISTS))
+
+
+class Transactor:
+    """One client: reads, then one transaction, then a pause, and again until it is told to stop."""
+
+    def __init__(
+        self, world: World, transactions: Transactions, name: str, told: list[Told], *, with_session: bool
+    ) -> None:
+        self._world = world
+        self._transactions = transactions
+        self._caller = Caller(world, name, told, with_session=with_session)
+        self.is_stopping = False
+        self._name = ""
+        self._steps: list[Appended | Seen] = []
+        self._watched: list[tuple[bytes, int]] = []
+        self._invoked_us = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """True while nothing is asked."""
+        return self._caller.is_idle
+
+    def begin(self) -> None:
+        """Begin the next transaction, unless told to stop."""
+        if self.is_stopping:
+            return
+        transactions, chance = self._transactions, self._world.chance
+        transactions.begun += 1
+        self._name = f"{self._caller.name}-{transactions.begun}"
+        self._steps, self._watched = [], []
+        self._invoked_us = self._world.scheduler.now_us
+        reads = [Get(transactions.key()) for _ in range(chance.below(READS_MAX + 1))]
+        if chance.happens(0.2):
+            self._lease(reads)
+        else:
+            self._read_next(reads)
+
+    def _lease(self, reads: list[Get]) -> None:
+        """Watch a key that expires, first of all: whatever is done after its end must not be done."""
+        key = b"watch-%s" % self._caller.name.encode()
+        ttl_ms = 1 + self._world.chance.below(LEASE_TTL_MS_MAX)
+        self._ask(Set(key, self._name.encode(), ttl_ms), lambda _: self._read_next([Get(key), *reads]))
+
+    def _read_next(self, reads: list[Get]) -> None:
+        if not reads:
+            self._commit()
+            return
+        command = reads[0]
+        self._ask(command, lambda ending: self._have_read(command, ending, reads[1:]))
+
+    def _have_read(self, command: Get, ending: Ending, rest: list[Get]) -> None:
+        if ending.kind is not Kind.ANSWERED:
+            self._pause()
+            return
+        assert ending.revision is not None
+        if command.key not in dict(self._watched):
+            self._watched.append((command.key, ending.revision))
+            if command.key.startswith(b"chain"):
+                self._steps.append(Seen(command.key, elements_of(ending.value)))
+        self._read_next(rest)
+
+    def _commit(self) -> None:
+        chance, transactions = self._world.chance, self._transactions
+        commands: list[Command] = []
+        for place in range(1 + chance.below(COMMANDS_MAX)):
+            key = transactions.key()
+            if chance.happens(0.1):
+                commands.append(FAILING)
+            elif chance.happens(0.3):
+                commands.append(MultiGet((key,)))
+            else:
+                element = f"{self._name}-{place}".encode()
+                commands.append(Append(key, element + SEPARATOR))
+                self._steps.append(Appended(key, element))
+        mode = Mode.ATOMIC if chance.happens(0.5) else Mode.REDIS
+        transaction = Transaction(tuple(commands), tuple(self._watched), mode)
+        self._ask(transaction, lambda ending: self._ended(transaction, ending))
+
+    def _ended(self, transaction: Transaction, ending: Ending) -> None:
+        steps: tuple[Appended | Seen, ...] = tuple(step for step in self._steps if isinstance(step, Appended))
+        outcome = Outcome.NOT_EXECUTED
+        if ending.kind is Kind.ANSWERED:
+            outcome, steps = Outcome.OK, self._steps_told(transaction, ending)
+        elif ending.kind is Kind.UNKNOWN:
+            outcome = Outcome.UNKNOWN
+        elif ending.kind is Kind.FAILED:
+            self._transactions.conflicts += isinstance(ending.error, Conflict)
+        observed = Observed(self._name, self._invoked_us, ending.ended_us, outcome, steps)
+        self._transactions.observed.append(observed)
+        self._pause()
+
+    def _steps_told(self, transaction: Transaction, ending: Ending) -> tuple[Appended | Seen, ...]:
+        """What was read before, then each command in order with what it has seen."""
+        steps = [step for step in self._steps if isinstance(step, Seen)]
+        told: list[Appended | Seen] = list(steps)
+        for command, result in zip(transaction.commands, ending.value, strict=True):
+            if isinstance(command, Append):
+                told.append(Appended(command.key, command.value.removesuffix(SEPARATOR)))
+            elif isinstance(command, MultiGet):
+                told.append(Seen(command.keys[0], elements_of(result[0])))
+        return tuple(told)
+
+    def _ask(self, operation: Command | Transaction, done: Callable[[Ending], None]) -> None:
+        self._caller.call(operation, done, timeout_us=self._world.options.client_timeout_us)
+
+    def _pause(self) -> None:
+        self._world.scheduler.after(self._world.chance.around(self._world.options.think_us), self.begin)
+
+
+def elements_of(value: bytes | None) -> tuple[bytes, ...]:
+    """The elements of a list as it is stored."""
+    return tuple((value or b"").split(SEPARATOR)[:-1])

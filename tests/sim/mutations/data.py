@@ -1,0 +1,164 @@
+"""Planted bugs of what is kept for clients: sessions, the clock, what expires, transactions."""
+
+from collections.abc import Callable
+from typing import Any
+
+from raftdb.commands import operations
+from raftdb.commands.model import Command, MultiGet
+from raftdb.commands.operations import Mode, SessionOperation
+from raftdb.errors import Conflict, ReplyError
+from raftdb.machine import clock, machine, sessions, transactions, values
+from raftdb.machine import transaction as changes
+from raftdb.machine.keyspace import HEADER_BYTES, REPLY_PREFIX, decode_value
+from raftdb.machine.reply import Result
+from raftdb.machine.transaction import KeyValueView
+from raftdb.machine.values import state_key_of
+from raftdb.node.clock import LeaderClock, _Base
+from raftdb.simulation.host import Host
+from tests.sim.mutations.planting import Mutation, Patches
+
+
+def repetitions_are_executed() -> Patches:
+    """Whoever repeats an operation gets it done again."""
+
+    def run(
+        transaction: changes.Transaction,
+        operation: SessionOperation,
+        payload: bytes,
+        entry: tuple[int, int],
+        perform: Callable[..., Result | ReplyError],
+    ) -> Result | ReplyError:
+        return perform(operation.operation, transaction, entry[0])
+
+    return [(sessions, "run", run)]
+
+
+def on_its_own_clock(name: str, owner: Any) -> Patches:
+    """Replicas decide by the time of the machine they run on."""
+    plain_turn = Host._turn
+    now_ms = [0.0]
+
+    def turn(self: Host, epoch: int) -> None:
+        now_ms[0] = self.clock.now_ms
+        plain_turn(self, epoch)
+
+    return [(Host, "_turn", turn), (owner, name, lambda view: int(now_ms[0]))]
+
+
+def ended_sessions_begin_by_themselves() -> Patches:
+    """An operation of a session that is gone is executed, as the first of a new one."""
+    plain = sessions.run
+
+    def run(transaction: changes.Transaction, operation: SessionOperation, *others: Any) -> Any:
+        if sessions._load(transaction, operation.session) is None:
+            sessions.register(transaction, operations.RegisterSession(operation.session), *others[1])
+        return plain(transaction, operation, *others)
+
+    return [(sessions, "run", run)]
+
+
+def replies_go_too_early() -> Patches:
+    """The answer is forgotten with the operation behind it, whatever the client has acknowledged."""
+    plain = sessions.run
+
+    def run(transaction: changes.Transaction, operation: SessionOperation, *others: Any) -> Any:
+        reply = plain(transaction, operation, *others)
+        first = REPLY_PREFIX + operation.session
+        for key, _ in transaction.scan(first, first + b"\xff" * 9, limit=1_000):
+            transaction.delete(key)
+        return reply
+
+    return [(sessions, "run", run)]
+
+
+def watches_do_not_see_expiry() -> Patches:
+    def revision(view: KeyValueView, key: bytes) -> int:
+        head = view.head(state_key_of(key), HEADER_BYTES)
+        return 0 if head is None else decode_value(head).revision
+
+    return [(transactions, "_revision", revision)]
+
+
+def watches_see_only_whether_a_key_is_there() -> Patches:
+    plain = transactions.run
+
+    def run(transaction: changes.Transaction, operation: operations.Transaction, *others: Any) -> Result:
+        for key, watched in operation.watched:
+            if (transactions._revision(transaction, key) == 0) != (watched == 0):
+                raise Conflict("changed meanwhile", keys=(key,))
+        unwatched = operations.Transaction(operation.commands, (), operation.mode)
+        return plain(transaction, unwatched, *others)
+
+    return [(transactions, "run", run)]
+
+
+def a_failed_transaction_is_not_undone() -> Patches:
+    plain = transactions.run
+
+    def run(transaction: changes.Transaction, operation: operations.Transaction, *others: Any) -> Result:
+        try:
+            return plain(transaction, operation, *others)
+        except ReplyError as error:
+            if not isinstance(error, Conflict) and operation.mode is Mode.ATOMIC:
+                plain(transaction, operations.Transaction(operation.commands), *others)
+            raise
+
+    return [(transactions, "run", run)]
+
+
+def reads_in_a_transaction_see_what_was_before() -> Patches:
+    plain = transactions.run
+
+    def run(
+        transaction: changes.Transaction,
+        operation: operations.Transaction,
+        revision: int,
+        execute: transactions.Execute,
+    ) -> Result:
+        def elsewhere(command: Command, layer: changes.Transaction, index: int) -> Result | ReplyError:
+            return execute(command, transaction if isinstance(command, MultiGet) else layer, index)
+
+        return plain(transaction, operation, revision, elsewhere)
+
+    return [(transactions, "run", run)]
+
+
+def leaders_stamp_their_own_time() -> Patches:
+    """A new leader's clock goes on from wherever its own monotonic clock is."""
+    plain = LeaderClock.follow
+
+    def follow(self: LeaderClock, *arguments: Any) -> None:
+        plain(self, *arguments)
+        base = self._base
+        if base is not None:
+            self._base = _Base(base.term, int(base.local_ms), base.local_ms)
+
+    return [(LeaderClock, "follow", follow)]
+
+
+def values_end_early() -> Patches:
+    plain = clock.advance_clock
+
+    def advance(transaction: changes.Transaction, time_ms: int) -> None:
+        plain(transaction, time_ms + 50 if time_ms else 0)
+
+    return [(machine, "advance_clock", advance)]
+
+
+MUTATIONS = (
+    Mutation("B53b", "a repetition in a session is executed", repetitions_are_executed),
+    Mutation("B55", "sessions end by a local clock", lambda: on_its_own_clock("read_clock", sessions)),
+    Mutation("B56", "an ended session begins by itself", ended_sessions_begin_by_themselves),
+    Mutation("B56b", "answers are forgotten too early", replies_go_too_early),
+    Mutation("B57", "a watched key expires unseen", watches_do_not_see_expiry),
+    Mutation(
+        "B58", "a watch sees no change, only whether there is a key", watches_see_only_whether_a_key_is_there
+    ),
+    Mutation("B60", "a failed transaction stays half done", a_failed_transaction_is_not_undone),
+    Mutation(
+        "B61", "reads in a transaction see what was before it", reads_in_a_transaction_see_what_was_before
+    ),
+    Mutation("B63", "values end by a local clock", lambda: on_its_own_clock("read_clock", values)),
+    Mutation("B70", "a leader stamps its own time", leaders_stamp_their_own_time),
+    Mutation("B71", "values end before their time", values_end_early),
+)
