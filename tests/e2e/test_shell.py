@@ -128,7 +128,9 @@ def test_a_watched_key_is_watched_across_leaders(cluster: Cluster, script: Scrip
 def test_what_expires_changes_a_watched_key(cluster: Cluster, script: Script) -> None:
     """B57"""
     lines = ("set a 1 PX 3000", "watch a", "get a", "multi", "set b 2")
-    assert [script.type(line) for line in lines][2:] == ['"1"', "OK", "QUEUED"], "it was gone before it was watched"
+    assert [script.type(line) for line in lines][2:] == ['"1"', "OK", "QUEUED"], (
+        "it was gone before it was watched"
+    )
     # The entry that ends it is what counts, not the time here.
     wait_for(lambda: not get(cluster, "a"), "the end of a")
     assert script.type("exec") == "(nil)"
