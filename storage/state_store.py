@@ -29,7 +29,8 @@ from storage.manifest import Manifest
 from storage.overlay import Overlay, sorted_slices
 from storage.plan import check_write
 
-STATE_FORMAT_VERSION = 1
+STATE_FORMAT_VERSION = 2
+"""Of this layout, and of what those above keep in it. 2: what there is most of has the last keys."""
 STATE_MAP_BYTES = 1 << 40
 """Address space set aside for the state, 1 TiB. Sparse: neither memory nor disk until used."""
 
@@ -313,7 +314,8 @@ class LmdbStateStore:
             version = unseal(FORMAT_KEY, parts[0], what="state meta record")
             if version != FORMAT.pack(STATE_FORMAT_VERSION):
                 raise FolderDamaged(
-                    "state", f"its format is {version!r}, this program reads {STATE_FORMAT_VERSION}"
+                    "state",
+                    f"its format is {int.from_bytes(version)}, this program reads {STATE_FORMAT_VERSION}",
                 )
             index, term, keys = APPLIED.unpack(unseal(APPLIED_KEY, parts[1], what="state meta record"))
             found = self._environment.entries(transaction, VALUES)

@@ -4,7 +4,6 @@ A key is a one-byte prefix that names the service, then the service's own key; p
 and the order within each. They are given out here, once and for ever:
 
     c  configuration        the members, `pack_configuration`
-    k  key                  a value of the key-value service: header (kind, revision, expiry) and data
     m                       number of sessions
     n                       number of values
     r  session sequence     a reply that a session's client may ask for again (`machine.replies`)
@@ -13,6 +12,10 @@ and the order within each. They are given out here, once and for ever:
     u v                     how far the two indexes below were swept (`machine.deadlines`)
     x  time key             index of the values that expire
     y  time session         index of the sessions, by the time they end if they are not used
+    z  key                  a value of the key-value service: header (kind, revision, expiry) and data
+
+The service that holds the most comes last. Keys are often written in ascending order, and a tree that grows at its very
+end has full pages; with a single record behind that place they are left half full, and the state is twice as large.
 
 Single numbers have 8 bytes, big-endian. The kind of a value lets a later service keep other things under the same
 names and answer an error of type, as Redis does.
@@ -23,10 +26,10 @@ from typing import NamedTuple
 
 from raftdb.errors import Fatal
 
-KEY_VALUE_PREFIX = b"k"
+KEY_VALUE_PREFIX = b"z"
 """Keys of the key-value service."""
 
-KEY_VALUE_END = b"l"
+KEY_VALUE_END = b"{"
 """First key behind the key-value service: for scans."""
 
 CONFIGURATION_KEY = b"c"
