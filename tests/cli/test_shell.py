@@ -11,11 +11,12 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.input.base import PipeInput
 from prompt_toolkit.input.defaults import create_pipe_input
 
+from cli import finder as finder_module
 from cli.completer import ShellCompleter
 from cli.finder import Finder
 from cli.history import ShellHistory, history_path
 from raftdb.commands.spec import COMMANDS
-from tests.cli.terminal import Terminal
+from tests.cli.terminal import WAIT_S, Terminal
 from tests.client.fake_node import FakeCluster
 
 Capture = pytest.CaptureFixture[str]
@@ -69,7 +70,9 @@ def keys() -> Iterator[PipeInput]:
 
 
 @pytest.fixture
-def terminal(cluster: FakeCluster, keys: PipeInput) -> Terminal:
+def terminal(cluster: FakeCluster, keys: PipeInput, monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    # What is not found in time is not offered, and here no machine is too slow.
+    monkeypatch.setattr(finder_module, "FIND_MS_MAX", WAIT_S * 1000)
     return Terminal(cluster, keys)
 
 

@@ -52,7 +52,7 @@ def test_a_line_is_coloured_hinted_and_completed(start: Start, cluster: FakeClus
     assert (terminal.style_of("append"), terminal.style_of("KEY VALUE")) == (CYAN, GREY)
     terminal.type("us")
     terminal.wait_for("n2> append us VALUE")
-    lines = terminal.wait_for(" +user:2 +key")
+    lines = terminal.wait_for_menu(" +user:2 +key")
     assert any(line.split() == ["user:1", "key"] for line in lines)
     terminal.press("Tab")
     terminal.wait_for("n2> append user: VALUE")

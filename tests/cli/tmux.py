@@ -13,6 +13,8 @@ TMUX = shutil.which("tmux")
 COLUMNS, LINES = 90, 24
 WAIT_S = 30.0
 """Longest wait for something to appear: only a hang is longer."""
+RETYPE_S = 1.0
+"""How long a menu may take before the person types the letter again."""
 CELLS_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -21,6 +23,7 @@ class Tmux:
 
     def __init__(self, folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         assert TMUX is not None
+        self._last = ""
         # A socket's path has about 100 bytes at most, and test folders have long names.
         self._socket = os.path.relpath(folder / "tmux")
         kept = {"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
@@ -52,6 +55,7 @@ class Tmux:
 
     def type(self, text: str) -> None:
         """Type characters as they are."""
+        self._last = text[-1]
         self._tmux("send-keys", "-l", text)
 
     def press(self, *keys: str) -> None:
@@ -77,6 +81,22 @@ class Tmux:
                 return lines
             assert time.monotonic() < deadline, f"no line is {pattern!r} in\n" + "\n".join(lines)
             time.sleep(0.02)
+
+    def wait_for_menu(self, pattern: str) -> list[str]:
+        """The same for a line of the menu. What is not found in time is not offered before the next letter: so the
+        last one is typed again now and then, as a person would."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            until = time.monotonic() + RETYPE_S
+            lines: list[str] = []
+            while time.monotonic() < until:
+                lines = self.screen()
+                if any(re.fullmatch(pattern, line) for line in lines):
+                    return lines
+                time.sleep(0.02)
+            assert time.monotonic() < deadline, f"no line is {pattern!r} in\n" + "\n".join(lines)
+            self.press("BSpace")
+            self.type(self._last)
 
     def style_of(self, text: str) -> str:
         """The codes in force where `text` begins, in the last line that has it and styles it: `36` is cyan."""
