@@ -47,14 +47,17 @@ from raftdb.commands.operations import (
     SessionOperation,
     Transaction,
 )
-from raftdb.errors import ReplyError
+from raftdb.errors import Conflict, ReplyError
 from raftdb.machine.sessions import IDLE_GRAIN_MS
 
 
 class Failure(NamedTuple):
-    """A reply that is an error, by its code: the words are the machine's own business."""
+    """A reply that is an error: its code, the keys that have changed (of a conflict), and which command of a
+    transaction has failed, from 0. The words are the machine's own business."""
 
     code: str
+    keys: tuple[bytes, ...] = ()
+    failed_command: int | None = None
 
 
 class Told(NamedTuple):
@@ -84,11 +87,11 @@ class Session:
 
 
 class _Failed(Exception):
-    """A command fails with this code."""
+    """A command fails like this."""
 
-    def __init__(self, code: str = "command_failed") -> None:
-        super().__init__(code)
-        self.code = code
+    def __init__(self, failure: Failure = Failure("command_failed")) -> None:  # noqa: B008 - a constant
+        super().__init__(failure)
+        self.failure = failure
 
 
 class Model:
@@ -162,21 +165,22 @@ class Model:
         try:
             return self._run(index, operation)
         except _Failed as failed:
-            return Failure(failed.code)
+            return failed.failure
 
     def _transact(self, index: int, transaction: Transaction) -> Any:
-        if any(self._revision(key) != revision for key, revision in transaction.watched):
-            return Failure("conflict")
+        changed = tuple(key for key, revision in transaction.watched if self._revision(key) != revision)
+        if changed:
+            return Failure("conflict", changed)
         before = deepcopy(self.values)
         results = []
-        for command in transaction.commands:
+        for position, command in enumerate(transaction.commands):
             try:
                 results.append(self._run(index, command))
             except _Failed as failed:
                 if transaction.mode is Mode.ATOMIC:
                     self.values = before
-                    return Failure("command_failed")
-                results.append(Failure(failed.code))
+                    return Failure("command_failed", failed_command=position)
+                results.append(failed.failure)
         return results
 
     def _find(self, key: bytes) -> Held | None:
@@ -246,7 +250,7 @@ class Model:
 
     def _compare_and_set(self, index: int, command: CompareAndSet) -> Any:
         if self._revision(command.key) != command.revision:
-            raise _Failed("conflict")
+            raise _Failed(Failure("conflict", (command.key,)))
         self.values[command.key] = Held(command.value, index)
         return "OK"
 
@@ -312,9 +316,10 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
 
 
 def comparable(value: Any) -> Any:
-    """A reply of the machine in the words of the model: errors by their codes, wherever they stand."""
+    """A reply of the machine in the words of the model: errors without their texts, wherever they stand."""
     if isinstance(value, ReplyError):
-        return Failure(value.code)
+        keys = value.keys if isinstance(value, Conflict) else ()
+        return Failure(value.code, keys, value.failed_command)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [comparable(item) for item in value]
     return value
