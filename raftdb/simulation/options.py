@@ -5,7 +5,7 @@ are drawn anew. A run with everything on hides bugs that need a calm neighbour; 
 kind of run repeated.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from raftdb.simulation.scheduler import MILLISECOND, Chance
 
@@ -180,8 +180,3 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         retained_bytes_max=chance.choose([0, 1_000, NEVER_BYTES]),
         transfer_us=chance.choose([1, 20, 200]) * MILLISECOND,
     )
-
-
-def calm(options: Options) -> Options:
-    """The same world without faults."""
-    return replace(options, faults=Faults())

@@ -70,7 +70,7 @@ class Oracle:
         self._open_reads: dict[NodeId, int] = {}
         """How many reads each core has not answered."""
         self._steps = 0
-        self.truncations = self.installs = self.trims = 0
+        self.installs = self.trims = 0
 
     @property
     def commit_index(self) -> Index:
@@ -250,7 +250,6 @@ class Oracle:
             raise InvariantBroken(f"{node} truncates the committed entry {index}@{self.committed[index]}")
         del shadow.spoken[index:]
         self.electorate.truncated(node, index)
-        self.truncations += 1
 
     def _installs(
         self,

@@ -42,11 +42,6 @@ def is_bytes(value: object) -> bool:
     return type(value) is bytes
 
 
-def is_integer(value: object) -> bool:
-    """Return whether `value` is an integer of any sign; its range is a matter of apply."""
-    return type(value) is int
-
-
 def is_node_id(value: object) -> bool:
     """Return whether `value` can be a node's id: printable ASCII, not empty, not too long."""
     return (
