@@ -33,7 +33,7 @@ def repetitions_are_executed() -> Patches:
     return [(sessions, "run", run)]
 
 
-def on_its_own_clock(name: str, owner: Any) -> Patches:
+def on_its_own_clock(owner: Any) -> Patches:
     """Replicas decide by the time of the machine they run on."""
     plain_turn = Host._turn
     now_ms = [0.0]
@@ -42,7 +42,7 @@ def on_its_own_clock(name: str, owner: Any) -> Patches:
         now_ms[0] = self.clock.now_ms
         plain_turn(self, epoch)
 
-    return [(Host, "_turn", turn), (owner, name, lambda view: int(now_ms[0]))]
+    return [(Host, "_turn", turn), (owner, "read_clock", lambda view: int(now_ms[0]))]
 
 
 def ended_sessions_begin_by_themselves() -> Patches:
@@ -147,7 +147,7 @@ def values_end_early() -> Patches:
 
 MUTATIONS = (
     Mutation("B53b", "a repetition in a session is executed", repetitions_are_executed),
-    Mutation("B55", "sessions end by a local clock", lambda: on_its_own_clock("read_clock", sessions)),
+    Mutation("B55", "sessions end by a local clock", lambda: on_its_own_clock(sessions)),
     Mutation("B56", "an ended session begins by itself", ended_sessions_begin_by_themselves),
     Mutation("B56b", "answers are forgotten too early", replies_go_too_early),
     Mutation("B57", "a watched key expires unseen", watches_do_not_see_expiry),
@@ -158,7 +158,7 @@ MUTATIONS = (
     Mutation(
         "B61", "reads in a transaction see what was before it", reads_in_a_transaction_see_what_was_before
     ),
-    Mutation("B63", "values end by a local clock", lambda: on_its_own_clock("read_clock", values)),
+    Mutation("B63", "values end by a local clock", lambda: on_its_own_clock(values)),
     Mutation("B70", "a leader stamps its own time", leaders_stamp_their_own_time),
     Mutation("B71", "values end before their time", values_end_early),
 )
