@@ -12,7 +12,8 @@ r"""The node: where consensus, state and clients meet.
 * `turn` is what goes into a turn and what comes out, and what the replica needs of the disk.
 * `applying` is one committed entry and the state; `reading` serves reads of the key space and pages of the log.
 * `clock` is how a leader counts the time of the cluster, and when it asks for an end of what is due.
-* `compaction` says when a checkpoint of the state is due, and where the log begins after it.
+* `checkpoints` begins checkpoints of the state and knows who waits for one; `compaction` says when one is due without
+  anybody asking, and where the log begins after it.
 * `space` counts what may still be written, and passes on who is short of it.
 * `pending` knows who waits for which entry or read index, and what each may be told.
 * `membership` knows who waits for other members or another leader, and what they are told.
@@ -23,10 +24,11 @@ r"""The node: where consensus, state and clients meet.
 * `status` describes a node for people and for `GET /v1/status`, `describe` the entries of its log.
 
 Promises. A write is answered once its entry is applied, and so is on disk on a majority. A linearizable read is
-answered from a state that has applied everything committed when the read arrived, by a node that was confirmed to
-lead after it arrived. What is to end at a time of the cluster ends by an entry, and never before that time. While a
-received snapshot is put in place nothing is applied and no read is served. What is said to peers was on disk before
-(`raftdb.core.update`). An error that is not a declared reply stops the node: replicas must not diverge.
+answered from a state that has applied everything committed when the read arrived, by a node that was confirmed to lead
+after it arrived; a checkpoint that was asked for is such a read. What is to end at a time of the cluster ends by an
+entry, and never before that time. While a received snapshot is put in place nothing is applied and no read is served.
+What is said to peers was on disk before (`raftdb.core.update`). An error that is not a declared reply stops the node:
+replicas must not diverge.
 
 It does not retry for clients, redirect, or know HTTP: that is the frontends' and the clients' work.
 """

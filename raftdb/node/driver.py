@@ -20,7 +20,7 @@ from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 from raftdb.node.contacts import Contacts
 from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
-from raftdb.node.pending import LogPage, Query, ReadRequest, WriteRequest
+from raftdb.node.pending import LogPage, MakeCheckpoint, Query, ReadRequest, WriteRequest
 from raftdb.node.ports import Courier, Disk, PeerLinks
 from raftdb.node.replica import Replica
 from raftdb.node.space import SpaceBudget
@@ -64,7 +64,6 @@ class Driver:
         self._ticker: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._held_jobs: list[PersistJob] | None = None
-        self._checkpoint_waiters: list[asyncio.Future[None]] = []
         self.contacts = Contacts(heartbeat_s=heartbeat_ms / 1000)
         self.space = SpaceBudget()
 
@@ -120,15 +119,13 @@ class Driver:
         self._inputs.transfers.append(TransferRequest(self._last_request_id, target))
         return await future
 
-    async def checkpoint(self) -> int:
-        """Make the state durable and compact the log now; returns the index that the state is durable up to."""
-        self._refuse_if_stopping()
-        waiter = self._loop.create_future()
-        self._checkpoint_waiters.append(waiter)
-        self._inputs.checkpoint_asked = True
-        self._schedule_turn()
-        await waiter
-        return self.replica.checkpoint_index
+    async def checkpoint(self, *, stale: bool = False) -> int:
+        """Make the state durable and compact the log; returns the index that the state is durable up to.
+
+        It covers all that was answered anywhere before the call; with `stale`, all that this node has applied. Raises
+        Unavailable, or OutcomeUnknown.
+        """
+        return (await self._read(MakeCheckpoint(), stale=stale)).index
 
     def receive(self, messages: Sequence[Message]) -> None:
         """Messages from one peer, in the order they were sent."""
@@ -288,8 +285,6 @@ class Driver:
                 target.log(LEVELS[trace.level], trace.event, extra={"fields": dict(trace.details)})
         if effects.flush is not None:
             self._spawn(self._flush(effects.flush))
-        if effects.checkpoint_done:
-            self._answer_checkpoint_waiters()
         if effects.trim is not None:
             self._spawn(self._trim(effects.trim))
         for follower in effects.snapshots_wanted:
@@ -338,12 +333,6 @@ class Driver:
         self._inputs.deliveries.append(delivery)
         self._schedule_turn()
 
-    def _answer_checkpoint_waiters(self) -> None:
-        waiters, self._checkpoint_waiters = self._checkpoint_waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` beside the turns; what it raises stops the node, as what a turn raises does."""
         task = self._loop.create_task(work)
@@ -381,7 +370,3 @@ class Driver:
             if not future.done():
                 future.set_exception(OutcomeUnknown("the node stopped before the outcome was known"))
         self._futures.clear()
-        for waiter in self._checkpoint_waiters:
-            if not waiter.done():
-                waiter.set_exception(OutcomeUnknown("the node stopped during the checkpoint"))
-        self._checkpoint_waiters.clear()

@@ -21,7 +21,11 @@ class LogPage(NamedTuple):
     limit: int
 
 
-Query = Command | RecordQuery | LogPage
+class MakeCheckpoint(NamedTuple):
+    """A read of the whole state, by others and from the disk: it is answered once what was applied is durable there."""
+
+
+Query = Command | RecordQuery | LogPage | MakeCheckpoint
 
 
 class WriteRequest(NamedTuple):

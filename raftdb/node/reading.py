@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
+from raftdb.commands.model import Command
+from raftdb.commands.queries import Query as RecordQuery
 from raftdb.core.log import entry_bytes
 from raftdb.core.model import Entry, Index
 from raftdb.core.state import RaftState
 from raftdb.errors import RaftdbError
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Result
-from raftdb.node.pending import LogPage, Query
+from raftdb.node.pending import LogPage
 from raftdb.node.turn import Answer, State
 
 LOG_PAGE_BYTES_MAX = 4 << 20
@@ -19,7 +21,7 @@ Bodies = Callable[[Index, Index, int], Sequence[Entry]]
 
 
 def serve(
-    query: Query, core: RaftState, state: State, machine: Machine, bodies: Bodies
+    query: Command | RecordQuery | LogPage, core: RaftState, state: State, machine: Machine, bodies: Bodies
 ) -> Answer | RaftdbError:
     """Answer `query` from the state, or from the log, as they are."""
     if isinstance(query, LogPage):

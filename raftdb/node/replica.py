@@ -26,10 +26,11 @@ from raftdb.errors import RaftdbError, Unavailable
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import value_bytes
 from raftdb.node.applying import answer_of, apply_entry
+from raftdb.node.checkpoints import Checkpoints
 from raftdb.node.clock import LeaderClock
-from raftdb.node.compaction import CompactionPolicy, slowest_live_match
+from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.membership import MembershipRequests
-from raftdb.node.pending import Pending, Query, ReadRequest, WriteRequest, batches_of
+from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, WriteRequest, batches_of
 from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
 from raftdb.node.reading import serve
 from raftdb.node.refusals import not_executed, out_of_time, too_much_waits
@@ -68,12 +69,9 @@ class Replica:
         """End of the snapshot that was received whole and verified: only that one may be installed."""
         self.retained_index: Index | None = None
         """End of the snapshot that a follower is receiving: the log is kept from there on."""
-        self._policy = policy
+        self._checkpoints = Checkpoints(raft.state, policy)
         self._first_entry = first_entry
         self._installing = False
-        self._flushing = False
-        self._checkpoint_asked = False
-        self._flush_is_asked = False
         self._log_reader = log_reader
         self._state = state
         self._machine = machine
@@ -176,7 +174,6 @@ class Replica:
             answer = value if isinstance(value, RaftdbError) else Answer(value, *entry)
             effects.answers.append((request_id, answer))
         more_reads = self._serve_reads()
-        self._checkpoint_asked |= inputs.checkpoint_asked
         self._begin_checkpoint()
         self._release_messages()
         behind = not self._installing and self.applied_index < self.raft.state.commit_index
@@ -302,41 +299,27 @@ class Replica:
         self._effects.traces.append(Trace("snapshot installed", details))
 
     def _begin_checkpoint(self) -> None:
-        """Set the changes aside for the disk if enough has gathered, or somebody asked.
-
-        Not before the log is durable up to there: a state must never be ahead of its log's disk.
-        """
-        applied_index = self.applied_index
-        due = self._checkpoint_asked or self._policy.is_due(
-            applied_index=applied_index,
-            checkpoint_index=self._state.checkpoint[0],
-            change_bytes=self._state.change_bytes,
-        )
-        idle = not self._flushing and not self._installing
-        if due and idle and applied_index <= self.raft.state.log.persisted_index:
-            self._flush_is_asked, self._checkpoint_asked = self._checkpoint_asked, False
-            self._effects.flush = self._state.freeze()
-            self._flushing = self._effects.flush is not None
-            if not self._flushing:
-                self._compact(self.checkpoint_index)
-                self._effects.checkpoint_done = True
+        """Begin a checkpoint if one is due; who waits for one that is there already is answered."""
+        if self._installing:
+            return
+        self._effects.flush = self._checkpoints.begin(self._state)
+        covered = self._checkpoints.covered(self.checkpoint_index)
+        if covered:
+            self._compact(covered)
 
     def _flushed(self, frozen: FrozenChanges) -> None:
         """The checkpoint is durable: the log may begin later."""
         self._state.thaw(frozen)
-        self._flushing = False
-        self._effects.checkpoint_done = True
-        self._compact(frozen.index)
+        self._checkpoints.written()
+        self._compact(self._checkpoints.covered(frozen.index))
 
-    def _compact(self, checkpoint_index: Index) -> None:
-        """Begin the log later, now that the state is durable up to `checkpoint_index`."""
+    def _compact(self, covered: list[int]) -> None:
+        """Begin the log later, now that the state is durable; tell those who waited for it."""
+        checkpoint_index, checkpoint_term = self._state.checkpoint
+        answer = Answer(checkpoint_index, checkpoint_index, checkpoint_term)
+        self._effects.answers.extend((request_id, answer) for request_id in covered)
         log = self.raft.state.log
-        if self._flush_is_asked:
-            base_index = min(checkpoint_index, slowest_live_match(self.raft.state))
-        else:
-            base_index = self._policy.base_after(
-                log, checkpoint_index=checkpoint_index, retained_index=self.retained_index
-            )
+        base_index = self._checkpoints.base_after(checkpoint_index, covered, self.retained_index)
         if base_index > log.base.index:
             self._carry_out(self.raft.step(Compacted(base_index)))
             self._effects.trim = log.base
@@ -375,19 +358,21 @@ class Replica:
             if released is None:
                 return False
             request_id, query = released
-            answer = self._serve(query)
-            self._effects.answers.append((request_id, answer))
-            replied_bytes += value_bytes(answer.value) if isinstance(answer, Answer) else 0
+            replied_bytes += self._answer_query(request_id, query)
         return True
 
-    def _answer_query(self, request_id: int, query: Query) -> None:
-        """Serve one read from the state as it is."""
-        self._effects.answers.append((request_id, self._serve(query)))
-
-    def _serve(self, query: Query) -> Answer | RaftdbError:
+    def _answer_query(self, request_id: int, query: Query) -> int:
+        """Serve one read from the state as it is; returns the bytes of its reply. A checkpoint is answered later."""
+        answer: Answer | RaftdbError
         if self._installing:
-            return Unavailable("busy", "a snapshot is being installed", hint="ask another node")
-        return serve(query, self.raft.state, self._state, self._machine, self._bodies)
+            answer = Unavailable("busy", "a snapshot is being installed", hint="ask another node")
+        elif isinstance(query, MakeCheckpoint):
+            self._checkpoints.ask(request_id, self.applied_index)
+            return 0
+        else:
+            answer = serve(query, self.raft.state, self._state, self._machine, self._bodies)
+        self._effects.answers.append((request_id, answer))
+        return value_bytes(answer.value) if isinstance(answer, Answer) else 0
 
     def _bodies(self, first: Index, last: Index, bytes_max: int) -> Sequence[Entry]:
         """Entries from memory if they are there, else from disk."""

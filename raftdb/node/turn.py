@@ -76,8 +76,6 @@ class Inputs:
     """The checkpoint that is durable now. Of the state before `installed_state`, if both are here."""
     installed_state: State | None = None
     """The state that a snapshot brought, in place and open."""
-    checkpoint_asked: bool = False
-    """Somebody wants a checkpoint now."""
     deliveries: list[SnapshotDelivered] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     ticks: int = 0
@@ -97,8 +95,6 @@ class Effects:
     traces: list[Trace] = field(default_factory=list)
     flush: FrozenChanges | None = None
     """Make this durable in the state; then hand it back as `Inputs.flushed`."""
-    checkpoint_done: bool = False
-    """What was asked for is durable, or was already."""
     trim: EntryId | None = None
     """The log on disk may begin after this entry."""
     snapshots_wanted: list[NodeId] = field(default_factory=list)

@@ -99,4 +99,4 @@ class SpaceWatch:
         replica = self._driver.replica
         if replica.applied_index > replica.checkpoint_index:
             with suppress(Unavailable):
-                await self._driver.checkpoint()
+                await self._driver.checkpoint(stale=True)

@@ -18,7 +18,7 @@ from raftdb.errors import RaftdbError, RemoteProtocolError
 from raftdb.machine.machine import Machine
 from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.membership import ChangeRequest, TransferRequest
-from raftdb.node.pending import ReadRequest, WriteRequest
+from raftdb.node.pending import MakeCheckpoint, ReadRequest, WriteRequest
 from raftdb.node.persist import begin_empty, bootstrap, recover
 from raftdb.node.replica import Replica
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
@@ -255,10 +255,17 @@ class Host:
         return self._last_request
 
     def checkpoint(self) -> None:
-        """Somebody asks for a checkpoint."""
-        if self.is_up and not self.is_paused:
-            self._inputs.checkpoint_asked = True
-            self._due()
+        """Somebody asks for a checkpoint: a leader for all that is committed, others for all that they have."""
+        if not self.is_up or self.is_paused:
+            return
+        stale = not self.is_leader
+        wanted = self.replica.applied_index if stale else self._world.oracle.commit_index
+
+        def on_answer(answer: Answer | RaftdbError | None) -> None:
+            if isinstance(answer, Answer):
+                self._world.oracle.covers(self.id, answer.index, wanted, durable=self.state.checkpoint[0])
+
+        self.submit_read(lambda request_id: ReadRequest(request_id, MakeCheckpoint(), stale), on_answer)
 
     def flushed(self, frozen: FrozenChanges) -> None:
         """A checkpoint is durable; the replica learns of it in its next turn, if there is one."""

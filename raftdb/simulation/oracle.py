@@ -123,6 +123,13 @@ class Oracle:
         if self.shadows[node].synced[end.index : end.index + 1] != [end.term]:
             raise InvariantBroken(f"{node} makes a checkpoint at {end}, ahead of its log's disk")
 
+    def covers(self, node: NodeId, index: Index, wanted: Index, *, durable: Index) -> None:
+        """A node says that a checkpoint is made, up to `index`: it holds what was there when somebody asked for it."""
+        if not wanted <= index <= durable:
+            raise InvariantBroken(
+                f"{node} answers with a checkpoint up to {index}: {wanted} was asked for, {durable} is durable"
+            )
+
     def trims_to(self, node: NodeId, base: EntryId, *, checkpoint_index: Index) -> None:
         """A node begins its log after `base`: what goes is in a durable state."""
         if base.index > checkpoint_index:

@@ -18,7 +18,7 @@ from raftdb.core.state import Settings
 from raftdb.errors import RaftdbError
 from raftdb.machine.machine import Machine
 from raftdb.node.compaction import CompactionPolicy
-from raftdb.node.pending import LogPage, ReadRequest, WriteRequest
+from raftdb.node.pending import LogPage, MakeCheckpoint, ReadRequest, WriteRequest
 from raftdb.node.persist import bootstrap, recover
 from raftdb.node.replica import Replica
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
@@ -151,6 +151,12 @@ class Bench:
         request = ReadRequest(self._number(), query, stale)
         self.turn(reads=[request])
         return self.answers.get(request.request_id)
+
+    def ask_for_checkpoint(self, **more: Any) -> int:
+        """Somebody wants what is applied here to be durable; returns the number of the request."""
+        request = ReadRequest(self._number(), MakeCheckpoint(), stale=True)
+        self.turn(reads=[request], **more)
+        return request.request_id
 
     def _number(self) -> int:
         self.last_request += 1

@@ -293,7 +293,7 @@ def test_sessions_clock_and_expiries_are_in_every_generation_of_snapshots(alone:
     alone.do(Transaction((Set(b"k", b"v", 1_000), Set(b"gone", b"v", 1))))
     pass_time(alone, 2)
     contents, snapshots = [], []
-    alone.turn(checkpoint_asked=True)
+    alone.ask_for_checkpoint()
     alone.flush_and_tell()
     store = alone.state
     for _ in range(3):

@@ -10,6 +10,7 @@ from raftdb.core.events import SnapshotDelivered
 from raftdb.core.log import Log, entry_bytes
 from raftdb.core.messages import (
     AppendEntriesReply,
+    HeartbeatReply,
     InstallSnapshot,
 )
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Term
@@ -18,9 +19,9 @@ from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
 from raftdb.machine.transaction import Transaction
 from raftdb.node.compaction import CompactionPolicy, phase_among
-from raftdb.node.pending import LogPage
+from raftdb.node.pending import LogPage, MakeCheckpoint, ReadRequest
 from raftdb.node.persist import bootstrap, decode_hard_state, encode_hard_state, recover
-from raftdb.node.turn import Effects, Inputs
+from raftdb.node.turn import Answer, Effects, Inputs
 from raftdb.server.disk import describe_state
 from raftdb.wire.configuration import encode_configuration
 from raftdb.wire.operations import encode, stamp
@@ -89,7 +90,8 @@ def test_a_checkpoint_is_never_ahead_of_the_log_on_the_own_disk() -> None:
     bench.log_is_held = True
     bench.follow(2, [set_entry(index, 2) for index in range(2, 30)], commit_index=29)
     assert (bench.replica.applied_index, bench.core.log.persisted_index) == (29, 1)
-    assert bench.turn(checkpoint_asked=True).flush is None
+    bench.ask_for_checkpoint()
+    assert bench.flushing is None
     bench.write_log()
     assert bench.flushing == bench.log.recover().last_index == 29
 
@@ -98,24 +100,49 @@ def test_who_asks_waits_until_the_checkpoint_is_durable() -> None:
     bench = Bench()
     bench.lead()
     bench.write(b"v")
-    effects = bench.turn(checkpoint_asked=True)
-    assert (effects.flush is not None, effects.checkpoint_done) == (True, False)
-    assert not bench.turn(ticks=1).checkpoint_done
-    assert bench.flush_and_tell().checkpoint_done
-    effects = bench.turn(checkpoint_asked=True)
-    assert (effects.flush, effects.checkpoint_done) == (None, True), "nothing has changed since"
-
-
-def test_who_asks_while_a_checkpoint_is_made_gets_another_one() -> None:
-    bench = Bench()
-    bench.lead()
-    bench.turn(checkpoint_asked=True)
-    bench.write(b"v")
-    assert not bench.turn(checkpoint_asked=True).checkpoint_done
+    asked = bench.ask_for_checkpoint()
+    bench.turn(ticks=1)
+    assert (bench.flushing, asked in bench.answers) == (3, False)
     bench.flush_and_tell()
-    assert bench.flushing == 3
-    assert bench.flush_and_tell().checkpoint_done
-    assert bench.base() == (3, 3)
+    assert bench.answers[asked] == Answer(3, 3, 2)
+    asked = bench.ask_for_checkpoint()
+    assert (bench.flushing, value_of(bench.answers[asked])) == (None, 3), "nothing has changed since"
+
+
+def test_who_asks_while_a_checkpoint_is_made_waits_for_one_that_covers_what_it_has_seen() -> None:
+    """A backup is not older than the writes that were acknowledged before it was asked for."""
+    bench = Bench(policy=NO_TAIL)
+    bench.lead()
+    bench.write(*[b"v"] * 8)
+    assert bench.flushing == 10, "an automatic one"
+    early = bench.ask_for_checkpoint()
+    bench.write(b"w")
+    late, again = bench.ask_for_checkpoint(), bench.ask_for_checkpoint()
+    bench.flush_and_tell()
+    assert value_of(bench.answers[early]) == 10
+    assert not {late, again} & set(bench.answers)
+    assert (bench.flushing, bench.base()) == (11, (10, 10))
+    bench.flush_and_tell()
+    assert [value_of(bench.answers[request]) for request in (late, again)] == [11, 11]
+    assert bench.base() == (11, 11)
+
+
+def test_who_asks_a_leader_gets_what_is_committed_and_of_one_that_was_deposed_nothing() -> None:
+    bench = Bench(nodes=3)
+    bench.lead()
+    bench.acknowledge("n2", 2)
+    requests = [ReadRequest(number, MakeCheckpoint()) for number in (101, 102)]
+    bench.turn(reads=requests[:1])
+    bench.write(b"v")
+    bench.acknowledge("n2", 3)
+    assert bench.flushing is None, "it may be leader no more: whatever others have acknowledged is not here"
+    bench.receive(HeartbeatReply("n2", "n1", bench.core.term, bench.core.leadership.round))
+    bench.flush_and_tell()
+    assert bench.answers[101] == Answer(3, 3, 2)
+    bench.turn(reads=requests[1:])
+    bench.follow(bench.core.term + 1, [], commit_index=0)
+    assert code_of(bench.answers[102]) == "not_leader"
+    assert bench.flushing is None
 
 
 # Where the log begins after it
@@ -234,7 +261,7 @@ def test_who_asks_for_a_compaction_gets_a_log_without_a_tail() -> None:
     bench = Bench(policy=NEVER)
     bench.lead()
     bench.write(*[b"v"] * 20)
-    bench.turn(checkpoint_asked=True)
+    bench.ask_for_checkpoint()
     bench.flush_and_tell()
     assert bench.base() == (22, 22)
 
@@ -246,7 +273,7 @@ def test_who_asks_for_a_compaction_keeps_what_the_slowest_follower_that_answers_
     bench.acknowledge("n2", 22)
     bench.acknowledge("n3", 7)
     assert bench.replica.applied_index == 22
-    bench.turn(checkpoint_asked=True)
+    bench.ask_for_checkpoint()
     bench.flush_and_tell()
     assert bench.base() == (7, 7)
 
@@ -258,7 +285,7 @@ def test_who_asks_for_a_compaction_keeps_nothing_for_a_follower_that_is_silent()
     bench.acknowledge("n3", 7)
     bench.turn(ticks=SETTINGS.election_timeout_ticks)
     bench.acknowledge("n2", 22)
-    bench.turn(checkpoint_asked=True)
+    bench.ask_for_checkpoint()
     bench.flush_and_tell()
     assert bench.base() == (22, 22)
 
@@ -266,7 +293,7 @@ def test_who_asks_for_a_compaction_keeps_nothing_for_a_follower_that_is_silent()
 def test_a_follower_that_is_asked_for_a_compaction_keeps_no_tail() -> None:
     bench = Bench(nodes=3)
     bench.follow(2, [set_entry(index, 2) for index in range(2, 30)], commit_index=25)
-    bench.turn(checkpoint_asked=True)
+    bench.ask_for_checkpoint()
     bench.flush_and_tell()
     assert bench.base() == (25, 25)
     assert bench.core.log.last_index == 29
@@ -278,7 +305,7 @@ def test_a_follower_behind_a_compacted_log_is_named_to_the_driver() -> None:
     bench.write(*[b"v"] * 20)
     bench.turn(ticks=SETTINGS.election_timeout_ticks)
     bench.acknowledge("n2", 22)
-    bench.turn(checkpoint_asked=True)
+    bench.ask_for_checkpoint()
     bench.flush_and_tell()
     effects = bench.receive(AppendEntriesReply("n3", "n1", 2, 1, False, 0, 1, 1))
     assert effects.snapshots_wanted == ["n3"]
@@ -391,9 +418,8 @@ def test_no_checkpoint_is_begun_while_a_snapshot_is_not_in_place() -> None:
     bench = Bench(nodes=3)
     bench.follow(2, [set_entry(2, 2)], commit_index=2)
     begin_installation(bench, END, 3)
-    effects = bench.turn(checkpoint_asked=True)
-    assert (effects.flush, effects.checkpoint_done) == (None, False)
-    assert install(bench).checkpoint_done, "the snapshot is one"
+    asked = bench.ask_for_checkpoint()
+    assert (bench.flushing, code_of(bench.answers[asked])) == (None, "busy")
 
 
 def test_writes_that_a_snapshot_covers_are_answered_as_unknown_and_later_ones_wait() -> None:
@@ -455,13 +481,13 @@ def test_one_snapshot_is_installed_at_a_time() -> None:
 def test_a_checkpoint_that_is_done_in_the_turn_of_an_installation_belongs_to_the_state_before() -> None:
     bench = Bench(nodes=3)
     bench.follow(2, [set_entry(2, 2), set_entry(3, 2)], commit_index=3)
-    bench.turn(checkpoint_asked=True)
+    asked = bench.ask_for_checkpoint()
     begin_installation(bench, END, 3)
-    effects = install(bench, flushed=bench.flush())
-    assert effects.checkpoint_done
+    install(bench, flushed=bench.flush())
+    assert value_of(bench.answers[asked]) == 3
     assert (bench.replica.checkpoint_index, bench.base()) == (20, (20, 20))
     bench.follow(3, [set_entry(21, 3)], commit_index=21)
-    bench.turn(checkpoint_asked=True)
+    bench.ask_for_checkpoint()
     bench.flush_and_tell()
     assert (bench.replica.checkpoint_index, bench.base()) == (21, (21, 21)), "checkpoints go on"
 
@@ -469,7 +495,7 @@ def test_a_checkpoint_that_is_done_in_the_turn_of_an_installation_belongs_to_the
 def test_a_checkpoint_that_is_done_before_an_installation_compacts_nothing() -> None:
     bench = Bench(nodes=3)
     bench.follow(2, [set_entry(2, 2), set_entry(3, 2)], commit_index=3)
-    bench.turn(checkpoint_asked=True)
+    bench.ask_for_checkpoint()
     begin_installation(bench, END, 3)
     assert bench.flush_and_tell().trim is None
     install(bench)

@@ -1,7 +1,8 @@
 """A driver on the event loop, alone with a disk in memory: what it takes in, and what it refuses at the door."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import pytest
@@ -16,13 +17,14 @@ from raftdb.commands.operations import (
     Transaction,
 )
 from raftdb.commands.queries import ReadPage, ReadRecord
+from raftdb.core.model import EntryId
 from raftdb.errors import Conflict, Fatal, ReplyError, RequestRefused, SessionExpired, Unavailable
 from raftdb.machine.reply import KeyRecord, Page
+from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.driver import Driver
 from raftdb.node.turn import Answer
-from storage.contract import LogBatch
-from storage.memory import MemoryLogStore
-from tests.node.bench import Bench
+from storage.contract import FrozenChanges, LogBatch
+from tests.node.bench import NEVER, NO_TAIL, Bench
 
 NAME = b"s" * 16
 WAIT_S = 20.0
@@ -30,32 +32,57 @@ WAIT_S = 20.0
 
 
 class InstantDisk:
-    """A log that is written at once."""
+    """A disk that is written at once; what is to go to the state waits while `state_may_go_on` is not set."""
 
     last_sync_ms = 0.0
 
-    def __init__(self, driver: Driver, log: MemoryLogStore) -> None:
+    def __init__(self, driver: Driver, bench: Bench) -> None:
         self._driver = driver
-        self._log = log
+        self._bench = bench
+        self.state_may_go_on = asyncio.Event()
+        self.state_may_go_on.set()
+        self.flushes = 0
 
     def submit(self, sequence: int, batch: LogBatch) -> None:
-        self._log.write([batch])
+        self._bench.log.write([batch])
         self._driver.persisted(sequence)
+
+    async def flush(self, frozen: FrozenChanges) -> None:
+        self.flushes += 1
+        await self.state_may_go_on.wait()
+        self._bench.state.flush(frozen)
+
+    async def trim(self, base: EntryId) -> None:
+        while self._bench.log.trim(*base):
+            pass
+
+
+@asynccontextmanager
+async def leading(policy: CompactionPolicy = NEVER) -> AsyncIterator[tuple[Driver, InstantDisk]]:
+    """The driver of a cluster of one, which leads, and its disk."""
+    failures: list[Fatal] = []
+    bench = Bench(policy=policy)
+    made = Driver(bench.replica, tick_ms=2, heartbeat_ms=20, on_fatal=failures.append)
+    disk = InstantDisk(made, bench)
+    made.start(cast(Any, disk), cast(Any, None), cast(Any, None))
+    await wait_for(made.is_leader)
+    yield made, disk
+    await made.close(grace_seconds=0)
+    assert failures == []
 
 
 @pytest.fixture
 async def driver() -> AsyncIterator[Driver]:
     """Of a cluster of one, which leads."""
-    failures: list[Fatal] = []
-    bench = Bench()
-    made = Driver(bench.replica, tick_ms=2, heartbeat_ms=20, on_fatal=failures.append)
-    made.start(cast(Any, InstantDisk(made, bench.log)), cast(Any, None), cast(Any, None))
+    async with leading() as (made, _):
+        yield made
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until `condition` holds."""
     async with asyncio.timeout(WAIT_S):
-        while not made.is_leader():
+        while not condition():
             await asyncio.sleep(0.002)
-    yield made
-    await made.close(grace_seconds=0)
-    assert failures == []
 
 
 async def answer(driver: Driver, operation: Any, **more: str) -> Answer:
@@ -123,3 +150,19 @@ async def test_a_key_ends_by_the_clock_of_the_machine(driver: Driver) -> None:
         while (await driver.execute(Get(b"k"), consistency="stale")).value == b"v":
             await asyncio.sleep(0.002)
     assert asyncio.get_running_loop().time() - began >= 0.05
+
+
+async def test_a_checkpoint_covers_what_was_acknowledged_before_it_was_asked_for() -> None:
+    """An automatic one is under way, and would end the wait."""
+    async with leading(NO_TAIL) as (driver, disk):
+        disk.state_may_go_on.clear()
+        while not disk.flushes:
+            await answer(driver, Set(b"k", b"v"))
+        newest = await answer(driver, Set(b"k", b"w"))
+        asked = asyncio.ensure_future(driver.checkpoint())
+        await wait_for(lambda: driver.replica.pending_count == 0)
+        assert not asked.done()
+        disk.state_may_go_on.set()
+        async with asyncio.timeout(WAIT_S):
+            assert await asked >= newest.index
+        assert disk.flushes == 2

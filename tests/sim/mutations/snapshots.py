@@ -125,6 +125,17 @@ def compacts_what_is_not_durable() -> Patches:
     return [(CompactionPolicy, "base_after", base_after)]
 
 
+def any_checkpoint_ends_the_wait() -> Patches:
+    plain = Replica._flushed
+
+    def flushed(self: Replica, frozen: FrozenChanges) -> None:
+        waiting = self._checkpoints._waiting
+        waiting.update(dict.fromkeys(waiting, 0))
+        plain(self, frozen)
+
+    return [(Replica, "_flushed", flushed)]
+
+
 MUTATIONS: tuple[Mutation, ...] = (
     Mutation("B19", "compacted entries have term 0", compacted_entries_have_term_0),
     Mutation("B25", "an install keeps a conflicting tail", install_keeps_a_conflicting_tail),
@@ -136,4 +147,5 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("B30b", "compacts what is not durable in the state", compacts_what_is_not_durable),
     Mutation("B33", "any snapshot is installed", any_snapshot_is_installed),
     Mutation("B34", "the log does not follow the state after a crash", log_is_not_connected_after_a_crash),
+    Mutation("B106", "any checkpoint ends the wait for one", any_checkpoint_ends_the_wait),
 )
