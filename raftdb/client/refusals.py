@@ -91,6 +91,11 @@ def leader_of_status(response: Response) -> str | None:
     return None if leader is None else leader.http
 
 
+def leads_by_status(response: Response) -> bool:
+    """True if the answer is the status of a node that leads."""
+    return response.status == 200 and _body_of(response).get("role") == "leader"
+
+
 def leader_in(value: object) -> LeaderHint | None:
     """A leader object of an error or a status; None if it is null or has no HTTP address."""
     if not isinstance(value, dict):

@@ -19,7 +19,7 @@ from random import Random
 
 from raftdb.client.http1 import Response
 from raftdb.client.protocol import Kind
-from raftdb.client.refusals import error_of, leader_of_error, leader_of_status
+from raftdb.client.refusals import error_of, leader_of_error, leader_of_status, leads_by_status
 from raftdb.errors import OutcomeUnknown, RaftdbError, ReplyError, RequestRefused, Unavailable
 
 DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
@@ -111,6 +111,7 @@ class Call:
         self._pause_ms_min = 0.0  # what the last Retry-After asked for
         self._reached = False  # somebody answered, or at least took a connection, in this call
         self._reasons: dict[str, str] = {}  # address -> why it did not help, the latest
+        self._named_by: dict[str, str] = {}  # address said to be the leader's -> the node that said so
         self._refusal: RaftdbError | None = None  # the latest answer that said no
         self._may_have_happened = False
         self._start_sweep()
@@ -171,7 +172,7 @@ class Call:
         Raises `OutcomeUnknown` for a write that may have been executed.
         """
         self._router.forget(attempt.address)
-        self._reasons[attempt.address] = reason
+        self._reasons[attempt.address] = self._reason_of(attempt.address, reason)
         self._reached = self._reached or sent
         if sent and not attempt.probe and self._kind in SENT_ONCE:
             raise OutcomeUnknown(
@@ -199,7 +200,7 @@ class Call:
         if error.code == "not_leader":
             self._refusal = error
             self._router.forget(attempt.address)
-            self._follow(leader_of_error(response))
+            self._follow(leader_of_error(response), attempt.address)
         elif error.code in ("no_leader", "no_quorum"):
             self._refusal = error
             self._router.forget(attempt.address)
@@ -221,24 +222,38 @@ class Call:
 
     def _take_probe(self, attempt: Attempt, response: Response) -> None:
         """A node said who leads, or that it does not know. Only its word is taken: whether it is true, the
-        leader itself will say."""
-        leader = leader_of_status(response)
+        leader itself will say. One that leads does so where it answered, whatever address others know it by."""
+        leader = attempt.address if leads_by_status(response) else leader_of_status(response)
         if leader is None:
             self._reasons[attempt.address] = "knows no leader"
-        elif leader == attempt.address:
+        if leader == attempt.address:
             self._asked.discard(leader)
-            self._follow(leader)
-        else:
-            self._follow(leader)
+        self._follow(leader, attempt.address)
 
-    def _follow(self, leader: str | None) -> None:
+    def _follow(self, leader: str | None, named_by: str) -> None:
         """Go to the leader just named, unless it was asked in this sweep already or there were too many
         redirects."""
         self._redirects += 1
         if leader is None or leader in self._asked or self._redirects > REDIRECTS_MAX:
             return
+        self._named_by[leader] = named_by
         self._router.leader = leader
         self._redirect = leader
+
+    def _reason_of(self, address: str, reason: str) -> str:
+        """Why the node did not help; of an address that only another node knows, also who sent us there."""
+        named_by = self._named_by.get(address)
+        if named_by is None or address in self._router.addresses:
+            return reason
+        return f"{reason} ({named_by} says that the leader is there)"
+
+    def _unreachable_leaders(self) -> list[str]:
+        """Addresses that other nodes gave for the leader, that are not among those we were given, and did not serve."""
+        return [
+            address
+            for address in sorted(self._named_by)
+            if address in self._reasons and address not in self._router.addresses
+        ]
 
     def _note_retry_after(self, response: Response) -> None:
         seconds = response.headers.get("retry-after", "")
@@ -270,11 +285,13 @@ class Call:
         details = self._reasons_in_words() or nodes
         if self._kind is Kind.ANY_NODE:
             return Unavailable("unreachable", f"no node answered in {seconds} ({details})")
-        return Unavailable(
-            "no_leader",
-            f"no leader was found in {seconds} ({details})",
-            hint="a majority of the nodes must be up and see each other: 'raftdb cluster status'",
-        )
+        hint = "a majority of the nodes must be up and see each other: 'raftdb cluster status'"
+        if self._unreachable_leaders():
+            hint = (
+                f"if {', '.join(self._unreachable_leaders())} cannot be reached from here, set the node's "
+                "`advertise` to an address that can, or give --connect the leader's own"
+            )
+        return Unavailable("no_leader", f"no leader was found in {seconds} ({details})", hint=hint)
 
     def _reasons_in_words(self, *, but: str = "") -> str:
         """Why each node did not help, the nodes with the same reason together; without those of reason `but`."""

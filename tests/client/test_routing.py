@@ -34,9 +34,9 @@ def answer(status: int, code: str, leader: str | None = None, **headers: str) ->
     return Response(status, names, json.dumps({"error": error}).encode())
 
 
-def status_of(leader: str | None) -> Response:
+def status_of(leader: str | None, *, role: str = "follower") -> Response:
     named = None if leader is None else {"id": "x", "http": leader}
-    return Response(200, {}, json.dumps({"id": "y", "leader": named}).encode())
+    return Response(200, {}, json.dumps({"id": "y", "role": role, "leader": named}).encode())
 
 
 def make(kind: Kind, *, leader: str | None = None, timeout_ms: float = 5_000, **more: float) -> Call:
@@ -90,6 +90,21 @@ class TestFindingTheLeader:
         call = make(Kind.WRITE)
         call.answered(attempt(call), status_of(A))
         assert asked(call) == (A, False)
+
+    def test_a_node_that_leads_does_so_where_it_answered_whatever_address_it_is_known_by(self) -> None:
+        call = make(Kind.WRITE)
+        call.answered(attempt(call), status_of(D, role="leader"))
+        step = attempt(call)
+        assert (step.address, step.probe) == (A, False)
+        assert call.answered(step, OK) is OK
+        assert router_of(call).leader == A
+
+    def test_a_leader_that_is_named_at_an_address_out_of_reach_is_found_at_a_given_one(self) -> None:
+        call = make(Kind.WRITE)
+        call.answered(attempt(call), status_of(D))
+        call.failed(attempt(call), "no answer in time", sent=False)
+        call.answered(attempt(call), status_of(D, role="leader"))
+        assert asked(call) == (B, False)
 
     def test_the_known_leader_is_asked_first_and_without_a_probe(self) -> None:
         assert asked(make(Kind.WRITE, leader=B)) == (B, False)
@@ -254,6 +269,18 @@ class TestTime:
         with pytest.raises(Unavailable, match=r"in 1 s \(a:1, b:1: knows no leader; c:1: refused") as caught:
             call.next_step(1_000)
         assert caught.value.code == "no_leader"
+
+    def test_a_leader_out_of_reach_is_told_with_the_setting_that_says_where_it_is(self) -> None:
+        call = make(Kind.WRITE, timeout_ms=1_000)
+        call.answered(attempt(call), status_of(D))
+        call.failed(attempt(call), "no answer in time", sent=False)
+        for _ in range(2):
+            call.failed(attempt(call), "refused", sent=False)
+        with pytest.raises(
+            Unavailable, match=r"d:1: no answer in time \(a:1 says that the leader is there"
+        ) as caught:
+            call.next_step(1_000)
+        assert "`advertise`" in str(caught.value.hint)
 
 
 class TestAddresses:
