@@ -97,6 +97,8 @@ class Heartbeat:
     """I lead `term`. `commit_index` is never above what the receiver is known to hold (hazard B14).
 
     `round` numbers the leader's heartbeat rounds within its term; ReadIndex counts the answers (thesis 6.4).
+    `time_ms` is the cluster clock as the leader counts it, 0 while it does not know the time. It is nothing to the
+    core: the node around it says so, and hears it (`raftdb.node.clock`).
     """
 
     source: NodeId
@@ -104,6 +106,7 @@ class Heartbeat:
     term: Term
     commit_index: Index
     round: int
+    time_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

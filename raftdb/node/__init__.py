@@ -11,7 +11,8 @@ r"""The node: where consensus, state and clients meet.
 * `ports` is the world as the driver uses it: disk, network, and what carries snapshots.
 * `turn` is what goes into a turn and what comes out, and what the replica needs of the disk.
 * `applying` is one committed entry and the state; `reading` serves reads of the key space and pages of the log.
-* `clock` is how a leader counts the time of the cluster, and when it asks for an end of what is due.
+* `clock` is how a leader counts the time of the cluster, how its followers hear it, and when it asks for an end of what
+  is due.
 * `checkpoints` begins checkpoints of the state and knows who waits for one; `compaction` says when one is due without
   anybody asking, and where the log begins after it.
 * `space` counts what may still be written, and passes on who is short of it.

@@ -18,7 +18,7 @@ from raftdb.core.events import (
     RemovalTold,
     Ticked,
 )
-from raftdb.core.messages import InstallSnapshot, Message, RequestPreVote, RequestVote
+from raftdb.core.messages import Heartbeat, InstallSnapshot, Message, RequestPreVote, RequestVote
 from raftdb.core.model import Entry, EntryId, Index, NodeId, Role, Term
 from raftdb.core.raft import Raft
 from raftdb.core.update import EntriesWanted, Trace, Update
@@ -158,6 +158,8 @@ class Replica:
             if isinstance(message, InstallSnapshot) and not self._has_received(message):
                 continue
             self._carry_out(self.raft.step(Received(message)))
+            if isinstance(message, Heartbeat):
+                self._clock.hears(self.raft.state, message)
         for _ in range(inputs.ticks):
             self._tick(unproven)
         for update in self._membership.ask_all(inputs.changes, inputs.transfers, self._now_ticks):
@@ -176,6 +178,7 @@ class Replica:
         more_reads = self._serve_reads()
         self._begin_checkpoint()
         self._release_messages()
+        effects.messages = self._clock.says(self.raft.state, effects.messages)
         behind = not self._installing and self.applied_index < self.raft.state.commit_index
         effects.more = more_reads or behind
         return effects
@@ -208,20 +211,16 @@ class Replica:
             refusal = too_much_waits() if self.raft.state.role is Role.LEADER else self.refusal()
             self._effects.answers.extend((request.request_id, refusal) for request in writes)
         else:
+            self._clock.stamped(time_ms)
             self._pending.add_writes(update.accepted, writes, self._now_ticks)
         self._carry_out(update)
 
     def _end_what_is_due(self) -> None:
-        """As a leader, count on; and if something is due, propose its end."""
-        core = self.raft.state
+        """As a leader, count on; and propose the end of what is due."""
         if self._installing:
             return
-        self._clock.follow(core, self.applied_index, self._state)
-        expire = self._clock.due(core, self._state)
-        if expire is not None:
-            update = self.raft.step(Proposed((expire,)))
-            if update.accepted is not None:
-                self._clock.proposed(update.accepted)
+        update = self._clock.end_what_is_due(self.raft, self.applied_index, self._state)
+        if update is not None:
             self._carry_out(update)
 
     def _request_reads(self, requests: list[ReadRequest]) -> None:

@@ -52,7 +52,7 @@ from raftdb.wire.handshake import (
     decode_handshake,
     encode_handshake,
 )
-from raftdb.wire.operations import ENTRY_BYTES_MAX
+from raftdb.wire.operations import ENTRY_BYTES_MAX, TIME_MS_MAX
 
 __all__ = [
     "ENTRIES_PER_FRAME_MAX",
@@ -99,7 +99,14 @@ _ENTRY_OVERHEAD_BYTES = 32
 """Most bytes of an entry besides its data: its own run (twice nine bytes), its kind, and the head of its
 data."""
 
+
+def _is_time(value: object) -> bool:
+    """True for a time that an entry may bear: who hears it may stamp entries with it."""
+    return is_number(value) and value <= TIME_MS_MAX  # type: ignore[operator]
+
+
 _APPEND_FIELDS: tuple[Check, ...] = (is_node_id, is_node_id, is_number, is_number, is_number, is_number)
+
 
 MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
     RequestPreVote: (is_node_id, is_node_id, is_number, is_number, is_number),
@@ -111,7 +118,7 @@ MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
         *(is_node_id, is_node_id, is_number, is_number, is_flag),
         *(is_number, is_number, is_number),
     ),
-    Heartbeat: (is_node_id, is_node_id, is_number, is_number, is_number),
+    Heartbeat: (is_node_id, is_node_id, is_number, is_number, is_number, _is_time),
     HeartbeatReply: (is_node_id, is_node_id, is_number, is_number, is_flag),
     InstallSnapshot: (
         *(is_node_id, is_node_id, is_number, is_number),

@@ -51,6 +51,7 @@ from raftdb.core.messages import (
     TimeoutNow,
 )
 from raftdb.core.model import Entry, EntryKind, Member
+from raftdb.wire.operations import TIME_MS_MAX
 
 HOSTILE_BYTES = st.one_of(
     st.binary(max_size=8),
@@ -124,6 +125,7 @@ def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrat
 
 NODES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64)
 NUMBERS = st.one_of(st.integers(0, 10), st.integers(0, 2**63 - 1), st.just(2**63 - 1))
+TIMES = st.one_of(st.integers(0, 10), st.integers(0, TIME_MS_MAX), st.just(TIME_MS_MAX))
 ADDRESSES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 
 
@@ -147,7 +149,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(RequestVoteReply, NODES, NODES, NUMBERS, st.booleans()),
     append_entries(),
     st.builds(AppendEntriesReply, NODES, NODES, NUMBERS, NUMBERS, st.booleans(), NUMBERS, NUMBERS, NUMBERS),
-    st.builds(Heartbeat, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
+    st.builds(Heartbeat, NODES, NODES, NUMBERS, NUMBERS, NUMBERS, TIMES),
     st.builds(HeartbeatReply, NODES, NODES, NUMBERS, NUMBERS, st.booleans()),
     st.builds(InstallSnapshot, NODES, NODES, *[NUMBERS] * 4, st.binary(max_size=2_000)),
     st.builds(TimeoutNow, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),

@@ -12,7 +12,7 @@ from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.frames import seal
-from raftdb.wire.operations import ENTRY_BYTES_MAX
+from raftdb.wire.operations import ENTRY_BYTES_MAX, TIME_MS_MAX
 from raftdb.wire.peer import (
     ENTRIES_PER_FRAME_MAX,
     FRAME_BYTES_MAX,
@@ -114,10 +114,10 @@ def test_bombs_are_refused_in_every_place(name: str, place: str) -> None:
     assert seconds_to_refuse(decode_frame, frame) < 0.05
 
 
-HEARTBEAT_ROW = [7, "n1", "n2", 1, 2, 3]
+HEARTBEAT_ROW = [7, "n1", "n2", 1, 2, 3, TIME_MS_MAX]
 
 
-@pytest.mark.parametrize("position", range(1, 6))
+@pytest.mark.parametrize("position", range(1, 7))
 @pytest.mark.parametrize(
     "value", [None, True, -1, 2**63, 2**64 - 1, 1.0, b"n1", "", "n" * 65, "n 1\n", "é", [], {}], ids=repr
 )
@@ -127,6 +127,12 @@ def test_fields_of_a_wrong_type_or_range_are_refused(position: int, value: objec
     row[position] = value
     with pytest.raises(RemoteProtocolError):
         decode_frame(frame_of([row]))
+
+
+def test_a_time_that_no_entry_may_bear_is_refused() -> None:
+    """Hazard B67: who heard it would stamp entries with it that nobody can apply."""
+    with pytest.raises(RemoteProtocolError):
+        decode_frame(frame_of([[*HEARTBEAT_ROW[:-1], TIME_MS_MAX + 1]]))
 
 
 @pytest.mark.parametrize(
@@ -141,8 +147,8 @@ def test_fields_of_a_wrong_type_or_range_are_refused(position: int, value: objec
         [[0, "n1", "n2"]],
         [[9, "n1", "n2", 1, 2]],
         [[True, "n1", "n2", 1, 2, 3]],
-        [[7.0, "n1", "n2", 1, 2, 3]],
-        [[[7], "n1", "n2", 1, 2, 3]],
+        [[7.0, *HEARTBEAT_ROW[1:]]],
+        [[[7], *HEARTBEAT_ROW[1:]]],
         [HEARTBEAT_ROW[:-1]],
         [[*HEARTBEAT_ROW, 1]],
         [HEARTBEAT_ROW, HEARTBEAT_ROW[:1]],
