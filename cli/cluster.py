@@ -51,7 +51,7 @@ def _promote(client: Client, parsed: Namespace, output: Output) -> int:
 
 
 def _address(client: Client, parsed: Namespace, output: Output) -> int:
-    members.show_change(client.move_member(parsed.id, members.plain(parsed.url)), output)
+    members.show_change(client.move_member(parsed.id, parsed.url), output)
     return EXIT_OK
 
 

@@ -28,6 +28,9 @@ def run_restore(arguments: list[str], options: Options) -> int:
         "--listen", metavar="HOST:PORT", help="this node's address, if it is the only one (as for serve)"
     )
     parser.add_argument(
+        "--advertise", metavar="HOST:PORT", help="where others reach --listen, if it is another address"
+    )
+    parser.add_argument(
         "--peers", metavar="ID=HOST:PORT,...", help="every member of the new cluster, this node included"
     )
     parser.add_argument("--config", metavar="FILE.toml", help="settings, as for serve; flags override it")
@@ -39,11 +42,14 @@ def run_restore(arguments: list[str], options: Options) -> int:
     from raftdb.server.config import load
     from raftdb.server.restore import restore
 
-    names = ("data", "id", "listen", "peers", "config")
+    names = ("data", "id", "listen", "advertise", "peers", "config")
     settings = load({name: getattr(parsed, name) for name in names})
     restored = restore(path, settings)
     peers = ",".join(f"{name}={address}" for name, address in sorted(restored.members.items()))
-    start = f"raftdb serve --id {settings.id} --listen {restored.members[settings.id]} --data {settings.data}"
+    listen = restored.members[settings.id]
+    if settings.advertise is not None:
+        listen = f"{settings.listen} --advertise {settings.advertise}"
+    start = f"raftdb serve --id {settings.id} --listen {listen} --data {settings.data}"
     fields = {
         "cluster": restored.cluster_id,
         "node": settings.id,
@@ -82,14 +88,18 @@ def run_recover(arguments: list[str], options: Options) -> int:
     data: Path = parsed.data
     if not data.is_dir():
         raise CommandError("recover", f"there is no folder {data}", exit_code=EXIT_USAGE)
-    from raftdb.server.config import parse_peers
+    from raftdb.server.config import check_reachable, parse_peers
     from raftdb.server.recover import recovery
 
     try:
         members = parse_peers(parsed.members)
+        check_reachable(members)
     except ValueError as error:
         raise CommandError(
-            "recover", f"--members cannot be {parsed.members!r}: {error}", exit_code=EXIT_USAGE
+            "recover",
+            f"--members cannot be {parsed.members!r}: {error}",
+            exit_code=EXIT_USAGE,
+            hint=getattr(error, "hint", None),
         ) from None
     output = Output(parsed.output or options.output)
     with recovery(data, members) as found:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.failures import EXIT_ADDRESS_IN_USE, EXIT_FOLDER, EXIT_USAGE, CommandError
+from raftdb.endpoint import parse_endpoint
 
 FORMAT = 1
 HOST = "127.0.0.1"
@@ -95,7 +96,8 @@ class LocalFolder:
             if content["format"] != FORMAT:
                 raise self._failure(f"{path} has format {content['format']!r}: this raftdb knows {FORMAT}")
             return tuple(
-                NodePlace(str(node["id"]), str(node["http"]), str(node["redis"])) for node in content["nodes"]
+                NodePlace(str(node["id"]), *(str(parse_endpoint(node[kind])) for kind in ("http", "redis")))
+                for node in content["nodes"]
             )
         except FileNotFoundError:
             return ()
@@ -120,7 +122,7 @@ class LocalFolder:
     def check_addresses(self, nodes: tuple[NodePlace, ...]) -> None:
         """Refuse to start if an address of the cluster is taken, and say by whom if that can be known."""
         for node in nodes:
-            if is_free(int(node.http.rpartition(":")[2])):
+            if is_free(parse_endpoint(node.http).port):
                 continue
             pid = self.running_pid(node.id)
             raise CommandError(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from cli.failures import EXIT_CONFLICT, EXIT_UNAVAILABLE, CommandError
 from cli.output import Output
+from raftdb.client.addresses import parse_member_address
 from raftdb.client.model import Member, Membership
 from raftdb.client.sync_client import Client
 from raftdb.errors import LeaderHint
@@ -18,11 +19,6 @@ NOTICE_S = 1.0
 """How often progress is told."""
 STALL_S = 5.0
 """A new node that comes no further for so long is not waited for."""
-
-
-def plain(address: str) -> str:
-    """HOST:PORT, of which people also say http://HOST:PORT."""
-    return address.removeprefix("http://").rstrip("/")
 
 
 def add(
@@ -35,7 +31,7 @@ def add(
     force: bool = False,
 ) -> Membership:
     """Take a node in, and wait until it is what it is to be. Raises `RaftdbError`."""
-    answer = client.add_member(node_id, plain(address), learner=learner, force=force)
+    answer = client.add_member(node_id, address, learner=learner, force=force)
     return follow(client, output, answer, node_id) if answer.pending else answer
 
 
@@ -47,7 +43,7 @@ def replace(client: Client, output: Output, old: str, new: str, address: str) ->
         message = f"{old} is not a member: {known} are"
         raise CommandError("cluster replace", message, exit_code=EXIT_CONFLICT)
     known_new = before.find(new)
-    if known_new is None or known_new.http != plain(address):
+    if known_new is None or known_new.http != parse_member_address(address):
         add(client, output, new, address)
     elif not known_new.voter:
         follow(client, output, before, new)

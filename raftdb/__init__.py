@@ -9,9 +9,9 @@ with Client("127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003") as client:
 ```
 
 The folders below are layers and imports run one way only: server > frontend > node | transport | client >
-machine > wire > core | commands > errors. This module loads nothing until one of its names is asked for: a one-shot
-command imports it and must be quick. `storage` (LMDB) and `cli` (the shell) are packages of the same distribution
-beside it.
+machine > wire > core | commands > endpoint > errors. This module loads nothing until one of its names is asked for: a
+one-shot command imports it and must be quick. `storage` (LMDB) and `cli` (the shell) are packages of the same
+distribution beside it.
 """
 
 from typing import TYPE_CHECKING

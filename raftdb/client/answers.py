@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
+from raftdb.client.addresses import learnt_address
 from raftdb.client.http1 import Response
 from raftdb.client.json_body import (
     bytes_of,
@@ -27,7 +28,7 @@ from raftdb.client.model import (
     TransactionAnswer,
     Value,
 )
-from raftdb.client.refusals import error_of_body, leader_in, plain_address
+from raftdb.client.refusals import error_of_body, leader_in
 from raftdb.commands.spec import lookup
 from raftdb.errors import LeaderHint, RemoteProtocolError, ReplyError
 
@@ -192,10 +193,11 @@ def _members(value: object) -> tuple[Member, ...]:
 
 
 def _member(body: Json) -> Member:
+    http = text(body, "http")
     redis, alive, problem = body.get("redis"), body.get("alive"), body.get("problem")
     return Member(
         id=text(body, "id"),
-        http=plain_address(text(body, "http")),
+        http=learnt_address(http) or http,
         redis=redis if isinstance(redis, str) else None,
         voter=body.get("voter") is not False,
         joining=body.get("joining") is True,

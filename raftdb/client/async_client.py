@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from raftdb.client import methods, retrying
+from raftdb.client.addresses import parse_addresses
 from raftdb.client.async_commands import AsyncClientCommands
 from raftdb.client.async_connection import AsyncConnections
 from raftdb.client.async_transaction import AsyncTransaction
@@ -19,7 +20,7 @@ from raftdb.client.http1 import AnswerLost, NotSent
 from raftdb.client.membership import AsyncMemberCalls
 from raftdb.client.model import LogPage, Member, NodeStatus
 from raftdb.client.retrying import Attempts
-from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router, parse_addresses
+from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router
 from raftdb.client.session import Sessions
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS
 from raftdb.errors import Conflict, LocalProtocolError, RaftdbError, Unavailable

@@ -12,6 +12,7 @@ from typing import cast
 
 from raftdb.client.connection import IDLE_MS_MAX, now_ms, reason_of
 from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, encode_request
+from raftdb.endpoint import parse_endpoint
 from raftdb.errors import RemoteProtocolError
 
 _IN_TIME = "no answer in time"
@@ -153,12 +154,12 @@ class AsyncConnections:
 
 
 async def _connect(address: str, by_ms: float) -> _Connection:
-    host, _, port = address.rpartition(":")
+    endpoint = parse_endpoint(address)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_left_s(by_ms)):
-            _, connection = await loop.create_connection(_Connection, host.strip("[]"), int(port))
-    except (OSError, OverflowError) as error:
+            _, connection = await loop.create_connection(_Connection, endpoint.host, endpoint.port)
+    except OSError as error:
         raise NotSent(reason_of(error)) from error
     return connection
 

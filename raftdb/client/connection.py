@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, Sink, encode_request
+from raftdb.endpoint import parse_endpoint
 
 IDLE_MS_MAX = 10_000
 """A connection unused for longer is not used again: servers and gateways close idle ones after 15 s and more,
@@ -78,11 +79,11 @@ class Connections:
         self._kept.clear()
 
     def _connect(self, address: str, connect_by_ms: float) -> _Connection:
-        host, _, port = address.rpartition(":")
+        endpoint = parse_endpoint(address)
         timeout_s = max(connect_by_ms - now_ms(), 1.0) / 1000.0
         try:
-            connected = socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s)
-        except (OSError, OverflowError) as error:
+            connected = socket.create_connection((endpoint.host, endpoint.port), timeout=timeout_s)
+        except OSError as error:
             raise NotSent(reason_of(error)) from error
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return _Connection(connected, now_ms())
@@ -143,6 +144,8 @@ def reason_of(error: BaseException) -> str:
     """Why a connection or an exchange failed, in a few words, without errno numbers."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, socket.gaierror):
+        return "the host name cannot be resolved"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return str(error) or type(error).__name__

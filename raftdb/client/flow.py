@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Generic, TypeAlias, TypeVar
 
+from raftdb.client.addresses import parse_addresses
 from raftdb.client.http1 import AnswerLost, NotSent, Response, Sink
 from raftdb.client.protocol import (
     STATUS_REQUEST,
@@ -22,7 +23,7 @@ from raftdb.client.protocol import (
     close_request,
     register_request,
 )
-from raftdb.client.routing import PROBE_TIMEOUT_MS, Attempt, Call, Pause, Router, parse_addresses
+from raftdb.client.routing import PROBE_TIMEOUT_MS, Attempt, Call, Pause, Router
 from raftdb.client.session import Session, Sessions
 from raftdb.errors import SessionExpired, Unavailable
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from raftdb.client import answers
+from raftdb.client.addresses import parse_member_address
 from raftdb.client.flow import Method
 from raftdb.client.model import Membership
 from raftdb.client.protocol import MEMBERS_REQUEST, Kind, Request
@@ -25,7 +26,7 @@ def add(
     node_id: str, http: str, *, redis: str | None = None, learner: bool = False, force: bool = False
 ) -> Method[Membership]:
     """`POST /v1/members`."""
-    content: dict[str, object] = {"id": node_id, "http": http}
+    content: dict[str, object] = {"id": node_id, "http": parse_member_address(http)}
     optional = {"redis": redis, "learner": learner or None, "force": force or None}
     content.update({name: value for name, value in optional.items() if value is not None})
     return _change("POST", "/v1/members", content)
@@ -43,7 +44,9 @@ def promote(node_id: str, *, force: bool = False) -> Method[Membership]:
 
 def move(node_id: str, http: str, *, redis: str | None = None) -> Method[Membership]:
     """`POST /v1/members/{id}/address`."""
-    content = {"http": http} if redis is None else {"http": http, "redis": redis}
+    content = {"http": parse_member_address(http)}
+    if redis is not None:
+        content["redis"] = redis
     return _change("POST", f"{_path(node_id)}/address", content)
 
 

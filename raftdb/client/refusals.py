@@ -3,6 +3,7 @@
 from typing import cast
 from urllib.parse import urlsplit
 
+from raftdb.client.addresses import learnt_address
 from raftdb.client.http1 import Response
 from raftdb.client.json_body import bytes_of, object_of, optional_integer
 from raftdb.client.model import Json
@@ -80,7 +81,7 @@ def leader_of_error(response: Response) -> str | None:
         location = urlsplit(response.headers.get("location", ""))
     except ValueError:
         return None
-    return location.netloc if location.scheme == "http" and location.netloc else None
+    return learnt_address(f"{location.scheme}://{location.netloc}")
 
 
 def leader_of_status(response: Response) -> str | None:
@@ -97,20 +98,14 @@ def leads_by_status(response: Response) -> bool:
 
 
 def leader_in(value: object) -> LeaderHint | None:
-    """A leader object of an error or a status; None if it is null or has no HTTP address."""
+    """A leader object of an error or a status; None if it is null or has no HTTP address that could be asked."""
     if not isinstance(value, dict):
         return None
     http, redis = value.get("http"), value.get("redis")
-    if not isinstance(http, str) or not http:
+    address = learnt_address(http) if isinstance(http, str) else None
+    if address is None:
         return None
-    return LeaderHint(
-        str(value.get("id", "")), plain_address(http), redis if isinstance(redis, str) else None
-    )
-
-
-def plain_address(text: str) -> str:
-    """HOST:PORT of an address or a URL: some nodes name the one, some the other."""
-    return text.removeprefix("http://").rstrip("/")
+    return LeaderHint(str(value.get("id", "")), address, redis if isinstance(redis, str) else None)
 
 
 def _body_of(response: Response) -> Json:

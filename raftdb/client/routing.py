@@ -12,7 +12,6 @@ the last, up to `PAUSE_MS_MAX`, with jitter so that the clients of a lost leader
 together.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -300,29 +299,3 @@ class Call:
             if reason != but:
                 nodes_by_reason.setdefault(reason, []).append(address)
         return "; ".join(f"{', '.join(nodes)}: {reason}" for reason, nodes in nodes_by_reason.items())
-
-
-def parse_addresses(text: str) -> tuple[str, ...]:
-    """The addresses in `HOST:PORT,HOST:PORT`, each with or without `http://`, without doubles, in order.
-
-    Raises `RequestRefused` `bad_request` naming the part that is not an address.
-    """
-    addresses = dict.fromkeys(_parse_address(part.strip()) for part in text.split(",") if part.strip())
-    if not addresses:
-        raise RequestRefused("bad_request", "no node address given", hint="write HOST:PORT[,HOST:PORT...]")
-    return tuple(addresses)
-
-
-def _parse_address(part: str) -> str:
-    plain = part.removeprefix("http://").rstrip("/")
-    host, colon, port = plain.rpartition(":")
-    bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
-    if "/" in plain or not colon or not host or bare_ipv6 or not (port.isascii() and port.isdigit()):
-        raise RequestRefused(
-            "bad_request",
-            f"{json.dumps(part)} is not a node address",
-            hint="write HOST:PORT, for example 127.0.0.1:8001",
-        )
-    if not 1 <= int(port) <= 65535:
-        raise RequestRefused("bad_request", f"port {port} is not between 1 and 65535")
-    return plain

@@ -11,13 +11,14 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from raftdb.client import methods, retrying
+from raftdb.client.addresses import parse_addresses
 from raftdb.client.connection import Connections, now_ms
 from raftdb.client.flow import AwaitOthers, Caller, Exchange, Flow, Limits, Method, Outcome, Step
 from raftdb.client.http1 import AnswerLost, NotSent, Sink
 from raftdb.client.membership import MemberCalls
 from raftdb.client.model import LogPage, Member, NodeStatus
 from raftdb.client.retrying import Attempts
-from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router, parse_addresses
+from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router
 from raftdb.client.session import Sessions
 from raftdb.client.sync_commands import ClientCommands
 from raftdb.client.transaction import Transaction

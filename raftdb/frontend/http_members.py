@@ -11,6 +11,7 @@ from aiohttp import web
 
 from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, UpdateAddress
 from raftdb.core.model import Member
+from raftdb.endpoint import ADDRESS_CHARACTERS_MAX, BadAddress, parse_reachable_endpoint
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_reply import Reply
@@ -78,7 +79,7 @@ class MembersApi:
     async def add(self, request: web.BaseRequest) -> Reply:
         """POST /v1/members: take a node in, as a learner first. 200 when it is what it is to be, 202 until then."""
         asked = decode_body(_add_decoder, await _body(request), example='{"id": "n4", "http": "HOST:PORT"}')
-        member = Member(asked.id, _address(asked.http), asked.redis, voter=False)
+        member = Member(asked.id, _address(asked.http), _redis(asked.redis), voter=False)
         return await self._change(AddMember(member, stay_learner=asked.learner), force=asked.force)
 
     async def remove(self, request: web.BaseRequest) -> Reply:
@@ -92,7 +93,9 @@ class MembersApi:
     async def move(self, request: web.BaseRequest) -> Reply:
         """POST /v1/members/{id}/address: a member is reached elsewhere from now on."""
         asked = decode_body(_address_decoder, await _body(request), example='{"http": "HOST:PORT"}')
-        return await self._change(UpdateAddress(_id(request), _address(asked.http), asked.redis), force=False)
+        return await self._change(
+            UpdateAddress(_id(request), _address(asked.http), _redis(asked.redis)), force=False
+        )
 
     async def transfer(self, request: web.BaseRequest) -> Reply:
         """POST /v1/leader/transfer: let another voter lead; answered when it does."""
@@ -122,8 +125,16 @@ def _id(request: web.BaseRequest) -> str:
 
 
 def _address(text: str) -> str:
-    """HOST:PORT, of which people also say http://HOST:PORT."""
-    return text.removeprefix("http://").rstrip("/")
+    """HOST:PORT in its one spelling. Raises `RequestRefused`."""
+    try:
+        return str(parse_reachable_endpoint(text))
+    except BadAddress as error:
+        message = f"{text[:ADDRESS_CHARACTERS_MAX]!r} cannot be a member's address: {error.message}"
+        raise RequestRefused("bad_request", message, hint=error.hint) from None
+
+
+def _redis(text: str | None) -> str | None:
+    return None if text is None else _address(text)
 
 
 def _force(request: web.BaseRequest) -> bool:

@@ -16,6 +16,7 @@ import sys
 from raftdb import __version__
 from raftdb.commands.limits import Limits
 from raftdb.core.state import RaftState
+from raftdb.endpoint import parse_endpoint
 from raftdb.errors import Fatal, RaftdbError
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
@@ -36,6 +37,7 @@ from raftdb.server.network import Network
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import next_incarnation, recover_replica
 from raftdb.transport.handshake import LocalIdentity
+from raftdb.transport.peer_client import short_reason
 from storage.folder import DataFolder, Identity
 from storage.log_store import LmdbLogStore
 from storage.state_store import LmdbStateStore
@@ -207,13 +209,13 @@ class _Node:
             readiness_warnings={"space": node.no_space},
         )
         self._http = HttpServer({**api.routes(), **self._network.routes})
-        host, _, port = settings.listen.rpartition(":")
+        endpoint = parse_endpoint(settings.listen)
         try:
-            await self._http.start(host.strip("[]"), int(port))
+            await self._http.start(endpoint.host, endpoint.port)
         except OSError as error:
             in_use = error.errno == errno.EADDRINUSE
             raise Fatal(
-                f"cannot listen on {settings.listen}: {os.strerror(error.errno) if error.errno else error}",
+                f"cannot listen on {settings.listen}: {short_reason(error)}",
                 exit_code=EXIT_ADDRESS_IN_USE if in_use else EXIT_FAILED,
                 hint="stop what uses it, or choose another address with --listen" if in_use else None,
             ) from error

@@ -8,18 +8,17 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
+from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachable_endpoint
 from raftdb.errors import Fatal
 
 EXIT_CONFIGURATION = 2
 ENVIRONMENT_PREFIX = "RAFTDB_"
 NODE_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-UNSPECIFIED_HOSTS = frozenset({"0.0.0.0", "[::]"})
-"""To listen on all addresses says nothing of the one that others can use."""
 ENVIRONMENT_OF_CLIENTS = frozenset({"RAFTDB_URL", "RAFTDB_HISTORY"})
 """Names with our prefix that are not a node's business."""
 
@@ -32,12 +31,13 @@ class BadSetting(Fatal):
 
 
 def parse_address(text: object) -> str:
-    """HOST:PORT, port 1 to 65535; an IPv6 host stands in brackets. Returns it unchanged."""
-    if isinstance(text, str):
-        host, colon, port = text.rpartition(":")
-        if host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65536:
-            return text
-    raise ValueError("it is not HOST:PORT")
+    """An address to listen on, in its one spelling. Raises `BadAddress`."""
+    return str(parse_endpoint(text))
+
+
+def parse_reachable_address(text: object) -> str:
+    """An address that others are told, in its one spelling. Raises `BadAddress`."""
+    return str(parse_reachable_endpoint(text))
 
 
 def parse_node_id(text: object) -> str:
@@ -60,7 +60,12 @@ def parse_peers(value: object) -> dict[str, str]:
     for name, address in items:
         if parse_node_id(name) in peers:
             raise ValueError(f"{name} is named twice")
-        peers[name] = parse_address(address)
+        try:
+            peers[name] = parse_address(address)
+        except BadAddress as error:
+            raise BadAddress(
+                f"{address!r} is no address for {name}: {error.message}", hint=error.hint
+            ) from None
     if len(set(peers.values())) != len(peers):
         raise ValueError("two members have the same address")
     return peers
@@ -71,10 +76,7 @@ def parse_join(value: object) -> tuple[str, ...]:
     texts = value.split(",") if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not texts:
         raise ValueError("it is not a list http://HOST:PORT,...")
-    return tuple(
-        parse_address(text.strip().removeprefix("http://").rstrip("/") if isinstance(text, str) else text)
-        for text in texts
-    )
+    return tuple(map(parse_reachable_address, texts))
 
 
 def parse_positive(value: object) -> int:
@@ -120,7 +122,7 @@ class Settings:
     id: str = field(default="n1", metadata={"parse": parse_node_id})
     listen: str = field(default="127.0.0.1:8001", metadata={"parse": parse_address})
     """Clients' HTTP and peers, on one address."""
-    advertise: str | None = field(default=None, metadata={"parse": parse_address})
+    advertise: str | None = field(default=None, metadata={"parse": parse_reachable_address})
     """The address others reach `listen` at, if it is another one."""
     redis: str | None = field(default=None, metadata={"parse": parse_address})
     data: Path = field(default=Path("data"), metadata={"parse": parse_path})
@@ -158,6 +160,14 @@ class Settings:
         """HOST:PORT at which others reach this node."""
         return self.advertise or self.listen
 
+    @property
+    def advertised_redis(self) -> str | None:
+        """HOST:PORT at which others reach `redis`: where that is all addresses, at the host of `advertised`."""
+        redis = None if self.redis is None else parse_endpoint(self.redis)
+        if redis is not None and redis.is_unspecified:
+            redis = Endpoint(parse_endpoint(self.advertised).host, redis.port)
+        return None if redis is None else str(redis)
+
 
 PARSERS: dict[str, Callable[[object], Any]] = {item.name: item.metadata["parse"] for item in fields(Settings)}
 
@@ -174,18 +184,38 @@ def load(flags: Mapping[str, object]) -> Settings:
         values |= _parse_all(_read_file(Path(str(config))), f"in {config}")
     values |= _parse_all(_from_environment(os.environ), "in the environment")
     values |= _parse_all(given, "on the command line")
-    settings = Settings(**values)
+    settings = _with_own_address(Settings(**values))
     _check(settings)
     return settings
 
 
 def check_advertised(settings: Settings) -> None:
     """Raise BadSetting if the others could not be told where this node is reached."""
-    if settings.advertised.rpartition(":")[0] in UNSPECIFIED_HOSTS:
+    endpoint = parse_endpoint(settings.advertised)
+    if endpoint.is_unspecified:
         raise BadSetting(
-            f"{settings.advertised} is no address at which others could reach this node",
-            hint="say with --advertise HOST:PORT which one is",
+            f"{endpoint} is no address at which others could reach this node",
+            hint=f"say with --advertise HOST:{endpoint.port} which one is",
         )
+
+
+def _with_own_address(settings: Settings) -> Settings:
+    """`settings` with `advertise` for this node among the peers, where those only say that it listens everywhere."""
+    peers = settings.peers or {}
+    own = peers.get(settings.id)
+    if own is not None and settings.advertise is not None and parse_endpoint(own).is_unspecified:
+        told = {"peers": {**peers, settings.id: settings.advertise}}
+        return replace(settings, **_parse_all(told, "with what this node advertises"))
+    return settings
+
+
+def check_reachable(members: Mapping[str, str]) -> None:
+    """Raise BadSetting if members, id to HOST:PORT, could not dial each other."""
+    for name, address in sorted(members.items()):
+        try:
+            parse_reachable_endpoint(address)
+        except BadAddress as error:
+            raise BadSetting(f"{address} cannot be the address of {name}: {error}", hint=error.hint) from None
 
 
 def _read_file(path: Path) -> dict[str, object]:
@@ -217,7 +247,8 @@ def _parse_all(values: Mapping[str, object], where: str) -> dict[str, Any]:
         try:
             parsed[name] = parse(value)
         except ValueError as error:
-            raise BadSetting(f"setting {name!r} {where} cannot be {value!r}: {error}") from error
+            hint = error.hint if isinstance(error, BadAddress) else None
+            raise BadSetting(f"setting {name!r} {where} cannot be {value!r}: {error}", hint=hint) from error
     return parsed
 
 
@@ -228,6 +259,7 @@ def _check(settings: Settings) -> None:
             f"the peers {', '.join(settings.peers)} do not name this node, {settings.id}",
             hint="--peers names every member, this one included",
         )
+    check_reachable(settings.peers or {})
     if settings.peers is not None and settings.join is not None:
         raise BadSetting(
             "peers and join exclude each other",

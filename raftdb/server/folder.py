@@ -15,7 +15,7 @@ from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
 from raftdb.errors import Fatal
 from raftdb.node.persist import begin_empty, bootstrap
-from raftdb.server.config import Settings
+from raftdb.server.config import Settings, check_advertised
 from storage.errors import OutOfSpace, StorageError, WriteFailed
 from storage.folder import DataFolder, Identity
 from storage.identity import read_identity
@@ -45,10 +45,13 @@ def storage_errors() -> Iterator[None]:
 
 def open_folder(settings: Settings) -> DataFolder:
     """Lock the folder and check whose it is. Peers that are named must be the ones it began with."""
-    if settings.peers is None:
-        return DataFolder(settings.data, node_id=settings.id)
     # Read before the lock is taken: an identity is written once and for all.
     identity = read_identity(settings.data)
+    if settings.peers is None:
+        if identity is None or not identity.bootstrapped:
+            # What is in the first entry of the log stays there: it has to be of use to others.
+            check_advertised(settings)
+        return DataFolder(settings.data, node_id=settings.id)
     origin = None if identity is None else identity.origin
     cluster_id = cluster_id_of(settings.peers, origin)
     if identity is not None and identity.node_id == settings.id and identity.cluster_id != cluster_id:

@@ -162,7 +162,7 @@ class Registrar:
         found = await _call(session, "GET", target, "/v1/members")
         known = next((one for one in found.get("members", ()) if one.get("id") == core.id), None)
         if known is None:
-            body = {"id": core.id, "http": self._address.http, "redis": self._settings.redis}
+            body = {"id": core.id, "http": self._address.http, "redis": self._settings.advertised_redis}
             answer = await _call(session, "POST", target, "/v1/members", body)
             logger.info("taken in by the cluster", extra={"fields": {"index": answer.get("index")}})
         elif known.get("http") != self._address.http:
@@ -177,7 +177,7 @@ class Registrar:
         member = self._core.configurations.latest.find(self._core.id)
         if member is None or member.http == self._address.http:
             return True
-        body = {"http": self._address.http, "redis": self._settings.redis or member.redis}
+        body = {"http": self._address.http, "redis": self._settings.advertised_redis or member.redis}
         try:
             await _call(session, "POST", target, f"/v1/members/{member.id}/address", body)
         except Refused as refused:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.node.persist import bootstrap_restored
-from raftdb.server.config import Settings
+from raftdb.server.config import Settings, check_advertised
 from raftdb.server.folder import cluster_id_of, first_configuration, storage_errors
 from raftdb.wire.configuration import encode_configuration
 from storage.contract import LogStore, StateStore
@@ -41,9 +41,11 @@ class Restored(NamedTuple):
 def restore(backup: Path, settings: Settings) -> Restored:
     """Make `settings.data`, empty or missing, the folder of node `settings.id`, with the state of the file `backup`.
 
-    Raises `Fatal`: exit code 4 for a damaged or foreign backup, and a folder that is not empty or in use; 1 if it
-    cannot be written.
+    Raises `Fatal`: exit code 2 for an address that is of no use to others; 4 for a damaged or foreign backup, and a
+    folder that is not empty or in use; 1 if it cannot be written.
     """
+    if settings.peers is None:
+        check_advertised(settings)
     configuration = first_configuration(settings)
     members = encode_configuration(configuration)
 

@@ -7,6 +7,7 @@ not.
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from raftdb.endpoint import BadAddress, parse_reachable_endpoint
 from raftdb.errors import RemoteProtocolError
 
 NUMBER_LIMIT = 2**63
@@ -14,9 +15,6 @@ NUMBER_LIMIT = 2**63
 
 NODE_ID_LENGTH_MAX = 64
 """Longest id of a node, in characters; ids are printable ASCII."""
-
-ADDRESS_LENGTH_MAX = 320
-"""Longest HOST:PORT, in characters: a host name has at most 253, and an address with a zone is shorter."""
 
 UUID_LENGTH_MAX = 64
 """Longest name of a data folder, in characters."""
@@ -53,8 +51,11 @@ def is_node_id(value: object) -> bool:
 
 
 def is_address(value: object) -> bool:
-    """Return whether `value` can be a HOST:PORT: opaque here, but bounded and printable."""
-    return type(value) is str and 0 < len(value) <= ADDRESS_LENGTH_MAX and value.isprintable()
+    """Return whether `value` is a HOST:PORT that others can be told, in its one spelling."""
+    try:
+        return str(parse_reachable_endpoint(value)) == value
+    except BadAddress:
+        return False
 
 
 def is_address_or_none(value: object) -> bool:

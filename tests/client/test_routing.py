@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from raftdb.client.addresses import parse_addresses
 from raftdb.client.http1 import Response
 from raftdb.client.protocol import Kind
 from raftdb.client.routing import (
@@ -18,7 +19,6 @@ from raftdb.client.routing import (
     Call,
     Pause,
     Router,
-    parse_addresses,
 )
 from raftdb.errors import OutcomeUnknown, RaftdbError, ReplyError, RequestRefused, Unavailable
 

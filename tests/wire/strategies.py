@@ -126,7 +126,14 @@ def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrat
 NODES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64)
 NUMBERS = st.one_of(st.integers(0, 10), st.integers(0, 2**63 - 1), st.just(2**63 - 1))
 TIMES = st.one_of(st.integers(0, 10), st.integers(0, TIME_MS_MAX), st.just(TIME_MS_MAX))
-ADDRESSES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
+UUIDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
+LONGEST_HOST = ".".join(["h" * 63] * 3 + ["h" * 61])
+ADDRESSES = st.builds(
+    "{}:{}".format,
+    st.from_regex(r"[a-z]([a-z0-9_-]{0,10}[a-z0-9])?(\.[a-z]{1,5}){0,3}", fullmatch=True)
+    | st.sampled_from(["127.0.0.1", "[::1]", "[fe80::1%eth0]", "xn--bcher-kva.example", LONGEST_HOST]),
+    st.integers(1, 65535),
+)
 
 
 @st.composite
@@ -164,7 +171,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
     for node in ids:
         voter = draw(st.booleans())
         joining = not voter and draw(st.booleans())
-        uuid = draw(st.none() | ADDRESSES)
+        uuid = draw(st.none() | UUIDS)
         members.append(Member(node, draw(ADDRESSES), draw(st.none() | ADDRESSES), voter, joining, uuid))
     return Configuration(tuple(members), tuple(sorted(draw(st.sets(NODES, max_size=5)).difference(ids))))
 

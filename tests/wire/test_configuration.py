@@ -14,7 +14,7 @@ from raftdb.wire.configuration import (
     decode_configuration,
     encode_configuration,
 )
-from tests.wire.strategies import CONFIGURATIONS, PLAIN_VALUES, exactly_equal
+from tests.wire.strategies import CONFIGURATIONS, LONGEST_HOST, PLAIN_VALUES, exactly_equal
 
 GOOD = ["n1", "127.0.0.1:8001", None, True, False, None]
 
@@ -59,6 +59,10 @@ def test_the_bytes_never_change() -> None:
         [VERSION, [[b"n1", *GOOD[1:]]], []],
         [VERSION, [["n1", "", *GOOD[2:]]], []],
         [VERSION, [["n1", "h" * 321, *GOOD[2:]]], []],
+        [VERSION, [["n1", "0.0.0.0:1", *GOOD[2:]]], []],
+        [VERSION, [["n1", "http://h:1", *GOOD[2:]]], []],
+        [VERSION, [["n1", "::1:8001", *GOOD[2:]]], []],
+        [VERSION, [["n1", "h:1", "a..b:1", *GOOD[3:]]], []],
         [VERSION, [["n1", "h:1", False, *GOOD[3:]]], []],
         [VERSION, [["n1", "h:1", None, 1, False, None]], []],
         [VERSION, [["n1", "h:1", None, True, 0, None]], []],
@@ -93,7 +97,8 @@ def test_noise_is_refused(value: object) -> None:
 
 
 def test_the_number_of_members_is_limited_on_both_sides() -> None:
-    members = [Member(f"n{number:02}", "h" * 320, "h" * 320, uuid="u" * 64) for number in range(MEMBERS_MAX)]
+    longest = f"{LONGEST_HOST}:65535"
+    members = [Member(f"n{number:02}", longest, longest, uuid="u" * 64) for number in range(MEMBERS_MAX)]
     configuration = Configuration(tuple(members))
     assert decode_configuration(encode_configuration(configuration)) == configuration
     with pytest.raises(LocalProtocolError):

@@ -1,0 +1,97 @@
+"""Settings that name addresses: what nodes tell each other is one that can be dialled, in its one spelling."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cli.folders import run_recover
+from cli.options import Options
+from raftdb.errors import RaftdbError
+from raftdb.server.config import BadSetting, Settings, load
+from raftdb.server.folder import open_folder
+from raftdb.server.restore import restore
+
+EVERYWHERE = "0.0.0.0:8001"
+
+
+def refusal(flags: Mapping[str, object]) -> str:
+    """What is said of flags that cannot be; a wrong setting, never an exception of something below."""
+    with pytest.raises(BadSetting) as refused:
+        load(flags)
+    assert refused.value.exit_code == 2
+    return f"{refused.value.message}; {refused.value.hint}"
+
+
+def test_addresses_are_taken_in_every_spelling_and_kept_in_one() -> None:
+    settings = load(
+        {
+            "listen": "http://[::1]:8001/",
+            "advertise": "HTTP://N1.example:8001",
+            "redis": "0.0.0.0:6379",
+            "peers": "n1=http://N1.example:8001/, n2=bücher:8001",
+        }
+    )
+    assert settings.listen == "[::1]:8001"
+    assert settings.advertise == "n1.example:8001"
+    assert settings.peers == {"n1": "n1.example:8001", "n2": "xn--bcher-kva:8001"}
+    assert settings.advertised_redis == "n1.example:6379", "others cannot dial all addresses of this machine"
+    assert load({"join": "http://n1:1/,N2:2"}).join == ("n1:1", "n2:2")
+    assert load({"join": ["http://n1:1"]}).join == ("n1:1",)
+
+
+ADDRESS_SETTINGS = {
+    "listen": "{}",
+    "advertise": "{}",
+    "redis": "{}",
+    "join": "{}",
+    "peers": "n1=127.0.0.1:8001,n2={}",
+}
+
+
+@pytest.mark.parametrize("setting", ADDRESS_SETTINGS)
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("::1:8001", "write [::1]:8001"),
+        ("n2", "write n2:PORT"),
+        ("a..b:1", "empty"),
+        ("https://n2:1", "not https"),
+    ],
+)
+def test_every_setting_refuses_what_is_no_address(setting: str, address: str, words: str) -> None:
+    told = refusal({setting: ADDRESS_SETTINGS[setting].format(address)})
+    assert repr(setting) in told
+    assert words in told
+    if setting == "peers":
+        assert f"{address!r} is no address for n2" in told
+
+
+def test_what_others_are_told_is_not_all_addresses_of_a_machine(tmp_path: Path) -> None:
+    assert "others could reach" in refusal({"advertise": EVERYWHERE})
+    assert "others could reach" in refusal({"join": EVERYWHERE})
+    assert "cannot be the address of n1" in refusal({"peers": f"n1={EVERYWHERE},n2=n2:1"})
+    assert "cannot be the address of n2" in refusal(
+        {"peers": f"n1=n1:1,n2={EVERYWHERE}", "advertise": "n1:1"}
+    )
+    replaced = load({"peers": f"n1={EVERYWHERE},n2=n2:1", "advertise": "n1:1"})
+    assert replaced.peers == {"n1": "n1:1", "n2": "n2:1"}, "of itself the node has said more"
+    assert "same address" in refusal({"peers": f"n1={EVERYWHERE},n2=n2:1", "advertise": "n2:1"})
+
+
+def test_a_new_folder_does_not_begin_with_an_address_of_no_use(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    alone = load({"listen": EVERYWHERE, "data": data})
+    for begin in (lambda: open_folder(alone), lambda: restore(tmp_path / "backup", alone)):
+        with pytest.raises(BadSetting) as refused:
+            begin()
+        assert "--advertise HOST:8001" in (refused.value.hint or "")
+    assert not data.exists()
+    with open_folder(Settings(listen=EVERYWHERE, advertise="n1:8001", data=data)):
+        pass
+
+
+def test_members_of_a_recovery_can_be_dialled(tmp_path: Path) -> None:
+    for members, words in ((f"n1={EVERYWHERE}", "others could reach"), ("n1=::1:8001", "brackets")):
+        with pytest.raises(RaftdbError, match=words):
+            run_recover(["--data", str(tmp_path), "--members", members], Options())
