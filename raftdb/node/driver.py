@@ -14,7 +14,7 @@ from typing import Any
 from raftdb.commands.operations import ClientOperation
 from raftdb.commands.queries import Query as RecordQuery
 from raftdb.commands.transactions import grows, is_read
-from raftdb.core.events import Change
+from raftdb.core.events import Change, PeerMet, RemovalTold
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
@@ -145,13 +145,15 @@ class Driver:
 
     def peer_met(self, peer: NodeId, uuid: str) -> None:
         """A handshake has shown that `peer` is the folder `uuid`. Also to be told of this node itself."""
-        self.replica.met(peer, uuid)
+        self._inputs.handshakes.append(PeerMet(peer, uuid))
+        self._schedule_turn()
 
     def told_removed(self, peer: NodeId) -> None:
         """A peer refuses this node as one that was removed from the cluster, which is certain then."""
         if not self.replica.is_removed:
             logger.warning("this node was removed from the cluster", extra={"fields": {"says": peer}})
-        self.replica.told_removed()
+        self._inputs.handshakes.append(RemovalTold())
+        self._schedule_turn()
 
     def peer_up(self, peer: NodeId) -> None:
         """The peer has accepted our connection: messages can reach it."""

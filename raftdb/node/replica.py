@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from raftdb.core.events import (
     Compacted,
     EntriesLoaded,
-    PeerMet,
     Persisted,
     Proposed,
     ReadRequested,
     Received,
-    RemovalTold,
     Ticked,
 )
 from raftdb.core.messages import Heartbeat, InstallSnapshot, Message, RequestPreVote, RequestVote
@@ -118,14 +116,6 @@ class Replica:
         """True if this node's folder may be a new one in the place of a lost one: see `standing.is_unproven`."""
         return is_unproven(self.raft.state, self.links, self._first_entry)
 
-    def met(self, node: NodeId, uuid: str) -> None:
-        """A handshake has shown that `node`, a peer or this node itself, is the folder `uuid`."""
-        self.raft.step(PeerMet(node, uuid))
-
-    def told_removed(self) -> None:
-        """A peer has refused this node as one that was removed, which is certain then."""
-        self.raft.step(RemovalTold())
-
     def snapshot_received(self, index: Index, term: Term) -> None:
         """The snapshot that ends there is here, whole and verified; it may be installed."""
         self.received_snapshot = EntryId(index, term)
@@ -148,8 +138,8 @@ class Replica:
             self._flushed(inputs.flushed)
         if inputs.installed_state is not None:
             self._installed(inputs.installed_state)
-        for delivery in inputs.deliveries:
-            self._carry_out(self.raft.step(delivery))
+        for event in (*inputs.handshakes, *inputs.deliveries):
+            self._carry_out(self.raft.step(event))
         self._release_messages()
         unproven = self.is_unproven
         for message in inputs.messages:

@@ -347,6 +347,7 @@ class Host:
         inputs, self._inputs = self._inputs, Inputs()
         self.ticks += inputs.ticks
         inputs.now_ms = self.clock.now_ms
+        inputs.handshakes, self.peers.shown = self.peers.shown, []
         try:
             effects = self.replica.turn(inputs)
         except FolderDamaged as error:

@@ -5,6 +5,7 @@ The handshake is that of the wire, with the rules that keep wiped and removed no
 
 from collections.abc import Mapping
 
+from raftdb.core.events import RemovalTold
 from raftdb.core.model import NodeId
 from raftdb.node.standing import standing_of
 from raftdb.simulation.host import Host, World
@@ -104,7 +105,7 @@ class Links:
             return
         answer = decode_handshake(data)
         if isinstance(answer, Refused) and answer.code == REMOVED:
-            host.replica.told_removed()
+            host.peers.shown.append(RemovalTold())
         if not isinstance(answer, Welcome) or answer.source != peer:
             return
         if host.peers.why_not(peer, answer.node_uuid) is not None:

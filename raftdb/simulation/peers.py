@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from raftdb.core.events import PeerMet, RemovalTold
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
 from raftdb.node.replica import Replica
@@ -23,13 +24,15 @@ class Peers:
         """The folder of each member ever met that the configuration did not name."""
         self._links: dict[NodeId, str] = {}
         self._replica: Replica
+        self.shown: list[PeerMet | RemovalTold] = []
+        """What handshakes have shown since the last turn of the node."""
 
     def started(self, replica: Replica, uuid: str) -> None:
         """A new process, which knows what its folder knows."""
         self._replica = replica
         self._links = {}
-        for node, folder in sorted({**self.pins, self._node: uuid}.items()):
-            replica.met(node, folder)
+        known = sorted({**self.pins, self._node: uuid}.items())
+        self.shown = [PeerMet(node, folder) for node, folder in known]
 
     def why_not(self, peer: NodeId, uuid: str) -> Refused | None:
         """Why this peer is turned away, None if it is not; its first folder is remembered."""
@@ -41,7 +44,7 @@ class Peers:
             known = standing.uuid or self.pins.setdefault(peer, standing.met or uuid)
         if known != uuid:
             return Refused(FOREIGN, f"{peer} has lost its folder")
-        self._replica.met(peer, uuid)
+        self.shown.append(PeerMet(peer, uuid))
         return None
 
     def connect(self, peer: NodeId, uuid: str) -> None:

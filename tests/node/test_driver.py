@@ -1,6 +1,7 @@
 """A driver on the event loop, alone with a disk in memory: what it takes in, and what it refuses at the door."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -17,12 +18,14 @@ from raftdb.commands.operations import (
     Transaction,
 )
 from raftdb.commands.queries import ReadPage, ReadRecord
+from raftdb.core.events import PeerMet, RemovalTold
 from raftdb.core.model import EntryId
+from raftdb.core.raft import STEPS
 from raftdb.errors import Conflict, Fatal, ReplyError, RequestRefused, SessionExpired, Unavailable
 from raftdb.machine.reply import KeyRecord, Page
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.driver import Driver
-from raftdb.node.turn import Answer
+from raftdb.node.turn import Answer, Effects
 from storage.contract import FrozenChanges, LogBatch
 from tests.node.bench import NEVER, NO_TAIL, Bench
 
@@ -166,3 +169,30 @@ async def test_a_checkpoint_covers_what_was_acknowledged_before_it_was_asked_for
         async with asyncio.timeout(WAIT_S):
             assert await asked >= newest.index
         assert disk.flushes == 2
+
+
+async def test_what_handshakes_show_is_taken_in_by_a_turn_and_what_follows_is_done(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The core is stepped nowhere else, and no update of it is dropped."""
+    monkeypatch.setattr(logging.getLogger("raftdb.node"), "disabled", True)
+    told: list[Effects] = []
+    plain = Driver._carry_out
+
+    def carry_out(self: Driver, effects: Effects) -> None:
+        told.append(effects)
+        plain(self, effects)
+
+    monkeypatch.setattr(Driver, "_carry_out", carry_out)
+    for event in (PeerMet, RemovalTold):
+        monkeypatch.setitem(STEPS, event, lambda state, event: state.trace("shown", what=event))
+    driver.peer_met("n2", "folder")
+    driver.told_removed("n2")
+    driver.peer_met("n3", "folder")
+
+    def shown() -> list[object]:
+        traces = [trace for effects in told for trace in effects.traces]
+        return [dict(trace.details)["what"] for trace in traces if trace.event == "shown"]
+
+    await wait_for(lambda: len(shown()) == 3)
+    assert shown() == [PeerMet("n2", "folder"), RemovalTold(), PeerMet("n3", "folder")]

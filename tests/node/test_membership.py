@@ -2,7 +2,15 @@
 
 import pytest
 
-from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, UpdateAddress
+from raftdb.core.events import (
+    AddMember,
+    Change,
+    PeerMet,
+    PromoteMember,
+    RemovalTold,
+    RemoveMember,
+    UpdateAddress,
+)
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
     AppendEntries,
@@ -93,7 +101,7 @@ def test_a_node_that_is_added_is_a_voter_when_that_is_answered() -> None:
     request = ask(bench, AddMember(N4))
     commit(bench, "n2", "n3")
     assert request not in bench.answers, "it is a learner"
-    bench.replica.met("n4", "folder")
+    bench.turn(handshakes=[PeerMet("n4", "folder")])
     commit(bench, "n4")
     bench.turn(ticks=1)
     bench.turn(ticks=1)
@@ -293,7 +301,7 @@ def test_a_leader_that_removes_itself_answers_and_goes() -> None:
 
 def test_a_node_that_is_told_that_it_was_removed_does_not_stand() -> None:
     bench = Bench(nodes=3)
-    bench.replica.told_removed()
+    bench.turn(handshakes=[RemovalTold()])
     bench.turn(ticks=100)
     assert (bench.core.role, bench.sent) == (Role.FOLLOWER, [])
     (write,) = bench.write(b"v")
