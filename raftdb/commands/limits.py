@@ -15,18 +15,27 @@ KEY_BYTES_MAX = 480
 """Longest key. LMDB takes 511 bytes at most; the difference is room for the prefixes of the key space (hazard
 B67)."""
 
-VALUE_BYTES_CEILING = 16 * MIB
+VALUE_BYTES_CEILING = 4 * MIB
 """Longest value that any node may be configured to accept, and the longest that `append` may build."""
 
-COMMAND_BYTES_CEILING = 20 * MIB
+COMMAND_BYTES_CEILING = 5 * MIB
 """Most bytes of arguments that one command may be configured to hold: the largest value, with room for its
 key."""
 
-KEYS_PER_COMMAND_MAX = 16_384
-"""Most keys that one command may name: bounds the time that one log entry takes to apply."""
+KEYS_PER_COMMAND_MAX = 4_096
+"""Most keys that one command may name: bounds the time that one log entry takes to apply, which holds up everything
+else that a node does. So do the next three, chosen so that the largest legal entry takes less than 20 ms on the machine
+of `benchmarks/worst_request.py`, at some 4 us for each key and 1 ms for each MiB that comes from the disk."""
 
-TRANSACTION_KEYS_MAX = 65_536
-"""Most keys that all commands of one transaction may touch, those that it watches included: bounds the same."""
+TRANSACTION_KEYS_MAX = 4_096
+"""Most keys that all commands of one transaction may touch: those that it names or watches, and those that its scans
+pass."""
+
+TRANSACTION_MOVED_BYTES_MAX = 16 * MIB
+"""Most bytes of values that all commands of one transaction may read and write: a short `append` moves a long value."""
+
+REPLY_BYTES_MAX = 8 * MIB
+"""Most bytes of values in one reply: `mget` of many large values is an error and not an exhausted memory."""
 
 KEYS_LISTED_MAX = 10_000
 """Most keys that `keys` answers; who has more is to use `scan`."""

@@ -14,7 +14,7 @@ INTEGER_MIN = -(2**63)
 INTEGER_MAX = 2**63 - 1
 """Largest integer that a counter may hold."""
 
-_INTEGER_TEXT_BYTES_MAX = len(str(INTEGER_MIN))
+INTEGER_TEXT_BYTES_MAX = len(str(INTEGER_MIN))
 
 NO_TTL = 0
 """A time to live that a value does not have: it stays."""
@@ -219,7 +219,7 @@ def parse_integer(text: bytes) -> int | None:
     underscores. So equal integers have equal bytes, and `incr` never changes how a number is written.
     """
     # The length is looked at first: int() of a long text would cost time that grows faster than the text.
-    if not 0 < len(text) <= _INTEGER_TEXT_BYTES_MAX:
+    if not 0 < len(text) <= INTEGER_TEXT_BYTES_MAX:
         return None
     try:
         value = int(text)

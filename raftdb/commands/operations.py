@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeAlias
 
-from raftdb.commands.limits import KEYS_LISTED_MAX, SCAN_LIMIT_MAX
-from raftdb.commands.model import Command, Exists, Keys, MultiGet, MultiSet, Scan
+from raftdb.commands.model import Command, Exists, MultiGet, MultiSet
 
 SESSION_NAME_BYTES = 16
 """Length of a session's name, which its client draws at random: 128 bits, so that no two meet."""
@@ -77,21 +76,19 @@ Operation: TypeAlias = Command | Transaction | SessionOperation | RegisterSessio
 ClientOperation: TypeAlias = Command | Transaction | SessionOperation | RegisterSession | CloseSession
 """What a client may ask for."""
 
-_KEYS_TOUCHED: dict[type[Command], Callable[[Any], int]] = {
+_KEYS_NAMED: dict[type[Command], Callable[[Any], int]] = {
     Exists: lambda command: len(command.keys),
     MultiGet: lambda command: len(command.keys),
     MultiSet: lambda command: len(command.pairs),
-    Keys: lambda command: KEYS_LISTED_MAX,
-    Scan: lambda command: min(max(command.limit, 1), SCAN_LIMIT_MAX),
 }
-"""How many keys a command may look at, where that is not one."""
+"""How many keys a command names, where that is not one."""
 
 
-def keys_touched(transaction: Transaction) -> int:
-    """Return how many keys a transaction may look at, each command counting for at least one: what it costs to
-    apply."""
+def keys_named(transaction: Transaction) -> int:
+    """Return how many keys a transaction names, each command counting for at least one: what it costs to apply. What
+    its scans find is not known before, and counted then."""
     touched = len(transaction.watched)
     for command in transaction.commands:
-        count = _KEYS_TOUCHED.get(type(command))
+        count = _KEYS_NAMED.get(type(command))
         touched += 1 if count is None else max(1, count(command))
     return touched

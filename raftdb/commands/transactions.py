@@ -11,7 +11,7 @@ from raftdb.commands.operations import (
     RegisterSession,
     SessionOperation,
     Transaction,
-    keys_touched,
+    keys_named,
 )
 from raftdb.commands.spec import ACCESS, GROWING, Access, parse
 from raftdb.errors import RequestRefused
@@ -27,7 +27,7 @@ def build_transaction(
     """Return the transaction of `commands`, pairs of a name and its arguments.
 
     Raises `RequestRefused` for the first command that `parse` refuses, saying which it is, counted from 1; for a bad
-    watched key or revision; and `too_large` if all arguments together, or the keys touched, are over the limit.
+    watched key or revision; and `too_large` if all arguments together, or the keys named, are over the limit.
     """
     parsed = []
     transaction_bytes = 0
@@ -46,9 +46,9 @@ def build_transaction(
     if transaction_bytes > limits.command_bytes:
         raise _too_large(f"has {transaction_bytes} bytes", limits.command_bytes)
     transaction = Transaction(tuple(parsed), tuple(watched), mode)
-    touched = keys_touched(transaction)
-    if touched > TRANSACTION_KEYS_MAX:
-        raise _too_large(f"touches up to {touched} keys", TRANSACTION_KEYS_MAX)
+    named = keys_named(transaction)
+    if named > TRANSACTION_KEYS_MAX:
+        raise _too_large(f"touches at least {named} keys", TRANSACTION_KEYS_MAX)
     return transaction
 
 

@@ -22,7 +22,10 @@ SWEEP_VALUES_MAX = 1_000
 """Most values that one `Expire` ends."""
 
 SWEEP_SESSIONS_MAX = 64
-"""Most sessions that one `Expire` ends: each may have many replies to remove."""
+"""Most sessions that one `Expire` ends."""
+
+SWEEP_REPLIES_MAX = 1_000
+"""Kept replies removed with which an `Expire` ends no further session; the last may have as many as a session can."""
 
 
 def expire_after(transaction: Transaction, command: ExpireAfter, revision: int) -> Result:
@@ -74,12 +77,21 @@ def sweep(transaction: Transaction) -> Result:
             remove_value(transaction, state_key, before)
     if values:
         EXPIRIES.swept(transaction, *values[-1])
-    idle = IDLE_SESSIONS.due(transaction, clock_ms, limit=SWEEP_SESSIONS_MAX)
-    for _, session in idle:
-        sessions.end(transaction, session)
-    if idle:
-        IDLE_SESSIONS.swept(transaction, *idle[-1])
-    return Result(len(values) + len(idle), None)
+    return Result(len(values) + _sweep_sessions(transaction, clock_ms), None)
+
+
+def _sweep_sessions(transaction: Transaction, clock_ms: int) -> int:
+    """End the sessions that are due, up to a bound; returns how many those were."""
+    ended = removed = 0
+    last: tuple[int, bytes] | None = None
+    for last in IDLE_SESSIONS.due(transaction, clock_ms, limit=SWEEP_SESSIONS_MAX):
+        removed += sessions.end(transaction, last[1])
+        ended += 1
+        if removed >= SWEEP_REPLIES_MAX:
+            break
+    if last is not None:
+        IDLE_SESSIONS.swept(transaction, *last)
+    return ended
 
 
 READS: dict[type[Command], ReadHandler] = {TimeToLive: time_to_live}

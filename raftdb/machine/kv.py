@@ -9,10 +9,11 @@ where the command fails: the texts are replicated rules and are never changed.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from raftdb.commands.limits import MIB, TTL_MS_MAX
+from raftdb.commands.limits import REPLY_BYTES_MAX, TTL_MS_MAX
 from raftdb.commands.model import (
     INTEGER_MAX,
     INTEGER_MIN,
+    INTEGER_TEXT_BYTES_MAX,
     KEEP_TTL,
     NO_TTL,
     Append,
@@ -45,9 +46,6 @@ from raftdb.machine.values import (
     state_key_of,
     visible,
 )
-
-REPLY_BYTES_LIMIT = 16 * MIB
-"""Most bytes of values in one reply: `mget` of many large values is an error and not an exhausted memory."""
 
 ReadHandler: TypeAlias = Callable[[KeyValueView, Any], Result]
 WriteHandler: TypeAlias = Callable[[Transaction, Any, int], Result]
@@ -83,9 +81,9 @@ def multi_get(view: KeyValueView, command: MultiGet) -> Result:
         stored = load(view, key)
         values.append(None if stored is None else stored.data)
         reply_bytes += 0 if stored is None else len(stored.data)
-        if reply_bytes > REPLY_BYTES_LIMIT:
+        if reply_bytes > REPLY_BYTES_MAX:
             raise ReplyError(
-                "reply is too long", hint=f"the limit is {REPLY_BYTES_LIMIT} bytes: ask for fewer keys"
+                "reply is too long", hint=f"the limit is {REPLY_BYTES_MAX} bytes: ask for fewer keys"
             )
     return Result(values, None)
 
@@ -96,7 +94,7 @@ def set_(transaction: Transaction, command: Set, revision: int) -> Result:
     check_value(len(command.value))
     before = transaction.head(state_key, HEADER_BYTES)
     expires_ms = NEVER_EXPIRES
-    if command.ttl_ms or command.condition:
+    if command.ttl_ms == KEEP_TTL or command.condition:
         present = visible(transaction, before)
         expires_ms = _expiry_of_set(
             transaction, command, NEVER_EXPIRES if present is None else present.expires_ms
@@ -105,6 +103,8 @@ def set_(transaction: Transaction, command: Set, revision: int) -> Result:
             command.condition is Condition.IF_MISSING
         ):
             return Result(None, 0 if present is None else present.revision)
+    elif command.ttl_ms:
+        expires_ms = _expiry_of_set(transaction, command, NEVER_EXPIRES)
     put_value(transaction, state_key, before, command.value, revision=revision, expires_ms=expires_ms)
     return Result("OK", revision)
 
@@ -143,7 +143,8 @@ def append(transaction: Transaction, command: Append, revision: int) -> Result:
 def increment_by(transaction: Transaction, command: IncrementBy, revision: int) -> Result:
     """Add to the integer that the value spells, 0 for a missing key; the expiry stays. Answers the sum."""
     state_key = state_key_of(command.key)
-    before = transaction.get(state_key)
+    # Of a text that is too long for an integer its beginning tells that.
+    before = transaction.head(state_key, HEADER_BYTES + INTEGER_TEXT_BYTES_MAX + 1)
     stored = visible(transaction, before)
     current = 0 if stored is None else parse_integer(stored.data)
     if current is None or not INTEGER_MIN <= command.delta <= INTEGER_MAX:

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any, NamedTuple
 
-from raftdb.commands.limits import MIB, TRANSACTION_KEYS_MAX
+from raftdb.commands.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX
 from raftdb.errors import Conflict, Fatal, RemoteProtocolError, ReplyError, SessionExpired
 from raftdb.machine.reply import Result
 from raftdb.wire import cbor
@@ -21,11 +21,12 @@ _HEAD = Struct(">8sQQI")
 HEAD_BYTES = _HEAD.size
 """Bytes before the reply."""
 
-REPLY_BYTES_MAX = 64 * MIB
-"""Longest reply in CBOR: more than the most bytes of values in one, with the heads of as many as a transaction has."""
+RECORD_BYTES_MAX = 2 * REPLY_BYTES_MAX
+"""Longest record: the most bytes of values in one reply, with the heads of as many as a transaction has."""
 
-REPLY_ITEMS_MAX = 10 * TRANSACTION_KEYS_MAX + 64
-"""Most CBOR items of a reply: an error within a list has nine, and keys that the transaction watched."""
+RECORD_ITEMS_MAX = 64 * TRANSACTION_KEYS_MAX
+"""Most CBOR items of a record. An error within a list has nine, and keys that the transaction watched; the rest spares
+counting the items of records that are shorter than this."""
 
 _DIGEST_BYTES = 8
 
@@ -61,7 +62,7 @@ def decode_head(record: bytes) -> ReplyHead:
 def decode_reply(record: bytes) -> Result | ReplyError:
     """Return the reply in a record, or raise `Fatal` if no version known to this node has written it."""
     try:
-        parts: Any = cbor.decode(record[HEAD_BYTES:], bytes_max=REPLY_BYTES_MAX, items_max=REPLY_ITEMS_MAX)
+        parts: Any = cbor.decode(record[HEAD_BYTES:], bytes_max=RECORD_BYTES_MAX, items_max=RECORD_ITEMS_MAX)
         match parts:
             case [0, value, revision]:
                 return Result(_value(value), revision)

@@ -24,18 +24,23 @@ from raftdb.machine.values import load, value_count, visible
 PAGE_BYTES_MAX = 4 * MIB
 """Bytes of values with which a page ends; one value more may be on it."""
 
-EXPIRED_COUNTED_MAX = 10_000
+EXPIRED_COUNTED_MAX = 1_000
 """Of the values whose time is up and that are not removed yet, how many `dbsize` leaves out: it counts those, and must
 not take for ever if very many end at once."""
+
+EXPIRED_PASSED_MAX = 5_000
+"""Values whose time is up, and that are not removed yet, that one scan passes."""
 
 _Head = tuple[bytes, StoredValue]
 
 
 def keys(view: KeyValueView, command: Keys) -> Result:
     """Answer all keys that begin with the prefix, in order."""
-    found = _heads(view, _checked(command.prefix), b"", KEYS_LISTED_MAX + 1)
+    found, given_up_at = _heads(view, _checked(command.prefix), b"", KEYS_LISTED_MAX + 1)
     if len(found) > KEYS_LISTED_MAX:
         raise ReplyError(f"there are more than {KEYS_LISTED_MAX} such keys", hint="use scan")
+    if given_up_at is not None:
+        raise _too_many_expired()
     listed: list[Value] = [key for key, _ in found]
     return Result(listed, None)
 
@@ -43,7 +48,11 @@ def keys(view: KeyValueView, command: Keys) -> Result:
 def scan(view: KeyValueView, command: Scan) -> Result:
     """Answer keys and values in turn: those that begin with the prefix and come after a key."""
     flat: list[Value] = []
-    for record in _page(view, command.prefix, command.after, command.limit, with_values=True).records:
+    page = _page(view, command.prefix, command.after, command.limit, with_values=True)
+    if not page.records and page.next_after is not None:
+        # An empty answer would say that there are no more.
+        raise _too_many_expired()
+    for record in page.records:
         flat += (record.key, record.value)
     return Result(flat, None)
 
@@ -72,7 +81,7 @@ def _page(view: KeyValueView, prefix: bytes, after: bytes, limit: int, *, with_v
     if not 1 <= limit <= SCAN_LIMIT_MAX:
         raise ReplyError("limit is out of range", hint=f"from 1 to {SCAN_LIMIT_MAX}")
     # One more than asked for tells whether anything follows.
-    heads = _heads(view, _checked(prefix), _checked(after), limit + 1)
+    heads, given_up_at = _heads(view, _checked(prefix), _checked(after), limit + 1)
     records: list[KeyRecord] = []
     page_bytes = 0
     for key, head in heads[:limit]:
@@ -82,7 +91,7 @@ def _page(view: KeyValueView, prefix: bytes, after: bytes, limit: int, *, with_v
         data = None if stored is None else stored.data
         page_bytes += 0 if data is None else len(data)
         records.append(_record(view, key, head, data))
-    return Page(records, records[-1].key if len(records) < len(heads) else None)
+    return Page(records, records[-1].key if len(records) < len(heads) else given_up_at)
 
 
 def _record(view: KeyValueView, key: bytes, stored: StoredValue, data: bytes | None) -> KeyRecord:
@@ -93,12 +102,16 @@ def _record(view: KeyValueView, key: bytes, stored: StoredValue, data: bytes | N
     return KeyRecord(key, data, stored.revision, expires_ms, ttl_ms)
 
 
-def _heads(view: KeyValueView, prefix: bytes, after: bytes, limit: int) -> list[_Head]:
-    """Up to `limit` visible keys with the prefix that come after `after` (empty: from the first), with their heads."""
+def _heads(view: KeyValueView, prefix: bytes, after: bytes, limit: int) -> tuple[list[_Head], bytes | None]:
+    """Up to `limit` visible keys with the prefix that come after `after` (empty: from the first), with their heads; and
+    the key up to which was looked if that took too long, else None."""
     first = KEY_VALUE_PREFIX + max(prefix, after + b"\0" if after else b"")
     end = _behind(KEY_VALUE_PREFIX + prefix)
     found: list[_Head] = []
+    looked_at = 0
     while len(found) < limit:
+        if looked_at - len(found) > EXPIRED_PASSED_MAX:
+            return found, first[1:-1]
         wanted = limit - len(found)
         pairs = view.scan(first, end, limit=wanted, length=HEADER_BYTES)
         for state_key, record in pairs:
@@ -107,8 +120,15 @@ def _heads(view: KeyValueView, prefix: bytes, after: bytes, limit: int) -> list[
                 found.append((state_key[1:], stored))
         if len(pairs) < wanted:
             break
+        looked_at += len(pairs)
         first = pairs[-1][0] + b"\0"
-    return found
+    return found, None
+
+
+def _too_many_expired() -> ReplyError:
+    return ReplyError(
+        "too many keys have just ended", hint="they are being removed: try again a little later"
+    )
 
 
 def _behind(prefix: bytes) -> bytes:

@@ -150,15 +150,16 @@ def run(
     return reply
 
 
-def end(transaction: changes.Transaction, name: bytes) -> None:
-    """Remove a session and all that is kept for it; it need not be there."""
+def end(transaction: changes.Transaction, name: bytes) -> int:
+    """Remove a session and all that is kept for it; it need not be there. Returns how many replies those were."""
     session = _load(transaction, name)
     if session is None:
-        return
+        return 0
     _acknowledged(transaction, name, session, None)
     IDLE_SESSIONS.lift(transaction, session.deadline_ms, name)
     transaction.delete(SESSION_PREFIX + name)
     _count(transaction, -1)
+    return session.replies
 
 
 def session_count(view: KeyValueView) -> int:

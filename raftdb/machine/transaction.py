@@ -1,7 +1,17 @@
 """The changes of what is being applied, over a view of the state that stays as it is until they are handed
-on."""
+on.
 
+Nothing else happens while an entry is applied, so what that costs is counted here, where everything goes through: keys
+that were looked up, keys that scans passed, bytes of values. By the last two a transaction of a client is bounded
+(`raftdb.machine.transactions`), so they are the same on every replica: they say what a scan has passed in the key space
+and in the changes over it, never how a store keeps them.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
 from typing import Protocol
+
+from raftdb.errors import ReplyError
 
 
 class KeyValueView(Protocol):
@@ -23,41 +33,83 @@ class KeyValueView(Protocol):
         ...
 
 
+TOO_MANY_KEYS = "the transaction touches too many keys"
+"""What is answered where `passed_max` ends a scan. A replicated rule, as all texts of errors are."""
+
+
 class Transaction:
     """Reads through its own changes to the view below, and collects writes in `changes` (None: deleted).
 
     A transaction is itself a view: another one laid over it can be thrown away, or merged. It lives as long as nobody
     writes to the view below. `deadline_ms` is the earliest of the deadlines that were set in it, None if none was.
+
+    `looked_up` counts keys, `passed` those that scans went by, found or not, and `moved_bytes` what values had that
+    were read or written. A scan that makes `passed` more than `passed_max` ends in a `ReplyError`.
     """
 
-    __slots__ = ("_get_below", "_head_below", "_view", "changes", "deadline_ms")
+    __slots__ = (
+        "_get_below",
+        "_head_below",
+        "_order",
+        "_view",
+        "changes",
+        "deadline_ms",
+        "looked_up",
+        "moved_bytes",
+        "passed",
+        "passed_max",
+    )
 
-    def __init__(self, view: KeyValueView) -> None:
+    def __init__(self, view: KeyValueView, *, passed_max: int | None = None) -> None:
         self._view = view
-        self._get_below = view.get
-        self._head_below = view.head
+        # What is looked up through a layer is counted there, and once.
+        self._get_below = view.peek if isinstance(view, Transaction) else view.get
+        self._head_below = view.peek_head if isinstance(view, Transaction) else view.head
         self.changes: dict[bytes, bytes | None] = {}
+        self._order: list[bytes] | None = None
+        """The keys of `changes` in ascending order, from the first scan on: most transactions have none."""
         self.deadline_ms: int | None = None
+        self.looked_up = self.passed = self.moved_bytes = 0
+        self.passed_max = passed_max
 
-    def get(self, key: bytes, /) -> bytes | None:
-        """Return the value of `key` as this transaction sees it, or None."""
+    def peek(self, key: bytes, /) -> bytes | None:
+        """Return the value of `key` as this transaction sees it, or None, without counting it."""
         changes = self.changes
         return changes[key] if key in changes else self._get_below(key)
 
-    def head(self, key: bytes, length: int, /) -> bytes | None:
-        """Return the first `length` bytes of the value of `key` as this transaction sees it, or None."""
+    def peek_head(self, key: bytes, length: int, /) -> bytes | None:
+        """Return the first `length` bytes of the value of `key`, or None, without counting it."""
         changes = self.changes
         if key not in changes:
             return self._head_below(key, length)
         value = changes[key]
         return None if value is None else value[:length]
 
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return the value of `key` as this transaction sees it, or None."""
+        self.looked_up += 1
+        changes = self.changes
+        value = changes[key] if key in changes else self._get_below(key)
+        if value is not None:
+            self.moved_bytes += len(value)
+        return value
+
+    def head(self, key: bytes, length: int, /) -> bytes | None:
+        """Return the first `length` bytes of the value of `key` as this transaction sees it, or None."""
+        self.looked_up += 1
+        return self.peek_head(key, length)
+
     def put(self, key: bytes, value: bytes) -> None:
         """Set `key` to `value`."""
+        if self._order is not None and key not in self.changes:
+            insort(self._order, key)
         self.changes[key] = value
+        self.moved_bytes += len(value)
 
     def delete(self, key: bytes) -> None:
         """Remove `key`; it need not exist."""
+        if self._order is not None and key not in self.changes:
+            insort(self._order, key)
         self.changes[key] = None
 
     def note_deadline(self, time_ms: int) -> None:
@@ -68,8 +120,15 @@ class Transaction:
     def merge(self, upper: "Transaction") -> None:
         """Take over all changes of `upper`, which was laid over this one."""
         self.changes.update(upper.changes)
+        self._order = None
         if upper.deadline_ms is not None:
             self.note_deadline(upper.deadline_ms)
+
+    def count(self, upper: "Transaction") -> None:
+        """Count what was done in `upper`, which was laid over this one, whether it is merged or thrown away."""
+        self.looked_up += upper.looked_up
+        self.passed += upper.passed
+        self.moved_bytes += upper.moved_bytes
 
     def scan(
         self, first: bytes, end: bytes | None, *, limit: int, length: int | None = None
@@ -77,18 +136,47 @@ class Transaction:
         """Return up to `limit` pairs with `first` <= key < `end` (None: no end) in ascending order, as seen
         from here; of each value no more than `length` bytes.
 
-        Costs a look at every change of this transaction.
+        Costs what it returns, and what of the changes here is deleted in between; the first scan orders the changes.
+        Raises `ReplyError` beyond `passed_max`.
         """
         if limit <= 0:
             return []
-        own = {
-            key: value for key, value in self.changes.items() if first <= key and (end is None or key < end)
-        }
-        # Each deletion here hides at most one pair below, so this many pairs below are enough to fill the limit.
-        hidden = sum(value is None for value in own.values())
-        merged: dict[bytes, bytes | None] = dict(
-            self._view.scan(first, end, limit=limit + hidden, length=length)
-        )
-        merged.update(own)
-        present = sorted((key, value) for key, value in merged.items() if value is not None)[:limit]
-        return present if length is None else [(key, value[:length]) for key, value in present]
+        order = self._order
+        if order is None:
+            order = self._order = sorted(self.changes)
+        own = bisect_left(order, first)
+        own_end = len(order) if end is None else bisect_left(order, end)
+        below = self._below(first, end, limit=limit, length=length)
+        pair = next(below, None)
+        found: list[tuple[bytes, bytes]] = []
+        while len(found) < limit and (pair is not None or own < own_end):
+            self.passed += 1
+            if self.passed_max is not None and self.passed > self.passed_max:
+                raise ReplyError(TOO_MANY_KEYS)
+            if own == own_end or (pair is not None and pair[0] < order[own]):
+                assert pair is not None
+                found.append(pair)
+                pair = next(below, None) if len(found) < limit else None
+                continue
+            key = order[own]
+            own += 1
+            if pair is not None and pair[0] == key:
+                pair = next(below, None)
+            value = self.changes[key]
+            if value is not None:
+                found.append((key, value if length is None else value[:length]))
+        return found
+
+    def _below(
+        self, first: bytes, end: bytes | None, *, limit: int, length: int | None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """What the view below has in a range, in pages of no more than are wanted."""
+        if self.passed_max is not None:
+            # One more than may be passed shows that there are too many.
+            limit = min(limit, self.passed_max - self.passed + 1)
+        while True:
+            page = self._view.scan(first, end, limit=limit, length=length)
+            yield from page
+            if len(page) < limit:
+                return
+            first = page[-1][0] + b"\0"

@@ -5,19 +5,19 @@ missing, and a key that came back has another revision (hazards B57, B58). The c
 which becomes part of the entry at the end. Reads among them see the commands before them (hazard B61).
 
 A failing command is an error in its place, and the others run, as in Redis; or, in the atomic mode, it undoes the
-whole. Too long a reply undoes the whole in both: nobody would learn what was done.
+whole. Too long a reply undoes the whole in both: nobody would learn what was done. So does too much work, which no
+configuration allows: all that a node does waits for the end of an entry.
 """
 
 from collections.abc import Callable
 
 from raftdb.commands import operations
-from raftdb.commands.limits import TRANSACTION_KEYS_MAX
+from raftdb.commands.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, TRANSACTION_MOVED_BYTES_MAX
 from raftdb.commands.model import Command
 from raftdb.commands.spec import name_of
 from raftdb.errors import Conflict, ReplyError
-from raftdb.machine.kv import REPLY_BYTES_LIMIT
 from raftdb.machine.reply import ELEMENT_BYTES, Result, Value, shown_key, value_bytes
-from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.transaction import TOO_MANY_KEYS, KeyValueView, Transaction
 from raftdb.machine.values import load_head
 
 KEYS_SHOWN = 3
@@ -31,16 +31,38 @@ def run(
     transaction: Transaction, operation: operations.Transaction, revision: int, execute: Execute
 ) -> Result:
     """Answer the list of what the commands answer. Raises `Conflict`, or `ReplyError` for what is undone as a whole."""
-    if operations.keys_touched(operation) > TRANSACTION_KEYS_MAX:
-        raise ReplyError("the transaction touches too many keys", hint=f"the limit is {TRANSACTION_KEYS_MAX}")
+    named = operations.keys_named(operation)
+    if named > TRANSACTION_KEYS_MAX:
+        raise _too_many_keys()
     changed = tuple(key for key, watched in operation.watched if _revision(transaction, key) != watched)
     if changed:
         raise _conflict(changed)
-    layer = Transaction(transaction)
+    layer = Transaction(transaction, passed_max=TRANSACTION_KEYS_MAX - named)
+    try:
+        results = _run_all(layer, operation, revision, execute)
+    finally:
+        transaction.count(layer)
+    transaction.merge(layer)
+    return Result(results, None)
+
+
+def _run_all(
+    layer: Transaction, operation: operations.Transaction, revision: int, execute: Execute
+) -> list[Value]:
+    """What the commands answer, one after the other. Raises `ReplyError` if nothing of it may stay."""
     results: list[Value] = []
     reply_bytes = 0
     for position, command in enumerate(operation.commands):
         reply = execute(command, layer, revision)
+        if layer.passed_max is not None and layer.passed > layer.passed_max:
+            raise _too_many_keys()
+        if layer.moved_bytes > TRANSACTION_MOVED_BYTES_MAX:
+            raise _failed(
+                position,
+                command,
+                "the transaction reads and writes too much",
+                f"the limit is {TRANSACTION_MOVED_BYTES_MAX} bytes of values",
+            )
         if isinstance(reply, ReplyError):
             if operation.mode is operations.Mode.ATOMIC:
                 raise _failed(position, command, reply.message, reply.hint)
@@ -49,12 +71,13 @@ def run(
             value = reply.value  # type: ignore[assignment]  # commands answer no records
         results.append(value)
         reply_bytes += value_bytes(value) + ELEMENT_BYTES
-        if reply_bytes > REPLY_BYTES_LIMIT:
-            raise _failed(
-                position, command, "the reply is too long", f"the limit is {REPLY_BYTES_LIMIT} bytes"
-            )
-    transaction.merge(layer)
-    return Result(results, None)
+        if reply_bytes > REPLY_BYTES_MAX:
+            raise _failed(position, command, "the reply is too long", f"the limit is {REPLY_BYTES_MAX} bytes")
+    return results
+
+
+def _too_many_keys() -> ReplyError:
+    return ReplyError(TOO_MANY_KEYS, hint=f"the limit is {TRANSACTION_KEYS_MAX}")
 
 
 def _revision(view: KeyValueView, key: bytes) -> int:

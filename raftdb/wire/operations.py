@@ -29,7 +29,7 @@ from raftdb.commands.operations import (
     RegisterSession,
     SessionOperation,
     Transaction,
-    keys_touched,
+    keys_named,
 )
 from raftdb.errors import LocalProtocolError, RemoteProtocolError, RequestRefused
 from raftdb.wire import cbor
@@ -47,15 +47,16 @@ _unpack_prefix = _PREFIX.unpack_from
 PREFIX_BYTES = _PREFIX.size
 """Bytes before the body: version and time."""
 
-BODY_BYTES_MAX = COMMAND_BYTES_CEILING + 2 * MIB - PREFIX_BYTES
+BODY_BYTES_MAX = COMMAND_BYTES_CEILING + 1 * MIB - PREFIX_BYTES
 """Longest body: the most bytes of arguments that a node can be configured to take, and the heads of as many fields as
 a transaction may have."""
 
 ENTRY_BYTES_MAX = PREFIX_BYTES + BODY_BYTES_MAX
 """Longest data of an entry."""
 
-BODY_ITEMS_MAX = 6 * TRANSACTION_KEYS_MAX + 64
-"""Most CBOR items of a body. Of what touches one key, no command has more than six; of many keys, two for each."""
+BODY_ITEMS_MAX = 64 * TRANSACTION_KEYS_MAX
+"""Most CBOR items of a body. Of what touches one key, no command has more than six; of many keys, two for each. The
+rest spares counting the items of bodies that are shorter than this."""
 
 TIME_MS_MAX = 2**62
 """Latest time that an entry may bear: no clock gets there, and with the longest time to live it stays in 64 bits."""
@@ -118,7 +119,7 @@ def _head_bytes(number: int) -> int:
 
 
 def _transaction_to_parts(transaction: Transaction) -> list[object]:
-    if keys_touched(transaction) > TRANSACTION_KEYS_MAX:
+    if keys_named(transaction) > TRANSACTION_KEYS_MAX:
         raise RequestRefused(
             "too_large", f"a transaction touches more than {TRANSACTION_KEYS_MAX} keys", hint="split it"
         )

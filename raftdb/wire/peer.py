@@ -72,8 +72,8 @@ __all__ = [
     "message_bytes_max",
 ]
 
-FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 10 * 1024 * 1024
-"""Longest frame, 32 MiB: the longest entry, and a generous batch in front of it. Links set their own limit to
+FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 4 * 1024 * 1024
+"""Longest frame, 10 MiB: the longest entry, and a generous batch in front of it. Links set their own limit to
 this."""
 
 FRAME_ITEMS_MAX = 65_536

@@ -26,11 +26,12 @@ from raftdb.commands.model import (
     TimeToLive,
 )
 from raftdb.commands.operations import Expire, RegisterSession
+from raftdb.commands.queries import ReadPage
 from raftdb.machine import expiry, scanning
 from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import CLOCK_KEY
 from raftdb.machine.machine import Machine
-from raftdb.machine.reply import Result
+from raftdb.machine.reply import Page, Result
 from raftdb.machine.transaction import Transaction
 from tests.machine.database import Database, check_books
 from tests.machine.views import DictionaryView
@@ -253,6 +254,35 @@ def test_dbsize_leaves_out_what_is_due_up_to_a_bound(
     assert database.value(DatabaseSize()) == 3
     database.value(Expire())
     assert database.value(DatabaseSize()) == 1
+
+
+def test_a_scan_passes_no_more_than_a_bound_of_what_has_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep takes a while to remove very many; nothing may be called the end before."""
+    monkeypatch.setattr(scanning, "EXPIRED_PASSED_MAX", 3)
+    monkeypatch.setattr(scanning, "KEYS_LISTED_MAX", 2)
+    database.run(Set(b"a", b"v"))
+    for number in range(8):
+        database.run(Set(b"b%d" % number, b"v", 100))
+    database.run(Set(b"c", b"v"))
+    database.now_ms = 1_101
+    for ended in (Keys(b""), Keys(b"b"), Scan(b"", b"a", 2)):
+        assert database.error(ended) == "too many keys have just ended"
+    assert database.value(Scan(b"", b"", 4)) == [b"a", b"v"]
+    view, after, found = database.transaction, b"", []
+    for _ in range(4):
+        reply = MACHINE.read(ReadPage(b"", after, 4), view)
+        assert isinstance(reply, Result)
+        page = reply.value
+        assert isinstance(page, Page)
+        found += [record.key for record in page.records]
+        if page.next_after is None:
+            break
+        after = page.next_after
+    assert found == [b"a", b"c"]
+    database.run(Expire())
+    assert database.value(Keys(b"")) == [b"a", b"c"]
 
 
 def test_the_front_of_the_index_is_not_scanned_again_and_again(database: Database) -> None:

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from raftdb.commands.limits import KEYS_PER_COMMAND_MAX, VALUE_BYTES_CEILING
+from raftdb.commands.limits import KEYS_PER_COMMAND_MAX, REPLY_BYTES_MAX, VALUE_BYTES_CEILING
 from raftdb.commands.model import (
     COMMAND_TYPES,
     INTEGER_MAX,
@@ -22,7 +22,6 @@ from raftdb.commands.model import (
 )
 from raftdb.commands.spec import ACCESS, NOT_AN_INTEGER, Access, CommandSpec, ReplyKind, parse, specs_by_name
 from raftdb.errors import Fatal, LocalProtocolError, ReplyError
-from raftdb.machine import kv
 from raftdb.machine.keyspace import KEY_VALUE_PREFIX, decode_value, encode_string
 from raftdb.machine.machine import READS, WRITES
 from raftdb.machine.reply import Result
@@ -138,7 +137,7 @@ def test_values_have_a_limit_that_no_configuration_moves(database: Database) -> 
 
 def test_a_reply_has_a_limit(database: Database) -> None:
     database.run(Set(b"k", bytes(VALUE_BYTES_CEILING)))
-    fitting = kv.REPLY_BYTES_LIMIT // VALUE_BYTES_CEILING
+    fitting = REPLY_BYTES_MAX // VALUE_BYTES_CEILING
     assert database.value(MultiGet((b"k",) * fitting)) is not None
     assert database.error(MultiGet((b"k",) * KEYS_PER_COMMAND_MAX)) == "reply is too long"
 

@@ -347,6 +347,23 @@ def test_a_sweep_of_sessions_is_bounded(database: Database, monkeypatch: pytest.
     check_books(database.transaction)
 
 
+def test_a_sweep_ends_no_further_session_once_it_has_removed_enough(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sessions may have thousands of answers each, and an entry holds up everything else."""
+    from raftdb.machine import expiry
+
+    monkeypatch.setattr(expiry, "SWEEP_REPLIES_MAX", 5)
+    for number in range(4):
+        name = b"%016d" % number
+        database.run(RegisterSession(name))
+        for sequence in range(1, 4):
+            database.run(once(sequence, Ping(), session=name, acknowledged=1))
+    database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS + 1
+    assert [database.value(Expire()) for _ in range(4)] == [2, 2, 1, 0]
+    check_books(database.transaction)
+
+
 def test_a_session_needs_no_write_to_answer_once(database: Database) -> None:
     """What only reads is kept as well: the answer is that of then."""
     database.run(Set(b"k", b"1"))

@@ -59,6 +59,53 @@ def test_what_is_deleted_above_leaves_no_gap_in_a_limited_scan() -> None:
     assert [key for key, _ in transaction.scan(b"", None, limit=4)] == [b"2", b"25", b"4", b"5"]
 
 
+@given(PAIRS, st.lists(CHANGES, max_size=4))
+def test_changes_between_scans_are_seen_in_their_order(
+    pairs: dict[bytes, bytes], rounds: list[list[tuple[bytes, bytes | None]]]
+) -> None:
+    transaction, expected = Transaction(DictionaryView(dict(pairs))), dict(pairs)
+    for changes in rounds:
+        change(transaction, changes)
+        for key, value in changes:
+            expected.pop(key, None)
+            if value is not None:
+                expected[key] = value
+        assert transaction.scan(b"", None, limit=100) == sorted(expected.items())
+
+
+def test_a_scan_asks_below_for_what_it_returns_however_much_was_changed() -> None:
+    class AskedView(DictionaryView):
+        asked = 0
+
+        def scan(
+            self, first: bytes, end: bytes | None, *, limit: int, length: int | None = None
+        ) -> list[tuple[bytes, bytes]]:
+            self.asked += limit
+            return super().scan(first, end, limit=limit, length=length)
+
+    view = AskedView({b"a%04d" % number: b"v" for number in range(2_000)})
+    transaction = Transaction(view)
+    for number in range(1_000):
+        transaction.delete(b"b%04d" % number)
+        transaction.put(b"c%04d" % number, b"v")
+        assert len(transaction.scan(b"a", None, limit=1)) == 1
+    assert (view.asked, transaction.passed) == (1_000, 1_000)
+    assert len(transaction.scan(b"b", None, limit=1)) == 1
+    assert transaction.passed == 1_000 + 1_001
+
+
+def test_what_is_read_through_layers_is_counted_once() -> None:
+    lower = Transaction(DictionaryView({b"a": b"12345"}))
+    upper = Transaction(lower)
+    for _ in range(3):
+        upper.get(b"a")
+    upper.head(b"a", 2)
+    upper.put(b"b", b"123")
+    assert (lower.looked_up, lower.moved_bytes) == (0, 0)
+    lower.count(upper)
+    assert (lower.looked_up, lower.moved_bytes) == (4, 18)
+
+
 def test_a_deleted_key_is_a_change_and_not_a_gap() -> None:
     transaction = Transaction(DictionaryView({b"a": b"1"}))
     transaction.delete(b"a")

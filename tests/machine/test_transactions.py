@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftdb.commands.limits import KEYS_LISTED_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_CEILING
+from raftdb.commands.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_CEILING
 from raftdb.commands.model import (
     Append,
     Command,
@@ -21,6 +21,7 @@ from raftdb.commands.model import (
     Ping,
     Scan,
     Set,
+    Strlen,
     TimeToLive,
 )
 from raftdb.commands.operations import Expire, Mode, Transaction
@@ -227,20 +228,42 @@ def test_a_watched_key_that_cannot_be_one_is_answered(database: Database, key: b
 @MODES
 def test_a_reply_that_is_too_long_undoes_all(database: Database, mode: Mode) -> None:
     database.run(Set(b"k", bytes(VALUE_BYTES_CEILING)))
-    error = database.failed(Transaction((Set(b"a", b"1"), Get(b"k"), Get(b"k")), mode=mode))
-    assert error.message == "command 2 (get): the reply is too long"
-    assert error.failed_command == 1
+    fitting = (Get(b"k"),) * (REPLY_BYTES_MAX // VALUE_BYTES_CEILING - 1)
+    error = database.failed(Transaction((Set(b"a", b"1"), *fitting, Get(b"k")), mode=mode))
+    assert error.message == f"command {2 + len(fitting)} (get): the reply is too long"
+    assert error.failed_command == 1 + len(fitting)
 
 
 def test_what_it_touches_has_a_limit_that_no_configuration_moves(database: Database) -> None:
     """Hazard B64: an entry that no leader of ours encodes is answered, too."""
-    database.run(Set(b"k", b"v"))
     pings = cbor.encode([64, 0, [], [[1]] * (TRANSACTION_KEYS_MAX + 1)])
-    listings = cbor.encode([64, 0, [], [[16, b""]] * (TRANSACTION_KEYS_MAX // KEYS_LISTED_MAX + 1)])
-    for body in (pings, listings):
-        reply = Machine().apply(9, 1, stamp(body, 0), database.transaction)
-        assert isinstance(reply, ReplyError)
-        assert reply.message == "the transaction touches too many keys"
+    reply = Machine().apply(9, 1, stamp(pings, 0), database.transaction)
+    assert isinstance(reply, ReplyError)
+    assert reply.message == "the transaction touches too many keys"
+
+
+@MODES
+def test_what_its_scans_pass_counts_and_undoes_all(database: Database, mode: Mode) -> None:
+    """What a scan finds, and what of the transaction's own changes it passes as deleted."""
+    database.run(MultiSet(tuple((b"%04d" % number, b"") for number in range(1_000))))
+    reads = (Scan(b"", b"", 1_000), Keys(b"0"))
+    assert len(database.value(Transaction(reads * 2, mode=mode))) == 4  # type: ignore[arg-type]
+    for last in (Scan(b"", b"", 97), Keys(b"00")):
+        passing = Transaction((Set(b"k", b""), *reads, *reads, last), mode=mode)
+        assert database.error(passing) == "the transaction touches too many keys"
+    deleting = tuple(Delete(b"%04d" % number) for number in range(1_000))
+    passing = Transaction((*deleting, *(Scan(b"", b"", 1),) * 4), mode=mode)
+    assert database.error(passing) == "the transaction touches too many keys"
+    assert database.value(Transaction((*deleting, Scan(b"", b"", 1)), mode=mode)) == [b""] * 1_000 + [[]]
+
+
+@MODES
+def test_values_that_are_moved_count_however_short_the_commands_are(database: Database, mode: Mode) -> None:
+    database.run(Set(b"k", bytes(VALUE_BYTES_CEILING - 9)))
+    moves = (Append(b"k", b"1"), Strlen(b"k"), Persist(b"k"), ExpireAfter(b"k", 1_000))
+    assert isinstance(database.result(Transaction(moves[:2], mode=mode)).value, list)
+    error = database.failed(Transaction((Set(b"a", b"1"), *moves * 1_000), mode=mode))
+    assert error.message == "command 4 (persist): the transaction reads and writes too much"
 
 
 def test_a_transaction_moves_the_clock_once(database: Database) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftdb.commands.limits import COMMAND_BYTES_CEILING, TRANSACTION_KEYS_MAX
-from raftdb.commands.model import Command, Get, Keys, MultiGet, Ping, Set
+from raftdb.commands.model import Command, Get, MultiGet, Ping, Set
 from raftdb.commands.operations import (
     CloseSession,
     Expire,
@@ -209,7 +209,7 @@ def test_the_largest_operations_pass() -> None:
     for transaction in (
         Transaction(tuple(Set(key, b"", 2**50) for key in keys)),
         Transaction((), tuple((key, 2**63 - 1) for key in keys)),
-        Transaction((MultiGet(tuple(keys[:30_000])), MultiGet(tuple(keys[:30_000])))),
+        Transaction((MultiGet(tuple(keys[:2_000])), MultiGet(tuple(keys[:2_000])))),
     ):
         operation = SessionOperation(NAME, 2**63 - 1, 2**63 - 1, transaction)
         data = stamp(encode(operation), TIME_MS_MAX)
@@ -223,7 +223,6 @@ def test_too_large_operations_are_refused_before_the_log() -> None:
         Transaction(ping * (TRANSACTION_KEYS_MAX + 1)),
         Transaction(ping * TRANSACTION_KEYS_MAX, (key,)),
         Transaction((), (key,) * (TRANSACTION_KEYS_MAX + 1)),
-        Transaction((Keys(b""),) * 7),
         SessionOperation(NAME, 1, 1, Transaction(ping * (TRANSACTION_KEYS_MAX + 1))),
     ):
         with pytest.raises(RequestRefused) as refused:
