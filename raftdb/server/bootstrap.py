@@ -24,6 +24,7 @@ from raftdb.node.driver import Driver
 from raftdb.server import logs
 from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
+from raftdb.server.environment import passed_over
 from raftdb.server.folder import (
     EXIT_FAILED,
     create_folder,
@@ -34,6 +35,7 @@ from raftdb.server.folder import (
 from raftdb.server.local_node import LocalNode
 from raftdb.server.membership import OwnAddress, Registrar, find_cluster, own_address
 from raftdb.server.network import Network
+from raftdb.server.open_files import allow_open_files
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import next_incarnation, recover_replica
 from raftdb.transport.handshake import LocalIdentity
@@ -65,11 +67,14 @@ def run_node(settings: Settings) -> int:
         heartbeats=settings.log_heartbeats,
     )
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    if foreign := passed_over(os.environ):
+        logger.warning("passed over, as set by an orchestrator", extra={"fields": {"variables": foreign}})
     try:
+        allow_open_files()
         with storage_errors(), open_folder(settings) as folder:
             identity = folder.identity
             if identity is None or not identity.bootstrapped:
-                identity = _create_folder(folder, settings)
+                identity = make_folder(folder, settings)
             log, state = folder.open_log(), folder.open_state()
             try:
                 with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -82,8 +87,9 @@ def run_node(settings: Settings) -> int:
     return 0
 
 
-def _create_folder(folder: DataFolder, settings: Settings) -> Identity:
+def make_folder(folder: DataFolder, settings: Settings) -> Identity:
     """Make a new folder, that of a first member or of one that joins."""
+    logger.info("the data folder is new, and begins empty", extra={"fields": {"data": settings.data}})
     if settings.join is None:
         return create_folder(folder, settings)
     # There is nothing to close in order yet, however long the cluster takes to answer.

@@ -15,12 +15,10 @@ from typing import Any
 from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachable_endpoint
 from raftdb.errors import Fatal
+from raftdb.server.environment import CONFIG_FILE, settings_in
 
 EXIT_CONFIGURATION = 2
-ENVIRONMENT_PREFIX = "RAFTDB_"
 NODE_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-ENVIRONMENT_OF_CLIENTS = frozenset({"RAFTDB_URL", "RAFTDB_HISTORY"})
-"""Names with our prefix that are not a node's business."""
 
 
 class BadSetting(Fatal):
@@ -179,14 +177,14 @@ def load(flags: Mapping[str, object]) -> Settings:
     """
     given = {name: value for name, value in flags.items() if value is not None}
     values: dict[str, Any] = {}
-    config = given.pop("config", None) or os.environ.get(ENVIRONMENT_PREFIX + "CONFIG")
-    if config is not None:
+    config = given.pop("config", None) or os.environ.get(CONFIG_FILE)
+    if config:
         values |= _parse_all(_read_file(Path(str(config))), f"in {config}")
-    values |= _parse_all(_from_environment(os.environ), "in the environment")
+    values |= _parse_all(settings_in(os.environ), "in the environment")
     values |= _parse_all(given, "on the command line")
     settings = _with_own_address(Settings(**values))
     _check(settings)
-    return settings
+    return replace(settings, data=_absolute(settings.data))
 
 
 def check_advertised(settings: Settings) -> None:
@@ -218,22 +216,22 @@ def check_reachable(members: Mapping[str, str]) -> None:
             raise BadSetting(f"{address} cannot be the address of {name}: {error}", hint=error.hint) from None
 
 
+def _absolute(data: Path) -> Path:
+    """The folder's whole path: every message names it, and 'data' says nothing of which one that is."""
+    try:
+        return data.absolute()
+    except OSError as error:
+        raise BadSetting(
+            f"the data folder {data} is in a working directory that is gone",
+            hint="name its whole path with --data",
+        ) from error
+
+
 def _read_file(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSetting(f"cannot read the configuration {path}: {error}") from error
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    """Settings named RAFTDB_... in the environment; a name that is no setting is refused, it would be a typo."""
-    return {
-        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
-        for name, value in sorted(environment.items())
-        if name.startswith(ENVIRONMENT_PREFIX)
-        and name not in ENVIRONMENT_OF_CLIENTS
-        and name != ENVIRONMENT_PREFIX + "CONFIG"
-    }
 
 
 def _parse_all(values: Mapping[str, object], where: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Settings that name addresses: what nodes tell each other is one that can be dialled, in its one spelling."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from cli.folders import run_recover
 from cli.options import Options
 from raftdb.errors import RaftdbError
+from raftdb.server import bootstrap
 from raftdb.server.config import BadSetting, Settings, load
 from raftdb.server.folder import open_folder
 from raftdb.server.restore import restore
@@ -95,3 +97,22 @@ def test_members_of_a_recovery_can_be_dialled(tmp_path: Path) -> None:
     for members, words in ((f"n1={EVERYWHERE}", "others could reach"), ("n1=::1:8001", "brackets")):
         with pytest.raises(RaftdbError, match=words):
             run_recover(["--data", str(tmp_path), "--members", members], Options())
+
+
+def test_the_folder_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load({}).data == tmp_path / "data"
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "whole path" in refusal({})
+    assert load({"data": tmp_path}).data == tmp_path
+
+
+def test_a_new_folder_is_called_new(tmp_path: Path, log_records: list[logging.LogRecord]) -> None:
+    settings = Settings(data=tmp_path / "data")
+    with open_folder(settings) as folder:
+        bootstrap.make_folder(folder, settings)
+    said = [(record.getMessage(), getattr(record, "fields", None)) for record in log_records]
+    assert ("the data folder is new, and begins empty", {"data": tmp_path / "data"}) in said
