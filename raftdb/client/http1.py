@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from raftdb.errors import RemoteProtocolError
+from raftdb.wire.json_bytes import RESPONSE_BYTES_MAX
 
 HEAD_BYTES_MAX = 64 * 1024
 """Most bytes of a status line and headers together, and of one chunk-size line."""
-BODY_BYTES_MAX = 64 * 1024 * 1024
-"""Most bytes of a body. Pages of the log carry values of 1 MiB; the server bounds a page far below this."""
-
 _CRLF = b"\r\n"
 
 
@@ -69,7 +67,7 @@ class ResponseParser:
     the connection.
     """
 
-    def __init__(self, *, body_bytes_max: int = BODY_BYTES_MAX, sink: Sink | None = None) -> None:
+    def __init__(self, *, body_bytes_max: int = RESPONSE_BYTES_MAX, sink: Sink | None = None) -> None:
         """`sink` takes the body of a response 200 piece by piece, however long it is; its `body` is then empty."""
         self._buffer = bytearray()
         self._body = bytearray()

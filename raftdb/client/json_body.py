@@ -1,11 +1,8 @@
 """JSON as our HTTP interface uses it: bytes in and out, and fields that are what they should be, or a typed error.
 
-Keys and values are byte strings. In JSON a string stands for its UTF-8, and bytes that are not UTF-8 travel
-as `{"base64": "..."}`, in both directions.
+Keys and values are byte strings; how they stand in JSON is in `raftdb.wire.json_bytes`.
 """
 
-import base64
-import binascii
 import json
 from typing import cast
 
@@ -13,6 +10,7 @@ from raftdb.client.http1 import Response
 from raftdb.client.model import Json, Value
 from raftdb.commands.spec import ReplyKind
 from raftdb.errors import RemoteProtocolError
+from raftdb.wire import json_bytes
 
 
 def to_bytes(text: bytes | str) -> bytes:
@@ -23,11 +21,7 @@ def to_bytes(text: bytes | str) -> bytes:
 
 def bytes_to_json(text: bytes | str) -> object:
     """The JSON of a key, a value or an argument."""
-    content = to_bytes(text)
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(content).decode("ascii")}
+    return json_bytes.to_json(to_bytes(text))
 
 
 def value_of(result: object, reply: ReplyKind | None) -> Value:
@@ -37,8 +31,8 @@ def value_of(result: object, reply: ReplyKind | None) -> Value:
         return result if reply is ReplyKind.STATUS else result.encode("utf-8", "surrogatepass")
     if isinstance(result, dict):
         try:
-            return base64.b64decode(result["base64"], validate=True)
-        except (KeyError, TypeError, ValueError, binascii.Error):
+            return json_bytes.from_base64(result["base64"])
+        except (KeyError, TypeError, ValueError):
             raise RemoteProtocolError("a result is neither JSON of ours nor base64") from None
     if isinstance(result, list):
         return [value_of(item, ReplyKind.STRING if reply is ReplyKind.ARRAY else reply) for item in result]

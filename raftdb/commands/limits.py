@@ -22,6 +22,9 @@ COMMAND_BYTES_CEILING = 5 * MIB
 """Most bytes of arguments that one command may be configured to hold: the largest value, with room for its
 key."""
 
+BESIDE_VALUE_BYTES = 1024
+"""What a command may hold beside its value: a key and some words. A node takes no setting that leaves less."""
+
 KEYS_PER_COMMAND_MAX = 4_096
 """Most keys that one command may name: bounds the time that one log entry takes to apply, which holds up everything
 else that a node does. So do the next three, chosen so that the largest legal entry takes less than 20 ms on the machine
@@ -45,6 +48,9 @@ SCAN_LIMIT_DEFAULT = 100
 
 SCAN_LIMIT_MAX = 1_000
 """Most keys in one answer of `scan`."""
+
+PAGE_BYTES_MAX = 4 * MIB
+"""Bytes of values, or of entries of the log, with which a page ends; one value, or entry, more may be on it."""
 
 TTL_MS_MAX = 2**53
 """Longest time to live, in milliseconds: some 285,000 years. With the cluster clock it stays below 64 bits."""

@@ -23,6 +23,7 @@ from raftdb.frontend.json_values import encode_answer, encode_json, error_object
 from raftdb.frontend.leading import log_redirect
 from raftdb.frontend.node_api import Answer, Consistency, Node
 from raftdb.machine.reply import KeyRecord, Page, shown_key
+from raftdb.wire.json_bytes import request_bytes_max
 
 logger = logging.getLogger("raftdb.http")
 
@@ -31,11 +32,11 @@ logger = logging.getLogger("raftdb.http")
 class ApiLimits:
     """What the client API takes on.
 
-    `request_bytes_max` bounds a body; it is above the largest command (4 MiB), which grows by a third as base64.
-    Above `requests_in_flight_max` commands at once the answer is `busy`. A body has `body_timeout_s` seconds.
+    `request_bytes_max` bounds a body; None: it is what the longest legal command, or transaction, takes. Above
+    `requests_in_flight_max` commands at once the answer is `busy`. A body has `body_timeout_s` seconds.
     """
 
-    request_bytes_max: int = 8 * 1024 * 1024
+    request_bytes_max: int | None = None
     requests_in_flight_max: int = 4096
     body_timeout_s: float = 10.0
 
@@ -67,6 +68,7 @@ class DataApi:
         self._node = node
         self._limits = limits
         self._command_limits = command_limits
+        self._body_bytes_max = limits.request_bytes_max or request_bytes_max(command_limits.command_bytes)
         self._in_flight = _InFlight(limits.requests_in_flight_max)
 
     def routes(self) -> dict[str, dict[str, Handler]]:
@@ -148,8 +150,7 @@ class DataApi:
         return Reply(encode_json({**body, "index": answer.index, "term": answer.term}))
 
     async def _body(self, request: web.BaseRequest) -> bytes:
-        limits = self._limits
-        return await read_body(request, bytes_max=limits.request_bytes_max, timeout_s=limits.body_timeout_s)
+        return await read_body(request, bytes_max=self._body_bytes_max, timeout_s=self._limits.body_timeout_s)
 
     async def _ask(
         self, name: str, operation: ClientOperation | Query, consistency: Consistency = "linearizable"

@@ -1,23 +1,22 @@
 """JSON in and out: strict decoding, byte strings as JSON values, answers and errors.
 
-A byte string that is UTF-8 is a JSON string; any other is `{"base64": "..."}`, and both forms may be sent. Decoding is
+How byte strings stand in JSON is in `raftdb.wire.json_bytes`; both forms may be sent, whatever is shorter. Decoding is
 strict (msgspec): exact types, no unknown fields, no lone surrogates, bounded nesting; every refusal says where.
 """
 
-import base64
-import binascii
 from typing import TypeVar
 
 import msgspec
 
 from raftdb.errors import Conflict, RaftdbError, ReplyError, RequestRefused, Unavailable
 from raftdb.frontend.node_api import Answer
+from raftdb.wire import json_bytes
 
-ARGUMENT_RULE = 'each of "args" is a string, or {"base64": "..."} for bytes that are not UTF-8'
+ARGUMENT_RULE = 'each of "args" is a string, or {"base64": "..."} for any bytes'
 
 
 class Base64Bytes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Bytes that are not UTF-8, as they travel in JSON: standard alphabet, with padding."""
+    """Any bytes as they travel in JSON: standard alphabet, with padding."""
 
     base64: str
 
@@ -77,9 +76,8 @@ def bytes_of(argument: str | Base64Bytes) -> bytes:
     if isinstance(argument, str):
         return argument.encode()
     try:
-        return base64.b64decode(argument.base64, validate=True)
-    except (binascii.Error, ValueError):
-        # A ValueError means that the text is not even ASCII.
+        return json_bytes.from_base64(argument.base64)
+    except ValueError:
         raise RequestRefused("bad_request", 'an argument\'s "base64" is not valid base64') from None
 
 
@@ -110,10 +108,7 @@ def to_json(value: object) -> object:
     An error in it, which stands for a command of a transaction, becomes what its body would be.
     """
     if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return {"base64": base64.b64encode(value).decode("ascii")}
+        return json_bytes.to_json(value)
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
     if isinstance(value, dict):

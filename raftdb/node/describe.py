@@ -1,8 +1,9 @@
 """Entries of the log as plain values, for people: what a page of `request_log` shows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from raftdb.commands.limits import PAGE_BYTES_MAX
 from raftdb.commands.model import Command
 from raftdb.commands.operations import (
     CloseSession,
@@ -15,6 +16,7 @@ from raftdb.commands.operations import (
 from raftdb.commands.spec import unparse
 from raftdb.core.model import Entry, EntryKind
 from raftdb.wire.configuration import decode_configuration
+from raftdb.wire.json_bytes import json_bytes_max
 from raftdb.wire.operations import decode
 
 KIND_NAMES = {EntryKind.NOOP: "noop", EntryKind.COMMAND: "command", EntryKind.CONFIGURATION: "configuration"}
@@ -23,9 +25,17 @@ Described = dict[str, Any]
 """Names to plain values; keys and values of the database are bytes."""
 
 
-def describe_entries(entries: Sequence[Entry]) -> list[Described]:
-    """Each entry with `index`, `term` and `kind`, and what its kind has to say."""
-    return [_describe_entry(entry) for entry in entries]
+def describe_entries(entries: Iterable[Entry]) -> list[Described]:
+    """Each entry with `index`, `term` and `kind`, and what its kind has to say: one at least, and no more once they
+    have `PAGE_BYTES_MAX` bytes as JSON, in which many short commands are much longer than in the log."""
+    described: list[Described] = []
+    page_bytes = 0
+    for entry in entries:
+        if page_bytes >= PAGE_BYTES_MAX:
+            break
+        described.append(_describe_entry(entry))
+        page_bytes += json_bytes_max(described[-1])
+    return described
 
 
 def _describe_entry(entry: Entry) -> Described:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from raftdb.commands.limits import PAGE_BYTES_MAX
 from raftdb.commands.model import Command
 from raftdb.commands.queries import Query as RecordQuery
 from raftdb.core.log import entry_bytes
@@ -12,9 +13,6 @@ from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Result
 from raftdb.node.pending import LogPage
 from raftdb.node.turn import Answer, State
-
-LOG_PAGE_BYTES_MAX = 4 << 20
-"""Entry data in one page of `request_log`; a page may hold fewer entries than asked for, never none."""
 
 Bodies = Callable[[Index, Index, int], Sequence[Entry]]
 """Entries from a first to a last index, as many as fit into so many bytes, at least one."""
@@ -45,6 +43,6 @@ def _read_log(page: LogPage, core: RaftState, bodies: Bodies) -> Answer | Raftdb
         )
     last = min(log.last_index, first + page.limit - 1)
     entries: list[Entry] = []
-    while first + len(entries) <= last and sum(map(entry_bytes, entries)) < LOG_PAGE_BYTES_MAX:
-        entries.extend(bodies(first + len(entries), last, LOG_PAGE_BYTES_MAX))
+    while first + len(entries) <= last and sum(map(entry_bytes, entries)) < PAGE_BYTES_MAX:
+        entries.extend(bodies(first + len(entries), last, PAGE_BYTES_MAX))
     return Answer(entries, core.commit_index, core.term)

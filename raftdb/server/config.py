@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
+from raftdb.commands.limits import BESIDE_VALUE_BYTES, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachable_endpoint
 from raftdb.errors import Fatal
 from raftdb.server.environment import CONFIG_FILE, settings_in
@@ -273,5 +273,10 @@ def _check(settings: Settings) -> None:
     ):
         if getattr(settings, name) > ceiling:
             raise BadSetting(f"{name} can be {ceiling} at the most")
+    if settings.value_bytes_max + BESIDE_VALUE_BYTES > settings.transaction_bytes_max:
+        raise BadSetting(
+            f"transaction_bytes_max, {settings.transaction_bytes_max}, does not hold the longest value and its key",
+            hint=f"it must be {settings.value_bytes_max + BESIDE_VALUE_BYTES} or more, or value_bytes_max less",
+        )
     if settings.election_timeout_ms < 2 * settings.tick_ms:
         raise BadSetting("election_timeout_ms must be at least two ticks")

@@ -10,6 +10,9 @@ Two kinds of bytes, and two kinds of trust:
   compared, so one object has one encoding, whatever the interpreter's hash seed (hazard B66). The same strict
   checks run; what fails here cannot be skipped by one replica alone, so the machine makes it fatal.
 
+What clients and nodes say to each other is JSON: how byte strings stand in it, and how long that makes what is legal,
+is in `json_bytes`, for both sides.
+
 `cbor` is the only module that calls the CBOR library's decoder. `fields` holds the exact checks.
 
 Entries in columns

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from raftdb.commands.limits import DEFAULT_LIMITS, Limits
 from raftdb.commands.model import Get, Ping, Set
 from raftdb.commands.operations import ClientOperation
 from raftdb.commands.queries import Query
@@ -209,6 +210,7 @@ def get(path: str, *, method: str = "GET", headers: Sequence[str] = ()) -> bytes
 async def running(
     *,
     api_limits: ApiLimits | None = None,
+    command_limits: Limits = DEFAULT_LIMITS,
     server_limits: ServerLimits | None = None,
     more_routes: Routes | None = None,
     checks: Mapping[str, Callable[[], str | None]] | None = None,
@@ -217,7 +219,13 @@ async def running(
 ) -> AsyncIterator[Harness]:
     """A server on a free port of the loopback interface."""
     node = node or StubNode()
-    api = HttpApi(node, limits=api_limits, readiness_checks=checks, readiness_warnings=warnings)
+    api = HttpApi(
+        node,
+        limits=api_limits,
+        command_limits=command_limits,
+        readiness_checks=checks,
+        readiness_warnings=warnings,
+    )
     server = HttpServer({**api.routes(), **(more_routes or {})}, limits=server_limits)
     _, port = await server.start("127.0.0.1", 0)
     harness = Harness(node, api, server, port)
