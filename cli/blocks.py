@@ -1,6 +1,6 @@
 """Lines that belong together: a transaction written as a block. Pure."""
 
-from cli.lexer import scan
+from cli.lexer import BLANKS, scan
 
 _OPENS = frozenset({"begin", "multi"})
 _CLOSES = frozenset({"commit", "rollback", "exec", "discard"})
@@ -13,7 +13,7 @@ def goes_on(text: str) -> bool:
     no more will come: then what is there is run, and the transaction stays open.
     """
     lines = text.split("\n")
-    if len(lines) < 2 or not lines[-1].strip():
+    if len(lines) < 2 or not lines[-1].strip(BLANKS):
         return False
     is_open = False
     for words in scan(text).commands:

@@ -12,6 +12,7 @@ from prompt_toolkit.lexers import Lexer
 
 from cli.finder import Finder
 from cli.highlight import spans
+from cli.lexer import BLANKS
 from cli.render import fit
 from cli.suggest import Kind, Wanted, argument_hint, suggest, wanted
 
@@ -61,7 +62,7 @@ class ShellCompleter(Completer):
         self, document: Document, missing: Wanted | None, found: Sequence[bytes]
     ) -> Iterator[Completion]:
         cursor = document.cursor_position
-        is_before_space = document.text[cursor : cursor + 1].isspace()
+        is_before_space = document.text.startswith((*BLANKS, "\n"), cursor)
         things = {None if missing is None else missing.kind: found}
         suggestions = suggest(
             document.text,

@@ -1,6 +1,8 @@
 r"""A line to words. Pure; `render.quote` is its inverse for any byte string.
 
-* Spaces separate words. `;` and line ends separate commands. `#` at the start of a command begins a comment.
+* The blanks of ASCII separate words: space, tab, carriage return, vertical tab, form feed. Any other space, such as
+  U+00A0 or U+3000, is a character of a word: it is part of somebody's text.
+* `;` and line ends separate commands. `#` at the start of a command begins a comment.
 * `"..."` knows `\n \t \r \0 \" \\` and `\xNN` (one byte); `'...'` is literal, but for `\'` and `\\`.
 * A quote counts at the start of a word only, so that `it's` is a word; outside quotes a backslash is a
   character.
@@ -10,10 +12,15 @@ Words are bytes: what is typed counts as UTF-8, and bytes of the command line th
 surrogates, PEP 383) come through unchanged.
 """
 
+import re
 from dataclasses import dataclass
 
+BLANKS = " \t\r\v\f"
+"""What separates words."""
 _ESCAPES = {"n": b"\n", "t": b"\t", "r": b"\r", "0": b"\0", '"': b'"', "\\": b"\\"}
 _SEPARATORS = ";\n"
+_BARE_WORD = re.compile(f"[^{BLANKS}{_SEPARATORS}]+")
+_PLAIN_IN_QUOTES = re.compile(r"""[^"'\\\n]+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ def scan(text: str) -> Scan:
             commands.append(tuple(words))
             words = []
             position += 1
-        elif character.isspace():
+        elif character in BLANKS:
             position += 1
         elif character == "#" and not words:
             end = text.find("\n", position)
@@ -98,12 +105,11 @@ def scan(text: str) -> Scan:
 
 def _read_word(text: str, start: int) -> tuple[Word, Problem | None]:
     if text[start] not in "\"'":
-        end = start
-        while end < len(text) and not text[end].isspace() and text[end] not in _SEPARATORS:
-            end += 1
-        return Word(_encode(text[start:end]), start, end, quoted=False), None
+        found = _BARE_WORD.match(text, start)
+        assert found is not None, "it is neither a blank nor a separator"
+        return Word(encoded(found[0]), start, found.end(), quoted=False), None
     value, end, problem = _read_quoted(text, start)
-    if problem is None and end < len(text) and not text[end].isspace() and text[end] not in _SEPARATORS:
+    if problem is None and _BARE_WORD.match(text, end):
         problem = Problem(f"a space is missing after the closing {text[start]}", end)
     return Word(value, start, end, quoted=True), problem
 
@@ -118,8 +124,10 @@ def _read_quoted(text: str, start: int) -> tuple[bytes, int, Problem | None]:
         if character == quote:
             return b"".join(pieces), position + 1, None
         if character != "\\":
-            pieces.append(_encode(character))
-            position += 1
+            plain = _PLAIN_IN_QUOTES.match(text, position)
+            source = character if plain is None else plain[0]  # the other kind of quote stands for itself
+            pieces.append(encoded(source))
+            position += len(source)
             continue
         piece, length = _read_escape(text, position, quote)
         if length == 0:
@@ -135,7 +143,7 @@ def _read_escape(text: str, position: int, quote: str) -> tuple[bytes, int]:
     """(bytes, length of source) of the backslash at `position`; length 0 if it means nothing."""
     following = text[position + 1 : position + 2]
     if quote == "'":
-        return (_encode(following), 2) if following in ("'", "\\") else (b"\\", 1)
+        return (encoded(following), 2) if following in ("'", "\\") else (b"\\", 1)
     if following == "x":
         digits = text[position + 2 : position + 4]
         if len(digits) == 2 and all(digit in "0123456789abcdefABCDEF" for digit in digits):
@@ -147,8 +155,14 @@ def _read_escape(text: str, position: int, quote: str) -> tuple[bytes, int]:
     return (b"", 0) if escaped is None else (escaped, 2)
 
 
-def _encode(text: str) -> bytes:
+def encoded(text: str) -> bytes:
+    """The bytes that a typed text stands for. Never raises."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")  # half of a character, pasted: its own three bytes
+        # Half of a character, pasted: its own three bytes, and the others as ever.
+        halves = "surrogatepass"
+        return b"".join(
+            character.encode("utf-8", "surrogateescape" if "\udc80" <= character <= "\udcff" else halves)
+            for character in text
+        )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from cli import render, syntax
-from cli.lexer import Word, scan
+from cli.lexer import BLANKS, Word, scan
 from cli.vocabulary import Entry, find, names
 
 
@@ -157,7 +157,7 @@ def argument_hint(text: str, cursor: int) -> str:
     if entry is None:
         return ""
     left = syntax.remaining(entry.items, [word.text for word in arguments])
-    space = "" if typed is None and text[-1:].isspace() else " "
+    space = "" if typed is None and text.endswith(tuple(BLANKS)) else " "
     return space + " ".join(map(str, left)) if left else ""
 
 

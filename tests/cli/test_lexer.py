@@ -32,6 +32,15 @@ def values(text: str) -> list[list[bytes]]:
         ("get a;# a note", [[b"get", b"a"]]),
         ("set a \udcff", [[b"set", b"a", b"\xff"]]),
         ("set a \ud800", [[b"set", b"a", b"\xed\xa0\x80"]]),
+        ("set a \ud800\udcff", [[b"set", b"a", b"\xed\xa0\x80\xff"]]),
+        ("set a\t1\r\v\fb", [[b"set", b"a", b"1", b"b"]]),
+        ("set k\xa0v w", [[b"set", "k\xa0v".encode(), b"w"]]),
+        ("set k \u3000全角\u3000空白\u3000", [[b"set", b"k", "\u3000全角\u3000空白\u3000".encode()]]),
+        (
+            "set a \x1c\x1d\x1e\x1f\x85\u2028\u2029",
+            [[b"set", b"a", "\x1c\x1d\x1e\x1f\x85\u2028\u2029".encode()]],
+        ),
+        ('set "a"\t1', [[b"set", b"a", b"1"]]),
     ],
 )
 def test_words(text: str, commands: list[list[bytes]]) -> None:
@@ -48,6 +57,7 @@ def test_words(text: str, commands: list[list[bytes]]) -> None:
         (r'set a "\x1"', r"unknown escape \x in double quotes", 7),
         (r'set a "\xg0"', r"unknown escape \x in double quotes", 7),
         ('set "a"b c', 'a space is missing after the closing "', 7),
+        ('set "a"\xa0c', 'a space is missing after the closing "', 7),
     ],
 )
 def test_problems(text: str, message: str, position: int) -> None:
