@@ -9,8 +9,8 @@ The modules, from the pure to the outside world:
   `private_lines`: what is typed. Pure.
 * `transactions` (what a line means while one is open), `cluster_view` and `status_line` (prompt and bar), `render`
   (values and tables to text): what is known and shown. Pure.
-* `options`, `output`, `answers`, `failures`: what was asked for, where results go and in which form, how errors
-  are told and which exit code.
+* `options`, `output`, `answers`, `failures`, `paths`: what was asked for, where results go and in which form, how
+  errors are told and which exit code; files that were named.
 * `interpreter`, `executor`, `dot_commands`, `repeat`: run one command line against a cluster; shared by scripts
   and the shell.
 * `main` (the sub-commands), `oneshot`, `admin`, `backup`, `script`.

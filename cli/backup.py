@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from cli.failures import EXIT_FAILED, EXIT_OK, CommandError
+from cli.failures import EXIT_FAILED, EXIT_OK, WHAT_CHARACTERS_MAX, CommandError
 from cli.options import Options, Parser, add_client_options, merged
 from cli.output import Output
+from cli.render import shorten
 from raftdb.client.sync_client import Client
 
 
@@ -51,19 +52,21 @@ def back_up(
 ) -> None:
     """Put a backup into a file and print its index, length and digest. Raises `RaftdbError`; `hint` is what to do
     about a file that exists."""
-    if path.is_dir():
-        raise CommandError("backup", f"{path} is a folder", exit_code=EXIT_FAILED, hint="name a file in it")
     # Loaded when it is needed: hashing is nothing that other commands should pay for.
     from raftdb.client.backup import take_backup
 
     try:
+        if path.is_dir():
+            raise CommandError(
+                "backup", f"{path} is a folder", exit_code=EXIT_FAILED, hint="name a file in it"
+            )
         taken = take_backup(client, path, replace=replace)
     except FileExistsError:
         raise CommandError("backup", f"{path} exists already", exit_code=EXIT_FAILED, hint=hint) from None
     except OSError as error:
-        raise CommandError(
-            "backup", f"cannot write {path}: {error.strerror or error}", exit_code=EXIT_FAILED
-        ) from error
+        why = error.strerror or str(error)
+        shown = shorten(str(path), WHAT_CHARACTERS_MAX)
+        raise CommandError("backup", f"cannot write {shown}: {why}", exit_code=EXIT_FAILED) from error
     fields = {"index": str(taken.index), "bytes": str(taken.bytes), "digest": taken.digest}
     body = {"file": str(path), "index": taken.index, "bytes": taken.bytes, "digest": taken.digest}
     output.fields(fields, body)

@@ -5,11 +5,11 @@ They are not commands of the database: nothing of them is replicated, and no nod
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cli import admin, members, syntax
 from cli.options import FORMATS, parse_count
+from cli.paths import typed_path
 from raftdb.errors import RequestRefused
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ class DotCommand:
     """One row of the table. `syntax` starts with the name (`cli.syntax` says how it is read).
 
     `local`: only in the shell of a cluster that `up` started. `question`: what a person is asked before it is done;
-    it answers None where there is nothing to ask.
+    it answers None where there is nothing to ask. `changes`: what it sends may take effect although nobody waits for
+    the answer.
     """
 
     syntax: str
@@ -58,6 +59,7 @@ class DotCommand:
     run: Callable[["Interpreter", Sequence[str]], None]
     local: bool = False
     question: Callable[["Interpreter", Sequence[str]], str | None] = lambda interpreter, arguments: None
+    changes: bool = False
 
     @property
     def arity(self) -> tuple[int, int | None]:
@@ -165,7 +167,7 @@ def _read(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
 def _backup(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
     from cli.backup import back_up
 
-    back_up(interpreter.client, Path(arguments[0]), interpreter.output)
+    back_up(interpreter.client, typed_path(arguments[0], ".backup"), interpreter.output)
 
 
 def _quit(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
@@ -218,12 +220,19 @@ DOT_COMMANDS: dict[str, DotCommand] = {
             ".add NEW HOST:PORT [learner] [force]",
             "Take a node in: a learner first, a voter once it has caught up.",
             _add,
+            changes=True,
         ),
         DotCommand(
-            ".remove NODE [force]", "Take a member out for good.", _remove, question=_removes_for_good
+            ".remove NODE [force]",
+            "Take a member out for good.",
+            _remove,
+            question=_removes_for_good,
+            changes=True,
         ),
-        DotCommand(".promote NODE [force]", "Make a learner a voter.", _promote),
-        DotCommand(".transfer [NODE]", "Let another node lead, or whichever is furthest.", _transfer),
+        DotCommand(".promote NODE [force]", "Make a learner a voter.", _promote, changes=True),
+        DotCommand(
+            ".transfer [NODE]", "Let another node lead, or whichever is furthest.", _transfer, changes=True
+        ),
         DotCommand(
             ".log [FROM] [LIMIT]", "The leader's log: the newest entries, or those from an index.", _log
         ),

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cli import answers, render
+from cli.failures import Interrupted
 from cli.output import Output
 from cli.transactions import Action, State, Transactions
 from raftdb.client.sync_client import Client
+from raftdb.commands.spec import Access, lookup
 from raftdb.errors import Conflict, ReplyError
 
 if TYPE_CHECKING:
@@ -46,12 +48,14 @@ class Executor:
         }
 
     def run(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
-        """Carry out one line and print its answer. Raises `RaftdbError`."""
+        """Carry out one line and print its answer. Raises `RaftdbError`, and `Interrupted` for Ctrl-C."""
         action = self.transactions.step(name, arguments)
         try:
             self._actions[action](name, arguments, output)
         except BaseException as error:
             self.transactions.failed(action, error)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(may_have_changed=_sends_writes(action, name)) from None
             raise
         self.transactions.done(action)
 
@@ -105,6 +109,14 @@ class Executor:
     def _opened(self) -> "Transaction":
         assert self._transaction is not None, "a transaction is open"
         return self._transaction
+
+
+def _sends_writes(action: Action, name: str) -> bool:
+    """Whether carrying out a line sends what may change the database."""
+    if action is Action.RUN:
+        spec = lookup(name)
+        return spec is not None and spec.access is Access.WRITE
+    return action in (Action.COMMIT, Action.EXEC)
 
 
 def _say_ok(name: str, arguments: Sequence[bytes], output: Output) -> None:

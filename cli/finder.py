@@ -137,6 +137,6 @@ def _paths(prefix: bytes) -> tuple[bytes, ...] | None:
                 if entry.name.startswith(name) and (name or not entry.name.startswith(b"."))
             )
             found = [folder + slash + entry.name + (b"/" if entry.is_dir() else b"") for entry in matching]
-    except OSError:
+    except (OSError, ValueError):  # a NUL byte is typed as easily as any other
         return None
     return tuple(islice(sorted(found), FOUND_MAX))

@@ -53,6 +53,18 @@ def command(row: Described) -> str:
     return "\n".join(lines)
 
 
+def unseen_space(words: Sequence[bytes]) -> str | None:
+    """A hint for a line that looks right and is not: a space in it is none that separates words. None if there is no
+    such space."""
+    for word in words:
+        for character in word.decode("utf-8", "replace"):
+            if character.isspace() and not character.isascii():
+                return (
+                    f"the space U+{ord(character):04X} is part of a word: only ordinary spaces separate words"
+                )
+    return None
+
+
 def missing_space(word: str) -> str | None:
     """A hint for an unknown word that begins with the name of a command: `setkunci` was meant as
     `set kunci`. None for other words."""

@@ -5,11 +5,14 @@ between two prompts instead, so that a slow home folder does not freeze a line t
 """
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from prompt_toolkit.history import FileHistory, History
 
+from cli.failures import CommandError, reason
+from cli.paths import typed_path
 from cli.private_lines import is_private
 
 LINES_LOADED_MAX = 10_000
@@ -18,10 +21,10 @@ LINES_LOADED_MAX = 10_000
 
 def history_path() -> Path | None:
     """`RAFTDB_HISTORY`, or `raftdb/history` in the user's state folder (XDG_STATE_HOME); None if set to
-    nothing."""
+    nothing. Raises `CommandError` if what was chosen is no path."""
     chosen = os.environ.get("RAFTDB_HISTORY")
     if chosen is not None:
-        return Path(chosen).expanduser() if chosen else None
+        return typed_path(chosen, "history") if chosen else None
     state = os.environ.get("XDG_STATE_HOME")
     try:
         folder = Path(state) if state else Path.home() / ".local" / "state"
@@ -31,25 +34,35 @@ def history_path() -> Path | None:
 
 
 class ShellHistory(History):
-    """Lines in memory, and in the file at `path` if there is one and it can be written.
+    """Lines in memory, and in the file at `path` if there is one and it can be written; `problem` says why not.
 
     The file is created for its owner alone. `save` appends what was typed since the last time.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, problem: str | None = None) -> None:
         super().__init__()
         self._unsaved: list[str] = []
         self._old: list[str] = []  # latest first, as prompt_toolkit wants them
         self._file: FileHistory | None = None
+        self.problem = problem
         if path is None:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
-            self._file = FileHistory(str(path))
-            self._old = list(self._file.load_history_strings())[:LINES_LOADED_MAX]
-        except OSError:
+            if _is_regular(path):  # /dev/null keeps nothing, and a pipe would be waited for
+                self._file = FileHistory(str(path))
+                self._old = list(self._file.load_history_strings())[:LINES_LOADED_MAX]
+        except OSError as error:
             self._file = None
+            self.problem = reason(error)
+
+    @classmethod
+    def of_user(cls) -> "ShellHistory":
+        """The history where `history_path` says it is."""
+        try:
+            return cls(history_path())
+        except CommandError as error:
+            return cls(None, problem=error.message)
 
     def load_history_strings(self) -> Iterable[str]:
         """The lines of earlier shells, latest first."""
@@ -74,3 +87,13 @@ class ShellHistory(History):
                     self._file.store_string(line.encode("utf-8", "replace").decode())
         except OSError:
             self._file = None
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether `path` is an ordinary file, which is made if nothing is there. Raises `OSError` if it cannot be used."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)

@@ -1,18 +1,24 @@
 """Runs one command of the shell, of the database or with a dot: shared by scripts and the interactive
-shell."""
+shell.
 
+`Interpreter.run` is the boundary: whatever was typed, it does what it says, or raises one of our errors, and the shell
+goes on. What Python and the system raise below becomes ours here, once (`failures.as_ours`).
+"""
+
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from cli import help_text, vocabulary
 from cli.dot_commands import DOT_COMMANDS, LocalControl, Quit
 from cli.executor import Executor
-from cli.lexer import Word
+from cli.failures import Interrupted, as_ours
+from cli.lexer import Word, encoded
 from cli.output import Output
 from cli.transactions import State
 from raftdb.client.sync_client import Client
 from raftdb.commands.spec import COMMANDS, lookup
-from raftdb.errors import RequestRefused
+from raftdb.errors import RaftdbError, RequestRefused
 
 
 class Interpreter:
@@ -20,7 +26,7 @@ class Interpreter:
 
     `cluster`: the control of local nodes, if `raftdb up` started them. `consistency`: of reads. `person`: how
     to ask somebody at a terminal yes or no; None in a script, which is not asked. `patience`: what a command
-    of the database runs within. `is_reading`: a file is being read.
+    of the database runs within. `is_reading`: a file is being read. `debug`: tracebacks of what nobody thought of.
     """
 
     def __init__(
@@ -30,6 +36,7 @@ class Interpreter:
         *,
         cluster: LocalControl | None = None,
         consistency: str = "linearizable",
+        debug: bool = False,
     ) -> None:
         self.client = client
         self.output = output
@@ -37,10 +44,25 @@ class Interpreter:
         self.person: Callable[[str], bool] | None = None
         self.patience: Callable[[], AbstractContextManager[None]] = nullcontext
         self.is_reading = False
+        self._debug = debug
         self.executor = Executor(client, consistency=consistency)
 
     def run(self, words: Sequence[Word]) -> None:
-        """Run one command (at least one word). Raises `RaftdbError`, or `Quit` if it ends the shell."""
+        """Run one command (at least one word).
+
+        Raises `RaftdbError`; `Quit` if it ends the shell; `Interrupted` for Ctrl-C; `BrokenPipeError` if whoever read
+        the results has gone; and no other exception.
+        """
+        try:
+            self._run(words)
+        except (RaftdbError, Quit, BrokenPipeError):
+            raise
+        except Exception as error:
+            if self._debug:
+                traceback.print_exc()
+            raise as_ours(error) from error
+
+    def _run(self, words: Sequence[Word]) -> None:
         name = words[0].text
         if name.startswith(".") and not words[0].quoted:
             self._run_dot_command(name, [word.text for word in words[1:]])
@@ -70,7 +92,7 @@ class Interpreter:
             with self.patience():
                 self.executor.run(name, arguments, self.output)
         except RequestRefused as error:
-            raise self._with_next_step(name, error) from None
+            raise self._with_next_step(name, arguments, error) from None
 
     def _run_dot_command(self, name: str, arguments: list[str]) -> None:
         dot = DOT_COMMANDS.get(name.lower())
@@ -83,8 +105,14 @@ class Interpreter:
             raise RequestRefused(
                 "wrong_arity", "wrong number of arguments", hint=f"the syntax is: {dot.syntax}"
             )
-        if self._is_wanted(dot.question(self, arguments)):
+        if not self._is_wanted(dot.question(self, arguments)):
+            return
+        try:
             dot.run(self, arguments)
+        except Interrupted:  # of a command that this one runs
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(may_have_changed=dot.changes) from None
 
     def _is_wanted(self, question: str | None) -> bool:
         """Whether to do what `question` asks; True without a question, or without a person to ask."""
@@ -93,7 +121,7 @@ class Interpreter:
         self.output.notice("nothing was done")
         return False
 
-    def _with_next_step(self, name: str, error: RequestRefused) -> RequestRefused:
+    def _with_next_step(self, name: str, arguments: Sequence[bytes], error: RequestRefused) -> RequestRefused:
         """`error`, with what was probably meant (people forget dots and spaces), and what became of a queue."""
         hint = error.hint
         if error.code == "unknown_command":
@@ -102,6 +130,8 @@ class Interpreter:
                 hint = f"did you mean {meant!r}?"
             elif meant is None:
                 hint = help_text.missing_space(name) or "help lists all commands"
+        if error.code in ("unknown_command", "wrong_arity"):
+            hint = help_text.unseen_space([encoded(name), *arguments]) or hint
         if self.executor.transactions.state is State.DOOMED:
             doomed = "exec will refuse what is queued; discard forgets it"
             hint = f"{hint}; {doomed}" if hint else doomed

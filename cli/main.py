@@ -11,15 +11,16 @@ from typing import TextIO, cast
 from cli import RAFTDB_VERSION, help_text
 from cli.failures import (
     EXIT_BROKEN_PIPE,
-    EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
+    INTERRUPTED_WRITE,
     CommandError,
-    describe,
+    Interrupted,
+    as_ours,
     exit_code_of,
 )
-from cli.options import Options, Parser, add_client_options, merged, split_at_command
+from cli.options import Options, Parser, add_client_options, asks_for_json, merged, split_at_command
 from cli.output import Output
 from cli.words import TRANSACTIONS, WORDS
 from raftdb.commands.spec import lookup, suggest_name
@@ -79,7 +80,10 @@ def run(arguments: Sequence[str]) -> int:
     before, rest = split_at_command(arguments)
     what = rest[0] if rest else "usage"
     # A data command takes what follows it verbatim: there, --debug may be a value.
-    debug = "--debug" in before or (what in SUB_COMMANDS and "--debug" in rest)
+    ours = [*before, *(rest[1:] if what in SUB_COMMANDS else ())]
+    debug = "--debug" in ours
+    # As far as it can be known before the options are understood, which may fail.
+    output = Output("json" if asks_for_json(ours) else None)
     try:
         options = _global_options(before)
         if not rest:
@@ -89,20 +93,19 @@ def run(arguments: Sequence[str]) -> int:
     except RaftdbError as error:
         if debug:
             traceback.print_exc()
-        Output().error(describe(error, what))
+        output.failure(error, what)
         return exit_code_of(error)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt, Interrupted) and interrupt.may_have_changed:
+            output.notice(f"raftdb: {INTERRUPTED_WRITE}")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return EXIT_BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - a person sees a message; --debug shows the traceback
         if debug:
             traceback.print_exc()
-        message = f"internal error: {type(error).__name__}: {error}"
-        Output().error(
-            describe(CommandError(what, message, exit_code=EXIT_FAILED, hint="--debug shows where"), what)
-        )
-        return EXIT_FAILED
+        output.failure(as_ours(error), what)
+        return exit_code_of(as_ours(error))
     finally:
         _give_up_output()
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 from cli import help_text
 from cli.answers import show_answer
-from cli.failures import EXIT_NO_SUCH_KEY, EXIT_OK
+from cli.failures import EXIT_NO_SUCH_KEY, EXIT_OK, Interrupted
 from cli.options import Options, is_client_option
 from cli.output import Output
 from raftdb.client.model import Answer
 from raftdb.client.sync_client import Client
 from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING, Limits
 from raftdb.commands.model import Get
-from raftdb.commands.spec import CommandSpec, parse
+from raftdb.commands.spec import Access, CommandSpec, parse
 from raftdb.errors import RequestRefused
 
 _CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_CEILING)
@@ -47,6 +47,8 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
             )
         except RequestRefused as error:
             raise _with_place_of_options(error, spec.name, words) from None
+        except KeyboardInterrupt:
+            raise Interrupted(may_have_changed=spec.access is Access.WRITE) from None
     show_answer(answer, spec.name, Output(options.output))
     missing = spec.command is Get and answer.revision == 0
     return EXIT_NO_SUCH_KEY if missing else EXIT_OK

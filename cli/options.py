@@ -5,6 +5,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NoReturn
 
 from cli.failures import EXIT_USAGE, CommandError
@@ -121,6 +122,15 @@ def is_client_option(word: str) -> bool:
     """Whether `word` looks like an option of `add_client_options`: `--output`, `--output=json`, `-ojson`."""
     joined = word.startswith("-o") and word[2:] in FORMATS
     return joined or word == "--debug" or word.partition("=")[0] in _TAKES_A_VALUE
+
+
+def asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether these options, which nobody has parsed yet, ask for JSON."""
+    joined = ("-ojson", "--output=json")
+    return any(
+        word in joined or (word in ("-o", "--output") and value == "json")
+        for word, value in pairwise([*arguments, ""])
+    )
 
 
 def split_at_command(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -2,17 +2,21 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TextIO
 
 from cli import render
-from cli.failures import EXIT_FAILED, CommandError
+from cli.failures import EXIT_FAILED, CommandError, body_of, describe
+from cli.lexer import encoded
+from raftdb.errors import RaftdbError
 
-_RED = "31"
-_YELLOW = "33"
-_GREY = "90"
+_RED = b"31"
+_YELLOW = b"33"
+_GREY = b"90"
+_UTF8 = re.compile("utf-?8", re.IGNORECASE)
 
 
 class Output:
@@ -44,7 +48,7 @@ class Output:
         if self.format == "json":
             self.json(body)
         elif self.format == "raw":
-            self._put("".join("\t".join(row) + "\n" for row in rows).encode(errors="surrogateescape"))
+            self._put(encoded("".join("\t".join(row) + "\n" for row in rows)))
         else:
             self.text(render.table(headers, rows))
 
@@ -56,37 +60,57 @@ class Output:
             self.table((), list(fields.items()), body)
         else:
             size = max(map(render.width, fields), default=0)
-            self.text("\n".join(f"{name:<{size}}  {value}".rstrip() for name, value in fields.items()))
+            # A field is one line, whatever a node has put into it.
+            lines = (f"{name:<{size}}  {render.printable(value)}".rstrip() for name, value in fields.items())
+            self.text("\n".join(lines))
 
     def json(self, body: object) -> None:
         """Print `body` as one line of JSON."""
-        self.text(json.dumps(body, ensure_ascii=False, default=dict))
+        self._put(_json_line(body, self.stream))
 
     def raw(self, data: bytes) -> None:
         """Print bytes as they are, and a line end."""
         self._put(data + b"\n")
 
     def text(self, text: str) -> None:
-        """Print a line, or lines, for people."""
-        self._put(f"{text}\n".encode(self.stream.encoding or "utf-8", "backslashreplace"))
+        """Print a line, or lines, for people. What a terminal would obey is escaped: some of it is foreign."""
+        self._put(_lines(text, self.stream))
+
+    def control(self, codes: str) -> None:
+        """Send codes to a terminal, for it to obey."""
+        self._put(codes.encode("ascii"))
+
+    def failure(self, error: RaftdbError, what: str, *, program: str | None = "raftdb") -> None:
+        """Tell an error of `what`, on the stream of errors: for people (see `failures.describe`), or as JSON where
+        results are JSON."""
+        if self.format == "json":
+            self._tell(_json_line(body_of(error, what), self.errors))
+        else:
+            self.error(describe(error, what, program=program))
 
     def error(self, text: str) -> None:
         """Print what `failures.describe` made: the word `error:` in red, the hint in grey, where colours are
         wanted."""
+        lines = _lines(text, self.errors)
         if uses_colour(self.errors):
-            first, *rest = text.split("\n")
-            first = first.replace("error:", f"\x1b[{_RED}merror:\x1b[0m", 1)
-            text = "\n".join([first, *(f"\x1b[{_GREY}m{line}\x1b[0m" for line in rest)])
-        self.notice(text)
+            first, *rest = lines.splitlines()
+            first = first.replace(b"error:", b"\x1b[%bmerror:\x1b[0m" % _RED, 1)
+            lines = b"".join([first + b"\n", *(b"\x1b[%bm%b\x1b[0m\n" % (_GREY, line) for line in rest)])
+        self._tell(lines)
 
     def news(self, text: str) -> None:
         """Print a line that nobody asked for."""
-        self.notice(f"\x1b[{_YELLOW}m{text}\x1b[0m" if uses_colour(self.errors) else text)
+        line = _lines(text, self.errors)
+        self._tell(b"\x1b[%bm%b\x1b[0m\n" % (_YELLOW, line[:-1]) if uses_colour(self.errors) else line)
 
     def notice(self, text: str) -> None:
-        """Print a line on the stream of errors. If nobody can be told, nobody is: the exit code still says it."""
+        """Print a line on the stream of errors."""
+        self._tell(_lines(text, self.errors))
+
+    def _tell(self, data: bytes) -> None:
+        """Write on the stream of errors. If nobody can be told, nobody is: the exit code still says it."""
         with suppress(OSError):
-            _write(self.errors, f"{text}\n".encode(self.errors.encoding or "utf-8", "backslashreplace"))
+            _write(self.errors, data)
 
     def _put(self, data: bytes) -> None:
         """Write results. Raises `CommandError` if they cannot be written, or `BrokenPipeError`."""
@@ -99,6 +123,27 @@ class Output:
             raise CommandError(
                 "output", f"the result cannot be written: {reason}", exit_code=EXIT_FAILED
             ) from error
+
+
+def _lines(text: str, stream: TextIO) -> bytes:
+    """Text for people as a stream shows it, with a line end behind it; what it cannot show is escaped."""
+    lines = "\n".join(map(render.printable, text.split("\n")))
+    return f"{lines}\n".encode(stream.encoding or "utf-8", "backslashreplace")
+
+
+def _json_line(body: object, stream: TextIO) -> bytes:
+    """One line of JSON, which is UTF-8 whatever the locale: where that is another one, in letters that all know.
+
+    A terminal obeys some characters that JSON may hold as they are (C1, bidirectional controls): they are escaped.
+    """
+    # A stream without bytes below has no encoding, whatever its type says.
+    is_utf8 = _UTF8.fullmatch(str(stream.encoding or "utf-8")) is not None
+    text = json.dumps(body, ensure_ascii=not is_utf8, default=dict)
+    if not text.isprintable():
+        text = "".join(
+            character if character.isprintable() else json.dumps(character)[1:-1] for character in text
+        )
+    return text.encode("ascii" if not is_utf8 else "utf-8") + b"\n"
 
 
 def _write(stream: TextIO, data: bytes) -> None:

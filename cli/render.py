@@ -66,8 +66,14 @@ def typed(value: Result) -> str:
 
 
 def printable(text: str) -> str:
-    """A text from elsewhere without what a terminal would obey."""
-    return text if text.isprintable() else repr(text)[1:-1]
+    """A text from elsewhere without what a terminal would obey: controls, also those of C1, and of direction."""
+    if text.isprintable():
+        return text
+    pieces = (
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+    return "".join(pieces)
 
 
 def raw(value: Result) -> bytes:
@@ -76,7 +82,7 @@ def raw(value: Result) -> bytes:
     if value is None:
         return b""
     if isinstance(value, ReplyError):
-        return f"(error) {value.message}".encode()
+        return f"(error) {value.message}".encode("utf-8", "backslashreplace")
     if isinstance(value, bytes):
         return value
     if isinstance(value, list):
@@ -86,6 +92,7 @@ def raw(value: Result) -> bytes:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Aligned columns under headers; columns of whole numbers are aligned right. No line ends in spaces."""
+    rows = [tuple(map(printable, row)) for row in rows]
     columns = list(zip(*rows, strict=True)) if rows else [() for _ in headers]
     numeric = [all(cell.lstrip("-").isdigit() or cell in ("", "-") for cell in column) for column in columns]
     widths = [
@@ -104,11 +111,12 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def nodes(addresses: Sequence[tuple[str, str]], leader: str | None) -> str:
     """One line per node of (id, HOST:PORT), in order: its id, its address, and which one leads."""
-    size = max((width(address) for _, address in addresses), default=0)
-    ids = max((width(node_id) for node_id, _ in addresses), default=0)
+    shown = [(printable(node_id), printable(address), node_id == leader) for node_id, address in addresses]
+    size = max((width(address) for _, address, _ in shown), default=0)
+    ids = max((width(node_id) for node_id, _, _ in shown), default=0)
     return "\n".join(
-        f"  {node_id:<{ids}}  http://{address:<{size}}{'  leader' if node_id == leader else ''}".rstrip()
-        for node_id, address in addresses
+        f"  {node_id:<{ids}}  http://{address:<{size}}{'  leader' if is_leader else ''}".rstrip()
+        for node_id, address, is_leader in shown
     )
 
 

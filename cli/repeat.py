@@ -8,7 +8,7 @@ from time import sleep, strftime
 from typing import TYPE_CHECKING
 
 from cli import render
-from cli.failures import describe
+from cli.failures import INTERRUPTED_WRITE, Interrupted
 from cli.lexer import Word
 from cli.output import Output, is_terminal
 from cli.words import TRANSACTIONS, WORDS
@@ -45,12 +45,17 @@ def repeat(interpreter: "Interpreter", interval: str, command: Sequence[str]) ->
     )
     try:
         while True:
-            screen.show(_answer(interpreter, words))
+            if screen.is_over:
+                screen.show(_answer(interpreter, words))
+            else:
+                _run(interpreter, words)
             sleep(seconds)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if interpreter.person is None:
             raise
         interpreter.output.text("")  # behind the ^C that the terminal shows
+        if isinstance(interrupt, Interrupted) and interrupt.may_have_changed:
+            interpreter.output.notice(INTERRUPTED_WRITE)
 
 
 def _seconds(text: str) -> float:
@@ -73,35 +78,39 @@ def _answer(interpreter: "Interpreter", words: Sequence[Word]) -> str:
     output = interpreter.output
     interpreter.output = Output(output.format, stream=stream, errors=stream)
     try:
-        interpreter.run(words)
-    except RequestRefused:
-        raise
-    except RaftdbError as error:
-        interpreter.output.error(describe(error, words[0].text, program=None))
+        _run(interpreter, words)
     finally:
         interpreter.output = output
     return stream.getvalue()
 
 
+def _run(interpreter: "Interpreter", words: Sequence[Word]) -> None:
+    """Run the command; an error is an answer."""
+    try:
+        interpreter.run(words)
+    except RequestRefused:
+        raise
+    except RaftdbError as error:
+        interpreter.output.failure(error, words[0].text, program=None)
+
+
 class _Screen:
-    """Where answers are shown: on a terminal over each other, with a head; else one after the other."""
+    """Where answers are shown over each other, with a head; `is_over`: whether this is a terminal that can do that."""
 
     def __init__(self, output: Output, head: str) -> None:
         self._output = output
         self._head = head
         self._lines = 0
-        self._over = is_terminal(output.stream) and os.environ.get("TERM") != "dumb"
+        self.is_over = is_terminal(output.stream) and os.environ.get("TERM") != "dumb"
 
     def show(self, text: str) -> None:
-        """Show one answer."""
-        if not self._over:
-            self._output.text(text.rstrip("\n"))
-            return
+        """Show one answer in the place of the last."""
         size = shutil.get_terminal_size()
         head = f"{self._head} · {strftime('%H:%M:%S')} · Ctrl-C ends it"
         # What does not fit would scroll away, and the next answer could not take its place.
         lines = [head, *text.rstrip("\n").split("\n")][: max(size.lines - 1, 1)]
         fitting = "\n".join(render.fit(line, size.columns - 1) for line in lines)
-        up = f"\x1b[{self._lines}A\r\x1b[J" if self._lines else ""
+        if self._lines:
+            self._output.control(f"\x1b[{self._lines}A\r\x1b[J")
         self._lines = len(lines)
-        self._output.text(up + fitting)
+        self._output.text(fitting)

@@ -18,9 +18,16 @@ from prompt_toolkit.styles import Style
 from cli import RAFTDB_VERSION, keys, render, status_line
 from cli.completer import HintProcessor, ShellCompleter, ShellLexer
 from cli.dot_commands import Quit
-from cli.failures import EXIT_OK, EXIT_USAGE, CommandError, describe
+from cli.failures import (
+    EXIT_OK,
+    EXIT_USAGE,
+    INTERRUPTED,
+    INTERRUPTED_WRITE,
+    CommandError,
+    Interrupted,
+)
 from cli.finder import Finder
-from cli.history import ShellHistory, history_path
+from cli.history import ShellHistory
 from cli.interpreter import Interpreter
 from cli.lexer import LexError, split
 from cli.monitor import Monitor
@@ -69,7 +76,7 @@ class Shell:
         self._interpreter = interpreter
         self._transactions = interpreter.executor.transactions
         self._ask_for_news = take_news
-        self._history = history or ShellHistory(history_path())
+        self._history = history or ShellHistory.of_user()
         self._input, self._terminal = input, terminal
         self._color_depth = ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None
         self._news: deque[str] = deque()
@@ -104,6 +111,8 @@ class Shell:
         self._interpreter.person = self._ask
         self._interpreter.patience = lambda: Patience(self._say_what_is_waited_for)
         self._interpreter.output.text(self.banner())
+        if self._history.problem is not None:
+            self._interpreter.output.notice(f"lines are not kept for later: {self._history.problem}")
         self.monitor.start()
         try:
             while not self._is_ended:
@@ -127,9 +136,10 @@ class Shell:
         try:
             self._run_line(line)
             self._was_warned = False
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            may_have_changed = isinstance(interrupt, Interrupted) and interrupt.may_have_changed
             # Not behind the ^C that the terminal shows.
-            self._interpreter.output.notice("\ninterrupted: a write that was sent may still take effect")
+            self._interpreter.output.notice(f"\n{INTERRUPTED_WRITE if may_have_changed else INTERRUPTED}")
         except Quit:
             self._end()
 
@@ -176,7 +186,7 @@ class Shell:
         self._interpreter.output.news(f"-- waiting: {reason}. Ctrl-C stops waiting")
 
     def _tell(self, error: RaftdbError, what: str) -> None:
-        self._interpreter.output.error(describe(error, what, program=None))
+        self._interpreter.output.failure(error, what, program=None)
 
     def _ask(self, question: str) -> bool:
         """Whether the person says yes; no by default."""
@@ -234,7 +244,7 @@ class Shell:
         try:
             status = self._interpreter.client.status()
         except RaftdbError as error:
-            self._interpreter.output.error(describe(error, "connect", program=None))
+            self._interpreter.output.failure(error, "connect", program=None)
             return f"raftdb {RAFTDB_VERSION}: commands will be tried all the same. help lists them"
         leader = self._first_leader = None if status.leader is None else status.leader.id
         addresses = sorted((member.id, member.http) for member in status.members)

@@ -15,7 +15,7 @@ def run(arguments: list[str], options: Options) -> int:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("-c", dest="text", metavar="COMMANDS", help="run these commands, separated by ';'")
     source.add_argument(
-        "-f", dest="file", metavar="FILE", help="run the commands of a file, one or more per line"
+        "-f", dest="file", metavar="FILE", help="run the commands of a file, one or more per line; - is stdin"
     )
     parser.add_argument("--keep-going", action="store_true", help="do not stop a script at its first error")
     add_client_options(parser)
@@ -23,7 +23,7 @@ def run(arguments: list[str], options: Options) -> int:
     options = merged(options, parsed)
     with options.client(sessions=True) as client:
         output = Output(options.output)
-        interpreter = Interpreter(client, output, consistency=options.consistency)
+        interpreter = Interpreter(client, output, consistency=options.consistency, debug=options.debug)
         if parsed.text is not None:
             return run_script(interpreter, lines_of_text(parsed.text), keep_going=parsed.keep_going)
         if parsed.file is not None:
@@ -55,5 +55,7 @@ def run_on_terminal_or_stdin(
 
 
 def _run_file(interpreter: Interpreter, name: str, *, keep_going: bool) -> int:
+    if name == "-":
+        return run_script(interpreter, lines_of_stream(sys.stdin.buffer, "stdin"), keep_going=keep_going)
     with open_script(name, "shell") as stream:
         return run_script(interpreter, lines_of_stream(stream, name), keep_going=keep_going)

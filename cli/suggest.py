@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from cli import render, syntax
-from cli.lexer import BLANKS, Word, scan
+from cli.lexer import BLANKS, Word, encoded, scan
 from cli.vocabulary import Entry, find, names
 
 
@@ -102,7 +102,7 @@ def suggest(
         suggestions += _names(place, local=local, go_on=False)
     brought: dict[Kind, Sequence[bytes]] = {
         Kind.KEY: keys,
-        Kind.NODE: [node.encode() for node in nodes],
+        Kind.NODE: [encoded(node) for node in nodes],
         Kind.PATH: paths,
     }
     kind = KINDS.get(expected.argument or "")

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from cli.failures import Interrupted
 from cli.main import run
 from cli.transactions import State
 from cli.words import WORDS, ShellWord
@@ -270,3 +272,42 @@ def test_a_refusal_is_one_of_ours(prompt: Prompt) -> None:
         with pytest.raises(RaftdbError) as caught:
             prompt.type(line)
         assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "may_have_changed"),
+    [
+        ("", "get a", False),
+        ("", "scan", False),
+        ("", "set a 1", True),
+        ("", ".status", False),
+        ("", ".transfer n1", True),
+        ("", ".read script", True),
+        ("watch b", "multi; set a 1; exec", True),
+        ("", "watch a", False),
+        ("begin", "get a", False),
+        ("begin; set a 1", "commit", True),
+        ("", ".watch 1 incr a", True),
+        ("", ".watch 1 get a", False),
+    ],
+)
+def test_only_what_may_have_changed_something_is_warned_of(
+    client: Client,
+    prompt: Prompt,
+    before: str,
+    line: str,
+    may_have_changed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "script").write_text("incr a")
+    monkeypatch.chdir(tmp_path)
+    prompt.type(before)
+    with monkeypatch.context() as patch:
+        patch.setattr(client, "_carry_out", interrupt)
+        with pytest.raises(Interrupted) as caught:
+            prompt.type(line)
+    assert caught.value.may_have_changed == may_have_changed

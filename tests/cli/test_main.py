@@ -312,3 +312,34 @@ def test_a_foreign_package_stops_the_start_and_is_named(
     assert entry.main(["ping"]) == 2
     assert "is not raftdb's" in capsys.readouterr().err
     assert "cannot be imported" in (entry.foreign_package("no_such_package_of_ours") or "")
+
+
+def test_errors_are_json_where_results_are(cli: Cli) -> None:
+    for arguments in (
+        ["-o", "json", "get"],
+        ["--output=json", "nonsense"],
+        ["log", "-ojson", "--limit", "x"],
+    ):
+        code, out, errors = cli(*arguments)
+        assert (code, out) == (2, "")
+        assert json.loads(errors)["error"].keys() == {"code", "message", "what", "hint"}
+    assert cli("set", "k", "-ojson")[0] == 0
+    assert cli("set", "-ojson")[2].startswith("raftdb: error: set: "), "it is an argument there"
+
+
+@pytest.mark.parametrize(("name", "warns"), [("get", False), ("set", True)])
+def test_ctrl_c_warns_of_a_write_and_of_nothing_else(
+    cli: Cli, name: str, warns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.oneshot.execute", interrupt)
+    warning = "raftdb: interrupted: a write that was sent may still take effect\n" if warns else ""
+    assert cli(name, "k", "v") == (130, "", warning)
+
+
+def test_a_name_too_long_is_no_internal_error(cli: Cli) -> None:
+    code, _, errors = cli("backup", "n" * 300)
+    assert code == 1
+    assert errors.endswith(": File name too long\n")

@@ -122,6 +122,51 @@ def test_a_file_names_the_line_that_failed(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().err.startswith(f"raftdb: error: {script}:1: unbalanced single quote")
 
 
+@pytest.mark.parametrize("text", ["\ufeffset a 1; get a", "\ufeff# a story\nset a 1\nget a\n"])
+def test_a_byte_order_mark_is_no_part_of_a_script(
+    cluster: FakeCluster, tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "script"
+    script.write_text(text, encoding="utf-8")
+    assert run(["shell", "-f", str(script)]) == 0
+    assert run(["shell", "-c", f".read {script}"]) == 0
+    assert run(["shell", "-c", text]) == 0
+    assert capsys.readouterr().out == "OK\n1\n" * 3
+    script.write_text("ping\n\ufeffget a\n", encoding="utf-8")
+    assert run(["shell", "-f", str(script)]) == 2, "in the middle it is a character"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_script_in_another_encoding_is_told(
+    tmp_path: Path, encoding: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "script"
+    script.write_text("\ufeffset a 1\n", encoding=encoding)
+    assert run(["shell", "-f", str(script)]) == 2
+    assert run(["shell", "-c", f".read {script}"]) == 2
+    assert capsys.readouterr().err == (
+        f"raftdb: error: {script}:1: the script is UTF-16\nhint: save it as UTF-8, and run it again\n" * 2
+    )
+
+
+def test_a_line_without_an_end_ends_the_script_and_not_the_memory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.script.LINE_BYTES_MAX", 100_000)
+    assert run(["shell", "--keep-going", "-f", "/dev/zero"]) == 1
+    assert run(["shell", "-c", ".read /dev/zero"]) == 1
+    assert capsys.readouterr().err == ("raftdb: error: /dev/zero:1: a line has more than 100000 bytes\n" * 2)
+
+
+def test_errors_are_json_where_results_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["-o", "json", "shell", "-c", "set a x; incr a"]) == 1
+    assert run(["shell", "-ojson", "-c", "get"]) == 2
+    assert run(["shell", "-c", ".mode json; nonsense"]) == 2
+    errors = [json.loads(line)["error"] for line in capsys.readouterr().err.splitlines()]
+    assert [error["code"] for error in errors] == ["command_failed", "wrong_arity", "unknown_command"]
+    assert [error["what"] for error in errors] == ["incr", "get", "nonsense"]
+
+
 class _Stdin(io.TextIOWrapper):
     pass
 
@@ -132,8 +177,10 @@ def test_commands_on_stdin_run_without_prompt_or_banner(
     stdin: TextIO = _Stdin(io.BytesIO(b"set a 1\nget a"))
     monkeypatch.setattr(sys, "stdin", stdin)
     assert run(["shell"]) == 0
+    monkeypatch.setattr(sys, "stdin", _Stdin(io.BytesIO(b"\xef\xbb\xbfset a 1\nget a")))
+    assert run(["shell", "-f", "-"]) == 0
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("OK\n1\n", "")
+    assert (captured.out, captured.err) == ("OK\n1\n" * 2, "")
 
 
 def test_stdin_is_served_line_by_line(cluster: FakeCluster) -> None:
