@@ -132,7 +132,7 @@ class LogStore(Protocol):
 class FrozenChanges:
     """Changes on their way to the disk: `changes` (None deletes) up to (index, term). Nobody alters it any more.
 
-    `change_bytes` is what keys and values amounted to when written, overwritten ones included.
+    `change_bytes` is what keys and values amounted to when written, overwritten ones included, and more for deletions.
     """
 
     changes: Mapping[bytes, bytes | None]

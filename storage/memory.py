@@ -24,6 +24,7 @@ from storage.contract import TRIM_RECORDS_MAX, Describe, FrozenChanges, LogBatch
 from storage.errors import FolderDamaged, Missing, Misused, SnapshotDamaged
 from storage.manifest import Manifest, pack_container, unpack_container
 from storage.memory_disk import MemoryDisk, Session
+from storage.overlay import counted_bytes
 from storage.plan import check_write, plan_write
 
 DATA_PREFIX = b"d"
@@ -256,7 +257,7 @@ class MemoryStateStore:
         self._session.content()
         check_write(changes, index=index, applied_index=self._applied[0])
         self._live.update(changes)
-        self._change_bytes += sum(len(key) + len(value or b"") for key, value in changes.items())
+        self._change_bytes += counted_bytes(changes)
         self._applied = (index, term)
 
     def freeze(self) -> FrozenChanges | None:

@@ -1,20 +1,27 @@
-"""Changes in memory over a durable key space: a dictionary whose keys are put in order when somebody asks.
+"""Changes in memory over a durable key space, in the order of their keys.
 
-Most changes are never scanned before they go to the disk, so an insertion costs a dictionary entry and a list append,
-a fraction of what a sorted dictionary takes, and the first scan after them pays for ordering the keys that are new.
-Considered and rejected: sorting a plain list at each scan, which costs the whole overlay when writes and scans
-alternate.
+New keys are put in order a few at a time, while they are written: nobody who scans has to wait for more than that, and
+a checkpoint finds them sorted. Measured with a million random keys in it, a new key costs 1.5 us for that, 0.2 us in
+ascending order, and a key that is changed again nothing; applying a `set` takes some 5 us beside.
+
+Considered and rejected: to order when somebody scans, which stopped the event loop for half a second after a bulk load
+of a million keys; and to sort at each scan, which costs the whole overlay when writes and scans alternate.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from sortedcontainers import SortedList
 
+ORDERED_TOGETHER = 512
+"""New keys that are put in order at a time: together they cost half of what they cost one by one."""
 SLICE_KEYS = 512
-"""Keys sorted and handed to LMDB at a time. Sorting holds the interpreter lock: a whole large overlay sorted at once
-would stop the event loop for longer than a heartbeat."""
-SAMPLES_PER_SLICE = 8
+"""Keys handed to LMDB at a time in a checkpoint. Whatever is done with them holds the interpreter lock."""
+DELETION_BYTES = 1024
+"""What a deletion counts for beside its key. Until the next checkpoint a scan steps over it, and over what it hides on
+the disk, at about a microsecond each: some 60,000 of them make a checkpoint due with the default of 64 MiB."""
+RELEASED_MIN = 64
+"""Changes let go with each write, after a checkpoint; and twice as many as that write brings."""
 
 
 class Overlay:
@@ -31,40 +38,49 @@ class Overlay:
     def update(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Lay `changes` over those present."""
         present = self.changes
-        change_bytes = 0
         for key, value in changes.items():
             if key not in present:
                 self._unordered.append(key)
             present[key] = value
-            change_bytes += len(key) + (len(value) if value is not None else 0)
-        self.change_bytes += change_bytes
+        self.change_bytes += counted_bytes(changes)
+        if len(self._unordered) >= ORDERED_TOGETHER:
+            self.order()
 
-    def scan(self, first: bytes, end: bytes | None) -> Iterator[tuple[bytes, bytes | None]]:
-        """Changes with first <= key < end (None: to the last), ascending, deletions included."""
+    def order(self) -> None:
+        """Put the keys that are new in order; to be called before another thread reads."""
+        unordered, self._unordered = self._unordered, []
+        # What comes in order is found near the last one, in memory that the processor has at hand.
+        unordered.sort()
+        self._ordered.update(unordered)
+
+    def keys(self, first: bytes, end: bytes | None, limit: int) -> list[bytes]:
+        """Up to `limit` changed keys with first <= key < end (None: to the last), ascending, the deleted included."""
         if self._unordered:
-            self._ordered.update(self._unordered)
-            self._unordered = []
+            self.order()
         if end is not None and end <= first:
-            return
-        for key in self._ordered.irange(first, end, inclusive=(True, False)):
-            yield key, self.changes[key]
+            return []
+        return list(islice(self._ordered.irange(first, end, inclusive=(True, False)), limit))
+
+    def slices(self) -> Iterator[list[bytes]]:
+        """All changed keys in ascending order, in lists of `SLICE_KEYS`. Nobody may write meanwhile."""
+        keys = iter(self._ordered)
+        while part := list(islice(keys, SLICE_KEYS)):
+            yield part
+
+    def release(self, count: int) -> bool:
+        """Let up to `count` changes go, for good; False once none are left.
+
+        A large overlay that goes at once takes the time that it takes to free all its keys and values.
+        """
+        self._ordered.clear()
+        changes = self.changes
+        for _ in range(min(count, len(changes))):
+            changes.popitem()
+        return bool(changes)
 
 
-def sorted_slices(changes: Mapping[bytes, bytes | None]) -> Iterator[list[bytes]]:
-    """The keys of `changes` in ascending order, in lists of about `SLICE_KEYS`.
-
-    Keys are dealt to slices between sampled boundaries and each slice is sorted by itself.
-    """
-    keys = list(changes)
-    if len(keys) <= SLICE_KEYS:
-        yield sorted(keys)
-        return
-    slices = len(keys) // SLICE_KEYS + 1
-    sample = sorted(keys[:: max(1, len(keys) // (slices * SAMPLES_PER_SLICE))])
-    boundaries = sample[SAMPLES_PER_SLICE::SAMPLES_PER_SLICE]
-    dealt: list[list[bytes]] = [[] for _ in range(len(boundaries) + 1)]
-    for key in keys:
-        dealt[bisect_right(boundaries, key)].append(key)
-    for part in dealt:
-        part.sort()
-        yield part
+def counted_bytes(changes: Mapping[bytes, bytes | None]) -> int:
+    """What changes count for, towards the next checkpoint."""
+    return sum(
+        [len(key) + (DELETION_BYTES if value is None else len(value)) for key, value in changes.items()]
+    )

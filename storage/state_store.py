@@ -12,8 +12,7 @@ still hides the disk, so a reader cannot tell whether it is done.
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from heapq import merge
+from collections.abc import Mapping
 from pathlib import Path
 from struct import Struct
 from zlib import crc32
@@ -26,8 +25,9 @@ from storage.env import Environment
 from storage.errors import FolderDamaged, Misused
 from storage.export import write_container
 from storage.manifest import Manifest
-from storage.overlay import Overlay, sorted_slices
+from storage.overlay import RELEASED_MIN, Overlay
 from storage.plan import check_write
+from storage.scanning import scan_layers
 
 STATE_FORMAT_VERSION = 2
 """Of this layout, and of what those above keep in it. 2: what there is most of has the last keys."""
@@ -70,6 +70,8 @@ class LmdbStateStore:
         self._meta = self._environment.databases[META]
         self._live = Overlay()
         self._frozen: Overlay | None = None
+        self._thawed: Overlay | None = None
+        """On the disk, and let go a little with each write."""
         try:
             if create:
                 self._create_marker()
@@ -136,32 +138,32 @@ class LmdbStateStore:
         """See `StateStore.scan`."""
         if limit <= 0:
             return []
-        found: list[tuple[bytes, bytes]] = []
+        overlays = [layer for layer in (self._live, self._frozen) if layer is not None]
         with self._environment.read("state") as transaction, transaction.cursor(self._values) as cursor:
-            for key, value in self._merged(cursor, first, end, length):
-                if value is not None:
-                    found.append((key, value if length is None else value[:length]))
-                    if len(found) == limit:
-                        break
-        return found
+            return scan_layers(overlays, cursor, first, end, limit=limit, length=length)
 
     def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
         """See `StateStore.write`."""
         check_write(changes, index=index, applied_index=self._applied[0])
         self._live.update(changes)
         self._applied = (index, term)
+        if self._thawed is not None and not self._thawed.release(RELEASED_MIN + 2 * len(changes)):
+            self._thawed = None
 
     def freeze(self) -> FrozenChanges | None:
         """See `StateStore.freeze`."""
         if self._frozen is not None or self._applied == self._checkpoint:
             return None
+        self._live.order()
         self._frozen, self._live = self._live, Overlay()
         return FrozenChanges(self._frozen.changes, *self._applied, change_bytes=self._frozen.change_bytes)
 
     def flush(self, frozen: FrozenChanges) -> None:
         """See `StateStore.flush`. Keys go to LMDB in order, in slices small enough to let other threads in."""
+        if self._frozen is None:
+            raise Misused("nothing is frozen")
         with self._environment.write() as transaction, transaction.cursor(self._values) as cursor:
-            for keys in sorted_slices(frozen.changes):
+            for keys in self._frozen.slices():
                 pairs, deleted = _seal_slice(frozen.changes, keys)
                 cursor.putmulti(pairs)
                 for key in deleted:
@@ -173,7 +175,7 @@ class LmdbStateStore:
         """See `StateStore.thaw`."""
         if self._frozen is None or self._frozen.changes is not frozen.changes:
             raise Misused("these changes are not the frozen ones")
-        self._frozen = None
+        self._thawed, self._frozen = self._frozen, None
         self._checkpoint = (frozen.index, frozen.term)
 
     def clear(self) -> None:
@@ -259,6 +261,9 @@ class LmdbStateStore:
     def close(self) -> None:
         """See `StateStore.close`."""
         self._environment.close()
+        for overlay in (self._live, self._frozen, self._thawed):
+            if overlay is not None:
+                overlay.release(len(overlay.changes))
 
     def _copy_plan(self, keep: bool) -> tuple[bool, int]:
         """(whether to leave free pages out of a copy, how long it will be)."""
@@ -277,19 +282,6 @@ class LmdbStateStore:
         """What a failed read of an open store means. Raises `Misused` if it is closed."""
         self._environment.require_open()
         return FolderDamaged(f"state in {self._environment.folder}", f"LMDB cannot read it: {error}")
-
-    def _merged(
-        self, cursor: "lmdb.Cursor[memoryview]", first: bytes, end: bytes | None, length: int | None
-    ) -> Iterator[tuple[bytes, bytes | None]]:
-        """Each key of overlays and disk once, ascending, with the value of the topmost layer that has it."""
-        overlays = [layer.scan(first, end) for layer in (self._live, self._frozen) if layer is not None]
-        layers = [*overlays, _scan_disk(cursor, first, end, length)]
-        last: bytes | None = None
-        # Ranks differ for equal keys, so a comparison never reaches the values.
-        for key, _rank, value in merge(*(_ranked(rank, layer) for rank, layer in enumerate(layers))):
-            if key != last:
-                last = key
-                yield key, value
 
     def _create_marker(self) -> None:
         with self._environment.read("state") as transaction:
@@ -339,30 +331,3 @@ def _seal_slice(
             # `seal` written out: this line runs for every key of a checkpoint.
             pairs.append((key, pack(crc32(value, crc32(key))) + value))
     return pairs, deleted
-
-
-def _ranked(
-    rank: int, layer: Iterator[tuple[bytes, bytes | None]]
-) -> Iterator[tuple[bytes, int, bytes | None]]:
-    """The pairs of a layer with its rank, 0 on top: of equal keys the topmost comes first."""
-    for key, value in layer:
-        yield key, rank, value
-
-
-def _scan_disk(
-    cursor: "lmdb.Cursor[memoryview]", first: bytes, end: bytes | None, length: int | None
-) -> Iterator[tuple[bytes, bytes | None]]:
-    """Verified pairs with first <= key < end, copied out of the transaction; with `length`, heads of values."""
-    # LMDB refuses to look for a key longer than any it can hold; its start is the nearest one that it can.
-    if not (cursor.set_range(first[:KEY_BYTES_MAX]) if first else cursor.first()):
-        return
-    for view, sealed in cursor.iternext():
-        key = bytes(view)
-        if key < first:
-            continue
-        if end is not None and key >= end:
-            return
-        if length is None:
-            yield key, unseal(key, sealed, what="value of key")
-        else:
-            yield key, unseal_head(key, sealed, length, what="value of key")

@@ -19,7 +19,7 @@ from storage import (
     StateStore,
 )
 from storage.codec import HEAD_VERIFIED_BYTES
-from storage.overlay import SLICE_KEYS, sorted_slices
+from storage.overlay import DELETION_BYTES
 from tests.storage.media import KINDS, Medium, scratch_folder
 
 
@@ -169,10 +169,15 @@ def test_only_the_frozen_changes_can_be_thawed(medium: Medium) -> None:
 def test_change_bytes_follow_what_the_next_flush_carries(medium: Medium) -> None:
     state = medium.state()
     state.write({b"ab": b"123", b"c": None}, index=1, term=1)
-    assert state.change_bytes == 6
+    assert state.change_bytes == 6 + DELETION_BYTES
     frozen = state.freeze()
     assert frozen is not None
-    assert (frozen.change_bytes, frozen.index, frozen.term, state.change_bytes) == (6, 1, 1, 0)
+    assert (frozen.change_bytes, frozen.index, frozen.term, state.change_bytes) == (
+        6 + DELETION_BYTES,
+        1,
+        1,
+        0,
+    )
 
 
 def test_clear_leaves_nothing_behind(medium: Medium) -> None:
@@ -227,18 +232,6 @@ def run_in_thread(work: object) -> None:
     thread.join()
     for error in raised:
         raise error
-
-
-@pytest.mark.parametrize("count", [0, 1, SLICE_KEYS, SLICE_KEYS + 1, 10 * SLICE_KEYS + 7])
-@pytest.mark.parametrize("distinct", [False, True])
-def test_slices_of_a_flush_are_sorted_and_complete(count: int, distinct: bool) -> None:
-    changes = {
-        (b"%d" % (number * 7919 % 100_003) if distinct else b"same" + b"%06d" % number): b""
-        for number in range(count)
-    }
-    parts = list(sorted_slices(changes))
-    assert [key for part in parts for key in part] == sorted(changes)
-    assert max(map(len, parts)) <= 4 * SLICE_KEYS
 
 
 KEYS = st.sampled_from([b"a", b"b", b"ba", b"bb", b"c", b"\x00", b"\xff", b"\xff\xff", b"d" * KEY_BYTES_MAX])
