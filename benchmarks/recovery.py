@@ -84,7 +84,8 @@ async def write_singly(address: str, count: int, value_bytes: int, keys: int) ->
                 {"command": "set", "args": [f"key{number % max(keys, 1000):08}", value]}
             ).encode()
             writer.write(
-                b"POST /v1/execute HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+                b"POST /v1/execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+                + body
             )
             head = await reader.readuntil(b"\r\n\r\n")
             if not head.startswith(b"HTTP/1.1 200 "):

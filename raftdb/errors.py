@@ -49,6 +49,8 @@ CODES: dict[str, Code] = {
     "not_found": Code(404, 1),
     "method_not_allowed": Code(405, 1),
     "compacted": Code(410, 1),
+    "unsupported_encoding": Code(415, 1),
+    "head_too_large": Code(431, 1),
     "unauthenticated": Code(401, 1),
     "forbidden": Code(403, 1),
     "command_failed": Code(422, 1),

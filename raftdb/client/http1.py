@@ -7,6 +7,7 @@ a status, headers, and a body by Content-Length, in chunks, or up to the end of 
 section 6.3).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,6 +17,10 @@ from raftdb.wire.json_bytes import RESPONSE_BYTES_MAX
 
 HEAD_BYTES_MAX = 64 * 1024
 """Most bytes of a status line and headers together, and of one chunk-size line."""
+
+CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;|\Z)")
+"""A chunk's size (RFC 9112, section 7.1): digits and nothing else. `int` would also take signs, `0x` and `_`."""
+
 _CRLF = b"\r\n"
 
 
@@ -175,12 +180,10 @@ class ResponseParser:
 
     def _start_chunk(self, line: bytes) -> None:
         """Read a chunk-size line; extensions after `;` mean nothing to us."""
-        try:
-            size = int(line.split(b";", 1)[0].strip().decode("ascii"), 16)
-        except (ValueError, UnicodeDecodeError):
-            raise RemoteProtocolError("an HTTP chunk whose size is not a number") from None
-        if size < 0:
-            raise RemoteProtocolError("an HTTP chunk of negative size")
+        digits = CHUNK_SIZE.match(line)
+        if digits is None:
+            raise RemoteProtocolError("an HTTP chunk whose size is not a number")
+        size = int(digits[1], 16)
         self._check_body_size(len(self._body) + size)
         self._framing, self._left = ("chunk", size + len(_CRLF)) if size else ("trailer", 0)
 
@@ -233,11 +236,13 @@ def _parse_head_text(head: bytes) -> tuple[str, int, dict[str, str]]:
         name = name.lower()
         if name == "content-length" and headers.get(name, value.strip()) != value.strip():
             raise RemoteProtocolError("an HTTP response with two different Content-Lengths")
-        headers[name] = value.strip()
+        # A list may come as several fields of the name (RFC 9110, section 5.3).
+        is_list = name in ("connection", "transfer-encoding") and name in headers
+        headers[name] = f"{headers[name]}, {value.strip()}" if is_list else value.strip()
     return version, int(code), headers
 
 
 def _keeps_alive(version: str, headers: Mapping[str, str]) -> bool:
     """Whether the connection outlives this response (RFC 9112, section 9.3)."""
-    connection = headers.get("connection", "").lower()
-    return connection == "keep-alive" if version == "HTTP/1.0" else connection != "close"
+    options = {option.strip() for option in headers.get("connection", "").lower().split(",")}
+    return "close" not in options and (version == "HTTP/1.1" or "keep-alive" in options)

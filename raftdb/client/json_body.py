@@ -28,7 +28,7 @@ def value_of(result: object, reply: ReplyKind | None) -> Value:
     """The typed value of a JSON result; `reply` is the command's kind of reply and tells a status from a
     string."""
     if isinstance(result, str):
-        return result if reply is ReplyKind.STATUS else result.encode("utf-8", "surrogatepass")
+        return result if reply is ReplyKind.STATUS else result.encode("utf-8")
     if isinstance(result, dict):
         try:
             return json_bytes.from_base64(result["base64"])
@@ -50,9 +50,12 @@ def bytes_of(content: object) -> bytes:
 
 
 def json_of(response: Response) -> object:
-    """The JSON that a response carries."""
+    """The JSON that a response carries: its text is UTF-8, without lone surrogates, and so are its escapes."""
     try:
-        return cast(object, json.loads(response.body))
+        content = json.loads(response.body.decode("utf-8"))
+        if b"\\ud" in response.body or b"\\uD" in response.body:
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
+        return cast(object, content)
     except (ValueError, RecursionError):
         raise RemoteProtocolError(
             f"the answer (HTTP status {response.status}) is not JSON", hint="is that address a raftdb node?"

@@ -21,7 +21,7 @@ from raftdb.errors import (
 )
 
 _UNAVAILABLE_CODES = frozenset({"not_leader", "no_leader", "no_quorum", "busy", "no_space"})
-_REFUSED_STATUSES = frozenset({400, 401, 403, 405, 413})
+_REFUSED_STATUSES = frozenset({400, 401, 403, 405, 413, 415, 431})
 
 
 def error_of(response: Response) -> RaftdbError:

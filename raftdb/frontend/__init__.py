@@ -7,6 +7,7 @@ The HTTP side, from the socket inwards:
 * `http_api.py` is the client API (interface, section 3): one handler per route, over a `Node` (`node_api.py`);
   `http_data.py` the part of it that is about data, `http_members.py` that about members and leadership; `leading.py`
   sends on what is the leader's.
+* `http_host.py` says who a request may say that it talks to, and which pages may ask for changes.
 * `http_reply.py` is the bytes of an answer and of an error, `http_body.py` the bounded reading of a request,
   `http_query.py` what stands in its query, `http_file.py` a file as an answer (a backup, streamed), `json_values.py`
   the translation between JSON and byte strings, `json_requests.py` from bodies to operations.
@@ -29,6 +30,8 @@ Decisions
 * **Content-Encoding of requests is not supported**: no decompression, no bombs (hazard B99).
 * **A request outlives its client.** A handler is not cancelled when the client goes away: the command may be in the log
   already. The node bounds its time.
+* **A `Host` that is not ours is refused**, on reads as well: a page whose own name resolves to this node would be given
+  the data by its visitor's browser (DNS rebinding).
 * **A foreign `Origin` is refused** on requests that change something: a page of another site must not write through
   a visitor's browser (hazard B103). Programs send no `Origin`.
 

@@ -12,7 +12,7 @@ from raftdb.frontend.http_data import ApiLimits, DataApi
 from raftdb.frontend.http_file import stream_file
 from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_query import integer_of, parameters
-from raftdb.frontend.http_reply import TEXT, Reply
+from raftdb.frontend.http_reply import OCTETS, TEXT, Reply
 from raftdb.frontend.http_server import Handler
 from raftdb.frontend.json_values import encode_json
 from raftdb.frontend.leading import require_leader
@@ -23,6 +23,8 @@ LOG_LIMIT_DEFAULT = 100
 LOG_LIMIT_MAX = 1000
 """Most entries in one page of GET /v1/request_log."""
 
+OPEN_PATHS = ("/livez", "/readyz")
+"""What probes ask, under whatever name they know the node by; there is nothing to steal."""
 INDEX_HEADER = "Raftdb-Index"
 """Says up to which entry a backup goes."""
 
@@ -52,18 +54,26 @@ class HttpApi:
         self._warnings = dict(readiness_warnings or {})
 
     def routes(self) -> dict[str, dict[str, Handler]]:
-        """A new path table with every route of this API: path -> method -> handler."""
-        return {
+        """A new path table with every route of this API: path -> method -> handler.
+
+        HEAD is GET without the body, which the reply leaves out (RFC 9110, 9.3.2); where a body is made only to be
+        sent, HEAD has a handler of its own.
+        """
+        routes: dict[str, dict[str, Handler]] = {
             "/": {"GET": self.index},
             "/livez": {"GET": self.livez},
             "/readyz": {"GET": self.readyz},
-            "/v1/backup": {"GET": self.backup},
+            "/v1/backup": {"GET": self.backup, "HEAD": self.backup_head},
             "/v1/request_log": {"GET": self.request_log},
             "/v1/snapshot": {"POST": self.snapshot},
             "/v1/status": {"GET": self.status},
             **self._data.routes(),
             **MembersApi(self._node).routes(),
         }
+        for methods in routes.values():
+            if "GET" in methods:
+                methods.setdefault("HEAD", methods["GET"])
+        return routes
 
     async def request_log(self, request: web.BaseRequest) -> Reply:
         """GET /v1/request_log?from=&limit=: a page of the leader's log."""
@@ -94,6 +104,11 @@ class HttpApi:
             }
             return await stream_file(request, backup.path, headers=headers)
 
+    async def backup_head(self, _request: web.BaseRequest) -> Reply:
+        """HEAD /v1/backup: who would make one, and as what. How long it would be is known only when it is made."""
+        require_leader(self._node, "backup")
+        return Reply(None, content_type=OCTETS)
+
     async def livez(self, _request: web.BaseRequest) -> Reply:
         """GET /livez: the process is alive. It asks for no quorum: a restart would not bring one."""
         return Reply(b"ok\n", content_type=TEXT)
@@ -120,6 +135,7 @@ class HttpApi:
             f"{method} {path}"
             for path, methods in sorted(self.routes().items())
             for method in sorted(methods)
+            if method != "HEAD"
         ]
         return Reply(encode_json({"name": "raftdb", "routes": routes}))
 

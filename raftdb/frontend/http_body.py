@@ -7,6 +7,9 @@ from aiohttp import web
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_reply import BodyRefused
 
+CONTINUED: web.RequestKey[bool] = web.RequestKey("CONTINUED", bool)
+"""Set once the client was told to go on with its body."""
+
 
 class ClientGone(ConnectionError):
     """The client closed the connection before its request was complete: there is nobody to answer."""
@@ -15,8 +18,10 @@ class ClientGone(ConnectionError):
 async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: float) -> bytes:
     """The whole body of `request`, at most `bytes_max` bytes that arrive within `timeout_s` seconds.
 
-    Raises BodyRefused (`too_large`, `bad_request`), which closes the connection, or ClientGone.
+    Raises BodyRefused (`too_large`, `bad_request`), which closes the connection, RequestRefused
+    (`unsupported_encoding`), or ClientGone.
     """
+    refuse_coded(request)
     content = request.content
     if content.is_eof():
         # The usual case: the body came with the head. No task switch and no timer.
@@ -26,7 +31,7 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
         return body
     if (request.content_length or 0) > bytes_max:
         raise _too_large(bytes_max)
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    if awaits_continue(request):
         _write_continue(request)
     try:
         async with asyncio.timeout(timeout_s):
@@ -37,6 +42,22 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
         raise BodyRefused("bad_request", "the body is not what its headers promise") from None
     except ConnectionError as error:
         raise ClientGone(str(error)) from error
+
+
+def refuse_coded(request: web.BaseRequest) -> None:
+    """Raise RequestRefused for a body that would have to be unpacked first (hazard B99)."""
+    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise RequestRefused("unsupported_encoding", "the body is compressed", hint="send it as it is")
+
+
+def awaits_continue(request: web.BaseRequest) -> bool:
+    """True if the client waits with its body until it is told to go on, and was not told."""
+    return (
+        not request.content.is_eof()
+        and CONTINUED not in request
+        and request.headers.get("Expect", "").strip().lower() == "100-continue"
+    )
 
 
 async def _read_pieces(request: web.BaseRequest, *, bytes_max: int) -> bytes:
@@ -54,6 +75,7 @@ def _too_large(bytes_max: int) -> RequestRefused:
 
 def _write_continue(request: web.BaseRequest) -> None:
     """Tell a waiting client to go on: the size that it announced is acceptable."""
+    request[CONTINUED] = True
     transport = request.writer.transport
     if transport is not None:
         transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

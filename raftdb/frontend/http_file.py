@@ -6,6 +6,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from raftdb.frontend.http_body import awaits_continue
+from raftdb.frontend.http_reply import OCTETS
+
 PIECE_BYTES = 1 << 20
 """Read and sent at once; a client holds up no more than this."""
 PIECE_TIMEOUT_S = 30.0
@@ -18,8 +21,10 @@ async def stream_file(
     """Send the whole of `path`. A client that goes away, or does not read, ends it; the length is said beforehand, so
     that a cut stream is known for one."""
     response = web.StreamResponse(headers=headers)
-    response.content_type = "application/octet-stream"
+    response.content_type = OCTETS.decode("ascii")
     response.content_length = (await asyncio.to_thread(path.stat)).st_size
+    if awaits_continue(request):
+        response.force_close()
     file = await asyncio.to_thread(path.open, "rb")
     try:
         await response.prepare(request)

@@ -14,6 +14,7 @@ from raftdb.core.model import Member
 from raftdb.endpoint import ADDRESS_CHARACTERS_MAX, BadAddress, parse_reachable_endpoint
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_body import read_body
+from raftdb.frontend.http_query import flag_of, parameters
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import SEGMENTS, Handler
 from raftdb.frontend.json_values import decode_body, encode_json
@@ -23,8 +24,6 @@ from raftdb.frontend.node_api import Node
 BODY_BYTES_MAX = 16 * 1024
 """Longest body of a request about members: an id and two addresses."""
 BODY_TIMEOUT_S = 10.0
-FLAGS = {"true": True, "1": True, "": True, "false": False, "0": False}
-"""What a flag in a query may say; named alone it is true."""
 
 
 class AddRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,10 +138,4 @@ def _redis(text: str | None) -> str | None:
 
 def _force(request: web.BaseRequest) -> bool:
     """The one parameter that the query may have."""
-    unknown = [name for name in request.query if name != "force"]
-    if unknown:
-        raise RequestRefused("bad_request", f"unknown parameter {unknown[0][:32]!r}", hint="known: force")
-    word = request.query.get("force", "false")
-    if word not in FLAGS:
-        raise RequestRefused("bad_request", f"force must be true or false, not {word[:32]!r}")
-    return FLAGS[word]
+    return flag_of("force", parameters(request, ("force",)).get("force", b"false"))

@@ -15,19 +15,25 @@ FLAGS = {b"true": True, b"1": True, b"": True, b"false": False, b"0": False}
 
 
 def parameters(request: web.BaseRequest, known: Sequence[str]) -> dict[str, bytes]:
-    """The values of the parameters, percent-decoded to bytes, `+` for a space. Raises RequestRefused for one that is
+    """The values of the parameters, as bytes, by name; both are percent-decoded. Raises RequestRefused for one that is
     not `known` or stands twice."""
     found: dict[str, bytes] = {}
     for part in filter(None, request.rel_url.raw_query_string.split("&")):
-        name, _, text = part.partition("=")
+        encoded_name, _, text = part.partition("=")
+        name = _decoded(encoded_name).decode("ascii", "backslashreplace")
         if name not in known:
             raise RequestRefused(
                 "bad_request", f"unknown parameter {name[:32]!r}", hint=f"known: {', '.join(known)}"
             )
         if name in found:
             raise RequestRefused("bad_request", f"{name} is given twice")
-        found[name] = unquote_to_bytes(text.replace("+", " "))
+        found[name] = _decoded(text)
     return found
+
+
+def _decoded(text: str) -> bytes:
+    """What a part of a query stands for: percent-decoded, `+` for a space."""
+    return unquote_to_bytes(text.replace("+", " "))
 
 
 def integer_of(name: str, text: bytes, *, maximum: int = QUERY_INTEGER_MAX) -> int:

@@ -13,13 +13,14 @@ import re
 import time
 from collections.abc import Sequence
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion, HttpVersion11, web
 
 from raftdb.errors import CODES, RaftdbError, RequestRefused, Unavailable
 from raftdb.frontend.json_values import encode_json, error_object
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
+OCTETS = b"application/octet-stream"
 
 UNSENT_BYTES_MAX = 64 * 1024
 """A connection with more than this still unsent waits for its client before the next request is looked at."""
@@ -35,7 +36,8 @@ _HEADER_FORBIDDEN = re.compile(rb"[^\x20-\x7e]")
 
 
 class Reply:
-    """One answer: status, body, its type, further headers. `close` ends the connection after it.
+    """One answer: status, body, its type, further headers. `close` ends the connection after it. Without a body (None)
+    it is the answer to a HEAD whose GET is of unknown length.
 
     A reply is written at most once.
     """
@@ -44,7 +46,7 @@ class Reply:
 
     def __init__(
         self,
-        body: bytes,
+        body: bytes | None,
         *,
         status: int = 200,
         content_type: bytes = JSON,
@@ -64,22 +66,31 @@ class Reply:
         transport = request.writer.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        body = self.body
-        head = b"%b\r\nContent-Type: %b\r\nContent-Length: %d\r\nDate: %b\r\n" % (
+        head = self._head(keep_alive=keep_alive, version=request.version)
+        transport.write(head if request.method == "HEAD" or self.body is None else head + self.body)
+        if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+            await _drain(request, transport)
+
+    def _head(self, *, keep_alive: bool, version: HttpVersion = HttpVersion11) -> bytes:
+        """Status line and headers, with the empty line behind them."""
+        head = b"%b\r\nContent-Type: %b\r\nDate: %b\r\n" % (
             _STATUS_LINES[self.status],
             self.content_type,
-            len(body),
             _date_header(),
         )
+        if self.body is not None:
+            head += b"Content-Length: %d\r\n" % len(self.body)
         if self.headers:
             head += b"".join(b"%b: %b\r\n" % (name, _checked(value)) for name, value in self.headers)
         if not keep_alive:
             head += b"Connection: close\r\n"
-        elif request.version < HttpVersion11:
+        elif version < HttpVersion11:
             head += b"Connection: keep-alive\r\n"
-        transport.write(head + b"\r\n" + (b"" if request.method == "HEAD" else body))
-        if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-            await _drain(request, transport)
+        return head + b"\r\n"
+
+    def last_bytes(self) -> bytes:
+        """The answer as a whole, to a connection that ends with it and of which no request is known."""
+        return self._head(keep_alive=False) + (self.body or b"")
 
     async def write_eof(self) -> None:
         """Nothing is left to write; called by aiohttp."""

@@ -7,14 +7,16 @@ It knows no route. A handler is `async (request) -> Reply` or, for a WebSocket, 
 import asyncio
 import logging
 import resource
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from raftdb.errors import RaftdbError, RequestRefused
-from raftdb.frontend.http_body import ClientGone
+from raftdb.frontend.http_body import ClientGone, awaits_continue
+from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
 from raftdb.frontend.http_reply import Reply, error_reply
 
 logger = logging.getLogger("raftdb.http")
@@ -31,10 +33,14 @@ OPEN_FILES_RESERVED = 64
 """File descriptors kept free of client connections: storage, peers, logs, the listener itself."""
 LINGERING_TIME_S = 2.0
 """How long the rest of a refused body is read and thrown away, so that the client gets to read the refusal."""
-HEADER_LINE_BYTES_MAX = 8190
-"""Longest request line, and longest header field."""
-HEADERS_MAX = 128
+REQUEST_LINE_BYTES_MAX = 8192
+"""Longest target in a request line."""
+HEADER_BYTES_MAX = 8190
+"""Longest header field, its name and value together."""
+HEADERS_MAX = 64
 """Most header fields of one request."""
+HEAD_BYTES_MAX = 32 * 1024
+"""Longest head of a request that takes more than one read to arrive: it is in memory before anything is known of it."""
 ACCEPT_BACKLOG = 512
 """Connections that the kernel queues before we accept them: a burst of clients after a change of leader."""
 
@@ -60,7 +66,14 @@ def connections_allowed(wanted: int) -> int:
 class _Connection(web.RequestHandler):
     """aiohttp's connection, but malformed HTTP is answered in the error shape of the API, and not logged as a bug."""
 
-    __slots__ = ()
+    __slots__ = ("_head_bytes", "_payload")
+
+    def __init__(self, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._head_bytes = 0
+        """Of the head that is arriving, but for what came in one read with the end of the request before."""
+        self._payload: StreamReader = EMPTY_PAYLOAD
+        """The body of the last request whose head is complete."""
 
     def handle_error(
         self,
@@ -75,10 +88,49 @@ class _Connection(web.RequestHandler):
             refusal = RaftdbError("internal", "the server failed on this request; its log says why")
         else:
             logger.debug("malformed HTTP", extra={"fields": {"client": request.remote}})
-            refusal = RequestRefused("bad_request", "this is not a well-formed HTTP/1.1 request")
+            refusal = _refusal_of(exc)
         reply = error_reply(refusal)
         reply.close = True
         return cast(web.StreamResponse, reply)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what has arrived, but no head without end: aiohttp bounds each of its lines, not all together."""
+        requests, is_head = self._request_count, self._payload.is_eof()
+        super().data_received(data)
+        if self._request_count != requests:
+            self._payload = self._messages[-1][1] if self._messages else EMPTY_PAYLOAD
+            self._head_bytes = 0
+        elif is_head and not (self._upgraded or self._close or self._force_close):
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        """Answer instead of reading on, unless earlier requests still wait for their answers."""
+        is_answering = bool(self._messages) or self._request_in_progress
+        if self.transport is None or is_answering:
+            self.force_close()
+            return
+        refusal = _head_refused(f"more than {HEAD_BYTES_MAX} bytes of it")
+        self.transport.write(error_reply(refusal).last_bytes())
+        # What is still on its way is thrown away; a close with something unread would take the answer back.
+        self._close = True
+        self._loop.call_later(LINGERING_TIME_S, self.force_close)
+
+
+def _refusal_of(error: BaseException | None) -> RequestRefused:
+    """What the client is told of a request that aiohttp could not read."""
+    if isinstance(error, LineTooLong):
+        if error.args[1] == REQUEST_LINE_BYTES_MAX:
+            return _head_refused(f"a target of more than {REQUEST_LINE_BYTES_MAX} bytes")
+        return _head_refused(f"a field of more than {HEADER_BYTES_MAX} bytes")
+    if isinstance(error, BadHttpMessage) and error.message == "Too many headers received":
+        return _head_refused(f"more than {HEADERS_MAX} fields")
+    return RequestRefused("bad_request", "this is not a well-formed HTTP/1.1 request")
+
+
+def _head_refused(what: str) -> RequestRefused:
+    return RequestRefused("head_too_large", f"the head of this request is too large: {what}")
 
 
 class _BoundedServer(web.Server):
@@ -121,11 +173,22 @@ class _BoundedServer(web.Server):
 class HttpServer:
     """One HTTP listener. `start` once, `close` once; both on the event loop."""
 
-    def __init__(self, routes: Routes, *, limits: ServerLimits | None = None) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        *,
+        limits: ServerLimits | None = None,
+        host_names: HostNames = tuple,
+        open_paths: Collection[str] = (),
+    ) -> None:
+        """`host_names`: which names beside IP addresses and `localhost` a request may be sent to; what is at
+        `open_paths` is answered under any."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._server: _BoundedServer | None = None
         self._listener: asyncio.Server | None = None
+        self._hosts = HostCheck(host_names)
+        self._open_paths = frozenset(open_paths)
         # The usual case is one lookup by method and path; everything else may take longer.
         self._handlers = {
             (method, path): handler
@@ -142,8 +205,8 @@ class HttpServer:
             access_log=None,
             keepalive_timeout=self._limits.keepalive_timeout_s,
             lingering_time=LINGERING_TIME_S,
-            max_line_size=HEADER_LINE_BYTES_MAX,
-            max_field_size=HEADER_LINE_BYTES_MAX,
+            max_line_size=REQUEST_LINE_BYTES_MAX,
+            max_field_size=HEADER_BYTES_MAX,
             max_headers=HEADERS_MAX,
             auto_decompress=False,
             logger=logger,
@@ -178,23 +241,30 @@ class HttpServer:
         assert server is not None
         connection = request.protocol
         server.idle.pop(connection, None)
+        reply: Reply | web.StreamResponse
         try:
+            if request.rel_url.raw_path not in self._open_paths:
+                self._hosts.check(request)
             handler = self._handlers.get((request.method, request.raw_path))
             if handler is None or "Origin" in request.headers:
                 handler = self._find(request)
-            return await handler(request)
+            reply = await handler(request)
         except RaftdbError as error:
-            return error_reply(error, request)
+            reply = error_reply(error, request)
         except ClientGone:
             # Nobody reads it: writing it fails, which is how aiohttp learns that the connection is over.
-            return Reply(b"", status=400, close=True)
+            reply = Reply(b"", status=400, close=True)
         except Exception:
             logger.exception("request failed", extra={"fields": {"path": request.raw_path.partition("?")[0]}})
-            return error_reply(RaftdbError("internal", "the server failed on this request; its log says why"))
+            reply = error_reply(
+                RaftdbError("internal", "the server failed on this request; its log says why")
+            )
         finally:
             if request.transport is not None:
                 # Back in, at the end: idle for the shortest time. The answer is written before anything else runs.
                 server.idle[connection] = None
+        _close_if_unread(request, reply)
+        return reply
 
     def _find(self, request: web.BaseRequest) -> Handler:
         """The handler of `request`, or the refusal that says what would have been possible."""
@@ -204,11 +274,10 @@ class HttpServer:
             methods = self._match(request, path.split("/"))
         if methods is None:
             raise RequestRefused(
-                "not_found", f"there is nothing at {path[:200]}", hint="GET / lists what there is"
+                "not_found", f"there is nothing at {shown(path)}", hint="GET / lists what there is"
             )
-        _refuse_foreign_origin(request)
-        # HEAD is GET without the body (RFC 9110, 9.3.2); the reply leaves it out.
-        handler = methods.get("GET" if request.method == "HEAD" else request.method)
+        refuse_foreign_origin(request)
+        handler = methods.get(request.method)
         if handler is None:
             return _method_refuser(path, sorted(methods))
         return handler
@@ -227,21 +296,18 @@ class HttpServer:
         return None
 
 
-def _refuse_foreign_origin(request: web.BaseRequest) -> None:
-    """A browser names the page's origin on every request that may change something (hazard B103)."""
-    origin = request.headers.get("Origin")
-    if origin is None or request.method in ("GET", "HEAD"):
-        return
-    host = request.headers.get("Host", "")
-    if origin.partition("://")[2] != host:
-        raise RequestRefused("forbidden", "the request comes from a page of another origin")
+def _close_if_unread(request: web.BaseRequest, reply: Reply | web.StreamResponse) -> None:
+    """The connection ends with an answer to who waits for a go-ahead: it may send the body after all, or the next
+    request, and nobody can tell which (RFC 9110, 10.1.1)."""
+    if isinstance(reply, Reply) and awaits_continue(request):
+        reply.close = True
 
 
 def _method_refuser(path: str, allowed: list[str]) -> Handler:
     async def refuse(request: web.BaseRequest) -> Reply:
         names = ", ".join(allowed)
         error = RequestRefused(
-            "method_not_allowed", f"{path} does not take {request.method[:20]}", hint=f"use {names}"
+            "method_not_allowed", f"{path} does not take {shown(request.method)[:20]}", hint=f"use {names}"
         )
         reply = error_reply(error)
         reply.headers = [(b"Allow", names.encode("ascii"))]

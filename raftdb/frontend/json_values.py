@@ -4,6 +4,7 @@ How byte strings stand in JSON is in `raftdb.wire.json_bytes`; both forms may be
 strict (msgspec): exact types, no unknown fields, no lone surrogates, bounded nesting; every refusal says where.
 """
 
+import re
 from typing import TypeVar
 
 import msgspec
@@ -49,6 +50,12 @@ class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _Request = TypeVar("_Request")
 _encoder = msgspec.json.Encoder()
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+"""An escaped half of a surrogate pair without the other; looked for only in what was refused."""
+EXPLAINED_BYTES_MAX = 64 * 1024
+"""Longest body that is searched for one, so that a long one costs no more than its parsing."""
 
 
 def decode_body(decoder: "msgspec.json.Decoder[_Request]", body: bytes, *, example: str) -> _Request:
@@ -58,6 +65,12 @@ def decode_body(decoder: "msgspec.json.Decoder[_Request]", body: bytes, *, examp
     except msgspec.ValidationError as error:
         raise _refused_value(str(error)) from None
     except msgspec.DecodeError as error:
+        if len(body) <= EXPLAINED_BYTES_MAX and _LONE_SURROGATE.search(body):
+            raise RequestRefused(
+                "bad_request",
+                "the body has half of a surrogate pair, which is no character",
+                hint='send bytes that are not UTF-8 as {"base64": "..."}',
+            ) from None
         raise RequestRefused(
             "bad_request",
             f"the body is not valid JSON: {error}",

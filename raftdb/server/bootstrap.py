@@ -18,7 +18,7 @@ from raftdb.commands.limits import Limits
 from raftdb.core.state import RaftState
 from raftdb.endpoint import parse_endpoint
 from raftdb.errors import Fatal, RaftdbError
-from raftdb.frontend.http_api import HttpApi
+from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_server import HttpServer
 from raftdb.node.driver import Driver
 from raftdb.server import logs
@@ -214,7 +214,9 @@ class _Node:
             readiness_checks={"applied": node.lag, "member": node.removal},
             readiness_warnings={"space": node.no_space},
         )
-        self._http = HttpServer({**api.routes(), **self._network.routes})
+        self._http = HttpServer(
+            {**api.routes(), **self._network.routes}, host_names=self._host_names, open_paths=OPEN_PATHS
+        )
         endpoint = parse_endpoint(settings.listen)
         try:
             await self._http.start(endpoint.host, endpoint.port)
@@ -226,6 +228,12 @@ class _Node:
                 hint="stop what uses it, or choose another address with --listen" if in_use else None,
             ) from error
         logger.info("listening", extra={"fields": {"http": settings.listen}})
+
+    def _host_names(self) -> list[str]:
+        """The names that requests to this node may bear. Peers may dial it under any member's: names move about."""
+        settings, members = self._settings, self._driver.replica.raft.state.configurations.latest.members
+        addresses = [settings.listen, settings.advertised, *(member.http for member in members)]
+        return [*(settings.allowed_hosts or ()), *(address.rpartition(":")[0] for address in addresses)]
 
     def _install_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()

@@ -19,6 +19,7 @@ from raftdb.server.environment import CONFIG_FILE, settings_in
 
 EXIT_CONFIGURATION = 2
 NODE_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+HOST_PATTERN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 class BadSetting(Fatal):
@@ -77,6 +78,17 @@ def parse_join(value: object) -> tuple[str, ...]:
     return tuple(map(parse_reachable_address, texts))
 
 
+def parse_hosts(value: object) -> tuple[str, ...]:
+    """Names of hosts without ports, in one text with commas or a list."""
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not texts:
+        raise ValueError("it is not a list HOST,...")
+    names = [text.strip().lower() if isinstance(text, str) else "" for text in texts]
+    if not all(HOST_PATTERN.fullmatch(name) for name in names):
+        raise ValueError("it is not a list of names of hosts, without ports")
+    return tuple(names)
+
+
 def parse_positive(value: object) -> int:
     """A whole number above 0."""
     number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
@@ -122,6 +134,8 @@ class Settings:
     """Clients' HTTP and peers, on one address."""
     advertise: str | None = field(default=None, metadata={"parse": parse_reachable_address})
     """The address others reach `listen` at, if it is another one."""
+    allowed_hosts: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_hosts})
+    """Names under which browsers and clients may reach this node, beside those of `listen` and of the members."""
     redis: str | None = field(default=None, metadata={"parse": parse_address})
     data: Path = field(default=Path("data"), metadata={"parse": parse_path})
     peers: dict[str, str] | None = field(default=None, metadata={"parse": parse_peers})

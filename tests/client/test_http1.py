@@ -67,11 +67,40 @@ def test_an_answer_cut_short_is_no_answer() -> None:
     assert parser.end() is None
 
 
-@pytest.mark.parametrize("header", [b"Connection: close\r\n", b"Connection: Close\r\n"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Connection: close\r\n",
+        b"Connection: Close\r\n",
+        b"Connection: keep-alive, close\r\n",
+        b"Connection: close,x\r\n",
+        b"Connection: close\r\nConnection: keep-alive\r\n",
+    ],
+)
 def test_a_server_that_closes_is_believed(header: bytes) -> None:
     response = parse([b"HTTP/1.1 200 OK\r\n" + header + b"Content-Length: 0\r\n\r\n"])
     assert response is not None
     assert not response.keep_alive
+
+
+@pytest.mark.parametrize("options", [b"keep-alive", b"Keep-Alive, x", b"x,keep-alive"])
+def test_http_1_0_keeps_a_connection_if_it_says_so(options: bytes) -> None:
+    for head, kept in (
+        (b"Connection: " + options + b"\r\n", True),
+        (b"Connection: x\r\n", False),
+        (b"", False),
+    ):
+        response = parse([b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n" + head + b"\r\n"])
+        assert response is not None
+        assert response.keep_alive == kept
+
+
+@pytest.mark.parametrize("size", [b"5", b"05", b"5 ", b"5;a=b", b"5\t;x", b"0000000000000005"])
+def test_the_size_of_a_chunk_may_have_extensions(size: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    response = parse([head + size + b"\r\nhello\r\n0\r\n\r\n"])
+    assert response is not None
+    assert response.body == b"hello"
 
 
 def test_bytes_behind_the_answer_end_the_connection() -> None:
@@ -92,6 +121,11 @@ def test_bytes_behind_the_answer_end_the_connection() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n",
+        *(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n"
+            for size in (b"0x2e", b"+2e", b"2_e", b" 2e", b"2e\n", b"", b";a=b", b"1" * 17)
+        ),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"a" * HEAD_BYTES_MAX + b"\r\n\r\n",
         b"x" * (HEAD_BYTES_MAX + 1),
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n",

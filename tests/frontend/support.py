@@ -14,7 +14,7 @@ from raftdb.commands.operations import ClientOperation
 from raftdb.commands.queries import Query
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
-from raftdb.frontend.http_api import HttpApi
+from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_server import HttpServer, Routes, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
@@ -45,6 +45,7 @@ class StubNode:
         self.catching_up: Mapping[str, object] | None = None
         self.transfers: list[str | None] = []
         self.backup_path: Path | None = None
+        self.backups = 0
         self.release = asyncio.Event()
         self.release.set()
 
@@ -87,6 +88,7 @@ class StubNode:
     async def backup(self) -> AsyncIterator[Backup]:
         if self.failure is not None:
             raise self.failure
+        self.backups += 1
         assert self.backup_path is not None
         yield Backup(self.backup_path, 12, 3)
 
@@ -226,7 +228,12 @@ async def running(
         readiness_checks=checks,
         readiness_warnings=warnings,
     )
-    server = HttpServer({**api.routes(), **(more_routes or {})}, limits=server_limits)
+    server = HttpServer(
+        {**api.routes(), **(more_routes or {})},
+        limits=server_limits,
+        host_names=lambda: ("node", "a"),
+        open_paths=OPEN_PATHS,
+    )
     _, port = await server.start("127.0.0.1", 0)
     harness = Harness(node, api, server, port)
     try:

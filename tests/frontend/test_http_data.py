@@ -410,7 +410,7 @@ async def test_what_names_no_keys_is_refused(http: Harness, path: str, status: i
 async def test_keys_take_no_other_method(http: Harness) -> None:
     for path in ("/v1/keys", "/v1/keys/a"):
         response = await http.request(post(b"", path))
-        assert (response.status, response.headers["allow"]) == (405, "GET")
+        assert (response.status, response.headers["allow"]) == (405, "GET, HEAD")
 
 
 async def test_keys_come_in_order_and_in_pages(http: Harness) -> None:

@@ -95,6 +95,7 @@ async def test_the_leadership_is_handed_over(http: Harness, content: object, tar
         (request("POST", "/v1/leader/transfer", {"target": "n2"}), "target"),
         (request("DELETE", "/v1/members/n4?forse=true"), "forse"),
         (request("DELETE", "/v1/members/n4?force=maybe"), "maybe"),
+        (request("DELETE", "/v1/members/n4?force=false&%66orce=true"), "twice"),
     ],
 )
 async def test_a_request_that_cannot_be_meant_is_refused_in_words(

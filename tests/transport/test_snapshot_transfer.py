@@ -445,9 +445,7 @@ async def test_a_piece_that_drips_in_is_given_up() -> None:
     async with node(N2, limits=limits) as follower, aiohttp.ClientSession() as session:
         token = (await RawSender(session, follower.address).accepted(Source(DATA))).token
         reader, writer = await asyncio.open_connection("127.0.0.1", follower.port)
-        head = (
-            f"PUT {SNAPSHOT_PATH} HTTP/1.1\r\nHost: n2\r\nContent-Length: 1000\r\n{TOKEN_HEADER}: {token}\r\n"
-        )
+        head = f"PUT {SNAPSHOT_PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n{TOKEN_HEADER}: {token}\r\n"
         writer.write(f"{head}{OFFSET_HEADER}: 0\r\n{CHECKSUM_HEADER}: 0\r\n\r\nx".encode())
         async with asyncio.timeout(WAIT_S):
             assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
@@ -460,9 +458,7 @@ async def test_a_half_open_connection_is_cut_by_the_next_offer() -> None:
     async with node(N2) as follower, aiohttp.ClientSession() as session:
         token = (await RawSender(session, follower.address).accepted(Source(DATA))).token
         reader, writer = await asyncio.open_connection("127.0.0.1", follower.port)
-        head = (
-            f"PUT {SNAPSHOT_PATH} HTTP/1.1\r\nHost: n2\r\nContent-Length: 1000\r\n{TOKEN_HEADER}: {token}\r\n"
-        )
+        head = f"PUT {SNAPSHOT_PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n{TOKEN_HEADER}: {token}\r\n"
         writer.write(f"{head}{OFFSET_HEADER}: 0\r\n{CHECKSUM_HEADER}: 0\r\n\r\nx".encode())
         await asyncio.sleep(0.02)
         busy = await RawSender(session, follower.address).piece(token, 0, DATA[:1000])
