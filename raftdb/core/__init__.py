@@ -31,6 +31,10 @@ grants nobody else anything (*stickiness*), and a leader that hears from no majo
 steps down (*CheckQuorum*). So a node that was cut off disturbs nobody when it comes back, and a leader that can send
 but not receive does not block the cluster.
 
+How long any of this waits follows the network, and safety depends on none of it: a follower measures the gaps between
+the heartbeats that it hears and waits a multiple of the largest, and tells the leader, which speaks as rarely and is as
+patient as its followers are (`timing`, `measured`). So one set of settings serves a desk and a link of seconds.
+
 Replication [3.5, 10.2.1]
 -------------------------
 The leader appends clients' commands and sends them to each follower, many entries a message, the next message
@@ -121,9 +125,9 @@ Nothing here does I/O, reads a clock or draws a random number: time is `Ticked`,
 same events give the same updates, so a simulator can replay any run from one number.
 
 Where to read on: `raft` (the rule of terms, and the one table of roles and messages), `elections`, `follower`,
-`leader`, `reads`, `snapshots`, `changes`, `parting`, `transfer` (the rules), `state` (what they act on), `log`,
-`progress`, `quorum`, `membership` (their parts), `events` and `update` (in and out), `invariants` (the safety
-properties as code).
+`leader`, `reads`, `snapshots`, `changes`, `parting`, `transfer`, `timing` (the rules), `state` (what they act on),
+`log`, `measured`, `progress`, `quorum`, `membership` (their parts), `events` and `update` (in and out), `invariants`
+(the safety properties as code).
 
 What is not here
 ----------------

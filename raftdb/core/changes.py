@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from raftdb.core import leader, quorum
+from raftdb.core import leader, quorum, timing
 from raftdb.core.events import (
     AddMember,
     Change,
@@ -131,7 +131,7 @@ def _promote(
     progress = leadership.progress[node]
     if node not in state.folders or not progress.has_answered:
         return Refusal("conflict", f"{node} was not reached yet at {known.http}", hint="see whether it runs")
-    if not progress.is_alive(state.settings.election_timeout_ticks) and not force:
+    if not progress.is_alive(timing.patience_ticks(state, leadership)) and not force:
         return Refusal("conflict", f"{node} does not answer any more", hint="bring it back, or force it")
     if not progress.is_caught_up and not force:
         reason = (
@@ -166,7 +166,7 @@ def _too_few_alive(
     state: RaftState, leadership: Leadership, configuration: Configuration, what: str
 ) -> Refusal | None:
     """The arithmetic of a change: voters that answer, against the majority that it would need."""
-    timeout_ticks = state.settings.election_timeout_ticks
+    timeout_ticks = timing.patience_ticks(state, leadership)
     voters = configuration.voters
     alive = [
         voter for voter in voters if voter == state.id or leadership.progress[voter].is_alive(timeout_ticks)

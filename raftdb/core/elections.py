@@ -4,7 +4,7 @@ A follower that hears no leader for its randomised timeout first asks whether it
 only a majority's yes lets it start a new term. So a node that was cut off comes back without disturbing anyone.
 """
 
-from raftdb.core import leader, quorum
+from raftdb.core import leader, quorum, timing
 from raftdb.core.messages import (
     RequestPreVote,
     RequestPreVoteReply,
@@ -133,10 +133,10 @@ def leader_is_alive(state: RaftState) -> bool:
 
     A leader judges by its own contact with a majority.
     """
-    timeout = state.settings.election_timeout_ticks
     if state.leadership is not None:
-        return leader.heard_from_majority(state, state.leadership, timeout)
-    return state.leader_id is not None and state.election_elapsed_ticks < timeout
+        patience_ticks = timing.patience_ticks(state, state.leadership)
+        return leader.heard_from_majority(state, state.leadership, patience_ticks)
+    return state.leader_id is not None and state.election_elapsed_ticks < timing.stickiness_ticks(state)
 
 
 def _refusal_of_candidate(state: RaftState, message: RequestPreVote | RequestVote) -> str | None:

@@ -128,6 +128,14 @@ class TransferAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class TripMeasured:
+    """The link to a peer was measured: something small takes `milliseconds` there and back."""
+
+    node: NodeId
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class PeerMet:
     """A handshake has shown that `node` (a peer, or this node itself) is the data folder `uuid`."""
 
@@ -151,6 +159,7 @@ Event: TypeAlias = (
     | Compacted
     | ConfigurationChangeAsked
     | TransferAsked
+    | TripMeasured
     | PeerMet
     | RemovalTold
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from raftdb.core import timing
 from raftdb.core.log import Log
 from raftdb.core.messages import AppendEntries, AppendEntriesReply, Heartbeat, HeartbeatReply
 from raftdb.core.model import Entry, Index
@@ -47,7 +48,14 @@ def on_heartbeat(state: RaftState, message: Heartbeat) -> None:
     """The leader lives. Its commit index is capped at what it knows to be here (hazard B14)."""
     state.commit_to(min(message.commit_index, state.log.last_index))
     state.trace("heartbeat received", level="heartbeat", leader=message.source, round=message.round)
-    state.say(HeartbeatReply(state.id, message.source, state.term, message.round))
+    timing.heard_heartbeat(state, message)
+    state.say(heartbeat_reply(state, message, round_=message.round))
+
+
+def heartbeat_reply(state: RaftState, message: Heartbeat, *, round_: int) -> HeartbeatReply:
+    """The answer to a heartbeat, with how long this node waits for the next."""
+    timeout_ms = timing.election_timeout_ticks(state) * state.settings.tick_ms
+    return HeartbeatReply(state.id, message.source, state.term, round_, election_timeout_ms=timeout_ms)
 
 
 def _accept_beyond_commit(state: RaftState, message: AppendEntries) -> None:

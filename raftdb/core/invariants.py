@@ -84,7 +84,7 @@ def check_state(state: RaftState) -> None:
         for node, progress in state.leadership.progress.items():
             _require(progress.match_index < progress.next_index, "match is below next", node, progress)
             _require(progress.match_index <= state.log.last_index, "match is within the leader's log", node)
-            in_flight_bytes = sum(size for _, size in progress.in_flight)
+            in_flight_bytes = sum(size for _, size, _ in progress.in_flight)
             _require(progress.in_flight_bytes == in_flight_bytes, "bytes in flight add up", node)
 
 

@@ -1,6 +1,6 @@
 """Leading: replication, commitment, heartbeats, and stepping down in time (thesis 3.5, 3.6.2, 6.2, 10.2.1)."""
 
-from raftdb.core import parting, quorum, reads, transfer
+from raftdb.core import parting, quorum, reads, timing, transfer
 from raftdb.core.log import entry_bytes
 from raftdb.core.messages import AppendEntries, AppendEntriesReply, HeartbeatReply
 from raftdb.core.model import Entry, EntryKind, NodeId, Role, Term
@@ -48,10 +48,11 @@ def _waiting_bytes(state: RaftState) -> int:
 
 def tick(state: RaftState, leadership: Leadership) -> None:
     """One tick of a leader: heartbeats, and stepping down when it no longer reaches a majority."""
+    patience_ticks = timing.patience_ticks(state, leadership)
     for progress in leadership.progress.values():
-        progress.tick(last_index=state.log.last_index, round_ticks_max=state.settings.election_timeout_ticks)
+        progress.tick(last_index=state.log.last_index, round_ticks_max=patience_ticks)
     reason = None
-    if not heard_from_majority(state, leadership, 2 * state.settings.election_timeout_ticks):
+    if not heard_from_majority(state, leadership, 2 * patience_ticks):
         reason = "lost contact with a majority, steps down"
     elif _disk_is_stuck(state, leadership):
         reason = "the disk does not answer, steps down"
@@ -60,7 +61,7 @@ def tick(state: RaftState, leadership: Leadership) -> None:
         become_follower(state, state.term, None)
         return
     leadership.heartbeat_elapsed_ticks += 1
-    if leadership.heartbeat_elapsed_ticks >= state.settings.heartbeat_ticks:
+    if leadership.heartbeat_elapsed_ticks >= timing.heartbeat_ticks(state, leadership):
         reads.start_round(state, leadership)
 
 
@@ -145,7 +146,9 @@ def _send(
     state.say(
         AppendEntries(state.id, node, state.term, previous_index, previous_term, state.commit_index, entries)
     )
-    progress.sent(previous_index + len(entries), sum(map(entry_bytes, entries)))
+    assert state.leadership is not None
+    size_bytes = sum(map(entry_bytes, entries))
+    progress.sent(previous_index + len(entries), size_bytes, round_=state.leadership.round)
 
 
 def on_entries_loaded(state: RaftState, node: NodeId, entries: tuple[Entry, ...]) -> None:
@@ -203,7 +206,8 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
     """A follower confirmed a round. If it lacks entries and nothing has moved for long, ask where it stands.
 
     Long is a heartbeat for a probe, and an election timeout for what was sent ahead: a follower's disk may take its
-    time, and what it has received but not acknowledged is not to be sent again for that.
+    time, and what it has received but not acknowledged is not to be sent again for that. Nor for a long way: only what
+    was sent before the heartbeat that this answers can be missing.
     """
     leadership = state.leadership
     assert leadership is not None
@@ -211,16 +215,18 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
     if progress is None:
         return
     progress.heard()
+    progress.election_timeout_ms = message.election_timeout_ms
     if message.round > progress.acknowledged_round:
         progress.acknowledged_round = message.round
         reads.release_confirmed(state, leadership)
         transfer.proceed(state, leadership, message.source, again=True)
     patience_ticks = (
-        state.settings.heartbeat_ticks
+        timing.heartbeat_ticks(state, leadership)
         if progress.pace is Pace.PROBE
-        else state.settings.election_timeout_ticks
+        else timing.patience_ticks(state, leadership)
     )
-    if progress.unmoved_ticks >= patience_ticks and progress.pace is not Pace.SNAPSHOT:
+    is_stuck = progress.unmoved_ticks >= patience_ticks and progress.answer_is_due
+    if is_stuck and progress.pace is not Pace.SNAPSHOT:
         progress.probe_from(progress.match_index + 1 if progress.in_flight else progress.next_index)
         progress.unmoved_ticks = 0
         send_entries(state, message.source, progress, even_if_empty=True)

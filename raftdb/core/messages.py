@@ -113,6 +113,7 @@ class Heartbeat:
 class HeartbeatReply:
     """The follower still follows the sender of `round` in `term`. Round 0: the heartbeat was of an older term.
 
+    `election_timeout_ms`: how long the follower waits for a leader at least (0: it does not say).
     `is_short_of_space` is nothing to the core: the node around it says so, and hears it (`raftdb.node.space`).
     """
 
@@ -121,6 +122,7 @@ class HeartbeatReply:
     term: Term
     round: int
     is_short_of_space: bool = False
+    election_timeout_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

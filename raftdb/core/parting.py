@@ -7,6 +7,7 @@ peers, which refuse it by name. It never counts for anything, and disturbs nobod
 to a candidate (thesis 6.2).
 """
 
+from raftdb.core import timing
 from raftdb.core.model import NodeId
 from raftdb.core.state import Leadership, RaftState
 
@@ -31,7 +32,7 @@ def answered(state: RaftState, leadership: Leadership, node: NodeId, round_: int
 
 def tick(state: RaftState, leadership: Leadership) -> None:
     """A tick: who does not answer, or takes too long, hears no more."""
-    timeout_ticks = state.settings.election_timeout_ticks
+    timeout_ticks = timing.patience_ticks(state, leadership)
     for node, parting in list(leadership.parting.items()):
         parting.ticks += 1
         is_alive = leadership.progress[node].is_alive(timeout_ticks)

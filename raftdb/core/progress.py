@@ -37,8 +37,10 @@ class Progress:
     """The follower holds the leader's log up to here, on disk. Never goes back within a term (hazard B13)."""
     pace: Pace = Pace.PROBE
     probe_in_flight: bool = False
-    in_flight: deque[tuple[Index, int]] = field(default_factory=deque)
-    """Messages sent ahead: (last index, bytes), oldest first."""
+    probe_round: int = 0
+    """The heartbeat round that had begun when the probe was sent."""
+    in_flight: deque[tuple[Index, int, int]] = field(default_factory=deque)
+    """Messages sent ahead: (last index, bytes, the heartbeat round that had begun), oldest first."""
     in_flight_bytes: int = 0
     silent_ticks: int = 0
     """Ticks since anything was heard from it in this term; since the leadership began, if nothing was."""
@@ -46,6 +48,8 @@ class Progress:
     """Something was heard from it in this term."""
     acknowledged_round: int = 0
     """The latest heartbeat round it has answered."""
+    election_timeout_ms: int = 0
+    """How long it waits for a leader at least, as it said last; 0: it has not said."""
     unmoved_ticks: int = 0
     """Ticks in which it lacked entries and acknowledged none: what was sent may be lost."""
     loading: bool = False
@@ -91,15 +95,28 @@ class Progress:
             return self.probe_in_flight
         return self.in_flight_bytes >= in_flight_bytes_max or len(self.in_flight) >= in_flight_messages_max
 
-    def sent(self, last_index: Index, size_bytes: int) -> None:
-        """Note a message that ends at `last_index`."""
+    @property
+    def answer_is_due(self) -> bool:
+        """True if the first message of those not acknowledged has arrived or is lost: a heartbeat that was sent after
+        it was answered, and links keep the order. So however long the way is, nothing is sent twice for that."""
         if self.pace is Pace.PROBE:
-            self.probe_in_flight = True
+            return not self.probe_in_flight or self.probe_round < self.acknowledged_round
+        return not self.in_flight or self.in_flight[0][2] < self.acknowledged_round
+
+    def sent(self, last_index: Index, size_bytes: int, *, round_: int) -> None:
+        """Note a message that ends at `last_index`; the latest heartbeat was that of `round_`."""
+        if self.pace is Pace.PROBE:
+            self.await_answer(round_=round_)
             return
         self.next_index = last_index + 1
         if size_bytes:
-            self.in_flight.append((last_index, size_bytes))
+            self.in_flight.append((last_index, size_bytes, round_))
             self.in_flight_bytes += size_bytes
+
+    def await_answer(self, *, round_: int) -> None:
+        """In PROBE: send nothing more before an answer; the latest heartbeat was that of `round_`."""
+        self.probe_in_flight = True
+        self.probe_round = round_
 
     def acknowledged(self, match_index: Index) -> bool:
         """The follower holds everything up to `match_index`; True if that is news. Leaves PROBE."""

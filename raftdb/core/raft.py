@@ -7,7 +7,7 @@ is answered with the newer. What is left is looked up in one table by (role, mes
 from collections.abc import Callable
 from typing import Any
 
-from raftdb.core import changes, elections, follower, leader, parting, reads, snapshots, transfer
+from raftdb.core import changes, elections, follower, leader, parting, reads, snapshots, timing, transfer
 from raftdb.core.events import (
     Compacted,
     ConfigurationChangeAsked,
@@ -22,6 +22,7 @@ from raftdb.core.events import (
     SnapshotDelivered,
     Ticked,
     TransferAsked,
+    TripMeasured,
 )
 from raftdb.core.log import Log
 from raftdb.core.membership import MEMBERS_MAX, ConfigurationHistory
@@ -182,6 +183,7 @@ class Raft:
 
 def _on_ticked(state: RaftState, event: Ticked) -> None:
     """Time passes: towards an election, or towards the next heartbeat."""
+    state.measured.tick(state.settings.tick_ms)
     transfer.tick(state)
     if state.leadership is None:
         elections.tick_without_leadership(state)
@@ -239,7 +241,7 @@ def _answer_old_term(state: RaftState, message: Message) -> None:
     elif isinstance(message, InstallSnapshot):
         state.say(AppendEntriesReply(state.id, message.source, state.term, message.last_index, False, 0))
     elif isinstance(message, Heartbeat):
-        state.say(HeartbeatReply(state.id, message.source, state.term, round=0))
+        state.say(follower.heartbeat_reply(state, message, round_=0))
 
 
 def _on_proposed(state: RaftState, event: Proposed) -> None:
@@ -301,6 +303,7 @@ STEPS: dict[type[Event], Handler] = {
     Compacted: snapshots.on_compacted,
     ConfigurationChangeAsked: _on_change_asked,
     TransferAsked: _on_transfer_asked,
+    TripMeasured: timing.on_trip_measured,
     PeerMet: _on_peer_met,
     RemovalTold: _on_removal_told,
 }

@@ -1,6 +1,6 @@
 """Stepping back, and the election timer: what every role falls back to (thesis 3.3, 3.4)."""
 
-from raftdb.core import reads
+from raftdb.core import reads, timing
 from raftdb.core.model import NodeId, Role, Term
 from raftdb.core.state import RaftState
 
@@ -27,7 +27,6 @@ def become_follower(state: RaftState, term: Term, leader_id: NodeId | None) -> N
 
 
 def restart_election_timer(state: RaftState) -> None:
-    """Draw a new timeout, so that split votes do not repeat (thesis 3.4)."""
-    timeout = state.settings.election_timeout_ticks
+    """Wait anew for a leader (thesis 3.4)."""
     state.election_elapsed_ticks = 0
-    state.election_deadline_ticks = state.randrange(timeout, 2 * timeout)
+    state.election_deadline_ticks = timing.draw_election_timeout(state)

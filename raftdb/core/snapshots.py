@@ -28,13 +28,14 @@ def on_snapshot_delivered(state: RaftState, event: SnapshotDelivered) -> None:
     If what is said gets lost, the follower still rejects what comes next, and the state is asked for again; a
     receiver that has it whole already says so at once.
     """
-    progress = state.leadership.progress.get(event.target) if state.leadership else None
-    if progress is None or progress.pace is not Pace.SNAPSHOT:
+    leadership = state.leadership
+    progress = leadership.progress.get(event.target) if leadership is not None else None
+    if leadership is None or progress is None or progress.pace is not Pace.SNAPSHOT:
         return
     if event.snapshot is None:
         # Not at once again: the next heartbeat's answer shows that the follower is there.
         progress.probe_from(progress.next_index)
-        progress.probe_in_flight = True
+        progress.await_answer(round_=leadership.round)
         return
     state.trace("snapshot delivered", follower=event.target, last_index=event.snapshot.index)
     state.say(
@@ -49,7 +50,7 @@ def on_snapshot_delivered(state: RaftState, event: SnapshotDelivered) -> None:
         )
     )
     progress.probe_from(max(progress.match_index, event.snapshot.index) + 1)
-    progress.probe_in_flight = True
+    progress.await_answer(round_=leadership.round)
 
 
 def on_install_snapshot(state: RaftState, message: InstallSnapshot) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from raftdb.core.log import Log
+from raftdb.core.measured import Measured
 from raftdb.core.membership import ConfigurationHistory
 from raftdb.core.messages import Message
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, Member, NodeId, Role, Term
@@ -23,11 +24,14 @@ class Settings:
     """Limits and timings of the core; times in ticks of the driver's clock.
 
     The election timeout is drawn from [election_timeout_ticks, 2 * election_timeout_ticks) (thesis 3.4). A leader
-    that hears from no majority for 2 * election_timeout_ticks steps down (thesis 6.2).
+    that hears from no majority for 2 * election_timeout_ticks steps down (thesis 6.2). On a network that is slower than
+    these allow both are longer, and heartbeats rarer: see `raftdb.core.timing`.
     """
 
     election_timeout_ticks: int = 12
     heartbeat_ticks: int = 3
+    tick_ms: int = 25
+    """How long a tick is: for what peers say in milliseconds, and for bounds that are the same for all."""
     disk_patience_ticks: int = 120
     """A leader whose disk has not finished a write for so long steps down."""
     batch_bytes_max: int = 1 << 20
@@ -43,6 +47,8 @@ class Settings:
     """Entry bodies kept in memory beside those not yet on disk."""
 
     def __post_init__(self) -> None:
+        if self.tick_ms < 1:
+            raise ValueError("tick_ms must be at least 1")
         if not 1 <= self.heartbeat_ticks < self.election_timeout_ticks:
             raise ValueError("heartbeat_ticks must be at least 1 and below election_timeout_ticks")
         for name in (
@@ -133,6 +139,7 @@ class RaftState:
     commit_index: Index = 0
     election_elapsed_ticks: int = 0
     election_deadline_ticks: int = 0
+    measured: Measured = field(default_factory=Measured)
     candidacy: Candidacy | None = None
     leadership: Leadership | None = None
     transfer: Transfer | None = None

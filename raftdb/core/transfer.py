@@ -7,6 +7,7 @@ heartbeat (hazard B46); one that comes late is passed over, for the log has gone
 also after stepping down, as soon as the new leader is known, or when nobody is for long.
 """
 
+from raftdb.core import timing
 from raftdb.core.events import TransferAsked
 from raftdb.core.messages import TimeoutNow
 from raftdb.core.model import NodeId
@@ -47,7 +48,7 @@ def ask(state: RaftState, event: TransferAsked) -> None:
 
 def best_target(state: RaftState, leadership: Leadership) -> NodeId | None:
     """The voter that answers and holds most of the log; the first of those, by id. None: there is no other."""
-    patience_ticks = state.settings.election_timeout_ticks
+    patience_ticks = timing.patience_ticks(state, leadership)
     alive = [
         (-progress.match_index, node)
         for node, progress in leadership.progress.items()
@@ -68,7 +69,7 @@ def _unfit(state: RaftState, leadership: Leadership, target: NodeId | None) -> R
         return Refusal("not_found", f"{target} is not a member of this cluster{was}")
     if not member.voter:
         return Refusal("conflict", f"{target} is a learner and cannot lead", hint=f"promote {target} first")
-    if not leadership.progress[target].is_alive(state.settings.election_timeout_ticks):
+    if not leadership.progress[target].is_alive(timing.patience_ticks(state, leadership)):
         return Refusal("conflict", f"{target} does not answer", hint=f"see whether {target} runs")
     return None
 
@@ -96,14 +97,13 @@ def tick(state: RaftState) -> None:
     if transfer is None:
         return
     transfer.ticks += 1
-    timeout_ticks = state.settings.election_timeout_ticks
     if state.leadership is not None:
-        if transfer.ticks >= timeout_ticks:
+        if transfer.ticks >= timing.patience_ticks(state, state.leadership):
             # Who was told may still be elected by voters that this leader does not reach.
             code = "outcome_unknown" if transfer.is_said else "busy"
             reason = f"{transfer.target} did not take over in time, {state.id} leads on as far as it knows"
             _end(state, Refusal(code, reason, hint=f"see whether {transfer.target} runs, then try again"))
-    elif transfer.ticks >= OUTCOME_TIMEOUTS * timeout_ticks:
+    elif transfer.ticks >= OUTCOME_TIMEOUTS * timing.election_timeout_ticks(state):
         reason = f"{state.id} stepped down for {transfer.target}, and sees no leader since"
         _end(state, Refusal("outcome_unknown", reason, hint="ask another node who leads"))
 

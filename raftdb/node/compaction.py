@@ -8,6 +8,7 @@ by entries, not by a whole state.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from raftdb.core import timing
 from raftdb.core.log import Log
 from raftdb.core.model import Index, NodeId
 from raftdb.core.state import RaftState
@@ -80,9 +81,13 @@ def slowest_live_match(core: RaftState) -> Index:
 
     Who asks for compaction wants no tail, but not either that a healthy follower gets a whole state.
     """
+    leadership = core.leadership
+    if leadership is None:
+        return core.log.last_index
+    patience_ticks = timing.patience_ticks(core, leadership)
     live = [
         progress.match_index
-        for progress in (core.leadership.progress.values() if core.leadership else ())
-        if progress.silent_ticks < core.settings.election_timeout_ticks
+        for progress in leadership.progress.values()
+        if progress.silent_ticks < patience_ticks
     ]
     return min(live, default=core.log.last_index)

@@ -31,6 +31,7 @@ def recover_replica(
         settings=CoreSettings(
             election_timeout_ticks=max(2, settings.election_timeout_ms // tick_ms),
             heartbeat_ticks=max(1, settings.heartbeat_ms // tick_ms),
+            tick_ms=tick_ms,
         ),
         randrange=random.SystemRandom().randrange,
     )

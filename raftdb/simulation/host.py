@@ -78,6 +78,7 @@ class Host:
         self._settings = Settings(
             election_timeout_ticks=options.election_timeout_ticks,
             heartbeat_ticks=options.heartbeat_ticks,
+            tick_ms=options.tick_us // MILLISECOND,
             batch_bytes_max=options.batch_bytes_max,
             in_flight_bytes_max=options.in_flight_bytes_max,
             cache_bytes_max=options.cache_bytes_max,

@@ -12,6 +12,7 @@ from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, U
 from raftdb.core.invariants import InvariantBroken
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member, NodeId
+from raftdb.core.timing import election_timeout_ticks
 from raftdb.core.transfer import OUTCOME_TIMEOUTS
 from raftdb.errors import LeaderHint, RaftdbError
 from raftdb.node.membership import MembersChanged
@@ -65,6 +66,8 @@ class Operators:
         self._transfers: dict[int, tuple[Host, int, int]] = {}
         """Of those the transfers, by number: who was asked, in which life, and at which of its ticks."""
         self._transfer_number = 0
+        self._longest_timeout_ticks = 0
+        """The longest election timeout that any node has had, for all wait in proportion to it."""
         self._number = len(world.hosts)
         self._no_removal_before_us = 0
         self.counts: dict[str, int] = {}
@@ -134,7 +137,11 @@ class Operators:
 
     def _check_patience(self) -> None:
         """Nobody waits for ever to hear what became of a transfer (hazard B46)."""
-        bound_ticks = (OUTCOME_TIMEOUTS + 1) * self._world.options.election_timeout_ticks
+        for host in self._world.hosts.values():
+            if host.is_up:
+                timeout_ticks = election_timeout_ticks(host.replica.raft.state)
+                self._longest_timeout_ticks = max(self._longest_timeout_ticks, timeout_ticks)
+        bound_ticks = (OUTCOME_TIMEOUTS + 1) * self._longest_timeout_ticks
         for host, epoch, ticks in self._transfers.values():
             if host.epoch == epoch and host.ticks - ticks > bound_ticks:
                 raise InvariantBroken(f"{host.id} does not say what became of a transfer")

@@ -119,7 +119,7 @@ MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
         *(is_number, is_number, is_number),
     ),
     Heartbeat: (is_node_id, is_node_id, is_number, is_number, is_number, _is_time),
-    HeartbeatReply: (is_node_id, is_node_id, is_number, is_number, is_flag),
+    HeartbeatReply: (is_node_id, is_node_id, is_number, is_number, is_flag, is_number),
     InstallSnapshot: (
         *(is_node_id, is_node_id, is_number, is_number),
         *(is_number, is_number, is_bytes),

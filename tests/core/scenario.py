@@ -26,6 +26,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 
+from raftdb.core import timing
 from raftdb.core.describe import describe_entry, describe_message
 from raftdb.core.events import (
     AddMember,
@@ -36,6 +37,7 @@ from raftdb.core.events import (
     ReadRequested,
     RemoveMember,
     TransferAsked,
+    TripMeasured,
     UpdateAddress,
 )
 from raftdb.core.messages import (
@@ -53,7 +55,7 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import Entry, EntryKind, HardState, Index, Member, NodeId, Role
 from raftdb.core.progress import Pace
-from raftdb.core.state import Settings
+from raftdb.core.state import RaftState, Settings
 from tests.core.cluster import Cluster, Disk
 
 SEPARATOR = "----"
@@ -328,6 +330,13 @@ def read(scenario: Scenario, words: list[str]) -> None:
     scenario.cluster.step(node, ReadRequested(tuple(int(word) for word in words[1:])))
 
 
+def trip(scenario: Scenario, words: list[str]) -> None:
+    """`trip NODE NODE MILLISECONDS`: the link from the first node to the second was measured: so long there and
+    back."""
+    node, peer, milliseconds = words
+    scenario.cluster.step(scenario.node(node), TripMeasured(scenario.node(peer), int(milliseconds)))
+
+
 def deliver(scenario: Scenario, words: list[str]) -> None:
     """`deliver [SELECTION]`: the selected messages arrive, oldest first; what they cause stays in flight."""
     for message in scenario.select(words):
@@ -464,9 +473,10 @@ def restart(scenario: Scenario, words: list[str]) -> None:
 
 
 def show(scenario: Scenario, words: list[str]) -> None:
-    """`show NODE|all`, `show log NODE|all`, `show members NODE|all`, `show progress NODE`, `show network`: a node's
-    state; its log, with what is not on its disk yet behind a bar, and before it the state, if the log begins later; the
-    configuration that it goes by; what a leader knows of its followers; the messages in flight."""
+    """`show NODE|all`, `show log NODE|all`, `show members NODE|all`, `show progress NODE`, `show timing NODE|all`,
+    `show network`: a node's state; its log, with what is not on its disk yet behind a bar, and before it the state, if
+    the log begins later; the configuration that it goes by; what a leader knows of its followers; how many ticks it
+    waits for what; the messages in flight."""
     what = words[0]
     if what == "network":
         for message in scenario.cluster.in_flight:
@@ -477,6 +487,9 @@ def show(scenario: Scenario, words: list[str]) -> None:
     elif what == "members":
         for node in scenario.nodes(words[1]):
             scenario.tell(describe_members(scenario.cluster, node))
+    elif what == "timing":
+        for node in scenario.nodes(words[1]):
+            scenario.tell(describe_timing(scenario.cluster.nodes[node].raft.state))
     elif what == "progress":
         for line in describe_progress(scenario.cluster, scenario.node(words[1])):
             scenario.tell(line)
@@ -527,6 +540,16 @@ def describe_members(cluster: Cluster, node: NodeId) -> str:
     return line + (" - and knows that it is removed" if state.is_removed else "")
 
 
+def describe_timing(state: RaftState) -> str:
+    """How many ticks a node waits for what, on one line."""
+    line = f"{state.id} election_timeout={timing.election_timeout_ticks(state)}"
+    leadership = state.leadership
+    if leadership is None:
+        return f"{line} leader_alive_for={timing.stickiness_ticks(state)}"
+    patience_ticks = timing.patience_ticks(state, leadership)
+    return f"{line} heartbeat={timing.heartbeat_ticks(state, leadership)} patience={patience_ticks}"
+
+
 def common_length(log: list[Entry], other: list[Entry]) -> Index:
     """How many entries two logs have in common from the start."""
     length = 0
@@ -573,6 +596,7 @@ COMMANDS: dict[str, Callable[[Scenario, list[str]], None]] = {
     "change": change,
     "transfer": transfer,
     "read": read,
+    "trip": trip,
     "deliver": deliver,
     "settle": settle,
     "drop": drop,

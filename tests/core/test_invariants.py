@@ -76,7 +76,7 @@ STATES: dict[str, Callable[[RaftState], None]] = {
     "who stands for election votes for itself": lambda state: setattr(state, "voted_for", "n2"),
     "match is below next": lambda state: progress_set(state, match_index=4, next_index=4),
     "match is within the leader's log": lambda state: progress_set(state, match_index=5, next_index=6),
-    "bytes in flight add up": lambda state: progress_set(state, in_flight=deque([(3, 7)])),
+    "bytes in flight add up": lambda state: progress_set(state, in_flight=deque([(3, 7, 0)])),
 }
 
 

@@ -59,7 +59,7 @@ def is_paused(progress: Progress) -> bool:
 def test_a_probe_waits_for_its_answer() -> None:
     progress = Progress(next_index=5)
     assert not is_paused(progress)
-    progress.sent(9, 10)
+    progress.sent(9, 10, round_=0)
     assert is_paused(progress)
     assert progress.next_index == 5
     assert progress.acknowledged(9)
@@ -71,17 +71,17 @@ def test_a_window_closes_by_messages_and_by_bytes_and_opens_with_their_answers()
     progress = Progress(next_index=1, pace=Pace.REPLICATE)
     for index in (1, 2, 3):
         assert not is_paused(progress)
-        progress.sent(index, 10)
+        progress.sent(index, 10, round_=0)
     assert is_paused(progress)
     assert progress.acknowledged(2)
-    assert (progress.in_flight_bytes, list(progress.in_flight)) == (10, [(3, 10)])
-    progress.sent(4, 90)
+    assert (progress.in_flight_bytes, list(progress.in_flight)) == (10, [(3, 10, 0)])
+    progress.sent(4, 90, round_=0)
     assert is_paused(progress)
 
 
 def test_a_message_without_entries_takes_no_place_in_the_window() -> None:
     progress = Progress(next_index=4, match_index=3, pace=Pace.REPLICATE)
-    progress.sent(3, 0)
+    progress.sent(3, 0, round_=0)
     assert (progress.next_index, list(progress.in_flight)) == (4, [])
 
 
@@ -105,7 +105,7 @@ def test_a_probe_goes_back_but_never_to_what_is_known(
 
 def test_who_waits_for_a_snapshot_is_sent_nothing_until_it_is_delivered() -> None:
     progress = Progress(next_index=4, match_index=1, pace=Pace.REPLICATE)
-    progress.sent(6, 10)
+    progress.sent(6, 10, round_=0)
     progress.wait_for_snapshot()
     assert (progress.pace, progress.next_index, progress.in_flight_bytes) == (Pace.SNAPSHOT, 7, 0)
     assert is_paused(progress)
@@ -123,7 +123,7 @@ def test_who_waits_for_a_snapshot_is_sent_nothing_until_it_is_delivered() -> Non
 def test_a_refusal_of_what_was_sent_ahead_gives_all_of_it_up() -> None:
     progress = Progress(next_index=4, match_index=3, pace=Pace.REPLICATE)
     for index in (5, 7, 9):
-        progress.sent(index, 10)
+        progress.sent(index, 10, round_=0)
     assert not progress.rejected(3, 1), "what is known to be held cannot be refused"
     assert progress.rejected(5, 3)
     assert (progress.pace, progress.next_index, progress.in_flight_bytes) == (Pace.PROBE, 4, 0)
@@ -150,7 +150,7 @@ def test_whatever_the_answers_match_only_grows_and_stays_below_next(
     for step, number, hint in steps:
         before = progress.match_index
         if step == "sent" and not is_paused(progress):
-            progress.sent(progress.next_index - 1 + number, 10 * number)
+            progress.sent(progress.next_index - 1 + number, 10 * number, round_=0)
         elif step == "acknowledged":
             assert progress.acknowledged(number) == (number > before)
         elif step == "rejected":
@@ -162,7 +162,7 @@ def test_whatever_the_answers_match_only_grows_and_stays_below_next(
         elif step == "delivered" and progress.pace is Pace.SNAPSHOT:
             progress.probe_from(max(progress.match_index, number) + 1)
         assert before <= progress.match_index < progress.next_index
-        assert progress.in_flight_bytes == sum(size for _, size in progress.in_flight)
+        assert progress.in_flight_bytes == sum(size for _, size, _ in progress.in_flight)
         assert progress.pace is Pace.REPLICATE or not progress.in_flight
 
 

@@ -62,7 +62,7 @@ def test_numbers_on_the_wire_never_change() -> None:
         *("InstallSnapshot", "TimeoutNow"),
     ]
     frame = encode_frame(1, [HeartbeatReply("a", "b", 2, 3)])
-    assert frame[4:] == bytes.fromhex("0000000000000001 81 86 08 6161 6162 02 03 f4")
+    assert frame[4:] == bytes.fromhex("0000000000000001 81 87 08 6161 6162 02 03 f4 00")
 
 
 @given(NUMBERS, st.lists(MESSAGES, max_size=6).map(tuple))

@@ -1,0 +1,55 @@
+"""What a node has measured of its network: trips to its peers, and gaps between the heartbeats of its leaders.
+
+Volatile, and kept over terms and roles: the network stays when the leader goes.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from raftdb.core.model import NodeId, Term
+
+GAP_HALF_LIFE_MS = 120_000
+"""The largest gap counts for half after so long: a bad minute is forgotten."""
+TRIPS_REMEMBERED_MAX = 256
+"""Nodes whose trips are remembered: more than a cluster has members."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """See the module. `largest_gap_ticks` fades with every tick."""
+
+    largest_gap_ticks: float = 0.0
+    trips_ms: dict[NodeId, int] = field(default_factory=dict)
+    """How long something takes to a peer and back, as the link to it last measured it."""
+    _ticks: int = 0
+    """Since the latest heartbeat was heard."""
+    _heartbeat: tuple[NodeId, Term, int] | None = None
+    """The latest heartbeat: leader, term, and the number of its round."""
+
+    def tick(self, tick_ms: int) -> None:
+        """A tick has passed."""
+        self._ticks += 1
+        self.largest_gap_ticks *= 0.5 ** (tick_ms / GAP_HALF_LIFE_MS)
+
+    def heard(self, leader: NodeId, term: Term, round_: int, *, gap_ticks_max: int) -> None:
+        """A heartbeat has come. The gap before it counts if that began with the heartbeat right before this one, and
+        for no more than `gap_ticks_max`; one that comes late or twice says nothing."""
+        last = self._heartbeat
+        if last is not None and last[:2] == (leader, term):
+            if round_ <= last[2]:
+                return
+            if round_ == last[2] + 1:
+                gap_ticks = min(self._ticks, gap_ticks_max)
+                self.largest_gap_ticks = max(self.largest_gap_ticks, float(gap_ticks))
+        self._heartbeat, self._ticks = (leader, term, round_), 0
+
+    def trip(self, peer: NodeId, milliseconds: int) -> None:
+        """The link to `peer` was measured."""
+        if peer in self.trips_ms or len(self.trips_ms) < TRIPS_REMEMBERED_MAX:
+            self.trips_ms[peer] = milliseconds
+
+    def trip_to(self, peers: Collection[NodeId], *, count: int) -> int:
+        """How many milliseconds it takes until `count` of `peers` have answered; until the last one that was ever
+        measured, if those are fewer; 0 if none was."""
+        trips = sorted(self.trips_ms[peer] for peer in peers if peer in self.trips_ms)[:count]
+        return trips[-1] if trips else 0

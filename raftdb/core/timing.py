@@ -1,0 +1,106 @@
+"""Timing that fits the network: how long each wait of the core is, for what the node has measured.
+
+The idea is Dynatune's (arXiv 2507.15154). Safety never depends on any of it: who waits too short or too long is slow
+to agree, and agrees on nothing wrong.
+
+What counts is what a follower hears. Over TCP a lost packet is sent again, and everything behind it waits: round trips
+do not show how long a living leader may be silent, the *gaps* between its heartbeats do. The election timeout is a
+multiple of the largest, which fades (`measured`). A gap counts only if the heartbeat that ends it is the next one after
+that which began it: then the network was slow. Else messages were lost with a link that was cut, and how long a cable
+was out says nothing of the next leader.
+
+An election takes trips of its own, to the majority that answers first: the timeout is never shorter than some of those,
+or votes would come when nobody counts them any more. That is also all there is before two heartbeats were heard.
+
+Followers tell the leader their timeouts with each answer to a heartbeat. So heartbeats are as rare as the most
+impatient follower allows, and the leader has patience with a majority for as long as that has patience with it.
+"""
+
+from collections.abc import Iterable
+from math import ceil
+
+from raftdb.core import quorum
+from raftdb.core.events import TripMeasured
+from raftdb.core.messages import Heartbeat
+from raftdb.core.model import NodeId
+from raftdb.core.state import Leadership, RaftState
+
+GAP_FACTOR = 2
+"""The election timeout is at least the largest gap times this; it is drawn between that and twice that."""
+GAP_GROWTH_MAX = 2
+"""No gap counts for more than the timeout in force times this: a process that was stopped is no slow network."""
+TRIPS_PER_TIMEOUT = 4
+"""The election timeout is at least so many trips to a majority and back: a pre-vote and a vote, a loss in each."""
+ELECTION_TIMEOUT_MS_MAX = 30_000
+"""What is measured makes no timeout longer than this."""
+HEARTBEATS_PER_TIMEOUT = 4
+"""A leader speaks so often before the most impatient follower may stand for election."""
+HEARTBEAT_MS_MAX = 500
+"""What the followers bear makes no heartbeat rarer than this."""
+
+
+def election_timeout_ticks(state: RaftState) -> int:
+    """The shortest election timeout of this node: never below the setting, and what was measured if that is more."""
+    settings, measured = state.settings, state.measured
+    voters = [voter for voter in state.configurations.voters if voter != state.id]
+    trip_ms = measured.trip_to(voters, count=quorum.majority(state.configurations.voters) - 1)
+    measured_ticks = max(
+        GAP_FACTOR * measured.largest_gap_ticks, TRIPS_PER_TIMEOUT * trip_ms / settings.tick_ms
+    )
+    longest_ticks = ELECTION_TIMEOUT_MS_MAX / settings.tick_ms
+    return max(settings.election_timeout_ticks, ceil(min(measured_ticks, longest_ticks)))
+
+
+def stickiness_ticks(state: RaftState) -> int:
+    """A leader that was heard so recently is alive, for its silences have been as long (thesis 6.2)."""
+    return max(state.settings.election_timeout_ticks, election_timeout_ticks(state) // GAP_FACTOR)
+
+
+def patience_ticks(state: RaftState, leadership: Leadership) -> int:
+    """How long the leader waits for who does not answer: as long as the most patient of a majority waits for it.
+
+    That is the majority that waits shortest. Who has not said yet how long it waits is taken to wait as long as this
+    node does.
+    """
+    own_ticks = election_timeout_ticks(state)
+    voters = state.configurations.voters
+    said = sorted(_said_ticks(state, leadership, own_ticks, voters))[: quorum.majority(voters) - 1]
+    return max([state.settings.election_timeout_ticks, *said[-1:]])
+
+
+def heartbeat_ticks(state: RaftState, leadership: Leadership) -> int:
+    """How long after a heartbeat the next is due: never less than the setting, and more if all who hear them bear it,
+    as far as they have said."""
+    settings = state.settings
+    own_ticks = election_timeout_ticks(state)
+    shortest_ticks = min(_said_ticks(state, leadership, own_ticks, leadership.progress), default=own_ticks)
+    longest_ticks = HEARTBEAT_MS_MAX // settings.tick_ms
+    return max(settings.heartbeat_ticks, min(shortest_ticks // HEARTBEATS_PER_TIMEOUT, longest_ticks))
+
+
+def heard_heartbeat(state: RaftState, message: Heartbeat) -> None:
+    """The leader has spoken: measure how long it was silent before."""
+    gap_ticks_max = GAP_GROWTH_MAX * election_timeout_ticks(state)
+    state.measured.heard(message.source, message.term, message.round, gap_ticks_max=gap_ticks_max)
+
+
+def on_trip_measured(state: RaftState, event: TripMeasured) -> None:
+    """A trip was measured: who would stand for election before votes can come waits longer, at once."""
+    state.measured.trip(event.node, event.milliseconds)
+    if state.election_deadline_ticks < election_timeout_ticks(state):
+        state.election_deadline_ticks = draw_election_timeout(state)
+
+
+def draw_election_timeout(state: RaftState) -> int:
+    """How many ticks to wait for a leader this time: not as long as others, so that split votes do not repeat
+    (thesis 3.4)."""
+    timeout_ticks = election_timeout_ticks(state)
+    return state.randrange(timeout_ticks, 2 * timeout_ticks)
+
+
+def _said_ticks(
+    state: RaftState, leadership: Leadership, own_ticks: int, nodes: Iterable[NodeId]
+) -> list[int]:
+    """The election timeouts of `nodes` but this one, as they said them last."""
+    said_ms = [leadership.progress[node].election_timeout_ms for node in nodes if node in leadership.progress]
+    return [own_ticks if ms == 0 else ceil(ms / state.settings.tick_ms) for ms in said_ms]
