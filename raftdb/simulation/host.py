@@ -12,7 +12,6 @@ from raftdb.core.events import Change, Event, ReadRequested, SnapshotDelivered
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
-from raftdb.core.state import Settings
 from raftdb.core.update import Trace, Update
 from raftdb.errors import RaftdbError, RemoteProtocolError
 from raftdb.machine.machine import Machine
@@ -75,14 +74,6 @@ class Host:
         self._world = world
         self._configuration = configuration
         options = world.options
-        self._settings = Settings(
-            election_timeout_ticks=options.election_timeout_ticks,
-            heartbeat_ticks=options.heartbeat_ticks,
-            tick_ms=options.tick_us // MILLISECOND,
-            batch_bytes_max=options.batch_bytes_max,
-            in_flight_bytes_max=options.in_flight_bytes_max,
-            cache_bytes_max=options.cache_bytes_max,
-        )
         self.clock = HostClock(world.scheduler, world.chance, options, position=len(world.uuids))
         self._policy = CompactionPolicy(
             checkpoint_entries=options.checkpoint_entries,
@@ -125,7 +116,8 @@ class Host:
         try:
             log = self.disk.open()
             self.state = self.states.open()
-            raft = recover(self.id, log, self.state, settings=self._settings, randrange=world.chance.between)
+            settings = world.options.core_settings()
+            raft = recover(self.id, log, self.state, settings=settings, randrange=world.chance.between)
         except FolderDamaged as error:
             if not was_damaged:
                 raise

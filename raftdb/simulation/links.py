@@ -88,7 +88,7 @@ class Links:
 
     def _introduction(self, kind: type[Hello | Welcome], source: NodeId, target: NodeId) -> Hello | Welcome:
         uuid, incarnation = self._world.uuids[source], self._hosts[source].epoch
-        return kind(PROTOCOL_VERSION, CLUSTER_ID, source, target, uuid, incarnation, source, None)
+        return kind(PROTOCOL_VERSION, CLUSTER_ID, source, target, uuid, incarnation, f"{source}:1", None)
 
     def _answer(self, callee: Host, hello: Handshake) -> Handshake:
         if not isinstance(hello, Hello) or hello.target != callee.id or hello.cluster_id != CLUSTER_ID:

@@ -7,6 +7,7 @@ kind of run repeated.
 
 from dataclasses import dataclass, fields
 
+from raftdb.core.state import Settings
 from raftdb.simulation.scheduler import MILLISECOND, Chance
 
 
@@ -136,6 +137,17 @@ class Options:
     """See `raftdb.node.compaction`. In half of the seeds the tail is so long that no log is ever compacted."""
     transfer_us: int
     """Mean time of a snapshot on its way."""
+
+    def core_settings(self) -> Settings:
+        """The settings of every node's core in this world."""
+        return Settings(
+            election_timeout_ticks=self.election_timeout_ticks,
+            heartbeat_ticks=self.heartbeat_ticks,
+            tick_ms=self.tick_us // MILLISECOND,
+            batch_bytes_max=self.batch_bytes_max,
+            in_flight_bytes_max=self.in_flight_bytes_max,
+            cache_bytes_max=self.cache_bytes_max,
+        )
 
 
 def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
