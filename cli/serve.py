@@ -30,6 +30,11 @@ def parse_flags(arguments: list[str]) -> dict[str, object]:
     parser.add_argument(
         "--advertise", metavar="HOST:PORT", help="where others reach --listen, if it is another address"
     )
+    parser.add_argument(
+        "--members",
+        metavar="ID=HOST:PORT,...",
+        help="where members are now that have moved; needed once, if they cannot find each other",
+    )
     parser.add_argument("--config", metavar="FILE.toml", help="settings; environment and flags override it")
     parser.add_argument("--log-level", choices=LOG_LEVELS)
     parser.add_argument("--log-format", choices=LOG_FORMATS)

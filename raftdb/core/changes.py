@@ -21,7 +21,7 @@ from raftdb.core.events import (
     ConfigurationChangeAsked,
     PromoteMember,
     RemoveMember,
-    UpdateAddress,
+    UpdateAddresses,
 )
 from raftdb.core.membership import MEMBERS_MAX, Configuration
 from raftdb.core.model import EntryKind, Member, NodeId
@@ -106,15 +106,21 @@ def _add(state: RaftState, leadership: Leadership, change: AddMember, force: boo
     return _address_taken(configuration, joined) or _with(configuration, joined)
 
 
-def _update_address(
-    state: RaftState, leadership: Leadership, change: UpdateAddress, force: bool
+def _update_addresses(
+    state: RaftState, leadership: Leadership, change: UpdateAddresses, force: bool
 ) -> Configuration | Refusal:
+    """One entry for all: members that have changed places could not do so one after the other."""
     configuration = state.configurations.latest
-    known = configuration.find(change.id)
-    if known is None:
-        return _unknown(configuration, change.id)
-    moved = replace(known, http=change.http, redis=change.redis)
-    return _address_taken(configuration, moved) or _with(configuration, moved)
+    for new in change.moved:
+        known = configuration.find(new.id)
+        if known is None:
+            return _unknown(configuration, new.id)
+        configuration = _with(configuration, replace(known, http=new.http, redis=new.redis))
+    for new in change.moved:
+        taken = _address_taken(configuration, Member(*new))
+        if taken is not None:
+            return taken
+    return configuration
 
 
 def _promote(
@@ -211,6 +217,6 @@ _RULES: dict[type[Change], Rule] = {
     AddMember: _add,
     RemoveMember: _remove,
     PromoteMember: _promote,
-    UpdateAddress: _update_address,
+    UpdateAddresses: _update_addresses,
 }
 """What follows from each change."""

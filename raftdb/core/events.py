@@ -1,7 +1,7 @@
 """What can happen to a node: the inputs of `Raft.step`. Time is an event, and so is the disk's answer."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from raftdb.core.messages import Message
 from raftdb.core.model import Entry, EntryId, Index, Member, NodeId
@@ -94,8 +94,7 @@ class PromoteMember:
     id: NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateAddress:
+class NewAddress(NamedTuple):
     """A member is reached at other addresses from now on, HOST:PORT each."""
 
     id: NodeId
@@ -103,7 +102,14 @@ class UpdateAddress:
     redis: str | None
 
 
-Change: TypeAlias = AddMember | RemoveMember | PromoteMember | UpdateAddress
+@dataclass(frozen=True, slots=True)
+class UpdateAddresses:
+    """Members have moved: all that are named at once, for they may have changed places."""
+
+    moved: tuple[NewAddress, ...]
+
+
+Change: TypeAlias = AddMember | RemoveMember | PromoteMember | UpdateAddresses
 """One step from a configuration to the next. Each changes at most one voter: so any two majorities, one of either
 configuration, share a node (thesis 4.1)."""
 

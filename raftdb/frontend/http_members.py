@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import msgspec
 from aiohttp import web
 
-from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, UpdateAddress
+from raftdb.core.events import AddMember, Change, NewAddress, PromoteMember, RemoveMember, UpdateAddresses
 from raftdb.core.model import Member
 from raftdb.endpoint import ADDRESS_CHARACTERS_MAX, BadAddress, parse_reachable_endpoint
 from raftdb.errors import RequestRefused
@@ -92,9 +92,8 @@ class MembersApi:
     async def move(self, request: web.BaseRequest) -> Reply:
         """POST /v1/members/{id}/address: a member is reached elsewhere from now on."""
         asked = decode_body(_address_decoder, await _body(request), example='{"http": "HOST:PORT"}')
-        return await self._change(
-            UpdateAddress(_id(request), _address(asked.http), _redis(asked.redis)), force=False
-        )
+        new = NewAddress(_id(request), _address(asked.http), _redis(asked.redis))
+        return await self._change(UpdateAddresses((new,)), force=False)
 
     async def transfer(self, request: web.BaseRequest) -> Reply:
         """POST /v1/leader/transfer: let another voter lead; answered when it does."""

@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raftdb.core.events import AddMember, Change, ConfigurationChangeAsked, TransferAsked, UpdateAddress
+from raftdb.core.events import (
+    AddMember,
+    Change,
+    ConfigurationChangeAsked,
+    TransferAsked,
+    UpdateAddresses,
+)
 from raftdb.core.membership import Configuration
 from raftdb.core.model import EntryId, Index, Member, NodeId, Role
 from raftdb.core.raft import Raft
@@ -84,13 +90,13 @@ def check_change(change: Change) -> None:
     """Raise RequestRefused if no configuration can hold what the change says of a member."""
     match change:
         case AddMember(member=member):
-            pass
-        case UpdateAddress(id=node, http=http, redis=redis):
-            member = Member(node, http, redis)
+            members: tuple[Member, ...] = (member,)
+        case UpdateAddresses(moved=moved):
+            members = tuple(Member(*new) for new in moved)
         case _:
             return
     try:
-        encode_configuration(Configuration((member,)))
+        encode_configuration(Configuration(members))
     except LocalProtocolError as error:
         raise RequestRefused(
             "bad_request",

@@ -4,8 +4,9 @@
 * `logs`: one line per action, for people or for machines.
 * `bootstrap`: opens the folder, starts disk, driver, network and listener, and stops it all in order.
 * `start`: what a start finds in the folder.
-* `network`: links to the peers, and what they carry; whom to dial, and where.
-* `membership`: a node that asks to be taken in by a running cluster, or says where it has moved to.
+* `network`: links to the peers, and what they carry; whom to dial.
+* `addresses`: where each member may be and is dialled, and how the configuration learns who has moved.
+* `membership`: a node that asks to be taken in by a running cluster.
 * `folder`: whose a data folder is, how a cluster gets its id, and the errors of storage as fatal ones.
 * `disk`: the threads that write log and state, and the swap of the state for a received snapshot.
 * `snapshots`: snapshots made and brought to followers, and received.

@@ -22,6 +22,7 @@ from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_server import HttpServer
 from raftdb.node.driver import Driver
 from raftdb.server import logs
+from raftdb.server.addresses import AddressBook, AddressKeeper, OwnAddress, own_address
 from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
 from raftdb.server.environment import passed_over
@@ -33,13 +34,13 @@ from raftdb.server.folder import (
     storage_errors,
 )
 from raftdb.server.local_node import LocalNode
-from raftdb.server.membership import OwnAddress, Registrar, find_cluster, own_address
+from raftdb.server.membership import Registrar, find_cluster
 from raftdb.server.network import Network
 from raftdb.server.open_files import allow_open_files
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import next_incarnation, recover_replica
 from raftdb.transport.handshake import LocalIdentity
-from raftdb.transport.peer_client import short_reason
+from raftdb.transport.reasons import short_reason
 from storage.folder import DataFolder, Identity
 from storage.log_store import LmdbLogStore
 from storage.state_store import LmdbStateStore
@@ -155,7 +156,10 @@ class _Node:
         )
         space = SpaceWatch(self._driver, self._disk)
         try:
-            self._network = Network(local, self._driver, self._disk, self._log, on_fatal=self._fail)
+            book = AddressBook(settings.members)
+            self._network = Network(
+                local, self._driver, self._disk, self._log, addresses=book, on_fatal=self._fail
+            )
             self._driver.start(self._disk, self._network, self._network.courier)
             self._driver.peer_met(identity.node_id, identity.node_uuid)
             await self._start_listening()
@@ -173,15 +177,26 @@ class _Node:
 
     async def _take_part(self, core: RaftState, address: OwnAddress) -> None:
         """Be a node of the cluster, and see to it that the cluster knows it, until it is time to stop."""
-        registrar = Registrar(
-            self._settings, core, address, write_fact=self._disk.put_fact, on_fatal=self._fail
+        keeper = AddressKeeper(
+            self._settings,
+            core,
+            self._network.addresses,
+            address,
+            change_members=self._driver.change_members,
+            write_fact=self._disk.put_fact,
         )
-        task = asyncio.create_task(registrar.run(), name="registrar")
-        task.add_done_callback(self._registrar_done)
+        registrar = Registrar(self._settings, core, address.http, on_fatal=self._fail)
+        tasks = [
+            asyncio.create_task(keeper.run(), name="address keeper"),
+            asyncio.create_task(registrar.run(), name="registrar"),
+        ]
+        for task in tasks:
+            task.add_done_callback(self._task_done)
         await self._stop.wait()
-        task.cancel()
+        for task in tasks:
+            task.cancel()
 
-    def _registrar_done(self, task: "asyncio.Task[None]") -> None:
+    def _task_done(self, task: "asyncio.Task[None]") -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             logger.error("internal error, the node stops", exc_info=error)

@@ -142,6 +142,8 @@ class Settings:
     """First members, id to address; read when the folder is new. None: a cluster of this node alone."""
     join: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_join})
     """Nodes of a running cluster that a new folder's node asks to take it in; not asked once it is a member."""
+    members: dict[str, str] | None = field(default=None, metadata={"parse": parse_peers})
+    """Where members are now that have moved since this node last ran, id to address; this node included, if it has."""
     log_level: str = field(default="info", metadata={"parse": one_of("debug", "info", "warning", "error")})
     log_format: str = field(default="text", metadata={"parse": one_of("text", "json")})
     log_heartbeats: bool = field(default=False, metadata={"parse": parse_flag})
@@ -272,6 +274,7 @@ def _check(settings: Settings) -> None:
             hint="--peers names every member, this one included",
         )
     check_reachable(settings.peers or {})
+    check_reachable(settings.members or {})
     if settings.peers is not None and settings.join is not None:
         raise BadSetting(
             "peers and join exclude each other",
@@ -279,6 +282,9 @@ def _check(settings: Settings) -> None:
         )
     if settings.join is not None:
         check_advertised(settings)
+    said = (settings.members or {}).get(settings.id)
+    if None not in (said, settings.advertise) and said != settings.advertise:
+        raise BadSetting(f"members says that {settings.id} is at {said}, and advertise {settings.advertise}")
     if not settings.tick_ms <= settings.heartbeat_ms < settings.election_timeout_ms:
         raise BadSetting("the times must be tick_ms <= heartbeat_ms < election_timeout_ms")
     for name, ceiling in (

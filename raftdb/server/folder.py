@@ -58,7 +58,8 @@ def open_folder(settings: Settings) -> DataFolder:
         raise Fatal(
             f"{settings.data} belongs to cluster {identity.cluster_id}, not to {cluster_id}, which has these peers",
             exit_code=EXIT_FOLDER,
-            hint="peers are those that the cluster began with; without any, the folder says who the members are now",
+            hint="peers are those that the cluster began with; without any, the folder says who the members are now,"
+            " and --members where they are, if they have moved",
         )
     return DataFolder(settings.data, node_id=settings.id, cluster_id=cluster_id)
 

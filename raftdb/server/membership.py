@@ -1,36 +1,26 @@
-"""What a node does about its own membership: it asks to be taken in, and says where it has moved to.
+"""How a new node comes into a running cluster: it asks to be taken in.
 
-**Joining.** A new folder gets the id of the running cluster, and nothing else: without a configuration it neither votes
-nor stands for election, and learns everything from the leader, which dials it. Only once it listens does it ask to be
-taken in, for the leader adds it as a learner at once and makes it a voter when it has caught up.
-
-**Moving.** The address under which a node was last known as it is now is a fact in its folder. A start with another
-one is a move: peers hear of it in every handshake, and the leader is asked to put it into the configuration, so that
-redirects, clients and nodes that were away follow. What a first member's address is the list of first members says,
-which may know a better name for it than `listen`.
+A new folder gets the id of the running cluster, and nothing else: without a configuration it neither votes nor stands
+for election, and learns everything from the leader, which dials it. Only once it listens does it ask to be taken in,
+for the leader adds it as a learner at once and makes it a voter when it has caught up.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
 from raftdb.client.sync_client import Client
-from raftdb.core.model import Member
 from raftdb.core.state import RaftState
 from raftdb.errors import Fatal, RaftdbError
-from raftdb.server.config import EXIT_CONFIGURATION, Settings, check_advertised
-from raftdb.transport.peer_client import short_reason
-from storage.contract import LogStore
+from raftdb.server.config import EXIT_CONFIGURATION, Settings
+from raftdb.transport.reasons import short_reason
 
 logger = logging.getLogger("raftdb.server")
 
-ADDRESS_FACT = "address"
-"""Under this name the folder keeps the address that this node was last known at, as it was set then."""
 ASK_TIMEOUT_S = 10.0
 """Longer than a node takes to say how far a new one has come."""
 FIND_TIMEOUT_MS = 2000.0
@@ -59,30 +49,6 @@ def find_cluster(settings: Settings) -> str:
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
 
-@dataclass(slots=True)
-class OwnAddress:
-    """Where others reach this node, HOST:PORT. `moved`: the configuration is still to be told."""
-
-    http: str
-    moved: bool
-
-    def now(self, member: Member | None) -> str:
-        """What to say of it, when `member` is what the configuration has: somebody may have written down another."""
-        return self.http if self.moved or member is None else member.http
-
-
-def own_address(settings: Settings, log: LogStore, member: Member | None) -> OwnAddress:
-    """Where this node is, now that it starts. `member` is what its configuration knows of it. Writes the fact."""
-    address = settings.advertised
-    stored = log.get_meta(ADDRESS_FACT)
-    moved = member is not None and member.http != address and stored not in (None, address.encode())
-    if moved:
-        check_advertised(settings)
-    elif stored != address.encode():
-        log.put_meta(ADDRESS_FACT, address.encode())
-    return OwnAddress(address if moved or member is None else member.http, moved)
-
-
 class Refused(Exception):
     """The cluster said no, and would again."""
 
@@ -93,33 +59,22 @@ class Refused(Exception):
 
 
 class Registrar:
-    """Sees to it that the cluster knows this node, and where it is. `run` is its one task, which ends when it does.
+    """Sees to it that the cluster takes this node in. `run` is its one task, which ends when it has.
 
-    `write_fact` makes a fact of the folder durable.
+    `http` is where others reach this node, HOST:PORT.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        core: RaftState,
-        address: OwnAddress,
-        *,
-        write_fact: Callable[[str, bytes], Awaitable[None]],
-        on_fatal: Callable[[Fatal], None],
+        self, settings: Settings, core: RaftState, http: str, *, on_fatal: Callable[[Fatal], None]
     ) -> None:
         self._settings = settings
         self._core = core
-        self._address = address
-        self._write_fact = write_fact
+        self._http = http
         self._on_fatal = on_fatal
 
     async def run(self) -> None:
-        """Join, or tell of the move, if that is to be done; ask until it is, or surely never will be."""
-        if self._address.moved:
-            await self._repeat(self._move)
-            await self._write_fact(ADDRESS_FACT, self._address.http.encode())
-            self._address.moved = False
-        elif self._settings.join is not None and self._core.configurations.latest_index == 0:
+        """Join, if that is to be done; ask until it is, or surely never will be."""
+        if self._settings.join is not None and self._core.configurations.latest_index == 0:
             try:
                 await self._repeat(self._join)
             except Refused as refused:
@@ -141,7 +96,7 @@ class Registrar:
                         why = f"{target}: {short_reason(error)}"
                 # A cluster that is away is asked many times: only what is new is worth a line.
                 if why != last_why:
-                    fields = {"http": self._address.http, "why": why}
+                    fields = {"http": self._http, "why": why}
                     logger.warning("the cluster could not be told of this node", extra={"fields": fields})
                 last_why = why
                 await asyncio.sleep(pause_s)
@@ -149,12 +104,9 @@ class Registrar:
 
     def _targets(self) -> Sequence[str]:
         """Whom to ask: any node sends on to the leader."""
-        core = self._core
-        members = core.configurations.latest.members
-        others = [member.http for member in members if member.id != core.id]
-        # A leader that has moved tells itself.
-        own = [self._address.http] if core.leader_id == core.id else []
-        return [*own, *others, *(self._settings.join or ())]
+        members = self._core.configurations.latest.members
+        others = [member.http for member in members if member.id != self._core.id]
+        return [*others, *(self._settings.join or ())]
 
     async def _join(self, session: aiohttp.ClientSession, target: str) -> bool:
         """Ask to be taken in, unless that was done before."""
@@ -162,28 +114,14 @@ class Registrar:
         found = await _call(session, "GET", target, "/v1/members")
         known = next((one for one in found.get("members", ()) if one.get("id") == core.id), None)
         if known is None:
-            body = {"id": core.id, "http": self._address.http, "redis": self._settings.advertised_redis}
+            body = {"id": core.id, "http": self._http, "redis": self._settings.advertised_redis}
             answer = await _call(session, "POST", target, "/v1/members", body)
             logger.info("taken in by the cluster", extra={"fields": {"index": answer.get("index")}})
-        elif known.get("http") != self._address.http:
+        elif known.get("http") != self._http:
             raise Refused(
-                f"{core.id} is a member already, at {known.get('http')} and not at {self._address.http}",
-                f"if that node is this one: raftdb cluster address {core.id} {self._address.http}",
+                f"{core.id} is a member already, at {known.get('http')} and not at {self._http}",
+                f"if that node is this one: raftdb cluster address {core.id} {self._http}",
             )
-        return True
-
-    async def _move(self, session: aiohttp.ClientSession, target: str) -> bool:
-        """Tell where this node is now, unless its configuration says so already, or no longer has this node."""
-        member = self._core.configurations.latest.find(self._core.id)
-        if member is None or member.http == self._address.http:
-            return True
-        body = {"http": self._address.http, "redis": self._settings.advertised_redis or member.redis}
-        try:
-            await _call(session, "POST", target, f"/v1/members/{member.id}/address", body)
-        except Refused as refused:
-            # Two nodes that change places: one of them has to wait until the other has moved.
-            raise OSError(str(refused)) from refused
-        logger.info("the cluster knows the new address", extra={"fields": {"http": self._address.http}})
         return True
 
 

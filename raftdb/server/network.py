@@ -1,10 +1,10 @@
 """All that one node has to do with its peers: links, snapshots, who may be one, and where each is found.
 
-Whom to dial follows from the configuration, with two additions. Who has moved dials the others from its new address
-and says so in the handshake; it is dialled there at once, before the configuration has heard of it. And who dials this
-node without being in its configuration is dialled back: a node that joins knows nobody, or only members of long ago,
-until it has caught up with the log that somebody unknown to it sends; and a leader that is being removed needs the
-answers of those who have its removal in their logs already.
+Whom to dial follows from the configuration, with one addition: who dials this node without being in its configuration
+is dialled back. A node that joins knows nobody, or only members of long ago, until it has caught up with the log that
+somebody unknown to it sends; and a leader that is being removed needs the answers of those who have its removal in
+their logs already. Where to dial is the address book's business (`raftdb.server.addresses`): who has moved says so in
+its handshakes, and is dialled there at once.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from raftdb.core.model import NodeId
 from raftdb.errors import Fatal
 from raftdb.frontend.http_server import Routes
 from raftdb.node.driver import Driver
+from raftdb.server.addresses import AddressBook
 from raftdb.server.disk import NodeDisk
 from raftdb.server.folder import EXIT_FOLDER
 from raftdb.server.peers import IDENTITY_CHANGED, REMOVED, PeerRegistry
@@ -34,31 +35,6 @@ REMOVED_CHECK_SECONDS = 1.0
 """How often is looked for links of nodes that were removed."""
 
 
-class AddressBook:
-    """Where to dial each peer: what the configuration says, unless the peer itself has said something newer."""
-
-    def __init__(self) -> None:
-        self.members: Mapping[NodeId, str] = {}
-        """The peers that the configuration names, HOST:PORT each."""
-        self._announced: dict[NodeId, tuple[str, str | None]] = {}
-
-    def announced(self, peer: NodeId, address: str) -> None:
-        """The peer said in a handshake where it is reached. That counts until the configuration says something new."""
-        self._announced[peer] = (address, self.members.get(peer))
-
-    def of(self, peer: NodeId) -> str | None:
-        """Where to dial `peer`; None if nobody has said."""
-        named = self.members.get(peer)
-        address, instead_of = self._announced.get(peer, (named, named))
-        # Of who is no member, or not yet, the configuration cannot say anything newer.
-        return address if named in (instead_of, None) else named
-
-    def wanted(self, dialled_by: frozenset[NodeId]) -> dict[NodeId, str]:
-        """Whom to dial: the members, and all who dial this node."""
-        found = {peer: self.of(peer) for peer in sorted({*self.members, *dialled_by})}
-        return {peer: address for peer, address in found.items() if address is not None}
-
-
 class Network:
     """The links of one node, as its driver uses them. Made before the driver starts, opened after it."""
 
@@ -69,24 +45,32 @@ class Network:
         disk: NodeDisk,
         log: LogStore,
         *,
+        addresses: AddressBook,
         on_fatal: Callable[[Fatal], None],
     ) -> None:
-        self.addresses = AddressBook()
+        self.addresses = addresses
         self._driver = driver
         self._on_fatal = on_fatal
         self._loop = asyncio.get_running_loop()
         self._removed_check: asyncio.TimerHandle | None = None
         self._hung_up: dict[NodeId, asyncio.TimerHandle] = {}
+        self._moved: set[NodeId] = set()
+        """Peers that have said something new of where they are, and were not dialled there since."""
         self._is_leaving = self._has_left = False
         self._closed = False
         replica = driver.replica
-        self._registry = PeerRegistry(log, disk.writer, replica.raft.state, on_met=driver.peer_met)
+        self._registry = PeerRegistry(
+            log, disk.writer, replica.raft.state, on_met=driver.peer_met, on_stated=self._stated
+        )
         check = self._registry.check
         self._links = PeerLinks(
             local,
             check_peer=check,
             events=PeerEvents(
-                on_peer_up=driver.peer_up, on_peer_down=self._peer_down, on_refused=self._refused
+                on_peer_up=driver.peer_up,
+                on_peer_down=self._peer_down,
+                on_refused=self._refused,
+                on_sighted=self._sighted,
             ),
         )
         self._peer_server = PeerServer(
@@ -104,7 +88,7 @@ class Network:
         )
         disk.receiving = self._snapshot_server.paused
         self.courier = Courier(
-            replica, disk, SnapshotClient(local, check_peer=check), local.cluster_id, self.addresses.of
+            replica, disk, SnapshotClient(local, check_peer=check), local.cluster_id, self._address_of
         )
 
     @property
@@ -149,11 +133,26 @@ class Network:
 
     def _dialled(self, peer: NodeId) -> None:
         """A peer has connected to this node: it is there, and has said where."""
-        address = self._registry.introduced.get(peer)
-        if address is not None:
-            self.addresses.announced(peer, address)
         self._dial()
-        self._links.nudge(peer)
+        self._links.nudge(peer, self.addresses.of(peer))
+        if peer in self._moved:
+            self._moved.discard(peer)
+            self._links.redial(peer)
+
+    def _stated(self, peer: NodeId, address: str) -> None:
+        """A peer has said where it is reached."""
+        if self.addresses.stated(peer, address):
+            self._moved.add(peer)
+
+    def _sighted(self, peer: NodeId, address: str) -> None:
+        """A dial has found this peer where another one was expected."""
+        if self.addresses.sighted(peer, address):
+            self._dial()
+            self._links.nudge(peer, address)
+
+    def _address_of(self, peer: NodeId) -> str | None:
+        """Where `peer` is reached: at its link's address, or where it would be dialled first."""
+        return self._links.address(peer) or self.addresses.of(peer)
 
     def _no_longer_dialled(self, peer: NodeId, reason: str) -> None:
         if peer in self.addresses.members:

@@ -52,14 +52,17 @@ class PeerRegistry:
         core: RaftState,
         *,
         on_met: Callable[[NodeId, str], None],
+        on_stated: Callable[[NodeId, str], object],
     ) -> None:
-        """`on_met(id, uuid)`: a node has shown which folder it is, now or before this start."""
+        """`on_met(id, uuid)`: a node has shown which folder it is, now or before this start.
+
+        `on_stated(id, http)`: a peer that is believed has said where it is reached.
+        """
         self._store = store
         self._writer = writer
         self._core = core
         self._on_met = on_met
-        self.introduced: dict[NodeId, str] = {}
-        """Where each peer that was believed said that it is reached, HOST:PORT: the latest."""
+        self._on_stated = on_stated
         self._has_recalled = False
 
     def _recall(self) -> None:
@@ -87,7 +90,7 @@ class PeerRegistry:
                 IDENTITY_CHANGED if isinstance(introduction, Hello) else PEER_CHANGED,
                 f"the data folder of {peer} is not the one that was a member: it was wiped or replaced",
             )
-        self.introduced[peer] = introduction.http
+        self._on_stated(peer, introduction.http)
         self._on_met(peer, uuid)
         return None
 

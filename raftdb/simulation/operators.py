@@ -8,7 +8,7 @@ again for something that the answer left open, or by force.
 from collections.abc import Callable
 from typing import Protocol
 
-from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, UpdateAddress
+from raftdb.core.events import AddMember, Change, NewAddress, PromoteMember, RemoveMember, UpdateAddresses
 from raftdb.core.invariants import InvariantBroken
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member, NodeId
@@ -194,7 +194,7 @@ class Operators:
             return PromoteMember(chance.choose(learners)) if learners else None
         if wish == "move":
             node = chance.choose(configuration.ids)
-            return UpdateAddress(node, f"{node}:{2 + chance.below(1000)}", None)
+            return UpdateAddresses((NewAddress(node, f"{node}:{2 + chance.below(1000)}", None),))
         if wish == "add a removed":
             gone = configuration.removed
             return AddMember(_member(chance.choose(gone))) if gone else None
@@ -257,8 +257,8 @@ def _describe(change: Change) -> str:
     """The change in words."""
     if isinstance(change, AddMember):
         return f"add {change.member.id}" + (" as a learner" if change.stay_learner else "")
-    if isinstance(change, UpdateAddress):
-        return f"move {change.id} to {change.http}"
+    if isinstance(change, UpdateAddresses):
+        return ", ".join(f"move {new.id} to {new.http}" for new in change.moved)
     return f"{'remove' if isinstance(change, RemoveMember) else 'promote'} {change.id}"
 
 
@@ -269,10 +269,12 @@ def _is_made(change: Change, outcome: MembersChanged) -> bool:
         added = configuration.find(change.member.id)
         is_enough = change.stay_learner or outcome.catching_up is not None
         return added is not None and (added.voter or is_enough)
+    if isinstance(change, UpdateAddresses):
+        return True
     found = configuration.find(change.id)
     if isinstance(change, RemoveMember):
         return found is None
-    return found is None or found.voter or isinstance(change, UpdateAddress)
+    return found is None or found.voter
 
 
 def _member(node: NodeId) -> Member:

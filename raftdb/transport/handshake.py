@@ -54,7 +54,8 @@ def find_mismatch(introduction: Introduction, identity: LocalIdentity) -> Refuse
     if introduction.cluster_id != identity.cluster_id:
         return Refused("wrong_cluster", f"{identity.node_id} belongs to another cluster")
     if introduction.target != identity.node_id:
-        return Refused("wrong_target", f"this is {identity.node_id}, not {introduction.target}")
+        reason = f"this is {identity.node_id}, not {introduction.target}"
+        return Refused("wrong_target", reason, answered_by=identity.node_id)
     if introduction.source == identity.node_id:
         return Refused("self", f"{identity.node_id} is this node's own name")
     return None

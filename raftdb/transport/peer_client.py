@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import random
 import socket
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.limits import FIRST_SEQUENCE, PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
+from raftdb.transport.reasons import short_reason
 from raftdb.transport.send_queue import SendQueue
 from raftdb.wire.peer import Hello, Refused, Welcome, decode_handshake, encode_frame, encode_handshake
 
@@ -43,11 +43,17 @@ class _Refusal(Exception):
 
 
 class _PeerLink:
-    """The link to one peer at one address. `start` once, `stop` once; not used again after that."""
+    """The link to one peer, dialled at one of its addresses after the other until that peer answers there.
 
-    def __init__(self, links: "PeerLinks", peer: str, address: str, session: aiohttp.ClientSession) -> None:
+    Begins when it is made; `PeerLinks` ends it, and does not use it again after that.
+    """
+
+    def __init__(
+        self, links: "PeerLinks", peer: str, addresses: tuple[str, ...], session: aiohttp.ClientSession
+    ) -> None:
         self.peer = peer
-        self.address = address
+        self.addresses = addresses
+        self.address = addresses[0]
         self.up = False
         self.queue = SendQueue(links.limits)
         self.sent_frames = 0
@@ -69,8 +75,10 @@ class _PeerLink:
             self.queue.put(message)
         self._filled.set()
 
-    def nudge(self) -> None:
-        """Dial at once if the link is waiting to dial again."""
+    def nudge(self, address: str | None = None) -> None:
+        """Dial at once, at `address` if it is one of the peer's, if the link is waiting to dial again."""
+        if address in self.addresses and not self.up:
+            self.address = address
         self._nudged.set()
 
     def go_down(self, reason: str) -> None:
@@ -98,7 +106,9 @@ class _PeerLink:
         while True:
             self._nudged.clear()
             started = loop.time()
-            await self._dial_and_serve()
+            served = await self._dial_and_serve()
+            if not served:
+                self._turn_to_next_address()
             if loop.time() - started > self._limits.backoff_max_s and not self._last_failure:
                 pause_s = self._limits.backoff_min_s
             try:
@@ -107,8 +117,14 @@ class _PeerLink:
             except TimeoutError:
                 pause_s = min(2 * pause_s, self._limits.backoff_max_s)
 
-    async def _dial_and_serve(self) -> None:
-        """One connection from dial to close; returns when it is over, for whatever reason."""
+    def _turn_to_next_address(self) -> None:
+        """The peer was not found at this address: it is dialled at another one next, if it has one."""
+        known = self.addresses
+        position = known.index(self.address) if self.address in known else -1
+        self.address = known[(position + 1) % len(known)]
+
+    async def _dial_and_serve(self) -> bool:
+        """One connection from dial to close, for whatever reason it ends; True if the peer was there."""
         try:
             async with asyncio.timeout(self._limits.dial_timeout_s):
                 socket_ = await self._dial()
@@ -122,6 +138,8 @@ class _PeerLink:
             self._report_failure(type(error).__name__)
         else:
             await self._serve(socket_)
+            return True
+        return False
 
     async def _dial(self) -> aiohttp.ClientWebSocketResponse:
         """Connect and shake hands. Raises _Refusal, RemoteProtocolError, or what aiohttp raises."""
@@ -141,10 +159,12 @@ class _PeerLink:
                 raise RemoteProtocolError("the peer closed the connection instead of answering the handshake")
             answer = decode_handshake(message.data)
             if isinstance(answer, Refused):
+                self._sight(answer.answered_by)
                 raise _Refusal(answer)
             if not isinstance(answer, Welcome):
                 raise RemoteProtocolError("the peer answered a hello with a hello")
             if answer.source != self.peer:
+                self._sight(answer.source)
                 raise _Refusal(Refused("wrong_source", f"{answer.source} answered in place of {self.peer}"))
             refused = await check_introduction(answer, links.identity, links.check_peer)
             if refused is not None:
@@ -202,6 +222,11 @@ class _PeerLink:
             self.sent_frames += 1
             self.sent_messages += len(messages)
 
+    def _sight(self, node: str) -> None:
+        """`node` says that it is the one who is reached here; a dial of its own will show whether that is true."""
+        if node:
+            self._links.events.on_sighted(node, self.address)
+
     def _report_refusal(self, refused: Refused) -> None:
         self._links.events.on_refused(self.peer, refused.code, refused.reason)
         level = logging.DEBUG if self._last_failure == refused.reason else logging.WARNING
@@ -242,20 +267,24 @@ class PeerLinks:
         self._stopped: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
 
-    def update_peers(self, addresses: Mapping[str, str]) -> None:
-        """Dial exactly the peers of `addresses` (id -> HOST:PORT), this node's own id left out.
+    def update_peers(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
+        """Dial exactly the peers of `addresses` (id -> HOST:PORT, the likeliest first), this node's own id left out.
 
-        A link whose address did not change goes on undisturbed; one whose peer is gone is closed.
+        A link that is up at one of its peer's addresses goes on undisturbed, and so does one that is looking for its
+        peer if the likeliest address did not change; one whose peer is gone is closed.
         """
         if self._session is None:
             self._session = _new_session()
         wanted = {peer: address for peer, address in addresses.items() if peer != self.identity.node_id}
         for peer, link in sorted(self._links.items()):
-            if wanted.get(peer) != link.address:
+            known = wanted.get(peer, ())
+            if known and (link.address in known if link.up else link.addresses[0] == known[0]):
+                link.addresses = known
+            else:
                 self._stop(self._links.pop(peer))
-        for peer, address in sorted(wanted.items()):
+        for peer, known in sorted(wanted.items()):
             if peer not in self._links:
-                self._links[peer] = _PeerLink(self, peer, address, self._session)
+                self._links[peer] = _PeerLink(self, peer, known, self._session)
 
     def send(self, target: str, messages: Sequence[Message]) -> None:
         """Send `messages` to `target`, in order, if it can be reached; never blocks, never raises for a lost peer."""
@@ -263,11 +292,23 @@ class PeerLinks:
         if link is not None:
             link.send(messages)
 
-    def nudge(self, peer: str) -> None:
-        """Dial `peer` at once if its link is in a pause: it was just heard of, so it is likely there."""
+    def nudge(self, peer: str, address: str | None = None) -> None:
+        """Dial `peer` at once, at `address` if that is given: it was just heard of, so it is likely there."""
         link = self._links.get(peer)
         if link is not None:
-            link.nudge()
+            link.nudge(address)
+
+    def redial(self, peer: str) -> None:
+        """Dial `peer` anew, first where it is likeliest: it has moved, and a link to where it was may only seem up."""
+        link = self._links.get(peer)
+        if link is not None and link.address != link.addresses[0] and self._session is not None:
+            self._stop(link)
+            self._links[peer] = _PeerLink(self, peer, link.addresses, self._session)
+
+    def address(self, peer: str) -> str | None:
+        """Where `peer` is reached now; None if it is not."""
+        link = self._links.get(peer)
+        return link.address if link is not None and link.up else None
 
     def connected(self) -> frozenset[str]:
         """The peers that messages can be sent to now."""
@@ -297,36 +338,6 @@ class PeerLinks:
         link.task.cancel()
         self._stopped.add(link.task)
         link.task.add_done_callback(self._stopped.discard)
-
-
-def short_reason(error: object) -> str:
-    """Why a connection failed, in a few words for the log: those of the system where it gave any, and ours
-    instead of a library's."""
-    cause = error
-    for _ in range(_CAUSES_MAX):
-        if isinstance(cause, socket.gaierror):
-            return "the host name cannot be resolved"
-        if isinstance(cause, OSError) and cause.errno:
-            return os.strerror(cause.errno).lower()
-        if not isinstance(cause, BaseException):
-            break
-        cause = getattr(cause, "os_error", None) or cause.__cause__ or cause.__context__
-    if isinstance(error, aiohttp.WSServerHandshakeError):
-        return f"HTTP status {error.status} in answer to a dial: is that a raftdb node?"
-    if isinstance(error, RemoteProtocolError):
-        return error.message
-    return next((reason for kinds, reason in _REASONS if isinstance(error, kinds)), type(error).__name__)
-
-
-_CAUSES_MAX = 5
-_REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-    (TimeoutError, "no answer in time"),
-    (aiohttp.ServerDisconnectedError, "closed by the peer"),
-    (aiohttp.InvalidURL, "the address cannot be used"),
-    ((aiohttp.ClientConnectionError, ConnectionError), "the connection broke"),
-    (aiohttp.ClientError, "the answer is not one of a raftdb node"),
-)
-"""What is said of errors that the system gave no reason for; the first that fits."""
 
 
 def _new_session() -> aiohttp.ClientSession:

@@ -13,6 +13,7 @@ from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.limits import FIRST_SEQUENCE, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
+from raftdb.transport.reasons import short_reason
 from raftdb.wire.peer import Hello, Refused, Welcome, decode_frame, decode_handshake, encode_handshake
 
 logger = logging.getLogger("raftdb.transport")
@@ -87,6 +88,10 @@ class PeerServer:
         self._open.add(incoming)
         try:
             await self._serve(incoming)
+        except OSError as error:
+            # The caller has gone in the middle of it, which is what networks do.
+            fields = {"address": incoming.remote, "reason": short_reason(error)}
+            logger.info("link cut off", extra={"fields": fields})
         except Exception:
             # The answer is a WebSocket by now: an error of ours can only close it.
             logger.exception("link failed", extra={"fields": {"address": incoming.remote}})

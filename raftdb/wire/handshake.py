@@ -67,10 +67,14 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The answer that closes the link: a `code` for programs and a `reason` for the log of the node that called."""
+    """The answer that closes the link: a `code` for programs and a `reason` for the log of the node that called.
+
+    `answered_by` is who was reached, where that is another node of the cluster than was meant; else empty.
+    """
 
     code: str
     reason: str
+    answered_by: str = ""
 
 
 Handshake: TypeAlias = Hello | Welcome | Refused
@@ -89,7 +93,7 @@ _INTRODUCTION: dict[str, Check] = {
 HANDSHAKE_FIELDS: dict[type[Handshake], dict[str, Check]] = {
     Hello: _INTRODUCTION,
     Welcome: _INTRODUCTION,
-    Refused: {"code": is_text, "reason": is_text},
+    Refused: {"code": is_text, "reason": is_text, "answered_by": is_text},
 }
 """The fields of each handshake, in the order of its class, and what each must be."""
 

@@ -32,13 +32,14 @@ from raftdb.core.events import (
     AddMember,
     Change,
     ConfigurationChangeAsked,
+    NewAddress,
     PromoteMember,
     Proposed,
     ReadRequested,
     RemoveMember,
     TransferAsked,
     TripMeasured,
-    UpdateAddress,
+    UpdateAddresses,
 )
 from raftdb.core.messages import (
     AppendEntries,
@@ -310,7 +311,7 @@ CHANGES: dict[str, Callable[[NodeId, list[str]], Change]] = {
     "add": lambda node, rest: AddMember(Member(node, node), stay_learner="learner" in rest),
     "remove": lambda node, rest: RemoveMember(node),
     "promote": lambda node, rest: PromoteMember(node),
-    "move": lambda node, rest: UpdateAddress(node, rest[0], None),
+    "move": lambda node, rest: UpdateAddresses((NewAddress(node, rest[0], None),)),
 }
 
 

@@ -8,12 +8,13 @@ from raftdb.core.events import (
     AddMember,
     Change,
     ConfigurationChangeAsked,
+    NewAddress,
     PeerMet,
     PromoteMember,
     Received,
     RemoveMember,
     TransferAsked,
-    UpdateAddress,
+    UpdateAddresses,
 )
 from raftdb.core.membership import MEMBERS_MAX, Configuration, ConfigurationHistory
 from raftdb.core.messages import AppendEntries, Heartbeat, HeartbeatReply, Message, RequestVote, TimeoutNow
@@ -88,7 +89,7 @@ def test_4_1_a_leader_changes_nothing_before_an_entry_of_its_term_is_committed()
         RemoveMember("n4"),
         AddMember(Member("n9", "h:9")),
         PromoteMember("n4"),
-        UpdateAddress("n2", "h:8", None),
+        UpdateAddresses((NewAddress("n2", "h:8", None),)),
     ],
 )
 @pytest.mark.parametrize("force", [False, True])
@@ -166,7 +167,7 @@ def test_4_2_1_promotion_waits_for_the_change_before_it() -> None:
     node = leader()
     joined(node)
     node.tick(1)
-    change(node, UpdateAddress("n2", "h:9", None))
+    change(node, UpdateAddresses((NewAddress("n2", "h:9", None),)))
     node.tick(3)
     assert latest(node).voters == ("n1", "n2", "n3")
     commit(node)
@@ -310,9 +311,9 @@ def test_what_is_unknown_known_taken_or_removed_is_refused() -> None:
         (RemoveMember("n4"), "not_found"),
         (PromoteMember("n9"), "not_found"),
         (PromoteMember("n2"), "conflict"),
-        (UpdateAddress("n4", "h:1", None), "not_found"),
-        (UpdateAddress("n3", "n2", None), "conflict"),
-        (UpdateAddress("n3", "h:1", "n2"), "conflict"),
+        (UpdateAddresses((NewAddress("n4", "h:1", None),)), "not_found"),
+        (UpdateAddresses((NewAddress("n3", "n2", None),)), "conflict"),
+        (UpdateAddresses((NewAddress("n3", "h:1", "n2"),)), "conflict"),
         (AddMember(Member("n2", "h:2")), "conflict"),
         (AddMember(Member("n4", "h:2")), "conflict"),
         (AddMember(Member("n5", "n2")), "conflict"),
@@ -321,7 +322,16 @@ def test_what_is_unknown_known_taken_or_removed_is_refused() -> None:
     for asked, wanted in refused:
         for force in (False, True):
             assert code(change(node, asked, force=force)) == wanted, asked
-    assert code(change(node, UpdateAddress("n3", "n3", "h:3"))) is None
+    assert code(change(node, UpdateAddresses((NewAddress("n3", "n3", "h:3"),)))) is None
+
+
+def test_members_that_change_places_do_so_in_one_entry() -> None:
+    node = leader(3)
+    moved = (NewAddress("n1", "n2", None), NewAddress("n2", "n3", None), NewAddress("n3", "n1", None))
+    assert code(change(node, UpdateAddresses(moved[:2]))) == "conflict", "n3 is still there"
+    assert code(change(node, UpdateAddresses(moved))) is None
+    commit(node)
+    assert {member.id: member.http for member in latest(node).members} == {"n1": "n2", "n2": "n3", "n3": "n1"}
 
 
 def test_the_arithmetic_counts_voters_that_answer() -> None:
@@ -382,10 +392,10 @@ def test_each_change_writes_down_which_folders_the_voters_are() -> None:
 
 def test_what_is_written_down_stays() -> None:
     node = leader()
-    change(node, UpdateAddress("n2", "h:2", None))
+    change(node, UpdateAddresses((NewAddress("n2", "h:2", None),)))
     commit(node)
     node.step(PeerMet("n2", "another"))
-    change(node, UpdateAddress("n2", "h:3", None))
+    change(node, UpdateAddresses((NewAddress("n2", "h:3", None),)))
     assert latest(node).find("n2") == Member("n2", "h:3", uuid="n2-folder")
 
 

@@ -172,6 +172,40 @@ def test_a_node_that_comes_back_at_another_address_is_found(new_cluster: NewClus
     load.check(cluster.client())
 
 
+def test_nodes_that_all_move_at_once_find_each_other_with_one_flag(new_cluster: NewCluster) -> None:
+    """To each other's addresses first, in a circle, and then to new ones; the next start needs no flag."""
+    cluster = new_cluster(3).start()
+    assert cluster.client().result("set", "k", "0") == "OK"
+    old = [node.address for node in cluster]
+    for moves, addresses in enumerate(
+        [[*old[1:], old[0]], [f"127.0.0.1:{port}" for port in free_ports(3)]], 1
+    ):
+        for node in cluster:
+            assert node.stop() == 0
+        for node, address in zip(cluster, addresses, strict=True):
+            node.address = address
+        where = ",".join(f"{node.name}={node.address}" for node in cluster)
+        for node in cluster:
+            node.start("--members", where)
+        cluster.wait_serving()
+        wait_for(
+            lambda: (
+                {one["id"]: one["http"] for one in membership(cluster)["members"]}
+                == {node.name: node.address for node in cluster}
+            ),
+            "the members to have the new addresses",
+        )
+        assert cluster.client().result("incr", "k") == moves
+        for node in cluster:
+            redirect = node.ask("GET", "/v1/members")
+            assert redirect.status == 200 or redirect.location[0] in addresses
+    for node in cluster:
+        node.kill9()
+    cluster.start()
+    assert cluster.client().result("incr", "k") == 3
+    cluster.wait_agreed()
+
+
 def test_a_leader_that_is_stopped_hands_over_first(new_cluster: NewCluster) -> None:
     """Hazard B105: writes go on at once, and not after an election timeout."""
     cluster = new_cluster(3).start()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from raftdb.core.events import AddMember, Change, PromoteMember, RemoveMember, UpdateAddress
+from raftdb.core.events import AddMember, Change, NewAddress, PromoteMember, RemoveMember, UpdateAddresses
 from raftdb.core.model import Member
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 from tests.frontend.support import Harness, get, post
@@ -41,7 +41,7 @@ CHANGES: dict[str, tuple[bytes, Change, bool]] = {
     "promote by force": (request("POST", "/v1/members/n4/promote?force"), PromoteMember("n4"), True),
     "move": (
         request("POST", "/v1/members/n4/address", {"http": "127.0.0.1:9004", "redis": "127.0.0.1:9"}),
-        UpdateAddress("n4", "127.0.0.1:9004", "127.0.0.1:9"),
+        UpdateAddresses((NewAddress("n4", "127.0.0.1:9004", "127.0.0.1:9"),)),
         False,
     ),
 }

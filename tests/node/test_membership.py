@@ -5,11 +5,12 @@ import pytest
 from raftdb.core.events import (
     AddMember,
     Change,
+    NewAddress,
     PeerMet,
     PromoteMember,
     RemovalTold,
     RemoveMember,
-    UpdateAddress,
+    UpdateAddresses,
 )
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
@@ -81,7 +82,8 @@ def members_in(bench: Bench, request: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "change", [RemoveMember("n3"), UpdateAddress("n2", "h:9", None), AddMember(N4, stay_learner=True)]
+    "change",
+    [RemoveMember("n3"), UpdateAddresses((NewAddress("n2", "h:9", None),)), AddMember(N4, stay_learner=True)],
 )
 def test_a_change_is_answered_when_it_is_committed(change: Change) -> None:
     bench = leading()
@@ -197,8 +199,8 @@ def test_what_became_of_a_change_that_nobody_confirms_is_not_known() -> None:
         AddMember(Member("", "h:1")),
         AddMember(Member("n\n", "h:1")),
         AddMember(Member("n4", "")),
-        UpdateAddress("n1", "h" * 400, None),
-        UpdateAddress("n1", "h:1", ""),
+        UpdateAddresses((NewAddress("n1", "h" * 400, None),)),
+        UpdateAddresses((NewAddress("n1", "h:1", ""),)),
     ],
 )
 def test_what_no_configuration_can_hold_never_reaches_the_core(change: Change) -> None:
@@ -211,7 +213,7 @@ def test_what_a_configuration_can_hold_is_let_through() -> None:
         AddMember(N4),
         RemoveMember("anything"),
         PromoteMember(""),
-        UpdateAddress("n1", "h:1", None),
+        UpdateAddresses((NewAddress("n1", "h:1", None),)),
     ):
         check_change(change)
 

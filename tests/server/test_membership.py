@@ -1,4 +1,4 @@
-"""A node's care for its own membership: joining and moving, against a cluster that is made up."""
+"""A node's care for its own membership: joining, against a cluster that is made up."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,13 +16,11 @@ from raftdb.errors import Fatal, LeaderHint, RequestRefused, Unavailable
 from raftdb.frontend.http_server import HttpServer
 from raftdb.server import membership
 from raftdb.server.config import Settings
-from raftdb.server.membership import ADDRESS_FACT, OwnAddress, Registrar, own_address
-from storage import MemoryLogStore
+from raftdb.server.membership import Registrar
 from tests.frontend.support import StubNode, running
 
 HERE = "127.0.0.1:8004"
 THERE = "127.0.0.1:9004"
-N4 = Member("n4", HERE)
 
 
 @pytest.fixture(autouse=True)
@@ -34,31 +32,25 @@ def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 class World:
     """A registrar, its node's state, and what came of it."""
 
-    def __init__(self, settings: Settings, address: OwnAddress, *members: Member) -> None:
+    def __init__(self, settings: Settings, http: str, *members: Member) -> None:
         latest = Configuration(members)
         self.core = SimpleNamespace(
             id="n4",
             leader_id=None,
             configurations=SimpleNamespace(latest=latest, latest_index=1 if members else 0),
         )
-        self.address = address
-        self.facts: dict[str, bytes] = {}
         self.fatal: list[Fatal] = []
         self.registrar = Registrar(
             settings,
             cast(RaftState, self.core),
-            address,
-            write_fact=self.put,
+            http,
             on_fatal=self.fatal.append,
         )
-
-    async def put(self, name: str, value: bytes) -> None:
-        self.facts[name] = value
 
 
 def joining(port: int) -> World:
     settings = Settings(id="n4", listen=HERE, join=("127.0.0.1:1", f"127.0.0.1:{port}"))
-    return World(settings, OwnAddress(HERE, moved=False))
+    return World(settings, HERE)
 
 
 def asked(node: StubNode) -> list[str]:
@@ -88,7 +80,7 @@ async def test_a_node_that_is_known_already_asks_for_nothing() -> None:
 async def test_a_node_that_has_members_asks_for_nothing() -> None:
     """It was taken in before: whatever the cluster thinks of it now, asking again is not its business."""
     settings = Settings(id="n4", listen=HERE, join=("127.0.0.1:1",))
-    world = World(settings, OwnAddress(HERE, moved=False), Member("n1", "127.0.0.1:8001"))
+    world = World(settings, HERE, Member("n1", "127.0.0.1:8001"))
     await asyncio.wait_for(world.registrar.run(), 10)
     assert not world.fatal
 
@@ -152,104 +144,6 @@ async def test_nonsense_and_closed_ports_are_survived() -> None:
         settings = Settings(
             id="n4", listen=HERE, join=("127.0.0.1:1", f"127.0.0.1:{port}", f"127.0.0.1:{cluster.port}")
         )
-        world = World(settings, OwnAddress(HERE, moved=False))
+        world = World(settings, HERE)
         await asyncio.wait_for(world.registrar.run(), 10)
         assert len(cluster.node.changes) == 1
-
-
-def moved(port: int) -> World:
-    return World(
-        Settings(id="n4", listen=HERE),
-        OwnAddress(HERE, moved=True),
-        Member("n1", f"127.0.0.1:{port}"),
-        Member("n4", THERE, "127.0.0.1:6384"),
-    )
-
-
-async def test_a_node_that_has_moved_tells_the_cluster_and_remembers_it_only_then() -> None:
-    async with running() as cluster:
-        world = moved(cluster.port)
-        cluster.node.failure = Unavailable("busy", "another change of the members is under way")
-        task = asyncio.create_task(world.registrar.run())
-        await asyncio.sleep(0.05)
-        assert not world.facts
-        cluster.node.failure = None
-        await asyncio.wait_for(task, 10)
-        assert asked(cluster.node) == [
-            f"UpdateAddress UpdateAddress(id='n4', http='{HERE}', redis='127.0.0.1:6384')"
-        ]
-        assert world.facts == {ADDRESS_FACT: HERE.encode()}
-        assert not world.address.moved
-
-
-async def test_a_refused_move_is_tried_again() -> None:
-    """Two nodes may change places: one of them has to wait for the other. It does no harm meanwhile."""
-    async with running() as cluster:
-        world = moved(cluster.port)
-        cluster.node.failure = RequestRefused("conflict", f"{HERE} is the address of n3")
-        task = asyncio.create_task(world.registrar.run())
-        await asyncio.sleep(0.05)
-        assert not task.done()
-        cluster.node.failure = None
-        await asyncio.wait_for(task, 10)
-        assert not world.fatal
-
-
-async def test_a_move_that_the_configuration_knows_by_now_is_not_told() -> None:
-    world = moved(1)
-    task = asyncio.create_task(world.registrar.run())
-    await asyncio.sleep(0.02)
-    world.core.configurations.latest = Configuration((Member("n1", "127.0.0.1:1"), N4))
-    await asyncio.wait_for(task, 10)
-    assert world.facts == {ADDRESS_FACT: HERE.encode()}
-
-
-def log_with(fact: str | None) -> MemoryLogStore:
-    log = MemoryLogStore()
-    if fact is not None:
-        log.put_meta(ADDRESS_FACT, fact.encode())
-    return log
-
-
-@pytest.mark.parametrize(
-    ("fact", "member", "address", "is_moved", "kept"),
-    [
-        pytest.param(None, None, HERE, False, HERE, id="a node that joins"),
-        pytest.param(
-            None, "db4:8004", "db4:8004", False, HERE, id="a first start; --peers has a better name"
-        ),
-        pytest.param(HERE, "db4:8004", "db4:8004", False, HERE, id="a second start"),
-        pytest.param(THERE, "db4:8004", HERE, True, THERE, id="a move, not told yet"),
-        pytest.param(THERE, THERE, HERE, True, THERE, id="the same"),
-        pytest.param(THERE, HERE, HERE, False, HERE, id="a move that is known already"),
-        pytest.param(THERE, None, HERE, False, HERE, id="a move before anything was learnt"),
-    ],
-)
-def test_a_move_is_a_start_at_another_address_than_before(
-    fact: str | None, member: str | None, address: str, is_moved: bool, kept: str
-) -> None:
-    log = log_with(fact)
-    known = None if member is None else Member("n4", member)
-    assert own_address(Settings(id="n4", listen=HERE), log, known) == OwnAddress(address, is_moved)
-    assert log.get_meta(ADDRESS_FACT) == kept.encode()
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]"])
-def test_a_move_to_all_addresses_needs_one_that_others_can_use(host: str) -> None:
-    settings = Settings(id="n4", listen=f"{host}:8004")
-    with pytest.raises(Fatal, match="no address") as refused:
-        own_address(settings, log_with(THERE), Member("n4", THERE))
-    assert refused.value.exit_code == 2
-    assert "--advertise" in (refused.value.hint or "")
-    told = Settings(id="n4", listen=f"{host}:8004", advertise=HERE)
-    assert own_address(told, log_with(THERE), Member("n4", THERE)) == OwnAddress(HERE, moved=True)
-
-
-def test_what_is_said_of_the_own_address_follows_the_configuration_once_it_knows() -> None:
-    """Somebody may write down another address than the node itself would: it must not go on saying its own."""
-    address = OwnAddress(HERE, moved=True)
-    assert address.now(Member("n4", THERE)) == HERE
-    address.moved = False
-    assert address.now(N4) == HERE
-    assert address.now(Member("n4", THERE)) == THERE
-    assert address.now(None) == HERE

@@ -30,7 +30,10 @@ class Desk:
     def __init__(self, node: Direct, store: MemoryLogStore | None = None) -> None:
         self.store = store or MemoryLogStore()
         self.met: dict[str, str] = {}
-        self.registry = PeerRegistry(self.store, Thread(), node.state, on_met=self.met.__setitem__)
+        self.stated: dict[str, str] = {}
+        self.registry = PeerRegistry(
+            self.store, Thread(), node.state, on_met=self.met.__setitem__, on_stated=self.stated.__setitem__
+        )
 
     async def says(self, peer: str, uuid: str, *, dialled: bool = False) -> Refused | None:
         """Somebody introduces itself."""
@@ -78,7 +81,7 @@ async def test_who_was_removed_is_told_so() -> None:
     desk = Desk(following(encode_members(("n1",), (), ("n2",))))
     assert code(await desk.says("n2", "anything")) == REMOVED
     assert code(await desk.says("n2", "anything", dialled=True)) == PEER_REMOVED, "and who dials it is not"
-    assert desk.met == desk.registry.introduced == {}
+    assert desk.met == desk.stated == {}
 
 
 async def test_a_stranger_is_believed_and_bound_to_its_folder_when_it_becomes_a_member() -> None:

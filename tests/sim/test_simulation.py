@@ -67,7 +67,7 @@ def test_every_seed_holds_every_promise(is_long: bool, capsys: pytest.CaptureFix
     strikes = ("partition", "half_open", "crash", "blackout", "pause", "stall", "sync_error", "disk_full")
     for fault in (*strikes, "bit_flip", "wipe", "night"):
         assert totals[fault] > 0, f"no {fault} in all of the seeds"
-    for operation in ("AddMember", "RemoveMember", "UpdateAddress", "transferred"):
+    for operation in ("AddMember", "RemoveMember", "UpdateAddresses", "transferred"):
         assert totals[operation] > totals["seeds"] // 10, f"too little of {operation}"
 
 

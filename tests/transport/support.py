@@ -54,6 +54,7 @@ class EventLog:
             on_peer_up=lambda peer: self.lines.append(("up", peer)),
             on_peer_down=lambda peer, reason: self.lines.append(("down", peer, reason)),
             on_refused=lambda peer, code, reason: self.lines.append(("refused", peer, code, reason)),
+            on_sighted=lambda peer, address: self.lines.append(("sighted", peer, address)),
         )
 
     def count(self, kind: str) -> int:
@@ -135,7 +136,7 @@ async def sender(
 ) -> AsyncIterator[tuple[PeerLinks, EventLog]]:
     log = EventLog()
     links = PeerLinks(node, check_peer=check_peer, events=log.events, limits=limits)
-    links.update_peers(addresses)
+    links.update_peers({peer: (address,) for peer, address in addresses.items()})
     try:
         yield links, log
     finally:
@@ -159,6 +160,13 @@ class RawPeer:
     async def greet(self, hello: Hello) -> Welcome | Refused | Hello:
         await self.send(encode_handshake(hello))
         return decode_handshake((await self.receive()).data)
+
+    def abort(self) -> None:
+        """Go away without a word."""
+        connection = self.socket._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        connection.transport.abort()
 
     async def ends(self) -> int | None:
         """Wait for the close; returns its code."""

@@ -111,6 +111,31 @@ async def test_a_handshake_has_little_time() -> None:
         assert await peer.ends() == PROTOCOL_ERROR
 
 
+@pytest.mark.parametrize("refused", [None, Refused("not_member", "unknown")], ids=["believed", "refused"])
+async def test_a_handshake_that_is_cut_off_is_no_error_of_ours(
+    refused: Refused | None, log_records: list[logging.LogRecord]
+) -> None:
+    """The caller may be gone at any moment, also between its hello and our answer."""
+    asked, gone = asyncio.Event(), asyncio.Event()
+
+    async def check(_introduction: Introduction) -> Refused | None:
+        asked.set()
+        await gone.wait()
+        return refused
+
+    async with receiver(N2, check_peer=check) as node, raw_peer(node.address) as peer:
+        await peer.send(encode_handshake(HELLO))
+        await asked.wait()
+        incoming = next(iter(node.peers._open))
+        peer.abort()
+        await wait_until(lambda: incoming.transport is None or incoming.transport.is_closing())
+        gone.set()
+        await wait_until(lambda: not node.peers._open)
+        assert [record.getMessage() for record in log_records if record.exc_info is not None] == []
+        assert max(record.levelno for record in log_records) <= logging.WARNING
+        assert node.peers.connected() == frozenset()
+
+
 async def test_handshakes_at_once_are_bounded() -> None:
     limits = replace(FAST, handshakes_pending_max=2)
     async with receiver(N2, limits=limits) as node, raw_peer(node.address) as first, raw_peer(node.address):

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from raftdb.errors import RemoteProtocolError
-from raftdb.transport.peer_client import short_reason
+from raftdb.transport.reasons import short_reason
 from tests.transport.support import identity, sender, wait_until
 
 Records = list[LogRecord]
