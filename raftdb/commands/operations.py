@@ -84,11 +84,16 @@ _KEYS_NAMED: dict[type[Command], Callable[[Any], int]] = {
 """How many keys a command names, where that is not one."""
 
 
-def keys_named(transaction: Transaction) -> int:
-    """Return how many keys a transaction names, each command counting for at least one: what it costs to apply. What
-    its scans find is not known before, and counted then."""
-    touched = len(transaction.watched)
-    for command in transaction.commands:
+def keys_named(operation: Operation) -> int:
+    """Return how many keys an operation names, each command of a transaction counting for at least one: what it costs
+    to apply. What its scans find is not known before, and counted then."""
+    if isinstance(operation, SessionOperation):
+        operation = operation.operation
+    if not isinstance(operation, Transaction):
+        count = _KEYS_NAMED.get(type(operation))  # type: ignore[arg-type]  # what is no command names no key
+        return 1 if count is None else max(1, count(operation))
+    named = len(operation.watched)
+    for command in operation.commands:
         count = _KEYS_NAMED.get(type(command))
-        touched += 1 if count is None else max(1, count(command))
-    return touched
+        named += 1 if count is None else max(1, count(command))
+    return named

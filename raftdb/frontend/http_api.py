@@ -17,6 +17,7 @@ from raftdb.frontend.http_server import Handler
 from raftdb.frontend.json_values import encode_json
 from raftdb.frontend.leading import require_leader
 from raftdb.frontend.node_api import Node
+from raftdb.node.aside import Aside
 
 LOG_LIMIT_DEFAULT = 100
 """Entries in one page of GET /v1/request_log if the client does not say."""
@@ -49,7 +50,10 @@ class HttpApi:
         readiness_warnings: Mapping[str, ReadinessCheck] | None = None,
     ) -> None:
         self._node = node
-        self._data = DataApi(node, limits=limits or ApiLimits(), command_limits=command_limits)
+        self._aside = Aside()
+        self._data = DataApi(
+            node, limits=limits or ApiLimits(), command_limits=command_limits, aside=self._aside
+        )
         self._checks: dict[str, ReadinessCheck] = {"leader": self._leader_known, **(readiness_checks or {})}
         self._warnings = dict(readiness_warnings or {})
 
@@ -83,7 +87,8 @@ class HttpApi:
         if "limit" in given:
             limit = integer_of("limit", given["limit"], maximum=LOG_LIMIT_MAX)
         require_leader(self._node, "request_log")
-        return Reply(encode_json(await self._node.request_log(first, limit)))
+        page = await self._node.request_log(first, limit)
+        return Reply(await self._aside.run(encode_json, page))
 
     async def status(self, _request: web.BaseRequest) -> Reply:
         """GET /v1/status: any node answers."""

@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
+from raftdb.commands.budgets import BODY_BYTES_ON_LOOP_MAX, REPLY_BYTES_ON_LOOP_MAX
 from raftdb.commands.limits import KEY_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT_MAX, Limits
 from raftdb.commands.operations import ClientOperation, CloseSession, RegisterSession
 from raftdb.commands.queries import Query, ReadPage, ReadRecord
@@ -22,7 +23,8 @@ from raftdb.frontend.json_requests import execute_of, session_name, session_of, 
 from raftdb.frontend.json_values import encode_answer, encode_json, error_object
 from raftdb.frontend.leading import log_redirect
 from raftdb.frontend.node_api import Answer, Consistency, Node
-from raftdb.machine.reply import KeyRecord, Page, shown_key
+from raftdb.machine.reply import KeyRecord, Page, shown_key, value_bytes
+from raftdb.node.aside import Aside
 from raftdb.wire.json_bytes import request_bytes_max
 
 logger = logging.getLogger("raftdb.http")
@@ -62,14 +64,16 @@ class _InFlight:
 
 
 class DataApi:
-    """The handlers about data. `limits` bounds requests, `command_limits` what a command may hold."""
+    """The handlers about data. `limits` bounds requests, `command_limits` what a command may hold; what is long is read
+    and written `aside`."""
 
-    def __init__(self, node: Node, *, limits: ApiLimits, command_limits: Limits) -> None:
+    def __init__(self, node: Node, *, limits: ApiLimits, command_limits: Limits, aside: Aside) -> None:
         self._node = node
         self._limits = limits
         self._command_limits = command_limits
         self._body_bytes_max = limits.request_bytes_max or request_bytes_max(command_limits.command_bytes)
         self._in_flight = _InFlight(limits.requests_in_flight_max)
+        self._aside = aside
 
     def routes(self) -> dict[str, dict[str, Handler]]:
         """A new path table with these routes."""
@@ -86,20 +90,32 @@ class DataApi:
         """POST /v1/execute: one command, in a session or not."""
         with self._in_flight:
             body = await self._body(request)
-            name, operation, consistency = execute_of(body, limits=self._command_limits)
+            if len(body) <= BODY_BYTES_ON_LOOP_MAX:
+                name, operation, consistency = execute_of(body, limits=self._command_limits)
+            else:
+                name, operation, consistency = await self._aside.run(
+                    execute_of, body, limits=self._command_limits
+                )
             answer = await self._ask(name, operation, consistency)
-        return Reply(encode_answer(answer))
+            if value_bytes(answer.value) <= REPLY_BYTES_ON_LOOP_MAX:
+                return Reply(encode_answer(answer))
+            return Reply(await self._aside.run(encode_answer, answer))
 
     async def transaction(self, request: web.BaseRequest) -> Reply:
         """POST /v1/transaction: several commands as one entry, if what is watched has not changed."""
         with self._in_flight:
-            operation = transaction_of(await self._body(request), limits=self._command_limits)
+            body = await self._body(request)
+            if len(body) <= BODY_BYTES_ON_LOOP_MAX:
+                operation = transaction_of(body, limits=self._command_limits)
+            else:
+                operation = await self._aside.run(transaction_of, body, limits=self._command_limits)
             try:
                 answer = await self._ask("transaction", operation)
             except Conflict as error:
-                body = {"results": None, **error_object(error)}
-                return Reply(encode_json(body), status=CODES[error.code].status)
-        return Reply(encode_json({"results": answer.value, "index": answer.index, "term": answer.term}))
+                conflict = {"results": None, **error_object(error)}
+                return Reply(encode_json(conflict), status=CODES[error.code].status)
+            fields = {"results": answer.value, "index": answer.index, "term": answer.term}
+            return Reply(await self._encoded(fields, answer.value))
 
     async def register_session(self, request: web.BaseRequest) -> Reply:
         """POST /v1/sessions: begin a session; one of that name that is there goes on."""
@@ -123,11 +139,12 @@ class DataApi:
             raise RequestRefused("bad_key", f"a key has {len(key)} bytes: the limit is {KEY_BYTES_MAX}")
         with self._in_flight:
             answer = await self._ask("key", ReadRecord(key), _consistency(given))
-        record = answer.value
-        if record is None:
-            raise RequestRefused("not_found", f"there is no key {shown_key(key)}")
-        assert isinstance(record, KeyRecord)
-        return Reply(encode_json({**_record(record), "index": answer.index, "term": answer.term}))
+            record = answer.value
+            if record is None:
+                raise RequestRefused("not_found", f"there is no key {shown_key(key)}")
+            assert isinstance(record, KeyRecord)
+            fields = {**_record(record), "index": answer.index, "term": answer.term}
+            return Reply(await self._encoded(fields, record))
 
     async def keys(self, request: web.BaseRequest) -> Reply:
         """GET /v1/keys[?prefix=&after=&limit=&values=&consistency=]: keys in order, page by page."""
@@ -142,12 +159,19 @@ class DataApi:
         with_values = flag_of("values", given.get("values", b"true"))
         with self._in_flight:
             answer = await self._ask("keys", ReadPage(prefix, after, limit, with_values), _consistency(given))
-        page = answer.value
-        assert isinstance(page, Page)
-        body: dict[str, object] = {"keys": [_record(record) for record in page.records]}
-        if page.next_after is not None:
-            body["next"] = page.next_after
-        return Reply(encode_json({**body, "index": answer.index, "term": answer.term}))
+            page = answer.value
+            assert isinstance(page, Page)
+            fields: dict[str, object] = {"keys": [_record(record) for record in page.records]}
+            if page.next_after is not None:
+                fields["next"] = page.next_after
+            fields |= {"index": answer.index, "term": answer.term}
+            return Reply(await self._encoded(fields, page))
+
+    async def _encoded(self, fields: dict[str, object], value: object) -> bytes:
+        """The JSON of `fields`, in which `value` is what may be long."""
+        if value_bytes(value) <= REPLY_BYTES_ON_LOOP_MAX:
+            return encode_json(fields)
+        return await self._aside.run(encode_json, fields)
 
     async def _body(self, request: web.BaseRequest) -> bytes:
         return await read_body(request, bytes_max=self._body_bytes_max, timeout_s=self._limits.body_timeout_s)

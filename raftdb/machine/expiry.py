@@ -6,6 +6,7 @@ is invisible already (`raftdb.machine.values`). An entry of a client that keeps 
 decides (hazard B55).
 """
 
+from raftdb.commands.budgets import SWEEP_REPLIES_MAX, SWEEP_SESSIONS_MAX, SWEEP_VALUES_MAX
 from raftdb.commands.limits import TTL_MS_MAX
 from raftdb.commands.model import Command, ExpireAfter, Persist, TimeToLive
 from raftdb.errors import ReplyError
@@ -17,15 +18,6 @@ from raftdb.machine.kv import ReadHandler, WriteHandler
 from raftdb.machine.reply import Result
 from raftdb.machine.transaction import KeyValueView, Transaction
 from raftdb.machine.values import load_head, put_value, remove_value, state_key_of, visible
-
-SWEEP_VALUES_MAX = 1_000
-"""Most values that one `Expire` ends."""
-
-SWEEP_SESSIONS_MAX = 64
-"""Most sessions that one `Expire` ends."""
-
-SWEEP_REPLIES_MAX = 1_000
-"""Kept replies removed with which an `Expire` ends no further session; the last may have as many as a session can."""
 
 
 def expire_after(transaction: Transaction, command: ExpireAfter, revision: int) -> Result:

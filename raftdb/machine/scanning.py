@@ -4,6 +4,7 @@ What is scanned are heads of values, so that keys alone cost the same however lo
 when its values are long: fewer than were asked for does not mean that there are no more.
 """
 
+from raftdb.commands.budgets import EXPIRED_COUNTED_MAX, EXPIRED_PASSED_MAX
 from raftdb.commands.limits import KEY_BYTES_MAX, KEYS_LISTED_MAX, PAGE_BYTES_MAX, SCAN_LIMIT_MAX
 from raftdb.commands.model import Command, DatabaseSize, Keys, Scan
 from raftdb.commands.queries import Query, ReadPage, ReadRecord
@@ -20,13 +21,6 @@ from raftdb.machine.kv import ReadHandler
 from raftdb.machine.reply import KeyRecord, Page, Result, Value
 from raftdb.machine.transaction import KeyValueView
 from raftdb.machine.values import load, value_count, visible
-
-EXPIRED_COUNTED_MAX = 1_000
-"""Of the values whose time is up and that are not removed yet, how many `dbsize` leaves out: it counts those, and must
-not take for ever if very many end at once."""
-
-EXPIRED_PASSED_MAX = 5_000
-"""Values whose time is up, and that are not removed yet, that one scan passes."""
 
 _Head = tuple[bytes, StoredValue]
 

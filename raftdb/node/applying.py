@@ -2,40 +2,41 @@
 
 from collections.abc import Mapping
 
+from raftdb.commands.budgets import KEY_BYTES
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import ReplyError
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
-from raftdb.machine.reply import Repetition, Reply, Result, value_bytes
+from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.transaction import Transaction
 from raftdb.node.turn import Answer, State
-
-CHANGE_BYTES = 64
-"""What a change counts for beside its value: many small ones take their time too."""
 
 
 def apply_entry(entry: Entry, state: State, machine: Machine) -> tuple[Reply, int, int | None]:
     """Change the state by one entry, and move its applied index there.
 
-    Returns the reply, about how many bytes that read and wrote, and the earliest deadline that it set (None: it set
-    none).
+    Returns the reply, the work that it was (`raftdb.commands.budgets`), and the earliest deadline that it set (None: it
+    set none).
     """
     reply: Reply = Result(None, entry.index)
     changes: Mapping[bytes, bytes | None] = {}
     deadline_ms = None
+    work_bytes = len(entry.data)
     if entry.kind is EntryKind.COMMAND:
         transaction = Transaction(state)
         reply = machine.apply(entry.index, entry.term, entry.data, transaction)
         changes, deadline_ms = transaction.changes, transaction.deadline_ms
+        work_bytes += work_of(transaction)
     elif entry.kind is EntryKind.CONFIGURATION:
         changes = {CONFIGURATION_KEY: pack_configuration(entry.index, entry.data)}
     state.write(changes, index=entry.index, term=entry.term)
-    touched_bytes = len(entry.data) + CHANGE_BYTES * len(changes)
-    touched_bytes += sum([len(value) for value in changes.values() if value])
-    # A status, which most writes answer, has no bytes to speak of.
-    if type(reply) is Result and type(reply.value) is not str:
-        touched_bytes += value_bytes(reply.value)
-    return reply, touched_bytes, deadline_ms
+    return reply, work_bytes, deadline_ms
+
+
+def work_of(transaction: Transaction) -> int:
+    """How much was done in a transaction, in bytes as `raftdb.commands.budgets` counts."""
+    keys = transaction.looked_up + transaction.passed + len(transaction.changes)
+    return KEY_BYTES * keys + transaction.moved_bytes
 
 
 def answer_of(reply: Reply, entry: Entry) -> Answer | ReplyError:

@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from raftdb.commands.operations import ClientOperation
+from raftdb.commands.budgets import KEYS_ON_LOOP_MAX, LOG_PAGE_ENTRIES_MAX
+from raftdb.commands.operations import ClientOperation, keys_named
 from raftdb.commands.queries import Query as RecordQuery
 from raftdb.commands.transactions import grows, is_read
 from raftdb.core.events import Change, PeerMet, RemovalTold
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb.node.aside import Aside
 from raftdb.node.contacts import Contacts
 from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
 from raftdb.node.pending import LogPage, MakeCheckpoint, Query, ReadRequest, WriteRequest
@@ -32,7 +34,6 @@ logger = logging.getLogger("raftdb.node")
 
 REQUESTS_PENDING_MAX = 20_000
 """Requests that may wait at once; beyond that a node says `busy` instead of queueing without end."""
-LOG_PAGE_ENTRIES_MAX = 10_000
 SLOW_SYNC_MS = 200.0
 """An fsync slower than this is worth a line in the log: it delays every write."""
 
@@ -66,6 +67,7 @@ class Driver:
         self._held_jobs: list[PersistJob] | None = None
         self.contacts = Contacts(heartbeat_s=heartbeat_ms / 1000)
         self.space = SpaceBudget()
+        self.aside = Aside()
 
     def start(self, disk: Disk, links: PeerLinks, courier: Courier) -> None:
         """Begin to tick. `disk`, `links` and `courier` carry out what the replica wants."""
@@ -88,7 +90,10 @@ class Driver:
             return await self._read(operation, stale=consistency == "stale")  # type: ignore[arg-type]  # a command
         if consistency == "stale":
             raise RequestRefused("bad_request", "a write cannot be stale", hint="leave consistency out")
-        payload = encode(operation)
+        if keys_named(operation) <= KEYS_ON_LOOP_MAX:
+            payload = encode(operation)
+        else:
+            payload = await self.aside.run(encode, operation)
         if self.is_leader() and grows(operation):
             self._take_space(len(payload))
         future = self._admit()

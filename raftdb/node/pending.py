@@ -66,6 +66,7 @@ class Pending:
         self._write_indexes: dict[int, Index] = {}
         self._reads: dict[int, Query] = {}
         self._released: deque[tuple[Index, int]] = deque()
+        self._stale: deque[int] = deque()
         self._deadlines: deque[tuple[int, int]] = deque()
 
     def add_writes(self, first: EntryId, requests: list[WriteRequest], now_ticks: int) -> None:
@@ -78,10 +79,12 @@ class Pending:
             self._deadlines.append((deadline, request.request_id))
 
     def add_reads(self, requests: list[ReadRequest], now_ticks: int) -> None:
-        """The reads wait for their index."""
+        """The reads wait for their index; those that may be stale for nothing but their turn."""
         deadline = now_ticks + self._patience_ticks
         for request in requests:
             self._reads[request.request_id] = request.query
+            if request.stale:
+                self._stale.append(request.request_id)
             self._deadlines.append((deadline, request.request_id))
 
     def writes_at(self, index: Index) -> list[tuple[Term, int]]:
@@ -104,13 +107,17 @@ class Pending:
             self._released.append((read_index, request_id))
 
     def next_read(self, applied_index: Index) -> tuple[int, Query] | None:
-        """Take the next released read that a state at `applied_index` may serve, if there is one."""
-        while self._released and self._released[0][0] <= applied_index:
-            request_id = self._released.popleft()[1]
+        """Take the next released read that a state at `applied_index` may serve, if there is one; then the stale."""
+        while True:
+            if self._released and self._released[0][0] <= applied_index:
+                request_id = self._released.popleft()[1]
+            elif self._stale:
+                request_id = self._stale.popleft()
+            else:
+                return None
             query = self._reads.pop(request_id, None)
             if query is not None:
                 return request_id, query
-        return None
 
     def drop_read(self, request_id: int) -> bool:
         """Forget a read; True if it was still waiting."""

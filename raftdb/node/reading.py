@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from raftdb.commands.budgets import KEY_BYTES
 from raftdb.commands.limits import PAGE_BYTES_MAX
 from raftdb.commands.model import Command
 from raftdb.commands.queries import Query as RecordQuery
@@ -11,6 +12,8 @@ from raftdb.core.state import RaftState
 from raftdb.errors import RaftdbError
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Result
+from raftdb.machine.transaction import Transaction
+from raftdb.node.applying import work_of
 from raftdb.node.pending import LogPage
 from raftdb.node.turn import Answer, State
 
@@ -20,29 +23,33 @@ Bodies = Callable[[Index, Index, int], Sequence[Entry]]
 
 def serve(
     query: Command | RecordQuery | LogPage, core: RaftState, state: State, machine: Machine, bodies: Bodies
-) -> Answer | RaftdbError:
-    """Answer `query` from the state, or from the log, as they are."""
+) -> tuple[Answer | RaftdbError, int]:
+    """Answer `query` from the state, or from the log, as they are; and say what work that was (see `work_of`)."""
     if isinstance(query, LogPage):
         return _read_log(query, core, bodies)
-    reply = machine.read(query, state)
+    view = Transaction(state)
+    reply = machine.read(query, view)
     if not isinstance(reply, Result):
-        return reply
+        return reply, work_of(view)
     index, term = state.applied
-    return Answer(reply.value, index, term, reply.revision)
+    return Answer(reply.value, index, term, reply.revision), work_of(view)
 
 
-def _read_log(page: LogPage, core: RaftState, bodies: Bodies) -> Answer | RaftdbError:
+def _read_log(page: LogPage, core: RaftState, bodies: Bodies) -> tuple[Answer | RaftdbError, int]:
     """Entries in order, the newest included, committed or not; the answer's index is the commit index."""
     log = core.log
     first = page.first if page.first is not None else max(log.base.index + 1, log.last_index - page.limit + 1)
     if first <= log.base.index:
-        return RaftdbError(
+        refusal = RaftdbError(
             "compacted",
             f"entries up to {log.base.index} are compacted away",
             hint=f"the first one available is {log.base.index + 1}",
         )
+        return refusal, KEY_BYTES
     last = min(log.last_index, first + page.limit - 1)
     entries: list[Entry] = []
-    while first + len(entries) <= last and sum(map(entry_bytes, entries)) < PAGE_BYTES_MAX:
+    page_bytes = 0
+    while first + len(entries) <= last and page_bytes < PAGE_BYTES_MAX:
         entries.extend(bodies(first + len(entries), last, PAGE_BYTES_MAX))
-    return Answer(entries, core.commit_index, core.term)
+        page_bytes = sum(map(entry_bytes, entries))
+    return Answer(entries, core.commit_index, core.term), page_bytes + KEY_BYTES * len(entries)

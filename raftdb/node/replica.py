@@ -7,6 +7,13 @@ simulator calls it with what a seed dreams up. Both carry out the same effects, 
 from collections import deque
 from collections.abc import Sequence
 
+from raftdb.commands.budgets import (
+    APPLY_BYTES_MAX,
+    APPLY_ENTRIES_MAX,
+    KEY_BYTES,
+    PROPOSE_BYTES_MAX,
+    READ_BYTES_MAX,
+)
 from raftdb.core.events import (
     Compacted,
     EntriesLoaded,
@@ -22,7 +29,6 @@ from raftdb.core.raft import Raft
 from raftdb.core.update import EntriesWanted, Trace, Update
 from raftdb.errors import RaftdbError, Unavailable
 from raftdb.machine.machine import Machine
-from raftdb.machine.reply import value_bytes
 from raftdb.node.applying import answer_of, apply_entry
 from raftdb.node.checkpoints import Checkpoints
 from raftdb.node.clock import LeaderClock
@@ -36,15 +42,6 @@ from raftdb.node.standing import is_unproven
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from raftdb.wire.operations import stamp
 from storage.contract import FrozenChanges
-
-APPLY_ENTRIES_MAX = 1024
-"""Entries applied in one turn, so that catching up does not keep heartbeats waiting."""
-APPLY_BYTES_MAX = 4 << 20
-"""Bytes read and written by the entries applied in one turn: a short command may touch a long value."""
-READ_BYTES_MAX = 4 << 20
-"""Bytes of the replies to reads in one turn; what does not fit waits for the next."""
-PROPOSE_BYTES_MAX = 4 << 20
-"""Bytes of writes proposed in one step, so that the bound on what waits for a majority is looked at in between."""
 
 
 class Replica:
@@ -214,15 +211,10 @@ class Replica:
             self._carry_out(update)
 
     def _request_reads(self, requests: list[ReadRequest]) -> None:
-        """Stale reads are answered from what is here; the others wait for the core's word."""
-        linearizable = []
-        for request in requests:
-            if request.stale:
-                self._answer_query(request.request_id, request.query)
-            else:
-                linearizable.append(request)
+        """Stale reads are answered from what is here, in their turn; the others wait for the core's word."""
+        self._pending.add_reads(requests, self._now_ticks)
+        linearizable = [request for request in requests if not request.stale]
         if linearizable:
-            self._pending.add_reads(linearizable, self._now_ticks)
             self._carry_out(
                 self.raft.step(ReadRequested(tuple(request.request_id for request in linearizable)))
             )
@@ -321,47 +313,48 @@ class Replica:
         last = min(self.raft.state.commit_index, first + APPLY_ENTRIES_MAX - 1)
         if first > last:
             return
-        touched_bytes = 0
+        work_bytes = 0
         for entry in self._bodies(first, last, APPLY_BYTES_MAX):
-            touched_bytes += self._apply_entry(entry)
-            if touched_bytes >= APPLY_BYTES_MAX:
+            work_bytes += self._apply_entry(entry)
+            if work_bytes >= APPLY_BYTES_MAX:
                 break
         self._effects.traces.append(
             Trace("applied", (("first_index", first), ("applied_index", self.applied_index)))
         )
 
     def _apply_entry(self, entry: Entry) -> int:
-        """Change the state by one entry, and answer who waits for it; returns how many bytes that touched."""
-        reply, touched_bytes, deadline_ms = apply_entry(entry, self._state, self._machine)
+        """Change the state by one entry, and answer who waits for it; returns the work that it was."""
+        reply, work_bytes, deadline_ms = apply_entry(entry, self._state, self._machine)
         self._clock.applied(entry.index, deadline_ms)
         for term, request_id in self._pending.writes_at(entry.index):
             answer = answer_of(reply, entry) if term == entry.term else self.refusal()
             self._effects.answers.append((request_id, answer))
-        return touched_bytes
+        return work_bytes
 
     def _serve_reads(self) -> bool:
-        """Answer the reads whose index is applied, up to a bound of bytes; True if some are left for the next turn."""
-        replied_bytes = 0
-        while replied_bytes < READ_BYTES_MAX:
+        """Answer the reads whose index is applied, up to a bound of work; True if some are left for the next turn."""
+        work_bytes = 0
+        while work_bytes < READ_BYTES_MAX:
             released = self._pending.next_read(self.applied_index)
             if released is None:
                 return False
             request_id, query = released
-            replied_bytes += self._answer_query(request_id, query)
+            work_bytes += self._answer_query(request_id, query)
         return True
 
     def _answer_query(self, request_id: int, query: Query) -> int:
-        """Serve one read from the state as it is; returns the bytes of its reply. A checkpoint is answered later."""
+        """Serve one read from the state as it is; returns the work that it was. A checkpoint is answered later."""
         answer: Answer | RaftdbError
+        work_bytes = KEY_BYTES
         if self._installing:
             answer = Unavailable("busy", "a snapshot is being installed", hint="ask another node")
         elif isinstance(query, MakeCheckpoint):
             self._checkpoints.ask(request_id, self.applied_index)
-            return 0
+            return work_bytes
         else:
-            answer = serve(query, self.raft.state, self._state, self._machine, self._bodies)
+            answer, work_bytes = serve(query, self.raft.state, self._state, self._machine, self._bodies)
         self._effects.answers.append((request_id, answer))
-        return value_bytes(answer.value) if isinstance(answer, Answer) else 0
+        return work_bytes
 
     def _bodies(self, first: Index, last: Index, bytes_max: int) -> Sequence[Entry]:
         """Entries from memory if they are there, else from disk."""

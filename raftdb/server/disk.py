@@ -107,6 +107,11 @@ class NodeDisk:
 
         return await self._on_state_thread(copy)
 
+    async def remove(self, path: Path) -> None:
+        """Remove a file that was exported, if it is there; a long one takes the system a while. Behind its export, so
+        that one nobody waited for does not stay."""
+        await self._on_state_thread(lambda: path.unlink(missing_ok=True))
+
     def close(self) -> None:
         """Finish what is queued, stop the threads, close the stores."""
         self._state_thread.shutdown()

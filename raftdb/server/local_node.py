@@ -48,7 +48,7 @@ class LocalNode:
             "first_index": state.log.base.index + 1,
             "last_index": state.log.last_index,
             "commit_index": page.index,
-            "entries": describe_entries(page.value),
+            "entries": await self._driver.aside.run(describe_entries, page.value),
         }
 
     async def checkpoint(self) -> int:
@@ -65,12 +65,11 @@ class LocalNode:
             path = self._disk.folder.outgoing("backup")
             try:
                 manifest = await self._disk.export(path, cluster_id=self._cluster_id, verify=True)
+                yield Backup(path, manifest.index, manifest.term)
             except OutOfSpace as error:
                 raise Unavailable("no_space", error.message, hint=error.hint) from error
-            try:
-                yield Backup(path, manifest.index, manifest.term)
             finally:
-                path.unlink(missing_ok=True)
+                await self._disk.remove(path)
 
     def status(self) -> Mapping[str, Any]:
         """What this node knows of itself and the others."""

@@ -1,7 +1,8 @@
 """Transactions, sessions and keys over HTTP, on a real machine without a cluster (interface, section 3)."""
 
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from raftdb.commands.operations import (
 from raftdb.commands.queries import Query, ReadPage, ReadRecord
 from raftdb.commands.transactions import is_read
 from raftdb.errors import LeaderHint, OutcomeUnknown, ReplyError, Unavailable
+from raftdb.frontend import http_data
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.node_api import Consistency
 from raftdb.machine.reply import Repetition, Result
@@ -482,3 +484,41 @@ async def test_lists_of_keys_and_values(http: Harness) -> None:
     assert scanned.json["result"] == ["b", "2", {"base64": "/w=="}, {"base64": "/g=="}]
     assert (await http.execute({"command": "keys", "args": [""]})).json["result"][:2] == ["a", "b"]
     assert (await http.execute({"command": "dbsize"})).json["result"] == 3
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[bool]]:
+    """For each function that reads a body or writes a reply: whether it ran beside the loop, call by call."""
+    loop_thread = threading.get_ident()
+    noted: dict[str, list[bool]] = {}
+
+    def noting(name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*args: Any, **more: Any) -> Any:
+            noted.setdefault(name, []).append(threading.get_ident() != loop_thread)
+            return plain(*args, **more)
+
+        return note
+
+    for name in ("execute_of", "transaction_of", "encode_answer", "encode_json"):
+        monkeypatch.setattr(http_data, name, noting(name, getattr(http_data, name)))
+    return noted
+
+
+async def test_what_is_long_is_read_and_written_beside_the_loop(
+    http: Harness, threads: dict[str, list[bool]]
+) -> None:
+    """Half a second of JSON on the loop would depose a leader; a short request is not worth a thread."""
+    long, short = "v" * 100_000, "v"
+    for value in (short, long):
+        set_it = {"command": "set", "args": [value[:9], value]}
+        for path, body in (("/v1/execute", set_it), ("/v1/transaction", {"commands": [set_it]})):
+            assert (await http.request(post(json.dumps(body).encode(), path))).status == 200
+        for command in ("get", "getset"):
+            args = [value[:9], value] if command == "getset" else [value[:9]]
+            assert (await http.execute({"command": command, "args": args})).json["result"] == value
+    for path in ("/v1/keys/v", "/v1/keys/vvvvvvvvv", "/v1/keys?limit=1", "/v1/keys"):
+        assert (await http.request(get(path))).status == 200
+    assert threads["transaction_of"] == [False, True]
+    assert threads["execute_of"] == [False, False, False, True, False, True]
+    assert threads["encode_answer"] == [False, False, False, False, True, True]
+    assert threads["encode_json"] == [False] * 2 + [False, True, False, True]

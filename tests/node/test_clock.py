@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from raftdb.commands.budgets import SWEEP_VALUES_MAX
 from raftdb.commands.limits import SESSION_IDLE_MS
 from raftdb.commands.model import Command, Get, IncrementBy, Keys, Set, TimeToLive
 from raftdb.commands.operations import (
@@ -18,7 +19,6 @@ from raftdb.core import leader
 from raftdb.core.messages import AppendEntries, Heartbeat, HeartbeatReply
 from raftdb.core.model import Entry, EntryKind, Role
 from raftdb.errors import SessionExpired
-from raftdb.machine.expiry import SWEEP_VALUES_MAX
 from raftdb.machine.machine import Machine
 from raftdb.machine.sessions import IDLE_GRAIN_MS
 from raftdb.node import replica
@@ -318,7 +318,7 @@ def test_sessions_clock_and_expiries_are_in_every_generation_of_snapshots(alone:
 
 def test_a_large_transaction_ends_the_turn(alone: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that many of them do not keep heartbeats waiting: their changes and replies count, not only their bytes."""
-    monkeypatch.setattr(replica, "APPLY_BYTES_MAX", 10_000)
+    monkeypatch.setattr(replica, "APPLY_BYTES_MAX", 20_000)
     many = Transaction(tuple(Set(b"%d" % number, b"") for number in range(200)))
     longer = Set(b"long", bytes(9_900))
     reading = Transaction((Get(b"long"),))
