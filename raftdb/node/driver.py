@@ -8,9 +8,9 @@ for nothing. The loop never touches the disk for writing: a writer thread does, 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from raftdb.background import Background, fatal_of
 from raftdb.commands.budgets import KEYS_ON_LOOP_MAX, LOG_PAGE_ENTRIES_MAX
 from raftdb.commands.operations import ClientOperation, keys_named
 from raftdb.commands.queries import Query as RecordQuery
@@ -63,7 +63,7 @@ class Driver:
         self._failed = False
         self._closing = False
         self._ticker: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background(self._fail)
         self._held_jobs: list[PersistJob] | None = None
         self.contacts = Contacts(heartbeat_s=heartbeat_ms / 1000)
         self.space = SpaceBudget()
@@ -187,14 +187,8 @@ class Driver:
         if self._ticker is not None:
             self._ticker.cancel()
         self._failed = True
-        await self._end_tasks()
+        await self._background.close()
         self._abandon_requests()
-
-    async def _end_tasks(self) -> None:
-        """Let what is being written finish, and give up deliveries."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _read(self, query: Query, *, stale: bool) -> Answer:
         future = self._admit()
@@ -236,7 +230,7 @@ class Driver:
 
     def _schedule_tick(self) -> None:
         """One tick per period, and no catching up: after a pause the node hears its messages first."""
-        self._ticker = self._loop.call_later(self._tick_seconds, self._on_tick)
+        self._ticker = self._background.after(self._tick_seconds, self._on_tick)
 
     def _on_tick(self) -> None:
         self._inputs.ticks = 1
@@ -269,7 +263,7 @@ class Driver:
             self._carry_out(self.replica.turn(inputs))
         except Exception as error:
             logger.exception("internal error, the node stops")
-            self._fail(error if isinstance(error, Fatal) else Fatal(f"{type(error).__name__}: {error}"))
+            self._fail(fatal_of(error))
 
     def _carry_out(self, effects: Effects) -> None:
         for job in effects.persist:
@@ -291,11 +285,11 @@ class Driver:
             if target.isEnabledFor(LEVELS[trace.level]):
                 target.log(LEVELS[trace.level], trace.event, extra={"fields": dict(trace.details)})
         if effects.flush is not None:
-            self._spawn(self._flush(effects.flush))
+            self._background.start(self._flush(effects.flush), name="flush")
         if effects.trim is not None:
-            self._spawn(self._trim(effects.trim))
+            self._background.start(self._trim(effects.trim), name="trim")
         for follower in effects.snapshots_wanted:
-            self._spawn(self._deliver(follower))
+            self._background.start(self._deliver(follower), name="deliver")
         if effects.more:
             self._schedule_turn()
 
@@ -307,7 +301,7 @@ class Driver:
             self._disk.submit(job.sequence, job.batch)
         else:
             self._held_jobs = []
-            self._spawn(self._install(job, job.install))
+            self._background.start(self._install(job, job.install), name="install")
 
     async def _install(self, job: PersistJob, end: EntryId) -> None:
         """Put a received snapshot in place, then go on with the jobs that waited."""
@@ -340,19 +334,6 @@ class Driver:
         self._inputs.deliveries.append(delivery)
         self._schedule_turn()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` beside the turns; what it raises stops the node, as what a turn raises does."""
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, Exception):
-            logger.error("internal error, the node stops", exc_info=error)
-            self._fail(error if isinstance(error, Fatal) else Fatal(f"{type(error).__name__}: {error}"))
-
     def _send(self, messages: Sequence[Message]) -> None:
         """Hand each peer its messages in one piece, in order."""
         by_target: dict[NodeId, list[Message]] = {}
@@ -362,13 +343,12 @@ class Driver:
             self._links.send(target, batch)
 
     def _fail(self, error: Fatal) -> None:
-        """Stop for good: nothing is sent, answered or written any more."""
-        if self._failed:
-            return
-        self._failed = True
-        if self._ticker is not None:
-            self._ticker.cancel()
-        self._abandon_requests()
+        """Stop for good: nothing is sent, answered or written any more. What fails after that is told, too."""
+        if not self._failed:
+            self._failed = True
+            if self._ticker is not None:
+                self._ticker.cancel()
+            self._abandon_requests()
         self._on_fatal(error)
 
     def _abandon_requests(self) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -113,11 +113,16 @@ class NodeDisk:
         await self._on_state_thread(lambda: path.unlink(missing_ok=True))
 
     def close(self) -> None:
-        """Finish what is queued, stop the threads, close the stores."""
-        self._state_thread.shutdown()
-        self.writer.close()
+        """Finish what is queued, stop the threads, close the stores: each of them, whatever happens to another."""
+        with ExitStack() as stack:
+            stack.callback(self.log.close)
+            stack.callback(self._close_state)
+            stack.callback(self.writer.close)
+            stack.callback(self._state_thread.shutdown)
+
+    def _close_state(self) -> None:
+        """Close the present state; until its thread has ended that may become another one."""
         self.state.close()
-        self.log.close()
 
     def _swap(self, end: EntryId) -> None:
         with self.exchanging:

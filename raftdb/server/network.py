@@ -10,6 +10,7 @@ its handshakes, and is dialled there at once.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from raftdb.background import Background
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
 from raftdb.errors import Fatal
@@ -44,14 +45,16 @@ class Network:
         driver: Driver,
         disk: NodeDisk,
         log: LogStore,
+        background: Background,
         *,
         addresses: AddressBook,
+        receiver: Receiver,
         on_fatal: Callable[[Fatal], None],
     ) -> None:
         self.addresses = addresses
         self._driver = driver
         self._on_fatal = on_fatal
-        self._loop = asyncio.get_running_loop()
+        self._background = background
         self._removed_check: asyncio.TimerHandle | None = None
         self._hung_up: dict[NodeId, asyncio.TimerHandle] = {}
         self._moved: set[NodeId] = set()
@@ -72,6 +75,7 @@ class Network:
                 on_refused=self._refused,
                 on_sighted=self._sighted,
             ),
+            start=background.start,
         )
         self._peer_server = PeerServer(
             local,
@@ -82,13 +86,18 @@ class Network:
         self._snapshot_server = SnapshotServer(
             local,
             check_peer=check,
-            receiver=Receiver(disk.folder.receiver),
+            receiver=receiver,
             may_begin=replica.give_up_received,
             on_received=replica.snapshot_received,
         )
         disk.receiving = self._snapshot_server.paused
         self.courier = Courier(
-            replica, disk, SnapshotClient(local, check_peer=check), local.cluster_id, self._address_of
+            replica,
+            disk,
+            SnapshotClient(local, check_peer=check),
+            local.cluster_id,
+            self._address_of,
+            background,
         )
 
     @property
@@ -159,7 +168,7 @@ class Network:
             return
         if peer in self._hung_up:
             self._hung_up[peer].cancel()
-        self._hung_up[peer] = self._loop.call_later(LINGER_SECONDS, self._forget_stranger, peer)
+        self._hung_up[peer] = self._background.after(LINGER_SECONDS, self._forget_stranger, peer)
 
     def _forget_stranger(self, peer: NodeId) -> None:
         del self._hung_up[peer]
@@ -178,7 +187,7 @@ class Network:
         self._is_leaving = replica.is_removed
         removed = core.configurations.committed_at(core.commit_index)[1].removed
         self._peer_server.cut(set(removed).difference(self.addresses.members), "it was removed")
-        self._removed_check = self._loop.call_later(REMOVED_CHECK_SECONDS, self._check_removed)
+        self._removed_check = self._background.after(REMOVED_CHECK_SECONDS, self._check_removed)
 
     def _peer_down(self, peer: NodeId, reason: str) -> None:
         self._driver.peer_down(peer)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from raftdb.background import Background
 from raftdb.core.events import SnapshotDelivered
 from raftdb.core.model import EntryId, NodeId
 from raftdb.node.replica import Replica
@@ -60,6 +61,7 @@ class Courier:
         client: SnapshotClient,
         cluster_id: str,
         address_of: Callable[[NodeId], str | None],
+        background: Background,
         *,
         keep_seconds: float = KEEP_SECONDS,
     ) -> None:
@@ -68,6 +70,7 @@ class Courier:
         self._client = client
         self._cluster_id = cluster_id
         self._address_of = address_of
+        self._background = background
         self._keep_seconds = keep_seconds
         # Held while the file is made or removed.
         self._changing = asyncio.Lock()
@@ -117,7 +120,7 @@ class Courier:
             return SnapshotDelivered(target, None)
         finally:
             reader.close()
-            asyncio.get_running_loop().call_later(RETAIN_SECONDS, self._release, target, manifest.index)
+            self._background.after(RETAIN_SECONDS, self._release, target, manifest.index)
         end = EntryId(manifest.index, manifest.term)
         return SnapshotDelivered(target, end, manifest.configuration_index, manifest.configuration)
 
@@ -146,7 +149,7 @@ class Courier:
         """Count the time from here on: a file as large as the state is not kept for nobody."""
         if self._removal is not None:
             self._removal.cancel()
-        self._removal = asyncio.get_running_loop().create_task(self._remove_unused())
+        self._removal = self._background.start(self._remove_unused(), name="removal of a snapshot")
 
     async def _remove_unused(self) -> None:
         await asyncio.sleep(self._keep_seconds)

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
-from raftdb.errors import Unavailable
+from raftdb.background import Background
+from raftdb.errors import OutcomeUnknown, Unavailable
 from raftdb.node.driver import Driver
 from raftdb.server.disk import NodeDisk
 from storage.errors import StorageError
@@ -33,9 +34,17 @@ class _Told(NamedTuple):
 class SpaceWatch:
     """Refreshes the disk's `SpaceGuard` beside the event loop, and keeps `Driver.space` current."""
 
-    def __init__(self, driver: Driver, disk: NodeDisk, *, period_seconds: float = PERIOD_SECONDS) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        disk: NodeDisk,
+        background: Background,
+        *,
+        period_seconds: float = PERIOD_SECONDS,
+    ) -> None:
         self._driver = driver
         self._disk = disk
+        self._background = background
         self._period_seconds = period_seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="space-watch")
         self._task: asyncio.Task[None] | None = None
@@ -44,7 +53,7 @@ class SpaceWatch:
     async def start(self) -> None:
         """Look once, so that the node serves nothing before it knows; then go on looking."""
         await self.look()
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+        self._task = self._background.start(self._watch(), name="space watch")
 
     async def look(self) -> None:
         """Measure, and say so if something changed. What cannot be measured now is measured the next time."""
@@ -81,9 +90,9 @@ class SpaceWatch:
         """Stop looking. The stores may be closed afterwards."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        self._thread.shutdown()
+            await asyncio.wait([self._task])
+        # It may hang where the disk does not answer, which must not hold the loop.
+        await asyncio.to_thread(self._thread.shutdown)
 
     async def _watch(self) -> None:
         looks = 0
@@ -98,5 +107,6 @@ class SpaceWatch:
         """Make a checkpoint if anything was applied since the last one, and compact the log."""
         replica = self._driver.replica
         if replica.applied_index > replica.checkpoint_index:
-            with suppress(Unavailable):
+            # A node that stops, or whose disk has failed, makes none; whatever stops it has said so.
+            with suppress(Unavailable, OutcomeUnknown):
                 await self._driver.checkpoint(stale=True)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import aiohttp
 
+from raftdb.background import StartTask
 from raftdb.core.messages import Message
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.transport.events import PeerEvents
@@ -64,7 +65,7 @@ class _PeerLink:
         self._filled = asyncio.Event()
         self._nudged = asyncio.Event()
         self._last_failure = ""
-        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"link to {peer}")
+        self.task = links.start(self._run(), name=f"link to {peer}")
 
     def send(self, messages: Sequence[Message]) -> None:
         """Queue `messages`, or drop and count them if the link is down or its queue full."""
@@ -246,7 +247,8 @@ class _PeerLink:
 class PeerLinks:
     """The outgoing links of one node. Everything is called on the event loop's thread.
 
-    `check_peer` judges who answers a dial, as it judges who dials us. `uniform` is the source of jitter.
+    `check_peer` judges who answers a dial, as it judges who dials us. `uniform` is the source of jitter. `start` runs
+    what a link does, and sees to what becomes of it.
     """
 
     def __init__(
@@ -257,12 +259,14 @@ class PeerLinks:
         events: PeerEvents | None = None,
         limits: LinkLimits | None = None,
         uniform: Uniform = random.uniform,
+        start: StartTask = asyncio.create_task,
     ) -> None:
         self.identity = identity
         self.check_peer = check_peer
         self.events = events or PeerEvents()
         self.limits = limits or LinkLimits()
         self.uniform = uniform
+        self.start = start
         self._links: dict[str, _PeerLink] = {}
         self._stopped: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None

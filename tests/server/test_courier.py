@@ -8,8 +8,10 @@ from typing import Any, cast
 
 import pytest
 
+from raftdb.background import Background
 from raftdb.core.events import SnapshotDelivered
 from raftdb.core.model import EntryId
+from raftdb.errors import Fatal
 from raftdb.server.snapshots import Courier
 from raftdb.transport.snapshot_client import DeliveryFailed
 from storage.manifest import Manifest, pack_container
@@ -26,6 +28,7 @@ class Surroundings:
         self.index = 10
         self.base_index = 5
         self.made: list[str] = []
+        self.failures: list[Fatal] = []
         self.delivering: Callable[[str], Any] = _succeed
         log = SimpleNamespace(base=SimpleNamespace(index=5))
         core = SimpleNamespace(log=log, term=3)
@@ -43,6 +46,7 @@ class Surroundings:
             cast(Any, client),
             "c1",
             {"n2": "127.0.0.1:1", "n3": "127.0.0.1:1"}.get,
+            Background(self.failures.append),
             keep_seconds=keep_seconds,
         )
 

@@ -1,0 +1,140 @@
+"""How a node ends: who asked for it, what it ends with, and all its parts closed in order, in bounded time.
+
+The first failure is the one that counts: what fails while the node comes down for it only follows. Whatever one part
+does when it is closed, the next is closed too; and one that does not come to an end, such as a disk that does not
+answer, is not waited for: nothing that hangs there was acknowledged.
+
+A service manager stops a unit by a signal to each of its processes, and who has started the nodes passes the signal on:
+so one wish to stop may come as several signals. Those within a moment count once; a later one means: at once.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NoReturn
+
+from raftdb.background import fatal_of
+from raftdb.errors import Fatal
+from raftdb.server import logs
+from raftdb.server.folder import EXIT_FAILED, storage_errors
+
+logger = logging.getLogger("raftdb.server")
+
+SIGNALS_MOMENT_SECONDS = 1.0
+"""Signals that come within this time after the first are the same wish to stop."""
+END_SECONDS = 9.5
+"""How long it may take from the wish to stop, or the failure, until everything is closed."""
+
+
+def _exit(code: int) -> NoReturn:
+    logs.flush()
+    os._exit(code)
+
+
+class Ending:
+    """See the module. Made and used on a running event loop. `exit_now` ends the process with an exit code."""
+
+    def __init__(
+        self,
+        *,
+        moment_seconds: float = SIGNALS_MOMENT_SECONDS,
+        end_seconds: float = END_SECONDS,
+        exit_now: Callable[[int], None] = _exit,
+    ) -> None:
+        self.failure: Fatal | None = None
+        self._moment_seconds = moment_seconds
+        self._end_seconds = end_seconds
+        self._exit_now = exit_now
+        self._loop = asyncio.get_running_loop()
+        self._asked = asyncio.Event()
+        self._signalled_at: float | None = None
+        self._ends_by: float | None = None
+
+    def watch_signals(self) -> None:
+        """From now on SIGTERM and SIGINT ask for the end."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.signalled, number)
+
+    def signalled(self, number: signal.Signals) -> None:
+        """A signal has come: the first asks for an orderly end, one that is not of the same moment ends at once."""
+        now = self._loop.time()
+        if self._signalled_at is None:
+            self._signalled_at = now
+            logger.info("stopping", extra={"fields": {"signal": number.name}})
+            self._ask()
+        elif now - self._signalled_at >= self._moment_seconds:
+            logger.warning("stops at once", extra={"fields": {"signal": number.name}})
+            self._exit_now(EXIT_FAILED)
+
+    def fail(self, error: Fatal) -> None:
+        """Something broke that must not be worked around: the node stops without waiting for anybody."""
+        if self.failure is None:
+            logger.error("fatal", extra={"fields": {"error": error.message, "hint": error.hint}})
+            self.failure = error
+        self._ask()
+
+    async def asked(self) -> None:
+        """Wait until the node is to end."""
+        await self._asked.wait()
+
+    @asynccontextmanager
+    async def closing(self) -> AsyncIterator["Closing"]:
+        """What is given to the `Closing` is closed on leaving, the last first, however the block is left. Raises then
+        what came first, if anything did: `failure`, or what left the block."""
+        came_first = False
+        try:
+            async with AsyncExitStack() as stack:
+                try:
+                    yield Closing(self, stack)
+                except Exception as error:
+                    came_first = self.failure is None
+                    if isinstance(error, Fatal) and came_first:
+                        self.failure = error
+                    raise
+        except Exception:
+            if came_first:
+                raise
+        if self.failure is not None:
+            raise self.failure
+
+    async def close(self, what: str, close: Callable[[], Awaitable[object]]) -> None:
+        """Close one part; an error is kept if it is the first, and raised nowhere."""
+        limit = asyncio.timeout_at(self._deadline())
+        try:
+            with storage_errors():
+                async with limit:
+                    await close()
+        except Exception as error:
+            if limit.expired():
+                logger.error(
+                    "does not come to an end, the node stops without it", extra={"fields": {"what": what}}
+                )
+                self._exit_now(EXIT_FAILED if self.failure is None else self.failure.exit_code)
+                return
+            logger.error("internal error while stopping", exc_info=error, extra={"fields": {"what": what}})
+            self.fail(fatal_of(error))
+
+    def _ask(self) -> None:
+        self._deadline()
+        self._asked.set()
+
+    def _deadline(self) -> float:
+        """Until when everything is to be closed; counted from the first time that anybody asks."""
+        if self._ends_by is None:
+            self._ends_by = self._loop.time() + self._end_seconds
+        return self._ends_by
+
+
+class Closing:
+    """The parts that are to be closed, in the order in which they were started."""
+
+    def __init__(self, ending: Ending, stack: AsyncExitStack) -> None:
+        self._ending = ending
+        self._stack = stack
+
+    def then(self, what: str, close: Callable[[], Awaitable[object]]) -> None:
+        """`what` is there from now on, and ends by `close`, before everything that was here before it."""
+        self._stack.push_async_callback(self._ending.close, what, close)
