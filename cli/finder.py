@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from cli.suggest import Kind, Wanted
-from raftdb.client.connection import now_ms
+from raftdb.client.dialing import now_ms
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
 

@@ -23,8 +23,10 @@ Blocking and asynchronous, one client twice over a core without I/O:
 
 And twice, each as thin as it can be:
 
-* `connection`, `async_connection`: one exchange over a kept-alive socket, spoken in `http1`.
-* `sync_client`, `async_client`: carry out the steps of a flow; `sync_commands`, `async_commands` are their methods.
+* `connection`, `async_connection`: one exchange over a kept-alive socket, spoken in `http1`; `dialing`, `async_dialing`
+  connect it by a deadline, with `resolving` for names.
+* `sharing`: the steps of the blocking client's flows, in turn where they count and side by side where they wait.
+* `sync_client`, `async_client`: the clients themselves; `sync_commands`, `async_commands` are their methods.
 * `transaction`, `async_transaction`: reads at once, writes when it is committed.
 
 `backup` brings a backup into a file, verified before it takes its name. Nothing but the asynchronous half imports
@@ -42,7 +44,11 @@ node that does not answer: a write sent to a paused follower would end as *unkno
 silence, or sooner if there are more clients than it remembers; a registration that is delayed for longer than that
 would bring the session back without its memory. A client never registers a name again that it knows to be registered.
 
-**Sharing.** Threads may share a blocking client and take turns; tasks of one event loop share an asynchronous one and
-do not wait for each other. A child process begins a session of its own: two processes with one numbering would take
-each other's answers. A transaction belongs to one thread or task.
+**Sharing.** Threads share a blocking client, tasks of one event loop an asynchronous one, and neither wait for each
+other's answers: `benchmarks/client_threads.py` has 16 threads do as much through one client as through one each. A
+child process begins a session of its own: two processes with one numbering would take each other's answers. A
+transaction belongs to one thread or task.
+
+**Deadlines.** A call ends by its deadline, whatever the system's resolver, a silent address, another thread or a
+dripping server does; then the socket is closed and the thread that still resolves is left behind.
 """

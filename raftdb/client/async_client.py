@@ -14,7 +14,7 @@ from raftdb.client.addresses import parse_addresses
 from raftdb.client.async_commands import AsyncClientCommands
 from raftdb.client.async_connection import AsyncConnections
 from raftdb.client.async_transaction import AsyncTransaction
-from raftdb.client.connection import now_ms
+from raftdb.client.dialing import now_ms
 from raftdb.client.flow import AwaitOthers, Caller, Flow, Limits, Method, Outcome, Step
 from raftdb.client.http1 import AnswerLost, NotSent
 from raftdb.client.membership import AsyncMemberCalls

@@ -10,12 +10,11 @@ or fails: an answer never reaches another request than its own (hazard B59).
 import asyncio
 from typing import cast
 
-from raftdb.client.connection import IDLE_MS_MAX, now_ms, reason_of
+from raftdb.client.async_dialing import dial
+from raftdb.client.connection import IDLE_MS_MAX
+from raftdb.client.dialing import IN_TIME, now_ms, reason_of
 from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, encode_request
-from raftdb.endpoint import parse_endpoint
 from raftdb.errors import RemoteProtocolError
-
-_IN_TIME = "no answer in time"
 
 
 class _Connection(asyncio.Protocol):
@@ -116,7 +115,7 @@ class AsyncConnections:
                 response = await connection.exchange(request)
         except TimeoutError:
             connection.abort()
-            raise AnswerLost(_IN_TIME) from None
+            raise AnswerLost(IN_TIME) from None
         if response.keep_alive:
             self._idle.setdefault(address, []).append(connection)
         else:
@@ -154,11 +153,10 @@ class AsyncConnections:
 
 
 async def _connect(address: str, by_ms: float) -> _Connection:
-    endpoint = parse_endpoint(address)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_left_s(by_ms)):
-            _, connection = await loop.create_connection(_Connection, endpoint.host, endpoint.port)
+            _, connection = await loop.create_connection(_Connection, sock=await dial(address, by_ms))
     except OSError as error:
         raise NotSent(reason_of(error)) from error
     return connection

@@ -5,38 +5,46 @@ A failure is either `NotSent` (no connection: the node has not seen a byte, so a
 """
 
 import socket
-import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
-from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, Sink, encode_request
-from raftdb.endpoint import parse_endpoint
+from raftdb.client.dialing import IN_TIME, dial, now_ms, reason_of
+from raftdb.client.http1 import AnswerLost, Response, ResponseParser, Sink, encode_request
 
 IDLE_MS_MAX = 10_000
 """A connection unused for longer is not used again: servers and gateways close idle ones after 15 s and more,
 and a request that races with such a close could not be told from one that was executed."""
+IDLE_CONNECTIONS_MAX = 64
+"""Most connections to one node that are kept while nobody uses them."""
 RECEIVE_BYTES = 256 * 1024
 STREAM_IDLE_MS = 30_000
 """Longest wait for the next piece of a body that is streamed."""
 
 
-def now_ms() -> float:
-    """The clock of all deadlines of the client: monotonic, in milliseconds."""
-    return time.monotonic() * 1000.0
-
-
 @dataclass(slots=True)
 class _Connection:
-    """A connected socket and when it was last used, in ms of `now_ms`."""
+    """A connected socket and when it was last used, in ms of `now_ms`. Closed when it is dropped: one that nobody holds
+    has nothing to say any more, and no one to close it."""
 
     socket: socket.socket
     used_ms: float
 
+    def __del__(self) -> None:
+        self.socket.close()
+
 
 class Connections:
-    """At most one kept-alive connection per address. Not for use by two threads at a time."""
+    """Kept-alive connections, several per address if there are several exchanges at a time. Threads may share them.
+
+    Every step on what is kept is a single one (a `pop`, an `append`), so there is no lock that an interrupt, or a fork,
+    could leave locked: an exchange has its connection for itself.
+    """
 
     def __init__(self) -> None:
-        self._kept: dict[str, _Connection] = {}
+        self._idle: dict[str, list[_Connection]] = {}
+        self._closed = 0  # how often; a connection from before belongs to nobody
+        self._cleaned_ms = now_ms()
 
     def exchange(
         self,
@@ -57,53 +65,79 @@ class Connections:
         `STREAM_IDLE_MS`; what the sink raises is passed on.
         """
         request = encode_request(method, target, host=address, body=body)
-        connection = self._take_kept(address)
+        closed = self._closed
+        connection = self._take(address)
         if connection is None:
-            connection = self._connect(address, min(connect_by_ms, answer_by_ms))
+            connection = _Connection(dial(address, min(connect_by_ms, answer_by_ms)), now_ms())
         keep = False
         try:
             response = _send_and_receive(connection, request, answer_by_ms, ResponseParser(sink=sink))
             keep = response.keep_alive
         finally:
-            if keep:
-                connection.used_ms = now_ms()
-                self._kept[address] = connection
-            else:
+            if not keep:
                 connection.socket.close()
+        connection.used_ms = now_ms()
+        idle = self._idle.setdefault(address, [])
+        if keep and closed == self._closed and len(idle) < IDLE_CONNECTIONS_MAX:
+            idle.append(connection)
+        else:
+            connection.socket.close()
         return response
 
     def close(self) -> None:
-        """Close every kept connection. The object may be used again."""
-        for connection in self._kept.values():
+        """Close every connection that is not in use, and the others when they are not any more. The object may be used
+        again."""
+        self._closed += 1
+        for idle in list(self._idle.values()):
+            for connection in _taken_out(idle):
+                connection.socket.close()
+
+    def _take(self, address: str) -> _Connection | None:
+        """The kept connection to `address` that was used last, if there is one that is fresh and open."""
+        self._clean()
+        for connection in _taken_out(self._idle.get(address, [])):
+            if _is_fit(connection):
+                return connection
             connection.socket.close()
-        self._kept.clear()
-
-    def _connect(self, address: str, connect_by_ms: float) -> _Connection:
-        endpoint = parse_endpoint(address)
-        timeout_s = max(connect_by_ms - now_ms(), 1.0) / 1000.0
-        try:
-            connected = socket.create_connection((endpoint.host, endpoint.port), timeout=timeout_s)
-        except OSError as error:
-            raise NotSent(reason_of(error)) from error
-        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _Connection(connected, now_ms())
-
-    def _take_kept(self, address: str) -> _Connection | None:
-        """The kept connection to `address` if it is fresh and open. A readable idle connection is a closed
-        one."""
-        connection = self._kept.pop(address, None)
-        if connection is None:
-            return None
-        try:
-            if now_ms() - connection.used_ms <= IDLE_MS_MAX:
-                connection.socket.setblocking(False)
-                connection.socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return connection  # open, and nothing to read: as it should be
-        except OSError:
-            pass  # reset by the server: closed below
-        connection.socket.close()
         return None
+
+    def _clean(self) -> None:
+        """Now and then close what has been idle for too long, at nodes that are not asked any more as well."""
+        if now_ms() - self._cleaned_ms < IDLE_MS_MAX:
+            return
+        self._cleaned_ms = now_ms()
+        for idle in list(self._idle.values()):
+            fresh = []
+            for connection in _taken_out(idle):
+                if _is_fresh(connection):
+                    fresh.append(connection)
+                else:
+                    connection.socket.close()
+            idle.extend(reversed(fresh))
+
+
+def _taken_out(idle: list[_Connection]) -> Iterator[_Connection]:
+    """What is idle, the one used last first; whoever takes one out has it alone."""
+    with suppress(IndexError):
+        while True:
+            yield idle.pop()
+
+
+def _is_fresh(connection: _Connection) -> bool:
+    return now_ms() - connection.used_ms <= IDLE_MS_MAX
+
+
+def _is_fit(connection: _Connection) -> bool:
+    """Fresh and open. A readable idle connection is a closed one."""
+    try:
+        if _is_fresh(connection):
+            connection.socket.setblocking(False)
+            connection.socket.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True  # open, and nothing to read: as it should be
+    except OSError:
+        pass  # reset by the server
+    return False
 
 
 def _send_and_receive(
@@ -136,16 +170,5 @@ def _left_s(deadline_ms: float) -> float:
     """Seconds until the deadline; raises `TimeoutError` once it has passed."""
     left_ms = deadline_ms - now_ms()
     if left_ms <= 0:
-        raise TimeoutError("no answer in time")
+        raise TimeoutError(IN_TIME)
     return left_ms / 1000.0
-
-
-def reason_of(error: BaseException) -> str:
-    """Why a connection or an exchange failed, in a few words, without errno numbers."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, socket.gaierror):
-        return "the host name cannot be resolved"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error) or type(error).__name__

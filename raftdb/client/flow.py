@@ -24,13 +24,16 @@ from raftdb.client.protocol import (
     register_request,
 )
 from raftdb.client.routing import PROBE_TIMEOUT_MS, Attempt, Call, Pause, Router
-from raftdb.client.session import Session, Sessions
+from raftdb.client.session import Place, Session, Sessions
 from raftdb.errors import SessionExpired, Unavailable
 
 SESSIONS_PER_CALL_MAX = 3
 """How many expired sessions one call puts up with: a cluster that forgets them at once must be told of."""
 CLOSE_TIMEOUT_MS = 500
 """How long closing a client may take to tell the cluster that its session is over."""
+
+LOOK_AGAIN_MS = 1_000
+"""Who waits for others looks again after so long, woken or not: an interrupted call may have woken nobody."""
 
 T = TypeVar("T")
 
@@ -135,14 +138,15 @@ class Caller:
             session = yield from self._registered(sessions, limits)
             while session.is_full:
                 yield from self._await_others(limits)
-            call = self._call(Kind.ONCE, limits)
-            with session.sequence() as stamp:
-                try:
-                    return (yield from self._carry_out(call, request.stamped(stamp)))
-                except SessionExpired as error:
-                    sessions.leave(session)
-                    if call.may_have_happened:
-                        raise _expired_meanwhile(error) from error
+            call, place = self._call(Kind.ONCE, limits), Place()
+            try:
+                return (yield from self._carry_out(call, request.stamped(session.take(place))))
+            except SessionExpired as error:
+                sessions.leave(session)
+                if call.may_have_happened:
+                    raise _expired_meanwhile(error) from error
+            finally:
+                session.leave(place)
         raise SessionExpired(
             f"{SESSIONS_PER_CALL_MAX} sessions expired one after the other",
             hint="nothing was executed; does the cluster have more clients than sessions?",
@@ -157,13 +161,14 @@ class Caller:
             if session.is_registering:
                 yield from self._await_others(limits)
                 continue
-            session.is_registering = True
+            place = Place()
             try:
+                session.begin_registration(place)
                 request = register_request(session.id)
                 yield from self._carry_out(self._call(request.kind, limits), request)
                 session.is_registered = True
             finally:
-                session.is_registering = False
+                session.end_registration()
 
     def _await_others(self, limits: Limits) -> Flow[None]:
         if self._clock() >= limits.ends_ms:
@@ -172,7 +177,7 @@ class Caller:
                 f"other calls of this client were not done in {limits.timeout_ms / 1000:g} s",
                 hint="nothing was sent: try again, with fewer calls at a time",
             )
-        yield AwaitOthers(limits.ends_ms)
+        yield AwaitOthers(min(limits.ends_ms, self._clock() + LOOK_AGAIN_MS))
 
     def _call(self, kind: Kind, limits: Limits) -> Call:
         return Call(

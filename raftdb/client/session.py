@@ -11,10 +11,11 @@ then it is executed once, or refused because it is below `acknowledged`, and nev
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from weakref import WeakValueDictionary, ref
 
 from raftdb.client.protocol import Stamp
+from raftdb.errors import LocalProtocolError
 
 ID_BYTES = 16
 """A session's name has 128 bits, so that no two clients ever draw the same."""
@@ -33,29 +34,63 @@ class Session:
     def __init__(self, session_id: str) -> None:
         self.id = session_id
         self.is_registered = False
-        self.is_registering = False
+        self._registrar: ref[Place] | None = None
         self._next = 1
-        self._waiting: dict[int, None] = {}  # in ascending order, for they are taken in that order
+        # In ascending order, for they are taken in that order. A call that is gone waits for nothing.
+        self._waiting: WeakValueDictionary[int, Place] = WeakValueDictionary()
 
     @property
     def is_full(self) -> bool:
         """True while the next sequence would be too far ahead: wait until a call has ended."""
         return self._next - self._lowest() >= SEQUENCES_AHEAD_MAX
 
-    @contextmanager
-    def sequence(self) -> Iterator[Stamp]:
-        """The stamp of the next call, which is waited for until the block is left."""
-        assert not self.is_full, "a sequence too far ahead"
-        sequence = self._next
-        self._next += 1
-        self._waiting[sequence] = None
-        try:
-            yield Stamp(self.id, sequence, self._lowest())
-        finally:
-            del self._waiting[sequence]
+    @property
+    def is_registering(self) -> bool:
+        """True while a call is about to register it."""
+        return self._registrar is not None and self._registrar() is not None
+
+    def begin_registration(self, place: "Place") -> None:
+        """The call that `place` belongs to registers it, until it says otherwise or is gone."""
+        self._registrar = ref(place)
+
+    def end_registration(self) -> None:
+        """Nobody registers it any more, whether it is registered now or not."""
+        self._registrar = None
+
+    @property
+    def is_waited_for(self) -> bool:
+        """True while calls in it are under way."""
+        return bool(self._waiting)
+
+    def take(self, place: "Place") -> Stamp:
+        """The stamp of the next call, which is waited for until `place` is left.
+
+        Ctrl-C may come between any two lines here. Then the sequence is either not taken, or found in `place`, and
+        given back when that is left or gone.
+        """
+        if self.is_full:
+            raise LocalProtocolError("a sequence too far ahead")
+        place.sequence = self._next
+        self._waiting[place.sequence] = place
+        self._next = place.sequence + 1
+        return Stamp(self.id, place.sequence, self._lowest())
+
+    def leave(self, place: "Place") -> None:
+        """The call has ended, whether it came to take a sequence or not."""
+        if self._waiting.get(place.sequence) is place:
+            del self._waiting[place.sequence]
 
     def _lowest(self) -> int:
         return next(iter(self._waiting), self._next)
+
+
+class Place:
+    """What a call has of a session: a sequence, 0 while it has none. It is gone when the call is."""
+
+    __slots__ = ("__weakref__", "sequence")
+
+    def __init__(self) -> None:
+        self.sequence = 0
 
 
 class Sessions:
@@ -77,6 +112,8 @@ class Sessions:
             self._current = None
 
     def take(self) -> Session | None:
-        """The session that is to be closed, if one was registered; the next write begins another."""
+        """The session that is to be closed: if one was registered, and no call is under way in it. The next write
+        begins another."""
         session, self._current = self._current, None
-        return session if session is not None and session.is_registered else None
+        is_idle = session is not None and session.is_registered and not session.is_waited_for
+        return session if is_idle else None

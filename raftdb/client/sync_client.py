@@ -1,28 +1,28 @@
-"""The client for ordinary, blocking Python: `flow` decides, `connection` carries out, this loop joins them."""
+"""The client for ordinary, blocking Python: `flow` decides, `connection` carries out, `sharing` joins them."""
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial, wraps
 from random import Random
-from threading import Lock, get_ident
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from raftdb.client import methods, retrying
 from raftdb.client.addresses import parse_addresses
-from raftdb.client.connection import Connections, now_ms
-from raftdb.client.flow import AwaitOthers, Caller, Exchange, Flow, Limits, Method, Outcome, Step
-from raftdb.client.http1 import AnswerLost, NotSent, Sink
+from raftdb.client.dialing import now_ms
+from raftdb.client.flow import Caller, Limits, Method
+from raftdb.client.http1 import Sink
 from raftdb.client.membership import MemberCalls
 from raftdb.client.model import LogPage, Member, NodeStatus
 from raftdb.client.retrying import Attempts
-from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router
+from raftdb.client.routing import DEFAULT_ADDRESSES, Router
 from raftdb.client.session import Sessions
+from raftdb.client.sharing import SharedCalls
 from raftdb.client.sync_commands import ClientCommands
 from raftdb.client.transaction import Transaction
-from raftdb.errors import Conflict, LocalProtocolError, RaftdbError, Unavailable
+from raftdb.errors import Conflict, RaftdbError
 
 DEFAULT_TIMEOUT_MS = 8_000
 """Longest time of one call, retries included. Nodes give a request up after 5 s unless configured otherwise:
@@ -46,9 +46,8 @@ class Client(ClientCommands, MemberCalls):
 
     Keys and values are `bytes`, or `str` for its UTF-8; what comes back is always `bytes`.
 
-    Threads may share a client: their calls are then made one after the other. For calls side by side give each thread
-    a client of its own, or use `AsyncClient`. A child process that inherits a client begins connections and a session
-    of its own.
+    Threads may share a client: each call has a connection for itself, so they do not wait for each other. A child
+    process that inherits a client begins connections and a session of its own.
 
     Every method raises `RaftdbError`: `Unavailable` if the cluster cannot answer now, and the call surely was not
     executed; `OutcomeUnknown` if a write may have happened or may yet; `CommandFailed` if the command ran and failed,
@@ -71,20 +70,17 @@ class Client(ClientCommands, MemberCalls):
         self._random = random or Random()
         self._timeout_ms = timeout_ms
         self._unreachable_timeout_ms = unreachable_timeout_ms
-        self._begin()
+        self._calls = self._begin()
 
-    def _begin(self) -> None:
-        """What is this process' own: connections, the session, and the turn to use them."""
-        self._process_id = os.getpid()
-        self._lock = Lock()
-        self._thread_id: int | None = None
-        self._connections = Connections()
-        self._caller = Caller(
+    def _begin(self) -> SharedCalls:
+        """What is this process' own: connections, the session, and who leads."""
+        caller = Caller(
             Router(self._addresses, random=self._random),
             sessions=Sessions() if self._has_sessions else None,
             clock=now_ms,
             random=self._random,
         )
+        return SharedCalls(caller)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -160,8 +156,8 @@ class Client(ClientCommands, MemberCalls):
         """
         if address is None:
             return self._run(methods.STATUS)
-        limits = self._limits()
-        return self._carry_out(self._own_caller().ask(methods.STATUS, address, limits), limits)
+        calls = self._own_calls()
+        return calls.carry_out(calls.caller.ask(methods.STATUS, address, self._limits()))
 
     def members(self) -> tuple[Member, ...]:
         """The cluster's members as the leader knows them, with how far each has come."""
@@ -181,12 +177,16 @@ class Client(ClientCommands, MemberCalls):
         return self._run(methods.backup(sink))
 
     def close(self) -> None:
-        """End the session, if the leader can be told quickly, and close the connections. The client may be used
-        again."""
-        if self._process_id == os.getpid():
+        """End the session, if the leader can be told quickly, and close the connections. The client may be used again.
+
+        Nobody is waited for: calls of other threads go on, close their connections when they are done, and leave the
+        session to end by its silence.
+        """
+        calls = self._calls
+        if calls.process_id == os.getpid():
             with suppress(RaftdbError):
-                self._carry_out(self._caller.close(), self._limits())
-        self._connections.close()
+                calls.carry_out(calls.caller.close())
+        calls.connections.close()
 
     def __enter__(self) -> "Client":
         return self
@@ -207,64 +207,13 @@ class Client(ClientCommands, MemberCalls):
         return self._run_for(method, self._limits(attempts.call_timeout_ms(now_ms())))
 
     def _run_for(self, method: Method[T], limits: Limits) -> T:
-        return self._carry_out(self._own_caller().flow(method, limits), limits)
+        calls = self._own_calls()
+        return calls.carry_out(calls.caller.flow(method, limits))
 
-    def _own_caller(self) -> Caller:
+    def _own_calls(self) -> SharedCalls:
         """What this process knows: two on one connection, or with one numbering, would take each other's answers."""
-        if self._process_id != os.getpid():
-            self._connections.close()
-            self._begin()
-        return self._caller
-
-    def _carry_out(self, flow: Flow[T], limits: Limits) -> T:
-        """Do what the flow says until it ends."""
-        with self._turn(limits):
-            try:
-                step = next(flow)
-                while True:
-                    step = flow.send(self._perform(step))
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            finally:
-                flow.close()
-
-    def _perform(self, step: Step) -> Outcome:
-        """Carry out one step; what came of it."""
-        if isinstance(step, Pause):
-            time.sleep(step.duration_ms / 1000.0)
-            return None
-        assert isinstance(step, Exchange), f"{AwaitOthers.__name__}, and there are no others"
-        try:
-            return self._connections.exchange(
-                step.attempt.address,
-                step.request.method,
-                step.request.target,
-                step.request.body,
-                connect_by_ms=step.attempt.connect_by_ms,
-                answer_by_ms=step.attempt.answer_by_ms,
-                sink=step.sink,
-            )
-        except (NotSent, AnswerLost) as error:
-            return error
-
-    @contextmanager
-    def _turn(self, limits: Limits) -> Iterator[None]:
-        """One call at a time, whichever thread makes it; waiting for the turn is part of the call's time."""
-        lock = self._lock
-        if self._thread_id == get_ident():
-            raise LocalProtocolError(
-                "a call of this client was made within another one (a signal handler, a sink)"
-            )
-        if not lock.acquire(timeout=max(limits.ends_ms - now_ms(), 0.0) / 1000.0):
-            raise Unavailable(
-                "busy",
-                f"another thread has used this client for {limits.timeout_ms / 1000:g} s",
-                hint="give each thread a client of its own",
-            )
-        self._thread_id = get_ident()
-        try:
-            yield
-        finally:
-            self._thread_id = None
-            lock.release()
+        calls = self._calls
+        if calls.process_id != os.getpid():
+            calls.connections.close()
+            calls = self._calls = self._begin()
+        return calls

@@ -10,7 +10,7 @@ import pytest
 from cli import finder as finder_module
 from cli.finder import FIND_MS_MAX, FOUND_MAX, Finder
 from cli.suggest import Kind, Wanted
-from raftdb.client.connection import now_ms
+from raftdb.client.dialing import now_ms
 from tests.client.fake_node import Canned, FakeCluster
 
 

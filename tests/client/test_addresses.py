@@ -7,7 +7,8 @@ import pytest
 
 from raftdb.client.addresses import learnt_address, parse_addresses, parse_member_address
 from raftdb.client.async_connection import AsyncConnections
-from raftdb.client.connection import Connections, now_ms
+from raftdb.client.connection import Connections
+from raftdb.client.dialing import now_ms
 from raftdb.client.http1 import NotSent, Response
 from raftdb.client.refusals import leader_in, leader_of_error
 from raftdb.errors import RequestRefused

@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 from raftdb.client import methods
 from raftdb.client.flow import SESSIONS_PER_CALL_MAX, Limits
 from raftdb.client.protocol import Stamp
-from raftdb.client.session import SEQUENCES_AHEAD_MAX, Session
+from raftdb.client.session import SEQUENCES_AHEAD_MAX, Place, Session
 from raftdb.commands.model import Set
-from raftdb.errors import CommandFailed, Conflict, OutcomeUnknown, SessionExpired, Unavailable
+from raftdb.errors import (
+    CommandFailed,
+    Conflict,
+    LocalProtocolError,
+    OutcomeUnknown,
+    SessionExpired,
+    Unavailable,
+)
 from tests.client.fake_api import Canned, error
 from tests.client.virtual import Fate, World
 
@@ -239,22 +246,34 @@ def test_a_dead_cluster_is_not_stormed() -> None:
 class TestNumbering:
     def test_the_lowest_sequence_waited_for_is_acknowledged(self) -> None:
         session = Session("a" * 32)
-        with session.sequence() as first:
-            with session.sequence() as second:
-                assert second == Stamp("a" * 32, 2, 1)
-            with session.sequence() as third:
-                assert (third.sequence, third.acknowledged) == (3, 1)
-        with session.sequence() as fourth:
-            assert (fourth.sequence, fourth.acknowledged) == (4, 4)
-        assert first.acknowledged == 1
+        places = [Place() for _ in range(4)]
+        first, second = session.take(places[0]), session.take(places[1])
+        assert (first.acknowledged, second) == (1, Stamp("a" * 32, 2, 1))
+        session.leave(places[1])
+        third = session.take(places[2])
+        assert (third.sequence, third.acknowledged) == (3, 1)
+        session.leave(places[2])
+        session.leave(places[0])
+        fourth = session.take(places[3])
+        assert (fourth.sequence, fourth.acknowledged) == (4, 4)
+        assert session.is_waited_for
+        session.leave(places[3])
+        session.leave(places[3])
+        assert not session.is_waited_for
 
     def test_a_sequence_too_far_ahead_waits(self) -> None:
         session = Session("a" * 32)
-        with session.sequence():
-            while not session.is_full:
-                with session.sequence() as stamp:
-                    assert stamp.acknowledged == 1
-                    assert stamp.sequence <= SEQUENCES_AHEAD_MAX
+        first = Place()
+        session.take(first)
+        while not session.is_full:
+            place = Place()
+            stamp = session.take(place)
+            assert stamp.acknowledged == 1
+            assert stamp.sequence <= SEQUENCES_AHEAD_MAX
+            session.leave(place)
+        with pytest.raises(LocalProtocolError):
+            session.take(Place())
+        session.leave(first)
         assert not session.is_full
 
     def test_calls_wait_for_one_that_holds_them_up(self) -> None:

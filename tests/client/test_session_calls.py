@@ -1,7 +1,5 @@
 """The blocking client with a session, on fake nodes and real sockets: lost replies, other threads, other processes."""
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -130,76 +128,6 @@ def test_a_commit_whose_reply_is_lost_happens_once(cluster: FakeCluster, client:
         assert value == b"1"
         transaction.append("a", "2")
     assert client.get("a") == b"12"
-
-
-def test_threads_take_turns(cluster: FakeCluster, client: Client) -> None:
-    threads = [threading.Thread(target=lambda: [client.incr("n") for _ in range(20)]) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert cluster.values == {b"n": b"80"}
-    assert len(cluster.state.sessions) == 1
-
-
-def test_a_thread_waits_for_its_turn_no_longer_than_a_call(cluster: FakeCluster) -> None:
-    released = threading.Event()
-    with Client(cluster.addresses, timeout_ms=300) as client:
-        client.get("n")
-        cluster.nodes[0].script.append(Canned(body={"index": 1}, wait=released))
-        thread = threading.Thread(target=client.snapshot)
-        thread.start()
-        while cluster.nodes[0].requests[-1] != ("POST", "/v1/snapshot"):
-            time.sleep(0.001)
-        with pytest.raises(Unavailable, match="another thread") as caught:
-            client.get("n")
-        assert caught.value.code == "busy"
-        released.set()
-        thread.join()
-
-
-def test_a_call_within_a_call_is_refused(cluster: FakeCluster, client: Client) -> None:
-    class Sink:
-        def begin(self, head: object) -> None:
-            client.get("n")
-
-        def write(self, piece: bytes) -> None: ...
-
-    cluster.backup = b"x"
-    with pytest.raises(LocalProtocolError, match="within another"):
-        client.backup(Sink())
-    assert client.get("n") is None
-
-
-def test_a_child_process_begins_a_session_of_its_own(cluster: FakeCluster, client: Client) -> None:
-    client.incr("n")
-    connections, client._process_id = client._connections, 1
-    assert client.incr("n") == 2
-    assert client._connections is not connections
-    assert len(cluster.state.sessions) == 2
-    connections, client._process_id = client._connections, 1
-    assert client.status(cluster.nodes[0].address).id == "n1"
-    assert client._connections is not connections
-
-
-FORK = """
-import os, sys
-from raftdb import Client
-with Client(sys.argv[1]) as client:
-    client.incr("n")
-    child = os.fork()
-    for _ in range(20):
-        client.incr("n")
-    if child:
-        assert os.waitpid(child, 0)[1] == 0
-        print(client.get("n").decode())
-"""
-
-
-def test_after_a_fork_both_processes_count(cluster: FakeCluster) -> None:
-    command = [sys.executable, "-c", FORK, cluster.addresses]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.stdout, ended.stderr) == ("41\n", "")
 
 
 def test_a_commit_that_surely_was_not_executed_may_be_repeated(cluster: FakeCluster) -> None:

@@ -83,8 +83,8 @@ def test_a_kept_connection_that_died_meanwhile_costs_a_write_nothing(
     cluster: FakeCluster, client: Client
 ) -> None:
     client.execute("incr", ["n"])
-    kept = client._connections._kept[cluster.nodes[0].address].socket
-    kept.shutdown(socket.SHUT_RD)  # what the close of a server looks like from here
+    (kept,) = client._calls.connections._idle[cluster.nodes[0].address]
+    kept.socket.shutdown(socket.SHUT_RD)  # what the close of a server looks like from here
     assert client.execute("incr", ["n"]).value == 2
 
 
