@@ -37,10 +37,12 @@ def run_restore(arguments: list[str], options: Options) -> int:
     _add_output_options(parser)
     parsed = parser.parse_args(arguments)
     path: Path = parsed.file
-    if not path.is_file():
-        raise CommandError("restore", f"there is no file {path}", exit_code=EXIT_USAGE)
     from raftdb.server.config import load
+    from raftdb.server.folder import kind_of
     from raftdb.server.restore import restore
+
+    if kind_of(path) != "file":
+        raise CommandError("restore", f"there is no file {path}", exit_code=EXIT_USAGE)
 
     names = ("data", "id", "listen", "advertise", "peers", "config")
     settings = load({name: getattr(parsed, name) for name in names})
@@ -86,11 +88,12 @@ def run_recover(arguments: list[str], options: Options) -> int:
     _add_output_options(parser)
     parsed = parser.parse_args(arguments)
     data: Path = parsed.data
-    if not data.is_dir():
-        raise CommandError("recover", f"there is no folder {data}", exit_code=EXIT_USAGE)
     from raftdb.server.config import check_reachable, parse_peers
+    from raftdb.server.folder import kind_of
     from raftdb.server.recover import recovery
 
+    if kind_of(data) != "folder":
+        raise CommandError("recover", f"there is no folder {data}", exit_code=EXIT_USAGE)
     try:
         members = parse_peers(parsed.members)
         check_reachable(members)
@@ -182,10 +185,11 @@ def run_doctor(arguments: list[str], options: Options) -> int:
     _add_output_options(parser)
     parsed = parser.parse_args(arguments)
     path: Path = parsed.path
-    if not path.exists():
-        raise CommandError("doctor", f"there is no {path}", exit_code=EXIT_USAGE)
-    from raftdb.server.doctor import diagnose
+    from raftdb.server.doctor import diagnose, exit_code_of
+    from raftdb.server.folder import kind_of
 
+    if kind_of(path) is None:
+        raise CommandError("doctor", f"there is no {path}", exit_code=EXIT_USAGE)
     findings = diagnose(path)
     sound = all(finding.ok for finding in findings)
     rows = [
@@ -201,15 +205,16 @@ def run_doctor(arguments: list[str], options: Options) -> int:
         "path": str(path),
         "sound": sound,
         "findings": [
-            {"name": name, "value": value, "ok": ok, "advice": advice} for name, value, ok, advice in findings
+            {"name": name, "value": value, "ok": ok, "advice": advice}
+            for name, value, ok, advice, _reason in findings
         ],
     }
     Output(parsed.output or options.output).table(("what", "found", "state", "what to do"), rows, body)
     if not sound:
         wrong = ", ".join(finding.name for finding in findings if not finding.ok)
-        raise CommandError(
-            "doctor", f"{path} is not sound, or cannot be examined: {wrong}", exit_code=EXIT_FOLDER
-        )
+        exit_code = exit_code_of(findings)
+        what = "is not sound, or cannot be examined" if exit_code == EXIT_FOLDER else "cannot be examined"
+        raise CommandError("doctor", f"{path} {what}: {wrong}", exit_code=exit_code)
     return EXIT_OK
 
 

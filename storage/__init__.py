@@ -21,6 +21,9 @@ What is promised
   kernel dropped cannot be written by trying again.
 * Nothing that does not verify is ever returned, and nothing damaged is ever deleted, cut off or mended: a record that
   cannot be read may be one that was acknowledged. `FolderDamaged` says what and why.
+* Only what is proven is called damage. A file that may not be opened, a process without addresses or descriptors, and
+  a disk that fails are each a `SystemFailure` with its own reason and next step: the folder may be sound.
+* What root makes in a folder belongs to the folder's owner.
 * A snapshot file is there as a whole or not at all, and what is received is used only after all of it verified. It
   takes the place of the state by one rename.
 * One thread at a time writes a store, and a write from any other is refused. Reads come from any thread, and no read
@@ -67,13 +70,16 @@ from storage.errors import (
     FolderDamaged,
     FolderForeign,
     FolderLocked,
+    FolderUnfinished,
     Missing,
     Misused,
     OutOfSpace,
+    Reason,
     SnapshotDamaged,
     SnapshotForeign,
     SnapshotGap,
     StorageError,
+    SystemFailure,
     WriteFailed,
 )
 from storage.folder import DataFolder
@@ -105,6 +111,7 @@ __all__ = [
     "FolderDamaged",
     "FolderForeign",
     "FolderLocked",
+    "FolderUnfinished",
     "FrozenChanges",
     "Identity",
     "LmdbLogStore",
@@ -119,6 +126,7 @@ __all__ = [
     "Missing",
     "Misused",
     "OutOfSpace",
+    "Reason",
     "Record",
     "RecoveredLog",
     "SnapshotDamaged",
@@ -129,6 +137,7 @@ __all__ = [
     "SpaceGuard",
     "StateStore",
     "StorageError",
+    "SystemFailure",
     "Transfer",
     "Usage",
     "WriteFailed",

@@ -17,6 +17,8 @@ from storage.errors import (
     FolderLocked,
     SnapshotDamaged,
     SnapshotForeign,
+    StorageError,
+    SystemFailure,
 )
 from storage.folder import (
     INCOMING_FOLDER,
@@ -30,15 +32,27 @@ from storage.log_store import LmdbLogStore
 from storage.receive import COMPLETE_FILE, TRANSFER_FILE
 from storage.send import SnapshotReader
 from storage.state_store import LmdbStateStore
+from storage.system_failures import mapped
 
 
 class Finding(NamedTuple):
-    """One thing examined: a name, what it is, whether that is as it should be, and what to do if not."""
+    """One thing examined: a name, what it is, whether that is as it should be, and what to do if not.
+
+    `reason`: it could not be seen, for that `Reason` of the system; so nothing is said about it.
+    """
 
     name: str
     value: str | int | bytes | None
     ok: bool = True
     advice: str | None = None
+    reason: str | None = None
+
+
+def failed(name: str, error: StorageError) -> Finding:
+    """What an error says about what was examined under `name`."""
+    return Finding(
+        name, error.message, False, error.hint, error.reason if isinstance(error, SystemFailure) else None
+    )
 
 
 def examine(folder: Path) -> Iterator[Finding]:
@@ -56,12 +70,13 @@ def examine(folder: Path) -> Iterator[Finding]:
     except FolderLocked as error:
         yield Finding("lock", error.message, False, "stop that process, and examine the folder then")
         return
-    except FolderDamaged as error:
-        yield Finding("lock", error.why, False, error.hint)
+    except SystemFailure as error:
+        yield failed("lock", error)
         return
     try:
         yield Finding("lock", "free" if lock is not None else "was never taken")
-        yield from _examine_files(folder)
+        with mapped(folder, "examine"):
+            yield from _examine_files(folder)
     finally:
         if lock is not None:
             os.close(lock)
@@ -71,8 +86,8 @@ def examine_snapshot(path: Path) -> Iterator[Finding]:
     """Examine a snapshot or backup file: header and digest."""
     try:
         reader = SnapshotReader(path)
-    except (SnapshotDamaged, SnapshotForeign) as error:
-        yield Finding("snapshot", error.message, False, error.hint)
+    except (SnapshotDamaged, SnapshotForeign, SystemFailure) as error:
+        yield failed("snapshot", error)
         return
     try:
         manifest = reader.manifest
@@ -83,8 +98,8 @@ def examine_snapshot(path: Path) -> Iterator[Finding]:
         yield Finding("size", reader.size_bytes)
         reader.verify()
         yield Finding("digest", reader.digest.hex())
-    except SnapshotDamaged as error:
-        yield Finding("digest", error.message, False, error.hint)
+    except (SnapshotDamaged, SystemFailure) as error:
+        yield failed("digest", error)
     finally:
         reader.close()
 
@@ -93,8 +108,8 @@ def _examine_files(folder: Path) -> Iterator[Finding]:
     restoring = (folder / RESTORING_FILE).exists()
     try:
         identity = read_identity(folder)
-    except (FolderDamaged, FolderForeign) as error:
-        yield Finding("identity", error.message, False, error.hint)
+    except (FolderDamaged, FolderForeign, SystemFailure) as error:
+        yield failed("identity", error)
         identity = None
     else:
         if identity is None and restoring:
@@ -142,16 +157,16 @@ def _examine_log(folder: Path, *, missing_ok: bool) -> Generator[Finding, None, 
         return None
     try:
         log = LmdbLogStore(folder / LOG_FOLDER, create=False, read_only=True)
-    except FolderDamaged as error:
-        yield Finding("log", error.message, False, error.hint)
+    except (FolderDamaged, SystemFailure) as error:
+        yield failed("log", error)
         return None
     try:
         usage = log.usage()
         yield Finding("log size", usage.file_bytes)
         yield Finding("log reusable", usage.reusable_bytes)
         found = log.recover()
-    except FolderDamaged as error:
-        yield Finding("log", error.message, False, error.hint)
+    except (FolderDamaged, SystemFailure) as error:
+        yield failed("log", error)
         return None
     finally:
         log.close()
@@ -170,8 +185,8 @@ def _examine_state(folder: Path, *, missing_ok: bool) -> Generator[Finding, None
         return None
     try:
         state = LmdbStateStore(folder / STATE_FOLDER, create=False, read_only=True)
-    except FolderDamaged as error:
-        yield Finding("state", error.message, False, error.hint)
+    except (FolderDamaged, SystemFailure) as error:
+        yield failed("state", error)
         return None
     try:
         usage = state.usage()
@@ -181,8 +196,8 @@ def _examine_state(folder: Path, *, missing_ok: bool) -> Generator[Finding, None
         yield Finding("checkpoint term", state.checkpoint[1])
         yield Finding("state checksums", f"{state.verify()} keys verified")
         return state.checkpoint
-    except FolderDamaged as error:
-        yield Finding("state", error.message, False, error.hint)
+    except (FolderDamaged, SystemFailure) as error:
+        yield failed("state", error)
         return None
     finally:
         state.close()

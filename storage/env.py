@@ -20,9 +20,11 @@ import lmdb
 
 from storage.contract import Usage
 from storage.errors import FolderDamaged, Misused, StorageError, WriteFailed
-from storage.files import FILE_MODE, make_folder, sync_folder
+from storage.files import FILE_MODE, make_folder, open_to_write, sync_folder
+from storage.system_failures import mapped, system_failure
 
 DATA_FILE = "data.mdb"
+LOCK_FILE = "lock.mdb"
 
 FILE_HEADROOM_BYTES = 8 << 20
 """How far the file is kept ahead of its last page: more than one transaction allocates at its end and gives back."""
@@ -63,7 +65,7 @@ class Environment:
 
         With `create` the folder, the file and the databases are made where missing, durably. Without it anything
         missing is damage. With `read_only` no file is made or changed, not even LMDB's lock file; so the caller
-        makes sure that nobody writes. Raises `FolderDamaged`; `WriteFailed` if creating fails.
+        makes sure that nobody writes. Raises `FolderDamaged`, `SystemFailure`, `OutOfSpace`.
         """
         self.folder = folder
         self._file = folder / DATA_FILE
@@ -73,12 +75,17 @@ class Environment:
         self._writer = threading.get_ident()
         if create:
             make_folder(folder)
+        if not read_only:
+            self._make_files(create=create)
         # An empty file is what a creation leaves that a crash cut short: LMDB takes it up, and nothing was in it.
-        if not create or (self._file.exists() and self._file.stat().st_size):
+        with mapped(self._file, "open"):
+            is_new = create and self._file.stat().st_size == 0
+        if not is_new:
             check_data_file(self._file)
         try:
             self._environment = lmdb.Environment(
-                str(folder),
+                # As bytes: a path need not be text in any encoding.
+                os.fsencode(folder),
                 map_size=map_bytes,
                 max_dbs=len(databases),
                 max_spare_txns=SPARE_TRANSACTIONS_MAX,
@@ -91,11 +98,12 @@ class Environment:
                 lock=not read_only,
             )
         except lmdb.Error as error:
-            raise FolderDamaged(str(self._file), f"LMDB cannot open it: {error}") from error
+            raise system_failure(self._file, "open", error) from error
         # Readers of a process that was killed would keep their pages from ever being reused (hazard B86).
         if not read_only:
             self._environment.reader_check()
-        found = os.stat(self._file)
+        with mapped(self._file):
+            found = os.stat(self._file)
         self._inode = (found.st_dev, found.st_ino)
         try:
             self.databases = {name: self._environment.open_db(name, create=create) for name in databases}
@@ -107,9 +115,25 @@ class Environment:
             raise FolderDamaged(str(self._file), "a database in it is missing") from error
         except (lmdb.Error, OSError) as error:
             self._environment.close()
-            raise WriteFailed(f"cannot create {self._file}: {error}") from error
+            raise system_failure(self._file, "make", error) from error
         # Bound once: `get` of the state store begins a transaction for each key.
         self.begin = self._environment.begin
+
+    def _make_files(self, *, create: bool) -> None:
+        """Make the files that LMDB would make, for the folder's owner; that of the data only to be filled."""
+        names = (DATA_FILE, LOCK_FILE) if create else (LOCK_FILE,)
+        with mapped(self._file, "open"):
+            if not create and not self._file.exists():
+                return
+            for name in names:
+                os.close(open_to_write(self.folder / name, os.O_RDWR))
+
+    def unreadable(self, what: str, error: lmdb.Error) -> StorageError:
+        """What a failed read of `what` means: damage, or a failure of the system."""
+        failure = system_failure(self._file, "read", error)
+        if isinstance(failure, FolderDamaged):
+            return FolderDamaged(f"{what} in {self._file}", failure.why)
+        return failure
 
     def claim_writes(self) -> None:
         """Make the calling thread the only one that may write."""
@@ -123,7 +147,7 @@ class Environment:
             with self._environment.begin(buffers=True) as transaction:
                 yield transaction
         except lmdb.Error as error:
-            raise FolderDamaged(f"{what} in {self._file}", f"LMDB cannot read it: {error}") from error
+            raise self.unreadable(what, error) from error
 
     @contextmanager
     def read_copies(self, what: str) -> Iterator["lmdb.Transaction[bytes]"]:
@@ -133,7 +157,7 @@ class Environment:
             with self._environment.begin() as transaction:
                 yield transaction
         except lmdb.Error as error:
-            raise FolderDamaged(f"{what} in {self._file}", f"LMDB cannot read it: {error}") from error
+            raise self.unreadable(what, error) from error
 
     @contextmanager
     def write(self) -> Iterator["lmdb.Transaction[bytes]"]:
@@ -154,7 +178,12 @@ class Environment:
             self._failure = error
             if isinstance(error, StorageError) or not isinstance(error, Exception):
                 raise
-            raise WriteFailed(f"cannot write {self._file}: {error}") from error
+            hint = (
+                system_failure(self._file, "write", error).hint
+                if isinstance(error, OSError | lmdb.Error)
+                else None
+            )
+            raise WriteFailed(f"cannot write {self._file}: {error}", hint=hint) from error
 
     def entries(
         self, transaction: "lmdb.Transaction[bytes] | lmdb.Transaction[memoryview]", database: bytes
@@ -165,13 +194,14 @@ class Environment:
     def copy_to(self, descriptor: int, *, compact: bool) -> None:
         """Write a consistent copy of the file to a file or pipe: one call without the GIL.
 
-        `compact` leaves its free pages out. Raises `FolderDamaged`, also if `descriptor` cannot be written.
+        `compact` leaves its free pages out. Raises `FolderDamaged`; `SystemFailure`, also if `descriptor` cannot be
+        written.
         """
         self.require_open()
         try:
             self._environment.copyfd(descriptor, compact=compact)
         except lmdb.Error as error:
-            raise FolderDamaged(str(self._file), f"LMDB cannot copy it: {error}") from error
+            raise system_failure(self._file, "copy", error) from error
 
     def copied_bytes(self, *, compact: bool) -> int:
         """How much `copy_to` writes if nothing is written in between."""
@@ -236,7 +266,7 @@ class Environment:
 
 
 def check_data_file(path: Path) -> None:
-    """Compare an LMDB data file with its own two meta pages, by plain reads. Raises `FolderDamaged`.
+    """Compare an LMDB data file with its own two meta pages, by plain reads. Raises `FolderDamaged`, `SystemFailure`.
 
     Each commit overwrites the older meta page with the next transaction number, even ones on page 0 and odd ones on
     page 1; so the two numbers differ by one, or are both 0 in a new file. A number that does not fit would make LMDB
@@ -253,7 +283,7 @@ def check_data_file(path: Path) -> None:
     except FileNotFoundError:
         raise FolderDamaged(str(path), "it is missing") from None
     except OSError as error:
-        raise FolderDamaged(str(path), f"it cannot be read: {error}") from error
+        raise system_failure(path, "read", error) from error
     pages = []
     for page in (first, second):
         if len(page) < META_PAGE.size:

@@ -5,6 +5,18 @@ catches `StorageError` has caught everything that storage raises on purpose: err
 system are mapped here and never leave the package raw.
 """
 
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why the operating system did not do what it was asked to."""
+
+    PERMISSION = "permission"
+    ADDRESS_SPACE = "address space"
+    OPEN_FILES = "open files"
+    INPUT_OUTPUT = "input/output"
+    OTHER = "other"
+
 
 class StorageError(Exception):
     """Base of all errors of storage: `message` says what and why, `hint` the next step where there is one."""
@@ -13,6 +25,17 @@ class StorageError(Exception):
         super().__init__(message if hint is None else f"{message} ({hint})")
         self.message = message
         self.hint = hint
+
+
+class SystemFailure(StorageError):
+    """The operating system did not let us: `reason` says why. Nothing of it says that anything is damaged.
+
+    Nothing was changed. Once the reason is gone the folder is used as before.
+    """
+
+    def __init__(self, message: str, *, reason: Reason, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 class FolderLocked(StorageError):
@@ -31,8 +54,12 @@ class FolderForeign(StorageError):
     """The folder is not ours to use: another node's, another cluster's, a newer format's, or writable by others."""
 
 
+class FolderUnfinished(StorageError):
+    """A restore into the folder, or a recovery of it, was cut short; the hint says how to go on with it."""
+
+
 class FolderDamaged(StorageError):
-    """Something in the folder is not what was written. Nothing was changed or deleted (hazards B79, B91).
+    """Something in the folder is surely not what was written. Nothing was changed or deleted (hazards B79, B91).
 
     `what` names the damaged thing, `why` says how that was seen.
     """

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Protocol
 
 from storage.errors import StorageError
-from storage.files import NEW_SUFFIX, open_new, publish, write_all, write_failure
+from storage.files import NEW_SUFFIX, open_new, publish, write_all
 from storage.manifest import HEADER_BYTES, Manifest, encode_header
+from storage.system_failures import write_failure
 
 SYNC_BYTES = 8 << 20
 """Written between two syncs."""

@@ -4,36 +4,61 @@ A new file is written under another name, synced, renamed, and its folder synced
 (hazard B78). Small records are CBOR maps behind a checksum. Errors of the operating system leave here mapped.
 """
 
-import errno
 import os
 import stat
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import cbor2
 
-from storage.errors import FolderDamaged, OutOfSpace, StorageError, WriteFailed
+from storage.errors import FolderDamaged
+from storage.system_failures import mapped, system_failure, write_failure
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
 CHECKSUM_BYTES = 4
-NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 NEW_SUFFIX = ".new"
 """Ending of the name under which a file is written before it takes its own."""
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and missing parents, readable by the owner only, and make that durable (hazard B78)."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    try:
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    """Make `folder` and missing parents, for the owner of what they are made in, and make that durable (hazard B78).
+
+    Raises `SystemFailure`, `OutOfSpace`.
+    """
+    with mapped(folder, "make"):
+        if folder.is_dir():
+            return
+        make_folder(folder.parent)
+        try:
+            folder.mkdir(mode=FOLDER_MODE)
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
+        else:
+            give_to_owner(folder, folder.parent)
         sync_folder(folder.parent)
-    except OSError as error:
-        raise WriteFailed(f"cannot create {folder}: {error}") from error
+
+
+def give_to_owner(made: Path | int, folder: Path) -> None:
+    """Give what was just made in `folder`, a path or a descriptor, to the folder's owner, if we are root.
+
+    A file of root in the folder of a service user would end that service's next start. Only for what is surely new: to
+    give away what somebody else has put there would be a way to get hold of any file.
+    """
+    if os.geteuid() != 0:
+        return
+    owner = folder.stat()
+    # A container without the right to do so has only one user anyway.
+    with suppress(PermissionError):
+        if isinstance(made, int):
+            os.fchown(made, owner.st_uid, owner.st_gid)
+        else:
+            os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def sync_folder(folder: Path) -> None:
@@ -45,25 +70,39 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def is_open_to_others(folder: Path) -> bool:
-    """Whether group or others may write in `folder`."""
-    return bool(os.stat(folder).st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+class Openness(NamedTuple):
+    """Who beside its owner may write in a folder."""
+
+    group: bool
+    others: bool
 
 
-def write_failure(path: Path, error: OSError) -> StorageError:
-    """What to raise for an `error` of writing `path`, a file that can be made anew.
+def openness(folder: Path) -> Openness:
+    """Who beside its owner may write in `folder`. Raises `SystemFailure`."""
+    with mapped(folder):
+        mode = folder.stat().st_mode
+    return Openness(bool(mode & stat.S_IWGRP), bool(mode & stat.S_IWOTH))
 
-    A full disk spoils such a file and nothing else, so it is `OutOfSpace`. Anything else is `WriteFailed`: a disk
-    that cannot write here cannot be trusted with the log either.
-    """
-    if error.errno in NO_SPACE:
-        return OutOfSpace(f"no space left to write {path}", hint="free some space on this disk")
-    return WriteFailed(f"cannot write {path}: {error}")
+
+def open_to_write(path: Path, flags: int) -> int:
+    """A descriptor of `path`, made for the owner of its folder if it is missing. Raises `OSError`, also for a link:
+    none of ours is one, and root would write wherever it leads."""
+    flags |= os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags | os.O_EXCL, FILE_MODE)
+    except FileExistsError:
+        return os.open(path, flags, FILE_MODE)
+    try:
+        give_to_owner(descriptor, path.parent)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def open_new(path: Path) -> int:
     """A descriptor to write and read `path`, made or emptied, for the owner only. Raises `OSError`."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+    return open_to_write(path, os.O_RDWR | os.O_TRUNC)
 
 
 def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
@@ -84,7 +123,7 @@ def publish(temporary: Path, path: Path) -> None:
 def replace_file(path: Path, content: bytes) -> None:
     """Put `content` at `path` so that a crash at any step leaves the old file or the new one.
 
-    Raises `OutOfSpace`, `WriteFailed`.
+    Raises `OutOfSpace`, `SystemFailure`, `WriteFailed`.
     """
     temporary = path.with_name(path.name + NEW_SUFFIX)
     try:
@@ -100,28 +139,26 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Remove `path` if it is there; the removal is durable once its folder is synced. Raises `WriteFailed`."""
-    try:
+    """Remove `path` if it is there; the removal is durable once its folder is synced. Raises `SystemFailure`."""
+    with mapped(path, "remove"):
         path.unlink(missing_ok=True)
-    except OSError as error:
-        raise WriteFailed(f"cannot remove {path}: {error}") from error
 
 
 def write_record(path: Path, fields: Mapping[str, object]) -> None:
-    """Replace the small record at `path`. Raises `OutOfSpace`, `WriteFailed`."""
+    """Replace the small record at `path`. Raises `OutOfSpace`, `SystemFailure`, `WriteFailed`."""
     data = cbor2.dumps(dict(fields), canonical=True)
     replace_file(path, zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "big") + data)
 
 
 def read_record(path: Path, *, bytes_max: int) -> dict[str, object] | None:
-    """The fields of the record at `path`, None if there is no such file. Raises `FolderDamaged`."""
+    """The fields of the record at `path`, None if there is no such file. Raises `FolderDamaged`, `SystemFailure`."""
     try:
         with path.open("rb") as file:
             content = file.read(bytes_max)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise FolderDamaged(str(path), f"it cannot be read: {error}") from error
+        raise system_failure(path, "read", error) from error
     checksum, data = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
     if not data or zlib.crc32(data).to_bytes(CHECKSUM_BYTES, "big") != checksum:
         raise FolderDamaged(str(path), "its checksum does not match")

@@ -24,13 +24,14 @@ from typing import Self
 
 from storage.contract import LogStore
 from storage.env import DATA_FILE
-from storage.errors import FolderDamaged, FolderForeign, Misused, SnapshotForeign
-from storage.files import is_open_to_others, make_folder, remove_file
+from storage.errors import FolderDamaged, FolderForeign, FolderUnfinished, Misused, SnapshotForeign
+from storage.files import Openness, make_folder, openness, remove_file
 from storage.identity import IDENTITY_FILE, Identity, read_identity, take_lock, write_identity
 from storage.log_store import LmdbLogStore
 from storage.manifest import Manifest
 from storage.receive import SnapshotReceiver
 from storage.state_store import LmdbStateStore
+from storage.system_failures import mapped
 
 __all__ = ["DataFolder", "Identity"]
 
@@ -53,22 +54,22 @@ class DataFolder:
         """Lock `path`, made if missing, and check that it is node `node_id`'s, and of `cluster_id` if given.
 
         `recovering`: to recover it, perhaps once more because the last time was cut short.
-        Raises `FolderLocked`, `FolderForeign`, `FolderDamaged`; `WriteFailed` if it cannot be made. Changes nothing
-        but LOCK, and what a crash left of snapshots.
+        Raises `FolderLocked`, `FolderForeign`, `FolderUnfinished`, `FolderDamaged`; `SystemFailure` if it may not be
+        used or cannot be made. Changes nothing but LOCK, and what a crash left of snapshots.
         """
         self.path = path
         self.identity: Identity | None = None
         make_folder(path)
-        if is_open_to_others(path):
-            raise FolderForeign(f"{path} can be written by other users", hint=f"chmod 700 {path}")
+        self.openness = refuse_if_open_to_others(path)
         self._receiver: SnapshotReceiver | None = None
         self._recovering = recovering
         self._lock = take_lock(path, node_id)
         try:
             self.identity = read_identity(path)
             self._check_identity(node_id, cluster_id)
-            self._check_files()
-            self._remove_leftovers()
+            with mapped(path):
+                self._check_files()
+                self._remove_leftovers()
         except BaseException:
             self.close()
             raise
@@ -169,12 +170,12 @@ class DataFolder:
     def _check_files(self) -> None:
         """Identity and data files are both there or both not (hazard B89)."""
         if (self.path / RESTORING_FILE).exists() and self.identity is None:
-            raise FolderDamaged(
-                str(self.path), "restoring it was cut short", hint="restore again into the same folder"
+            raise FolderUnfinished(
+                f"restoring {self.path} was cut short", hint="restore again into the same folder"
             )
         if (self.path / RECOVERING_FILE).exists() and not self._recovering:
-            raise FolderDamaged(
-                str(self.path), "recovering it was cut short", hint="recover it again: 'raftdb recover'"
+            raise FolderUnfinished(
+                f"recovering {self.path} was cut short", hint="recover it again: 'raftdb recover'"
             )
         for name in (LOG_FOLDER, STATE_FOLDER):
             path = self.path / name / DATA_FILE
@@ -200,3 +201,11 @@ class DataFolder:
     def _require_bootstrapped(self) -> None:
         if self.identity is None or not self.identity.bootstrapped:
             raise Misused(f"{self.path} has no identity yet: create it first")
+
+
+def refuse_if_open_to_others(folder: Path) -> Openness:
+    """Who beside the owner may write in `folder`. Raises `FolderForeign` if all can; a group may be meant to."""
+    found = openness(folder)
+    if found.others:
+        raise FolderForeign(f"{folder} can be written by every user", hint=f"chmod o-w {folder}")
+    return found

@@ -9,8 +9,9 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from storage.errors import FolderDamaged, FolderForeign, FolderLocked, WriteFailed
-from storage.files import FILE_MODE, read_record, write_record
+from storage.errors import FolderDamaged, FolderForeign, FolderLocked
+from storage.files import open_to_write, read_record, write_record
+from storage.system_failures import mapped, system_failure
 
 FORMAT_VERSION = 1
 """Version of everything in the folder. A folder with a higher one is refused, never converted back."""
@@ -66,13 +67,11 @@ def write_identity(folder: Path, identity: Identity) -> None:
 def take_lock(folder: Path, node_id: str) -> int:
     """Lock `folder` and write who we are into LOCK; returns the descriptor that holds the lock until it is closed.
 
-    Raises `FolderLocked` (hazard B88), `WriteFailed`.
+    Raises `FolderLocked` (hazard B88), `SystemFailure`.
     """
     path = folder / LOCK_FILE
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
-    except OSError as error:
-        raise WriteFailed(f"cannot open {path}: {error}") from error
+    with mapped(path, "open"):
+        descriptor = open_to_write(path, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, 0)
@@ -83,7 +82,7 @@ def take_lock(folder: Path, node_id: str) -> int:
         raise FolderLocked(str(folder), pid=pid, node=node) from None
     except OSError as error:
         os.close(descriptor)
-        raise WriteFailed(f"cannot lock {path}: {error}") from error
+        raise system_failure(path, "lock", error) from error
     except BaseException:
         os.close(descriptor)
         raise
@@ -93,14 +92,14 @@ def take_lock(folder: Path, node_id: str) -> int:
 def share_lock(folder: Path) -> int | None:
     """Keep every process from taking `folder` while the descriptor is open, without writing anything.
 
-    None if there is no LOCK: no process ever used the folder. Raises `FolderLocked`.
+    None if there is no LOCK: no process ever used the folder. Raises `FolderLocked`, `SystemFailure`.
     """
     try:
         descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise FolderDamaged(str(folder / LOCK_FILE), f"it cannot be read: {error}") from error
+        raise system_failure(folder / LOCK_FILE, "open", error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -21,19 +21,19 @@ from storage.env import DATA_FILE, check_data_file
 from storage.errors import FolderDamaged, Misused, OutOfSpace, SnapshotDamaged, SnapshotForeign, SnapshotGap
 from storage.export import hash_file
 from storage.files import (
-    FILE_MODE,
     make_folder,
+    open_to_write,
     publish,
     read_record,
     remove_file,
     sync_folder,
     write_all,
-    write_failure,
     write_record,
 )
 from storage.manifest import DIGEST_BYTES, FRAME_BYTES, HEADER_BYTES, Manifest, decode_header
 from storage.send import Transfer
 from storage.state_store import LmdbStateStore
+from storage.system_failures import mapped, write_failure
 
 TRANSFER_FILE = "transfer.cbor"
 FRAME_FILE = "frame"
@@ -58,8 +58,9 @@ class SnapshotReceiver:
         # What was written from the start on without an interruption need not be read again to be hashed.
         self._hashed, self._hashed_bytes = sha256(), 0
         self._complete = False
-        if folder.is_dir():
-            self._take_up()
+        with mapped(folder):
+            if folder.is_dir():
+                self._take_up()
 
     @property
     def transfer(self) -> Transfer | None:
@@ -80,7 +81,7 @@ class SnapshotReceiver:
         """Receive `transfer`; returns the offset to go on from: its size if it is complete already.
 
         Drops another one that was there, also a complete one: the caller has seen that this sender may say so.
-        Raises `OutOfSpace`, `WriteFailed`; `SnapshotDamaged` if there can be no such snapshot.
+        Raises `OutOfSpace`, `SystemFailure`, `WriteFailed`; `SnapshotDamaged` if there can be no such snapshot.
         """
         if transfer == self._transfer:
             return self._received
@@ -88,7 +89,8 @@ class SnapshotReceiver:
             raise SnapshotDamaged("the snapshot", f"it cannot have {transfer.size_bytes} bytes")
         self.discard()
         make_folder(self._folder)
-        space = os.statvfs(self._folder)
+        with mapped(self._folder):
+            space = os.statvfs(self._folder)
         free_bytes = space.f_bavail * space.f_frsize
         if free_bytes < transfer.size_bytes + SPARE_BYTES:
             raise OutOfSpace(
@@ -165,9 +167,9 @@ class SnapshotReceiver:
         self._transfer = None
         self._received = self._unsynced_bytes = self._hashed_bytes = 0
         self._hashed = sha256()
-        if not self._folder.is_dir():
-            return
         try:
+            if not self._folder.is_dir():
+                return
             # The mark first, durably: it must never stand beside data that is partly gone.
             for names in ((COMPLETE_FILE,), (DATA_FILE, FRAME_FILE), (TRANSFER_FILE,)):
                 if any((self._folder / name).exists() for name in names):
@@ -233,7 +235,7 @@ class SnapshotReceiver:
             path = self._folder / name
             part = memoryview(data)[taken : taken + count]
             try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+                descriptor = open_to_write(path, os.O_WRONLY)
                 try:
                     write_all(descriptor, part, offset)
                     self._unsynced_bytes += count
@@ -290,16 +292,9 @@ class SnapshotReceiver:
     def _hash_files(self, transfer: Transfer) -> bytes:
         """The digest of what is there: part of it was received before this process began."""
         path = self._folder / DATA_FILE
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                return hash_file(
-                    descriptor, transfer.data_bytes, start=self._read(FRAME_FILE, 0, HEADER_BYTES)
-                )
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise SnapshotDamaged(str(path), f"it cannot be read: {error}") from error
+        with mapped(path, "read"), path.open("rb", buffering=0) as file:
+            header = self._read(FRAME_FILE, 0, HEADER_BYTES)
+            return hash_file(file.fileno(), transfer.data_bytes, start=header)
 
     def _check_state(self, manifest: Manifest) -> None:
         """LMDB's file is sound, every checksum in it is right, and it is the state at the index it claims."""
@@ -320,18 +315,15 @@ class SnapshotReceiver:
 
     def _read(self, name: str, offset: int, count: int) -> bytes:
         path = self._folder / name
-        try:
-            with path.open("rb", buffering=0) as file:
-                return os.pread(file.fileno(), count, offset)
-        except OSError as error:
-            raise SnapshotDamaged(str(path), f"it cannot be read: {error}") from error
+        with mapped(path, "read"), path.open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), count, offset)
 
     def _sync(self, *names: str) -> None:
         """Make the named files durable, and that they exist."""
         for name in names:
             path = self._folder / name
             try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+                descriptor = open_to_write(path, os.O_WRONLY)
                 try:
                     os.fsync(descriptor)
                 finally:

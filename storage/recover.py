@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from storage.errors import Misused
-from storage.files import open_new, remove_file, sync_folder, write_failure
+from storage.files import open_new, remove_file, sync_folder
 from storage.folder import RECOVERING_FILE, DataFolder
 from storage.identity import Identity, write_identity
+from storage.system_failures import write_failure
 
 
 def recover_folder(

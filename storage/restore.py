@@ -12,23 +12,22 @@ from pathlib import Path
 from zlib import crc32
 
 from storage.contract import LogStore, StateStore
-from storage.errors import FolderForeign, SnapshotDamaged, WriteFailed
-from storage.files import (
-    NEW_SUFFIX,
-    is_open_to_others,
-    make_folder,
-    open_new,
-    remove_file,
-    sync_folder,
-    write_failure,
+from storage.errors import FolderForeign, SnapshotDamaged
+from storage.files import NEW_SUFFIX, make_folder, open_new, remove_file, sync_folder
+from storage.folder import (
+    INCOMING_FOLDER,
+    LOG_FOLDER,
+    RESTORING_FILE,
+    STATE_FOLDER,
+    refuse_if_open_to_others,
 )
-from storage.folder import INCOMING_FOLDER, LOG_FOLDER, RESTORING_FILE, STATE_FOLDER
 from storage.identity import IDENTITY_FILE, LOCK_FILE, Identity, take_lock, write_identity
 from storage.log_store import LmdbLogStore
 from storage.manifest import Manifest
 from storage.receive import SnapshotReceiver
 from storage.send import SnapshotReader
 from storage.state_store import LmdbStateStore
+from storage.system_failures import mapped, write_failure
 
 PIECE_BYTES = 4 << 20
 """Copied and checked at a time."""
@@ -58,13 +57,12 @@ def restore_folder(
     made anew. The identity remembers the snapshot's digest. Durable when it returns.
 
     Raises `FolderForeign` if the folder is not empty, `FolderLocked`; `SnapshotDamaged`, `SnapshotForeign`, and then
-    the folder is as it was, but for its LOCK; `OutOfSpace`, `WriteFailed`.
+    the folder is as it was, but for its LOCK; `OutOfSpace`, `SystemFailure`, `WriteFailed`.
     """
     reader = SnapshotReader(snapshot)
     try:
         make_folder(folder)
-        if is_open_to_others(folder):
-            raise FolderForeign(f"{folder} can be written by other users", hint=f"chmod 700 {folder}")
+        refuse_if_open_to_others(folder)
         lock = take_lock(folder, node_id)
         try:
             _require_empty(folder)
@@ -104,7 +102,8 @@ def _restore(
         log.close()
     write_identity(folder, identity)
     remove_file(folder / RESTORING_FILE)
-    _sync(folder)
+    with mapped(folder, "sync"):
+        sync_folder(folder)
     return manifest
 
 
@@ -138,7 +137,8 @@ def _receive(reader: SnapshotReader, receiver: SnapshotReceiver) -> None:
 
 def _require_empty(folder: Path) -> None:
     """Nothing is in `folder` but what a restore that was cut short made itself."""
-    found = {path.name for path in folder.iterdir()} - HARMLESS
+    with mapped(folder, "read"):
+        found = {path.name for path in folder.iterdir()} - HARMLESS
     allowed = HALF_RESTORED if RESTORING_FILE in found else frozenset()
     if found - allowed:
         raise FolderForeign(
@@ -157,19 +157,10 @@ def _mark(folder: Path) -> None:
 
 def _clear(folder: Path) -> None:
     """Remove what a restore that was cut short left."""
-    try:
+    with mapped(folder, "clear"):
         for name in HALF_FOLDERS:
             if (folder / name).exists():
                 shutil.rmtree(folder / name)
         for name in HALF_FILES:
             remove_file(folder / name)
         sync_folder(folder)
-    except OSError as error:
-        raise WriteFailed(f"cannot clear {folder}: {error}") from error
-
-
-def _sync(folder: Path) -> None:
-    try:
-        sync_folder(folder)
-    except OSError as error:
-        raise WriteFailed(f"cannot sync {folder}: {error}") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from storage.errors import SnapshotDamaged
 from storage.export import hash_file
 from storage.manifest import DIGEST_BYTES, FRAME_BYTES, HEADER_BYTES, decode_header
+from storage.system_failures import mapped, system_failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +35,10 @@ class SnapshotReader:
     """A snapshot file, to be sent in pieces. Reads from any thread; memory is that of one piece."""
 
     def __init__(self, path: Path) -> None:
-        """Open `path` and read its header. Raises `SnapshotDamaged`, `SnapshotForeign`."""
-        try:
+        """Open `path` and read its header. Raises `SnapshotDamaged`, `SnapshotForeign`, `SystemFailure`."""
+        self._path = path
+        with mapped(path, "open"):
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise SnapshotDamaged(str(path), f"it cannot be opened: {error}") from error
         try:
             self.manifest = decode_header(os.pread(self._descriptor, HEADER_BYTES, 0))
             self.size_bytes = os.fstat(self._descriptor).st_size
@@ -49,7 +49,7 @@ class SnapshotReader:
             self.digest = os.pread(self._descriptor, DIGEST_BYTES, self.size_bytes - DIGEST_BYTES)
         except OSError as error:
             self.close()
-            raise SnapshotDamaged(str(path), f"it cannot be read: {error}") from error
+            raise system_failure(path, "read", error) from error
         except BaseException:
             self.close()
             raise
@@ -66,18 +66,14 @@ class SnapshotReader:
         )
 
     def read(self, offset: int, bytes_max: int) -> bytes:
-        """Up to `bytes_max` bytes from `offset`; empty at the end only. Raises `SnapshotDamaged`."""
-        try:
+        """Up to `bytes_max` bytes from `offset`; empty at the end only. Raises `SystemFailure`."""
+        with mapped(self._path, "read"):
             return os.pread(self._descriptor, bytes_max, offset)
-        except OSError as error:
-            raise SnapshotDamaged("the snapshot", f"it cannot be read: {error}") from error
 
     def verify(self) -> None:
-        """Compare all of it with its digest. Raises `SnapshotDamaged`."""
-        try:
+        """Compare all of it with its digest. Raises `SnapshotDamaged`, `SystemFailure`."""
+        with mapped(self._path, "read"):
             found = hash_file(self._descriptor, self.size_bytes - DIGEST_BYTES)
-        except OSError as error:
-            raise SnapshotDamaged("the snapshot", f"it cannot be read: {error}") from error
         if found != self.digest:
             raise SnapshotDamaged("the snapshot", "its digest does not match")
 

@@ -22,7 +22,7 @@ import lmdb
 from storage.codec import CHECKSUM, CHECKSUM_BYTES, seal, unseal, unseal_head
 from storage.contract import KEY_BYTES_MAX, Describe, FrozenChanges, Usage
 from storage.env import Environment
-from storage.errors import FolderDamaged, Misused
+from storage.errors import FolderDamaged, Misused, StorageError
 from storage.export import write_container
 from storage.manifest import Manifest
 from storage.overlay import RELEASED_MIN, Overlay
@@ -278,10 +278,10 @@ class LmdbStateStore:
             sealed = transaction.get(key, db=self._values)
             return None if sealed is None else unseal(key, sealed, what="value of key")
 
-    def _unreadable(self, error: lmdb.Error) -> FolderDamaged:
+    def _unreadable(self, error: lmdb.Error) -> StorageError:
         """What a failed read of an open store means. Raises `Misused` if it is closed."""
         self._environment.require_open()
-        return FolderDamaged(f"state in {self._environment.folder}", f"LMDB cannot read it: {error}")
+        return self._environment.unreadable("state", error)
 
     def _create_marker(self) -> None:
         with self._environment.read("state") as transaction:

@@ -10,10 +10,13 @@ What it cannot see: work inside C extensions. That no LMDB commit happens on the
 """
 
 import importlib.util
+import shutil
+import tempfile
 import traceback
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import blockbuster.blockbuster
 import pytest
@@ -89,3 +92,15 @@ def blocking_calls() -> Iterator[list[str]]:
     with blocking_calls_detected() as calls:
         yield calls
     assert not calls, "blocking call on the event loop: " + "\n".join(calls)
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that every user can get into, which pytest's own are not."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o755)
+    yield path
+    for found in (path, *path.rglob("*")):
+        if found.is_dir() and not found.is_symlink():
+            found.chmod(0o700)
+    shutil.rmtree(path)

@@ -25,6 +25,7 @@ from raftdb.commands.spec import COMMANDS
 from raftdb.errors import CODES
 from raftdb.frontend.http_api import HttpApi
 from raftdb.server import bootstrap, config
+from raftdb.server.folder import EXIT_OF_REASON
 from raftdb.transport.limits import PEER_PATH
 from tests.sim.mutations import MUTATIONS
 
@@ -192,7 +193,8 @@ def test_every_flag_is_documented() -> None:
 def test_every_exit_code_is_documented() -> None:
     of_clients = {value for name, value in vars(failures).items() if name.startswith("EXIT_")}
     of_codes = {code.exit_code for code in CODES.values()}
-    of_servers = {value for name, value in vars(bootstrap).items() if name.startswith("EXIT_")}
+    named = {value for name, value in vars(bootstrap).items() if name.startswith("EXIT_")}
+    of_servers = {*named, *EXIT_OF_REASON.values()}
     rows = table(section(INTERFACE, 1), "exit code")
     documented = {int(row[0]) for row in rows}
     assert documented == of_clients | of_codes | of_servers | {config.EXIT_CONFIGURATION}

@@ -145,7 +145,8 @@ class Driver:
 
     def storage_failed(self, error: BaseException) -> None:
         """Called by the writer thread: a write or fsync failed. The node stops; nothing is retried."""
-        cause = Fatal(f"writing the log failed: {error}", hint="check the disk, then start the node again")
+        hint = getattr(error, "hint", None) or "check the disk, then start the node again"
+        cause = Fatal(f"writing the log failed: {getattr(error, 'message', error)}", hint=hint)
         self._loop.call_soon_threadsafe(self._fail, cause)
 
     def peer_met(self, peer: NodeId, uuid: str) -> None:

@@ -15,10 +15,20 @@ from pathlib import Path
 
 from raftdb.errors import RaftdbError
 from raftdb.node.persist import decode_hard_state
+from raftdb.server.folder import EXIT_FOLDER, EXIT_OF_REASON, storage_errors
 from raftdb.wire.configuration import decode_configuration
-from storage.check import Finding, examine, examine_snapshot
-from storage.errors import DAMAGE_HINT, StorageError
+from storage.check import Finding, examine, examine_snapshot, failed
+from storage.errors import DAMAGE_HINT, Reason, StorageError
 from storage.identity import IDENTITY_FILE
+from storage.system_failures import mapped, system_failure
+
+UNREADABLE_HINT = (
+    "if the kernel's log (dmesg) tells of errors of the disk, mend that and examine again; "
+    f"if not, {DAMAGE_HINT}"
+)
+FAILED_HINT = (
+    "that is a fault of this program, or damage that it does not know: keep the folder for inspection"
+)
 
 
 def diagnose(path: Path) -> list[Finding]:
@@ -26,7 +36,8 @@ def diagnose(path: Path) -> list[Finding]:
 
     Forks: the caller has one thread.
     """
-    several = _nodes_in(path)
+    with storage_errors(), mapped(path, "examine"):
+        several = _nodes_in(path)
     if several:
         what = f"it holds the folders of several nodes: {', '.join(several)}"
         return [Finding("folder", what, False, f"examine one: raftdb doctor {path / several[0]}")]
@@ -44,10 +55,20 @@ def diagnose(path: Path) -> list[Finding]:
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
         what = f"it was ended by {name} after what stands above: a page of the next part cannot be read"
-        findings.append(Finding("examination", what, False, DAMAGE_HINT))
+        findings.append(Finding("examination", what, False, UNREADABLE_HINT))
     elif status != 0:
-        findings.append(Finding("examination", "it failed after what stands above", False, DAMAGE_HINT))
+        what = "it failed after what stands above, as the traceback shows"
+        findings.append(Finding("examination", what, False, FAILED_HINT))
     return findings
+
+
+def exit_code_of(findings: Sequence[Finding]) -> int:
+    """0 if all is sound; that of the reason if the system alone kept us from seeing; else that of a bad folder."""
+    wrong = [finding for finding in findings if not finding.ok]
+    if not wrong:
+        return 0
+    reasons = [finding.reason for finding in wrong if finding.reason is not None]
+    return EXIT_OF_REASON[Reason(reasons[0])] if len(reasons) == len(wrong) else EXIT_FOLDER
 
 
 def _examine_and_exit(path: Path, sink: int) -> None:
@@ -58,8 +79,8 @@ def _examine_and_exit(path: Path, sink: int) -> None:
             os.write(sink, json.dumps(finding).encode() + b"\n")
         code = 0
     except (StorageError, OSError) as error:
-        advice = getattr(error, "hint", None)
-        os.write(sink, json.dumps(Finding("examination", str(error), False, advice)).encode() + b"\n")
+        failure = system_failure(path, "examine", error) if isinstance(error, OSError) else error
+        os.write(sink, json.dumps(failed("examination", failure)).encode() + b"\n")
     except BaseException:  # noqa: BLE001 - a bug, or damage that nobody thought of: shown, and told by the code
         traceback.print_exc()
         sys.stderr.flush()

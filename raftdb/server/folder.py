@@ -7,21 +7,35 @@ against what the folder began with, restored or not.
 """
 
 import hashlib
+import logging
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
 from raftdb.errors import Fatal
 from raftdb.node.persist import begin_empty, bootstrap
 from raftdb.server.config import Settings, check_advertised
-from storage.errors import OutOfSpace, StorageError, WriteFailed
+from storage.errors import OutOfSpace, Reason, StorageError, SystemFailure, WriteFailed
 from storage.folder import DataFolder, Identity
 from storage.identity import read_identity
+from storage.system_failures import mapped
+
+logger = logging.getLogger("raftdb.server")
 
 EXIT_FAILED = 1
 EXIT_FOLDER = 4
+EXIT_OF_REASON = {
+    Reason.PERMISSION: 5,
+    Reason.ADDRESS_SPACE: 6,
+    Reason.OPEN_FILES: 7,
+    Reason.INPUT_OUTPUT: 8,
+    Reason.OTHER: EXIT_FAILED,
+}
+"""Each reason for which the system did not let us has a code of its own: what starts a node again may act on it."""
 
 
 def cluster_id_of(first_members: Mapping[str, str], origin: str | None = None) -> str:
@@ -39,12 +53,39 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except StorageError as error:
+        raise fatal(error) from error
+
+
+def fatal(error: StorageError) -> Fatal:
+    """What a node that is not to go on ends with."""
+    if isinstance(error, SystemFailure):
+        code = EXIT_OF_REASON[error.reason]
+    else:
         code = EXIT_FAILED if isinstance(error, WriteFailed | OutOfSpace) else EXIT_FOLDER
-        raise Fatal(error.message, exit_code=code, hint=error.hint) from error
+    return Fatal(error.message, exit_code=code, hint=error.hint)
+
+
+def kind_of(path: Path) -> str | None:
+    """What is at `path`: a "folder" or a "file"; None if nothing is. Raises `Fatal` if that may not be looked at."""
+    with storage_errors(), mapped(path, "look at"):
+        try:
+            mode = path.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return "folder" if stat.S_ISDIR(mode) else "file"
 
 
 def open_folder(settings: Settings) -> DataFolder:
     """Lock the folder and check whose it is. Peers that are named must be the ones it began with."""
+    folder = _open_folder(settings)
+    if folder.openness.group:
+        # As orchestrators give volumes to a group, which nobody there could change.
+        details = {"data": settings.data, "hint": f"chmod g-w {settings.data}, if that is not meant"}
+        logger.warning("the group of the data folder can write in it", extra={"fields": details})
+    return folder
+
+
+def _open_folder(settings: Settings) -> DataFolder:
     # Read before the lock is taken: an identity is written once and for all.
     identity = read_identity(settings.data)
     if settings.peers is None:

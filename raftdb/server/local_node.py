@@ -1,6 +1,7 @@
 """One running node as its frontends see it: the driver, with the facts about this process around it."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from raftdb import __version__
 from raftdb.commands.operations import ClientOperation
 from raftdb.commands.queries import Query
 from raftdb.core.events import Change
-from raftdb.errors import LeaderHint, Unavailable
+from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
 from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver
@@ -19,7 +20,9 @@ from raftdb.node.status import is_caught_up, members_of, status_of
 from raftdb.node.turn import Answer
 from raftdb.server.disk import NodeDisk
 from raftdb.server.network import Network
-from storage.errors import OutOfSpace
+from storage.errors import OutOfSpace, StorageError
+
+logger = logging.getLogger("raftdb.server")
 
 
 class LocalNode:
@@ -62,14 +65,19 @@ class LocalNode:
             raise Unavailable("busy", "a backup is being made", hint="try again when it is done")
         async with self._backing_up:
             await self._driver.checkpoint()
-            path = self._disk.folder.outgoing("backup")
             try:
-                manifest = await self._disk.export(path, cluster_id=self._cluster_id, verify=True)
-                yield Backup(path, manifest.index, manifest.term)
+                path = self._disk.folder.outgoing("backup")
+                try:
+                    manifest = await self._disk.export(path, cluster_id=self._cluster_id, verify=True)
+                    yield Backup(path, manifest.index, manifest.term)
+                finally:
+                    await self._disk.remove(path)
             except OutOfSpace as error:
                 raise Unavailable("no_space", error.message, hint=error.hint) from error
-            finally:
-                await self._disk.remove(path)
+            except StorageError as error:
+                # The caller is told, and the node's own log: a copy that fails endangers nothing here.
+                logger.warning("no backup", extra={"fields": {"why": error.message, "hint": error.hint}})
+                raise RaftdbError("internal", error.message, hint=error.hint) from error
 
     def status(self) -> Mapping[str, Any]:
         """What this node knows of itself and the others."""

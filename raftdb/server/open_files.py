@@ -10,7 +10,8 @@ import resource
 
 from raftdb.errors import Fatal
 from raftdb.frontend.http_server import OPEN_FILES_RESERVED, ServerLimits, connections_allowed
-from raftdb.server.config import EXIT_CONFIGURATION
+from raftdb.server.folder import EXIT_OF_REASON
+from storage.errors import Reason
 
 logger = logging.getLogger("raftdb.server")
 
@@ -20,7 +21,7 @@ OPEN_FILES_MIN = OPEN_FILES_RESERVED + CONNECTIONS_MIN
 
 
 def allow_open_files() -> None:
-    """Raise the limit on open files to what a node can use. Raises `Fatal` (exit code 2) if it stays too low to work.
+    """Raise the limit on open files to what a node can use. Raises `Fatal` (exit code 7) if it stays too low to work.
 
     Warns if it stays so low that fewer connections are taken than a node can serve.
     """
@@ -29,7 +30,7 @@ def allow_open_files() -> None:
     if allowed < OPEN_FILES_MIN:
         raise Fatal(
             f"this process may have {allowed} files open, and a node needs {OPEN_FILES_MIN} at the least",
-            exit_code=EXIT_CONFIGURATION,
+            exit_code=EXIT_OF_REASON[Reason.OPEN_FILES],
             hint=f"raise the limit: 'ulimit -n {wanted + OPEN_FILES_RESERVED}', or LimitNOFILE= of its service",
         )
     connections = connections_allowed(wanted)

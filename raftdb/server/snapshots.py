@@ -14,7 +14,7 @@ from raftdb.node.replica import Replica
 from raftdb.server.disk import NodeDisk
 from raftdb.transport.snapshot_client import DeliveryFailed, SnapshotClient
 from raftdb.transport.snapshot_protocol import PieceDamaged, PieceMisplaced, SnapshotRefused, Transfer
-from storage.errors import OutOfSpace, SnapshotDamaged, SnapshotForeign, SnapshotGap
+from storage.errors import OutOfSpace, SnapshotDamaged, SnapshotForeign, SnapshotGap, SystemFailure
 from storage.manifest import Manifest
 from storage.receive import SnapshotReceiver
 from storage.send import SnapshotReader
@@ -47,7 +47,7 @@ class ReaderSource:
         """At most `bytes_max` bytes from `offset` on."""
         try:
             return self._reader.read(offset, bytes_max)
-        except SnapshotDamaged as error:
+        except SystemFailure as error:
             raise OSError(error.message) from error
 
 
@@ -109,7 +109,7 @@ class Courier:
         try:
             path, manifest = await self._snapshot()
             reader = SnapshotReader(path)
-        except (OutOfSpace, SnapshotDamaged) as error:
+        except (OutOfSpace, SnapshotDamaged, SystemFailure) as error:
             logger.warning("no snapshot to send", extra={"fields": {"peer": target, "why": error.message}})
             return SnapshotDelivered(target, None)
         self._retain(target, manifest.index)
@@ -193,7 +193,7 @@ class Receiver:
         )
         try:
             return self._receiver.begin(self._transfer)
-        except (SnapshotForeign, SnapshotDamaged, OutOfSpace) as error:
+        except (SnapshotForeign, SnapshotDamaged, OutOfSpace, SystemFailure) as error:
             raise SnapshotRefused("refused", error.message) from error
 
     def write(self, offset: int, piece: bytes, crc32: int) -> int:
@@ -209,7 +209,7 @@ class Receiver:
         """Verify the whole and keep it."""
         try:
             self._receiver.finish(self._begun())
-        except (SnapshotGap, SnapshotDamaged, SnapshotForeign) as error:
+        except (SnapshotGap, SnapshotDamaged, SnapshotForeign, SystemFailure) as error:
             raise SnapshotRefused("refused", error.message) from error
 
     def discard(self) -> None:

@@ -114,7 +114,7 @@ def test_a_limit_that_leaves_no_connections_is_said_before_the_folder_is_touched
     monkeypatch.setattr(sys, "setswitchinterval", lambda _seconds: None)
     with pytest.raises(Fatal, match=f"64 files open, and a node needs {OPEN_FILES_MIN}") as refused:
         run_node(Settings(data=tmp_path / "data"))
-    assert refused.value.exit_code == 2
+    assert refused.value.exit_code == 7
     assert "ulimit -n" in (refused.value.hint or "")
     assert not (tmp_path / "data").exists()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from storage import (
     DataFolder,
-    FolderDamaged,
+    FolderUnfinished,
     LmdbLogStore,
     LogBatch,
     OutOfSpace,
@@ -185,7 +185,7 @@ class Restore(Action):
             with DataFolder(self.root / "n1", node_id="n1") as folder:
                 restored = folder.identity is not None
                 assert restored or {path.name for path in folder.path.iterdir()} == {"LOCK"}
-        except FolderDamaged:
+        except FolderUnfinished:
             restored = False
         if not restored:
             self.act()
@@ -227,7 +227,7 @@ class Recover(Action):
     def check(self) -> None:
         try:
             found = self.look()
-        except FolderDamaged:
+        except FolderUnfinished:
             assert (self.root / "n1" / RECOVERING_FILE).exists()
             found = ("c1", 0)
         if found == ("c1", 0):

@@ -55,9 +55,20 @@ def test_everything_is_for_the_owner_only(tmp_path: Path) -> None:
 def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "n1"
     make(path)
-    path.chmod(0o770)
-    with pytest.raises(FolderForeign, match="chmod 700"):
-        DataFolder(path, node_id="n1")
+    for mode in (0o702, 0o777, 0o1777):
+        path.chmod(mode)
+        with pytest.raises(FolderForeign, match=r"every user.*chmod o-w"):
+            DataFolder(path, node_id="n1")
+
+
+def test_a_folder_that_its_group_can_write_is_used_and_known_as_such(tmp_path: Path) -> None:
+    """A volume in a cluster of containers is given to a group, and nobody there could change that."""
+    path = tmp_path / "n1"
+    make(path)
+    for mode, group in ((0o770, True), (0o2775, True), (0o755, False)):
+        path.chmod(mode)
+        with DataFolder(path, node_id="n1") as folder:
+            assert folder.openness.group is group
 
 
 def test_a_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:

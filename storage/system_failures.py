@@ -1,0 +1,127 @@
+"""What the operating system and LMDB report, turned into errors of storage: each reason in its own words.
+
+A file that may not be opened, a process without addresses or descriptors, a disk that does not answer: none of these
+says that anything in the folder is not what was written, and the step that is right after damage would destroy a sound
+folder. So only what LMDB finds wrong in a file itself is called damage here.
+"""
+
+import errno
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+
+from storage.errors import FolderDamaged, OutOfSpace, Reason, StorageError, SystemFailure, WriteFailed
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+REASONS = {
+    errno.EACCES: Reason.PERMISSION,
+    errno.EPERM: Reason.PERMISSION,
+    errno.EROFS: Reason.PERMISSION,
+    errno.ENOMEM: Reason.ADDRESS_SPACE,
+    errno.EMFILE: Reason.OPEN_FILES,
+    errno.ENFILE: Reason.OPEN_FILES,
+    errno.ENOENT: Reason.OTHER,
+    errno.ENOTDIR: Reason.OTHER,
+    errno.EISDIR: Reason.OTHER,
+    errno.ELOOP: Reason.OTHER,
+    errno.ENAMETOOLONG: Reason.OTHER,
+    errno.EINVAL: Reason.OTHER,
+}
+"""Why the system refused; every other number is a failure of the disk or of its file system."""
+HINTS = {
+    errno.EROFS: "its file system is mounted for reading only: mount it for writing",
+    errno.ENOMEM: "raise the limit on address space ('ulimit -v unlimited', or LimitAS= of the service): a file is "
+    "mapped in the size that it may reach, which takes addresses and no memory",
+    errno.EMFILE: "raise the limit on open files: 'ulimit -n 4160', or LimitNOFILE= of the service",
+    errno.ENFILE: "the whole machine has too many files open: raise fs.file-max",
+}
+INPUT_OUTPUT_HINT = (
+    "the disk or its file system failed, which says nothing of what is stored: see the kernel's log (dmesg), mend it, "
+    "and start again"
+)
+DAMAGE = (
+    lmdb.CorruptedError,
+    lmdb.PageNotFoundError,
+    lmdb.InvalidError,
+    lmdb.VersionMismatchError,
+    lmdb.IncompatibleError,
+    lmdb.BadChecksumError,
+)
+"""What LMDB raises for something wrong in the file itself."""
+
+
+def system_failure(path: Path, verb: str, error: OSError | lmdb.Error) -> StorageError:
+    """What to raise for an `error` of the system at `verb`ing (open, read, ...) `path`: `SystemFailure`, `OutOfSpace`.
+
+    For what LMDB finds wrong in the file itself, `FolderDamaged`.
+    """
+    if isinstance(error, DAMAGE):
+        return FolderDamaged(str(path), f"LMDB cannot {verb} it: {error}")
+    number = _number(error)
+    words = f"cannot {verb} {path}: {os.strerror(number).lower() if number else error}"
+    if number in NO_SPACE:
+        return OutOfSpace(words, hint="free some space on this disk")
+    reason = Reason.OTHER if number is None else REASONS.get(number, Reason.INPUT_OUTPUT)
+    return SystemFailure(words, reason=reason, hint=_hint(path, number, reason))
+
+
+def write_failure(path: Path, error: OSError) -> StorageError:
+    """What to raise for an `error` of writing `path`, a file that can be made anew.
+
+    A full disk, or a file that may not be made, spoils such a file and nothing else: `OutOfSpace`, `SystemFailure`.
+    Anything else is `WriteFailed`: a disk that cannot write here cannot be trusted with the log either.
+    """
+    failure = system_failure(path, "write", error)
+    if isinstance(failure, SystemFailure) and failure.reason is Reason.INPUT_OUTPUT:
+        return WriteFailed(failure.message, hint=failure.hint)
+    return failure
+
+
+@contextmanager
+def mapped(path: Path, verb: str = "use") -> Iterator[None]:
+    """Errors of the system in the block are those of `verb`ing `path`."""
+    try:
+        yield
+    except OSError as error:
+        place = Path(error.filename) if isinstance(error.filename, str) else path
+        raise system_failure(place, verb, error) from error
+
+
+def _number(error: OSError | lmdb.Error) -> int | None:
+    """The system's number of the error; None for one of LMDB's own, which are negative."""
+    number = error.errno if isinstance(error, OSError) else getattr(error, "code", None)
+    return number if isinstance(number, int) and number > 0 else None
+
+
+def _hint(path: Path, number: int | None, reason: Reason) -> str | None:
+    if number in HINTS:
+        return HINTS[number]
+    if reason is Reason.PERMISSION:
+        return _permission_hint(path)
+    return INPUT_OUTPUT_HINT if reason is Reason.INPUT_OUTPUT else None
+
+
+def _permission_hint(path: Path) -> str:
+    """Whose it is and who we are, as far as that can be seen from here."""
+    for place in (path, *path.parents):
+        try:
+            owner = _user(place.stat().st_uid)
+        except OSError:
+            continue
+        me = _user(os.geteuid())
+        if owner == me:
+            return f"look at the permissions of {place}, which belongs to {owner}, as this process does"
+        return f"{place} belongs to {owner}, this process to {me}: run it as {owner}, or 'chown -R {me}' the folder"
+    return "look at the permissions of the folders above it"
+
+
+def _user(uid: int) -> str:
+    """The user's name, or its number where it has none, as in many containers."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
