@@ -179,7 +179,7 @@ def run_doctor(arguments: list[str], options: Options) -> int:
     parser = Parser(
         "raftdb doctor",
         "Examine the data folder of a stopped node, or a backup: what it holds, and every checksum. Changes nothing. "
-        f"Exit code 0 if all is sound, {EXIT_FOLDER} if not.",
+        f"Exit code 0 if all is sound, {EXIT_FOLDER} if not, 5 to 8 if the system does not let it look.",
     )
     parser.add_argument("path", type=Path, metavar="DIR|FILE", help="a node's data folder, or a backup")
     _add_output_options(parser)
