@@ -13,7 +13,7 @@ beyond it:
 
 Bytes stand for time: one that is copied takes a quarter of a nanosecond, one that comes from the disk and is verified a
 whole one, and a key as much as `KEY_BYTES`. `benchmarks/worst_request.py` measures what comes of it, and the watchdog
-of each node (`raftdb.server.watchdog`) tells what nobody thought of.
+of each node (`raftdb.node.watchdog`) tells what nobody thought of.
 """
 
 from raftdb.commands.limits import MIB

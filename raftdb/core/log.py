@@ -6,19 +6,25 @@ its bytes can be counted: `cached_bytes_above`), and beyond that as many bytes a
 and the state machine mostly ask for what was just appended. Older bodies are read from disk by the replica, on
 request (`update.EntriesWanted`).
 
+Bodies stand in columns, and an entry is made anew for whoever asks: half a million objects that the collector of
+garbage knows of took it 107 ms to walk over, during which nothing else happened, and bytes it does not know of.
+
 Invariants, checked by `invariants.check_log`:
 * indexes run from `base.index + 1` to `last_index` without a gap; terms never decrease along it;
 * `base.index <= persisted_index <= last_index`; everything above `persisted_index` is in the cache;
 * a position outside of the log has no term: the answer is None, never 0 (hazard B19).
 """
 
+from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, repeat
 
-from raftdb.core.model import ORIGIN, Entry, EntryId, Index, Term
+from raftdb.core.model import ORIGIN, Entry, EntryId, EntryKind, Index, Term
 
+KINDS = {int(kind): kind for kind in EntryKind}
+"""The kind of an entry by its number."""
 ENTRY_OVERHEAD_BYTES = 32
 """Counted for every entry beside its data, so that many empty entries are not free."""
 
@@ -45,8 +51,9 @@ class Log:
         self._run_starts = [base.index] + [start for start, _ in term_starts]
         self._run_terms = [base.term] + [term for _, term in term_starts]
         self._cache_bytes_max = cache_bytes_max
-        self._cache: list[Entry] = []
-        self._cache_ends: list[int] = []  # running total of bytes up to and with each cached entry
+        self._cache: list[bytes] = []  # data of the last entries
+        self._cache_kinds = bytearray()  # their kinds
+        self._cache_ends = array("q")  # running total of bytes up to and with each of them
         self._writes: deque[tuple[int, Index]] = deque()  # (sequence, last index written by it)
 
     @property
@@ -93,7 +100,8 @@ class Log:
         start = self._cache_ends[-1] if self._cache_ends else 0
         sizes = accumulate((entry_bytes(entry) for entry in entries), initial=start)
         next(sizes)
-        self._cache.extend(entries)
+        self._cache.extend([entry.data for entry in entries])
+        self._cache_kinds.extend([entry.kind for entry in entries])
         self._cache_ends.extend(sizes)
         self.last_index += len(entries)
 
@@ -104,8 +112,7 @@ class Log:
         stand at the same index is never taken for durable (hazard B17).
         """
         kept = max(0, index - self.cache_first)
-        del self._cache[kept:]
-        del self._cache_ends[kept:]
+        del self._cache[kept:], self._cache_kinds[kept:], self._cache_ends[kept:]
         self.last_index = index - 1
         while len(self._run_starts) > 1 and self._run_starts[-1] >= index:
             self._run_starts.pop()
@@ -124,10 +131,7 @@ class Log:
         self._run_starts[: run + 1] = [index]
         self._run_terms[: run + 1] = [term]
         self.base = EntryId(index, term)
-        dropped = index + 1 - self.cache_first
-        if dropped > 0:
-            del self._cache[:dropped]
-            del self._cache_ends[:dropped]
+        self._drop(index + 1 - self.cache_first)
 
     def reset(self, base: EntryId) -> None:
         """Forget everything and begin anew after `base`, the end of a snapshot. Claims of writes in flight are cut."""
@@ -135,8 +139,7 @@ class Log:
         self.last_index = self.persisted_index = base.index
         self._run_starts = [base.index]
         self._run_terms = [base.term]
-        self._cache.clear()
-        self._cache_ends.clear()
+        self._drop(len(self._cache))
         self._writes = deque((sequence, base.index) for sequence, _ in self._writes)
 
     def written(self, sequence: int) -> None:
@@ -154,18 +157,19 @@ class Log:
         offset = first - self.cache_first
         if offset < 0:
             return None
-        before = self._cache_ends[offset - 1] if offset else self._cache_ends[0] - entry_bytes(self._cache[0])
-        fitting = bisect_right(self._cache_ends, before + bytes_max, lo=offset)
+        if first > last:
+            return ()
+        fitting = bisect_right(self._cache_ends, self._bytes_before(offset) + bytes_max, lo=offset)
         end = min(max(fitting, offset + 1), last - self.cache_first + 1)
-        return tuple(self._cache[offset:end])
+        indexes = range(first, first + end - offset)
+        kinds = map(KINDS.__getitem__, self._cache_kinds[offset:end])
+        return tuple(map(Entry, indexes, self._terms_of(indexes), kinds, self._cache[offset:end]))
 
     def cached_bytes_above(self, index: Index) -> int:
         """Bytes of the cached entries above `index`: derived, so that no counter can leak (hazard B21)."""
         if not self._cache or index >= self.last_index:
             return 0
-        offset = max(0, index + 1 - self.cache_first)
-        before = self._cache_ends[offset - 1] if offset else self._cache_ends[0] - entry_bytes(self._cache[0])
-        return self._cache_ends[-1] - before
+        return self._cache_ends[-1] - self._bytes_before(max(0, index + 1 - self.cache_first))
 
     def index_with_bytes_above(self, bytes_max: int) -> Index | None:
         """The lowest index with at most `bytes_max` bytes above it; None if that is below what is in memory."""
@@ -182,7 +186,22 @@ class Log:
             return
         surplus = self._cache_ends[-1] - self._cache_bytes_max * 3 // 4
         count = bisect_right(self._cache_ends, surplus)
-        count = min(count, last_evictable - self.cache_first + 1)
+        self._drop(min(count, last_evictable - self.cache_first + 1))
+
+    def _drop(self, count: int) -> None:
+        """Forget the oldest bodies, so many of them."""
         if count > 0:
-            del self._cache[:count]
-            del self._cache_ends[:count]
+            del self._cache[:count], self._cache_kinds[:count], self._cache_ends[:count]
+
+    def _bytes_before(self, offset: int) -> int:
+        """The running total up to the cached entry at `offset`, without it."""
+        if offset:
+            return self._cache_ends[offset - 1]
+        return self._cache_ends[0] - len(self._cache[0]) - ENTRY_OVERHEAD_BYTES
+
+    def _terms_of(self, indexes: range) -> Iterable[Term]:
+        """The terms of these entries, which are in the log; mostly all of them are of one."""
+        run = bisect_right(self._run_starts, indexes[0]) - 1
+        if bisect_right(self._run_starts, indexes[-1]) - 1 == run:
+            return repeat(self._run_terms[run])
+        return [self._run_terms[bisect_right(self._run_starts, index) - 1] for index in indexes]

@@ -27,6 +27,7 @@ from raftdb.node.ports import Courier, Disk, PeerLinks
 from raftdb.node.replica import Replica
 from raftdb.node.space import SpaceBudget
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
+from raftdb.node.watchdog import Watchdog
 from raftdb.wire.operations import encode
 from storage.contract import FrozenChanges
 
@@ -68,6 +69,8 @@ class Driver:
         self.contacts = Contacts(heartbeat_s=heartbeat_ms / 1000)
         self.space = SpaceBudget()
         self.aside = Aside()
+        timeout_ticks = replica.raft.state.settings.election_timeout_ticks
+        self.watchdog = Watchdog(election_timeout_seconds=timeout_ticks * self._tick_seconds)
 
     def start(self, disk: Disk, links: PeerLinks, courier: Courier) -> None:
         """Begin to tick. `disk`, `links` and `courier` carry out what the replica wants."""
@@ -76,6 +79,7 @@ class Driver:
         self._links = links
         self._courier = courier
         self._schedule_tick()
+        self.watchdog.start()
 
     async def execute(
         self, operation: ClientOperation | RecordQuery, *, consistency: str = "linearizable"
@@ -188,6 +192,7 @@ class Driver:
         if self._ticker is not None:
             self._ticker.cancel()
         self._failed = True
+        self.watchdog.close()
         await self._background.close()
         self._abandon_requests()
 

@@ -22,7 +22,7 @@ from raftdb.errors import Fatal, RaftdbError
 from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_server import HttpServer
 from raftdb.node.driver import Driver
-from raftdb.server import logs
+from raftdb.server import collector, logs
 from raftdb.server.addresses import AddressBook, AddressKeeper, own_address
 from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
@@ -136,6 +136,7 @@ class _Node:
         ending.watch_signals()
         async with ending.closing() as parts:
             await self._start(parts)
+            collector.settle()
             logger.info("ready")
             await ending.asked()
             is_orderly = ending.failure is None

@@ -87,6 +87,7 @@ class LocalNode:
             "version": __version__,
             **status_of(self._driver),
             "no_space": self._driver.no_space,
+            "longest_stall_ms": round(self._driver.watchdog.longest_ms, 1),
             "uptime_seconds": round(time.monotonic() - self._started, 3),
         }
 

@@ -1,5 +1,6 @@
 """The log: against examples, and against a plain list of entries that does the same without any cleverness."""
 
+import gc
 from collections.abc import Sequence
 
 import pytest
@@ -129,6 +130,15 @@ def test_the_cache_stays_within_its_limit_in_the_long_run() -> None:
         log.persisted(index, commit_index=index)
         assert log.cached_bytes_above(0) <= 400
     assert log.cached_bytes_above(0) >= 250, "it is emptied by a quarter, not wholly"
+
+
+def test_the_collector_of_garbage_knows_no_entry_in_memory() -> None:
+    """It would walk over half a million of them at once, and all else would wait."""
+    log = log_of([])
+    log.append(entries_of(1, [1] * 2_000))
+    known = [thing for thing in gc.get_objects() if type(thing) is Entry]
+    assert len(known) < 1_000, "but for what other tests hold"
+    assert log.cached(1_999, 2_000, bytes_max=EVERYTHING) == tuple(entries_of(1_999, [1, 1]))
 
 
 def test_a_log_begins_after_what_is_compacted() -> None:
