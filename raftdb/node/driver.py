@@ -9,13 +9,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from math import ceil
 
 from raftdb.background import Background, fatal_of
 from raftdb.commands.budgets import KEYS_ON_LOOP_MAX, LOG_PAGE_ENTRIES_MAX
 from raftdb.commands.operations import ClientOperation, keys_named
 from raftdb.commands.queries import Query as RecordQuery
 from raftdb.commands.transactions import grows, is_read
-from raftdb.core.events import Change, PeerMet, RemovalTold
+from raftdb.core.events import Change, PeerMet, RemovalTold, TripMeasured
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
@@ -163,6 +164,11 @@ class Driver:
         if not self.replica.is_removed:
             logger.warning("this node was removed from the cluster", extra={"fields": {"says": peer}})
         self._inputs.handshakes.append(RemovalTold())
+        self._schedule_turn()
+
+    def trip_measured(self, peer: NodeId, seconds: float) -> None:
+        """The way to `peer` and back takes so long."""
+        self._inputs.handshakes.append(TripMeasured(peer, ceil(seconds * 1000)))
         self._schedule_turn()
 
     def peer_up(self, peer: NodeId) -> None:

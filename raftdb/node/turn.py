@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from raftdb.core.events import PeerMet, RemovalTold, SnapshotDelivered
+from raftdb.core.events import PeerMet, RemovalTold, SnapshotDelivered, TripMeasured
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, Index, NodeId
 from raftdb.core.update import Trace
@@ -76,8 +76,8 @@ class Inputs:
     """The checkpoint that is durable now. Of the state before `installed_state`, if both are here."""
     installed_state: State | None = None
     """The state that a snapshot brought, in place and open."""
-    handshakes: list[PeerMet | RemovalTold] = field(default_factory=list)
-    """What handshakes have shown, in their order; before the messages of those who have introduced themselves."""
+    handshakes: list[PeerMet | RemovalTold | TripMeasured] = field(default_factory=list)
+    """What links have shown, in their order; before the messages of those who have introduced themselves."""
     deliveries: list[SnapshotDelivered] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     ticks: int = 0

@@ -74,6 +74,7 @@ class Network:
                 on_peer_down=self._peer_down,
                 on_refused=self._refused,
                 on_sighted=self._sighted,
+                on_trip=driver.trip_measured,
             ),
             start=background.start,
         )

@@ -340,7 +340,8 @@ class Host:
         inputs, self._inputs = self._inputs, Inputs()
         self.ticks += inputs.ticks
         inputs.now_ms = self.clock.now_ms
-        inputs.handshakes, self.peers.shown = self.peers.shown, []
+        inputs.handshakes.extend(self.peers.shown)
+        self.peers.shown.clear()
         try:
             effects = self.replica.turn(inputs)
         except FolderDamaged as error:

@@ -17,8 +17,11 @@ it does not: that they arrive. Raft repairs losses, so nothing here is sent twic
 * **Batches by themselves**: all messages of one turn of the event loop leave as one frame, up to a limit.
 * **Links follow the members**: the owner says whom to dial and where, and whose links to cut. A link that moves is down
   before it is up again, so that the end of the one is not taken for the end of the other.
-* **Half-open connections** (hazard B93): pings both ways, a limit on the time to send a frame, and one on the time
-  that the kernel keeps trying. A link that is lost is dialled again after a pause with jitter.
+* **Half-open connections** (hazard B93): who dials pings, who accepts expects to be pinged; a limit on the time to send
+  a frame, and one on the time that the kernel keeps trying. A link that is lost is dialled again after a pause with
+  jitter.
+* **Waits fit the way** (`trips.py`): handshakes and pings measure how long it takes there and back, and every wait is a
+  number of such trips within named bounds. The owner hears of them, for elections take trips, too.
 * **Snapshots travel beside the links** (`snapshot_client.py`, `snapshot_server.py`), in pieces over HTTP on the same
   address, so that no heartbeat waits behind them; what was interrupted goes on where it was (`snapshot_protocol.py`).
 * **No compression**: entries are small or already dense, and a compressed length says how large its plain text is only

@@ -20,6 +20,10 @@ def _ignore_sighted(peer: str, address: str) -> None:
     """Default: nobody wants to know."""
 
 
+def _ignore_trip(peer: str, seconds: float) -> None:
+    """Default: nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerEvents:
     """Callbacks of one direction of links.
@@ -27,10 +31,13 @@ class PeerEvents:
     `on_peer_up(id)`: the handshake is done; messages can pass. `on_peer_down(id, reason)`: they no longer can; always
     after an `on_peer_up` of the same peer. `on_refused(id, code, reason)`: the handshake ended in a refusal, by either
     side; `id` is the peer that was dialled, or the one that the caller claims to be. `on_sighted(id, address)`: this
-    peer, of the same cluster, has answered at an address where another one was expected.
+    peer, of the same cluster, has answered at an address where another one was expected. `on_trip(id,
+    seconds)`: how long a trip over the link takes when nothing gets lost, whenever it was measured; only of links that
+    were dialled.
     """
 
     on_peer_up: Callable[[str], None] = _ignore_up
     on_peer_down: Callable[[str, str], None] = _ignore_down
     on_refused: Callable[[str, str, str], None] = _ignore_refused
     on_sighted: Callable[[str, str], None] = _ignore_sighted
+    on_trip: Callable[[str, float], None] = _ignore_trip

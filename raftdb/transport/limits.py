@@ -21,18 +21,27 @@ class LinkLimits:
 
     `queue_bytes_max`: messages that wait to be sent, as `message_bytes_max` estimates them; a single message always
     fits an empty queue. `frame_bytes_target`: a frame is closed once the next message would bring it above this.
-    `heartbeat_s`: a silent link is pinged; with no answer for half of that again it is closed.
-    `send_timeout_s`: a frame that the socket has not taken by then closes the link. `dial_timeout_s` covers connection
-    and handshake. `backoff_min_s` doubles up to `backoff_max_s` while dialling fails.
+    Waits with a `_min_s` and a `_max_s` are so many trips as `trips` says, within these. `answer`: to a ping, which is
+    sent `ping_s` after the last answer; who is silent for longer is gone. `send`: until the socket has taken a frame,
+    and until the kernel has its data acknowledged. `dial`: connection and handshake, of which the connection alone
+    takes `connect_timeout_s` at most: the kernel asks again by itself, but rarer and rarer. `hello_timeout_s`: for the
+    first word of who has connected, of whom nothing is known. `backoff_min_s` doubles up to `backoff_max_s` while
+    dialling fails.
     """
 
     queue_bytes_max: int = 64 * 1024 * 1024
     frame_bytes_target: int = 1024 * 1024
     frame_messages_max: int = MESSAGES_PER_FRAME_MAX
     frame_entries_max: int = ENTRIES_PER_FRAME_MAX
-    heartbeat_s: float = 4.0
-    send_timeout_s: float = 10.0
-    dial_timeout_s: float = 3.0
+    ping_s: float = 4.0
+    answer_min_s: float = 3.0
+    answer_max_s: float = 60.0
+    send_min_s: float = 10.0
+    send_max_s: float = 60.0
+    dial_min_s: float = 3.0
+    dial_max_s: float = 30.0
+    connect_timeout_s: float = 10.0
+    hello_timeout_s: float = 10.0
     close_timeout_s: float = 1.0
     backoff_min_s: float = 0.05
     backoff_max_s: float = 1.0

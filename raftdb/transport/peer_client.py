@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import random
-import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import aiohttp
@@ -12,11 +12,14 @@ import aiohttp
 from raftdb.background import StartTask
 from raftdb.core.messages import Message
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
+from raftdb.transport import sockets
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.limits import FIRST_SEQUENCE, PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
+from raftdb.transport.pinging import Pinger
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.send_queue import SendQueue
+from raftdb.transport.trips import Trips
 from raftdb.wire.peer import Hello, Refused, Welcome, decode_handshake, encode_frame, encode_handshake
 
 logger = logging.getLogger("raftdb.transport")
@@ -64,6 +67,13 @@ class _PeerLink:
         self._session = session
         self._filled = asyncio.Event()
         self._nudged = asyncio.Event()
+        self._trips = Trips()
+        self._pinger = Pinger(
+            self._trips,
+            links.limits,
+            sent=lambda: self.sent_frames,
+            on_trip=partial(links.events.on_trip, peer),
+        )
         self._last_failure = ""
         self.task = links.start(self._run(), name=f"link to {peer}")
 
@@ -127,11 +137,15 @@ class _PeerLink:
     async def _dial_and_serve(self) -> bool:
         """One connection from dial to close, for whatever reason it ends; True if the peer was there."""
         try:
-            async with asyncio.timeout(self._limits.dial_timeout_s):
+            limits = self._limits
+            wait_s = self._trips.wait_s(least_s=limits.dial_min_s, most_s=limits.dial_max_s)
+            async with asyncio.timeout(wait_s):
                 socket_ = await self._dial()
         except _Refusal as refusal:
             self._report_refusal(refusal.refused)
         except (aiohttp.ClientError, RemoteProtocolError, TimeoutError, OSError, ValueError) as error:
+            if isinstance(error, TimeoutError):
+                self._trips.forget()
             self._report_failure(short_reason(error))
         except Exception as error:
             # A link must outlive a bug in what it calls: without it the node is cut off from its peer for good.
@@ -144,18 +158,22 @@ class _PeerLink:
 
     async def _dial(self) -> aiohttp.ClientWebSocketResponse:
         """Connect and shake hands. Raises _Refusal, RemoteProtocolError, or what aiohttp raises."""
-        limits, links = self._limits, self._links
+        limits, links, clock = self._limits, self._links, asyncio.get_running_loop().time
+        dialled_s = clock()
         socket_ = await self._session.ws_connect(
             f"ws://{self.address}{PEER_PATH}",
-            heartbeat=limits.heartbeat_s,
+            autoping=False,
             compress=0,
             max_msg_size=WEBSOCKET_MESSAGE_BYTES_MAX,
             timeout=aiohttp.ClientWSTimeout(ws_close=limits.close_timeout_s),
         )
         try:
-            _bound_kernel_retries(socket_, limits.send_timeout_s)
+            upgraded_s = clock()
             await socket_.send_bytes(encode_handshake(links.identity.introduce(Hello, self.peer)))
             message = await socket_.receive()
+            # The connection and the change of protocols take a trip each, and so does the answer to the hello.
+            self._pinger.measured(min((upgraded_s - dialled_s) / 2, clock() - upgraded_s))
+            sockets.bound_kernel_retries(socket_, self._send_wait_s)
             if message.type is not aiohttp.WSMsgType.BINARY:
                 raise RemoteProtocolError("the peer closed the connection instead of answering the handshake")
             answer = decode_handshake(message.data)
@@ -182,20 +200,22 @@ class _PeerLink:
         self._links.events.on_peer_up(self.peer)
         loop = asyncio.get_running_loop()
         sender = loop.create_task(self._send_frames(socket_), name=f"sender to {self.peer}")
-        watcher = loop.create_task(_watch(socket_), name=f"watcher of {self.peer}")
+        watcher = loop.create_task(self._watch(socket_), name=f"watcher of {self.peer}")
+        pinger = loop.create_task(self._pinger.run(socket_), name=f"pinger of {self.peer}")
+        tasks = {watcher, sender, pinger}
         reason = "stopped"
         try:
-            done, _ = await asyncio.wait({sender, watcher}, return_when=asyncio.FIRST_COMPLETED)
-            reason = (watcher if watcher in done else sender).result()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            reason = next(task for task in (watcher, sender, pinger) if task in done).result()
         except Exception:
             reason = "internal error"
             logger.exception("link failed", extra={"fields": {"peer": self.peer, "address": self.address}})
         finally:
             self.go_down(reason)
-            sender.cancel()
-            watcher.cancel()
-            await asyncio.gather(sender, watcher, return_exceptions=True)
-            await _close(socket_, self._limits.close_timeout_s)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await sockets.close(socket_, self._limits.close_timeout_s)
 
     async def _send_frames(self, socket_: aiohttp.ClientWebSocketResponse) -> str:
         """Send what is queued, a frame at a time. Returns why it stopped."""
@@ -212,11 +232,12 @@ class _PeerLink:
                 self.queue.dropped += len(messages)
                 self._log(logging.ERROR, "frame not sent", reason=error.message)
                 continue
+            wait_s = self._send_wait_s
             try:
-                async with asyncio.timeout(self._limits.send_timeout_s):
+                async with asyncio.timeout(wait_s):
                     await socket_.send_bytes(frame)
             except TimeoutError:
-                return f"a frame was not taken within {self._limits.send_timeout_s:g} seconds"
+                return f"a frame was not taken within {wait_s:g} seconds"
             except (aiohttp.ClientError, OSError) as error:
                 return f"sending failed: {short_reason(error)}"
             sequence += 1
@@ -227,6 +248,19 @@ class _PeerLink:
         """`node` says that it is the one who is reached here; a dial of its own will show whether that is true."""
         if node:
             self._links.events.on_sighted(node, self.address)
+
+    async def _watch(self, socket_: aiohttp.ClientWebSocketResponse) -> str:
+        """Read until the connection ends; returns why. A peer sends nothing on this link but answers to pings."""
+        while True:
+            message = await socket_.receive()
+            if message.type is aiohttp.WSMsgType.PONG:
+                self._pinger.answered()
+            elif message.type is not aiohttp.WSMsgType.PING:
+                return sockets.end_in_words(message)
+
+    @property
+    def _send_wait_s(self) -> float:
+        return self._trips.wait_s(least_s=self._limits.send_min_s, most_s=self._limits.send_max_s)
 
     def _report_refusal(self, refused: Refused) -> None:
         self._links.events.on_refused(self.peer, refused.code, refused.reason)
@@ -278,7 +312,7 @@ class PeerLinks:
         peer if the likeliest address did not change; one whose peer is gone is closed.
         """
         if self._session is None:
-            self._session = _new_session()
+            self._session = sockets.new_session(self.limits)
         wanted = {peer: address for peer, address in addresses.items() if peer != self.identity.node_id}
         for peer, link in sorted(self._links.items()):
             known = wanted.get(peer, ())
@@ -342,43 +376,3 @@ class PeerLinks:
         link.task.cancel()
         self._stopped.add(link.task)
         link.task.add_done_callback(self._stopped.discard)
-
-
-def _new_session() -> aiohttp.ClientSession:
-    """A session that keeps nothing between dials: no cookies, no pool, no cached addresses, no proxy."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-        auto_decompress=False,
-    )
-
-
-async def _watch(socket_: aiohttp.ClientWebSocketResponse) -> str:
-    """Read until the connection ends (which also answers pings); returns why. A peer never sends data on this link."""
-    message = await socket_.receive()
-    if message.type in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
-        return "the peer sent data on a link of ours"
-    if message.type is aiohttp.WSMsgType.ERROR:
-        return f"connection lost: {short_reason(message.data)}"
-    if message.type is aiohttp.WSMsgType.CLOSE and message.extra:
-        return f"closed by the peer: {message.extra}"
-    return "closed by the peer"
-
-
-async def _close(socket_: aiohttp.ClientWebSocketResponse, timeout_s: float) -> None:
-    """Close in bounded time, whether the peer reads or not."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await socket_.close()
-    except (TimeoutError, aiohttp.ClientError, OSError):
-        # aiohttp has closed the transport by then; the kernel gives up on what is unsent by itself.
-        pass
-
-
-def _bound_kernel_retries(socket_: aiohttp.ClientWebSocketResponse, timeout_s: float) -> None:
-    """Let the kernel drop a connection whose data is not acknowledged for `timeout_s` (hazard B93), where it can."""
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    raw = socket_.get_extra_info("socket")
-    if option is not None and raw is not None:
-        raw.setsockopt(socket.IPPROTO_TCP, option, int(timeout_s * 1000))

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -14,6 +14,7 @@ from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.limits import FIRST_SEQUENCE, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
 from raftdb.transport.reasons import short_reason
+from raftdb.transport.trips import Trips
 from raftdb.wire.peer import Hello, Refused, Welcome, decode_frame, decode_handshake, encode_handshake
 
 logger = logging.getLogger("raftdb.transport")
@@ -37,6 +38,10 @@ class _Incoming:
     remote: str
     source: str = ""
     sequence: int = FIRST_SEQUENCE
+    trips: Trips = field(default_factory=Trips)
+    heard_s: float = 0.0
+    """When something came last, by the loop's clock."""
+    watch: asyncio.TimerHandle | None = None
 
 
 class PeerServer:
@@ -73,7 +78,7 @@ class PeerServer:
         limits = self._limits
         socket = web.WebSocketResponse(
             timeout=limits.close_timeout_s,
-            heartbeat=limits.heartbeat_s,
+            autoping=False,
             compress=False,
             max_msg_size=WEBSOCKET_MESSAGE_BYTES_MAX,
         )
@@ -125,9 +130,13 @@ class PeerServer:
 
     async def _serve(self, incoming: _Incoming) -> None:
         """Handshake, then frames, until either side closes."""
+        clock = asyncio.get_running_loop().time
+        accepted_s = clock()
         try:
-            async with asyncio.timeout(self._limits.dial_timeout_s):
+            async with asyncio.timeout(self._limits.hello_timeout_s):
                 welcome = await self._shake_hands(incoming)
+            # The answer to the upgrade went there, and the hello came back.
+            incoming.trips.note(clock() - accepted_s)
         except TimeoutError:
             await self._close(incoming, "no handshake in time")
             return
@@ -138,6 +147,7 @@ class PeerServer:
             return
         self._replace(incoming)
         await incoming.socket.send_bytes(encode_handshake(welcome))
+        self._watch(incoming)
         try:
             while (await self._receive_frame(incoming)) and self._links.get(incoming.source) is incoming:
                 pass
@@ -182,9 +192,29 @@ class PeerServer:
         await incoming.socket.send_bytes(encode_handshake(refused))
         await incoming.socket.close(code=WSCloseCode.POLICY_VIOLATION, message=_reason(refused.reason))
 
+    def _watch(self, incoming: _Incoming) -> None:
+        """Cut a link whose dialler, who pings, has been silent for too long: it is gone without a word (hazard B93)."""
+        loop, limits = asyncio.get_running_loop(), self._limits
+        incoming.heard_s = loop.time()
+
+        def look() -> None:
+            wait_s = incoming.trips.wait_s(least_s=limits.answer_min_s, most_s=limits.answer_max_s)
+            ends_s = incoming.heard_s + limits.ping_s + wait_s
+            if loop.time() < ends_s:
+                incoming.watch = loop.call_at(ends_s, look)
+            elif incoming.transport is not None:
+                self._forget(incoming, "nothing was heard of it for too long")
+                incoming.transport.abort()
+
+        look()
+
     async def _receive_frame(self, incoming: _Incoming) -> bool:
         """Deliver the next frame; False at the end of the connection. Raises RemoteProtocolError: close the link."""
         message = await incoming.socket.receive()
+        incoming.heard_s = asyncio.get_running_loop().time()
+        if message.type is WSMsgType.PING:
+            await incoming.socket.pong(message.data)
+            return True
         if message.type is not WSMsgType.BINARY:
             if message.type is WSMsgType.TEXT:
                 raise RemoteProtocolError("a frame is not binary")
@@ -221,6 +251,8 @@ class PeerServer:
         if self._links.get(incoming.source) is not incoming:
             return
         del self._links[incoming.source]
+        if incoming.watch is not None:
+            incoming.watch.cancel()
         fields = {
             "peer": incoming.source,
             "address": incoming.remote,

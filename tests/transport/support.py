@@ -50,11 +50,13 @@ class EventLog:
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, ...]] = []
+        self.trips_s: list[float] = []
         self.events = PeerEvents(
             on_peer_up=lambda peer: self.lines.append(("up", peer)),
             on_peer_down=lambda peer, reason: self.lines.append(("down", peer, reason)),
             on_refused=lambda peer, code, reason: self.lines.append(("refused", peer, code, reason)),
             on_sighted=lambda peer, address: self.lines.append(("sighted", peer, address)),
+            on_trip=lambda peer, seconds: self.trips_s.append(seconds),
         )
 
     def count(self, kind: str) -> int:

@@ -12,6 +12,7 @@ from raftdb.transport.handshake import Introduction
 from raftdb.transport.limits import PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX
 from raftdb.wire.operations import ENTRY_BYTES_MAX
 from raftdb.wire.peer import Hello, Refused, Welcome, encode_handshake
+from tests.transport.slow_way import slow_way
 from tests.transport.support import (
     FAST,
     append,
@@ -241,7 +242,7 @@ WELCOME = N2.introduce(Welcome, "n1")
 
 async def test_memory_behind_a_peer_that_does_not_read_is_bounded() -> None:
     """Above the queue's limit new messages are dropped and counted (hazard B92)."""
-    limits = replace(FAST, queue_bytes_max=4 * 1024 * 1024, heartbeat_s=60.0, send_timeout_s=60.0)
+    limits = replace(FAST, queue_bytes_max=4 * 1024 * 1024, answer_min_s=60.0, send_min_s=60.0)
     async with (
         _FakePeer(WELCOME, "stall") as address,
         sender(N1, {"n2": address}, limits=limits) as (links, _),
@@ -259,7 +260,7 @@ async def test_memory_behind_a_peer_that_does_not_read_is_bounded() -> None:
 
 
 async def test_a_frame_that_is_not_taken_in_time_ends_the_link() -> None:
-    limits = replace(FAST, heartbeat_s=60.0, send_timeout_s=0.05)
+    limits = replace(FAST, answer_min_s=60.0, send_min_s=0.05)
     async with (
         _FakePeer(WELCOME, "stall") as address,
         sender(N1, {"n2": address}, limits=limits) as (links, log),
@@ -276,10 +277,40 @@ async def test_a_frame_that_is_not_taken_in_time_ends_the_link() -> None:
 
 async def test_a_peer_that_does_not_answer_pings_is_gone() -> None:
     """A half-open connection looks like this: everything is sent, nothing comes back (hazard B93)."""
-    limits = replace(FAST, heartbeat_s=0.05)
+    limits = replace(FAST, ping_s=0.01, answer_min_s=0.05)
     async with _FakePeer(WELCOME) as address, sender(N1, {"n2": address}, limits=limits) as (_, log):
         await wait_until(lambda: log.count("up") >= 2)
         assert "connection lost" in log.last("down")[2]
+
+
+async def test_a_long_way_is_measured_and_waited_for() -> None:
+    """Answers take twice as long as the least that is waited for, in the handshake as well as to pings."""
+    limits = replace(FAST, ping_s=0.01, answer_min_s=0.03, send_min_s=0.03, dial_min_s=0.03)
+    async with (
+        receiver(N2, limits=limits) as node,
+        slow_way(node.address, delay_s=0.03) as way,
+        sender(N1, {"n2": way.address}, limits=limits) as (links, log),
+    ):
+        # The first trip is that of a handshake, to the near end of the way: it takes part of the time.
+        await wait_until(lambda: bool(log.trips_s) and log.trips_s[-1] >= 0.06)
+        links.send("n2", [heartbeat(1)])
+        await wait_until(lambda: len(node.received) == 1)
+        assert log.count("up") == 1
+        assert log.count("down") == node.log.count("down") == 0
+
+
+async def test_a_peer_that_stops_to_answer_after_a_while_is_gone() -> None:
+    limits = replace(FAST, ping_s=0.01, answer_min_s=0.05)
+    async with (
+        receiver(N2, limits=limits) as node,
+        slow_way(node.address, delay_s=0.0) as way,
+        sender(N1, {"n2": way.address}, limits=limits) as (_, log),
+    ):
+        await wait_until(lambda: len(log.trips_s) >= 3)
+        way.stall()
+        await wait_until(lambda: log.count("down") >= 1 and node.log.count("down") >= 1)
+        assert "no answer" in log.last("down")[2]
+        assert "nothing was heard" in node.log.last("down")[2]
 
 
 async def test_an_accepting_peer_never_sends_data() -> None:

@@ -105,7 +105,7 @@ async def test_a_link_that_does_not_begin_with_a_hello_is_closed(first: bytes) -
 
 async def test_a_handshake_has_little_time() -> None:
     async with (
-        receiver(N2, limits=replace(FAST, dial_timeout_s=0.05)) as node,
+        receiver(N2, limits=replace(FAST, hello_timeout_s=0.05)) as node,
         raw_peer(node.address) as peer,
     ):
         assert await peer.ends() == PROTOCOL_ERROR
@@ -282,10 +282,10 @@ async def test_a_link_whose_dialler_vanishes_is_down() -> None:
         await wait_until(lambda: node.log.count("down") == 1)
 
 
-async def test_an_accepting_side_pings_a_silent_dialler() -> None:
-    """The dialler may be gone without a word (hazard B93)."""
-    async with receiver(N2, limits=replace(FAST, heartbeat_s=0.05)) as node, raw_peer(node.address) as peer:
-        # It reads no further, so it answers no ping.
+async def test_a_dialler_that_does_not_ping_is_gone() -> None:
+    """Without a word, maybe (hazard B93)."""
+    limits = replace(FAST, ping_s=0.02, answer_min_s=0.05)
+    async with receiver(N2, limits=limits) as node, raw_peer(node.address) as peer:
         await peer.greet(HELLO)
         await wait_until(lambda: node.log.count("down") == 1)
 
