@@ -1,0 +1,250 @@
+"""How does a cluster with default settings live on a slow and lossy network?
+
+    sudo python benchmarks/slow_network.py [--delay-ms 100] [--jitter-ms 50] [--quiet 300] [--failovers 20] [--writes 20]
+
+Six nodes, each in a network namespace of its own, with a relay between them (`tests/e2e/slow_network.py`) that delays,
+loses, damages, doubles and reorders packets in each direction, by default 5, 5, 2 and 8 percent of them. `--delay-ms 0`
+takes away all of that: the same cluster on the relay alone. Measured, in this order:
+
+* `formed`: from the start of the processes until a node leads and a majority has its first entry;
+* `quiet`: how often nodes asked for pre-votes, and terms changed, in so many seconds in which nobody did anything;
+* `writes`: how long a `set` takes for a client on a node's machine that knows all addresses, beside the longest trip;
+* `failover`: from `kill -9` of the leader until another leads and a majority has its first entry, as the nodes say at
+  their own addresses, which costs no trip. The killed node is started again and everything settles in between.
+
+It needs root and /dev/net/tun. Addresses exist only in the namespaces.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from benchmarks.report import Report, add_common_options  # noqa: E402 - found by the line above
+from raftdb import Client  # noqa: E402
+from raftdb.errors import RaftdbError  # noqa: E402
+from tests.e2e.slow_network import SlowNetwork, Weather, why_not  # noqa: E402
+
+PORT = 8001
+POLL_S = 0.02
+STATUS_LIMIT_S = 2.0
+FORM_LIMIT_S = 300.0
+STOP_LIMIT_S = 30.0
+
+
+class NamespacedCluster:
+    """Nodes n1, n2, ... with default settings, each in its namespace of `network`."""
+
+    def __init__(self, folder: Path, network: SlowNetwork, *, nodes: int, log_level: str) -> None:
+        self._folder = folder
+        self._network = network
+        self._log_level = log_level
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.addresses = [f"{network.address(index)}:{PORT}" for index in range(nodes)]
+
+    def start(self, index: int) -> None:
+        """Start one node and do not wait for it."""
+        name = f"n{index + 1}"
+        peers = ",".join(f"n{number}={address}" for number, address in enumerate(self.addresses, start=1))
+        where = ["--listen", self.addresses[index], "--data", str(self._folder / name), "--peers", peers]
+        serve = [sys.executable, "-m", "raftdb", "serve", "--id", name, *where, "--log-level", self._log_level]
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("RAFTDB_")}
+        with self._log_of(index).open("ab") as log:
+            self.processes[index] = subprocess.Popen(
+                [*self._network.command(index), *serve, "--log-format", "json"],
+                cwd=ROOT, env=kept, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def kill(self, index: int) -> None:
+        """SIGKILL, and the process is gone."""
+        process = self.processes.pop(index)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        """End every node: politely, then by force."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def status(self, index: int) -> dict[str, Any]:
+        """What a node says of itself, asked where it lives; empty if it does not answer."""
+        try:
+            with self._network.entered(index):
+                url = f"http://{self.addresses[index]}/v1/status"
+                with urllib.request.urlopen(url, timeout=STATUS_LIMIT_S) as answer:
+                    status: dict[str, Any] = json.load(answer)
+                    return status
+        except OSError:
+            return {}
+
+    def leader(self) -> int | None:
+        """Who leads, and has committed everything."""
+        for index in sorted(self.processes):
+            status = self.status(index)
+            if status.get("role") == "leader" and status["commit_index"] == status["last_index"]:
+                return index
+        return None
+
+    def is_whole(self) -> bool:
+        """All nodes know the leader, and hold what it has committed."""
+        statuses = [self.status(index) for index in sorted(self.processes)]
+        seen = {(status.get("term"), status.get("commit_index")) for status in statuses}
+        return len(seen) == 1 and all(status.get("leader") for status in statuses)
+
+    def told(self, event: str) -> int:
+        """How often nodes have logged this."""
+        logs = [self._log_of(index) for index in range(len(self.addresses))]
+        return sum(log.read_text(errors="replace").count(event) for log in logs if log.exists())
+
+    def _log_of(self, index: int) -> Path:
+        return self._folder / f"n{index + 1}.log"
+
+
+def wait_for(condition: Callable[[], object], what: str) -> float:
+    """Poll until `condition` holds; returns the seconds that took. RuntimeError after `FORM_LIMIT_S`."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > FORM_LIMIT_S:
+            raise RuntimeError(f"not in {FORM_LIMIT_S:g} s: {what}")
+        time.sleep(POLL_S)
+    return time.monotonic() - began
+
+
+@contextmanager
+def running(folder: Path, options: argparse.Namespace) -> Iterator[tuple[NamespacedCluster, SlowNetwork]]:
+    """A cluster whose processes have just been started, in its network."""
+    share = 0.0 if options.delay_ms == 0 else 0.01
+    weather = Weather(
+        delay_s=options.delay_ms / 1000,
+        jitter_s=options.jitter_ms / 1000 if options.delay_ms else 0.0,
+        loss=options.loss * share,
+        corruption=options.corruption * share,
+        duplication=options.duplication * share,
+        reordering=options.reordering * share,
+    )
+    network = SlowNetwork(options.nodes, weather, seed=options.seed)
+    cluster = NamespacedCluster(folder, network, nodes=options.nodes, log_level=options.log_level)
+    try:
+        for index in range(options.nodes):
+            cluster.start(index)
+        yield cluster, network
+    finally:
+        cluster.stop()
+        network.close()
+
+
+def measure_quiet(cluster: NamespacedCluster, seconds: float) -> dict[str, Any]:
+    """What happens while nobody does anything."""
+    pre_votes, elections = cluster.told("asks for pre-votes"), cluster.told("became candidate")
+    time.sleep(seconds)
+    return {
+        "seconds": seconds,
+        "pre_votes": cluster.told("asks for pre-votes") - pre_votes,
+        "elections": cluster.told("became candidate") - elections,
+    }
+
+
+def measure_writes(cluster: NamespacedCluster, network: SlowNetwork, count: int) -> dict[str, Any]:
+    """Seconds of each `set` of a client on the machine of the last node; what failed is counted."""
+    seconds, failed = [], []
+    with network.entered(len(cluster.addresses) - 1), Client(",".join(cluster.addresses)) as client:
+        for number in range(count):
+            began = time.monotonic()
+            try:
+                client.set(f"key-{number}", "value")
+            except RaftdbError as error:
+                failed.append(str(error))
+            else:
+                seconds.append(round(time.monotonic() - began, 3))
+    return {"seconds": seconds, "failed": failed}
+
+
+def measure_failover(cluster: NamespacedCluster, options: argparse.Namespace) -> float:
+    """Kill the leader, wait for the next; then bring the killed one back, and let everything settle."""
+    leader = cluster.leader()
+    while leader is None:
+        wait_for(lambda: cluster.leader() is not None, "a leader")
+        leader = cluster.leader()
+    cluster.kill(leader)
+    took_s = wait_for(lambda: cluster.leader() is not None, "another leader")
+    cluster.start(leader)
+    wait_for(cluster.is_whole, "a whole cluster")
+    time.sleep(options.settle)
+    return took_s
+
+
+def measure(folder: Path, options: argparse.Namespace, report: Report) -> dict[str, Any]:
+    """All of it, on one cluster."""
+    result: dict[str, Any] = {"delay_ms": options.delay_ms, "jitter_ms": options.jitter_ms}
+    with running(folder, options) as (cluster, network):
+        result["formed_s"] = wait_for(lambda: cluster.leader() is not None, "a leader")
+        report.say(f"formed after {result['formed_s']:.2f} s")
+        wait_for(cluster.is_whole, "a whole cluster")
+        time.sleep(options.settle)
+        if options.quiet:
+            result["quiet"] = measure_quiet(cluster, options.quiet)
+            report.say("quiet: {pre_votes} pre-votes, {elections} elections in {seconds:g} s".format(**result["quiet"]))
+        if options.writes:
+            result["writes"] = measure_writes(cluster, network, options.writes)
+            seconds = result["writes"]["seconds"]
+            report.say(
+                f"writes: median {median(seconds or [0.0]):.2f} s, longest {max(seconds, default=0.0):.2f} s of "
+                f"{len(seconds)}, first {seconds[:1]}, failed {result['writes']['failed']}"
+            )
+        failovers: list[float] = []
+        for _ in range(options.failovers):
+            failovers.append(round(measure_failover(cluster, options), 3))
+            report.say(f"failover after {failovers[-1]:.2f} s")
+        if failovers:
+            result["failover_s"] = failovers
+            report.say(
+                f"failover: median {median(failovers):.2f} s, longest {max(failovers):.2f} s of {len(failovers)}"
+            )
+    return result
+
+
+def main() -> None:
+    """Read the options, measure, report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_common_options(parser)
+    parser.add_argument("--nodes", type=int, default=6)
+    parser.add_argument("--delay-ms", type=float, default=100.0, help="of each packet, each way")
+    parser.add_argument("--jitter-ms", type=float, default=50.0, help="more or less than that")
+    for name, percent in (("loss", 5.0), ("corruption", 5.0), ("duplication", 2.0), ("reordering", 8.0)):
+        parser.add_argument(f"--{name}", type=float, default=percent, metavar="PERCENT", help="of the packets")
+    parser.add_argument("--quiet", type=float, default=300.0, metavar="SECONDS")
+    parser.add_argument("--writes", type=int, default=20, metavar="COUNT")
+    parser.add_argument("--failovers", type=int, default=20, metavar="COUNT")
+    parser.add_argument("--settle", type=float, default=10.0, metavar="SECONDS", help="after each change")
+    options = parser.parse_args()
+    reason = why_not()
+    if reason is not None:
+        raise SystemExit(f"cannot be measured here: {reason}")
+    with tempfile.TemporaryDirectory(prefix="raftdb-slow-", dir=options.data) as folder:
+        report = Report(Path(folder), options)
+        report.finish(measure(Path(folder), options, report))
+
+
+if __name__ == "__main__":
+    main()
