@@ -1,6 +1,6 @@
 """How does a cluster with default settings live on a slow and lossy network?
 
-    sudo python benchmarks/slow_network.py [--delay-ms 100] [--jitter-ms 50] [--quiet 300] [--failovers 20] [--writes 20]
+    python benchmarks/slow_network.py [--delay-ms 100] [--jitter-ms 50] [--quiet 300] [--failovers 20] [--writes 20]
 
 Six nodes, each in a network namespace of its own, with a relay between them (`tests/e2e/slow_network.py`) that delays,
 loses, damages, doubles and reorders packets in each direction, by default 5, 5, 2 and 8 percent of them. `--delay-ms 0`
@@ -60,7 +60,17 @@ class NamespacedCluster:
         name = f"n{index + 1}"
         peers = ",".join(f"n{number}={address}" for number, address in enumerate(self.addresses, start=1))
         where = ["--listen", self.addresses[index], "--data", str(self._folder / name), "--peers", peers]
-        serve = [sys.executable, "-m", "raftdb", "serve", "--id", name, *where, "--log-level", self._log_level]
+        serve = [
+            sys.executable,
+            "-m",
+            "raftdb",
+            "serve",
+            "--id",
+            name,
+            *where,
+            "--log-level",
+            self._log_level,
+        ]
         kept = {key: value for key, value in os.environ.items() if not key.startswith("RAFTDB_")}
         with self._log_of(index).open("ab") as log:
             self.processes[index] = subprocess.Popen(
@@ -202,7 +212,11 @@ def measure(folder: Path, options: argparse.Namespace, report: Report) -> dict[s
         time.sleep(options.settle)
         if options.quiet:
             result["quiet"] = measure_quiet(cluster, options.quiet)
-            report.say("quiet: {pre_votes} pre-votes, {elections} elections in {seconds:g} s".format(**result["quiet"]))
+            report.say(
+                "quiet: {pre_votes} pre-votes, {elections} elections in {seconds:g} s".format(
+                    **result["quiet"]
+                )
+            )
         if options.writes:
             result["writes"] = measure_writes(cluster, network, options.writes)
             seconds = result["writes"]["seconds"]
@@ -232,7 +246,9 @@ def main() -> None:
     parser.add_argument("--delay-ms", type=float, default=100.0, help="of each packet, each way")
     parser.add_argument("--jitter-ms", type=float, default=50.0, help="more or less than that")
     for name, percent in (("loss", 5.0), ("corruption", 5.0), ("duplication", 2.0), ("reordering", 8.0)):
-        parser.add_argument(f"--{name}", type=float, default=percent, metavar="PERCENT", help="of the packets")
+        parser.add_argument(
+            f"--{name}", type=float, default=percent, metavar="PERCENT", help="of the packets"
+        )
     parser.add_argument("--quiet", type=float, default=300.0, metavar="SECONDS")
     parser.add_argument("--writes", type=int, default=20, metavar="COUNT")
     parser.add_argument("--failovers", type=int, default=20, metavar="COUNT")

@@ -173,5 +173,3 @@ def _in_thread(target: object, *arguments: object) -> None:
 def _require(result: int) -> None:
     if result != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
