@@ -67,16 +67,7 @@ class Network:
         )
         check = self._registry.check
         self._links = PeerLinks(
-            local,
-            check_peer=check,
-            events=PeerEvents(
-                on_peer_up=driver.peer_up,
-                on_peer_down=self._peer_down,
-                on_refused=self._refused,
-                on_sighted=self._sighted,
-                on_trip=driver.trip_measured,
-            ),
-            start=background.start,
+            local, check_peer=check, events=self._events_of_links(), start=background.start
         )
         self._peer_server = PeerServer(
             local,
@@ -99,6 +90,16 @@ class Network:
             local.cluster_id,
             self._address_of,
             background,
+        )
+
+    def _events_of_links(self) -> PeerEvents:
+        """Who hears what of the links that this node dials."""
+        return PeerEvents(
+            on_peer_up=self._driver.peer_up,
+            on_peer_down=self._peer_down,
+            on_refused=self._refused,
+            on_sighted=self._sighted,
+            on_trip=self._driver.trip_measured,
         )
 
     @property
