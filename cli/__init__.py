@@ -17,7 +17,8 @@ The modules, from the pure to the outside world:
 * `shell` with `keys`, `completer`, `history`, `patience`, and in threads of their own `monitor` (watches the
   cluster) and `finder` (looks up keys and paths): nothing that may wait does so where somebody types.
 * `serve`, and `folders` (restore, doctor): the two that work on a node's data folder, through `raftdb.server`.
-* `local_folder`, `local_cluster`, `up`: the cluster of `raftdb up`.
+* `local_folder`, `local_cluster`, `left_over`, `up`: the cluster of `raftdb up`. `stop_signals`, `asking`: what ends
+  a program at which a person sits, and what that person is asked.
 
 Commands of the database come from `raftdb.commands.spec` and are listed nowhere else. Transactions are kept here
 and sent as one request: the nodes know of none that is open. A one-shot command must

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.asking import is_agreed
 from cli.failures import EXIT_FAILED, EXIT_FOLDER, EXIT_OK, EXIT_USAGE, CommandError
 from cli.options import FORMATS, Options, Parser
 from cli.output import Output, is_terminal
@@ -145,8 +146,7 @@ def _ask_to_recover(plan: "Plan") -> None:
             exit_code=EXIT_USAGE,
             hint="--yes does it without asking",
         )
-    answer = input(f"give up the old cluster {plan.old_cluster_id}? [y/N] ")
-    if answer.strip().lower() not in ("y", "yes"):
+    if not is_agreed(f"give up the old cluster {plan.old_cluster_id}?"):
         raise CommandError("recover", "nothing was changed", exit_code=EXIT_FAILED)
 
 

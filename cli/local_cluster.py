@@ -1,7 +1,8 @@
 """A real cluster on this machine: one process per node, over the public interfaces only.
 
 The nodes are in process groups of their own: Ctrl-C at the terminal reaches `up` alone, which then stops each
-node with one SIGTERM. (A second signal would make a node skip its clean stop.)
+node with SIGTERM. Where something signals nodes and `up` at once, as systemd does, theirs is the second, within the
+moment in which nodes count signals once.
 """
 
 import importlib.util
@@ -15,13 +16,12 @@ from enum import Enum
 from pathlib import Path
 
 from cli.failures import EXIT_FAILED, CommandError
+from cli.left_over import STOP_TIMEOUT_S
 from cli.local_folder import LocalFolder, NodePlace
 from raftdb.client.model import NodeStatus
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError, RequestRefused
 
-STOP_TIMEOUT_S = 12.0
-"""A node stops cleanly within 10 s (interface, section 2); after this long it is killed."""
 LEADER_TIMEOUT_S = 30.0
 """Longest wait for a first leader: nodes may have a long log to recover."""
 ANSWER_TIMEOUT_S = 15.0

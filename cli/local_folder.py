@@ -120,18 +120,15 @@ class LocalFolder:
         return nodes
 
     def check_addresses(self, nodes: tuple[NodePlace, ...]) -> None:
-        """Refuse to start if an address of the cluster is taken, and say by whom if that can be known."""
+        """Refuse to start if an address of the cluster is taken."""
         for node in nodes:
             if is_free(parse_endpoint(node.http).port):
                 continue
-            pid = self.running_pid(node.id)
             raise CommandError(
                 "up",
                 f"{node.http} of node {node.id} is already in use",
-                exit_code=EXIT_ADDRESS_IN_USE if pid is None else EXIT_FOLDER,
-                hint="the cluster keeps its addresses: stop the other program, or use another --data folder"
-                if pid is None
-                else f"{node.id} still runs from before (pid {pid}): stop it with 'kill {pid}'",
+                exit_code=EXIT_ADDRESS_IN_USE,
+                hint="the cluster keeps its addresses: stop the other program, or use another --data folder",
             )
 
     def write_pid(self, node_id: str, pid: int | None) -> None:
@@ -142,14 +139,13 @@ class LocalFolder:
         else:
             path.write_text(f"{pid}\n", encoding="ascii")
 
-    def running_pid(self, node_id: str) -> int | None:
-        """The noted process of a node, if it is still alive and a raftdb node."""
+    def noted_pid(self, node_id: str) -> int | None:
+        """The process that a node was when this was written, if it is noted."""
         try:
             pid = int((self.path / f"{node_id}.pid").read_text(encoding="ascii"))
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (OSError, ValueError):
             return None
-        return pid if b"serve" in command and node_id.encode() in command else None
+        return pid if pid > 0 else None
 
     def wipe(self, nodes: tuple[NodePlace, ...]) -> None:
         """Delete the cluster in this folder: `nodes` of its `cluster.json`, and nothing that is not a

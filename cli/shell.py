@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.formatted_text.utils import fragment_list_width
@@ -82,6 +82,7 @@ class Shell:
         self._news: deque[str] = deque()
         self._was_warned = False
         self._is_ended = False
+        self._question: Application[str] | None = None
         self._first_leader: str | None = None  # until the monitor has seen for itself
         self.monitor = Monitor(interpreter.client.addresses, changed=self._take_change, news=self._take_news)
         self._finder = Finder(lambda: self.monitor.addresses)
@@ -132,6 +133,10 @@ class Shell:
         except EOFError:
             self._end()
             return
+        except OSError:  # the terminal has gone: there is nobody to ask
+            self._was_warned = True
+            self._end()
+            return
         self._history.save()
         try:
             self._run_line(line)
@@ -160,14 +165,19 @@ class Shell:
                 "once more to leave and forget it"
             )
 
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for the answer to a question."""
+        return self._question is not None and self._question.is_running
+
     def leave(self) -> bool:
-        """End the shell as Ctrl-D would, from a signal handler; False if it is not at its prompt."""
-        application = self.session.app
-        if not application.is_running:
-            return False
-        self._was_warned = True  # a signal does not ask
-        application.exit(exception=EOFError())
-        return True
+        """End the shell as Ctrl-D would, from a signal handler; False if it reads nothing from the terminal now."""
+        for application in (self.session.app, *([self._question] if self._question else [])):
+            if application.is_running and application.loop is not None:
+                self._was_warned = self._is_ended = True  # a signal does not ask
+                application.loop.call_soon_threadsafe(_end_input, application)
+                return True
+        return False
 
     def _run_line(self, line: str) -> None:
         """Run the commands of one line up to the first error."""
@@ -193,10 +203,15 @@ class Shell:
         asking: PromptSession[str] = PromptSession(
             color_depth=self._color_depth, input=self._input, output=self._terminal
         )
+        self._question = asking.app
         try:
             answer = asking.prompt(f"{question} [y/N] ")
-        except (KeyboardInterrupt, EOFError):
+        except (KeyboardInterrupt, EOFError, OSError):
+            if self._is_ended:  # a signal came: nothing more of the line is run
+                raise Quit from None
             return False
+        finally:
+            self._question = None
         return answer.strip().lower() in ("y", "yes")
 
     def _prompt(self) -> FormattedText:
@@ -259,3 +274,9 @@ class Shell:
         size = max(render.width(command) for command, _ in tries)
         lines += [f"  {command:<{size}}   {description}" for command, description in tries]
         return "\n".join(lines)
+
+
+def _end_input(application: Application[str]) -> None:
+    """Let what reads the terminal see its end, unless it has ended meanwhile."""
+    if application.future is not None and not application.future.done():
+        application.exit(exception=EOFError())

@@ -1,12 +1,16 @@
 """`raftdb shell`: the interactive shell on a terminal, otherwise a script."""
 
+import signal
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 
+from cli.failures import EXIT_FAILED
 from cli.interpreter import Interpreter
 from cli.options import Options, Parser, add_client_options, merged
 from cli.output import Output, is_terminal
 from cli.script import lines_of_stream, lines_of_text, open_script, run_script
+from cli.stop_signals import Stopped, StopSignals, end_by
 
 
 def run(arguments: list[str], options: Options) -> int:
@@ -21,6 +25,18 @@ def run(arguments: list[str], options: Options) -> int:
     add_client_options(parser)
     parsed = parser.parse_args(arguments)
     options = merged(options, parsed)
+    signals = StopSignals()
+    if parsed.text is None and parsed.file is None and is_terminal(sys.stdin):
+        signals.install(signal.SIGTERM, signal.SIGHUP)
+    try:
+        exit_code = _run(parsed, options, signals)
+    except Stopped:
+        exit_code = EXIT_FAILED
+    # The terminal is in order again, and the session closed.
+    return exit_code if signals.first is None else end_by(signals.first)
+
+
+def _run(parsed: Namespace, options: Options, signals: StopSignals) -> int:
     with options.client(sessions=True) as client:
         output = Output(options.output)
         interpreter = Interpreter(client, output, consistency=options.consistency, debug=options.debug)
@@ -28,7 +44,7 @@ def run(arguments: list[str], options: Options) -> int:
             return run_script(interpreter, lines_of_text(parsed.text), keep_going=parsed.keep_going)
         if parsed.file is not None:
             return _run_file(interpreter, parsed.file, keep_going=parsed.keep_going)
-        return run_on_terminal_or_stdin(interpreter, keep_going=parsed.keep_going)
+        return run_on_terminal_or_stdin(interpreter, keep_going=parsed.keep_going, announce=signals.announce)
 
 
 def run_on_terminal_or_stdin(

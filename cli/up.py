@@ -3,13 +3,12 @@
 import signal
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
-from cli import render
+from cli import left_over, render
+from cli.asking import is_agreed
 from cli.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError
 from cli.interpreter import Interpreter
 from cli.local_cluster import POLL_S, LocalCluster
@@ -17,14 +16,10 @@ from cli.local_folder import LocalFolder, NodePlace, check_node_count
 from cli.options import Options, Parser, count_argument
 from cli.output import Output, is_terminal
 from cli.shell_command import run_on_terminal_or_stdin
+from cli.stop_signals import Stopped, StopSignals, is_ignored
 from raftdb.client.sync_client import Client
 
 NODES_DEFAULT = 3
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class _Stopped(BaseException):
-    """A signal asked us to stop. Not an `Exception`: nothing on the way may take it for a failure."""
 
 
 def run(arguments: list[str], options: Options) -> int:
@@ -50,6 +45,7 @@ def run(arguments: list[str], options: Options) -> int:
         if parsed.fresh:
             _wipe(folder, ask=is_terminal(sys.stdin) and not parsed.yes)
         nodes = _nodes(folder, count)
+        left_over.end(folder, nodes, _tell)
         folder.check_addresses(nodes)
         cluster = LocalCluster(folder, nodes, logs_to_files=not parsed.no_shell)
         return _run_cluster(cluster, folder, options, with_shell=not parsed.no_shell)
@@ -62,11 +58,14 @@ def _wipe(folder: LocalFolder, *, ask: bool) -> None:
     nodes = folder.load()
     if not nodes:
         return
-    if ask:
-        answer = input(f"delete {_in_words(len(nodes))} in {folder.path} with all data? [y/N] ")
-        if answer.strip().lower() not in ("y", "yes"):
-            raise CommandError("up", "nothing was deleted", exit_code=EXIT_FAILED)
+    if ask and not is_agreed(f"delete {_in_words(len(nodes))} in {folder.path} with all data?"):
+        raise CommandError("up", "nothing was deleted", exit_code=EXIT_FAILED)
+    left_over.end(folder, nodes, _tell)
     folder.wipe(nodes)
+
+
+def _tell(line: str) -> None:
+    Output().notice(f"raftdb: {line}")
 
 
 def _nodes(folder: LocalFolder, count: int | None) -> tuple[NodePlace, ...]:
@@ -89,30 +88,12 @@ def _in_words(count: int) -> str:
     return "1 node" if count == 1 else f"{count} nodes"
 
 
-class _StopSignals:
-    """Turns signals into the end of what runs: of the shell if it is at its prompt, else by `_Stopped`."""
-
-    def __init__(self) -> None:
-        self.leave_shell: Callable[[], bool] | None = None
-        self._stopping = False
-
-    def install(self, signals: tuple[signal.Signals, ...]) -> None:
-        """Handle these signals from now on."""
-        for number in signals:
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.leave_shell is not None and self.leave_shell():
-            return
-        raise _Stopped
-
-
 def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *, with_shell: bool) -> int:
     """Start the nodes, serve the person or wait for a signal, and stop the nodes however that ends."""
-    signals = _StopSignals()
+    signals = StopSignals()
     # In the shell Ctrl-C belongs to the line being typed; until the shell is there, and without it, it stops
     # us.
-    signals.install(_SIGNALS)
+    signals.install(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     is_script = with_shell and not is_terminal(sys.stdin)
     announce = Output("table", stream=sys.stderr) if is_script else Output("table")
     try:
@@ -121,32 +102,29 @@ def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *
             announce.text(render.nodes([(place.id, place.http) for place in cluster.places], leader.id))
         if not with_shell:
             _wait(cluster, announce)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not is_ignored(signal.SIGINT):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         exit_code = _run_shell(cluster, options, signals)
-    except _Stopped:
+    except Stopped:
         exit_code = EXIT_OK
     finally:
         signals.leave_shell = None
         _stop(cluster)
     # The terminal may be what went away, and by now a signal has nothing more to stop.
-    with suppress(_Stopped, KeyboardInterrupt, CommandError, BrokenPipeError):
+    with suppress(Stopped, KeyboardInterrupt, CommandError, BrokenPipeError):
         announce.text(f"stopped; the data stays in {folder.path}")
     return exit_code
 
 
-def _run_shell(cluster: LocalCluster, options: Options, signals: _StopSignals) -> int:
+def _run_shell(cluster: LocalCluster, options: Options, signals: StopSignals) -> int:
     output = Output(options.output)
-
-    def announce(leave: Callable[[], bool]) -> None:
-        signals.leave_shell = leave
-
     with Client([place.http for place in cluster.places]) as client:
         interpreter = Interpreter(client, output, cluster=cluster, consistency=options.consistency)
-        return run_on_terminal_or_stdin(interpreter, take_news=cluster.take_exits, announce=announce)
+        return run_on_terminal_or_stdin(interpreter, take_news=cluster.take_exits, announce=signals.announce)
 
 
 def _wait(cluster: LocalCluster, output: Output) -> NoReturn:
-    """Wait for a signal, which ends this by `_Stopped`; or for the end of the last node."""
+    """Wait for a signal, which ends this by `Stopped`; or for the end of the last node."""
     while not cluster.all_stopped():
         for line in cluster.take_exits():
             output.notice(f"raftdb: {line}")
@@ -158,5 +136,5 @@ def _wait(cluster: LocalCluster, output: Output) -> NoReturn:
 
 def _stop(cluster: LocalCluster) -> None:
     """Stop the nodes; another signal meanwhile kills them at once, and still all of them."""
-    with suppress(_Stopped, KeyboardInterrupt):
+    with suppress(Stopped, KeyboardInterrupt):
         cluster.stop()

@@ -4,7 +4,6 @@ cluster's."""
 import json
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,28 +58,6 @@ def test_an_address_that_is_taken_later_stops_the_start(folder: LocalFolder) -> 
         with pytest.raises(CommandError, match=f"{address} of node n1 is already in use") as caught:
             folder.check_addresses((NodePlace("n1", address, address),))
         assert caught.value.exit_code == 3
-
-
-def test_a_node_left_over_from_before_is_named_with_its_pid(folder: LocalFolder) -> None:
-    program = "print('up', flush=True); import time; time.sleep(60)"
-    left_over = subprocess.Popen(
-        [sys.executable, "-c", program, "serve", "--id", "n1"], stdout=subprocess.PIPE
-    )
-    try:
-        # Its command line is there for certain only once its program runs.
-        assert left_over.stdout is not None
-        assert left_over.stdout.readline() == b"up\n"
-        folder.write_pid("n1", left_over.pid)
-        with listen() as taken:
-            address = f"127.0.0.1:{taken.getsockname()[1]}"
-            with pytest.raises(CommandError) as caught:
-                folder.check_addresses((NodePlace("n1", address, address),))
-        assert caught.value.exit_code == 4
-        assert f"kill {left_over.pid}" in (caught.value.hint or "")
-    finally:
-        left_over.kill()
-        left_over.communicate()
-    assert folder.running_pid("n1") is None
 
 
 def test_a_second_up_on_the_same_folder_is_refused(

@@ -289,7 +289,8 @@ class TestLocalNodes:
         assert "the syntax is: .kill NODE" in captured.err
 
     @pytest.mark.parametrize(
-        ("answer", "killed"), [("y", ["n2"]), ("yes", ["n2"]), ("n", []), ("", []), (CTRL_C, [])]
+        ("answer", "killed"),
+        [("y", ["n2"]), ("yes", ["n2"]), ("n", []), ("", []), (CTRL_C, []), (CTRL_D, [])],
     )
     def test_taking_the_majority_away_is_confirmed(
         self, terminal: Terminal, answer: str, killed: list[str], capsys: Capture
@@ -298,6 +299,18 @@ class TestLocalNodes:
         terminal.type(f".kill n2\r{answer}\r")
         assert control.killed == killed
         assert ("nothing was done" in capsys.readouterr().err) == (not killed)
+
+    def test_a_signal_at_the_question_answers_no_and_ends_the_shell(
+        self, terminal: Terminal, cluster: FakeCluster
+    ) -> None:
+        control = terminal.interpreter.cluster = FakeControl(running=("n1", "n2"))
+
+        def is_left() -> bool:
+            return terminal.shell is not None and terminal.shell.asks and terminal.shell.leave()
+
+        assert terminal.type(".kill n2; set a 1\r", is_left, leave=False) == 0
+        assert control.killed == []
+        assert cluster.values == {}
 
     @pytest.mark.parametrize("running", [("n1", "n2", "n3"), ("n2",)])
     def test_and_what_takes_none_away_is_not(self, terminal: Terminal, running: Sequence[str]) -> None:

@@ -2,12 +2,14 @@
 
 import signal
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
-from cli import up
+from cli import left_over, up
 from cli.failures import EXIT_FAILED, CommandError
 from cli.local_folder import LocalFolder, NodePlace
 from cli.main import run
@@ -17,6 +19,8 @@ Capture = pytest.CaptureFixture[str]
 
 class FakeCluster:
     """Nodes that start at once; n2 leads."""
+
+    signals: ClassVar[list[signal.Signals]] = []
 
     def __init__(self, folder: LocalFolder, nodes: Sequence[NodePlace], *, logs_to_files: bool) -> None:
         self.places = nodes
@@ -31,7 +35,8 @@ class FakeCluster:
         return []
 
     def all_stopped(self) -> bool:
-        signal.raise_signal(signal.SIGTERM)
+        """The signals of the test, one each time it is asked."""
+        signal.raise_signal(FakeCluster.signals.pop(0))
         return False
 
     def stop(self) -> None:
@@ -40,6 +45,7 @@ class FakeCluster:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalFolder]:
+    FakeCluster.signals = [signal.SIGTERM]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     monkeypatch.setattr(up, "LocalCluster", FakeCluster)
     yield LocalFolder(tmp_path / "local")
@@ -82,3 +88,50 @@ def test_a_start_that_fails_is_an_error_and_no_stop(folder: LocalFolder, capsys:
     folder.log_path("n1").touch()
     assert run(["up", "--no-shell", "--data", str(folder.path)]) == 1
     assert capsys.readouterr() == ("", "raftdb: error: up: node n1 ended\n")
+
+
+class Person(StringIO):
+    """What a person types at a terminal, up to Ctrl-D."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("ignored", "ends"), [(True, False), (False, True)])
+def test_a_terminal_that_closes_ends_it_unless_nohup_said_no(
+    folder: LocalFolder, capsys: Capture, ignored: bool, ends: bool
+) -> None:
+    FakeCluster.signals = [signal.SIGHUP, signal.SIGTERM]
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    assert run(["up", "--no-shell", "--data", str(folder.path)]) == 0
+    assert FakeCluster.signals == ([signal.SIGTERM] if ends else [])
+
+
+@pytest.mark.parametrize(
+    ("typed", "deletes"), [("", False), ("n\n", False), ("\n", False), ("y", True), (" YES \n", True)]
+)
+def test_a_question_is_answered_by_yes_or_it_is_no(
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch, capsys: Capture, typed: str, deletes: bool
+) -> None:
+    folder.path.mkdir()
+    old = folder.create(1)
+    folder.data_path("n1").mkdir()
+    monkeypatch.setattr("sys.stdin", Person(typed))
+    assert run(["up", "--fresh", "--no-shell", "--data", str(folder.path)]) == (0 if deletes else 1)
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"delete 1 node in {folder.path} with all data? [y/N] ")
+    assert captured.err.endswith("raftdb: error: up: nothing was deleted\n") == (not deletes)
+    assert (folder.load() == old) == (not deletes)
+
+
+def test_nodes_of_an_up_that_was_killed_end_before_anything_else(
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(left_over, "end", lambda folder, nodes, tell: done.append(f"end {len(nodes)}"))
+    monkeypatch.setattr(LocalFolder, "check_addresses", lambda self, nodes: done.append("check"))
+    monkeypatch.setattr(LocalFolder, "wipe", lambda self, nodes: done.append("wipe"))
+    folder.path.mkdir()
+    folder.create(2)
+    assert run(["up", "--fresh", "--yes", "--no-shell", "--data", str(folder.path)]) == 0
+    assert done == ["end 2", "wipe", "end 2", "check"]
