@@ -1,7 +1,8 @@
 """The entry point: `raftdb` and `python -m raftdb`.
 
 `storage` and `cli` are common names: another distribution may have put its own package over ours, and neither
-pip nor Python says a word. So their versions are compared before anything else of them is used.
+pip nor Python says a word. So their versions are compared before anything else of them is used. And even before that
+the standard streams are opened, if they are not.
 """
 
 import importlib
@@ -9,10 +10,12 @@ import sys
 from collections.abc import Sequence
 
 import raftdb
+from raftdb.streams import open_standard_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process') and return the exit code (interface, section 1)."""
+    open_standard_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     reason = foreign_package("cli")
     if reason is None:

@@ -1,10 +1,14 @@
 """A backup on its way into a file: written under another name, verified, synced, and only then there.
 
+Only a regular file is ever replaced, and of a link what it leads to: never a device, a pipe, or the link. On a stream
+nothing can be taken back, so there it goes as it comes, and an error says that what was written is no backup.
+
 All that has to be known of a backup here is its frame: it begins with a mark, and ends with the SHA-256 of all that
 comes before. The node says the length beforehand. What the data is, `raftdb restore` and `raftdb doctor` check.
 """
 
 import os
+import stat
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -40,11 +44,11 @@ class BackupTaken(NamedTuple):
 def take_backup(client: Client, path: Path, *, replace: bool = False) -> BackupTaken:
     """Stream a backup of the cluster into `path`; durable, whole and verified when it returns, or not there.
 
-    With `replace` it takes the place of a file of that name; else raises `FileExistsError`. Memory is bounded. Raises
-    `BackupDamaged`, `OSError`, and what `Client.backup` raises.
+    With `replace` it takes the place of a regular file of that name, or of the one that a link of that name leads to;
+    else raises `FileExistsError`. Memory is bounded. Raises `NotRegular`, `BackupDamaged`, `OSError`, and what
+    `Client.backup` raises.
     """
-    if not replace and os.path.lexists(path):
-        raise FileExistsError(f"{path} exists")
+    path = _place(path, replace=replace)
     with _BackupFile(path) as file:
         index = client.backup(file)
         digest = file.verify()
@@ -52,26 +56,53 @@ def take_backup(client: Client, path: Path, *, replace: bool = False) -> BackupT
         return BackupTaken(index, file.size_bytes, digest.hex())
 
 
-class _BackupFile:
-    """The sink of the stream: a file beside `path`, removed unless it was published."""
+def stream_backup(client: Client, descriptor: int) -> BackupTaken:
+    """Stream a backup of the cluster to an open file, pipe or socket; it is verified when this returns.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        self._descriptor = os.open(self._temporary, flags, FILE_MODE)
+    Raises `BackupDamaged`, also if the connection breaks after some of it was written; `OSError`, and what
+    `Client.backup` raises.
+    """
+    stream = _BackupStream(descriptor)
+    index = client.backup(stream)
+    digest = stream.verify()
+    return BackupTaken(index, stream.size_bytes, digest.hex())
+
+
+class NotRegular(OSError):
+    """What stands where a backup is to be put is a device, a pipe, or what this process writes its results to."""
+
+
+def _place(path: Path, *, replace: bool) -> Path:
+    """Where the file is to be made. Raises `NotRegular`, `FileExistsError`, `OSError`."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        found = None
+    if found is not None and not stat.S_ISDIR(found.st_mode) and not _may_be_replaced(found):
+        raise NotRegular(f"{path} is not a regular file")
+    if not replace and os.path.lexists(path):
+        raise FileExistsError(f"{path} exists")
+    return Path(os.path.realpath(path))
+
+
+def _may_be_replaced(found: os.stat_result) -> bool:
+    """Whether it is a regular file, and not the one that standard output is, which has names of its own."""
+    try:
+        is_output = os.path.samestat(found, os.fstat(1))
+    except OSError:
+        is_output = False
+    return stat.S_ISREG(found.st_mode) and not is_output
+
+
+class _BackupStream:
+    """The sink of the stream, which goes on to an open file, and what must be known of it to verify it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self._expected_bytes: int | None = None
         self.size_bytes = 0
         self._start = self._end = b""
         self._hash = sha256()
-
-    def __enter__(self) -> "_BackupFile":
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        os.close(self._descriptor)
-        with suppress(FileNotFoundError):
-            self._temporary.unlink()
 
     def begin(self, head: Response) -> None:
         """See `raftdb.client.http1.Sink`."""
@@ -102,6 +133,34 @@ class _BackupFile:
             raise BackupDamaged("the backup is damaged: its digest does not match", hint=DAMAGED_HINT)
         return self._end
 
+    def _start_over(self) -> None:
+        """Another answer begins, for the first one broke off. Raises `BackupDamaged` if it cannot be taken back."""
+        if self.size_bytes:
+            why = f"it broke off after {self.size_bytes} bytes, which are written"
+            raise BackupDamaged(f"the backup is damaged: {why}", hint="throw that away, and take it again")
+
+
+class _BackupFile(_BackupStream):
+    """A file beside `path`, removed unless it was published."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # Not made of its name: that may be as long as a name can be.
+        self._temporary = path.with_name(f".raftdb-backup.{os.getpid()}.part")
+        with suppress(FileNotFoundError):
+            self._temporary.unlink()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        super().__init__(os.open(self._temporary, flags, FILE_MODE))
+        self._give_to_owner()
+
+    def __enter__(self) -> "_BackupFile":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._descriptor)
+        with suppress(FileNotFoundError):
+            self._temporary.unlink()
+
     def publish(self, *, replace: bool) -> None:
         """Make the file durable, and give it its name. Raises `FileExistsError` rather than replace another."""
         os.fsync(self._descriptor)
@@ -111,13 +170,25 @@ class _BackupFile:
             # Unlike a rename, a link never takes the place of a file that has come up meanwhile.
             try:
                 os.link(self._temporary, self._path)
-            except PermissionError:  # a file system without links
+            except FileExistsError:
+                raise
+            except OSError:  # a file system without links
+                if os.path.lexists(self._path):
+                    raise FileExistsError(f"{self._path} exists") from None
                 os.rename(self._temporary, self._path)
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def _give_to_owner(self) -> None:
+        """If we are root: the backup belongs to whom the file belongs that it replaces, else to the folder's owner."""
+        if os.geteuid() != 0:
+            return
+        owner = (self._path if self._path.exists() else self._path.parent).stat()
+        with suppress(PermissionError):  # a container without that right has one user only
+            os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
 
     def _start_over(self) -> None:
         os.ftruncate(self._descriptor, 0)

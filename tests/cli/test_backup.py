@@ -1,6 +1,8 @@
 """`raftdb snapshot` and `raftdb backup`: what they print, what they refuse, and what is left on the disk."""
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -182,3 +184,104 @@ print(code, sorted(slow), int(peak) >> 10)
     code, slow, megabytes = ended.stdout.splitlines()[-1].split()
     assert (code, slow) == ("0", "[]")
     assert int(megabytes) < 64
+
+
+def test_what_is_no_regular_file_is_never_replaced(cli: Cli, tmp_path: Path) -> None:
+    """A device, a pipe, or what standard output is: it was there before, and is needed by others."""
+    pipe, device = tmp_path / "pipe", tmp_path / "device"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/null")
+    for path in (pipe, device, Path("/dev/null"), Path("/dev/stdout"), Path("/dev/fd/1")):
+        for force in ((), ("--force",)):
+            code, out, err = cli("backup", *force, str(path))
+            assert (code, out) == (1, "")
+            assert "is not a regular file" in err
+            assert "backup -" in err
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)
+    assert device.is_symlink()
+    assert Path("/dev/null").is_char_device()
+
+
+def test_standard_output_is_not_replaced_where_it_is_a_file(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "output"
+    path.touch()
+    found = os.stat(path)
+    fstat = os.fstat
+    monkeypatch.setattr(os, "fstat", lambda descriptor: found if descriptor == 1 else fstat(descriptor))
+    assert cli("backup", "--force", str(path))[0] == 1
+    assert path.read_bytes() == b""
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    target, link = tmp_path / "elsewhere" / "target", tmp_path / "link"
+    link.symlink_to(target)
+    code, _, err = cli("backup", str(link))
+    assert (code, target.exists()) == (1, False)
+    assert "exists already" in err
+    for _ in range(2):  # to nowhere at first, then to a file
+        assert cli("backup", "--force", str(link))[0] == 0
+        assert link.is_symlink()
+        assert target.read_bytes() == SMALL
+        target.write_bytes(b"old")
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert "symbolic links" in cli("backup", "--force", str(loop))[2]
+
+
+def test_a_name_may_be_as_long_as_a_name_can_be(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+    assert cli("backup", str(path))[0] == 0
+    assert path.read_bytes() == SMALL
+    code, _, err = cli("backup", str(tmp_path / ("n" * 256)))
+    assert code == 1
+    assert "name too long" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_a_backup_of_root_belongs_to_the_owner_of_the_folder_or_of_the_file(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    os.chown(tmp_path, 1234, 2345)
+    assert cli("backup", str(path))[0] == 0
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
+    os.chown(path, 4321, 2345)
+    assert cli("backup", "--force", str(path))[0] == 0
+    assert path.stat().st_uid == 4321
+
+
+def test_a_backup_goes_to_standard_output_and_is_described_beside_it(
+    cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
+) -> None:
+    cluster.backup = LARGE
+    assert run(["--connect", cluster.addresses, "--timeout", "2", "backup", "-"]) == 0
+    out, err = capfdbinary.readouterr()
+    assert out == LARGE
+    assert err == b"index\t1\nbytes\t%d\ndigest\t%s\n" % (len(LARGE), LARGE[-32:].hex().encode())
+
+
+def test_what_broke_off_on_standard_output_is_said_to_be_no_backup(
+    cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """It cannot be taken back there, and so it is not asked for again."""
+    command = ["--connect", cluster.addresses, "--timeout", "2", "backup", "-"]
+    leader = cluster.nodes[1]
+    leader.script = [Canned(content=LARGE[:300_000], length=len(LARGE), headers={"Raftdb-Index": "1"})]
+    cluster.backup = LARGE
+    assert run(command) == 1
+    out, err = capfdbinary.readouterr()
+    assert out == LARGE[:300_000]
+    assert b"it broke off after 300000 bytes, which are written" in err
+    cluster.backup = SMALL[:-1] + b"X"
+    assert run(command) == 1
+    out, err = capfdbinary.readouterr()
+    assert out == cluster.backup
+    assert b"its digest does not match" in err
+
+
+def test_a_terminal_gets_no_backup(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.backup.is_terminal", lambda _stream: True)
+    code, out, err = cli("backup", "-")
+    assert (code, out) == (2, "")
+    assert "standard output is a terminal" in err
