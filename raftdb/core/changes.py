@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from raftdb.core import leader, quorum, timing
+from raftdb.core import doubts, leader, quorum, timing
 from raftdb.core.events import (
     AddMember,
     Change,
@@ -59,7 +59,10 @@ def why_not_now(state: RaftState, leadership: Leadership) -> Refusal | None:
 
 
 def tick(state: RaftState, leadership: Leadership) -> None:
-    """Promote a learner that is to join and has caught up (thesis 4.2.1), one at a time."""
+    """Promote a learner that is to join and has caught up (thesis 4.2.1), one at a time; and write down that a folder
+    was put back, so that it counts again once that is committed without it."""
+    if doubts.unsettled(state) and why_not_now(state, leadership) is None:
+        _append(state, leadership, state.configurations.latest)
     for member in state.configurations.latest.members:
         if member.joining and why_not_now(state, leadership) is None:
             promoted = _promote(state, leadership, PromoteMember(member.id), force=False)
@@ -71,12 +74,10 @@ def tick(state: RaftState, leadership: Leadership) -> None:
 def _append(state: RaftState, leadership: Leadership, configuration: Configuration) -> Refusal | None:
     """The new configuration becomes an entry, and counts from here on.
 
-    With it goes what the leader knows of the voters' folders: who joins later learns them from the log (hazard B36).
+    With it goes what the leader knows of the members' folders and starts: who joins later learns them from the log
+    (hazard B36).
     """
-    members = tuple(
-        replace(member, uuid=state.folders.get(member.id)) if member.voter and member.uuid is None else member
-        for member in configuration.members
-    )
+    members = tuple(_as_met(state, member) for member in configuration.members)
     form = state.configurations.form
     data = form.encode(Configuration(members, configuration.removed))
     if len(data) > form.bytes_max:
@@ -89,6 +90,12 @@ def _append(state: RaftState, leadership: Leadership, configuration: Configurati
     state.output.accepted = state.output.entries[0].name
     leader.broadcast_entries(state, leadership)
     return None
+
+
+def _as_met(state: RaftState, member: Member) -> Member:
+    """The member with its folder, once it votes, and with the start that it was last met in."""
+    uuid = state.folders.get(member.id) if member.voter and member.uuid is None else member.uuid
+    return replace(member, uuid=uuid, start=state.starts.get(member.id, member.start))
 
 
 def _add(state: RaftState, leadership: Leadership, change: AddMember, force: bool) -> Configuration | Refusal:
@@ -175,7 +182,10 @@ def _too_few_alive(
     timeout_ticks = timing.patience_ticks(state, leadership)
     voters = configuration.voters
     alive = [
-        voter for voter in voters if voter == state.id or leadership.progress[voter].is_alive(timeout_ticks)
+        voter
+        for voter in voters
+        if voter not in state.doubts
+        and (voter == state.id or leadership.progress[voter].is_alive(timeout_ticks))
     ]
     needed = quorum.majority(voters)
     if len(alive) >= needed:

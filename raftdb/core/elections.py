@@ -140,11 +140,16 @@ def leader_is_alive(state: RaftState) -> bool:
 
 
 def _refusal_of_candidate(state: RaftState, message: RequestPreVote | RequestVote) -> str | None:
-    """Why this candidate cannot be elected, or None (thesis 3.6.1: the log; 6.2, 9.6: a living leader)."""
+    """Why this candidate cannot be elected, or None (thesis 3.6.1: the log; 6.2, 9.6: a living leader).
+
+    One whose folder was put back may not know it yet, and would count its own vote.
+    """
     if message.term < state.term or (isinstance(message, RequestPreVote) and message.term <= state.term):
         return f"already in term {state.term}"
     if (message.last_term, message.last_index) < (state.log.last_term, state.log.last_index):
         return f"log is behind {state.log.last_index}@{state.log.last_term}"
+    if message.source in state.doubts:
+        return "its folder was put back"
     if isinstance(message, RequestPreVote) and leader_is_alive(state):
         return f"leader {state.leader_id} is alive"
     return None
@@ -156,7 +161,7 @@ def _count(state: RaftState, voter: NodeId, *, granted: bool) -> None:
     assert candidacy is not None
     (candidacy.granted if granted else candidacy.refused).add(voter)
     voters = state.configurations.voters
-    if quorum.is_majority(voters, candidacy.granted):
+    if state.is_majority(candidacy.granted):
         if state.role is Role.PRE_CANDIDATE:
             start_election(state)
         else:

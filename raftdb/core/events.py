@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from raftdb.core.messages import Message
-from raftdb.core.model import Entry, EntryId, Index, Member, NodeId
+from raftdb.core.model import NO_START, Entry, EntryId, Index, Member, NodeId, StartId
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,9 +14,13 @@ class Ticked:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message from a peer has arrived."""
+    """A message from a peer has arrived.
+
+    `start`: the nonce of the start that said it. If another start of that node was met since, it comes too late.
+    """
 
     message: Message
+    start: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +147,18 @@ class TripMeasured:
 
 @dataclass(frozen=True, slots=True)
 class PeerMet:
-    """A handshake has shown that `node` (a peer, or this node itself) is the data folder `uuid`."""
+    """A handshake has shown that `node` (a peer, or this node itself) is the data folder `uuid`, in its `start`.
+
+    What is not known is left out. `doubted`: the folder was put back to an older copy of itself, and these are
+    the nonces of its starts since that was found out; empty if it was not. `put_back`: this very meeting has shown it.
+    What the event says is on disk.
+    """
 
     node: NodeId
-    uuid: str
+    uuid: str | None
+    start: StartId = NO_START
+    doubted: tuple[str, ...] = ()
+    put_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,13 +24,14 @@ class Snapshot(NamedTuple):
     role: Role
     commit_index: Index
     match: dict[NodeId, Index]
+    unlearned: int
 
 
 def snapshot(state: RaftState) -> Snapshot:
     """Note what must not go back."""
     progress = state.leadership.progress if state.leadership else {}
     match = {node: follower.match_index for node, follower in progress.items()}
-    return Snapshot(state.term, state.voted_for, state.role, state.commit_index, match)
+    return Snapshot(state.term, state.voted_for, state.role, state.commit_index, match, state.unlearned)
 
 
 def _require(holds: bool, property_in_words: str, *details: object) -> None:
@@ -90,7 +91,8 @@ def check_step(before: Snapshot, state: RaftState) -> None:
             before.voted_for,
             state.voted_for,
         )
-        if before.role is Role.LEADER and state.leadership is not None:
+        is_taught = state.unlearned == before.unlearned
+        if before.role is Role.LEADER and state.leadership is not None and is_taught:
             for node, progress in state.leadership.progress.items():
                 _require(progress.match_index >= before.match.get(node, 0), "match never goes back", node)
 

@@ -1,6 +1,6 @@
 """Leading: replication, commitment, heartbeats, and stepping down in time (thesis 3.5, 3.6.2, 6.2, 10.2.1)."""
 
-from raftdb.core import parting, quorum, reads, timing, transfer
+from raftdb.core import parting, reads, timing, transfer
 from raftdb.core.log import entry_bytes
 from raftdb.core.messages import AppendEntries, AppendEntriesReply, HeartbeatReply
 from raftdb.core.model import Entry, EntryKind, NodeId, Role, Term
@@ -84,7 +84,7 @@ def heard_from_majority(state: RaftState, leadership: Leadership, within_ticks: 
     """True if a majority, this node included, answered within so many ticks (CheckQuorum, thesis 6.2)."""
     heard = {node for node, progress in leadership.progress.items() if progress.silent_ticks < within_ticks}
     heard.add(state.id)
-    return quorum.is_majority(state.configurations.voters, heard)
+    return state.is_majority(heard)
 
 
 def broadcast_entries(state: RaftState, leadership: Leadership) -> None:
@@ -238,7 +238,7 @@ def advance_commit(state: RaftState, leadership: Leadership) -> None:
     term above it (thesis 3.6.2, figure 3.7; hazard B11)."""
     held = {node: progress.match_index for node, progress in leadership.progress.items()}
     held[state.id] = state.log.persisted_index
-    index = quorum.reached_by_majority(state.configurations.voters, held)
+    index = state.reached_by_majority(held)
     if index > state.commit_index and state.log.term_at(index) == state.term:
         state.commit_to(index)
         reads.serve_held(state, leadership)

@@ -57,6 +57,18 @@ ORIGIN = EntryId(0, 0)
 """The position before the first entry of a log that was never compacted."""
 
 
+class StartId(NamedTuple):
+    """One start of a node's process. `number` is one more than that of the start before it in the same folder; `nonce`
+    is drawn anew, so that a folder that was put back to an older copy cannot start twice as the same."""
+
+    number: int
+    nonce: str
+
+
+NO_START = StartId(0, "")
+"""The start of a node that nobody has met."""
+
+
 @dataclass(frozen=True, slots=True)
 class HardState:
     """What must be on disk before a node speaks in a term (thesis figure 3.1): the term and the vote in it."""
@@ -78,3 +90,6 @@ class Member:
     """A learner that the leader makes a voter, by itself, once it has caught up."""
     uuid: str | None = None
     """The data folder that this voter is; None until it is known. Another folder under its id is another node."""
+    start: StartId | None = None
+    """The latest start of it that the leader had met; None until it has. What a folder that was put back says counts
+    again once such an entry, which names a start after that, is committed (`raftdb.core.doubts`)."""

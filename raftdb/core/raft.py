@@ -7,7 +7,18 @@ is answered with the newer. What is left is looked up in one table by (role, mes
 from collections.abc import Callable
 from typing import Any
 
-from raftdb.core import changes, elections, follower, leader, parting, reads, snapshots, timing, transfer
+from raftdb.core import (
+    changes,
+    doubts,
+    elections,
+    follower,
+    leader,
+    parting,
+    reads,
+    snapshots,
+    timing,
+    transfer,
+)
 from raftdb.core.events import (
     Compacted,
     ConfigurationChangeAsked,
@@ -39,7 +50,7 @@ from raftdb.core.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raftdb.core.model import HardState, Index, Member, NodeId, Role
+from raftdb.core.model import NO_START, HardState, Index, Member, NodeId, Role
 from raftdb.core.roles import become_follower, restart_election_timer
 from raftdb.core.state import RaftState, RandomRange, Settings
 from raftdb.core.update import Output, Update
@@ -162,6 +173,7 @@ class Raft:
         """Take in one event; return all that must be done about it, in the order that `Update` demands."""
         state = self.state
         STEPS[type(event)](state, event)
+        doubts.settle(state)
         transfer.leave_if_removed(state)
         transfer.settle(state)
         output, state.output = state.output, Output()
@@ -195,12 +207,18 @@ def _on_ticked(state: RaftState, event: Ticked) -> None:
 
 
 def _on_received(state: RaftState, event: Received) -> None:
-    """A message: first the rule of terms, then the table."""
+    """A message: first the rule of terms, then the table.
+
+    What an earlier start of the sender said may be forgotten by the folder that it has now (hazard B95).
+    """
     message = event.message
     if message.target != state.id or message.source == state.id:
         state.trace(
             "ignored a message for another node", level="warning", source=message.source, to=message.target
         )
+        return
+    if event.start != state.starts.get(message.source, NO_START).nonce:
+        state.trace("ignored a message of an earlier start", level="debug", source=message.source)
         return
     if _enter_term_of(state, message):
         HANDLERS[state.role, type(message)](state, message)
@@ -280,11 +298,17 @@ def _on_transfer_asked(state: RaftState, event: TransferAsked) -> None:
 
 
 def _on_peer_met(state: RaftState, event: PeerMet) -> None:
-    """A handshake was done: which folder a node is. Of those who are no members, only some are remembered."""
-    state.folders[event.node] = event.uuid
+    """A handshake was done: which folder a node is, and in which start. Of those who are no members, only some are
+    remembered."""
+    if event.uuid is not None:
+        state.folders[event.node] = event.uuid
+    if event.start != NO_START:
+        state.starts[event.node] = event.start
     if len(state.folders) > FOLDERS_MAX:
-        known = {state.id, *state.configurations.ids}
+        known = {state.id, *state.configurations.ids, event.node}
         state.folders = {node: uuid for node, uuid in state.folders.items() if node in known}
+        state.starts = {node: start for node, start in state.starts.items() if node in known}
+    doubts.met(state, event)
 
 
 def _on_removal_told(state: RaftState, event: RemovalTold) -> None:

@@ -6,7 +6,7 @@ has answered a heartbeat round begun after the read arrived (hazard B50). Many r
 on its way, later reads gather for the next.
 """
 
-from raftdb.core import parting, quorum
+from raftdb.core import parting
 from raftdb.core.messages import Heartbeat
 from raftdb.core.model import Role
 from raftdb.core.state import Leadership, PendingRead, RaftState
@@ -39,7 +39,7 @@ def release_confirmed(state: RaftState, leadership: Leadership) -> None:
     """Release the reads whose round a majority has answered; then begin the next round, if reads gathered."""
     answered = {node: progress.acknowledged_round for node, progress in leadership.progress.items()}
     answered[state.id] = leadership.round
-    confirmed = quorum.reached_by_majority(state.configurations.voters, answered)
+    confirmed = state.reached_by_majority(answered)
     waiting = []
     for read in leadership.reads_pending:
         if read.round <= confirmed:

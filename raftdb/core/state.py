@@ -4,14 +4,15 @@ The rules themselves are functions over this state: `elections`, `follower`, `le
 a copy of `term`, `voted_for` and the log; everything else is volatile and starts anew (thesis figure 3.1).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from raftdb.core import quorum
 from raftdb.core.log import Log
 from raftdb.core.measured import Measured
 from raftdb.core.membership import ConfigurationHistory
 from raftdb.core.messages import Message
-from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, Member, NodeId, Role, Term
+from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, Member, NodeId, Role, StartId, Term
 from raftdb.core.progress import Progress
 from raftdb.core.update import Output, Trace
 
@@ -145,6 +146,13 @@ class RaftState:
     transfer: Transfer | None = None
     folders: dict[NodeId, str] = field(default_factory=dict)
     """The data folder that each node was last met as, this one included."""
+    starts: dict[NodeId, StartId] = field(default_factory=dict)
+    """The start that each node was last met in, this one included."""
+    doubts: dict[NodeId, tuple[str, ...]] = field(default_factory=dict)
+    """Nodes whose folder was put back, this one included: their votes and acknowledgements do not count. The nonces of
+    the starts in which each was met since that was found out (`raftdb.core.doubts`)."""
+    unlearned: int = 0
+    """How often a match index was unlearned, because a follower's folder was put back."""
     was_told_removed: bool = False
     sequence: int = 0
     """Number of the last `Persist` handed out."""
@@ -163,9 +171,10 @@ class RaftState:
         """True if this node may be needed as a leader (thesis 4.2.2).
 
         Also one that its latest configuration leaves out, until it knows that to be committed: it may be the only one
-        that has the entry, and that the others' votes can elect (hazard B40).
+        that has the entry, and that the others' votes can elect (hazard B40). Never one that has forgotten what it
+        promised: neither its own vote nor what it remembers of others can be relied on.
         """
-        if self.was_told_removed:
+        if self.was_told_removed or self.id in self.doubts:
             return False
         possible = self.configurations.possible_at(self.commit_index)
         return any(self.id in configuration.voters for configuration in possible)
@@ -190,6 +199,24 @@ class RaftState:
     def hard_state_is_durable(self) -> bool:
         """True if a crash now would bring back this very term and vote."""
         return self.output.hard_state is None and self.hard_state_sequence <= self.persisted_sequence
+
+    def is_majority(self, nodes: Collection[NodeId]) -> bool:
+        """True if these nodes may decide: a majority of the voters, and not by the word of those in doubt."""
+        if not quorum.is_majority(self.configurations.voters, nodes):
+            return False
+        return not self.doubts or quorum.is_sound(self._electorates(), nodes, self.doubts)
+
+    def reached_by_majority(self, values: Mapping[NodeId, int]) -> int:
+        """The highest value that nodes have reached that may decide."""
+        reached = quorum.reached_by_majority(self.configurations.voters, values)
+        if not self.doubts:
+            return reached
+        return min(reached, quorum.reached_soundly(self._electorates(), values, self.doubts))
+
+    def _electorates(self) -> list[tuple[NodeId, ...]]:
+        """The voters of each configuration of which a majority may have decided something by now."""
+        possible = self.configurations.possible_at(self.commit_index)
+        return [configuration.voters for configuration in possible]
 
     def say(self, message: Message) -> None:
         """Send now, unless the term or the vote it speaks in is not on disk yet (thesis 3.8, hazard B02)."""

@@ -52,7 +52,9 @@ def best_target(state: RaftState, leadership: Leadership) -> NodeId | None:
     alive = [
         (-progress.match_index, node)
         for node, progress in leadership.progress.items()
-        if node in state.configurations.voters and progress.is_alive(patience_ticks)
+        if node in state.configurations.voters
+        and node not in state.doubts
+        and progress.is_alive(patience_ticks)
     ]
     return min(alive)[1] if alive else None
 
@@ -69,6 +71,8 @@ def _unfit(state: RaftState, leadership: Leadership, target: NodeId | None) -> R
         return Refusal("not_found", f"{target} is not a member of this cluster{was}")
     if not member.voter:
         return Refusal("conflict", f"{target} is a learner and cannot lead", hint=f"promote {target} first")
+    if target in state.doubts:
+        return Refusal("busy", f"the folder of {target} was put back", hint="try again in a second")
     if not leadership.progress[target].is_alive(timing.patience_ticks(state, leadership)):
         return Refusal("conflict", f"{target} does not answer", hint=f"see whether {target} runs")
     return None

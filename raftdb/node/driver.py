@@ -16,7 +16,7 @@ from raftdb.commands.budgets import KEYS_ON_LOOP_MAX, LOG_PAGE_ENTRIES_MAX
 from raftdb.commands.operations import ClientOperation, keys_named
 from raftdb.commands.queries import Query as RecordQuery
 from raftdb.commands.transactions import grows, is_read
-from raftdb.core.events import Change, PeerMet, RemovalTold, TripMeasured
+from raftdb.core.events import Change, PeerMet, Received, RemovalTold, TripMeasured
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
@@ -137,11 +137,13 @@ class Driver:
         """
         return (await self._read(MakeCheckpoint(), stale=stale)).index
 
-    def receive(self, messages: Sequence[Message]) -> None:
-        """Messages from one peer, in the order they were sent."""
+    def receive(self, messages: Sequence[Message], start: str) -> None:
+        """Messages from one start of one peer, in the order they were sent."""
         if messages:
             self.contacts.heard(messages[0].source)
-        self._inputs.messages.extend(filter(self.space.hears, messages))
+        self._inputs.messages.extend(
+            Received(message, start) for message in messages if self.space.hears(message)
+        )
         self._schedule_turn()
 
     def persisted(self, sequence: int) -> None:
@@ -154,9 +156,9 @@ class Driver:
         cause = Fatal(f"writing the log failed: {getattr(error, 'message', error)}", hint=hint)
         self._loop.call_soon_threadsafe(self._fail, cause)
 
-    def peer_met(self, peer: NodeId, uuid: str) -> None:
-        """A handshake has shown that `peer` is the folder `uuid`. Also to be told of this node itself."""
-        self._inputs.handshakes.append(PeerMet(peer, uuid))
+    def peer_met(self, event: PeerMet) -> None:
+        """What a handshake has shown of a peer. Also to be told of this node itself."""
+        self._inputs.handshakes.append(event)
         self._schedule_turn()
 
     def told_removed(self, peer: NodeId) -> None:

@@ -20,7 +20,6 @@ from raftdb.core.events import (
     Persisted,
     Proposed,
     ReadRequested,
-    Received,
     Ticked,
 )
 from raftdb.core.messages import Heartbeat, InstallSnapshot, Message, RequestPreVote, RequestVote
@@ -139,14 +138,14 @@ class Replica:
             self._carry_out(self.raft.step(event))
         self._release_messages()
         unproven = self.is_unproven
-        for message in inputs.messages:
-            if unproven and isinstance(message, RequestVote | RequestPreVote):
+        for received in inputs.messages:
+            if unproven and isinstance(received.message, RequestVote | RequestPreVote):
                 continue
-            if isinstance(message, InstallSnapshot) and not self._has_received(message):
+            if isinstance(received.message, InstallSnapshot) and not self._has_received(received.message):
                 continue
-            self._carry_out(self.raft.step(Received(message)))
-            if isinstance(message, Heartbeat):
-                self._clock.hears(self.raft.state, message)
+            self._carry_out(self.raft.step(received))
+            if isinstance(received.message, Heartbeat):
+                self._clock.hears(self.raft.state, received.message)
         for _ in range(inputs.ticks):
             self._tick(unproven)
         for update in self._membership.ask_all(inputs.changes, inputs.transfers, self._now_ticks):

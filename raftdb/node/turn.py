@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from raftdb.core.events import PeerMet, RemovalTold, SnapshotDelivered, TripMeasured
+from raftdb.core.events import PeerMet, Received, RemovalTold, SnapshotDelivered, TripMeasured
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, Index, NodeId
 from raftdb.core.update import Trace
@@ -79,7 +79,7 @@ class Inputs:
     handshakes: list[PeerMet | RemovalTold | TripMeasured] = field(default_factory=list)
     """What links have shown, in their order; before the messages of those who have introduced themselves."""
     deliveries: list[SnapshotDelivered] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Received] = field(default_factory=list)
     ticks: int = 0
     changes: list[ChangeRequest] = field(default_factory=list)
     transfers: list[TransferRequest] = field(default_factory=list)

@@ -17,6 +17,7 @@ from contextlib import ExitStack, closing
 from raftdb import __version__
 from raftdb.background import Background
 from raftdb.commands.limits import Limits
+from raftdb.core.events import PeerMet
 from raftdb.endpoint import parse_endpoint
 from raftdb.errors import Fatal, RaftdbError
 from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
@@ -41,7 +42,7 @@ from raftdb.server.network import Network
 from raftdb.server.open_files import allow_open_files
 from raftdb.server.snapshots import Receiver
 from raftdb.server.space import SpaceWatch
-from raftdb.server.start import next_incarnation, recover_replica
+from raftdb.server.start import begin_start, recover_replica
 from raftdb.transport.handshake import LocalIdentity
 from raftdb.transport.reasons import short_reason
 from storage.folder import DataFolder, Identity
@@ -127,7 +128,7 @@ class _Node:
         self._replica = recover_replica(settings, identity, log, state)
         core = self._replica.raft.state
         self._address = own_address(settings, log, core.configurations.latest.find(core.id))
-        self._incarnation = next_incarnation(log)
+        self._own_starts = begin_start(log)
         self._receiver = folder.receiver
 
     async def run(self) -> None:
@@ -155,15 +156,7 @@ class _Node:
             heartbeat_ms=settings.heartbeat_ms,
             on_fatal=fail,
         )
-        core, address = self._replica.raft.state, self._address
-        local = LocalIdentity(
-            cluster_id=identity.cluster_id,
-            node_id=identity.node_id,
-            node_uuid=identity.node_uuid,
-            incarnation=self._incarnation,
-            http=address.http,
-            find_http=lambda: address.now(core.configurations.latest.find(core.id)),
-        )
+        core, address, own = self._replica.raft.state, self._address, self._own_starts
         self._disk = NodeDisk(
             self._folder,
             self._log,
@@ -176,10 +169,11 @@ class _Node:
         background = Background(fail)
         parts.then("background", background.close)
         self._network = Network(
-            local,
+            self._introduction(),
             self._driver,
             self._disk,
             self._log,
+            own,
             background,
             addresses=AddressBook(settings.members),
             receiver=Receiver(self._receiver),
@@ -187,7 +181,7 @@ class _Node:
         )
         self._driver.start(self._disk, self._network, self._network.courier)
         parts.then("driver", lambda: self._driver.close(grace_seconds=0))
-        self._driver.peer_met(identity.node_id, identity.node_uuid)
+        self._driver.peer_met(PeerMet(core.id, identity.node_uuid, own.start, own.doubted))
         await self._start_listening(parts)
         space = SpaceWatch(self._driver, self._disk, background)
         parts.then("space watch", space.close)
@@ -204,6 +198,22 @@ class _Node:
         )
         background.start(keeper.run(), name="address keeper")
         background.start(Registrar(settings, core, address.http, on_fatal=fail).run(), name="registrar")
+
+    def _introduction(self) -> LocalIdentity:
+        """What this start says of itself to peers."""
+        core, address = self._replica.raft.state, self._address
+        own, identity = self._own_starts, self._identity
+        return LocalIdentity(
+            cluster_id=identity.cluster_id,
+            node_id=identity.node_id,
+            node_uuid=identity.node_uuid,
+            start=own.start,
+            predecessor=own.predecessor,
+            disk_term=core.term,
+            disk_last_index=core.log.last_index,
+            http=address.http,
+            find_http=lambda: address.now(core.configurations.latest.find(core.id)),
+        )
 
     def _announce_start(self) -> None:
         identity = self._identity

@@ -9,6 +9,7 @@ its handshakes, and is dialled there at once.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from raftdb.background import Background
 from raftdb.core.messages import Message
@@ -16,6 +17,7 @@ from raftdb.core.model import NodeId
 from raftdb.errors import Fatal
 from raftdb.frontend.http_server import Routes
 from raftdb.node.driver import Driver
+from raftdb.node.starts import OwnStarts
 from raftdb.server.addresses import AddressBook
 from raftdb.server.disk import NodeDisk
 from raftdb.server.folder import EXIT_FOLDER
@@ -45,6 +47,7 @@ class Network:
         driver: Driver,
         disk: NodeDisk,
         log: LogStore,
+        own: OwnStarts,
         background: Background,
         *,
         addresses: AddressBook,
@@ -59,13 +62,13 @@ class Network:
         self._hung_up: dict[NodeId, asyncio.TimerHandle] = {}
         self._moved: set[NodeId] = set()
         """Peers that have said something new of where they are, and were not dialled there since."""
+        self._tidying: asyncio.Task[None] | None = None
         self._is_leaving = self._has_left = False
         self._closed = False
         replica = driver.replica
-        self._registry = PeerRegistry(
-            log, disk.writer, replica.raft.state, on_met=driver.peer_met, on_stated=self._stated
-        )
+        self._registry = self._make_registry(log, disk, own)
         check = self._registry.check
+        local = replace(local, recall=self._registry.recall)
         self._links = PeerLinks(
             local, check_peer=check, events=self._events_of_links(), start=background.start
         )
@@ -83,13 +86,15 @@ class Network:
             on_received=replica.snapshot_received,
         )
         disk.receiving = self._snapshot_server.paused
-        self.courier = Courier(
-            replica,
-            disk,
-            SnapshotClient(local, check_peer=check),
-            local.cluster_id,
-            self._address_of,
-            background,
+        client = SnapshotClient(local, check_peer=check)
+        self.courier = Courier(replica, disk, client, local.cluster_id, self._address_of, background)
+
+    def _make_registry(self, log: LogStore, disk: NodeDisk, own: OwnStarts) -> PeerRegistry:
+        return PeerRegistry(
+            *(log, disk.writer, self._driver.replica.raft.state, own),
+            on_met=self._driver.peer_met,
+            on_stated=self._stated,
+            on_put_back=self._was_put_back,
         )
 
     def _events_of_links(self) -> PeerEvents:
@@ -131,6 +136,8 @@ class Network:
         self._closed = True
         if self._removed_check is not None:
             self._removed_check.cancel()
+        if self._tidying is not None:
+            self._tidying.cancel()
         for timer in self._hung_up.values():
             timer.cancel()
         await self._links.close()
@@ -190,6 +197,17 @@ class Network:
         removed = core.configurations.committed_at(core.commit_index)[1].removed
         self._peer_server.cut(set(removed).difference(self.addresses.members), "it was removed")
         self._removed_check = self._background.after(REMOVED_CHECK_SECONDS, self._check_removed)
+        if self._tidying is None or self._tidying.done():
+            self._tidying = self._background.start(self._registry.tidy(), name="peers written down")
+
+    def _was_put_back(self) -> None:
+        # Not at once: this is called by one of the links that are to end.
+        self._background.after(0, self._introduce_anew)
+
+    def _introduce_anew(self) -> None:
+        """Let all who were told of this node be told again: now it knows more of itself."""
+        if not self._closed:
+            self._links.introduce_anew()
 
     def _peer_down(self, peer: NodeId, reason: str) -> None:
         self._driver.peer_down(peer)

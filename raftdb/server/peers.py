@@ -4,18 +4,27 @@ A folder's uuid is new whenever a folder is new. Another one under a member's id
 or is an impostor. It could have forgotten votes and entries that it promised to keep, so it is refused (hazards B36,
 B90). Where the configuration does not say which folder a member is (see `raftdb.node.standing`), the first one seen is
 written down, durably, before the peer is believed.
+
+So is the start in which a member was met. A folder that was put back to an older copy is no stranger, and is not
+refused; but that it was is on disk before anything that it says is heard (`raftdb.node.starts`, hazard B108).
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
+from raftdb.core.events import PeerMet
 from raftdb.core.model import NodeId
+from raftdb.core.raft import FOLDERS_MAX
 from raftdb.core.state import RaftState
+from raftdb.node import starts
 from raftdb.node.standing import standing_of
-from raftdb.transport.handshake import Introduction
+from raftdb.node.starts import KnownStarts, OwnStarts
+from raftdb.server.start import STARTS_FACT
+from raftdb.transport.handshake import Introduction, Recollection
 from raftdb.wire.peer import Hello, Refused
 from storage.contract import LogStore
 
@@ -29,7 +38,10 @@ PEER_CHANGED = "peer_identity_changed"
 """Code of the refusal where the peer that we dialled is not the one we met: ours, which says nothing of this node."""
 PEER_REMOVED = "peer_removed"
 """Code of the refusal where the peer that we dialled is the one that was removed."""
+STALE_START = "stale_start"
+"""Code of the refusal for who was started again since, or is one of two nodes that run on copies of one folder."""
 FACT_PREFIX = "peer:"
+STARTS_PREFIX = "starts:"
 
 Result = TypeVar("Result")
 
@@ -43,38 +55,61 @@ class WritingThread(Protocol):
 
 
 class PeerRegistry:
-    """Remembers which uuid belongs to which member, on disk."""
+    """Remembers which uuid belongs to which member, and in which start it was last met, on disk."""
 
     def __init__(
         self,
         store: LogStore,
         writer: WritingThread,
         core: RaftState,
+        own: OwnStarts,
         *,
-        on_met: Callable[[NodeId, str], None],
+        on_met: Callable[[PeerMet], None],
         on_stated: Callable[[NodeId, str], object],
+        on_put_back: Callable[[], None],
     ) -> None:
-        """`on_met(id, uuid)`: a node has shown which folder it is, now or before this start.
+        """`on_met(event)`: a node has shown which folder it is and in which start, now or before this start.
 
-        `on_stated(id, http)`: a peer that is believed has said where it is reached.
+        `on_stated(id, http)`: a peer that is believed has said where it is reached. `on_put_back()`: this node has
+        found out that its own folder was put back, and has to introduce itself anew.
         """
         self._store = store
         self._writer = writer
         self._core = core
         self._on_met = on_met
         self._on_stated = on_stated
+        self._on_put_back = on_put_back
+        self._own = own
+        self._known: dict[NodeId, KnownStarts] = {}
+        self._on_disk: dict[NodeId, KnownStarts] = {}
+        """Of members; what is known of others is theirs only once they are."""
         self._has_recalled = False
+        # One at a time: what a handshake concludes from a record must be on disk before the next one reads it.
+        self._meeting = asyncio.Lock()
 
     def _recall(self) -> None:
         """Before the first peer is believed: say again which folders the members were met as."""
         self._has_recalled = True
         for member in self._core.configurations.latest.members:
-            known = self._store.get_meta(FACT_PREFIX + member.id)
-            if known is not None:
-                self._on_met(member.id, known.decode())
+            pinned = self._store.get_meta(FACT_PREFIX + member.id)
+            uuid = None if pinned is None else pinned.decode()
+            stored = self._store.get_meta(STARTS_PREFIX + member.id)
+            if stored is not None:
+                known = self._known[member.id] = self._on_disk[member.id] = starts.decode_known(stored)
+                self._on_met(PeerMet(member.id, uuid or member.uuid, known.last, known.doubted))
+            elif uuid is not None:
+                self._on_met(PeerMet(member.id, uuid))
+
+    def recall(self, peer: NodeId) -> Recollection:
+        """What this node says to `peer` beside who it is."""
+        known = self._known.get(peer)
+        remembered = None if known is None else known.before
+        return Recollection(
+            remembered, put_back=starts.is_in_doubt(self._core, self._core.id, self._own.doubted)
+        )
 
     async def check(self, introduction: Introduction) -> Refused | None:
-        """Why the speaker cannot be a peer, or None. Its first uuid is durable when this returns."""
+        """Why the speaker cannot be a peer, or None. What is to be remembered of it is durable when this returns."""
         if not self._has_recalled:
             self._recall()
         peer, uuid = introduction.source, introduction.node_uuid
@@ -90,9 +125,72 @@ class PeerRegistry:
                 IDENTITY_CHANGED if isinstance(introduction, Hello) else PEER_CHANGED,
                 f"the data folder of {peer} is not the one that was a member: it was wiped or replaced",
             )
+        async with self._meeting:
+            if standing.met not in (None, uuid):
+                # Another folder, of somebody who was no member: its starts have nothing to do with those of the first.
+                self._known.pop(peer, None)
+            if starts.has_superseded(self._known.get(peer), introduction.start):
+                return Refused(STALE_START, f"{peer} has been started again since, or runs twice")
+            await self._meet(introduction, is_member=standing.is_member)
+            await self._hear_of_itself(introduction)
         self._on_stated(peer, introduction.http)
-        self._on_met(peer, uuid)
         return None
+
+    async def _meet(self, introduction: Introduction, *, is_member: bool) -> None:
+        """Write down in which start the peer is, and whether its folder was put back; then tell."""
+        peer, before = introduction.source, self._known.get(introduction.source)
+        known, is_found = starts.meet(self._core, before, introduction)
+        if is_member:
+            await self._keep(peer, known)
+        self._known[peer] = known
+        if len(self._known) > FOLDERS_MAX:
+            kept = {*self._core.configurations.ids, peer}
+            self._known = {node: starts_ for node, starts_ in self._known.items() if node in kept}
+        if is_found:
+            logger.error(
+                "the data folder of a peer was put back to an older copy: it counts again once it is refilled",
+                extra={"fields": {"peer": peer, "start": known.last.number, "known": _number(known)}},
+            )
+        self._on_met(PeerMet(peer, introduction.node_uuid, known.last, known.doubted, is_found))
+
+    async def _hear_of_itself(self, introduction: Introduction) -> None:
+        """The peer knew an earlier start of this node: if this folder does not, it was put back."""
+        own, core = self._own, self._core
+        is_known = bool(own.doubted) or not starts.is_in_doubt(core, core.id, (own.start.nonce,))
+        if is_known or not starts.is_forgotten(own, introduction.remembered):
+            return
+        self._own = own = replace(own, doubted=(own.start.nonce,))
+        await self._write(STARTS_FACT, starts.encode_own(own))
+        logger.error(
+            "the data folder of this node was put back to an older copy: what it says counts for nothing until it is "
+            "refilled",
+            extra={"fields": {"says": introduction.source}},
+        )
+        self._on_met(PeerMet(core.id, core.folders.get(core.id), own.start, own.doubted, put_back=True))
+        self._on_put_back()
+
+    async def tidy(self) -> None:
+        """Write down of whom there is no doubt any more, this node included, and who has become a member since it was
+        met."""
+        core = self._core
+        async with self._meeting:
+            if self._own.doubted and not starts.is_in_doubt(core, core.id, self._own.doubted):
+                self._own = replace(self._own, doubted=())
+                await self._write(STARTS_FACT, starts.encode_own(self._own))
+            for peer in sorted(self._known.keys() & set(core.configurations.ids)):
+                known = self._known[peer]
+                if known.doubted and not starts.is_in_doubt(core, peer, known.doubted):
+                    known = self._known[peer] = replace(known, doubted=())
+                await self._keep(peer, known)
+
+    async def _keep(self, peer: NodeId, known: KnownStarts) -> None:
+        """Make sure that this is on disk."""
+        if self._on_disk.get(peer) != known:
+            await self._write(STARTS_PREFIX + peer, starts.encode_known(known))
+            self._on_disk[peer] = known
+
+    async def _write(self, name: str, value: bytes) -> None:
+        await asyncio.wrap_future(self._writer.call(lambda: self._store.put_meta(name, value)))
 
     async def _first_uuid(self, peer: NodeId, uuid: str) -> str:
         """The uuid that the peer was first met with: this one, written down, if it was never met."""
@@ -111,3 +209,7 @@ class PeerRegistry:
         peer = name.removeprefix(FACT_PREFIX)
         logger.info("peer met for the first time", extra={"fields": {"peer": peer}})
         return uuid
+
+
+def _number(known: KnownStarts) -> int | None:
+    return None if known.before is None else known.before.number

@@ -1,6 +1,7 @@
 """What a start finds in the data folder: the replica as it was, and the number of this start."""
 
 import logging
+import os
 import random
 
 from raftdb.core.state import Settings as CoreSettings
@@ -8,6 +9,7 @@ from raftdb.machine.machine import Machine
 from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.persist import first_entry_of, recover
 from raftdb.node.replica import Replica
+from raftdb.node.starts import OwnStarts, encode_own, next_start
 from raftdb.server.config import Settings
 from storage.contract import LogStore
 from storage.folder import Identity
@@ -16,7 +18,8 @@ from storage.state_store import LmdbStateStore
 
 logger = logging.getLogger("raftdb.server")
 
-INCARNATION_FACT = "incarnation"
+STARTS_FACT = "starts"
+"""Under this name the folder keeps what it knows of its own starts."""
 
 
 def recover_replica(
@@ -63,9 +66,8 @@ def recover_replica(
     )
 
 
-def next_incarnation(log: LogStore) -> int:
-    """The number of this start, one more than the last: what an earlier one sent is not believed (hazard B95)."""
-    stored = log.get_meta(INCARNATION_FACT)
-    incarnation = 1 + (int.from_bytes(stored, "big") if stored else 0)
-    log.put_meta(INCARNATION_FACT, incarnation.to_bytes(8, "big"))
-    return incarnation
+def begin_start(log: LogStore) -> OwnStarts:
+    """Number this start and write it down, before anybody hears of it: see `raftdb.node.starts`."""
+    own = next_start(log.get_meta(STARTS_FACT), os.urandom)
+    log.put_meta(STARTS_FACT, encode_own(own))
+    return own

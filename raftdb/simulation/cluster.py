@@ -22,6 +22,7 @@ from raftdb.simulation.oracle import Oracle
 from raftdb.simulation.scheduler import MILLISECOND, SECOND, Chance, Scheduler
 from raftdb.simulation.timeline import Timeline
 from raftdb.wire.configuration import encode_configuration
+from raftdb.wire.handshake import Hello
 
 SETTLE_US = 60 * SECOND
 """Virtual time for the cluster to converge once all faults are over: dozens of elections long."""
@@ -150,7 +151,9 @@ class Simulation:
             return False
         if not receiver.is_up or receiver.is_paused or self.uuids[target] != target_uuid:
             return False
-        if receiver.peers.why_not(source, self.uuids[source]) is not None:
+        if self.hosts[source].peers.own is None:
+            return False
+        if receiver.peers.why_not(self.hosts[source].peers.introduction(Hello, target)) is not None:
             return False
         return receiver.courier.take(snapshot)
 

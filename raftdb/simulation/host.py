@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from raftdb.core import invariants
-from raftdb.core.events import Change, Event, ReadRequested, SnapshotDelivered
+from raftdb.core.events import (
+    Change,
+    Received,
+    SnapshotDelivered,
+)
 from raftdb.core.membership import Configuration
-from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
-from raftdb.core.update import Trace, Update
+from raftdb.core.update import Trace
 from raftdb.errors import RaftdbError, RemoteProtocolError
 from raftdb.machine.machine import Machine
 from raftdb.node.compaction import CompactionPolicy, phase_among
@@ -25,12 +28,12 @@ from raftdb.simulation.clock import HostClock
 from raftdb.simulation.courier import Courier
 from raftdb.simulation.disk import Reset, SimulatedDisk, Submitted, Trim, Write
 from raftdb.simulation.network import Envelope, Network
+from raftdb.simulation.observing import observe
 from raftdb.simulation.options import Options
 from raftdb.simulation.oracle import Oracle
 from raftdb.simulation.peers import Peers
 from raftdb.simulation.scheduler import MILLISECOND, Chance, Scheduler
 from raftdb.simulation.state_thread import ObservedState, StateThread
-from raftdb.wire.peer import decode_frame
 from storage.contract import FrozenChanges
 from storage.errors import FolderDamaged, WriteFailed
 
@@ -90,6 +93,7 @@ class Host:
         self.epoch = 0
         self.ticks = 0
         """Of its clock, as its replica has heard them."""
+        self._nonces = world.chance.branch(f"starts of {node}")
         self._wipes = 0
         self._new_folder()
 
@@ -135,14 +139,14 @@ class Host:
             patience_ticks=world.options.patience_ticks,
             policy=self._policy,
         )
-        self._observe(self.replica)
+        observe(self.replica, world.oracle, self.id)
         self.is_up, self.is_paused = True, False
         self.epoch += 1
         self._inputs = Inputs()
         self._turn_is_due = False
         self._requests: dict[int, OnAnswer] = {}
         self._last_request = 0
-        self.peers.started(self.replica, world.uuids[self.id])
+        self.peers.started(self.replica, world.uuids[self.id], self._nonces.bytes)
         self.held_jobs: list[PersistJob] | None = None  # a list while a snapshot is being put in place
         self.courier.started()
         world.scheduler.after(world.chance.below(self.clock.tick_us), self._tick, self.epoch)
@@ -202,26 +206,22 @@ class Host:
                 )
                 self._world.scheduler.after(delay_us, self._read_on, self.epoch, unread)
 
-    def _read_on(self, epoch: int, messages: list[Message]) -> None:
+    def _read_on(self, epoch: int, messages: list[Received]) -> None:
         """What was left in the sockets is read."""
         if epoch == self.epoch:
             self._inputs.messages[:0] = messages
             self._due()
 
     def receive(self, envelope: Envelope) -> None:
-        """A frame has arrived. It is believed only if its checksum holds and both folders are those it was sent for."""
-        uuids = self._world.uuids
-        if not self.is_up or envelope.source_uuid != uuids[envelope.source]:
-            return
-        if envelope.target_uuid != uuids[envelope.target]:
+        """A frame has arrived."""
+        if not self.is_up or not envelope.is_for(self._world.uuids):
             return
         try:
-            _, messages = decode_frame(envelope.frame)
+            self._inputs.messages.extend(envelope.open())
         except RemoteProtocolError as error:
             self._world.tell(self.id, f"refuses a frame of {envelope.source}: {error.message}")
             return
         self._world.digest(envelope.frame)
-        self._inputs.messages.extend(messages)
         self._due()
 
     def submit_write(self, payload: bytes, on_answer: OnAnswer) -> None:
@@ -279,22 +279,6 @@ class Host:
         else:
             self.held_jobs = []
             self.states.install(job.sequence, job.install, job.batch.hard_state)
-
-    def _observe(self, replica: Replica) -> None:
-        """Let the oracle see every step of the core, not only whole turns."""
-        raft, oracle, node = replica.raft, self._world.oracle, self.id
-        plain_step, snapshot = raft.step, invariants.snapshot
-
-        def step(event: Event) -> Update:
-            state = raft.state
-            before, persisted_index = snapshot(state), state.log.persisted_index
-            if isinstance(event, ReadRequested):
-                oracle.asked(node, event.request_ids)
-            update = plain_step(event)
-            oracle.stepped(node, before, persisted_index, state, update)
-            return update
-
-        raft.step = step  # type: ignore[method-assign]
 
     @property
     def is_leader(self) -> bool:

@@ -9,10 +9,9 @@ from raftdb.core.events import RemovalTold
 from raftdb.core.model import NodeId
 from raftdb.node.standing import standing_of
 from raftdb.simulation.host import Host, World
-from raftdb.simulation.peers import REMOVED
+from raftdb.simulation.peers import CLUSTER_ID, REMOVED
 from raftdb.simulation.scheduler import MILLISECOND, SECOND
 from raftdb.wire.handshake import (
-    PROTOCOL_VERSION,
     Handshake,
     Hello,
     Refused,
@@ -25,7 +24,6 @@ LOOK_US = 150 * MILLISECOND
 """How often a node looks after its links."""
 SILENCE_US = 1 * SECOND
 """A link through which nothing passes for so long is given up."""
-CLUSTER_ID = "simulated"
 
 
 class Links:
@@ -82,21 +80,19 @@ class Links:
         callee = self._hosts[peer]
         if (node, peer) in self._world.network.blocked or not callee.is_up or callee.is_paused:
             return
-        hello = decode_handshake(encode_handshake(self._introduction(Hello, node, peer)))
+        if epoch != self._hosts[node].epoch:
+            return
+        hello = decode_handshake(encode_handshake(self._hosts[node].peers.introduction(Hello, peer)))
         answer = encode_handshake(self._answer(callee, hello))
         self._world.scheduler.after(self._world.network.delay(), self._answered, node, epoch, peer, answer)
-
-    def _introduction(self, kind: type[Hello | Welcome], source: NodeId, target: NodeId) -> Hello | Welcome:
-        uuid, incarnation = self._world.uuids[source], self._hosts[source].epoch
-        return kind(PROTOCOL_VERSION, CLUSTER_ID, source, target, uuid, incarnation, f"{source}:1", None)
 
     def _answer(self, callee: Host, hello: Handshake) -> Handshake:
         if not isinstance(hello, Hello) or hello.target != callee.id or hello.cluster_id != CLUSTER_ID:
             return Refused("bad_request", "not meant for this node")
-        refusal = callee.peers.why_not(hello.source, hello.node_uuid)
+        refusal = callee.peers.why_not(hello)
         if refusal is not None:
             return refusal
-        return self._introduction(Welcome, callee.id, hello.source)
+        return callee.peers.introduction(Welcome, hello.source)
 
     def _answered(self, node: NodeId, epoch: int, peer: NodeId, data: bytes) -> None:
         """The caller hears the answer: it has a link now, unless it was refused or refuses itself."""
@@ -108,6 +104,6 @@ class Links:
             host.peers.shown.append(RemovalTold())
         if not isinstance(answer, Welcome) or answer.source != peer:
             return
-        if host.peers.why_not(peer, answer.node_uuid) is not None:
+        if host.peers.why_not(answer) is not None:
             return
         host.peers.connect(peer, answer.node_uuid)

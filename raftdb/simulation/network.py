@@ -7,12 +7,14 @@ overtake each other, arrive twice, and survive the restarts of both ends.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from raftdb.core.events import Received
 from raftdb.core.model import NodeId
 from raftdb.simulation.options import Options
 from raftdb.simulation.scheduler import SECOND, Chance, Scheduler
+from raftdb.wire.peer import decode_frame
 
 REPLAYABLE_FRAMES = 64
 """Old frames kept to arrive once more."""
@@ -28,7 +30,17 @@ class Envelope(NamedTuple):
     target: NodeId
     source_uuid: str
     target_uuid: str
+    source_start: str
     frame: bytes
+
+    def is_for(self, uuids: Mapping[NodeId, str]) -> bool:
+        """True if both folders are those it was sent for."""
+        return self.source_uuid == uuids[self.source] and self.target_uuid == uuids[self.target]
+
+    def open(self) -> list[Received]:
+        """The messages in it. Raises RemoteProtocolError if its checksum does not hold."""
+        _, messages = decode_frame(self.frame)
+        return [Received(message, self.source_start) for message in messages]
 
 
 Pairs = frozenset[tuple[NodeId, NodeId]]

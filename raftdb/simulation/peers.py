@@ -1,42 +1,89 @@
 """Whom one simulated node knows, and is connected to: what `raftdb.server.peers` and the links do for a real one."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from raftdb.core.events import PeerMet, RemovalTold
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
+from raftdb.node import starts
 from raftdb.node.replica import Replica
 from raftdb.node.standing import standing_of
+from raftdb.node.starts import Draw, KnownStarts, OwnStarts
 from raftdb.simulation.network import Envelope, Network
-from raftdb.wire.handshake import Refused
+from raftdb.wire.handshake import PROTOCOL_VERSION, Hello, Refused, Welcome
 from raftdb.wire.peer import encode_frame
 
 FOREIGN = "foreign"
 REMOVED = "removed"
+STALE = "stale_start"
+CLUSTER_ID = "simulated"
 
 
 class Peers:
-    """See the module. The pins are part of the folder, the links of the process."""
+    """See the module. Pins and starts are part of the folder, the links of the process."""
 
     def __init__(self, node: NodeId) -> None:
         self._node = node
         self.pins: dict[NodeId, str] = {}
         """The folder of each member ever met that the configuration did not name."""
+        self.known: dict[NodeId, KnownStarts] = {}
+        """The starts in which each node was met."""
+        self.own: OwnStarts | None = None
         self._links: dict[NodeId, str] = {}
         self._replica: Replica
         self.shown: list[PeerMet | RemovalTold] = []
         """What handshakes have shown since the last turn of the node."""
+        self._uuid: str
+        self._disk_term = self._disk_last_index = 0
 
-    def started(self, replica: Replica, uuid: str) -> None:
-        """A new process, which knows what its folder knows."""
-        self._replica = replica
+    def copy(self) -> "Peers":
+        """What a copy of the folder holds of it."""
+        copied = Peers(self._node)
+        copied.pins, copied.known, copied.own = dict(self.pins), dict(self.known), self.own
+        return copied
+
+    def started(self, replica: Replica, uuid: str, draw: Draw) -> None:
+        """A new process, which knows what its folder knows, and numbers its start."""
+        self._replica, self._uuid = replica, uuid
         self._links = {}
-        known = sorted({**self.pins, self._node: uuid}.items())
-        self.shown = [PeerMet(node, folder) for node, folder in known]
+        core = replica.raft.state
+        self._disk_term, self._disk_last_index = core.term, core.log.last_index
+        stored = None if self.own is None else starts.encode_own(self.own)
+        own = self.own = starts.next_start(stored, draw)
+        self.shown = [PeerMet(self._node, uuid, own.start, own.doubted)]
+        for node in sorted({*self.pins, *self.known}):
+            known = self.known.get(node)
+            if known is None:
+                self.shown.append(PeerMet(node, self.pins[node]))
+            else:
+                self.shown.append(PeerMet(node, self.pins.get(node), known.last, known.doubted))
 
-    def why_not(self, peer: NodeId, uuid: str) -> Refused | None:
-        """Why this peer is turned away, None if it is not; its first folder is remembered."""
-        standing = standing_of(self._replica.raft.state, peer)
+    def introduction(self, kind: type[Hello | Welcome], peer: NodeId) -> Hello | Welcome:
+        """What this node says of itself to a peer."""
+        assert self.own is not None
+        known = self.known.get(peer)
+        return kind(
+            protocol_version=PROTOCOL_VERSION,
+            cluster_id=CLUSTER_ID,
+            source=self._node,
+            target=peer,
+            node_uuid=self._uuid,
+            start=self.own.start,
+            predecessor=self.own.predecessor,
+            put_back=starts.is_in_doubt(self._replica.raft.state, self._node, self.own.doubted),
+            remembered=None if known is None else known.before,
+            disk_term=self._disk_term,
+            disk_last_index=self._disk_last_index,
+            birth=None,
+            http=f"{self._node}:1",
+            redis=None,
+        )
+
+    def why_not(self, introduction: Hello | Welcome) -> Refused | None:
+        """Why this peer is turned away, None if it is not; its folder and its start are remembered."""
+        core, peer, uuid = self._replica.raft.state, introduction.source, introduction.node_uuid
+        standing = standing_of(core, peer)
         if standing.is_removed:
             return Refused(REMOVED, f"{peer} was removed")
         known = uuid
@@ -44,8 +91,28 @@ class Peers:
             known = standing.uuid or self.pins.setdefault(peer, standing.met or uuid)
         if known != uuid:
             return Refused(FOREIGN, f"{peer} has lost its folder")
-        self.shown.append(PeerMet(peer, uuid))
+        if standing.met not in (None, uuid):
+            self.known.pop(peer, None)
+        if starts.has_superseded(self.known.get(peer), introduction.start):
+            return Refused(STALE, f"{peer} has been started again since")
+        met, is_found = starts.meet(core, self.known.get(peer), introduction)
+        self.known[peer] = met
+        self.shown.append(PeerMet(peer, uuid, met.last, met.doubted, is_found))
+        self._hear_of_itself(introduction)
         return None
+
+    def _hear_of_itself(self, introduction: Hello | Welcome) -> None:
+        own, core = self.own, self._replica.raft.state
+        assert own is not None
+        if own.doubted and not starts.is_in_doubt(core, self._node, own.doubted):
+            own = self.own = replace(own, doubted=())
+        is_settled = not starts.is_in_doubt(core, self._node, (own.start.nonce,))
+        if own.doubted or is_settled or not starts.is_forgotten(own, introduction.remembered):
+            return
+        self.own = replace(own, doubted=(own.start.nonce,))
+        self.shown.append(PeerMet(self._node, self._uuid, own.start, self.own.doubted, put_back=True))
+        for peer in sorted(self._links):
+            self.disconnect(peer)
 
     def connect(self, peer: NodeId, uuid: str) -> None:
         """The handshake with a peer has been done: messages can reach it."""
@@ -72,10 +139,11 @@ class Peers:
 
     def send(self, network: Network, uuid: str, messages: Sequence[Message]) -> None:
         """A frame for each peer that there is a link to; the others get nothing."""
+        assert self.own is not None
         by_target: dict[NodeId, list[Message]] = {}
         for message in messages:
             by_target.setdefault(message.target, []).append(message)
         for target, batch in by_target.items():
             if target in self._links:
-                frame = encode_frame(0, batch)
-                network.send(Envelope(self._node, target, uuid, self._links[target], frame))
+                frame, start = encode_frame(0, batch), self.own.start.nonce
+                network.send(Envelope(self._node, target, uuid, self._links[target], start, frame))

@@ -31,6 +31,10 @@ class Chance:
         """An integer, low <= n < high: what the core calls `randrange`."""
         return low + int(self.fraction() * (high - low))
 
+    def bytes(self, count: int) -> bytes:
+        """So many random bytes."""
+        return self._random.randbytes(count)
+
     def happens(self, probability: float) -> bool:
         """True with that probability. A probability of 0 draws nothing."""
         return probability > 0 and self.fraction() < probability

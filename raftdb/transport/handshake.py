@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
+from raftdb.core.model import StartId
 from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
 
 Introduction: TypeAlias = Hello | Welcome
@@ -15,30 +16,55 @@ coroutine, for the first sight of a uuid is made durable before the peer is beli
 _Kind = TypeVar("_Kind", Hello, Welcome)
 
 
+class Recollection(NamedTuple):
+    """What a node says in a handshake that changes while it runs; see `Hello`."""
+
+    remembered: StartId | None = None
+    put_back: bool = False
+    birth: str | None = None
+
+
+def _nothing(_peer: str) -> Recollection:
+    """Default: nothing is known."""
+    return Recollection()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalIdentity:
-    """What this node says of itself. `incarnation` grows with each start; addresses are HOST:PORT, for clients.
+    """What this node says of itself: see `Hello`. Addresses are HOST:PORT, for clients.
 
-    `find_http`: where this node is reached now, if that may change while it runs.
+    `find_http`: where this node is reached now, if that may change while it runs. `recall(peer)`: what else is to be
+    said to that peer.
     """
 
     cluster_id: str
     node_id: str
     node_uuid: str
-    incarnation: int
+    start: StartId
     http: str
+    predecessor: str | None = None
+    disk_term: int = 0
+    disk_last_index: int = 0
     redis: str | None = None
     find_http: Callable[[], str] | None = None
+    recall: Callable[[str], Recollection] = _nothing
 
     def introduce(self, kind: type[_Kind], target: str) -> _Kind:
         """This node's `Hello` or `Welcome` to the node `target`."""
+        recalled = self.recall(target)
         return kind(
             protocol_version=PROTOCOL_VERSION,
             cluster_id=self.cluster_id,
             source=self.node_id,
             target=target,
             node_uuid=self.node_uuid,
-            incarnation=self.incarnation,
+            start=self.start,
+            predecessor=self.predecessor,
+            put_back=recalled.put_back,
+            remembered=recalled.remembered,
+            disk_term=self.disk_term,
+            disk_last_index=self.disk_last_index,
+            birth=recalled.birth,
             http=self.http if self.find_http is None else self.find_http(),
             redis=self.redis,
         )

@@ -324,6 +324,12 @@ class PeerLinks:
             if peer not in self._links:
                 self._links[peer] = _PeerLink(self, peer, known, self._session)
 
+    def introduce_anew(self) -> None:
+        """End all links and dial the same peers again, so that they hear what this node says of itself now."""
+        addresses = {peer: link.addresses for peer, link in self._links.items()}
+        self.update_peers({})
+        self.update_peers(addresses)
+
     def send(self, target: str, messages: Sequence[Message]) -> None:
         """Send `messages` to `target`, in order, if it can be reached; never blocks, never raises for a lost peer."""
         link = self._links.get(target)

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from raftdb.core.messages import Message
+from raftdb.core.model import NO_START, StartId
 from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
@@ -25,8 +26,9 @@ CLOSE_REASON_BYTES_MAX = 120
 REFUSALS_KEPT = 64
 """Refusals that are remembered, so that each is logged once: more than a cluster has members."""
 
-OnMessages: TypeAlias = Callable[[Sequence[Message]], None]
-"""Takes the messages of one frame, in order; called on the event loop, must not block."""
+OnMessages: TypeAlias = Callable[[Sequence[Message], str], None]
+"""Takes the messages of one frame, in order, and the nonce of the start that sent them; called on the event loop, must
+not block."""
 
 
 @dataclass(eq=False, slots=True)
@@ -37,6 +39,7 @@ class _Incoming:
     transport: asyncio.Transport | None
     remote: str
     source: str = ""
+    start: StartId = NO_START
     sequence: int = FIRST_SEQUENCE
     trips: Trips = field(default_factory=Trips)
     heard_s: float = 0.0
@@ -63,8 +66,6 @@ class PeerServer:
         self._limits = limits or LinkLimits()
         self._links: dict[str, _Incoming] = {}
         self._open: set[_Incoming] = set()
-        # Newest start of each peer seen so far: what an older one still sends is not believed (hazard B95).
-        self._incarnations: dict[str, int] = {}
         # What was said to whom, and from where it had dialled: the latest refusals, the oldest first.
         self._refusals: dict[str, tuple[str, str]] = {}
         self._closed = False
@@ -164,14 +165,11 @@ class PeerServer:
         if not isinstance(hello, Hello):
             raise RemoteProtocolError("a link begins with a hello")
         refused = await check_introduction(hello, self._identity, self._check_peer)
-        if refused is None and hello.incarnation < self._incarnations.get(hello.source, 0):
-            refused = Refused("stale_incarnation", f"{hello.source} has been started again since")
         if refused is not None:
             await self._refuse(incoming, hello, refused)
             return None
         self._refusals.pop(hello.source, None)
-        self._incarnations[hello.source] = hello.incarnation
-        incoming.source = hello.source
+        incoming.source, incoming.start = hello.source, hello.start
         return self._identity.introduce(Welcome, hello.source)
 
     async def _refuse(self, incoming: _Incoming, hello: Hello, refused: Refused) -> None:
@@ -231,7 +229,7 @@ class PeerServer:
                     f"a message from {inner.source} to {inner.target} came on this link"
                 )
         incoming.sequence += 1
-        self._on_messages(messages)
+        self._on_messages(messages, incoming.start.nonce)
         return True
 
     def _replace(self, incoming: _Incoming) -> None:

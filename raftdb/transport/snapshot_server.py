@@ -113,8 +113,7 @@ class SnapshotServer:
         self._beginning = asyncio.Lock()
         self._offers_pending = 0
         self._pauses = 0
-        # Newest start of each peer, and the newest leader, seen so far: what is older is not believed (hazard B95).
-        self._incarnations: dict[str, int] = {}
+        # The newest leader seen so far: what is older is not believed (hazard B95).
         self._leader: tuple[int, str] = (0, "")
 
     @property
@@ -243,7 +242,6 @@ class SnapshotServer:
             return refused
         if not self._may_begin():
             return INSTALLING
-        self._incarnations[source] = offer.hello.incarnation
         self._leader = (offer.leader_term, source)
         finishing = present.finishing if present is not None and present.transfer == transfer else None
         if finishing is not None and not finishing.done():
@@ -276,11 +274,9 @@ class SnapshotServer:
         return Accepted(self._identity.introduce(Welcome, source), incoming.token, offset)
 
     def _judge(self, offer: Offer) -> Declined | None:
-        """Why this sender cannot have the receiver now, from the order of starts and of leaders."""
+        """Why this sender cannot have the receiver now, from the order of leaders."""
         source = offer.hello.source
         newest_term, leader = self._leader
-        if offer.hello.incarnation < self._incarnations.get(source, 0):
-            return Declined("stale_incarnation", f"{source} has been started again since")
         if offer.leader_term < newest_term:
             return Declined("stale_term", f"{leader} led in term {newest_term}, after {offer.leader_term}")
         if offer.leader_term == newest_term and leader not in ("", source):

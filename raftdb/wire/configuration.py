@@ -1,5 +1,5 @@
 """The configuration of a cluster as it stands in the log, in CBOR:
-`[version, [[id, http, redis, voter, joining, uuid], ...], [removed id, ...]]`.
+`[version, [[id, http, redis, voter, joining, uuid, start], ...], [removed id, ...]]`, a start being `[number, nonce]`.
 
 Members and removed ids are sorted by id, as in `Configuration`, so that one configuration has one encoding.
 """
@@ -16,27 +16,32 @@ from raftdb.wire.fields import (
     is_address_or_none,
     is_flag,
     is_node_id,
+    is_start_or_none,
     is_uuid_or_none,
+    start_of,
 )
 
-VERSION = 2
+VERSION = 3
 """Version of the form of a configuration."""
 
 CONFIGURATION_BYTES_MAX = 60 * 1024
 """Longest encoded configuration, which has to fit into the header of a snapshot: `MEMBERS_MAX` members with the longest
 addresses do, and thousands of removed ids of common length beside usual members. Then no more can be removed."""
 
-_NAMES = ("id", "http", "redis", "voter", "joining", "uuid")
+_NAMES = ("id", "http", "redis", "voter", "joining", "uuid", "start")
 _CHECKS: tuple[Check, ...] = (
     *(is_node_id, is_address, is_address_or_none),
-    *(is_flag, is_flag, is_uuid_or_none),
+    *(is_flag, is_flag, is_uuid_or_none, is_start_or_none),
 )
 
 
 def encode_configuration(configuration: Configuration) -> bytes:
     """Return the bytes that go into the log for `configuration`. Raises `LocalProtocolError` if `decode` would refuse
     them, but for their length: whoever makes a new configuration compares it with `CONFIGURATION_BYTES_MAX`."""
-    rows: list[object] = [[getattr(member, name) for name in _NAMES] for member in configuration.members]
+    rows: list[object] = [
+        [*(getattr(member, name) for name in _NAMES[:-1]), member.start and list(member.start)]
+        for member in configuration.members
+    ]
     removed: list[object] = list(configuration.removed)
     try:
         _check(rows, removed)
@@ -64,7 +69,8 @@ def _check(rows: object, removed: object) -> Configuration:
     for row in check_list("a configuration", rows, count_max=MEMBERS_MAX):
         fields = check_list("a member", row, count_max=len(_NAMES))
         check_fields("a member", _NAMES, _CHECKS, fields)
-        members.append(Member(*fields))  # type: ignore[arg-type]  # just checked, one by one
+        facts = dict(zip(_NAMES, fields, strict=True)) | {"start": start_of(fields[-1])}
+        members.append(Member(**facts))  # type: ignore[arg-type]  # just checked, one by one
         if members[-1].voter and members[-1].joining:
             raise RemoteProtocolError(f"a configuration has {members[-1].id!r} vote and join at once")
     ids = check_list("removed ids", removed, count_max=CONFIGURATION_BYTES_MAX)

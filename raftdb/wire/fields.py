@@ -7,6 +7,7 @@ not.
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from raftdb.core.model import StartId
 from raftdb.endpoint import BadAddress, parse_reachable_endpoint
 from raftdb.errors import RemoteProtocolError
 
@@ -18,6 +19,9 @@ NODE_ID_LENGTH_MAX = 64
 
 UUID_LENGTH_MAX = 64
 """Longest name of a data folder, in characters."""
+
+NONCE_LENGTH_MAX = 64
+"""Longest nonce of a start, in characters."""
 
 TEXT_LENGTH_MAX = 1024
 """Longest free text, in characters: cluster ids, uuids, reasons."""
@@ -66,6 +70,30 @@ def is_address_or_none(value: object) -> bool:
 def is_uuid_or_none(value: object) -> bool:
     """Return whether `value` can name a data folder, or is None."""
     return value is None or (type(value) is str and 0 < len(value) <= UUID_LENGTH_MAX and value.isprintable())
+
+
+def is_nonce(value: object) -> bool:
+    """Return whether `value` can be the nonce of a start."""
+    return (
+        type(value) is str and 0 < len(value) <= NONCE_LENGTH_MAX and value.isascii() and value.isprintable()
+    )
+
+
+def is_nonce_or_none(value: object) -> bool:
+    """Return whether `value` can be the nonce of a start, or is None."""
+    return value is None or is_nonce(value)
+
+
+def is_start_or_none(value: object) -> bool:
+    """Return whether `value` is the number and nonce of a start, as a list, or None."""
+    return value is None or (
+        type(value) is list and len(value) == 2 and is_number(value[0]) and is_nonce(value[1])
+    )
+
+
+def start_of(value: object) -> StartId | None:
+    """Return the start that `is_start_or_none` has found in order."""
+    return StartId(*value) if type(value) is list else None
 
 
 def is_text(value: object) -> bool:

@@ -9,6 +9,7 @@ and still be understood well enough to be told no; the rest of the protocol is e
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from raftdb.core.model import StartId
 from raftdb.errors import RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.fields import (
@@ -16,9 +17,13 @@ from raftdb.wire.fields import (
     check_fields,
     is_address,
     is_address_or_none,
+    is_flag,
     is_node_id,
+    is_nonce_or_none,
     is_number,
+    is_start_or_none,
     is_text,
+    start_of,
 )
 from raftdb.wire.frames import seal, unseal
 
@@ -37,8 +42,12 @@ class Hello:
     """Said by the node that opens the link.
 
     `source` is the speaker and `target` the node it means to reach: an address may lead to another one by
-    now. `incarnation` grows with every start of the speaker, so that nothing from before a restart is
-    believed. `http` and `redis` are HOST:PORT as clients reach the speaker.
+    now. `start` is this start of the speaker and `predecessor` the nonce of the one before it, so that nothing
+    from before a restart is believed, and a folder that was put back to an older copy is found out; `put_back`
+    if the speaker knows that of itself. `remembered` is the start of the target that the speaker knew before the
+    last one that it met. `disk_term` and `disk_last_index`: the term, and the end of the log, that this start
+    found on its disk. `birth` names the life of the cluster, None while the speaker knows none. `http` and `redis`
+    are HOST:PORT as clients reach the speaker.
     """
 
     protocol_version: int
@@ -46,7 +55,13 @@ class Hello:
     source: str
     target: str
     node_uuid: str
-    incarnation: int
+    start: StartId
+    predecessor: str | None
+    put_back: bool
+    remembered: StartId | None
+    disk_term: int
+    disk_last_index: int
+    birth: str | None
     http: str
     redis: str | None
 
@@ -60,7 +75,13 @@ class Welcome:
     source: str
     target: str
     node_uuid: str
-    incarnation: int
+    start: StartId
+    predecessor: str | None
+    put_back: bool
+    remembered: StartId | None
+    disk_term: int
+    disk_last_index: int
+    birth: str | None
     http: str
     redis: str | None
 
@@ -85,7 +106,13 @@ _INTRODUCTION: dict[str, Check] = {
     "source": is_node_id,
     "target": is_node_id,
     "node_uuid": is_text,
-    "incarnation": is_number,
+    "start": is_start_or_none,
+    "predecessor": is_nonce_or_none,
+    "put_back": is_flag,
+    "remembered": is_start_or_none,
+    "disk_term": is_number,
+    "disk_last_index": is_number,
+    "birth": is_nonce_or_none,
     "http": is_address,
     "redis": is_address_or_none,
 }
@@ -97,6 +124,9 @@ HANDSHAKE_FIELDS: dict[type[Handshake], dict[str, Check]] = {
 }
 """The fields of each handshake, in the order of its class, and what each must be."""
 
+STARTS = ("start", "remembered")
+"""Of these fields, those that are the number and nonce of a start, as a list, in the frame."""
+
 _TYPES = {type_.__name__.lower(): type_ for type_ in HANDSHAKE_FIELDS}
 
 
@@ -104,6 +134,9 @@ def encode_handshake(handshake: Handshake) -> bytes:
     """Return the sealed frame of `handshake`."""
     type_ = type(handshake)
     facts = {name: getattr(handshake, name) for name in HANDSHAKE_FIELDS[type_]}
+    for name in STARTS:
+        if facts.get(name) is not None:
+            facts[name] = list(facts[name])
     return seal(cbor.encode({"type": type_.__name__.lower(), **facts}))
 
 
@@ -126,4 +159,11 @@ def decode_handshake(data: bytes) -> Handshake:
         raise RemoteProtocolError(f"{type_.__name__} lacks {', '.join(missing)}")
     values = [facts[field] for field in fields]
     check_fields(type_.__name__, tuple(fields), tuple(fields.values()), values)
-    return type_(*values)
+    if type_ is Refused:
+        return Refused(*values)
+    known = dict(zip(fields, values, strict=True))
+    for name in STARTS:
+        known[name] = start_of(known[name])
+    if known["start"] is None:
+        raise RemoteProtocolError(f"{type_.__name__} does not say which start it is")
+    return type_(**known)

@@ -28,7 +28,19 @@ from raftdb.core.events import (
 from raftdb.core.log import Log
 from raftdb.core.membership import Configuration, ConfigurationHistory, Form
 from raftdb.core.messages import AppendEntriesReply, Message, RequestVoteReply
-from raftdb.core.model import ORIGIN, Entry, EntryId, EntryKind, HardState, Index, Member, NodeId, Term
+from raftdb.core.model import (
+    NO_START,
+    ORIGIN,
+    Entry,
+    EntryId,
+    EntryKind,
+    HardState,
+    Index,
+    Member,
+    NodeId,
+    StartId,
+    Term,
+)
 from raftdb.core.raft import Raft
 from raftdb.core.state import Settings
 from raftdb.core.update import EntriesWanted, Persist, Update
@@ -42,7 +54,8 @@ def encode_members(
     voters: Iterable[NodeId], learners: Iterable[NodeId] = (), removed: Iterable[NodeId] = ()
 ) -> bytes:
     """A configuration as these tests write it: `n1,n2/n3+,n4/n5`: voters, learners (with a plus: those that are to
-    join), removed ids. An address that is not the id stands behind `@`, a folder behind `#`."""
+    join), removed ids. An address that is not the id stands behind `@`, a folder behind `#`, a start that is
+    not the first behind `~`."""
     parts = [",".join(sorted(part)) for part in (voters, learners, removed)]
     return "/".join(parts if parts[2] else parts[:2]).encode()
 
@@ -58,10 +71,18 @@ def decode_members(data: bytes) -> Configuration:
 
 def decode_member(word: str, *, voter: bool) -> Member:
     """One member of `encode_members`."""
+    word, _, nonce = word.partition("~")
     word, _, uuid = word.partition("#")
     word, _, http = word.partition("@")
     node = word.removesuffix("+")
-    return Member(node, http or node, voter=voter, joining=word.endswith("+"), uuid=uuid or None)
+    return Member(
+        node, http or node, voter=voter, joining=word.endswith("+"), uuid=uuid or None, start=start_of(nonce)
+    )
+
+
+def start_of(nonce: str) -> StartId | None:
+    """The start whose nonce ends with its number."""
+    return StartId(int(nonce.rpartition(" ")[2]), nonce) if nonce else None
 
 
 def encode_configuration(configuration: Configuration) -> bytes:
@@ -70,7 +91,8 @@ def encode_configuration(configuration: Configuration) -> bytes:
     def word(member: Member) -> str:
         text = member.id + "+" * member.joining
         text += f"@{member.http}" if member.http != member.id else ""
-        return text + (f"#{member.uuid}" if member.uuid else "")
+        text += f"#{member.uuid}" if member.uuid else ""
+        return text + (f"~{member.start.nonce}" if member.start else "")
 
     voters = [word(member) for member in configuration.members if member.voter]
     learners = [word(member) for member in configuration.members if not member.voter]
@@ -88,6 +110,10 @@ class Disk:
     hard_state: HardState
     entries: list[Entry]
     base: EntryId = ORIGIN
+    start: StartId = NO_START
+    """In which the node is: a new one each time that its disk was put back. Here no other start is numbered."""
+    known: dict[NodeId, tuple[StartId, tuple[str, ...]]] = field(default_factory=dict)
+    """The start in which each node was met, and those since it was found out that it was put back; see `meet`."""
 
     def write(self, persist: Persist, received: Sequence[Entry] = ()) -> None:
         """Carry out one write, whole. `received` is the state that a snapshot brought."""
@@ -105,7 +131,7 @@ class Disk:
 
     def copy(self) -> "Disk":
         """The same content, to be changed apart."""
-        return Disk(self.hard_state, list(self.entries), self.base)
+        return Disk(self.hard_state, list(self.entries), self.base, self.start, dict(self.known))
 
     def boot(self, node: NodeId, settings: Settings, randrange: Callable[[int, int], int]) -> Raft:
         """A node that knows what the disk knows, and nothing else."""
@@ -179,6 +205,9 @@ class Cluster:
         self.received: dict[NodeId, tuple[Entry, ...]] = {}
         """The state that each node received last, beside its disk: it outlives a crash."""
         self.nodes: dict[NodeId, Node] = {}
+        self._copies: dict[NodeId, Disk] = {}
+        self._starts: dict[int, StartId] = {}
+        """In which start each message in flight was said, by its identity."""
         for node in sorted((*voters, *learners)):
             self.install(node, Disk(HardState(FIRST_TERM), [self.first_entry]))
 
@@ -194,7 +223,10 @@ class Cluster:
             return min(low + int(node[1:]) - 1, high - 1)
 
         raft = disk.boot(node, self.settings, randrange)
-        raft.step(PeerMet(node, folder_of(node)))
+        raft.step(PeerMet(node, folder_of(node), disk.start))
+        for peer, (start, doubted) in sorted(disk.known.items()):
+            if doubted:
+                raft.step(PeerMet(peer, folder_of(peer), start, doubted))
         self.nodes[node] = Node(raft, disk, disk.copy())
         self.check()
 
@@ -303,6 +335,7 @@ class Cluster:
     def send(self, messages: Iterable[Message]) -> None:
         """Put messages on the network, and see that what they promise is on disk."""
         for message in messages:
+            self._starts[id(message)] = self.nodes[message.source].disk.start
             disk = self.nodes[message.source].disk
             assert message.term <= disk.hard_state.term or not speaks_for_itself(message), message
             if isinstance(message, RequestVoteReply) and message.granted:
@@ -320,8 +353,26 @@ class Cluster:
             self.tell(describe_message(message).replace(" -> ", " -x ", 1))
             return
         self.tell(describe_message(message))
-        self.step(message.target, PeerMet(message.source, folder_of(message.source)))
-        self.step(message.target, Received(message))
+        self.meet(message.target, message.source)
+        self.meet(message.source, message.target)
+        start = self._starts[id(message)]
+        self.step(message.target, Received(message, start.nonce))
+
+    def meet(self, here: NodeId, there: NodeId) -> None:
+        """The two shake hands, and `here` learns in which start the other is; what it learns is on its disk at once.
+
+        A start other than the one that is known was put back, and is told so by whoever knows.
+        """
+        known, start = self.nodes[here].disk.known, self.nodes[there].disk.start
+        before, doubted = known.get(there, (start, ()))
+        is_found = before != start
+        if is_found:
+            doubted = (start.nonce,)
+        known[there] = (start, doubted)
+        if is_found and self.nodes[there].is_up and there not in self.nodes[there].disk.known:
+            self.nodes[there].disk.known[there] = (start, doubted)
+            self.step(there, PeerMet(there, folder_of(there), start, doubted, put_back=True))
+        self.step(here, PeerMet(there, folder_of(there), start, doubted, is_found))
 
     def is_lost(self, message: Message) -> bool:
         """True if the message cannot arrive as things are."""
@@ -351,6 +402,22 @@ class Cluster:
     def restart(self, node: NodeId) -> None:
         """The node comes back with what its disk holds."""
         self.install(node, self.nodes[node].disk.copy())
+
+    def keep(self, node: NodeId) -> None:
+        """Make a copy of the disk of a node, for `put_back`. All nodes have met it by then, and it them."""
+        self._copies[node] = self.nodes[node].disk.copy()
+        for peer in self.ids:
+            if peer != node:
+                self.meet(peer, node)
+                self.meet(node, peer)
+
+    def put_back(self, node: NodeId) -> None:
+        """The node starts again, on the copy that was made of its disk."""
+        disk = self._copies[node].copy()
+        number = self.nodes[node].disk.start.number + 1
+        disk.start = StartId(number, f"{node} put back {number}")
+        disk.known.pop(node, None)
+        self.install(node, disk)
 
     def check(self) -> None:
         """The invariants that need more than one node to be seen."""

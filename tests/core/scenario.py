@@ -473,6 +473,22 @@ def restart(scenario: Scenario, words: list[str]) -> None:
         show(scenario, [word])
 
 
+def copy(scenario: Scenario, words: list[str]) -> None:
+    """`copy NODE ...`: somebody copies what is on the disks of these nodes. All others have met them by now."""
+    for word in words:
+        scenario.cluster.keep(scenario.node(word))
+        scenario.tell(f"a copy is made of the disk of {word}")
+
+
+def put_back(scenario: Scenario, words: list[str]) -> None:
+    """`put_back NODE ...`: the nodes start again, on the copies that were made of their disks. Who had met them since
+    finds out with the next message that passes between them, and so do they."""
+    for word in words:
+        scenario.cluster.put_back(scenario.node(word))
+        scenario.tell(f"the disk of {word} is put back to the copy")
+        show(scenario, [word])
+
+
 def show(scenario: Scenario, words: list[str]) -> None:
     """`show NODE|all`, `show log NODE|all`, `show members NODE|all`, `show progress NODE`, `show timing NODE|all`,
     `show network`: a node's state; its log, with what is not on its disk yet behind a bar, and before it the state, if
@@ -613,6 +629,8 @@ COMMANDS: dict[str, Callable[[Scenario, list[str]], None]] = {
     "snapshot": snapshot,
     "crash": crash,
     "restart": restart,
+    "copy": copy,
+    "put_back": put_back,
     "show": show,
     "check": check,
 }

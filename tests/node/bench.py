@@ -5,6 +5,7 @@ from typing import Any
 
 from raftdb.commands.model import Get, Set
 from raftdb.commands.operations import ClientOperation
+from raftdb.core.events import Received
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
     AppendEntries,
@@ -128,7 +129,7 @@ class Bench:
 
     def receive(self, *messages: Message) -> Effects:
         """Messages arrive."""
-        return self.turn(messages=list(messages))
+        return self.turn(messages=list(map(Received, messages)))
 
     def write(self, *values: bytes) -> list[int]:
         """Clients store these values under b"k"; returns the numbers of the requests."""

@@ -1,11 +1,24 @@
 """Who may be a peer: the registry over a store in memory."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from raftdb.core.model import Entry, EntryKind
-from raftdb.server.peers import IDENTITY_CHANGED, PEER_CHANGED, PEER_REMOVED, REMOVED, PeerRegistry
+from raftdb.core.events import PeerMet, Received
+from raftdb.core.messages import AppendEntriesReply
+from raftdb.core.model import Entry, EntryKind, StartId
+from raftdb.node.starts import OwnStarts, decode_known, encode_own, next_start
+from raftdb.server.peers import (
+    IDENTITY_CHANGED,
+    PEER_CHANGED,
+    PEER_REMOVED,
+    REMOVED,
+    STALE_START,
+    PeerRegistry,
+)
+from raftdb.server.start import begin_start
 from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
 from storage.memory import MemoryLogStore
 from tests.core.cluster import encode_members
@@ -29,16 +42,61 @@ class Desk:
 
     def __init__(self, node: Direct, store: MemoryLogStore | None = None) -> None:
         self.store = store or MemoryLogStore()
+        self.node = node
         self.met: dict[str, str] = {}
         self.stated: dict[str, str] = {}
+        self.events: list[PeerMet] = []
+        self.own = begin_start(self.store)
+        self.heard = self.redials = 0
         self.registry = PeerRegistry(
-            self.store, Thread(), node.state, on_met=self.met.__setitem__, on_stated=self.stated.__setitem__
+            *(self.store, Thread(), node.state, self.own),
+            on_met=self._on_met,
+            on_stated=self.stated.__setitem__,
+            on_put_back=self._on_put_back,
         )
+        node.step(PeerMet("n1", "mine", self.own.start, self.own.doubted))
 
-    async def says(self, peer: str, uuid: str, *, dialled: bool = False) -> Refused | None:
-        """Somebody introduces itself."""
-        kind = Welcome if dialled else Hello
-        return await self.registry.check(kind(PROTOCOL_VERSION, "c", peer, "n1", uuid, 1, "h:1", None))
+    def _on_met(self, event: PeerMet) -> None:
+        self.events.append(event)
+        if event.node != "n1" and event.uuid is not None:
+            self.met[event.node] = event.uuid
+
+    def _on_put_back(self) -> None:
+        self.redials += 1
+
+    async def says(
+        self, peer: str, uuid: str, *, dialled: bool = False, start: OwnStarts | None = None, **facts: Any
+    ) -> Refused | None:
+        """Somebody introduces itself; the core hears what that has shown."""
+        own = start or OwnStarts(StartId(1, f"{peer} {uuid}"), b"")
+        introduction = introduce(peer, uuid, own, kind=Welcome if dialled else Hello)
+        refusal = await self.registry.check(replace(introduction, **facts))
+        for event in self.events[self.heard :]:
+            self.node.raft.step(event)
+        self.heard = len(self.events)
+        return refusal
+
+
+def introduce(
+    peer: str, uuid: str, own: OwnStarts, *, kind: type[Hello | Welcome] = Hello
+) -> Hello | Welcome:
+    """What a node says of itself to n1."""
+    return kind(
+        protocol_version=PROTOCOL_VERSION,
+        cluster_id="c",
+        source=peer,
+        target="n1",
+        node_uuid=uuid,
+        start=own.start,
+        predecessor=own.predecessor,
+        put_back=False,
+        remembered=None,
+        disk_term=1,
+        disk_last_index=1,
+        birth=None,
+        http="h:1",
+        redis=None,
+    )
 
 
 def code(refusal: Refused | None) -> str | None:
@@ -90,9 +148,100 @@ async def test_a_stranger_is_believed_and_bound_to_its_folder_when_it_becomes_a_
     desk = Desk(node)
     assert await desk.says("n4", "first") is None
     assert await desk.says("n4", "second") is None
-    node.state.folders.update(desk.met)
     assert node.state.configurations.appended(
         [Entry(2, 2, EntryKind.CONFIGURATION, encode_members(("n1", "n2", "n3"), ("n4",)))]
     )
     assert code(await desk.says("n4", "third")) == IDENTITY_CHANGED
     assert await desk.says("n4", "second") is None
+
+
+def next_of(own: OwnStarts | None) -> OwnStarts:
+    """The start of a peer that follows this one."""
+    return next_start(None if own is None else encode_own(own), os.urandom)
+
+
+async def test_an_older_start_of_a_peer_is_refused() -> None:
+    """What it has to say is from before the restart (hazard B95)."""
+    desk = Desk(Direct())
+    older = next_of(None)
+    newer = next_of(older)
+    assert await desk.says("n2", "its", start=older) is None
+    assert await desk.says("n2", "its", start=newer) is None
+    assert code(await desk.says("n2", "its", start=older)) == STALE_START
+    assert await desk.says("n2", "its", start=newer) is None
+    assert desk.node.state.doubts == {}
+
+
+async def test_a_folder_that_was_put_back_is_found_out_before_it_is_believed() -> None:
+    """Hazard B108: also by a node that was started again since, for what it remembers is on disk."""
+    copy = next_of(None)
+    met = next_of(copy)
+    desk = Desk(Direct())
+    assert await desk.says("n2", "its", start=met) is None
+    again = Desk(Direct(), desk.store)
+    put_back = next_of(copy)
+    assert await again.says("n2", "its", start=put_back) is None, "it is no stranger, and is not refused"
+    assert again.node.state.doubts == {"n2": (put_back.start.nonce,)}
+    assert again.events[-1].put_back
+    assert again.registry.recall("n2").remembered == met.start, "which tells it so"
+    third = Desk(Direct(), desk.store)
+    assert await third.says("n3", "its") is None
+    assert third.node.state.doubts == {"n2": (put_back.start.nonce,)}, "recalled before anything is heard"
+    later = next_of(put_back)
+    assert await third.says("n2", "its", start=later) is None
+    assert third.node.state.doubts == {"n2": (put_back.start.nonce, later.start.nonce)}
+    assert not third.events[-1].put_back, "that was known"
+
+
+async def test_a_node_that_is_told_of_a_start_that_it_has_forgotten_knows_that_it_was_put_back() -> None:
+    """Hazard B108. It is believed because nobody else can seal a start of this folder; and it is told to all anew."""
+    desk = Desk(Direct())
+    forgotten = next_of(desk.own)
+    assert await desk.says("n2", "its", remembered=StartId(forgotten.start.number, "a lie")) is None
+    assert not desk.registry.recall("n3").put_back
+    assert await desk.says("n2", "its", remembered=forgotten.start) is None
+    assert desk.node.state.doubts == {"n1": (desk.own.start.nonce,)}
+    assert desk.registry.recall("n3").put_back
+    assert desk.redials == 1
+    again = Desk(Direct(), desk.store)
+    assert again.node.state.doubts["n1"] == (desk.own.start.nonce, again.own.start.nonce)
+
+
+async def test_who_says_of_itself_that_it_was_put_back_is_believed() -> None:
+    """It met others first, that remember what this node never knew."""
+    desk = Desk(Direct())
+    own = next_of(None)
+    assert await desk.says("n2", "its", start=own) is None
+    assert await desk.says("n2", "its", start=own, put_back=True) is None
+    assert desk.node.state.doubts == {"n2": (own.start.nonce,)}
+    assert desk.events[-1].put_back
+
+
+async def test_a_leader_finds_out_that_a_disk_was_put_back_to_what_it_was_between_two_starts() -> None:
+    """No number of starts shows that: the copy is of the machine as it ran. But it has told this leader more."""
+    node = Direct()
+    node.become_leader()
+    desk = Desk(node)
+    first = next_of(None)
+    assert await desk.says("n2", "its", start=first) is None
+    node.step(Received(AppendEntriesReply("n2", "n1", node.state.term, 1, True, 2), first.start.nonce))
+    facts: dict[str, Any] = {"disk_term": node.state.term, "disk_last_index": 2}
+    second, third = next_of(first), next_of(next_of(first))
+    assert await desk.says("n2", "its", start=second, **facts) is None
+    assert node.state.doubts == {}
+    assert await desk.says("n2", "its", start=third, **facts | {"disk_last_index": 1}) is None
+    assert node.state.doubts == {"n2": (third.start.nonce,)}
+    assert node.state.leadership is not None
+    assert node.state.leadership.progress["n2"].match_index == 0, "it has to be filled anew"
+
+
+async def test_who_becomes_a_member_after_it_was_met_is_written_down_and_who_is_cleared_too() -> None:
+    desk = Desk(Direct())
+    stranger = next_of(None)
+    assert await desk.says("n4", "its", start=stranger) is None
+    assert desk.store.get_meta("starts:n4") is None
+    assert desk.node.state.configurations.appended(
+        [Entry(2, 2, EntryKind.CONFIGURATION, encode_members(("n1", "n2", "n3"), ("n4",)))]
+    )
+    await desk.registry.tidy()
+    assert decode_known(desk.store.get_meta("starts:n4") or b"").last == stranger.start

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 
 from raftdb.core.messages import AppendEntries, Heartbeat, Message
-from raftdb.core.model import Entry, EntryKind
+from raftdb.core.model import Entry, EntryKind, StartId
 from raftdb.frontend.http_server import HttpServer
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity
@@ -23,12 +23,12 @@ FAST = LinkLimits(backoff_min_s=0.001, backoff_max_s=0.01, close_timeout_s=0.2)
 """Limits of a test that waits for another dial."""
 
 
-def identity(node: str, *, cluster: str = "c1", incarnation: int = 1) -> LocalIdentity:
+def identity(node: str, *, cluster: str = "c1", start: int = 1) -> LocalIdentity:
     return LocalIdentity(
         cluster_id=cluster,
         node_id=node,
         node_uuid=f"uuid-{node}",
-        incarnation=incarnation,
+        start=StartId(start, f"nonce-{start}"),
         http="127.0.0.1:8001",
     )
 
@@ -108,7 +108,7 @@ async def start_receiver(
     peers = PeerServer(
         node,
         check_peer=check_peer,
-        on_messages=received.append,
+        on_messages=lambda messages, _start: received.append(messages),
         events=log.events,
         limits=limits,
     )

@@ -88,7 +88,7 @@ async def test_a_link_comes_back_after_a_restart_of_the_peer() -> None:
         await node.close()
         await wait_until(lambda: log.count("down") == 1)
         links.send("n2", [heartbeat(2)])
-        again = await start_receiver(identity("n2", incarnation=2), port=node.port)
+        again = await start_receiver(identity("n2", start=2), port=node.port)
         try:
             await wait_until(lambda: log.count("up") == 2)
             links.send("n2", [heartbeat(3)])

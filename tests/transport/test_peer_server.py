@@ -71,18 +71,6 @@ async def test_each_kind_of_stranger_is_refused(hello: Hello, code: str, as_coro
         assert node.log.lines == [("refused", hello.source, code, answer.reason)]
 
 
-async def test_an_older_start_of_a_peer_is_refused() -> None:
-    """What it has to say is from before the restart (hazard B95)."""
-    async with receiver(N2) as node, raw_peer(node.address) as newer:
-        assert isinstance(await newer.greet(replace(HELLO, incarnation=5)), Welcome)
-        async with raw_peer(node.address) as older:
-            answer = await older.greet(replace(HELLO, incarnation=4))
-            assert isinstance(answer, Refused)
-            assert answer.code == "stale_incarnation"
-        await newer.send(encode_frame(1, [heartbeat(1)]))
-        await wait_until(lambda: len(node.received) == 1)
-
-
 @pytest.mark.parametrize(
     "first",
     [

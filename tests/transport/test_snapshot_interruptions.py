@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftdb.transport.handshake import LocalIdentity
+from raftdb.core.model import StartId
+from raftdb.transport.handshake import Introduction, LocalIdentity
 from raftdb.transport.snapshot_client import DeliveryFailed
+from raftdb.wire.handshake import Refused
 from tests.transport.snapshot_support import QUICK, Disk, MemoryReceiver, Node, Relay, Source, client, content
 from tests.transport.support import identity, wait_until
 
@@ -44,19 +46,30 @@ class World:
     def __init__(self, size: int) -> None:
         self.disk = Disk()
         self.term = 1
-        self.incarnation = 1
+        self.starts = 1
         self.source = Source(content(size, 1))
         self.fault = Fault()
         self.wrong: list[str] = []
         self.port = 0
         self.nodes: list[Node] = []
         self.old: list[asyncio.Task[None]] = []
+        self.newest: dict[str, StartId] = {}
 
     async def start(self) -> None:
-        self.node = Node(N2, MemoryReceiver(self.disk), limits=LIMITS, on_received=self._check)
+        self.node = Node(
+            N2, MemoryReceiver(self.disk), check_peer=self._judge, limits=LIMITS, on_received=self._check
+        )
         self.nodes.append(self.node)
         await self.node.start(self.port)
         self.port = self.node.port
+
+    def _judge(self, introduction: Introduction) -> Refused | None:
+        """As the owner of a real receiver does it: who was started again since comes too late (hazard B95)."""
+        newest = self.newest.setdefault(introduction.source, introduction.start)
+        if introduction.start.number < newest.number:
+            return Refused("stale_start", "it has been started again since")
+        self.newest[introduction.source] = introduction.start
+        return None
 
     def _check(self, index: int, _term: int) -> None:
         """What the node is told is received must be there whole at that moment."""
@@ -67,7 +80,7 @@ class World:
             self.wrong.append(f"told of {index}, but its bytes are others")
 
     def leader(self) -> LocalIdentity:
-        return identity(f"leader{self.term}", incarnation=self.incarnation)
+        return identity(f"leader{self.term}", start=self.starts)
 
     async def deliver(self, address: str) -> None:
         with suppress(DeliveryFailed):
@@ -106,7 +119,7 @@ class World:
             elif kind == "restart sender":
                 await self.reach(point, delivery)
                 delivery.cancel()
-                self.incarnation += 1
+                self.starts += 1
             elif kind.startswith("new leader"):
                 await self.reach(point, delivery)
                 self.term += 1
@@ -117,7 +130,7 @@ class World:
             await asyncio.wait({delivery})
 
     async def deliver_as_before(self) -> None:
-        older = identity(f"leader{self.term - 1}", incarnation=self.incarnation)
+        older = identity(f"leader{self.term - 1}", start=self.starts)
         source = Source(content(3000, 1000 + self.term), index=5)
         with suppress(DeliveryFailed):
             await client(older, limits=LIMITS).deliver(

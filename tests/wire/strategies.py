@@ -50,7 +50,7 @@ from raftdb.core.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raftdb.core.model import Entry, EntryKind, Member
+from raftdb.core.model import Entry, EntryKind, Member, StartId
 from raftdb.wire.operations import TIME_MS_MAX
 
 HOSTILE_BYTES = st.one_of(
@@ -163,6 +163,10 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
 )
 
 
+NONCES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64)
+STARTS = st.builds(StartId, NUMBERS, NONCES)
+
+
 @st.composite
 def configurations(draw: st.DrawFn) -> Configuration:
     """Up to seven members, voters and learners of both kinds, and ids that were removed."""
@@ -172,7 +176,17 @@ def configurations(draw: st.DrawFn) -> Configuration:
         voter = draw(st.booleans())
         joining = not voter and draw(st.booleans())
         uuid = draw(st.none() | UUIDS)
-        members.append(Member(node, draw(ADDRESSES), draw(st.none() | ADDRESSES), voter, joining, uuid))
+        members.append(
+            Member(
+                node,
+                draw(ADDRESSES),
+                draw(st.none() | ADDRESSES),
+                voter,
+                joining,
+                uuid,
+                draw(st.none() | STARTS),
+            )
+        )
     return Configuration(tuple(members), tuple(sorted(draw(st.sets(NODES, max_size=5)).difference(ids))))
 
 

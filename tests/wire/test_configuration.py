@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftdb.core.membership import MEMBERS_MAX, Configuration
-from raftdb.core.model import Member
+from raftdb.core.model import Member, StartId
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.configuration import (
@@ -16,7 +16,7 @@ from raftdb.wire.configuration import (
 )
 from tests.wire.strategies import CONFIGURATIONS, LONGEST_HOST, PLAIN_VALUES, exactly_equal
 
-GOOD = ["n1", "127.0.0.1:8001", None, True, False, None]
+GOOD = ["n1", "127.0.0.1:8001", None, True, False, None, [3, "nonce"]]
 
 
 @given(CONFIGURATIONS)
@@ -28,13 +28,13 @@ def test_configurations_come_back(configuration: Configuration) -> None:
 
 def test_the_bytes_never_change() -> None:
     members = (
-        Member("n1", "h:1", "h:2", uuid="u"),
+        Member("n1", "h:1", "h:2", uuid="u", start=StartId(7, "a")),
         Member("n2", "h:3", voter=False),
         Member("n3", "h:4", voter=False, joining=True),
     )
     assert encode_configuration(Configuration(members, ("n0",))) == bytes.fromhex(
-        "8302 83 86 626e31 63683a31 63683a32 f5 f4 6175 86 626e32 63683a33 f6 f4 f4 f6"
-        "86 626e33 63683a34 f6 f4 f5 f6 81 626e30"
+        "8303 83 87 626e31 63683a31 63683a32 f5 f4 6175 82076161 87 626e32 63683a33 f6 f4 f4 f6 f6"
+        "87 626e33 63683a34 f6 f4 f5 f6 f6 81 626e30"
     )
 
 
@@ -51,7 +51,7 @@ def test_the_bytes_never_change() -> None:
         [VERSION, {"n1": GOOD}, []],
         [VERSION, [GOOD, GOOD], []],
         [VERSION, [["n2", *GOOD[1:]], GOOD], []],
-        [VERSION, [GOOD[:5]], []],
+        [VERSION, [GOOD[:6]], []],
         [VERSION, [[*GOOD, 1]], []],
         [VERSION, [["", *GOOD[1:]]], []],
         [VERSION, [["n" * 65, *GOOD[1:]]], []],

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raftdb.core.model import StartId
 from raftdb.errors import RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.frames import seal
@@ -20,17 +21,26 @@ from raftdb.wire.handshake import (
     decode_handshake,
     encode_handshake,
 )
-from tests.wire.strategies import ADDRESSES, NODES, NUMBERS, PLAIN_VALUES, exactly_equal
+from tests.wire.strategies import ADDRESSES, NODES, NONCES, NUMBERS, PLAIN_VALUES, STARTS, exactly_equal
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
-INTRODUCTION = (NUMBERS, TEXTS, NODES, NODES, TEXTS, NUMBERS, ADDRESSES, st.none() | ADDRESSES)
+INTRODUCTION = (
+    *(NUMBERS, TEXTS, NODES, NODES, TEXTS),
+    *(STARTS, st.none() | NONCES, st.booleans(), st.none() | STARTS),
+    *(NUMBERS, NUMBERS, st.none() | NONCES, ADDRESSES, st.none() | ADDRESSES),
+)
 HANDSHAKES: st.SearchStrategy[Handshake] = st.one_of(
     st.builds(Hello, *INTRODUCTION), st.builds(Welcome, *INTRODUCTION), st.builds(Refused, TEXTS, TEXTS)
 )
-HELLO = Hello(PROTOCOL_VERSION, "c1", "n1", "n2", "u1", 3, "h:1", None)
+HELLO = Hello(
+    *(PROTOCOL_VERSION, "c1", "n1", "n2", "u1", StartId(3, "c"), "b", False, StartId(7, "g"), 2, 9, "life"),
+    *("h:1", None),
+)
 FACTS: dict[str, object] = {
     "type": "hello",
     **{field.name: getattr(HELLO, field.name) for field in fields(HELLO)},
+    "start": [3, "c"],
+    "remembered": [7, "g"],
 }
 
 
@@ -56,7 +66,7 @@ def test_facts_of_a_later_version_are_passed_over() -> None:
     "value", [True, -1, 2**63, 1.5, b"x", [], {}, "x" * 2000, "\x00"], ids=lambda v: repr(v)[:20]
 )
 def test_a_bad_fact_is_refused(name: str, value: object) -> None:
-    if name in ("cluster_id", "node_uuid") and value == "\x00":
+    if (name in ("cluster_id", "node_uuid") and value == "\x00") or (name == "put_back" and value is True):
         return
     with pytest.raises(RemoteProtocolError):
         decode_handshake(seal(cbor.encode(FACTS | {name: value})))

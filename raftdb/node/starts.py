@@ -1,0 +1,220 @@
+"""Starts of nodes: how a folder that was put back to an older copy of itself is found out (hazard B108).
+
+A process that starts finds what the last one left, or an older copy of that: `cp -a` brought back, a disk or a virtual
+machine put back to a snapshot. Nothing in the folder can tell which. The others can: each start writes a number, one
+more than before, and a nonce, before it says anything, and each node writes down the last start that it has met of each
+member, before it counts anything that start says (`meet`). A start was put back if
+
+* its number is not greater than that of the one that is known, or is the next and names another predecessor; or
+* it has forgotten what this very node, leading, had from the start before: see `has_forgotten`.
+
+The node itself finds out likewise. Whoever shakes hands with it says which start of it was known before, and that start
+may be one that this folder knows nothing of (`is_forgotten`). Nobody can make that up: every nonce is sealed with a
+secret of the folder, which every copy of it has and which never leaves it. So one liar cannot talk a node out of its
+own memory. From then on the node says of itself that it was put back; that may be believed, for it harms nobody else.
+
+What follows from being put back is the core's affair (`raftdb.core.doubts`). Pure: the caller keeps the records.
+
+What cannot be found out: that a node was put back which was alone, or of whose forgotten starts everybody who knew is
+gone or was put back, too; and an older copy of a machine that was running, once another node leads than the one that it
+acknowledged to. See the README.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from raftdb.core.model import NodeId, StartId
+from raftdb.core.state import RaftState
+from raftdb.errors import Fatal
+from raftdb.wire import cbor
+from raftdb.wire.fields import is_nonce, is_start_or_none, start_of
+from raftdb.wire.handshake import Hello, Welcome
+
+SECRET_BYTES = 32
+NONCE_BYTES = 8
+SEAL_BYTES = 8
+"""Of the nonce's 16 bytes, those that are drawn, and those that the folder's secret makes of them."""
+EARLIER_MAX = 64
+"""Earlier starts that a folder knows of itself."""
+DOUBTED_MAX = 64
+"""Starts of one node that are kept while it is in doubt."""
+RECORD_BYTES_MAX = 1 << 14
+
+Draw = Callable[[int], bytes]
+"""So many random bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStarts:
+    """What a folder knows of its own starts: the present one, and the nonces of those `earlier`, the last at the end.
+
+    `doubted`: nonces of the starts since it was found out that the folder was put back; empty if it was not, or counts
+    again.
+    """
+
+    start: StartId
+    secret: bytes
+    earlier: tuple[str, ...] = ()
+    doubted: tuple[str, ...] = ()
+
+    @property
+    def predecessor(self) -> str | None:
+        """The nonce of the start before this one."""
+        return self.earlier[-1] if self.earlier else None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStarts:
+    """What is written down of a member: the `last` start that was met, and the one known `before` that.
+
+    `doubted`: nonces of the starts met since it was found out that the folder was put back; `before` is then the one
+    that proves it.
+    """
+
+    last: StartId
+    before: StartId | None = None
+    doubted: tuple[str, ...] = ()
+
+
+def next_start(stored: bytes | None, draw: Draw) -> OwnStarts:
+    """The start that follows those in the folder; to be written down before anything is said."""
+    if stored is None:
+        secret = draw(SECRET_BYTES)
+        return OwnStarts(_numbered(1, secret, draw), secret)
+    known = decode_own(stored)
+    start = _numbered(known.start.number + 1, known.secret, draw)
+    earlier = (*known.earlier, known.start.nonce)[-EARLIER_MAX:]
+    doubted = (*known.doubted, start.nonce)[-DOUBTED_MAX:] if known.doubted else ()
+    return OwnStarts(start, known.secret, earlier, doubted)
+
+
+def _numbered(number: int, secret: bytes, draw: Draw) -> StartId:
+    drawn = draw(NONCE_BYTES).hex()
+    return StartId(number, drawn + _seal(secret, number, drawn))
+
+
+def _seal(secret: bytes, number: int, drawn: str) -> str:
+    """What only the folder's secret can make of a start."""
+    return hmac.new(secret, f"{number}:{drawn}".encode(), hashlib.sha256).digest()[:SEAL_BYTES].hex()
+
+
+def is_forgotten(own: OwnStarts, told: StartId | None) -> bool:
+    """True if `told` was a start of this very folder, and the folder does not know of it: so it was put back."""
+    if told is None:
+        return False
+    drawn, seal = told.nonce[: 2 * NONCE_BYTES], told.nonce[2 * NONCE_BYTES :]
+    if not hmac.compare_digest(seal.encode(), _seal(own.secret, told.number, drawn).encode()):
+        return False
+    back = own.start.number - told.number
+    if back < 0:
+        return True
+    if back == 0:
+        return told.nonce != own.start.nonce
+    return back <= len(own.earlier) and own.earlier[-back] != told.nonce
+
+
+def has_superseded(known: KnownStarts | None, start: StartId) -> bool:
+    """True if this start was met before, and a later one since: what it says comes too late (hazard B95)."""
+    if known is None or start == known.last:
+        return False
+    return start == known.before or start.nonce in known.doubted
+
+
+def meet(
+    core: RaftState, known: KnownStarts | None, introduction: Hello | Welcome
+) -> tuple[KnownStarts, bool]:
+    """What to write down of the node that introduces itself, and whether it is found out now that it was put back.
+
+    The record may be the one that is there. It has to be on disk before anything that the node says is counted.
+    """
+    node, start = introduction.source, introduction.start
+    is_doubted = known is not None and is_in_doubt(core, node, known.doubted)
+    if known is not None and known.last == start:
+        if not introduction.put_back or is_doubted or start.nonce in known.doubted:
+            return known, False
+        return replace(known, doubted=(start.nonce,)), True
+    last = None if known is None else known.last
+    is_sound = all(
+        follows(one, start, introduction.predecessor) for one in (last, _committed_start(core, node))
+    )
+    is_found = not is_sound or has_forgotten(core, introduction) or (introduction.put_back and not is_doubted)
+    if is_found:
+        # A configuration that names an earlier start says nothing of a folder that was put back since.
+        return KnownStarts(start, last, (start.nonce,)), True
+    if known is not None and is_doubted:
+        doubted = (*known.doubted, start.nonce)[-DOUBTED_MAX:]
+        return KnownStarts(start, known.before, doubted), False
+    return KnownStarts(start, last), False
+
+
+def follows(known: StartId | None, start: StartId, predecessor: str | None) -> bool:
+    """True if `start` can come after the start that is known, or is it. Starts in between may have met nobody."""
+    if known is None or start == known:
+        return True
+    if start.number == known.number + 1:
+        return predecessor == known.nonce
+    return start.number > known.number
+
+
+def has_forgotten(core: RaftState, introduction: Hello | Welcome) -> bool:
+    """True if this node leads, and the new start of a follower lacks what an earlier one has told it in this term.
+
+    That is certain only for a disk that has not gone on to a later term. It finds a disk that was put back to what it
+    was since its process last started, which no number of starts can show.
+    """
+    node = introduction.source
+    progress = None if core.leadership is None else core.leadership.progress.get(node)
+    if progress is None or core.starts.get(node) in (None, introduction.start):
+        return False
+    if introduction.disk_term == core.term:
+        return introduction.disk_last_index < progress.match_index
+    return introduction.disk_term < core.term and progress.has_answered
+
+
+def is_in_doubt(core: RaftState, node: NodeId, doubted: Sequence[str]) -> bool:
+    """True if a folder was put back, and none of its starts since is in a committed configuration."""
+    accepted = _committed_start(core, node)
+    return bool(doubted) and (accepted is None or accepted.nonce not in doubted)
+
+
+def _committed_start(core: RaftState, node: NodeId) -> StartId | None:
+    """The start of a member that the committed configuration names: who joined later knows it from there."""
+    member = core.configurations.committed_at(core.commit_index)[1].find(node)
+    return None if member is None else member.start
+
+
+def encode_own(own: OwnStarts) -> bytes:
+    """The record of a folder's own starts."""
+    return cbor.encode([list(own.start), own.secret, list(own.earlier), list(own.doubted)])
+
+
+def decode_own(data: bytes) -> OwnStarts:
+    """The inverse of `encode_own`. Raises `Fatal` for anything else."""
+    match _decode(data):
+        case [start, bytes() as secret, list() as earlier, list() as doubted]:
+            last = start_of(start) if is_start_or_none(start) else None
+            if last is not None and all(map(is_nonce, (*earlier, *doubted))):
+                return OwnStarts(last, secret, tuple(earlier), tuple(doubted))
+    raise Fatal("what is stored of this node's starts is not readable", exit_code=4)
+
+
+def encode_known(known: KnownStarts) -> bytes:
+    """The record of a member's starts."""
+    before = None if known.before is None else list(known.before)
+    return cbor.encode([list(known.last), before, list(known.doubted)])
+
+
+def decode_known(data: bytes) -> KnownStarts:
+    """The inverse of `encode_known`. Raises `Fatal` for anything else."""
+    match _decode(data):
+        case [last, before, list() as doubted] if is_start_or_none(last) and is_start_or_none(before):
+            known = start_of(last)
+            if known is not None and all(map(is_nonce, doubted)):
+                return KnownStarts(known, start_of(before), tuple(doubted))
+    raise Fatal("what is stored of a member's starts is not readable", exit_code=4)
+
+
+def _decode(data: bytes) -> object:
+    return cbor.decode(data, bytes_max=RECORD_BYTES_MAX, items_max=4 * EARLIER_MAX)
