@@ -93,9 +93,11 @@ class LocalCluster:
         nodes: int,
         flags: Sequence[str] = (),
         settings: Mapping[str, object] | None = None,
+        module: str = "raftdb",
     ) -> None:
-        """`settings` are a node's, by their names in the configuration."""
+        """`settings` are a node's, by their names in the configuration. `module` is run, as `raftdb` is."""
         self.folder = folder
+        self._module = module
         self._settings = {f"RAFTDB_{name.upper()}": str(value) for name, value in (settings or {}).items()}
         names = [f"n{number}" for number in range(1, nodes + 1)]
         self.addresses = dict(zip(names, _free_addresses(nodes), strict=True))
@@ -116,10 +118,11 @@ class LocalCluster:
         address = self.addresses[name]
         where = ["--listen", address, "--data", str(self.folder / name), "--peers", peers]
         kept = {key: value for key, value in os.environ.items() if not key.startswith("RAFTDB_")}
+        watched = {"WATCHED_NODE_FILE": str(self.folder / f"{name}.stalls")}
         with self.log_of(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "raftdb", "serve", "--id", name, *where, *self._flags],
-                cwd=ROOT, env={**kept, **self._settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [sys.executable, "-m", self._module, "serve", "--id", name, *where, *self._flags],
+                cwd=ROOT, env={**kept, **watched, **self._settings}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self.down.discard(name)
 
@@ -185,10 +188,15 @@ class LocalCluster:
 
 @contextmanager
 def running_cluster(
-    folder: Path, *, nodes: int, flags: Sequence[str] = (), settings: Mapping[str, object] | None = None
+    folder: Path,
+    *,
+    nodes: int,
+    flags: Sequence[str] = (),
+    settings: Mapping[str, object] | None = None,
+    module: str = "raftdb",
 ) -> Iterator[LocalCluster]:
     """A cluster that runs inside the `with` block."""
-    cluster = LocalCluster(folder, nodes=nodes, flags=flags, settings=settings)
+    cluster = LocalCluster(folder, nodes=nodes, flags=flags, settings=settings, module=module)
     try:
         cluster.start()
         yield cluster

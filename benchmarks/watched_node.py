@@ -1,0 +1,56 @@
+"""A node as `python -m raftdb` runs it, with a thread beside it that writes down what its event loop took long for.
+
+    WATCHED_NODE_FILE=FILE python -m benchmarks.watched_node serve ...
+
+A line of FILE is `BEGAN MILLISECONDS PROCESSOR_MILLISECONDS`: when the loop was asked for a sign, on the clock that all
+processes of a machine share, how long it took, and how much of that its thread had of a processor. The node's own
+watchdog does the same, but only ten times a second, and it is not in every version that one wants to compare.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+from raftdb.__main__ import main
+from raftdb.node.driver import Driver
+
+PERIOD_S = 0.002
+WRITTEN_MS_MIN = 2.0
+
+
+def watch(loop: asyncio.AbstractEventLoop, clock: int) -> None:
+    """Ask `loop` for signs until it is closed. `clock`: of the processor time of its thread."""
+    with open(os.environ["WATCHED_NODE_FILE"], "a", buffering=1) as file:
+        while True:
+            time.sleep(PERIOD_S)
+            sign = threading.Event()
+            began, processor = time.monotonic(), time.clock_gettime(clock)
+            try:
+                loop.call_soon_threadsafe(sign.set)
+            except RuntimeError:
+                return
+            sign.wait()
+            milliseconds = (time.monotonic() - began) * 1000
+            if milliseconds >= WRITTEN_MS_MIN:
+                had_ms = (time.clock_gettime(clock) - processor) * 1000
+                file.write(f"{began:.6f} {milliseconds:.2f} {had_ms:.2f}\n")
+
+
+def watch_from_start() -> None:
+    """Let every driver that starts be watched."""
+    plain = Driver.start
+
+    def start(self: Driver, *args: Any) -> None:
+        plain(self, *args)
+        clock = time.pthread_getcpuclockid(threading.get_ident())
+        threading.Thread(target=watch, args=(asyncio.get_running_loop(), clock), daemon=True).start()
+
+    setattr(Driver, "start", start)  # noqa: B010 - a method that is replaced
+
+
+if __name__ == "__main__":
+    watch_from_start()
+    sys.exit(main())
