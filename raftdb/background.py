@@ -17,8 +17,13 @@ logger = logging.getLogger("raftdb.node")
 
 
 def fatal_of(error: BaseException) -> Fatal:
-    """`error` as the reason why a node stops."""
-    return error if isinstance(error, Fatal) else Fatal(f"{type(error).__name__}: {error}")
+    """`error` as the reason why a node stops. One that is meant for people, as those of storage, keeps its words."""
+    if isinstance(error, Fatal):
+        return error
+    message, hint = getattr(error, "message", None), getattr(error, "hint", None)
+    if isinstance(message, str) and (hint is None or isinstance(hint, str)):
+        return Fatal(message, hint=hint)
+    return Fatal(f"{type(error).__name__}: {error}")
 
 
 class StartTask(Protocol):

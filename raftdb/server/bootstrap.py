@@ -262,7 +262,7 @@ class _Node:
         """The names that requests to this node may bear. Peers may dial it under any member's: names move about."""
         settings, members = self._settings, self._driver.replica.raft.state.configurations.latest.members
         addresses = [settings.listen, settings.advertised, *(member.http for member in members)]
-        return [*(settings.allowed_hosts or ()), *(address.rpartition(":")[0] for address in addresses)]
+        return [*(settings.allowed_hosts or ()), *(parse_endpoint(address).host for address in addresses)]
 
     async def _hand_over(self) -> None:
         """Let another node lead, if this one does: the others would wait for their election timeouts (hazard B105)."""

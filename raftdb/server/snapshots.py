@@ -204,6 +204,8 @@ class Receiver:
             raise PieceMisplaced(gap.expected or 0) from gap
         except SnapshotDamaged as error:
             raise PieceDamaged(error.message) from error
+        except (SnapshotForeign, OutOfSpace, SystemFailure) as error:
+            raise SnapshotRefused("refused", error.message) from error
 
     def finish(self) -> None:
         """Verify the whole and keep it."""

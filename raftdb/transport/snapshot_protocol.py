@@ -154,7 +154,7 @@ class Receiver(Protocol):
     def write(self, offset: int, piece: bytes, crc32: int) -> int:
         """Take one piece; returns the next offset. A piece that is there already is no error.
 
-        Raises PieceDamaged, PieceMisplaced.
+        Raises PieceDamaged, PieceMisplaced, SnapshotRefused.
         """
 
     def finish(self) -> None:

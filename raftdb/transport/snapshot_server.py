@@ -251,11 +251,8 @@ class SnapshotServer:
             self._drop(None)
             try:
                 offset = await self._run(self._receiver.begin, transfer)
-            except SnapshotRefused as error:
-                return Declined(error.code, error.reason)
-            except Exception:
-                logger.exception("snapshot receiver failed", extra={"fields": {"index": transfer.index}})
-                return FAILED
+            except Exception as error:  # noqa: BLE001 - told below
+                return _failed(error, transfer)
         if self._pauses:
             return INSTALLING
         if finishing is not None and finishing.done():
@@ -297,11 +294,9 @@ class SnapshotServer:
         except PieceMisplaced as error:
             incoming.offset = error.offset
             return Misplaced(error.offset)
-        except Exception:
-            fields = {"index": incoming.transfer.index, "offset": offset}
-            logger.exception("snapshot receiver failed", extra={"fields": fields})
+        except Exception as error:  # noqa: BLE001 - told below
             self._drop_if(incoming)
-            return FAILED
+            return _failed(error, incoming.transfer)
         return Progress(incoming.offset)
 
     def _write_chunks(self, offset: int, chunks: Sequence[bytes], crc32: int) -> int:
@@ -310,21 +305,16 @@ class SnapshotServer:
 
     def _verify(self, incoming: _Incoming) -> Answer:
         """On the receiver's thread: verify the whole. What fails is thrown away, or it would be resumed for ever."""
-        fields = {"peer": incoming.source, "index": incoming.transfer.index}
         try:
             self._receiver.finish()
-            logger.info("snapshot received", extra={"fields": fields})
+            logger.info("snapshot received", extra={"fields": {"index": incoming.transfer.index}})
             return Complete()
-        except SnapshotRefused as error:
-            logger.warning("snapshot refused", extra={"fields": fields | {"reason": error.reason}})
-            answer = Declined(error.code, error.reason)
-        except Exception:
-            logger.exception("snapshot receiver failed", extra={"fields": fields})
-            answer = FAILED
+        except Exception as error:  # noqa: BLE001 - told below
+            answer = _failed(error, incoming.transfer)
         try:
             self._receiver.discard()
-        except Exception:
-            logger.exception("snapshot receiver failed", extra={"fields": fields})
+        except Exception as error:  # noqa: BLE001 - told below
+            _failed(error, incoming.transfer)
         return answer
 
     async def _run(self, work: Callable[..., Result], *arguments: object) -> Result:
@@ -394,3 +384,13 @@ async def _read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: flo
     except (TimeoutError, ConnectionError, web.RequestPayloadError):
         return None
     return chunks
+
+
+def _failed(error: Exception, transfer: Transfer) -> Answer:
+    """The answer to an `error` of the receiver, which refuses or does not work; the log says why."""
+    if isinstance(error, SnapshotRefused):
+        fields = {"index": transfer.index, "reason": error.reason}
+        logger.warning("snapshot refused", extra={"fields": fields})
+        return Declined(error.code, error.reason)
+    logger.error("snapshot receiver failed", exc_info=error, extra={"fields": {"index": transfer.index}})
+    return FAILED

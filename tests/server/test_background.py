@@ -8,6 +8,7 @@ import pytest
 
 from raftdb.background import Background
 from raftdb.errors import Fatal
+from storage.errors import WriteFailed
 
 WAIT_S = 10.0
 
@@ -38,6 +39,10 @@ async def fatal() -> None:
     raise Fatal("the disk", exit_code=4)
 
 
+async def is_told_by_storage() -> None:
+    raise WriteFailed("cannot write the log: input/output error", hint="mend the disk")
+
+
 async def waits_for_what_is_cancelled() -> None:
     future = asyncio.get_running_loop().create_future()
     future.cancel()
@@ -47,6 +52,7 @@ async def waits_for_what_is_cancelled() -> None:
 @pytest.mark.parametrize(
     ("work", "message", "exit_code"),
     [
+        (is_told_by_storage, "cannot write the log: input/output error", 1),
         (raises, "KeyError: 'what nobody thought of'", 1),
         (fatal, "the disk", 4),
         (waits_for_what_is_cancelled, "CancelledError", 1),

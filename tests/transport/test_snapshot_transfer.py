@@ -41,6 +41,7 @@ from raftdb.transport.snapshot_protocol import (
     encode_message,
 )
 from raftdb.wire.peer import Hello, Refused, Welcome
+from tests.log_records import recorded
 from tests.transport.snapshot_support import (
     QUICK,
     Disk,
@@ -329,6 +330,25 @@ async def test_a_line_that_damages_everything_ends_the_delivery() -> None:
         assert failed.value.code == "piece_damaged"
         assert follower.receiver.count("write") == QUICK.attempts_max
         assert not follower.received
+
+
+async def test_a_receiver_that_cannot_store_a_piece_says_why() -> None:
+    """A disk that is full, a process without descriptors: known trouble, and no fault of either program."""
+
+    def refuse(step: str) -> None:
+        if step == "write":
+            raise SnapshotRefused("refused", "cannot write incoming/frame: too many open files")
+
+    async with node(N2) as follower:
+        follower.receiver.before = refuse
+        with recorded() as records, pytest.raises(DeliveryFailed, match="too many open files") as failed:
+            await client(N1).deliver("n2", follower.address, Source(DATA), leader_term=1)
+        assert failed.value.code == "refused"
+        told = [(one.levelname, one.exc_info) for one in records if one.getMessage() == "snapshot refused"]
+        assert told == [("WARNING", None)]
+        follower.receiver.before = lambda _step: None
+        await client(N1).deliver("n2", follower.address, Source(DATA), leader_term=1)
+        assert follower.receiver.disk.whole == DATA
 
 
 async def test_a_whole_that_is_not_the_one_offered_is_thrown_away() -> None:
