@@ -1,5 +1,7 @@
 """The way back from a lost majority: what of a folder stays, what is new, and when nothing is touched."""
 
+import io
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -190,12 +192,12 @@ def test_the_command_says_what_is_lost_before_it_does_anything(
     assert contents(path) == before
 
     monkeypatch.setattr("cli.folders.is_terminal", lambda stream: True)
-    monkeypatch.setattr("builtins.input", lambda question: "n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
     assert run(command) == 1
     assert "nothing was changed" in capsys.readouterr().err
     assert contents(path) == before
 
-    monkeypatch.setattr("builtins.input", lambda question: "y")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     assert run([*command, "-o", "json"]) == 0
     assert '"removed": ["n2", "n3"]' in capsys.readouterr().out
     assert run([*command, "--yes"]) == 0
