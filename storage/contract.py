@@ -132,7 +132,7 @@ class LogStore(Protocol):
 class FrozenChanges:
     """Changes on their way to the disk: `changes` (None deletes) up to (index, term). Nobody alters it any more.
 
-    `change_bytes` is what keys and values amounted to when written, overwritten ones included, and more for deletions.
+    `change_bytes` is what they took in memory when written, overwritten ones included, and more for deletions.
     """
 
     changes: Mapping[bytes, bytes | None]
@@ -157,7 +157,12 @@ class StateStore(Protocol):
 
     @property
     def change_bytes(self) -> int:
-        """Bytes of keys and values written since the last `freeze`: what the next one has to carry, or more."""
+        """Bytes of what was written since the last `freeze`, overwritten included: what the next one has to carry, or
+        more."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of memory that changes take: present ones, frozen ones, and those that are durable and still held."""
 
     def claim_writes(self) -> None:
         """From now on only the calling thread may `flush` and `clear`. Call it while neither is under way."""

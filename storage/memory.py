@@ -24,7 +24,7 @@ from storage.contract import TRIM_RECORDS_MAX, Describe, FrozenChanges, LogBatch
 from storage.errors import FolderDamaged, Missing, Misused, SnapshotDamaged
 from storage.manifest import Manifest, pack_container, unpack_container
 from storage.memory_disk import MemoryDisk, Session
-from storage.overlay import counted_bytes
+from storage.overlay import counted_bytes, grown_bytes
 from storage.plan import check_write, plan_write
 
 DATA_PREFIX = b"d"
@@ -195,6 +195,7 @@ class MemoryStateStore:
         self._live: dict[bytes, bytes | None] = {}
         self._frozen: FrozenChanges | None = None
         self._change_bytes = 0
+        self._live_bytes = self._frozen_bytes = 0
         self._applied = self._checkpoint = (index, term)
 
     @property
@@ -211,6 +212,11 @@ class MemoryStateStore:
     def change_bytes(self) -> int:
         """See `StateStore.change_bytes`."""
         return self._change_bytes
+
+    @property
+    def memory_bytes(self) -> int:
+        """See `StateStore.memory_bytes`."""
+        return self._live_bytes + self._frozen_bytes
 
     def claim_writes(self) -> None:
         """See `StateStore.claim_writes`."""
@@ -256,6 +262,7 @@ class MemoryStateStore:
         """See `StateStore.write`."""
         self._session.content()
         check_write(changes, index=index, applied_index=self._applied[0])
+        self._live_bytes += grown_bytes(self._live, changes)
         self._live.update(changes)
         self._change_bytes += counted_bytes(changes)
         self._applied = (index, term)
@@ -266,6 +273,7 @@ class MemoryStateStore:
             return None
         self._frozen = FrozenChanges(self._live, *self._applied, change_bytes=self._change_bytes)
         self._live = {}
+        self._frozen_bytes, self._live_bytes = self._live_bytes, 0
         self._change_bytes = 0
         return self._frozen
 
@@ -286,6 +294,7 @@ class MemoryStateStore:
         if frozen is not self._frozen:
             raise Misused("these changes are not the frozen ones")
         self._frozen = None
+        self._frozen_bytes = 0
         self._checkpoint = (frozen.index, frozen.term)
 
     def clear(self) -> None:
@@ -297,7 +306,7 @@ class MemoryStateStore:
         }
         self._session.commit(deletions | _applied_at(0, 0, 0))
         self._live = {}
-        self._change_bytes = 0
+        self._live_bytes = self._change_bytes = 0
         self._applied = self._checkpoint = (0, 0)
 
     def export(self, *, cluster_id: str, describe: Describe) -> tuple[Manifest, bytes]:

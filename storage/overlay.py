@@ -17,6 +17,9 @@ ORDERED_TOGETHER = 512
 """New keys that are put in order at a time: together they cost half of what they cost one by one."""
 SLICE_KEYS = 512
 """Keys handed to LMDB at a time in a checkpoint. Whatever is done with them holds the interpreter lock."""
+CHANGE_OVERHEAD_BYTES = 128
+"""What a changed key takes in memory beside its bytes and those of its value: two objects, and its places in the
+dictionary and in the order. Measured with tracemalloc: 127 bytes for keys of 20 to 480 bytes, 94 for a deletion."""
 DELETION_BYTES = 1024
 """What a deletion counts for beside its key. Until the next checkpoint a scan steps over it, and over what it hides on
 the disk, at about a microsecond each: some 60,000 of them make a checkpoint due with the default of 64 MiB."""
@@ -27,17 +30,19 @@ RELEASED_MIN = 64
 class Overlay:
     """Changes, None for a deletion. One thread writes; `changes` may be read by others once nobody writes."""
 
-    __slots__ = ("_ordered", "_unordered", "change_bytes", "changes")
+    __slots__ = ("_ordered", "_unordered", "change_bytes", "changes", "memory_bytes")
 
     def __init__(self) -> None:
         self.changes: dict[bytes, bytes | None] = {}
         self.change_bytes = 0
+        self.memory_bytes = 0
         self._ordered = SortedList()
         self._unordered: list[bytes] = []
 
     def update(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Lay `changes` over those present."""
         present = self.changes
+        self.memory_bytes += grown_bytes(present, changes)
         for key, value in changes.items():
             if key not in present:
                 self._unordered.append(key)
@@ -75,12 +80,27 @@ class Overlay:
         self._ordered.clear()
         changes = self.changes
         for _ in range(min(count, len(changes))):
-            changes.popitem()
+            key, value = changes.popitem()
+            self.memory_bytes -= memory_bytes(key, value)
         return bool(changes)
 
 
 def counted_bytes(changes: Mapping[bytes, bytes | None]) -> int:
     """What changes count for, towards the next checkpoint."""
-    return sum(
-        [len(key) + (DELETION_BYTES if value is None else len(value)) for key, value in changes.items()]
-    )
+    values = [DELETION_BYTES if value is None else len(value) for value in changes.values()]
+    return sum(values) + sum(map(len, changes)) + CHANGE_OVERHEAD_BYTES * len(changes)
+
+
+def memory_bytes(key: bytes, value: bytes | None) -> int:
+    """What one change takes in memory."""
+    return CHANGE_OVERHEAD_BYTES + len(key) + (0 if value is None else len(value))
+
+
+def grown_bytes(present: Mapping[bytes, bytes | None], changes: Mapping[bytes, bytes | None]) -> int:
+    """How much more memory `present` takes once `changes` are laid over it."""
+    grown = 0
+    for key, value in changes.items():
+        grown += memory_bytes(key, value)
+        if key in present:
+            grown -= memory_bytes(key, present[key])
+    return grown

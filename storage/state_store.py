@@ -95,6 +95,12 @@ class LmdbStateStore:
         """See `StateStore.change_bytes`."""
         return self._live.change_bytes
 
+    @property
+    def memory_bytes(self) -> int:
+        """See `StateStore.memory_bytes`."""
+        layers = (self._live, self._frozen, self._thawed)
+        return sum(layer.memory_bytes for layer in layers if layer is not None)
+
     def claim_writes(self) -> None:
         """See `StateStore.claim_writes`."""
         self._environment.claim_writes()

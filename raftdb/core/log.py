@@ -29,6 +29,11 @@ ENTRY_OVERHEAD_BYTES = 32
 """Counted for every entry beside its data, so that many empty entries are not free."""
 
 
+ENTRY_MEMORY_BYTES = 52
+"""What an entry in memory takes beside its data: the data's object, and its places in the lists. Measured with
+tracemalloc: 51 to 52 bytes for data of 20 to 4000."""
+
+
 def entry_bytes(entry: Entry) -> int:
     """Size of an entry as limits count it, in bytes."""
     return len(entry.data) + ENTRY_OVERHEAD_BYTES
@@ -171,6 +176,12 @@ class Log:
             return 0
         return self._cache_ends[-1] - self._bytes_before(max(0, index + 1 - self.cache_first))
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of memory that the cached entries take."""
+        overhead = len(self._cache) * (ENTRY_MEMORY_BYTES - ENTRY_OVERHEAD_BYTES)
+        return self.cached_bytes_above(self.cache_first - 1) + overhead
+
     def index_with_bytes_above(self, bytes_max: int) -> Index | None:
         """The lowest index with at most `bytes_max` bytes above it; None if that is below what is in memory."""
         if self.cached_bytes_above(self.cache_first - 1) <= bytes_max:
@@ -179,12 +190,12 @@ class Log:
 
     def _evict(self, last_evictable: Index) -> None:
         """Drop the oldest bodies, up to `last_evictable`, while the cache is over its limit, many at a time."""
-        if not self._cache:
+        if self.memory_bytes <= self._cache_bytes_max:
             return
         total = self.cached_bytes_above(self.cache_first - 1)
-        if total <= self._cache_bytes_max:
-            return
-        surplus = self._cache_ends[-1] - self._cache_bytes_max * 3 // 4
+        # The limit is of memory, the running totals are of bytes as the other limits count them.
+        kept_bytes = self._cache_bytes_max * 3 // 4 * total // self.memory_bytes
+        surplus = self._cache_ends[-1] - kept_bytes
         count = bisect_right(self._cache_ends, surplus)
         self._drop(min(count, last_evictable - self.cache_first + 1))
 

@@ -45,7 +45,7 @@ class Settings:
     uncommitted_bytes_max: int = 24 << 20
     """Proposals are refused while so much waits for a majority, or for the own disk."""
     cache_bytes_max: int = 64 << 20
-    """Entry bodies kept in memory beside those not yet on disk."""
+    """Memory for entries that are kept beside those not yet on disk or not committed."""
 
     def __post_init__(self) -> None:
         if self.tick_ms < 1:

@@ -8,6 +8,7 @@ The HTTP side, from the socket inwards:
   `http_data.py` the part of it that is about data, `http_members.py` that about members and leadership; `leading.py`
   sends on what is the leader's.
 * `http_host.py` says who a request may say that it talks to, and which pages may ask for changes.
+* `http_memory.py` is what a connection holds of the node's memory for its request and its answer.
 * `http_reply.py` is the bytes of an answer and of an error, `http_body.py` the bounded reading of a request,
   `http_query.py` what stands in its query, `http_file.py` a file as an answer (a backup, streamed), `json_values.py`
   the translation between JSON and byte strings, `json_requests.py` from bodies to operations.

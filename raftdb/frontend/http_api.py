@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
-from raftdb.commands.limits import DEFAULT_LIMITS, Limits
+from raftdb.commands.limits import DEFAULT_LIMITS, PAGE_BYTES_MAX, Limits
 from raftdb.frontend.http_data import ApiLimits, DataApi
 from raftdb.frontend.http_file import stream_file
 from raftdb.frontend.http_members import MembersApi
+from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_reply import OCTETS, TEXT, Reply
 from raftdb.frontend.http_server import Handler
@@ -28,6 +29,9 @@ OPEN_PATHS = ("/livez", "/readyz")
 """What probes ask, under whatever name they know the node by; there is nothing to steal."""
 INDEX_HEADER = "Raftdb-Index"
 """Says up to which entry a backup goes."""
+
+LOG_PAGE_HELD_BYTES = PAGE_BYTES_MAX // 2
+"""Taken for a page of the log before it is read: most are far below what they may have."""
 
 ReadinessCheck = Callable[[], str | None]
 """One condition of being fit to serve: `None` if it holds, else what is wrong."""
@@ -87,6 +91,7 @@ class HttpApi:
         if "limit" in given:
             limit = integer_of("limit", given["limit"], maximum=LOG_LIMIT_MAX)
         require_leader(self._node, "request_log")
+        hold_answer(request, LOG_PAGE_HELD_BYTES, was_written=False)
         page = await self._node.request_log(first, limit)
         return Reply(await self._aside.run(encode_json, page))
 

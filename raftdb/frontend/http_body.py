@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 
 from raftdb.errors import RequestRefused
+from raftdb.frontend.http_memory import MEMORY, hold_body
 from raftdb.frontend.http_reply import BodyRefused
 
 CONTINUED: web.RequestKey[bool] = web.RequestKey("CONTINUED", bool)
@@ -19,7 +20,7 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
     """The whole body of `request`, at most `bytes_max` bytes that arrive within `timeout_s` seconds.
 
     Raises BodyRefused (`too_large`, `bad_request`), which closes the connection, RequestRefused
-    (`unsupported_encoding`), or ClientGone.
+    (`unsupported_encoding`), Unavailable (`busy`: there is no memory for it now), or ClientGone.
     """
     refuse_coded(request)
     content = request.content
@@ -28,20 +29,25 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
         body = content.read_nowait(-1)
         if len(body) > bytes_max:
             raise _too_large(bytes_max)
+        hold_body(request, len(body))
         return body
-    if (request.content_length or 0) > bytes_max:
+    announced = request.content_length or 0
+    if announced > bytes_max:
         raise _too_large(bytes_max)
+    request[MEMORY].require_room(announced)
     if awaits_continue(request):
         _write_continue(request)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _read_pieces(request, bytes_max=bytes_max)
+            body = await _read_pieces(request, bytes_max=bytes_max)
     except TimeoutError:
         raise BodyRefused("bad_request", f"the body did not arrive within {timeout_s:g} seconds") from None
     except web.RequestPayloadError:
         raise BodyRefused("bad_request", "the body is not what its headers promise") from None
     except ConnectionError as error:
         raise ClientGone(str(error)) from error
+    hold_body(request, len(body))
+    return body
 
 
 def refuse_coded(request: web.BaseRequest) -> None:
@@ -63,6 +69,7 @@ def awaits_continue(request: web.BaseRequest) -> bool:
 async def _read_pieces(request: web.BaseRequest, *, bytes_max: int) -> bytes:
     body = bytearray()
     async for piece in request.content.iter_any():
+        request[MEMORY].grow(len(piece))
         body += piece
         if len(body) > bytes_max:
             raise _too_large(bytes_max)

@@ -14,8 +14,10 @@ from raftdb.commands.budgets import BODY_BYTES_ON_LOOP_MAX, REPLY_BYTES_ON_LOOP_
 from raftdb.commands.limits import KEY_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT_MAX, Limits
 from raftdb.commands.operations import ClientOperation, CloseSession, RegisterSession
 from raftdb.commands.queries import Query, ReadPage, ReadRecord
+from raftdb.commands.transactions import is_read
 from raftdb.errors import CODES, Conflict, RequestRefused, Unavailable
 from raftdb.frontend.http_body import read_body
+from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import flag_of, integer_of, parameters
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import SEGMENTS, Handler
@@ -96,7 +98,7 @@ class DataApi:
                 name, operation, consistency = await self._aside.run(
                     execute_of, body, limits=self._command_limits
                 )
-            answer = await self._ask(name, operation, consistency)
+            answer = await self._ask(request, name, operation, consistency)
             if value_bytes(answer.value) <= REPLY_BYTES_ON_LOOP_MAX:
                 return Reply(encode_answer(answer))
             return Reply(await self._aside.run(encode_answer, answer))
@@ -110,7 +112,7 @@ class DataApi:
             else:
                 operation = await self._aside.run(transaction_of, body, limits=self._command_limits)
             try:
-                answer = await self._ask("transaction", operation)
+                answer = await self._ask(request, "transaction", operation)
             except Conflict as error:
                 conflict = {"results": None, **error_object(error)}
                 return Reply(encode_json(conflict), status=CODES[error.code].status)
@@ -121,14 +123,14 @@ class DataApi:
         """POST /v1/sessions: begin a session; one of that name that is there goes on."""
         with self._in_flight:
             name = session_of(await self._body(request))
-            answer = await self._ask("register_session", RegisterSession(name))
+            answer = await self._ask(request, "register_session", RegisterSession(name))
         return Reply(encode_json({"session": {"id": name.hex()}, "index": answer.index, "term": answer.term}))
 
     async def close_session(self, request: web.BaseRequest) -> Reply:
         """DELETE /v1/sessions/{id}: end a session; it need not be there."""
         with self._in_flight:
             name = session_name(request[SEGMENTS]["id"])
-            answer = await self._ask("close_session", CloseSession(name))
+            answer = await self._ask(request, "close_session", CloseSession(name))
         return Reply(encode_json({"index": answer.index, "term": answer.term}))
 
     async def key(self, request: web.BaseRequest) -> Reply:
@@ -138,7 +140,7 @@ class DataApi:
         if len(key) > KEY_BYTES_MAX:
             raise RequestRefused("bad_key", f"a key has {len(key)} bytes: the limit is {KEY_BYTES_MAX}")
         with self._in_flight:
-            answer = await self._ask("key", ReadRecord(key), _consistency(given))
+            answer = await self._ask(request, "key", ReadRecord(key), _consistency(given))
             record = answer.value
             if record is None:
                 raise RequestRefused("not_found", f"there is no key {shown_key(key)}")
@@ -158,7 +160,9 @@ class DataApi:
             limit = integer_of("limit", given["limit"], maximum=SCAN_LIMIT_MAX)
         with_values = flag_of("values", given.get("values", b"true"))
         with self._in_flight:
-            answer = await self._ask("keys", ReadPage(prefix, after, limit, with_values), _consistency(given))
+            answer = await self._ask(
+                request, "keys", ReadPage(prefix, after, limit, with_values), _consistency(given)
+            )
             page = answer.value
             assert isinstance(page, Page)
             fields: dict[str, object] = {"keys": [_record(record) for record in page.records]}
@@ -177,7 +181,11 @@ class DataApi:
         return await read_body(request, bytes_max=self._body_bytes_max, timeout_s=self._limits.body_timeout_s)
 
     async def _ask(
-        self, name: str, operation: ClientOperation | Query, consistency: Consistency = "linearizable"
+        self,
+        request: web.BaseRequest,
+        name: str,
+        operation: ClientOperation | Query,
+        consistency: Consistency = "linearizable",
     ) -> Answer:
         """What the node answers; `name` is what was asked for, for the log."""
         try:
@@ -186,6 +194,8 @@ class DataApi:
             if error.code == "not_leader" and error.leader is not None:
                 log_redirect(name, error.leader.id)
             raise
+        was_written = not (isinstance(operation, ReadPage | ReadRecord) or is_read(operation))
+        hold_answer(request, value_bytes(answer.value), was_written=was_written)
         if logger.isEnabledFor(logging.DEBUG):
             fields = {"command": name[:32], "index": answer.index, "term": answer.term}
             logger.debug("executed", extra={"fields": fields})

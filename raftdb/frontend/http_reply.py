@@ -67,7 +67,13 @@ class Reply:
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
         head = self._head(keep_alive=keep_alive, version=request.version)
-        transport.write(head if request.method == "HEAD" or self.body is None else head + self.body)
+        if request.method == "HEAD" or self.body is None:
+            transport.write(head)
+        elif len(self.body) <= UNSENT_BYTES_MAX:
+            transport.write(head + self.body)
+        else:
+            # One system call as well, and no second copy of a long body.
+            transport.writelines([head, self.body])
         if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             await _drain(request, transport)
 

@@ -17,7 +17,9 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from raftdb.errors import RaftdbError, RequestRefused
 from raftdb.frontend.http_body import ClientGone, awaits_continue
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
+from raftdb.frontend.http_memory import MEMORY
 from raftdb.frontend.http_reply import Reply, error_reply
+from raftdb.memory import Hold, MemoryAccount
 
 logger = logging.getLogger("raftdb.http")
 
@@ -41,6 +43,8 @@ HEADERS_MAX = 64
 """Most header fields of one request."""
 HEAD_BYTES_MAX = 32 * 1024
 """Longest head of a request that takes more than one read to arrive: it is in memory before anything is known of it."""
+READ_BUFFER_BYTES = 64 * 1024
+"""Of a body, what is read ahead of its handler: twice as much at the most, and one read of the socket."""
 ACCEPT_BACKLOG = 512
 """Connections that the kernel queues before we accept them: a burst of clients after a change of leader."""
 
@@ -66,10 +70,12 @@ def connections_allowed(wanted: int) -> int:
 class _Connection(web.RequestHandler):
     """aiohttp's connection, but malformed HTTP is answered in the error shape of the API, and not logged as a bug."""
 
-    __slots__ = ("_head_bytes", "_payload")
+    __slots__ = ("_head_bytes", "_payload", "memory")
 
-    def __init__(self, manager: web.Server, **options: Any) -> None:
+    def __init__(self, manager: web.Server, memory: Hold, **options: Any) -> None:
         super().__init__(manager, **options)
+        self.memory = memory
+        """What this connection holds of the node's memory."""
         self._head_bytes = 0
         """Of the head that is arriving, but for what came in one read with the end of the request before."""
         self._payload: StreamReader = EMPTY_PAYLOAD
@@ -104,6 +110,15 @@ class _Connection(web.RequestHandler):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._refuse_head()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer; when it is read, or will never be, nothing is held for it any more."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self.memory.release()
 
     def _refuse_head(self) -> None:
         """Answer instead of reading on, unless earlier requests still wait for their answers."""
@@ -140,15 +155,18 @@ class _BoundedServer(web.Server):
     So a crowd of silent sockets locks out neither peers nor health checks (hazard B98).
     """
 
-    def __init__(self, dispatch: Handler, *, connections_max: int, **options: Any) -> None:
+    def __init__(
+        self, dispatch: Handler, *, connections_max: int, memory: MemoryAccount, **options: Any
+    ) -> None:
         super().__init__(cast(Any, dispatch), **options)
+        self._memory = memory
         self.connections_max = connections_max
         # Ordered: the connection that has been idle for longest is first. A busy one is not in it.
         self.idle: dict[web.RequestHandler, None] = {}
 
     def __call__(self) -> web.RequestHandler:
         """A protocol for a connection that was just accepted."""
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        return _Connection(self, Hold(self._memory), loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take the connection in, at the cost of an idle one if need be."""
@@ -178,15 +196,18 @@ class HttpServer:
         routes: Routes,
         *,
         limits: ServerLimits | None = None,
+        memory: MemoryAccount | None = None,
         host_names: HostNames = tuple,
         open_paths: Collection[str] = (),
     ) -> None:
-        """`host_names`: which names beside IP addresses and `localhost` a request may be sent to; what is at
-        `open_paths` is answered under any."""
+        """`memory`: what all connections take what they hold from, None: an account of their own. `host_names`: which
+        names beside IP addresses and `localhost` a request may be sent to; what is at `open_paths` is answered under
+        any."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._server: _BoundedServer | None = None
         self._listener: asyncio.Server | None = None
+        self._memory = memory or MemoryAccount()
         self._hosts = HostCheck(host_names)
         self._open_paths = frozenset(open_paths)
         # The usual case is one lookup by method and path; everything else may take longer.
@@ -202,6 +223,8 @@ class HttpServer:
         self._server = _BoundedServer(
             self._dispatch,
             connections_max=connections_allowed(self._limits.connections_max),
+            memory=self._memory,
+            read_bufsize=READ_BUFFER_BYTES,
             access_log=None,
             keepalive_timeout=self._limits.keepalive_timeout_s,
             lingering_time=LINGERING_TIME_S,
@@ -239,7 +262,8 @@ class HttpServer:
         """Find and run the handler of `request`; every error becomes an answer."""
         server = self._server
         assert server is not None
-        connection = request.protocol
+        connection = cast(_Connection, request.protocol)
+        request[MEMORY] = connection.memory
         server.idle.pop(connection, None)
         reply: Reply | web.StreamResponse
         try:
@@ -264,6 +288,8 @@ class HttpServer:
                 # Back in, at the end: idle for the shortest time. The answer is written before anything else runs.
                 server.idle[connection] = None
         _close_if_unread(request, reply)
+        # What it was made of is gone: what is left to be read is held.
+        connection.memory.set(len(reply.body or b"") if isinstance(reply, Reply) else 0)
         return reply
 
     def _find(self, request: web.BaseRequest) -> Handler:

@@ -42,6 +42,14 @@ class Checkpoints:
         self._is_writing = frozen is not None
         return frozen
 
+    def has_room(self, state: State, *, spare_fraction: float = 0.0) -> bool:
+        """False while changes that wait for the disk take all the memory that they may, less `spare_fraction` of it.
+
+        Only while a checkpoint is being written, which makes room: otherwise one is due by now, and begins.
+        """
+        bytes_max = self._policy.changes_bytes_max * (1 - spare_fraction)
+        return not self._is_writing or state.memory_bytes < bytes_max
+
     def written(self) -> None:
         """What was set aside is durable."""
         self._is_writing = False

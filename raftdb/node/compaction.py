@@ -12,6 +12,7 @@ from raftdb.core import timing
 from raftdb.core.log import Log
 from raftdb.core.model import Index, NodeId
 from raftdb.core.state import RaftState
+from raftdb.memory import MEMORY_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,15 @@ class CompactionPolicy:
     checkpoint_entries: int = 100_000
     """Entries applied since the last checkpoint that make one due: they are what a restart replays."""
     checkpoint_bytes: int = 64 << 20
-    """Bytes of keys and values written since the last checkpoint that make one due: they are in memory."""
+    """Memory of what was written since the last checkpoint that makes one due, as if nothing was overwritten."""
     tail_bytes: int = 16 << 20
     """Log kept behind a checkpoint for followers that are a little behind."""
     retained_bytes_max: int = 256 << 20
     """Log kept for a follower that is receiving a snapshot, so that it can go on from there."""
     entry_bytes: int = 256
     """Mean size of the entries on disk, for as long as none is in memory to measure: right after a restart."""
+    changes_bytes_max: int = MEMORY_BYTES_MAX // 2
+    """Memory for changes that are not yet durable; with more, nothing is applied while a checkpoint is written."""
     phase: float = 0.0
     """From 0 to below 1, another one for each member: so that not all of them write checkpoints in one moment, and a
     majority that does not is always there to commit writes quickly."""
@@ -38,8 +41,10 @@ class CompactionPolicy:
         shift = int(self.phase * entries)
         if (applied_index + shift) // entries > (checkpoint_index + shift) // entries:
             return True
+        # With a quarter of what changes may take there is room for as much again while these are written.
+        bytes_max = min(self.checkpoint_bytes, self.changes_bytes_max // 4)
         # Bytes have no common count to be apart in; members that differ in how many they take do not keep in step.
-        return change_bytes >= self.checkpoint_bytes * (1 - self.phase / 2)
+        return change_bytes >= bytes_max * (1 - self.phase / 2)
 
     def base_after(self, log: Log, *, checkpoint_index: Index, retained_index: Index | None) -> Index:
         """The index after which the log begins once `checkpoint_index` is durable in the state.

@@ -95,6 +95,8 @@ class Driver:
             return await self._read(operation, stale=consistency == "stale")  # type: ignore[arg-type]  # a command
         if consistency == "stale":
             raise RequestRefused("bad_request", "a write cannot be stale", hint="leave consistency out")
+        if self.is_leader() and not self.replica.takes_writes:
+            raise Unavailable("busy", "too many changes wait for the disk", hint="send more slowly")
         if keys_named(operation) <= KEYS_ON_LOOP_MAX:
             payload = encode(operation)
         else:

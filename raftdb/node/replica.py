@@ -42,6 +42,10 @@ from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, Sta
 from raftdb.wire.operations import stamp
 from storage.contract import FrozenChanges
 
+SPARE_FRACTION = 0.25
+"""Of the memory for changes, what is kept for writes that were proposed before a leader takes no more: the entries that
+may wait for a majority hold 24 MiB, and as many small ones as fit into that take some 64 MiB once they are applied."""
+
 
 class Replica:
     """See the module. `links` is kept current by the owner: the peers that messages can reach now."""
@@ -112,6 +116,16 @@ class Replica:
         """True if this node's folder may be a new one in the place of a lost one: see `standing.is_unproven`."""
         return is_unproven(self.raft.state, self.links, self._first_entry)
 
+    @property
+    def changes_memory_bytes(self) -> int:
+        """Memory that changes take which are not yet durable in the state."""
+        return self._state.memory_bytes
+
+    @property
+    def takes_writes(self) -> bool:
+        """False while so many changes wait for the disk that those of writes on their way have just room left."""
+        return self._installing or self._checkpoints.has_room(self._state, spare_fraction=SPARE_FRACTION)
+
     def snapshot_received(self, index: Index, term: Term) -> None:
         """The snapshot that ends there is here, whole and verified; it may be installed."""
         self.received_snapshot = EntryId(index, term)
@@ -165,7 +179,7 @@ class Replica:
         self._begin_checkpoint()
         self._release_messages()
         effects.messages = self._clock.says(self.raft.state, effects.messages)
-        behind = not self._installing and self.applied_index < self.raft.state.commit_index
+        behind = self._may_apply and self.applied_index < self.raft.state.commit_index
         effects.more = more_reads or behind
         return effects
 
@@ -306,7 +320,7 @@ class Replica:
 
     def _apply(self) -> None:
         """Apply what is committed, in order and without a gap, a bounded slice at a time."""
-        if self._installing:
+        if not self._may_apply:
             return
         first = self.applied_index + 1
         last = min(self.raft.state.commit_index, first + APPLY_ENTRIES_MAX - 1)
@@ -320,6 +334,11 @@ class Replica:
         self._effects.traces.append(
             Trace("applied", (("first_index", first), ("applied_index", self.applied_index)))
         )
+
+    @property
+    def _may_apply(self) -> bool:
+        """False while a snapshot is put in place, or changes take too much memory: the end of either is an input."""
+        return not self._installing and self._checkpoints.has_room(self._state)
 
     def _apply_entry(self, entry: Entry) -> int:
         """Change the state by one entry, and answer who waits for it; returns the work that it was."""

@@ -37,6 +37,10 @@ class State(KeyValueView, Protocol):
     def change_bytes(self) -> int:
         """Bytes written since the last checkpoint was begun."""
 
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of memory that changes take until they are durable."""
+
     def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
         """Make an entry's changes visible, together with its index."""
 

@@ -22,6 +22,7 @@ from raftdb.endpoint import parse_endpoint
 from raftdb.errors import Fatal, RaftdbError
 from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_server import HttpServer
+from raftdb.memory import MemoryAccount
 from raftdb.node.driver import Driver
 from raftdb.server import collector, logs
 from raftdb.server.addresses import AddressBook, AddressKeeper, own_address
@@ -227,10 +228,16 @@ class _Node:
     async def _start_listening(self, parts: Closing) -> None:
         """Open the one address of clients and peers."""
         settings = self._settings
+        memory = MemoryAccount(settings.memory_bytes_max)
+        replica = self._driver.replica
+        memory.watch("changes", lambda: replica.changes_memory_bytes)
+        memory.watch("entries", lambda: replica.raft.state.log.memory_bytes)
+        memory.watch("peers", lambda: self._network.queued_bytes)
         node = LocalNode(
             self._driver,
             self._disk,
             self._network,
+            memory,
             node_id=self._identity.node_id,
             cluster_id=self._identity.cluster_id,
         )
@@ -243,7 +250,10 @@ class _Node:
             readiness_warnings={"space": node.no_space},
         )
         server = HttpServer(
-            {**api.routes(), **self._network.routes}, host_names=self._host_names, open_paths=OPEN_PATHS
+            {**api.routes(), **self._network.routes},
+            memory=memory,
+            host_names=self._host_names,
+            open_paths=OPEN_PATHS,
         )
         endpoint = parse_endpoint(settings.listen)
         try:

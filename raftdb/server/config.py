@@ -15,6 +15,7 @@ from typing import Any
 from raftdb.commands.limits import BESIDE_VALUE_BYTES, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachable_endpoint
 from raftdb.errors import Fatal
+from raftdb.memory import MEMORY_BYTES_MAX, MEMORY_BYTES_MIN
 from raftdb.server.environment import CONFIG_FILE, settings_in
 
 EXIT_CONFIGURATION = 2
@@ -158,9 +159,11 @@ class Settings:
     checkpoint_entries: int = field(default=100_000, metadata={"parse": parse_positive})
     """Entries applied since the last checkpoint that bring the next one; a restart replays about so many."""
     checkpoint_bytes: int = field(default=64 << 20, metadata={"parse": parse_positive})
-    """Bytes written since the last checkpoint that bring the next one; they are in memory."""
+    """Memory of what was written since the last checkpoint that brings the next one."""
     log_tail_bytes: int = field(default=16 << 20, metadata={"parse": parse_positive})
     """Log kept behind a checkpoint, so that a follower a little behind needs no snapshot."""
+    memory_bytes_max: int = field(default=MEMORY_BYTES_MAX, metadata={"parse": parse_positive})
+    """Memory for what others make grow: requests, answers, changes that are not yet durable."""
     disk_reserve_bytes: int | None = field(default=None, metadata={"parse": parse_positive})
     """Free space of the disk below which growing writes are refused. None: a share of the disk."""
 
@@ -298,5 +301,7 @@ def _check(settings: Settings) -> None:
             f"transaction_bytes_max, {settings.transaction_bytes_max}, does not hold the longest value and its key",
             hint=f"it must be {settings.value_bytes_max + BESIDE_VALUE_BYTES} or more, or value_bytes_max less",
         )
+    if settings.memory_bytes_max < MEMORY_BYTES_MIN:
+        raise BadSetting(f"memory_bytes_max must be at least {MEMORY_BYTES_MIN}")
     if settings.election_timeout_ms < 2 * settings.tick_ms:
         raise BadSetting("election_timeout_ms must be at least two ticks")

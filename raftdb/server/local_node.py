@@ -13,6 +13,7 @@ from raftdb.commands.queries import Query
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
+from raftdb.memory import MemoryAccount
 from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver
 from raftdb.node.membership import CatchingUp
@@ -29,8 +30,16 @@ class LocalNode:
     """See `raftdb.frontend.node_api.Node`."""
 
     def __init__(
-        self, driver: Driver, disk: NodeDisk, network: Network, *, node_id: str, cluster_id: str
+        self,
+        driver: Driver,
+        disk: NodeDisk,
+        network: Network,
+        memory: MemoryAccount,
+        *,
+        node_id: str,
+        cluster_id: str,
     ) -> None:
+        self._memory = memory
         self._driver = driver
         self._disk = disk
         self._network = network
@@ -88,6 +97,7 @@ class LocalNode:
             **status_of(self._driver),
             "no_space": self._driver.no_space,
             "longest_stall_ms": round(self._driver.watchdog.longest_ms, 1),
+            "memory_bytes": self._memory.levels(),
             "uptime_seconds": round(time.monotonic() - self._started, 3),
         }
 

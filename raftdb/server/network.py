@@ -131,6 +131,11 @@ class Network:
         """Why `peer` was not reached when it was last dialled; None if it was, or nobody tried."""
         return self._links.failure(peer)
 
+    @property
+    def queued_bytes(self) -> int:
+        """Messages that wait to be sent to peers."""
+        return self._links.queued_bytes
+
     async def close(self) -> None:
         """End all links."""
         self._closed = True

@@ -6,6 +6,7 @@ import random
 
 from raftdb.core.state import Settings as CoreSettings
 from raftdb.machine.machine import Machine
+from raftdb.memory import CHANGES_FRACTION
 from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.persist import first_entry_of, recover
 from raftdb.node.replica import Replica
@@ -59,6 +60,7 @@ def recover_replica(
             checkpoint_entries=settings.checkpoint_entries,
             checkpoint_bytes=settings.checkpoint_bytes,
             tail_bytes=settings.log_tail_bytes,
+            changes_bytes_max=int(CHANGES_FRACTION * settings.memory_bytes_max),
             entry_bytes=log.usage().used_bytes // (core.log.last_index - core.log.base.index or 1),
             phase=phase_among(identity.node_id, [member.id for member in members]),
         ),

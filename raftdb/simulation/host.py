@@ -82,6 +82,7 @@ class Host:
             checkpoint_entries=options.checkpoint_entries,
             tail_bytes=options.tail_bytes,
             retained_bytes_max=options.retained_bytes_max,
+            changes_bytes_max=options.changes_bytes_max,
             phase=phase_among(node, configuration.ids if configuration is not None else ()),
         )
         self.courier = Courier(world, self)

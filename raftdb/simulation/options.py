@@ -135,6 +135,8 @@ class Options:
     tail_bytes: int
     retained_bytes_max: int
     """See `raftdb.node.compaction`. In half of the seeds the tail is so long that no log is ever compacted."""
+    changes_bytes_max: int
+    """Memory for changes that are not yet durable: in some seeds so little that entries wait for a checkpoint."""
     transfer_us: int
     """Mean time of a snapshot on its way."""
 
@@ -188,6 +190,7 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         expires=chance.happens(0.5),
         checkpoint_us=chance.choose([0, 500, 3_000]) * MILLISECOND if compacts else 0,
         checkpoint_entries=chance.choose([3, 20, 100] if compacts else [50, 1_000]),
+        changes_bytes_max=chance.choose([1 << 30, 1 << 30, 4_000]),
         tail_bytes=chance.choose([0, 200, 2_000]) if compacts else NEVER_BYTES,
         retained_bytes_max=chance.choose([0, 1_000, NEVER_BYTES]),
         transfer_us=chance.choose([1, 20, 200]) * MILLISECOND,

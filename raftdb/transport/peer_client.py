@@ -363,6 +363,11 @@ class PeerLinks:
         link = self._links.get(peer)
         return None if link is None else link.failure
 
+    @property
+    def queued_bytes(self) -> int:
+        """Messages that wait to be sent, on all links."""
+        return sum(link.queue.bytes for link in self._links.values())
+
     def statistics(self) -> dict[str, LinkStatistics]:
         """The counters of each link, by peer."""
         return {peer: link.statistics() for peer, link in sorted(self._links.items())}

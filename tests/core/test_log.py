@@ -1,6 +1,7 @@
 """The log: against examples, and against a plain list of entries that does the same without any cleverness."""
 
 import gc
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -123,13 +124,29 @@ def test_only_what_is_on_disk_and_committed_leaves_the_cache(
 
 
 def test_the_cache_stays_within_its_limit_in_the_long_run() -> None:
-    log = Log(cache_bytes_max=400)
+    log = Log(cache_bytes_max=4_000)
     for index in range(1, 1_000):
         log.append(entries_of(index, [1]))
         log.written(index)
         log.persisted(index, commit_index=index)
-        assert log.cached_bytes_above(0) <= 400
-    assert log.cached_bytes_above(0) >= 250, "it is emptied by a quarter, not wholly"
+        assert log.memory_bytes <= 4_000
+    assert log.memory_bytes >= 2_500, "it is emptied by a quarter, not wholly"
+
+
+@pytest.mark.parametrize(("count", "data_bytes"), [(20_000, 20), (2_000, 1_000)])
+def test_entries_are_counted_as_what_they_take_in_memory(count: int, data_bytes: int) -> None:
+    """Small ones take more than twice their data; a cache that is counted by data would be as much larger."""
+    log = Log(cache_bytes_max=EVERYTHING)
+    tracemalloc.start()
+    try:
+        for first in range(1, count, 100):
+            log.append(
+                [Entry(first + n, 1, EntryKind.COMMAND, bytes(data_bytes) + b"%d" % n) for n in range(100)]
+            )
+        taken_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.9 * taken_bytes < log.memory_bytes < 1.2 * taken_bytes
 
 
 def test_the_collector_of_garbage_knows_no_entry_in_memory() -> None:

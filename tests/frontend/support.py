@@ -18,6 +18,7 @@ from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_server import HttpServer, Routes, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
+from raftdb.memory import MemoryAccount
 
 WAIT_S = 10.0
 """Longest wait for something that must come: only a failing test waits as long."""
@@ -218,6 +219,7 @@ async def running(
     checks: Mapping[str, Callable[[], str | None]] | None = None,
     warnings: Mapping[str, Callable[[], str | None]] | None = None,
     node: StubNode | None = None,
+    memory: MemoryAccount | None = None,
 ) -> AsyncIterator[Harness]:
     """A server on a free port of the loopback interface."""
     node = node or StubNode()
@@ -231,6 +233,7 @@ async def running(
     server = HttpServer(
         {**api.routes(), **(more_routes or {})},
         limits=server_limits,
+        memory=memory,
         host_names=lambda: ("node", "a"),
         open_paths=OPEN_PATHS,
     )

@@ -38,9 +38,9 @@ def members(count: int) -> Configuration:
     return Configuration(tuple(Member(f"n{number}", f"h:{number}") for number in range(1, count + 1)))
 
 
-def set_entry(index: int, term: Term, value: bytes = b"v") -> Entry:
-    """An entry that stores `value` under b"k"."""
-    return Entry(index, term, EntryKind.COMMAND, stamp(encode(Set(b"k", value)), 0))
+def set_entry(index: int, term: Term, value: bytes = b"v", *, key: bytes = b"k") -> Entry:
+    """An entry that stores `value` under `key`."""
+    return Entry(index, term, EntryKind.COMMAND, stamp(encode(Set(key, value)), 0))
 
 
 class Bench:

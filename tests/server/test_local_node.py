@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from raftdb.errors import Unavailable
+from raftdb.memory import MemoryAccount
 from raftdb.server.local_node import LocalNode
 from storage.errors import OutOfSpace
 
@@ -36,7 +37,9 @@ def node_on(disk: ListingDisk) -> LocalNode:
         return 1
 
     driver = SimpleNamespace(checkpoint=checkpoint)
-    return LocalNode(cast(Any, driver), cast(Any, disk), cast(Any, None), node_id="n1", cluster_id="c")
+    return LocalNode(
+        cast(Any, driver), cast(Any, disk), cast(Any, None), MemoryAccount(), node_id="n1", cluster_id="c"
+    )
 
 
 async def backed_up(node: LocalNode) -> int:

@@ -19,7 +19,7 @@ from storage import (
     StateStore,
 )
 from storage.codec import HEAD_VERIFIED_BYTES
-from storage.overlay import DELETION_BYTES
+from storage.overlay import CHANGE_OVERHEAD_BYTES, DELETION_BYTES
 from tests.storage.media import KINDS, Medium, scratch_folder
 
 
@@ -169,15 +169,32 @@ def test_only_the_frozen_changes_can_be_thawed(medium: Medium) -> None:
 def test_change_bytes_follow_what_the_next_flush_carries(medium: Medium) -> None:
     state = medium.state()
     state.write({b"ab": b"123", b"c": None}, index=1, term=1)
-    assert state.change_bytes == 6 + DELETION_BYTES
+    counted_bytes = 6 + DELETION_BYTES + 2 * CHANGE_OVERHEAD_BYTES
+    assert state.change_bytes == counted_bytes
     frozen = state.freeze()
     assert frozen is not None
-    assert (frozen.change_bytes, frozen.index, frozen.term, state.change_bytes) == (
-        6 + DELETION_BYTES,
-        1,
-        1,
-        0,
-    )
+    assert (frozen.change_bytes, frozen.index, frozen.term) == (counted_bytes, 1, 1)
+    assert state.change_bytes == 0
+
+
+def test_changes_take_memory_until_they_are_durable(medium: Medium) -> None:
+    state = medium.state()
+    assert state.memory_bytes == 0
+    state.write({b"ab": b"123", b"c": None}, index=1, term=1)
+    first_bytes = 6 + 2 * CHANGE_OVERHEAD_BYTES
+    assert state.memory_bytes == first_bytes
+    state.write({b"ab": b"1", b"c": b"12345"}, index=2, term=1)
+    assert state.memory_bytes == first_bytes - 2 + 5, "what is overwritten takes nothing more"
+    frozen = state.freeze()
+    assert frozen is not None
+    state.write({b"ab": b"12345678"}, index=3, term=1)
+    both_bytes = first_bytes + 3 + 10 + CHANGE_OVERHEAD_BYTES
+    assert state.memory_bytes == both_bytes
+    state.flush(frozen)
+    assert state.memory_bytes == both_bytes, "nobody has been told yet"
+    state.thaw(frozen)
+    state.write({b"ab": b"12345678"}, index=4, term=1)
+    assert state.memory_bytes == 10 + CHANGE_OVERHEAD_BYTES
 
 
 def test_clear_leaves_nothing_behind(medium: Medium) -> None:
