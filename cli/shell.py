@@ -10,7 +10,7 @@ from prompt_toolkit.application import Application, run_in_terminal
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.formatted_text.utils import fragment_list_width
-from prompt_toolkit.input import Input
+from prompt_toolkit.input import Input, create_input
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output import Output as TerminalOutput
 from prompt_toolkit.styles import Style
@@ -31,6 +31,7 @@ from cli.history import ShellHistory
 from cli.interpreter import Interpreter
 from cli.lexer import LexError, split
 from cli.monitor import Monitor
+from cli.pasting import PastingInput
 from cli.patience import Patience
 from raftdb.errors import RaftdbError
 
@@ -77,7 +78,7 @@ class Shell:
         self._transactions = interpreter.executor.transactions
         self._ask_for_news = take_news
         self._history = history or ShellHistory.of_user()
-        self._input, self._terminal = input, terminal
+        self._input, self._terminal = PastingInput(input or create_input()), terminal
         self._color_depth = ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None
         self._news: deque[str] = deque()
         self._was_warned = False
@@ -103,7 +104,7 @@ class Shell:
             input_processors=[HintProcessor(lambda: fragment_list_width(self._prompt()))],
             style=_STYLE,
             color_depth=self._color_depth,
-            input=input,
+            input=self._input,
             output=terminal,
         )
 

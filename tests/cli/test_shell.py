@@ -128,6 +128,20 @@ def test_there_are_words_to_leave(terminal: Terminal, cluster: FakeCluster, word
     assert cluster.values[b"a"] == b"1"
 
 
+def test_a_long_text_is_pasted_in_a_few_steps(terminal: Terminal, cluster: FakeCluster) -> None:
+    pressed: list[object] = []
+
+    def count() -> bool:
+        assert terminal.shell is not None
+        terminal.shell.session.app.key_processor.before_key_press += pressed.append
+        return True
+
+    value = "kopi ☕ " * 2_900
+    terminal.type(count, f"set k '{value}'\r", terminal.has_run(1))
+    assert cluster.values == {b"k": value.encode()}
+    assert 0 < len(pressed) < 200
+
+
 def test_ctrl_c_clears_the_line(terminal: Terminal, cluster: FakeCluster) -> None:
     terminal.type(f"set a wrong{CTRL_C}set a right\r")
     assert cluster.values[b"a"] == b"right"
