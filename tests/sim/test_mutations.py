@@ -1,42 +1,30 @@
 """The simulator proves itself: bugs that others have had are planted, one at a time, and each is found.
 
-The table says after how many seeds, and by which check. What no run of the CI is long enough to meet is named in
-`RARE`, with the reason, and searched for with `--long`.
+Each is looked for first with the seed that found it last (`mutations/seeds.txt`), and searched for only when that
+misses: a change of the simulator draws other worlds. The table says with which seed, and by which check;
+`python -m tests.sim.mutations` searches anew and writes the seeds down. What no run of the CI is long enough to meet is
+named in `RARE`, with the reason, and searched for with `--long`.
 """
-
-import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import pytest
 
-from raftdb.simulation.cluster import Simulation
 from tests.sim.mutations import MUTATIONS, RARE, Mutation, planted
+from tests.sim.mutations.search import Detection, known_seeds, search
 
 SEEDS_MAX = 200
 SEEDS_MAX_LONG = 3_000
-STEPS = 8_000
-WORKERS = 2
 BY_A_CHECK = ("InvariantBroken", "PromiseBroken", "AssertionError", "Missing", "LocalProtocolError")
 """What a detection begins with: a check of the simulator, or an error by which the product itself says that its own
 code is wrong. A TypeError and the like is a patch that no longer fits the product, and proves nothing."""
 
 
-def seeds_to_detection(position: int, seeds_max: int) -> tuple[int | None, str, float]:
-    """How many seeds it takes to find a mutation (None: not found), what found it, and the seconds taken."""
-    began = time.perf_counter()
-    with planted(MUTATIONS[position]):
-        for seed in range(seeds_max):
-            violation = Simulation(seed, nodes=5, steps=STEPS).run().violation
-            if violation is not None:
-                return seed + 1, violation, time.perf_counter() - began
-    return None, "", time.perf_counter() - began
-
-
-def row(mutation: Mutation, seeds: int | None, violation: str, seconds: float) -> str:
+def row(mutation: Mutation, found: Detection) -> str:
     """One line of the table."""
-    found = "not found" if seeds is None else f"{seeds:4} seeds"
-    return f"{mutation.hazard:7}{mutation.title:56}{found:12}{seconds:5.0f} s  {violation[:90]}"
+    seed = "not found" if found.seed is None else f"seed {found.seed}"
+    note = "" if found.by_known_seed or found.seed is None else "  (not by the seed that is written down)"
+    return (
+        f"{mutation.hazard:7}{mutation.title:56}{seed:10}{found.seconds:5.1f} s  {found.violation[:90]}{note}"
+    )
 
 
 @pytest.mark.timeout(7200)
@@ -44,15 +32,12 @@ def test_every_planted_bug_is_found(is_long: bool, capsys: pytest.CaptureFixture
     positions = [n for n, mutation in enumerate(MUTATIONS) if is_long or mutation.hazard not in RARE]
     limit = SEEDS_MAX_LONG if is_long else SEEDS_MAX
     table, missed = [], []
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        results = pool.map(seeds_to_detection, positions, [limit] * len(positions))
-        for position, result in zip(positions, results, strict=True):
-            mutation = MUTATIONS[position]
-            table.append(row(mutation, *result))
-            seeds, violation, _ = result
-            is_found = seeds is not None and violation.startswith(BY_A_CHECK)
-            if not is_found and (seeds is not None or mutation.hazard not in RARE):
-                missed.append(f"{mutation.hazard} {violation}")
+    for position, found in search(positions, seeds_max=limit, known={} if is_long else known_seeds()):
+        mutation = MUTATIONS[position]
+        table.append(row(mutation, found))
+        is_found = found.seed is not None and found.violation.startswith(BY_A_CHECK)
+        if not is_found and (found.seed is not None or mutation.hazard not in RARE):
+            missed.append(f"{mutation.hazard} {found.violation}")
     with capsys.disabled():
         print("\n" + "\n".join(table), end="")
     assert not missed, f"not found within {limit} seeds: {missed}"
