@@ -14,6 +14,7 @@ from prompt_toolkit.history import FileHistory, History
 from cli.failures import CommandError, reason
 from cli.paths import typed_path
 from cli.private_lines import is_private
+from raftdb.ownership import make_folder_for_owner, open_for_owner
 
 LINES_LOADED_MAX = 10_000
 """How many of the latest lines are offered."""
@@ -48,7 +49,7 @@ class ShellHistory(History):
         if path is None:
             return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder_for_owner(path.parent, 0o700)
             if _is_regular(path):  # /dev/null keeps nothing, and a pipe would be waited for
                 self._file = FileHistory(str(path))
                 self._old = list(self._file.load_history_strings())[:LINES_LOADED_MAX]
@@ -91,8 +92,7 @@ class ShellHistory(History):
 
 def _is_regular(path: Path) -> bool:
     """Whether `path` is an ordinary file, which is made if nothing is there. Raises `OSError` if it cannot be used."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = open_for_owner(path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK, 0o600)
     try:
         return stat.S_ISREG(os.fstat(descriptor).st_mode)
     finally:

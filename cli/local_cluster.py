@@ -21,6 +21,7 @@ from cli.local_folder import LocalFolder, NodePlace
 from raftdb.client.model import NodeStatus
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError, RequestRefused
+from raftdb.ownership import open_for_owner
 
 LEADER_TIMEOUT_S = 30.0
 """Longest wait for a first leader: nodes may have a long log to recover."""
@@ -201,7 +202,9 @@ class LocalCluster:
         arguments = ["--id", node_id, "--listen", place.http, "--peers", peers]
         arguments += ["--data", str(self._folder.data_path(node_id))]
         command = [sys.executable, "-P", "-m", "raftdb", "serve", *arguments]
-        log = self._folder.log_path(node_id).open("ab") if self._logs_to_files else None
+        log = None
+        if self._logs_to_files:
+            log = open_for_owner(self._folder.log_path(node_id), os.O_WRONLY | os.O_APPEND, 0o666)
         try:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), process_group=0
@@ -212,7 +215,7 @@ class LocalCluster:
             ) from error
         finally:
             if log is not None:
-                log.close()
+                os.close(log)
         self._processes[node_id] = process
         self._states[node_id] = NodeState.RUNNING
         self._folder.write_pid(node_id, process.pid)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from cli.failures import EXIT_ADDRESS_IN_USE, EXIT_FOLDER, EXIT_USAGE, CommandError
 from raftdb.endpoint import parse_endpoint
+from raftdb.ownership import make_folder_for_owner, open_for_owner
 
 FORMAT = 1
 HOST = "127.0.0.1"
@@ -62,9 +63,9 @@ class LocalFolder:
         """Take the folder for this process, creating it; it is let go when the process ends, however it
         ends. In a folder of something else not even the lock is written."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder_for_owner(self.path)
             self._refuse_foreign()
-            lock = os.open(self.path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = open_for_owner(self.path / _LOCK_FILE, os.O_RDWR, 0o600)
         except OSError as error:
             raise self._failure(f"cannot use the folder {self.path}: {error.strerror}") from error
         try:
@@ -137,7 +138,9 @@ class LocalFolder:
         if pid is None:
             path.unlink(missing_ok=True)
         else:
-            path.write_text(f"{pid}\n", encoding="ascii")
+            descriptor = open_for_owner(path, os.O_WRONLY | os.O_TRUNC, 0o666)
+            with open(descriptor, "w", encoding="ascii") as stream:
+                stream.write(f"{pid}\n")
 
     def noted_pid(self, node_id: str) -> int | None:
         """The process that a node was when this was written, if it is noted."""
@@ -224,7 +227,8 @@ def _free_ports(first: int) -> Iterator[int]:
 def _write_durably(path: Path, text: str) -> None:
     """Replace `path` so that a crash leaves the old content or the new."""
     temporary = path.with_name(path.name + ".new")
-    with temporary.open("w", encoding="utf-8") as stream:
+    descriptor = open_for_owner(temporary, os.O_WRONLY | os.O_TRUNC, 0o666)
+    with open(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from raftdb.client.http1 import Response
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
+from raftdb.ownership import give_to_owner_of
 
 MARK = b"raftdb snapshot\n"
 """How every backup begins."""
@@ -151,7 +152,8 @@ class _BackupFile(_BackupStream):
             self._temporary.unlink()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         super().__init__(os.open(self._temporary, flags, FILE_MODE))
-        self._give_to_owner()
+        # Of the file that is replaced, if there is one.
+        give_to_owner_of(self._descriptor, path if path.exists() else path.parent)
 
     def __enter__(self) -> "_BackupFile":
         return self
@@ -181,14 +183,6 @@ class _BackupFile(_BackupStream):
             os.fsync(folder)
         finally:
             os.close(folder)
-
-    def _give_to_owner(self) -> None:
-        """If we are root: the backup belongs to whom the file belongs that it replaces, else to the folder's owner."""
-        if os.geteuid() != 0:
-            return
-        owner = (self._path if self._path.exists() else self._path.parent).stat()
-        with suppress(PermissionError):  # a container without that right has one user only
-            os.fchown(self._descriptor, owner.st_uid, owner.st_gid)
 
     def _start_over(self) -> None:
         os.ftruncate(self._descriptor, 0)
