@@ -20,6 +20,7 @@ from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origi
 from raftdb.frontend.http_memory import MEMORY
 from raftdb.frontend.http_reply import Reply, error_reply
 from raftdb.memory import Hold, MemoryAccount
+from raftdb.transport.limits import ADMITTED, UNADMITTED_BYTES_MAX
 
 logger = logging.getLogger("raftdb.http")
 
@@ -106,10 +107,19 @@ class _Connection(web.RequestHandler):
         if self._request_count != requests:
             self._payload = self._messages[-1][1] if self._messages else EMPTY_PAYLOAD
             self._head_bytes = 0
-        elif is_head and not (self._upgraded or self._close or self._force_close):
-            self._head_bytes += len(data)
+        elif is_head and not (self._close or self._force_close):
+            self._count_head(len(data))
+
+    def _count_head(self, more_bytes: int) -> None:
+        """Bound what arrives before it is known who sends it: a head, or what begins a link."""
+        if not self._upgraded:
+            self._head_bytes += more_bytes
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._refuse_head()
+        elif self._current_request is not None and ADMITTED not in self._current_request:
+            self._head_bytes += more_bytes
+            if self._head_bytes > UNADMITTED_BYTES_MAX:
+                self.force_close()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

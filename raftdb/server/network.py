@@ -18,7 +18,7 @@ from raftdb.errors import Fatal
 from raftdb.frontend.http_server import Routes
 from raftdb.node.driver import Driver
 from raftdb.node.starts import OwnStarts
-from raftdb.server.addresses import AddressBook
+from raftdb.server.addresses import STRANGERS_MAX, AddressBook
 from raftdb.server.disk import NodeDisk
 from raftdb.server.folder import EXIT_FOLDER
 from raftdb.server.peers import IDENTITY_CHANGED, REMOVED, PeerRegistry
@@ -77,6 +77,7 @@ class Network:
             check_peer=check,
             on_messages=driver.receive,
             events=PeerEvents(on_peer_up=self._dialled, on_peer_down=self._no_longer_dialled),
+            is_member=lambda peer: peer in self.addresses.members,
         )
         self._snapshot_server = SnapshotServer(
             local,
@@ -181,7 +182,10 @@ class Network:
         if peer in self.addresses.members:
             return
         if peer in self._hung_up:
-            self._hung_up[peer].cancel()
+            self._hung_up.pop(peer).cancel()
+        if len(self._hung_up) >= STRANGERS_MAX:
+            oldest = next(iter(self._hung_up))
+            self._hung_up.pop(oldest).cancel()
         self._hung_up[peer] = self._background.after(LINGER_SECONDS, self._forget_stranger, peer)
 
     def _forget_stranger(self, peer: NodeId) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from aiohttp import web
+
 from raftdb.wire.peer import ENTRIES_PER_FRAME_MAX, FRAME_BYTES_MAX, MESSAGES_PER_FRAME_MAX
 
 WEBSOCKET_MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 1
@@ -14,6 +16,11 @@ FIRST_SEQUENCE = 1
 PEER_PATH = "/v1/peer"
 """The route on which a node is dialled by its peers."""
 
+ADMITTED: web.RequestKey[bool] = web.RequestKey("ADMITTED", bool)
+"""Set in the request that became a link, once its caller has shaken hands: until then little is read of it."""
+UNADMITTED_BYTES_MAX = 256 * 1024
+"""Most bytes of a connection that is no link yet: a handshake is far shorter, and a frame may have megabytes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkLimits:
@@ -25,11 +32,12 @@ class LinkLimits:
     sent `ping_s` after the last answer; who is silent for longer is gone. `send`: until the socket has taken a frame,
     and until the kernel has its data acknowledged. `dial`: connection and handshake, of which the connection alone
     takes `connect_timeout_s` at most: the kernel asks again by itself, but rarer and rarer. `hello_timeout_s`: for the
-    first word of who has connected, of whom nothing is known. `backoff_min_s` doubles up to `backoff_max_s` while
+    first word of who has connected, of whom nothing is known. `strangers_max`: links of nodes that are no members, more
+    than join at once. `backoff_min_s` doubles up to `backoff_max_s` while
     dialling fails.
     """
 
-    queue_bytes_max: int = 64 * 1024 * 1024
+    queue_bytes_max: int = 16 * 1024 * 1024
     frame_bytes_target: int = 1024 * 1024
     frame_messages_max: int = MESSAGES_PER_FRAME_MAX
     frame_entries_max: int = ENTRIES_PER_FRAME_MAX
@@ -46,3 +54,4 @@ class LinkLimits:
     backoff_min_s: float = 0.05
     backoff_max_s: float = 1.0
     handshakes_pending_max: int = 16
+    strangers_max: int = 64

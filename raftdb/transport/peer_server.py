@@ -13,7 +13,7 @@ from raftdb.core.model import NO_START, StartId
 from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
-from raftdb.transport.limits import FIRST_SEQUENCE, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
+from raftdb.transport.limits import ADMITTED, FIRST_SEQUENCE, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.trips import Trips
 from raftdb.wire.peer import Hello, Refused, Welcome, decode_frame, decode_handshake, encode_handshake
@@ -58,7 +58,10 @@ class PeerServer:
         on_messages: OnMessages,
         events: PeerEvents | None = None,
         limits: LinkLimits | None = None,
+        is_member: Callable[[str], bool] = lambda peer: False,
     ) -> None:
+        """`is_member`: of whom there are few enough, and who are never locked out by others."""
+        self._is_member = is_member
         self._identity = identity
         self._check_peer = check_peer
         self._on_messages = on_messages
@@ -93,7 +96,7 @@ class PeerServer:
         incoming = _Incoming(socket, request.transport, request.remote or "")
         self._open.add(incoming)
         try:
-            await self._serve(incoming)
+            await self._serve(incoming, request)
         except OSError as error:
             # The caller has gone in the middle of it, which is what networks do.
             fields = {"address": incoming.remote, "reason": short_reason(error)}
@@ -129,7 +132,7 @@ class PeerServer:
             return_exceptions=True,
         )
 
-    async def _serve(self, incoming: _Incoming) -> None:
+    async def _serve(self, incoming: _Incoming, request: web.BaseRequest) -> None:
         """Handshake, then frames, until either side closes."""
         clock = asyncio.get_running_loop().time
         accepted_s = clock()
@@ -146,6 +149,7 @@ class PeerServer:
             return
         if welcome is None or self._closed:
             return
+        request[ADMITTED] = True
         self._replace(incoming)
         await incoming.socket.send_bytes(encode_handshake(welcome))
         self._watch(incoming)
@@ -164,13 +168,25 @@ class PeerServer:
         hello = decode_handshake(message.data)
         if not isinstance(hello, Hello):
             raise RemoteProtocolError("a link begins with a hello")
-        refused = await check_introduction(hello, self._identity, self._check_peer)
+        refused = self._too_many_strangers(hello.source)
+        if refused is None:
+            refused = await check_introduction(hello, self._identity, self._check_peer)
         if refused is not None:
             await self._refuse(incoming, hello, refused)
             return None
         self._refusals.pop(hello.source, None)
         incoming.source, incoming.start = hello.source, hello.start
         return self._identity.introduce(Welcome, hello.source)
+
+    def _too_many_strangers(self, source: str) -> Refused | None:
+        """Every link is dialled back and remembered: those who are no members have only so many, whatever they are
+        called."""
+        if self._is_member(source) or source in self._links:
+            return None
+        strangers = sum(not self._is_member(peer) for peer in self._links)
+        if strangers < self._limits.strangers_max:
+            return None
+        return Refused("too_many_strangers", f"{strangers} nodes that are no members have a link already")
 
     async def _refuse(self, incoming: _Incoming, hello: Hello, refused: Refused) -> None:
         fields = {

@@ -102,6 +102,7 @@ async def start_receiver(
     port: int = 0,
     check_peer: CheckPeer = accept_everybody,
     limits: LinkLimits = FAST,
+    is_member: Callable[[str], bool] = lambda peer: True,
 ) -> Receiver:
     log = EventLog()
     received: list[Sequence[Message]] = []
@@ -111,6 +112,7 @@ async def start_receiver(
         on_messages=lambda messages, _start: received.append(messages),
         events=log.events,
         limits=limits,
+        is_member=is_member,
     )
     http = HttpServer({PEER_PATH: {"GET": peers.handle}})
     _, bound = await http.start("127.0.0.1", port)
@@ -119,9 +121,13 @@ async def start_receiver(
 
 @asynccontextmanager
 async def receiver(
-    node: LocalIdentity, *, check_peer: CheckPeer = accept_everybody, limits: LinkLimits = FAST
+    node: LocalIdentity,
+    *,
+    check_peer: CheckPeer = accept_everybody,
+    limits: LinkLimits = FAST,
+    is_member: Callable[[str], bool] = lambda peer: True,
 ) -> AsyncIterator[Receiver]:
-    running = await start_receiver(node, check_peer=check_peer, limits=limits)
+    running = await start_receiver(node, check_peer=check_peer, limits=limits, is_member=is_member)
     try:
         yield running
     finally:

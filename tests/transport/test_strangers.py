@@ -1,0 +1,73 @@
+"""Callers of whom nothing is known: what they may send before they are known, and how many may have a link (B92)."""
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+
+from raftdb.transport.limits import PEER_PATH, UNADMITTED_BYTES_MAX
+from raftdb.wire.peer import Hello, Refused, Welcome, encode_frame
+from tests.transport.support import FAST, WAIT_S, heartbeat, identity, raw_peer, receiver, wait_until
+
+N2 = identity("n2")
+
+
+def hello_of(name: str) -> Hello:
+    return identity(name).introduce(Hello, "n2")
+
+
+async def test_those_who_are_no_members_have_only_so_many_links_and_members_are_not_locked_out() -> None:
+    """Each is dialled back and remembered: under names that nobody knows, one host could have thousands."""
+    limits = replace(FAST, strangers_max=2)
+    async with (
+        receiver(N2, limits=limits, is_member=lambda peer: peer == "n1") as node,
+        AsyncExitStack() as stack,
+    ):
+        peers = [await stack.enter_async_context(raw_peer(node.address)) for _ in range(4)]
+        for number in range(2):
+            assert isinstance(await peers[number].greet(hello_of(f"x{number}")), Welcome)
+        refused = await peers[2].greet(hello_of("x2"))
+        assert isinstance(refused, Refused)
+        assert refused.code == "too_many_strangers"
+        assert isinstance(await peers[3].greet(hello_of("n1")), Welcome)
+        assert node.peers.connected() == {"x0", "x1", "n1"}
+        again = await stack.enter_async_context(raw_peer(node.address))
+        assert isinstance(await again.greet(hello_of("x1")), Welcome), "it takes the place of its own link"
+        await again.socket.close()
+        await wait_until(lambda: node.peers.connected() == {"x0", "n1"})
+        late = await stack.enter_async_context(raw_peer(node.address))
+        assert isinstance(await late.greet(hello_of("x2")), Welcome)
+
+
+async def test_who_is_not_known_yet_is_not_listened_to_for_long() -> None:
+    """A frame may have megabytes, and all of one is in memory before anybody looks at it."""
+    async with receiver(N2, limits=replace(FAST, hello_timeout_s=3600.0)) as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        lines = [
+            f"GET {PEER_PATH} HTTP/1.1",
+            "Host: localhost",
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        ]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        async with asyncio.timeout(WAIT_S):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+            # One binary message of 8 MiB, masked with zeros, of which a part comes.
+            writer.write(
+                b"\x82\xff" + (8 << 20).to_bytes(8, "big") + bytes(4) + bytes(4 * UNADMITTED_BYTES_MAX)
+            )
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+        assert node.peers.connected() == frozenset()
+
+
+async def test_who_is_known_may_send_long_frames() -> None:
+    async with receiver(N2) as node, raw_peer(node.address) as peer:
+        await peer.greet(hello_of("n1"))
+        messages = [heartbeat(number) for number in range(1, 60)]
+        for sequence in range(1, 401):
+            await peer.send(encode_frame(sequence, messages))
+        await wait_until(lambda: len(node.received) == 400 * len(messages))
+        assert node.peers.connected() == {"n1"}
