@@ -197,9 +197,9 @@ def writes() -> Iterator[Kind]:
     """What becomes an entry of the log."""
     yield Kind("nothing", [1], once(execute("ping")))
     yield Kind("body of 4 MiB", [4], lambda n: [mset("b", n, blob(MIB - 64))])
-    yield Kind("transaction of sets", [60_000, 4_096], lambda n: [transaction(sets(n))])
-    yield Kind("the same, expiring", [60_000, 4_096], lambda n: [transaction(sets(n, "PX", "9000000"))])
-    yield Kind("transaction of scans", [5_000, 1_000], lambda n: [transaction(sets_and_scans(n))])
+    yield Kind("transaction of sets", [60_000, 2_048], lambda n: [transaction(sets(n))])
+    yield Kind("the same, expiring", [60_000, 2_048], lambda n: [transaction(sets(n, "PX", "9000000"))])
+    yield Kind("transaction of scans", [5_000, 500], lambda n: [transaction(sets_and_scans(n))])
     appends = Kind(
         "transaction of appends", [400, 2], lambda n: [transaction([("append", ["long", "x"])] * n)]
     )

@@ -24,7 +24,7 @@ HEAD_BYTES = _HEAD.size
 RECORD_BYTES_MAX = 2 * REPLY_BYTES_MAX
 """Longest record: the most bytes of values in one reply, with the heads of as many as a transaction has."""
 
-RECORD_ITEMS_MAX = 64 * TRANSACTION_KEYS_MAX
+RECORD_ITEMS_MAX = 128 * TRANSACTION_KEYS_MAX
 """Most CBOR items of a record. An error within a list has nine, and keys that the transaction watched; the rest spares
 counting the items of records that are shorter than this."""
 

@@ -54,7 +54,7 @@ a transaction may have."""
 ENTRY_BYTES_MAX = PREFIX_BYTES + BODY_BYTES_MAX
 """Longest data of an entry."""
 
-BODY_ITEMS_MAX = 64 * TRANSACTION_KEYS_MAX
+BODY_ITEMS_MAX = 128 * TRANSACTION_KEYS_MAX
 """Most CBOR items of a body. Of what touches one key, no command has more than six; of many keys, two for each. The
 rest spares counting the items of bodies that are shorter than this."""
 

@@ -245,16 +245,16 @@ def test_what_it_touches_has_a_limit_that_no_configuration_moves(database: Datab
 @MODES
 def test_what_its_scans_pass_counts_and_undoes_all(database: Database, mode: Mode) -> None:
     """What a scan finds, and what of the transaction's own changes it passes as deleted."""
-    database.run(MultiSet(tuple((b"%04d" % number, b"") for number in range(1_000))))
-    reads = (Scan(b"", b"", 1_000), Keys(b"0"))
+    database.run(MultiSet(tuple((b"%04d" % number, b"") for number in range(500))))
+    reads = (Scan(b"", b"", 500), Keys(b"0"))
     assert len(database.value(Transaction(reads * 2, mode=mode))) == 4  # type: ignore[arg-type]
-    for last in (Scan(b"", b"", 97), Keys(b"00")):
+    for last in (Scan(b"", b"", 49), Keys(b"00")):
         passing = Transaction((Set(b"k", b""), *reads, *reads, last), mode=mode)
         assert database.error(passing) == "the transaction touches too many keys"
-    deleting = tuple(Delete(b"%04d" % number) for number in range(1_000))
+    deleting = tuple(Delete(b"%04d" % number) for number in range(500))
     passing = Transaction((*deleting, *(Scan(b"", b"", 1),) * 4), mode=mode)
     assert database.error(passing) == "the transaction touches too many keys"
-    assert database.value(Transaction((*deleting, Scan(b"", b"", 1)), mode=mode)) == [b""] * 1_000 + [[]]
+    assert database.value(Transaction((*deleting, Scan(b"", b"", 1)), mode=mode)) == [b""] * 500 + [[]]
 
 
 @MODES
@@ -262,7 +262,7 @@ def test_values_that_are_moved_count_however_short_the_commands_are(database: Da
     database.run(Set(b"k", bytes(VALUE_BYTES_CEILING - 9)))
     moves = (Append(b"k", b"1"), Strlen(b"k"), Persist(b"k"), ExpireAfter(b"k", 1_000))
     assert isinstance(database.result(Transaction(moves[:2], mode=mode)).value, list)
-    error = database.failed(Transaction((Set(b"a", b"1"), *moves * 1_000), mode=mode))
+    error = database.failed(Transaction((Set(b"a", b"1"), *moves * 500), mode=mode))
     assert error.message == "command 4 (persist): the transaction reads and writes too much"
 
 

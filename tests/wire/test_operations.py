@@ -209,7 +209,7 @@ def test_the_largest_operations_pass() -> None:
     for transaction in (
         Transaction(tuple(Set(key, b"", 2**50) for key in keys)),
         Transaction((), tuple((key, 2**63 - 1) for key in keys)),
-        Transaction((MultiGet(tuple(keys[:2_000])), MultiGet(tuple(keys[:2_000])))),
+        Transaction((MultiGet(tuple(keys[:1_000])), MultiGet(tuple(keys[:1_000])))),
     ):
         operation = SessionOperation(NAME, 2**63 - 1, 2**63 - 1, transaction)
         data = stamp(encode(operation), TIME_MS_MAX)
