@@ -12,7 +12,7 @@ from cli.output import Output
 from cli.transactions import Action, State, Transactions
 from raftdb.client.sync_client import Client
 from raftdb.commands.spec import Access, lookup
-from raftdb.errors import Conflict, ReplyError
+from raftdb.errors import Conflict, ReplyError, required
 
 if TYPE_CHECKING:
     from raftdb.client.transaction import Transaction
@@ -107,8 +107,7 @@ class Executor:
         answers.show_transaction(watched, transactions.waiting, kinds, output)
 
     def _opened(self) -> "Transaction":
-        assert self._transaction is not None, "a transaction is open"
-        return self._transaction
+        return required(self._transaction, "open transaction")
 
 
 def _sends_writes(action: Action, name: str) -> bool:

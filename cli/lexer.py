@@ -15,6 +15,8 @@ surrogates, PEP 383) come through unchanged.
 import re
 from dataclasses import dataclass
 
+from raftdb.errors import required
+
 BLANKS = " \t\r\v\f"
 """What separates words."""
 _ESCAPES = {"n": b"\n", "t": b"\t", "r": b"\r", "0": b"\0", '"': b'"', "\\": b"\\"}
@@ -105,8 +107,7 @@ def scan(text: str) -> Scan:
 
 def _read_word(text: str, start: int) -> tuple[Word, Problem | None]:
     if text[start] not in "\"'":
-        found = _BARE_WORD.match(text, start)
-        assert found is not None, "it is neither a blank nor a separator"
+        found = required(_BARE_WORD.match(text, start), "word where neither a blank nor a separator is")
         return Word(encoded(found[0]), start, found.end(), quoted=False), None
     value, end, problem = _read_quoted(text, start)
     if problem is None and _BARE_WORD.match(text, end):

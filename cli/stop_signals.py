@@ -15,6 +15,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
+from raftdb.errors import LocalProtocolError
+
 MOMENT_S = 1.0
 """Signals that come within so long after the first are the same wish; nodes think so, too."""
 
@@ -70,4 +72,4 @@ def end_by(number: signal.Signals) -> NoReturn:
             stream.flush()
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
-    raise AssertionError(f"{number.name} did not end the process")
+    raise LocalProtocolError(f"{number.name} did not end the process")

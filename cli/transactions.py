@@ -18,7 +18,7 @@ from cli.words import TRANSACTIONS, WORDS
 from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING, Limits
 from raftdb.commands.row import Access, CommandSpec
 from raftdb.commands.spec import lookup, parse
-from raftdb.errors import RequestRefused, Unavailable
+from raftdb.errors import RequestRefused, Unavailable, required
 
 CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_CEILING)
 """What no node would accept. Limits that nodes may be configured to are left to them."""
@@ -211,8 +211,7 @@ class Transactions:
             return self._word(word.name, word.syntax, arguments)
         try:
             parse(name, arguments, limits=CEILING)
-            spec = lookup(name)
-            assert spec is not None, "it was just parsed"
+            spec = required(lookup(name), "such command, though it was parsed")
             action = self._action(_input_of(spec))
             if action in (Action.QUEUE, Action.BUFFER):
                 self._keep(spec.name, arguments)

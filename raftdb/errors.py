@@ -13,6 +13,9 @@ Every error says what happened, why, and where there is one, the next step (`hin
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,3 +159,15 @@ class Fatal(RaftdbError):
     def __init__(self, message: str, *, exit_code: int = 1, hint: str | None = None) -> None:
         super().__init__("internal", message, hint=hint)
         self.exit_code = exit_code
+
+
+class InvariantBroken(Fatal):
+    """A property on which safety rests does not hold: a bug of ours, or of whoever fed us. It is looked for with `if`
+    and never with `assert`, which an optimised interpreter leaves out."""
+
+
+def required(value: Value | None, what: str) -> Value:
+    """`value`, which is there by all that is known; raises `LocalProtocolError` if it is not."""
+    if value is None:
+        raise LocalProtocolError(f"there is no {what}")
+    return value

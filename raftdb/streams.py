@@ -9,6 +9,8 @@ import os
 import sys
 from collections.abc import Set
 
+from raftdb.errors import LocalProtocolError
+
 NAMES = ("stdin", "stdout", "stderr")
 _closed: set[int] = set()
 
@@ -22,7 +24,8 @@ def open_standard_streams() -> None:
             _closed.add(descriptor)
             # All lower ones are open by now, so this one is the lowest that is free.
             opened = os.open(os.devnull, os.O_RDWR)
-            assert opened == descriptor, "somebody opens files on another thread already"
+            if opened != descriptor:
+                raise LocalProtocolError("somebody opens files on another thread already") from None
             os.set_inheritable(descriptor, True)
         if getattr(sys, name) is None:
             mode = "r" if descriptor == 0 else "w"

@@ -210,15 +210,21 @@ class SnapshotReceiver:
         if transfer != self._transfer:
             raise SnapshotGap("another snapshot is being received, or none", expected=None)
 
+    def _present(self) -> Transfer:
+        """The snapshot that is being received."""
+        if self._transfer is None:
+            raise Misused("no snapshot is being received")
+        return self._transfer
+
     def _places(self, offset: int, count: int) -> list[tuple[str, int, int]]:
         """(file, offset in it, count) for each part of the range of the container."""
-        assert self._transfer is not None
-        data_end = self._transfer.content_bytes
+        transfer = self._present()
+        data_end = transfer.content_bytes
         # Container ranges, the file each is in, and what to subtract from an offset.
         ranges = (
             (0, HEADER_BYTES, FRAME_FILE, 0),
             (HEADER_BYTES, data_end, DATA_FILE, HEADER_BYTES),
-            (data_end, self._transfer.size_bytes, FRAME_FILE, self._transfer.data_bytes),
+            (data_end, transfer.size_bytes, FRAME_FILE, transfer.data_bytes),
         )
         parts = []
         for first, end, name, shift in ranges:
@@ -254,9 +260,8 @@ class SnapshotReceiver:
 
     def _check_header_early(self) -> None:
         """Refuse what cannot be used here before a gigabyte of it has come."""
-        assert self._transfer is not None
         try:
-            self._manifest(self._transfer)
+            self._manifest(self._present())
         except (SnapshotDamaged, SnapshotForeign):
             self.discard()
             raise
@@ -277,8 +282,7 @@ class SnapshotReceiver:
 
     def _hash(self, part: memoryview) -> None:
         """Take `part`, which was written at the end of the received, into the digest, if all before it is in there."""
-        assert self._transfer is not None
-        if self._hashed_bytes == self._received < self._transfer.content_bytes:
+        if self._hashed_bytes == self._received < self._present().content_bytes:
             self._hashed.update(part)
             self._hashed_bytes += len(part)
 

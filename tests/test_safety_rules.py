@@ -8,8 +8,13 @@ ROOT = Path(__file__).resolve().parent.parent
 NODE_SIDE = ("core", "machine", "wire", "node", "transport", "frontend", "server")
 STARTERS = ("create_task", "ensure_future", "call_later", "call_at")
 ELSEWHERE = {
-    "raftdb/transport/peer_client.py": 2,  # what sends on a link and what watches it: awaited by who starts them
-    "raftdb/frontend/http_server.py": 1,  # the end of one connection, which nobody waits for
+    # What sends on a link, watches it and pings: awaited by who starts them, in the same function.
+    "raftdb/transport/peer_client.py": 3,
+    "raftdb/transport/pinging.py": 1,
+    # The silence of one link, which also ends when the peer dials anew.
+    "raftdb/transport/peer_server.py": 1,
+    # The end of one connection, which nobody waits for.
+    "raftdb/frontend/http_server.py": 1,
 }
 """How many are started in other files, and why nothing is lost if one ends in silence."""
 
@@ -30,3 +35,15 @@ def test_a_node_starts_tasks_and_timers_in_one_place_where_they_are_watched() ->
             if isinstance(called, ast.Attribute) and called.attr in STARTERS:
                 found[name] = found.get(name, 0) + 1
     assert found == ELSEWHERE
+
+
+def test_nothing_rests_on_an_assert() -> None:
+    """An interpreter that optimises leaves them out (`python -O`, PYTHONOPTIMIZE)."""
+    found = [
+        f"{name}:{node.lineno}"
+        for name, tree in sources("raftdb", "storage", "cli")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assert)
+        or (isinstance(node, ast.Name) and node.id in ("AssertionError", "__debug__"))
+    ]
+    assert found == []

@@ -14,7 +14,7 @@ from raftdb.client.async_dialing import dial
 from raftdb.client.connection import IDLE_MS_MAX
 from raftdb.client.dialing import IN_TIME, now_ms, reason_of
 from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, encode_request
-from raftdb.errors import RemoteProtocolError
+from raftdb.errors import LocalProtocolError, RemoteProtocolError
 
 
 class _Connection(asyncio.Protocol):
@@ -35,7 +35,8 @@ class _Connection(asyncio.Protocol):
     async def exchange(self, request: bytes) -> Response:
         """Send a request and await its answer. Raises as `AsyncConnections.exchange`; whatever it raises, the
         connection is closed."""
-        assert self._answer is None, "two exchanges at a time on one connection"
+        if self._answer is not None:
+            raise LocalProtocolError("two exchanges at a time on one connection")
         if self._transport is None:
             raise NotSent("the connection was closed")
         self._parser = ResponseParser()

@@ -15,7 +15,7 @@ from raftdb.client.model import Value
 from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING, Limits
 from raftdb.commands.model import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.commands.spec import NOT_AN_INTEGER, Access, lookup, parse
-from raftdb.errors import ReplyError, RequestRefused
+from raftdb.errors import ReplyError, RequestRefused, required
 
 Effect: TypeAlias = "Callable[[bytes | None, Sequence[bytes]], bytes | None]"
 """What a command makes of the value of its key (None: missing), given its arguments without the key."""
@@ -148,8 +148,7 @@ def is_read(name: str, arguments: Sequence[bytes]) -> bool:
     Raises `RequestRefused` if it is malformed, or a read of another kind.
     """
     parse(name, arguments, limits=_CEILING)
-    spec = lookup(name)
-    assert spec is not None, "parsed, and not in the table"
+    spec = required(lookup(name), "such command, though it was parsed")
     if spec.access is Access.WRITE:
         return False
     if spec.name not in ANSWERED_BY_GET:

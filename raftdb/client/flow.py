@@ -25,7 +25,7 @@ from raftdb.client.protocol import (
 )
 from raftdb.client.routing import PROBE_TIMEOUT_MS, Attempt, Call, Pause, Router
 from raftdb.client.session import Place, Session, Sessions
-from raftdb.errors import SessionExpired, Unavailable
+from raftdb.errors import SessionExpired, Unavailable, required
 
 SESSIONS_PER_CALL_MAX = 3
 """How many expired sessions one call puts up with: a cluster that forgets them at once must be told of."""
@@ -200,8 +200,7 @@ class Caller:
             if isinstance(outcome, NotSent | AnswerLost):
                 call.failed(step, str(outcome), sent=isinstance(outcome, AnswerLost))
                 continue
-            assert outcome is not None, "an exchange without an outcome"
-            response = call.answered(step, outcome)
+            response = call.answered(step, required(outcome, "outcome of an exchange"))
             if response is not None:
                 return response
 

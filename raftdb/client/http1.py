@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from raftdb.errors import RemoteProtocolError
+from raftdb.errors import RemoteProtocolError, required
 from raftdb.wire.json_bytes import RESPONSE_BYTES_MAX
 
 HEAD_BYTES_MAX = 64 * 1024
@@ -215,8 +215,7 @@ class ResponseParser:
 
     def _complete(self) -> Response:
         """The finished response. Bytes after its end mean that we lost count: the connection is not kept."""
-        head = self._head
-        assert head is not None, "complete before the head was read"
+        head = required(self._head, "head of a response that is complete")
         keep_alive = head.keep_alive and self._framing != "until_close" and not self._buffer
         return Response(head.status, head.headers, bytes(self._body), keep_alive)
 

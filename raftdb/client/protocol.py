@@ -10,7 +10,7 @@ from urllib.parse import quote
 from raftdb.client.json_body import bytes_to_json, to_bytes
 from raftdb.client.model import Json
 from raftdb.commands.spec import Access, lookup
-from raftdb.errors import RequestRefused
+from raftdb.errors import LocalProtocolError, RequestRefused
 
 CONSISTENCIES = ("linearizable", "stale")
 """How fresh a read must be: as of now, proven by a majority; or as of whatever the asked node has applied."""
@@ -57,7 +57,8 @@ class Request:
 
     def stamped(self, stamp: Stamp) -> "Request":
         """This write as one of a session: it may be sent again and again."""
-        assert self.kind is Kind.WRITE, "only writes are numbered"
+        if self.kind is not Kind.WRITE:
+            raise LocalProtocolError("only writes are numbered")
         session = {"id": stamp.id, "seq": stamp.sequence, "acknowledged": stamp.acknowledged}
         return replace(self, kind=Kind.ONCE, content={**(self.content or {}), "session": session})
 

@@ -15,6 +15,7 @@ from raftdb.core.messages import (
 from raftdb.core.model import NodeId, Role
 from raftdb.core.roles import become_follower, restart_election_timer
 from raftdb.core.state import Candidacy, RaftState
+from raftdb.errors import required
 
 
 def tick_without_leadership(state: RaftState) -> None:
@@ -157,8 +158,7 @@ def _refusal_of_candidate(state: RaftState, message: RequestPreVote | RequestVot
 
 def _count(state: RaftState, voter: NodeId, *, granted: bool) -> None:
     """Note one voter's answer, once (hazard B05), and act when the outcome is certain."""
-    candidacy = state.candidacy
-    assert candidacy is not None
+    candidacy = required(state.candidacy, "candidacy")
     (candidacy.granted if granted else candidacy.refused).add(voter)
     voters = state.configurations.voters
     if state.is_majority(candidacy.granted):

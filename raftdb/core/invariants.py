@@ -10,10 +10,7 @@ from typing import NamedTuple
 from raftdb.core.log import Log
 from raftdb.core.model import Index, NodeId, Role, Term
 from raftdb.core.state import RaftState
-
-
-class InvariantBroken(AssertionError):
-    """A safety property does not hold: a bug in the core, or in what feeds it."""
+from raftdb.errors import InvariantBroken
 
 
 class Snapshot(NamedTuple):

@@ -8,6 +8,7 @@ from raftdb.core.progress import Pace, Progress
 from raftdb.core.roles import become_follower
 from raftdb.core.state import Leadership, RaftState
 from raftdb.core.update import EntriesWanted
+from raftdb.errors import required
 
 
 def become_leader(state: RaftState) -> None:
@@ -146,9 +147,9 @@ def _send(
     state.say(
         AppendEntries(state.id, node, state.term, previous_index, previous_term, state.commit_index, entries)
     )
-    assert state.leadership is not None
+    leadership = required(state.leadership, "leadership")
     size_bytes = sum(map(entry_bytes, entries))
-    progress.sent(previous_index + len(entries), size_bytes, round_=state.leadership.round)
+    progress.sent(previous_index + len(entries), size_bytes, round_=leadership.round)
 
 
 def on_entries_loaded(state: RaftState, node: NodeId, entries: tuple[Entry, ...]) -> None:
@@ -179,8 +180,7 @@ def on_entries_loaded(state: RaftState, node: NodeId, entries: tuple[Entry, ...]
 
 def on_append_entries_reply(state: RaftState, message: AppendEntriesReply) -> None:
     """A follower holds more, or refused: move its place in the log and send on (thesis 3.5)."""
-    leadership = state.leadership
-    assert leadership is not None
+    leadership = required(state.leadership, "leadership")
     progress = leadership.progress.get(message.source)
     if progress is None:
         return
@@ -209,8 +209,7 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
     time, and what it has received but not acknowledged is not to be sent again for that. Nor for a long way: only what
     was sent before the heartbeat that this answers can be missing.
     """
-    leadership = state.leadership
-    assert leadership is not None
+    leadership = required(state.leadership, "leadership")
     progress = leadership.progress.get(message.source)
     if progress is None:
         return

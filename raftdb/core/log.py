@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, repeat
 
 from raftdb.core.model import ORIGIN, Entry, EntryId, EntryKind, Index, Term
+from raftdb.errors import InvariantBroken
 
 KINDS = {int(kind): kind for kind in EntryKind}
 """The kind of an entry by its number."""
@@ -128,10 +129,10 @@ class Log:
     def compact_to(self, index: Index) -> None:
         """Begin after `index`: what is up to it lives in the state only. Not beyond what is on disk."""
         term = self.term_at(index)
-        assert term is not None, f"compaction to {index} of {self.base}..{self.last}"
-        assert index <= self.persisted_index, (
-            f"compaction to {index} beyond the disk's {self.persisted_index}"
-        )
+        if term is None:
+            raise InvariantBroken(f"compaction to {index} of {self.base}..{self.last}")
+        if index > self.persisted_index:
+            raise InvariantBroken(f"compaction to {index} beyond the disk's {self.persisted_index}")
         run = bisect_right(self._run_starts, index) - 1
         self._run_starts[: run + 1] = [index]
         self._run_terms[: run + 1] = [term]

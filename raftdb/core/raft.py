@@ -54,6 +54,7 @@ from raftdb.core.model import NO_START, HardState, Index, Member, NodeId, Role
 from raftdb.core.roles import become_follower, restart_election_timer
 from raftdb.core.state import RaftState, RandomRange, Settings
 from raftdb.core.update import Output, Update
+from raftdb.errors import InvariantBroken
 
 Handler = Callable[[RaftState, Any], None]
 
@@ -86,7 +87,7 @@ def hear_then(handle: Handler) -> Handler:
 
 def second_leader(state: RaftState, message: Message) -> None:
     """Two leaders in one term: Election Safety (thesis 3.4) is broken, nothing may go on."""
-    raise AssertionError(f"{message.source} also claims to lead term {state.term}")
+    raise InvariantBroken(f"{message.source} also claims to lead term {state.term}")
 
 
 HANDLERS: dict[tuple[Role, type[Message]], Handler] = {

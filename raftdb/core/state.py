@@ -15,6 +15,7 @@ from raftdb.core.messages import Message
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, Member, NodeId, Role, StartId, Term
 from raftdb.core.progress import Progress
 from raftdb.core.update import Output, Trace
+from raftdb.errors import InvariantBroken
 
 RandomRange = Callable[[int, int], int]
 """`randrange(low, high)`: an integer, `low <= n < high`. Injected, so that a seed gives one run."""
@@ -235,9 +236,10 @@ class RaftState:
 
     def set_hard_state(self, term: Term, voted_for: NodeId | None) -> None:
         """Change term and vote, as one record (hazard B03). The term never goes back; a vote is given once in it."""
-        assert term > self.term or (term == self.term and self.voted_for in (None, voted_for)), (
-            f"vote for {voted_for!r} in term {term} after {self.voted_for!r} in {self.term}"
-        )
+        if term < self.term or (term == self.term and self.voted_for not in (None, voted_for)):
+            raise InvariantBroken(
+                f"vote for {voted_for!r} in term {term} after {self.voted_for!r} in {self.term}"
+            )
         self.term = term
         self.voted_for = voted_for
         self.output.hard_state = HardState(term, voted_for)
@@ -251,8 +253,10 @@ class RaftState:
 
     def truncate_log_from(self, index: Index) -> None:
         """Drop entries that conflict with the leader's. A committed one never does (State Machine Safety, 3.6.3)."""
-        assert index > self.commit_index, f"truncation from {index} would undo commit {self.commit_index}"
-        assert not self.output.entries, "a step truncates before it appends"
+        if index <= self.commit_index:
+            raise InvariantBroken(f"truncation from {index} would undo commit {self.commit_index}")
+        if self.output.entries:
+            raise InvariantBroken("a step truncates after it has appended")
         self.log.truncate_from(index)
         self.output.truncate_from = index
         if self.configurations.truncated_from(index):
@@ -260,7 +264,8 @@ class RaftState:
 
     def install_snapshot(self, end: EntryId, configuration_index: Index, configuration: bytes) -> None:
         """Take a received snapshot for state and log: everything up to `end` is committed, everything else is gone."""
-        assert end.index > self.commit_index, f"snapshot to {end} would undo commit {self.commit_index}"
+        if end.index <= self.commit_index:
+            raise InvariantBroken(f"snapshot to {end} would undo commit {self.commit_index}")
         self.log.reset(end)
         self.configurations.reset(configuration_index, configuration)
         self.output.install = end
@@ -295,7 +300,8 @@ class RaftState:
         """Entries up to `index` are committed. Never goes back (hazard B12)."""
         if index <= self.commit_index:
             return
-        assert index <= self.log.last_index, f"commit {index} beyond the log's end {self.log.last_index}"
+        if index > self.log.last_index:
+            raise InvariantBroken(f"commit {index} beyond the log's end {self.log.last_index}")
         self.commit_index = index
         self.output.commit_index = index
         self.trace("committed", level="info", commit_index=index)

@@ -14,6 +14,7 @@ from raftdb.core.model import NodeId
 from raftdb.core.roles import become_follower
 from raftdb.core.state import Leadership, RaftState, Transfer
 from raftdb.core.update import Refusal, TransferEnded
+from raftdb.errors import required
 
 OUTCOME_TIMEOUTS = 4
 """Election timeouts from the question on, after which a node that led and sees no leader says that it does not know."""
@@ -144,8 +145,7 @@ def leave_if_removed(state: RaftState) -> None:
 
 def _end(state: RaftState, refusal: Refusal | None) -> None:
     """The transfer is over: answer everybody who asked for it."""
-    transfer, state.transfer = state.transfer, None
-    assert transfer is not None
+    transfer, state.transfer = required(state.transfer, "transfer"), None
     state.trace(
         "transfer failed" if refusal else "transfer done",
         to=transfer.target,

@@ -6,6 +6,7 @@ Each handler makes an operation of a request, has the node do it, and encodes wh
 import logging
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
@@ -15,7 +16,7 @@ from raftdb.commands.limits import KEY_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT
 from raftdb.commands.operations import ClientOperation, CloseSession, RegisterSession
 from raftdb.commands.queries import Query, ReadPage, ReadRecord
 from raftdb.commands.transactions import is_read
-from raftdb.errors import CODES, Conflict, RequestRefused, Unavailable
+from raftdb.errors import CODES, Conflict, LocalProtocolError, RequestRefused, Unavailable
 from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import flag_of, integer_of, parameters
@@ -43,6 +44,16 @@ class ApiLimits:
     request_bytes_max: int | None = None
     requests_in_flight_max: int = 4096
     body_timeout_s: float = 10.0
+
+
+Kind = TypeVar("Kind")
+
+
+def _of_kind(kind: type[Kind], value: object) -> Kind:
+    """`value`, which is what its request is answered with; raises `LocalProtocolError` if it is not."""
+    if not isinstance(value, kind):
+        raise LocalProtocolError(f"an answer is {type(value).__name__}, not {kind.__name__}")
+    return value
 
 
 class _InFlight:
@@ -141,10 +152,9 @@ class DataApi:
             raise RequestRefused("bad_key", f"a key has {len(key)} bytes: the limit is {KEY_BYTES_MAX}")
         with self._in_flight:
             answer = await self._ask(request, "key", ReadRecord(key), _consistency(given))
-            record = answer.value
-            if record is None:
+            if answer.value is None:
                 raise RequestRefused("not_found", f"there is no key {shown_key(key)}")
-            assert isinstance(record, KeyRecord)
+            record = _of_kind(KeyRecord, answer.value)
             fields = {**_record(record), "index": answer.index, "term": answer.term}
             return Reply(await self._encoded(fields, record))
 
@@ -163,8 +173,7 @@ class DataApi:
             answer = await self._ask(
                 request, "keys", ReadPage(prefix, after, limit, with_values), _consistency(given)
             )
-            page = answer.value
-            assert isinstance(page, Page)
+            page = _of_kind(Page, answer.value)
             fields: dict[str, object] = {"keys": [_record(record) for record in page.records]}
             if page.next_after is not None:
                 fields["next"] = page.next_after

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, cast
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
-from raftdb.errors import RaftdbError, RequestRefused
+from raftdb.errors import RaftdbError, RequestRefused, required
 from raftdb.frontend.http_body import ClientGone, awaits_continue
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
 from raftdb.frontend.http_memory import MEMORY
@@ -270,8 +270,7 @@ class HttpServer:
 
     async def _dispatch(self, request: web.BaseRequest) -> Reply | web.StreamResponse:
         """Find and run the handler of `request`; every error becomes an answer."""
-        server = self._server
-        assert server is not None
+        server = required(self._server, "server")
         connection = cast(_Connection, request.protocol)
         request[MEMORY] = connection.memory
         server.idle.pop(connection, None)

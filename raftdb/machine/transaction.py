@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import Protocol
 
-from raftdb.errors import ReplyError
+from raftdb.errors import ReplyError, required
 
 
 class KeyValueView(Protocol):
@@ -154,8 +154,7 @@ class Transaction:
             if self.passed_max is not None and self.passed > self.passed_max:
                 raise ReplyError(TOO_MANY_KEYS)
             if own == own_end or (pair is not None and pair[0] < order[own]):
-                assert pair is not None
-                found.append(pair)
+                found.append(required(pair, "pair below"))
                 pair = next(below, None) if len(found) < limit else None
                 continue
             key = order[own]

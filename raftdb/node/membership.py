@@ -27,6 +27,7 @@ from raftdb.errors import (
     RaftdbError,
     RequestRefused,
     Unavailable,
+    required,
 )
 from raftdb.node.pending import WriteRequest
 from raftdb.wire.configuration import encode_configuration
@@ -214,8 +215,8 @@ class MembershipRequests:
     def _as_of(self, entry: EntryId) -> EntryId:
         """The change's entry, if it is committed; else, for what somebody else has made come true, the present."""
         core = self._core
-        term = core.log.term_at(core.commit_index)
-        assert term is not None, "what is committed is in the log, or right before it"
+        # What is committed last is in the log, or right before it.
+        term = required(core.log.term_at(core.commit_index), "term of what is committed")
         return entry if self._is_committed(entry) else EntryId(core.commit_index, term)
 
     def _is_committed(self, entry: EntryId) -> bool | None:

@@ -15,7 +15,7 @@ import aiohttp
 
 from raftdb.client.sync_client import Client
 from raftdb.core.state import RaftState
-from raftdb.errors import Fatal, RaftdbError
+from raftdb.errors import Fatal, RaftdbError, required
 from raftdb.server.config import EXIT_CONFIGURATION, Settings
 from raftdb.transport.reasons import short_reason
 
@@ -34,15 +34,15 @@ FINAL = frozenset({"conflict", "not_found", "bad_request", "forbidden", "method_
 
 def find_cluster(settings: Settings) -> str:
     """The id of the running cluster at `settings.join`; asks until one of its nodes answers. Blocks."""
-    assert settings.join is not None
+    nodes = required(settings.join, "node to ask")
     pause_s, last_why = PAUSE_MIN_S, ""
-    with Client(settings.join, timeout_ms=FIND_TIMEOUT_MS, unreachable_timeout_ms=0.0) as client:
+    with Client(nodes, timeout_ms=FIND_TIMEOUT_MS, unreachable_timeout_ms=0.0) as client:
         while True:
             try:
                 return client.status().cluster_id
             except RaftdbError as error:
                 if error.message != last_why:
-                    details = {"asked": ",".join(settings.join), "why": error.message}
+                    details = {"asked": ",".join(nodes), "why": error.message}
                     logger.warning("the cluster to join does not answer", extra={"fields": details})
                 last_why = error.message
             time.sleep(pause_s)

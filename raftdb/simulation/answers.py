@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from raftdb.commands.operations import Operation, SessionOperation
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.model import Entry, EntryKind
+from raftdb.errors import InvariantBroken
 from raftdb.simulation.caller import WRITES, Told
 from raftdb.simulation.model import Failure, Model
 from raftdb.wire import operations as wire_operations

@@ -31,9 +31,15 @@ from raftdb.commands.operations import (
     SessionOperation,
     Transaction,
 )
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.model import EntryKind, Index, NodeId
-from raftdb.errors import OutcomeUnknown, RaftdbError, ReplyError, SessionExpired, Unavailable
+from raftdb.errors import (
+    InvariantBroken,
+    OutcomeUnknown,
+    RaftdbError,
+    ReplyError,
+    SessionExpired,
+    Unavailable,
+)
 from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer
 from raftdb.simulation.host import Host

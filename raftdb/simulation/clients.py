@@ -29,6 +29,7 @@ from raftdb.commands.model import (
     Strlen,
     TimeToLive,
 )
+from raftdb.errors import required
 from raftdb.simulation.caller import WRITES, Caller, Ending, Kind, Told, World
 from raftdb.simulation.linearizability import Failed, Operation
 from raftdb.simulation.scheduler import SECOND
@@ -148,8 +149,8 @@ def _operation(client: str, command: Command, ending: Ending) -> Operation:
         case Kind.UNKNOWN:
             return Operation(client, command, ending.began_us, None)
         case Kind.FAILED:
-            assert ending.error is not None
-            return Operation(client, command, ending.began_us, ending.ended_us, Failed(ending.error.message))
+            error = required(ending.error, "error of what failed")
+            return Operation(client, command, ending.began_us, ending.ended_us, Failed(error.message))
     return Operation(client, command, ending.began_us, ending.ended_us, ending.value)
 
 

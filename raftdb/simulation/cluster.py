@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from raftdb.core.describe import describe_trace
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryKind, Member, NodeId
 from raftdb.core.update import Trace
+from raftdb.errors import InvariantBroken
 from raftdb.node.persist import BOOTSTRAP_TERM
 from raftdb.simulation.crowd import Crowd
 from raftdb.simulation.host import Host

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from raftdb.core.events import SnapshotDelivered
 from raftdb.core.model import EntryId, Index, NodeId
+from raftdb.errors import required
 from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
 from raftdb.simulation.scheduler import MILLISECOND
 from storage.contract import Describe
@@ -120,8 +121,7 @@ class Courier:
 
     def install(self, state_disk: MemoryDisk) -> None:
         """Put what was received in the place of the state."""
-        assert self._received is not None, "nothing was received"
-        MemoryStateStore.install(state_disk, self._received)
+        MemoryStateStore.install(state_disk, required(self._received, "received snapshot"))
         self._received = None
 
 

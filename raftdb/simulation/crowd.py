@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from raftdb.commands.model import Append, Get, IncrementBy, MultiSet, Set
 from raftdb.commands.operations import SessionOperation
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.model import Entry, EntryKind
+from raftdb.errors import InvariantBroken
 from raftdb.simulation.answers import check_answers
 from raftdb.simulation.caller import World
 from raftdb.simulation.clients import Client, History

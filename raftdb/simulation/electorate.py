@@ -6,10 +6,10 @@ votes and disks make a majority, whatever the node believes (hazards B35 to B41)
 
 from collections.abc import Iterable, Sequence
 
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryKind, Index, NodeId
 from raftdb.core.state import RaftState
+from raftdb.errors import InvariantBroken
 from raftdb.wire.configuration import decode_configuration
 
 NONE = (0, Configuration(()))

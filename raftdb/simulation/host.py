@@ -7,7 +7,6 @@ frames to the network, answers clients. An error that nothing injected explains 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from raftdb.core import invariants
 from raftdb.core.events import (
     Change,
     Received,
@@ -16,7 +15,7 @@ from raftdb.core.events import (
 from raftdb.core.membership import Configuration
 from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.core.update import Trace
-from raftdb.errors import RaftdbError, RemoteProtocolError
+from raftdb.errors import InvariantBroken, RaftdbError, RemoteProtocolError
 from raftdb.machine.machine import Machine
 from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.membership import ChangeRequest, TransferRequest
@@ -294,7 +293,7 @@ class Host:
     def check_state(self) -> None:
         """The whole state is what the committed entries make of it."""
         if self.states.content() != self._world.oracle.state_at(self.replica.applied_index):
-            raise invariants.InvariantBroken(f"{self.id} holds another state than its log makes")
+            raise InvariantBroken(f"{self.id} holds another state than its log makes")
 
     def _tick(self, epoch: int) -> None:
         if epoch != self.epoch:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from raftdb.core.model import NodeId
+from raftdb.errors import InvariantBroken
 from raftdb.simulation.disk import STALL_US_MAX
 from raftdb.simulation.host import Host
 from raftdb.simulation.host import World as HostWorld
@@ -214,7 +215,7 @@ class Nemesis:
         self._world.tell(host.id, f"a bit of its log has flipped, in {what}")
         host.start()
         if host.out is None:
-            raise AssertionError(f"{host.id} did not notice the flipped bit in {what}")
+            raise InvariantBroken(f"{host.id} did not notice the flipped bit in {what}")
         return True
 
     def _wipe(self, host: Host) -> bool:

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from raftdb.core.events import AddMember, Change, NewAddress, PromoteMember, RemoveMember, UpdateAddresses
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member, NodeId
 from raftdb.core.timing import election_timeout_ticks
 from raftdb.core.transfer import OUTCOME_TIMEOUTS
-from raftdb.errors import LeaderHint, RaftdbError
+from raftdb.errors import InvariantBroken, LeaderHint, RaftdbError
 from raftdb.node.membership import MembersChanged
 from raftdb.node.turn import Answer
 from raftdb.simulation.host import Host
@@ -235,8 +234,8 @@ class Operators:
 
     def _check_change(self, answer: Answer, change: Change) -> None:
         """What is said to be done is: committed, and with the effect that was asked for."""
-        world, value = self._world, answer.value
-        assert isinstance(value, MembersChanged)
+        world = self._world
+        value: MembersChanged = answer.value
         committed = world.oracle.entry(answer.index)[0] if answer.index <= world.oracle.commit_index else None
         if committed != answer.term:
             raise InvariantBroken(f"{change} is said to be made by {answer.index}@{answer.term}")

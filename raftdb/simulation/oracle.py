@@ -25,7 +25,6 @@ every step of every core, every synced write, every applied entry and every mess
 from collections.abc import Iterable, Mapping, Sequence
 
 from raftdb.core import invariants
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import Message
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
@@ -33,6 +32,7 @@ from raftdb.core.quorum import majority
 from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState
 from raftdb.core.update import Update
+from raftdb.errors import InvariantBroken, required
 from raftdb.node.persist import BOOTSTRAP_TERM
 from raftdb.simulation.disk import Reset, Submitted, Write
 from raftdb.simulation.electorate import Electorate
@@ -311,9 +311,9 @@ class Oracle:
             self._check_elected(node, state.term)
             self.leader_logs[state.term] = list(spoken)
             return
-        assert state.leadership is not None
-        for peer, progress in state.leadership.progress.items():
-            if progress.acknowledged_round > state.leadership.round:
+        leadership = required(state.leadership, "leadership")
+        for peer, progress in leadership.progress.items():
+            if progress.acknowledged_round > leadership.round:
                 raise InvariantBroken(f"{node} believes that {peer} has answered a round that was not begun")
         if update.persist is not None and update.persist.entries:
             self._check_appends(node, before, state, update.persist.entries)

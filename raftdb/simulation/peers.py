@@ -6,6 +6,7 @@ from dataclasses import replace
 from raftdb.core.events import PeerMet, RemovalTold
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
+from raftdb.errors import required
 from raftdb.node import starts
 from raftdb.node.replica import Replica
 from raftdb.node.standing import standing_of
@@ -61,7 +62,7 @@ class Peers:
 
     def introduction(self, kind: type[Hello | Welcome], peer: NodeId) -> Hello | Welcome:
         """What this node says of itself to a peer."""
-        assert self.own is not None
+        own = required(self.own, "start")
         known = self.known.get(peer)
         return kind(
             protocol_version=PROTOCOL_VERSION,
@@ -69,9 +70,9 @@ class Peers:
             source=self._node,
             target=peer,
             node_uuid=self._uuid,
-            start=self.own.start,
-            predecessor=self.own.predecessor,
-            put_back=starts.is_in_doubt(self._replica.raft.state, self._node, self.own.doubted),
+            start=own.start,
+            predecessor=own.predecessor,
+            put_back=starts.is_in_doubt(self._replica.raft.state, self._node, own.doubted),
             remembered=None if known is None else known.before,
             disk_term=self._disk_term,
             disk_last_index=self._disk_last_index,
@@ -102,8 +103,7 @@ class Peers:
         return None
 
     def _hear_of_itself(self, introduction: Hello | Welcome) -> None:
-        own, core = self.own, self._replica.raft.state
-        assert own is not None
+        own, core = required(self.own, "start"), self._replica.raft.state
         if own.doubted and not starts.is_in_doubt(core, self._node, own.doubted):
             own = self.own = replace(own, doubted=())
         is_settled = not starts.is_in_doubt(core, self._node, (own.start.nonce,))
@@ -139,11 +139,11 @@ class Peers:
 
     def send(self, network: Network, uuid: str, messages: Sequence[Message]) -> None:
         """A frame for each peer that there is a link to; the others get nothing."""
-        assert self.own is not None
+        own = required(self.own, "start")
         by_target: dict[NodeId, list[Message]] = {}
         for message in messages:
             by_target.setdefault(message.target, []).append(message)
         for target, batch in by_target.items():
             if target in self._links:
-                frame, start = encode_frame(0, batch), self.own.start.nonce
+                frame, start = encode_frame(0, batch), own.start.nonce
                 network.send(Envelope(self._node, target, uuid, self._links[target], start, frame))

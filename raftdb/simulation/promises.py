@@ -7,7 +7,6 @@ chance a crash makes somebody rely on it.
 
 from typing import Protocol
 
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.messages import (
     AppendEntriesReply,
     Message,
@@ -17,6 +16,7 @@ from raftdb.core.messages import (
     RequestVoteReply,
 )
 from raftdb.core.model import Index, NodeId, Term
+from raftdb.errors import InvariantBroken
 
 
 class PromiseBroken(InvariantBroken):

@@ -23,6 +23,8 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
+from raftdb.errors import LocalProtocolError
+
 ELEMENTS_SHOWN_MAX = 8
 """How much of a list a problem repeats."""
 CYCLE_SHOWN_MAX = 12
@@ -107,7 +109,8 @@ def _places(history: Sequence[Observed]) -> dict[tuple[bytes, bytes], _Place]:
     for number, transaction in enumerate(history):
         last = {append.key: append.element for append in transaction.appends}
         for append in transaction.appends:
-            assert append not in places, f"{append} was appended twice by its clients: nothing can be said"
+            if append in places:
+                raise LocalProtocolError(f"{append} was appended twice by its clients: nothing can be said")
             places[append] = _Place(number, last[append.key] == append.element)
     return places
 

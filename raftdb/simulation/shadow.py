@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.model import EntryId, HardState, Index, NodeId, Term
+from raftdb.errors import InvariantBroken
 from raftdb.node.persist import decode_hard_state
 from storage.contract import LogBatch
 

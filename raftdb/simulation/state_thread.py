@@ -7,8 +7,8 @@ and the log perhaps not yet where the state is. Such crashes are rare by chance,
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.model import EntryId
+from raftdb.errors import InvariantBroken
 from raftdb.simulation.disk import Reset
 from raftdb.simulation.oracle import Changes
 from storage.contract import FrozenChanges

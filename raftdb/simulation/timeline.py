@@ -5,8 +5,8 @@ back, and it never runs ahead: between two entries no more time passes on it tha
 machines between the moments when leaders appended them. So nothing ends before its time.
 """
 
-from raftdb.core.invariants import InvariantBroken
 from raftdb.core.model import Entry, EntryKind, Index, Term
+from raftdb.errors import InvariantBroken
 from raftdb.simulation.scheduler import MILLISECOND, Scheduler
 from raftdb.wire import operations as wire_operations
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from raftdb.commands.model import Append, Command, CompareAndSet, Get, MultiGet, Set
 from raftdb.commands.operations import Mode, Transaction
-from raftdb.errors import Conflict
+from raftdb.errors import Conflict, required
 from raftdb.simulation.caller import Caller, Ending, Kind, Told, World
 from raftdb.simulation.serializability import Appended, Observed, Outcome, Seen
 
@@ -90,9 +90,9 @@ class Transactor:
         if ending.kind is not Kind.ANSWERED:
             self._pause()
             return
-        assert ending.revision is not None
+        revision = required(ending.revision, "revision of what was read")
         if command.key not in dict(self._watched):
-            self._watched.append((command.key, ending.revision))
+            self._watched.append((command.key, revision))
             if command.key.startswith(b"chain"):
                 self._steps.append(Seen(command.key, elements_of(ending.value)))
         self._read_next(rest)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import aiohttp
 
+from raftdb.errors import required
 from raftdb.transport.limits import LinkLimits
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.trips import Trips
@@ -32,9 +33,7 @@ class Pinger:
     def measured(self, seconds: float) -> None:
         """A trip was measured, by a ping or by the handshake."""
         self._trips.note(seconds)
-        usual_s = self._trips.usual_s
-        assert usual_s is not None, "one was just noted"
-        self._on_trip(usual_s)
+        self._on_trip(required(self._trips.usual_s, "trip, though one was just noted"))
 
     async def run(self, socket: aiohttp.ClientWebSocketResponse) -> str:
         """Ping for as long as the peer answers; returns why it stopped."""

@@ -8,7 +8,6 @@ import pytest
 
 from raftdb.core import invariants
 from raftdb.core.invariants import (
-    InvariantBroken,
     check_cluster,
     check_log,
     check_state,
@@ -18,6 +17,7 @@ from raftdb.core.invariants import (
 from raftdb.core.log import Log
 from raftdb.core.model import Role
 from raftdb.core.state import Candidacy, Leadership, RaftState
+from raftdb.errors import InvariantBroken
 from tests.core.direct import Direct
 from tests.core.test_log import EVERYTHING, entries_of
 

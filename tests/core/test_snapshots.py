@@ -18,6 +18,7 @@ from raftdb.core.messages import (
 from raftdb.core.model import EntryId, EntryKind, Role, Term
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.update import Update
+from raftdb.errors import InvariantBroken
 from tests.core.cluster import encode_members
 from tests.core.direct import ME, Direct, command
 
@@ -174,7 +175,7 @@ def test_a_snapshot_of_an_older_term_is_answered_with_the_newer_one() -> None:
 def test_a_second_leader_that_sends_a_snapshot_stops_the_node() -> None:
     node = Direct()
     node.become_leader()
-    with pytest.raises(AssertionError, match="also claims to lead term 2"):
+    with pytest.raises(InvariantBroken, match="also claims to lead term 2"):
         node.hear_snapshot("n2", 2, (9, 2))
 
 

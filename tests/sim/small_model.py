@@ -40,6 +40,7 @@ from raftdb.core.model import Entry, EntryKind, HardState, Member, NodeId, Role
 from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState, Settings
 from raftdb.core.update import Output, Persist, Update
+from raftdb.errors import InvariantBroken
 from raftdb.simulation.promises import check_promise
 
 IDS: tuple[NodeId, ...] = ("n1", "n2", "n3")
@@ -496,7 +497,7 @@ def search(bounds: Bounds, *, states_max: int) -> Searched:
                         parents[there] = (here, action)
                         reached.append(after)
                         commits_max = max(commits_max, len(after.committed))
-            except AssertionError as error:
+            except (AssertionError, InvariantBroken) as error:
                 raise Broken(
                     f"{error}\n" + "\n".join([*way_to(parents, here), f"then after {action!r}"])
                 ) from error

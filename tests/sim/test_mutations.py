@@ -13,7 +13,7 @@ from tests.sim.mutations.search import Detection, known_seeds, search
 
 SEEDS_MAX = 200
 SEEDS_MAX_LONG = 3_000
-BY_A_CHECK = ("InvariantBroken", "PromiseBroken", "AssertionError", "Missing", "LocalProtocolError")
+BY_A_CHECK = ("InvariantBroken", "PromiseBroken", "Missing", "LocalProtocolError")
 """What a detection begins with: a check of the simulator, or an error by which the product itself says that its own
 code is wrong. A TypeError and the like is a patch that no longer fits the product, and proves nothing."""
 
