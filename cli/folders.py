@@ -42,8 +42,7 @@ def run_restore(arguments: list[str], options: Options) -> int:
     from raftdb.server.folder import kind_of
     from raftdb.server.restore import restore
 
-    if kind_of(path) != "file":
-        raise CommandError("restore", f"there is no file {path}", exit_code=EXIT_USAGE)
+    _require_file("restore", path, kind_of(path))
 
     names = ("data", "id", "listen", "advertise", "peers", "config")
     settings = load({name: getattr(parsed, name) for name in names})
@@ -188,8 +187,8 @@ def run_doctor(arguments: list[str], options: Options) -> int:
     from raftdb.server.doctor import diagnose, exit_code_of
     from raftdb.server.folder import kind_of
 
-    if kind_of(path) is None:
-        raise CommandError("doctor", f"there is no {path}", exit_code=EXIT_USAGE)
+    if (kind := kind_of(path)) != "folder":
+        _require_file("doctor", path, kind)
     findings = diagnose(path)
     sound = all(finding.ok for finding in findings)
     rows = [
@@ -216,6 +215,15 @@ def run_doctor(arguments: list[str], options: Options) -> int:
         what = "is not sound, or cannot be examined" if exit_code == EXIT_FOLDER else "cannot be examined"
         raise CommandError("doctor", f"{path} {what}: {wrong}", exit_code=exit_code)
     return EXIT_OK
+
+
+def _require_file(command: str, path: Path, kind: str | None) -> None:
+    """Raise `CommandError` for what is no regular file: a backup is read more than once, and not in order."""
+    if kind == "no file":
+        hint = "put the backup into a file first"
+        raise CommandError(command, f"{path} is not a regular file", exit_code=EXIT_USAGE, hint=hint)
+    if kind != "file":
+        raise CommandError(command, f"there is no file {path}", exit_code=EXIT_USAGE)
 
 
 def _add_output_options(parser: Parser) -> None:

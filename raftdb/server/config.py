@@ -66,6 +66,8 @@ def parse_peers(value: object) -> dict[str, str]:
             raise BadAddress(
                 f"{address!r} is no address for {name}: {error.message}", hint=error.hint
             ) from None
+    if not peers:
+        raise ValueError("it names nobody")
     if len(set(peers.values())) != len(peers):
         raise ValueError("two members have the same address")
     return peers

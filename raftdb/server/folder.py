@@ -66,13 +66,18 @@ def fatal(error: StorageError) -> Fatal:
 
 
 def kind_of(path: Path) -> str | None:
-    """What is at `path`: a "folder" or a "file"; None if nothing is. Raises `Fatal` if that may not be looked at."""
+    """What is at `path`: a "folder", a "file", or what is "no file": a device, a pipe. None if nothing is there.
+
+    Raises `Fatal` if that may not be looked at.
+    """
     with storage_errors(), mapped(path, "look at"):
         try:
             mode = path.stat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return "folder" if stat.S_ISDIR(mode) else "file"
+        if stat.S_ISDIR(mode):
+            return "folder"
+        return "file" if stat.S_ISREG(mode) else "no file"
 
 
 def open_folder(settings: Settings) -> DataFolder:

@@ -113,9 +113,23 @@ def test_a_group_that_can_write_is_warned_of(tmp_path: Path, log_records: list[l
     ]
 
 
+@pytest.mark.parametrize(("run", "command"), [(run_doctor, "doctor"), (run_restore, "restore")])
+def test_a_backup_out_of_a_pipe_is_refused_and_not_waited_for(
+    tmp_path: Path, run: Callable[[list[str], Options], int], command: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        arguments = [str(path)] if command == "doctor" else [str(path), "--data", str(tmp_path / "new")]
+        with pytest.raises(RaftdbError, match="not a regular file") as refused:
+            run(arguments, Options())
+        assert "into a file" in (refused.value.hint or "")
+    assert not (tmp_path / "new").exists()
+
+
 def test_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert kind_of(tmp_path) == "folder"
     assert kind_of(tmp_path / "file") == "file"
     assert kind_of(tmp_path / "nothing") is None
+    assert kind_of(Path("/dev/null")) == "no file"
     assert kind_of(tmp_path / "file" / "below") is None
