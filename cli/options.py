@@ -34,11 +34,10 @@ class Options:
         """A client of the cluster that these options name. Raises `RequestRefused` for a malformed
         address. `sessions`: its writes are sent again whatever became of them; for a single one that is not worth
         the two round trips."""
-        timeout_ms = DEFAULT_TIMEOUT_MS if self.timeout_ms is None else self.timeout_ms
         return Client(
             self.connect or os.environ.get("RAFTDB_URL") or DEFAULT_ADDRESSES,
-            timeout_ms=timeout_ms,
-            unreachable_timeout_ms=UNREACHABLE_TIMEOUT_MS if self.timeout_ms is None else timeout_ms,
+            timeout_ms=self.timeout_ms,
+            unreachable_timeout_ms=UNREACHABLE_TIMEOUT_MS if self.timeout_ms is None else self.timeout_ms,
             sessions=sessions,
         )
 

@@ -47,7 +47,7 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
         self,
         addresses: str | Sequence[str] = DEFAULT_ADDRESSES,
         *,
-        timeout_ms: float = DEFAULT_TIMEOUT_MS,
+        timeout_ms: float | None = None,
         unreachable_timeout_ms: float | None = None,
         sessions: bool = True,
         concurrency_max: int = CONCURRENCY_MAX,
@@ -58,7 +58,8 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
         self._has_sessions = sessions
         self._concurrency_max = concurrency_max
         self._random = random or Random()
-        self._timeout_ms = timeout_ms
+        self._timeout_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
+        self._stretches = timeout_ms is None
         self._unreachable_timeout_ms = unreachable_timeout_ms
         self._begin(None)
 
@@ -178,7 +179,8 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
 
     def _limits(self, timeout_ms: float | None = None) -> Limits:
         longest_ms = self._timeout_ms if timeout_ms is None else min(timeout_ms, self._timeout_ms)
-        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms)
+        stretches = self._stretches and timeout_ms is None
+        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms, stretches)
 
     async def _run(self, method: Method[T]) -> T:
         limits = self._limits()
@@ -232,6 +234,7 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
                 step.request.body,
                 connect_by_ms=step.attempt.connect_by_ms,
                 answer_by_ms=step.attempt.answer_by_ms,
+                prompt_ms=step.attempt.prompt_ms,
             )
         except (NotSent, AnswerLost) as error:
             return error

@@ -14,6 +14,7 @@ from raftdb.client.async_dialing import dial
 from raftdb.client.connection import IDLE_MS_MAX
 from raftdb.client.dialing import IN_TIME, now_ms, reason_of
 from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, encode_request
+from raftdb.client.pace import prompt_by_ms
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 
 
@@ -22,6 +23,8 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.used_ms = now_ms()
+        self.dialled_ms = 0.0
+        """How long it took to connect."""
         self._transport: asyncio.Transport | None = None
         self._parser: ResponseParser | None = None
         self._answer: asyncio.Future[Response] | None = None
@@ -103,14 +106,18 @@ class AsyncConnections:
         *,
         connect_by_ms: float,
         answer_by_ms: float,
+        prompt_ms: float | None = None,
     ) -> Response:
         """Send one request to `address` (HOST:PORT) and return its answer.
 
-        Times are of `now_ms`. Raises `NotSent`, `AnswerLost`, or `RemoteProtocolError` for an answer that is not HTTP.
-        The connection is kept only after a whole answer.
+        Times are of `now_ms`; for `prompt_ms` see `raftdb.client.pace`. Raises `NotSent`, `AnswerLost`, or
+        `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only after a whole answer.
         """
         request = encode_request(method, target, host=address, body=body)
         connection = self._take(address) or await _connect(address, min(connect_by_ms, answer_by_ms))
+        answer_by_ms = prompt_by_ms(
+            answer_by_ms, now_ms=now_ms(), dialled_ms=connection.dialled_ms, prompt_ms=prompt_ms
+        )
         try:
             async with asyncio.timeout(_left_s(answer_by_ms)):
                 response = await connection.exchange(request)
@@ -155,11 +162,13 @@ class AsyncConnections:
 
 async def _connect(address: str, by_ms: float) -> _Connection:
     loop = asyncio.get_running_loop()
+    began_ms = now_ms()
     try:
         async with asyncio.timeout(_left_s(by_ms)):
             _, connection = await loop.create_connection(_Connection, sock=await dial(address, by_ms))
     except OSError as error:
         raise NotSent(reason_of(error)) from error
+    connection.dialled_ms = now_ms() - began_ms
     return connection
 
 

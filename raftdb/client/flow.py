@@ -23,14 +23,15 @@ from raftdb.client.protocol import (
     close_request,
     register_request,
 )
-from raftdb.client.routing import PROBE_TIMEOUT_MS, Attempt, Call, Pause, Router
+from raftdb.client.routing import Attempt, Call, Pause, Router
 from raftdb.client.session import Place, Session, Sessions
 from raftdb.errors import SessionExpired, Unavailable, required
 
 SESSIONS_PER_CALL_MAX = 3
 """How many expired sessions one call puts up with: a cluster that forgets them at once must be told of."""
 CLOSE_TIMEOUT_MS = 500
-"""How long closing a client may take to tell the cluster that its session is over."""
+"""How long closing a client may take to tell the cluster that its session is over; on a slow network as long as two
+answers."""
 
 LOOK_AGAIN_MS = 1_000
 """Who waits for others looks again after so long, woken or not: an interrupted call may have woken nobody."""
@@ -76,10 +77,11 @@ class Limits:
     began_ms: float
     timeout_ms: float
     unreachable_timeout_ms: float | None = None
+    stretches: bool = False
 
     @property
     def ends_ms(self) -> float:
-        """The deadline."""
+        """The deadline, on a network that is not slow."""
         return self.began_ms + self.timeout_ms
 
 
@@ -110,12 +112,13 @@ class Caller:
     def ask(self, method: Method[T], address: str, limits: Limits) -> Flow[T]:
         """The flow of a question to one node alone, without a second chance: is it up, and what does it know?"""
         router = Router(parse_addresses(address), random=self._random)
-        timeout_ms = min(limits.timeout_ms, PROBE_TIMEOUT_MS)
+        router.pace = self.router.pace
+        call_ms = router.pace.call_ms(limits.timeout_ms, stretches=limits.stretches)
         call = Call(
             router,
             Kind.ANY_NODE,
             now_ms=limits.began_ms,
-            timeout_ms=timeout_ms,
+            timeout_ms=min(call_ms, 2 * router.pace.node_ms(address, call_ms=call_ms)),
             unreachable_timeout_ms=0.0,
         )
         return method.parse((yield from self._carry_out(call, method.request)))
@@ -128,7 +131,7 @@ class Caller:
         session = None if self._sessions is None else self._sessions.take()
         leader = self.router.leader
         if session is not None and leader is not None:
-            ends_ms = self._clock() + CLOSE_TIMEOUT_MS
+            ends_ms = self._clock() + max(CLOSE_TIMEOUT_MS, 2 * self.router.pace.answer_ms)
             attempt = Attempt(leader, False, connect_by_ms=ends_ms, answer_by_ms=ends_ms)
             yield Exchange(attempt, close_request(session.id), None)
 
@@ -171,13 +174,14 @@ class Caller:
                 session.end_registration()
 
     def _await_others(self, limits: Limits) -> Flow[None]:
-        if self._clock() >= limits.ends_ms:
+        ends_ms = limits.began_ms + self.router.pace.call_ms(limits.timeout_ms, stretches=limits.stretches)
+        if self._clock() >= ends_ms:
             raise Unavailable(
                 "busy",
                 f"other calls of this client were not done in {limits.timeout_ms / 1000:g} s",
                 hint="nothing was sent: try again, with fewer calls at a time",
             )
-        yield AwaitOthers(min(limits.ends_ms, self._clock() + LOOK_AGAIN_MS))
+        yield AwaitOthers(min(ends_ms, self._clock() + LOOK_AGAIN_MS))
 
     def _call(self, kind: Kind, limits: Limits) -> Call:
         return Call(
@@ -186,6 +190,7 @@ class Caller:
             now_ms=limits.began_ms,
             timeout_ms=limits.timeout_ms,
             unreachable_timeout_ms=limits.unreachable_timeout_ms,
+            stretches=limits.stretches,
         )
 
     def _carry_out(self, call: Call, request: Request, sink: Sink | None = None) -> Flow[Response]:
@@ -196,10 +201,12 @@ class Caller:
                 yield step
                 continue
             sent = STATUS_REQUEST if step.probe else request
+            began_ms = self._clock()
             outcome = yield Exchange(step, sent, None if step.probe else sink)
             if isinstance(outcome, NotSent | AnswerLost):
                 call.failed(step, str(outcome), sent=isinstance(outcome, AnswerLost))
                 continue
+            call.took(step, self._clock() - began_ms)
             response = call.answered(step, required(outcome, "outcome of an exchange"))
             if response is not None:
                 return response

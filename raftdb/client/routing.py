@@ -17,19 +17,16 @@ from dataclasses import dataclass
 from random import Random
 
 from raftdb.client.http1 import Response
+from raftdb.client.pace import ANSWERS_WAITED, NODE_MS_MAX, NODE_MS_MIN, Pace
 from raftdb.client.protocol import Kind
 from raftdb.client.refusals import error_of, leader_of_error, leader_of_status, leads_by_status
 from raftdb.errors import OutcomeUnknown, RaftdbError, ReplyError, RequestRefused, Unavailable
 
 DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
 """Where `raftdb up` puts its first three nodes."""
-CONNECT_TIMEOUT_MS = 1_000
-"""Longest wait for one connection: a host that is down does not answer at all."""
-PROBE_TIMEOUT_MS = 1_000
-"""Longest wait for a node to answer what it knows by itself, such as who leads."""
 ATTEMPT_MS_MIN = 500
-"""What may be repeated waits at least so long for one node, and at most a third of the time left, before it asks
-another."""
+"""What may be repeated waits at least so long for one node, or for a third of the time left, or for some answers of the
+pace of before, before it asks another."""
 TASK_ATTEMPT_MS = 600_000
 """How long the leader may work on a task before its answer begins, such as copying the whole state."""
 PAUSE_MS_FIRST = 50
@@ -51,6 +48,8 @@ class Attempt:
     probe: bool
     connect_by_ms: float
     answer_by_ms: float
+    prompt_ms: float | None = None
+    """Not None: the node needs nobody else for its answer; see `raftdb.client.pace.prompt_by_ms`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,7 @@ class Router:
             raise RequestRefused("bad_request", "no node address given")
         self.addresses = tuple(dict.fromkeys(addresses))
         self.leader: str | None = None
+        self.pace = Pace()
         self.random = random or Random()
 
     def sweep(self) -> list[str]:
@@ -89,7 +89,8 @@ class Call:
     driver.
 
     `unreachable_timeout_ms`: give up earlier if not one node can be connected to for so long (None: do not);
-    right for a person at a terminal, wrong for a service that outlives restarts of the cluster.
+    right for a person at a terminal, wrong for a service that outlives restarts of the cluster. `stretches`: on a slow
+    network the call may take longer than `timeout_ms`.
     """
 
     def __init__(
@@ -100,11 +101,13 @@ class Call:
         now_ms: float,
         timeout_ms: float,
         unreachable_timeout_ms: float | None = None,
+        stretches: bool = False,
     ) -> None:
         self._router = router
         self._kind = kind
-        self._timeout_ms = timeout_ms
-        self._deadline_ms = now_ms + timeout_ms
+        self._began_ms = now_ms
+        self._given_ms = timeout_ms
+        self._stretches = stretches
         self._unreachable_at_ms = None if unreachable_timeout_ms is None else now_ms + unreachable_timeout_ms
         self._sweeps = 0
         self._pause_ms_min = 0.0  # what the last Retry-After asked for
@@ -114,6 +117,15 @@ class Call:
         self._refusal: RaftdbError | None = None  # the latest answer that said no
         self._may_have_happened = False
         self._start_sweep()
+
+    @property
+    def _timeout_ms(self) -> float:
+        """How long this call may take, by what is known now."""
+        return self._router.pace.call_ms(self._given_ms, stretches=self._stretches)
+
+    @property
+    def _deadline_ms(self) -> float:
+        return self._began_ms + self._timeout_ms
 
     @property
     def may_have_happened(self) -> bool:
@@ -140,16 +152,24 @@ class Call:
         # without a session its certainty, and a task the patience that only the leader deserves.
         probe = self._kind in (*SENT_ONCE, Kind.TASK) and self._router.leader != address
         self._asked.add(address)
-        left_ms = self._deadline_ms - now_ms
+        left_ms, pace = self._deadline_ms - now_ms, self._router.pace
+        prompt_ms = None
         if probe or self._kind is Kind.ANY_NODE:
-            allowed_ms = min(left_ms, PROBE_TIMEOUT_MS)
+            # Whoever connects is not always the node: behind a tunnel the way may be long, so each sweep waits longer.
+            allowed_ms, prompt_ms = left_ms, min(NODE_MS_MIN * 2.0 ** min(self._sweeps, 10), NODE_MS_MAX)
         elif self._kind in SENT_ONCE:
             allowed_ms = left_ms
         elif self._kind is Kind.TASK:
             allowed_ms = max(left_ms, TASK_ATTEMPT_MS)
         else:
-            allowed_ms = min(left_ms, max(ATTEMPT_MS_MIN, left_ms / 3))
-        return Attempt(address, probe, now_ms + min(left_ms, CONNECT_TIMEOUT_MS), now_ms + allowed_ms)
+            allowed_ms = min(left_ms, max(ATTEMPT_MS_MIN, left_ms / 3, ANSWERS_WAITED * pace.answer_ms))
+        connect_ms = min(left_ms, pace.node_ms(address, call_ms=self._timeout_ms))
+        return Attempt(address, probe, now_ms + connect_ms, now_ms + allowed_ms, prompt_ms)
+
+    def took(self, attempt: Attempt, duration_ms: float) -> None:
+        """The node has answered after so long, with the connection if that was new."""
+        if attempt.probe or self._kind is not Kind.TASK:
+            self._router.pace.answered(attempt.address, duration_ms)
 
     def _end_sweep(self, now_ms: float) -> Pause:
         """Nobody served the call: pause and begin again, or give up if the pause would last beyond the
@@ -171,6 +191,7 @@ class Call:
         Raises `OutcomeUnknown` for a write that may have been executed.
         """
         self._router.forget(attempt.address)
+        self._router.pace.was_silent(attempt.address)
         self._reasons[attempt.address] = self._reason_of(attempt.address, reason)
         self._reached = self._reached or sent
         if sent and not attempt.probe and self._kind in SENT_ONCE:

@@ -94,6 +94,7 @@ class SharedCalls:
                 step.request.body,
                 connect_by_ms=step.attempt.connect_by_ms,
                 answer_by_ms=step.attempt.answer_by_ms,
+                prompt_ms=step.attempt.prompt_ms,
                 sink=step.sink,
             )
         except (NotSent, AnswerLost) as error:

@@ -36,7 +36,8 @@ class Client(ClientCommands, MemberCalls):
     """A connection to a cluster.
 
     `addresses`: the nodes' HTTP addresses, `"HOST:PORT,HOST:PORT"` or a sequence of such; any of them will
-    do, more survive more failures. `timeout_ms`: the deadline of each call, retries included.
+    do, more survive more failures. `timeout_ms`: the deadline of each call, retries included (None: 8 seconds, and more
+    on a network that turns out to be slow, but at most a minute).
     `unreachable_timeout_ms`: give up sooner if no node at all can be connected to (None: do not). `random`:
     the source of jitter.
 
@@ -59,7 +60,7 @@ class Client(ClientCommands, MemberCalls):
         self,
         addresses: str | Sequence[str] = DEFAULT_ADDRESSES,
         *,
-        timeout_ms: float = DEFAULT_TIMEOUT_MS,
+        timeout_ms: float | None = None,
         unreachable_timeout_ms: float | None = None,
         sessions: bool = True,
         random: Random | None = None,
@@ -68,7 +69,8 @@ class Client(ClientCommands, MemberCalls):
         self._addresses = parse_addresses(text)
         self._has_sessions = sessions
         self._random = random or Random()
-        self._timeout_ms = timeout_ms
+        self._timeout_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
+        self._stretches = timeout_ms is None
         self._unreachable_timeout_ms = unreachable_timeout_ms
         self._calls = self._begin()
 
@@ -198,7 +200,8 @@ class Client(ClientCommands, MemberCalls):
 
     def _limits(self, timeout_ms: float | None = None) -> Limits:
         longest_ms = self._timeout_ms if timeout_ms is None else min(timeout_ms, self._timeout_ms)
-        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms)
+        stretches = self._stretches and timeout_ms is None
+        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms, stretches)
 
     def _run(self, method: Method[T]) -> T:
         return self._run_for(method, self._limits())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from raftdb.core.model import NodeId, Term
 
-GAP_HALF_LIFE_MS = 120_000
+GAP_HALF_LIFE_MS = 180_000
 """The largest gap counts for half after so long: a bad minute is forgotten."""
 TRIPS_REMEMBERED_MAX = 256
 """Nodes whose trips are remembered: more than a cluster has members."""

@@ -7,11 +7,19 @@ import pytest
 
 from raftdb.client.addresses import parse_addresses
 from raftdb.client.http1 import Response
+from raftdb.client.pace import (
+    ANSWERS_PER_CALL,
+    ANSWERS_WAITED,
+    CALL_MS_MAX,
+    NODE_MS_MAX,
+    NODE_MS_MIN,
+    Pace,
+    prompt_by_ms,
+)
 from raftdb.client.protocol import Kind
 from raftdb.client.routing import (
     PAUSE_MS_FIRST,
     PAUSE_MS_MAX,
-    PROBE_TIMEOUT_MS,
     REDIRECTS_MAX,
     RETRY_AFTER_MS_MAX,
     TASK_ATTEMPT_MS,
@@ -39,10 +47,17 @@ def status_of(leader: str | None, *, role: str = "follower") -> Response:
     return Response(200, {}, json.dumps({"id": "y", "role": role, "leader": named}).encode())
 
 
-def make(kind: Kind, *, leader: str | None = None, timeout_ms: float = 5_000, **more: float) -> Call:
+def make(
+    kind: Kind,
+    *,
+    leader: str | None = None,
+    timeout_ms: float = 5_000,
+    stretches: bool = False,
+    **more: float,
+) -> Call:
     router = Router([A, B, C], random=Random(1))
     router.leader = leader
-    return Call(router, kind, now_ms=0, timeout_ms=timeout_ms, **more)
+    return Call(router, kind, now_ms=0, timeout_ms=timeout_ms, stretches=stretches, **more)
 
 
 def attempt(call: Call, now_ms: float = 0) -> Attempt:
@@ -80,7 +95,7 @@ class TestFindingTheLeader:
     def test_a_write_asks_who_leads_before_it_is_sent(self) -> None:
         call = make(Kind.WRITE)
         probe = attempt(call)
-        assert (probe.address, probe.probe, probe.answer_by_ms) == (A, True, PROBE_TIMEOUT_MS)
+        assert (probe.address, probe.probe, probe.prompt_ms) == (A, True, NODE_MS_MIN)
         assert call.answered(probe, status_of(B)) is None
         request = attempt(call)
         assert (request.address, request.probe, request.answer_by_ms) == (B, False, 5_000)
@@ -315,7 +330,7 @@ class TestAddresses:
 def test_a_task_finds_the_leader_first_and_is_then_given_its_time() -> None:
     call = make(Kind.TASK)
     first = attempt(call)
-    assert (first.address, first.probe, first.answer_by_ms) == (A, True, PROBE_TIMEOUT_MS)
+    assert (first.address, first.probe, first.prompt_ms) == (A, True, NODE_MS_MIN)
     assert call.answered(first, status_of(B)) is None
     task = attempt(call)
     assert (task.address, task.probe, task.answer_by_ms) == (B, False, TASK_ATTEMPT_MS)
@@ -391,3 +406,70 @@ def test_retry_after_is_honoured_within_a_limit() -> None:
     call.answered(attempt(call), answer(503, "busy", retry_after="6"))
     with pytest.raises(Unavailable):
         call.next_step(0)
+
+
+class TestPace:
+    """How long a silent node is waited for, and a call."""
+
+    def test_a_node_of_which_nothing_is_known_is_waited_for_in_proportion_to_the_deadline(self) -> None:
+        assert [
+            attempt(make(Kind.READ, timeout_ms=ms)).connect_by_ms for ms in (600, 1_500, 9_000, 90_000)
+        ] == [
+            600,
+            NODE_MS_MIN,
+            3_000,
+            NODE_MS_MAX,
+        ]
+
+    def test_a_node_that_has_answered_is_waited_for_as_long_as_it_takes_and_the_others_are_not(self) -> None:
+        """One is on this machine, the others are far away."""
+        call = make(Kind.WRITE, timeout_ms=9_000)
+        probe = attempt(call)
+        call.took(probe, 2)
+        call.answered(probe, status_of(B))
+        assert attempt(call).connect_by_ms == 3_000
+        pace = router_of(call).pace
+        assert pace.node_ms(A, call_ms=9_000) == NODE_MS_MIN
+        pace.answered(B, 2_000)
+        assert pace.node_ms(B, call_ms=9_000) == ANSWERS_WAITED * 2_000
+        pace.was_silent(B)
+        assert pace.node_ms(B, call_ms=9_000) == 3_000
+
+    def test_what_a_node_knows_by_itself_comes_soon_after_the_connection(self) -> None:
+        """However long the call may take: a frozen node accepts connections, and says nothing."""
+        by_ms = [
+            prompt_by_ms(60_000, now_ms=100, dialled_ms=dialled_ms, prompt_ms=1_000)
+            for dialled_ms in (0.1, 2_000)
+        ]
+        assert by_ms == [1_100, 100 + ANSWERS_WAITED * 2_000]
+        assert prompt_by_ms(500, now_ms=100, dialled_ms=0, prompt_ms=1_000) == 500
+        assert prompt_by_ms(60_000, now_ms=100, dialled_ms=0, prompt_ms=None) == 60_000
+
+    def test_each_sweep_waits_longer_for_a_word(self) -> None:
+        call = make(Kind.ANY_NODE, timeout_ms=60_000)
+        waits = []
+        for _ in range(5):
+            for address in (A, B, C):
+                step = attempt(call)
+                assert step.address == address
+                call.failed(step, "no answer in time", sent=True)
+                waits.append(step.prompt_ms)
+            pause(call)
+        assert waits[::3] == waits[2::3] == [1_000, 2_000, 4_000, 8_000, NODE_MS_MAX]
+
+    def test_a_call_whose_time_nobody_has_named_has_more_of_it_on_a_slow_network(self) -> None:
+        call = make(Kind.WRITE, timeout_ms=8_000, stretches=True)
+        probe = attempt(call)
+        call.took(probe, 4_000)
+        call.answered(probe, status_of(B))
+        assert attempt(call, 4_000).answer_by_ms == ANSWERS_PER_CALL * 4_000
+        router_of(call).pace.answered(C, 50_000)
+        assert router_of(call).pace.call_ms(8_000, stretches=True) == CALL_MS_MAX
+        assert router_of(call).pace.call_ms(8_000, stretches=False) == 8_000
+
+    def test_a_slow_answer_is_forgotten_in_time(self) -> None:
+        pace, told = Pace(), [Pace().is_slow]
+        for duration_ms in (4_000, 2, 2, 2, 2):
+            pace.answered(A, duration_ms)
+            told.append(pace.is_slow)
+        assert told == [False, True, True, True, True, False]
