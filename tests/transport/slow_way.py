@@ -50,6 +50,8 @@ class SlowWay:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for writer in self._writers:
             writer.transport.abort()
+        # The descriptors are closed in later turns of the loop, which may be about to end.
+        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
 
 
 @asynccontextmanager
@@ -64,3 +66,4 @@ async def slow_way(target: str, *, delay_s: float) -> AsyncIterator[SlowWay]:
     finally:
         server.close()
         await way.close()
+        await server.wait_closed()
