@@ -20,13 +20,16 @@ class SlowWay:
         """Nothing arrives any more, and no end of a connection either."""
         self._stalled.set()
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Somebody has connected."""
+        self._writers.append(writer)
+        self._tasks.add(asyncio.get_running_loop().create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, _, port = self._target.rpartition(":")
         there_reader, there_writer = await asyncio.open_connection(host, int(port))
-        self._writers += [writer, there_writer]
-        for source, sink in ((reader, there_writer), (there_reader, writer)):
-            task = asyncio.create_task(self._carry(source, sink))
-            self._tasks.add(task)
+        self._writers.append(there_writer)
+        await asyncio.gather(self._carry(reader, there_writer), self._carry(there_reader, writer))
 
     async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
@@ -58,12 +61,13 @@ class SlowWay:
 async def slow_way(target: str, *, delay_s: float) -> AsyncIterator[SlowWay]:
     """A way to `target` (HOST:PORT) that takes `delay_s` in each direction."""
     way = SlowWay(target, delay_s)
-    server = await asyncio.start_server(way.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(way.accept, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     way.address = f"{host}:{port}"
     try:
         yield way
     finally:
         server.close()
+        await asyncio.sleep(0)
         await way.close()
         await server.wait_closed()
