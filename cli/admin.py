@@ -75,7 +75,8 @@ def show_nodes(views: Sequence[NodeView], output: Output) -> None:
         indexes = (status.term, status.last_index, status.commit_index, status.applied_index)
         up = render.duration(status.uptime_seconds)
         suspicion = suspicions.get(view.id, "-")
-        rows.append((view.id, view.http, status.role, *map(str, indexes), suspicion, up))
+        role = "put back" if status.put_back else status.role
+        rows.append((view.id, view.http, role, *map(str, indexes), suspicion, up))
     body = [
         {"id": view.id, "http": view.http, "error": view.problem}
         if view.status is None
@@ -101,7 +102,13 @@ def show_members(membership: Membership, output: Output) -> None:
             member.id,
             member.http,
             member.redis or "-",
-            "yes" if member.voter else "joining" if member.joining else "no",
+            "put back"
+            if member.put_back
+            else "yes"
+            if member.voter
+            else "joining"
+            if member.joining
+            else "no",
             "-" if member.match_index is None else str(member.match_index),
             {None: "-", True: "yes", False: "no"}[member.alive],
             "-" if member.last_contact_seconds is None else f"{member.last_contact_seconds:.2f} s",
@@ -125,6 +132,8 @@ def show_status(status: NodeStatus, output: Output) -> None:
         "checkpoint": str(status.checkpoint_index),
         "members": " ".join(member.id for member in status.members),
         "cluster": status.cluster_id,
+        "life": status.birth or "not known yet",
+        **({"folder": "put back to an older copy, not filled anew yet"} if status.put_back else {}),
         "version": status.version,
         "up": render.duration(status.uptime_seconds),
     }

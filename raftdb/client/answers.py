@@ -100,6 +100,7 @@ def status_of(response: Response) -> NodeStatus:
     """The answer to `GET /v1/status`."""
     body = object_of(response)
     uptime = body.get("uptime_seconds")
+    birth = body.get("birth")
     return NodeStatus(
         id=text(body, "id"),
         cluster_id=text(body, "cluster_id"),
@@ -114,6 +115,8 @@ def status_of(response: Response) -> NodeStatus:
         checkpoint_index=integer(body, "checkpoint_index"),
         members=_members(body.get("members")),
         uptime_seconds=float(uptime) if isinstance(uptime, int | float) else 0.0,
+        put_back=body.get("put_back") is True,
+        birth=birth if isinstance(birth, str) else None,
         body=body,
     )
 
@@ -206,6 +209,7 @@ def _member(body: Json) -> Member:
         problem=problem if isinstance(problem, str) else None,
         last_contact_seconds=_number(body, "last_contact_seconds"),
         suspicion=_number(body, "suspicion"),
+        put_back=body.get("put_back") is True,
         body=body,
     )
 

@@ -69,7 +69,8 @@ class Member:
 
     `voter` False: a learner, which becomes a voter by itself if it is `joining`. `match_index`: how far its log agrees
     with the leader's. `alive`: a connection to it stands; `problem`: why not. `last_contact_seconds`: since it was
-    heard; `suspicion`: phi, how unlikely so long a silence is.
+    heard; `suspicion`: phi, how unlikely so long a silence is. `put_back`: its data folder is an older copy of itself,
+    and it counts for nothing until it is filled anew.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Member:
     problem: str | None = None
     last_contact_seconds: float | None = None
     suspicion: float | None = None
+    put_back: bool = False
     body: Json = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -108,7 +110,7 @@ class Membership:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
     """One node's view of itself and the cluster (`GET /v1/status`). Indexes are of the log, from 1; 0 is
-    none."""
+    none. `birth` names the life of the cluster; `put_back` is that of this node as a `Member`."""
 
     id: str
     cluster_id: str
@@ -123,6 +125,8 @@ class NodeStatus:
     checkpoint_index: int
     members: tuple[Member, ...]
     uptime_seconds: float
+    put_back: bool = False
+    birth: str | None = None
     body: Json = field(default_factory=dict, repr=False, compare=False)
 
 

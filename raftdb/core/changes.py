@@ -79,7 +79,7 @@ def _append(state: RaftState, leadership: Leadership, configuration: Configurati
     """
     members = tuple(_as_met(state, member) for member in configuration.members)
     form = state.configurations.form
-    data = form.encode(Configuration(members, configuration.removed))
+    data = form.encode(replace(configuration, members=members))
     if len(data) > form.bytes_max:
         return Refusal(
             "conflict",
@@ -163,9 +163,10 @@ def _remove(
     known = configuration.find(node)
     if known is None:
         return _unknown(configuration, node)
-    remaining = Configuration(
-        tuple(member for member in configuration.members if member.id != node),
-        tuple(sorted((*configuration.removed, node))),
+    remaining = replace(
+        configuration,
+        members=tuple(member for member in configuration.members if member.id != node),
+        removed=tuple(sorted((*configuration.removed, node))),
     )
     if not remaining.voters:
         return Refusal("conflict", f"{node} is the only voter", hint="add another node first")
@@ -218,7 +219,7 @@ def _with(configuration: Configuration, new: Member) -> Configuration:
     """The configuration with this member, in the place of the one of its id."""
     others = [member for member in configuration.members if member.id != new.id]
     members = sorted((*others, new), key=lambda member: member.id)
-    return Configuration(tuple(members), configuration.removed)
+    return replace(configuration, members=tuple(members))
 
 
 Rule = Callable[[RaftState, Leadership, Any, bool], Configuration | Refusal]

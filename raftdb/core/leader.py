@@ -1,5 +1,7 @@
 """Leading: replication, commitment, heartbeats, and stepping down in time (thesis 3.5, 3.6.2, 6.2, 10.2.1)."""
 
+from dataclasses import replace
+
 from raftdb.core import parting, reads, timing, transfer
 from raftdb.core.log import entry_bytes
 from raftdb.core.messages import AppendEntries, AppendEntriesReply, HeartbeatReply
@@ -9,6 +11,9 @@ from raftdb.core.roles import become_follower
 from raftdb.core.state import Leadership, RaftState
 from raftdb.core.update import EntriesWanted
 from raftdb.errors import required
+
+BIRTHS = 1 << 63
+"""So many names there are for the life of a cluster."""
 
 
 def become_leader(state: RaftState) -> None:
@@ -25,8 +30,19 @@ def become_leader(state: RaftState) -> None:
         term_start_index=first_index,
     )
     state.trace("became leader", term=state.term, last_index=state.log.last_index)
-    state.append_as_leader((b"",), EntryKind.NOOP)
+    _open_term(state)
     broadcast_entries(state, state.leadership)
+
+
+def _open_term(state: RaftState) -> None:
+    """Append the entry that opens the term: a no-op. The first leader of a cluster names the cluster's life instead, in
+    a configuration that changes nothing else, and so needs not wait for what is committed."""
+    configurations = state.configurations
+    if configurations.latest.birth is not None or not configurations.latest.members:
+        state.append_as_leader((b"",), EntryKind.NOOP)
+        return
+    born = replace(configurations.latest, birth=f"{state.randrange(0, BIRTHS):016x}")
+    state.append_as_leader((configurations.form.encode(born),), EntryKind.CONFIGURATION)
 
 
 def propose(state: RaftState, payloads: tuple[bytes, ...]) -> None:

@@ -27,6 +27,9 @@ class Configuration:
 
     members: tuple[Member, ...]
     removed: tuple[NodeId, ...] = ()
+    birth: str | None = None
+    """Names the life of the cluster, at random; None until its first leader has written it down. Folders that are made
+    anew at the old addresses make a cluster of the same members, and of another life."""
 
     def __post_init__(self) -> None:
         ids = [member.id for member in self.members]

@@ -54,7 +54,6 @@ from raftdb.core.model import NO_START, HardState, Index, Member, NodeId, Role
 from raftdb.core.roles import become_follower, restart_election_timer
 from raftdb.core.state import RaftState, RandomRange, Settings
 from raftdb.core.update import Output, Update
-from raftdb.errors import InvariantBroken
 
 Handler = Callable[[RaftState, Any], None]
 
@@ -86,8 +85,15 @@ def hear_then(handle: Handler) -> Handler:
 
 
 def second_leader(state: RaftState, message: Message) -> None:
-    """Two leaders in one term: Election Safety (thesis 3.4) is broken, nothing may go on."""
-    raise InvariantBroken(f"{message.source} also claims to lead term {state.term}")
+    """Two leaders in one term: Election Safety (thesis 3.4) is broken, or a liar says so. Neither may lead on in this
+    term; but nobody's word ends a node that may have a majority."""
+    state.trace(
+        "another node claims to lead this term, steps down",
+        level="warning",
+        claimed_by=message.source,
+        term=state.term,
+    )
+    become_follower(state, state.term, None)
 
 
 HANDLERS: dict[tuple[Role, type[Message]], Handler] = {

@@ -37,7 +37,7 @@ from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, Wri
 from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
 from raftdb.node.reading import serve
 from raftdb.node.refusals import not_executed, out_of_time, too_much_waits
-from raftdb.node.standing import is_unproven
+from raftdb.node.standing import is_new, is_unproven
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from raftdb.wire.operations import stamp
 from storage.contract import FrozenChanges
@@ -125,6 +125,11 @@ class Replica:
     def takes_writes(self) -> bool:
         """False while so many changes wait for the disk that those of writes on their way have just room left."""
         return self._installing or self._checkpoints.has_room(self._state, spare_fraction=SPARE_FRACTION)
+
+    @property
+    def is_new(self) -> bool:
+        """True while this node has taken part in nothing, or has lost all it knew of it."""
+        return is_new(self.raft.state, self._first_entry)
 
     def snapshot_received(self, index: Index, term: Term) -> None:
         """The snapshot that ends there is here, whole and verified; it may be installed."""

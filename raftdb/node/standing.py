@@ -36,6 +36,15 @@ def standing_of(core: RaftState, node: NodeId) -> Standing:
     return Standing(is_removed, member is not None, uuid, core.folders.get(node))
 
 
+def is_cast_out(core: RaftState, by: Set[NodeId]) -> bool:
+    """True if so many voters want nothing of this node that it can have no majority without them.
+
+    What fewer say may be a lie, or the mistake of one folder: it ends nobody who has a majority, or can have one.
+    """
+    voters = core.configurations.voters
+    return not is_majority(voters, set(voters) - by)
+
+
 def is_unproven(core: RaftState, links: Set[NodeId], first_entry: EntryId) -> bool:
     """True while this node has the log of a first start, and too few peers have confirmed that it may be so.
 
@@ -45,6 +54,9 @@ def is_unproven(core: RaftState, links: Set[NodeId], first_entry: EntryId) -> bo
     the leader has sent it a log. That it was no voter before is certain, for the entry that lets a node vote names its
     folder, and no other one under its id is heard.
     """
-    if core.term > first_entry.term or core.log.last_index > first_entry.index:
-        return False
-    return not is_majority(core.configurations.voters, {*links, core.id})
+    return is_new(core, first_entry) and not is_majority(core.configurations.voters, {*links, core.id})
+
+
+def is_new(core: RaftState, first_entry: EntryId) -> bool:
+    """True while this node has the log of a first start: it took part in nothing, or has lost all it knew of it."""
+    return core.term <= first_entry.term and core.log.last_index <= first_entry.index

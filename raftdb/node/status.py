@@ -9,7 +9,8 @@ ROLE_NAMES = {Role.PRE_CANDIDATE: "candidate"}
 
 
 def members_of(driver: Driver) -> list[dict[str, Any]]:
-    """The members, with `alive`: a connection to them stands.
+    """The members, with `alive`: a connection to them stands; and `put_back`: the folder is an older copy of itself,
+    and the node counts for nothing until it is filled anew.
 
     Where this node leads also `match_index`, `caught_up` (see `Progress.tick`), and `last_contact_seconds` since the
     last message with the `suspicion` (phi, see `raftdb.node.suspicion`) that the silence deserves; a follower has the
@@ -27,6 +28,8 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
         }
         if member.joining:
             entry["joining"] = True
+        if member.id in state.doubts:
+            entry["put_back"] = True
         if member.id == state.id:
             entry["alive"] = True
             if state.leadership:
@@ -64,6 +67,8 @@ def status_of(driver: Driver) -> dict[str, Any]:
         "sessions": driver.replica.session_count,
         "members": members_of(driver),
         "removed": list(state.configurations.latest.removed),
+        "put_back": state.id in state.doubts,
+        "birth": state.configurations.committed_at(state.commit_index)[1].birth,
     }
 
 

@@ -246,7 +246,7 @@ class _Node:
             command_limits=Limits(
                 value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max
             ),
-            readiness_checks={"applied": node.lag, "member": node.removal},
+            readiness_checks={"applied": node.lag, "member": node.removal, "folder": node.put_back},
             readiness_warnings={"space": node.no_space},
         )
         server = HttpServer(

@@ -148,6 +148,13 @@ class LocalNode:
         """Why this node is no part of the cluster any more, or None (a condition of /readyz)."""
         return "this node was removed from the cluster" if self._driver.replica.is_removed else None
 
+    def put_back(self) -> str | None:
+        """Why this node counts for nothing, or None (a condition of /readyz)."""
+        core = self._driver.replica.raft.state
+        if core.id not in core.doubts:
+            return None
+        return "the data folder was put back to an older copy, and is not filled anew yet"
+
     def no_space(self) -> str | None:
         """Why growing writes are refused, or None (a warning of /readyz: reads and deletes are served)."""
         return self._driver.no_space

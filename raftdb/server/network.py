@@ -8,7 +8,9 @@ its handshakes, and is dialled there at once.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from raftdb.background import Background
@@ -17,11 +19,12 @@ from raftdb.core.model import NodeId
 from raftdb.errors import Fatal
 from raftdb.frontend.http_server import Routes
 from raftdb.node.driver import Driver
+from raftdb.node.standing import is_cast_out
 from raftdb.node.starts import OwnStarts
 from raftdb.server.addresses import STRANGERS_MAX, AddressBook
 from raftdb.server.disk import NodeDisk
 from raftdb.server.folder import EXIT_FOLDER
-from raftdb.server.peers import IDENTITY_CHANGED, REMOVED, PeerRegistry
+from raftdb.server.peers import IDENTITY_CHANGED, OTHER_LIFE, PEER_OTHER_LIFE, REMOVED, PeerRegistry
 from raftdb.server.snapshots import Courier, Receiver
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import LocalIdentity
@@ -31,9 +34,14 @@ from raftdb.transport.peer_server import PeerServer
 from raftdb.transport.snapshot_client import SnapshotClient
 from raftdb.transport.snapshot_server import SnapshotServer
 from storage.contract import LogStore
+from storage.errors import StorageError
+
+logger = logging.getLogger("raftdb.server")
 
 LINGER_SECONDS = 5.0
 """A stranger who has hung up is dialled for so long: it may have found that this node is not who it was, and say so."""
+LAST_WORDS_SECONDS = 1.0
+"""How long a node that stops waits for its disk to take what it has learnt of its peers."""
 REMOVED_CHECK_SECONDS = 1.0
 """How often is looked for links of nodes that were removed."""
 
@@ -62,6 +70,9 @@ class Network:
         self._hung_up: dict[NodeId, asyncio.TimerHandle] = {}
         self._moved: set[NodeId] = set()
         """Peers that have said something new of where they are, and were not dialled there since."""
+        self._refused_by: dict[NodeId, str] = {}
+        """Who wants nothing of this node, or this node of them, and the code of the refusal."""
+        self._removed_by: set[NodeId] = set()
         self._tidying: asyncio.Task[None] | None = None
         self._is_leaving = self._has_left = False
         self._closed = False
@@ -142,8 +153,10 @@ class Network:
         self._closed = True
         if self._removed_check is not None:
             self._removed_check.cancel()
-        if self._tidying is not None:
-            self._tidying.cancel()
+        # What is certain by now is certain for the next start, too.
+        with suppress(StorageError, OSError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await self._registry.tidy()
         for timer in self._hung_up.values():
             timer.cancel()
         await self._links.close()
@@ -222,14 +235,45 @@ class Network:
         self._driver.peer_down(peer)
 
     def _refused(self, peer: NodeId, code: str, reason: str) -> None:
-        """A refusal by a peer that says we are not who we were ends this node; any other may pass."""
+        """A dial has ended in a refusal, by either side. What one peer says ends nothing: only so many that this node
+        can have no majority without them. But a node that has taken part in nothing yet stops for the first that knows
+        another folder under its name: it loses nothing, and two that were emptied would outvote one that was not."""
         if code == REMOVED:
-            self._driver.told_removed(peer)
-        if code == IDENTITY_CHANGED:
+            self._removed_by.add(peer)
+            if is_cast_out(self._driver.replica.raft.state, self._removed_by):
+                self._driver.told_removed(peer)
+        if code not in (IDENTITY_CHANGED, OTHER_LIFE, PEER_OTHER_LIFE) or self._refused_by.get(peer) == code:
+            return
+        self._refused_by[peer] = code
+        logger.error(
+            "a peer and this node want nothing of each other",
+            extra={"fields": {"peer": peer, "code": code, "reason": reason}},
+        )
+        replica = self._driver.replica
+        is_out = is_cast_out(replica.raft.state, self._refused_by.keys())
+        if is_out or (replica.is_new and code == IDENTITY_CHANGED):
+            refusing = sorted(self._refused_by)
             self._on_fatal(
                 Fatal(
-                    f"{peer} refuses this node: {reason}",
+                    f"{', '.join(refusing)} {'refuses' if len(refusing) == 1 else 'refuse'} this node: {reason}",
                     exit_code=EXIT_FOLDER,
-                    hint="bring back the old folder, or remove the node and add it under a new id",
+                    hint=_HINTS[code],
                 )
             )
+
+    def _peer_up(self, peer: NodeId) -> None:
+        self._refused_by.pop(peer, None)
+        self._removed_by.discard(peer)
+        self._driver.peer_up(peer)
+
+
+_OTHER_LIFE_HINT = (
+    "keep the folder, it may be all that is left of the other life ('raftdb recover'); to take part in this one, start "
+    "with an empty folder under a new id"
+)
+_HINTS = {
+    IDENTITY_CHANGED: "bring back the old folder, or remove the node and add it under a new id",
+    OTHER_LIFE: _OTHER_LIFE_HINT,
+    PEER_OTHER_LIFE: _OTHER_LIFE_HINT,
+}
+"""What to do for a node that is refused by a majority, by the code of the refusal."""

@@ -38,12 +38,24 @@ PEER_CHANGED = "peer_identity_changed"
 """Code of the refusal where the peer that we dialled is not the one we met: ours, which says nothing of this node."""
 PEER_REMOVED = "peer_removed"
 """Code of the refusal where the peer that we dialled is the one that was removed."""
+OTHER_LIFE = "other_life"
+"""Code of the refusal that a node gets whose folder is of another life of the cluster."""
+PEER_OTHER_LIFE = "peer_other_life"
+"""Code of the refusal where the peer that we dialled is of another life: then this node is, too, to the other."""
 STALE_START = "stale_start"
 """Code of the refusal for who was started again since, or is one of two nodes that run on copies of one folder."""
 FACT_PREFIX = "peer:"
 STARTS_PREFIX = "starts:"
+BIRTH_FACT = "birth"
+"""Under this name the folder keeps which life of the cluster it belongs to, once that is certain."""
 
 Result = TypeVar("Result")
+
+
+def log_birth(store: LogStore) -> str | None:
+    """Which life of the cluster the folder belongs to, as far as it knows."""
+    stored = store.get_meta(BIRTH_FACT)
+    return None if stored is None else stored.decode()
 
 
 class WritingThread(Protocol):
@@ -83,6 +95,7 @@ class PeerRegistry:
         self._known: dict[NodeId, KnownStarts] = {}
         self._on_disk: dict[NodeId, KnownStarts] = {}
         """Of members; what is known of others is theirs only once they are."""
+        self._birth = log_birth(store)
         self._has_recalled = False
         # One at a time: what a handshake concludes from a record must be on disk before the next one reads it.
         self._meeting = asyncio.Lock()
@@ -100,13 +113,19 @@ class PeerRegistry:
             elif uuid is not None:
                 self._on_met(PeerMet(member.id, uuid))
 
+    @property
+    def birth(self) -> str | None:
+        """Which life of the cluster this node belongs to; None while that is not certain. What is not committed may be
+        of a leader that never got so far."""
+        core = self._core
+        return self._birth or core.configurations.committed_at(core.commit_index)[1].birth
+
     def recall(self, peer: NodeId) -> Recollection:
         """What this node says to `peer` beside who it is."""
         known = self._known.get(peer)
         remembered = None if known is None else known.before
-        return Recollection(
-            remembered, put_back=starts.is_in_doubt(self._core, self._core.id, self._own.doubted)
-        )
+        put_back = starts.is_in_doubt(self._core, self._core.id, self._own.doubted)
+        return Recollection(remembered, put_back, self.birth)
 
     async def check(self, introduction: Introduction) -> Refused | None:
         """Why the speaker cannot be a peer, or None. What is to be remembered of it is durable when this returns."""
@@ -117,6 +136,11 @@ class PeerRegistry:
         if standing.is_removed:
             code = REMOVED if isinstance(introduction, Hello) else PEER_REMOVED
             return Refused(code, f"{peer} was removed from this cluster")
+        if None not in (self.birth, introduction.birth) and introduction.birth != self.birth:
+            return Refused(
+                OTHER_LIFE if isinstance(introduction, Hello) else PEER_OTHER_LIFE,
+                f"the data folder of {peer} is of another life of this cluster: {introduction.birth}, not {self.birth}",
+            )
         known = uuid
         if standing.is_member:
             known = standing.uuid or await self._first_uuid(peer, standing.met or uuid)
@@ -174,6 +198,10 @@ class PeerRegistry:
         met."""
         core = self._core
         async with self._meeting:
+            if self._birth is None and self.birth is not None:
+                birth = self.birth
+                await self._write(BIRTH_FACT, birth.encode())
+                self._birth = birth
             if self._own.doubted and not starts.is_in_doubt(core, core.id, self._own.doubted):
                 self._own = replace(self._own, doubted=())
                 await self._write(STARTS_FACT, starts.encode_own(self._own))

@@ -10,6 +10,7 @@ from raftdb.core.model import Entry, EntryKind, Member, NodeId
 from raftdb.core.update import Trace
 from raftdb.errors import InvariantBroken
 from raftdb.node.persist import BOOTSTRAP_TERM
+from raftdb.node.standing import is_cast_out
 from raftdb.simulation.crowd import Crowd
 from raftdb.simulation.host import Host
 from raftdb.simulation.linearizability import Finding, Verdict, verdict_of
@@ -254,7 +255,8 @@ class Simulation:
         if host.id not in configuration.removed or host.replica.is_removed:
             return True
         peers = [self.hosts[peer] for peer in host.replica.raft.peers() if peer in self.hosts]
-        return not any(peer.out is None and peer.id in configuration.ids for peer in peers)
+        able = {peer.id for peer in peers if peer.out is None and peer.id in configuration.ids}
+        return not is_cast_out(host.replica.raft.state, able)
 
     def _check_end(self, report: Report) -> None:
         """What only the whole run can tell."""

@@ -5,7 +5,6 @@ The handshake is that of the wire, with the rules that keep wiped and removed no
 
 from collections.abc import Mapping
 
-from raftdb.core.events import RemovalTold
 from raftdb.core.model import NodeId
 from raftdb.node.standing import standing_of
 from raftdb.simulation.host import Host, World
@@ -101,7 +100,7 @@ class Links:
             return
         answer = decode_handshake(data)
         if isinstance(answer, Refused) and answer.code == REMOVED:
-            host.peers.shown.append(RemovalTold())
+            host.peers.told_removed(peer)
         if not isinstance(answer, Welcome) or answer.source != peer:
             return
         if host.peers.why_not(answer) is not None:

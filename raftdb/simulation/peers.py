@@ -9,7 +9,7 @@ from raftdb.core.model import NodeId
 from raftdb.errors import required
 from raftdb.node import starts
 from raftdb.node.replica import Replica
-from raftdb.node.standing import standing_of
+from raftdb.node.standing import is_cast_out, standing_of
 from raftdb.node.starts import Draw, KnownStarts, OwnStarts
 from raftdb.simulation.network import Envelope, Network
 from raftdb.wire.handshake import PROTOCOL_VERSION, Hello, Refused, Welcome
@@ -32,6 +32,7 @@ class Peers:
         """The starts in which each node was met."""
         self.own: OwnStarts | None = None
         self._links: dict[NodeId, str] = {}
+        self._removed_by: set[NodeId] = set()
         self._replica: Replica
         self.shown: list[PeerMet | RemovalTold] = []
         """What handshakes have shown since the last turn of the node."""
@@ -48,6 +49,7 @@ class Peers:
         """A new process, which knows what its folder knows, and numbers its start."""
         self._replica, self._uuid = replica, uuid
         self._links = {}
+        self._removed_by = set()
         core = replica.raft.state
         self._disk_term, self._disk_last_index = core.term, core.log.last_index
         stored = None if self.own is None else starts.encode_own(self.own)
@@ -102,6 +104,12 @@ class Peers:
         self._hear_of_itself(introduction)
         return None
 
+    def told_removed(self, peer: NodeId) -> None:
+        """A peer says that this node was removed: believed once so many do that no majority is left without them."""
+        self._removed_by.add(peer)
+        if is_cast_out(self._replica.raft.state, self._removed_by):
+            self.shown.append(RemovalTold())
+
     def _hear_of_itself(self, introduction: Hello | Welcome) -> None:
         own, core = required(self.own, "start"), self._replica.raft.state
         if own.doubted and not starts.is_in_doubt(core, self._node, own.doubted):
@@ -116,6 +124,7 @@ class Peers:
 
     def connect(self, peer: NodeId, uuid: str) -> None:
         """The handshake with a peer has been done: messages can reach it."""
+        self._removed_by.discard(peer)
         self._links[peer] = uuid
         self._replica.links.add(peer)
 

@@ -1,5 +1,6 @@
 """The configuration of a cluster as it stands in the log, in CBOR:
-`[version, [[id, http, redis, voter, joining, uuid, start], ...], [removed id, ...]]`, a start being `[number, nonce]`.
+`[version, [[id, http, redis, voter, joining, uuid, start], ...], [removed id, ...], birth]`,
+a start being `[number, nonce]`.
 
 Members and removed ids are sorted by id, as in `Configuration`, so that one configuration has one encoding.
 """
@@ -16,12 +17,13 @@ from raftdb.wire.fields import (
     is_address_or_none,
     is_flag,
     is_node_id,
+    is_nonce_or_none,
     is_start_or_none,
     is_uuid_or_none,
     start_of,
 )
 
-VERSION = 3
+VERSION = 4
 """Version of the form of a configuration."""
 
 CONFIGURATION_BYTES_MAX = 60 * 1024
@@ -44,10 +46,10 @@ def encode_configuration(configuration: Configuration) -> bytes:
     ]
     removed: list[object] = list(configuration.removed)
     try:
-        _check(rows, removed)
+        _check(rows, removed, configuration.birth)
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"a configuration cannot be encoded: {error.message}") from error
-    return cbor.encode([VERSION, rows, removed])
+    return cbor.encode([VERSION, rows, removed, configuration.birth])
 
 
 def decode_configuration(data: bytes) -> Configuration:
@@ -59,12 +61,12 @@ def decode_configuration(data: bytes) -> Configuration:
         raise RemoteProtocolError(
             f"a configuration has version {parts[0]}: this node knows version {VERSION}"
         )
-    if len(parts) != 3:
-        raise RemoteProtocolError("a configuration is not its version, its members and the removed ids")
+    if len(parts) != 4:
+        raise RemoteProtocolError("a configuration is not its version, members, removed ids and birth")
     return _check(*parts[1:])
 
 
-def _check(rows: object, removed: object) -> Configuration:
+def _check(rows: object, removed: object, birth: object) -> Configuration:
     members = []
     for row in check_list("a configuration", rows, count_max=MEMBERS_MAX):
         fields = check_list("a member", row, count_max=len(_NAMES))
@@ -76,8 +78,10 @@ def _check(rows: object, removed: object) -> Configuration:
     ids = check_list("removed ids", removed, count_max=CONFIGURATION_BYTES_MAX)
     if not all(map(is_node_id, ids)):
         raise RemoteProtocolError("a removed id is none")
+    if not is_nonce_or_none(birth):
+        raise RemoteProtocolError("a birth is none")
     try:
-        return Configuration(tuple(members), tuple(map(str, ids)))
+        return Configuration(tuple(members), tuple(map(str, ids)), None if birth is None else str(birth))
     except ValueError as error:
         raise RemoteProtocolError(f"a configuration does not hold together: {error}") from None
 

@@ -48,6 +48,8 @@ from raftdb.core.update import EntriesWanted, Persist, Update
 DELIVERIES_MAX = 10_000
 """More deliveries than this in one go mean that the cluster talks in a circle."""
 FIRST_TERM = 1
+LIFE = "life"
+"""The birth of every cluster of these tests: it was written down before they begin."""
 
 
 def encode_members(
@@ -66,7 +68,7 @@ def decode_members(data: bytes) -> Configuration:
     members = [decode_member(word, voter=True) for word in voters.split(",") if word]
     members += [decode_member(word, voter=False) for word in learners.split(",") if word]
     ordered = sorted(members, key=lambda member: member.id)
-    return Configuration(tuple(ordered), tuple(node for node in removed.split(",") if node))
+    return Configuration(tuple(ordered), tuple(node for node in removed.split(",") if node), birth=LIFE)
 
 
 def decode_member(word: str, *, voter: bool) -> Member:

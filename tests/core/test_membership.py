@@ -21,7 +21,7 @@ from raftdb.core.messages import AppendEntries, Heartbeat, HeartbeatReply, Messa
 from raftdb.core.model import Entry, EntryKind, Member, Role
 from raftdb.core.progress import Progress
 from raftdb.core.update import Refusal, TransferEnded, Update
-from tests.core.cluster import FORM, decode_members, encode_configuration, encode_members
+from tests.core.cluster import FORM, LIFE, decode_members, encode_configuration, encode_members
 from tests.core.direct import ME, Direct
 
 
@@ -401,7 +401,7 @@ def test_what_is_written_down_stays() -> None:
 
 def test_the_form_of_these_tests_keeps_everything() -> None:
     configuration = Configuration(
-        (Member("n1", "h", uuid="u"), Member("n2", "n2", voter=False, joining=True)), ("n0", "n3")
+        (Member("n1", "h", uuid="u"), Member("n2", "n2", voter=False, joining=True)), ("n0", "n3"), LIFE
     )
     assert decode_members(encode_configuration(configuration)) == configuration
 

@@ -60,6 +60,13 @@ class InstantDisk:
             pass
 
 
+class NoLinks:
+    """There are no peers to be linked with."""
+
+    def update_peers(self, addresses: dict[str, str]) -> None:
+        assert addresses == {}
+
+
 @asynccontextmanager
 async def leading(policy: CompactionPolicy = NEVER) -> AsyncIterator[tuple[Driver, InstantDisk]]:
     """The driver of a cluster of one, which leads, and its disk."""
@@ -67,7 +74,7 @@ async def leading(policy: CompactionPolicy = NEVER) -> AsyncIterator[tuple[Drive
     bench = Bench(policy=policy)
     made = Driver(bench.replica, tick_ms=2, heartbeat_ms=20, on_fatal=failures.append)
     disk = InstantDisk(made, bench)
-    made.start(cast(Any, disk), cast(Any, None), cast(Any, None))
+    made.start(cast(Any, disk), cast(Any, NoLinks()), cast(Any, None))
     await wait_for(made.is_leader)
     yield made, disk
     await made.close(grace_seconds=0)

@@ -30,6 +30,7 @@ def driver(
         leadership=SimpleNamespace(progress=PROGRESS) if leads else None,
         log=SimpleNamespace(persisted_index=7),
         commit_index=commit_index,
+        doubts={},
         configurations=SimpleNamespace(latest=SimpleNamespace(members=MEMBERS)),
     )
     replica = SimpleNamespace(

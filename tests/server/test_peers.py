@@ -12,7 +12,9 @@ from raftdb.core.model import Entry, EntryKind, StartId
 from raftdb.node.starts import OwnStarts, decode_known, encode_own, next_start
 from raftdb.server.peers import (
     IDENTITY_CHANGED,
+    OTHER_LIFE,
     PEER_CHANGED,
+    PEER_OTHER_LIFE,
     PEER_REMOVED,
     REMOVED,
     STALE_START,
@@ -21,7 +23,7 @@ from raftdb.server.peers import (
 from raftdb.server.start import begin_start
 from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
 from storage.memory import MemoryLogStore
-from tests.core.cluster import encode_members
+from tests.core.cluster import LIFE, encode_members
 from tests.core.direct import Direct
 
 Result = TypeVar("Result")
@@ -245,3 +247,20 @@ async def test_who_becomes_a_member_after_it_was_met_is_written_down_and_who_is_
     )
     await desk.registry.tidy()
     assert decode_known(desk.store.get_meta("starts:n4") or b"").last == stranger.start
+
+
+async def test_who_is_of_another_life_of_the_cluster_is_refused_once_both_know_theirs() -> None:
+    """Hazard B90: which life it is is told to all, and kept for the next start, when nothing is known to be committed
+    yet. A birth that is not committed may be of a leader that never got so far."""
+    young = Desk(Direct())
+    assert young.registry.recall("n2").birth is None
+    assert await young.says("n2", "its", birth="another") is None
+    desk = Desk(following(encode_members(("n1", "n2", "n3"))))
+    assert desk.registry.recall("n2").birth == LIFE
+    assert code(await desk.says("n2", "its", birth="another")) == OTHER_LIFE
+    assert code(await desk.says("n2", "its", birth="another", dialled=True)) == PEER_OTHER_LIFE
+    assert await desk.says("n2", "its", birth=None) is None
+    assert await desk.says("n2", "its", birth=LIFE) is None
+    await desk.registry.tidy()
+    again = Desk(Direct(), desk.store)
+    assert code(await again.says("n2", "its", birth="another")) == OTHER_LIFE

@@ -44,7 +44,7 @@ from raftdb.errors import InvariantBroken
 from raftdb.simulation.promises import check_promise
 
 IDS: tuple[NodeId, ...] = ("n1", "n2", "n3")
-CONFIGURATION = Configuration(tuple(Member(node, node) for node in IDS))
+CONFIGURATION = Configuration(tuple(Member(node, node) for node in IDS), birth="life")
 FORM = Form(lambda configuration: b"", lambda data: CONFIGURATION, 1)
 FIRST = Entry(1, 1, EntryKind.CONFIGURATION, b"")
 NEVER_TICKS = 1_000_000
