@@ -67,13 +67,18 @@ def awaits_continue(request: web.BaseRequest) -> bool:
 
 
 async def _read_pieces(request: web.BaseRequest, *, bytes_max: int) -> bytes:
-    body = bytearray()
-    async for piece in request.content.iter_any():
-        request[MEMORY].grow(len(piece))
-        body += piece
-        if len(body) > bytes_max:
-            raise _too_large(bytes_max)
-    return bytes(body)
+    body, piece = bytearray(), b""
+    try:
+        async for piece in request.content.iter_any():
+            request[MEMORY].grow(len(piece))
+            body += piece
+            if len(body) > bytes_max:
+                raise _too_large(bytes_max)
+        return bytes(body)
+    finally:
+        # An error that the stream keeps would keep this frame, and them until the collector of cycles comes by.
+        body.clear()
+        piece = b""
 
 
 def _too_large(bytes_max: int) -> RequestRefused:

@@ -110,6 +110,11 @@ class _Connection(web.RequestHandler):
         elif is_head and not (self._close or self._force_close):
             self._count_head(len(data))
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of the last body: it knows this connection, and only the collector of cycles would find the two."""
+        super().connection_lost(exc)
+        self._payload = EMPTY_PAYLOAD
+
     def _count_head(self, more_bytes: int) -> None:
         """Bound what arrives before it is known who sends it: a head, or what begins a link."""
         if not self._upgraded:

@@ -4,6 +4,7 @@
 * `logs`: one line per action, for people or for machines.
 * `bootstrap`: opens the folder, starts disk, driver, network and listener, and stops it all in order.
 * `ending`: who asks a node to stop, what it ends with, and that all its parts are closed, in order and in time.
+* `allocator` lets what was held for a moment go back to the system.
 * `collector`: how often Python looks for garbage, and where not.
 * `start`: what a start finds in the folder.
 * `network`: links to the peers, and what they carry; whom to dial.

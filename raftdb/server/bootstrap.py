@@ -24,7 +24,7 @@ from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_server import HttpServer
 from raftdb.memory import MemoryAccount
 from raftdb.node.driver import Driver
-from raftdb.server import collector, logs
+from raftdb.server import allocator, collector, logs
 from raftdb.server.addresses import AddressBook, AddressKeeper, own_address
 from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
@@ -73,6 +73,7 @@ def run_node(settings: Settings) -> int:
         heartbeats=settings.log_heartbeats,
     )
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    allocator.settle()
     if foreign := passed_over(os.environ):
         logger.warning("passed over, as set by an orchestrator", extra={"fields": {"variables": foreign}})
     # Until the node watches its signals itself there is nothing to close but what is opened here.

@@ -1,0 +1,23 @@
+"""The C library's memory, of which a node holds much for a moment: bodies, answers, pages of a checkpoint.
+
+The GNU C library maps long pieces by themselves and gives them back at once, but raises the length from which on it
+does so to that of the longest that it was given back. So after the first long body, others stand among everything else,
+and what they took stays with the process. Measured with 500 clients that send bodies slowly: 190 MiB were held, 364 MiB
+were left when all were gone, and 85 MiB with a length that does not rise.
+"""
+
+import ctypes
+
+MAPPED_BYTES_MIN = 128 * 1024
+"""From this length on a piece is mapped by itself: what the library begins with."""
+M_MMAP_THRESHOLD = -3
+"""The parameter's number in <malloc.h>."""
+
+
+def settle() -> bool:
+    """Let long pieces of memory go back to the system when they are freed. False if the C library has no such setting,
+    or does so anyway (musl, macOS)."""
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt"):
+        return False
+    return bool(library.mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES_MIN))
