@@ -171,7 +171,7 @@ _NEXT: Mapping[Action, State] = {
 
 
 class Queued(NamedTuple):
-    """A command that waits: its name as in the table, and its arguments."""
+    """A command that waits: its name as it was typed, and its arguments."""
 
     name: str
     arguments: tuple[bytes, ...]
@@ -214,7 +214,7 @@ class Transactions:
             spec = required(lookup(name), "such command, though it was parsed")
             action = self._action(_input_of(spec))
             if action in (Action.QUEUE, Action.BUFFER):
-                self._keep(spec.name, arguments)
+                self._keep(name, arguments)
         except RequestRefused:
             if self.state is State.MULTI:
                 self.state = State.DOOMED

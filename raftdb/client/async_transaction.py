@@ -8,7 +8,15 @@ from typing import Protocol, TypeVar
 from raftdb.client.buffer import answer, is_read
 from raftdb.client.flow import Method
 from raftdb.client.json_body import to_bytes
-from raftdb.client.methods import LINEARIZABLE, Condition, Key, Text, get_with_revision, set_arguments
+from raftdb.client.methods import (
+    LINEARIZABLE,
+    Condition,
+    Key,
+    Text,
+    get_with_revision,
+    increment,
+    set_arguments,
+)
 from raftdb.client.model import Value
 from raftdb.client.transaction import QUEUED, TransactionState
 from raftdb.commands.spec import COMMANDS
@@ -86,7 +94,7 @@ class AsyncTransaction(TransactionState):
     async def incr(self, key: Text, by: int = 1) -> int:
         """Add to a number; the sum. It is read for that: `execute("incr", [key])` does not, and conflicts less."""
         await self.get(key)
-        self._write("incrby", key, str(by))
+        self._write(*increment(key, by))
         return int(await self.get(key) or b"0")
 
     async def getset(self, key: Text, value: Text) -> bytes | None:

@@ -72,6 +72,11 @@ def set_arguments(
     return [key, value, *ttl, *(("KEEPTTL",) if keep_ttl else ()), *_CONDITION_WORDS[only_if]]
 
 
+def increment(key: Text, by: int) -> tuple[str, *tuple[Text, ...]]:
+    """The command that adds `by`, and its arguments, by the name that its caller would give it."""
+    return ("incr", key) if by == 1 else ("incrby", key, str(by))
+
+
 def set_value(arguments: Sequence[Text]) -> Method[bool]:
     """Whether the value was set, which its condition may have prevented."""
     return _command("set", arguments, lambda answer: answer.value is not None)

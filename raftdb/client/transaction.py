@@ -30,6 +30,7 @@ from raftdb.client.methods import (
     Key,
     Text,
     get_with_revision,
+    increment,
     set_arguments,
     transact,
 )
@@ -185,7 +186,7 @@ class Transaction(TransactionState):
     def incr(self, key: Text, by: int = 1) -> int:
         """Add to a number; the sum. It is read for that: `execute("incr", [key])` does not, and conflicts less."""
         self.get(key)
-        self._write("incrby", key, str(by))
+        self._write(*increment(key, by))
         return int(self.get(key) or b"0")
 
     def getset(self, key: Text, value: Text) -> bytes | None:

@@ -49,7 +49,6 @@ __all__ = [
     "Group",
     "ReplyKind",
     "lookup",
-    "name_of",
     "parse",
     "specs_by_group",
     "specs_by_name",
@@ -132,14 +131,14 @@ def parse(name: str, arguments: Sequence[bytes], *, limits: Limits = DEFAULT_LIM
     if not spec.arity.accepts(len(arguments)):
         raise RequestRefused(
             "wrong_arity",
-            f"wrong number of arguments for {spec.name!r}",
+            f"wrong number of arguments for {name!r}",
             hint=f"the syntax is: {spec.syntax}",
         )
     command_bytes = 0
     for argument in arguments:
         # Text that slipped in here would be committed, and then refused by every replica (hazard B67).
         if type(argument) is not bytes:
-            raise RequestRefused("bad_request", f"an argument of {spec.name!r} is not a byte string")
+            raise RequestRefused("bad_request", f"an argument of {name!r} is not a byte string")
         command_bytes += len(argument)
     keys = arguments[spec.keys]
     for key in keys:
@@ -153,19 +152,17 @@ def parse(name: str, arguments: Sequence[bytes], *, limits: Limits = DEFAULT_LIM
     if len(keys) > KEYS_PER_COMMAND_MAX:
         raise RequestRefused(
             "too_large",
-            f"{spec.name!r} names {len(keys)} keys: the limit is {KEYS_PER_COMMAND_MAX}",
+            f"{name!r} names {len(keys)} keys: the limit is {KEYS_PER_COMMAND_MAX}",
             hint="send it in several commands",
         )
     return spec.build(arguments)
 
 
-def name_of(command: Command) -> str:
-    """Return the name under which `command` is shown: of several that build it, the most general one."""
-    return _NAMES[type(command)]
-
-
 def unparse(command: Command) -> tuple[str, list[bytes]]:
-    """Return the name and the arguments that spell `command`, for showing a log: `parse` of them gives it back."""
+    """Return the name and the arguments that spell `command`, for showing a log: `parse` of them gives it back.
+
+    Of several names that build it, the name is the most general one.
+    """
     return _NAMES[type(command)], _ARGUMENTS[type(command)](command)
 
 

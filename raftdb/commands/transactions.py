@@ -14,7 +14,7 @@ from raftdb.commands.operations import (
     keys_named,
 )
 from raftdb.commands.spec import ACCESS, GROWING, Access, parse
-from raftdb.errors import RequestRefused
+from raftdb.errors import ReplyError, RequestRefused
 
 
 def build_transaction(
@@ -50,6 +50,19 @@ def build_transaction(
     if named > TRANSACTION_KEYS_MAX:
         raise _too_large(f"touches at least {named} keys", TRANSACTION_KEYS_MAX)
     return transaction
+
+
+def called_by_name(error: ReplyError, names: Sequence[str]) -> ReplyError:
+    """Return the `error` of a transaction in the words of its caller, who called its commands `names`: which of them
+    failed, counted from 1. One that is no single command's stays as it is.
+
+    A command in the log has no name: `incr` is an `incrby` there.
+    """
+    position = error.failed_command
+    if position is None:
+        return error
+    message = f"command {position + 1} ({names[position]}): {error.message}"
+    return ReplyError(message, hint=error.hint, code=error.code, failed_command=position)
 
 
 def is_read(operation: ClientOperation) -> bool:

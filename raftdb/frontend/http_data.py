@@ -15,8 +15,8 @@ from raftdb.commands.budgets import BODY_BYTES_ON_LOOP_MAX, REPLY_BYTES_ON_LOOP_
 from raftdb.commands.limits import KEY_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT_MAX, Limits
 from raftdb.commands.operations import ClientOperation, CloseSession, RegisterSession
 from raftdb.commands.queries import Query, ReadPage, ReadRecord
-from raftdb.commands.transactions import is_read
-from raftdb.errors import CODES, Conflict, LocalProtocolError, RequestRefused, Unavailable
+from raftdb.commands.transactions import called_by_name, is_read
+from raftdb.errors import CODES, Conflict, LocalProtocolError, ReplyError, RequestRefused, Unavailable
 from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import flag_of, integer_of, parameters
@@ -119,14 +119,16 @@ class DataApi:
         with self._in_flight:
             body = await self._body(request)
             if len(body) <= BODY_BYTES_ON_LOOP_MAX:
-                operation = transaction_of(body, limits=self._command_limits)
+                names, operation = transaction_of(body, limits=self._command_limits)
             else:
-                operation = await self._aside.run(transaction_of, body, limits=self._command_limits)
+                names, operation = await self._aside.run(transaction_of, body, limits=self._command_limits)
             try:
                 answer = await self._ask(request, "transaction", operation)
             except Conflict as error:
                 conflict = {"results": None, **error_object(error)}
                 return Reply(encode_json(conflict), status=CODES[error.code].status)
+            except ReplyError as error:
+                raise called_by_name(error, names) from None
             fields = {"results": answer.value, "index": answer.index, "term": answer.term}
             return Reply(await self._encoded(fields, answer.value))
 

@@ -80,8 +80,8 @@ def execute_of(body: bytes, *, limits: Limits) -> tuple[str, Command | SessionOp
     return request.command, _in_session(request.session, command), request.consistency
 
 
-def transaction_of(body: bytes, *, limits: Limits) -> Transaction | SessionOperation:
-    """The transaction that is to be done. Raises RequestRefused."""
+def transaction_of(body: bytes, *, limits: Limits) -> tuple[Sequence[str], Transaction | SessionOperation]:
+    """The names of the commands as they were sent, and the transaction that is to be done. Raises RequestRefused."""
     request = decode_body(
         _transaction_decoder, body, example='{"commands": [{"command": "incr", "args": ["kunci"]}]}'
     )
@@ -93,7 +93,8 @@ def transaction_of(body: bytes, *, limits: Limits) -> Transaction | SessionOpera
         mode=_MODES[request.mode],
         limits=limits,
     )
-    return transaction if request.session is None else _in_session(request.session, transaction)
+    names = [part.command for part in request.commands]
+    return names, transaction if request.session is None else _in_session(request.session, transaction)
 
 
 def session_of(body: bytes) -> bytes:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from raftdb.commands import operations
 from raftdb.commands.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, TRANSACTION_MOVED_BYTES_MAX
 from raftdb.commands.model import Command
-from raftdb.commands.spec import name_of
 from raftdb.errors import Conflict, ReplyError
 from raftdb.machine.reply import ELEMENT_BYTES, Result, Value, shown_key, value_bytes
 from raftdb.machine.transaction import TOO_MANY_KEYS, KeyValueView, Transaction
@@ -59,20 +58,19 @@ def _run_all(
         if layer.moved_bytes > TRANSACTION_MOVED_BYTES_MAX:
             raise _failed(
                 position,
-                command,
                 "the transaction reads and writes too much",
                 f"the limit is {TRANSACTION_MOVED_BYTES_MAX} bytes of values",
             )
         if isinstance(reply, ReplyError):
             if operation.mode is operations.Mode.ATOMIC:
-                raise _failed(position, command, reply.message, reply.hint)
+                raise _failed(position, reply.message, reply.hint)
             value: Value = reply
         else:
             value = reply.value  # type: ignore[assignment]  # commands answer no records
         results.append(value)
         reply_bytes += value_bytes(value) + ELEMENT_BYTES
         if reply_bytes > REPLY_BYTES_MAX:
-            raise _failed(position, command, "the reply is too long", f"the limit is {REPLY_BYTES_MAX} bytes")
+            raise _failed(position, "the reply is too long", f"the limit is {REPLY_BYTES_MAX} bytes")
     return results
 
 
@@ -91,7 +89,6 @@ def _conflict(keys: tuple[bytes, ...]) -> Conflict:
     return Conflict(f"changed meanwhile: {shown}{more}", keys=keys, hint="read again, and decide anew")
 
 
-def _failed(position: int, command: Command, why: str, hint: str | None) -> ReplyError:
-    return ReplyError(
-        f"command {position + 1} ({name_of(command)}): {why}", hint=hint, failed_command=position
-    )
+def _failed(position: int, why: str, hint: str | None) -> ReplyError:
+    """The command at `position` undoes the whole. What its caller called it is not known here (`called_by_name`)."""
+    return ReplyError(why, hint=hint, failed_command=position)

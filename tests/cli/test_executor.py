@@ -150,6 +150,14 @@ class TestMulti:
         assert cluster.values == {b"a": b"x"}
         assert prompt.state is State.IDLE
 
+    @pytest.mark.parametrize("typed", ["incr", "decr", "INCR"])
+    def test_a_command_that_fails_is_called_what_it_was_called(self, prompt: Prompt, typed: str) -> None:
+        prompt.type(f"set a x; multi atomic; set b 1; {typed} a; show")
+        assert prompt.lines[-1] == f"queued  {typed} a"
+        with pytest.raises(ReplyError) as caught:
+            prompt.type("exec")
+        assert caught.value.message == f"command 2 ({typed}): value is not an integer or out of range"
+
     @pytest.mark.parametrize("line", ["nonsense", "set a", "incrby a x"])
     def test_what_cannot_be_queued_makes_exec_refuse(
         self, prompt: Prompt, cluster: FakeCluster, line: str

@@ -111,7 +111,7 @@ class TestBegin:
         type_(transactions, "set a 1")
         type_(transactions, "get a")
         type_(transactions, "INCR b")
-        assert transactions.waiting == [Queued("set", (b"a", b"1")), Queued("incr", (b"b",))]
+        assert transactions.waiting == [Queued("set", (b"a", b"1")), Queued("INCR", (b"b",))]
 
     def test_a_malformed_command_is_refused_and_ends_nothing(self) -> None:
         transactions = opened(State.BEGIN)

@@ -133,7 +133,10 @@ class FakeNode:
         mode = body.get("mode", "redis")
 
         def run() -> object:
-            results = state.transact(commands, watch, mode)
+            try:
+                results = state.transact(commands, watch, mode)
+            except Refused as error:
+                raise _named(error, [one["command"] for one in body["commands"]]) from None
             return {"results": to_json(results), "index": state.index, "term": 1}
 
         answer: Any = state.in_session(body.get("session"), (commands, watch, mode), run)
@@ -216,3 +219,11 @@ def parse_query(text: str) -> dict[str, list[bytes]]:
         name, _, value = part.partition("=")
         found.setdefault(name, []).append(unquote_to_bytes(value))
     return found
+
+
+def _named(error: Refused, names: Sequence[str]) -> Refused:
+    """The error with the word of the caller for the command that failed, if one did."""
+    position = error.body.get("failed")
+    if position is not None:
+        error.body["error"]["message"] = f"command {position + 1} ({names[position]}): {error}"
+    return error

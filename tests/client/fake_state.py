@@ -135,8 +135,7 @@ class FakeState:
                     for table, kept in zip(tables, before, strict=True):
                         table.clear()
                         table.update(kept)
-                    message = f"command {number + 1} ({name}): {error}"
-                    raise Refused(422, "command_failed", message, failed=number) from None
+                    raise Refused(422, "command_failed", str(error), failed=number) from None
                 results.append({"error": error.body["error"]})
         return results
 

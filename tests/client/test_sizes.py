@@ -175,7 +175,7 @@ def test_every_legal_transaction_is_accepted_and_its_results_are_read(
     body = sent(request) if commands else request.body
     assert body is not None
     assert len(body) <= request_bytes_max(limits.command_bytes)
-    operation = transaction_of(body, limits=limits)
+    _, operation = transaction_of(body, limits=limits)
     assert getattr(operation, "operation", operation) == legal
     database = Database()
     reply = database.run(Transaction(legal.commands))

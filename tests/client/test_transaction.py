@@ -116,7 +116,7 @@ def test_a_write_that_would_fail_is_refused_at_once(client: Client) -> None:
     transaction = client.transaction()
     transaction.execute("incr", ["a"])
     transaction.set("b", "2")
-    with pytest.raises(CommandFailed, match="command 1") as caught:
+    with pytest.raises(CommandFailed, match=r"command 1 \(incr\): value is not an integer") as caught:
         transaction.commit()
     assert caught.value.failed_command == 0
     assert client.get("b") == b"1"

@@ -61,15 +61,14 @@ from raftdb.commands.spec import (
     CommandSpec,
     Group,
     lookup,
-    name_of,
     parse,
     specs_by_group,
     specs_by_name,
     suggest_name,
     unparse,
 )
-from raftdb.commands.transactions import build_transaction, grows, is_read
-from raftdb.errors import CODES, RequestRefused
+from raftdb.commands.transactions import build_transaction, called_by_name, grows, is_read
+from raftdb.errors import CODES, ReplyError, RequestRefused
 
 KEYS = st.binary(min_size=1, max_size=KEY_BYTES_MAX)
 NAMES = st.sampled_from(sorted(COMMANDS))
@@ -286,7 +285,6 @@ def test_parse_gives_a_command_or_a_refusal_and_unparse_gives_it_back(
     except RequestRefused:
         return
     assert parse(*unparse(command)) == command
-    assert unparse(command)[0] == name_of(command)
     if name not in ("incr", "decr", "set", "scan", "expire"):
         assert unparse(command) == (name, arguments)
 
@@ -457,3 +455,16 @@ def test_the_table_is_light_to_import() -> None:
         "raftdb.core",
         "raftdb.wire",
     }
+
+
+@pytest.mark.parametrize("name", ["get", "GET", "Get"])
+def test_a_refusal_calls_a_command_what_its_caller_called_it(name: str) -> None:
+    with pytest.raises(RequestRefused, match=f"wrong number of arguments for '{name}'"):
+        parse(name, [])
+
+
+def test_a_failure_within_a_transaction_names_its_command_as_it_was_called() -> None:
+    error = called_by_name(ReplyError("no", hint="yes", failed_command=1), ["set", "INCR"])
+    assert (error.message, error.hint, error.failed_command) == ("command 2 (INCR): no", "yes", 1)
+    whole = ReplyError("too many")
+    assert called_by_name(whole, ["set"]) is whole

@@ -139,15 +139,16 @@ async def test_keys_that_are_not_utf8_are_watched_in_pairs(http: Harness) -> Non
 
 
 async def test_the_atomic_mode_says_which_command_failed(http: Harness) -> None:
-    response = await transact(http, ("set", "s", "x"), ("incr", "s"), mode="atomic")
-    assert response.status == 422
-    assert response.json == {
-        "error": {
-            "code": "command_failed",
-            "message": "command 2 (incrby): value is not an integer or out of range",
-        },
-        "failed": 1,
-    }
+    for name in ("incr", "decr", "INCR"):
+        response = await transact(http, ("set", "s", "x"), (name, "s"), mode="atomic")
+        assert response.status == 422
+        assert response.json == {
+            "error": {
+                "code": "command_failed",
+                "message": f"command 2 ({name}): value is not an integer or out of range",
+            },
+            "failed": 1,
+        }
     assert (await http.execute({"command": "exists", "args": ["s"]})).json["result"] == 0
 
 

@@ -120,7 +120,7 @@ def test_in_the_atomic_mode_a_failing_command_undoes_all(database: Database) -> 
     )
     error = database.failed(Transaction(commands, mode=Mode.ATOMIC))
     assert (error.code, error.failed_command) == ("command_failed", 4)
-    assert error.message == "command 5 (incrby): value is not an integer or out of range"
+    assert error.message == "value is not an integer or out of range"
     assert database.value(MultiGet((b"a", b"s", b"t", b"z"))) == [None, b"x", b"x", None]
     assert Machine().next_deadline_ms(database.transaction) == 6_000
     check_books(database.transaction)
@@ -131,7 +131,7 @@ def test_a_failed_compare_and_set_fails_an_atomic_transaction_as_any_command_doe
     commands = (Set(b"a", b"1"), CompareAndSet(b"k", 99, b"w"))
     error = database.failed(Transaction(commands, mode=Mode.ATOMIC))
     assert (type(error), error.code, error.failed_command) == (ReplyError, "command_failed", 1)
-    assert error.message == "command 2 (cas): the revision of 'k' is 1, not 99"
+    assert error.message == "the revision of 'k' is 1, not 99"
 
 
 @MODES
@@ -230,7 +230,7 @@ def test_a_reply_that_is_too_long_undoes_all(database: Database, mode: Mode) -> 
     database.run(Set(b"k", bytes(VALUE_BYTES_CEILING)))
     fitting = (Get(b"k"),) * (REPLY_BYTES_MAX // VALUE_BYTES_CEILING - 1)
     error = database.failed(Transaction((Set(b"a", b"1"), *fitting, Get(b"k")), mode=mode))
-    assert error.message == f"command {2 + len(fitting)} (get): the reply is too long"
+    assert error.message == "the reply is too long"
     assert error.failed_command == 1 + len(fitting)
 
 
@@ -263,7 +263,7 @@ def test_values_that_are_moved_count_however_short_the_commands_are(database: Da
     moves = (Append(b"k", b"1"), Strlen(b"k"), Persist(b"k"), ExpireAfter(b"k", 1_000))
     assert isinstance(database.result(Transaction(moves[:2], mode=mode)).value, list)
     error = database.failed(Transaction((Set(b"a", b"1"), *moves * 500), mode=mode))
-    assert error.message == "command 4 (persist): the transaction reads and writes too much"
+    assert (error.message, error.failed_command) == ("the transaction reads and writes too much", 3)
 
 
 def test_a_transaction_moves_the_clock_once(database: Database) -> None:
