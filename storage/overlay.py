@@ -1,8 +1,9 @@
 """Changes in memory over a durable key space, in the order of their keys.
 
 New keys are put in order a few at a time, while they are written: nobody who scans has to wait for more than that, and
-a checkpoint finds them sorted. Measured with a million random keys in it, a new key costs 1.5 us for that, 0.2 us in
-ascending order, and a key that is changed again nothing; applying a `set` takes some 5 us beside.
+a checkpoint finds them sorted. Measured beside an unordered one, on `set`s of 60,000 random keys: 8.5 us to apply one
+instead of 6.9, and nothing more for a key that is changed again; with a million random keys in it a new one costs
+1.5 us, in ascending order 0.2 us.
 
 Considered and rejected: to order when somebody scans, which stopped the event loop for half a second after a bulk load
 of a million keys; and to sort at each scan, which costs the whole overlay when writes and scans alternate.
@@ -42,12 +43,24 @@ class Overlay:
     def update(self, changes: Mapping[bytes, bytes | None]) -> None:
         """Lay `changes` over those present."""
         present = self.changes
-        self.memory_bytes += grown_bytes(present, changes)
+        # `counted_bytes` and `grown_bytes` written out: this runs for every change of every entry.
+        counted = grown = 0
         for key, value in changes.items():
-            if key not in present:
+            size = CHANGE_OVERHEAD_BYTES + len(key)
+            if value is None:
+                counted += DELETION_BYTES
+            else:
+                size += len(value)
+            counted += size
+            if key in present:
+                before = present[key]
+                grown += (0 if value is None else len(value)) - (0 if before is None else len(before))
+            else:
                 self._unordered.append(key)
+                grown += size
             present[key] = value
-        self.change_bytes += counted_bytes(changes)
+        self.change_bytes += counted
+        self.memory_bytes += grown
         if len(self._unordered) >= ORDERED_TOGETHER:
             self.order()
 
@@ -77,7 +90,8 @@ class Overlay:
 
         A large overlay that goes at once takes the time that it takes to free all its keys and values.
         """
-        self._ordered.clear()
+        if self._ordered:
+            self._ordered.clear()
         changes = self.changes
         for _ in range(min(count, len(changes))):
             key, value = changes.popitem()

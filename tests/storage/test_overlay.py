@@ -4,8 +4,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from storage.overlay import ORDERED_TOGETHER, RELEASED_MIN, SLICE_KEYS, Overlay
+from storage.overlay import (
+    ORDERED_TOGETHER,
+    RELEASED_MIN,
+    SLICE_KEYS,
+    Overlay,
+    counted_bytes,
+    memory_bytes,
+)
 from storage.scanning import PAGE_KEYS_MAX, PAGE_KEYS_MIN
 from storage.state_store import LmdbStateStore
 
@@ -42,6 +51,18 @@ def test_a_scan_after_a_bulk_load_has_few_keys_left_to_order(monkeypatch: pytest
     assert overlay.keys(b"", None, 3) == sorted(keys)[:3]
     assert while_loading >= 20_000 // (ORDERED_TOGETHER + 100)
     assert max(ordered) < ORDERED_TOGETHER + 100
+
+
+CHANGES = st.dictionaries(st.binary(min_size=1, max_size=2), st.none() | st.binary(max_size=9), max_size=6)
+
+
+@given(st.lists(CHANGES, max_size=6))
+def test_what_is_counted_is_what_the_functions_say(rounds: list[dict[bytes, bytes | None]]) -> None:
+    overlay = Overlay()
+    for changes in rounds:
+        overlay.update(changes)
+    assert overlay.change_bytes == sum(map(counted_bytes, rounds))
+    assert overlay.memory_bytes == sum(memory_bytes(*change) for change in overlay.changes.items())
 
 
 @pytest.fixture
