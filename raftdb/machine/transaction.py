@@ -146,6 +146,11 @@ class Transaction:
             order = self._order = sorted(self.changes)
         own = bisect_left(order, first)
         own_end = len(order) if end is None else bisect_left(order, end)
+        if own == own_end and self.passed_max is None:
+            # The usual case, and that of all reads beside the log: nothing here lies over the range.
+            pairs = self._view.scan(first, end, limit=limit, length=length)
+            self.passed += len(pairs)
+            return pairs
         below = self._below(first, end, limit=limit, length=length)
         pair = next(below, None)
         found: list[tuple[bytes, bytes]] = []
