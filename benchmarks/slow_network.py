@@ -53,6 +53,7 @@ class NamespacedCluster:
         self._network = network
         self._log_level = log_level
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._goals: dict[int, int] = {}
         self.addresses = [f"{network.address(index)}:{PORT}" for index in range(nodes)]
 
     def start(self, index: int) -> None:
@@ -107,18 +108,23 @@ class NamespacedCluster:
             return {}
 
     def leader(self) -> int | None:
-        """Who leads, and has committed everything."""
+        """Who leads, and has committed what its log held when it was first seen to lead."""
         for index in sorted(self.processes):
             status = self.status(index)
-            if status.get("role") == "leader" and status["commit_index"] == status["last_index"]:
-                return index
+            if status.get("role") == "leader":
+                goal = self._goals.setdefault(status["term"], status["last_index"])
+                if status["commit_index"] >= goal:
+                    return index
         return None
 
     def is_whole(self) -> bool:
-        """All nodes know the leader, and hold what it has committed."""
+        """All nodes know the leader, and have committed what it had."""
         statuses = [self.status(index) for index in sorted(self.processes)]
-        seen = {(status.get("term"), status.get("commit_index")) for status in statuses}
-        return len(seen) == 1 and all(status.get("leader") for status in statuses)
+        terms = {status.get("term", 0) for status in statuses}
+        goal = self._goals.get(next(iter(terms)), sys.maxsize)
+        return len(terms) == 1 and all(
+            status.get("leader") and status["commit_index"] >= goal for status in statuses
+        )
 
     def told(self, event: str) -> int:
         """How often nodes have logged this."""

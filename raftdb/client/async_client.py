@@ -235,6 +235,7 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
                 connect_by_ms=step.attempt.connect_by_ms,
                 answer_by_ms=step.attempt.answer_by_ms,
                 prompt_ms=step.attempt.prompt_ms,
+                stretches=step.attempt.stretches,
             )
         except (NotSent, AnswerLost) as error:
             return error

@@ -14,7 +14,7 @@ from raftdb.client.async_dialing import dial
 from raftdb.client.connection import IDLE_MS_MAX
 from raftdb.client.dialing import IN_TIME, now_ms, reason_of
 from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, encode_request
-from raftdb.client.pace import prompt_by_ms
+from raftdb.client.pace import answer_deadline_ms
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 
 
@@ -107,16 +107,21 @@ class AsyncConnections:
         connect_by_ms: float,
         answer_by_ms: float,
         prompt_ms: float | None = None,
+        stretches: bool = False,
     ) -> Response:
         """Send one request to `address` (HOST:PORT) and return its answer.
 
-        Times are of `now_ms`; for `prompt_ms` see `raftdb.client.pace`. Raises `NotSent`, `AnswerLost`, or
-        `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only after a whole answer.
+        Times are of `now_ms`; for `prompt_ms` and `stretches` see `raftdb.client.pace`. Raises `NotSent`, `AnswerLost`,
+        or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only after a whole answer.
         """
         request = encode_request(method, target, host=address, body=body)
         connection = self._take(address) or await _connect(address, min(connect_by_ms, answer_by_ms))
-        answer_by_ms = prompt_by_ms(
-            answer_by_ms, now_ms=now_ms(), dialled_ms=connection.dialled_ms, prompt_ms=prompt_ms
+        answer_by_ms = answer_deadline_ms(
+            answer_by_ms,
+            now_ms=now_ms(),
+            dialled_ms=connection.dialled_ms,
+            prompt_ms=prompt_ms,
+            stretches=stretches,
         )
         try:
             async with asyncio.timeout(_left_s(answer_by_ms)):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from raftdb.client.dialing import IN_TIME, dial, now_ms, reason_of
 from raftdb.client.http1 import AnswerLost, Response, ResponseParser, Sink, encode_request
-from raftdb.client.pace import prompt_by_ms
+from raftdb.client.pace import answer_deadline_ms
 
 IDLE_MS_MAX = 10_000
 """A connection unused for longer is not used again: servers and gateways close idle ones after 15 s and more,
@@ -59,12 +59,13 @@ class Connections:
         connect_by_ms: float,
         answer_by_ms: float,
         prompt_ms: float | None = None,
+        stretches: bool = False,
         sink: Sink | None = None,
     ) -> Response:
         """Send one request to `address` (HOST:PORT) and return its answer.
 
-        Times are of `now_ms`; for `prompt_ms` see `raftdb.client.pace`. Raises `NotSent`, `AnswerLost`, or
-        `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only after a whole answer: any
+        Times are of `now_ms`; for `prompt_ms` and `stretches` see `raftdb.client.pace`. Raises `NotSent`, `AnswerLost`,
+        or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only after a whole answer: any
         exception, Ctrl-C included, closes it.
         With a `sink` the body of a success goes there, for as long as something of it comes every
         `STREAM_IDLE_MS`; what the sink raises is passed on.
@@ -76,8 +77,12 @@ class Connections:
             began_ms = now_ms()
             dialled = dial(address, min(connect_by_ms, answer_by_ms))
             connection = _Connection(dialled, now_ms(), now_ms() - began_ms)
-        answer_by_ms = prompt_by_ms(
-            answer_by_ms, now_ms=now_ms(), dialled_ms=connection.dialled_ms, prompt_ms=prompt_ms
+        answer_by_ms = answer_deadline_ms(
+            answer_by_ms,
+            now_ms=now_ms(),
+            dialled_ms=connection.dialled_ms,
+            prompt_ms=prompt_ms,
+            stretches=stretches,
         )
         keep = False
         try:

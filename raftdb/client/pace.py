@@ -66,9 +66,14 @@ class Pace:
         return max(timeout_ms, min(ANSWERS_PER_CALL * self.answer_ms, CALL_MS_MAX))
 
 
-def prompt_by_ms(answer_by_ms: float, *, now_ms: float, dialled_ms: float, prompt_ms: float | None) -> float:
+def answer_deadline_ms(
+    answer_by_ms: float, *, now_ms: float, dialled_ms: float, prompt_ms: float | None, stretches: bool
+) -> float:
     """By when the answer must be here, of a node that was just connected to, or was before: `dialled_ms` is what that
-    took. `prompt_ms`: the node needs nobody for it, so it is expected that soon, or after some such trips."""
+    took. `prompt_ms`: from now on the node is given so long, or some such trips if that is more; None: all the time
+    there is. `stretches`: there is more of that, too, if connecting shows a slow network."""
+    if stretches:
+        answer_by_ms = max(answer_by_ms, now_ms + min(ANSWERS_PER_CALL * dialled_ms, CALL_MS_MAX))
     if prompt_ms is None:
         return answer_by_ms
     return min(answer_by_ms, now_ms + max(prompt_ms, ANSWERS_WAITED * dialled_ms))

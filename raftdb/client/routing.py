@@ -49,7 +49,9 @@ class Attempt:
     connect_by_ms: float
     answer_by_ms: float
     prompt_ms: float | None = None
-    """Not None: the node needs nobody else for its answer; see `raftdb.client.pace.prompt_by_ms`."""
+    """Not None: the node is not given all the time there is; see `raftdb.client.pace.answer_deadline_ms`."""
+    stretches: bool = False
+    """A slow network gives the call more time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +164,10 @@ class Call:
         elif self._kind is Kind.TASK:
             allowed_ms = max(left_ms, TASK_ATTEMPT_MS)
         else:
-            allowed_ms = min(left_ms, max(ATTEMPT_MS_MIN, left_ms / 3, ANSWERS_WAITED * pace.answer_ms))
+            allowed_ms = left_ms
+            prompt_ms = max(ATTEMPT_MS_MIN, left_ms / 3, ANSWERS_WAITED * pace.answer_ms)
         connect_ms = min(left_ms, pace.node_ms(address, call_ms=self._timeout_ms))
-        return Attempt(address, probe, now_ms + connect_ms, now_ms + allowed_ms, prompt_ms)
+        return Attempt(address, probe, now_ms + connect_ms, now_ms + allowed_ms, prompt_ms, self._stretches)
 
     def took(self, attempt: Attempt, duration_ms: float) -> None:
         """The node has answered after so long, with the connection if that was new."""

@@ -95,6 +95,7 @@ class SharedCalls:
                 connect_by_ms=step.attempt.connect_by_ms,
                 answer_by_ms=step.attempt.answer_by_ms,
                 prompt_ms=step.attempt.prompt_ms,
+                stretches=step.attempt.stretches,
                 sink=step.sink,
             )
         except (NotSent, AnswerLost) as error:

@@ -70,6 +70,14 @@ def patience_ticks(state: RaftState, leadership: Leadership) -> int:
     return max([state.settings.election_timeout_ticks, *said[-1:]])
 
 
+def silence_ticks_borne(state: RaftState) -> int:
+    """How long this node bears the silence of those who should speak to it: a leader its followers', a follower its
+    leader's."""
+    if state.leadership is not None:
+        return patience_ticks(state, state.leadership)
+    return election_timeout_ticks(state)
+
+
 def heartbeat_ticks(state: RaftState, leadership: Leadership) -> int:
     """How long after a heartbeat the next is due: never less than the setting, and more if all who hear them bear it,
     as far as they have said."""

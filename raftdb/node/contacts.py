@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from raftdb.core.model import NodeId
 from raftdb.core.state import RaftState
-from raftdb.node.suspicion import SUSPECTED_PHI, Arrivals
+from raftdb.node.suspicion import Arrivals
 
 logger = logging.getLogger("raftdb.node")
 
@@ -39,10 +39,11 @@ class Contacts:
             _log(logging.INFO, "peer heard again", peer, arrivals, now_s)
         arrivals.heard(now_s)
 
-    def look(self, state: RaftState, *, is_removed: bool = False) -> None:
+    def look(self, state: RaftState, *, is_removed: bool = False, patience_s: float = 0.0) -> None:
         """Take up who is expected to speak now (to a removed node nobody is), and log who has become suspected.
 
-        What was known of all others is forgotten: nothing is expected of them, so their silence says nothing.
+        What was known of all others is forgotten: nothing is expected of them, so their silence says nothing. Nor does
+        a silence of `patience_s`, which the core bears itself.
         """
         now_s = self._clock()
         slept = now_s - self._looked_s > self._heartbeat_s * OWN_PAUSE_FACTOR
@@ -50,11 +51,12 @@ class Contacts:
         known, self._arrivals = self._arrivals, {}
         for peer in () if is_removed else _speakers(state):
             self._arrivals[peer] = known.get(peer) or Arrivals(heartbeat_s=self._heartbeat_s, now_s=now_s)
+            self._arrivals[peer].patience_s = patience_s
             if slept:
                 self._arrivals[peer].expect_anew(now_s)
         self._suspected &= self._arrivals.keys()
         for peer, arrivals in self._arrivals.items():
-            if peer not in self._suspected and arrivals.phi(now_s) >= SUSPECTED_PHI:
+            if peer not in self._suspected and arrivals.is_suspected(now_s):
                 self._suspected.add(peer)
                 _log(logging.WARNING, "peer suspected", peer, arrivals, now_s)
 

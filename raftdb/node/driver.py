@@ -19,6 +19,7 @@ from raftdb.commands.transactions import grows, is_read
 from raftdb.core.events import Change, PeerMet, Received, RemovalTold, TripMeasured
 from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
+from raftdb.core.timing import silence_ticks_borne
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 from raftdb.node.aside import Aside
 from raftdb.node.contacts import Contacts
@@ -250,7 +251,9 @@ class Driver:
 
     def _on_tick(self) -> None:
         self._inputs.ticks = 1
-        self.contacts.look(self.replica.raft.state, is_removed=self.replica.is_removed)
+        core = self.replica.raft.state
+        patience_s = silence_ticks_borne(core) * self._tick_seconds
+        self.contacts.look(core, is_removed=self.replica.is_removed, patience_s=patience_s)
         self._schedule_turn()
         self._schedule_tick()
 

@@ -21,14 +21,15 @@ from collections import deque
 INTERVALS_KEPT = 128
 """Intervals that are remembered: about ten seconds of heartbeats."""
 LONGEST_INTERVAL_FACTOR = 20.0
-"""A silence of so many heartbeats is no interval between two of them: the peer was away, or had nothing to say."""
+"""A silence of so many heartbeats is no interval between two of them: the peer was away, or had nothing to say. Unless
+the core bears longer ones."""
 SPREAD_MIN_FACTOR = 0.5
 """The standard deviation is at least this part of a heartbeat."""
 PHI_MAX = 100.0
 """Phi is not said to be more than this: what is gone is gone."""
 SUSPECTED_PHI = 8.0
-"""From here on a silent peer is called suspected, in logs and tables. With usual heartbeats that is a silence about as
-long as the shortest election timeout."""
+"""From here on a silent peer is called suspected, in logs and tables, if the core has no patience with it any more
+either. With usual heartbeats that is a silence about as long as the shortest election timeout."""
 
 
 class Arrivals:
@@ -37,6 +38,8 @@ class Arrivals:
     def __init__(self, *, heartbeat_s: float, now_s: float) -> None:
         """The peer is expected from now on, every `heartbeat_s` at least: the first guess of its intervals."""
         self.last_s: float | None = None
+        self.patience_s = 0.0
+        """For how long the core bears a silence of the peer."""
         self._expected_since_s = now_s
         self._heartbeat_s = heartbeat_s
         self._intervals: deque[float] = deque(maxlen=INTERVALS_KEPT)
@@ -50,7 +53,7 @@ class Arrivals:
         if last_s is None or began_s > last_s:
             return
         interval_s = now_s - last_s
-        if interval_s < self._heartbeat_s * LONGEST_INTERVAL_FACTOR:
+        if interval_s < max(self._heartbeat_s * LONGEST_INTERVAL_FACTOR, self.patience_s):
             self._remember(max(interval_s, self._heartbeat_s))
 
     def silence_s(self, now_s: float) -> float | None:
@@ -60,6 +63,11 @@ class Arrivals:
     def expect_anew(self, now_s: float) -> None:
         """Hold no silence before now against the peer."""
         self._expected_since_s = now_s
+
+    def is_suspected(self, now_s: float) -> bool:
+        """The silence is no usual one of this peer, and longer than the core bears."""
+        silence_s = now_s - self._expected_since_s
+        return silence_s >= self.patience_s and self.phi(now_s) >= SUSPECTED_PHI
 
     def phi(self, now_s: float) -> float:
         """How suspicious the present silence is, 0 to `PHI_MAX`."""

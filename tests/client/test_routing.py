@@ -1,6 +1,7 @@
 """Which node is asked, when it is asked again, and when never again. Time is a number here."""
 
 import json
+from functools import partial
 from random import Random
 
 import pytest
@@ -14,7 +15,7 @@ from raftdb.client.pace import (
     NODE_MS_MAX,
     NODE_MS_MIN,
     Pace,
-    prompt_by_ms,
+    answer_deadline_ms,
 )
 from raftdb.client.protocol import Kind
 from raftdb.client.routing import (
@@ -160,7 +161,7 @@ class TestFindingTheLeader:
     def test_a_paused_node_costs_a_read_a_third_of_its_time_and_not_all(self) -> None:
         call = make(Kind.READ, timeout_ms=6_000)
         first = attempt(call)
-        assert first.answer_by_ms == 2_000
+        assert first.prompt_ms == 2_000
         call.failed(first, "no answer in time", sent=True)
         assert asked(call, 2_000) == (B, False)
 
@@ -361,7 +362,7 @@ class TestWritesOfASession:
         assert asked(call) == (B, False)
 
     def test_a_paused_node_costs_it_a_third_of_its_time_and_not_all(self) -> None:
-        assert attempt(make(Kind.ONCE, leader=A, timeout_ms=6_000)).answer_by_ms == 2_000
+        assert attempt(make(Kind.ONCE, leader=A, timeout_ms=6_000)).prompt_ms == 2_000
 
     def test_what_surely_was_not_executed_leaves_no_doubt(self) -> None:
         call = make(Kind.ONCE)
@@ -437,13 +438,17 @@ class TestPace:
 
     def test_what_a_node_knows_by_itself_comes_soon_after_the_connection(self) -> None:
         """However long the call may take: a frozen node accepts connections, and says nothing."""
-        by_ms = [
-            prompt_by_ms(60_000, now_ms=100, dialled_ms=dialled_ms, prompt_ms=1_000)
-            for dialled_ms in (0.1, 2_000)
-        ]
+        deadline = partial(answer_deadline_ms, now_ms=100, stretches=False)
+        by_ms = [deadline(60_000, dialled_ms=dialled_ms, prompt_ms=1_000) for dialled_ms in (0.1, 2_000)]
         assert by_ms == [1_100, 100 + ANSWERS_WAITED * 2_000]
-        assert prompt_by_ms(500, now_ms=100, dialled_ms=0, prompt_ms=1_000) == 500
-        assert prompt_by_ms(60_000, now_ms=100, dialled_ms=0, prompt_ms=None) == 60_000
+        assert deadline(500, dialled_ms=0, prompt_ms=1_000) == 500
+        assert deadline(60_000, dialled_ms=0, prompt_ms=None) == 60_000
+
+    def test_connecting_shows_a_slow_network_too(self) -> None:
+        """The first answer may be that of a write, which takes longer than a call on a desk."""
+        deadline = partial(answer_deadline_ms, now_ms=100, dialled_ms=2_000, prompt_ms=None)
+        assert deadline(8_000, stretches=True) == 100 + ANSWERS_PER_CALL * 2_000
+        assert deadline(8_000, stretches=False) == 8_000
 
     def test_each_sweep_waits_longer_for_a_word(self) -> None:
         call = make(Kind.ANY_NODE, timeout_ms=60_000)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from raftdb.client.flow import AwaitOthers, Caller, Exchange, Flow, Outcome, Step
 from raftdb.client.http1 import AnswerLost, NotSent, Response
+from raftdb.client.pace import answer_deadline_ms
 from raftdb.client.routing import Pause, Router
 from raftdb.client.session import Sessions
 from raftdb.errors import RaftdbError
@@ -140,8 +141,15 @@ class World:
         if fate is Fate.TWICE and canned.status == 200:
             self.at(later_ms, self._later(step))
         if fate is Fate.SILENCE:
-            patience_ms = step.attempt.answer_by_ms - self.now_ms
-            self.at(max(patience_ms, 0.0), lambda: go_on(AnswerLost("no answer in time")))
+            attempt = step.attempt
+            by_ms = answer_deadline_ms(
+                attempt.answer_by_ms,
+                now_ms=self.now_ms,
+                dialled_ms=back_ms,
+                prompt_ms=attempt.prompt_ms,
+                stretches=attempt.stretches,
+            )
+            self.at(max(by_ms - self.now_ms, 0.0), lambda: go_on(AnswerLost("no answer in time")))
         elif fate in (Fate.REPLY_LOST, Fate.DYING_LEADER):
             self.at(back_ms, lambda: go_on(AnswerLost("closed")))
             if fate is Fate.DYING_LEADER:

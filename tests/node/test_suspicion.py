@@ -171,3 +171,17 @@ def test_who_slept_itself_suspects_nobody(caplog: pytest.LogCaptureFixture) -> N
     assert said(caplog) == []
     world.pass_time(1.0)
     assert said(caplog) == [("peer suspected", "n2"), ("peer suspected", "n3")]
+
+
+def test_a_silence_that_the_core_bears_is_not_suspected_and_teaches() -> None:
+    """On a slow network heartbeats are heard seconds apart, and nobody is told of each."""
+    arrivals = Arrivals(heartbeat_s=0.075, now_s=0.0)
+    arrivals.patience_s = 8.0
+    now_s = 0.0
+    for silence_s in (0.5, 0.5, 4.0, 0.5):
+        now_s += silence_s
+        assert not arrivals.is_suspected(now_s)
+        arrivals.heard(now_s)
+    assert arrivals.phi(now_s + 4.0) < 8.0
+    assert not arrivals.is_suspected(now_s + 7.9)
+    assert arrivals.is_suspected(now_s + 60.0)
