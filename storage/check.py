@@ -157,7 +157,7 @@ def _examine_log(folder: Path, *, missing_ok: bool) -> Generator[Finding, None, 
         return None
     try:
         log = LmdbLogStore(folder / LOG_FOLDER, create=False, read_only=True)
-    except (FolderDamaged, SystemFailure) as error:
+    except (FolderDamaged, FolderForeign, SystemFailure) as error:
         yield failed("log", error)
         return None
     try:
@@ -165,7 +165,7 @@ def _examine_log(folder: Path, *, missing_ok: bool) -> Generator[Finding, None, 
         yield Finding("log size", usage.file_bytes)
         yield Finding("log reusable", usage.reusable_bytes)
         found = log.recover()
-    except (FolderDamaged, SystemFailure) as error:
+    except (FolderDamaged, FolderForeign, SystemFailure) as error:
         yield failed("log", error)
         return None
     finally:
@@ -185,7 +185,7 @@ def _examine_state(folder: Path, *, missing_ok: bool) -> Generator[Finding, None
         return None
     try:
         state = LmdbStateStore(folder / STATE_FOLDER, create=False, read_only=True)
-    except (FolderDamaged, SystemFailure) as error:
+    except (FolderDamaged, FolderForeign, SystemFailure) as error:
         yield failed("state", error)
         return None
     try:
@@ -196,7 +196,7 @@ def _examine_state(folder: Path, *, missing_ok: bool) -> Generator[Finding, None
         yield Finding("checkpoint term", state.checkpoint[1])
         yield Finding("state checksums", f"{state.verify()} keys verified")
         return state.checkpoint
-    except (FolderDamaged, SystemFailure) as error:
+    except (FolderDamaged, FolderForeign, SystemFailure) as error:
         yield failed("state", error)
         return None
     finally:

@@ -19,7 +19,7 @@ from struct import Struct
 import lmdb
 
 from storage.contract import Usage
-from storage.errors import FolderDamaged, Misused, StorageError, WriteFailed
+from storage.errors import MISSING_HINT, FolderDamaged, Misused, StorageError, WriteFailed
 from storage.files import FILE_MODE, make_folder, open_to_write, sync_folder
 from storage.system_failures import mapped, system_failure
 
@@ -281,7 +281,7 @@ def check_data_file(path: Path) -> None:
             file.seek(page_bytes)
             second = file.read(META_PAGE.size)
     except FileNotFoundError:
-        raise FolderDamaged(str(path), "it is missing") from None
+        raise FolderDamaged(str(path), "it is missing", hint=MISSING_HINT) from None
     except OSError as error:
         raise system_failure(path, "read", error) from error
     pages = []

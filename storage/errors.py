@@ -70,10 +70,22 @@ class FolderDamaged(StorageError):
         self.why = why
 
 
+def other_format(what: str, found: object, known: int) -> FolderForeign:
+    """The error for `what`, sound by its checksum, in a format that this program does not know."""
+    return FolderForeign(
+        f"{what} has format version {found}, this program reads {known}",
+        hint="start it with the version of raftdb that wrote it",
+    )
+
+
 DAMAGE_HINT = (
     "keep the folder for inspection, and let this node join again under a new id with an empty folder"
 )
 """The next step that is right for nearly every damage: a node that may have forgotten promises must not vote."""
+
+
+MISSING_HINT = f"if a disk of its own belongs there, mount it; if not, {DAMAGE_HINT}"
+"""The next step where a file is gone: a folder in which nothing is mounted looks as if somebody had emptied it."""
 
 
 class WriteFailed(StorageError):

@@ -24,7 +24,14 @@ from typing import Self
 
 from storage.contract import LogStore
 from storage.env import DATA_FILE
-from storage.errors import FolderDamaged, FolderForeign, FolderUnfinished, Misused, SnapshotForeign
+from storage.errors import (
+    MISSING_HINT,
+    FolderDamaged,
+    FolderForeign,
+    FolderUnfinished,
+    Misused,
+    SnapshotForeign,
+)
 from storage.files import Openness, make_folder, openness, remove_file
 from storage.identity import IDENTITY_FILE, Identity, read_identity, take_lock, write_identity
 from storage.log_store import LmdbLogStore
@@ -182,7 +189,8 @@ class DataFolder:
             if self.identity is None and path.exists():
                 raise FolderDamaged(str(self.path / IDENTITY_FILE), f"it is missing, but {path} exists")
             if self.identity is not None and self.identity.bootstrapped and not path.exists():
-                raise FolderDamaged(str(path), "it is missing, but this node has been running on it")
+                why = "it is missing, but this node has been running on it"
+                raise FolderDamaged(str(path), why, hint=MISSING_HINT)
 
     def _remove_leftovers(self) -> None:
         """Drop what is of no use of snapshots sent and received before a crash. What can be resumed is kept."""

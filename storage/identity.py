@@ -9,7 +9,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from storage.errors import FolderDamaged, FolderForeign, FolderLocked
+from storage.errors import FolderDamaged, FolderLocked, other_format
 from storage.files import open_to_write, read_record, write_record
 from storage.system_failures import mapped, system_failure
 
@@ -49,10 +49,7 @@ def read_identity(folder: Path) -> Identity | None:
     # The checksum says that we wrote it: what cannot be read now is a later format, not an accident.
     version = fields.get("format_version")
     if version != FORMAT_VERSION:
-        raise FolderForeign(
-            f"{folder} has format version {version}, this program reads {FORMAT_VERSION}",
-            hint="start it with the version of raftdb that wrote it",
-        )
+        raise other_format(str(folder), version, FORMAT_VERSION)
     try:
         return Identity(**fields)  # type: ignore[arg-type]  # checked by the checksum
     except TypeError as error:

@@ -32,7 +32,7 @@ from storage.codec import (
 )
 from storage.contract import TRIM_RECORDS_MAX, LogBatch, Record, RecoveredLog, Usage
 from storage.env import Environment
-from storage.errors import FolderDamaged, Missing, Misused
+from storage.errors import FolderDamaged, Missing, Misused, other_format
 from storage.plan import plan_write
 
 LOG_FORMAT_VERSION = 1
@@ -223,8 +223,10 @@ class LmdbLogStore:
 
     def _check_format(self, transaction: "lmdb.Transaction[memoryview]") -> None:
         found = self._get(transaction, FORMAT_KEY)
+        if found is None:
+            raise FolderDamaged("log", "the record of its format is missing")
         if found != FORMAT.pack(LOG_FORMAT_VERSION):
-            raise FolderDamaged("log", f"its format is {found!r}, this program reads {LOG_FORMAT_VERSION}")
+            raise other_format("the log", int.from_bytes(found), LOG_FORMAT_VERSION)
 
     def _range(self, transaction: "lmdb.Transaction[memoryview]") -> tuple[int, int, int]:
         """(base index, base term, last index) as `transaction` sees them."""

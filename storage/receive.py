@@ -18,7 +18,15 @@ from pathlib import Path
 from zlib import crc32
 
 from storage.env import DATA_FILE, check_data_file
-from storage.errors import FolderDamaged, Misused, OutOfSpace, SnapshotDamaged, SnapshotForeign, SnapshotGap
+from storage.errors import (
+    FolderDamaged,
+    FolderForeign,
+    Misused,
+    OutOfSpace,
+    SnapshotDamaged,
+    SnapshotForeign,
+    SnapshotGap,
+)
 from storage.export import hash_file
 from storage.files import (
     make_folder,
@@ -316,6 +324,8 @@ class SnapshotReceiver:
                 state.close()
         except FolderDamaged as error:
             raise SnapshotDamaged(error.what, error.why) from error
+        except FolderForeign as error:
+            raise SnapshotForeign(f"of the snapshot, {error.message}") from error
 
     def _read(self, name: str, offset: int, count: int) -> bytes:
         path = self._folder / name

@@ -22,7 +22,7 @@ import lmdb
 from storage.codec import CHECKSUM, CHECKSUM_BYTES, seal, unseal, unseal_head
 from storage.contract import KEY_BYTES_MAX, Describe, FrozenChanges, Usage
 from storage.env import Environment
-from storage.errors import FolderDamaged, Misused, StorageError
+from storage.errors import FolderDamaged, Misused, StorageError, other_format
 from storage.export import write_container
 from storage.manifest import Manifest
 from storage.overlay import RELEASED_MIN, Overlay
@@ -311,10 +311,7 @@ class LmdbStateStore:
                 raise FolderDamaged("state", "the record of its checkpoint is missing")
             version = unseal(FORMAT_KEY, parts[0], what="state meta record")
             if version != FORMAT.pack(STATE_FORMAT_VERSION):
-                raise FolderDamaged(
-                    "state",
-                    f"its format is {int.from_bytes(version)}, this program reads {STATE_FORMAT_VERSION}",
-                )
+                raise other_format("the state", int.from_bytes(version), STATE_FORMAT_VERSION)
             index, term, keys = APPLIED.unpack(unseal(APPLIED_KEY, parts[1], what="state meta record"))
             found = self._environment.entries(transaction, VALUES)
             if found != keys:

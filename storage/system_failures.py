@@ -18,25 +18,28 @@ from storage.errors import FolderDamaged, OutOfSpace, Reason, StorageError, Syst
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 REASONS = {
-    errno.EACCES: Reason.PERMISSION,
-    errno.EPERM: Reason.PERMISSION,
-    errno.EROFS: Reason.PERMISSION,
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), Reason.PERMISSION),
     errno.ENOMEM: Reason.ADDRESS_SPACE,
-    errno.EMFILE: Reason.OPEN_FILES,
-    errno.ENFILE: Reason.OPEN_FILES,
-    errno.ENOENT: Reason.OTHER,
-    errno.ENOTDIR: Reason.OTHER,
-    errno.EISDIR: Reason.OTHER,
-    errno.ELOOP: Reason.OTHER,
-    errno.ENAMETOOLONG: Reason.OTHER,
-    errno.EINVAL: Reason.OTHER,
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), Reason.OPEN_FILES),
+    **dict.fromkeys(
+        (
+            *(errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.EREMOTEIO, errno.ENODEV, errno.ENXIO),
+            *(errno.ENOMEDIUM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ESHUTDOWN),
+        ),
+        Reason.INPUT_OUTPUT,
+    ),
 }
-"""Why the system refused; every other number is a failure of the disk or of its file system."""
+"""Why the system refused; `Reason.OTHER` for every other number. The last ones are of disks, and of file systems in a
+network or in another program."""
 HINTS = {
     errno.EROFS: "its file system is mounted for reading only: mount it for writing",
     errno.ENOMEM: "raise the limit on address space ('ulimit -v unlimited', or LimitAS= of the service): a file is "
     "mapped in the size that it may reach, which takes addresses and no memory",
     errno.EMFILE: "raise the limit on open files: 'ulimit -n 4160', or LimitNOFILE= of the service",
+    **dict.fromkeys(
+        (errno.ENOLCK, errno.EOPNOTSUPP),
+        "its file system may know no locks, which a node needs: put the folder on a local disk",
+    ),
     errno.ENFILE: "the whole machine has too many files open: raise fs.file-max",
 }
 INPUT_OUTPUT_HINT = (
@@ -65,7 +68,7 @@ def system_failure(path: Path, verb: str, error: OSError | lmdb.Error) -> Storag
     words = f"cannot {verb} {path}: {os.strerror(number).lower() if number else error}"
     if number in NO_SPACE:
         return OutOfSpace(words, hint="free some space on this disk")
-    reason = Reason.OTHER if number is None else REASONS.get(number, Reason.INPUT_OUTPUT)
+    reason = REASONS.get(number or 0, Reason.OTHER)
     return SystemFailure(words, reason=reason, hint=_hint(path, number, reason))
 
 
@@ -76,7 +79,7 @@ def write_failure(path: Path, error: OSError) -> StorageError:
     Anything else is `WriteFailed`: a disk that cannot write here cannot be trusted with the log either.
     """
     failure = system_failure(path, "write", error)
-    if isinstance(failure, SystemFailure) and failure.reason is Reason.INPUT_OUTPUT:
+    if isinstance(failure, SystemFailure) and failure.reason in (Reason.INPUT_OUTPUT, Reason.OTHER):
         return WriteFailed(failure.message, hint=failure.hint)
     return failure
 

@@ -112,7 +112,7 @@ def test_a_wiped_log_or_state_is_not_made_anew(tmp_path: Path, environment: str)
     """A node that forgot its vote would vote again (hazards B36, B89)."""
     make(tmp_path / "n1")
     (tmp_path / "n1" / environment / DATA_FILE).unlink()
-    with pytest.raises(FolderDamaged, match=environment):
+    with pytest.raises(FolderDamaged, match=f"{environment}.*if a disk of its own belongs there, mount it"):
         DataFolder(tmp_path / "n1", node_id="n1")
     assert not (tmp_path / "n1" / environment / DATA_FILE).exists()
 
@@ -152,6 +152,20 @@ def test_a_later_format_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("storage.identity.FORMAT_VERSION", 0)
     with pytest.raises(FolderForeign, match="format version 1"):
         DataFolder(tmp_path / "n1", node_id="n1")
+
+
+@pytest.mark.parametrize("store", ["log", "state"])
+def test_a_later_format_of_log_or_state_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    make(tmp_path / "n1")
+    monkeypatch.setattr(f"storage.{store}_store.{store.upper()}_FORMAT_VERSION", 0)
+    with DataFolder(tmp_path / "n1", node_id="n1") as folder:
+        open_store = folder.open_log if store == "log" else folder.open_state
+        with pytest.raises(
+            FolderForeign, match=f"{store} has format version .* the version of raftdb that wrote"
+        ):
+            open_store()
 
 
 @pytest.mark.parametrize("step", ["LmdbLogStore", "LmdbStateStore", "replace"])
