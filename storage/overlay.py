@@ -25,7 +25,8 @@ DELETION_BYTES = 1024
 """What a deletion counts for beside its key. Until the next checkpoint a scan steps over it, and over what it hides on
 the disk, at about a microsecond each: some 60,000 of them make a checkpoint due with the default of 64 MiB."""
 RELEASED_MIN = 64
-"""Changes let go with each write, after a checkpoint; and twice as many as that write brings."""
+"""Changes let go with each write, after a checkpoint, and as many as that write brings: so they are gone before there
+are as many again."""
 
 
 class Overlay:
@@ -92,10 +93,11 @@ class Overlay:
         """
         if self._ordered:
             self._ordered.clear()
-        changes = self.changes
+        changes, released = self.changes, 0
         for _ in range(min(count, len(changes))):
             key, value = changes.popitem()
-            self.memory_bytes -= memory_bytes(key, value)
+            released += CHANGE_OVERHEAD_BYTES + len(key) + (0 if value is None else len(value))
+        self.memory_bytes -= released
         return bool(changes)
 
 

@@ -153,7 +153,7 @@ class LmdbStateStore:
         check_write(changes, index=index, applied_index=self._applied[0])
         self._live.update(changes)
         self._applied = (index, term)
-        if self._thawed is not None and not self._thawed.release(RELEASED_MIN + 2 * len(changes)):
+        if self._thawed is not None and not self._thawed.release(RELEASED_MIN + len(changes)):
             self._thawed = None
 
     def freeze(self) -> FrozenChanges | None:

@@ -29,6 +29,8 @@ Decisions
   lock out peers and health checks), requests in flight (`busy`), the body's size (413) and the time it may take
   (hazard B98), and the time a client may take to read its answer.
 * **Content-Encoding of requests is not supported**: no decompression, no bombs (hazard B99).
+* **What is long is read and written beside the loop**, on one thread (`raftdb.node.aside`): a body, or an answer, over
+  the budget in `raftdb.commands.budgets`. A short one is not worth the change of threads.
 * **A request outlives its client.** A handler is not cancelled when the client goes away: the command may be in the log
   already. The node bounds its time.
 * **A `Host` that is not ours is refused**, on reads as well: a page whose own name resolves to this node would be given

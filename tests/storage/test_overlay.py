@@ -92,7 +92,7 @@ def test_what_a_checkpoint_has_written_is_let_go_a_little_with_each_write(state:
         state.write({b"k": b"v", b"l": None}, index=index, term=1)
         left.append(len(frozen.changes))
     steps = [before - after for before, after in pairwise(left)]
-    assert max(steps) == RELEASED_MIN + 4
+    assert max(steps) == RELEASED_MIN + 2
     assert state.scan(b"0", b"k", limit=2_000) == [(key, b"v") for key in sorted(keys)]
 
 
