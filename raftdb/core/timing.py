@@ -33,6 +33,8 @@ TRIPS_PER_TIMEOUT = 4
 """The election timeout is at least so many trips to a majority and back: a pre-vote and a vote, a loss in each."""
 ELECTION_TIMEOUT_MS_MAX = 30_000
 """What is measured makes no timeout longer than this."""
+REQUEST_MS_MAX = 60_000
+"""What is measured makes no request wait longer than this."""
 HEARTBEATS_PER_TIMEOUT = 16
 """A leader speaks so often before the most impatient follower may stand for election. Four would do where nothing is
 lost; but what repairs a loss is the next packet, so rare heartbeats make the very gaps that they are to outlast: over
@@ -76,6 +78,13 @@ def silence_ticks_borne(state: RaftState) -> int:
     if state.leadership is not None:
         return patience_ticks(state, state.leadership)
     return election_timeout_ticks(state)
+
+
+def request_ticks(state: RaftState, setting_ticks: int) -> int:
+    """How long a request may wait for a majority: never less than the setting, and long enough for a majority that a
+    leader has patience with."""
+    longest_ticks = REQUEST_MS_MAX // state.settings.tick_ms
+    return max(setting_ticks, min(2 * silence_ticks_borne(state), longest_ticks))
 
 
 def heartbeat_ticks(state: RaftState, leadership: Leadership) -> int:

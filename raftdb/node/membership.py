@@ -118,7 +118,9 @@ def error_of(refusal: Refusal) -> RaftdbError:
 class MembershipRequests:
     """The waiting wishes of one node, and the writes that are held while the leadership is handed over."""
 
-    def __init__(self, raft: Raft, *, patience_ticks: int, refusal: Callable[[], Unavailable]) -> None:
+    def __init__(
+        self, raft: Raft, *, patience_ticks: Callable[[], int], refusal: Callable[[], Unavailable]
+    ) -> None:
         self._raft = raft
         self._core = raft.state
         self._patience_ticks = patience_ticks
@@ -157,7 +159,7 @@ class MembershipRequests:
         """The change has become the entry."""
         change = request.change
         joins = change.member.id if isinstance(change, AddMember) and not change.stay_learner else None
-        deadline = now_ticks + self._patience_ticks
+        deadline = now_ticks + self._patience_ticks()
         self._changes.append(_Waiting(request.request_id, entry, joins, deadline))
 
     def _refuse(self, request_id: int, refusal: Refusal | None) -> None:

@@ -6,7 +6,7 @@ knows: when its time is up the answer is *outcome unknown*, never *failed* (haza
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from raftdb.commands.model import Command
@@ -58,9 +58,10 @@ class ReadRequest(NamedTuple):
 
 
 class Pending:
-    """The waiting writes and reads of one node, and when their patience ends (in ticks)."""
+    """The waiting writes and reads of one node, and when their patience ends (in ticks): in the order they came."""
 
-    def __init__(self, *, patience_ticks: int) -> None:
+    def __init__(self, *, patience_ticks: Callable[[], int]) -> None:
+        """`patience_ticks`: how long who comes now may wait."""
         self._patience_ticks = patience_ticks
         self._writes: dict[Index, list[tuple[Term, int]]] = {}
         self._write_indexes: dict[int, Index] = {}
@@ -69,9 +70,14 @@ class Pending:
         self._stale: deque[int] = deque()
         self._deadlines: deque[tuple[int, int]] = deque()
 
+    def _deadline(self, now_ticks: int) -> int:
+        """When the patience of who comes now ends."""
+        last = self._deadlines[-1][0] if self._deadlines else 0
+        return max(last, now_ticks + self._patience_ticks())
+
     def add_writes(self, first: EntryId, requests: list[WriteRequest], now_ticks: int) -> None:
         """The writes became the entries from `first` on."""
-        deadline = now_ticks + self._patience_ticks
+        deadline = self._deadline(now_ticks)
         for offset, request in enumerate(requests):
             index = first.index + offset
             self._writes.setdefault(index, []).append((first.term, request.request_id))
@@ -80,7 +86,7 @@ class Pending:
 
     def add_reads(self, requests: list[ReadRequest], now_ticks: int) -> None:
         """The reads wait for their index; those that may be stale for nothing but their turn."""
-        deadline = now_ticks + self._patience_ticks
+        deadline = self._deadline(now_ticks)
         for request in requests:
             self._reads[request.request_id] = request.query
             if request.stale:

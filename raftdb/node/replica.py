@@ -6,6 +6,7 @@ simulator calls it with what a seed dreams up. Both carry out the same effects, 
 
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 from raftdb.commands.budgets import (
     APPLY_BYTES_MAX,
@@ -25,6 +26,7 @@ from raftdb.core.events import (
 from raftdb.core.messages import Heartbeat, InstallSnapshot, Message, RequestPreVote, RequestVote
 from raftdb.core.model import Entry, EntryId, Index, NodeId, Role, Term
 from raftdb.core.raft import Raft
+from raftdb.core.timing import request_ticks
 from raftdb.core.update import EntriesWanted, Trace, Update
 from raftdb.errors import RaftdbError, Unavailable
 from raftdb.machine.machine import Machine
@@ -74,8 +76,9 @@ class Replica:
         self._state = state
         self._machine = machine
         self._clock = LeaderClock(machine)
-        self._pending = Pending(patience_ticks=patience_ticks)
-        self._membership = MembershipRequests(raft, patience_ticks=patience_ticks, refusal=self.refusal)
+        patience = partial(request_ticks, raft.state, patience_ticks)
+        self._pending = Pending(patience_ticks=patience)
+        self._membership = MembershipRequests(raft, patience_ticks=patience, refusal=self.refusal)
         self._after_persist: deque[tuple[int, tuple[Message, ...]]] = deque()
         self._now_ticks = 0
         self._effects = Effects()

@@ -17,6 +17,7 @@ from contextlib import ExitStack, closing
 from raftdb import __version__
 from raftdb.background import Background
 from raftdb.commands.limits import Limits
+from raftdb.core import timing
 from raftdb.core.events import PeerMet
 from raftdb.endpoint import parse_endpoint
 from raftdb.errors import Fatal, RaftdbError
@@ -60,8 +61,9 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 a whole batch waiting for it; the default of 5 ms would be most of a write's latency under load."""
 LISTENER_GRACE_SECONDS = 1.0
 """How long answers that are being sent may take."""
-HAND_OVER_SECONDS = 1.0
-"""How long another node may take to lead when the one that does is told to stop."""
+HAND_OVER_SECONDS_MIN = 1.0
+HAND_OVER_SECONDS_MAX = 8.0
+"""How long another node may take to lead when the one that does is told to stop: an election timeout, within these."""
 
 
 def run_node(settings: Settings) -> int:
@@ -280,8 +282,11 @@ class _Node:
         voters = self._driver.replica.raft.state.configurations.voters
         if not self._driver.is_leader() or len(voters) == 1:
             return
+        core = self._driver.replica.raft.state
+        timeout_s = timing.election_timeout_ticks(core) * core.settings.tick_ms / 1000
+        wait_s = min(max(HAND_OVER_SECONDS_MIN, timeout_s), HAND_OVER_SECONDS_MAX)
         try:
-            async with asyncio.timeout(HAND_OVER_SECONDS):
+            async with asyncio.timeout(wait_s):
                 leader = (await self._driver.transfer()).value
         except TimeoutError:
             logger.warning("nobody took the leadership over in time")

@@ -21,10 +21,10 @@ from raftdb.transport.reasons import short_reason
 
 logger = logging.getLogger("raftdb.server")
 
-ASK_TIMEOUT_S = 10.0
-"""Longer than a node takes to say how far a new one has come."""
-FIND_TIMEOUT_MS = 2000.0
-"""How long all nodes together may take to say which cluster they are."""
+ASK_TIMEOUT_S_MIN = 10.0
+ASK_TIMEOUT_S_MAX = 80.0
+"""Longer than a node takes to say how far a new one has come; twice as long after each question that took too long, for
+on a slow network it takes longer (`raftdb.core.timing.request_ticks`)."""
 PAUSE_MIN_S = 0.2
 PAUSE_MAX_S = 3.0
 """First and longest pause between two questions to a cluster that does not answer."""
@@ -36,7 +36,7 @@ def find_cluster(settings: Settings) -> str:
     """The id of the running cluster at `settings.join`; asks until one of its nodes answers. Blocks."""
     nodes = required(settings.join, "node to ask")
     pause_s, last_why = PAUSE_MIN_S, ""
-    with Client(nodes, timeout_ms=FIND_TIMEOUT_MS, unreachable_timeout_ms=0.0) as client:
+    with Client(nodes, unreachable_timeout_ms=0.0) as client:
         while True:
             try:
                 return client.status().cluster_id
@@ -84,16 +84,19 @@ class Registrar:
     async def _repeat(self, ask: Callable[[aiohttp.ClientSession, str], Awaitable[bool]]) -> None:
         """Ask at each address that is known, again and again, until one answers that it is done."""
         pause_s, last_why = PAUSE_MIN_S, ""
-        timeout = aiohttp.ClientTimeout(total=ASK_TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        timeout_s = ASK_TIMEOUT_S_MIN
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ASK_TIMEOUT_S_MAX)) as session:
             while True:
                 why = "no node is known that could be asked"
                 for target in self._targets():
                     try:
-                        if await ask(session, target):
-                            return
+                        async with asyncio.timeout(timeout_s):
+                            if await ask(session, target):
+                                return
                     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
                         why = f"{target}: {short_reason(error)}"
+                        if isinstance(error, TimeoutError):
+                            timeout_s = min(2 * timeout_s, ASK_TIMEOUT_S_MAX)
                 # A cluster that is away is asked many times: only what is new is worth a line.
                 if why != last_why:
                     fields = {"http": self._http, "why": why}

@@ -80,7 +80,7 @@ class TransferLimits:
     piece_bytes: int = 2 * 1024 * 1024
     piece_bytes_min: int = 64 * 1024
     bytes_per_second_max: int = 256 * 1024 * 1024
-    dial_timeout_s: float = 3.0
+    dial_timeout_s: float = 10.0
     offer_timeout_s: float = 30.0
     piece_timeout_s: float = 30.0
     finish_timeout_s: float = 30.0
