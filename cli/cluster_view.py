@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raftdb.client.model import Member, NodeStatus
+from raftdb.client.pace import SLOW_MS
 
+SLOW_ANSWERS_TOLD = 2
+"""One answer may be late by chance; so many, one after the other, make a slow network."""
 LEADERLESS_MS_TOLD = 3_000
 """Elections take about a second: only a cluster without a leader for longer than this is news by itself."""
 
@@ -39,6 +42,11 @@ class ClusterView:
         return self.nodes - len(self.down)
 
     @property
+    def is_slow(self) -> bool:
+        """The leader takes so long to say what it knows by itself that the network between must be slow."""
+        return self.latency_ms is not None and self.latency_ms >= SLOW_MS
+
+    @property
     def majority(self) -> int:
         """How many voters have to be up."""
         return self.voters // 2 + 1
@@ -68,10 +76,19 @@ def view_of(news: Mapping[str, NodeNews], members: Mapping[str, Member]) -> Clus
     )
 
 
+def in_seconds(milliseconds: float) -> str:
+    """A long time in words."""
+    return f"{milliseconds / 1000:.1f} s"
+
+
 class Announcer:
-    """Turns views, one after the other, into lines for people: a new leader, and a cluster without one for long."""
+    """Turns views, one after the other, into lines for people: a new leader, a cluster without one for long, a network
+    that is slow, or is no more."""
 
     def __init__(self) -> None:
+        self._latency_ms: float | None = None
+        self._slow_answers = 0
+        self._told_slow = False
         self._leader: str | None = None
         self._leaderless_since_ms: float | None = None
         self._told_leaderless = False
@@ -86,9 +103,23 @@ class Announcer:
         self._told_leaderless = False
         is_same = before in (None, view.leader)
         if is_same and not was_told:
-            return None
+            return self._see_pace(view)
         instead = "" if is_same else f", in place of {before}"
         return f"{view.leader} leads now{instead} (term {view.term})"
+
+    def _see_pace(self, view: ClusterView) -> str | None:
+        """Views come with the news of any node: what counts is each answer of the leader, once."""
+        if view.latency_ms is None or view.latency_ms == self._latency_ms:
+            return None
+        self._latency_ms = view.latency_ms
+        self._slow_answers = self._slow_answers + 1 if view.is_slow else 0
+        if not self._told_slow and self._slow_answers >= SLOW_ANSWERS_TOLD:
+            self._told_slow = True
+            return f"the network is slow: {view.leader}, which leads, answers after {in_seconds(view.latency_ms)}"
+        if self._told_slow and self._slow_answers == 0:
+            self._told_slow = False
+            return f"the network is not slow any more: {view.leader} answers after {view.latency_ms:.0f} ms"
+        return None
 
     def _see_none(self, view: ClusterView, now_ms: float) -> str | None:
         if self._leaderless_since_ms is None:

@@ -193,7 +193,10 @@ class Shell:
             self._tell(error, what)
 
     def _say_what_is_waited_for(self) -> None:
+        view = self.monitor.view
         reason = "no node leads" if self._leader() is None else "no answer yet"
+        if view is not None and view.is_slow:
+            reason += ", and the network is slow"
         self._interpreter.output.news(f"-- waiting: {reason}. Ctrl-C stops waiting")
 
     def _tell(self, error: RaftdbError, what: str) -> None:

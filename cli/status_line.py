@@ -49,7 +49,11 @@ def toolbar(view: ClusterView | None, transactions: Transactions) -> Fragments:
             ("class:bar.bad" if view.voters_up < view.majority else "", up),
         ]
         if view.latency_ms is not None:
-            fragments += [_SEPARATOR, ("", _latency(view.latency_ms))]
+            slow = "slow network: " if view.is_slow else ""
+            fragments += [
+                _SEPARATOR,
+                ("class:bar.bad" if view.is_slow else "", slow + _latency(view.latency_ms)),
+            ]
     return fragments + _transaction(transactions)
 
 

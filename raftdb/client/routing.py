@@ -287,7 +287,7 @@ class Call:
         """Why nobody served the call. Unless it may have happened it surely was not executed, or it was a read."""
         if self._may_have_happened:
             return OutcomeUnknown(
-                f"the request was sent, and no answer to it came in {self._timeout_ms / 1000:g} s"
+                f"the request was sent, and no answer to it came in {self._time_in_words()}"
                 f" ({self._reasons_in_words()})",
                 hint="it may or may not take effect: read before you repeat it",
             )
@@ -299,7 +299,7 @@ class Call:
                 f"no node answers at {nodes}" + (f": {'; '.join(reasons)}" if reasons else ""),
                 hint="is the cluster running? 'raftdb up' starts one here, --connect HOST:PORT names another",
             )
-        seconds = f"{self._timeout_ms / 1000:g} s"
+        seconds = self._time_in_words()
         if self._refusal is not None and self._refusal.code != "not_leader":
             refusal = self._refusal
             others = self._reasons_in_words(but=refusal.message)
@@ -315,6 +315,14 @@ class Call:
                 "`advertise` to an address that can, or give --connect the leader's own"
             )
         return Unavailable("no_leader", f"no leader was found in {seconds} ({details})", hint=hint)
+
+    def _time_in_words(self) -> str:
+        """How long this call has tried, and if so that the network is slow."""
+        pace = self._router.pace
+        slow = (
+            f", on a slow network: nodes answer after {pace.answer_ms / 1000:.1f} s" if pace.is_slow else ""
+        )
+        return f"{self._timeout_ms / 1000:g} s{slow}"
 
     def _reasons_in_words(self, *, but: str = "") -> str:
         """Why each node did not help, the nodes with the same reason together; without those of reason `but`."""

@@ -40,7 +40,7 @@ def text(fragments: Fragments) -> str:
     return "".join(piece for _, piece in fragments)
 
 
-def view(leader: str | None, *, up: int = 3, term: int = 1) -> ClusterView:
+def view(leader: str | None, *, up: int = 3, term: int = 1, latency_ms: float = 0.84) -> ClusterView:
     return ClusterView(
         leader=leader,
         leader_address=None,
@@ -50,7 +50,7 @@ def view(leader: str | None, *, up: int = 3, term: int = 1) -> ClusterView:
         down=("n3", "n2", "n1")[: 3 - up][::-1],
         voters=3,
         voters_up=up,
-        latency_ms=None if leader is None else 0.84,
+        latency_ms=None if leader is None else latency_ms,
     )
 
 
@@ -115,6 +115,23 @@ class TestAnnouncer:
         announcer.see(view(None, up=0), 0)
         assert announcer.see(view(None, up=0), LEADERLESS_MS_TOLD) == "no node answers"
         assert announcer.see(view("n1"), 9_000) == "n1 leads now (term 1)"
+
+    def test_a_slow_network_is_told_once_and_so_is_its_end(self) -> None:
+        """One late answer is none, and neither is the same one seen again with the news of another node."""
+        announcer = Announcer()
+        told = [
+            announcer.see(view("n1", latency_ms=latency_ms), 0)
+            for latency_ms in (0.84, 2100.0, 2100.0, 1.0, 2100.0, 2200.0, 2300.0, 90.0, 91.0)
+        ]
+        assert [line for line in told if line is not None] == [
+            "the network is slow: n1, which leads, answers after 2.2 s",
+            "the network is not slow any more: n1 answers after 90 ms",
+        ]
+
+
+def test_the_bar_calls_a_slow_network_so() -> None:
+    shown = text(toolbar(view("n1", latency_ms=2100.0), Transactions()))
+    assert shown == " n1 leads · term 1 · commit 7 · 3 of 3 up · slow network: 2100 ms"
 
 
 @pytest.mark.parametrize(

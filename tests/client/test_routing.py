@@ -478,3 +478,12 @@ class TestPace:
             pace.answered(A, duration_ms)
             told.append(pace.is_slow)
         assert told == [False, True, True, True, True, False]
+
+    def test_who_gives_up_says_that_the_network_is_slow(self) -> None:
+        call = make(Kind.READ, timeout_ms=8_000)
+        step = attempt(call)
+        call.took(step, 2_100)
+        call.answered(step, answer(503, "no_leader"))
+        with pytest.raises(Unavailable) as caught:
+            call.next_step(8_000)
+        assert "on a slow network: nodes answer after 2.1 s" in caught.value.message
