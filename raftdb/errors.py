@@ -13,7 +13,7 @@ Every error says what happened, why, and where there is one, the next step (`hin
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
@@ -70,6 +70,16 @@ class RaftdbError(Exception):
         self.code = code
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied by what it holds: each subclass has a constructor of its own."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[RaftdbError], arguments: tuple[Any, ...], fields: dict[str, Any]) -> RaftdbError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(fields)
+    return error
 
 
 class ReplyError(RaftdbError):

@@ -21,22 +21,38 @@ from raftdb.errors import (
 )
 
 _UNAVAILABLE_CODES = frozenset({"not_leader", "no_leader", "no_quorum", "busy", "no_space"})
+_FOREIGN_CODES = {
+    307: "not_leader",
+    400: "bad_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    413: "too_large",
+    429: "busy",
+}
+"""What a proxy means that says so without our JSON. It was not executed."""
+LOCATION_CHARACTERS_SHOWN = 100
 _REFUSED_STATUSES = frozenset({400, 401, 403, 405, 413, 415, 431})
 
 
 def error_of(response: Response) -> RaftdbError:
     """The typed error of an answer that is not a success.
 
-    An answer without our JSON, from something between us and the node, is judged by its status alone; of
-    those none proves that the request was not executed, so all of 500 and above is `outcome_unknown`.
+    An answer without our JSON comes from something between us and the node, or from another server. Of status 500 and
+    above it does not prove that the request was not executed, so it is `outcome_unknown`; below that it was refused,
+    for the reasons of `_FOREIGN_CODES`, or by somebody who is no node.
     """
     body = _body_of(response)
     error = body.get("error")
     code = error.get("code") if isinstance(error, dict) else None
-    if not isinstance(code, str):
-        code = "outcome_unknown" if response.status >= 500 else _code_of_status(response.status)
-        body = {"error": {"message": f"the answer was HTTP status {response.status} without a reason"}}
-    return error_of_body(code, body)
+    if isinstance(code, str):
+        return error_of_body(code, body)
+    what = f"the answer was HTTP status {response.status} without a reason of ours"
+    foreign = "outcome_unknown" if response.status >= 500 else _FOREIGN_CODES.get(response.status)
+    if foreign is None:
+        location = response.headers.get("location")
+        hint = f"it sends on to {location[:LOCATION_CHARACTERS_SHOWN]!r}: " if location else ""
+        return RemoteProtocolError(what, hint=f"{hint}is that address a raftdb node?")
+    return error_of_body(foreign, {"error": {"message": what}})
 
 
 def error_of_body(code: str, body: Json) -> RaftdbError:
@@ -64,11 +80,6 @@ def _typed_error(code: str, message: str, hint: str | None, body: Json) -> Raftd
     if code in CODES and CODES[code].status in _REFUSED_STATUSES:
         return RequestRefused(code, message, hint=hint)
     return RaftdbError(code, message, hint=hint)
-
-
-def _code_of_status(status: int) -> str:
-    matching = [name for name, code in CODES.items() if code.status == status]
-    return matching[0] if matching else "internal"
 
 
 def leader_of_error(response: Response) -> str | None:
