@@ -10,6 +10,7 @@ from cli import answers, render
 from cli.failures import Interrupted
 from cli.output import Output
 from cli.transactions import Action, State, Transactions
+from raftdb.client.protocol import Consistency, Mode
 from raftdb.client.sync_client import Client
 from raftdb.commands.spec import Access, lookup
 from raftdb.errors import Conflict, ReplyError, required
@@ -24,7 +25,7 @@ class Executor:
     `consistency` is that of reads outside transactions.
     """
 
-    def __init__(self, client: Client, *, consistency: str = "linearizable") -> None:
+    def __init__(self, client: Client, *, consistency: Consistency = "linearizable") -> None:
         self.transactions = Transactions()
         self._client = client
         self._consistency = consistency
@@ -84,7 +85,7 @@ class Executor:
         answers.show_commit(index, output)
 
     def _exec(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
-        mode = "atomic" if self.transactions.is_atomic else "redis"
+        mode: Mode = "atomic" if self.transactions.is_atomic else "redis"
         commands = [(command.name, command.arguments) for command in self.transactions.waiting]
         try:
             answer = self._client.transact(commands, watch=self.transactions.watched, mode=mode)

@@ -16,6 +16,7 @@ from cli.failures import Interrupted, as_ours
 from cli.lexer import Word, encoded
 from cli.output import Output
 from cli.transactions import State
+from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client
 from raftdb.commands.spec import COMMANDS, lookup
 from raftdb.errors import RaftdbError, RequestRefused
@@ -35,7 +36,7 @@ class Interpreter:
         output: Output,
         *,
         cluster: LocalControl | None = None,
-        consistency: str = "linearizable",
+        consistency: Consistency = "linearizable",
         debug: bool = False,
     ) -> None:
         self.client = client

@@ -9,6 +9,7 @@ from cli.failures import EXIT_NO_SUCH_KEY, EXIT_OK, Interrupted
 from cli.options import Options, is_client_option
 from cli.output import Output
 from raftdb.client.model import Answer
+from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client
 from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING, Limits
 from raftdb.commands.model import Get
@@ -18,7 +19,7 @@ from raftdb.errors import RequestRefused
 _CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_CEILING)
 
 
-def execute(client: Client, name: str, arguments: Sequence[bytes], *, consistency: str) -> Answer:
+def execute(client: Client, name: str, arguments: Sequence[bytes], *, consistency: Consistency) -> Answer:
     """Run one command on the cluster; what no node would accept is refused without asking one.
 
     Limits that nodes may be configured to are left to them. Raises `RaftdbError`.

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from cli.failures import EXIT_USAGE, CommandError
 from cli.render import shorten
-from raftdb.client.protocol import CONSISTENCIES
+from raftdb.client.protocol import CONSISTENCIES, Consistency
 from raftdb.client.routing import DEFAULT_ADDRESSES
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
 
@@ -27,7 +27,7 @@ class Options:
     connect: str | None = None
     output: str | None = None
     timeout_ms: float | None = None
-    consistency: str = "linearizable"
+    consistency: Consistency = "linearizable"
     debug: bool = False
 
     def client(self, *, sessions: bool = False) -> Client:

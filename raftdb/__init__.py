@@ -19,14 +19,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from raftdb.client.async_client import AsyncClient
     from raftdb.client.async_transaction import AsyncTransaction
+    from raftdb.client.backup import BackupDamaged
+    from raftdb.client.http1 import Sink
+    from raftdb.client.model import (
+        Answer,
+        KeyPage,
+        KeyValue,
+        LogEntry,
+        LogPage,
+        Member,
+        Membership,
+        NodeStatus,
+        TransactionAnswer,
+        Value,
+    )
     from raftdb.client.sync_client import Client
     from raftdb.client.transaction import Transaction
     from raftdb.client.transactional import transactional
     from raftdb.errors import (
         CommandFailed,
         Conflict,
+        LeaderHint,
+        LocalProtocolError,
         OutcomeUnknown,
         RaftdbError,
+        RemoteProtocolError,
         RequestRefused,
         SessionExpired,
         Unavailable,
@@ -47,22 +64,61 @@ __all__ = [
     "SessionExpired",
     "CommandFailed",
     "RequestRefused",
+    "RemoteProtocolError",
+    "LocalProtocolError",
+    "BackupDamaged",
+    "Answer",
+    "TransactionAnswer",
+    "Value",
+    "KeyValue",
+    "KeyPage",
+    "NodeStatus",
+    "Member",
+    "Membership",
+    "LeaderHint",
+    "LogPage",
+    "LogEntry",
+    "Sink",
 ]
 
-_ERRORS = "raftdb.errors"
 _MODULES = {
     "Client": "raftdb.client.sync_client",
     "AsyncClient": "raftdb.client.async_client",
     "transactional": "raftdb.client.transactional",
     "Transaction": "raftdb.client.transaction",
     "AsyncTransaction": "raftdb.client.async_transaction",
-    "RaftdbError": _ERRORS,
-    "Conflict": _ERRORS,
-    "Unavailable": _ERRORS,
-    "OutcomeUnknown": _ERRORS,
-    "SessionExpired": _ERRORS,
-    "CommandFailed": _ERRORS,
-    "RequestRefused": _ERRORS,
+    "BackupDamaged": "raftdb.client.backup",
+    "Sink": "raftdb.client.http1",
+    "LeaderHint": "raftdb.errors",
+    **dict.fromkeys(
+        (
+            "RaftdbError",
+            "Conflict",
+            "Unavailable",
+            "OutcomeUnknown",
+            "SessionExpired",
+            "CommandFailed",
+            "RequestRefused",
+            "RemoteProtocolError",
+            "LocalProtocolError",
+        ),
+        "raftdb.errors",
+    ),
+    **dict.fromkeys(
+        (
+            "Answer",
+            "TransactionAnswer",
+            "Value",
+            "KeyValue",
+            "KeyPage",
+            "NodeStatus",
+            "Member",
+            "Membership",
+            "LogPage",
+            "LogEntry",
+        ),
+        "raftdb.client.model",
+    ),
 }
 """Where each public name lives."""
 

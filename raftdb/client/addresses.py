@@ -1,7 +1,11 @@
 """Addresses as a client meets them: given by a person, or named by a node. No I/O."""
 
 import json
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qsl
 
+from raftdb.client.given import as_text, several
 from raftdb.endpoint import BadAddress, parse_endpoint, parse_reachable_endpoint
 from raftdb.errors import RequestRefused
 
@@ -40,3 +44,49 @@ def learnt_address(text: str) -> str | None:
         return str(parse_reachable_endpoint(text))
     except BadAddress:
         return None
+
+
+def addresses_of(given: str | Iterable[str]) -> tuple[str, ...]:
+    """`parse_addresses` of a text, or of a sequence of such. Raises `TypeError` for anything else."""
+    if isinstance(given, str):
+        return parse_addresses(given)
+    return parse_addresses(as_text(b",".join(several(given, "addresses of nodes"))))
+
+
+def parse_url(url: str) -> tuple[str, dict[str, Any]]:
+    """Addresses and options of a client as a URL has them: `raftdb://HOST:PORT,HOST:PORT/?timeout_ms=500`.
+
+    Raises `TypeError`, and `RequestRefused` for a scheme, a path or an option that there is not.
+    """
+    if not isinstance(url, str):
+        raise TypeError(f"a URL is str, not {type(url).__name__}")
+    addresses, _, query = url.strip().partition("?")
+    scheme = "raftdb://"
+    if addresses.lower().startswith(scheme):
+        addresses = addresses[len(scheme) :].removesuffix("/")
+    options: dict[str, Any] = {}
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        read = _OPTIONS.get(name)
+        value = None if read is None else read(text)
+        if read is None or value is None:
+            raise RequestRefused(
+                "bad_request",
+                f"{json.dumps(name)} cannot be {json.dumps(text)} in the URL of a client"
+                if read is not None
+                else f"there is no option {json.dumps(name)} in the URL of a client",
+                hint=f"the options are: {', '.join(_OPTIONS)}",
+            )
+        options[name] = value
+    return addresses, options
+
+
+def _milliseconds(text: str) -> float | None:
+    return float(text) if text.isascii() and text.isdigit() else None
+
+
+_OPTIONS: dict[str, Callable[[str], float | bool | None]] = {
+    "timeout_ms": _milliseconds,
+    "unreachable_timeout_ms": _milliseconds,
+    "sessions": {"true": True, "false": False}.get,
+}
+"""What a URL may say of a client, and how it is read: None if it cannot be."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from raftdb.client.addresses import learnt_address
+from raftdb.client.given import Form, V
 from raftdb.client.http1 import Response
 from raftdb.client.json_body import (
     bytes_of,
@@ -36,13 +37,13 @@ INDEX_HEADER = "raftdb-index"
 """Says up to which entry a backup goes."""
 
 
-def answer_of(name: str, response: Response) -> Answer:
+def answer_of(name: str, response: Response, form: Form[bytes | str]) -> Answer:
     """The answer of a successful `execute` of command `name`."""
     body = object_of(response)
     if "result" not in body:
         raise RemoteProtocolError("the answer to a command has no result")
     return Answer(
-        value=_result_of(name, body["result"]),
+        value=_result_of(name, body["result"], form),
         index=integer(body, "index"),
         term=integer(body, "term"),
         revision=optional_integer(body, "revision"),
@@ -50,30 +51,39 @@ def answer_of(name: str, response: Response) -> Answer:
     )
 
 
-def _result_of(name: str, result: object) -> Value:
+def _result_of(name: str, result: object, form: Form[bytes | str]) -> Value:
     spec = lookup(name)
-    return value_of(result, None if spec is None else spec.reply)
+    return in_form(value_of(result, None if spec is None else spec.reply), form)
 
 
-def transaction_answer_of(names: Sequence[str], response: Response) -> TransactionAnswer:
+def in_form(value: Value, form: Form[bytes | str]) -> Value:
+    """A result with its byte strings in another form."""
+    if isinstance(value, bytes):
+        return form(value)
+    return [in_form(item, form) for item in value] if isinstance(value, list) else value
+
+
+def transaction_answer_of(
+    names: Sequence[str], response: Response, form: Form[bytes | str]
+) -> TransactionAnswer:
     """The answer of a transaction whose commands are `names`."""
     body = object_of(response)
     results = body.get("results")
     if not isinstance(results, list) or len(results) != len(names):
         raise RemoteProtocolError("the answer to a transaction has not one result for each command")
     return TransactionAnswer(
-        results=tuple(_element_of(name, result) for name, result in zip(names, results, strict=True)),
+        results=tuple(_element_of(name, result, form) for name, result in zip(names, results, strict=True)),
         index=integer(body, "index"),
         term=integer(body, "term"),
         body=body,
     )
 
 
-def _element_of(name: str, result: object) -> "Value | ReplyError":
+def _element_of(name: str, result: object, form: Form[bytes | str]) -> "Value | ReplyError":
     """One result of a transaction, or the error that stands in its place."""
     error = result.get("error") if isinstance(result, dict) else None
     if not isinstance(error, dict):
-        return _result_of(name, result)
+        return _result_of(name, result, form)
     code = error.get("code")
     typed = error_of_body(code if isinstance(code, str) else "command_failed", cast(Json, result))
     if isinstance(typed, ReplyError):
@@ -81,19 +91,20 @@ def _element_of(name: str, result: object) -> "Value | ReplyError":
     return ReplyError(typed.message, hint=typed.hint, code=typed.code)
 
 
-def key_page_of(response: Response) -> KeyPage:
+def key_page_of(response: Response, form: Form[V]) -> KeyPage[V]:
     """The answer to `GET /v1/keys`."""
     body = object_of(response)
     following = body.get("next")
     return KeyPage(
-        keys=tuple(_key_value(entry) for entry in objects(body.get("keys"))),
-        next_after=None if following is None else bytes_of(following),
+        keys=tuple(_key_value(entry, form) for entry in objects(body.get("keys"))),
+        next_after=None if following is None else form(bytes_of(following)),
         body=body,
     )
 
 
-def _key_value(body: Json) -> KeyValue:
-    return KeyValue(bytes_of(body.get("key")), bytes_of(body.get("value", "")), integer(body, "revision"))
+def _key_value(body: Json, form: Form[V]) -> KeyValue[V]:
+    key, value = form(bytes_of(body.get("key"))), form(bytes_of(body.get("value", "")))
+    return KeyValue(key, value, integer(body, "revision"))
 
 
 def status_of(response: Response) -> NodeStatus:

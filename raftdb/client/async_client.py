@@ -2,21 +2,23 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
 from functools import partial, wraps
+from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from raftdb.client import methods, retrying
-from raftdb.client.addresses import parse_addresses
+from raftdb.client.addresses import addresses_of, parse_url
 from raftdb.client.async_commands import AsyncClientCommands
 from raftdb.client.async_connection import AsyncConnections
 from raftdb.client.async_transaction import AsyncTransaction
 from raftdb.client.dialing import now_ms
 from raftdb.client.flow import AwaitOthers, Caller, Flow, Limits, Method, Outcome, Step
-from raftdb.client.http1 import AnswerLost, NotSent
+from raftdb.client.given import Form, V, as_bytes, as_text, duration
+from raftdb.client.http1 import AnswerLost, NotSent, Sink
 from raftdb.client.membership import AsyncMemberCalls
 from raftdb.client.model import LogPage, Member, NodeStatus
 from raftdb.client.retrying import Attempts
@@ -32,35 +34,65 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
+class AsyncClient(AsyncClientCommands[V], AsyncMemberCalls):
     """A connection to a cluster for the tasks of one event loop, any number of them at a time.
 
-    The arguments, the methods and their errors are those of `raftdb.client.sync_client.Client`; `backup` is missing,
-    for writing a file would block the loop. `concurrency_max`: how many calls are under way at a time; more wait for
-    their turn, and waiting is part of a call's time.
+    The arguments, the methods and their errors are those of `raftdb.client.sync_client.Client`. `concurrency_max`: how
+    many calls are under way at a time; more wait for their turn, and waiting is part of a call's time.
 
     A call may be cancelled at any moment. Its connection is then closed; a write that was under way may or may not
     take effect, as after `OutcomeUnknown`.
     """
 
+    @overload
+    def __init__(
+        self: "AsyncClient[bytes]",
+        addresses: str | Iterable[str] = ...,
+        *,
+        timeout_ms: float | None = ...,
+        unreachable_timeout_ms: float | None = ...,
+        sessions: bool = ...,
+        decode: Literal[False] = ...,
+        concurrency_max: int = ...,
+        random: Random | None = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "AsyncClient[str]",
+        addresses: str | Iterable[str] = ...,
+        *,
+        timeout_ms: float | None = ...,
+        unreachable_timeout_ms: float | None = ...,
+        sessions: bool = ...,
+        decode: Literal[True],
+        concurrency_max: int = ...,
+        random: Random | None = ...,
+    ) -> None: ...
+
     def __init__(
         self,
-        addresses: str | Sequence[str] = DEFAULT_ADDRESSES,
+        addresses: str | Iterable[str] = DEFAULT_ADDRESSES,
         *,
         timeout_ms: float | None = None,
         unreachable_timeout_ms: float | None = None,
         sessions: bool = True,
+        decode: bool = False,
         concurrency_max: int = CONCURRENCY_MAX,
         random: Random | None = None,
     ) -> None:
-        text = addresses if isinstance(addresses, str) else ",".join(addresses)
-        self._addresses = parse_addresses(text)
+        self._addresses = addresses_of(addresses)
         self._has_sessions = sessions
+        self._form = cast(Form[V], as_text if decode else as_bytes)
         self._concurrency_max = concurrency_max
         self._random = random or Random()
-        self._timeout_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
+        self._timeout_ms = duration(DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms, "timeout_ms")
         self._stretches = timeout_ms is None
-        self._unreachable_timeout_ms = unreachable_timeout_ms
+        self._unreachable_timeout_ms = (
+            None
+            if unreachable_timeout_ms is None
+            else duration(unreachable_timeout_ms, "unreachable_timeout_ms")
+        )
         self._begin(None)
 
     def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
@@ -77,25 +109,43 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
             random=self._random,
         )
 
+    @overload
+    @classmethod
+    def from_url(cls, url: str, *, decode: Literal[False] = ...) -> "AsyncClient[bytes]": ...
+
+    @overload
+    @classmethod
+    def from_url(cls, url: str, *, decode: Literal[True]) -> "AsyncClient[str]": ...
+
+    @classmethod
+    def from_url(cls, url: str, *, decode: bool = False) -> "AsyncClient[Any]":
+        """See `raftdb.client.sync_client.Client.from_url`."""
+        addresses, options = parse_url(url)
+        return cast("AsyncClient[Any]", cls(addresses, decode=decode, **options))  # type: ignore[call-overload]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {','.join(self._addresses)}>"
+
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses this client was given, in order."""
         return self._addresses
 
-    def transaction(self) -> AsyncTransaction:
-        """A transaction that reads at once and writes when it is committed (see `raftdb.client.transaction`)."""
-        return AsyncTransaction(self, self._run)
+    def transaction(self, *, timeout_ms: float | None = None) -> AsyncTransaction[V]:
+        """A transaction that reads at once and writes when it is committed (see `raftdb.client.transaction`).
+        `timeout_ms` is the deadline of each of its calls."""
+        return AsyncTransaction(self, self._form, partial(self._run, timeout_ms=timeout_ms))
 
     @overload
     def transactional(
-        self, function: Callable[Concatenate[AsyncTransaction, P], Awaitable[T]], /
+        self, function: Callable[Concatenate[AsyncTransaction[V], P], Awaitable[T]], /
     ) -> Callable[P, Coroutine[Any, Any, T]]: ...
 
     @overload
     def transactional(
         self, function: None = None, /, *, max_attempts: int = ..., timeout_ms: float = ...
     ) -> Callable[
-        [Callable[Concatenate[AsyncTransaction, P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
+        [Callable[Concatenate[AsyncTransaction[V], P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
     ]: ...
 
     def transactional(
@@ -113,7 +163,7 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
 
     def _repeated(
         self,
-        function: Callable[Concatenate[AsyncTransaction, P], Awaitable[T]],
+        function: Callable[Concatenate[AsyncTransaction[V], P], Awaitable[T]],
         *,
         max_attempts: int,
         timeout_ms: float,
@@ -124,7 +174,7 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
                 max_attempts=max_attempts, timeout_ms=timeout_ms, now_ms=now_ms(), random=self._random
             )
             while True:
-                transaction = AsyncTransaction(self, partial(self._run_within, attempts))
+                transaction = AsyncTransaction(self, self._form, partial(self._run_within, attempts))
                 try:
                     async with transaction, transaction.judging_exceptions():
                         return await function(transaction, *args, **kwargs)
@@ -136,40 +186,57 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
 
         return run
 
-    async def request_log(self, *, first: int | None = None, limit: int = 100) -> LogPage:
+    async def request_log(
+        self, *, first: int | None = None, limit: int = 100, timeout_ms: float | None = None
+    ) -> LogPage:
         """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice).
 
         Raises `RaftdbError` `compacted` if `first` is no longer in the log.
         """
-        return await self._run(methods.request_log(first, limit))
+        return await self._run(methods.request_log(first, limit), timeout_ms)
 
-    async def status(self, address: str | None = None) -> NodeStatus:
+    async def status(self, address: str | None = None, *, timeout_ms: float | None = None) -> NodeStatus:
         """The view of the node at `address` (HOST:PORT), or of the first node that answers.
 
-        With an address the question is whether that node is up: it gets one second and no second chance.
+        With an address the question is whether that node is up: it gets one second at most and no second chance.
         """
         if address is None:
-            return await self._run(methods.STATUS)
-        limits = self._limits()
+            return await self._run(methods.STATUS, timeout_ms)
+        limits = self._limits(timeout_ms)
         return await self._carry_out(self._own_caller().ask(methods.STATUS, address, limits), limits)
 
-    async def members(self) -> tuple[Member, ...]:
+    async def members(self, *, timeout_ms: float | None = None) -> tuple[Member, ...]:
         """The cluster's members as the leader knows them, with how far each has come."""
-        return await self._run(methods.MEMBERS)
+        return await self._run(methods.MEMBERS, timeout_ms)
 
-    async def snapshot(self) -> int:
+    async def snapshot(self, *, timeout_ms: float | None = None) -> int:
         """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
-        return await self._run(methods.SNAPSHOT)
+        return await self._run(methods.SNAPSHOT, timeout_ms)
+
+    async def backup(
+        self,
+        target: Sink | str | os.PathLike[str],
+        *,
+        replace: bool = False,
+        timeout_ms: float | None = None,
+    ) -> int:
+        """See `raftdb.client.sync_client.Client.backup`. Files, and the calls of a sink, are on other threads, one call
+        after the other."""
+        if isinstance(target, str | os.PathLike):
+            from raftdb.client.async_backup import take_backup
+
+            return (await take_backup(self, Path(target), replace=replace, timeout_ms=timeout_ms)).index
+        return await self._run(methods.backup(target), timeout_ms)
 
     async def close(self) -> None:
         """End the session, if the leader can be told quickly, and close the connections. No calls may be under way.
         The client may be used again."""
         if self._loop is asyncio.get_running_loop():
             with suppress(RaftdbError):
-                await self._carry_out(self._caller.close(), self._limits())
+                await self._carry_out(self._caller.close(), self._limits(None))
             self._connections.close()
 
-    async def __aenter__(self) -> "AsyncClient":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -177,18 +244,18 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
     ) -> None:
         await self.close()
 
-    def _limits(self, timeout_ms: float | None = None) -> Limits:
-        longest_ms = self._timeout_ms if timeout_ms is None else min(timeout_ms, self._timeout_ms)
-        stretches = self._stretches and timeout_ms is None
-        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms, stretches)
+    def _limits(self, timeout_ms: float | None) -> Limits:
+        if timeout_ms is None:
+            return Limits(now_ms(), self._timeout_ms, self._unreachable_timeout_ms, stretches=self._stretches)
+        longest_ms = duration(timeout_ms, "timeout_ms")
+        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms, is_strict=True)
 
-    async def _run(self, method: Method[T]) -> T:
-        limits = self._limits()
+    async def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
+        limits = self._limits(timeout_ms)
         return await self._carry_out(self._own_caller().flow(method, limits), limits)
 
     async def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
-        limits = self._limits(attempts.call_timeout_ms(now_ms()))
-        return await self._carry_out(self._own_caller().flow(method, limits), limits)
+        return await self._run(method, min(self._timeout_ms, attempts.call_timeout_ms(now_ms())))
 
     def _own_caller(self) -> Caller:
         """What this client knows on this loop in this process; another loop, if the first is over, begins anew."""
@@ -236,6 +303,7 @@ class AsyncClient(AsyncClientCommands, AsyncMemberCalls):
                 answer_by_ms=step.attempt.answer_by_ms,
                 prompt_ms=step.attempt.prompt_ms,
                 stretches=step.attempt.stretches,
+                sink=step.sink,
             )
         except (NotSent, AnswerLost) as error:
             return error

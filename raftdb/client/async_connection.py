@@ -11,9 +11,10 @@ import asyncio
 from typing import cast
 
 from raftdb.client.async_dialing import dial
+from raftdb.client.async_streaming import Relay
 from raftdb.client.connection import IDLE_MS_MAX
 from raftdb.client.dialing import IN_TIME, now_ms, reason_of
-from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, encode_request
+from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, Sink, encode_request
 from raftdb.client.pace import answer_deadline_ms
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 
@@ -35,14 +36,14 @@ class _Connection(asyncio.Protocol):
         is_open = self._transport is not None and not self._transport.is_closing()
         return is_open and now_ms() - self.used_ms <= IDLE_MS_MAX
 
-    async def exchange(self, request: bytes) -> Response:
-        """Send a request and await its answer. Raises as `AsyncConnections.exchange`; whatever it raises, the
-        connection is closed."""
+    async def exchange(self, request: bytes, sink: Sink | None = None) -> Response:
+        """Send a request and await its answer, whose body goes to `sink` if there is one. Raises as
+        `AsyncConnections.exchange`; whatever it raises, the connection is closed."""
         if self._answer is not None:
             raise LocalProtocolError("two exchanges at a time on one connection")
         if self._transport is None:
             raise NotSent("the connection was closed")
-        self._parser = ResponseParser()
+        self._parser = ResponseParser(sink=sink)
         self._answer = asyncio.get_running_loop().create_future()
         try:
             self._transport.write(request)
@@ -54,6 +55,14 @@ class _Connection(asyncio.Protocol):
             self._answer = self._parser = None
         self.used_ms = now_ms()
         return response
+
+    def read(self, is_wanted: bool) -> None:
+        """Go on reading, or let what comes wait."""
+        if self._transport is not None and not self._transport.is_closing():
+            if is_wanted:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
 
     def abort(self) -> None:
         """Close at once, whatever is on its way."""
@@ -108,11 +117,14 @@ class AsyncConnections:
         answer_by_ms: float,
         prompt_ms: float | None = None,
         stretches: bool = False,
+        sink: Sink | None = None,
     ) -> Response:
         """Send one request to `address` (HOST:PORT) and return its answer.
 
         Times are of `now_ms`; for `prompt_ms` and `stretches` see `raftdb.client.pace`. Raises `NotSent`, `AnswerLost`,
-        or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only after a whole answer.
+        or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only after a whole answer. With
+        a `sink` the body of a success goes there, for as long as something of it comes every `STREAM_IDLE_MS`; what the
+        sink raises is passed on.
         """
         request = encode_request(method, target, host=address, body=body)
         connection = self._take(address) or await _connect(address, min(connect_by_ms, answer_by_ms))
@@ -124,8 +136,12 @@ class AsyncConnections:
             stretches=stretches,
         )
         try:
-            async with asyncio.timeout(_left_s(answer_by_ms)):
-                response = await connection.exchange(request)
+            async with asyncio.timeout(_left_s(answer_by_ms)) as limit:
+                if sink is None:
+                    response = await connection.exchange(request)
+                else:
+                    relay = Relay(sink, limit, connection.read)
+                    response = await relay.during(asyncio.ensure_future(connection.exchange(request, relay)))
         except TimeoutError:
             connection.abort()
             raise AnswerLost(IN_TIME) from None

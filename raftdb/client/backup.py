@@ -12,10 +12,9 @@ import stat
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from raftdb.client.http1 import Response
-from raftdb.client.sync_client import Client
+from raftdb.client.http1 import Response, Sink
 from raftdb.errors import RaftdbError
 from raftdb.ownership import give_to_owner_of
 
@@ -42,7 +41,16 @@ class BackupTaken(NamedTuple):
     digest: str
 
 
-def take_backup(client: Client, path: Path, *, replace: bool = False) -> BackupTaken:
+class BackupSource(Protocol):
+    """Whatever streams a backup; a `Client` is one."""
+
+    def backup(self, target: Sink, /, *, timeout_ms: float | None = None) -> int:
+        """Stream it into `target`; the index that it goes up to."""
+
+
+def take_backup(
+    client: BackupSource, path: Path, *, replace: bool = False, timeout_ms: float | None = None
+) -> BackupTaken:
     """Stream a backup of the cluster into `path`; durable, whole and verified when it returns, or not there.
 
     With `replace` it takes the place of a regular file of that name, or of the one that a link of that name leads to;
@@ -51,13 +59,13 @@ def take_backup(client: Client, path: Path, *, replace: bool = False) -> BackupT
     """
     path = _place(path, replace=replace)
     with _BackupFile(path) as file:
-        index = client.backup(file)
+        index = client.backup(file, timeout_ms=timeout_ms)
         digest = file.verify()
         file.publish(replace=replace)
         return BackupTaken(index, file.size_bytes, digest.hex())
 
 
-def stream_backup(client: Client, descriptor: int) -> BackupTaken:
+def stream_backup(client: BackupSource, descriptor: int) -> BackupTaken:
     """Stream a backup of the cluster to an open file, pipe or socket; it is verified when this returns.
 
     Raises `BackupDamaged`, also if the connection breaks after some of it was written; `OSError`, and what

@@ -25,16 +25,12 @@ STREAM_IDLE_MS = 30_000
 
 @dataclass(slots=True)
 class _Connection:
-    """A connected socket and when it was last used, in ms of `now_ms`. Closed when it is dropped: one that nobody holds
-    has nothing to say any more, and no one to close it."""
+    """A connected socket and when it was last used, in ms of `now_ms`."""
 
     socket: socket.socket
     used_ms: float
     dialled_ms: float
     """How long it took to connect."""
-
-    def __del__(self) -> None:
-        self.socket.close()
 
 
 class Connections:

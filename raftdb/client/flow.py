@@ -42,9 +42,9 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Method(Generic[T]):
     """What a method of the clients sends, and what it makes of the answer; a body too long for memory goes to
-    `sink`."""
+    `sink`. Without a request there is nothing to ask."""
 
-    request: Request
+    request: Request | None
     parse: Callable[[Response], T]
     sink: Sink | None = None
 
@@ -78,6 +78,8 @@ class Limits:
     timeout_ms: float
     unreachable_timeout_ms: float | None = None
     stretches: bool = False
+    is_strict: bool = False
+    """Whether it holds for tasks as well, which else have the patience of `raftdb.client.routing`."""
 
     @property
     def ends_ms(self) -> float:
@@ -102,6 +104,8 @@ class Caller:
     def flow(self, method: Method[T], limits: Limits) -> Flow[T]:
         """The flow of one call. Raises `RaftdbError`."""
         request = method.request
+        if request is None:
+            return method.parse(Response(200))
         if request.kind is Kind.WRITE and self._sessions is not None:
             response = yield from self._once(request, self._sessions, limits)
         else:
@@ -111,6 +115,8 @@ class Caller:
 
     def ask(self, method: Method[T], address: str, limits: Limits) -> Flow[T]:
         """The flow of a question to one node alone, without a second chance: is it up, and what does it know?"""
+        if method.request is None:
+            return method.parse(Response(200))
         router = Router(parse_addresses(address), random=self._random)
         router.pace = self.router.pace
         call_ms = router.pace.call_ms(limits.timeout_ms, stretches=limits.stretches)
@@ -191,6 +197,7 @@ class Caller:
             timeout_ms=limits.timeout_ms,
             unreachable_timeout_ms=limits.unreachable_timeout_ms,
             stretches=limits.stretches,
+            is_strict=limits.is_strict,
         )
 
     def _carry_out(self, call: Call, request: Request, sink: Sink | None = None) -> Flow[Response]:

@@ -6,6 +6,7 @@ Keys and values are byte strings; how they stand in JSON is in `raftdb.wire.json
 import json
 from typing import cast
 
+from raftdb.client.given import Text, to_bytes
 from raftdb.client.http1 import Response
 from raftdb.client.model import Json, Value
 from raftdb.commands.spec import ReplyKind
@@ -13,13 +14,7 @@ from raftdb.errors import RemoteProtocolError
 from raftdb.wire import json_bytes
 
 
-def to_bytes(text: bytes | str) -> bytes:
-    """A key, a value or an argument as bytes: `str` stands for its UTF-8."""
-    # Text from the command line holds bytes that are not UTF-8 as lone surrogates (PEP 383).
-    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)
-
-
-def bytes_to_json(text: bytes | str) -> object:
+def bytes_to_json(text: Text) -> object:
     """The JSON of a key, a value or an argument."""
     return json_bytes.to_json(to_bytes(text))
 

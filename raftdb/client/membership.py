@@ -73,66 +73,96 @@ class MemberCalls(ABC):
     """The calls of `raftdb.client.sync_client.Client` about members and leadership."""
 
     @abstractmethod
-    def _run(self, method: Method[T]) -> T:
+    def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
         """Make one call, from beginning to end."""
 
-    def membership(self) -> Membership:
+    def membership(self, *, timeout_ms: float | None = None) -> Membership:
         """The members as the leader knows them, and the ids that are gone."""
-        return self._run(MEMBERSHIP)
+        return self._run(MEMBERSHIP, timeout_ms)
 
     def add_member(
-        self, node_id: str, http: str, *, redis: str | None = None, learner: bool = False, force: bool = False
+        self,
+        node_id: str,
+        http: str,
+        *,
+        redis: str | None = None,
+        learner: bool = False,
+        force: bool = False,
+        timeout_ms: float | None = None,
     ) -> Membership:
         """Take in the node `node_id`, reached at `http` (HOST:PORT), as a learner that becomes a voter once it has
         caught up; with `learner` it stays one. `pending` in the answer: it is not there yet, and goes on."""
-        return self._run(add(node_id, http, redis=redis, learner=learner, force=force))
+        return self._run(add(node_id, http, redis=redis, learner=learner, force=force), timeout_ms)
 
-    def remove_member(self, node_id: str, *, force: bool = False) -> Membership:
+    def remove_member(
+        self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
+    ) -> Membership:
         """Take the node out for good. `force`: even if fewer voters than a majority are alive then."""
-        return self._run(remove(node_id, force=force))
+        return self._run(remove(node_id, force=force), timeout_ms)
 
-    def promote_member(self, node_id: str, *, force: bool = False) -> Membership:
+    def promote_member(
+        self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
+    ) -> Membership:
         """Make a learner a voter."""
-        return self._run(promote(node_id, force=force))
+        return self._run(promote(node_id, force=force), timeout_ms)
 
-    def move_member(self, node_id: str, http: str, *, redis: str | None = None) -> Membership:
+    def move_member(
+        self, node_id: str, http: str, *, redis: str | None = None, timeout_ms: float | None = None
+    ) -> Membership:
         """The node is reached at another address from now on."""
-        return self._run(move(node_id, http, redis=redis))
+        return self._run(move(node_id, http, redis=redis), timeout_ms)
 
-    def transfer_leadership(self, node_id: str | None = None) -> LeaderHint:
+    def transfer_leadership(
+        self, node_id: str | None = None, *, timeout_ms: float | None = None
+    ) -> LeaderHint:
         """Let the node (None: whichever voter is furthest) lead; where it is, once it does."""
-        return self._run(transfer(node_id))
+        return self._run(transfer(node_id), timeout_ms)
 
 
 class AsyncMemberCalls(ABC):
     """The calls of `raftdb.client.async_client.AsyncClient` about members and leadership; see `MemberCalls`."""
 
     @abstractmethod
-    async def _run(self, method: Method[T]) -> T:
+    async def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
         """Make one call, from beginning to end."""
 
-    async def membership(self) -> Membership:
+    async def membership(self, *, timeout_ms: float | None = None) -> Membership:
         """See `MemberCalls.membership`."""
-        return await self._run(MEMBERSHIP)
+        return await self._run(MEMBERSHIP, timeout_ms)
 
     async def add_member(
-        self, node_id: str, http: str, *, redis: str | None = None, learner: bool = False, force: bool = False
+        self,
+        node_id: str,
+        http: str,
+        *,
+        redis: str | None = None,
+        learner: bool = False,
+        force: bool = False,
+        timeout_ms: float | None = None,
     ) -> Membership:
         """See `MemberCalls.add_member`."""
-        return await self._run(add(node_id, http, redis=redis, learner=learner, force=force))
+        return await self._run(add(node_id, http, redis=redis, learner=learner, force=force), timeout_ms)
 
-    async def remove_member(self, node_id: str, *, force: bool = False) -> Membership:
+    async def remove_member(
+        self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
+    ) -> Membership:
         """See `MemberCalls.remove_member`."""
-        return await self._run(remove(node_id, force=force))
+        return await self._run(remove(node_id, force=force), timeout_ms)
 
-    async def promote_member(self, node_id: str, *, force: bool = False) -> Membership:
+    async def promote_member(
+        self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
+    ) -> Membership:
         """See `MemberCalls.promote_member`."""
-        return await self._run(promote(node_id, force=force))
+        return await self._run(promote(node_id, force=force), timeout_ms)
 
-    async def move_member(self, node_id: str, http: str, *, redis: str | None = None) -> Membership:
+    async def move_member(
+        self, node_id: str, http: str, *, redis: str | None = None, timeout_ms: float | None = None
+    ) -> Membership:
         """See `MemberCalls.move_member`."""
-        return await self._run(move(node_id, http, redis=redis))
+        return await self._run(move(node_id, http, redis=redis), timeout_ms)
 
-    async def transfer_leadership(self, node_id: str | None = None) -> LeaderHint:
+    async def transfer_leadership(
+        self, node_id: str | None = None, *, timeout_ms: float | None = None
+    ) -> LeaderHint:
         """See `MemberCalls.transfer_leadership`."""
-        return await self._run(transfer(node_id))
+        return await self._run(transfer(node_id), timeout_ms)

@@ -5,12 +5,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Generic, NamedTuple, TypeAlias
 
+from raftdb.client.given import V
 from raftdb.errors import LeaderHint, ReplyError
 
 Value: TypeAlias = "str | bytes | int | list[Value] | None"
-"""A result: `str` is a status (`OK`, `PONG`), `bytes` a stored string, None nil, a list several of those."""
+"""A result: `str` is a status (`OK`, `PONG`), `bytes` a stored string, None nil, a list several of those. With
+`decode=True` a stored string is `str` as well."""
 
 Json: TypeAlias = Mapping[str, object]
 """A decoded JSON object."""
@@ -45,21 +47,21 @@ class TransactionAnswer:
     body: Json = field(default_factory=dict, repr=False, compare=False)
 
 
-class KeyValue(NamedTuple):
+class KeyValue(NamedTuple, Generic[V]):
     """One key of a scan, its value (empty if only keys were asked for), and the index that last changed it."""
 
-    key: bytes
-    value: bytes
+    key: V
+    value: V
     revision: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPage:
+class KeyPage(Generic[V]):
     """A page of keys in order, all as of one moment. `next_after`: where the next page begins; None if this is the
     last."""
 
-    keys: tuple[KeyValue, ...]
-    next_after: bytes | None
+    keys: tuple[KeyValue[V], ...]
+    next_after: V | None
     body: Json = field(default_factory=dict, repr=False, compare=False)
 
 

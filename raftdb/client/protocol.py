@@ -5,17 +5,22 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Literal, TypeAlias, get_args
 from urllib.parse import quote
 
-from raftdb.client.json_body import bytes_to_json, to_bytes
+from raftdb.client.given import Command, Text, to_bytes
+from raftdb.client.json_body import bytes_to_json
 from raftdb.client.model import Json
 from raftdb.commands.spec import Access, lookup
 from raftdb.errors import LocalProtocolError, RequestRefused
 
-CONSISTENCIES = ("linearizable", "stale")
+Consistency: TypeAlias = Literal["linearizable", "stale"]
 """How fresh a read must be: as of now, proven by a majority; or as of whatever the asked node has applied."""
-MODES = ("atomic", "redis")
+Mode: TypeAlias = Literal["atomic", "redis"]
 """What a failing command does to its transaction: undoes all of it, or is an error among the results."""
+
+CONSISTENCIES: tuple[Consistency, ...] = get_args(Consistency)
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 class Kind(Enum):
@@ -69,7 +74,7 @@ SNAPSHOT_REQUEST = Request("POST", "/v1/snapshot", None, Kind.TASK)
 BACKUP_REQUEST = Request("GET", "/v1/backup", None, Kind.TASK)
 
 
-def execute_request(name: str, arguments: Sequence[bytes | str], *, consistency: str) -> Request:
+def execute_request(name: str, arguments: Iterable[Text], *, consistency: str) -> Request:
     """`POST /v1/execute`. A name that is not in our table is sent all the same, as a write: the node may be
     newer.
 
@@ -86,9 +91,7 @@ def execute_request(name: str, arguments: Sequence[bytes | str], *, consistency:
     return Request("POST", "/v1/execute", content, kind)
 
 
-def transaction_request(
-    commands: Iterable[tuple[str, Sequence[bytes | str]]], watch: Mapping[bytes, int], mode: str
-) -> Request:
+def transaction_request(commands: Iterable[Command], watch: Mapping[bytes, int], mode: str) -> Request:
     """`POST /v1/transaction`: `commands` (name, arguments) as one, if all keys of `watch` still have their revisions.
 
     Without commands it only asks about the revisions, and is a read. Raises `RequestRefused` for an unknown mode.
@@ -111,9 +114,7 @@ def close_request(session_id: str) -> Request:
     return Request("DELETE", f"/v1/sessions/{session_id}", None, Kind.READ)
 
 
-def keys_request(
-    *, prefix: bytes | str, after: bytes | str | None, limit: int, values: bool, consistency: str
-) -> Request:
+def keys_request(*, prefix: Text, after: Text | None, limit: int, values: bool, consistency: str) -> Request:
     """`GET /v1/keys`: a page of up to `limit` keys that begin with `prefix` and come after `after`."""
     _check_one_of("consistency", consistency, CONSISTENCIES)
     query = {"prefix": quote(to_bytes(prefix), safe=""), "limit": str(limit)}
@@ -133,7 +134,7 @@ def request_log_request(*, first: int | None, limit: int) -> Request:
     return Request("GET", f"/v1/request_log?{start}limit={limit}", None, Kind.READ)
 
 
-def _command(name: str, arguments: Sequence[bytes | str]) -> dict[str, object]:
+def _command(name: str, arguments: Iterable[Text]) -> dict[str, object]:
     return {"command": name, "args": [bytes_to_json(argument) for argument in arguments]}
 
 

@@ -92,7 +92,8 @@ class Call:
 
     `unreachable_timeout_ms`: give up earlier if not one node can be connected to for so long (None: do not);
     right for a person at a terminal, wrong for a service that outlives restarts of the cluster. `stretches`: on a slow
-    network the call may take longer than `timeout_ms`.
+    network the call may take longer than `timeout_ms`. `is_strict`: the leader has no longer for a task than anybody
+    for anything.
     """
 
     def __init__(
@@ -104,7 +105,9 @@ class Call:
         timeout_ms: float,
         unreachable_timeout_ms: float | None = None,
         stretches: bool = False,
+        is_strict: bool = False,
     ) -> None:
+        self._is_strict = is_strict
         self._router = router
         self._kind = kind
         self._began_ms = now_ms
@@ -162,7 +165,7 @@ class Call:
         elif self._kind in SENT_ONCE:
             allowed_ms = left_ms
         elif self._kind is Kind.TASK:
-            allowed_ms = max(left_ms, TASK_ATTEMPT_MS)
+            allowed_ms = left_ms if self._is_strict else max(left_ms, TASK_ATTEMPT_MS)
         else:
             allowed_ms = left_ms
             prompt_ms = max(ATTEMPT_MS_MIN, left_ms / 3, ANSWERS_WAITED * pace.answer_ms)

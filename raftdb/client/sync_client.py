@@ -2,17 +2,19 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial, wraps
+from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from raftdb.client import methods, retrying
-from raftdb.client.addresses import parse_addresses
+from raftdb.client.addresses import addresses_of, parse_url
 from raftdb.client.dialing import now_ms
 from raftdb.client.flow import Caller, Limits, Method
+from raftdb.client.given import Form, V, as_bytes, as_text, duration
 from raftdb.client.http1 import Sink
 from raftdb.client.membership import MemberCalls
 from raftdb.client.model import LogPage, Member, NodeStatus
@@ -32,7 +34,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Client(ClientCommands, MemberCalls):
+class Client(ClientCommands[V], MemberCalls):
     """A connection to a cluster.
 
     `addresses`: the nodes' HTTP addresses, `"HOST:PORT,HOST:PORT"` or a sequence of such; any of them will
@@ -45,7 +47,12 @@ class Client(ClientCommands, MemberCalls):
     long as the deadline allows, whatever became of them, and happen once. Without, a write is sent again only if it
     surely was not executed; and a client that makes one write only is spared a round trip.
 
-    Keys and values are `bytes`, or `str` for its UTF-8; what comes back is always `bytes`.
+    Keys and values are `bytes`, `str` for its UTF-8, or `int` for its decimal; anything else is a `TypeError`. What
+    comes back is `bytes`, or, with `decode`, `str`: UTF-8, and bytes that are not, as lone surrogates (PEP 383), which
+    go back as what they were.
+
+    Every method takes `timeout_ms`, its own deadline instead of the client's. Without it, what takes the leader long
+    (`snapshot`, `backup`) may take ten minutes once the leader is found.
 
     Threads may share a client: each call has a connection for itself, so they do not wait for each other. A child
     process that inherits a client begins connections and a session of its own.
@@ -56,22 +63,51 @@ class Client(ClientCommands, MemberCalls):
     executed a write; `RequestRefused` if it is malformed; `RemoteProtocolError` if what answers is no raftdb node.
     """
 
+    @overload
+    def __init__(
+        self: "Client[bytes]",
+        addresses: str | Iterable[str] = ...,
+        *,
+        timeout_ms: float | None = ...,
+        unreachable_timeout_ms: float | None = ...,
+        sessions: bool = ...,
+        decode: Literal[False] = ...,
+        random: Random | None = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "Client[str]",
+        addresses: str | Iterable[str] = ...,
+        *,
+        timeout_ms: float | None = ...,
+        unreachable_timeout_ms: float | None = ...,
+        sessions: bool = ...,
+        decode: Literal[True],
+        random: Random | None = ...,
+    ) -> None: ...
+
     def __init__(
         self,
-        addresses: str | Sequence[str] = DEFAULT_ADDRESSES,
+        addresses: str | Iterable[str] = DEFAULT_ADDRESSES,
         *,
         timeout_ms: float | None = None,
         unreachable_timeout_ms: float | None = None,
         sessions: bool = True,
+        decode: bool = False,
         random: Random | None = None,
     ) -> None:
-        text = addresses if isinstance(addresses, str) else ",".join(addresses)
-        self._addresses = parse_addresses(text)
+        self._addresses = addresses_of(addresses)
         self._has_sessions = sessions
+        self._form = cast(Form[V], as_text if decode else as_bytes)
         self._random = random or Random()
-        self._timeout_ms = DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms
+        self._timeout_ms = duration(DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms, "timeout_ms")
         self._stretches = timeout_ms is None
-        self._unreachable_timeout_ms = unreachable_timeout_ms
+        self._unreachable_timeout_ms = (
+            None
+            if unreachable_timeout_ms is None
+            else duration(unreachable_timeout_ms, "unreachable_timeout_ms")
+        )
         self._calls = self._begin()
 
     def _begin(self) -> SharedCalls:
@@ -84,22 +120,44 @@ class Client(ClientCommands, MemberCalls):
         )
         return SharedCalls(caller)
 
+    @overload
+    @classmethod
+    def from_url(cls, url: str, *, decode: Literal[False] = ...) -> "Client[bytes]": ...
+
+    @overload
+    @classmethod
+    def from_url(cls, url: str, *, decode: Literal[True]) -> "Client[str]": ...
+
+    @classmethod
+    def from_url(cls, url: str, *, decode: bool = False) -> "Client[Any]":
+        """The client that a URL describes: `raftdb://HOST:PORT,HOST:PORT/?timeout_ms=500&sessions=false`.
+
+        The options of the query are those above but `decode`, and none must be there. `http://` is taken as well, or no
+        scheme at all. Raises `RequestRefused` for what is none.
+        """
+        addresses, options = parse_url(url)
+        return cast("Client[Any]", cls(addresses, decode=decode, **options))  # type: ignore[call-overload]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {','.join(self._addresses)}>"
+
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses this client was given, in order."""
         return self._addresses
 
-    def transaction(self) -> Transaction:
-        """A transaction that reads at once and writes when it is committed (see `raftdb.client.transaction`)."""
-        return Transaction(self, self._run)
+    def transaction(self, *, timeout_ms: float | None = None) -> Transaction[V]:
+        """A transaction that reads at once and writes when it is committed (see `raftdb.client.transaction`).
+        `timeout_ms` is the deadline of each of its calls."""
+        return Transaction(self, self._form, partial(self._run, timeout_ms=timeout_ms))
 
     @overload
-    def transactional(self, function: Callable[Concatenate[Transaction, P], T], /) -> Callable[P, T]: ...
+    def transactional(self, function: Callable[Concatenate[Transaction[V], P], T], /) -> Callable[P, T]: ...
 
     @overload
     def transactional(
         self, function: None = None, /, *, max_attempts: int = ..., timeout_ms: float = ...
-    ) -> Callable[[Callable[Concatenate[Transaction, P], T]], Callable[P, T]]: ...
+    ) -> Callable[[Callable[Concatenate[Transaction[V], P], T]], Callable[P, T]]: ...
 
     def transactional(
         self,
@@ -121,7 +179,7 @@ class Client(ClientCommands, MemberCalls):
 
     def _repeated(
         self,
-        function: Callable[Concatenate[Transaction, P], T],
+        function: Callable[Concatenate[Transaction[V], P], T],
         *,
         max_attempts: int,
         timeout_ms: float,
@@ -132,7 +190,7 @@ class Client(ClientCommands, MemberCalls):
                 max_attempts=max_attempts, timeout_ms=timeout_ms, now_ms=now_ms(), random=self._random
             )
             while True:
-                transaction = Transaction(self, partial(self._run_within, attempts))
+                transaction = Transaction(self, self._form, partial(self._run_within, attempts))
                 try:
                     with transaction, transaction.judging_exceptions():
                         return function(transaction, *args, **kwargs)
@@ -144,39 +202,52 @@ class Client(ClientCommands, MemberCalls):
 
         return run
 
-    def request_log(self, *, first: int | None = None, limit: int = 100) -> LogPage:
+    def request_log(
+        self, *, first: int | None = None, limit: int = 100, timeout_ms: float | None = None
+    ) -> LogPage:
         """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice).
 
         Raises `RaftdbError` `compacted` if `first` is no longer in the log.
         """
-        return self._run(methods.request_log(first, limit))
+        return self._run(methods.request_log(first, limit), timeout_ms)
 
-    def status(self, address: str | None = None) -> NodeStatus:
+    def status(self, address: str | None = None, *, timeout_ms: float | None = None) -> NodeStatus:
         """The view of the node at `address` (HOST:PORT), or of the first node that answers.
 
-        With an address the question is whether that node is up: it gets one second and no second chance.
+        With an address the question is whether that node is up: it gets one second at most and no second chance.
         """
         if address is None:
-            return self._run(methods.STATUS)
+            return self._run(methods.STATUS, timeout_ms)
         calls = self._own_calls()
-        return calls.carry_out(calls.caller.ask(methods.STATUS, address, self._limits()))
+        return calls.carry_out(calls.caller.ask(methods.STATUS, address, self._limits(timeout_ms)))
 
-    def members(self) -> tuple[Member, ...]:
+    def members(self, *, timeout_ms: float | None = None) -> tuple[Member, ...]:
         """The cluster's members as the leader knows them, with how far each has come."""
-        return self._run(methods.MEMBERS)
+        return self._run(methods.MEMBERS, timeout_ms)
 
-    def snapshot(self) -> int:
+    def snapshot(self, *, timeout_ms: float | None = None) -> int:
         """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
-        return self._run(methods.SNAPSHOT)
+        return self._run(methods.SNAPSHOT, timeout_ms)
 
-    def backup(self, sink: Sink) -> int:
-        """Stream a backup of the leader's state into `sink`; the index that it goes up to.
+    def backup(
+        self,
+        target: Sink | str | os.PathLike[str],
+        *,
+        replace: bool = False,
+        timeout_ms: float | None = None,
+    ) -> int:
+        """Write a backup of the leader's state to a file, or stream it into a `Sink`; the index that it goes up to.
 
-        Memory is bounded. An answer that is cut off is asked for again, as long as the time of a call lasts: `sink`
-        then begins anew. Verifying what arrived is the caller's work (`raftdb.client.backup`). What the sink raises
-        is passed on.
+        A file is whole, verified and durable when this returns, or not there; with `replace` it takes the place of one
+        of that name, else raises `FileExistsError`. Raises `OSError` of the file as it is, and `BackupDamaged`. An
+        answer that is cut off is asked for again, as long as the time of a call lasts: a sink then begins anew. What it
+        raises is passed on, and verifying what it got is the caller's work. Memory is bounded.
         """
-        return self._run(methods.backup(sink))
+        if isinstance(target, str | os.PathLike):
+            from raftdb.client.backup import take_backup
+
+            return take_backup(self, Path(target), replace=replace, timeout_ms=timeout_ms).index
+        return self._run(methods.backup(target), timeout_ms)
 
     def close(self) -> None:
         """End the session, if the leader can be told quickly, and close the connections. The client may be used again.
@@ -190,7 +261,7 @@ class Client(ClientCommands, MemberCalls):
                 calls.carry_out(calls.caller.close())
         calls.connections.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -198,16 +269,17 @@ class Client(ClientCommands, MemberCalls):
     ) -> None:
         self.close()
 
-    def _limits(self, timeout_ms: float | None = None) -> Limits:
-        longest_ms = self._timeout_ms if timeout_ms is None else min(timeout_ms, self._timeout_ms)
-        stretches = self._stretches and timeout_ms is None
-        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms, stretches)
+    def _limits(self, timeout_ms: float | None) -> Limits:
+        if timeout_ms is None:
+            return Limits(now_ms(), self._timeout_ms, self._unreachable_timeout_ms, stretches=self._stretches)
+        longest_ms = duration(timeout_ms, "timeout_ms")
+        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms, is_strict=True)
 
-    def _run(self, method: Method[T]) -> T:
-        return self._run_for(method, self._limits())
+    def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
+        return self._run_for(method, self._limits(timeout_ms))
 
     def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
-        return self._run_for(method, self._limits(attempts.call_timeout_ms(now_ms())))
+        return self._run(method, min(self._timeout_ms, attempts.call_timeout_ms(now_ms())))
 
     def _run_for(self, method: Method[T], limits: Limits) -> T:
         calls = self._own_calls()

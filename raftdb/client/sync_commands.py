@@ -2,109 +2,129 @@
 understands is in `methods`, and how it is carried out in `sync_client`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
 
 from raftdb.client import methods
 from raftdb.client.flow import Method
-from raftdb.client.methods import LINEARIZABLE, SCAN_PAGE, Command, Condition, Key, Text
+from raftdb.client.given import Command, Form, Lifetime, Pairs, Revisions, Text, V, revisions_of
+from raftdb.client.methods import LINEARIZABLE, SCAN_PAGE, Condition
 from raftdb.client.model import Answer, KeyPage, KeyValue, TransactionAnswer
+from raftdb.client.protocol import Consistency, Mode
 
 T = TypeVar("T")
 
 
-class ClientCommands(ABC):
-    """The commands of `raftdb.client.sync_client.Client`."""
+class ClientCommands(ABC, Generic[V]):
+    """The commands of `raftdb.client.sync_client.Client`. `timeout_ms` is the deadline of the one call; without it, the
+    client's."""
+
+    _form: Form[V]
 
     @abstractmethod
-    def _run(self, method: Method[T]) -> T:
+    def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
         """Make one call, from beginning to end."""
 
     def execute(
-        self, name: str, arguments: Sequence[Text] = (), *, consistency: str = LINEARIZABLE
+        self,
+        name: str,
+        arguments: Iterable[Text] = (),
+        *,
+        consistency: Consistency = LINEARIZABLE,
+        timeout_ms: float | None = None,
     ) -> Answer:
         """Run one command of the table of commands. `consistency="stale"`: reads by any node."""
-        return self._run(methods.execute(name, arguments, consistency))
+        return self._run(methods.execute(self._form, name, arguments, consistency), timeout_ms)
 
-    def get(self, key: Text, *, consistency: str = LINEARIZABLE) -> bytes | None:
+    def get(
+        self, key: Text, *, consistency: Consistency = LINEARIZABLE, timeout_ms: float | None = None
+    ) -> V | None:
         """The value of a key; None if there is no such key."""
-        return self._run(methods.get(key, consistency))
+        return self._run(methods.get(self._form, key, consistency), timeout_ms)
 
-    def get_with_revision(self, key: Text, *, consistency: str = LINEARIZABLE) -> tuple[bytes | None, int]:
+    def get_with_revision(
+        self, key: Text, *, consistency: Consistency = LINEARIZABLE, timeout_ms: float | None = None
+    ) -> tuple[V | None, int]:
         """The value of a key, and the index of the entry that last changed it; None and 0 if there is no such key."""
-        return self._run(methods.get_with_revision(key, consistency))
+        return self._run(methods.get_with_revision(self._form, key, consistency), timeout_ms)
 
-    def mget(self, keys: Sequence[Text]) -> list[bytes | None]:
+    def mget(self, keys: Iterable[Text], *, timeout_ms: float | None = None) -> list[V | None]:
         """The values of several keys at one moment, in their order; None for a missing one."""
-        return self._run(methods.mget(keys))
+        return self._run(methods.mget(self._form, keys), timeout_ms)
 
-    def exists(self, *keys: Text) -> int:
+    def exists(self, *keys: Text, timeout_ms: float | None = None) -> int:
         """How many of the keys exist, each as often as it is named."""
-        return self._run(methods.integer("exists", *keys))
+        return self._run(methods.exists(keys), timeout_ms)
 
-    def strlen(self, key: Text) -> int:
+    def strlen(self, key: Text, *, timeout_ms: float | None = None) -> int:
         """The length of a value in bytes; 0 if there is no such key."""
-        return self._run(methods.integer("strlen", key))
+        return self._run(methods.integer("strlen", key), timeout_ms)
 
     def set(
         self,
         key: Text,
         value: Text,
         *,
-        ttl_ms: int | None = None,
+        ttl: Lifetime | None = None,
         keep_ttl: bool = False,
         only_if: Condition | None = None,
+        timeout_ms: float | None = None,
     ) -> bool:
         """Store a value; True unless `only_if`, `"missing"` or `"present"`, is not true of the key.
 
-        `ttl_ms`: it lives for so long, on the cluster's clock. Else for ever, or, with `keep_ttl`, as long as the value
-        before it would have.
+        `ttl`: it lives for so long, in seconds or as a `timedelta`, on the cluster's clock, to the millisecond. Else
+        for ever, or, with `keep_ttl`, as long as the value before it would have.
         """
-        return self._run(methods.set_value(methods.set_arguments(key, value, ttl_ms, keep_ttl, only_if)))
+        arguments = methods.set_arguments(key, value, ttl, keep_ttl, only_if)
+        return self._run(methods.set_value(arguments), timeout_ms)
 
-    def delete(self, key: Text) -> bytes | None:
+    def delete(self, *keys: Text, timeout_ms: float | None = None) -> int:
+        """Delete keys, all at one moment; how many of them there were. `pop` answers the value."""
+        return self._run(methods.delete(keys), timeout_ms)
+
+    def pop(self, key: Text, *, timeout_ms: float | None = None) -> V | None:
         """Delete a key; the value it had, or None."""
-        return self._run(methods.delete(key))
+        return self._run(methods.pop(self._form, key), timeout_ms)
 
-    def append(self, key: Text, value: Text) -> None:
+    def append(self, key: Text, value: Text, *, timeout_ms: float | None = None) -> None:
         """Put text behind a value; creates the key if there is none."""
-        self._run(methods.status_only("append", key, value))
+        self._run(methods.status_only("append", key, value), timeout_ms)
 
-    def incr(self, key: Text, by: int = 1) -> int:
+    def incr(self, key: Text, by: int = 1, *, timeout_ms: float | None = None) -> int:
         """Add to a number, 64 bits, signed; the sum. A missing key counts as 0."""
-        return self._run(methods.integer("incrby", key, str(by)))
+        return self._run(methods.incr(key, by), timeout_ms)
 
-    def cas(self, key: Text, revision: int, value: Text) -> int:
+    def cas(self, key: Text, revision: int, value: Text, *, timeout_ms: float | None = None) -> int:
         """Store a value if the key still has `revision` (0: if there is no such key); the new revision.
 
         Raises `Conflict` if it has not.
         """
-        return self._run(methods.cas(key, revision, value))
+        return self._run(methods.cas(key, revision, value), timeout_ms)
 
-    def getset(self, key: Text, value: Text) -> bytes | None:
+    def getset(self, key: Text, value: Text, *, timeout_ms: float | None = None) -> V | None:
         """Store a value; the one before, or None."""
-        return self._run(methods.getset(key, value))
+        return self._run(methods.getset(self._form, key, value), timeout_ms)
 
-    def mset(self, pairs: Mapping[Key, Text]) -> None:
+    def mset(self, pairs: Pairs, *, timeout_ms: float | None = None) -> None:
         """Store several values at once."""
-        self._run(methods.mset(pairs))
+        self._run(methods.mset(pairs), timeout_ms)
 
-    def expire(self, key: Text, seconds: int) -> bool:
-        """Let a key live for so long from now on, on the cluster's clock; deletes it if that is 0 or less. False if
-        there is no such key."""
-        return self._run(methods.boolean("expire", key, str(seconds)))
+    def expire(self, key: Text, ttl: Lifetime, *, timeout_ms: float | None = None) -> bool:
+        """Let a key live for so long from now on, in seconds or as a `timedelta`, rounded up to whole seconds, on the
+        cluster's clock; deletes it if that is 0 or less. False if there is no such key."""
+        return self._run(methods.expire(key, ttl), timeout_ms)
 
-    def ttl(self, key: Text) -> int:
+    def ttl(self, key: Text, *, timeout_ms: float | None = None) -> int:
         """How long a key will live, in seconds, rounded up; -1 for ever, -2 if there is no such key."""
-        return self._run(methods.integer("ttl", key))
+        return self._run(methods.integer("ttl", key), timeout_ms)
 
-    def persist(self, key: Text) -> bool:
+    def persist(self, key: Text, *, timeout_ms: float | None = None) -> bool:
         """Let a key live for ever; False if there is no such key, or if it does already."""
-        return self._run(methods.boolean("persist", key))
+        return self._run(methods.boolean("persist", key), timeout_ms)
 
-    def dbsize(self) -> int:
+    def dbsize(self, *, timeout_ms: float | None = None) -> int:
         """How many keys there are."""
-        return self._run(methods.integer("dbsize"))
+        return self._run(methods.integer("dbsize"), timeout_ms)
 
     def key_page(
         self,
@@ -113,30 +133,43 @@ class ClientCommands(ABC):
         after: Text | None = None,
         limit: int = 100,
         values: bool = True,
-        consistency: str = LINEARIZABLE,
-    ) -> KeyPage:
+        consistency: Consistency = LINEARIZABLE,
+        timeout_ms: float | None = None,
+    ) -> KeyPage[V]:
         """Up to `limit` (at most 1000) keys that begin with `prefix` and come after `after`, at one moment."""
-        return self._run(methods.key_page(prefix, after, limit, values=values, consistency=consistency))
+        method = methods.key_page(self._form, prefix, after, limit, values=values, consistency=consistency)
+        return self._run(method, timeout_ms)
 
     def scan(
-        self, prefix: Text = b"", *, page: int = SCAN_PAGE, consistency: str = LINEARIZABLE
-    ) -> Iterator[KeyValue]:
+        self,
+        prefix: Text = b"",
+        *,
+        page: int = SCAN_PAGE,
+        consistency: Consistency = LINEARIZABLE,
+        timeout_ms: float | None = None,
+    ) -> Iterator[KeyValue[V]]:
         """All keys that begin with `prefix`, with values and revisions, in order; `page` of them are asked for at a
-        time. Each page is of one moment, the whole is not."""
-        return self._pages(prefix, page, values=True, consistency=consistency)
+        time. Each page is of one moment, the whole is not. `timeout_ms` is for one page."""
+        return self._pages(prefix, page, True, consistency, timeout_ms)
 
     def keys(
-        self, prefix: Text = b"", *, page: int = SCAN_PAGE, consistency: str = LINEARIZABLE
-    ) -> Iterator[bytes]:
+        self,
+        prefix: Text = b"",
+        *,
+        page: int = SCAN_PAGE,
+        consistency: Consistency = LINEARIZABLE,
+        timeout_ms: float | None = None,
+    ) -> Iterator[V]:
         """As `scan`, without the values."""
-        return (found.key for found in self._pages(prefix, page, values=False, consistency=consistency))
+        return (found.key for found in self._pages(prefix, page, False, consistency, timeout_ms))
 
     def transact(
         self,
         commands: Iterable[Command],
         *,
-        watch: Mapping[Key, int] | None = None,
-        mode: str = "atomic",
+        watch: Revisions | None = None,
+        mode: Mode = "atomic",
+        timeout_ms: float | None = None,
     ) -> TransactionAnswer:
         """Execute several commands, `(name, arguments)`, as one entry of the log, if each key of `watch` still has the
         revision given (0: there is no such key).
@@ -145,13 +178,16 @@ class ClientCommands(ABC):
         mode `"redis"` its error stands among the results. Raises `Conflict`, with nothing executed, if a revision has
         changed.
         """
-        return self._run(methods.transact(commands, methods.watched(watch), mode))
+        return self._run(methods.transact(self._form, commands, revisions_of(watch), mode), timeout_ms)
 
-    def _pages(self, prefix: Text, page: int, *, values: bool, consistency: str) -> Iterator[KeyValue]:
-        after: bytes | None = None
+    def _pages(
+        self, prefix: Text, page: int, values: bool, consistency: Consistency, timeout_ms: float | None
+    ) -> Iterator[KeyValue[V]]:
+        method = methods.key_page(self._form, prefix, None, page, values=values, consistency=consistency)
         while True:
-            found = self.key_page(prefix, after=after, limit=page, values=values, consistency=consistency)
+            found = self._run(method, timeout_ms)
             yield from found.keys
             after = found.next_after
             if after is None:
                 return
+            method = methods.key_page(self._form, prefix, after, page, values=values, consistency=consistency)

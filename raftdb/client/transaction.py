@@ -15,20 +15,31 @@ as it was read, else `Conflict` names the keys that are not. An exception in the
 The transaction is nowhere but here until then: a leader may die between a read and the commit, and nothing is lost.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
+from raftdb.client.answers import in_form
 from raftdb.client.buffer import Buffer, answer, is_read
 from raftdb.client.flow import Method
-from raftdb.client.json_body import to_bytes
+from raftdb.client.given import (
+    Form,
+    Lifetime,
+    Pairs,
+    Text,
+    V,
+    as_bytes,
+    command_name,
+    pairs_of,
+    seconds,
+    several,
+    to_bytes,
+)
 from raftdb.client.methods import (
     LINEARIZABLE,
     Condition,
-    Key,
-    Text,
     get_with_revision,
     increment,
     set_arguments,
@@ -43,7 +54,7 @@ T = TypeVar("T")
 QUEUED = "QUEUED"
 """What `execute` answers to a write: it waits for the commit."""
 
-_entered: ContextVar[tuple["TransactionState", ...]] = ContextVar("entered", default=())
+_entered: ContextVar[tuple["TransactionState[Any]", ...]] = ContextVar("entered", default=())
 """The transactions whose blocks this thread or task is in."""
 
 
@@ -54,14 +65,20 @@ class Run(Protocol):
         """The result; raises `RaftdbError`."""
 
 
-class TransactionState:
+class TransactionState(Generic[V]):
     """What a transaction is without its input and output: its buffer, and whether it is still going on."""
 
-    def __init__(self, owner: object) -> None:
+    def __init__(self, owner: object, form: Form[V]) -> None:
         self._owner = owner
+        self._form = form
         self._buffer = Buffer()
         self._ended: str | None = None
         self._failure: BaseException | None = None
+
+    def __repr__(self) -> str:
+        state = "open" if self._ended is None else self._ended
+        reads, writes = len(self._buffer.watched), len(self._buffer.commands)
+        return f"<{type(self).__name__} {state}: {reads} keys read, {writes} writes>"
 
     @property
     def is_open(self) -> bool:
@@ -102,6 +119,9 @@ class TransactionState:
         self._check_open()
         self._buffer.write(name, [to_bytes(argument) for argument in arguments])
 
+    def _shown(self, value: bytes | None) -> V | None:
+        return None if value is None else self._form(value)
+
     def _begin_commit(self) -> bool:
         """True if there is anything to commit."""
         self._check_open()
@@ -109,10 +129,10 @@ class TransactionState:
         return bool(self._buffer.commands or self._buffer.watched)
 
     def _commit_method(self) -> Method[TransactionAnswer]:
-        return transact(self._buffer.commands, self._buffer.watched, "atomic")
+        return transact(as_bytes, self._buffer.commands, self._buffer.watched, "atomic")
 
     def _check_method(self) -> Method[TransactionAnswer]:
-        return transact((), self._buffer.watched, "atomic")
+        return transact(as_bytes, (), self._buffer.watched, "atomic")
 
     def lost_by(self, error: Conflict) -> bool:
         """Whether `error` is what this transaction's commit raised, and not some other conflict within its block."""
@@ -124,60 +144,65 @@ class TransactionState:
         self._ended = None if isinstance(error, Unavailable) else f"ended by {type(error).__name__}"
 
 
-class Transaction(TransactionState):
+class Transaction(TransactionState[V]):
     """One transaction of a `Client`, made by `Client.transaction`. It belongs to one thread.
 
     Use it in a `with` block, or end it by `commit` or `rollback`. Its methods mean what those of the client mean, with
     two differences: a read sees the writes of this transaction before it, and a write is only noted. A write whose
-    result depends on the old value (`incr`, `delete`, `getset`, `set` with a condition) reads it first.
+    result depends on the old value (`incr`, `delete`, `pop`, `getset`, `set` with a condition) reads it first.
     Afterwards every use but `rollback` raises `LocalProtocolError`.
     """
 
-    def __init__(self, owner: object, run: Run) -> None:
-        """`run` makes one call of the client `owner`."""
-        super().__init__(owner)
+    def __init__(self, owner: object, form: Form[V], run: Run) -> None:
+        """`run` makes one call of the client `owner`, and `form` is what byte strings come back as."""
+        super().__init__(owner, form)
         self._run = run
 
-    def get(self, key: Text) -> bytes | None:
+    def get(self, key: Text) -> V | None:
         """The value of a key; None if there is no such key."""
-        self._check_open()
-        name = to_bytes(key)
-        if not self._buffer.knows(name):
-            self._buffer.remember(name, *self._run(get_with_revision(name, LINEARIZABLE)))
-        return self._buffer.value(name)
+        return self._shown(self._read(to_bytes(key)))
 
-    def mget(self, keys: Sequence[Text]) -> list[bytes | None]:
+    def mget(self, keys: Iterable[Text]) -> list[V | None]:
         """The values of several keys, in their order; None for a missing one."""
-        return [self.get(key) for key in keys]
+        return [self._shown(self._read(key)) for key in several(keys, "the keys of mget")]
 
     def exists(self, *keys: Text) -> int:
         """How many of the keys exist, each as often as it is named."""
-        return sum(self.get(key) is not None for key in keys)
+        return sum([self._read(key) is not None for key in map(to_bytes, keys)])
 
     def strlen(self, key: Text) -> int:
         """The length of a value in bytes; 0 if there is no such key."""
-        return len(self.get(key) or b"")
+        return len(self._read(to_bytes(key)) or b"")
 
     def set(
         self,
         key: Text,
         value: Text,
         *,
-        ttl_ms: int | None = None,
+        ttl: Lifetime | None = None,
         keep_ttl: bool = False,
         only_if: Condition | None = None,
     ) -> bool:
         """Store a value; with a condition, whether it holds."""
-        arguments = set_arguments(key, value, ttl_ms, keep_ttl, only_if)
-        holds = only_if is None or (self.get(key) is None) == (only_if == "missing")
+        arguments = set_arguments(key, value, ttl, keep_ttl, only_if)
+        holds = only_if is None or (self._read(arguments[0]) is None) == (only_if == "missing")
         self._write("set", *arguments)
         return holds
 
-    def delete(self, key: Text) -> bytes | None:
-        """Delete a key; the value it had, or None. It is read for that: `execute("del", [key])` does not."""
-        old = self.get(key)
-        self._write("del", key)
-        return old
+    def delete(self, *keys: Text) -> int:
+        """Delete keys; how many of them there were. They are read for that: `execute("del", [key])` does not."""
+        count = 0
+        for key in map(to_bytes, keys):
+            count += self._read(key) is not None
+            self._write("del", key)
+        return count
+
+    def pop(self, key: Text) -> V | None:
+        """Delete a key; the value it had, or None."""
+        name = to_bytes(key)
+        old = self._read(name)
+        self._write("del", name)
+        return self._shown(old)
 
     def append(self, key: Text, value: Text) -> None:
         """Put text behind a value; creates the key if there is none."""
@@ -185,40 +210,52 @@ class Transaction(TransactionState):
 
     def incr(self, key: Text, by: int = 1) -> int:
         """Add to a number; the sum. It is read for that: `execute("incr", [key])` does not, and conflicts less."""
-        self.get(key)
-        self._write(*increment(key, by))
-        return int(self.get(key) or b"0")
+        name = to_bytes(key)
+        self._read(name)
+        self._write(*increment(name, by))
+        return int(self._read(name) or b"0")
 
-    def getset(self, key: Text, value: Text) -> bytes | None:
+    def getset(self, key: Text, value: Text) -> V | None:
         """Store a value; the one before, or None."""
-        old = self.get(key)
-        self._write("set", key, value)
-        return old
+        name, content = to_bytes(key), to_bytes(value)
+        old = self._read(name)
+        self._write("set", name, content)
+        return self._shown(old)
 
-    def mset(self, pairs: Mapping[Key, Text]) -> None:
+    def mset(self, pairs: Pairs) -> None:
         """Store several values."""
-        self._write("mset", *(text for pair in pairs.items() for text in pair))
+        arguments = pairs_of(pairs)
+        if arguments:
+            self._write("mset", *arguments)
 
-    def expire(self, key: Text, seconds: int) -> None:
-        """Let a key that exists live for so long, from the commit on; delete it if that is 0 or less."""
-        self._write("expire", key, str(seconds))
+    def expire(self, key: Text, ttl: Lifetime) -> None:
+        """Let a key that exists live for so long, from the commit on, in seconds or as a `timedelta`, rounded up to
+        whole seconds; delete it if that is 0 or less."""
+        self._write("expire", key, seconds(ttl))
 
     def persist(self, key: Text) -> None:
         """Let a key live for ever."""
         self._write("persist", key)
 
-    def execute(self, name: str, arguments: Sequence[Text] = ()) -> Value:
+    def execute(self, name: str, arguments: Iterable[Text] = ()) -> Value:
         """Any command that a transaction can hold: the result of a read, or `QUEUED` for a write, which reads nothing.
 
         Raises `RequestRefused` if it is malformed or not for transactions.
         """
         self._check_open()
-        words = [to_bytes(argument) for argument in arguments]
-        if is_read(name, words):
+        words = several(arguments, "the arguments of a command")
+        if is_read(command_name(name), words):
             keys = words[COMMANDS[name.lower()].keys]
-            return answer(name, [self.get(key) for key in keys])
+            return in_form(answer(name, [self._read(key) for key in keys]), self._form)
         self._write(name, *words)
         return QUEUED
+
+    def _read(self, key: bytes) -> bytes | None:
+        """What the transaction sees of a key."""
+        self._check_open()
+        if not self._buffer.knows(key):
+            self._buffer.remember(key, *self._run(get_with_revision(as_bytes, key, LINEARIZABLE)))
+        return self._buffer.value(key)
 
     def commit(self) -> int:
         """Execute it: the index of its entry, 0 if there was nothing to do.
@@ -257,7 +294,7 @@ class Transaction(TransactionState):
                     self.check()
             raise
 
-    def __enter__(self) -> "Transaction":
+    def __enter__(self) -> Self:
         self._enter()
         return self
 

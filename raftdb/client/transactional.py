@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
+from raftdb.client.given import V
 from raftdb.client.retrying import ATTEMPTS_MAX, TIMEOUT_MS
 
 if TYPE_CHECKING:
@@ -17,20 +18,23 @@ P = ParamSpec("P")
 
 @overload
 def transactional(
-    client: "Client", *, max_attempts: int = ..., timeout_ms: float = ...
-) -> Callable[[Callable[Concatenate["Transaction", P], T]], Callable[P, T]]: ...
+    client: "Client[V]", *, max_attempts: int = ..., timeout_ms: float = ...
+) -> Callable[[Callable[Concatenate["Transaction[V]", P], T]], Callable[P, T]]: ...
 
 
 @overload
 def transactional(
-    client: "AsyncClient", *, max_attempts: int = ..., timeout_ms: float = ...
+    client: "AsyncClient[V]", *, max_attempts: int = ..., timeout_ms: float = ...
 ) -> Callable[
-    [Callable[Concatenate["AsyncTransaction", P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
+    [Callable[Concatenate["AsyncTransaction[V]", P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
 ]: ...
 
 
 def transactional(
-    client: "Client | AsyncClient", *, max_attempts: int = ATTEMPTS_MAX, timeout_ms: float = TIMEOUT_MS
+    client: "Client[Any] | AsyncClient[Any]",
+    *,
+    max_attempts: int = ATTEMPTS_MAX,
+    timeout_ms: float = TIMEOUT_MS,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate a function whose first argument is a transaction of `client`: each call of it is one, repeated on a
     conflict. See `raftdb.client.sync_client.Client.transactional`."""

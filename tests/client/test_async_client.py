@@ -27,21 +27,40 @@ async def client(cluster: FakeCluster) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-def public_methods(kind: type) -> dict[str, list[str]]:
-    """The names of public methods, and of their parameters."""
-    found = inspect.getmembers(kind, inspect.isfunction)
+def public_methods(kind: type) -> dict[str, list[inspect.Parameter]]:
+    """The names of public methods, and their parameters with all that is said of them."""
+    found = inspect.getmembers(kind, lambda member: inspect.isfunction(member) or inspect.ismethod(member))
     return {
-        name: list(inspect.signature(call).parameters) for name, call in found if not name.startswith("_")
+        name: list(inspect.signature(call).parameters.values())
+        for name, call in found
+        if not name.startswith("_") or name == "__init__"
     }
 
 
 @pytest.mark.parametrize(
-    ("blocking", "asynchronous", "missing"),
-    [(Client, AsyncClient, {"backup"}), (Transaction, AsyncTransaction, set())],
+    ("blocking", "asynchronous", "more"),
+    [(Client, AsyncClient, {"concurrency_max"}), (Transaction, AsyncTransaction, set())],
 )
-def test_both_clients_have_the_same_methods(blocking: type, asynchronous: type, missing: set[str]) -> None:
-    expected = {name: names for name, names in public_methods(blocking).items() if name not in missing}
-    assert public_methods(asynchronous) == expected
+def test_both_clients_have_the_same_methods(blocking: type, asynchronous: type, more: set[str]) -> None:
+    expected, found = public_methods(blocking), public_methods(asynchronous)
+    assert len(expected) > 10
+    assert list(found) == list(expected)
+    for name, parameters in expected.items():
+        theirs = [parameter for parameter in found[name] if parameter.name not in more]
+        if "transactional" not in name and name != "__init__":
+            assert theirs == parameters, name
+        assert [(one.name, one.kind, one.default) for one in theirs] == [
+            (one.name, one.kind, one.default) for one in parameters
+        ], name
+
+
+def test_every_call_takes_a_deadline_of_its_own() -> None:
+    without = {"__init__", "from_url", "close", "transactional"}
+    for kind in (Client, AsyncClient):
+        for name, parameters in public_methods(kind).items():
+            names = {parameter.name: parameter.kind for parameter in parameters}
+            if name not in without:
+                assert names["timeout_ms"] is inspect.Parameter.KEYWORD_ONLY, name
 
 
 async def test_methods(cluster: FakeCluster, client: AsyncClient) -> None:
@@ -66,7 +85,7 @@ async def test_methods(cluster: FakeCluster, client: AsyncClient) -> None:
     assert await client.ttl("b") == 10
     assert await client.persist("b")
     assert await client.dbsize() == 3
-    assert await client.delete("b") == b""
+    assert await client.delete("b", "none") == 1
     assert (await client.transact([("incr", ["a"])], watch={"b": 0})).results == (17,)
     assert [entry.value async for entry in client.scan(page=1)] == [b"17", b"2"]
     assert [key async for key in client.keys("a")] == [b"a"]
@@ -230,7 +249,7 @@ async def test_transactions(cluster: FakeCluster, client: AsyncClient) -> None:
         await transaction.set("b", first or b"")
         assert await transaction.mget(["a", "b", "c"]) == [b"2", b"1", None]
         assert await transaction.incr("c") == 1
-        assert await transaction.delete("b") == b"1"
+        assert await transaction.pop("b") == b"1"
         assert await transaction.execute("append", ["a", "!"]) == "QUEUED"
         assert await transaction.execute("exists", ["a", "b"]) == 1
     assert await client.mget(["a", "b", "c"]) == [b"2!", None, b"1"]

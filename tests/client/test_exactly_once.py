@@ -40,7 +40,9 @@ def world_of(fates: Iterable[Fate], seed: int, plant: Callable[[World], None] = 
         if (client, lane, number) not in CALLS:
             return
         commands = [("incr", [f"{client}-{lane}-{number}"]), ("incr", ["all"])]
-        flow = clients[client].flow(methods.transact(commands, {}, "atomic"), Limits(world.now_ms, CALL_MS))
+        flow = clients[client].flow(
+            methods.transact(bytes, commands, {}, "atomic"), Limits(world.now_ms, CALL_MS)
+        )
         world.start((client, lane, number), flow, lambda: start(client, lane, number + 1))
 
     for client in range(2):
@@ -141,7 +143,7 @@ def test_a_session_is_registered_before_the_first_write_and_only_then() -> None:
     assert (world.state.session_count, world.state.database.index) == (1, 1 + 3)
     world = fates_of()
     assert end_of(world, methods.integer("incr", "n"), sessions=False) == 1
-    assert end_of(world, methods.get("n", "linearizable")) == b"1"
+    assert end_of(world, methods.get(bytes, "n", "linearizable")) == b"1"
     assert world.state.session_count == 0
 
 

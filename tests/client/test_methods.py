@@ -21,11 +21,11 @@ def test_values(client: Client) -> None:
     client.append("kunci", b"dua")
     assert client.get(b"kunci") == b"satudua"
     assert client.strlen("kunci") == 7
-    assert client.delete("kunci") == b"satudua"
-    assert client.delete("kunci") is None
+    assert client.pop("kunci") == b"satudua"
+    assert client.pop("kunci") is None
     client.set("kunci", "")
     assert client.get("kunci") == b""
-    assert client.delete("kunci") == b""
+    assert client.pop("kunci") == b""
 
 
 def test_counters(client: Client) -> None:
@@ -55,7 +55,7 @@ def test_conditions_of_set(client: Client) -> None:
 
 
 def test_expiry(cluster: FakeCluster, client: Client) -> None:
-    client.set("k", "1", ttl_ms=2_500)
+    client.set("k", "1", ttl=2.5)
     client.set("stays", "1")
     assert (client.ttl("k"), client.ttl("stays"), client.ttl("x")) == (3, -1, -2)
     client.set("k", "2", keep_ttl=True)
@@ -71,7 +71,7 @@ def test_expiry(cluster: FakeCluster, client: Client) -> None:
     assert client.expire("stays", 0)
     assert client.exists("stays") == 0
     with pytest.raises(RequestRefused, match="exclude"):
-        client.set("k", "1", ttl_ms=1, keep_ttl=True)
+        client.set("k", "1", ttl=1, keep_ttl=True)
 
 
 def test_compare_and_set(client: Client) -> None:
@@ -130,4 +130,4 @@ def test_a_command_that_fails_undoes_all_or_only_itself(client: Client) -> None:
     assert isinstance(error, CommandFailed)
     assert "not an integer" in error.message
     with pytest.raises(RequestRefused, match="mode"):
-        client.transact([], mode="both")
+        client.transact([], mode="both")  # type: ignore[arg-type]

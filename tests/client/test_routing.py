@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def make(
     leader: str | None = None,
     timeout_ms: float = 5_000,
     stretches: bool = False,
-    **more: float,
+    **more: Any,
 ) -> Call:
     router = Router([A, B, C], random=Random(1))
     router.leader = leader

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
@@ -265,6 +267,12 @@ def test_a_client_that_is_dropped_closes_its_connections_without_a_warning(clust
     client.get("n")
     (connection,) = client._calls.connections._idle[cluster.nodes[0].address]
     socket = connection.socket
-    del client, connection
-    gc.collect()
-    assert socket.fileno() == -1
+    socket_gone = weakref.ref(socket)
+    cycle: list[object] = [client, connection, socket]
+    cycle.append(cycle)
+    del client, connection, socket, cycle
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert socket_gone() is None
+    assert [warning.message for warning in caught if warning.category is ResourceWarning] == []

@@ -115,7 +115,7 @@ def answer_to(database: Database, operation: Any) -> StubAnswer:
 def executed(database: Database, name: str, arguments: Sequence[bytes]) -> object:
     """What the client's `execute` answers."""
     answer = answer_to(database, parse(name, arguments, limits=ALL_LIMITS[-1]))
-    return answers.answer_of(name, received(encode_answer(answer))).value
+    return answers.answer_of(name, received(encode_answer(answer)), bytes).value
 
 
 @given(values())
@@ -155,7 +155,7 @@ def test_every_legal_command_is_accepted_and_its_result_is_read(
         answer = answer_to(database, legal)
     except ReplyError:
         return
-    assert answers.answer_of(name, received(encode_answer(answer))).value == answer.value
+    assert answers.answer_of(name, received(encode_answer(answer)), bytes).value == answer.value
 
 
 @settings(max_examples=200)
@@ -181,7 +181,7 @@ def test_every_legal_transaction_is_accepted_and_its_results_are_read(
     reply = database.run(Transaction(legal.commands))
     assert isinstance(reply, Result)
     response = received(encode_json({"results": reply.value, "index": 1, "term": 1}))
-    read = answers.transaction_answer_of([name for name, _ in commands], response).results
+    read = answers.transaction_answer_of([name for name, _ in commands], response, bytes).results
     assert isinstance(reply.value, list)
     assert [_plain(one) for one in read] == [_plain(one) for one in reply.value]
 
@@ -249,7 +249,7 @@ def test_the_largest_results_are_read(pattern: bytes) -> None:
     assert isinstance(page.value, Page)
     (record,) = page.value.records
     shown = {"key": record.key, "value": record.value, "revision": record.revision}
-    (read,) = answers.key_page_of(received(encode_json({"keys": [shown]}))).keys
+    (read,) = answers.key_page_of(received(encode_json({"keys": [shown]})), bytes).keys
     assert read.value == content
     assert executed(database, "del", [b"k"]) == content
     database.run(Set(b"k", content[:MIB]))
@@ -264,7 +264,7 @@ def test_a_page_of_large_values_is_read() -> None:
         {"key": b"\xff" * KEY_BYTES_MAX, "value": bytes(PAGE_BYTES_MAX // 1000), "revision": INTEGER_MAX}
     ]
     body = encode_json({"keys": [*small * 999, {"key": b"k", "value": value, "revision": 1}]})
-    assert answers.key_page_of(received(body)).keys[-1].value == value
+    assert answers.key_page_of(received(body), bytes).keys[-1].value == value
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_errors_are_typed(cluster: FakeCluster, client: Client) -> None:
     with pytest.raises(RaftdbError, match="gone"):
         client.request_log(first=1)
     with pytest.raises(RequestRefused, match="consistency"):
-        client.execute("get", ["k"], consistency="eventual")
+        client.execute("get", ["k"], consistency="eventual")  # type: ignore[arg-type]
 
 
 def test_what_is_not_raftdb_is_called_so() -> None:

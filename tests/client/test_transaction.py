@@ -126,10 +126,11 @@ def test_the_other_methods_mean_what_those_of_the_client_mean(cluster: FakeClust
     client.mset({"a": "1", "b": "22"})
     with client.transaction() as transaction:
         assert transaction.getset("a", "3") == b"1"
-        assert transaction.delete("b") == b"22"
-        assert transaction.delete("b") is None
+        assert transaction.pop("b") == b"22"
+        assert transaction.pop("b") is None
+        assert transaction.delete("b") == 0
         assert not transaction.set("a", "4", only_if="missing")
-        assert transaction.set("c", "5", only_if="missing", ttl_ms=1_000)
+        assert transaction.set("c", "5", only_if="missing", ttl=1)
         transaction.mset({"d": "66", "e": "7"})
         transaction.expire("d", 1)
         transaction.persist("a")

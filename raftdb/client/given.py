@@ -1,0 +1,151 @@
+"""What callers give, as what is sent: keys, values, times to live, and how results are to come back. No I/O.
+
+What has a type that nothing can be meant by is a `TypeError` of Python, before anything is sent: `True` is no number,
+`b"abc"` no list of keys, and what is neither text nor bytes nor a whole number has no one form as bytes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from math import ceil, isfinite
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from raftdb.errors import RequestRefused
+
+if TYPE_CHECKING:
+    # With a default, so that `Client` alone is a client of bytes; the standard library has that from Python 3.13 on.
+    from typing_extensions import TypeVar
+
+    V = TypeVar("V", bound=bytes | str, default=bytes)
+else:
+    from typing import TypeVar
+
+    V = TypeVar("V", bound=bytes | str)
+
+Text: TypeAlias = bytes | str | int
+"""A key, a value or an argument: `str` stands for its UTF-8, `int` for its decimal digits."""
+
+Command: TypeAlias = tuple[str, Iterable[Text]]
+"""A command's name and its arguments, as in `execute`."""
+
+Pairs: TypeAlias = Mapping[Any, Text]
+"""Keys, each a `Text`, and values. (A mapping's type of key is exact, and `Text` would refuse a dict of `str`.)"""
+
+Revisions: TypeAlias = Mapping[Any, int]
+"""Keys, each a `Text`, and their revisions."""
+
+Lifetime: TypeAlias = int | float | timedelta
+"""How long: a number is of seconds."""
+
+Form: TypeAlias = Callable[[bytes], V]
+"""What a byte string comes back as."""
+
+_TEXTS = (str, bytes, bytearray, memoryview)
+
+
+def as_bytes(content: bytes) -> bytes:
+    """The form of results unless the caller says otherwise."""
+    return content
+
+
+def as_text(content: bytes) -> str:
+    """The form of results with `decode=True`: UTF-8, and bytes that are not, as lone surrogates, which `to_bytes` takes
+    back (PEP 383)."""
+    return content.decode("utf-8", "surrogateescape")
+
+
+def to_bytes(text: Text) -> bytes:
+    """A key, a value or an argument as bytes. Raises `TypeError`, and `RequestRefused` for a `str` that is no text."""
+    given: object = text
+    try:
+        match given:
+            case bytes():
+                return bytes(given)
+            case str():
+                # Text from the command line holds bytes that are not UTF-8 as lone surrogates (PEP 383).
+                return given.encode("utf-8", "surrogateescape")
+            case int() if not isinstance(given, bool):
+                return str(int(given)).encode()
+    except ValueError as error:
+        raise RequestRefused("bad_request", f"this cannot be sent: {error}", hint="send bytes") from None
+    raise TypeError(f"a key or a value is bytes, str or int, not {type(given).__name__}")
+
+
+def several(texts: Iterable[Text], what: str) -> list[bytes]:
+    """Keys or arguments. Raises `TypeError` for one alone, whose letters would be taken for several."""
+    _refuse_one(texts, f"{what} are several, as a list")
+    return [to_bytes(text) for text in texts]
+
+
+def _refuse_one(given: object, what: str) -> None:
+    if isinstance(given, _TEXTS) or not isinstance(given, Iterable):
+        raise TypeError(f"{what}: not {type(given).__name__}")
+
+
+def command_name(name: object) -> str:
+    """The name of a command. Raises `TypeError`."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a command is str, not {type(name).__name__}")
+    return name
+
+
+def commands_of(commands: Iterable[Command]) -> list[tuple[str, list[bytes]]]:
+    """The commands of a transaction. Raises `TypeError`."""
+    _refuse_one(commands, "commands are several, as a list of (name, arguments)")
+    listed = []
+    for command in commands:
+        _refuse_one(command, "a command is a pair of its name and its arguments")
+        pair: tuple[Any, ...] = tuple(command)
+        if len(pair) != 2:
+            raise TypeError(f"a command is a pair of its name and its arguments: not {len(pair)} things")
+        listed.append((command_name(pair[0]), several(pair[1], "the arguments of a command")))
+    return listed
+
+
+def pairs_of(pairs: Pairs) -> list[bytes]:
+    """Key, value, key, value, ... Raises `TypeError`."""
+    if not isinstance(pairs, Mapping):
+        raise TypeError(f"keys and values are a mapping, such as a dict: not {type(pairs).__name__}")
+    return [to_bytes(text) for pair in pairs.items() for text in pair]
+
+
+def revisions_of(watch: Revisions | None) -> dict[bytes, int]:
+    """Keys and revisions with the keys as bytes. Raises `TypeError`."""
+    if watch is None:
+        return {}
+    if not isinstance(watch, Mapping):
+        raise TypeError(f"what is watched is a mapping of keys to revisions: not {type(watch).__name__}")
+    return {to_bytes(key): whole(revision, "a revision") for key, revision in watch.items()}
+
+
+def whole(number: int, what: str) -> int:
+    """A whole number. Raises `TypeError`."""
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{what} is int, not {type(number).__name__}")
+    return int(number)
+
+
+def duration(number: float, what: str) -> float:
+    """A deadline in milliseconds. Raises `TypeError`, and `RequestRefused` for what is no time."""
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise TypeError(f"{what} is a number of milliseconds, not {type(number).__name__}")
+    if not number >= 0.0:
+        raise RequestRefused("bad_request", f"{what} cannot be {number}")
+    return number
+
+
+def milliseconds(lifetime: Lifetime) -> int:
+    """A lifetime in whole milliseconds, rounded up: it may end late, never early. Raises `TypeError`."""
+    if isinstance(lifetime, timedelta):
+        return -(-lifetime // timedelta(milliseconds=1))
+    if isinstance(lifetime, bool) or not isinstance(lifetime, int | float):
+        raise TypeError(f"a lifetime is seconds or a timedelta, not {type(lifetime).__name__}")
+    if not isfinite(lifetime):
+        raise RequestRefused(
+            "bad_request", f"a lifetime cannot be {lifetime} seconds", hint="leave it out for ever"
+        )
+    return lifetime * 1000 if isinstance(lifetime, int) else ceil(lifetime * 1000.0)
+
+
+def seconds(lifetime: Lifetime) -> int:
+    """A lifetime in whole seconds, rounded up. Raises `TypeError`."""
+    return -(-milliseconds(lifetime) // 1000)
