@@ -23,6 +23,7 @@
   answers                       is what everybody was told what the committed log makes of it?
   model                         the database as one would explain it at a table, against which answers are held
   timeline                      the cluster clock never runs ahead of the time that has passed
+  idleness                      time with a leader counts, also where nobody writes and leaders come and go
   serializability               could transactions, one after another, have seen what they saw?
   promises                      nothing is said before it is synced
   story                         a run told to people: `raftdb simulate`
@@ -40,6 +41,9 @@ every member behind it, all requests answered, every learner that was to join a 
 it. In half of the seeds people change the members meanwhile, and in half they want others to lead. At the end the
 states are compared with what the committed log makes, and the clients' history is searched for an order that explains
 it.
+
+In some seeds there is a third part: nobody asks anything, leaders come and go, and a key has to end in time: see
+`idleness`.
 
 What it takes for granted
 -------------------------

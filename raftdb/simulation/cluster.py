@@ -13,6 +13,7 @@ from raftdb.node.persist import BOOTSTRAP_TERM
 from raftdb.node.standing import is_cast_out
 from raftdb.simulation.crowd import Crowd
 from raftdb.simulation.host import Host
+from raftdb.simulation.idleness import IdleHours
 from raftdb.simulation.linearizability import Finding, Verdict, verdict_of
 from raftdb.simulation.links import Links
 from raftdb.simulation.nemesis import Nemesis
@@ -64,6 +65,8 @@ class Report:
     lost_nodes: dict[NodeId, str] = field(default_factory=dict)
     settled_us: int = 0
     """From the end of the faults to convergence."""
+    idle_changes: int = 0
+    """Leaders that came and went while nobody asked anything."""
     fingerprint: int = 0
     """Equal for equal runs: folds in every frame received, and every line told if anybody listens."""
 
@@ -115,6 +118,10 @@ class Simulation:
         try:
             self._run_faults()
             report.settled_us = self._settle()
+            if self.options.idle_hours:
+                idle = IdleHours(self)
+                idle.run()
+                report.idle_changes = idle.changes
             self._check_end(report)
         except Exception as error:  # noqa: BLE001  # whatever stops a replica unasked is what we look for
             report.violation = f"{type(error).__name__}: {error}"
@@ -206,6 +213,17 @@ class Simulation:
             raise InvariantBroken("requests to a healthy cluster were not answered")
         self._run_until(self._is_settled, "not of one mind at the end")
         return self.scheduler.now_us - began_us
+
+    def settle(self, otherwise: str) -> Host:
+        """Run until there is one leader with everybody behind it, and return it; raises `InvariantBroken` if not."""
+        self._run_until(self._is_settled, otherwise)
+        return next(host for host in self.hosts.values() if host.is_leader)
+
+    def run_for(self, duration_us: int) -> None:
+        """Let so much time pass."""
+        end_us = self.scheduler.now_us + duration_us
+        while self.scheduler.now_us < end_us:
+            self.scheduler.run_next()
 
     def _probes_are_answered(self) -> bool:
         """Ask reads and writes, all at once; True if every one gets a certain answer."""

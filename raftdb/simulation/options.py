@@ -88,6 +88,8 @@ HIGHEST = Faults(
 BY_OPERATORS = ("change", "transfer")
 """Those that people cause; drawn apart, so that the others of a seed do not depend on them."""
 
+IDLE_HOURS_SHARE = 0.125
+"""Of the seeds, how many end with idle hours: those take as many turns as half of a run."""
 NEVER_BYTES = 1 << 40
 """More than any run writes."""
 
@@ -139,6 +141,8 @@ class Options:
     """Memory for changes that are not yet durable: in some seeds so little that entries wait for a checkpoint."""
     transfer_us: int
     """Mean time of a snapshot on its way."""
+    idle_hours: bool
+    """Whether leaders come and go in idle hours at the end, while a key is to end."""
 
     def core_settings(self) -> Settings:
         """The settings of every node's core in this world."""
@@ -194,4 +198,5 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         tail_bytes=chance.choose([0, 200, 2_000]) if compacts else NEVER_BYTES,
         retained_bytes_max=chance.choose([0, 1_000, NEVER_BYTES]),
         transfer_us=chance.choose([1, 20, 200]) * MILLISECOND,
+        idle_hours=chance.branch("idle hours").happens(IDLE_HOURS_SHARE),
     )

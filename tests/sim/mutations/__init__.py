@@ -22,6 +22,8 @@ MUTATIONS: tuple[Mutation, ...] = (
 RARE: dict[str, str] = {
     "B25": "needs a leader cut off with a longer uncommitted tail than all that the others commit, compact and send "
     "as a snapshot before it hears of them",
+    "B71d": "needs a leader that is cut off with a follower and counts on, others that elect one after a pause and let "
+    "it count, and that very follower as the next, before it has heard the second",
     "B14b": "needs a leader that sends, late, a part of what it has committed to a follower with another tail; "
     "followers' hints nearly always lead straight to where the logs part",
 }

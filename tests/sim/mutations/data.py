@@ -13,6 +13,7 @@ from raftdb.machine.keyspace import HEADER_BYTES, REPLY_PREFIX, decode_value
 from raftdb.machine.reply import Result
 from raftdb.machine.transaction import KeyValueView
 from raftdb.machine.values import state_key_of
+from raftdb.node import clock as node_clock
 from raftdb.node.clock import LeaderClock, _Base
 from raftdb.simulation.host import Host
 from tests.sim.mutations.planting import Mutation, Patches
@@ -136,6 +137,21 @@ def leaders_stamp_their_own_time() -> Patches:
     return [(LeaderClock, "follow", follow)]
 
 
+def leaders_forget_what_they_heard() -> Patches:
+    """A new leader goes on from the last time in its log, whatever its predecessor has counted since."""
+    return [(LeaderClock, "_heard_before", lambda self, core, term_start_index: 0)]
+
+
+def an_idle_leader_keeps_its_time_to_itself() -> Patches:
+    """Only what is due makes an idle leader commit its time: a crash of all forgets what they heard."""
+    return [(node_clock, "COMMIT_MS", 1 << 62)]
+
+
+def what_was_heard_counts_for_ever() -> Patches:
+    """A new leader goes on from a time that was heard before another leader began from less."""
+    return [(LeaderClock, "_heard_before", lambda self, core, term_start_index: self._heard.clock_ms)]
+
+
 def values_end_early() -> Patches:
     plain = clock.advance_clock
 
@@ -161,4 +177,7 @@ MUTATIONS = (
     Mutation("B63", "values end by a local clock", lambda: on_its_own_clock(values)),
     Mutation("B70", "a leader stamps its own time", leaders_stamp_their_own_time),
     Mutation("B71", "values end before their time", values_end_early),
+    Mutation("B71b", "a new leader forgets the time that it heard", leaders_forget_what_they_heard),
+    Mutation("B71c", "an idle leader commits no time", an_idle_leader_keeps_its_time_to_itself),
+    Mutation("B71d", "a time that was heard counts for ever", what_was_heard_counts_for_ever),
 )
