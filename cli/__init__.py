@@ -13,7 +13,7 @@ The modules, from the pure to the outside world:
   errors are told and which exit code; files that were named.
 * `interpreter`, `executor`, `dot_commands`, `repeat`: run one command line against a cluster; shared by scripts
   and the shell.
-* `main` (the sub-commands), `oneshot`, `admin`, `backup`, `script`.
+* `main` (the sub-commands), `oneshot`, `expansion` (values from files), `admin`, `backup`, `script`.
 * `shell` with `keys`, `pasting`, `completer`, `history`, `patience`, and in threads of their own `monitor` (watches the
   cluster) and `finder` (looks up keys and paths): nothing that may wait does so where somebody types.
 * `serve`, and `folders` (restore, doctor): the two that work on a node's data folder, through `raftdb.server`.

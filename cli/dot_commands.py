@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cli import admin, members, syntax
+from cli.lexer import Word, encoded
 from cli.options import FORMATS, parse_count
 from cli.paths import typed_path
+from raftdb.commands.spec import lookup
 from raftdb.errors import RequestRefused
 
 if TYPE_CHECKING:
@@ -164,6 +166,17 @@ def _read(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
     run_file(interpreter, arguments[0])
 
 
+def _expand(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
+    from cli.expansion import expanded
+
+    if lookup(arguments[0]) is None:
+        hint = "for example: .expand set photo @photo.jpg"
+        raise RequestRefused("bad_request", f"{arguments[0][:40]!r} is no command of the database", hint=hint)
+    given = [encoded(text) for text in arguments]
+    words = [given[0], *expanded(given[1:], ".expand", None)]
+    interpreter.run([Word(word, 0, 0, quoted=False) for word in words])
+
+
 def _backup(interpreter: "Interpreter", arguments: Sequence[str]) -> None:
     from cli.backup import back_up
 
@@ -239,6 +252,9 @@ DOT_COMMANDS: dict[str, DotCommand] = {
         DotCommand(".snapshot", "Make the leader's state durable and compact its log now.", _snapshot),
         DotCommand(".backup FILE", "A consistent backup of the cluster, into a new file.", _backup),
         DotCommand(".watch SECONDS COMMAND...", "Repeat a command every few seconds, until Ctrl-C.", _watch),
+        DotCommand(
+            ".expand COMMAND...", "Run a command; each argument @FILE is what that file holds.", _expand
+        ),
         DotCommand(".read FILE", "Run the commands of a file, up to the first error.", _read),
         DotCommand(".mode [table|json|raw]", "The form of results: say it, or change it.", _mode),
         DotCommand(

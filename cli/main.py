@@ -33,18 +33,28 @@ class SubCommand:
 
     `target` is `module:function`, imported when it is called: `function(arguments, options) -> exit code`.
     `starts_nodes`: it starts nodes or opens their folders, so it has to make sure that `storage` is ours.
+    `client_options`: those of the options before it that mean something to it; others are refused.
     """
 
     summary: str
     target: str
     starts_nodes: bool = False
+    client_options: tuple[str, ...] = ("--connect", "--output", "--timeout", "--consistency")
 
 
 SUB_COMMANDS: dict[str, SubCommand] = {
-    "up": SubCommand("start a cluster on this machine and open the shell", "cli.up:run", starts_nodes=True),
-    "serve": SubCommand("run one node", "cli.serve:run", starts_nodes=True),
+    "up": SubCommand(
+        "start a cluster on this machine and open the shell",
+        "cli.up:run",
+        starts_nodes=True,
+        client_options=("--output", "--timeout", "--consistency"),
+    ),
+    "serve": SubCommand("run one node", "cli.serve:run", starts_nodes=True, client_options=()),
     "simulate": SubCommand(
-        "watch simulated nodes keep their promises under faults", "cli.simulate:run", starts_nodes=True
+        "watch simulated nodes keep their promises under faults",
+        "cli.simulate:run",
+        starts_nodes=True,
+        client_options=(),
     ),
     "shell": SubCommand("open the shell, or run a script (-c, -f, or on stdin)", "cli.shell_command:run"),
     "cluster": SubCommand("status, members and leadership: 'raftdb cluster --help'", "cli.cluster:run"),
@@ -54,15 +64,22 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     ),
     "backup": SubCommand("a consistent backup of a running cluster, into a file", "cli.backup:run_backup"),
     "restore": SubCommand(
-        "a new cluster's first data folder, from a backup", "cli.folders:run_restore", starts_nodes=True
+        "a new cluster's first data folder, from a backup",
+        "cli.folders:run_restore",
+        starts_nodes=True,
+        client_options=("--output",),
     ),
     "recover": SubCommand(
         "a new cluster of what one node has, when the majority is lost",
         "cli.folders:run_recover",
         starts_nodes=True,
+        client_options=("--output",),
     ),
     "doctor": SubCommand(
-        "examine the data folder of a stopped node, or a backup", "cli.folders:run_doctor", starts_nodes=True
+        "examine the data folder of a stopped node, or a backup",
+        "cli.folders:run_doctor",
+        starts_nodes=True,
+        client_options=("--output",),
     ),
     "help": SubCommand("this text, or 'raftdb help COMMAND'", "cli.main:run_help"),
 }
@@ -124,6 +141,7 @@ def _give_up_output() -> None:
 def _global_options(arguments: Sequence[str]) -> Options:
     parser = Parser("raftdb", "A replicated, durable key-value database.", usage=_USAGE, add_help=False)
     add_client_options(parser)
+    parser.add_argument("-x", "--expand", action="store_true")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("-h", "--help", action="store_true")
     parsed = parser.parse_args(arguments)
@@ -136,6 +154,7 @@ def _global_options(arguments: Sequence[str]) -> Options:
 def _dispatch(name: str, arguments: list[str], options: Options) -> int:
     sub_command = SUB_COMMANDS.get(name)
     if sub_command is not None:
+        options.refuse_others(name, *sub_command.client_options)
         module, _, function = sub_command.target.partition(":")
         target = cast(Callable[[list[str], Options], int], getattr(importlib.import_module(module), function))
         return target(arguments, options)
@@ -171,6 +190,8 @@ options (before the command):
   -o table|json|raw         form of output (default: table on a terminal, raw in a pipe)
   --timeout SECONDS         deadline of a command
   --consistency stale       let any node answer a read, from what it has
+  -x                        read arguments from files: @FILE, @- is stdin, @@TEXT is @TEXT;
+                            without any of them stdin is the last argument
   --debug, --version
 'raftdb COMMAND --help' shows examples; a key that looks like an option: 'raftdb get -- --help'"""
 

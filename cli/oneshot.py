@@ -1,6 +1,7 @@
 """One-shot commands of the database: `raftdb get kunci`."""
 
 import os
+import sys
 from collections.abc import Sequence
 
 from cli import help_text
@@ -41,11 +42,14 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
         Output("table").text(help_text.command(spec))
         return EXIT_OK
     words = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
+    given = [os.fsencode(word) for word in words]
+    if options.expand:
+        from cli.expansion import expanded
+
+        given = expanded(given, spec.name, sys.stdin.buffer)
     with options.client() as client:
         try:
-            answer = execute(
-                client, spec.name, [os.fsencode(word) for word in words], consistency=options.consistency
-            )
+            answer = execute(client, spec.name, given, consistency=options.consistency)
         except RequestRefused as error:
             raise _with_place_of_options(error, spec.name, words) from None
         except KeyboardInterrupt:

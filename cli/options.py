@@ -29,13 +29,23 @@ class Options:
     timeout_ms: float | None = None
     consistency: Consistency = "linearizable"
     debug: bool = False
+    expand: bool = False
+    given: frozenset[str] = frozenset()
+    """The names of the options that were given, as they are typed."""
 
-    def client(self, *, sessions: bool = False) -> Client:
-        """A client of the cluster that these options name. Raises `RequestRefused` for a malformed
-        address. `sessions`: its writes are sent again whatever became of them; for a single one that is not worth
-        the two round trips."""
+    def refuse_others(self, what: str, *known: str) -> None:
+        """Raise `CommandError` if an option was given that means nothing to `what`, which knows only these."""
+        others = sorted(self.given.difference(known))
+        if others:
+            hint = f"of these options it takes {', '.join(known) or 'none'}"
+            raise CommandError(what, f"{others[0]} means nothing here", exit_code=EXIT_USAGE, hint=hint)
+
+    def client(self, *, sessions: bool = False, addresses: Sequence[str] | None = None) -> Client:
+        """A client of the cluster that these options name, or of the one at `addresses`. Raises `RequestRefused`
+        for a malformed address. `sessions`: its writes are sent again whatever became of them; for a single one that
+        is not worth the two round trips."""
         return Client(
-            self.connect or os.environ.get("RAFTDB_URL") or DEFAULT_ADDRESSES,
+            addresses or self.connect or os.environ.get("RAFTDB_URL") or DEFAULT_ADDRESSES,
             timeout_ms=self.timeout_ms,
             unreachable_timeout_ms=UNREACHABLE_TIMEOUT_MS if self.timeout_ms is None else self.timeout_ms,
             sessions=sessions,
@@ -77,7 +87,10 @@ def add_client_options(parser: Parser) -> None:
 
 def merged(options: Options, parsed: argparse.Namespace) -> Options:
     """`options` with what `parsed` (of a parser with `add_client_options`) says instead."""
+    spoken = {f"--{name}" for name in _CLIENT_OPTIONS if getattr(parsed, name, None)}
     return Options(
+        given=options.given | spoken,
+        expand=options.expand or getattr(parsed, "expand", False),
         connect=parsed.connect or options.connect,
         output=parsed.output or options.output,
         timeout_ms=options.timeout_ms if parsed.timeout is None else parsed.timeout * 1000.0,
@@ -113,6 +126,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+_CLIENT_OPTIONS = ("connect", "output", "timeout", "consistency", "expand")
 _TAKES_A_VALUE = ("--connect", "-o", "--output", "--timeout", "--consistency")
 _COUNT_DIGITS_MAX = 19
 
@@ -120,7 +134,7 @@ _COUNT_DIGITS_MAX = 19
 def is_client_option(word: str) -> bool:
     """Whether `word` looks like an option of `add_client_options`: `--output`, `--output=json`, `-ojson`."""
     joined = word.startswith("-o") and word[2:] in FORMATS
-    return joined or word == "--debug" or word.partition("=")[0] in _TAKES_A_VALUE
+    return joined or word in ("--debug", "-x", "--expand") or word.partition("=")[0] in _TAKES_A_VALUE
 
 
 def asks_for_json(arguments: Sequence[str]) -> bool:

@@ -17,7 +17,6 @@ from cli.options import Options, Parser, count_argument
 from cli.output import Output, is_terminal
 from cli.shell_command import run_on_terminal_or_stdin
 from cli.stop_signals import Stopped, StopSignals, is_ignored
-from raftdb.client.sync_client import Client
 
 NODES_DEFAULT = 3
 
@@ -38,6 +37,8 @@ def run(arguments: list[str], options: Options) -> int:
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parsed = parser.parse_args(arguments)
+    if parsed.no_shell:  # they are its shell's
+        options.refuse_others("up --no-shell")
     count = None if parsed.nodes is None else check_node_count(parsed.nodes)
     folder = LocalFolder(parsed.data)
     folder.lock()
@@ -118,7 +119,7 @@ def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *
 
 def _run_shell(cluster: LocalCluster, options: Options, signals: StopSignals) -> int:
     output = Output(options.output)
-    with Client([place.http for place in cluster.places]) as client:
+    with options.client(sessions=True, addresses=[place.http for place in cluster.places]) as client:
         interpreter = Interpreter(client, output, cluster=cluster, consistency=options.consistency)
         return run_on_terminal_or_stdin(interpreter, take_news=cluster.take_exits, announce=signals.announce)
 

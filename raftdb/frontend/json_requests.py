@@ -19,6 +19,8 @@ NUMBER_MAX = 2**63 - 1
 
 SequenceNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=NUMBER_MAX)]
 Revision: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=-NUMBER_MAX - 1, le=NUMBER_MAX)]
+"""A whole number among the arguments of a command."""
 
 _MODES = {"redis": Mode.REDIS, "atomic": Mode.ATOMIC}
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
@@ -36,7 +38,7 @@ class ExecuteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /v1/execute."""
 
     command: str
-    args: list[str | Base64Bytes] = []
+    args: list[str | Number | Base64Bytes] = []
     consistency: Consistency = "linearizable"
     session: SessionPart | None = None
 
@@ -45,7 +47,7 @@ class CommandPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One command of a transaction."""
 
     command: str
-    args: list[str | Base64Bytes] = []
+    args: list[str | Number | Base64Bytes] = []
 
 
 class TransactionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

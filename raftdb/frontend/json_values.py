@@ -13,7 +13,10 @@ from raftdb.errors import Conflict, RaftdbError, ReplyError, RequestRefused, Una
 from raftdb.frontend.node_api import Answer
 from raftdb.wire import json_bytes
 
-ARGUMENT_RULE = 'each of "args" is a string, or {"base64": "..."} for any bytes'
+ARGUMENT_RULE = (
+    'each of "args" is a string, a whole number of 64 bits, or {"base64": "..."} for any bytes; '
+    "other numbers are sent as strings"
+)
 
 
 class Base64Bytes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,10 +87,12 @@ def decode_body(decoder: "msgspec.json.Decoder[_Request]", body: bytes, *, examp
         raise RequestRefused("bad_request", "the body's JSON is nested too deeply") from None
 
 
-def bytes_of(argument: str | Base64Bytes) -> bytes:
-    """The byte string that a JSON value stands for. Raises RequestRefused `bad_request`."""
+def bytes_of(argument: str | int | Base64Bytes) -> bytes:
+    """The byte string that a JSON value stands for: a number for its decimal. Raises RequestRefused `bad_request`."""
     if isinstance(argument, str):
         return argument.encode()
+    if isinstance(argument, int):
+        return b"%d" % argument
     try:
         return json_bytes.from_base64(argument.base64)
     except ValueError:

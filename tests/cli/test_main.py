@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,9 @@ def not_a_count(command: list[str], number: str) -> str:
 @pytest.fixture
 def cli(cluster: FakeCluster, capsysbinary: pytest.CaptureFixture[bytes]) -> Cli:
     def call(*arguments: str) -> Result:
-        code = run(["--connect", cluster.addresses, "--timeout", "2", *arguments])
+        # What starts a cluster of its own takes no other.
+        options = [] if arguments[:1] == ("up",) else ["--connect", cluster.addresses, "--timeout", "2"]
+        code = run([*options, *arguments])
         captured = capsysbinary.readouterr()
         return code, captured.out.decode("utf-8", "surrogateescape"), captured.err.decode()
 
@@ -343,3 +346,31 @@ def test_a_name_too_long_is_no_internal_error(cli: Cli) -> None:
     code, _, errors = cli("backup", "n" * 300)
     assert code == 1
     assert errors.endswith(": File name too long\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "option"),
+    [
+        (["--timeout", "1", "up", "--no-shell"], "up --no-shell", "--timeout"),
+        (["--connect", "h:1", "up"], "up", "--connect"),
+        (["-o", "json", "serve"], "serve", "--output"),
+        (["--consistency", "stale", "simulate"], "simulate", "--consistency"),
+        (["--timeout", "1", "doctor", "x"], "doctor", "--timeout"),
+        (["--connect", "h:1", "restore", "x", "--data", "y"], "restore", "--connect"),
+        (["--connect", "h:1", "recover", "--data", "y"], "recover", "--connect"),
+        (["-x", "shell"], "shell", "--expand"),
+    ],
+)
+def test_an_option_that_means_nothing_to_a_command_is_refused(
+    arguments: list[str], what: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    errors = StringIO()
+    monkeypatch.setattr(sys, "stderr", errors)
+    assert run(arguments) == 2
+    told = errors.getvalue()
+    if arguments[0] == "-o":
+        assert json.loads(told)["error"]["message"] == f"{option} means nothing here"
+    else:
+        assert told.startswith(f"raftdb: error: {what}: {option} means nothing here\nhint: ")
+    assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -13,6 +13,7 @@ from cli import left_over, up
 from cli.failures import EXIT_FAILED, CommandError
 from cli.local_folder import LocalFolder, NodePlace
 from cli.main import run
+from raftdb.client.sync_client import Client
 
 Capture = pytest.CaptureFixture[str]
 
@@ -135,3 +136,21 @@ def test_nodes_of_an_up_that_was_killed_end_before_anything_else(
     folder.create(2)
     assert run(["up", "--fresh", "--yes", "--no-shell", "--data", str(folder.path)]) == 0
     assert done == ["end 2", "wipe", "end 2", "check"]
+
+
+def test_the_options_before_it_are_those_of_its_shell(
+    folder: LocalFolder, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    made: list[tuple[Sequence[str], dict[str, object]]] = []
+
+    class NotedClient(Client):
+        def __init__(self, addresses: Sequence[str], **settings: Any) -> None:
+            made.append((addresses, settings))
+            super().__init__(addresses, **settings)
+
+    monkeypatch.setattr("cli.options.Client", NotedClient)
+    monkeypatch.setattr(up, "run_on_terminal_or_stdin", lambda *arguments, **options: 0)
+    assert run(["--timeout", "1", "up", "--data", str(folder.path)]) == 0
+    ((addresses, settings),) = made
+    assert list(addresses) == [node.http for node in folder.load()]
+    assert (settings["timeout_ms"], settings["unreachable_timeout_ms"]) == (1_000, 1_000)

@@ -66,7 +66,7 @@ EXECUTE: dict[str, tuple[bytes, int, str]] = {
     "command a number": (body({"command": 7, "args": ["k", "v"]}), 400, "bad_request"),
     "args a string": (body({"command": "set", "args": "kv"}), 400, "bad_request"),
     "args an object": (body({"command": "set", "args": {"k": "v"}}), 400, "bad_request"),
-    "an argument a number": (body({"command": "set", "args": ["k", 7]}), 400, "bad_request"),
+    "an argument no whole number": (body({"command": "set", "args": ["k", 7.5]}), 400, "bad_request"),
     "an argument null": (body({"command": "set", "args": ["k", None]}), 400, "bad_request"),
     "an argument a list": (body({"command": "set", "args": ["k", ["v"]]}), 400, "bad_request"),
     "an argument true": (body({"command": "set", "args": ["k", True]}), 400, "bad_request"),

@@ -165,7 +165,7 @@ async def test_modes(http: Harness) -> None:
         ({}, "bad_request", "`commands`"),
         ({"commands": {}}, "bad_request", "$.commands"),
         ({"commands": ["get"]}, "bad_request", "$.commands[0]"),
-        ({"commands": [{"command": "get", "args": [1]}]}, "bad_request", "$.commands[0].args[0]"),
+        ({"commands": [{"command": "get", "args": [1.5]}]}, "bad_request", "$.commands[0].args[0]"),
         ({"commands": [{"command": "get", "arg": []}]}, "bad_request", "`arg`"),
         ({"commands": [], "mode": "ATOMIC"}, "bad_request", "$.mode"),
         ({"commands": [], "watch": {"k": -1}}, "bad_request", "$.watch"),
@@ -523,3 +523,19 @@ async def test_what_is_long_is_read_and_written_beside_the_loop(
     assert threads["execute_of"] == [False, False, False, True, False, True]
     assert threads["encode_answer"] == [False, False, False, False, True, True]
     assert threads["encode_json"] == [False] * 2 + [False, True, False, True]
+
+
+@pytest.mark.parametrize("number", [0, 5, -5, 2**63 - 1, -(2**63)])
+async def test_a_whole_number_stands_for_its_decimal(http: Harness, number: int) -> None:
+    await http.execute({"command": "set", "args": ["k", number]})
+    assert (await http.execute({"command": "get", "args": ["k"]})).json["result"] == str(number)
+    response = await transact(http, ("set", "t", "1"), ("incrby", "t", 4))  # type: ignore[arg-type]
+    assert response.json["results"] == ["OK", 5]
+
+
+@pytest.mark.parametrize("argument", [1.5, 1.0, True, None, 2**63, [1]])
+async def test_what_stands_for_no_bytes_is_refused_with_the_rule(http: Harness, argument: object) -> None:
+    response = await http.execute({"command": "set", "args": ["k", argument]})
+    assert (response.status, response.code) == (400, "bad_request")
+    assert "a whole number of 64 bits" in response.json["error"]["hint"]
+    assert (await http.execute({"command": "exists", "args": ["k"]})).json["result"] == 0
