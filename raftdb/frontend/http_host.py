@@ -13,7 +13,7 @@ from aiohttp import web
 
 from raftdb.errors import RequestRefused
 
-AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@]+)(?::[0-9]*)?")
+AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]|[^\[\]:/@]+)(?::[0-9]*)?")
 """`Host`: a name, an IPv4 address, or an IPv6 address in brackets; then perhaps a port."""
 ACCEPTED_MAX = 256
 """Spellings of `Host` that are remembered as good, so that most requests cost one look into a set."""

@@ -98,6 +98,8 @@ def to(host: str, path: str = "/v1/status") -> bytes:
         "127.0.0.1:8001",
         "192.0.2.7",
         "[::1]:8001",
+        "[fe80::1%eth0]:8001",
+        "[fe80::1%25eth0]",
         "[2001:DB8::7]",
     ],
 )
@@ -115,6 +117,8 @@ async def test_a_node_answers_to_its_names_and_to_addresses(http: Harness, host:
         "localhost.evil.example",
         "node:evil.example",
         "evil.example@node",
+        "[node%evil.example]",
+        "[::1%]",
         "[node]",
         "127.0.0.1.evil.example",
         "2130706433",
