@@ -16,13 +16,9 @@ It needs root and /dev/net/tun. Addresses exist only in the namespaces.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,103 +32,11 @@ if str(ROOT) not in sys.path:
 from benchmarks.report import Report, add_common_options  # noqa: E402 - found by the line above
 from raftdb import Client  # noqa: E402
 from raftdb.errors import RaftdbError  # noqa: E402
+from tests.e2e.slow_cluster import SlowCluster  # noqa: E402
 from tests.e2e.slow_network import SlowNetwork, Weather, why_not  # noqa: E402
 
-PORT = 8001
 POLL_S = 0.02
-STATUS_LIMIT_S = 2.0
 FORM_LIMIT_S = 300.0
-STOP_LIMIT_S = 30.0
-
-
-class NamespacedCluster:
-    """Nodes n1, n2, ... with default settings, each in its namespace of `network`."""
-
-    def __init__(self, folder: Path, network: SlowNetwork, *, nodes: int, log_level: str) -> None:
-        self._folder = folder
-        self._network = network
-        self._log_level = log_level
-        self.processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._goals: dict[int, int] = {}
-        self.addresses = [f"{network.address(index)}:{PORT}" for index in range(nodes)]
-
-    def start(self, index: int) -> None:
-        """Start one node and do not wait for it."""
-        name = f"n{index + 1}"
-        peers = ",".join(f"n{number}={address}" for number, address in enumerate(self.addresses, start=1))
-        where = ["--listen", self.addresses[index], "--data", str(self._folder / name), "--peers", peers]
-        serve = [
-            sys.executable,
-            "-m",
-            "raftdb",
-            "serve",
-            "--id",
-            name,
-            *where,
-            "--log-level",
-            self._log_level,
-        ]
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("RAFTDB_")}
-        with self._log_of(index).open("ab") as log:
-            self.processes[index] = subprocess.Popen(
-                [*self._network.command(index), *serve, "--log-format", "json"],
-                cwd=ROOT, env=kept, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
-
-    def kill(self, index: int) -> None:
-        """SIGKILL, and the process is gone."""
-        process = self.processes.pop(index)
-        process.kill()
-        process.wait()
-
-    def stop(self) -> None:
-        """End every node: politely, then by force."""
-        for process in self.processes.values():
-            process.terminate()
-        for process in self.processes.values():
-            try:
-                process.wait(STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def status(self, index: int) -> dict[str, Any]:
-        """What a node says of itself, asked where it lives; empty if it does not answer."""
-        try:
-            with self._network.entered(index):
-                url = f"http://{self.addresses[index]}/v1/status"
-                with urllib.request.urlopen(url, timeout=STATUS_LIMIT_S) as answer:
-                    status: dict[str, Any] = json.load(answer)
-                    return status
-        except OSError:
-            return {}
-
-    def leader(self) -> int | None:
-        """Who leads, and has committed what its log held when it was first seen to lead."""
-        for index in sorted(self.processes):
-            status = self.status(index)
-            if status.get("role") == "leader":
-                goal = self._goals.setdefault(status["term"], status["last_index"])
-                if status["commit_index"] >= goal:
-                    return index
-        return None
-
-    def is_whole(self) -> bool:
-        """All nodes know the leader, and have committed what it had."""
-        statuses = [self.status(index) for index in sorted(self.processes)]
-        terms = {status.get("term", 0) for status in statuses}
-        goal = self._goals.get(next(iter(terms)), sys.maxsize)
-        return len(terms) == 1 and all(
-            status.get("leader") and status["commit_index"] >= goal for status in statuses
-        )
-
-    def told(self, event: str) -> int:
-        """How often nodes have logged this."""
-        logs = [self._log_of(index) for index in range(len(self.addresses))]
-        return sum(log.read_text(errors="replace").count(event) for log in logs if log.exists())
-
-    def _log_of(self, index: int) -> Path:
-        return self._folder / f"n{index + 1}.log"
 
 
 def wait_for(condition: Callable[[], object], what: str) -> float:
@@ -146,7 +50,7 @@ def wait_for(condition: Callable[[], object], what: str) -> float:
 
 
 @contextmanager
-def running(folder: Path, options: argparse.Namespace) -> Iterator[tuple[NamespacedCluster, SlowNetwork]]:
+def running(folder: Path, options: argparse.Namespace) -> Iterator[tuple[SlowCluster, SlowNetwork]]:
     """A cluster whose processes have just been started, in its network."""
     share = 0.0 if options.delay_ms == 0 else 0.01
     weather = Weather(
@@ -158,7 +62,7 @@ def running(folder: Path, options: argparse.Namespace) -> Iterator[tuple[Namespa
         reordering=options.reordering * share,
     )
     network = SlowNetwork(options.nodes, weather, seed=options.seed)
-    cluster = NamespacedCluster(folder, network, nodes=options.nodes, log_level=options.log_level)
+    cluster = SlowCluster(folder, network, nodes=options.nodes, log_level=options.log_level)
     try:
         for index in range(options.nodes):
             cluster.start(index)
@@ -168,7 +72,7 @@ def running(folder: Path, options: argparse.Namespace) -> Iterator[tuple[Namespa
         network.close()
 
 
-def measure_quiet(cluster: NamespacedCluster, seconds: float) -> dict[str, Any]:
+def measure_quiet(cluster: SlowCluster, seconds: float) -> dict[str, Any]:
     """What happens while nobody does anything."""
     pre_votes, elections = cluster.told("asks for pre-votes"), cluster.told("became candidate")
     time.sleep(seconds)
@@ -179,7 +83,7 @@ def measure_quiet(cluster: NamespacedCluster, seconds: float) -> dict[str, Any]:
     }
 
 
-def measure_writes(cluster: NamespacedCluster, network: SlowNetwork, count: int) -> dict[str, Any]:
+def measure_writes(cluster: SlowCluster, network: SlowNetwork, count: int) -> dict[str, Any]:
     """Seconds of each `set` of a client on the machine of the last node; what failed is counted."""
     seconds, failed = [], []
     with network.entered(len(cluster.addresses) - 1), Client(",".join(cluster.addresses)) as client:
@@ -194,7 +98,7 @@ def measure_writes(cluster: NamespacedCluster, network: SlowNetwork, count: int)
     return {"seconds": seconds, "failed": failed}
 
 
-def measure_failover(cluster: NamespacedCluster, options: argparse.Namespace) -> float:
+def measure_failover(cluster: SlowCluster, options: argparse.Namespace) -> float:
     """Kill the leader, wait for the next; then bring the killed one back, and let everything settle."""
     leader = cluster.leader()
     while leader is None:

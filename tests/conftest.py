@@ -104,3 +104,15 @@ def public_folder() -> Iterator[Path]:
         if found.is_dir() and not found.is_symlink():
             found.chmod(0o700)
     shutil.rmtree(path)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long", action="store_true", help="simulate thousands of seeds, and wait for slow networks"
+    )
+
+
+@pytest.fixture(scope="session")
+def is_long(request: pytest.FixtureRequest) -> bool:
+    """True with `--long`."""
+    return bool(request.config.getoption("--long"))

@@ -6,7 +6,7 @@ from zlib import crc32
 
 from raftdb.core.describe import describe_trace
 from raftdb.core.membership import Configuration
-from raftdb.core.model import Entry, EntryKind, Member, NodeId
+from raftdb.core.model import Entry, EntryKind, Member, NodeId, Term
 from raftdb.core.update import Trace
 from raftdb.errors import InvariantBroken
 from raftdb.node.persist import BOOTSTRAP_TERM
@@ -91,11 +91,14 @@ class Simulation:
         nodes: int = 5,
         steps: int = 4_000,
         listener: Callable[[int, str, str], None] | None = None,
+        options: Options | None = None,
     ) -> None:
+        """`options`: the world, if it is not to be drawn."""
         self.seed = seed
         self.chance = Chance(seed)
         self.scheduler = Scheduler()
-        self.options = draw_options(self.chance, nodes=nodes, steps=steps)
+        drawn = draw_options(self.chance, nodes=nodes, steps=steps)
+        self.options = drawn if options is None else options
         self._listener = listener
         self.steps = 0
         self.uuids: dict[NodeId, str] = {}
@@ -138,6 +141,18 @@ class Simulation:
         report.lost_nodes = {node: host.out for node, host in self.hosts.items() if host.out is not None}
         report.fingerprint = self._fingerprint
         return report
+
+    def terms_over(self, form_us: int, quiet_us: int) -> set[Term]:
+        """Run so long for the cluster to form, then so long to watch it; the terms in which somebody led, or stood for
+        election, while it was watched."""
+        self._begin()
+        while self.scheduler.now_us < form_us:
+            self.scheduler.run_next()
+        terms: set[Term] = set()
+        while self.scheduler.now_us < form_us + quiet_us:
+            self.scheduler.run_next()
+            terms.update(host.term for host in self.hosts.values())
+        return terms
 
     def tell(self, node: NodeId, text: str) -> None:
         """A line of the trace."""
@@ -185,14 +200,18 @@ class Simulation:
 
     def _run_faults(self) -> None:
         """The first part: faults strike, clients ask."""
+        self._begin()
+        while self.steps < self.options.steps:
+            self.scheduler.run_next()
+
+    def _begin(self) -> None:
+        """Everything begins to happen."""
         for host in self.hosts.values():
             self._start(host)
         self.links.begin()
         self.nemesis.begin()
         self.operators.begin()
         self.crowd.begin()
-        while self.steps < self.options.steps:
-            self.scheduler.run_next()
 
     def _checkpoint(self, host: Host) -> None:
         host.checkpoint()

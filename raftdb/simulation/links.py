@@ -5,6 +5,7 @@ The handshake is that of the wire, with the rules that keep wiped and removed no
 
 from collections.abc import Mapping
 
+from raftdb.core.events import TripMeasured
 from raftdb.core.model import NodeId
 from raftdb.node.standing import standing_of
 from raftdb.simulation.host import Host, World
@@ -59,7 +60,7 @@ class Links:
                 if host.peers.is_connected(peer) and not self._hosts[peer].is_up and not is_blocked:
                     host.peers.disconnect(peer)
                 if not host.peers.is_connected(peer) and not is_blocked:
-                    self._world.scheduler.after(network.delay(), self._hello, node, host.epoch, peer)
+                    self._world.scheduler.after(network.delay(), self._hello, node, host.epoch, peer, now_us)
         self._world.scheduler.after(LOOK_US, self._look, node)
 
     def _wanted(self, host: Host) -> frozenset[NodeId]:
@@ -74,7 +75,7 @@ class Links:
                     wanted.add(caller.id)
         return frozenset(wanted)
 
-    def _hello(self, node: NodeId, epoch: int, peer: NodeId) -> None:
+    def _hello(self, node: NodeId, epoch: int, peer: NodeId, began_us: int) -> None:
         """The called peer hears from `node`, and answers."""
         callee = self._hosts[peer]
         if (node, peer) in self._world.network.blocked or not callee.is_up or callee.is_paused:
@@ -83,7 +84,8 @@ class Links:
             return
         hello = decode_handshake(encode_handshake(self._hosts[node].peers.introduction(Hello, peer)))
         answer = encode_handshake(self._answer(callee, hello))
-        self._world.scheduler.after(self._world.network.delay(), self._answered, node, epoch, peer, answer)
+        delay_us = self._world.network.delay()
+        self._world.scheduler.after(delay_us, self._answered, node, epoch, peer, answer, began_us)
 
     def _answer(self, callee: Host, hello: Handshake) -> Handshake:
         if not isinstance(hello, Hello) or hello.target != callee.id or hello.cluster_id != CLUSTER_ID:
@@ -93,7 +95,7 @@ class Links:
             return refusal
         return callee.peers.introduction(Welcome, hello.source)
 
-    def _answered(self, node: NodeId, epoch: int, peer: NodeId, data: bytes) -> None:
+    def _answered(self, node: NodeId, epoch: int, peer: NodeId, data: bytes, began_us: int) -> None:
         """The caller hears the answer: it has a link now, unless it was refused or refuses itself."""
         host = self._hosts[node]
         if epoch != host.epoch or not host.is_up or (peer, node) in self._world.network.blocked:
@@ -106,3 +108,7 @@ class Links:
         if host.peers.why_not(answer) is not None:
             return
         host.peers.connect(peer, answer.node_uuid)
+        if self._world.options.slow_way_us:
+            # Elsewhere a trip takes less than a tick, and says nothing that the node does not assume.
+            trip_ms = (self._world.scheduler.now_us - began_us) // MILLISECOND
+            host.peers.shown.append(TripMeasured(peer, trip_ms))

@@ -19,6 +19,10 @@ from raftdb.wire.peer import decode_frame
 REPLAYABLE_FRAMES = 64
 """Old frames kept to arrive once more."""
 REPLAY_AFTER_US = 2 * SECOND
+SLOW_LOSS = 0.1
+"""Of the frames on a slow network, how many are lost at first, and again each time that they are sent again."""
+RESENT_AFTER_WAYS = 3
+"""After so many times the way it is found out: there, back, and a while."""
 LATE_FACTOR = 30
 """How much longer than the mean a late frame takes, at most times that again."""
 
@@ -79,6 +83,9 @@ class Network:
         self._lost: Pairs = frozenset()
         """Pairs between which nothing arrives either."""
         self.frames_sent = 0
+        self._slow_way_us = options.slow_way_us
+        self._arrives_us: dict[tuple[NodeId, NodeId], int] = {}
+        """On a slow network: when the latest frame between two nodes arrives; the next one does not overtake it."""
 
     def cut(self, pairs: Pairs, *, drains: bool) -> int:
         """Let nothing pass between these pairs until `heal` of the number returned.
@@ -122,11 +129,23 @@ class Network:
             target = chance.choose(self._nodes)
         copies = 2 if chance.happens(faults.duplication) else 1
         for _ in range(copies):
-            self._scheduler.after(self._delay(), self._arrive, target, envelope)
+            delay_us = self._delay()
+            if self._slow_way_us:
+                delay_us = self._in_order(envelope.source, target, delay_us)
+            self._scheduler.after(delay_us, self._arrive, target, envelope)
 
     def delay(self) -> int:
-        """How long something small takes now, in microseconds: also for clients."""
-        return self._chance.around(self.delay_us)
+        """How long something small takes now, in microseconds: also for clients, and for handshakes."""
+        return self._chance.around(self.delay_us) + self._slow_way_us
+
+    def _in_order(self, source: NodeId, target: NodeId, delay_us: int) -> int:
+        """How long a frame takes on a slow network: what is lost is sent again, and what is behind it waits."""
+        delay_us += self._slow_way_us
+        while self._chance.happens(SLOW_LOSS):
+            delay_us += RESENT_AFTER_WAYS * self._slow_way_us
+        now_us, pair = self._scheduler.now_us, (source, target)
+        self._arrives_us[pair] = max(now_us + delay_us, self._arrives_us.get(pair, 0) + 1)
+        return self._arrives_us[pair] - now_us
 
     def _delay(self) -> int:
         delay_us = self._chance.around(self.delay_us)

@@ -5,10 +5,10 @@ are drawn anew. A run with everything on hides bugs that need a calm neighbour; 
 kind of run repeated.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from raftdb.core.state import Settings
-from raftdb.simulation.scheduler import MILLISECOND, Chance
+from raftdb.simulation.scheduler import MILLISECOND, SECOND, Chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,8 @@ BY_OPERATORS = ("change", "transfer")
 
 IDLE_HOURS_SHARE = 0.125
 """Of the seeds, how many end with idle hours: those take as many turns as half of a run."""
+
+SLOW_CLIENT_TIMEOUT_US = 60 * SECOND
 NEVER_BYTES = 1 << 40
 """More than any run writes."""
 
@@ -107,6 +109,9 @@ class Options:
     tick_us: int
     delay_us: int
     """Mean time of a frame on its way."""
+    slow_way_us: int
+    """Not 0: frames between two nodes arrive in order, about so long after they were sent, and now and then one keeps
+    all behind it waiting until it was sent again: TCP over a slow network that loses packets."""
     sync_us: int
     """Mean time of a sync."""
     clients: int
@@ -144,6 +149,16 @@ class Options:
     idle_hours: bool
     """Whether leaders come and go in idle hours at the end, while a key is to end."""
 
+    def on_slow_network(self, way_us: int, *, faults: Faults | None = None) -> "Options":
+        """The same world with a way of `way_us` between any two nodes, and clients that have the patience for it; with
+        other faults, if there are to be others."""
+        return replace(
+            self,
+            slow_way_us=way_us,
+            client_timeout_us=SLOW_CLIENT_TIMEOUT_US,
+            faults=self.faults if faults is None else faults,
+        )
+
     def core_settings(self) -> Settings:
         """The settings of every node's core in this world."""
         return Settings(
@@ -178,6 +193,7 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         heartbeat_ticks=heartbeat,
         tick_us=tick_ms * MILLISECOND,
         delay_us=chance.choose([300, 1_000, 3_000, 10_000]),
+        slow_way_us=0,
         sync_us=chance.choose([200, 1_000, 4_000, 15_000]),
         clients=chance.between(3, 13),
         turn_us=chance.choose([20, 20, 1_000, 10_000]),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from raftdb.core.events import PeerMet, RemovalTold
+from raftdb.core.events import PeerMet, RemovalTold, TripMeasured
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
 from raftdb.errors import required
@@ -34,7 +34,7 @@ class Peers:
         self._links: dict[NodeId, str] = {}
         self._removed_by: set[NodeId] = set()
         self._replica: Replica
-        self.shown: list[PeerMet | RemovalTold] = []
+        self.shown: list[PeerMet | RemovalTold | TripMeasured] = []
         """What handshakes have shown since the last turn of the node."""
         self._uuid: str
         self._disk_term = self._disk_last_index = 0

@@ -131,9 +131,9 @@ def wiped_node_votes() -> Patches:
         callee.peers.pins[hello.source] = hello.node_uuid
         return plain(self, callee, hello)
 
-    def answered(self: Links, node: NodeId, epoch: int, peer: NodeId, data: bytes) -> None:
+    def answered(self: Links, node: NodeId, epoch: int, peer: NodeId, data: bytes, began_us: int) -> None:
         self._hosts[node].peers.pins.pop(peer, None)
-        plain_answered(self, node, epoch, peer, data)
+        plain_answered(self, node, epoch, peer, data, began_us)
 
     plain_answered = Links._answered
     return [
