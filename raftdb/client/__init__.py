@@ -11,6 +11,8 @@ with Client("127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003") as client:
 
 Blocking and asynchronous, one client twice over a core without I/O:
 
+* `given`, `addresses`: what callers give, as bytes and addresses, or a `TypeError`; and the form in which they get it
+  back.
 * `protocol`, `answers`, `refusals`, `json_body`, `model`: our HTTP interface as values: a `Request` to send, an answer
   or a typed error out of what came back.
 * `routing`: which node to ask next, and when to stop. No sockets, clock or sleep: it is told the time and
@@ -29,7 +31,8 @@ And twice, each as thin as it can be:
 * `sync_client`, `async_client`: the clients themselves; `sync_commands`, `async_commands` are their methods.
 * `transaction`, `async_transaction`: reads at once, writes when it is committed.
 
-`backup` brings a backup into a file, verified before it takes its name. Nothing but the asynchronous half imports
+`backup` and `async_backup` bring a backup into a file, verified before it takes its name; `async_streaming` brings it
+from a loop to where writing may block. Nothing but the asynchronous half imports
 asyncio, and nothing at all imports aiohttp: a one-shot `raftdb get` must be quick.
 
 **What is retried.** Reads change nothing and are asked again. A write that was sent and not answered may have happened.
@@ -45,7 +48,7 @@ silence, or sooner if there are more clients than it remembers; a registration t
 would bring the session back without its memory. A client never registers a name again that it knows to be registered.
 
 **Sharing.** Threads share a blocking client, tasks of one event loop an asynchronous one, and neither wait for each
-other's answers: `benchmarks/client_threads.py` has 16 threads do as much through one client as through one each. A
+other's answers: in `benchmarks/client_threads.py` 16 threads do about as much through one client as through one each. A
 child process begins a session of its own: two processes with one numbering would take each other's answers. A
 transaction belongs to one thread or task.
 
