@@ -15,7 +15,7 @@ _PROMPT_NODE_COLUMNS_MAX = 20
 
 def prompt(node: str | None, state: State) -> Fragments:
     """`n1> `, `n1*> ` while a transaction is open, `n1!> ` when its exec will refuse; `?> ` without a leader."""
-    name = "?" if node is None else render.shorten(node, _PROMPT_NODE_COLUMNS_MAX)
+    name = "?" if node is None else render.shorten(render.printable(node), _PROMPT_NODE_COLUMNS_MAX)
     mark = MARKS[state]
     return [
         ("class:prompt", name),
@@ -54,7 +54,8 @@ def toolbar(view: ClusterView | None, transactions: Transactions) -> Fragments:
                 _SEPARATOR,
                 ("class:bar.bad" if view.is_slow else "", slow + _latency(view.latency_ms)),
             ]
-    return fragments + _transaction(transactions)
+    # Names come from nodes, and what stands here goes to the terminal.
+    return [(style, render.printable(text)) for style, text in fragments] + _transaction(transactions)
 
 
 def _transaction(transactions: Transactions) -> Fragments:

@@ -178,3 +178,10 @@ def test_the_bar_tells_how_the_cluster_is(seen: ClusterView | None, shown: str) 
 )
 def test_and_what_an_open_transaction_holds(transactions: Transactions, shown: str) -> None:
     assert text(toolbar(view("n2"), transactions)).endswith(shown)
+
+
+def test_a_name_that_a_terminal_would_obey_is_escaped() -> None:
+    hostile = "n\u202e\x9b2J"
+    shown = [*prompt(hostile, State.IDLE), *toolbar(view(hostile), Transactions())]
+    assert text(shown).isprintable()
+    assert text(shown).startswith("n\\u202e\\x9b2J> ")
