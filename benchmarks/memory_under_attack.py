@@ -31,6 +31,7 @@ if str(ROOT) not in sys.path:
 
 from benchmarks.common import LocalCluster, percentile, running_cluster  # noqa: E402 - found by the line above
 from benchmarks.report import Report, add_common_options  # noqa: E402
+from benchmarks.running import fill  # noqa: E402
 
 MIB = 1 << 20
 VALUE_BYTES = MIB
@@ -41,7 +42,6 @@ PIECE_PAUSE_S = 0.1
 ASKED_AHEAD = 8
 """Requests that a reader sends before the first answer."""
 BULK_KEYS = 2_000
-BULK_WRITERS = 2
 HONEST_PAUSE_S = 0.1
 SAMPLE_PAUSE_S = 0.1
 RETRY_PAUSE_S = 0.2
@@ -214,7 +214,7 @@ async def attack(cluster: LocalCluster, options: argparse.Namespace, report: Rep
     for act, name, count in (
         (read_slowly, "readers", options.readers),
         (write_slowly, "writers", options.writers),
-        (write_in_bulk, "bulk writers", BULK_WRITERS if options.bulk else 0),
+        (write_in_bulk, "bulk writers", options.bulk),
         (back_up, "backups", 1 if options.bulk else 0),
     ):
         tasks += [asyncio.ensure_future(for_ever(act, address, told[name])) for _ in range(count)]
@@ -272,7 +272,8 @@ def main() -> int:
     parser.add_argument("--writers", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--limit-mib", type=int, default=512, help="the nodes' memory_bytes_max")
-    parser.add_argument("--no-bulk", dest="bulk", action="store_false", help="slow readers and writers alone")
+    parser.add_argument("--bulk", type=int, default=2, help="bulk writers; 0: slow readers and writers alone")
+    parser.add_argument("--fill", type=int, default=0, help="keys stored before, so that a backup takes long")
     add_common_options(parser)
     options = parser.parse_args()
     random.seed(options.seed)
@@ -280,6 +281,7 @@ def main() -> int:
         report = Report(Path(folder), options)
         settings = {"memory_bytes_max": options.limit_mib * MIB, "log_level": options.log_level}
         with running_cluster(Path(folder), nodes=3, settings=settings) as cluster:
+            fill(cluster, keys=options.fill, value_bytes=100)
             result = asyncio.run(attack(cluster, options, report))
         tell(report, result)
         report.finish(result)
