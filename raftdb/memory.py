@@ -30,6 +30,8 @@ LARGE_FRACTION = 3 / 8
 """Of the limit, how much all requests may take together before a large one is refused: small ones still have room."""
 REQUESTS_FRACTION = 1 / 2
 """The same for all requests."""
+FREE_FRACTION = 1 / 16
+"""Of the limit, how much requests may take whatever else is taken: reads go on while changes wait for the disk."""
 LARGE_BYTES = 64 * 1024
 """A connection that holds more than this is a large one."""
 
@@ -49,6 +51,7 @@ class MemoryAccount:
 
     def __init__(self, bytes_max: int = MEMORY_BYTES_MAX) -> None:
         self.bytes_max = bytes_max
+        self._free_bytes = int(FREE_FRACTION * bytes_max)
         self.request_bytes = 0
         """Taken by requests, of all connections."""
         self._watched: dict[str, Callable[[], int]] = {}
@@ -63,8 +66,10 @@ class MemoryAccount:
 
     def has_room(self, more_bytes: int, *, large: bool) -> bool:
         """True if requests may take so many bytes more."""
-        fraction = LARGE_FRACTION if large else REQUESTS_FRACTION
         wanted = self.request_bytes + more_bytes
+        if wanted <= self._free_bytes:
+            return True
+        fraction = LARGE_FRACTION if large else REQUESTS_FRACTION
         if wanted > fraction * self.bytes_max:
             return False
         return wanted + sum(level() for level in self._watched.values()) <= self.bytes_max

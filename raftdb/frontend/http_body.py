@@ -3,9 +3,10 @@
 import asyncio
 
 from aiohttp import web
+from aiohttp.hdrs import CONTENT_ENCODING
 
 from raftdb.errors import RequestRefused
-from raftdb.frontend.http_memory import MEMORY, hold_body
+from raftdb.frontend.http_memory import held_for, hold_body
 from raftdb.frontend.http_reply import BodyRefused
 
 CONTINUED: web.RequestKey[bool] = web.RequestKey("CONTINUED", bool)
@@ -34,7 +35,7 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
     announced = request.content_length or 0
     if announced > bytes_max:
         raise _too_large(bytes_max)
-    request[MEMORY].require_room(announced)
+    held_for(request).require_room(announced)
     if awaits_continue(request):
         _write_continue(request)
     try:
@@ -52,8 +53,8 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
 
 def refuse_coded(request: web.BaseRequest) -> None:
     """Raise RequestRefused for a body that would have to be unpacked first (hazard B99)."""
-    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding not in ("", "identity"):
+    coding = request.headers.get(CONTENT_ENCODING)
+    if coding is not None and coding.strip().lower() not in ("", "identity"):
         raise RequestRefused("unsupported_encoding", "the body is compressed", hint="send it as it is")
 
 
@@ -67,10 +68,10 @@ def awaits_continue(request: web.BaseRequest) -> bool:
 
 
 async def _read_pieces(request: web.BaseRequest, *, bytes_max: int) -> bytes:
-    body, piece = bytearray(), b""
+    body, piece, held = bytearray(), b"", held_for(request)
     try:
         async for piece in request.content.iter_any():
-            request[MEMORY].grow(len(piece))
+            held.grow(len(piece))
             body += piece
             if len(body) > bytes_max:
                 raise _too_large(bytes_max)

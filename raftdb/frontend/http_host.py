@@ -8,8 +8,10 @@ name. So a name has to be one of ours. An IP literal is: no page is rebound to o
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from aiohttp import web
+from aiohttp.hdrs import HOST, ORIGIN
 
 from raftdb.errors import RequestRefused
 
@@ -49,25 +51,25 @@ class HostCheck:
         """How many spellings are remembered."""
         return len(self._accepted)
 
-    def check(self, request: web.BaseRequest) -> None:
-        """Raise RequestRefused (`forbidden`) unless the request is for a name that this node has.
+    def is_known(self, request: web.BaseRequest) -> bool:
+        """True if the request is for a name that this node has.
 
         A host in the target counts instead of `Host` (RFC 9112, 3.2.2). Without `Host`, which only HTTP/1.0 may leave
         out, a request is not from a browser.
         """
-        names_itself = "://" in request.raw_path.partition("?")[0]
-        authority = request.host if names_itself else request.headers.get("Host")
-        if authority is not None and not self.knows(authority):
-            raise RequestRefused(
-                "forbidden",
-                f"this node is not known as {shown(authority) or 'a host without a name'}",
-                hint="ask it by an address of its own, or name that host in its setting allowed_hosts",
-            )
+        authority = _authority_of(request)
+        return authority is None or authority in self._accepted or self.knows(authority)
+
+    def refuse(self, request: web.BaseRequest) -> NoReturn:
+        """Raise RequestRefused (`forbidden`) for a request that is for somebody else."""
+        raise RequestRefused(
+            "forbidden",
+            f"this node is not known as {shown(_authority_of(request) or '') or 'a host without a name'}",
+            hint="ask it by an address of its own, or name that host in its setting allowed_hosts",
+        )
 
     def knows(self, authority: str) -> bool:
         """True if HOST[:PORT] is this node."""
-        if authority in self._accepted:
-            return True
         host = host_of(authority)
         names = {name.strip("[]").removesuffix(".").lower() for name in self._names()}
         if host is None or not (host == "localhost" or host in names or is_ip_literal(host)):
@@ -78,13 +80,19 @@ class HostCheck:
         return True
 
 
+def _authority_of(request: web.BaseRequest) -> str | None:
+    if request.raw_path.startswith("/"):
+        return request.headers.get(HOST)
+    return request.host if "://" in request.raw_path.partition("?")[0] else request.headers.get(HOST)
+
+
 def refuse_foreign_origin(request: web.BaseRequest) -> None:
     """Raise RequestRefused (`forbidden`) for what a page of another origin wants changed: a browser names the page's
     origin on every request that may change something (hazard B103)."""
-    origin = request.headers.get("Origin")
+    origin = request.headers.get(ORIGIN)
     if origin is None or request.method in ("GET", "HEAD"):
         return
-    host = request.headers.get("Host", "")
+    host = request.headers.get(HOST, "")
     if origin.partition("://")[2] != host:
         raise RequestRefused("forbidden", "the request comes from a page of another origin")
 

@@ -4,21 +4,33 @@ The body takes its place as it arrives, and several times its length once it is 
 answer takes its place before it is written, and gives it back when the client has read all but the last bytes of it.
 """
 
+from typing import Protocol, cast
+
 from aiohttp import web
 
 from raftdb.errors import OutcomeUnknown, Unavailable
 from raftdb.memory import ANSWER_FACTOR, DECODED_FACTOR, DECODED_FACTOR_SMALL, LARGE_BYTES, Hold
 
-MEMORY: web.RequestKey[Hold] = web.RequestKey("MEMORY", Hold)
-"""What the connection of the request has taken."""
-ANSWER_BYTES_FREE = 4 * 1024
-"""An answer of no more than this is not counted: the request before it took more."""
+COUNTED_BYTES_MIN = 1024
+"""Shorter bodies and answers are not counted: most are, and all that may be in flight together take 32 MiB."""
+
+
+class _Holding(Protocol):
+    """A connection of `raftdb.frontend.http_server`."""
+
+    memory: Hold
+
+
+def held_for(request: web.BaseRequest) -> Hold:
+    """What the connection of the request has taken."""
+    return cast(_Holding, request.protocol).memory
 
 
 def hold_body(request: web.BaseRequest, body_bytes: int) -> None:
     """The body is whole: take what it will be decoded to. Raises Unavailable (`busy`)."""
-    factor = DECODED_FACTOR if body_bytes > LARGE_BYTES else DECODED_FACTOR_SMALL
-    request[MEMORY].resize(factor * body_bytes)
+    if body_bytes > COUNTED_BYTES_MIN:
+        factor = DECODED_FACTOR if body_bytes > LARGE_BYTES else DECODED_FACTOR_SMALL
+        held_for(request).resize(factor * body_bytes)
 
 
 def hold_answer(request: web.BaseRequest, value_bytes: int, *, was_written: bool) -> None:
@@ -26,10 +38,10 @@ def hold_answer(request: web.BaseRequest, value_bytes: int, *, was_written: bool
 
     Raises Unavailable (`busy`); after a write, which has taken effect, OutcomeUnknown.
     """
-    if value_bytes <= ANSWER_BYTES_FREE:
+    if value_bytes <= COUNTED_BYTES_MIN:
         return
     try:
-        request[MEMORY].grow(ANSWER_FACTOR * value_bytes)
+        held_for(request).grow(ANSWER_FACTOR * value_bytes)
     except Unavailable as error:
         if not was_written:
             raise

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from aiohttp import HttpVersion, HttpVersion11, web
 
 from raftdb.errors import CODES, RaftdbError, RequestRefused, Unavailable
+from raftdb.frontend.http_memory import held_for
 from raftdb.frontend.json_values import encode_json, error_object
 
 JSON = b"application/json"
@@ -63,29 +64,34 @@ class Reply:
     async def prepare(self, request: web.BaseRequest) -> None:
         """Write the whole answer to `request`'s connection; called by aiohttp."""
         self.keep_alive = keep_alive = request.keep_alive and not self.close
-        transport = request.writer.transport
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-        head = self._head(keep_alive=keep_alive, version=request.version)
-        if request.method == "HEAD" or self.body is None:
-            transport.write(head)
-        elif len(self.body) <= UNSENT_BYTES_MAX:
-            transport.write(head + self.body)
-        else:
-            # One system call as well, and no second copy of a long body.
-            transport.writelines([head, self.body])
-        if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-            await _drain(request, transport)
+        held = held_for(request)
+        try:
+            transport = request.writer.transport
+            if transport is None or transport.is_closing():
+                raise ConnectionResetError("the client has gone")
+            head = self._head(keep_alive=keep_alive, version=request.version)
+            if request.method == "HEAD" or self.body is None:
+                transport.write(head)
+            elif len(self.body) <= UNSENT_BYTES_MAX:
+                transport.write(head + self.body)
+            else:
+                # One system call as well, and no second copy of a long body.
+                transport.writelines([head, self.body])
+            if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
+                await _drain(request, transport)
+        finally:
+            if held.bytes:
+                held.release()
 
     def _head(self, *, keep_alive: bool, version: HttpVersion = HttpVersion11) -> bytes:
         """Status line and headers, with the empty line behind them."""
-        head = b"%b\r\nContent-Type: %b\r\nDate: %b\r\n" % (
+        length = b"" if self.body is None else b"Content-Length: %d\r\n" % len(self.body)
+        head = b"%b\r\nContent-Type: %b\r\n%bDate: %b\r\n" % (
             _STATUS_LINES[self.status],
             self.content_type,
+            length,
             _date_header(),
         )
-        if self.body is not None:
-            head += b"Content-Length: %d\r\n" % len(self.body)
         if self.headers:
             head += b"".join(b"%b: %b\r\n" % (name, _checked(value)) for name, value in self.headers)
         if not keep_alive:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web
+from aiohttp.hdrs import ORIGIN
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from raftdb.errors import RaftdbError, RequestRefused, required
 from raftdb.frontend.http_body import ClientGone, awaits_continue
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
-from raftdb.frontend.http_memory import MEMORY
 from raftdb.frontend.http_reply import Reply, error_reply
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.transport.limits import ADMITTED, UNADMITTED_BYTES_MAX
@@ -125,15 +125,6 @@ class _Connection(web.RequestHandler):
             self._head_bytes += more_bytes
             if self._head_bytes > UNADMITTED_BYTES_MAX:
                 self.force_close()
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Write the answer; when it is read, or will never be, nothing is held for it any more."""
-        try:
-            return await super().finish_response(request, resp, start_time)
-        finally:
-            self.memory.release()
 
     def _refuse_head(self) -> None:
         """Answer instead of reading on, unless earlier requests still wait for their answers."""
@@ -277,14 +268,14 @@ class HttpServer:
         """Find and run the handler of `request`; every error becomes an answer."""
         server = required(self._server, "server")
         connection = cast(_Connection, request.protocol)
-        request[MEMORY] = connection.memory
         server.idle.pop(connection, None)
         reply: Reply | web.StreamResponse
         try:
-            if request.rel_url.raw_path not in self._open_paths:
-                self._hosts.check(request)
-            handler = self._handlers.get((request.method, request.raw_path))
-            if handler is None or "Origin" in request.headers:
+            path = request.raw_path
+            if not self._hosts.is_known(request) and path.partition("?")[0] not in self._open_paths:
+                self._hosts.refuse(request)
+            handler = self._handlers.get((request.method, path))
+            if handler is None or ORIGIN in request.headers:
                 handler = self._find(request)
             reply = await handler(request)
         except RaftdbError as error:
@@ -302,8 +293,9 @@ class HttpServer:
                 # Back in, at the end: idle for the shortest time. The answer is written before anything else runs.
                 server.idle[connection] = None
         _close_if_unread(request, reply)
-        # What it was made of is gone: what is left to be read is held.
-        connection.memory.set(len(reply.body or b"") if isinstance(reply, Reply) else 0)
+        if connection.memory.bytes:
+            # What it was made of is gone: what is left to be read is held.
+            connection.memory.set(len(reply.body or b"") if isinstance(reply, Reply) else 0)
         return reply
 
     def _find(self, request: web.BaseRequest) -> Handler:

@@ -125,7 +125,8 @@ async def test_probes_take_nothing() -> None:
     async with running(memory=account) as http:
         assert (await http.request(get("/livez"))).status == 200
         assert (await http.request(get("/v1/status"))).status == 200
-        assert (await http.execute({"command": "ping"})).code == "busy"
+        assert (await http.execute({"command": "ping"})).status == 200
+        assert (await http.request(post(set_of(MIB)))).code == "busy"
 
 
 def test_what_is_taken_is_told_by_name() -> None:
