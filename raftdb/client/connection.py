@@ -5,8 +5,6 @@ A failure is either `NotSent` (no connection: the node has not seen a byte, so a
 """
 
 import socket
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from raftdb.client.dialing import IN_TIME, dial, now_ms, reason_of
@@ -100,13 +98,14 @@ class Connections:
         again."""
         self._closed += 1
         for idle in list(self._idle.values()):
-            for connection in _taken_out(idle):
+            while (connection := _take_out(idle)) is not None:
                 connection.socket.close()
 
     def _take(self, address: str) -> _Connection | None:
         """The kept connection to `address` that was used last, if there is one that is fresh and open."""
         self._clean()
-        for connection in _taken_out(self._idle.get(address, [])):
+        idle = self._idle.get(address, [])
+        while (connection := _take_out(idle)) is not None:
             if _is_fit(connection):
                 return connection
             connection.socket.close()
@@ -119,7 +118,7 @@ class Connections:
         self._cleaned_ms = now_ms()
         for idle in list(self._idle.values()):
             fresh = []
-            for connection in _taken_out(idle):
+            while (connection := _take_out(idle)) is not None:
                 if _is_fresh(connection):
                     fresh.append(connection)
                 else:
@@ -127,11 +126,12 @@ class Connections:
             idle.extend(reversed(fresh))
 
 
-def _taken_out(idle: list[_Connection]) -> Iterator[_Connection]:
-    """What is idle, the one used last first; whoever takes one out has it alone."""
-    with suppress(IndexError):
-        while True:
-            yield idle.pop()
+def _take_out(idle: list[_Connection]) -> _Connection | None:
+    """What is idle and was used last, if there is any; whoever takes one out has it alone."""
+    try:
+        return idle.pop()
+    except IndexError:
+        return None
 
 
 def _is_fresh(connection: _Connection) -> bool:
