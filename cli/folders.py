@@ -117,7 +117,7 @@ def run_recover(arguments: list[str], options: Options) -> int:
 def _warning(plan: "Plan") -> str:
     """What a person must know before it is too late."""
     members = ", ".join(f"{member.id} at {member.http}" for member in plan.configuration.members)
-    last_index = plan.entry.index - 1
+    last_index = plan.last.index
     doubtful = (
         f"Entries {plan.committed_index + 1} to {last_index} may or may not have been acknowledged; they stay."
         if plan.committed_index < last_index
@@ -127,7 +127,7 @@ def _warning(plan: "Plan") -> str:
         f"This makes a new cluster of what {plan.node_id} has: {members}.",
         f"Its log ends at entry {last_index}. Whatever the cluster acknowledged behind that is LOST.",
         doubtful,
-        "Revisions that clients remember from then may be given again to something else.",
+        f"Indexes go on at {plan.entry.index}: no revision that clients remember from then is given again.",
         f"Never again a member: {', '.join(plan.lost) or 'none'}. Destroy their folders if they still exist: a "
         "majority of the old nodes would go on as the old cluster, and serve clients that still ask them."
         if plan.lost

@@ -97,6 +97,10 @@ class MemoryDisk:
         self._sync_error = self._failure = None
         self.generation += 1
 
+    def durable(self) -> dict[bytes, bytes]:
+        """What a crash now would leave."""
+        return dict(self._durable)
+
     def flip_bit(self, key: bytes, *, bit: int) -> None:
         """Flip bit `bit` (modulo its length) of the stored value of `key`, durably and for readers at once."""
         for content in (self.content, self._durable):

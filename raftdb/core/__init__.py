@@ -88,6 +88,15 @@ uncommitted entry that leaves it out it may be the only one that can be elected,
 itself takes nothing new, does not count itself, and steps down when that is committed. People are kept from mistakes,
 unless they insist: a change that would leave fewer voters that answer than a majority is refused.
 
+The first leader of all opens its term with a configuration that also names the cluster's *life* at random
+(`Configuration.birth`). Folders made anew at the old addresses are another life, and the links keep the two apart.
+
+Who was put back
+----------------
+A node whose folder is an older copy of itself has broken what everything above relies on: it has forgotten votes and
+acknowledgements. Those who met it before know that (`raftdb.node.starts`); what follows is in `doubts`. Until an entry
+that names its new start is committed by others who can vouch for all that was promised, its word decides nothing.
+
 Handing over [3.10]
 -------------------
 To hand its leadership over, a leader takes no new commands, brings the target up to date, and tells it to stand for
@@ -125,9 +134,9 @@ Nothing here does I/O, reads a clock or draws a random number: time is `Ticked`,
 same events give the same updates, so a simulator can replay any run from one number.
 
 Where to read on: `raft` (the rule of terms, and the one table of roles and messages), `elections`, `follower`,
-`leader`, `reads`, `snapshots`, `changes`, `parting`, `transfer`, `timing` (the rules), `state` (what they act on),
-`log`, `measured`, `progress`, `quorum`, `membership` (their parts), `events` and `update` (in and out), `invariants`
-(the safety properties as code).
+`leader`, `reads`, `snapshots`, `changes`, `parting`, `transfer`, `timing`, `doubts` (the rules), `state` (what they act
+on), `log`, `measured`, `progress`, `quorum`, `membership` (their parts), `events` and `update` (in and out),
+`invariants` (the safety properties as code).
 
 What is not here
 ----------------

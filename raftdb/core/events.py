@@ -163,7 +163,10 @@ class PeerMet:
 
 @dataclass(frozen=True, slots=True)
 class RemovalTold:
-    """A peer has refused this node, for it is certain that it was removed: it does not stand for election any more."""
+    """A peer has refused this node as one that was removed, and no majority says otherwise by being linked with it: it
+    does not stand for election any more. With `holds` False a majority does, and the word is worth nothing."""
+
+    holds: bool = True
 
 
 Event: TypeAlias = (

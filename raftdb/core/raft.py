@@ -319,8 +319,8 @@ def _on_peer_met(state: RaftState, event: PeerMet) -> None:
 
 
 def _on_removal_told(state: RaftState, event: RemovalTold) -> None:
-    """A peer knows that this node is no member (thesis 4.2.2)."""
-    state.was_told_removed = True
+    """A peer knows that this node is no member, or says so (thesis 4.2.2)."""
+    state.was_told_removed = event.holds
 
 
 STEPS: dict[type[Event], Handler] = {

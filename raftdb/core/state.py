@@ -215,9 +215,10 @@ class RaftState:
         return min(reached, quorum.reached_soundly(self._electorates(), values, self.doubts))
 
     def _electorates(self) -> list[tuple[NodeId, ...]]:
-        """The voters of each configuration of which a majority may have decided something by now."""
+        """The voters of each configuration of which a majority may have decided what this node does not know: the last
+        one, and the one before it. That is committed, for no change begins before; so those before it are over."""
         possible = self.configurations.possible_at(self.commit_index)
-        return [configuration.voters for configuration in possible]
+        return [configuration.voters for configuration in possible[-2:]]
 
     def say(self, message: Message) -> None:
         """Send now, unless the term or the vote it speaks in is not on disk yet (thesis 3.8, hazard B02)."""

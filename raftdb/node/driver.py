@@ -8,7 +8,7 @@ for nothing. The loop never touches the disk for writing: a writer thread does, 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from math import ceil
 
 from raftdb.background import Background, fatal_of
@@ -164,11 +164,12 @@ class Driver:
         self._inputs.handshakes.append(event)
         self._schedule_turn()
 
-    def told_removed(self, peer: NodeId) -> None:
-        """A peer refuses this node as one that was removed from the cluster, which is certain then."""
-        if not self.replica.is_removed:
-            logger.warning("this node was removed from the cluster", extra={"fields": {"says": peer}})
-        self._inputs.handshakes.append(RemovalTold())
+    def told_removed(self, by: Collection[NodeId]) -> None:
+        """Peers refuse this node as one that was removed from the cluster, which is certain then. Nobody: it is not."""
+        if by and not self.replica.is_removed:
+            details = {"says": ", ".join(sorted(by))}
+            logger.warning("this node was removed from the cluster", extra={"fields": details})
+        self._inputs.handshakes.append(RemovalTold(bool(by)))
         self._schedule_turn()
 
     def trip_measured(self, peer: NodeId, seconds: float) -> None:

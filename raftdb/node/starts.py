@@ -48,21 +48,23 @@ Draw = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class OwnStarts:
-    """What a folder knows of its own starts: the present one, and the nonces of those `earlier`, the last at the end.
+    """What a folder knows of its own starts: the present one, and those `earlier`, the last at the end.
 
-    `doubted`: nonces of the starts since it was found out that the folder was put back; empty if it was not, or counts
-    again.
+    `forgotten`: the highest number of a start that the folder had forgotten, as far as it was told. Its next start has
+    a higher one; so what is told of numbers up to that is of a time that is over. `doubted`: nonces of the starts since
+    it was found out that the folder was put back; empty if it was not, or counts again.
     """
 
     start: StartId
     secret: bytes
-    earlier: tuple[str, ...] = ()
+    earlier: tuple[StartId, ...] = ()
     doubted: tuple[str, ...] = ()
+    forgotten: int = 0
 
     @property
     def predecessor(self) -> str | None:
         """The nonce of the start before this one."""
-        return self.earlier[-1] if self.earlier else None
+        return self.earlier[-1].nonce if self.earlier else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,10 @@ def next_start(stored: bytes | None, draw: Draw) -> OwnStarts:
         secret = draw(SECRET_BYTES)
         return OwnStarts(_numbered(1, secret, draw), secret)
     known = decode_own(stored)
-    start = _numbered(known.start.number + 1, known.secret, draw)
-    earlier = (*known.earlier, known.start.nonce)[-EARLIER_MAX:]
+    start = _numbered(max(known.start.number, known.forgotten) + 1, known.secret, draw)
+    earlier = (*known.earlier, known.start)[-EARLIER_MAX:]
     doubted = (*known.doubted, start.nonce)[-DOUBTED_MAX:] if known.doubted else ()
-    return OwnStarts(start, known.secret, earlier, doubted)
+    return OwnStarts(start, known.secret, earlier, doubted, known.forgotten)
 
 
 def _numbered(number: int, secret: bytes, draw: Draw) -> StartId:
@@ -102,17 +104,15 @@ def _seal(secret: bytes, number: int, drawn: str) -> str:
 
 def is_forgotten(own: OwnStarts, told: StartId | None) -> bool:
     """True if `told` was a start of this very folder, and the folder does not know of it: so it was put back."""
-    if told is None:
+    if told is None or told.number <= own.forgotten:
         return False
     drawn, seal = told.nonce[: 2 * NONCE_BYTES], told.nonce[2 * NONCE_BYTES :]
     if not hmac.compare_digest(seal.encode(), _seal(own.secret, told.number, drawn).encode()):
         return False
-    back = own.start.number - told.number
-    if back < 0:
+    if told.number > own.start.number:
         return True
-    if back == 0:
-        return told.nonce != own.start.nonce
-    return back <= len(own.earlier) and own.earlier[-back] != told.nonce
+    known = next((start for start in (own.start, *own.earlier) if start.number == told.number), told)
+    return known != told
 
 
 def has_superseded(known: KnownStarts | None, start: StartId) -> bool:
@@ -135,10 +135,10 @@ def meet(
         if not introduction.put_back or is_doubted or start.nonce in known.doubted:
             return known, False
         return replace(known, doubted=(start.nonce,)), True
-    last = None if known is None else known.last
-    is_sound = all(
-        follows(one, start, introduction.predecessor) for one in (last, _committed_start(core, node))
-    )
+    # Who was never met is known from the configuration. Of who was met that may be of long ago: after a start of this
+    # node little is known to be committed.
+    last = _committed_start(core, node) if known is None else known.last
+    is_sound = follows(last, start, introduction.predecessor)
     is_found = not is_sound or has_forgotten(core, introduction) or (introduction.put_back and not is_doubted)
     if is_found:
         # A configuration that names an earlier start says nothing of a folder that was put back since.
@@ -187,16 +187,19 @@ def _committed_start(core: RaftState, node: NodeId) -> StartId | None:
 
 def encode_own(own: OwnStarts) -> bytes:
     """The record of a folder's own starts."""
-    return cbor.encode([list(own.start), own.secret, list(own.earlier), list(own.doubted)])
+    earlier = [list(start) for start in own.earlier]
+    return cbor.encode([list(own.start), own.secret, earlier, list(own.doubted), own.forgotten])
 
 
 def decode_own(data: bytes) -> OwnStarts:
     """The inverse of `encode_own`. Raises `Fatal` for anything else."""
     match _decode(data):
-        case [start, bytes() as secret, list() as earlier, list() as doubted]:
-            last = start_of(start) if is_start_or_none(start) else None
-            if last is not None and all(map(is_nonce, (*earlier, *doubted))):
-                return OwnStarts(last, secret, tuple(earlier), tuple(doubted))
+        case [start, bytes() as secret, list() as earlier, list() as doubted, int() as forgotten]:
+            if all(map(is_start_or_none, (start, *earlier))) and all(map(is_nonce, doubted)):
+                last, *before = (start_of(one) for one in (start, *earlier))
+                if last is not None:
+                    known = tuple(one for one in before if one is not None)
+                    return OwnStarts(last, secret, known, tuple(doubted), forgotten)
     raise Fatal("what is stored of this node's starts is not readable", exit_code=4)
 
 
@@ -217,4 +220,4 @@ def decode_known(data: bytes) -> KnownStarts:
 
 
 def _decode(data: bytes) -> object:
-    return cbor.decode(data, bytes_max=RECORD_BYTES_MAX, items_max=4 * EARLIER_MAX)
+    return cbor.decode(data, bytes_max=RECORD_BYTES_MAX, items_max=8 * EARLIER_MAX)

@@ -14,7 +14,8 @@
 * `disk`: the threads that write log and state, and the swap of the state for a received snapshot.
 * `snapshots`: snapshots made and brought to followers, and received.
 * `space`: looks at the space that is left, and tells the driver when growing writes must stop and may go on.
-* `peers`: who may be a peer; the first uuid met under a member's id is the one that counts.
+* `peers`: who may be a peer; the first uuid met under a member's id is the one that counts, and the last start that was
+  met is written down, so that a folder that was put back is found out.
 * `local_node`: the node as the frontends see it; backups are made here.
 * `restore`, `recover`, `doctor`: a first data folder from a backup, a new cluster of what one node has left, and the
   examination of a folder; no node runs in it.

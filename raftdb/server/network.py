@@ -73,6 +73,7 @@ class Network:
         self._refused_by: dict[NodeId, str] = {}
         """Who wants nothing of this node, or this node of them, and the code of the refusal."""
         self._removed_by: set[NodeId] = set()
+        self._believes_removal = False
         self._tidying: asyncio.Task[None] | None = None
         self._is_leaving = self._has_left = False
         self._closed = False
@@ -240,8 +241,7 @@ class Network:
         another folder under its name: it loses nothing, and two that were emptied would outvote one that was not."""
         if code == REMOVED:
             self._removed_by.add(peer)
-            if is_cast_out(self._driver.replica.raft.state, self._removed_by):
-                self._driver.told_removed(peer)
+            self._judge_removal()
         if code not in (IDENTITY_CHANGED, OTHER_LIFE, PEER_OTHER_LIFE) or self._refused_by.get(peer) == code:
             return
         self._refused_by[peer] = code
@@ -265,6 +265,17 @@ class Network:
         self._refused_by.pop(peer, None)
         self._removed_by.discard(peer)
         self._driver.peer_up(peer)
+        if self._believes_removal:
+            self._judge_removal()
+
+    def _judge_removal(self) -> None:
+        """Who says that this node was removed is believed unless a majority is linked with it: that knows better."""
+        replica = self._driver.replica
+        strangers = set(replica.raft.state.configurations.voters) - {*replica.links, replica.raft.state.id}
+        is_believed = bool(self._removed_by) and is_cast_out(replica.raft.state, strangers)
+        if is_believed != self._believes_removal:
+            self._believes_removal = is_believed
+            self._driver.told_removed(self._removed_by if is_believed else ())
 
 
 _OTHER_LIFE_HINT = (

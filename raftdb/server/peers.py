@@ -11,7 +11,7 @@ refused; but that it was is on disk before anything that it says is heard (`raft
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -54,8 +54,17 @@ Result = TypeVar("Result")
 
 def log_birth(store: LogStore) -> str | None:
     """Which life of the cluster the folder belongs to, as far as it knows."""
-    stored = store.get_meta(BIRTH_FACT)
-    return None if stored is None else stored.decode()
+    return (store.get_meta(BIRTH_FACT) or b"").decode() or None
+
+
+def forget_peers(log: LogStore, members: Iterable[NodeId]) -> None:
+    """The folder begins a life of another cluster: what it knew of the old one, and of its members' starts, is over."""
+    log.put_meta(BIRTH_FACT, b"")
+    for member in members:
+        log.put_meta(STARTS_PREFIX + member, b"")
+    own = log.get_meta(STARTS_FACT)
+    if own is not None:
+        log.put_meta(STARTS_FACT, starts.encode_own(replace(starts.decode_own(own), doubted=())))
 
 
 class WritingThread(Protocol):
@@ -107,7 +116,7 @@ class PeerRegistry:
             pinned = self._store.get_meta(FACT_PREFIX + member.id)
             uuid = None if pinned is None else pinned.decode()
             stored = self._store.get_meta(STARTS_PREFIX + member.id)
-            if stored is not None:
+            if stored:
                 known = self._known[member.id] = self._on_disk[member.id] = starts.decode_known(stored)
                 self._on_met(PeerMet(member.id, uuid or member.uuid, known.last, known.doubted))
             elif uuid is not None:
@@ -179,12 +188,16 @@ class PeerRegistry:
 
     async def _hear_of_itself(self, introduction: Introduction) -> None:
         """The peer knew an earlier start of this node: if this folder does not, it was put back."""
-        own, core = self._own, self._core
-        is_known = bool(own.doubted) or not starts.is_in_doubt(core, core.id, (own.start.nonce,))
-        if is_known or not starts.is_forgotten(own, introduction.remembered):
+        own, core, told = self._own, self._core, introduction.remembered
+        if told is None or not starts.is_forgotten(own, told):
             return
-        self._own = own = replace(own, doubted=(own.start.nonce,))
+        is_known = bool(own.doubted) or not starts.is_in_doubt(core, core.id, (own.start.nonce,))
+        self._own = own = replace(
+            own, forgotten=told.number, doubted=own.doubted if is_known else (own.start.nonce,)
+        )
         await self._write(STARTS_FACT, starts.encode_own(own))
+        if is_known:
+            return
         logger.error(
             "the data folder of this node was put back to an older copy: what it says counts for nothing until it is "
             "refilled",

@@ -5,9 +5,12 @@ data folder of a node that is left becomes that of a new cluster:
 
     cluster id     of the members, of the old cluster and of where this node's log ends; nodes of the old cluster are
                    refused by it, whatever their addresses
-    log            as it is, and behind it one entry in a term of its own: the new members, and the ids of all others,
-                   which are used up
-    state          as it is; what the log holds behind it is applied when the node starts
+    state          with all that the log holds applied, moved on by `INDEX_STEP` indexes
+    log            begins behind the state, with one entry in a term of its own: the new members, and the ids of all
+                   others, which are used up
+
+The step is there for revisions, which are indexes, as when a backup is restored: what the lost nodes had acknowledged
+together without this one had indexes, too, and none of those must ever be given to something else.
 
 Nothing here can know what the lost nodes had acknowledged together without this one. That is lost, and that the caller
 has to say loudly.
@@ -26,19 +29,27 @@ from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, NodeId
 from raftdb.core.state import Settings as CoreSettings
 from raftdb.errors import Fatal
-from raftdb.node.persist import encode_hard_state, recover
+from raftdb.machine.machine import Machine
+from raftdb.node.applying import apply_entry
+from raftdb.node.persist import encode_hard_state, entry_of, recover
 from raftdb.server.config import BadSetting
 from raftdb.server.folder import EXIT_FOLDER, cluster_id_of, storage_errors
+from raftdb.server.peers import forget_peers
+from raftdb.server.restore import INDEX_STEP
 from raftdb.wire.configuration import encode_configuration
-from storage.contract import LogBatch, LogStore
+from storage.contract import LogBatch, LogStore, StateStore
 from storage.folder import DataFolder, Identity
 from storage.identity import read_identity
 from storage.recover import recover_folder
 
+APPLY_ENTRIES = 4096
+APPLY_BYTES = 16 << 20
+"""Applied between two checkpoints."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a recovery will do: `entry` names the new configuration.
+    """What a recovery will do: `entry` names the new configuration, `last` the end of the log as it is.
 
     `committed_index`: entries up to here are known to have been committed; of those behind it, up to `entry`, nobody
     can say. `lost`: the members that cannot come back.
@@ -49,6 +60,7 @@ class Plan:
     cluster_id: str
     origin: str
     configuration: Configuration
+    last: EntryId
     entry: EntryId
     committed_index: int
     lost: tuple[NodeId, ...]
@@ -57,23 +69,49 @@ class Plan:
 class Recovery:
     """A locked folder, and the plan for it. Nothing is written before `carry_out`."""
 
-    def __init__(self, folder: DataFolder, log: LogStore, plan: Plan) -> None:
+    def __init__(self, folder: DataFolder, log: LogStore, state: StateStore, plan: Plan) -> None:
         self.plan = plan
         self._folder = folder
         self._log = log
+        self._state = state
 
     def carry_out(self) -> None:
         """Make the folder one of the new cluster; durable when it returns. Raises `Fatal`."""
         plan = self.plan
-        entry = Entry(*plan.entry, EntryKind.CONFIGURATION, encode_configuration(plan.configuration))
-        batch = LogBatch(encode_hard_state(HardState(entry.term, None)), None, (entry,))
         with storage_errors():
             recover_folder(
                 self._folder,
                 cluster_id=plan.cluster_id,
                 origin=plan.origin,
-                change_log=lambda: self._log.write([batch]),
+                change_log=self._begin_anew,
             )
+
+    def _begin_anew(self) -> None:
+        """Apply the whole log, move the state on, and begin the log behind it. Cut short, it is done once more: a log
+        that does not go on from its state is begun anew behind it by whoever opens them next."""
+        plan, log, state = self.plan, self._log, self._state
+        machine = Machine()
+        while state.applied[0] < plan.last.index:
+            first = state.applied[0] + 1
+            last = min(first + APPLY_ENTRIES - 1, plan.last.index)
+            for record in log.read(first, last, bytes_max=APPLY_BYTES):
+                apply_entry(entry_of(record), state, machine)
+            _flush(state)
+        base = EntryId(plan.entry.index - 1, plan.last.term)
+        state.write({}, index=base.index, term=base.term)
+        _flush(state)
+        log.reset(*base)
+        data = encode_configuration(plan.configuration)
+        entry = Entry(*plan.entry, EntryKind.CONFIGURATION, data)
+        log.write([LogBatch(encode_hard_state(HardState(entry.term, None)), None, (entry,))])
+        forget_peers(log, plan.configuration.ids)
+
+
+def _flush(state: StateStore) -> None:
+    frozen = state.freeze()
+    if frozen is not None:
+        state.flush(frozen)
+        state.thaw(frozen)
 
 
 @contextmanager
@@ -96,7 +134,9 @@ def recovery(data: Path, members: Mapping[str, str]) -> Iterator[Recovery]:
                 configuration = _configuration(identity, core.configurations.latest, members)
                 last = EntryId(core.log.last_index, core.log.last_term)
                 term = max(core.term, last.term) + 1
-                yield Recovery(folder, log, _plan(identity, configuration, last, term, core.commit_index))
+                yield Recovery(
+                    folder, log, state, _plan(identity, configuration, last, term, core.commit_index)
+                )
             finally:
                 state.close()
                 log.close()
@@ -113,7 +153,8 @@ def _plan(
         cluster_id=cluster_id_of(members, origin),
         origin=origin,
         configuration=configuration,
-        entry=EntryId(last.index + 1, term),
+        last=last,
+        entry=EntryId(last.index + INDEX_STEP + 1, term),
         committed_index=committed_index,
         lost=configuration.removed,
     )
@@ -135,6 +176,6 @@ def _configuration(identity: Identity, old: Configuration, members: Mapping[str,
                 hint="name the nodes that are left; add new ones when the cluster runs",
             )
         uuid = identity.node_uuid if name == identity.node_id else known.uuid
-        kept.append(replace(known, http=address, voter=True, joining=False, uuid=uuid))
+        kept.append(replace(known, http=address, voter=True, joining=False, uuid=uuid, start=None))
     removed = {*old.removed, *old.ids}.difference(members)
     return Configuration(tuple(kept), tuple(sorted(removed)))

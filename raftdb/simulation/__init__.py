@@ -8,6 +8,7 @@
       |      +-- StateThread (state_thread)    checkpoints and installed snapshots, and crashes around them
       |      +-- Courier (courier)       snapshots that arrive late, damaged, twice, or not at all
       |      +-- Peers (peers)           whom it knows and is connected to
+      |      +-- Copies (copies)         older copies of its folder, which are put back
       +-- Links (links)          handshakes; who can reach whom
       +-- Network (network)      frames that are late, lost, doubled, replayed, damaged, misdirected
       +-- Nemesis (nemesis)      crashes, pauses, partitions, disks that fail
@@ -54,6 +55,8 @@ What it takes for granted
 * Nobody removes a node right after another one was lost for good: the arithmetic that protects people counts who was
   heard lately.
 * A disk does not lie: what it said was synced survives, but for flipped bits.
+* A folder is put back to an older copy only if all others remember the start that it forgets, and with those that are
+  lost such nodes are a minority: nobody else can know better.
 * The pieces of a snapshot's transfer are put together well: a receiver has the whole, verified, or nothing.
 
 Considered and rejected

@@ -10,7 +10,6 @@ from raftdb.core.model import Entry, EntryKind, Member, NodeId, Term
 from raftdb.core.update import Trace
 from raftdb.errors import InvariantBroken
 from raftdb.node.persist import BOOTSTRAP_TERM
-from raftdb.node.standing import is_cast_out
 from raftdb.simulation.crowd import Crowd
 from raftdb.simulation.host import Host
 from raftdb.simulation.idleness import IdleHours
@@ -177,7 +176,7 @@ class Simulation:
             return False
         if not receiver.is_up or receiver.is_paused or self.uuids[target] != target_uuid:
             return False
-        if self.hosts[source].peers.own is None:
+        if not self.hosts[source].peers.is_started:
             return False
         if receiver.peers.why_not(self.hosts[source].peers.introduction(Hello, target)) is not None:
             return False
@@ -280,7 +279,7 @@ class Simulation:
         for host in hosts:
             state, member = host.replica.raft.state, configuration.find(host.id)
             found = (state.term, state.leader_id, host.replica.applied_index)
-            if member is not None and (found != goal or member.joining):
+            if member is not None and (found != goal or member.joining or host.id in state.doubts):
                 return False
             if member is None and not self._may_be_ignorant(host):
                 return False
@@ -292,8 +291,7 @@ class Simulation:
         if host.id not in configuration.removed or host.replica.is_removed:
             return True
         peers = [self.hosts[peer] for peer in host.replica.raft.peers() if peer in self.hosts]
-        able = {peer.id for peer in peers if peer.out is None and peer.id in configuration.ids}
-        return not is_cast_out(host.replica.raft.state, able)
+        return not any(peer.out is None and peer.id in configuration.ids for peer in peers)
 
     def _check_end(self, report: Report) -> None:
         """What only the whole run can tell."""

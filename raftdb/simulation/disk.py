@@ -4,7 +4,7 @@ It does what `storage.writer.LogWriter` does, on virtual time: what is submitted
 one. The stores are the twins in memory; their bytes, checksums and refusals are those of the real ones.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from raftdb.core.model import EntryId
@@ -106,6 +106,11 @@ class SimulatedDisk:
         self._transactions.clear()
         self._epoch += 1
         return kept
+
+    def put_back(self, log: Mapping[bytes, bytes], state: Mapping[bytes, bytes]) -> None:
+        """The folder holds what it once held. Only while no process uses it."""
+        self.log_disk = MemoryDisk(content=log, auto_sync=True)
+        self.state_disk = MemoryDisk(content=state, auto_sync=True)
 
     def recover(self) -> None:
         """From now on a healthy disk with room; a slow sync under way returns soon."""

@@ -24,6 +24,7 @@ from raftdb.node.persist import begin_empty, bootstrap, recover
 from raftdb.node.replica import Replica
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
 from raftdb.simulation.clock import HostClock
+from raftdb.simulation.copies import Copies
 from raftdb.simulation.courier import Courier
 from raftdb.simulation.disk import Reset, SimulatedDisk, Submitted, Trim, Write
 from raftdb.simulation.network import Envelope, Network
@@ -93,6 +94,8 @@ class Host:
         self.epoch = 0
         self.ticks = 0
         """Of its clock, as its replica has heard them."""
+        self.copies = Copies(world, self)
+        self.held_jobs: list[PersistJob] | None = None  # a list while a snapshot is being put in place
         self._nonces = world.chance.branch(f"starts of {node}")
         self._wipes = 0
         self._new_folder()
@@ -147,7 +150,8 @@ class Host:
         self._requests: dict[int, OnAnswer] = {}
         self._last_request = 0
         self.peers.started(self.replica, world.uuids[self.id], self._nonces.bytes)
-        self.held_jobs: list[PersistJob] | None = None  # a list while a snapshot is being put in place
+        self.held_jobs = None
+        self.copies.started()
         self.courier.started()
         world.scheduler.after(world.chance.below(self.clock.tick_us), self._tick, self.epoch)
         world.tell(self.id, f"starts in term {raft.state.term} with log up to {raft.state.log.last_index}")
@@ -337,6 +341,7 @@ class Host:
 
     def _carry_out(self, effects: Effects) -> None:
         world = self._world
+        self.peers.tidy()
         for job in effects.persist:
             self._persist(job)
         if effects.traces:

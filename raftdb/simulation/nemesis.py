@@ -55,6 +55,7 @@ class Nemesis:
             "disk_full": self._disk_full,
             "bit_flip": self._bit_flip,
             "wipe": self._wipe,
+            "put_back": self._put_back,
             "night": self._night,
         }
 
@@ -192,7 +193,13 @@ class Nemesis:
         voters = world.operators.voters()
         if voters is None or host.id not in voters:
             return False
-        gone = [other.id for other in world.hosts.values() if other.out is not None or other.disk.is_damaged]
+        gone = [
+            other.id
+            for other in world.hosts.values()
+            if other.out is not None
+            or other.disk.is_damaged
+            or other.copies.is_in_doubt(world.hosts.values())
+        ]
         is_bearable = all(
             len(set(gone).intersection(group)) + 1 <= (len(group) - 1) // 2
             for group in (voters, world.first_members)
@@ -224,6 +231,25 @@ class Nemesis:
         host.crash("its folder is deleted")
         host.wipe()
         host.start()
+        return True
+
+    def _put_back(self, host: Host) -> bool:
+        """Copy a folder; or put one back, of which everybody knows what it forgets, and as few as may be lost."""
+        older = host.copies.older()
+        is_in_doubt = host.copies.is_in_doubt(self._world.hosts.values())
+        if not older or is_in_doubt or self._world.chance.happens(0.3):
+            if host.copies.keep() and self._world.chance.happens(0.5):
+                host.crash("its folder was copied")
+            return False
+        removed = self._world.oracle.configuration[1].removed
+        others = [
+            other
+            for other in self._world.hosts.values()
+            if other is not host and other.out is None and other.id not in removed
+        ]
+        if not host.copies.is_remembered_by(others) or not self._may_lose(host):
+            return False
+        host.copies.put_back(self._world.chance.choose(older))
         return True
 
 

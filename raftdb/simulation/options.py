@@ -49,6 +49,8 @@ class Faults:
     """Flipped bits in logs per second; at most a minority of the nodes is ever lost to those."""
     wipe: float = 0.0
     """Data folders emptied per second; they count towards the same minority."""
+    put_back: float = 0.0
+    """Folders per second that are copied, or put back to an older copy."""
     night: float = 0.0
     """Nights per second: a long time in which nobody does anything, and every clock goes on."""
     client_loss: float = 0.0
@@ -77,6 +79,7 @@ HIGHEST = Faults(
     disk_full=1.0,
     bit_flip=0.4,
     wipe=0.4,
+    put_back=12.0,
     night=0.6,
     client_loss=0.1,
     change=30.0,
@@ -175,10 +178,10 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
     """The world of a seed."""
     rates = {}
     intensity = chance.choose([0.1, 0.3, 1.0])
-    people = chance.branch("operators")
+    people, folders = chance.branch("operators"), chance.branch("folders")
     for field in fields(Faults):
         highest = getattr(HIGHEST, field.name)
-        source = people if field.name in BY_OPERATORS else chance
+        source = people if field.name in BY_OPERATORS else folders if field.name == "put_back" else chance
         is_on, rate = source.happens(0.5), highest * source.fraction() * intensity
         rates[field.name] = round(rate, 4) if is_on else 0.0
     compacts = chance.happens(0.5)

@@ -22,12 +22,12 @@ every step of every core, every synced write, every applied entry and every mess
   make, and the configuration in force is the last one in it and the log. No log begins after its durable state's end.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from raftdb.core import invariants
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import Message
-from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
+from raftdb.core.model import NO_START, Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
 from raftdb.core.quorum import majority
 from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState
@@ -37,7 +37,7 @@ from raftdb.node.persist import BOOTSTRAP_TERM
 from raftdb.simulation.disk import Reset, Submitted, Write
 from raftdb.simulation.electorate import Electorate
 from raftdb.simulation.promises import check_promise
-from raftdb.simulation.shadow import Shadow
+from raftdb.simulation.shadow import Forgotten, Shadow, reads_known
 from raftdb.simulation.timeline import Timeline
 from raftdb.wire.configuration import decode_configuration
 
@@ -69,6 +69,8 @@ class Oracle:
         """The commit index of the cluster when each read reached a core."""
         self._open_reads: dict[NodeId, int] = {}
         """How many reads each core has not answered."""
+        self._forgotten: dict[NodeId, Forgotten] = {}
+        """Of nodes whose folder was put back, what they had said before."""
         self._steps = 0
         self.installs = self.trims = 0
 
@@ -146,6 +148,29 @@ class Oracle:
         """A node's folder was emptied and set up anew: as a first member's, or as that of a node that `joins`."""
         self.shadows[node] = self._new_shadow(joins=joins)
 
+    def put_back(self, node: NodeId, shadow: Shadow) -> None:
+        """A node's folder is an older copy of itself: what was said since is forgotten, and vouched for by nobody."""
+        self._forgotten[node] = Forgotten(self.shadows[node], set())
+        self.shadows[node] = self._witnesses[node] = shadow
+
+    def introduced(self, node: NodeId, nonce: str) -> None:
+        """A node has numbered a start: it is another one than those of which it has forgotten what they said."""
+        if node in self._forgotten:
+            self._forgotten[node].nonces.add(nonce)
+
+    def _who(
+        self, voters: Iterable[NodeId], state: RaftState, holds: Callable[[Shadow], bool]
+    ) -> list[NodeId]:
+        """The voters of which a disk counts for this leader: the one that each has, or the one that an older copy has
+        taken the place of, for as long as the leader has not met the node since."""
+        found = []
+        for voter in voters:
+            gone = self._forgotten.get(voter)
+            is_aware = gone is None or state.starts.get(voter, NO_START).nonce in gone.nonces
+            if holds(self._witness(voter)) or (gone is not None and not is_aware and holds(gone.shadow)):
+                found.append(voter)
+        return found
+
     def synced(self, node: NodeId, writes: Iterable[Write]) -> None:
         """Writes have become durable, one after the other."""
         shadow = self.shadows[node]
@@ -203,7 +228,7 @@ class Oracle:
                     "committed"
                 )
         self._open_reads[node] -= len(update.reads) + len(update.reads_dropped)
-        if self._open_reads[node] != _reads_known(state):
+        if self._open_reads[node] != reads_known(state):
             raise InvariantBroken(
                 f"{node} has {self._open_reads[node]} reads to answer, and does not know of all"
             )
@@ -308,7 +333,7 @@ class Oracle:
                 raise InvariantBroken(
                     f"{node}, leader of term {state.term}, lacks committed entries up to {due - 1}"
                 )
-            self._check_elected(node, state.term)
+            self._check_elected(node, state.term, state)
             self.leader_logs[state.term] = list(spoken)
             return
         leadership = required(state.leadership, "leadership")
@@ -319,10 +344,10 @@ class Oracle:
             self._check_appends(node, before, state, update.persist.entries)
             self.leader_logs[state.term].extend(entry.term for entry in update.persist.entries)
 
-    def _check_elected(self, node: NodeId, term: Term) -> None:
+    def _check_elected(self, node: NodeId, term: Term, state: RaftState) -> None:
         """A majority of the voters in its own log has a vote for the new leader on disk (3.4)."""
         voters = self.electorate.in_force(node)[1].voters
-        votes = [voter for voter in voters if self._witness(voter).synced_vote(term) == node]
+        votes = self._who(voters, state, lambda disk: disk.synced_vote(term) == node)
         if len(votes) < majority(voters):
             raise InvariantBroken(
                 f"{node} leads term {term} with the votes of {votes}, its voters are {voters}"
@@ -362,7 +387,7 @@ class Oracle:
         if last[1] != state.term:
             raise InvariantBroken(f"{node} committed {last[0]}@{last[1]} by counting in term {state.term}")
         voters = self.electorate.in_force(node)[1].voters
-        disks = [voter for voter in voters if self._witness(voter).vouches_for(*last, state.term)]
+        disks = self._who(voters, state, lambda disk: disk.vouches_for(*last, state.term))
         if len(disks) < majority(voters):
             raise InvariantBroken(f"{node} committed {last[0]}@{last[1]}, of {voters} only {disks} have it")
         new = spoken[len(committed) : state.commit_index + 1]
@@ -373,11 +398,3 @@ class Oracle:
                 self._configurations.append((index, decode_configuration(data)))
         committed.extend(new)
         self._committed_in.extend([state.term] * len(new))
-
-
-def _reads_known(state: RaftState) -> int:
-    """How many reads a core knows that it has to answer."""
-    leadership = state.leadership
-    if leadership is None:
-        return 0
-    return len(leadership.reads_held) + sum(len(read.request_ids) for read in leadership.reads_pending)

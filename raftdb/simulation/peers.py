@@ -36,7 +36,8 @@ class Peers:
         self._replica: Replica
         self.shown: list[PeerMet | RemovalTold | TripMeasured] = []
         """What handshakes have shown since the last turn of the node."""
-        self._uuid: str
+        self._uuid: str | None = None
+        """None until a process has started on the folder as it is now."""
         self._disk_term = self._disk_last_index = 0
 
     def copy(self) -> "Peers":
@@ -62,6 +63,11 @@ class Peers:
             else:
                 self.shown.append(PeerMet(node, self.pins.get(node), known.last, known.doubted))
 
+    @property
+    def is_started(self) -> bool:
+        """True once a process has started on the folder as it is now."""
+        return self._uuid is not None
+
     def introduction(self, kind: type[Hello | Welcome], peer: NodeId) -> Hello | Welcome:
         """What this node says of itself to a peer."""
         own = required(self.own, "start")
@@ -71,7 +77,7 @@ class Peers:
             cluster_id=CLUSTER_ID,
             source=self._node,
             target=peer,
-            node_uuid=self._uuid,
+            node_uuid=required(self._uuid, "uuid"),
             start=own.start,
             predecessor=own.predecessor,
             put_back=starts.is_in_doubt(self._replica.raft.state, self._node, own.doubted),
@@ -105,28 +111,45 @@ class Peers:
         return None
 
     def told_removed(self, peer: NodeId) -> None:
-        """A peer says that this node was removed: believed once so many do that no majority is left without them."""
+        """A peer says that this node was removed: believed unless a majority is linked with it."""
         self._removed_by.add(peer)
-        if is_cast_out(self._replica.raft.state, self._removed_by):
-            self.shown.append(RemovalTold())
+        self._judge_removal()
+
+    def _judge_removal(self) -> None:
+        core, links = self._replica.raft.state, self._replica.links
+        strangers = set(core.configurations.voters) - {*links, self._node}
+        self.shown.append(RemovalTold(bool(self._removed_by) and is_cast_out(core, strangers)))
 
     def _hear_of_itself(self, introduction: Hello | Welcome) -> None:
-        own, core = required(self.own, "start"), self._replica.raft.state
-        if own.doubted and not starts.is_in_doubt(core, self._node, own.doubted):
-            own = self.own = replace(own, doubted=())
-        is_settled = not starts.is_in_doubt(core, self._node, (own.start.nonce,))
-        if own.doubted or is_settled or not starts.is_forgotten(own, introduction.remembered):
+        own, core, told = required(self.own, "start"), self._replica.raft.state, introduction.remembered
+        if told is None or not starts.is_forgotten(own, told):
             return
-        self.own = replace(own, doubted=(own.start.nonce,))
+        is_known = bool(own.doubted) or not starts.is_in_doubt(core, self._node, (own.start.nonce,))
+        doubted = own.doubted if is_known else (own.start.nonce,)
+        self.own = replace(own, forgotten=told.number, doubted=doubted)
+        if is_known:
+            return
         self.shown.append(PeerMet(self._node, self._uuid, own.start, self.own.doubted, put_back=True))
         for peer in sorted(self._links):
             self.disconnect(peer)
 
+    def tidy(self) -> None:
+        """Write down of whom there is no doubt any more."""
+        core = self._replica.raft.state
+        own = self.own
+        if own is not None and own.doubted and not starts.is_in_doubt(core, self._node, own.doubted):
+            self.own = replace(own, doubted=())
+        for peer, known in self.known.items():
+            if known.doubted and not starts.is_in_doubt(core, peer, known.doubted):
+                self.known[peer] = replace(known, doubted=())
+
     def connect(self, peer: NodeId, uuid: str) -> None:
         """The handshake with a peer has been done: messages can reach it."""
-        self._removed_by.discard(peer)
         self._links[peer] = uuid
         self._replica.links.add(peer)
+        if self._removed_by:
+            self._removed_by.discard(peer)
+            self._judge_removal()
 
     def disconnect(self, peer: NodeId) -> None:
         """The link to a peer is gone."""

@@ -1,9 +1,11 @@
 """What one node's disk is known to hold, and to have held: what its words are measured by."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from raftdb.core.model import EntryId, HardState, Index, NodeId, Term
+from raftdb.core.state import RaftState
 from raftdb.errors import InvariantBroken
 from raftdb.node.persist import decode_hard_state
 from storage.contract import LogBatch
@@ -27,6 +29,17 @@ class Shadow:
     installing: EntryId | None = None
     """End of the snapshot that the core has taken, until it is on the disk."""
     applied: Index = 0
+
+    def copy(self) -> "Shadow":
+        """What is known of a copy of the disk as it is now."""
+        return replace(
+            self,
+            spoken=list(self.synced),
+            synced=list(self.synced),
+            votes=dict(self.votes),
+            held=set(self.held),
+            installing=None,
+        )
 
     @property
     def synced_term(self) -> Term:
@@ -73,3 +86,18 @@ class Shadow:
         self.swapped = self.installing = None
         if hard_state is not None:
             self.sync(LogBatch(hard_state))
+
+
+class Forgotten(NamedTuple):
+    """What a disk held before an older copy took its place, and the nonces of the starts since."""
+
+    shadow: Shadow
+    nonces: set[str]
+
+
+def reads_known(state: RaftState) -> int:
+    """How many reads a core knows that it has to answer."""
+    leadership = state.leadership
+    if leadership is None:
+        return 0
+    return len(leadership.reads_held) + sum(len(read.request_ids) for read in leadership.reads_pending)

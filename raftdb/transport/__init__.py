@@ -9,6 +9,7 @@ it does not: that they arrive. Raft repairs losses, so nothing here is sent twic
 
 * **Handshake first** (`handshake.py`): both sides say protocol version, cluster, who they are and whom they mean.
   Either refuses what does not fit, before any message is looked at (hazards B90, B95).
+  A new start of a peer, known by its number and nonce, makes what earlier ones still send worthless.
 * **Numbered, checksummed frames** (`raftdb.wire.peer`): a gap, a repeat, a damaged frame or a message under
   another name closes the link (hazards B94, B95, B104). The dialler comes back with a new numbering.
 * **Bounded queues** (`send_queue.py`): above a limit in bytes *new* messages are dropped and counted (hazard B92).

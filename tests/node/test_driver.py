@@ -194,7 +194,7 @@ async def test_what_handshakes_show_is_taken_in_by_a_turn_and_what_follows_is_do
     for event in (PeerMet, RemovalTold):
         monkeypatch.setitem(STEPS, event, lambda state, event: state.trace("shown", what=event))
     driver.peer_met(PeerMet("n2", "folder"))
-    driver.told_removed("n2")
+    driver.told_removed(["n2"])
     driver.peer_met(PeerMet("n3", "folder"))
 
     def shown() -> list[object]:

@@ -1,6 +1,7 @@
 """Starts of a node, and how a folder that was put back to an older copy is found out (hazard B108)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -72,6 +73,21 @@ def test_a_folder_that_went_on_from_a_copy_still_finds_out() -> None:
     assert is_forgotten(again, remembered)
 
 
+def test_what_was_forgotten_once_is_no_news_later() -> None:
+    """Who still remembers a start that was forgotten, and settled, does not bring the doubt back; and the numbers of
+    later starts are above it, so that a folder that is put back once more is found out again."""
+    copy = starts(2)
+    old, remembered = starts(2, copy).start, starts(4, copy).start
+    again = replace(starts(1, copy), forgotten=remembered.number)
+    later = starts(1, again)
+    assert later.start.number == remembered.number + 1
+    assert not is_forgotten(later, old)
+    assert not is_forgotten(later, remembered)
+    assert not is_forgotten(starts(2, later), later.start)
+    once_more = starts(1, again)
+    assert is_forgotten(once_more, later.start)
+
+
 @pytest.mark.parametrize("told", [StartId(99, "made up"), StartId(99, "0" * 32), StartId(3, "é"), None])
 def test_nobody_can_make_up_a_start_that_was_forgotten(told: StartId | None) -> None:
     assert not is_forgotten(starts(3), told)
@@ -89,7 +105,7 @@ def test_a_start_that_was_met_before_another_one_comes_too_late() -> None:
 
 
 def test_records_come_back_and_anything_else_stops_the_node() -> None:
-    own = OwnStarts(StartId(3, "c"), b"secret", ("a", "b"), ("c",))
+    own = OwnStarts(StartId(3, "c"), b"secret", (StartId(1, "a"), StartId(2, "b")), ("c",), 7)
     assert decode_own(encode_own(own)) == own
     for known in (KnownStarts(StartId(3, "c")), KnownStarts(StartId(3, "c"), StartId(2, "b"), ("c",))):
         assert decode_known(encode_known(known)) == known

@@ -1,0 +1,99 @@
+"""Copies of one node's folder, and what becomes of the node that gets one of them back (hazard B108).
+
+A copy is what the disk held, synced, at some moment: while the process was down, or of the machine as it ran. It is put
+back in the place of the folder, and the process starts on it, unaware.
+
+Found out can only be what somebody remembers. So a copy is put back only if every other node that takes part has met
+the start that will be forgotten, and only if the copy is older than that start (`Nemesis`).
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from raftdb.core.model import NodeId
+from raftdb.simulation.peers import Peers
+from raftdb.simulation.shadow import Shadow
+
+if TYPE_CHECKING:
+    from raftdb.simulation.host import Host, World
+
+COPIES_KEPT = 4
+
+
+class Copy(NamedTuple):
+    """What a folder held: log, state, what is known of peers and of the own starts; and what the oracle knows of it."""
+
+    log: dict[bytes, bytes]
+    state: dict[bytes, bytes]
+    peers: Peers
+    shadow: Shadow
+
+
+class Copies:
+    """See the module. The copies of one host."""
+
+    def __init__(self, world: "World", host: "Host") -> None:
+        self._world = world
+        self._host = host
+        self._copies: list[Copy] = []
+        self._starts_since: list[str] = []
+        """Nonces of the starts since a copy was put back."""
+
+    def keep(self) -> bool:
+        """Make a copy now; False if the state is just being replaced, or the disk is not what it was."""
+        host, shadow = self._host, self._world.oracle.shadows[self._host.id]
+        if host.held_jobs is not None or shadow.swapped is not None or host.disk.is_damaged:
+            return False
+        disk = host.disk
+        copy = Copy(disk.log_disk.durable(), disk.state_disk.durable(), host.peers.copy(), shadow.copy())
+        self._copies = [*self._copies[-COPIES_KEPT + 1 :], copy]
+        return True
+
+    def older(self) -> list[Copy]:
+        """The copies that know nothing of the present start."""
+        own = self._host.peers.own
+        return [copy for copy in self._copies if own is not None and copy.peers.own != own]
+
+    def put_back(self, copy: Copy) -> None:
+        """The folder is what it was; the process, if it runs, ends, and starts again on it."""
+        host, world = self._host, self._world
+        host.crash("its folder is put back to an older copy")
+        host.disk.put_back(copy.log, copy.state)
+        host.peers = copy.peers.copy()
+        world.oracle.put_back(host.id, copy.shadow.copy())
+        self._starts_since = [""]
+
+    def started(self) -> None:
+        """The process has started."""
+        own = self._host.peers.own
+        if own is None:
+            return
+        self._world.oracle.introduced(self._host.id, own.start.nonce)
+        if self._starts_since:
+            self._starts_since.append(own.start.nonce)
+
+    def is_in_doubt(self, hosts: "Iterable[Host]") -> bool:
+        """True if a copy was put back, and no committed configuration names a start since, or somebody has not written
+        down yet that one does."""
+        member = self._world.oracle.configuration[1].find(self._host.id)
+        start = None if member is None else member.start
+        if start is not None and start.nonce in self._starts_since:
+            self._starts_since = []
+        present = [host for host in hosts if host.out is None]
+        return bool(self._starts_since) or any(_is_doubted_by(host, self._host.id) for host in present)
+
+    def is_remembered_by(self, others: "list[Host]") -> bool:
+        """True if all these have met the present start, so that they notice if it is forgotten."""
+        own, node = self._host.peers.own, self._host.id
+        return own is not None and all(_last_met(other, node) == own.start for other in others)
+
+
+def _is_doubted_by(host: "Host", node: NodeId) -> bool:
+    known = host.peers.known.get(node)
+    own = host.peers.own if host.id == node else None
+    return bool((known is not None and known.doubted) or (own is not None and own.doubted))
+
+
+def _last_met(host: "Host", node: NodeId) -> object:
+    known = host.peers.known.get(node)
+    return None if known is None else known.last
