@@ -119,12 +119,12 @@ class Caller:
             return method.parse(Response(200))
         router = Router(parse_addresses(address), random=self._random)
         router.pace = self.router.pace
-        call_ms = router.pace.call_ms(limits.timeout_ms, stretches=limits.stretches)
         call = Call(
             router,
             Kind.ANY_NODE,
             now_ms=limits.began_ms,
-            timeout_ms=min(call_ms, 2 * router.pace.node_ms(address, call_ms=call_ms)),
+            timeout_ms=limits.timeout_ms,
+            stretches=limits.stretches,
             unreachable_timeout_ms=0.0,
         )
         return method.parse((yield from self._carry_out(call, method.request)))

@@ -169,7 +169,10 @@ class Call:
         else:
             allowed_ms = left_ms
             prompt_ms = max(ATTEMPT_MS_MIN, left_ms / 3, ANSWERS_WAITED * pace.answer_ms)
-        connect_ms = min(left_ms, pace.node_ms(address, call_ms=self._timeout_ms))
+        # Where there is no other node to turn to, the kernel may go on asking this one for longer.
+        is_only = self._router.sweep() == [address]
+        node_ms = pace.node_ms(address, call_ms=self._timeout_ms)
+        connect_ms = min(left_ms, 2 * node_ms if is_only else node_ms)
         return Attempt(address, probe, now_ms + connect_ms, now_ms + allowed_ms, prompt_ms, self._stretches)
 
     def took(self, attempt: Attempt, duration_ms: float) -> None:

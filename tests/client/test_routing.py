@@ -488,3 +488,8 @@ class TestPace:
         with pytest.raises(Unavailable) as caught:
             call.next_step(8_000)
         assert "on a slow network: nodes answer after 2.1 s" in caught.value.message
+
+    def test_the_only_node_is_waited_for_twice_as_long(self) -> None:
+        router = Router([A], random=Random(1))
+        call = Call(router, Kind.ANY_NODE, now_ms=0, timeout_ms=6_000)
+        assert attempt(call).connect_by_ms == 4_000
