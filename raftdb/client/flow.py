@@ -125,7 +125,7 @@ class Caller:
             now_ms=limits.began_ms,
             timeout_ms=limits.timeout_ms,
             stretches=limits.stretches,
-            unreachable_timeout_ms=0.0,
+            is_repeated=False,
         )
         return method.parse((yield from self._carry_out(call, method.request)))
 

@@ -93,7 +93,7 @@ class Call:
     `unreachable_timeout_ms`: give up earlier if not one node can be connected to for so long (None: do not);
     right for a person at a terminal, wrong for a service that outlives restarts of the cluster. `stretches`: on a slow
     network the call may take longer than `timeout_ms`. `is_strict`: the leader has no longer for a task than anybody
-    for anything.
+    for anything. `is_repeated` False: one sweep has to do.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class Call:
         unreachable_timeout_ms: float | None = None,
         stretches: bool = False,
         is_strict: bool = False,
+        is_repeated: bool = True,
     ) -> None:
         self._is_strict = is_strict
         self._router = router
@@ -113,6 +114,7 @@ class Call:
         self._began_ms = now_ms
         self._given_ms = timeout_ms
         self._stretches = stretches
+        self._is_repeated = is_repeated
         self._unreachable_at_ms = None if unreachable_timeout_ms is None else now_ms + unreachable_timeout_ms
         self._sweeps = 0
         self._pause_ms_min = 0.0  # what the last Retry-After asked for
@@ -183,7 +185,8 @@ class Call:
     def _end_sweep(self, now_ms: float) -> Pause:
         """Nobody served the call: pause and begin again, or give up if the pause would last beyond the
         end."""
-        if self._unreachable_at_ms is not None and not self._reached and now_ms >= self._unreachable_at_ms:
+        is_late = self._unreachable_at_ms is not None and now_ms >= self._unreachable_at_ms
+        if not self._is_repeated or (is_late and not self._reached):
             raise self._given_up()
         longest_ms = min(PAUSE_MS_MAX, PAUSE_MS_FIRST * 2 ** min(self._sweeps, 10))
         pause_ms = self._pause_ms_min + self._router.random.uniform(longest_ms / 2, longest_ms)
@@ -298,7 +301,7 @@ class Call:
                 hint="it may or may not take effect: read before you repeat it",
             )
         nodes = ", ".join(self._router.addresses)
-        if not self._reached:
+        if not self._reached or not (self._is_repeated or self._refusal):
             reasons = sorted(set(self._reasons.values()))
             return Unavailable(
                 "unreachable",

@@ -493,3 +493,15 @@ class TestPace:
         router = Router([A], random=Random(1))
         call = Call(router, Kind.ANY_NODE, now_ms=0, timeout_ms=6_000)
         assert attempt(call).connect_by_ms == 4_000
+
+    def test_a_question_to_one_node_has_no_second_chance(self) -> None:
+        """A frozen node takes the connection, and says nothing: that is known long before the deadline."""
+        router = Router([A], random=Random(1))
+        call = Call(router, Kind.ANY_NODE, now_ms=0, timeout_ms=8_000, is_repeated=False)
+        call.failed(attempt(call), "no answer in time", sent=True)
+        with pytest.raises(Unavailable) as caught:
+            call.next_step(1_000)
+        assert (caught.value.code, caught.value.message) == (
+            "unreachable",
+            "no node answers at a:1: no answer in time",
+        )
