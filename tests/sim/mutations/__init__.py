@@ -4,7 +4,7 @@ Each mutation is a small patch of the product, undone on leaving; none of them i
 those of the catalogue of bugs that the project was built against.
 """
 
-from tests.sim.mutations import answers, data, elections, membership, replication, snapshots
+from tests.sim.mutations import answers, data, elections, folders, membership, replication, snapshots
 from tests.sim.mutations.planting import Mutation, planted
 
 __all__ = ["MUTATIONS", "RARE", "Mutation", "planted"]
@@ -16,6 +16,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *answers.MUTATIONS,
     *membership.MUTATIONS,
     *data.MUTATIONS,
+    *folders.MUTATIONS,
 )
 """Every planted bug. Ids that are numbers are sections of the thesis, for rules that no catalogued bug is about."""
 

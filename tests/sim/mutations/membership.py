@@ -10,7 +10,8 @@ from raftdb.core.state import Leadership, RaftState
 from raftdb.core.update import Refusal
 from raftdb.node import persist
 from raftdb.node.membership import MembershipRequests
-from raftdb.simulation.peers import Peers
+from raftdb.node.standing import standing_of
+from raftdb.simulation import peers
 from tests.sim.mutations.planting import Mutation, Patches
 
 # --- configurations
@@ -66,7 +67,12 @@ def removed_nodes_are_not_told() -> Patches:
         for node in list(leadership.parting):
             parting._forget(state, leadership, node, "why not")
 
-    return [(parting, "tick", tick), (Peers, "why_not", lambda self, peer, uuid: None)]
+    plain = standing_of
+
+    def blind(core: RaftState, node: str) -> Any:
+        return plain(core, node)._replace(is_removed=False)
+
+    return [(parting, "tick", tick), (peers, "standing_of", blind)]
 
 
 def removed_ids_are_forgotten() -> Patches:
