@@ -29,7 +29,8 @@ committed entry can be elected: *Leader Completeness*.
 Two rules keep a leader in office while it works, and remove it when it does not [6.2]: a node that hears a leader
 grants nobody else anything (*stickiness*), and a leader that hears from no majority for two election timeouts
 steps down (*CheckQuorum*). So a node that was cut off disturbs nobody when it comes back, and a leader that can send
-but not receive does not block the cluster.
+but not receive does not block the cluster. Who is no member is not heard at all while a leader is: it may have been
+added since, and even lead [4.1], so a node that hears nobody else listens to it.
 
 How long any of this waits follows the network, and safety depends on none of it: a follower measures the gaps between
 the heartbeats that it hears and waits a multiple of the largest, and tells the leader, which speaks as rarely and is as

@@ -50,7 +50,7 @@ from raftdb.core.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raftdb.core.model import NO_START, HardState, Index, Member, NodeId, Role
+from raftdb.core.model import NO_START, HardState, Index, Member, NodeId, Role, Term
 from raftdb.core.roles import become_follower, restart_election_timer
 from raftdb.core.state import RaftState, RandomRange, Settings
 from raftdb.core.update import Output, Update
@@ -147,6 +147,10 @@ FROM_LEADER = (AppendEntries, Heartbeat, InstallSnapshot, TimeoutNow)
 """Messages that only the leader of their term sends."""
 
 
+TERM_LEAP_MAX = 2**32
+"""By how much a message's term may be ahead: no cluster gets there, and a liar could use up the terms at one stroke."""
+
+
 class Raft:
     """One node. Created from what its disk holds; afterwards everything happens through `step`.
 
@@ -227,8 +231,31 @@ def _on_received(state: RaftState, event: Received) -> None:
     if event.start != state.starts.get(message.source, NO_START).nonce:
         state.trace("ignored a message of an earlier start", level="debug", source=message.source)
         return
+    if not is_heard(state, message.source, message.term):
+        state.trace(
+            "ignored a message that no member would send",
+            level="debug",
+            source=message.source,
+            term=message.term,
+        )
+        return
     if _enter_term_of(state, message):
         HANDLERS[state.role, type(message)](state, message)
+
+
+def is_heard(state: RaftState, source: NodeId, term: Term) -> bool:
+    """True if what this node says in this term is looked at.
+
+    Who is no member here is not heard by a leader, nor by who hears one. It may have been added since, and even lead
+    (thesis 4.1), so a node that hears nobody else listens to it; otherwise any process that knows the cluster's id
+    could depose a leader by naming a newer term.
+    """
+    if term > state.term + TERM_LEAP_MAX:
+        return False
+    if state.configurations.find(source) is not None or source == state.leader_id:
+        return True
+    is_sent_to = state.leadership is not None and source in state.leadership.progress
+    return is_sent_to or not elections.leader_is_alive(state)
 
 
 def _enter_term_of(state: RaftState, message: Message) -> bool:

@@ -12,10 +12,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from raftdb.background import Background
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
+from raftdb.core.raft import is_heard
 from raftdb.errors import Fatal
 from raftdb.frontend.http_server import Routes
 from raftdb.node.driver import Driver
@@ -96,6 +98,7 @@ class Network:
             check_peer=check,
             receiver=receiver,
             may_begin=replica.give_up_received,
+            may_offer=partial(is_heard, replica.raft.state),
             on_received=replica.snapshot_received,
         )
         disk.receiving = self._snapshot_server.paused

@@ -88,7 +88,7 @@ class PeerServer:
         )
         if "Origin" in request.headers:
             raise RequestRefused("forbidden", "peers are not browsers")
-        if not socket.can_prepare(request):
+        if not _is_upgrade(socket, request):
             raise RequestRefused("bad_request", "this path is for the peers of the cluster, over WebSocket")
         if self._closed or len(self._open) - len(self._links) >= limits.handshakes_pending_max:
             raise Unavailable("busy", "too many handshakes at once, or the node is stopping")
@@ -281,6 +281,14 @@ class PeerServer:
         fields = {"peer": incoming.source, "address": incoming.remote, "reason": reason}
         logger.warning("link closed", extra={"fields": fields})
         await incoming.socket.close(code=WSCloseCode.PROTOCOL_ERROR, message=_reason(reason))
+
+
+def _is_upgrade(socket: web.WebSocketResponse, request: web.BaseRequest) -> bool:
+    """True if the request asks for a WebSocket. A key that is not ASCII is an error of the caller, too."""
+    try:
+        return bool(socket.can_prepare(request))
+    except ValueError:
+        return False
 
 
 def _reason(text: str) -> bytes:

@@ -89,7 +89,8 @@ class SnapshotServer:
 
     The receiver is called on a thread of this object's own, so neither disk nor checksums hold up the event loop. At
     most one piece is in memory, and only if it bears the token of the present transfer. `may_begin` is asked right
-    before the receiver begins, which may throw away what it holds: False if that is in use. Must not block or raise.
+    before the receiver begins, which may throw away what it holds: False if that is in use. `may_offer(source, term)`:
+    may that node lead that term, as far as this one knows? Neither must block or raise.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class SnapshotServer:
         receiver: Receiver,
         on_received: OnReceived,
         may_begin: Callable[[], bool] = lambda: True,
+        may_offer: Callable[[str, int], bool] = lambda source, term: True,
         limits: TransferLimits | None = None,
     ) -> None:
         self._identity = identity
@@ -107,6 +109,7 @@ class SnapshotServer:
         self._receiver = receiver
         self._on_received = on_received
         self._may_begin = may_begin
+        self._may_offer = may_offer
         self._limits = limits or TransferLimits()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot receiver")
         self._incoming: _Incoming | None = None
@@ -272,8 +275,9 @@ class SnapshotServer:
 
     def _judge(self, offer: Offer) -> Declined | None:
         """Why this sender cannot have the receiver now, from the order of leaders."""
-        source = offer.hello.source
-        newest_term, leader = self._leader
+        source, (newest_term, leader) = offer.hello.source, self._leader
+        if not self._may_offer(source, offer.leader_term):
+            return Declined("no_leader_here", f"{source} is no member here, and there is a leader")
         if offer.leader_term < newest_term:
             return Declined("stale_term", f"{leader} led in term {newest_term}, after {offer.leader_term}")
         if offer.leader_term == newest_term and leader not in ("", source):

@@ -17,7 +17,16 @@ from raftdb.core.events import (
     UpdateAddresses,
 )
 from raftdb.core.membership import MEMBERS_MAX, Configuration, ConfigurationHistory
-from raftdb.core.messages import AppendEntries, Heartbeat, HeartbeatReply, Message, RequestVote, TimeoutNow
+from raftdb.core.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Heartbeat,
+    HeartbeatReply,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+    TimeoutNow,
+)
 from raftdb.core.model import Entry, EntryKind, Member, Role
 from raftdb.core.progress import Progress
 from raftdb.core.update import Refusal, TransferEnded, Update
@@ -497,3 +506,53 @@ def test_3_10_a_single_node_has_nobody_to_hand_over_to() -> None:
         TransferEnded(1, Refusal("conflict", "no voter but n1 answers", hint="start another node")),
     )
     assert node.propose(b"x").accepted is not None
+
+
+# Strangers: 4.1, and hazard B101
+
+
+def stranger_messages(term: int) -> list[Message]:
+    """What a process that is no member may say to depose a leader, or to become one."""
+    return [
+        AppendEntries("evil", ME, term, 0, 0, 0, ()),
+        AppendEntriesReply("evil", ME, term, 0, False, 0),
+        Heartbeat("evil", ME, term, 9, 1),
+        HeartbeatReply("evil", ME, term, 1),
+        RequestVote("evil", ME, term, 99, 99, transfer=True),
+        RequestVoteReply("evil", ME, term, False),
+        TimeoutNow("evil", ME, term, 99, 99),
+    ]
+
+
+@pytest.mark.parametrize("position", range(7))
+def test_b101_a_stranger_deposes_nobody(position: int) -> None:
+    node = leader()
+    assert node.receive(stranger_messages(99)[position]) == []
+    assert (node.state.role, node.state.term) == (Role.LEADER, 2)
+
+
+@pytest.mark.parametrize("position", range(7))
+def test_b101_who_hears_a_leader_does_not_hear_a_stranger(position: int) -> None:
+    node = Direct()
+    node.hear_leader("n2", 2)
+    assert node.receive(stranger_messages(99)[position]) == []
+    assert (node.state.leader_id, node.state.term) == ("n2", 2)
+
+
+def test_4_1_a_leader_that_is_no_member_here_is_followed_by_who_hears_nobody_else() -> None:
+    node = Direct()
+    node.hear_leader("n2", 2)
+    node.tick(node.state.election_deadline_ticks)
+    node.hear_leader("n9", 3)
+    assert (node.state.leader_id, node.state.term) == ("n9", 3)
+    node.hear_entries("n9", 3, (1, 1), [3])
+    assert node.state.log.last_index == 2, "from now on it is a leader like any other"
+
+
+def test_no_single_message_uses_up_the_terms() -> None:
+    """Behind the last term that the wire can name nobody could be elected any more."""
+    node = Direct()
+    node.hear_leader("n2", 2**63 - 1)
+    assert (node.state.leader_id, node.state.term) == (None, 1)
+    node.hear_leader("n2", 1000)
+    assert (node.state.leader_id, node.state.term) == ("n2", 1000)

@@ -156,6 +156,7 @@ class Node:
         self.receiver = receiver
         self.received: list[tuple[int, int]] = []
         self.may_begin = True
+        self.turned_away: set[str] = set()
 
         def note_received(index: int, term: int) -> None:
             on_received(index, term)
@@ -167,6 +168,7 @@ class Node:
             receiver=receiver,
             on_received=note_received,
             may_begin=lambda: self.may_begin,
+            may_offer=lambda source, term: source not in self.turned_away,
             limits=limits,
         )
         self.http = HttpServer(self.server.routes)

@@ -317,3 +317,13 @@ async def test_browsers_and_plain_requests_get_no_link() -> None:
         ):
             assert plain.status == 400
             assert (await plain.json())["error"]["code"] == "bad_request"
+
+
+async def test_a_key_of_other_bytes_is_a_bad_request_and_no_error_of_ours() -> None:
+    async with receiver(N2) as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        head = f"GET {PEER_PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        rest = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \xff\xfe\r\n\r\n"
+        writer.write(head.encode() + rest)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 400 ")
+        writer.close()

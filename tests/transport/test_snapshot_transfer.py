@@ -522,6 +522,18 @@ async def test_who_does_not_belong_here_is_refused_before_anything_changes(code:
         assert not follower.receiver.steps
 
 
+async def test_an_offer_of_who_cannot_lead_here_keeps_nobody_else_from_making_one() -> None:
+    """A stranger that names a high term would be taken for the newest leader (hazard B101)."""
+    async with node(N2) as follower, aiohttp.ClientSession() as session:
+        follower.turned_away.add("n3")
+        sender = RawSender(session, follower.address)
+        answer = await sender.offer(Source(DATA), hello=N3.introduce(Hello, "n2"), leader_term=2**62)
+        assert isinstance(answer, Declined)
+        assert answer.code == "no_leader_here"
+        assert not follower.receiver.steps
+        assert (await sender.accepted(Source(DATA))).offset == 0
+
+
 @pytest.mark.parametrize(
     ("answering", "check_peer", "code"),
     [
