@@ -10,6 +10,8 @@ SLOW_ANSWERS_TOLD = 2
 """One answer may be late by chance; so many, one after the other, make a slow network."""
 LEADERLESS_MS_TOLD = 3_000
 """Elections take about a second: only a cluster without a leader for longer than this is news by itself."""
+LEADERLESS_ANSWERS_TOLD = 5
+"""On a slow network, for longer than so many of the last leader's answers took: one of them was lost, maybe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,8 @@ class Announcer:
     def _see_none(self, view: ClusterView, now_ms: float) -> str | None:
         if self._leaderless_since_ms is None:
             self._leaderless_since_ms = now_ms
-        if self._told_leaderless or now_ms - self._leaderless_since_ms < LEADERLESS_MS_TOLD:
+        told_after_ms = max(LEADERLESS_MS_TOLD, LEADERLESS_ANSWERS_TOLD * (self._latency_ms or 0.0))
+        if self._told_leaderless or now_ms - self._leaderless_since_ms < told_after_ms:
             return None
         self._told_leaderless = True
         if view.nodes_up == 0:

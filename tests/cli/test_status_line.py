@@ -4,7 +4,14 @@ from typing import Any
 
 import pytest
 
-from cli.cluster_view import LEADERLESS_MS_TOLD, Announcer, ClusterView, NodeNews, view_of
+from cli.cluster_view import (
+    LEADERLESS_ANSWERS_TOLD,
+    LEADERLESS_MS_TOLD,
+    Announcer,
+    ClusterView,
+    NodeNews,
+    view_of,
+)
 from cli.status_line import Fragments, continuation, prompt, toolbar
 from cli.transactions import Queued, State, Transactions
 from raftdb.client.model import Member, NodeStatus
@@ -127,6 +134,15 @@ class TestAnnouncer:
             "the network is slow: n1, which leads, answers after 2.2 s",
             "the network is not slow any more: n1 answers after 90 ms",
         ]
+
+    def test_on_a_slow_network_an_answer_that_was_lost_is_no_lost_leader(self) -> None:
+        announcer = Announcer()
+        announcer.see(view("n1"), 0)
+        announcer.see(view("n1", latency_ms=2000.0), 0)
+        assert announcer.see(view(None, up=2), 100) is None
+        assert announcer.see(view(None, up=2), 100 + LEADERLESS_MS_TOLD) is None
+        line = announcer.see(view(None, up=2), 100 + LEADERLESS_ANSWERS_TOLD * 2000)
+        assert line == "no leader: 2 of 3 nodes are up, 2 are needed"
 
 
 def test_the_bar_calls_a_slow_network_so() -> None:
