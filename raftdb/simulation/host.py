@@ -220,6 +220,8 @@ class Host:
         """A frame has arrived."""
         if not self.is_up or not envelope.is_for(self._world.uuids):
             return
+        if not self.peers.was(envelope.target_start):
+            return
         try:
             self._inputs.messages.extend(envelope.open())
         except RemoteProtocolError as error:

@@ -35,6 +35,8 @@ class Envelope(NamedTuple):
     source_uuid: str
     target_uuid: str
     source_start: str
+    target_start: str
+    """The start of the target that the sender had met last."""
     frame: bytes
 
     def is_for(self, uuids: Mapping[NodeId, str]) -> bool:

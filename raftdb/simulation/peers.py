@@ -133,6 +133,12 @@ class Peers:
         for peer in sorted(self._links):
             self.disconnect(peer)
 
+    def was(self, nonce: str) -> bool:
+        """True if this folder knows that start of its own. Connections end with a process; here frames outlive it, but
+        not what was sent to a start that is forgotten: it would speak of what the node does not have."""
+        own = required(self.own, "start")
+        return any(start.nonce == nonce for start in (own.start, *own.earlier))
+
     def tidy(self) -> None:
         """Write down of whom there is no doubt any more."""
         core = self._replica.raft.state
@@ -178,4 +184,5 @@ class Peers:
         for target, batch in by_target.items():
             if target in self._links:
                 frame, start = encode_frame(0, batch), own.start.nonce
-                network.send(Envelope(self._node, target, uuid, self._links[target], start, frame))
+                met = self.known[target].last.nonce
+                network.send(Envelope(self._node, target, uuid, self._links[target], start, met, frame))
