@@ -1,12 +1,15 @@
-"""Help made from tables of commands. Pure."""
+"""Help made from tables of commands. Pure: `columns` is how wide the terminal is."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import wrap
 from typing import Protocol
 
 from raftdb.commands.row import Example
 from raftdb.commands.spec import COMMANDS, specs_by_group
 
 _SYNTAX_COLUMNS = 31
+_SUMMARY_COLUMNS_MIN = 24
+"""On a narrower terminal it is the terminal that breaks the lines."""
 
 
 class Described(Protocol):
@@ -25,29 +28,41 @@ class Described(Protocol):
         """Lines with their replies."""
 
 
-def listing(headings: Mapping[str, Iterable[Described]]) -> list[str]:
+def listing(headings: Mapping[str, Iterable[Described]], columns: int) -> list[str]:
     """The lines that list commands under their headings, with an empty line after each heading's."""
     lines: list[str] = []
     for heading, rows in headings.items():
-        lines += [f"{heading}:", *(line for row in rows for line in _row(row.syntax, row.summary)), ""]
+        lines += [f"{heading}:", *(line for row in rows for line in _row(row, columns)), ""]
     return lines
 
 
-def _row(syntax: str, summary: str) -> list[str]:
+def _row(row: Described, columns: int) -> list[str]:
     """One command in a list of commands; a long syntax has a line of its own."""
-    if len(syntax) <= _SYNTAX_COLUMNS:
-        return [f"  {syntax:<{_SYNTAX_COLUMNS}} {summary}"]
-    return [f"  {syntax}", f"  {'':<{_SYNTAX_COLUMNS}} {summary}"]
+    is_short = len(row.syntax) <= _SYNTAX_COLUMNS
+    lefts = [row.syntax] if is_short else [row.syntax, ""]
+    margin = 2 + _SYNTAX_COLUMNS + 1
+    summary = _wrapped(row.summary, columns - margin)
+    lefts += [""] * (len(summary) - 1)
+    rights = summary if is_short else ["", *summary]
+    return [
+        f"  {left:<{_SYNTAX_COLUMNS}} {right}".rstrip() for left, right in zip(lefts, rights, strict=True)
+    ]
 
 
-def commands() -> list[str]:
+def _wrapped(text: str, columns: int) -> list[str]:
+    """The lines of a text; at least one."""
+    width = max(columns, _SUMMARY_COLUMNS_MIN)
+    return wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def commands(columns: int) -> list[str]:
     """The lines that list all commands of the database."""
-    return listing({str(group): specs for group, specs in specs_by_group().items() if specs})
+    return listing({str(group): specs for group, specs in specs_by_group().items() if specs}, columns)
 
 
-def command(row: Described) -> str:
+def command(row: Described, columns: int) -> str:
     """Syntax, summary and examples of one command."""
-    lines = [row.syntax, f"  {row.summary}"]
+    lines = [row.syntax, *(f"  {line}" for line in _wrapped(row.summary, columns - 2))]
     for example in row.examples:
         lines += [f"  > {example.line}", *(f"  {line}" for line in example.reply.split("\n"))]
     return "\n".join(lines)

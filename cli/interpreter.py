@@ -14,7 +14,7 @@ from cli.dot_commands import DOT_COMMANDS, LocalControl, Quit
 from cli.executor import Executor
 from cli.failures import Interrupted, as_ours
 from cli.lexer import Word, encoded
-from cli.output import Output
+from cli.output import Output, terminal_columns
 from cli.transactions import State
 from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client
@@ -81,7 +81,11 @@ class Interpreter:
                 "wrong_arity", "wrong number of arguments", hint="the syntax is: help [COMMAND]"
             )
         local = self.cluster is not None
-        self.output.text(vocabulary.help_of(arguments[0]) if arguments else vocabulary.overview(local=local))
+        columns = terminal_columns()
+        if arguments:
+            self.output.text(vocabulary.help_of(arguments[0], columns))
+        else:
+            self.output.text(vocabulary.overview(columns, local=local))
 
     def _run_command(self, name: str, arguments: Sequence[bytes]) -> None:
         spec = lookup(name)

@@ -21,7 +21,7 @@ from cli.failures import (
     exit_code_of,
 )
 from cli.options import Options, Parser, add_client_options, asks_for_json, merged, split_at_command
-from cli.output import Output
+from cli.output import Output, terminal_columns
 from cli.words import TRANSACTIONS, WORDS
 from raftdb.commands.spec import lookup, suggest_name
 from raftdb.errors import RaftdbError
@@ -39,7 +39,7 @@ class SubCommand:
     summary: str
     target: str
     starts_nodes: bool = False
-    client_options: tuple[str, ...] = ("--connect", "--output", "--timeout", "--consistency")
+    client_options: tuple[str, ...] = ("--connect", "--output", "--timeout")
 
 
 SUB_COMMANDS: dict[str, SubCommand] = {
@@ -56,7 +56,11 @@ SUB_COMMANDS: dict[str, SubCommand] = {
         starts_nodes=True,
         client_options=(),
     ),
-    "shell": SubCommand("open the shell, or run a script (-c, -f, or on stdin)", "cli.shell_command:run"),
+    "shell": SubCommand(
+        "open the shell, or run a script (-c, -f, or on stdin)",
+        "cli.shell_command:run",
+        client_options=("--connect", "--output", "--timeout", "--consistency"),
+    ),
     "cluster": SubCommand("status, members and leadership: 'raftdb cluster --help'", "cli.cluster:run"),
     "log": SubCommand("show the leader's log", "cli.admin:run_log"),
     "snapshot": SubCommand(
@@ -140,7 +144,7 @@ def _give_up_output() -> None:
 
 def _global_options(arguments: Sequence[str]) -> Options:
     parser = Parser("raftdb", "A replicated, durable key-value database.", usage=_USAGE, add_help=False)
-    add_client_options(parser)
+    add_client_options(parser, reads=True)
     parser.add_argument("-x", "--expand", action="store_true")
     parser.add_argument("--version", action="store_true")
     parser.add_argument("-h", "--help", action="store_true")
@@ -200,7 +204,7 @@ def _overview() -> str:
     """The text of `raftdb --help`, from the two tables."""
     lines = [f"usage: {_USAGE}", "", "cluster:"]
     lines += [f"  {name:<10} {sub_command.summary}" for name, sub_command in SUB_COMMANDS.items()]
-    lines += ["", *help_text.commands()]
+    lines += ["", *help_text.commands(terminal_columns())]
     words = ", ".join(word.name for word in WORDS.values() if word.heading == TRANSACTIONS)
     lines += ["in the shell also:", f"  {words}", "  commands with a dot, about cluster and shell", ""]
     lines.append(_OPTIONS_HELP)
@@ -221,5 +225,5 @@ def run_help(arguments: list[str], options: Options) -> int:
     row = lookup(name) or vocabulary.find(name)
     if row is None:
         raise _unknown(name)
-    Output("table").text(help_text.command(row))
+    Output("table").text(help_text.command(row, terminal_columns()))
     return EXIT_OK

@@ -101,7 +101,7 @@ def _stalled(member: Member) -> CommandError:
     if member.alive:
         message = f"{member.id} comes no further than entry {member.match_index or 0}"
     else:
-        message = f"nothing is reached at {member.http}: {member.problem or 'no answer'}"
+        message = f"it is not reached at {member.http}: {member.problem or 'no answer'}"
     return CommandError(
         "cluster add",
         f"{member.id} is a learner, which costs the cluster nothing, but {message}",

@@ -8,7 +8,7 @@ from cli import help_text
 from cli.answers import show_answer
 from cli.failures import EXIT_NO_SUCH_KEY, EXIT_OK, Interrupted
 from cli.options import Options, is_client_option
-from cli.output import Output
+from cli.output import Output, terminal_columns
 from raftdb.client.model import Answer
 from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client
@@ -39,7 +39,7 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
     answer carries the revision 0, which no key has.
     """
     if list(arguments) in (["--help"], ["-h"]):
-        Output("table").text(help_text.command(spec))
+        Output("table").text(help_text.command(spec, terminal_columns()))
         return EXIT_OK
     words = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
     given = [os.fsencode(word) for word in words]

@@ -17,6 +17,8 @@ from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
 FORMATS = ("table", "json", "raw")
 UNREACHABLE_TIMEOUT_MS = 1_000
 """A person waits no longer than this to hear that not one node is there, unless `--timeout` asks for it."""
+TIMEOUT_S_MAX = 86_400.0
+"""The longest deadline that may be asked for: a day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +69,9 @@ class Parser(argparse.ArgumentParser):
         raise CommandError(command, message, exit_code=EXIT_USAGE, hint=f"see '{self.prog} --help'")
 
 
-def add_client_options(parser: Parser) -> None:
-    """Let `parser` take the options of a client; `merged` joins them with those before the sub-command."""
+def add_client_options(parser: Parser, *, reads: bool = False) -> None:
+    """Let `parser` take the options of a client; `merged` joins them with those before the sub-command. `reads`: it
+    reads keys, which may be stale."""
     parser.add_argument(
         "--connect", metavar="HOST:PORT,...", help=f"the nodes (default: RAFTDB_URL or {DEFAULT_ADDRESSES})"
     )
@@ -77,11 +80,12 @@ def add_client_options(parser: Parser) -> None:
         "--timeout",
         type=_seconds,
         metavar="SECONDS",
-        help=f"deadline of a command (default: {DEFAULT_TIMEOUT_MS / 1000:g})",
+        help=f"deadline of a command (default: {DEFAULT_TIMEOUT_MS / 1000:g}, and more on a slow network)",
     )
-    parser.add_argument(
-        "--consistency", choices=CONSISTENCIES, help="how fresh reads must be (default: linearizable)"
-    )
+    if reads:
+        parser.add_argument(
+            "--consistency", choices=CONSISTENCIES, help="how fresh reads must be (default: linearizable)"
+        )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
 
 
@@ -94,7 +98,7 @@ def merged(options: Options, parsed: argparse.Namespace) -> Options:
         connect=parsed.connect or options.connect,
         output=parsed.output or options.output,
         timeout_ms=options.timeout_ms if parsed.timeout is None else parsed.timeout * 1000.0,
-        consistency=parsed.consistency or options.consistency,
+        consistency=getattr(parsed, "consistency", None) or options.consistency,
         debug=parsed.debug or options.debug,
     )
 
@@ -121,8 +125,10 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not 0.0 < seconds <= 86_400.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    if not 0.0 < seconds <= TIMEOUT_S_MAX:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds above 0 and up to {TIMEOUT_S_MAX:.0f}"
+        )
     return seconds
 
 

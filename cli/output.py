@@ -165,6 +165,13 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
+def terminal_columns() -> int:
+    """How wide the terminal is; 80 where there is none and `COLUMNS` does not say."""
+    import shutil  # takes longer than a command; only help asks
+
+    return shutil.get_terminal_size().columns
+
+
 def uses_colour(stream: TextIO) -> bool:
     """Whether colours may be written to `stream` (https://no-color.org)."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

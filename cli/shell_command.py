@@ -22,7 +22,7 @@ def run(arguments: list[str], options: Options) -> int:
         "-f", dest="file", metavar="FILE", help="run the commands of a file, one or more per line; - is stdin"
     )
     parser.add_argument("--keep-going", action="store_true", help="do not stop a script at its first error")
-    add_client_options(parser)
+    add_client_options(parser, reads=True)
     parsed = parser.parse_args(arguments)
     options = merged(options, parsed)
     signals = StopSignals()

@@ -65,17 +65,17 @@ def names(*, local: bool) -> list[Entry]:
     return sorted(offered, key=lambda entry: (entry.name.startswith("."), entry.name))
 
 
-def overview(*, local: bool) -> str:
+def overview(columns: int, *, local: bool) -> str:
     """The text of `help`: all commands under their headings."""
     headings: dict[str, list[Entry]] = {}
     for entry in ENTRIES.values():
         if local or not entry.local:
             # What is about the shell is one matter, with a dot or without.
             headings.setdefault(DOT_HEADING if entry.heading == SHELL else entry.heading, []).append(entry)
-    return "\n".join([*help_text.listing(headings), STRINGS])
+    return "\n".join([*help_text.listing(headings, columns), STRINGS])
 
 
-def help_of(name: str) -> str:
+def help_of(name: str, columns: int) -> str:
     """The text of `help NAME`; the dot may be left out. Raises `RequestRefused` `unknown_command`."""
     entry = find(name) or find(f".{name}")
     if entry is None:
@@ -83,7 +83,7 @@ def help_of(name: str) -> str:
         meant = meant_by(name)
         hint = f"did you mean {meant!r}?" if meant else "help lists all commands"
         raise RequestRefused("unknown_command", f"there is no command {shown!r}", hint=hint)
-    return help_text.command(entry)
+    return help_text.command(entry, columns)
 
 
 def meant_by(misspelt: str) -> str | None:

@@ -17,6 +17,7 @@ import raftdb
 from cli import failures
 from cli.dot_commands import DOT_COMMANDS
 from cli.main import SUB_COMMANDS
+from cli.serve import parse_flags
 from cli.words import WORDS
 from raftdb.client.async_client import CONCURRENCY_MAX
 from raftdb.client.retrying import ATTEMPTS_MAX, TIMEOUT_MS
@@ -34,6 +35,7 @@ TESTS = ROOT / "tests"
 SCENARIOS = TESTS / "core" / "scenarios"
 FOLDERS = ("raftdb", "storage", "cli", "tests", "benchmarks", ".ci")
 INTERFACE = (ROOT / "docs" / "interface.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 HAZARDS = (ROOT / "docs" / "hazards.md").read_text(encoding="utf-8")
 
 HAZARD_ID = re.compile(r"(?<![\w.])B(?!0\d\d)\d{2,3}(?![0-9A-Za-z_])")
@@ -254,9 +256,23 @@ def test_every_method_and_error_of_the_python_clients_is_documented() -> None:
 
 
 def test_the_readme_leads_to_the_documents() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in sorted((ROOT / "docs").glob("*.md")):
-        assert f"](docs/{path.name})" in readme
+        assert f"](docs/{path.name})" in README
+
+
+def test_every_node_that_the_readme_starts_has_settings_that_are_allowed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = [line.partition("  #")[0] for line in README.splitlines() if "raftdb serve" in line]
+    peers = re.findall("^P=(.*)$", README, flags=re.MULTILINE)[0]
+    started = set()
+    for line in lines:
+        before, _, flags = line.replace("$P", peers).partition(".venv/bin/raftdb serve")
+        with monkeypatch.context() as environment:
+            for variable in before.split():
+                environment.setenv(*variable.split("="))
+            started.add(config.load(parse_flags(flags.split())).id)
+    assert started == {"n1", "n3", "n4"}
 
 
 @pytest.mark.parametrize(

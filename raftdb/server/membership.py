@@ -74,7 +74,17 @@ class Registrar:
 
     async def run(self) -> None:
         """Join, if that is to be done; ask until it is, or surely never will be."""
-        if self._settings.join is not None and self._core.configurations.latest_index == 0:
+        configurations = self._core.configurations
+        if self._settings.join is None:
+            return
+        if configurations.latest.ids == (self._core.id,):
+            # Whoever names other nodes does not mean this one alone: it was started without `join` before.
+            details = {"join": ",".join(self._settings.join)}
+            logger.warning(
+                "join is passed over: this folder is a cluster of its own; to join, begin with an empty one",
+                extra={"fields": details},
+            )
+        elif configurations.latest_index == 0:
             try:
                 await self._repeat(self._join)
             except Refused as refused:

@@ -233,7 +233,7 @@ def test_a_node_that_is_not_there_is_given_up_with_a_way_back(monkeypatch: pytes
         waiting.follow()
     assert members.STALL_S <= waiting.now_s < members.STALL_S + 1
     assert stalled.value.exit_code == 3
-    assert "nothing is reached at 127.0.0.1:8004: connection refused" in stalled.value.message
+    assert "but it is not reached at 127.0.0.1:8004: connection refused" in stalled.value.message
     for command in ("serve --id n4 --join", "cluster remove n4", "cluster address n4"):
         assert command in (stalled.value.hint or "")
     assert "not reached at 127.0.0.1:8004: connection refused" in waiting.text.getvalue()

@@ -148,7 +148,10 @@ def test_lists_are_numbered_or_one_per_line(cli: Cli) -> None:
         (
             ["--timeout", "soon", "get", "k"],
             2,
-            "raftdb: error: argument --timeout: 'soon' is not a number of seconds\nhint: see 'raftdb --help'\n",
+            (
+                "raftdb: error: argument --timeout: 'soon' is not a number of seconds above 0 and up to 86400\n"
+                "hint: see 'raftdb --help'\n"
+            ),
         ),
         (["--connect", "nowhere", "get", "k"], 2, None),
         (["cluster", "explode"], 2, None),
@@ -280,6 +283,26 @@ def test_help_of_one_command_has_examples(capsys: pytest.CaptureFixture[str]) ->
     assert '> get kunci\n  "satudua"' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("columns", [60, 80, 110])
+def test_help_is_broken_between_words_where_the_terminal_ends(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert run(["help"]) == 0
+    text = capsys.readouterr().out
+    commands = text[text.index("values:") : text.index("in the shell also:")]
+    for spec in COMMANDS.values():
+        assert spec.summary in " ".join(commands.split())
+    syntaxes = {f"  {spec.syntax}" for spec in COMMANDS.values()}
+    assert [line for line in commands.splitlines() if len(line) > columns and line not in syntaxes] == []
+    for name, shown in ((spec.name, spec.summary) for spec in COMMANDS.values()):
+        assert run(["help", name]) == 0
+        syntax, *lines = capsys.readouterr().out.split("\n  >")[0].splitlines()
+        assert syntax == COMMANDS[name].syntax
+        assert " ".join(" ".join(lines).split()) == shown
+        assert max(map(len, lines)) <= columns
+
+
 def test_no_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 2
     assert "usage: raftdb" in capsys.readouterr().err
@@ -359,6 +382,10 @@ def test_a_name_too_long_is_no_internal_error(cli: Cli) -> None:
         (["--connect", "h:1", "restore", "x", "--data", "y"], "restore", "--connect"),
         (["--connect", "h:1", "recover", "--data", "y"], "recover", "--connect"),
         (["-x", "shell"], "shell", "--expand"),
+        (["--consistency", "stale", "cluster", "status"], "cluster", "--consistency"),
+        (["--consistency", "stale", "log"], "log", "--consistency"),
+        (["--consistency", "stale", "snapshot"], "snapshot", "--consistency"),
+        (["--consistency", "stale", "backup", "x"], "backup", "--consistency"),
     ],
 )
 def test_an_option_that_means_nothing_to_a_command_is_refused(

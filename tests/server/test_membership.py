@@ -85,6 +85,20 @@ async def test_a_node_that_has_members_asks_for_nothing() -> None:
     assert not world.fatal
 
 
+@pytest.mark.parametrize("others", [(), (Member("n1", "127.0.0.1:8001"),)])
+async def test_a_folder_that_is_a_cluster_of_its_own_says_that_it_does_not_join(
+    others: tuple[Member, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Started once without `join`, it leads itself: what is written there never comes to the cluster that was meant."""
+    settings = Settings(id="n4", listen=HERE, join=("127.0.0.1:1",))
+    world = World(settings, HERE, *others, Member("n4", HERE))
+    with caplog.at_level("WARNING"):
+        await asyncio.wait_for(world.registrar.run(), 10)
+    told = [record.getMessage() for record in caplog.records if "join is passed over" in record.getMessage()]
+    assert len(told) == (0 if others else 1)
+    assert not world.fatal
+
+
 async def test_an_id_that_stands_for_another_address_stops_the_node() -> None:
     async with running() as cluster:
         cluster.node.membership = lambda: {"members": [{"id": "n4", "http": THERE}]}  # type: ignore[method-assign]
