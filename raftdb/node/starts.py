@@ -102,6 +102,11 @@ def _seal(secret: bytes, number: int, drawn: str) -> str:
     return hmac.new(secret, f"{number}:{drawn}".encode(), hashlib.sha256).digest()[:SEAL_BYTES].hex()
 
 
+def credential_for(own: OwnStarts, peer: NodeId) -> str:
+    """What this folder says to that peer and to nobody else, in every start."""
+    return hmac.new(own.secret, f"to {peer}".encode(), hashlib.sha256).hexdigest()
+
+
 def is_forgotten(own: OwnStarts, told: StartId | None) -> bool:
     """True if `told` was a start of this very folder, and the folder does not know of it: so it was put back."""
     if told is None or told.number <= own.forgotten:

@@ -64,8 +64,13 @@ class AddressBook:
         return self.of(peer) != before
 
     def sighted(self, peer: NodeId, address: str) -> bool:
-        """At this address `peer` answered where another one was expected. True if that is news of a member."""
+        """At this address `peer` answered where another one was expected. True if that is news of a member.
+
+        Only where some member may be: anybody else, dialled back, could name itself a member to be told its secrets.
+        """
         if peer not in self.members or address in self.candidates(peer):
+            return False
+        if not any(address in self.candidates(member) for member in self.members):
             return False
         self._sightings[peer] = address
         return True

@@ -240,8 +240,12 @@ class Network:
 
     def _refused(self, peer: NodeId, code: str, reason: str) -> None:
         """A dial has ended in a refusal, by either side. What one peer says ends nothing: only so many that this node
-        can have no majority without them. But a node that has taken part in nothing yet stops for the first that knows
-        another folder under its name: it loses nothing, and two that were emptied would outvote one that was not."""
+        can have no majority without them, and strangers do not count. But a node that has taken part in nothing yet
+        stops for the first member that knows another folder under its name: it loses nothing, and two that were
+        emptied would outvote one that was not."""
+        configurations = self._driver.replica.raft.state.configurations
+        if configurations.ids and configurations.find(peer) is None:
+            return
         if code == REMOVED:
             self._removed_by.add(peer)
             self._judge_removal()

@@ -5,11 +5,16 @@ or is an impostor. It could have forgotten votes and entries that it promised to
 B90). Where the configuration does not say which folder a member is (see `raftdb.node.standing`), the first one seen is
 written down, durably, before the peer is believed.
 
+What a folder is called is no secret: every handshake says it. So each folder also has a credential for each peer, that
+only the two know. The first that a member shows is written down, too, and who shows another is not heard: else anybody
+could have a member refused, or moved to another address, by claiming a start of it that never was (hazard B101).
+
 So is the start in which a member was met. A folder that was put back to an older copy is no stranger, and is not
 refused; but that it was is on disk before anything that it says is heard (`raftdb.node.starts`, hazard B108).
 """
 
 import asyncio
+import hmac
 import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -44,7 +49,10 @@ PEER_OTHER_LIFE = "peer_other_life"
 """Code of the refusal where the peer that we dialled is of another life: then this node is, too, to the other."""
 STALE_START = "stale_start"
 """Code of the refusal for who was started again since, or is one of two nodes that run on copies of one folder."""
+UNPROVEN = "unproven"
+"""Code of the refusal for who says to be a member, and does not show what that member has shown before."""
 FACT_PREFIX = "peer:"
+CREDENTIAL_PREFIX = "credential:"
 STARTS_PREFIX = "starts:"
 BIRTH_FACT = "birth"
 """Under this name the folder keeps which life of the cluster it belongs to, once that is certain."""
@@ -104,6 +112,8 @@ class PeerRegistry:
         self._known: dict[NodeId, KnownStarts] = {}
         self._on_disk: dict[NodeId, KnownStarts] = {}
         """Of members; what is known of others is theirs only once they are."""
+        self._credentials: dict[NodeId, str] = {}
+        """What the peers have shown; of members this is on disk."""
         self._birth = log_birth(store)
         self._has_recalled = False
         # One at a time: what a handshake concludes from a record must be on disk before the next one reads it.
@@ -113,6 +123,9 @@ class PeerRegistry:
         """Before the first peer is believed: say again which folders the members were met as."""
         self._has_recalled = True
         for member in self._core.configurations.latest.members:
+            credential = self._store.get_meta(CREDENTIAL_PREFIX + member.id)
+            if credential is not None:
+                self._credentials[member.id] = credential.decode()
             pinned = self._store.get_meta(FACT_PREFIX + member.id)
             uuid = None if pinned is None else pinned.decode()
             stored = self._store.get_meta(STARTS_PREFIX + member.id)
@@ -134,7 +147,7 @@ class PeerRegistry:
         known = self._known.get(peer)
         remembered = None if known is None else known.before
         put_back = starts.is_in_doubt(self._core, self._core.id, self._own.doubted)
-        return Recollection(remembered, put_back, self.birth)
+        return Recollection(remembered, put_back, self.birth, starts.credential_for(self._own, peer))
 
     async def check(self, introduction: Introduction) -> Refused | None:
         """Why the speaker cannot be a peer, or None. What is to be remembered of it is durable when this returns."""
@@ -162,12 +175,25 @@ class PeerRegistry:
             if standing.met not in (None, uuid):
                 # Another folder, of somebody who was no member: its starts have nothing to do with those of the first.
                 self._known.pop(peer, None)
+                self._credentials.pop(peer, None)
+            if not self._is_proven(introduction, is_member=standing.is_member):
+                return Refused(
+                    UNPROVEN, f"this is not the {peer} that was met before, or its folder lost its secret"
+                )
             if starts.has_superseded(self._known.get(peer), introduction.start):
                 return Refused(STALE_START, f"{peer} has been started again since, or runs twice")
             await self._meet(introduction, is_member=standing.is_member)
             await self._hear_of_itself(introduction)
         self._on_stated(peer, introduction.http)
         return None
+
+    def _is_proven(self, introduction: Introduction, *, is_member: bool) -> bool:
+        """True unless a member has shown another credential before. The first is written down with its start."""
+        peer, shown = introduction.source, introduction.credential
+        if is_member and peer in self._credentials:
+            return hmac.compare_digest(shown.encode(), self._credentials[peer].encode())
+        self._credentials[peer] = shown
+        return True
 
     async def _meet(self, introduction: Introduction, *, is_member: bool) -> None:
         """Write down in which start the peer is, and whether its folder was put back; then tell."""
@@ -179,6 +205,7 @@ class PeerRegistry:
         if len(self._known) > FOLDERS_MAX:
             kept = {*self._core.configurations.ids, peer}
             self._known = {node: starts_ for node, starts_ in self._known.items() if node in kept}
+            self._credentials = {node: shown for node, shown in self._credentials.items() if node in kept}
         if is_found:
             logger.error(
                 "the data folder of a peer was put back to an older copy: it counts again once it is refilled",
@@ -227,6 +254,8 @@ class PeerRegistry:
     async def _keep(self, peer: NodeId, known: KnownStarts) -> None:
         """Make sure that this is on disk."""
         if self._on_disk.get(peer) != known:
+            if peer not in self._on_disk:
+                await self._write(CREDENTIAL_PREFIX + peer, self._credentials[peer].encode())
             await self._write(STARTS_PREFIX + peer, starts.encode_known(known))
             self._on_disk[peer] = known
 

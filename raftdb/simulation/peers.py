@@ -85,6 +85,7 @@ class Peers:
             disk_term=self._disk_term,
             disk_last_index=self._disk_last_index,
             birth=None,
+            credential="",
             http=f"{self._node}:1",
             redis=None,
         )

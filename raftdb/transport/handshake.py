@@ -17,11 +17,12 @@ _Kind = TypeVar("_Kind", Hello, Welcome)
 
 
 class Recollection(NamedTuple):
-    """What a node says in a handshake that changes while it runs; see `Hello`."""
+    """What a node says in a handshake that changes while it runs, or with who is told; see `Hello`."""
 
     remembered: StartId | None = None
     put_back: bool = False
     birth: str | None = None
+    credential: str = ""
 
 
 def _nothing(_peer: str) -> Recollection:
@@ -65,6 +66,7 @@ class LocalIdentity:
             disk_term=self.disk_term,
             disk_last_index=self.disk_last_index,
             birth=recalled.birth,
+            credential=recalled.credential,
             http=self.http if self.find_http is None else self.find_http(),
             redis=self.redis,
         )

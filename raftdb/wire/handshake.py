@@ -46,8 +46,9 @@ class Hello:
     from before a restart is believed, and a folder that was put back to an older copy is found out; `put_back`
     if the speaker knows that of itself. `remembered` is the start of the target that the speaker knew before the
     last one that it met. `disk_term` and `disk_last_index`: the term, and the end of the log, that this start
-    found on its disk. `birth` names the life of the cluster, None while the speaker knows none. `http` and `redis`
-    are HOST:PORT as clients reach the speaker.
+    found on its disk. `birth` names the life of the cluster, None while the speaker knows none. `credential` is what
+    the speaker's folder says to the target and to nobody else. `http` and `redis` are HOST:PORT as clients reach the
+    speaker.
     """
 
     protocol_version: int
@@ -62,6 +63,7 @@ class Hello:
     disk_term: int
     disk_last_index: int
     birth: str | None
+    credential: str
     http: str
     redis: str | None
 
@@ -82,6 +84,7 @@ class Welcome:
     disk_term: int
     disk_last_index: int
     birth: str | None
+    credential: str
     http: str
     redis: str | None
 
@@ -113,6 +116,7 @@ _INTRODUCTION: dict[str, Check] = {
     "disk_term": is_number,
     "disk_last_index": is_number,
     "birth": is_nonce_or_none,
+    "credential": is_text,
     "http": is_address,
     "redis": is_address_or_none,
 }

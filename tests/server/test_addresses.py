@@ -70,6 +70,8 @@ class TestBook:
         assert known.sighted("n3", "10.0.0.2:1")
         assert not known.sighted("n3", "10.0.0.2:1")
         assert not known.sighted("n7", "10.0.0.2:1"), "it is no member"
+        known.stated("n7", "10.0.0.7:1")
+        assert not known.sighted("n3", "10.0.0.7:1"), "where no member can be somebody may lie"
         assert known.candidates("n3") == ("10.0.0.3:1", "10.0.0.2:1")
         assert known.moved() == {}, "only its own word is written down"
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from raftdb.core.events import PeerMet, Received
 from raftdb.core.messages import AppendEntriesReply
 from raftdb.core.model import Entry, EntryKind, StartId
-from raftdb.node.starts import OwnStarts, decode_known, encode_own, next_start
+from raftdb.node.starts import OwnStarts, credential_for, decode_known, encode_own, next_start
 from raftdb.server.peers import (
     IDENTITY_CHANGED,
     OTHER_LIFE,
@@ -18,6 +18,7 @@ from raftdb.server.peers import (
     PEER_REMOVED,
     REMOVED,
     STALE_START,
+    UNPROVEN,
     PeerRegistry,
 )
 from raftdb.server.start import begin_start
@@ -96,6 +97,7 @@ def introduce(
         disk_term=1,
         disk_last_index=1,
         birth=None,
+        credential=credential_for(own, "n1"),
         http="h:1",
         redis=None,
     )
@@ -264,3 +266,44 @@ async def test_who_is_of_another_life_of_the_cluster_is_refused_once_both_know_t
     await desk.registry.tidy()
     again = Desk(Direct(), desk.store)
     assert code(await again.says("n2", "its", birth="another")) == OTHER_LIFE
+
+
+async def test_who_claims_a_start_of_a_member_without_its_credential_is_not_heard() -> None:
+    """Hazard B101. All else of a handshake is said to any stranger. The true start would be refused from then on, or
+    taken for a folder that was put back; and the address would be written down."""
+    own, forged = next_of(None), OwnStarts(StartId(2**62, "forged"), b"a guess")
+    desk = Desk(Direct())
+    assert await desk.says("n2", "its", start=own, http="h:2") is None
+    again = Desk(Direct(), desk.store)
+    for dialled in (False, True):
+        for one in (desk, again):
+            refused = await one.says("n2", "its", start=forged, http="evil:1", put_back=True, dialled=dialled)
+            assert code(refused) == UNPROVEN
+            assert "evil:1" not in one.stated.values()
+            assert await one.says("n2", "its", start=own, http="h:2") is None
+            assert one.node.state.doubts == {}
+    assert await again.says("n2", "its", start=next_of(own), http="h:3") is None, (
+        "a start has the same credential"
+    )
+
+
+async def test_what_a_stranger_has_shown_counts_once_it_is_a_member() -> None:
+    desk = Desk(Direct())
+    own = next_of(None)
+    assert await desk.says("n4", "its", start=own) is None
+    assert desk.node.state.configurations.appended(
+        [Entry(2, 2, EntryKind.CONFIGURATION, encode_members(("n1", "n2", "n3"), ("n4",)))]
+    )
+    await desk.registry.tidy()
+    assert desk.store.get_meta("credential:n4") == credential_for(own, "n1").encode()
+    assert code(await desk.says("n4", "its", start=next_of(None))) == UNPROVEN
+    assert await desk.says("n4", "its", start=next_of(own)) is None
+
+
+async def test_each_peer_is_shown_another_credential() -> None:
+    """What one peer has heard helps it nowhere else."""
+    desk = Desk(Direct())
+    shown = {peer: desk.registry.recall(peer).credential for peer in ("n2", "n3")}
+    assert len({*shown.values(), ""}) == 3
+    again = Desk(Direct(), desk.store)
+    assert again.registry.recall("n2").credential == shown["n2"]

@@ -27,14 +27,14 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 INTRODUCTION = (
     *(NUMBERS, TEXTS, NODES, NODES, TEXTS),
     *(STARTS, st.none() | NONCES, st.booleans(), st.none() | STARTS),
-    *(NUMBERS, NUMBERS, st.none() | NONCES, ADDRESSES, st.none() | ADDRESSES),
+    *(NUMBERS, NUMBERS, st.none() | NONCES, TEXTS, ADDRESSES, st.none() | ADDRESSES),
 )
 HANDSHAKES: st.SearchStrategy[Handshake] = st.one_of(
     st.builds(Hello, *INTRODUCTION), st.builds(Welcome, *INTRODUCTION), st.builds(Refused, TEXTS, TEXTS)
 )
 HELLO = Hello(
     *(PROTOCOL_VERSION, "c1", "n1", "n2", "u1", StartId(3, "c"), "b", False, StartId(7, "g"), 2, 9, "life"),
-    *("h:1", None),
+    *("secret", "h:1", None),
 )
 FACTS: dict[str, object] = {
     "type": "hello",
@@ -66,7 +66,9 @@ def test_facts_of_a_later_version_are_passed_over() -> None:
     "value", [True, -1, 2**63, 1.5, b"x", [], {}, "x" * 2000, "\x00"], ids=lambda v: repr(v)[:20]
 )
 def test_a_bad_fact_is_refused(name: str, value: object) -> None:
-    if (name in ("cluster_id", "node_uuid") and value == "\x00") or (name == "put_back" and value is True):
+    if (name in ("cluster_id", "node_uuid", "credential") and value == "\x00") or (
+        name == "put_back" and value is True
+    ):
         return
     with pytest.raises(RemoteProtocolError):
         decode_handshake(seal(cbor.encode(FACTS | {name: value})))
