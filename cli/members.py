@@ -7,7 +7,7 @@ some, and who waits in vain is told why, and how to go back.
 import time
 from collections.abc import Callable
 
-from cli.failures import EXIT_CONFLICT, EXIT_UNAVAILABLE, CommandError
+from cli.failures import EXIT_CONFLICT, EXIT_UNAVAILABLE, EXIT_USAGE, CommandError
 from cli.output import Output
 from raftdb.client.addresses import parse_member_address
 from raftdb.client.model import Member, Membership
@@ -37,6 +37,10 @@ def add(
 
 def replace(client: Client, output: Output, old: str, new: str, address: str) -> Membership:
     """Take `new` in, which may have been begun already; once it votes, take `old` out. Raises `RaftdbError`."""
+    if old == new:
+        message = f"{old} cannot take its own place: an id that is removed is never used again"
+        hint = f"name another id; if {old} has only moved: 'raftdb cluster address {old} {address}'"
+        raise CommandError("cluster replace", message, exit_code=EXIT_USAGE, hint=hint)
     before = client.membership()
     if before.find(old) is None:
         known = ", ".join(member.id for member in before.members)

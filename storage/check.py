@@ -27,7 +27,14 @@ from storage.folder import (
     RESTORING_FILE,
     STATE_FOLDER,
 )
-from storage.identity import IDENTITY_FILE, LOCK_FILE, read_identity, share_lock
+from storage.identity import (
+    IDENTITY_FILE,
+    LOCK_FILE,
+    Identity,
+    check_owner,
+    read_identity,
+    share_lock,
+)
 from storage.log_store import LmdbLogStore
 from storage.receive import COMPLETE_FILE, TRANSFER_FILE
 from storage.send import SnapshotReader
@@ -58,9 +65,9 @@ def failed(name: str, error: StorageError) -> Finding:
 def examine(folder: Path) -> Iterator[Finding]:
     """Examine the data folder `folder`; it is kept from being used meanwhile, and nothing is written.
 
-    Names, in this order as far as it comes: lock, restore, identity (cluster, node, folder, origin), recovery, log
-    (range, base term, last term, hard state as the caller wrote it, size), state (checkpoint, keys, size), incoming,
-    consistency.
+    Names, in this order as far as it comes: lock, restore, identity (cluster, node, folder, origin), recovery, owner of
+    log or state if that is not right, log (range, base term, last term, hard state as the caller wrote it, size), state
+    (checkpoint, keys, size), incoming, consistency.
     """
     if not folder.is_dir():
         yield Finding("folder", str(folder), False, "there is no such folder")
@@ -129,11 +136,25 @@ def _examine_files(folder: Path) -> Iterator[Finding]:
                 yield Finding("creation", "it was cut short", True, "starting the node goes on with it")
     if (folder / RECOVERING_FILE).exists():
         yield Finding("recovery", "it was cut short", False, "recover it again: 'raftdb recover'")
+    if identity is not None and identity.bootstrapped:
+        yield from _examine_owners(folder, identity)
     log = yield from _examine_log(folder, missing_ok=identity is None or not identity.bootstrapped)
     state = yield from _examine_state(folder, missing_ok=identity is None or not identity.bootstrapped)
     yield from _examine_incoming(folder / INCOMING_FOLDER)
     if log is not None and state is not None:
         yield _compare(log, state)
+
+
+def _examine_owners(folder: Path, identity: Identity) -> Iterator[Finding]:
+    """What is wrong about whose log and state are."""
+    for name in (LOG_FOLDER, STATE_FOLDER):
+        if not (folder / name / DATA_FILE).exists():
+            # That is said where it is looked into.
+            continue
+        try:
+            check_owner(folder / name, identity)
+        except (FolderDamaged, FolderForeign, SystemFailure) as error:
+            yield failed(f"owner of {name}", error)
 
 
 class _Log(NamedTuple):

@@ -2,7 +2,7 @@
 
     LOCK            flock while a process uses the folder; holds its pid and node id
     identity.cbor   whose folder this is; written twice in its life, each time temp, fsync, rename, fsync folder
-    log/  state/    the two LMDB environments
+    log/  state/    the two LMDB environments; `owner.cbor` in each says which folder it is part of
     incoming/       a snapshot that is being received; see `storage.receive`
     outgoing/       snapshots made to be sent; emptied at each start
     restoring       there while the folder is restored from a backup; see `storage.restore`
@@ -33,7 +33,15 @@ from storage.errors import (
     SnapshotForeign,
 )
 from storage.files import Openness, make_folder, openness, remove_file
-from storage.identity import IDENTITY_FILE, Identity, read_identity, take_lock, write_identity
+from storage.identity import (
+    IDENTITY_FILE,
+    Identity,
+    check_owner,
+    read_identity,
+    take_lock,
+    write_identity,
+    write_owner,
+)
 from storage.log_store import LmdbLogStore
 from storage.manifest import Manifest
 from storage.receive import SnapshotReceiver
@@ -109,6 +117,8 @@ class DataFolder:
         finally:
             log.close()
         LmdbStateStore(self.path / STATE_FOLDER, create=True).close()
+        for name in (LOG_FOLDER, STATE_FOLDER):
+            write_owner(self.path / name, self.identity)
         complete = replace(self.identity, bootstrapped=True)
         write_identity(self.path, complete)
         self.identity = complete
@@ -191,6 +201,8 @@ class DataFolder:
             if self.identity is not None and self.identity.bootstrapped and not path.exists():
                 why = "it is missing, but this node has been running on it"
                 raise FolderDamaged(str(path), why, hint=MISSING_HINT)
+            if self.identity is not None and self.identity.bootstrapped:
+                check_owner(path.parent, self.identity)
 
     def _remove_leftovers(self) -> None:
         """Drop what is of no use of snapshots sent and received before a crash. What can be resumed is kept."""

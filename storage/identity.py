@@ -9,7 +9,14 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from storage.errors import FolderDamaged, FolderLocked, other_format
+from storage.errors import (
+    DAMAGE_HINT,
+    MISSING_HINT,
+    FolderDamaged,
+    FolderForeign,
+    FolderLocked,
+    other_format,
+)
 from storage.files import open_to_write, read_record, write_record
 from storage.system_failures import mapped, system_failure
 
@@ -18,6 +25,8 @@ FORMAT_VERSION = 1
 
 LOCK_FILE = "LOCK"
 IDENTITY_FILE = "identity.cbor"
+OWNER_FILE = "owner.cbor"
+"""In the folders of log and state: which data folder they belong to."""
 
 LOCK_BYTES_MAX = 1024
 IDENTITY_BYTES_MAX = 4096
@@ -59,6 +68,27 @@ def read_identity(folder: Path) -> Identity | None:
 def write_identity(folder: Path, identity: Identity) -> None:
     """Replace the identity so that a crash at any step leaves the old one or the new one (hazard B78)."""
     write_record(folder / IDENTITY_FILE, asdict(identity))
+
+
+def write_owner(part: Path, identity: Identity) -> None:
+    """Mark `part`, the folder of the log or of the state, as one of the folder with this identity. Durable.
+
+    The two may be on disks of their own, and a disk may be mounted at the wrong place.
+    """
+    write_record(part / OWNER_FILE, {"node_id": identity.node_id, "node_uuid": identity.node_uuid})
+
+
+def check_owner(part: Path, identity: Identity) -> None:
+    """Raises `FolderForeign` if `part` is of another data folder, `FolderDamaged` if nothing says whose it is."""
+    path = part / OWNER_FILE
+    fields = read_record(path, bytes_max=IDENTITY_BYTES_MAX)
+    if fields is None:
+        raise FolderDamaged(str(path), f"it is missing, but {part.name} is there", hint=MISSING_HINT)
+    if fields.get("node_uuid") != identity.node_uuid:
+        raise FolderForeign(
+            f"{part} belongs to another data folder, one of node {fields.get('node_id')}",
+            hint=f"bring back the {part.name} that belongs here, or mount its disk; if it is gone, {DAMAGE_HINT}",
+        )
 
 
 def take_lock(folder: Path, node_id: str) -> int:

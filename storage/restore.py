@@ -21,7 +21,7 @@ from storage.folder import (
     STATE_FOLDER,
     refuse_if_open_to_others,
 )
-from storage.identity import IDENTITY_FILE, LOCK_FILE, Identity, take_lock, write_identity
+from storage.identity import IDENTITY_FILE, LOCK_FILE, Identity, take_lock, write_identity, write_owner
 from storage.log_store import LmdbLogStore
 from storage.manifest import Manifest
 from storage.receive import SnapshotReceiver
@@ -100,6 +100,8 @@ def _restore(
         fill_log(log, manifest)
     finally:
         log.close()
+    for name in (LOG_FOLDER, STATE_FOLDER):
+        write_owner(folder / name, identity)
     write_identity(folder, identity)
     remove_file(folder / RESTORING_FILE)
     with mapped(folder, "sync"):

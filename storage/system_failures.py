@@ -14,7 +14,15 @@ from pathlib import Path
 
 import lmdb
 
-from storage.errors import FolderDamaged, OutOfSpace, Reason, StorageError, SystemFailure, WriteFailed
+from storage.errors import (
+    FolderDamaged,
+    FolderForeign,
+    OutOfSpace,
+    Reason,
+    StorageError,
+    SystemFailure,
+    WriteFailed,
+)
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 REASONS = {
@@ -31,6 +39,8 @@ REASONS = {
 }
 """Why the system refused; `Reason.OTHER` for every other number. The last ones are of disks, and of file systems in a
 network or in another program."""
+NO_FOLDER = frozenset({errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG})
+"""At a path where a folder of ours is meant to be is something else, or nothing can be."""
 HINTS = {
     errno.EROFS: "its file system is mounted for reading only: mount it for writing",
     errno.ENOMEM: "raise the limit on address space ('ulimit -v unlimited', or LimitAS= of the service): a file is "
@@ -60,7 +70,7 @@ DAMAGE = (
 def system_failure(path: Path, verb: str, error: OSError | lmdb.Error) -> StorageError:
     """What to raise for an `error` of the system at `verb`ing (open, read, ...) `path`: `SystemFailure`, `OutOfSpace`.
 
-    For what LMDB finds wrong in the file itself, `FolderDamaged`.
+    For what LMDB finds wrong in the file itself, `FolderDamaged`; where no folder can be, `FolderForeign`.
     """
     if isinstance(error, DAMAGE):
         return FolderDamaged(str(path), f"LMDB cannot {verb} it: {error}")
@@ -68,6 +78,8 @@ def system_failure(path: Path, verb: str, error: OSError | lmdb.Error) -> Storag
     words = f"cannot {verb} {path}: {os.strerror(number).lower() if number else error}"
     if number in NO_SPACE:
         return OutOfSpace(words, hint="free some space on this disk")
+    if number in NO_FOLDER:
+        return FolderForeign(words, hint="name a folder, or a path at which nothing is yet")
     reason = REASONS.get(number or 0, Reason.OTHER)
     return SystemFailure(words, reason=reason, hint=_hint(path, number, reason))
 

@@ -25,7 +25,7 @@ def not_executed(core: RaftState, links: Set[NodeId], *, is_removed: bool) -> Un
         return Unavailable(
             "no_quorum",
             f"{core.id} reaches {len(reachable)} of {len(core.configurations.voters)} voters, no majority",
-            hint="start or reconnect the other nodes",
+            hint="start or reconnect the other nodes; if all have moved, --members tells one where they are now",
         )
     return Unavailable("no_leader", "no leader is elected at the moment", hint="try again in a second")
 

@@ -32,7 +32,6 @@ from raftdb.server.disk import NodeDisk
 from raftdb.server.ending import Closing, Ending
 from raftdb.server.environment import passed_over
 from raftdb.server.folder import (
-    EXIT_FAILED,
     create_folder,
     create_joining_folder,
     open_folder,
@@ -53,7 +52,14 @@ from storage.state_store import LmdbStateStore
 
 logger = logging.getLogger("raftdb.server")
 
-EXIT_ADDRESS_IN_USE = 3
+EXIT_NO_ADDRESS = 3
+ELSEWHERE_HINT = (
+    "--listen names an address of this machine; --advertise says where others reach it, if elsewhere"
+)
+LISTEN_HINTS = {
+    errno.EADDRINUSE: "stop what uses it, or choose another address with --listen",
+    errno.EACCES: "ports below 1024 are for root mostly: choose another with --listen",
+}
 GRACE_SECONDS = 4.0
 """How long requests in flight may take to finish when the node is told to stop."""
 SWITCH_INTERVAL_SECONDS = 0.0005
@@ -262,11 +268,10 @@ class _Node:
         try:
             await server.start(endpoint.host, endpoint.port)
         except OSError as error:
-            in_use = error.errno == errno.EADDRINUSE
             raise Fatal(
                 f"cannot listen on {settings.listen}: {short_reason(error)}",
-                exit_code=EXIT_ADDRESS_IN_USE if in_use else EXIT_FAILED,
-                hint="stop what uses it, or choose another address with --listen" if in_use else None,
+                exit_code=EXIT_NO_ADDRESS,
+                hint=LISTEN_HINTS.get(error.errno or 0, ELSEWHERE_HINT),
             ) from error
         parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
         logger.info("listening", extra={"fields": {"http": settings.listen}})

@@ -172,6 +172,15 @@ def test_who_replaces_a_node_that_is_not_there_adds_nothing(cluster: FakeCluster
     assert len(cluster.nodes[1].requests) == 1
 
 
+def test_a_node_cannot_take_its_own_place(cluster: FakeCluster, cli: Cli) -> None:
+    """It would only be removed, for good."""
+    code, _, errors = cli("replace", "n3", "n3", "127.0.0.1:8003")
+    assert code == 2
+    assert "n3 cannot take its own place" in errors
+    assert "hint: name another id; if n3 has only moved: 'raftdb cluster address n3 127.0.0.1:8003'" in errors
+    assert cluster.nodes[1].requests == []
+
+
 class Waiting:
     """What a person sees who waits for a node: the answers come one per question, and time passes by sleeping."""
 

@@ -17,6 +17,7 @@ import pytest
 from storage import (
     DataFolder,
     FolderDamaged,
+    FolderForeign,
     LmdbLogStore,
     LmdbStateStore,
     OutOfSpace,
@@ -162,8 +163,9 @@ def test_a_disk_that_does_not_answer_is_no_damage(
         (OSError(errno.EROFS, ""), SystemFailure, Reason.PERMISSION),
         (OSError(errno.ENFILE, ""), SystemFailure, Reason.OPEN_FILES),
         (OSError(errno.ENOTCONN, ""), SystemFailure, Reason.INPUT_OUTPUT),
-        (NotADirectoryError(errno.ENOTDIR, ""), SystemFailure, Reason.OTHER),
-        (FileExistsError(errno.EEXIST, ""), SystemFailure, Reason.OTHER),
+        (OSError(errno.EINVAL, ""), SystemFailure, Reason.OTHER),
+        (NotADirectoryError(errno.ENOTDIR, ""), FolderForeign, None),
+        (FileExistsError(errno.EEXIST, ""), FolderForeign, None),
         (OSError(errno.ENOLCK, ""), SystemFailure, Reason.OTHER),
         (OSError("without a number"), SystemFailure, Reason.OTHER),
         (OSError(errno.ENOSPC, ""), OutOfSpace, None),
@@ -265,3 +267,19 @@ def test_a_path_need_not_be_text_in_any_encoding(public_folder: Path) -> None:
         state.close()
         SnapshotReader(folder.outgoing("one")).close()
     assert all(found.ok for found in examine(path))
+
+
+@pytest.mark.parametrize("what", ["file", "below a file", "a loop", "a link to nowhere", "a long name"])
+def test_where_no_folder_can_be_that_is_said(tmp_path: Path, what: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "dangling").symlink_to("/nonexistent/folder")
+    places = {
+        "file": tmp_path / "file",
+        "below a file": tmp_path / "file" / "n1",
+        "a loop": tmp_path / "loop",
+        "a link to nowhere": tmp_path / "dangling",
+        "a long name": tmp_path / ("n" * 300),
+    }
+    with pytest.raises(FolderForeign, match="name a folder, or a path at which nothing is yet"):
+        DataFolder(places[what], node_id="n1")
