@@ -40,6 +40,8 @@ class _Incoming:
     remote: str
     source: str = ""
     start: StartId = NO_START
+    is_judged: bool = False
+    """True while its hello is looked at."""
     sequence: int = FIRST_SEQUENCE
     trips: Trips = field(default_factory=Trips)
     heard_s: float = 0.0
@@ -68,7 +70,8 @@ class PeerServer:
         self._events = events or PeerEvents()
         self._limits = limits or LinkLimits()
         self._links: dict[str, _Incoming] = {}
-        self._open: set[_Incoming] = set()
+        # The oldest first.
+        self._open: dict[_Incoming, None] = {}
         # What was said to whom, and from where it had dialled: the latest refusals, the oldest first.
         self._refusals: dict[str, tuple[str, str]] = {}
         self._closed = False
@@ -90,11 +93,11 @@ class PeerServer:
             raise RequestRefused("forbidden", "peers are not browsers")
         if not _is_upgrade(socket, request):
             raise RequestRefused("bad_request", "this path is for the peers of the cluster, over WebSocket")
-        if self._closed or len(self._open) - len(self._links) >= limits.handshakes_pending_max:
+        if self._closed or not self._has_room():
             raise Unavailable("busy", "too many handshakes at once, or the node is stopping")
         await socket.prepare(request)
         incoming = _Incoming(socket, request.transport, request.remote or "")
-        self._open.add(incoming)
+        self._open[incoming] = None
         try:
             await self._serve(incoming, request)
         except OSError as error:
@@ -106,9 +109,23 @@ class PeerServer:
             logger.exception("link failed", extra={"fields": {"address": incoming.remote}})
             await socket.close(code=WSCloseCode.INTERNAL_ERROR)
         finally:
-            self._open.discard(incoming)
+            self._open.pop(incoming, None)
             self._forget(incoming, "connection lost")
         return socket
+
+    def _has_room(self) -> bool:
+        """True if another handshake may begin. Who has said nothing yet, or is on its way out, makes room, the oldest
+        first: a few silent connections would keep all members out."""
+        pending = [incoming for incoming in self._open if self._links.get(incoming.source) is not incoming]
+        if len(pending) < self._limits.handshakes_pending_max:
+            return True
+        idle = next((incoming for incoming in pending if not incoming.is_judged), None)
+        if idle is None:
+            return False
+        self._open.pop(idle)
+        if idle.transport is not None:
+            idle.transport.abort()
+        return True
 
     def cut(self, peers: Iterable[str], reason: str) -> None:
         """Cut the links of these peers, for this reason; who dials again is judged anew."""
@@ -170,7 +187,11 @@ class PeerServer:
             raise RemoteProtocolError("a link begins with a hello")
         refused = self._too_many_strangers(hello.source)
         if refused is None:
-            refused = await check_introduction(hello, self._identity, self._check_peer)
+            incoming.is_judged = True
+            try:
+                refused = await check_introduction(hello, self._identity, self._check_peer)
+            finally:
+                incoming.is_judged = False
         if refused is not None:
             await self._refuse(incoming, hello, refused)
             return None

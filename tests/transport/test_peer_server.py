@@ -125,15 +125,50 @@ async def test_a_handshake_that_is_cut_off_is_no_error_of_ours(
 
 
 async def test_handshakes_at_once_are_bounded() -> None:
-    limits = replace(FAST, handshakes_pending_max=2)
-    async with receiver(N2, limits=limits) as node, raw_peer(node.address) as first, raw_peer(node.address):
+    limits, judging = replace(FAST, handshakes_pending_max=2), asyncio.Event()
+
+    async def judge(_introduction: Introduction) -> Refused | None:
+        await judging.wait()
+        return None
+
+    async with (
+        receiver(N2, limits=limits, check_peer=judge) as node,
+        raw_peer(node.address) as first,
+        raw_peer(node.address) as second,
+    ):
+        greetings = [asyncio.create_task(first.greet(HELLO)), asyncio.create_task(second.greet(HELLO))]
+        await wait_until(lambda: sum(incoming.is_judged for incoming in node.peers._open) == 2)
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
             async with raw_peer(node.address):
                 pass
         assert refusal.value.status == 503
-        await first.greet(HELLO)
+        judging.set()
+        await asyncio.gather(*greetings)
         async with raw_peer(node.address):
             pass
+
+
+@pytest.mark.parametrize("first_word", [None, b"garbage"])
+async def test_who_says_nothing_keeps_nobody_from_shaking_hands(first_word: bytes | None) -> None:
+    """Nor does who never takes leave: a stranger could keep a member out with a few connections (hazard B98)."""
+    limits = replace(FAST, handshakes_pending_max=2, hello_timeout_s=3600.0, close_timeout_s=3600.0)
+    async with receiver(N2, limits=limits) as node:
+        writers = []
+        for _ in range(5):
+            _reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+            head = f"GET {PEER_PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            rest = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            word = (
+                b"" if first_word is None else bytes([0x82, 0x80 + len(first_word)]) + bytes(4) + first_word
+            )
+            writer.write((head + rest).encode() + word)
+            writers.append(writer)
+        await wait_until(lambda: len(node.peers._open) == 2)
+        async with raw_peer(node.address) as member:
+            assert isinstance(await member.greet(HELLO), Welcome)
+            assert node.peers.connected() == {"n1"}
+        for writer in writers:
+            writer.close()
 
 
 def _corrupted(frame: bytes, position: int) -> bytes:
