@@ -19,6 +19,12 @@ LINES_WAITING_MAX = 20_000
 """Lines that may wait to be written: some seconds of a node under load."""
 FINISH_SECONDS = 1.0
 """How long a process that ends waits for its last lines to be read."""
+OF_STRANGERS = "raftdb.transport"
+"""What is logged under this name is what anybody who connects can bring about, as often as he likes."""
+STRANGERS_LINES_MAX = 400
+"""So many such lines come at once, ..."""
+STRANGERS_LINES_PER_SECOND = 2.0
+"""... and so many for ever: some 30 MB a day."""
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -60,6 +66,37 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
+
+
+class Brake(logging.Filter):
+    """Leaves out lines that strangers bring about faster than the limits say: a log has a disk, too.
+
+    The next line that passes says how many, as `left_out`. Errors are never left out, nor what was asked for by the
+    level `debug`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = float(STRANGERS_LINES_MAX)
+        self._counted_s = 0.0
+        self._left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if record.name != OF_STRANGERS or not logging.DEBUG < record.levelno < logging.ERROR:
+            return True
+        passed_s = max(0.0, record.created - self._counted_s)
+        self._counted_s = record.created
+        self._left = min(STRANGERS_LINES_MAX, self._left + passed_s * STRANGERS_LINES_PER_SECOND)
+        if self._left < 1:
+            self._left_out += 1
+            return False
+        self._left -= 1
+        if self._left_out:
+            fields: dict[str, Any] = getattr(record, "fields", {})
+            record.__dict__["fields"] = {**fields, "left_out": self._left_out}
+            self._left_out = 0
+        return True
 
 
 class BackgroundHandler(logging.Handler):
@@ -105,6 +142,7 @@ def configure(*, node: str, level: str, log_format: str, heartbeats: bool) -> No
     """Send the `raftdb` loggers to stderr. `heartbeats` shows heartbeats whatever the level."""
     handler = BackgroundHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(node) if log_format == "json" else TextFormatter(node))
+    handler.addFilter(Brake())
     root = logging.getLogger("raftdb")
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])

@@ -1,0 +1,45 @@
+"""What a node logs, and how much of it."""
+
+import logging
+
+from raftdb.server.logs import (
+    OF_STRANGERS,
+    STRANGERS_LINES_MAX,
+    STRANGERS_LINES_PER_SECOND,
+    Brake,
+    TextFormatter,
+)
+
+
+def record(seconds: float, *, name: str = OF_STRANGERS, level: int = logging.WARNING) -> logging.LogRecord:
+    """A line that is logged at this time."""
+    made = logging.LogRecord(name, level, "", 0, "link closed", None, None)
+    made.created = 1_000_000 + seconds
+    made.__dict__["fields"] = {"peer": "evil"}
+    return made
+
+
+def test_strangers_do_not_fill_the_disk_with_lines_of_the_log() -> None:
+    brake = Brake()
+    assert sum(brake.filter(record(0)) for _ in range(10 * STRANGERS_LINES_MAX)) == STRANGERS_LINES_MAX
+    lines = sum(brake.filter(record(second)) for second in range(1, 1001) for _ in range(20))
+    assert lines == 1000 * STRANGERS_LINES_PER_SECOND
+
+
+def test_the_next_line_says_how_many_were_left_out() -> None:
+    brake = Brake()
+    for _ in range(STRANGERS_LINES_MAX + 7):
+        brake.filter(record(0))
+    later = record(60)
+    assert brake.filter(later)
+    assert TextFormatter("n1").format(later).endswith("link closed peer=evil left_out=7")
+    assert brake.filter(record(-1000)), "a clock that goes back takes nothing away"
+
+
+def test_errors_and_what_others_log_is_never_left_out() -> None:
+    brake = Brake()
+    while brake.filter(record(0)):
+        pass
+    assert brake.filter(record(0, level=logging.ERROR))
+    assert brake.filter(record(0, level=logging.DEBUG))
+    assert brake.filter(record(0, name="raftdb.server"))
