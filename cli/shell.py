@@ -163,7 +163,7 @@ class Shell:
             self._was_warned = True
             output.notice(
                 f"a transaction is open, {status_line.waiting(self._transactions)}: "
-                "once more to leave and forget it"
+                "once more leaves and forgets it"
             )
 
     @property

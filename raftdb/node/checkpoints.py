@@ -4,13 +4,26 @@ Who asks gets a state that holds all that was applied when it asked, whatever wa
 is under way was set aside earlier, and ends the wait only of those who asked for no more than it has.
 """
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from raftdb.core.model import Index
 from raftdb.core.state import RaftState
 from raftdb.node.compaction import CompactionPolicy, slowest_live_match
 from raftdb.node.turn import State
 from storage.contract import FrozenChanges
+
+
+class Covered(NamedTuple):
+    """Requests that a checkpoint satisfies, and whether one of them wants the log compacted as far as it can be."""
+
+    requests: list[int]
+    compacts: bool
+
+
+class _Wish(NamedTuple):
+    durable_index: Index
+    """What has to be durable."""
+    keeps_tail: bool
 
 
 class Checkpoints:
@@ -20,12 +33,12 @@ class Checkpoints:
         self._core = core
         self._policy = policy
         self._is_writing = False
-        self._waiting: dict[int, Index] = {}
-        """Request -> the index that the state must be durable up to."""
+        self._waiting: dict[int, _Wish] = {}
+        """Request -> the index that the state must be durable up to, and whether the log keeps its tail then."""
 
-    def ask(self, request_id: int, applied_index: Index) -> None:
+    def ask(self, request_id: int, applied_index: Index, *, keeps_tail: bool) -> None:
         """Somebody wants the state durable up to `applied_index`."""
-        self._waiting[request_id] = applied_index
+        self._waiting[request_id] = _Wish(applied_index, keeps_tail)
 
     def begin(self, state: State) -> FrozenChanges | None:
         """Set the changes of `state` aside for the disk if enough has gathered, or somebody waits for it.
@@ -54,21 +67,20 @@ class Checkpoints:
         """What was set aside is durable."""
         self._is_writing = False
 
-    def covered(self, checkpoint_index: Index) -> list[int]:
+    def covered(self, checkpoint_index: Index) -> Covered:
         """Take the requests that a state durable up to `checkpoint_index` satisfies."""
-        covered = [request_id for request_id, index in self._waiting.items() if index <= checkpoint_index]
-        for request_id in covered:
-            del self._waiting[request_id]
-        return covered
+        requests = [
+            number for number, wish in self._waiting.items() if wish.durable_index <= checkpoint_index
+        ]
+        wishes = [self._waiting.pop(number) for number in requests]
+        return Covered(requests, any(not wish.keeps_tail for wish in wishes))
 
-    def base_after(
-        self, checkpoint_index: Index, covered: Sequence[int], retained_index: Index | None
-    ) -> Index:
-        """Where the log begins after this checkpoint: who asked for it (`covered`) wants no tail behind it.
+    def base_after(self, checkpoint_index: Index, *, compacts: bool, retained_index: Index | None) -> Index:
+        """Where the log begins after this checkpoint: with `compacts` there is no tail behind it.
 
         `retained_index`: see `CompactionPolicy.base_after`.
         """
-        if covered:
+        if compacts:
             return min(checkpoint_index, slowest_live_match(self._core))
         return self._policy.base_after(
             self._core.log, checkpoint_index=checkpoint_index, retained_index=retained_index

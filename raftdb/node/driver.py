@@ -132,13 +132,13 @@ class Driver:
         self._inputs.transfers.append(TransferRequest(self._last_request_id, target))
         return await future
 
-    async def checkpoint(self, *, stale: bool = False) -> int:
+    async def checkpoint(self, *, stale: bool = False, keeps_tail: bool = False) -> int:
         """Make the state durable and compact the log; returns the index that the state is durable up to.
 
-        It covers all that was answered anywhere before the call; with `stale`, all that this node has applied. Raises
-        Unavailable, or OutcomeUnknown.
+        It covers all that was answered anywhere before the call; with `stale`, all that this node has applied.
+        `keeps_tail`: the log is compacted no further than by itself. Raises Unavailable, or OutcomeUnknown.
         """
-        return (await self._read(MakeCheckpoint(), stale=stale)).index
+        return (await self._read(MakeCheckpoint(keeps_tail), stale=stale)).index
 
     def receive(self, messages: Sequence[Message], start: str) -> None:
         """Messages from one start of one peer, in the order they were sent."""

@@ -22,7 +22,12 @@ class LogPage(NamedTuple):
 
 
 class MakeCheckpoint(NamedTuple):
-    """A read of the whole state, by others and from the disk: it is answered once what was applied is durable there."""
+    """A read of the whole state, by others and from the disk: it is answered once what was applied is durable there.
+
+    `keeps_tail`: the log behind it stays as after any checkpoint; else it is compacted as far as it can be.
+    """
+
+    keeps_tail: bool = False
 
 
 Query = Command | RecordQuery | LogPage | MakeCheckpoint

@@ -31,7 +31,7 @@ from raftdb.core.update import EntriesWanted, Trace, Update
 from raftdb.errors import RaftdbError, Unavailable
 from raftdb.machine.machine import Machine
 from raftdb.node.applying import answer_of, apply_entry
-from raftdb.node.checkpoints import Checkpoints
+from raftdb.node.checkpoints import Checkpoints, Covered
 from raftdb.node.clock import LeaderClock
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.membership import MembershipRequests
@@ -306,7 +306,7 @@ class Replica:
             return
         self._effects.flush = self._checkpoints.begin(self._state)
         covered = self._checkpoints.covered(self.checkpoint_index)
-        if covered:
+        if covered.requests:
             self._compact(covered)
 
     def _flushed(self, frozen: FrozenChanges) -> None:
@@ -315,13 +315,15 @@ class Replica:
         self._checkpoints.written()
         self._compact(self._checkpoints.covered(frozen.index))
 
-    def _compact(self, covered: list[int]) -> None:
+    def _compact(self, covered: Covered) -> None:
         """Begin the log later, now that the state is durable; tell those who waited for it."""
         checkpoint_index, checkpoint_term = self._state.checkpoint
         answer = Answer(checkpoint_index, checkpoint_index, checkpoint_term)
-        self._effects.answers.extend((request_id, answer) for request_id in covered)
+        self._effects.answers.extend((request_id, answer) for request_id in covered.requests)
         log = self.raft.state.log
-        base_index = self._checkpoints.base_after(checkpoint_index, covered, self.retained_index)
+        base_index = self._checkpoints.base_after(
+            checkpoint_index, compacts=covered.compacts, retained_index=self.retained_index
+        )
         if base_index > log.base.index:
             self._carry_out(self.raft.step(Compacted(base_index)))
             self._effects.trim = log.base
@@ -375,7 +377,7 @@ class Replica:
         if self._installing:
             answer = Unavailable("busy", "a snapshot is being installed", hint="ask another node")
         elif isinstance(query, MakeCheckpoint):
-            self._checkpoints.ask(request_id, self.applied_index)
+            self._checkpoints.ask(request_id, self.applied_index, keeps_tail=query.keeps_tail)
             return work_bytes
         else:
             answer, work_bytes = serve(query, self.raft.state, self._state, self._machine, self._bodies)

@@ -73,7 +73,8 @@ class LocalNode:
         if self._backing_up.locked():
             raise Unavailable("busy", "a backup is being made", hint="try again when it is done")
         async with self._backing_up:
-            await self._driver.checkpoint()
+            # A follower that is away just now is to find the log that it needs, whoever makes backups meanwhile.
+            await self._driver.checkpoint(keeps_tail=True)
             try:
                 path = self._disk.folder.outgoing("backup")
                 try:

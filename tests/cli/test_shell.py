@@ -257,7 +257,7 @@ class TestTransactions:
     ) -> None:
         assert terminal.type(f"begin\rset a 1\r{CTRL_D}") == 0
         assert capsys.readouterr().err.splitlines() == [
-            "a transaction is open, 1 write waits for commit: once more to leave and forget it",
+            "a transaction is open, 1 write waits for commit: once more leaves and forgets it",
             "rolled back: nothing of the transaction happened",
         ]
         assert cluster.values == {}

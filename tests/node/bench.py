@@ -153,9 +153,9 @@ class Bench:
         self.turn(reads=[request])
         return self.answers.get(request.request_id)
 
-    def ask_for_checkpoint(self, **more: Any) -> int:
+    def ask_for_checkpoint(self, *, keeps_tail: bool = False, **more: Any) -> int:
         """Somebody wants what is applied here to be durable; returns the number of the request."""
-        request = ReadRequest(self._number(), MakeCheckpoint(), stale=True)
+        request = ReadRequest(self._number(), MakeCheckpoint(keeps_tail), stale=True)
         self.turn(reads=[request], **more)
         return request.request_id
 

@@ -127,6 +127,23 @@ def test_who_asks_while_a_checkpoint_is_made_waits_for_one_that_covers_what_it_h
     assert bench.base() == (11, 11)
 
 
+def test_a_backup_leaves_the_log_its_tail_and_a_wish_for_compaction_does_not() -> None:
+    """A follower that is away while a backup is made goes on from the log, and needs no whole state."""
+    bench = Bench(policy=CompactionPolicy())
+    bench.lead()
+    bench.write(*[b"v"] * 8)
+    backup = bench.ask_for_checkpoint(keeps_tail=True)
+    bench.flush_and_tell()
+    assert (value_of(bench.answers[backup]), bench.base()) == (10, (0, 0))
+    again = bench.ask_for_checkpoint(keeps_tail=True)
+    assert (value_of(bench.answers[again]), bench.base()) == (10, (0, 0))
+    bench.write(b"w")
+    backup, wish = bench.ask_for_checkpoint(keeps_tail=True), bench.ask_for_checkpoint()
+    bench.flush_and_tell()
+    assert [value_of(bench.answers[request]) for request in (backup, wish)] == [11, 11]
+    assert bench.base() == (11, 11), "who wants it compacted gets that, whoever else asked"
+
+
 def test_who_asks_a_leader_gets_what_is_committed_and_of_one_that_was_deposed_nothing() -> None:
     bench = Bench(nodes=3)
     bench.lead()

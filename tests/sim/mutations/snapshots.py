@@ -130,7 +130,7 @@ def any_checkpoint_ends_the_wait() -> Patches:
 
     def flushed(self: Replica, frozen: FrozenChanges) -> None:
         waiting = self._checkpoints._waiting
-        waiting.update(dict.fromkeys(waiting, 0))
+        waiting.update({number: wish._replace(durable_index=0) for number, wish in waiting.items()})
         plain(self, frozen)
 
     return [(Replica, "_flushed", flushed)]
