@@ -6,7 +6,7 @@ from cli import render
 from cli.output import Output
 from raftdb.client.json_body import bytes_to_json
 from raftdb.client.model import Answer, TransactionAnswer
-from raftdb.errors import ReplyError
+from raftdb.errors import CommandFailed
 
 PAIRS = {"scan": ("key", "value")}
 """Commands whose list is one of pairs, and what to call the two: on a terminal a table."""
@@ -88,6 +88,6 @@ def _json_of(value: render.Result) -> object:
         return bytes_to_json(value)
     if isinstance(value, list):
         return [_json_of(item) for item in value]
-    if isinstance(value, ReplyError):
+    if isinstance(value, CommandFailed):
         return {"error": {"code": value.code, "message": value.message}}
     return value

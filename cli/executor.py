@@ -13,7 +13,7 @@ from cli.transactions import Action, State, Transactions
 from raftdb.client.protocol import Consistency, Mode
 from raftdb.client.sync_client import Client
 from raftdb.commands.spec import Access, lookup
-from raftdb.errors import Conflict, ReplyError, required
+from raftdb.errors import CommandFailed, Conflict, required
 
 if TYPE_CHECKING:
     from raftdb.client.transaction import Transaction
@@ -128,7 +128,7 @@ def _say_queued(name: str, arguments: Sequence[bytes], output: Output) -> None:
 
 
 def _abort(name: str, arguments: Sequence[bytes], output: Output) -> None:
-    raise ReplyError(
+    raise CommandFailed(
         "EXECABORT: a command could not be queued, so none of them was executed", hint="multi begins anew"
     )
 

@@ -10,11 +10,11 @@ from cli.render import printable, shorten
 from raftdb.client.json_body import bytes_to_json
 from raftdb.errors import (
     CODES,
+    CommandFailed,
     Conflict,
     Fatal,
     OutcomeUnknown,
     RaftdbError,
-    ReplyError,
     RequestRefused,
     Unavailable,
 )
@@ -132,7 +132,7 @@ def body_of(error: RaftdbError, what: str) -> Mapping[str, object]:
     body: dict[str, object] = {"error": fields}
     if isinstance(error, Conflict):
         body["conflict"] = [bytes_to_json(key) for key in error.keys]
-    if isinstance(error, ReplyError) and error.failed_command is not None:
+    if isinstance(error, CommandFailed) and error.failed_command is not None:
         body["failed"] = error.failed_command
     return body
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from raftdb.client.model import Value
-from raftdb.errors import ReplyError
+from raftdb.errors import CommandFailed
 
 _NAMED_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
@@ -39,7 +39,7 @@ def line(name: str, arguments: Sequence[bytes]) -> str:
     return " ".join([name, *map(word, arguments)])
 
 
-Result: TypeAlias = "Value | ReplyError | list[Result]"
+Result: TypeAlias = "Value | CommandFailed | list[Result]"
 """A result, or several: in a transaction an error may stand in its place."""
 
 
@@ -50,7 +50,7 @@ def typed(value: Result) -> str:
         return "(nil)"
     if isinstance(value, bytes):
         return quote(value)
-    if isinstance(value, ReplyError):
+    if isinstance(value, CommandFailed):
         return f"(error) {printable(value.message)}"
     if isinstance(value, list):
         if not value:
@@ -81,7 +81,7 @@ def raw(value: Result) -> bytes:
     own."""
     if value is None:
         return b""
-    if isinstance(value, ReplyError):
+    if isinstance(value, CommandFailed):
         return f"(error) {value.message}".encode("utf-8", "backslashreplace")
     if isinstance(value, bytes):
         return value

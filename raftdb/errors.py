@@ -1,7 +1,7 @@
 """The errors of raftdb: five kinds, never mixed, and the one table of their codes.
 
-* `ReplyError`: the command ran and failed. Deterministic, a result of apply, equal on every replica. Two of them have
-  types of their own, for callers act on them: `Conflict` and `SessionExpired`.
+* `CommandFailed`: the command ran and failed. Deterministic, a result of apply, equal on every replica. Two of them
+  have types of their own, for callers act on them: `Conflict` and `SessionExpired`.
 * `Unavailable`: the cluster cannot answer now, and the command was surely not executed: it may be sent again.
 * `OutcomeUnknown`: the command may have taken effect, or may yet. A timeout is *unknown*, never *failed*; and it is no
   `Unavailable`, so that who catches that to try again does nothing twice.
@@ -82,7 +82,7 @@ def _restored(kind: type[RaftdbError], arguments: tuple[Any, ...], fields: dict[
     return error
 
 
-class ReplyError(RaftdbError):
+class CommandFailed(RaftdbError):
     """The command ran and failed, in the same way on every replica (code `command_failed`, if no subclass).
 
     `failed_command`: of a transaction that is undone as a whole, which command failed, counted from 0; else None.
@@ -100,11 +100,11 @@ class ReplyError(RaftdbError):
         self.failed_command = failed_command
 
 
-CommandFailed = ReplyError
-"""The name under which callers of the client library know it."""
+ReplyError = CommandFailed
+"""The same where it is made: of all errors, this one is a reply of the machine, and in the log's state."""
 
 
-class Conflict(ReplyError):
+class Conflict(CommandFailed):
     """A revision that the caller named is no longer the key's: nothing was changed (code `conflict`).
 
     `keys` are the keys that have changed, in the order in which the caller named them.
@@ -115,7 +115,7 @@ class Conflict(ReplyError):
         self.keys = keys
 
 
-class SessionExpired(ReplyError):
+class SessionExpired(CommandFailed):
     """The session is not known, or the answer to this sequence is no longer kept: nothing was executed
     (code `session_expired`)."""
 

@@ -31,7 +31,7 @@ from raftdb.client.model import (
 )
 from raftdb.client.refusals import error_of_body, leader_in
 from raftdb.commands.spec import lookup
-from raftdb.errors import LeaderHint, RemoteProtocolError, ReplyError
+from raftdb.errors import CommandFailed, LeaderHint, RemoteProtocolError
 
 INDEX_HEADER = "raftdb-index"
 """Says up to which entry a backup goes."""
@@ -79,16 +79,16 @@ def transaction_answer_of(
     )
 
 
-def _element_of(name: str, result: object, form: Form[bytes | str]) -> "Value | ReplyError":
+def _element_of(name: str, result: object, form: Form[bytes | str]) -> "Value | CommandFailed":
     """One result of a transaction, or the error that stands in its place."""
     error = result.get("error") if isinstance(result, dict) else None
     if not isinstance(error, dict):
         return _result_of(name, result, form)
     code = error.get("code")
     typed = error_of_body(code if isinstance(code, str) else "command_failed", cast(Json, result))
-    if isinstance(typed, ReplyError):
+    if isinstance(typed, CommandFailed):
         return typed
-    return ReplyError(typed.message, hint=typed.hint, code=typed.code)
+    return CommandFailed(typed.message, hint=typed.hint, code=typed.code)
 
 
 def key_page_of(response: Response, form: Form[V]) -> KeyPage[V]:

@@ -15,7 +15,7 @@ from raftdb.client.model import Value
 from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING, Limits
 from raftdb.commands.model import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.commands.spec import NOT_AN_INTEGER, Access, lookup, parse
-from raftdb.errors import ReplyError, RequestRefused, required
+from raftdb.errors import CommandFailed, RequestRefused, required
 
 Effect: TypeAlias = "Callable[[bytes | None, Sequence[bytes]], bytes | None]"
 """What a command makes of the value of its key (None: missing), given its arguments without the key."""
@@ -26,14 +26,14 @@ _CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_C
 def _append(old: bytes | None, arguments: Sequence[bytes]) -> bytes:
     value_bytes = len(old or b"") + len(arguments[0])
     if value_bytes > VALUE_BYTES_CEILING:
-        raise ReplyError("value is too long", hint=f"the limit is {VALUE_BYTES_CEILING} bytes")
+        raise CommandFailed("value is too long", hint=f"the limit is {VALUE_BYTES_CEILING} bytes")
     return (old or b"") + arguments[0]
 
 
 def _increment(old: bytes | None, delta: int) -> bytes:
     number = 0 if old is None else parse_integer(old)
     if number is None or not INTEGER_MIN <= number + delta <= INTEGER_MAX:
-        raise ReplyError(NOT_AN_INTEGER)
+        raise CommandFailed(NOT_AN_INTEGER)
     return b"%d" % (number + delta)
 
 
@@ -98,7 +98,7 @@ class Buffer:
     def remember(self, key: bytes, value: bytes | None, revision: int) -> None:
         """A read of the key brought this; the transaction's own writes are put on top.
 
-        Of several reads at a time the first counts. Raises `ReplyError` if one of the writes would fail.
+        Of several reads at a time the first counts. Raises `CommandFailed` if one of the writes would fail.
         """
         self.watched.setdefault(key, revision)
         if key in self._values:
@@ -111,8 +111,8 @@ class Buffer:
     def write(self, name: str, arguments: Sequence[bytes]) -> None:
         """Add a command that writes.
 
-        Raises `RequestRefused` if it is none, malformed, or the transaction becomes too large, and `ReplyError` if it
-        would fail on what the key is known to hold. Then nothing is added.
+        Raises `RequestRefused` if it is none, malformed, or the transaction becomes too large, and `CommandFailed` if
+        it would fail on what the key is known to hold. Then nothing is added.
         """
         name = name.lower()
         parse(name, arguments, limits=_CEILING)

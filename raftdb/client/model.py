@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeAlias
 
 from raftdb.client.given import V
-from raftdb.errors import LeaderHint, ReplyError
+from raftdb.errors import CommandFailed, LeaderHint
 
 Value: TypeAlias = "str | bytes | int | list[Value] | None"
 """A result: `str` is a status (`OK`, `PONG`), `bytes` a stored string, None nil, a list several of those. With
@@ -41,7 +41,7 @@ class TransactionAnswer:
     In mode `redis` an error stands in the place of a command that failed, as a value and not raised.
     """
 
-    results: "tuple[Value | ReplyError, ...]"
+    results: "tuple[Value | CommandFailed, ...]"
     index: int
     term: int
     body: Json = field(default_factory=dict, repr=False, compare=False)

@@ -9,12 +9,12 @@ from raftdb.client.json_body import bytes_of, object_of, optional_integer
 from raftdb.client.model import Json
 from raftdb.errors import (
     CODES,
+    CommandFailed,
     Conflict,
     LeaderHint,
     OutcomeUnknown,
     RaftdbError,
     RemoteProtocolError,
-    ReplyError,
     RequestRefused,
     SessionExpired,
     Unavailable,
@@ -65,7 +65,7 @@ def error_of_body(code: str, body: Json) -> RaftdbError:
 
 def _typed_error(code: str, message: str, hint: str | None, body: Json) -> RaftdbError:
     if code == "command_failed":
-        return ReplyError(message, hint=hint, failed_command=optional_integer(body, "failed"))
+        return CommandFailed(message, hint=hint, failed_command=optional_integer(body, "failed"))
     if code == "conflict":
         keys = body.get("conflict")
         named = tuple(bytes_of(key) for key in keys) if isinstance(keys, list) else ()

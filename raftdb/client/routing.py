@@ -20,7 +20,7 @@ from raftdb.client.http1 import Response
 from raftdb.client.pace import ANSWERS_WAITED, NODE_MS_MAX, NODE_MS_MIN, Pace
 from raftdb.client.protocol import Kind
 from raftdb.client.refusals import error_of, leader_of_error, leader_of_status, leads_by_status
-from raftdb.errors import OutcomeUnknown, RaftdbError, ReplyError, RequestRefused, Unavailable
+from raftdb.errors import CommandFailed, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 
 DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
 """Where `raftdb up` puts its first three nodes."""
@@ -245,7 +245,7 @@ class Call:
         elif error.code == "outcome_unknown" and self._kind not in SENT_ONCE:
             self._may_have_happened |= self._kind is Kind.ONCE
             self._refusal = Unavailable("no_quorum", error.message, hint=error.hint)
-        elif self._may_have_happened and not isinstance(error, ReplyError):
+        elif self._may_have_happened and not isinstance(error, CommandFailed):
             # A door that is closed now (short of space, say) tells nothing of what went through it before.
             self._refusal = error
         else:

@@ -120,3 +120,11 @@ def test_what_is_no_answer_of_a_node_is_called_so(
 def test_too_many_requests_is_a_reason_to_wait(cluster: FakeCluster, client: Client) -> None:
     cluster.nodes[0].script.append(Canned(429, content=b"slow down", headers={"Retry-After": "0"}))
     assert client.incr("n") == 1
+
+
+def test_what_is_exported_bears_the_name_under_which_it_is() -> None:
+    """A traceback and a `repr` show the class's own name, and that is looked up in the documents."""
+    kinds = {name: getattr(raftdb, name) for name in raftdb.__all__}
+    classes = {name: kind.__name__ for name, kind in kinds.items() if inspect.isclass(kind)}
+    assert "CommandFailed" in classes
+    assert {name: own for name, own in classes.items() if name != own} == {}
