@@ -33,7 +33,7 @@ def run(arguments: list[str], options: Options) -> int:
     parser.add_argument("--fresh", action="store_true", help="delete the cluster in the folder first")
     parser.add_argument("--yes", action="store_true", help="do not ask before deleting")
     parser.add_argument(
-        "--no-shell", action="store_true", help="run until SIGINT or SIGTERM; log to the terminal"
+        "--no-shell", action="store_true", help="run until SIGINT, SIGTERM or SIGHUP; log to the terminal"
     )
     parser.add_argument("--debug", action="store_true", help="show tracebacks")
     parsed = parser.parse_args(arguments)
