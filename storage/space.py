@@ -22,8 +22,11 @@ MAP_RESERVE_FRACTION = 0.1
 LAST_BYTES = 8 << 20
 """Space that is kept for a node's own terms, votes and checkpoints, whatever others ask of it; half of the reserve if
 that is less."""
+FULL_BYTES = 1 << 20
+"""With less on the disk, whatever is written may be what ends the node: nothing is, that can be left undone."""
 RECOVERY_FACTOR = 1.25
 """Free space over the reserve at which refusing ends: more than where it begins, or it would flap."""
+DISK = "disk"
 
 
 class Measured(Protocol):
@@ -56,6 +59,12 @@ class SpaceGuard:
         self._headroom_bytes = 0
         self._last_headroom_bytes = 0
         self._exhausted = False
+        self._room_bytes: int | None = None
+
+    @property
+    def room_bytes(self) -> int | None:
+        """What the last `refresh` found that the disk has for the store that has least; None before the first one."""
+        return self._room_bytes
 
     @property
     def headroom_bytes(self) -> int:
@@ -81,8 +90,10 @@ class SpaceGuard:
         factor = RECOVERY_FACTOR if self._reason is not None or spent else 1.0
         last_factor = RECOVERY_FACTOR if self._exhausted else 1.0
         reason = None
-        headroom_bytes, last_headroom_bytes = [], []
+        headroom_bytes, last_headroom_bytes, disk_room_bytes = [], [], []
         for room_bytes, reserve_bytes, what in self._measure():
+            if what.startswith(DISK):
+                disk_room_bytes.append(room_bytes)
             needed_bytes = int(reserve_bytes * factor) + pending_bytes
             if room_bytes < needed_bytes:
                 reason = f"the {what}: {room_bytes} bytes are left, {needed_bytes} are kept"
@@ -90,6 +101,7 @@ class SpaceGuard:
             last_bytes = min(LAST_BYTES, reserve_bytes // 2)
             last_headroom_bytes.append(room_bytes - int(last_bytes * last_factor) - pending_bytes)
         self._reason = reason
+        self._room_bytes = min(disk_room_bytes, default=None)
         self._headroom_bytes = max(0, min(headroom_bytes, default=0))
         self._last_headroom_bytes = max(0, min(last_headroom_bytes, default=0))
         self._exhausted = not self._last_headroom_bytes
@@ -100,7 +112,7 @@ class SpaceGuard:
         free_bytes, reserve_bytes = self._measure_disk()
         for name, store in self._stores.items():
             usage = store.usage()
-            yield free_bytes + usage.reusable_bytes, reserve_bytes, f"disk is nearly full for the {name}"
+            yield free_bytes + usage.reusable_bytes, reserve_bytes, f"{DISK} is nearly full for the {name}"
             map_reserve_bytes = int(usage.map_bytes * self._map_reserve_fraction)
             yield usage.map_bytes - usage.used_bytes, map_reserve_bytes, f"map of the {name} is nearly full"
 

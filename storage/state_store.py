@@ -96,6 +96,11 @@ class LmdbStateStore:
         return self._live.change_bytes
 
     @property
+    def change_count(self) -> int:
+        """Keys that were changed since the last freeze."""
+        return len(self._live.changes)
+
+    @property
     def memory_bytes(self) -> int:
         """See `StateStore.memory_bytes`."""
         layers = (self._live, self._frozen, self._thawed)

@@ -27,7 +27,7 @@ from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
 from raftdb.node.pending import LogPage, MakeCheckpoint, Query, ReadRequest, WriteRequest
 from raftdb.node.ports import Courier, Disk, PeerLinks
 from raftdb.node.replica import Replica
-from raftdb.node.space import SpaceBudget
+from raftdb.node.space import WRITE_BYTES, SpaceBudget
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
 from raftdb.node.watchdog import Watchdog
 from raftdb.wire.operations import encode
@@ -102,8 +102,10 @@ class Driver:
             payload = encode(operation)
         else:
             payload = await self.aside.run(encode, operation)
-        if self.is_leader() and grows(operation):
-            self._take_space(len(payload))
+        if self.is_leader():
+            self._refuse_on_full_disk(WRITE_BYTES)
+            if grows(operation):
+                self._take_space(len(payload))
         future = self._admit()
         self._inputs.writes.append(WriteRequest(self._last_request_id, payload))
         return await future
@@ -136,8 +138,10 @@ class Driver:
         """Make the state durable and compact the log; returns the index that the state is durable up to.
 
         It covers all that was answered anywhere before the call; with `stale`, all that this node has applied.
-        `keeps_tail`: the log is compacted no further than by itself. Raises Unavailable, or OutcomeUnknown.
+        `keeps_tail`: the log is compacted no further than by itself. Raises Unavailable, also if the disk has no room
+        for it, or OutcomeUnknown.
         """
+        self._refuse_on_full_disk(self.space.checkpoint_bytes)
         return (await self._read(MakeCheckpoint(keeps_tail), stale=stale)).index
 
     def receive(self, messages: Sequence[Message], start: str) -> None:
@@ -226,6 +230,14 @@ class Driver:
         if reason is not None:
             raise Unavailable("no_space", reason, hint="delete keys, or give the disk more space")
         self.space.take(payload_bytes)
+
+    def _refuse_on_full_disk(self, needed_bytes: int) -> None:
+        """Refuse what may find no space when it is written: that would end the node, which can still read and vote."""
+        reason = self.space.refusal(needed_bytes)
+        if reason is not None:
+            raise Unavailable(
+                "no_space", reason, hint="give the disk more space, or remove what else is on it"
+            )
 
     def _admit(self) -> "asyncio.Future[Answer]":
         """Number a request and make room for its answer, or refuse it."""

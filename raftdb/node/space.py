@@ -8,6 +8,10 @@ A node whose disk is full stops, so growth ends while there is still a reserve, 
 * *Exhausted*: the last few megabytes are touched. The node takes no more commands from its leader. So one full disk
   does not stop its node: it lags behind a majority that has space, and catches up when it has space itself.
 
+What others put on the disk knows no such steps. Where hardly anything is left at all, a leader takes no writes either,
+and no checkpoint is made that has no room (`SpaceBudget.refusal`); what must be written then, a vote or a term, finds
+pages of its own file that are free.
+
 What is written between two measurements counts against what the last one found.
 """
 
@@ -21,6 +25,8 @@ from raftdb.core.state import RaftState
 
 GROWTH_OVERHEAD_BYTES = 512
 """What a command takes on the disk beside its own bytes, which are there twice: in the log, and in the state."""
+WRITE_BYTES = 1 << 20
+"""What the disk must have at all for a write that grows nothing: its entry, and the pages that are copied for it."""
 
 
 class SpaceBudget:
@@ -35,13 +41,23 @@ class SpaceBudget:
         self._reason: str | None = None
         self._short_at_bytes: int | None = None
         self._exhausted_at_bytes: int | None = None
+        self._room_bytes: int | None = None
+        self.checkpoint_bytes = 0
+        """What a checkpoint would have taken on the disk at the last look."""
         self._short_members: set[NodeId] = set()
 
     def measured(
-        self, reason: str | None, *, grown_bytes: int, headroom_bytes: int, last_headroom_bytes: int
+        self,
+        reason: str | None,
+        *,
+        grown_bytes: int,
+        headroom_bytes: int,
+        last_headroom_bytes: int,
+        room_bytes: int | None = None,
     ) -> None:
         """What was found when `grown_bytes` had been taken on: why this node is short (None: it is not), and how much
-        more it may write until it is short, and until it is exhausted."""
+        more it may write until it is short, and until it is exhausted. `room_bytes`: what the disk has at all."""
+        self._room_bytes = room_bytes
         self._reason = reason
         self._short_at_bytes = grown_bytes + headroom_bytes
         self._exhausted_at_bytes = grown_bytes + last_headroom_bytes
@@ -62,6 +78,15 @@ class SpaceBudget:
     def is_exhausted(self) -> bool:
         """True if only what this node needs for itself is left."""
         return self._exhausted_at_bytes is not None and self.grown_bytes >= self._exhausted_at_bytes
+
+    def refusal(self, needed_bytes: int) -> str | None:
+        """Why not even what grows nothing may be written, which takes `needed_bytes` for a while; None if it may.
+
+        A write that finds no space ends the node, and whoever filled its disk may make room again.
+        """
+        if self._room_bytes is None or self._room_bytes >= needed_bytes:
+            return None
+        return f"the disk is full: {self._room_bytes} bytes are left, and that takes {needed_bytes}"
 
     def take(self, data_bytes: int, *, commands: int = 1) -> None:
         """Count what was taken on: growing commands of `data_bytes` together."""

@@ -73,7 +73,7 @@ HAND_OVER_SECONDS_MAX = 8.0
 
 
 def run_node(settings: Settings) -> int:
-    """Run one node until SIGTERM or SIGINT; returns the exit code of a clean stop, 0. Raises Fatal otherwise."""
+    """Run one node until a signal asks it to stop; returns the exit code of a clean stop, 0. Raises Fatal otherwise."""
     logs.configure(
         node=settings.id,
         level=settings.log_level,

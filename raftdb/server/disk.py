@@ -19,11 +19,12 @@ from storage.contract import FrozenChanges, LogBatch, Usage
 from storage.folder import DataFolder
 from storage.log_store import LmdbLogStore
 from storage.manifest import Manifest
-from storage.space import Measured, SpaceGuard
+from storage.space import FULL_BYTES, LAST_BYTES, Measured, SpaceGuard
 from storage.state_store import LmdbStateStore
 from storage.writer import LogWriter
 
 Result = TypeVar("Result")
+PAGE_BYTES = 4096
 
 
 class NodeDisk:
@@ -78,6 +79,13 @@ class NodeDisk:
     def pending_bytes(self) -> int:
         """Changes that are in memory and must still find room in the state."""
         return self.state.change_bytes + self._flushing_bytes
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """About what a checkpoint would take on the disk now: for each changed key a page is copied, unless several
+        are on one. What is kept for checkpoints must be enough for the copies."""
+        copied_bytes = min(PAGE_BYTES * self.state.change_count, LAST_BYTES // 2)
+        return self.pending_bytes + copied_bytes + FULL_BYTES
 
     async def trim(self, base: EntryId) -> None:
         """Begin the log after `base`: a bounded step, then whatever writes have gathered, then the next."""

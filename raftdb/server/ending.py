@@ -54,9 +54,11 @@ class Ending:
         self._ends_by: float | None = None
 
     def watch_signals(self) -> None:
-        """From now on SIGTERM and SIGINT ask for the end."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self.signalled, number)
+        """From now on SIGTERM, SIGINT and SIGHUP ask for the end, but for those that whoever started us has set to be
+        ignored: `nohup` SIGHUP, and a script SIGINT of what it runs in the background."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number is signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
+                self._loop.add_signal_handler(number, self.signalled, number)
 
     def signalled(self, number: signal.Signals) -> None:
         """A signal has come: the first asks for an orderly end, one that is not of the same moment ends at once."""

@@ -72,7 +72,9 @@ class SpaceWatch:
             grown_bytes=grown_bytes,
             headroom_bytes=guard.headroom_bytes,
             last_headroom_bytes=guard.last_headroom_bytes,
+            room_bytes=guard.room_bytes,
         )
+        budget.checkpoint_bytes = self._disk.checkpoint_bytes
         self._tell_changes()
 
     def _tell_changes(self) -> None:

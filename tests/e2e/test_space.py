@@ -17,6 +17,8 @@ DISK_BYTES = 80 << 20
 LEFT_BYTES = 8 << 20
 SHORT_LEFT_BYTES = 12 << 20
 FULL_LEFT_BYTES = 6 << 20
+LOOKS_SECONDS = 2.5
+"""In this time a node looks at its disk twice."""
 VALUE = "v" * (512 << 10)
 GROWING: tuple[tuple[str, ...], ...] = (
     ("set", "k", "v"),
@@ -121,6 +123,29 @@ def test_a_disk_that_others_fill_stops_growth_until_there_is_space_again(
     assert isinstance(attempt(node, "set", "new", "1"), Acked)
     assert node.ask("GET", "/readyz").body == b"ok\n"
     assert "space again" in node.log_text()
+    assert node.stop() == 0
+
+
+def test_a_disk_that_others_fill_to_the_last_byte_ends_no_node(
+    new_cluster: NewCluster, small_disk: Path
+) -> None:
+    """What would need room, a checkpoint that is to make some included, is refused; reads go on."""
+    node = on_disk(new_cluster(1), small_disk)
+    assert isinstance(attempt(node, "set", "old", "1"), Acked)
+    filler = fill_up(small_disk, left_bytes=0)
+    told = wait_for(lambda: reason(node), "the node to notice")
+    assert "disk is nearly full" in told
+    asked = [attempt(node, "set", "k", "v"), attempt(node, "del", "old")]
+    for outcome in (*asked, outcome_of(node.ask("POST", "/v1/snapshot"))):
+        assert isinstance(outcome, Refused)
+        assert (outcome.status, outcome.code) == (503, "no_space")
+    # A node that is short makes a checkpoint by itself, to get space back.
+    looked = node.status()["uptime_seconds"] + LOOKS_SECONDS
+    wait_for(lambda: node.status()["uptime_seconds"] > looked, "the node to look at its disk again")
+    assert isinstance(attempt(node, "get", "old"), Acked)
+    filler.unlink()
+    wait_for(lambda: reason(node) is None, "the node to notice that there is space")
+    assert isinstance(attempt(node, "set", "new", "1"), Acked)
     assert node.stop() == 0
 
 

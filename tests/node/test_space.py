@@ -90,3 +90,12 @@ def test_a_leader_refuses_growth_if_those_that_have_space_are_no_majority(
     for node in short:
         space.hears(HeartbeatReply(node, ME, 1, 2))
     assert space.shortage_of_members(leader.state, set(reached)) is None
+
+
+def test_on_a_full_disk_nothing_is_written_that_can_be_left_undone() -> None:
+    """A write that finds no space ends the node; that another program has filled the disk may pass."""
+    space = SpaceBudget()
+    assert space.refusal(1 << 40) is None
+    space.measured("full", grown_bytes=0, headroom_bytes=0, last_headroom_bytes=0, room_bytes=5000)
+    assert space.refusal(5000) is None
+    assert space.refusal(5001) == "the disk is full: 5000 bytes are left, and that takes 5001"

@@ -43,6 +43,30 @@ async def test_signals_within_a_moment_count_once_and_a_later_one_ends_at_once()
         ending.signalled(signal.SIGTERM)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("ignored", [False, True])
+async def test_each_signal_that_ends_programs_is_orderly_unless_it_is_to_be_ignored(
+    number: signal.Signals, ignored: bool
+) -> None:
+    """A terminal that is closed signals what runs in it, and `nohup` keeps that away."""
+    before = signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    loop = asyncio.get_running_loop()
+    try:
+        ending = Ending(exit_now=exit_now)
+        ending.watch_signals()
+        if ignored and number is not signal.SIGTERM:
+            assert signal.getsignal(number) is signal.SIG_IGN
+            return
+        signal.raise_signal(number)
+        async with asyncio.timeout(WAIT_S):
+            await ending.asked()
+        assert ending.failure is None
+    finally:
+        for watched in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.remove_signal_handler(watched)
+        signal.signal(number, before)
+
+
 class Parts:
     """Parts of a node, by name, and what each raises when it is closed; `closed` says in which order they were."""
 
