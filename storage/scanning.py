@@ -1,7 +1,8 @@
 """A range of the state in order, through the changes in memory that lie over it.
 
 Each layer is read a page at a time, and the pages are put together as far as all of them reach. So a scan costs what it
-returns, and about a microsecond for each change or hidden value that it steps over.
+returns, and about a microsecond for each change or hidden value that it steps over: once, for then there is a gap
+(`storage.gaps`).
 """
 
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from storage.codec import unseal, unseal_head
 from storage.contract import KEY_BYTES_MAX
+from storage.gaps import STEPPED_OVER_MIN, Gaps
 from storage.overlay import Overlay
 
 if TYPE_CHECKING:
@@ -22,16 +24,22 @@ PAGE_KEYS_MAX = 1024
 def scan_layers(
     overlays: Sequence[Overlay],
     cursor: "lmdb.Cursor[memoryview]",
+    gaps: Gaps,
     first: bytes,
     end: bytes | None,
     *,
     limit: int,
     length: int | None,
 ) -> list[tuple[bytes, bytes]]:
-    """Up to `limit` pairs as `StateStore.scan` says; `overlays` from the topmost down, `cursor` on the disk."""
+    """Up to `limit` pairs as `StateStore.scan` says; `overlays` from the topmost down, `cursor` on the disk.
+
+    `gaps` are those of all layers together.
+    """
     found: list[tuple[bytes, bytes]] = []
+    unseen_from, unseen = first, 0
     page_keys = min(max(limit, PAGE_KEYS_MIN), PAGE_KEYS_MAX)
     while True:
+        first = gaps.behind(first)
         disk = _disk_page(cursor, first, end, page_keys)
         pages = [list(disk), *(overlay.keys(first, end, page_keys) for overlay in overlays)]
         # Behind the last key of a full page its layer may have more.
@@ -41,11 +49,18 @@ def scan_layers(
             if horizon is not None and key > horizon:
                 break
             value = _value(overlays, disk, key, length)
-            if value is not None:
-                found.append((key, value))
-                if len(found) == limit:
-                    return found
+            if value is None:
+                unseen += 1
+                continue
+            if unseen >= STEPPED_OVER_MIN:
+                gaps.note(unseen_from, key)
+            unseen_from, unseen = key + b"\0", 0
+            found.append((key, value))
+            if len(found) == limit:
+                return found
         if horizon is None:
+            if unseen >= STEPPED_OVER_MIN and end is not None:
+                gaps.note(unseen_from, end)
             return found
         first = horizon + b"\0"
         page_keys = min(2 * page_keys, PAGE_KEYS_MAX)

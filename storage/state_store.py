@@ -24,6 +24,7 @@ from storage.contract import KEY_BYTES_MAX, Describe, FrozenChanges, Usage
 from storage.env import Environment
 from storage.errors import FolderDamaged, Misused, StorageError, other_format
 from storage.export import write_container
+from storage.gaps import Gaps
 from storage.manifest import Manifest
 from storage.overlay import RELEASED_MIN, Overlay
 from storage.plan import check_write
@@ -72,6 +73,7 @@ class LmdbStateStore:
         self._frozen: Overlay | None = None
         self._thawed: Overlay | None = None
         """On the disk, and let go a little with each write."""
+        self._gaps = Gaps()
         try:
             if create:
                 self._create_marker()
@@ -151,12 +153,13 @@ class LmdbStateStore:
             return []
         overlays = [layer for layer in (self._live, self._frozen) if layer is not None]
         with self._environment.read("state") as transaction, transaction.cursor(self._values) as cursor:
-            return scan_layers(overlays, cursor, first, end, limit=limit, length=length)
+            return scan_layers(overlays, cursor, self._gaps, first, end, limit=limit, length=length)
 
     def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
         """See `StateStore.write`."""
         check_write(changes, index=index, applied_index=self._applied[0])
         self._live.update(changes)
+        self._gaps.written(key for key, value in changes.items() if value is not None)
         self._applied = (index, term)
         if self._thawed is not None and not self._thawed.release(RELEASED_MIN + len(changes)):
             self._thawed = None
@@ -196,7 +199,7 @@ class LmdbStateStore:
         with self._environment.write() as transaction:
             transaction.drop(self._values, delete=False)
             self._put_marker(transaction, 0, 0)
-        self._live = Overlay()
+        self._live, self._gaps = Overlay(), Gaps()
         self._applied = self._checkpoint = (0, 0)
 
     def export(
