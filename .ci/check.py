@@ -21,9 +21,11 @@ CHECKS: dict[str, list[str]] = {
     "format": [sys.executable, "-m", "ruff", "format", "--check", "."],
     "mypy": [sys.executable, "-m", "mypy"],
     "imports": [str(SCRIPTS / "lint-imports"), "--no-logo"],
-    "pytest": [sys.executable, "-m", "pytest", "-q"],
+    "pytest": [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup"],
 }
-"""Name of a check to the command that makes it, run at the top of the project. Quick ones come first."""
+"""Name of a check to the command that makes it, run at the top of the project. Quick ones come first.
+
+Two tests at a time: most of them wait, for elections and processes, and not for the processor."""
 
 REPAIRS: list[list[str]] = [
     [sys.executable, "-m", "ruff", "check", "--fix", "-q", "."],

@@ -105,7 +105,7 @@ def fresh_python(
     }
     variables |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", **environment}
     return subprocess.run(
-        command, cwd=root, env=variables, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=root, env=variables, capture_output=True, text=True, check=False, timeout=300
     )
 
 

@@ -15,6 +15,8 @@ from cli.local_folder import LocalFolder, NodePlace
 from cli.main import run
 from raftdb.client.sync_client import Client
 
+pytestmark = pytest.mark.xdist_group("the ports from 8001 on")
+
 Capture = pytest.CaptureFixture[str]
 
 

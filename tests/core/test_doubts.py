@@ -34,7 +34,7 @@ def test_who_decides_without_those_in_doubt_meets_every_majority_there_was(size:
                         assert (nodes - doubted).intersection(before), (electorates, doubted, nodes, before)
 
 
-@pytest.mark.parametrize("doubted", subsets(NODES[:4]), ids=",".join)
+@pytest.mark.parametrize("doubted", subsets(NODES[:4]), ids=lambda nodes: ",".join(sorted(nodes)))
 def test_what_is_reached_is_what_who_decides_has_reached(doubted: frozenset[NodeId]) -> None:
     voters = NODES[:4]
     values = {"n1": 7, "n2": 3, "n3": 5, "n4": 3}

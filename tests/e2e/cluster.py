@@ -16,6 +16,7 @@ from tests.e2e.waiting import LIMIT_S, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STOP_LIMIT_S = 30.0
+PORT_MIN = 10_000
 LOG_LINES_SHOWN = 60
 CLI_LIMIT_S = 60.0
 
@@ -23,12 +24,16 @@ CLI_LIMIT_S = 60.0
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on, below those that the system gives to outgoing connections.
 
-    A node must find its port free when it starts again, and not under somebody's connection.
+    A node must find its port free when it starts again, and not under somebody's connection; nor taken by a test that
+    runs beside this one, so each worker of pytest-xdist has a range of its own.
     """
     ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = (ephemeral - PORT_MIN) // workers
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(10_000, ephemeral)
+        port = PORT_MIN + worker * share + random.randrange(share)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
