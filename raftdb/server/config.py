@@ -17,9 +17,9 @@ from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachabl
 from raftdb.errors import Fatal
 from raftdb.memory import MEMORY_BYTES_MAX, MEMORY_BYTES_MIN
 from raftdb.server.environment import CONFIG_FILE, settings_in
+from raftdb.wire.fields import is_node_id
 
 EXIT_CONFIGURATION = 2
-NODE_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 HOST_PATTERN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -42,7 +42,7 @@ def parse_reachable_address(text: object) -> str:
 
 def parse_node_id(text: object) -> str:
     """1 to 63 of letters, digits, dot, dash and underscore, the first a letter or digit."""
-    if isinstance(text, str) and NODE_ID_PATTERN.fullmatch(text):
+    if isinstance(text, str) and is_node_id(text):
         return text
     raise ValueError("an id has 1 to 63 letters, digits, dots, dashes or underscores")
 

@@ -13,7 +13,8 @@ def short_reason(error: object) -> str:
     instead of a library's."""
     cause = error
     for _ in range(_CAUSES_MAX):
-        if isinstance(cause, socket.gaierror):
+        # aiohttp's own error has the resolver's number, which is none of the system's.
+        if isinstance(cause, socket.gaierror | aiohttp.ClientConnectorDNSError):
             return "the host name cannot be resolved"
         if isinstance(cause, OSError) and cause.errno:
             return os.strerror(cause.errno).lower()

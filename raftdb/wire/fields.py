@@ -4,6 +4,7 @@ Each check is a function of one decoded value that returns whether it fits; `che
 not.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -14,8 +15,8 @@ from raftdb.errors import RemoteProtocolError
 NUMBER_LIMIT = 2**63
 """Indexes, terms, rounds and sequence numbers are from 0 to below this."""
 
-NODE_ID_LENGTH_MAX = 64
-"""Longest id of a node, in characters; ids are printable ASCII."""
+NODE_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""What an id of a node is, wherever one is said: a member that no node can be is there for good."""
 
 UUID_LENGTH_MAX = 64
 """Longest name of a data folder, in characters."""
@@ -45,13 +46,8 @@ def is_bytes(value: object) -> bool:
 
 
 def is_node_id(value: object) -> bool:
-    """Return whether `value` can be a node's id: printable ASCII, not empty, not too long."""
-    return (
-        type(value) is str
-        and 0 < len(value) <= NODE_ID_LENGTH_MAX
-        and value.isascii()
-        and value.isprintable()
-    )
+    """Return whether `value` can be a node's id."""
+    return type(value) is str and NODE_ID_PATTERN.fullmatch(value) is not None
 
 
 def is_address(value: object) -> bool:

@@ -198,6 +198,8 @@ def test_what_became_of_a_change_that_nobody_confirms_is_not_known() -> None:
     [
         AddMember(Member("", "h:1")),
         AddMember(Member("n\n", "h:1")),
+        AddMember(Member("a/b", "h:1")),
+        AddMember(Member("n" * 64, "h:1")),
         AddMember(Member("n4", "")),
         UpdateAddresses((NewAddress("n1", "h" * 400, None),)),
         UpdateAddresses((NewAddress("n1", "h:1", ""),)),

@@ -7,12 +7,16 @@ from logging import LogRecord
 
 import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 
 from raftdb.errors import RemoteProtocolError
 from raftdb.transport.reasons import short_reason
 from tests.transport.support import identity, sender, wait_until
 
 Records = list[LogRecord]
+
+
+DIALLED = ConnectionKey("h", 1, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -26,6 +30,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 8001)"), "connection refused"),
         (caused(aiohttp.ClientError("x"), OSError(errno.EHOSTUNREACH, "x")), "no route to host"),
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "the host name cannot be resolved"),
+        (aiohttp.ClientConnectorDNSError(DIALLED, OSError(-2, "x")), "the host name cannot be resolved"),
         (TimeoutError(), "no answer in time"),
         (aiohttp.ServerTimeoutError("No PONG received after 1 seconds"), "no answer in time"),
         (aiohttp.ServerDisconnectedError(), "closed by the peer"),

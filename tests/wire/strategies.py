@@ -51,6 +51,7 @@ from raftdb.core.messages import (
     TimeoutNow,
 )
 from raftdb.core.model import Entry, EntryKind, Member, StartId
+from raftdb.wire.fields import NODE_ID_PATTERN
 from raftdb.wire.operations import TIME_MS_MAX
 
 HOSTILE_BYTES = st.one_of(
@@ -123,7 +124,7 @@ def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrat
     )
 
 
-NODES = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=64)
+NODES = st.from_regex(NODE_ID_PATTERN, fullmatch=True)
 NUMBERS = st.one_of(st.integers(0, 10), st.integers(0, 2**63 - 1), st.just(2**63 - 1))
 TIMES = st.one_of(st.integers(0, 10), st.integers(0, TIME_MS_MAX), st.just(TIME_MS_MAX))
 UUIDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)

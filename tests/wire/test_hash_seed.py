@@ -55,7 +55,7 @@ for index in range(1, 2000):
     print(data.hex(), shown(machine.apply(index, 1, data, transaction)))
 print([(key, transaction.changes[key]) for key in transaction.changes])
 print(encode_configuration(Configuration((Member("n1", "h:1"), Member("n2", "h:2", "h:3", False)), ("n0",))).hex())
-hello = Hello(1, "c", "n1", "n2", "u", StartId(1, "a"), None, False, None, 1, 1, None, "h:1", None)
+hello = Hello(1, "c", "n1", "n2", "u", StartId(1, "a"), None, False, None, 1, 1, None, "secret", "h:1", None)
 print(encode_handshake(hello).hex())
 print(cbor.encode({name: {"z": 1, b"y": 2, "x": 3} for name in COMMANDS}).hex())
 """
