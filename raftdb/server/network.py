@@ -26,7 +26,14 @@ from raftdb.node.starts import OwnStarts
 from raftdb.server.addresses import STRANGERS_MAX, AddressBook
 from raftdb.server.disk import NodeDisk
 from raftdb.server.folder import EXIT_FOLDER
-from raftdb.server.peers import IDENTITY_CHANGED, OTHER_LIFE, PEER_OTHER_LIFE, REMOVED, PeerRegistry
+from raftdb.server.peers import (
+    IDENTITY_CHANGED,
+    OTHER_LIFE,
+    PEER_OTHER_LIFE,
+    REMOVED,
+    STALE_START,
+    PeerRegistry,
+)
 from raftdb.server.snapshots import Courier, Receiver
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import LocalIdentity
@@ -116,7 +123,7 @@ class Network:
     def _events_of_links(self) -> PeerEvents:
         """Who hears what of the links that this node dials."""
         return PeerEvents(
-            on_peer_up=self._driver.peer_up,
+            on_peer_up=self._peer_up,
             on_peer_down=self._peer_down,
             on_refused=self._refused,
             on_sighted=self._sighted,
@@ -249,7 +256,7 @@ class Network:
         if code == REMOVED:
             self._removed_by.add(peer)
             self._judge_removal()
-        if code not in (IDENTITY_CHANGED, OTHER_LIFE, PEER_OTHER_LIFE) or self._refused_by.get(peer) == code:
+        if code not in _HINTS or self._refused_by.get(peer) == code:
             return
         self._refused_by[peer] = code
         logger.error(
@@ -293,5 +300,6 @@ _HINTS = {
     IDENTITY_CHANGED: "bring back the old folder, or remove the node and add it under a new id",
     OTHER_LIFE: _OTHER_LIFE_HINT,
     PEER_OTHER_LIFE: _OTHER_LIFE_HINT,
+    STALE_START: "another process runs as this node, on a copy of its folder: stop one, and start the other again",
 }
 """What to do for a node that is refused by a majority, by the code of the refusal."""

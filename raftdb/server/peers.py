@@ -49,6 +49,8 @@ PEER_OTHER_LIFE = "peer_other_life"
 """Code of the refusal where the peer that we dialled is of another life: then this node is, too, to the other."""
 STALE_START = "stale_start"
 """Code of the refusal for who was started again since, or is one of two nodes that run on copies of one folder."""
+PEER_STALE_START = "peer_stale_start"
+"""Code of the refusal where the peer that we dialled is the one that was started again since."""
 UNPROVEN = "unproven"
 """Code of the refusal for who says to be a member, and does not show what that member has shown before."""
 FACT_PREFIX = "peer:"
@@ -181,7 +183,8 @@ class PeerRegistry:
                     UNPROVEN, f"this is not the {peer} that was met before, or its folder lost its secret"
                 )
             if starts.has_superseded(self._known.get(peer), introduction.start):
-                return Refused(STALE_START, f"{peer} has been started again since, or runs twice")
+                code = STALE_START if isinstance(introduction, Hello) else PEER_STALE_START
+                return Refused(code, f"{peer} has been started again since, or runs twice")
             await self._meet(introduction, is_member=standing.is_member)
             await self._hear_of_itself(introduction)
         self._on_stated(peer, introduction.http)

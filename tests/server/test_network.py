@@ -1,0 +1,76 @@
+"""What refusals of peers come to: so many that this node can have no majority end it, and a link takes one back."""
+
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+from raftdb.core.model import StartId
+from raftdb.errors import Fatal
+from raftdb.node.starts import OwnStarts
+from raftdb.server.addresses import AddressBook
+from raftdb.server.network import Network
+from raftdb.server.peers import IDENTITY_CHANGED, OTHER_LIFE, PEER_STALE_START, REMOVED, STALE_START
+from raftdb.transport.events import PeerEvents
+from raftdb.transport.handshake import LocalIdentity
+from tests.core.direct import Direct
+
+
+class Refusing:
+    """The network of n1 of three nodes, which has run before; `fatal` is what ended it, `events` what links tell it."""
+
+    def __init__(self) -> None:
+        self.fatal: list[Fatal] = []
+        self.driver: Any = MagicMock()
+        self.driver.replica.raft.state = Direct(nodes=3).state
+        self.driver.replica.is_new = False
+        self.driver.replica.links = set()
+        log: Any = MagicMock()
+        log.get_meta.return_value = None
+        start = StartId(1, "nonce")
+        network = Network(
+            LocalIdentity(cluster_id="c", node_id="n1", node_uuid="uuid", start=start, http="127.0.0.1:8001"),
+            *(self.driver, MagicMock(), log, OwnStarts(start, b"secret"), MagicMock()),
+            addresses=AddressBook(),
+            receiver=MagicMock(),
+            on_fatal=self.fatal.append,
+        )
+        self.events: PeerEvents = network._events_of_links()
+
+    def refused(self, peer: str, code: str) -> None:
+        self.events.on_refused(peer, code, "why")
+
+
+@pytest.mark.parametrize("code", [IDENTITY_CHANGED, OTHER_LIFE, STALE_START])
+def test_a_majority_that_refuses_ends_the_node(code: str) -> None:
+    node = Refusing()
+    node.refused("n2", code)
+    assert node.fatal == []
+    node.refused("n3", code)
+    assert [(fatal.exit_code, fatal.hint is not None) for fatal in node.fatal] == [(4, True)]
+    assert node.fatal[0].message == "n2, n3 refuse this node: why"
+
+
+def test_that_a_peer_is_an_old_start_says_nothing_of_this_node() -> None:
+    node = Refusing()
+    for peer in ("n2", "n3"):
+        node.refused(peer, PEER_STALE_START)
+    assert node.fatal == []
+
+
+def test_who_is_linked_with_the_node_refuses_it_no_more() -> None:
+    node = Refusing()
+    node.refused("n2", OTHER_LIFE)
+    node.events.on_peer_up("n2")
+    node.driver.peer_up.assert_called_once_with("n2")
+    node.refused("n3", OTHER_LIFE)
+    assert node.fatal == []
+
+
+def test_a_removal_that_was_said_is_believed_no_more_once_a_majority_is_linked() -> None:
+    node = Refusing()
+    node.refused("n2", REMOVED)
+    node.driver.told_removed.assert_called_once_with({"n2"})
+    node.driver.replica.links = {"n2"}
+    node.events.on_peer_up("n2")
+    node.driver.told_removed.assert_called_with(())
