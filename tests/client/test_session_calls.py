@@ -174,7 +174,7 @@ class TestTransactional:
         assert caught.value.keys == (b"n",)
         assert calls == [None, b"1", b"2"]
 
-        @client.transactional(timeout_ms=0.0)
+        @client.transactional(max_attempts=1)
         def lose_once(transaction: Transaction) -> None:
             lose.__wrapped__(transaction)  # type: ignore[attr-defined]
 

@@ -9,6 +9,7 @@ Two honest ways to make a disk fail without a kernel of one's own (hazards B83, 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,9 +72,13 @@ def start_on_mortal_disks(cluster: Cluster) -> Cluster:
 
 
 def let_disk_die(node: Node) -> None:
-    """From now on no sync of the node succeeds."""
+    """From now on no sync of the node succeeds: all its threads are under the filter when this returns."""
     with node.data.with_suffix(".fifo").open("w"):
         pass
+    status = Path(f"/proc/{node.pid}/status")
+    wait_for(
+        lambda: not node.is_running or "Seccomp:\t2" in status.read_text(), f"the disk of {node.name} to die"
+    )
 
 
 @pytest.mark.usefixtures("_seccomp")
