@@ -104,7 +104,8 @@ class LocalFolder:
             return ()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise self._failure(
-                f"{path} cannot be read: {error}", hint="it names the nodes' addresses"
+                f"{path} cannot be read: {error}",
+                hint="it names the nodes' addresses: bring it back from a copy, or name another folder with --data",
             ) from error
 
     def create(self, count: int) -> tuple[NodePlace, ...]:

@@ -21,6 +21,7 @@ from raftdb.core.messages import Message
 from raftdb.core.model import EntryId, NodeId, Role
 from raftdb.core.timing import silence_ticks_borne
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb.node import refusals
 from raftdb.node.aside import Aside
 from raftdb.node.contacts import Contacts
 from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
@@ -228,16 +229,15 @@ class Driver:
         """Refuse growth while space is short, here or with too many of the others (hazard B84)."""
         reason = self.no_space
         if reason is not None:
-            raise Unavailable("no_space", reason, hint="delete keys, or give the disk more space")
+            is_own = self.space.shortage is not None
+            raise refusals.no_space(self.replica.raft.state, reason, is_own=is_own)
         self.space.take(payload_bytes)
 
     def _refuse_on_full_disk(self, needed_bytes: int) -> None:
         """Refuse what may find no space when it is written: that would end the node, which can still read and vote."""
         reason = self.space.refusal(needed_bytes)
         if reason is not None:
-            raise Unavailable(
-                "no_space", reason, hint="give the disk more space, or remove what else is on it"
-            )
+            raise refusals.no_space(self.replica.raft.state, reason, is_own=True, is_full=True)
 
     def _admit(self) -> "asyncio.Future[Answer]":
         """Number a request and make room for its answer, or refuse it."""

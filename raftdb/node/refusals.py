@@ -35,6 +35,16 @@ def too_much_waits() -> Unavailable:
     return Unavailable("busy", "too much is waiting for a majority", hint="send more slowly")
 
 
+def no_space(core: RaftState, reason: str, *, is_own: bool, is_full: bool = False) -> Unavailable:
+    """The disk is short of space. `is_own`: that of this node, so another one might do better; `is_full`: so much that
+    not even a deletion can be written."""
+    hint = "remove what else is on the disk" if is_full else "delete keys"
+    hint += ", or give the disk more space"
+    if is_own and len(core.configurations.voters) > 1:
+        hint += "; if others have space, let one of them lead: 'raftdb cluster transfer'"
+    return Unavailable("no_space", reason, hint=hint)
+
+
 def out_of_time(core: RaftState, applied_index: Index, *, is_write: bool) -> RaftdbError:
     """Nobody confirmed it in time: a write may still happen, a read was just not answered."""
     if is_write:

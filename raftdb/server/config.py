@@ -251,8 +251,12 @@ def _absolute(data: Path) -> Path:
 def _read_file(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadSetting(f"cannot read the configuration {path}: {error}") from error
+    except OSError as error:
+        raise BadSetting(
+            f"cannot read the configuration {path}: {(error.strerror or str(error)).lower()}"
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSetting(f"the configuration {path} is not TOML: {error}") from error
 
 
 def _parse_all(values: Mapping[str, object], where: str) -> dict[str, Any]:

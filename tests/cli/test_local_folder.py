@@ -137,6 +137,13 @@ def test_a_damaged_list_of_nodes_is_an_error_and_not_an_empty_cluster(
     assert caught.value.exit_code == 4
 
 
+def test_who_lost_the_list_of_nodes_is_told_what_to_do(folder: LocalFolder) -> None:
+    (folder.path / "cluster.json").write_text("{")
+    with pytest.raises(CommandError) as caught:
+        folder.load()
+    assert "bring it back from a copy, or name another folder with --data" in (caught.value.hint or "")
+
+
 def test_another_number_of_nodes_is_refused(folder: LocalFolder, capsys: pytest.CaptureFixture[str]) -> None:
     folder.create(3)
     folder.unlock()

@@ -4,6 +4,7 @@ import pytest
 
 from raftdb.core.messages import AppendEntries, Heartbeat, HeartbeatReply
 from raftdb.core.model import Entry, EntryKind
+from raftdb.node.refusals import no_space
 from raftdb.node.space import GROWTH_OVERHEAD_BYTES, SpaceBudget
 from tests.core.direct import ME, Direct
 
@@ -99,3 +100,14 @@ def test_on_a_full_disk_nothing_is_written_that_can_be_left_undone() -> None:
     space.measured("full", grown_bytes=0, headroom_bytes=0, last_headroom_bytes=0, room_bytes=5000)
     assert space.refusal(5000) is None
     assert space.refusal(5001) == "the disk is full: 5000 bytes are left, and that takes 5001"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "is_own", "says_transfer"), [(3, True, True), (3, False, False), (1, True, False)]
+)
+def test_a_leader_whose_own_disk_is_short_says_that_another_node_may_lead(
+    nodes: int, is_own: bool, says_transfer: bool
+) -> None:
+    hint = no_space(Direct(nodes=nodes).state, "full", is_own=is_own).hint or ""
+    assert hint.startswith("delete keys, or give the disk more space")
+    assert ("'raftdb cluster transfer'" in hint) == says_transfer

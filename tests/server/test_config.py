@@ -116,3 +116,22 @@ def test_a_new_folder_is_called_new(tmp_path: Path, log_records: list[logging.Lo
         bootstrap.make_folder(folder, settings)
     said = [(record.getMessage(), getattr(record, "fields", None)) for record in log_records]
     assert ("the data folder is new, and begins empty", {"data": tmp_path / "data"}) in said
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot read the configuration {path}: no such file or directory"),
+        (b"\xff", "the configuration {path} is not TOML: "),
+        (b"id =", "the configuration {path} is not TOML: "),
+    ],
+)
+def test_a_configuration_that_cannot_be_used_is_told_in_our_words(
+    tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    path = tmp_path / "raftdb.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadSetting) as refused:
+        load({"config": str(path)})
+    assert refused.value.message.startswith(words.format(path=path))
