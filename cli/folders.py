@@ -92,8 +92,10 @@ def run_recover(arguments: list[str], options: Options) -> int:
     from raftdb.server.folder import kind_of
     from raftdb.server.recover import recovery
 
-    if kind_of(data) != "folder":
-        raise CommandError("recover", f"there is no folder {data}", exit_code=EXIT_USAGE)
+    kind = kind_of(data)
+    if kind != "folder":
+        message = f"there is no folder {data}" if kind is None else f"{data} is no folder"
+        raise CommandError("recover", message, exit_code=EXIT_USAGE)
     try:
         members = parse_peers(parsed.members)
         check_reachable(members)
@@ -223,7 +225,8 @@ def _require_file(command: str, path: Path, kind: str | None) -> None:
         hint = "put the backup into a file first"
         raise CommandError(command, f"{path} is not a regular file", exit_code=EXIT_USAGE, hint=hint)
     if kind != "file":
-        raise CommandError(command, f"there is no file {path}", exit_code=EXIT_USAGE)
+        message = f"there is no file {path}" if kind is None else f"{path} is a folder, and no backup"
+        raise CommandError(command, message, exit_code=EXIT_USAGE)
 
 
 def _add_output_options(parser: Parser) -> None:

@@ -63,6 +63,9 @@ def restore_folder(
     try:
         make_folder(folder)
         refuse_if_open_to_others(folder)
+        if not (folder / LOCK_FILE).exists():
+            # Nobody uses it then, and not even a lock is to be left in a folder of something else.
+            _require_empty(folder)
         lock = take_lock(folder, node_id)
         try:
             _require_empty(folder)

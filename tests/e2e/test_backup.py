@@ -174,6 +174,7 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_alone(backup: Path, tmp_
     assert "is not empty: mine" in done.stderr
     assert "hint: " in done.stderr
     assert (folder / "mine").read_text() == "data"
+    assert [path.name for path in folder.iterdir()] == ["mine"]
     assert run_cli("restore", str(tmp_path / "absent"), "--data", str(tmp_path / "s")).returncode == 2
     assert run_cli("restore", str(backup), "--data", str(tmp_path / "s"), "--peers", "n2=h:1").returncode == 2
 

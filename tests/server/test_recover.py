@@ -209,6 +209,7 @@ def test_the_command_says_what_is_lost_before_it_does_anything(
     ("arguments", "word"),
     [
         (["--data", "missing", "--members", "n1=127.0.0.1:1"], "there is no folder missing"),
+        (["--data", "/dev/null", "--members", "n1=127.0.0.1:1"], "/dev/null is no folder"),
         (["--data", ".", "--members", "n1"], "HOST:PORT"),
         (["--data", "."], "--members"),
     ],
@@ -218,3 +219,8 @@ def test_a_command_that_makes_no_sense_is_code_2(
 ) -> None:
     assert run(["recover", *arguments]) == 2
     assert word in capsys.readouterr().err
+
+
+def test_a_folder_is_no_backup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["restore", str(tmp_path), "--data", str(tmp_path / "new")]) == 2
+    assert f"{tmp_path} is a folder, and no backup" in capsys.readouterr().err
