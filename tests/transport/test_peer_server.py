@@ -155,13 +155,15 @@ async def test_who_says_nothing_keeps_nobody_from_shaking_hands(first_word: byte
     async with receiver(N2, limits=limits) as node:
         writers = []
         for _ in range(5):
-            _reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
             head = f"GET {PEER_PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             rest = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
             word = (
                 b"" if first_word is None else bytes([0x82, 0x80 + len(first_word)]) + bytes(4) + first_word
             )
             writer.write((head + rest).encode() + word)
+            # Each is there before the next: the last to come would end who has not said its hello yet.
+            await reader.readuntil(b"\r\n\r\n")
             writers.append(writer)
         await wait_until(lambda: len(node.peers._open) == 2)
         async with raw_peer(node.address) as member:
