@@ -33,7 +33,8 @@ class ListingDisk:
 
 
 def node_on(disk: ListingDisk) -> LocalNode:
-    async def checkpoint() -> int:
+    async def checkpoint(*, keeps_tail: bool) -> int:
+        assert keeps_tail, "a follower that is away is to find its log"
         return 1
 
     driver = SimpleNamespace(checkpoint=checkpoint)
