@@ -99,8 +99,8 @@ class IdleHours:
         return LONG_PAUSE_MS - COMMIT_MS
 
     def _pass_and_hear(self, leader: Host) -> int:
-        """Let time pass, and wait until every member that is up has answered a heartbeat that was sent after it. If the
-        leader is deposed meanwhile, none of it has to count."""
+        """Let time pass, and wait until every member that takes part has answered a heartbeat that was sent after it.
+        If the leader is deposed meanwhile, none of it has to count."""
         pause_ms: int = self._chance.choose(SHORT_PAUSES_MS)
         self._world.scheduler.skipped_us += pause_ms * MILLISECOND
         leadership = required(leader.replica.raft.state.leadership, "leadership")
@@ -109,7 +109,7 @@ class IdleHours:
             answered = [
                 progress.acknowledged_round
                 for peer, progress in leadership.progress.items()
-                if peer in members and peer in hosts and hosts[peer].is_up
+                if peer in members and peer in hosts and hosts[peer].is_up and hosts[peer].out is None
             ]
             if all(round_ > said for round_ in answered):
                 return pause_ms
