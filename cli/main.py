@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TextIO, cast
 
-from cli import RAFTDB_VERSION, help_text
-from cli.failures import (
+from cli import RAFTDB_VERSION
+from cli.console.failures import (
     EXIT_BROKEN_PIPE,
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -20,9 +20,10 @@ from cli.failures import (
     as_ours,
     exit_code_of,
 )
-from cli.options import Options, Parser, add_client_options, asks_for_json, merged, split_at_command
-from cli.output import Output, terminal_columns
-from cli.words import TRANSACTIONS, WORDS
+from cli.console.options import Options, Parser, add_client_options, asks_for_json, merged, split_at_command
+from cli.console.output import Output, terminal_columns
+from cli.line import help_text
+from cli.line.words import TRANSACTIONS, WORDS
 from raftdb.commands.spec import lookup, suggest_name
 from raftdb.errors import RaftdbError
 
@@ -45,43 +46,47 @@ class SubCommand:
 SUB_COMMANDS: dict[str, SubCommand] = {
     "up": SubCommand(
         "start a cluster on this machine and open the shell",
-        "cli.up:run",
+        "cli.subcommands.up:run",
         starts_nodes=True,
         client_options=("--output", "--timeout", "--consistency"),
     ),
-    "serve": SubCommand("run one node", "cli.serve:run", starts_nodes=True, client_options=()),
+    "serve": SubCommand("run one node", "cli.subcommands.serve:run", starts_nodes=True, client_options=()),
     "simulate": SubCommand(
         "watch simulated nodes keep their promises under faults",
-        "cli.simulate:run",
+        "cli.subcommands.simulate:run",
         starts_nodes=True,
         client_options=(),
     ),
     "shell": SubCommand(
         "open the shell, or run a script (-c, -f, or on stdin)",
-        "cli.shell_command:run",
+        "cli.subcommands.shell:run",
         client_options=("--connect", "--output", "--timeout", "--consistency"),
     ),
-    "cluster": SubCommand("status, members and leadership: 'raftdb cluster --help'", "cli.cluster:run"),
-    "log": SubCommand("show the leader's log", "cli.admin:run_log"),
-    "snapshot": SubCommand(
-        "make the leader's state durable and compact its log now", "cli.backup:run_snapshot"
+    "cluster": SubCommand(
+        "status, members and leadership: 'raftdb cluster --help'", "cli.subcommands.cluster:run"
     ),
-    "backup": SubCommand("a consistent backup of a running cluster, into a file", "cli.backup:run_backup"),
+    "log": SubCommand("show the leader's log", "cli.admin.nodes:run_log"),
+    "snapshot": SubCommand(
+        "make the leader's state durable and compact its log now", "cli.admin.backup:run_snapshot"
+    ),
+    "backup": SubCommand(
+        "a consistent backup of a running cluster, into a file", "cli.admin.backup:run_backup"
+    ),
     "restore": SubCommand(
         "a new cluster's first data folder, from a backup",
-        "cli.folders:run_restore",
+        "cli.subcommands.folders:run_restore",
         starts_nodes=True,
         client_options=("--output",),
     ),
     "recover": SubCommand(
         "a new cluster of what one node has, when the majority is lost",
-        "cli.folders:run_recover",
+        "cli.subcommands.folders:run_recover",
         starts_nodes=True,
         client_options=("--output",),
     ),
     "doctor": SubCommand(
         "examine the data folder of a stopped node, or a backup",
-        "cli.folders:run_doctor",
+        "cli.subcommands.folders:run_doctor",
         starts_nodes=True,
         client_options=("--output",),
     ),
@@ -164,7 +169,7 @@ def _dispatch(name: str, arguments: list[str], options: Options) -> int:
         return target(arguments, options)
     spec = lookup(name)
     if spec is not None:
-        from cli.oneshot import run as run_oneshot
+        from cli.subcommands.oneshot import run as run_oneshot
 
         return run_oneshot(spec, arguments, options)
     raise _unknown(name)
@@ -174,7 +179,7 @@ def _unknown(name: str) -> CommandError:
     """The error for a word that is no sub-command, with the word that was probably meant."""
     from difflib import get_close_matches
 
-    from cli import vocabulary
+    from cli.line import vocabulary
 
     near = get_close_matches(name.lower(), SUB_COMMANDS, n=1)
     meant = near[0] if near else suggest_name(name)
@@ -220,7 +225,7 @@ def run_help(arguments: list[str], options: Options) -> int:
     if name in SUB_COMMANDS:
         return _dispatch(name, [] if name == "help" else ["--help"], options)
     # What only the shell knows is explained here, too.
-    from cli import vocabulary
+    from cli.line import vocabulary
 
     row = lookup(name) or vocabulary.find(name)
     if row is None:

@@ -14,11 +14,11 @@ from typing import Any, cast
 import pytest
 
 import raftdb
-from cli import failures
-from cli.dot_commands import DOT_COMMANDS
+from cli.console import failures
+from cli.line.words import WORDS
 from cli.main import SUB_COMMANDS
-from cli.serve import parse_flags
-from cli.words import WORDS
+from cli.run.dot_commands import DOT_COMMANDS
+from cli.subcommands.serve import parse_flags
 from raftdb.client.async_client import CONCURRENCY_MAX
 from raftdb.client.retrying import ATTEMPTS_MAX, TIMEOUT_MS
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS
@@ -183,7 +183,7 @@ def test_every_command_of_the_command_line_is_documented() -> None:
 def test_every_flag_is_documented() -> None:
     flags = {
         flag
-        for path in sorted((ROOT / "cli").glob("*.py"))
+        for path in sorted((ROOT / "cli").rglob("*.py"))
         for call in re.findall(r"add_argument\(([^)]*)", path.read_text(encoding="utf-8"))
         for flag in FLAG.findall(call.partition("=")[0])
     }

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.history import ShellHistory
-from cli.local_folder import LocalFolder
+from cli.local.folder import LocalFolder
+from cli.prompt.history import ShellHistory
 from raftdb.ownership import make_folder_for_owner, open_for_owner
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")

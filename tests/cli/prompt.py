@@ -2,10 +2,10 @@
 
 import io
 
-from cli.interpreter import Interpreter
-from cli.lexer import split
-from cli.output import Output
-from cli.transactions import State
+from cli.console.output import Output
+from cli.line.lexer import split
+from cli.run.interpreter import Interpreter
+from cli.run.transactions import State
 from raftdb.client.sync_client import Client
 
 

@@ -10,10 +10,10 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.input.base import PipeInput
 from prompt_toolkit.output import DummyOutput
 
-from cli.history import ShellHistory
-from cli.interpreter import Interpreter
-from cli.output import Output
-from cli.shell import Shell
+from cli.console.output import Output
+from cli.prompt.history import ShellHistory
+from cli.prompt.shell import Shell
+from cli.run.interpreter import Interpreter
 from raftdb.client.sync_client import Client
 from tests.client.fake_node import FakeCluster
 

@@ -281,7 +281,7 @@ def test_what_broke_off_on_standard_output_is_said_to_be_no_backup(
 
 
 def test_a_terminal_gets_no_backup(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.backup.is_terminal", lambda _stream: True)
+    monkeypatch.setattr("cli.admin.backup.is_terminal", lambda _stream: True)
     code, out, err = cli("backup", "-")
     assert (code, out) == (2, "")
     assert "standard output is a terminal" in err

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.blocks import goes_on
+from cli.line.blocks import goes_on
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from io import StringIO
 
 import pytest
 
-from cli import members
-from cli.cluster import ACTIONS
-from cli.failures import CommandError
+from cli.admin import members
+from cli.console.failures import CommandError
+from cli.console.output import Output
 from cli.main import run
-from cli.output import Output
+from cli.subcommands.cluster import ACTIONS
 from raftdb.client.model import Member, Membership
 from raftdb.client.sync_client import Client
 from tests.client.fake_node import Canned, FakeCluster, error

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.dot_commands import Quit
-from cli.failures import CommandError, exit_code_of
-from cli.transactions import State
+from cli.console.failures import CommandError, exit_code_of
+from cli.run.dot_commands import Quit
+from cli.run.transactions import State
 from raftdb.errors import RaftdbError, RequestRefused
 from tests.cli.prompt import Prompt
 from tests.client.fake_node import Canned, FakeCluster
@@ -69,7 +69,7 @@ class TestWatch:
                     raise KeyboardInterrupt
                 left.pop(0)()
 
-            monkeypatch.setattr("cli.repeat.sleep", sleep)
+            monkeypatch.setattr("cli.run.repeat.sleep", sleep)
 
         return turns
 

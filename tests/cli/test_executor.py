@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.failures import Interrupted
+from cli.console.failures import Interrupted
+from cli.line.words import WORDS, ShellWord
 from cli.main import run
-from cli.transactions import State
-from cli.words import WORDS, ShellWord
+from cli.run.transactions import State
 from raftdb.client.sync_client import Client
 from raftdb.errors import Conflict, OutcomeUnknown, RaftdbError, ReplyError, RequestRefused, Unavailable
 from tests.cli.prompt import Prompt

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.expansion import expanded
-from cli.failures import CommandError
+from cli.console.failures import CommandError
 from cli.main import run
+from cli.run.expansion import expanded
 from raftdb.errors import RaftdbError
 from tests.cli.prompt import Prompt
 from tests.client.fake_node import FakeCluster

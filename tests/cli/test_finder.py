@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import finder as finder_module
-from cli.finder import FIND_MS_MAX, FOUND_MAX, Finder
-from cli.suggest import Kind, Wanted
+from cli.line.suggest import Kind, Wanted
+from cli.prompt import finder as finder_module
+from cli.prompt.finder import FIND_MS_MAX, FOUND_MAX, Finder
 from raftdb.client.dialing import now_ms
 from tests.client.fake_node import Canned, FakeCluster
 

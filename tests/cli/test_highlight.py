@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.highlight import spans
+from cli.line.highlight import spans
 
 
 def styled(text: str) -> list[tuple[str, str]]:

@@ -42,25 +42,31 @@ def test_one_shot_commands_and_scripts_load_nothing_slow(cluster: FakeCluster, a
 
 @pytest.mark.parametrize("arguments", [["get", "k"], ["set", "k", "v"]], ids=" ".join)
 def test_one_shot_commands_load_nothing_of_the_shell(cluster: FakeCluster, arguments: list[str]) -> None:
-    of_the_shell = ("cli.vocabulary", "cli.transactions", "cli.dot_commands", "cli.interpreter", "difflib")
+    of_the_shell = (
+        "cli.line.vocabulary",
+        "cli.run.transactions",
+        "cli.run.dot_commands",
+        "cli.run.interpreter",
+        "difflib",
+    )
     assert loaded(cluster, of_the_shell, *arguments).startswith("loaded  exit ")
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        "cli.blocks",
-        "cli.cluster_view",
-        "cli.highlight",
-        "cli.interpreter",
-        "cli.lexer",
-        "cli.monitor",
-        "cli.private_lines",
-        "cli.render",
-        "cli.status_line",
-        "cli.suggest",
-        "cli.syntax",
-        "cli.transactions",
+        "cli.console.render",
+        "cli.line.blocks",
+        "cli.line.highlight",
+        "cli.line.lexer",
+        "cli.line.private_lines",
+        "cli.line.suggest",
+        "cli.line.syntax",
+        "cli.prompt.cluster_view",
+        "cli.prompt.monitor",
+        "cli.prompt.status_line",
+        "cli.run.interpreter",
+        "cli.run.transactions",
         "raftdb.client.sync_client",
         "raftdb.client.transaction",
         "raftdb.client.transactional",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cli import left_over
-from cli.local_folder import LocalFolder, NodePlace
+from cli.local import left_over
+from cli.local.folder import LocalFolder, NodePlace
 
 pytestmark = pytest.mark.xdist_group("the ports from 8001 on")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.lexer import LexError, scan, split
-from cli.render import quote, word
+from cli.console.render import quote, word
+from cli.line.lexer import LexError, scan, split
 
 
 def values(text: str) -> list[list[bytes]]:

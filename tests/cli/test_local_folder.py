@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cli import local_folder
-from cli.failures import CommandError
-from cli.local_cluster import LocalCluster, NodeState, last_lines
-from cli.local_folder import LocalFolder, NodePlace
+from cli.console.failures import CommandError
+from cli.local.cluster import LocalCluster, NodeState, last_lines
+from cli.local.folder import LocalFolder, NodePlace
 from cli.main import run
 from raftdb.errors import RequestRefused
 
@@ -49,7 +48,7 @@ def test_addresses_are_chosen_once_and_remembered(folder: LocalFolder) -> None:
 def test_taken_ports_are_passed_over(folder: LocalFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     with listen() as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr(local_folder, "HTTP_PORT_FIRST", port)
+        monkeypatch.setattr("cli.local.folder.HTTP_PORT_FIRST", port)
         (node,) = folder.create(1)
     assert port_of(node.http) > port
 

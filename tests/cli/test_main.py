@@ -218,7 +218,7 @@ def test_an_internal_error_is_a_message_and_with_debug_a_traceback(
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("cli.oneshot.run", fail)
+    monkeypatch.setattr("cli.subcommands.oneshot.run", fail)
     code, _, errors = cli("get", "k")
     assert (code, errors) == (
         1,
@@ -232,7 +232,7 @@ def test_ctrl_c_is_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.oneshot.run", interrupt)
+    monkeypatch.setattr("cli.subcommands.oneshot.run", interrupt)
     assert cli("get", "k")[0] == 130
 
 
@@ -360,7 +360,7 @@ def test_ctrl_c_warns_of_a_write_and_of_nothing_else(
     def interrupt(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.oneshot.execute", interrupt)
+    monkeypatch.setattr("cli.subcommands.oneshot.execute", interrupt)
     warning = "raftdb: interrupted: a write that was sent may still take effect\n" if warns else ""
     assert cli(name, "k", "v") == (130, "", warning)
 

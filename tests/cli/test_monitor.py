@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cli import monitor as monitor_module
-from cli.monitor import Monitor
+from cli.prompt import monitor as monitor_module
+from cli.prompt.monitor import Monitor
 from tests.client.fake_node import Canned, FakeCluster
 
 WAIT_S = 20.0

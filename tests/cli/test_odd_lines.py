@@ -10,16 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prompt_toolkit.document import Document
 
-from cli import repeat, syntax, vocabulary
-from cli.completer import ShellLexer
-from cli.dot_commands import Quit
-from cli.failures import as_ours, describe, exit_code_of
-from cli.finder import Finder, _paths
-from cli.highlight import spans
-from cli.history import ShellHistory
-from cli.lexer import split
-from cli.render import quote
-from cli.suggest import Kind, Wanted, argument_hint, suggest, wanted
+from cli.console.failures import as_ours, describe, exit_code_of
+from cli.console.render import quote
+from cli.line import syntax, vocabulary
+from cli.line.highlight import spans
+from cli.line.lexer import split
+from cli.line.suggest import Kind, Wanted, argument_hint, suggest, wanted
+from cli.prompt.completer import ShellLexer
+from cli.prompt.finder import Finder, _paths
+from cli.prompt.history import ShellHistory
+from cli.run import repeat
+from cli.run.dot_commands import Quit
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
 from tests.cli.prompt import Prompt
@@ -190,7 +191,7 @@ def test_what_nobody_has_thought_of_is_an_error_too(prompt: Prompt, monkeypatch:
     def fail(*arguments: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("cli.admin.show_status", fail)
+    monkeypatch.setattr("cli.admin.nodes.show_status", fail)
     with pytest.raises(RaftdbError, match="internal error: ZeroDivisionError: a bug"):
         prompt.type(".status")
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.answers import show_result
-from cli.failures import CommandError, describe, exit_code_of
-from cli.output import Output
+from cli.console.failures import CommandError, describe, exit_code_of
+from cli.console.output import Output
+from cli.run.answers import show_result
 from raftdb.errors import Conflict, Fatal, LeaderHint, OutcomeUnknown, RaftdbError, ReplyError, Unavailable
 
 ERROR = "raftdb: error: get: no\nhint: try"

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 
-from cli.pasting import RUN_MIN, joined
+from cli.prompt.pasting import RUN_MIN, joined
 
 ENTER, ESCAPE = KeyPress(Keys.ControlM, "\r"), KeyPress(Keys.Escape, "\x1b")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.private_lines import is_private
+from cli.line.private_lines import is_private
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli import render
+from cli.console import render
 from raftdb.client.model import Value
 
 

@@ -152,7 +152,7 @@ def test_a_script_in_another_encoding_is_told(
 def test_a_line_without_an_end_ends_the_script_and_not_the_memory(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("cli.script.LINE_BYTES_MAX", 100_000)
+    monkeypatch.setattr("cli.run.script.LINE_BYTES_MAX", 100_000)
     assert run(["shell", "--keep-going", "-f", "/dev/zero"]) == 1
     assert run(["shell", "-c", ".read /dev/zero"]) == 1
     assert capsys.readouterr().err == ("raftdb: error: /dev/zero:1: a line has more than 100000 bytes\n" * 2)

@@ -11,10 +11,10 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.input.base import PipeInput
 from prompt_toolkit.input.defaults import create_pipe_input
 
-from cli import finder as finder_module
-from cli.completer import ShellCompleter
-from cli.finder import Finder
-from cli.history import ShellHistory, history_path
+from cli.prompt import finder as finder_module
+from cli.prompt.completer import ShellCompleter
+from cli.prompt.finder import Finder
+from cli.prompt.history import ShellHistory, history_path
 from raftdb.commands.spec import COMMANDS
 from tests.cli.terminal import WAIT_S, Terminal
 from tests.client.fake_node import FakeCluster
@@ -375,7 +375,7 @@ class TestNews:
     def test_a_command_that_takes_long_says_what_it_waits_for(
         self, terminal: Terminal, cluster: FakeCluster, capsys: Capture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cli.patience.PATIENCE_S", 0.01)
+        monkeypatch.setattr("cli.prompt.patience.PATIENCE_S", 0.01)
         told: list[str] = []
 
         def is_told() -> bool:

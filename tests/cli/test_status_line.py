@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cli.cluster_view import (
+from cli.prompt.cluster_view import (
     LEADERLESS_ANSWERS_TOLD,
     LEADERLESS_MS_TOLD,
     Announcer,
@@ -12,8 +12,8 @@ from cli.cluster_view import (
     NodeNews,
     view_of,
 )
-from cli.status_line import Fragments, continuation, prompt, toolbar
-from cli.transactions import Queued, State, Transactions
+from cli.prompt.status_line import Fragments, continuation, prompt, toolbar
+from cli.run.transactions import Queued, State, Transactions
 from raftdb.client.model import Member, NodeStatus
 
 MEMBERS = {

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cli.stop_signals import MOMENT_S, Stopped, StopSignals
+from cli.console.stop_signals import MOMENT_S, Stopped, StopSignals
 from tests.client.fake_node import FakeCluster
 
 WAIT_S = 30.0

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.suggest import Kind, Wanted, argument_hint, suggest, wanted
-from cli.vocabulary import ENTRIES
-from cli.words import WORDS
+from cli.line.suggest import Kind, Wanted, argument_hint, suggest, wanted
+from cli.line.vocabulary import ENTRIES
+from cli.line.words import WORDS
 from raftdb.commands.spec import COMMANDS
 
 KEYS = (b"user:1", b"user:2", b"two words", b"\xff")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cli.syntax import COMMAND_LINE, Expected, arity, expected, parse, remaining
-from cli.vocabulary import ENTRIES
+from cli.line.syntax import COMMAND_LINE, Expected, arity, expected, parse, remaining
+from cli.line.vocabulary import ENTRIES
 
 SET = "set KEY VALUE [EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX]"
 SCAN = "scan [PREFIX [AFTER [LIMIT]]]"

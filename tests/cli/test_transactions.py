@@ -2,7 +2,8 @@
 
 import pytest
 
-from cli.transactions import (
+from cli.line.words import TRANSACTIONS, WORDS
+from cli.run.transactions import (
     TABLE,
     TRANSACTION_BYTES_MAX,
     Action,
@@ -12,7 +13,6 @@ from cli.transactions import (
     State,
     Transactions,
 )
-from cli.words import TRANSACTIONS, WORDS
 from raftdb.commands.limits import VALUE_BYTES_CEILING
 from raftdb.errors import Conflict, OutcomeUnknown, ReplyError, RequestRefused, Unavailable
 

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cli import left_over, up
-from cli.failures import EXIT_FAILED, CommandError
-from cli.local_folder import LocalFolder, NodePlace
+from cli.console.failures import EXIT_FAILED, CommandError
+from cli.local import left_over
+from cli.local.folder import LocalFolder, NodePlace
 from cli.main import run
+from cli.subcommands import up
 from raftdb.client.sync_client import Client
 
 pytestmark = pytest.mark.xdist_group("the ports from 8001 on")
@@ -150,7 +151,7 @@ def test_the_options_before_it_are_those_of_its_shell(
             made.append((addresses, settings))
             super().__init__(addresses, **settings)
 
-    monkeypatch.setattr("cli.options.Client", NotedClient)
+    monkeypatch.setattr("cli.console.options.Client", NotedClient)
     monkeypatch.setattr(up, "run_on_terminal_or_stdin", lambda *arguments, **options: 0)
     assert run(["--timeout", "1", "up", "--data", str(folder.path)]) == 0
     ((addresses, settings),) = made

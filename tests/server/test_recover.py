@@ -192,7 +192,7 @@ def test_the_command_says_what_is_lost_before_it_does_anything(
     assert "hint: --yes" in errors
     assert contents(path) == before
 
-    monkeypatch.setattr("cli.folders.is_terminal", lambda stream: True)
+    monkeypatch.setattr("cli.subcommands.folders.is_terminal", lambda stream: True)
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
     assert run(command) == 1
     assert "nothing was changed" in capsys.readouterr().err

@@ -1,0 +1,119 @@
+"""`raftdb snapshot` and `raftdb backup`, and `.backup` in the shell: what a running cluster is asked for."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.console.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, WHAT_CHARACTERS_MAX, CommandError
+from cli.console.options import Options, Parser, add_client_options, merged
+from cli.console.output import Output, is_terminal
+from cli.console.render import shorten
+from raftdb.client.sync_client import Client
+from raftdb.streams import closed_at_start
+
+if TYPE_CHECKING:
+    from raftdb.client.backup import BackupTaken
+
+
+def run_snapshot(arguments: list[str], options: Options) -> int:
+    """`raftdb snapshot`: prints the index that the leader's state is durable up to."""
+    parser = Parser(
+        "raftdb snapshot", "Make the leader's state durable, and compact its log, now. Prints the index."
+    )
+    add_client_options(parser)
+    options = merged(options, parser.parse_args(arguments))
+    with options.client() as client:
+        index = client.snapshot()
+    output = Output(options.output)
+    if output.format == "json":
+        output.json({"index": index})
+    else:
+        output.text(str(index))
+    return EXIT_OK
+
+
+def run_backup(arguments: list[str], options: Options) -> int:
+    """`raftdb backup FILE [--force]`: prints the backup's index, length and digest."""
+    parser = Parser(
+        "raftdb backup",
+        "Copy the state of a running cluster, as of one moment, into a file: verified, or not there at all.",
+    )
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="where to put it, for 'raftdb restore' to read; '-' is standard output",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a regular file of that name")
+    add_client_options(parser)
+    parsed = parser.parse_args(arguments)
+    options = merged(options, parsed)
+    with options.client() as client:
+        if parsed.file == Path("-"):
+            _stream(client, Output(options.output, stream=sys.stderr))
+        else:
+            back_up(
+                client, parsed.file, Output(options.output), replace=parsed.force, hint="--force replaces it"
+            )
+    return EXIT_OK
+
+
+def _stream(client: Client, output: Output) -> None:
+    """Write a backup to standard output, and what it is to standard error. Raises `RaftdbError`, `BrokenPipeError`."""
+    from raftdb.client.backup import stream_backup
+
+    if is_terminal(sys.stdout) or 1 in closed_at_start():
+        place = "closed" if 1 in closed_at_start() else "a terminal"
+        raise CommandError(
+            "backup",
+            f"standard output is {place}",
+            exit_code=EXIT_USAGE,
+            hint="name a file, or send it on: 'raftdb backup - | ...'",
+        )
+    try:
+        taken = stream_backup(client, sys.stdout.fileno())
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        why = error.strerror or str(error)
+        message = f"cannot write to standard output: {why}"
+        raise CommandError("backup", message, exit_code=EXIT_FAILED) from error
+    _describe(taken, "-", output)
+
+
+def back_up(
+    client: Client,
+    path: Path,
+    output: Output,
+    *,
+    replace: bool = False,
+    hint: str = "name a file that is not there",
+) -> None:
+    """Put a backup into a file and print its index, length and digest. Raises `RaftdbError`; `hint` is what to do
+    about a file that exists."""
+    # Loaded when it is needed: hashing is nothing that other commands should pay for.
+    from raftdb.client.backup import NotRegular, take_backup
+
+    try:
+        if path.is_dir():
+            raise CommandError(
+                "backup", f"{path} is a folder", exit_code=EXIT_FAILED, hint="name a file in it"
+            )
+        taken = take_backup(client, path, replace=replace)
+    except NotRegular:
+        message = f"{path} is not a regular file, and nothing else is written to or replaced"
+        hint = "'raftdb backup - > FILE' writes to standard output"
+        raise CommandError("backup", message, exit_code=EXIT_FAILED, hint=hint) from None
+    except FileExistsError:
+        raise CommandError("backup", f"{path} exists already", exit_code=EXIT_FAILED, hint=hint) from None
+    except OSError as error:
+        why = error.strerror or str(error)
+        shown = shorten(str(path), WHAT_CHARACTERS_MAX)
+        raise CommandError("backup", f"cannot write {shown}: {why}", exit_code=EXIT_FAILED) from error
+    _describe(taken, str(path), output)
+
+
+def _describe(taken: "BackupTaken", name: str, output: Output) -> None:
+    fields = {"index": str(taken.index), "bytes": str(taken.bytes), "digest": taken.digest}
+    body = {"file": name, "index": taken.index, "bytes": taken.bytes, "digest": taken.digest}
+    output.fields(fields, body)

@@ -1,0 +1,133 @@
+"""Changing the members of a running cluster, for people: `raftdb cluster add` and the shell's `.add` share this.
+
+Taking a node in may take long, and may never end if the node is not there. So progress is shown for as long as there is
+some, and who waits in vain is told why, and how to go back.
+"""
+
+import time
+from collections.abc import Callable
+
+from cli.console.failures import EXIT_CONFLICT, EXIT_UNAVAILABLE, EXIT_USAGE, CommandError
+from cli.console.output import Output
+from raftdb.client.addresses import parse_member_address
+from raftdb.client.model import Member, Membership
+from raftdb.client.sync_client import Client
+from raftdb.errors import LeaderHint
+
+POLL_S = 0.25
+NOTICE_S = 1.0
+"""How often progress is told."""
+STALL_S = 5.0
+"""A new node that comes no further for so long is not waited for."""
+
+
+def add(
+    client: Client,
+    output: Output,
+    node_id: str,
+    address: str,
+    *,
+    learner: bool = False,
+    force: bool = False,
+) -> Membership:
+    """Take a node in, and wait until it is what it is to be. Raises `RaftdbError`."""
+    answer = client.add_member(node_id, address, learner=learner, force=force)
+    return follow(client, output, answer, node_id) if answer.pending else answer
+
+
+def replace(client: Client, output: Output, old: str, new: str, address: str) -> Membership:
+    """Take `new` in, which may have been begun already; once it votes, take `old` out. Raises `RaftdbError`."""
+    if old == new:
+        message = f"{old} cannot take its own place: an id that is removed is never used again"
+        hint = f"name another id; if {old} has only moved: 'raftdb cluster address {old} {address}'"
+        raise CommandError("cluster replace", message, exit_code=EXIT_USAGE, hint=hint)
+    before = client.membership()
+    if before.find(old) is None:
+        known = ", ".join(member.id for member in before.members)
+        message = f"{old} is not a member: {known} are"
+        raise CommandError("cluster replace", message, exit_code=EXIT_CONFLICT)
+    known_new = before.find(new)
+    if known_new is None or known_new.http != parse_member_address(address):
+        add(client, output, new, address)
+    elif not known_new.voter:
+        follow(client, output, before, new)
+    output.notice(f"{new} is a voter; {old} goes")
+    return client.remove_member(old)
+
+
+def follow(
+    client: Client,
+    output: Output,
+    answer: Membership,
+    node_id: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Membership:
+    """Wait until the new node votes, telling how far it is; returns the members then.
+
+    Raises `CommandError` if it comes no further for `STALL_S`, or is removed meanwhile.
+    """
+    moved_s = noticed_s = clock()
+    furthest = -1
+    while True:
+        member = answer.find(node_id)
+        if member is None:
+            message = f"{node_id} was removed before it had caught up"
+            raise CommandError("cluster add", message, exit_code=EXIT_CONFLICT)
+        if member.voter:
+            return answer
+        now_s = clock()
+        if (member.match_index or 0) > furthest:
+            furthest, moved_s = member.match_index or 0, now_s
+        if now_s - moved_s >= STALL_S:
+            raise _stalled(member)
+        if now_s - noticed_s >= NOTICE_S:
+            noticed_s = now_s
+            output.notice(progress(member, answer.last_index))
+        sleep(POLL_S)
+        answer = client.membership()
+
+
+def progress(member: Member, last_index: int) -> str:
+    """One line on how far a new node is."""
+    if not member.alive:
+        return (
+            f"{member.id} is a learner, and not reached at {member.http}: {member.problem or 'no answer yet'}"
+        )
+    held = member.match_index or 0
+    share = 100 * held // max(last_index, 1)
+    return f"{member.id} is a learner, and holds {held} of {last_index} entries ({share} %)"
+
+
+def _stalled(member: Member) -> CommandError:
+    """Nothing happens: why, what may be done, and how to go back."""
+    if member.alive:
+        message = f"{member.id} comes no further than entry {member.match_index or 0}"
+    else:
+        message = f"it is not reached at {member.http}: {member.problem or 'no answer'}"
+    return CommandError(
+        "cluster add",
+        f"{member.id} is a learner, which costs the cluster nothing, but {message}",
+        exit_code=EXIT_UNAVAILABLE,
+        hint=f"start it with 'raftdb serve --id {member.id} --join ...', and it joins by itself; "
+        f"undo it with 'raftdb cluster remove {member.id}', which uses the id up; "
+        f"correct the address with 'raftdb cluster address {member.id} HOST:PORT'",
+    )
+
+
+def show_change(answer: Membership, output: Output) -> None:
+    """What a change has led to."""
+    fields = {
+        "members": " ".join(
+            member.id if member.voter else f"{member.id} (learner)" for member in answer.members
+        ),
+        "removed": " ".join(answer.removed) or "-",
+    }
+    output.fields(fields, answer.body)
+
+
+def show_leader(leader: LeaderHint, output: Output) -> None:
+    """Who leads now."""
+    body = {"leader": {"id": leader.id, "http": leader.http, "redis": leader.redis}}
+    output.fields({"leader": f"{leader.id} {leader.http}"}, body)

@@ -1,0 +1,9 @@
+"""The language of the line: what can be typed at the prompt, in a script, or after `raftdb`. Pure.
+
+* `lexer` makes words of a line, and `syntax` says what may follow what.
+* `words` and `vocabulary` hold what can be typed, and `help_text` tells people about it.
+* `suggest` completes and hints, and `highlight` colours.
+* `blocks` finds a line that goes on in the next one, and `private_lines` one that no history may keep.
+
+Nothing here knows a cluster or a terminal, so that completion and colours are tested as functions of a text.
+"""

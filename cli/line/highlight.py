@@ -1,0 +1,73 @@
+"""Which parts of a line have which colour. Pure: offsets and classes; `cli.prompt.completer` shows them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cli.line import syntax
+from cli.line.lexer import Word, scan
+from cli.line.vocabulary import Entry, find, names
+
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`text[start:end]` is shown as `style`: command, unknown, option, string, number, comment or error."""
+
+    start: int
+    end: int
+    style: str
+
+
+def spans(text: str) -> list[Span]:
+    """The parts of `text` that are shown in a style of their own, in order; they do not overlap, and none contains a
+    line end."""
+    scanned = scan(text)
+    found = [Span(start, end, "comment") for start, end in scanned.comments]
+    for words in scanned.commands:
+        found += _of_command(words, len(text))
+    problem = scanned.problem
+    if problem is not None:
+        # What is wrong begins here, and nothing behind it was understood; an error at the very end has no width.
+        line_end = text.find("\n", problem.position)
+        end = len(text) if line_end < 0 else line_end
+        found = [_cut(span, problem.position) for span in found if span.start < problem.position]
+        found.append(Span(problem.position, end, "error"))
+    return sorted((span for span in found if span.start < span.end), key=lambda span: span.start)
+
+
+def _cut(span: Span, end: int) -> Span:
+    return Span(span.start, min(span.end, end), span.style)
+
+
+def _of_command(words: Sequence[Word], end: int) -> list[Span]:
+    """The spans of one command; the command that may be its argument included."""
+    found: list[Span] = []
+    while words:
+        name, arguments = words[0], words[1:]
+        entry = find(name.text)
+        found.append(Span(name.start, name.end, _style_of_name(name, entry, end)))
+        inner = None if entry is None else entry.command_line_at
+        left = () if entry is None else entry.items
+        for word in arguments[:inner]:
+            found += _of_argument(word, left)
+            left = syntax.remaining(left, [word.text]) or ()
+        words = () if inner is None else arguments[inner:]
+    return found
+
+
+def _style_of_name(name: Word, entry: Entry | None, end: int) -> str:
+    """A name that is still being typed is not called unknown as long as it may become one."""
+    if entry is not None:
+        return "command"
+    begun = name.end == end and any(other.name.startswith(name.text.lower()) for other in names(local=True))
+    return "command" if begun else "unknown"
+
+
+def _of_argument(word: Word, left: Sequence[syntax.Item]) -> list[Span]:
+    if word.quoted:
+        return [Span(word.start, word.end, "string")]
+    if word.text.upper() in map(str.upper, syntax.expected(left).keywords):
+        return [Span(word.start, word.end, "option")]
+    return [Span(word.start, word.end, "number")] if _NUMBER.fullmatch(word.text) else []

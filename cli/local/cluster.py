@@ -1,0 +1,276 @@
+"""A real cluster on this machine: one process per node, over the public interfaces only.
+
+The nodes are in process groups of their own: Ctrl-C at the terminal reaches `up` alone, which then stops each
+node with SIGTERM. Where something signals nodes and `up` at once, as systemd does, theirs is the second, within the
+moment in which nodes count signals once.
+"""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+
+from cli.console.failures import EXIT_FAILED, CommandError
+from cli.local.folder import LocalFolder, NodePlace
+from cli.local.left_over import STOP_TIMEOUT_S
+from raftdb.client.model import NodeStatus
+from raftdb.client.sync_client import Client
+from raftdb.errors import RaftdbError, RequestRefused
+from raftdb.ownership import open_for_owner
+
+LEADER_TIMEOUT_S = 30.0
+"""Longest wait for a first leader: nodes may have a long log to recover."""
+ANSWER_TIMEOUT_S = 15.0
+"""Longest wait for a restarted node to answer."""
+POLL_S = 0.05
+LOG_LINES_SHOWN = 15
+LOG_TAIL_BYTES = 16 * 1024
+
+
+class NodeState(Enum):
+    """What a node's process is doing."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+class LocalCluster:
+    """The processes of a local cluster. Not for use by two threads at a time.
+
+    `logs_to_files`: nodes write to `<data>/nX.log`, because the shell has the terminal; else to stderr. All
+    methods raise `CommandError` or `RequestRefused`. Call `stop` in the end, whatever happened.
+    """
+
+    def __init__(self, folder: LocalFolder, nodes: Sequence[NodePlace], *, logs_to_files: bool) -> None:
+        self._folder = folder
+        self._places = {node.id: node for node in nodes}
+        self._logs_to_files = logs_to_files
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._states = dict.fromkeys(self._places, NodeState.STOPPED)
+        self._client = Client([node.http for node in nodes])
+
+    @property
+    def node_ids(self) -> Sequence[str]:
+        """The ids of all nodes, in order of their numbers."""
+        return tuple(self._places)
+
+    @property
+    def running_ids(self) -> Sequence[str]:
+        """The ids of the nodes that run and are not paused, in the same order."""
+        return tuple(node_id for node_id in self._places if self.state(node_id) is NodeState.RUNNING)
+
+    @property
+    def places(self) -> Sequence[NodePlace]:
+        """All nodes with their addresses."""
+        return tuple(self._places.values())
+
+    def state(self, node_id: str) -> NodeState:
+        """What the process of a node is doing."""
+        process = self._processes.get(self._known(node_id))
+        return NodeState.STOPPED if process is None or process.poll() is not None else self._states[node_id]
+
+    def start(self) -> NodeStatus:
+        """Start all nodes and wait until one of them leads; its status. Raises `CommandError` if a node
+        ends."""
+        for node_id in self._places:
+            self._spawn(node_id)
+        deadline = time.monotonic() + LEADER_TIMEOUT_S
+        while time.monotonic() < deadline:
+            for place in self._places.values():
+                self._check_started(place.id)
+                status = self._status(place)
+                if status is not None and status.role == "leader":
+                    return status
+            time.sleep(POLL_S)
+        raise CommandError(
+            "up",
+            f"no leader after {LEADER_TIMEOUT_S:g} s",
+            exit_code=EXIT_FAILED,
+            hint=f"the nodes' logs are in {self._folder.path}" if self._logs_to_files else None,
+        )
+
+    def stop(self) -> None:
+        """Stop all nodes cleanly, at once, and kill those that are not gone after `STOP_TIMEOUT_S`."""
+        running = [process for process in self._processes.values() if process.poll() is None]
+        for process in running:
+            # A paused process takes no signal but this one; the order makes it stop before it does anything
+            # else.
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        try:
+            for process in running:
+                process.wait(max(deadline - time.monotonic(), 0.0))
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            # Also after a second Ctrl-C: no node outlives us.
+            for process in running:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+            for node_id in self._processes:
+                self._folder.write_pid(node_id, None)
+            self._client.close()
+
+    def take_exits(self) -> list[str]:
+        """Which nodes ended by themselves since the last call: a line for people about each."""
+        lines = []
+        for node_id, process in self._processes.items():
+            code = process.poll()
+            if code is not None and self._states[node_id] is not NodeState.STOPPED:
+                self._states[node_id] = NodeState.STOPPED
+                where = f" (see {self._folder.log_path(node_id)})" if self._logs_to_files else ""
+                lines.append(f"node {node_id} ended with {_exit_text(code)}{where}")
+        return lines
+
+    def all_stopped(self) -> bool:
+        """True if no node runs any more."""
+        return all(self.state(node_id) is NodeState.STOPPED for node_id in self._places)
+
+    def kill(self, node_id: str) -> str:
+        """End a node with SIGKILL, as a crash would."""
+        process = self._running(node_id)
+        self._states[node_id] = NodeState.STOPPED
+        process.kill()
+        process.wait()
+        self._folder.write_pid(node_id, None)
+        return f"{node_id} killed (pid {process.pid}); .restart {node_id} brings it back"
+
+    def restart(self, node_id: str) -> str:
+        """Start a node, stopping it cleanly first if it runs, and wait until it answers."""
+        if self.state(node_id) is not NodeState.STOPPED:
+            process = self._running(node_id)
+            self._states[node_id] = NodeState.STOPPED
+            process.terminate()
+            process.send_signal(signal.SIGCONT)
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._spawn(node_id)
+        deadline = time.monotonic() + ANSWER_TIMEOUT_S
+        while time.monotonic() < deadline:
+            self._check_started(node_id)
+            if self._status(self._places[node_id]) is not None:
+                return f"{node_id} is up (pid {self._processes[node_id].pid})"
+            time.sleep(POLL_S)
+        return f"{node_id} was started (pid {self._processes[node_id].pid}) but does not answer yet"
+
+    def pause(self, node_id: str) -> str:
+        """Freeze a node with SIGSTOP: it answers nobody and does not notice that time goes by."""
+        process = self._running(node_id)
+        process.send_signal(signal.SIGSTOP)
+        self._states[node_id] = NodeState.PAUSED
+        return f"{node_id} paused; .resume {node_id} lets it go on"
+
+    def resume(self, node_id: str) -> str:
+        """Let a paused node go on."""
+        process = self._running(node_id)
+        if self._states[node_id] is not NodeState.PAUSED:
+            raise RequestRefused("bad_request", f"{node_id} is not paused")
+        process.send_signal(signal.SIGCONT)
+        self._states[node_id] = NodeState.RUNNING
+        return f"{node_id} goes on"
+
+    def _known(self, node_id: str) -> str:
+        if node_id not in self._places:
+            raise RequestRefused(
+                "bad_request",
+                f"there is no node {node_id!r}",
+                hint=f"the nodes are: {', '.join(self._places)}",
+            )
+        return node_id
+
+    def _running(self, node_id: str) -> subprocess.Popen[bytes]:
+        if self.state(node_id) is NodeState.STOPPED:
+            raise RequestRefused(
+                "bad_request", f"{node_id} does not run", hint=f".restart {node_id} starts it"
+            )
+        return self._processes[node_id]
+
+    def _spawn(self, node_id: str) -> None:
+        place = self._places[node_id]
+        peers = ",".join(f"{other.id}={other.http}" for other in self._places.values())
+        arguments = ["--id", node_id, "--listen", place.http, "--peers", peers]
+        arguments += ["--data", str(self._folder.data_path(node_id))]
+        command = [sys.executable, "-P", "-m", "raftdb", "serve", *arguments]
+        log = None
+        if self._logs_to_files:
+            log = open_for_owner(self._folder.log_path(node_id), os.O_WRONLY | os.O_APPEND, 0o666)
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), process_group=0
+            )
+        except OSError as error:
+            raise CommandError(
+                "up", f"node {node_id} cannot be started: {error}", exit_code=EXIT_FAILED
+            ) from error
+        finally:
+            if log is not None:
+                os.close(log)
+        self._processes[node_id] = process
+        self._states[node_id] = NodeState.RUNNING
+        self._folder.write_pid(node_id, process.pid)
+
+    def _check_started(self, node_id: str) -> None:
+        """Raise `CommandError`, with the node's exit code and last words, if it ended instead of starting."""
+        code = self._processes[node_id].poll()
+        if code is None:
+            return
+        self._states[node_id] = NodeState.STOPPED
+        message = f"node {node_id} ended with {_exit_text(code)}"
+        if self._logs_to_files:
+            path = self._folder.log_path(node_id)
+            lines = "".join(f"\n  {line}" for line in last_lines(path))
+            message += f"; the end of {path}:{lines}"
+        raise CommandError("up", message, exit_code=code if 0 < code < 128 else EXIT_FAILED)
+
+    def _status(self, place: NodePlace) -> NodeStatus | None:
+        """A node's status, or None if it does not answer as itself (yet)."""
+        try:
+            status = self._client.status(place.http)
+        except RaftdbError:
+            return None
+        return status if status.id == place.id else None
+
+
+def _environment() -> dict[str, str]:
+    """The environment of nodes: they must import the same raftdb as we, from whatever folder we were
+    started."""
+    environment = dict(os.environ)
+    spec = importlib.util.find_spec("raftdb")
+    if spec is not None and spec.origin is not None:
+        root = Path(spec.origin).parent.parent
+        # Installed packages are found without help, and must not come before the standard library.
+        if root.name not in ("site-packages", "dist-packages"):
+            paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
+            environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment
+
+
+def last_lines(path: Path) -> list[str]:
+    """The last `LOG_LINES_SHOWN` lines of a log; none if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(stream.seek(0, os.SEEK_END) - LOG_TAIL_BYTES, 0))
+            return stream.read().decode("utf-8", "replace").splitlines()[-LOG_LINES_SHOWN:]
+    except OSError:
+        return []
+
+
+def _exit_text(code: int) -> str:
+    """An exit code in words: negative ones of `subprocess` are signals."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -1,0 +1,241 @@
+"""The folder of a local cluster: which nodes live in it, at which addresses, and who runs it.
+
+    <data>/cluster.json   the nodes and their addresses, written once: temp, fsync, rename, fsync folder
+    <data>/up.lock        flock: one `raftdb up` per folder; holds its pid
+    <data>/n1, n2, ...    the nodes' own data folders
+    <data>/n1.log, ...    what the nodes say while the shell has the terminal
+    <data>/n1.pid, ...    the running nodes' process ids
+
+Addresses are part of a cluster's membership, so a cluster that is started again gets the same ones or none at
+all.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.console.failures import EXIT_ADDRESS_IN_USE, EXIT_FOLDER, EXIT_USAGE, CommandError
+from raftdb.endpoint import parse_endpoint
+from raftdb.ownership import make_folder_for_owner, open_for_owner
+
+FORMAT = 1
+HOST = "127.0.0.1"
+HTTP_PORT_FIRST = 8001
+REDIS_PORT_FIRST = 6381
+PORTS_TRIED_MAX = 1_000
+NODES_MAX = 15
+"""More nodes than this do not make a cluster safer, only slower; and this machine has to run them all."""
+_CLUSTER_FILE = "cluster.json"
+_LOCK_FILE = "up.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """One node of a local cluster: its id, and HOST:PORT of its HTTP and Redis listeners."""
+
+    id: str
+    http: str
+    redis: str
+
+
+class LocalFolder:
+    """The folder of one local cluster. Errors are `CommandError` with the exit code of a server."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def data_path(self, node_id: str) -> Path:
+        """The data folder of a node."""
+        return self.path / node_id
+
+    def log_path(self, node_id: str) -> Path:
+        """The file that takes a node's output while the shell has the terminal."""
+        return self.path / f"{node_id}.log"
+
+    def lock(self) -> None:
+        """Take the folder for this process, creating it; it is let go when the process ends, however it
+        ends. In a folder of something else not even the lock is written."""
+        try:
+            make_folder_for_owner(self.path)
+            self._refuse_foreign()
+            lock = open_for_owner(self.path / _LOCK_FILE, os.O_RDWR, 0o600)
+        except OSError as error:
+            raise self._failure(f"cannot use the folder {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+            os.close(lock)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise self._failure(f"cannot lock the folder {self.path}: {error.strerror}") from error
+            raise self._failure(
+                f"another 'raftdb up' (pid {holder or '?'}) runs the cluster in {self.path}",
+                hint="'raftdb shell' opens a shell on it; --data DIR starts another cluster",
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        self._lock = lock
+
+    def unlock(self) -> None:
+        """Let the folder go."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def load(self) -> tuple[NodePlace, ...]:
+        """The nodes of the cluster in this folder; none if there is no cluster yet."""
+        path = self.path / _CLUSTER_FILE
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] != FORMAT:
+                raise self._failure(f"{path} has format {content['format']!r}: this raftdb knows {FORMAT}")
+            return tuple(
+                NodePlace(str(node["id"]), *(str(parse_endpoint(node[kind])) for kind in ("http", "redis")))
+                for node in content["nodes"]
+            )
+        except FileNotFoundError:
+            return ()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise self._failure(
+                f"{path} cannot be read: {error}",
+                hint="it names the nodes' addresses: bring it back from a copy, or name another folder with --data",
+            ) from error
+
+    def create(self, count: int) -> tuple[NodePlace, ...]:
+        """Choose addresses for a new cluster of `count` nodes and write them down, durably, before any node
+        starts."""
+        self._refuse_foreign()
+        http, redis = _free_ports(HTTP_PORT_FIRST), _free_ports(REDIS_PORT_FIRST)
+        nodes = tuple(
+            NodePlace(f"n{number}", f"{HOST}:{next(http)}", f"{HOST}:{next(redis)}")
+            for number in range(1, count + 1)
+        )
+        content = {"format": FORMAT, "nodes": [{"id": n.id, "http": n.http, "redis": n.redis} for n in nodes]}
+        _write_durably(self.path / _CLUSTER_FILE, json.dumps(content, indent=2) + "\n")
+        return nodes
+
+    def check_addresses(self, nodes: tuple[NodePlace, ...]) -> None:
+        """Refuse to start if an address of the cluster is taken."""
+        for node in nodes:
+            if is_free(parse_endpoint(node.http).port):
+                continue
+            raise CommandError(
+                "up",
+                f"{node.http} of node {node.id} is already in use",
+                exit_code=EXIT_ADDRESS_IN_USE,
+                hint="the cluster keeps its addresses: stop the other program, or use another --data folder",
+            )
+
+    def write_pid(self, node_id: str, pid: int | None) -> None:
+        """Note which process a node is, or (None) that it is none."""
+        path = self.path / f"{node_id}.pid"
+        if pid is None:
+            path.unlink(missing_ok=True)
+        else:
+            descriptor = open_for_owner(path, os.O_WRONLY | os.O_TRUNC, 0o666)
+            with open(descriptor, "w", encoding="ascii") as stream:
+                stream.write(f"{pid}\n")
+
+    def noted_pid(self, node_id: str) -> int | None:
+        """The process that a node was when this was written, if it is noted."""
+        try:
+            pid = int((self.path / f"{node_id}.pid").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+        return pid if pid > 0 else None
+
+    def wipe(self, nodes: tuple[NodePlace, ...]) -> None:
+        """Delete the cluster in this folder: `nodes` of its `cluster.json`, and nothing that is not a
+        cluster's."""
+        unexpected = self._foreign_entries({node.id for node in nodes})
+        if unexpected:
+            raise CommandError(
+                "up",
+                f"{self.path} holds more than a cluster ({', '.join(unexpected[:3])}): nothing was deleted",
+                exit_code=EXIT_FOLDER,
+                hint="delete by hand what is not needed any more",
+            )
+        # The list of nodes goes last: whatever is interrupted before can be wiped again.
+        for node in nodes:
+            if self.data_path(node.id).exists():
+                shutil.rmtree(self.data_path(node.id))
+            self.log_path(node.id).unlink(missing_ok=True)
+            self.write_pid(node.id, None)
+        (self.path / _CLUSTER_FILE).unlink(missing_ok=True)
+
+    def _refuse_foreign(self) -> None:
+        """Raise `CommandError` if the folder is not empty and holds no cluster."""
+        unexpected = self._foreign_entries()
+        # Looked for last: another process may just be making the cluster.
+        if unexpected and not (self.path / _CLUSTER_FILE).exists():
+            raise self._failure(
+                f"{self.path} is not empty and holds no cluster: {', '.join(unexpected[:3])}",
+                hint="name another folder with --data DIR",
+            )
+
+    def _foreign_entries(self, node_ids: set[str] | None = None) -> list[str]:
+        """Names in the folder that no cluster of these nodes puts there, sorted. Links are never ours."""
+        ids = node_ids or set()
+        files = {_CLUSTER_FILE, _LOCK_FILE, f"{_CLUSTER_FILE}.new"}
+        files |= {f"{node_id}{suffix}" for node_id in ids for suffix in (".log", ".pid")}
+        foreign = []
+        for entry in self.path.iterdir():
+            ours = entry.is_dir() if entry.name in ids else entry.is_file() and entry.name in files
+            # A folder that a version control system keeps although it is empty holds a note for it.
+            if entry.is_symlink() or not (ours or entry.name == ".gitkeep"):
+                foreign.append(entry.name)
+        return sorted(foreign)
+
+    def _failure(self, message: str, *, hint: str | None = None) -> CommandError:
+        return CommandError("up", message, exit_code=EXIT_FOLDER, hint=hint)
+
+
+def check_node_count(count: int) -> int:
+    """`count` if a local cluster may have so many nodes; raises `CommandError`."""
+    if not 1 <= count <= NODES_MAX:
+        raise CommandError("up", f"--nodes must be from 1 to {NODES_MAX}", exit_code=EXIT_USAGE)
+    return count
+
+
+def is_free(port: int) -> bool:
+    """Whether a server may listen at this port of the local host now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: connections that an earlier server closed (TIME_WAIT) do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_ports(first: int) -> Iterator[int]:
+    for port in range(first, first + PORTS_TRIED_MAX):
+        if is_free(port):
+            yield port
+    raise CommandError(
+        "up", f"no free port from {first} to {first + PORTS_TRIED_MAX - 1}", exit_code=EXIT_ADDRESS_IN_USE
+    )
+
+
+def _write_durably(path: Path, text: str) -> None:
+    """Replace `path` so that a crash leaves the old content or the new."""
+    temporary = path.with_name(path.name + ".new")
+    descriptor = open_for_owner(temporary, os.O_WRONLY | os.O_TRUNC, 0o666)
+    with open(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,142 @@
+"""Finds what only somebody else knows, for completion: keys of the cluster, paths of the disk. Never in the way.
+
+Both may be slow: a node that is frozen, a folder that another machine serves. So they are looked up in a thread of
+their own, and whoever asked waits no longer than `FIND_MS_MAX`. Only the latest question counts; what was found is
+remembered for a moment, for the next letters narrow it down.
+"""
+
+import asyncio
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+
+from cli.line.suggest import Kind, Wanted
+from raftdb.client.dialing import now_ms
+from raftdb.client.sync_client import Client
+from raftdb.errors import RaftdbError
+
+FIND_MS_MAX = 150
+"""Longest wait for completions; what comes later is still remembered."""
+FIRST_SHARE = 0.6
+"""How much of the time that is left one node may take before another is asked."""
+FRESH_MS_MAX = 2_000
+"""How long what was found counts as true."""
+FOUND_MAX = 100
+"""Most keys and paths that are offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What begins with a prefix: all of it (`is_whole`), or the first part; found at `at_ms`."""
+
+    things: tuple[bytes, ...]
+    is_whole: bool
+    at_ms: float
+
+
+class Finder:
+    """Answers `Wanted` by a thread of its own. `addresses` is asked at each search: the nodes, the best one first."""
+
+    def __init__(self, addresses: Callable[[], Sequence[str]]) -> None:
+        self._addresses = addresses
+        self._remembered: dict[Wanted, Found] = {}
+        self._questions: queue.SimpleQueue[tuple[Wanted, Callable[[], None]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def remembered(self, wanted: Wanted) -> tuple[bytes, ...] | None:
+        """What is known without asking anybody; None if that is nothing."""
+        # What is in a folder, or hidden, is not known from what is beside it.
+        shortest = len(wanted.prefix) if wanted.kind is Kind.PATH else 0
+        for length in range(len(wanted.prefix), shortest - 1, -1):
+            found = self._remembered.get(Wanted(wanted.kind, wanted.prefix[:length]))
+            is_exact = length == len(wanted.prefix)
+            if found is not None and (is_exact or found.is_whole) and now_ms() - found.at_ms < FRESH_MS_MAX:
+                return tuple(thing for thing in found.things if thing.startswith(wanted.prefix))
+        return None
+
+    async def find(self, wanted: Wanted) -> tuple[bytes, ...]:
+        """What was found within `FIND_MS_MAX`: possibly nothing."""
+        known = self.remembered(wanted)
+        if known is not None:
+            return known
+        loop = asyncio.get_running_loop()
+        answered = asyncio.Event()
+
+        def answer() -> None:
+            with suppress(RuntimeError):  # the loop has ended, with the line that was being typed
+                loop.call_soon_threadsafe(answered.set)
+
+        self._ask(wanted, answer)
+        try:
+            await asyncio.wait_for(answered.wait(), FIND_MS_MAX / 1000.0)
+        except TimeoutError:
+            return ()
+        return self.remembered(wanted) or ()
+
+    def stop(self) -> None:
+        """End the thread, once it has finished what it does."""
+        self._questions.put(None)
+
+    def _ask(self, wanted: Wanted, answer: Callable[[], None]) -> None:
+        if self._thread is None:
+            # The first completion starts it: many shells never complete a key.
+            self._thread = threading.Thread(target=self._serve, name="find completions", daemon=True)
+            self._thread.start()
+        self._questions.put((wanted, answer))
+
+    def _serve(self) -> None:
+        while True:
+            question = self._questions.get()
+            while not self._questions.empty() and question is not None:
+                question[1]()  # a newer question is there: this one is answered with nothing
+                question = self._questions.get()
+            if question is None:
+                return
+            wanted, answer = question
+            things = self._keys(wanted.prefix) if wanted.kind is Kind.KEY else _paths(wanted.prefix)
+            if things is not None:
+                kept = {old: found for old, found in self._remembered.items() if old.kind is not wanted.kind}
+                kept[wanted] = Found(things, len(things) < FOUND_MAX, now_ms())
+                self._remembered = kept
+            answer()
+
+    def _keys(self, prefix: bytes) -> tuple[bytes, ...] | None:
+        """The first keys that begin with `prefix`, as a node that answers has them; None if none does in time."""
+        ends_ms = now_ms() + FIND_MS_MAX
+        addresses = self._addresses()
+        for position, address in enumerate(addresses, start=1):
+            left_ms = ends_ms - now_ms()
+            if left_ms <= 0:
+                break
+            # The first may have frozen just now: some time is left for another.
+            timeout_ms = left_ms if position == len(addresses) else left_ms * FIRST_SHARE
+            with Client(address, timeout_ms=timeout_ms, sessions=False) as client:
+                try:
+                    page = client.key_page(prefix, limit=FOUND_MAX, values=False, consistency="stale")
+                except RaftdbError:
+                    continue
+            return tuple(found.key for found in page.keys)
+        return None
+
+
+def _paths(prefix: bytes) -> tuple[bytes, ...] | None:
+    """The files and folders (with a slash behind them) that begin with `prefix`, sorted; None if they cannot be
+    read."""
+    folder, slash, name = prefix.rpartition(b"/")
+    place = os.path.expanduser(folder + slash) or b"."
+    try:
+        with os.scandir(place) as entries:
+            matching = (
+                entry
+                for entry in entries
+                # Hidden files are for those who ask for them.
+                if entry.name.startswith(name) and (name or not entry.name.startswith(b"."))
+            )
+            found = [folder + slash + entry.name + (b"/" if entry.is_dir() else b"") for entry in matching]
+    except (OSError, ValueError):  # a NUL byte is typed as easily as any other
+        return None
+    return tuple(islice(sorted(found), FOUND_MAX))

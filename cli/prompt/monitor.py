@@ -1,0 +1,130 @@
+"""Watches the cluster from the background while somebody types.
+
+One thread per node asks for its status twice a second, with a client of its own, so that a node that does not answer
+delays no news of the others. Threads are daemons: one that waits for a frozen node does not hold up the end of the
+shell.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from cli.prompt.cluster_view import Announcer, ClusterView, NodeNews, view_of
+from raftdb.client.model import Member
+from raftdb.client.sync_client import Client
+from raftdb.errors import RaftdbError
+
+INTERVAL_S = 0.5
+"""How often each node is asked."""
+
+
+class Monitor:
+    """The latest view of the cluster, kept up to date until `stop`.
+
+    `addresses`: where to begin; the members that an answering node names take their place. `changed` is called, in a
+    thread of the monitor, after each change of the view; `news` with each line that people should see.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        changed: Callable[[], None] = lambda: None,
+        news: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._addresses = tuple(addresses)
+        self._changed = changed
+        self._news = news
+        self._announcer = Announcer()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._by_address: dict[str, NodeNews] = {}
+        self._watched: set[str] = set()
+        self._view: ClusterView | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._watch(self._addresses)
+
+    def stop(self) -> None:
+        """Say no more. Threads end when their nodes have answered, or not."""
+        self._stopped.set()
+
+    @property
+    def view(self) -> ClusterView | None:
+        """The latest view; None before the first node has answered or failed."""
+        return self._view
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses of the nodes that answer, the leader's first; those given at first if none does."""
+        with self._lock:
+            leader = None if self._view is None else self._view.leader_address
+            answering = [address for address, item in self._by_address.items() if item.status is not None]
+        answering.sort(key=lambda address: (address != leader, address))
+        return tuple(answering) or self._addresses
+
+    @property
+    def node_ids(self) -> tuple[str, ...]:
+        """The ids of the members, as far as they are known, sorted."""
+        with self._lock:
+            statuses = [item.status for item in self._by_address.values()]
+        return tuple(sorted({member.id for status in statuses if status for member in status.members}))
+
+    def _watch(self, addresses: Sequence[str]) -> None:
+        """Begin to ask these nodes, but for those that are being asked already."""
+        for address in addresses:
+            with self._lock:
+                if address in self._watched:
+                    continue
+                self._watched.add(address)
+            name = f"watch {address}"
+            threading.Thread(target=self._ask_for_ever, args=(address,), name=name, daemon=True).start()
+
+    def _ask_for_ever(self, address: str) -> None:
+        with Client(address, sessions=False) as client:
+            while not self._stopped.is_set():
+                begun = time.monotonic()
+                try:
+                    status = client.status(address)
+                except RaftdbError:
+                    status = None
+                now = time.monotonic()
+                if not self._take(address, NodeNews(status=status, latency_ms=(now - begun) * 1000.0)):
+                    return
+                self._stopped.wait(max(INTERVAL_S - (now - begun), 0.0))
+
+    def _take(self, address: str, item: NodeNews) -> bool:
+        """Take in what a node said; False if it is no member any more, and need not be asked again."""
+        with self._lock:
+            if self._stopped.is_set():
+                return False
+            self._by_address[address] = item
+            members = self._members()
+            gone = bool(members) and address not in members
+            if gone:
+                self._watched.discard(address)
+            # A member that has not been asked yet counts, and is not up.
+            self._by_address = {
+                other: self._by_address.get(other, NodeNews(status=None))
+                for other in sorted(members or self._by_address)
+            }
+            before, self._view = self._view, view_of(self._by_address, members)
+            line = self._announcer.see(self._view, time.monotonic() * 1000.0)
+            has_changed = before != self._view
+        self._watch(sorted(members))
+        if line is not None:
+            self._news(line)
+        if has_changed:
+            self._changed()
+        return not gone
+
+    def _members(self) -> dict[str, Member]:
+        """All members, by address, as the node that knows most tells them; empty if none answers."""
+        statuses = [item.status for item in self._by_address.values() if item.status is not None]
+        if not statuses:
+            return {}
+        newest = max(
+            statuses, key=lambda status: (status.term, status.role == "leader", status.applied_index)
+        )
+        return {member.http: member for member in newest.members}

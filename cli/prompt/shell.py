@@ -1,0 +1,288 @@
+"""The interactive shell: a prompt_toolkit session around `interpreter`. Scripts do not come here."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application, run_in_terminal
+from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.formatted_text.utils import fragment_list_width
+from prompt_toolkit.input import Input, create_input
+from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.output import Output as TerminalOutput
+from prompt_toolkit.styles import Style
+
+from cli import RAFTDB_VERSION
+from cli.console import render
+from cli.console.failures import (
+    EXIT_OK,
+    EXIT_USAGE,
+    INTERRUPTED,
+    INTERRUPTED_WRITE,
+    CommandError,
+    Interrupted,
+)
+from cli.line.lexer import LexError, split
+from cli.prompt import key_bindings, status_line
+from cli.prompt.completer import HintProcessor, ShellCompleter, ShellLexer
+from cli.prompt.finder import Finder
+from cli.prompt.history import ShellHistory
+from cli.prompt.monitor import Monitor
+from cli.prompt.pasting import PastingInput
+from cli.prompt.patience import Patience
+from cli.run.dot_commands import Quit
+from cli.run.interpreter import Interpreter
+from raftdb.errors import RaftdbError
+
+_STYLE = Style.from_dict(
+    {
+        "prompt": "bold",
+        "prompt.begin": "ansiyellow",
+        "prompt.multi": "ansiyellow",
+        "prompt.doomed": "ansired",
+        "prompt.continuation": "ansibrightblack",
+        "hint": "ansibrightblack",
+        "auto-suggestion": "ansibrightblack",
+        "line.command": "ansicyan",
+        "line.unknown": "ansired",
+        "line.option": "ansimagenta",
+        "line.string": "ansigreen",
+        "line.number": "ansiblue",
+        "line.comment": "ansibrightblack",
+        "line.error": "ansired underline",
+        "bottom-toolbar": "noreverse ansibrightblack",
+        "bar.bad": "ansired",
+        "bar.open": "ansiyellow",
+    }
+)
+
+
+class Shell:
+    """A prompt for a person.
+
+    `history`, `input` and `terminal` are the user's own by default. `take_news`: lines that people should see,
+    asked for after each line and when the cluster changes. `session` is what reads a line.
+    """
+
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        *,
+        history: ShellHistory | None = None,
+        input: Input | None = None,
+        terminal: TerminalOutput | None = None,
+        take_news: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self._interpreter = interpreter
+        self._transactions = interpreter.executor.transactions
+        self._ask_for_news = take_news
+        self._history = history or ShellHistory.of_user()
+        self._input, self._terminal = PastingInput(input or create_input()), terminal
+        self._color_depth = ColorDepth.DEPTH_1_BIT if os.environ.get("NO_COLOR") else None
+        self._news: deque[str] = deque()
+        self._was_warned = False
+        self._is_ended = False
+        self._question: Application[str] | None = None
+        self._first_leader: str | None = None  # until the monitor has seen for itself
+        self.monitor = Monitor(interpreter.client.addresses, changed=self._take_change, news=self._take_news)
+        self._finder = Finder(lambda: self.monitor.addresses)
+        completer = ShellCompleter(
+            nodes=self._nodes, finder=self._finder, local=interpreter.cluster is not None
+        )
+        self.session: PromptSession[str] = PromptSession(
+            self._prompt,
+            prompt_continuation=lambda columns, *_: FormattedText(status_line.continuation(columns)),
+            bottom_toolbar=lambda: FormattedText(status_line.toolbar(self.monitor.view, self._transactions)),
+            history=self._history,
+            completer=completer,
+            lexer=ShellLexer(),
+            auto_suggest=AutoSuggestFromHistory(),
+            key_bindings=key_bindings.bindings(completer),
+            complete_while_typing=True,
+            search_ignore_case=True,
+            input_processors=[HintProcessor(lambda: fragment_list_width(self._prompt()))],
+            style=_STYLE,
+            color_depth=self._color_depth,
+            input=self._input,
+            output=terminal,
+        )
+
+    def run(self) -> int:
+        """Greet, then read and run lines until `.quit` or Ctrl-D; the exit code. Ctrl-C clears the line."""
+        self._interpreter.person = self._ask
+        self._interpreter.patience = lambda: Patience(self._say_what_is_waited_for)
+        self._interpreter.output.text(self.banner())
+        if self._history.problem is not None:
+            self._interpreter.output.notice(f"lines are not kept for later: {self._history.problem}")
+        self.monitor.start()
+        try:
+            while not self._is_ended:
+                self._run_next_line()
+        finally:
+            self.monitor.stop()
+            self._finder.stop()
+        return EXIT_OK
+
+    def _run_next_line(self) -> None:
+        """Read one line, or block of lines, and run it."""
+        self._tell_news()
+        try:
+            line = self.session.prompt()
+        except KeyboardInterrupt:
+            return
+        except EOFError:
+            self._end()
+            return
+        except OSError:  # the terminal has gone: there is nobody to ask
+            self._was_warned = True
+            self._end()
+            return
+        self._history.save()
+        try:
+            self._run_line(line)
+            self._was_warned = False
+        except KeyboardInterrupt as interrupt:
+            may_have_changed = isinstance(interrupt, Interrupted) and interrupt.may_have_changed
+            # Not behind the ^C that the terminal shows.
+            self._interpreter.output.notice(f"\n{INTERRUPTED_WRITE if may_have_changed else INTERRUPTED}")
+        except Quit:
+            self._end()
+
+    def _end(self) -> None:
+        """End the shell; with an open transaction only if it is asked for a second time."""
+        if not self._transactions.is_open:
+            self._is_ended = True
+            return
+        output = self._interpreter.output
+        if self._was_warned:
+            self._is_ended = True
+            self._interpreter.executor.forget()
+            output.notice("rolled back: nothing of the transaction happened")
+        else:
+            self._was_warned = True
+            output.notice(
+                f"a transaction is open, {status_line.waiting(self._transactions)}: "
+                "once more leaves and forgets it"
+            )
+
+    @property
+    def asks(self) -> bool:
+        """Whether it waits for the answer to a question."""
+        return self._question is not None and self._question.is_running
+
+    def leave(self) -> bool:
+        """End the shell as Ctrl-D would, from a signal handler; False if it reads nothing from the terminal now."""
+        for application in (self.session.app, *([self._question] if self._question else [])):
+            if application.is_running and application.loop is not None:
+                self._was_warned = self._is_ended = True  # a signal does not ask
+                application.loop.call_soon_threadsafe(_end_input, application)
+                return True
+        return False
+
+    def _run_line(self, line: str) -> None:
+        """Run the commands of one line up to the first error."""
+        what = "syntax"
+        try:
+            for words in split(line):
+                what = words[0].text
+                self._interpreter.run(words)
+        except LexError as error:
+            self._tell(CommandError("syntax", str(error), exit_code=EXIT_USAGE), what)
+        except RaftdbError as error:
+            self._tell(error, what)
+
+    def _say_what_is_waited_for(self) -> None:
+        view = self.monitor.view
+        reason = "no node leads" if self._leader() is None else "no answer yet"
+        if view is not None and view.is_slow:
+            reason += ", and the network is slow"
+        self._interpreter.output.news(f"-- waiting: {reason}. Ctrl-C stops waiting")
+
+    def _tell(self, error: RaftdbError, what: str) -> None:
+        self._interpreter.output.failure(error, what, program=None)
+
+    def _ask(self, question: str) -> bool:
+        """Whether the person says yes; no by default."""
+        asking: PromptSession[str] = PromptSession(
+            color_depth=self._color_depth, input=self._input, output=self._terminal
+        )
+        self._question = asking.app
+        try:
+            answer = asking.prompt(f"{question} [y/N] ")
+        except (KeyboardInterrupt, EOFError, OSError):
+            if self._is_ended:  # a signal came: nothing more of the line is run
+                raise Quit from None
+            return False
+        finally:
+            self._question = None
+        return answer.strip().lower() in ("y", "yes")
+
+    def _prompt(self) -> FormattedText:
+        return FormattedText(status_line.prompt(self._leader(), self._transactions.state))
+
+    def _leader(self) -> str | None:
+        view = self.monitor.view
+        return self._first_leader if view is None else view.leader
+
+    def _nodes(self) -> Sequence[str]:
+        cluster = self._interpreter.cluster
+        return self.monitor.node_ids if cluster is None else cluster.node_ids
+
+    def _take_change(self) -> None:
+        """Show what the monitor has learnt; called in its threads."""
+        with suppress(RuntimeError):  # the prompt has ended just now
+            self.session.app.invalidate()
+        self._in_prompt(self._look_for_news)
+
+    def _take_news(self, line: str) -> None:
+        """Show a line above the prompt, or before the next one if none is there; called in threads of the monitor."""
+        self._news.append(line)
+        self._in_prompt(self._look_for_news)
+
+    def _in_prompt(self, call: Callable[[], None]) -> None:
+        """Call this soon where the prompt is running, if one is."""
+        application = self.session.app
+        if application.is_running and application.loop is not None:
+            with suppress(RuntimeError):  # the prompt has ended just now
+                application.loop.call_soon_threadsafe(call, context=application.context)
+
+    def _look_for_news(self) -> None:
+        """Tell news above the prompt."""
+        self._news += self._ask_for_news()
+        if self._news:
+            run_in_terminal(self._tell_news)
+
+    def _tell_news(self) -> None:
+        self._news += self._ask_for_news()
+        while self._news:
+            self._interpreter.output.news(f"-- {self._news.popleft()}")
+
+    def banner(self) -> str:
+        """Who is there, who leads, and three things to try."""
+        try:
+            status = self._interpreter.client.status()
+        except RaftdbError as error:
+            self._interpreter.output.failure(error, "connect", program=None)
+            return f"raftdb {RAFTDB_VERSION}: commands will be tried all the same. help lists them"
+        leader = self._first_leader = None if status.leader is None else status.leader.id
+        addresses = sorted((member.id, member.http) for member in status.members)
+        tries = [("set greeting hello", "store a value; get greeting reads it back")]
+        if self._interpreter.cluster is not None and leader is not None:
+            tries.append((f".kill {leader}", "crash the leader; get greeting still answers"))
+        else:
+            tries.append((".nodes", "see all nodes and how far each has come"))
+        tries.append(("help", "all commands; Tab completes; Ctrl-D leaves"))
+        title = f"raftdb {RAFTDB_VERSION}" + ("" if leader else ", no leader at the moment")
+        lines = [title, render.nodes(addresses, leader), "try:"]
+        size = max(render.width(command) for command, _ in tries)
+        lines += [f"  {command:<{size}}   {description}" for command, description in tries]
+        return "\n".join(lines)
+
+
+def _end_input(application: Application[str]) -> None:
+    """Let what reads the terminal see its end, unless it has ended meanwhile."""
+    if application.future is not None and not application.future.done():
+        application.exit(exception=EOFError())

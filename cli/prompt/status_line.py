@@ -1,0 +1,80 @@
+"""What stands around the line being typed: the prompt, and the bar below it. Pure: pairs of a style and a text."""
+
+from cli.console import render
+from cli.prompt.cluster_view import ClusterView
+from cli.run.transactions import State, Transactions
+
+Fragments = list[tuple[str, str]]
+
+MARKS = {State.IDLE: "", State.BEGIN: "*", State.MULTI: "*", State.DOOMED: "!"}
+"""What the prompt says of the transaction."""
+_DOWN_NAMED_MAX = 3
+_SEPARATOR = ("", " · ")
+_PROMPT_NODE_COLUMNS_MAX = 20
+
+
+def prompt(node: str | None, state: State) -> Fragments:
+    """`n1> `, `n1*> ` while a transaction is open, `n1!> ` when its exec will refuse; `?> ` without a leader."""
+    name = "?" if node is None else render.shorten(render.printable(node), _PROMPT_NODE_COLUMNS_MAX)
+    mark = MARKS[state]
+    return [
+        ("class:prompt", name),
+        *([(f"class:prompt.{state.value}", mark)] if mark else []),
+        ("class:prompt", "> "),
+    ]
+
+
+def continuation(columns: int) -> Fragments:
+    """What stands before the second and later lines of a block, as wide as the prompt."""
+    return [("class:prompt.continuation", f"{'.' * max(columns - 1, 1)} ")]
+
+
+def toolbar(view: ClusterView | None, transactions: Transactions) -> Fragments:
+    """Leader, term, commit index, nodes up and latency; and what the open transaction holds."""
+    if view is None:
+        fragments: Fragments = [("", " connecting ...")]
+    elif view.nodes_up == 0:
+        fragments = [("class:bar.bad", " no node answers"), ("", ": commands are tried all the same")]
+    else:
+        leader = ("class:bar.bad", " no leader") if view.leader is None else ("", f" {view.leader} leads")
+        down = f" ({', '.join(view.down)} down)" if 0 < len(view.down) <= _DOWN_NAMED_MAX else ""
+        up = f"{view.nodes_up} of {view.nodes} up{down}"
+        fragments = [
+            leader,
+            _SEPARATOR,
+            ("", f"term {view.term}"),
+            _SEPARATOR,
+            ("", f"commit {view.commit_index}"),
+            _SEPARATOR,
+            ("class:bar.bad" if view.voters_up < view.majority else "", up),
+        ]
+        if view.latency_ms is not None:
+            slow = "slow network: " if view.is_slow else ""
+            fragments += [
+                _SEPARATOR,
+                ("class:bar.bad" if view.is_slow else "", slow + _latency(view.latency_ms)),
+            ]
+    # Names come from nodes, and what stands here goes to the terminal.
+    return [(style, render.printable(text)) for style, text in fragments] + _transaction(transactions)
+
+
+def _transaction(transactions: Transactions) -> Fragments:
+    if not transactions.is_open:
+        return []
+    style = "class:bar.bad" if transactions.state is State.DOOMED else "class:bar.open"
+    return [_SEPARATOR, (style, waiting(transactions))]
+
+
+def waiting(transactions: Transactions) -> str:
+    """What waits in the open transaction: `2 writes wait for commit`."""
+    if transactions.state is State.DOOMED:
+        return "exec will refuse it"
+    count = len(transactions.waiting)
+    thing = "write" if transactions.state is State.BEGIN else "command"
+    until = "commit" if transactions.state is State.BEGIN else "exec"
+    return f"{count} {thing} waits for {until}" if count == 1 else f"{count} {thing}s wait for {until}"
+
+
+def _latency(latency_ms: float) -> str:
+    """A round trip with as many digits as mean something, and as few changes as possible for the eye."""
+    return f"{latency_ms:.1f} ms" if latency_ms < 10 else f"{latency_ms:.0f} ms"

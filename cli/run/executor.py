@@ -1,0 +1,141 @@
+"""Carries out commands of the database and the words about transactions, with the client library.
+
+`cli.run.transactions` says what a line means; here it is done and answered.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from cli.console import render
+from cli.console.failures import Interrupted
+from cli.console.output import Output
+from cli.run import answers
+from cli.run.transactions import Action, State, Transactions
+from raftdb.client.protocol import Consistency, Mode
+from raftdb.client.sync_client import Client
+from raftdb.commands.spec import Access, lookup
+from raftdb.errors import CommandFailed, Conflict, required
+
+if TYPE_CHECKING:
+    from raftdb.client.transaction import Transaction
+
+
+class Executor:
+    """Runs lines that are no dot-commands, one after the other; `transactions` is what is open between them.
+
+    `consistency` is that of reads outside transactions.
+    """
+
+    def __init__(self, client: Client, *, consistency: Consistency = "linearizable") -> None:
+        self.transactions = Transactions()
+        self._client = client
+        self._consistency = consistency
+        self._transaction: Transaction | None = None
+        self._actions: dict[Action, Callable[[str, Sequence[bytes], Output], None]] = {
+            Action.RUN: self._run,
+            Action.BEGIN: self._begin,
+            Action.READ: self._in_transaction,
+            Action.BUFFER: self._in_transaction,
+            Action.COMMIT: self._commit,
+            Action.ROLLBACK: _say_ok,
+            Action.MULTI: _say_ok,
+            Action.QUEUE: _say_queued,
+            Action.PASS: _say_queued,
+            Action.EXEC: self._exec,
+            Action.ABORT: _abort,
+            Action.DISCARD: _say_ok,
+            Action.WATCH: self._watch,
+            Action.UNWATCH: _say_ok,
+            Action.SHOW: self._show,
+        }
+
+    def run(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
+        """Carry out one line and print its answer. Raises `RaftdbError`, and `Interrupted` for Ctrl-C."""
+        action = self.transactions.step(name, arguments)
+        try:
+            self._actions[action](name, arguments, output)
+        except BaseException as error:
+            self.transactions.failed(action, error)
+            if isinstance(error, KeyboardInterrupt):
+                raise Interrupted(may_have_changed=_sends_writes(action, name)) from None
+            raise
+        self.transactions.done(action)
+
+    def forget(self) -> None:
+        """Roll back what is open."""
+        self.transactions.clear()
+
+    def _run(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
+        answer = self._client.execute(name, arguments, consistency=self._consistency)
+        answers.show_answer(answer, name, output)
+
+    def _begin(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
+        self._transaction = self._client.transaction()
+        answers.show_result("OK", output)
+
+    def _in_transaction(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
+        answers.show_result(self._opened().execute(name, arguments), output)
+
+    def _commit(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
+        try:
+            index = self._opened().commit()
+        except Conflict as conflict:
+            word = " ".join(["CONFLICT", *map(render.word, conflict.keys)])
+            answers.show_conflict(conflict.keys, word, output)
+            raise _explained(conflict, "read", "begin again: what it reads is then new") from None
+        answers.show_commit(index, output)
+
+    def _exec(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
+        mode: Mode = "atomic" if self.transactions.is_atomic else "redis"
+        commands = [(command.name, command.arguments) for command in self.transactions.waiting]
+        try:
+            answer = self._client.transact(commands, watch=self.transactions.watched, mode=mode)
+        except Conflict as conflict:
+            answers.show_conflict(conflict.keys, "(nil)" if output.format == "table" else "", output)
+            raise _explained(conflict, "watched", "watch again, and read again") from None
+        answers.show_results(answer, output)
+
+    def _watch(self, name: str, keys: Sequence[bytes], output: Output) -> None:
+        # All of them or none: a revision is taken as the key is read, and the first one counts.
+        revisions = {key: self._client.get_with_revision(key)[1] for key in keys}
+        self.transactions.watched = {**revisions, **self.transactions.watched}
+        answers.show_result("OK", output)
+
+    def _show(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
+        transactions = self.transactions
+        is_begin = transactions.state is State.BEGIN
+        watched = self._opened().watched if is_begin else transactions.watched
+        kinds = ("read", "write") if is_begin else ("watched", "queued")
+        answers.show_transaction(watched, transactions.waiting, kinds, output)
+
+    def _opened(self) -> "Transaction":
+        return required(self._transaction, "open transaction")
+
+
+def _sends_writes(action: Action, name: str) -> bool:
+    """Whether carrying out a line sends what may change the database."""
+    if action is Action.RUN:
+        spec = lookup(name)
+        return spec is not None and spec.access is Access.WRITE
+    return action in (Action.COMMIT, Action.EXEC)
+
+
+def _say_ok(name: str, arguments: Sequence[bytes], output: Output) -> None:
+    answers.show_result("OK", output)
+
+
+def _say_queued(name: str, arguments: Sequence[bytes], output: Output) -> None:
+    answers.show_result("QUEUED", output)
+
+
+def _abort(name: str, arguments: Sequence[bytes], output: Output) -> None:
+    raise CommandFailed(
+        "EXECABORT: a command could not be queued, so none of them was executed", hint="multi begins anew"
+    )
+
+
+def _explained(conflict: Conflict, how: str, hint: str) -> Conflict:
+    """A conflict in the words of the prompt."""
+    keys = len(conflict.keys)
+    verb = "a key has" if keys == 1 else f"{keys} keys have" if keys else "a key has"
+    return Conflict(f"nothing was changed: {verb} changed since it was {how}", keys=conflict.keys, hint=hint)

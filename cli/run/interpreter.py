@@ -1,0 +1,143 @@
+"""Runs one command of the shell, of the database or with a dot: shared by scripts and the interactive
+shell.
+
+`Interpreter.run` is the boundary: whatever was typed, it does what it says, or raises one of our errors, and the shell
+goes on. What Python and the system raise below becomes ours here, once (`failures.as_ours`).
+"""
+
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from cli.console.failures import Interrupted, as_ours
+from cli.console.output import Output, terminal_columns
+from cli.line import help_text, vocabulary
+from cli.line.lexer import Word, encoded
+from cli.run.dot_commands import DOT_COMMANDS, LocalControl, Quit
+from cli.run.executor import Executor
+from cli.run.transactions import State
+from raftdb.client.protocol import Consistency
+from raftdb.client.sync_client import Client
+from raftdb.commands.spec import COMMANDS, lookup
+from raftdb.errors import RaftdbError, RequestRefused
+
+
+class Interpreter:
+    """Executes words against a cluster and prints results on `output`.
+
+    `cluster`: the control of local nodes, if `raftdb up` started them. `consistency`: of reads. `person`: how
+    to ask somebody at a terminal yes or no; None in a script, which is not asked. `patience`: what a command
+    of the database runs within. `is_reading`: a file is being read. `debug`: tracebacks of what nobody thought of.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        output: Output,
+        *,
+        cluster: LocalControl | None = None,
+        consistency: Consistency = "linearizable",
+        debug: bool = False,
+    ) -> None:
+        self.client = client
+        self.output = output
+        self.cluster = cluster
+        self.person: Callable[[str], bool] | None = None
+        self.patience: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.is_reading = False
+        self._debug = debug
+        self.executor = Executor(client, consistency=consistency)
+
+    def run(self, words: Sequence[Word]) -> None:
+        """Run one command (at least one word).
+
+        Raises `RaftdbError`; `Quit` if it ends the shell; `Interrupted` for Ctrl-C; `BrokenPipeError` if whoever read
+        the results has gone; and no other exception.
+        """
+        try:
+            self._run(words)
+        except (RaftdbError, Quit, BrokenPipeError):
+            raise
+        except Exception as error:
+            if self._debug:
+                traceback.print_exc()
+            raise as_ours(error) from error
+
+    def _run(self, words: Sequence[Word]) -> None:
+        name = words[0].text
+        if name.startswith(".") and not words[0].quoted:
+            self._run_dot_command(name, [word.text for word in words[1:]])
+        elif name.lower() in ("quit", "exit"):
+            raise Quit
+        elif name.lower() == "help":
+            self.help([word.text for word in words[1:]])
+        else:
+            self._run_command(name, [word.value for word in words[1:]])
+
+    def help(self, arguments: Sequence[str]) -> None:
+        """Print what there is, or what one command does."""
+        if len(arguments) > 1:
+            raise RequestRefused(
+                "wrong_arity", "wrong number of arguments", hint="the syntax is: help [COMMAND]"
+            )
+        local = self.cluster is not None
+        columns = terminal_columns()
+        if arguments:
+            self.output.text(vocabulary.help_of(arguments[0], columns))
+        else:
+            self.output.text(vocabulary.overview(columns, local=local))
+
+    def _run_command(self, name: str, arguments: Sequence[bytes]) -> None:
+        spec = lookup(name)
+        if spec is not None and spec.dangerous:
+            question = f"{spec.name} touches more than the keys it names. Go on?"
+            if not self._is_wanted(question):
+                return
+        try:
+            with self.patience():
+                self.executor.run(name, arguments, self.output)
+        except RequestRefused as error:
+            raise self._with_next_step(name, arguments, error) from None
+
+    def _run_dot_command(self, name: str, arguments: list[str]) -> None:
+        dot = DOT_COMMANDS.get(name.lower())
+        if dot is None:
+            meant = vocabulary.meant_by(name)
+            hint = f"did you mean {meant!r}?" if meant else ".help lists all commands"
+            raise RequestRefused("unknown_command", f"unknown dot-command {name[:40]!r}", hint=hint)
+        fewest, most = dot.arity
+        if len(arguments) < fewest or (most is not None and len(arguments) > most):
+            raise RequestRefused(
+                "wrong_arity", "wrong number of arguments", hint=f"the syntax is: {dot.syntax}"
+            )
+        if not self._is_wanted(dot.question(self, arguments)):
+            return
+        try:
+            dot.run(self, arguments)
+        except Interrupted:  # of a command that this one runs
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(may_have_changed=dot.changes) from None
+
+    def _is_wanted(self, question: str | None) -> bool:
+        """Whether to do what `question` asks; True without a question, or without a person to ask."""
+        if question is None or self.person is None or self.person(question):
+            return True
+        self.output.notice("nothing was done")
+        return False
+
+    def _with_next_step(self, name: str, arguments: Sequence[bytes], error: RequestRefused) -> RequestRefused:
+        """`error`, with what was probably meant (people forget dots and spaces), and what became of a queue."""
+        hint = error.hint
+        if error.code == "unknown_command":
+            meant = vocabulary.meant_by(name)
+            if meant is not None and meant not in COMMANDS:
+                hint = f"did you mean {meant!r}?"
+            elif meant is None:
+                hint = help_text.missing_space(name) or "help lists all commands"
+        if error.code in ("unknown_command", "wrong_arity"):
+            hint = help_text.unseen_space([encoded(name), *arguments]) or hint
+        if self.executor.transactions.state is State.DOOMED:
+            doomed = "exec will refuse what is queued; discard forgets it"
+            hint = f"{hint}; {doomed}" if hint else doomed
+        return error if hint == error.hint else RequestRefused(error.code, error.message, hint=hint)

@@ -1,0 +1,116 @@
+"""`.watch`: one command again and again, until Ctrl-C. On a terminal each answer takes the place of the last."""
+
+import io
+import os
+import shutil
+from collections.abc import Sequence
+from time import sleep, strftime
+from typing import TYPE_CHECKING
+
+from cli.console import render
+from cli.console.failures import INTERRUPTED_WRITE, Interrupted
+from cli.console.output import Output, is_terminal
+from cli.line.lexer import Word
+from cli.line.words import TRANSACTIONS, WORDS
+from raftdb.errors import RaftdbError, RequestRefused
+
+if TYPE_CHECKING:
+    from cli.run.interpreter import Interpreter
+
+SECONDS_MIN = 0.1
+SECONDS_MAX = 86_400.0
+_NOT_REPEATED = frozenset({".watch", ".read", ".quit", "quit", "exit"})
+
+
+def repeat(interpreter: "Interpreter", interval: str, command: Sequence[str]) -> None:
+    """Run `command` every so many seconds until Ctrl-C, which in a script ends that, too.
+
+    An error is shown as an answer is, for the cluster may be back soon; only a command that makes no sense ends it,
+    by `RequestRefused`.
+    """
+    seconds = _seconds(interval)
+    name = command[0].lower()
+    word = WORDS.get(name)
+    if name in _NOT_REPEATED or (word is not None and word.heading == TRANSACTIONS):
+        raise RequestRefused("bad_request", f"{name} cannot be repeated")
+    if interpreter.executor.transactions.is_open:
+        raise RequestRefused(
+            "bad_request",
+            "a transaction is open: it reads everything once",
+            hint="commit or roll it back first",
+        )
+    words = [Word(text.encode("utf-8", "surrogateescape"), 0, 0, quoted=False) for text in command]
+    screen = _Screen(
+        interpreter.output, f"every {seconds:g} s: {' '.join(map(render.word, (w.value for w in words)))}"
+    )
+    try:
+        while True:
+            if screen.is_over:
+                screen.show(_answer(interpreter, words))
+            else:
+                _run(interpreter, words)
+            sleep(seconds)
+    except KeyboardInterrupt as interrupt:
+        if interpreter.person is None:
+            raise
+        interpreter.output.text("")  # behind the ^C that the terminal shows
+        if isinstance(interrupt, Interrupted) and interrupt.may_have_changed:
+            interpreter.output.notice(INTERRUPTED_WRITE)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not SECONDS_MIN <= seconds <= SECONDS_MAX:
+        raise RequestRefused(
+            "bad_request",
+            f"{render.shorten(text, 40)!r} is not a number of seconds from {SECONDS_MIN:g} to {SECONDS_MAX:g}",
+            hint="for example: .watch 2 get visits",
+        )
+    return seconds
+
+
+def _answer(interpreter: "Interpreter", words: Sequence[Word]) -> str:
+    """What the command prints, as text."""
+    stream = io.StringIO()
+    output = interpreter.output
+    interpreter.output = Output(output.format, stream=stream, errors=stream)
+    try:
+        _run(interpreter, words)
+    finally:
+        interpreter.output = output
+    return stream.getvalue()
+
+
+def _run(interpreter: "Interpreter", words: Sequence[Word]) -> None:
+    """Run the command; an error is an answer."""
+    try:
+        interpreter.run(words)
+    except RequestRefused:
+        raise
+    except RaftdbError as error:
+        interpreter.output.failure(error, words[0].text, program=None)
+
+
+class _Screen:
+    """Where answers are shown over each other, with a head; `is_over`: whether this is a terminal that can do that."""
+
+    def __init__(self, output: Output, head: str) -> None:
+        self._output = output
+        self._head = head
+        self._lines = 0
+        self.is_over = is_terminal(output.stream) and os.environ.get("TERM") != "dumb"
+
+    def show(self, text: str) -> None:
+        """Show one answer in the place of the last."""
+        size = shutil.get_terminal_size()
+        head = f"{self._head} · {strftime('%H:%M:%S')} · Ctrl-C ends it"
+        # What does not fit would scroll away, and the next answer could not take its place.
+        lines = [head, *text.rstrip("\n").split("\n")][: max(size.lines - 1, 1)]
+        fitting = "\n".join(render.fit(line, size.columns - 1) for line in lines)
+        if self._lines:
+            self._output.control(f"\x1b[{self._lines}A\r\x1b[J")
+        self._lines = len(lines)
+        self._output.text(fitting)

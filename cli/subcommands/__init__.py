@@ -1,0 +1,9 @@
+"""The sub-commands of `raftdb`, a module for each or for a few that belong together; `cli.main` has their table.
+
+* `oneshot` runs one command of the database, and `shell` the interactive shell or a script.
+* `cluster` shows and changes the cluster. `up` runs one on this machine.
+* `serve` starts a node, and `folders` (restore, recover, doctor) opens the folders of stopped ones: both do so through
+  `raftdb.server`. `simulate` runs simulated nodes. Every other sub-command is only a client.
+
+Each module is imported when its sub-command is called: nobody waits for what another one needs.
+"""

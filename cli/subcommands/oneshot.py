@@ -1,0 +1,68 @@
+"""One-shot commands of the database: `raftdb get kunci`."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cli.console.failures import EXIT_NO_SUCH_KEY, EXIT_OK, Interrupted
+from cli.console.options import Options, is_client_option
+from cli.console.output import Output, terminal_columns
+from cli.line import help_text
+from cli.run.answers import show_answer
+from raftdb.client.model import Answer
+from raftdb.client.protocol import Consistency
+from raftdb.client.sync_client import Client
+from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING, Limits
+from raftdb.commands.model import Get
+from raftdb.commands.spec import Access, CommandSpec, parse
+from raftdb.errors import RequestRefused
+
+_CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_CEILING)
+
+
+def execute(client: Client, name: str, arguments: Sequence[bytes], *, consistency: Consistency) -> Answer:
+    """Run one command on the cluster; what no node would accept is refused without asking one.
+
+    Limits that nodes may be configured to are left to them. Raises `RaftdbError`.
+    """
+    parse(name, arguments, limits=_CEILING)
+    return client.execute(name, arguments, consistency=consistency)
+
+
+def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
+    """Run a command with the rest of the command line, verbatim, as its arguments; the exit code.
+
+    Two exceptions: `--help` or `-h` alone asks for help, and `--` in front is left out, so that what follows
+    is taken as it is whatever it looks like (`raftdb get -- --help`).
+
+    `get` of a key that does not exist prints the empty string, as everywhere, and tells by its exit code: the
+    answer carries the revision 0, which no key has.
+    """
+    if list(arguments) in (["--help"], ["-h"]):
+        Output("table").text(help_text.command(spec, terminal_columns()))
+        return EXIT_OK
+    words = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
+    given = [os.fsencode(word) for word in words]
+    if options.expand:
+        from cli.run.expansion import expanded
+
+        given = expanded(given, spec.name, sys.stdin.buffer)
+    with options.client() as client:
+        try:
+            answer = execute(client, spec.name, given, consistency=options.consistency)
+        except RequestRefused as error:
+            raise _with_place_of_options(error, spec.name, words) from None
+        except KeyboardInterrupt:
+            raise Interrupted(may_have_changed=spec.access is Access.WRITE) from None
+    show_answer(answer, spec.name, Output(options.output))
+    missing = spec.command is Get and answer.revision == 0
+    return EXIT_NO_SUCH_KEY if missing else EXIT_OK
+
+
+def _with_place_of_options(error: RequestRefused, name: str, words: Sequence[str]) -> RequestRefused:
+    """`error`, with a hint where options belong if an argument too many, or one that cannot be read, is like one."""
+    given = [word for word in words if is_client_option(word)]
+    if error.code not in ("wrong_arity", "bad_request") or not given:
+        return error
+    hint = f"options go before the command: raftdb {given[0]} ... {name} ..."
+    return RequestRefused(error.code, error.message, hint=f"{error.hint}; {hint}" if error.hint else hint)

@@ -1,0 +1,77 @@
+"""`raftdb shell`: the interactive shell on a terminal, otherwise a script."""
+
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+
+from cli.console.failures import EXIT_FAILED
+from cli.console.options import Options, Parser, add_client_options, merged
+from cli.console.output import Output, is_terminal
+from cli.console.stop_signals import Stopped, StopSignals, end_by
+from cli.run.interpreter import Interpreter
+from cli.run.script import lines_of_stream, lines_of_text, open_script, run_script
+
+
+def run(arguments: list[str], options: Options) -> int:
+    """`raftdb shell [--connect ...] [-c TEXT | -f FILE] [--keep-going]`."""
+    parser = Parser("raftdb shell", "Open the shell, or run a script: -c, -f, or commands on stdin.")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("-c", dest="text", metavar="COMMANDS", help="run these commands, separated by ';'")
+    source.add_argument(
+        "-f", dest="file", metavar="FILE", help="run the commands of a file, one or more per line; - is stdin"
+    )
+    parser.add_argument("--keep-going", action="store_true", help="do not stop a script at its first error")
+    add_client_options(parser, reads=True)
+    parsed = parser.parse_args(arguments)
+    options = merged(options, parsed)
+    signals = StopSignals()
+    if parsed.text is None and parsed.file is None and is_terminal(sys.stdin):
+        signals.install(signal.SIGTERM, signal.SIGHUP)
+    try:
+        exit_code = _run(parsed, options, signals)
+    except Stopped:
+        exit_code = EXIT_FAILED
+    # The terminal is in order again, and the session closed.
+    return exit_code if signals.first is None else end_by(signals.first)
+
+
+def _run(parsed: Namespace, options: Options, signals: StopSignals) -> int:
+    with options.client(sessions=True) as client:
+        output = Output(options.output)
+        interpreter = Interpreter(client, output, consistency=options.consistency, debug=options.debug)
+        if parsed.text is not None:
+            return run_script(interpreter, lines_of_text(parsed.text), keep_going=parsed.keep_going)
+        if parsed.file is not None:
+            return _run_file(interpreter, parsed.file, keep_going=parsed.keep_going)
+        return run_on_terminal_or_stdin(interpreter, keep_going=parsed.keep_going, announce=signals.announce)
+
+
+def run_on_terminal_or_stdin(
+    interpreter: Interpreter,
+    *,
+    keep_going: bool = False,
+    take_news: Callable[[], Sequence[str]] = tuple,
+    announce: Callable[[Callable[[], bool]], None] | None = None,
+) -> int:
+    """The shell if a person sits at stdin, else stdin as a script; the exit code.
+
+    `take_news`: lines that a person should see, asked for from time to time. `announce` is given the function that
+    ends the shell from a signal handler, before the shell begins.
+    """
+    if not is_terminal(sys.stdin):
+        return run_script(interpreter, lines_of_stream(sys.stdin.buffer, "stdin"), keep_going=keep_going)
+    # Loading prompt_toolkit takes longer than a whole script.
+    from cli.prompt.shell import Shell
+
+    shell = Shell(interpreter, take_news=take_news)
+    if announce is not None:
+        announce(shell.leave)
+    return shell.run()
+
+
+def _run_file(interpreter: Interpreter, name: str, *, keep_going: bool) -> int:
+    if name == "-":
+        return run_script(interpreter, lines_of_stream(sys.stdin.buffer, "stdin"), keep_going=keep_going)
+    with open_script(name, "shell") as stream:
+        return run_script(interpreter, lines_of_stream(stream, name), keep_going=keep_going)

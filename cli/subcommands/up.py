@@ -1,0 +1,142 @@
+"""`raftdb up`: start a cluster on this machine, open the shell, and stop the cluster when the shell ends."""
+
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from cli.console import render
+from cli.console.asking import is_agreed
+from cli.console.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError
+from cli.console.options import Options, Parser, count_argument
+from cli.console.output import Output, is_terminal
+from cli.console.stop_signals import Stopped, StopSignals, is_ignored
+from cli.local import left_over
+from cli.local.cluster import POLL_S, LocalCluster
+from cli.local.folder import LocalFolder, NodePlace, check_node_count
+from cli.run.interpreter import Interpreter
+from cli.subcommands.shell import run_on_terminal_or_stdin
+
+NODES_DEFAULT = 3
+
+
+def run(arguments: list[str], options: Options) -> int:
+    """`raftdb up [--nodes N] [--data DIR] [--fresh] [--no-shell]`; the exit code of a server."""
+    parser = Parser("raftdb up", "Start a cluster on this machine, one process per node, and open the shell.")
+    parser.add_argument(
+        "--nodes", type=count_argument, metavar="N", help=f"default: {NODES_DEFAULT}, or as many as there are"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path("data/local"), metavar="DIR", help="default: %(default)s"
+    )
+    parser.add_argument("--fresh", action="store_true", help="delete the cluster in the folder first")
+    parser.add_argument("--yes", action="store_true", help="do not ask before deleting")
+    parser.add_argument(
+        "--no-shell", action="store_true", help="run until SIGINT, SIGTERM or SIGHUP; log to the terminal"
+    )
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    parsed = parser.parse_args(arguments)
+    if parsed.no_shell:  # they are its shell's
+        options.refuse_others("up --no-shell")
+    count = None if parsed.nodes is None else check_node_count(parsed.nodes)
+    folder = LocalFolder(parsed.data)
+    folder.lock()
+    try:
+        if parsed.fresh:
+            _wipe(folder, ask=is_terminal(sys.stdin) and not parsed.yes)
+        nodes = _nodes(folder, count)
+        left_over.end(folder, nodes, _tell)
+        folder.check_addresses(nodes)
+        cluster = LocalCluster(folder, nodes, logs_to_files=not parsed.no_shell)
+        return _run_cluster(cluster, folder, options, with_shell=not parsed.no_shell)
+    finally:
+        folder.unlock()
+
+
+def _wipe(folder: LocalFolder, *, ask: bool) -> None:
+    """Delete the cluster in the folder, if there is one and the person at the terminal agrees."""
+    nodes = folder.load()
+    if not nodes:
+        return
+    if ask and not is_agreed(f"delete {_in_words(len(nodes))} in {folder.path} with all data?"):
+        raise CommandError("up", "nothing was deleted", exit_code=EXIT_FAILED)
+    left_over.end(folder, nodes, _tell)
+    folder.wipe(nodes)
+
+
+def _tell(line: str) -> None:
+    Output().notice(f"raftdb: {line}")
+
+
+def _nodes(folder: LocalFolder, count: int | None) -> tuple[NodePlace, ...]:
+    """The nodes of the folder: those that are there, or new ones."""
+    nodes = folder.load()
+    if not nodes:
+        return folder.create(NODES_DEFAULT if count is None else count)
+    if count is not None and count != len(nodes):
+        raise CommandError(
+            "up",
+            f"the cluster in {folder.path} has {_in_words(len(nodes))}, not {count}",
+            exit_code=EXIT_USAGE,
+            hint="leave out --nodes, name another folder with --data, or delete it with --fresh",
+        )
+    return nodes
+
+
+def _in_words(count: int) -> str:
+    """A number of nodes for people."""
+    return "1 node" if count == 1 else f"{count} nodes"
+
+
+def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *, with_shell: bool) -> int:
+    """Start the nodes, serve the person or wait for a signal, and stop the nodes however that ends."""
+    signals = StopSignals()
+    # In the shell Ctrl-C belongs to the line being typed; until the shell is there, and without it, it stops
+    # us.
+    signals.install(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    is_script = with_shell and not is_terminal(sys.stdin)
+    announce = Output("table", stream=sys.stderr) if is_script else Output("table")
+    try:
+        leader = cluster.start()
+        if is_script or not with_shell:  # the shell greets with the same
+            announce.text(render.nodes([(place.id, place.http) for place in cluster.places], leader.id))
+        if not with_shell:
+            _wait(cluster, announce)
+        if not is_ignored(signal.SIGINT):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        exit_code = _run_shell(cluster, options, signals)
+    except Stopped:
+        exit_code = EXIT_OK
+    finally:
+        signals.leave_shell = None
+        _stop(cluster)
+    # The terminal may be what went away, and by now a signal has nothing more to stop.
+    with suppress(Stopped, KeyboardInterrupt, CommandError, BrokenPipeError):
+        announce.text(f"stopped; the data stays in {folder.path}")
+    return exit_code
+
+
+def _run_shell(cluster: LocalCluster, options: Options, signals: StopSignals) -> int:
+    output = Output(options.output)
+    with options.client(sessions=True, addresses=[place.http for place in cluster.places]) as client:
+        interpreter = Interpreter(client, output, cluster=cluster, consistency=options.consistency)
+        return run_on_terminal_or_stdin(interpreter, take_news=cluster.take_exits, announce=signals.announce)
+
+
+def _wait(cluster: LocalCluster, output: Output) -> NoReturn:
+    """Wait for a signal, which ends this by `Stopped`; or for the end of the last node."""
+    while not cluster.all_stopped():
+        for line in cluster.take_exits():
+            output.notice(f"raftdb: {line}")
+        time.sleep(POLL_S)
+    for line in cluster.take_exits():
+        output.notice(f"raftdb: {line}")
+    raise CommandError("up", "all nodes have ended", exit_code=EXIT_FAILED)
+
+
+def _stop(cluster: LocalCluster) -> None:
+    """Stop the nodes; another signal meanwhile kills them at once, and still all of them."""
+    with suppress(Stopped, KeyboardInterrupt):
+        cluster.stop()
