@@ -80,6 +80,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._disk = disk
         self._links = links
+        self.replica.address_of = links.address_of
         self._courier = courier
         self._schedule_tick()
         self.watchdog.start()
@@ -196,9 +197,7 @@ class Driver:
 
     def leader_hint(self) -> LeaderHint | None:
         """Where the leader is, if this node knows."""
-        state = self.replica.raft.state
-        member = state.configurations.find(state.leader_id) if state.leader_id else None
-        return None if member is None else LeaderHint(member.id, member.http, member.redis)
+        return self.replica.leader_hint()
 
     async def close(self, *, grace_seconds: float) -> None:
         """Take no more requests; give those in flight `grace_seconds` to finish, then answer them as unknown."""

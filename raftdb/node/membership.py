@@ -119,12 +119,17 @@ class MembershipRequests:
     """The waiting wishes of one node, and the writes that are held while the leadership is handed over."""
 
     def __init__(
-        self, raft: Raft, *, patience_ticks: Callable[[], int], refusal: Callable[[], Unavailable]
+        self,
+        raft: Raft,
+        patience_ticks: Callable[[], int],
+        refusal: Callable[[], Unavailable],
+        leader_hint: Callable[[], LeaderHint | None],
     ) -> None:
         self._raft = raft
         self._core = raft.state
         self._patience_ticks = patience_ticks
         self._refusal = refusal
+        self._leader_hint = leader_hint
         """Why a node that does not lead cannot help."""
         self._changes: list[_Waiting] = []
         self._transfers: set[int] = set()
@@ -172,8 +177,7 @@ class MembershipRequests:
 
     def transfers_ended(self, ended: Sequence[TransferEnded]) -> None:
         """The core knows what became of these wishes for another leader."""
-        core = self._core
-        leader = core.configurations.find(core.leader_id) if core.leader_id is not None else None
+        leader = self._leader_hint()
         for request_id, refusal in ended:
             self._transfers.discard(request_id)
             if refusal is not None:
@@ -181,7 +185,7 @@ class MembershipRequests:
             elif leader is None:
                 self._finish(request_id, OutcomeUnknown("the new leader is not known here as a member"))
             else:
-                self._finish(request_id, LeaderHint(leader.id, leader.http, leader.redis))
+                self._finish(request_id, leader)
 
     def pass_on(self, writes: list[WriteRequest]) -> tuple[list[WriteRequest], list[WriteRequest]]:
         """(writes to propose now, writes to refuse as busy). They wait here while the leadership is handed over: then

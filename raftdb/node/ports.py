@@ -39,6 +39,9 @@ class PeerLinks(Protocol):
     def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
         """Keep links to these nodes, HOST:PORT each, and to no others."""
 
+    def address_of(self, peer: NodeId) -> str | None:
+        """Where `peer` is reached, HOST:PORT; None if nothing is known but what the configuration says."""
+
 
 class Courier(Protocol):
     """Brings the state to followers, as the driver uses it."""

@@ -1,6 +1,6 @@
 """Why a node does not execute a request, in words: who leads instead, who cannot be reached, what it waited for."""
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 
 from raftdb.core.model import Index, NodeId, Role
 from raftdb.core.quorum import is_majority
@@ -8,13 +8,21 @@ from raftdb.core.state import RaftState
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
 
 
-def not_executed(core: RaftState, links: Set[NodeId], *, is_removed: bool) -> Unavailable:
+def leader_hint(core: RaftState, address_of: Callable[[NodeId], str | None]) -> LeaderHint | None:
+    """Where the leader is, if this node knows of one. `address_of`: where a peer is found by now, as it may have moved
+    and the configuration that says so may not be here yet."""
+    member = core.configurations.find(core.leader_id) if core.leader_id is not None else None
+    if member is None:
+        return None
+    return LeaderHint(member.id, address_of(member.id) or member.http, member.redis)
+
+
+def not_executed(
+    core: RaftState, links: Set[NodeId], leader: LeaderHint | None, *, is_removed: bool
+) -> Unavailable:
     """Another node leads, nobody leads, no majority can be reached, or this node is no member any more."""
-    if core.role is not Role.LEADER and core.leader_id is not None:
-        member = core.configurations.find(core.leader_id)
-        if member is not None:
-            hint = LeaderHint(member.id, member.http, member.redis)
-            return Unavailable("not_leader", f"{member.id} leads, not {core.id}", leader=hint)
+    if core.role is not Role.LEADER and leader is not None:
+        return Unavailable("not_leader", f"{leader.id} leads, not {core.id}", leader=leader)
     if is_removed:
         others = ", ".join(member.http for member in core.configurations.latest.members)
         return Unavailable(

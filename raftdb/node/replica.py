@@ -5,7 +5,7 @@ simulator calls it with what a seed dreams up. Both carry out the same effects, 
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from raftdb.commands.budgets import (
@@ -28,7 +28,7 @@ from raftdb.core.model import Entry, EntryId, Index, NodeId, Role, Term
 from raftdb.core.raft import Raft
 from raftdb.core.timing import request_ticks
 from raftdb.core.update import EntriesWanted, Trace, Update
-from raftdb.errors import RaftdbError, Unavailable
+from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.machine.machine import Machine
 from raftdb.node.applying import answer_of, apply_entry
 from raftdb.node.checkpoints import Checkpoints, Covered
@@ -38,7 +38,7 @@ from raftdb.node.membership import MembershipRequests
 from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, WriteRequest, batches_of
 from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
 from raftdb.node.reading import serve
-from raftdb.node.refusals import not_executed, out_of_time, too_much_waits
+from raftdb.node.refusals import leader_hint, not_executed, out_of_time, too_much_waits
 from raftdb.node.standing import is_new, is_unproven
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from raftdb.wire.operations import stamp
@@ -65,6 +65,8 @@ class Replica:
     ) -> None:
         self.raft = raft
         self.links: set[NodeId] = set()
+        self.address_of: Callable[[NodeId], str | None] = lambda peer: None
+        """Where a peer is reached, if something newer than the configuration is known."""
         self.received_snapshot: EntryId | None = None
         """End of the snapshot that was received whole and verified: only that one may be installed."""
         self.retained_index: Index | None = None
@@ -78,7 +80,7 @@ class Replica:
         self._clock = LeaderClock(machine)
         patience = partial(request_ticks, raft.state, patience_ticks)
         self._pending = Pending(patience_ticks=patience)
-        self._membership = MembershipRequests(raft, patience_ticks=patience, refusal=self.refusal)
+        self._membership = MembershipRequests(raft, patience, self.refusal, self.leader_hint)
         self._after_persist: deque[tuple[int, tuple[Message, ...]]] = deque()
         self._now_ticks = 0
         self._effects = Effects()
@@ -191,9 +193,13 @@ class Replica:
         effects.more = more_reads or behind
         return effects
 
+    def leader_hint(self) -> LeaderHint | None:
+        """Where the leader is, if this node knows."""
+        return leader_hint(self.raft.state, self.address_of)
+
     def refusal(self) -> Unavailable:
         """Why this node does not execute."""
-        return not_executed(self.raft.state, self.links, is_removed=self.is_removed)
+        return not_executed(self.raft.state, self.links, self.leader_hint(), is_removed=self.is_removed)
 
     def _tick(self, unproven: bool) -> None:
         """Time for the core, and for the patience of waiting requests."""

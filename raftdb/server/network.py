@@ -110,7 +110,7 @@ class Network:
         )
         disk.receiving = self._snapshot_server.paused
         client = SnapshotClient(local, check_peer=check)
-        self.courier = Courier(replica, disk, client, local.cluster_id, self._address_of, background)
+        self.courier = Courier(replica, disk, client, local.cluster_id, self.address_of, background)
 
     def _make_registry(self, log: LogStore, disk: NodeDisk, own: OwnStarts) -> PeerRegistry:
         return PeerRegistry(
@@ -149,6 +149,10 @@ class Network:
         """See `raftdb.node.ports.PeerLinks`."""
         self.addresses.members = dict(addresses)
         self._dial()
+
+    def address_of(self, peer: NodeId) -> str | None:
+        """See `raftdb.node.ports.PeerLinks`: at its link's address, or where it would be dialled first."""
+        return self._links.address(peer) or self.addresses.of(peer)
 
     def failure(self, peer: NodeId) -> str | None:
         """Why `peer` was not reached when it was last dialled; None if it was, or nobody tried."""
@@ -197,10 +201,6 @@ class Network:
         if self.addresses.sighted(peer, address):
             self._dial()
             self._links.nudge(peer, address)
-
-    def _address_of(self, peer: NodeId) -> str | None:
-        """Where `peer` is reached: at its link's address, or where it would be dialled first."""
-        return self._links.address(peer) or self.addresses.of(peer)
 
     def _no_longer_dialled(self, peer: NodeId, reason: str) -> None:
         if peer in self.addresses.members:

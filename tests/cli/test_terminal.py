@@ -35,7 +35,7 @@ def start(cluster: FakeCluster, tmp_path: Path) -> Iterator[Start]:
 
 def test_the_first_screen_says_who_is_there_and_what_to_try(start: Start) -> None:
     terminal = start()
-    lines = terminal.wait_for(r" n2 leads · term 1 · commit 1 · 3 of 3 up · \d+(\.\d)? ms")
+    lines = terminal.wait_for(r" n2 leads · term 1 · commit 1 · 3 of 3 up · \d+(\.\d)? ms", "n2>")
     assert lines[0] == "raftdb 0.1.0"
     assert lines[2].endswith("leader")
     assert lines[4] == "try:"
@@ -102,8 +102,7 @@ def test_a_new_leader_is_told_above_the_line_being_typed(start: Start, cluster: 
     terminal.type("append kunci sa")
     terminal.wait_for("n2> append kunci sa")
     cluster.leader = 2
-    terminal.wait_for("n3> append kunci sa")
-    lines = terminal.wait_for("-- n3 leads now, in place of n2 .*")
+    lines = terminal.wait_for("-- n3 leads now, in place of n2 .*", "n3> append kunci sa")
     assert [line for line in lines if "append kunci" in line] == ["n3> append kunci sa"]
     terminal.enter("tu")
     terminal.wait_for("OK")
@@ -116,8 +115,7 @@ def test_a_block_is_written_on_several_lines(start: Start, cluster: FakeCluster)
     terminal.type("begin")
     terminal.press("M-Enter")
     terminal.enter("set a 1")
-    lines = terminal.wait_for(r"\.\.\. set a 1")
-    assert "n2> begin" in lines
+    terminal.wait_for("n2> begin", r"\.\.\. set a 1")
     terminal.enter("commit")
     terminal.wait_for(r"OK \(index \d+\)")
     assert cluster.values == {b"a": b"1"}

@@ -72,14 +72,18 @@ class Tmux:
         shown = self._tmux("capture-pane", "-p", *(["-e"] if styled else []))
         return [line.rstrip() for line in shown.split("\n")]
 
-    def wait_for(self, pattern: str) -> list[str]:
-        """The screen, once a line of it matches `pattern` as a whole."""
+    def wait_for(self, *patterns: str) -> list[str]:
+        """The screen, once it is whole: for each of the patterns a line of it matches as a whole. It is drawn in steps,
+        so a line that was there a moment ago may be missing while another is drawn."""
         deadline = time.monotonic() + WAIT_S
         while True:
             lines = self.screen()
-            if any(re.fullmatch(pattern, line) for line in lines):
+            missing = [
+                pattern for pattern in patterns if not any(re.fullmatch(pattern, line) for line in lines)
+            ]
+            if not missing:
                 return lines
-            assert time.monotonic() < deadline, f"no line is {pattern!r} in\n" + "\n".join(lines)
+            assert time.monotonic() < deadline, f"no line is {missing[0]!r} in\n" + "\n".join(lines)
             time.sleep(0.02)
 
     def wait_for_menu(self, pattern: str) -> list[str]:

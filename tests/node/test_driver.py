@@ -66,6 +66,9 @@ class NoLinks:
     def update_peers(self, addresses: dict[str, str]) -> None:
         assert addresses == {}
 
+    def address_of(self, peer: str) -> None:
+        """Nobody is anywhere."""
+
 
 @asynccontextmanager
 async def leading(policy: CompactionPolicy = NEVER) -> AsyncIterator[tuple[Driver, InstantDisk]]:

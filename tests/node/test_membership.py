@@ -2,6 +2,7 @@
 
 import pytest
 
+from raftdb.commands.model import Set
 from raftdb.core.events import (
     AddMember,
     Change,
@@ -24,7 +25,7 @@ from raftdb.core.messages import (
     TimeoutNow,
 )
 from raftdb.core.model import Entry, EntryKind, Member, Role
-from raftdb.errors import LeaderHint, RequestRefused
+from raftdb.errors import LeaderHint, RequestRefused, Unavailable
 from raftdb.node import membership
 from raftdb.node.membership import (
     CatchingUp,
@@ -160,6 +161,21 @@ def test_who_does_not_lead_says_who_does() -> None:
     bench.receive(Heartbeat("n2", "n1", 2, 0, 1))
     for request in (ask(bench, RemoveMember("n3")), transfer(bench, "n1")):
         assert code_of(bench.answers[request]) == "not_leader"
+
+
+def test_who_does_not_lead_says_where_the_leader_is_by_now() -> None:
+    """The network finds a peer that has moved before the configuration says so."""
+    bench = Bench(nodes=3)
+    bench.replica.address_of = {"n2": "elsewhere:2"}.get
+    bench.follow(2, [], commit_index=0)
+    refused = bench.answers[ask(bench, RemoveMember("n3"))]
+    assert isinstance(refused, Unavailable)
+    assert (refused.code, refused.leader) == ("not_leader", LeaderHint("n2", "elsewhere:2"))
+    written = bench.do(Set(b"k", b"v"))
+    assert isinstance(written, Unavailable)
+    assert written.leader == LeaderHint("n2", "elsewhere:2")
+    bench.replica.address_of = lambda peer: None
+    assert bench.replica.leader_hint() == LeaderHint("n2", "h:2")
 
 
 def test_a_change_that_was_overwritten_was_not_made() -> None:
