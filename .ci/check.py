@@ -3,7 +3,7 @@
 
 One command, and nothing is "just a warning". Every check runs even if an earlier one failed, so that one run tells
 all; the exit code is 0 only if all passed. Names of checks run just those: `python .ci/check.py ruff mypy`.
-`--fix` first lets ruff repair and format what it can.
+`--fix` first lets ruff repair and format what it can, and makes what is made from something else.
 """
 
 import argparse
@@ -30,6 +30,7 @@ Two tests at a time: most of them wait, for elections and processes, and not for
 REPAIRS: list[list[str]] = [
     [sys.executable, "-m", "ruff", "check", "--fix", "-q", "."],
     [sys.executable, "-m", "ruff", "format", "-q", "."],
+    [sys.executable, str(ROOT / ".ci" / "unasync.py")],
 ]
 
 
@@ -45,7 +46,7 @@ def main() -> int:
     """Run the checks named on the command line, or all; 0 if all passed, else 1."""
     parser = argparse.ArgumentParser(description="Check everything, or the checks named.")
     parser.add_argument("names", nargs="*", metavar="CHECK", help=", ".join(CHECKS))
-    parser.add_argument("--fix", action="store_true", help="let ruff repair and format first")
+    parser.add_argument("--fix", action="store_true", help="repair, format and generate first")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(CHECKS))
     if unknown:

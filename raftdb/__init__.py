@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         Value,
     )
     from raftdb.client.sync_client import Client
-    from raftdb.client.transaction import Transaction
+    from raftdb.client.sync_transaction import Transaction
     from raftdb.client.transactional import transactional
     from raftdb.errors import (
         CommandFailed,
@@ -85,7 +85,7 @@ _MODULES = {
     "Client": "raftdb.client.sync_client",
     "AsyncClient": "raftdb.client.async_client",
     "transactional": "raftdb.client.transactional",
-    "Transaction": "raftdb.client.transaction",
+    "Transaction": "raftdb.client.sync_transaction",
     "AsyncTransaction": "raftdb.client.async_transaction",
     "BackupDamaged": "raftdb.client.backup",
     "Sink": "raftdb.client.http1",

@@ -17,7 +17,7 @@ from raftdb.commands.spec import Access, lookup
 from raftdb.errors import CommandFailed, Conflict, required
 
 if TYPE_CHECKING:
-    from raftdb.client.transaction import Transaction
+    from raftdb.client.sync_transaction import Transaction
 
 
 class Executor:

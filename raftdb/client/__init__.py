@@ -19,9 +19,8 @@ Blocking and asynchronous, one client twice over a core without I/O:
   what happened, and answers with the next step.
 * `session`: the numbers that make a write happen once.
 * `flow`: a call from beginning to end, as a generator of steps: session, then routing.
-* `methods`: what each method sends, and what it makes of the answer.
-* `buffer`, `retrying`: a transaction as it grows, and when it is tried again.
-* `membership`: members and leadership, for both clients.
+* `methods`, `membership`: what each method sends, and what it makes of the answer.
+* `buffer`, `transaction`, `retrying`: a transaction as it grows, what is known of it, and when it is tried again.
 
 And twice, each as thin as it can be:
 
@@ -29,7 +28,10 @@ And twice, each as thin as it can be:
   connect it by a deadline, with `resolving` for names.
 * `sharing`: the steps of the blocking client's flows, in turn where they count and side by side where they wait.
 * `sync_client`, `async_client`: the clients themselves; `sync_commands`, `async_commands` are their methods.
-* `transaction`, `async_transaction`: reads at once, writes when it is committed.
+* `sync_transaction`, `async_transaction`: reads at once, writes when it is committed.
+
+Only the asynchronous half is written where the two do not differ in their means: `.ci/unasync.py` makes `sync_commands`
+and `sync_transaction` from it, and a test says whether they are current.
 
 `backup` and `async_backup` bring a backup into a file, verified before it takes its name; `async_streaming` brings it
 from a loop to where writing may block. Nothing but the asynchronous half imports

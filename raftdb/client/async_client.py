@@ -19,8 +19,7 @@ from raftdb.client.dialing import now_ms
 from raftdb.client.flow import AwaitOthers, Caller, Flow, Limits, Method, Outcome, Step
 from raftdb.client.given import Form, V, as_bytes, as_text, duration
 from raftdb.client.http1 import AnswerLost, NotSent, Sink
-from raftdb.client.membership import AsyncMemberCalls
-from raftdb.client.model import LogPage, Member, NodeStatus
+from raftdb.client.model import NodeStatus
 from raftdb.client.retrying import Attempts
 from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router
 from raftdb.client.session import Sessions
@@ -34,7 +33,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class AsyncClient(AsyncClientCommands[V], AsyncMemberCalls):
+class AsyncClient(AsyncClientCommands[V]):
     """A connection to a cluster for the tasks of one event loop, any number of them at a time.
 
     The arguments, the methods and their errors are those of `raftdb.client.sync_client.Client`. `concurrency_max`: how
@@ -186,15 +185,6 @@ class AsyncClient(AsyncClientCommands[V], AsyncMemberCalls):
 
         return run
 
-    async def request_log(
-        self, *, first: int | None = None, limit: int = 100, timeout_ms: float | None = None
-    ) -> LogPage:
-        """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice).
-
-        Raises `RaftdbError` `compacted` if `first` is no longer in the log.
-        """
-        return await self._run(methods.request_log(first, limit), timeout_ms)
-
     async def status(self, address: str | None = None, *, timeout_ms: float | None = None) -> NodeStatus:
         """The view of the node at `address` (HOST:PORT), or of the first node that answers.
 
@@ -204,14 +194,6 @@ class AsyncClient(AsyncClientCommands[V], AsyncMemberCalls):
             return await self._run(methods.STATUS, timeout_ms)
         limits = self._limits(timeout_ms)
         return await self._carry_out(self._own_caller().ask(methods.STATUS, address, limits), limits)
-
-    async def members(self, *, timeout_ms: float | None = None) -> tuple[Member, ...]:
-        """The cluster's members as the leader knows them, with how far each has come."""
-        return await self._run(methods.MEMBERS, timeout_ms)
-
-    async def snapshot(self, *, timeout_ms: float | None = None) -> int:
-        """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
-        return await self._run(methods.SNAPSHOT, timeout_ms)
 
     async def backup(
         self,

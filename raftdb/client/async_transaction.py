@@ -1,4 +1,4 @@
-"""An interactive, serializable transaction of the asynchronous client: see `transaction` for what it is."""
+"""The calls of a transaction (see `transaction` for what it is): reads at once, writes when it is committed."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -31,19 +31,18 @@ T = TypeVar("T")
 
 
 class AsyncRun(Protocol):
-    """Makes one call of an asynchronous client."""
+    """Makes one call of a client."""
 
     async def __call__(self, method: Method[T], /) -> T:
         """The result; raises `RaftdbError`."""
 
 
 class AsyncTransaction(TransactionState[V]):
-    """One transaction of an `AsyncClient`, made by `AsyncClient.transaction`. It belongs to one task.
+    """One transaction of a client, made by its `transaction`. It belongs to one thread or task.
 
-    Use it in an `async with` block, or end it by `commit` or `rollback`. Its methods mean what those of the client
-    mean, with two differences: a read sees the writes of this transaction before it, and a write is only noted. A
-    write whose result depends on the old value (`incr`, `delete`, `pop`, `getset`, `set` with a condition) reads it
-    first.
+    Use it as a context, or end it by `commit` or `rollback`. Its methods mean what those of the client mean, with two
+    differences: a read sees the writes of this transaction before it, and a write is only noted. A write whose result
+    depends on the old value (`incr`, `delete`, `pop`, `getset`, `set` with a condition) reads it first.
     Afterwards every use but `rollback` raises `LocalProtocolError`.
     """
 
@@ -161,10 +160,11 @@ class AsyncTransaction(TransactionState[V]):
         if not self._begin_commit():
             return 0
         try:
-            return (await self._run(self._commit_method())).index
+            committed = await self._run(self._commit_method())
         except BaseException as error:
             self._commit_failed(error)
             raise
+        return committed.index
 
     async def check(self) -> None:
         """Raise `Conflict` if a key that was read has changed, so that the commit would; the transaction stays open."""

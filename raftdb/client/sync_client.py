@@ -16,14 +16,13 @@ from raftdb.client.dialing import now_ms
 from raftdb.client.flow import Caller, Limits, Method
 from raftdb.client.given import Form, V, as_bytes, as_text, duration
 from raftdb.client.http1 import Sink
-from raftdb.client.membership import MemberCalls
-from raftdb.client.model import LogPage, Member, NodeStatus
+from raftdb.client.model import NodeStatus
 from raftdb.client.retrying import Attempts
 from raftdb.client.routing import DEFAULT_ADDRESSES, Router
 from raftdb.client.session import Sessions
 from raftdb.client.sharing import SharedCalls
 from raftdb.client.sync_commands import ClientCommands
-from raftdb.client.transaction import Transaction
+from raftdb.client.sync_transaction import Transaction
 from raftdb.errors import Conflict, RaftdbError
 
 DEFAULT_TIMEOUT_MS = 8_000
@@ -34,7 +33,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Client(ClientCommands[V], MemberCalls):
+class Client(ClientCommands[V]):
     """A connection to a cluster.
 
     `addresses`: the nodes' HTTP addresses, `"HOST:PORT,HOST:PORT"` or a sequence of such; any of them will
@@ -202,15 +201,6 @@ class Client(ClientCommands[V], MemberCalls):
 
         return run
 
-    def request_log(
-        self, *, first: int | None = None, limit: int = 100, timeout_ms: float | None = None
-    ) -> LogPage:
-        """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice).
-
-        Raises `RaftdbError` `compacted` if `first` is no longer in the log.
-        """
-        return self._run(methods.request_log(first, limit), timeout_ms)
-
     def status(self, address: str | None = None, *, timeout_ms: float | None = None) -> NodeStatus:
         """The view of the node at `address` (HOST:PORT), or of the first node that answers.
 
@@ -220,14 +210,6 @@ class Client(ClientCommands[V], MemberCalls):
             return self._run(methods.STATUS, timeout_ms)
         calls = self._own_calls()
         return calls.carry_out(calls.caller.ask(methods.STATUS, address, self._limits(timeout_ms)))
-
-    def members(self, *, timeout_ms: float | None = None) -> tuple[Member, ...]:
-        """The cluster's members as the leader knows them, with how far each has come."""
-        return self._run(methods.MEMBERS, timeout_ms)
-
-    def snapshot(self, *, timeout_ms: float | None = None) -> int:
-        """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
-        return self._run(methods.SNAPSHOT, timeout_ms)
 
     def backup(
         self,

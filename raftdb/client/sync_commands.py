@@ -1,23 +1,24 @@
-"""The methods of the blocking client that are commands of the database: each is a line, for what it sends and
-understands is in `methods`, and how it is carried out in `sync_client`."""
+# Made from async_commands.py by .ci/unasync.py: what is to be changed is changed there.
+"""The methods of a client that are calls of the cluster: each is a line, for what it sends and understands is in
+`methods` and `membership`, and how it is carried out in `async_client` and `sync_client`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
-from raftdb.client import methods
+from raftdb.client import membership, methods
 from raftdb.client.flow import Method
 from raftdb.client.given import Command, Form, Lifetime, Pairs, Revisions, Text, V, revisions_of
 from raftdb.client.methods import LINEARIZABLE, SCAN_PAGE, Condition
-from raftdb.client.model import Answer, KeyPage, KeyValue, TransactionAnswer
+from raftdb.client.model import Answer, KeyPage, KeyValue, LogPage, Member, Membership, TransactionAnswer
 from raftdb.client.protocol import Consistency, Mode
+from raftdb.errors import LeaderHint
 
 T = TypeVar("T")
 
 
 class ClientCommands(ABC, Generic[V]):
-    """The commands of `raftdb.client.sync_client.Client`. `timeout_ms` is the deadline of the one call; without it, the
-    client's."""
+    """The calls of a client. `timeout_ms` is the deadline of the one call; without it, the client's."""
 
     _form: Form[V]
 
@@ -179,6 +180,65 @@ class ClientCommands(ABC, Generic[V]):
         changed.
         """
         return self._run(methods.transact(self._form, commands, revisions_of(watch), mode), timeout_ms)
+
+    def request_log(
+        self, *, first: int | None = None, limit: int = 100, timeout_ms: float | None = None
+    ) -> LogPage:
+        """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice).
+
+        Raises `RaftdbError` `compacted` if `first` is no longer in the log.
+        """
+        return self._run(methods.request_log(first, limit), timeout_ms)
+
+    def snapshot(self, *, timeout_ms: float | None = None) -> int:
+        """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
+        return self._run(methods.SNAPSHOT, timeout_ms)
+
+    def members(self, *, timeout_ms: float | None = None) -> tuple[Member, ...]:
+        """The cluster's members as the leader knows them, with how far each has come."""
+        return self._run(methods.MEMBERS, timeout_ms)
+
+    def membership(self, *, timeout_ms: float | None = None) -> Membership:
+        """The members as the leader knows them, and the ids that are gone."""
+        return self._run(membership.MEMBERSHIP, timeout_ms)
+
+    def add_member(
+        self,
+        node_id: str,
+        http: str,
+        *,
+        redis: str | None = None,
+        learner: bool = False,
+        force: bool = False,
+        timeout_ms: float | None = None,
+    ) -> Membership:
+        """Take in the node `node_id`, reached at `http` (HOST:PORT), as a learner that becomes a voter once it has
+        caught up; with `learner` it stays one. `pending` in the answer: it is not there yet, and goes on."""
+        return self._run(membership.add(node_id, http, redis=redis, learner=learner, force=force), timeout_ms)
+
+    def remove_member(
+        self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
+    ) -> Membership:
+        """Take the node out for good. `force`: even if fewer voters than a majority are alive then."""
+        return self._run(membership.remove(node_id, force=force), timeout_ms)
+
+    def promote_member(
+        self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
+    ) -> Membership:
+        """Make a learner a voter."""
+        return self._run(membership.promote(node_id, force=force), timeout_ms)
+
+    def move_member(
+        self, node_id: str, http: str, *, redis: str | None = None, timeout_ms: float | None = None
+    ) -> Membership:
+        """The node is reached at another address from now on."""
+        return self._run(membership.move(node_id, http, redis=redis), timeout_ms)
+
+    def transfer_leadership(
+        self, node_id: str | None = None, *, timeout_ms: float | None = None
+    ) -> LeaderHint:
+        """Let the node (None: whichever voter is furthest) lead; where it is, once it does."""
+        return self._run(membership.transfer(node_id), timeout_ms)
 
     def _pages(
         self, prefix: Text, page: int, values: bool, consistency: Consistency, timeout_ms: float | None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from raftdb.client.async_client import AsyncClient
     from raftdb.client.async_transaction import AsyncTransaction
     from raftdb.client.sync_client import Client
-    from raftdb.client.transaction import Transaction
+    from raftdb.client.sync_transaction import Transaction
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -68,7 +68,7 @@ def test_one_shot_commands_load_nothing_of_the_shell(cluster: FakeCluster, argum
         "cli.run.interpreter",
         "cli.run.transactions",
         "raftdb.client.sync_client",
-        "raftdb.client.transaction",
+        "raftdb.client.sync_transaction",
         "raftdb.client.transactional",
     ],
 )

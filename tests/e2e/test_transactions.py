@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from raftdb.client.sync_client import Client
-from raftdb.client.transaction import Transaction
+from raftdb.client.sync_transaction import Transaction
 from raftdb.errors import Conflict, OutcomeUnknown, Unavailable
 from raftdb.simulation.serializability import Appended, Observed, Outcome, Seen, check_serializable
 from tests.e2e.cluster import Cluster
