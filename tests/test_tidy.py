@@ -81,6 +81,10 @@ PLANTED = {
         "raftdb/silent.py",
         FIRST_LINE + 'class Public:\n    """A class."""\n    def method(self): ...\n',
     ),
+    "reaches-past": (
+        "raftdb/server/__init__.py",
+        ESSAY + "def _term(driver): return driver.replica.raft.state.term\n",
+    ),
     "essay too short": ("raftdb/wire/__init__.py", FIRST_LINE),
     "essay missing": ("raftdb/wire/cbor.py", FIRST_LINE),
     "forbidden-text: a path": ("tests/test_it.py", f"PATH = '{SLASH}root{SLASH}project'\n"),

@@ -34,6 +34,9 @@ TOP_LEVEL = frozenset(
 )
 """What may stand at the top of the project, beside dot-files."""
 
+AROUND_THE_NODE = ("raftdb/server/", "raftdb/frontend/", "raftdb/transport/", "cli/")
+"""What knows a node by its driver and its view, and must not reach through them."""
+
 # Written in pieces, so that this file does not break its own rule.
 FORBIDDEN_TEXT = {
     "a path of one machine": re.compile(r"(?<![\w.}\])-])/(?:work|root)/|/hom[e]/\w|/tm[p]/venv"),
@@ -120,6 +123,15 @@ def with_forbidden_text(path: str, text: str) -> Iterator[Problem]:
                 yield Problem("forbidden-text", path, 1, f"line {number} has {what}: {line.strip()[:80]}")
 
 
+def reaching_past(path: str, text: str) -> Iterator[Problem]:
+    """Places around a node that reach into its consensus state, where they are to read `raftdb.node.view`."""
+    if not path.startswith(AROUND_THE_NODE):
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and node.attr == "raft":
+            yield Problem("reaches-past", f"{path}:{node.lineno}", 1, "reads past NodeView")
+
+
 def misplaced(paths: Sequence[str]) -> Iterator[Problem]:
     """Files whose first path part is not allowed at the top of the project."""
     for name in sorted({path.partition("/")[0] for path in paths}):
@@ -166,6 +178,7 @@ def find_problems(root: Path) -> list[Problem]:
         if is_product(path) and path.endswith(".py"):
             problems += too_long(path, text)
             problems += undocumented(path, text)
+            problems += reaching_past(path, text)
             problems += without_essay(path, text)
     return problems
 

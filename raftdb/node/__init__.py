@@ -8,6 +8,7 @@ r"""The node: where consensus, state and clients meet.
 
 * `replica` holds the core, the machine and the waiting requests. It does no I/O: `turn(inputs) -> effects`.
 * `driver` is its only owner: it gathers what one turn of the event loop brings, and carries the effects out.
+* `view` is what all others may read of a node: nobody reaches into the replica or its core (`tests/tidy.py`).
 * `watchdog` tells what holds the event loop.
 * `aside` is the thread for what is too long for the event loop.
 * `ports` is the world as the driver uses it: disk, network, and what carries snapshots.

@@ -18,7 +18,7 @@ from raftdb.commands.queries import Query as RecordQuery
 from raftdb.commands.transactions import grows, is_read
 from raftdb.core.events import Change, PeerMet, Received, RemovalTold, TripMeasured
 from raftdb.core.messages import Message
-from raftdb.core.model import EntryId, NodeId, Role
+from raftdb.core.model import EntryId, NodeId
 from raftdb.core.timing import silence_ticks_borne
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 from raftdb.node import refusals
@@ -30,6 +30,7 @@ from raftdb.node.ports import Courier, Disk, PeerLinks
 from raftdb.node.replica import Replica
 from raftdb.node.space import WRITE_BYTES, SpaceBudget
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
+from raftdb.node.view import NodeView
 from raftdb.node.watchdog import Watchdog
 from raftdb.wire.operations import encode
 from storage.contract import FrozenChanges
@@ -58,6 +59,7 @@ class Driver:
         self, replica: Replica, *, tick_ms: float, heartbeat_ms: float, on_fatal: Callable[[Fatal], None]
     ) -> None:
         self.replica = replica
+        self.view = NodeView(replica)
         self._tick_seconds = tick_ms / 1000
         self._on_fatal = on_fatal
         self._inputs = Inputs()
@@ -193,11 +195,11 @@ class Driver:
 
     def is_leader(self) -> bool:
         """True while this node leads, as far as it knows."""
-        return self.replica.raft.state.role is Role.LEADER
+        return self.view.is_leader
 
     def leader_hint(self) -> LeaderHint | None:
         """Where the leader is, if this node knows."""
-        return self.replica.leader_hint()
+        return self.view.leader
 
     async def close(self, *, grace_seconds: float) -> None:
         """Take no more requests; give those in flight `grace_seconds` to finish, then answer them as unknown."""

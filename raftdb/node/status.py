@@ -16,10 +16,10 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
     last message with the `suspicion` (phi, see `raftdb.node.suspicion`) that the silence deserves; a follower has the
     latter two of its leader alone, since followers have nothing to say to each other.
     """
-    state = driver.replica.raft.state
-    progress = state.leadership.progress if state.leadership else {}
+    view = driver.view
+    followed = view.followed
     members = []
-    for member in state.configurations.latest.members:
+    for member in view.configuration.members:
         entry: dict[str, Any] = {
             "id": member.id,
             "http": member.http,
@@ -28,50 +28,49 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
         }
         if member.joining:
             entry["joining"] = True
-        if member.id in state.doubts:
+        if view.is_put_back(member.id):
             entry["put_back"] = True
-        if member.id == state.id:
+        if member.id == view.id:
             entry["alive"] = True
-            if state.leadership:
-                entry["match_index"] = state.log.persisted_index
+            if view.is_leader:
+                entry["match_index"] = view.persisted_index
         else:
-            entry["alive"] = member.id in driver.replica.links
+            entry["alive"] = member.id in view.links
             entry |= driver.contacts.describe(member.id)
-            if member.id in progress:
-                entry["match_index"] = progress[member.id].match_index
-                entry["caught_up"] = progress[member.id].is_caught_up
+            if member.id in followed:
+                entry["match_index"], entry["caught_up"] = followed[member.id]
         members.append(entry)
     return members
 
 
 def status_of(driver: Driver) -> dict[str, Any]:
     """The consensus part of `GET /v1/status`; the server adds identity, version and uptime."""
-    state = driver.replica.raft.state
-    leader = driver.leader_hint()
-    role = ROLE_NAMES.get(state.role, state.role.value)
-    if driver.replica.is_removed and state.role is not Role.LEADER:
+    view = driver.view
+    leader = view.leader
+    role = ROLE_NAMES.get(view.role, view.role.value)
+    if view.is_removed and not view.is_leader:
         role = "removed"
-    elif state.role is Role.FOLLOWER and not state.is_voter:
+    elif view.role is Role.FOLLOWER and not view.is_voter:
         role = "learner"
     return {
         "role": role,
-        "term": state.term,
+        "term": view.term,
         "leader": None if leader is None else {"id": leader.id, "http": leader.http, "redis": leader.redis},
-        "first_index": state.log.base.index + 1,
-        "last_index": state.log.last_index,
-        "commit_index": state.commit_index,
-        "applied_index": driver.replica.applied_index,
-        "checkpoint_index": driver.replica.checkpoint_index,
-        "pending_requests": driver.replica.pending_count,
-        "clock_ms": driver.replica.clock_ms,
-        "sessions": driver.replica.session_count,
+        "first_index": view.first_index,
+        "last_index": view.last_index,
+        "commit_index": view.commit_index,
+        "applied_index": view.applied_index,
+        "checkpoint_index": view.checkpoint_index,
+        "pending_requests": view.pending_count,
+        "clock_ms": view.clock_ms,
+        "sessions": view.session_count,
         "members": members_of(driver),
-        "removed": list(state.configurations.latest.removed),
-        "put_back": state.id in state.doubts,
-        "birth": state.configurations.committed_at(state.commit_index)[1].birth,
+        "removed": list(view.configuration.removed),
+        "put_back": view.is_put_back(view.id),
+        "birth": view.committed_configuration.birth,
     }
 
 
 def is_caught_up(driver: Driver) -> bool:
     """True if everything known to be committed is applied here; whether a leader is known is another question."""
-    return driver.replica.applied_index >= driver.replica.raft.state.commit_index
+    return driver.view.applied_index >= driver.view.commit_index

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from raftdb.core.events import NewAddress, UpdateAddresses
 from raftdb.core.model import Member, NodeId
-from raftdb.core.state import RaftState
 from raftdb.errors import RaftdbError
+from raftdb.node.view import NodeView
 from raftdb.server.config import Settings, check_advertised
 from storage.contract import LogStore
 
@@ -153,7 +153,7 @@ class AddressKeeper:
     def __init__(
         self,
         settings: Settings,
-        core: RaftState,
+        view: NodeView,
         book: AddressBook,
         own: OwnAddress,
         *,
@@ -161,7 +161,7 @@ class AddressKeeper:
         write_fact: Callable[[str, bytes], Awaitable[None]],
     ) -> None:
         self._settings = settings
-        self._core = core
+        self._view = view
         self._book = book
         self._own = own
         self._change_members = change_members
@@ -177,13 +177,13 @@ class AddressKeeper:
 
     async def _write_down(self) -> None:
         """As the leader, put all that have moved into one new configuration."""
-        core = self._core
-        if core.leadership is None:
+        view = self._view
+        if not view.is_leader:
             return
-        members = {member.id: member for member in core.configurations.latest.members}
+        members = {member.id: member for member in view.configuration.members}
         moved = self._book.moved()
         if self._own.moved:
-            moved[core.id] = self._own.http
+            moved[view.id] = self._own.http
         changed = {
             peer: http for peer, http in moved.items() if peer in members and members[peer].http != http
         }
@@ -191,7 +191,7 @@ class AddressKeeper:
         if not changed:
             return
         redis = {peer: member.redis for peer, member in members.items()}
-        redis[core.id] = self._settings.advertised_redis or redis.get(core.id)
+        redis[view.id] = self._settings.advertised_redis or redis.get(view.id)
         new = tuple(NewAddress(peer, http, redis[peer]) for peer, http in sorted(changed.items()))
         try:
             await self._change_members(UpdateAddresses(new))
@@ -210,8 +210,7 @@ class AddressKeeper:
         """Remember that the cluster knows where this node is, once that is committed."""
         if not self._own.moved:
             return
-        committed = self._core.configurations.committed_at(self._core.commit_index)[1]
-        member = committed.find(self._core.id)
+        member = self._view.committed_configuration.find(self._view.id)
         if member is not None and member.http == self._own.http:
             await self._write_fact(ADDRESS_FACT, self._settings.advertised.encode())
             self._own.moved = False

@@ -17,7 +17,6 @@ from contextlib import ExitStack, closing
 from raftdb import __version__
 from raftdb.background import Background
 from raftdb.commands.limits import Limits
-from raftdb.core import timing
 from raftdb.core.events import PeerMet
 from raftdb.endpoint import parse_endpoint
 from raftdb.errors import Fatal, RaftdbError
@@ -25,6 +24,7 @@ from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_server import HttpServer
 from raftdb.memory import MemoryAccount
 from raftdb.node.driver import Driver
+from raftdb.node.view import NodeView
 from raftdb.server import allocator, collector, logs
 from raftdb.server.addresses import AddressBook, AddressKeeper, own_address
 from raftdb.server.config import Settings
@@ -136,8 +136,8 @@ class _Node:
         # All that reads and writes the folder by itself comes before there is a loop that it would hold up.
         self._announce_start()
         self._replica = recover_replica(settings, identity, log, state)
-        core = self._replica.raft.state
-        self._address = own_address(settings, log, core.configurations.latest.find(core.id))
+        self._view = view = NodeView(self._replica)
+        self._address = own_address(settings, log, view.configuration.find(view.id))
         self._own_starts = begin_start(log)
         self._receiver = folder.receiver
 
@@ -166,7 +166,7 @@ class _Node:
             heartbeat_ms=settings.heartbeat_ms,
             on_fatal=fail,
         )
-        core, address, own = self._replica.raft.state, self._address, self._own_starts
+        view, address, own = self._view, self._address, self._own_starts
         self._disk = NodeDisk(
             self._folder,
             self._log,
@@ -191,7 +191,7 @@ class _Node:
         )
         self._driver.start(self._disk, self._network, self._network.courier)
         parts.then("driver", lambda: self._driver.close(grace_seconds=0))
-        self._driver.peer_met(PeerMet(core.id, identity.node_uuid, own.start, own.doubted))
+        self._driver.peer_met(PeerMet(view.id, identity.node_uuid, own.start, own.doubted))
         await self._start_listening(parts)
         space = SpaceWatch(self._driver, self._disk, background)
         parts.then("space watch", space.close)
@@ -200,18 +200,18 @@ class _Node:
         self._network.open()
         keeper = AddressKeeper(
             settings,
-            core,
+            view,
             self._network.addresses,
             address,
             change_members=self._driver.change_members,
             write_fact=self._disk.put_fact,
         )
         background.start(keeper.run(), name="address keeper")
-        background.start(Registrar(settings, core, address.http, on_fatal=fail).run(), name="registrar")
+        background.start(Registrar(settings, view, address.http, on_fatal=fail).run(), name="registrar")
 
     def _introduction(self) -> LocalIdentity:
         """What this start says of itself to peers."""
-        core, address = self._replica.raft.state, self._address
+        view, address = self._view, self._address
         own, identity = self._own_starts, self._identity
         return LocalIdentity(
             cluster_id=identity.cluster_id,
@@ -219,10 +219,10 @@ class _Node:
             node_uuid=identity.node_uuid,
             start=own.start,
             predecessor=own.predecessor,
-            disk_term=core.term,
-            disk_last_index=core.log.last_index,
+            disk_term=view.term,
+            disk_last_index=view.last_index,
             http=address.http,
-            find_http=lambda: address.now(core.configurations.latest.find(core.id)),
+            find_http=lambda: address.now(view.configuration.find(view.id)),
         )
 
     def _announce_start(self) -> None:
@@ -238,9 +238,8 @@ class _Node:
         """Open the one address of clients and peers."""
         settings = self._settings
         memory = MemoryAccount(settings.memory_bytes_max)
-        replica = self._driver.replica
-        memory.watch("changes", lambda: replica.changes_memory_bytes)
-        memory.watch("entries", lambda: replica.raft.state.log.memory_bytes)
+        memory.watch("changes", lambda: self._view.changes_memory_bytes)
+        memory.watch("entries", lambda: self._view.entries_memory_bytes)
         memory.watch("peers", lambda: self._network.queued_bytes)
         node = LocalNode(
             self._driver,
@@ -278,18 +277,15 @@ class _Node:
 
     def _host_names(self) -> list[str]:
         """The names that requests to this node may bear. Peers may dial it under any member's: names move about."""
-        settings, members = self._settings, self._driver.replica.raft.state.configurations.latest.members
+        settings, members = self._settings, self._view.configuration.members
         addresses = [settings.listen, settings.advertised, *(member.http for member in members)]
         return [*(settings.allowed_hosts or ()), *(parse_endpoint(address).host for address in addresses)]
 
     async def _hand_over(self) -> None:
         """Let another node lead, if this one does: the others would wait for their election timeouts (hazard B105)."""
-        voters = self._driver.replica.raft.state.configurations.voters
-        if not self._driver.is_leader() or len(voters) == 1:
+        if not self._view.is_leader or len(self._view.configuration.voters) == 1:
             return
-        core = self._driver.replica.raft.state
-        timeout_s = timing.election_timeout_ticks(core) * core.settings.tick_ms / 1000
-        wait_s = min(max(HAND_OVER_SECONDS_MIN, timeout_s), HAND_OVER_SECONDS_MAX)
+        wait_s = min(max(HAND_OVER_SECONDS_MIN, self._view.election_timeout_s), HAND_OVER_SECONDS_MAX)
         try:
             async with asyncio.timeout(wait_s):
                 leader = (await self._driver.transfer()).value

@@ -55,10 +55,10 @@ class LocalNode:
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
         """A page of the leader's log; raises Unavailable, or `compacted`."""
         page = await self._driver.read_log(first, limit)
-        state = self._driver.replica.raft.state
+        view = self._driver.view
         return {
-            "first_index": state.log.base.index + 1,
-            "last_index": state.log.last_index,
+            "first_index": view.first_index,
+            "last_index": view.last_index,
             "commit_index": page.index,
             "entries": await self._driver.aside.run(describe_entries, page.value),
         }
@@ -105,7 +105,7 @@ class LocalNode:
     def membership(self) -> Mapping[str, object]:
         """The members of the configuration in force, why those that are not reached are not, and the ids that are
         gone."""
-        state = self._driver.replica.raft.state
+        view = self._driver.view
         members = members_of(self._driver)
         for member in members:
             problem = None if member["alive"] else self._network.failure(member["id"])
@@ -113,8 +113,8 @@ class LocalNode:
                 member["problem"] = problem
         return {
             "members": members,
-            "removed": list(state.configurations.latest.removed),
-            "last_index": state.log.last_index,
+            "removed": list(view.configuration.removed),
+            "last_index": view.last_index,
         }
 
     async def change_members(self, change: Change, *, force: bool) -> MembersChanged:
@@ -147,12 +147,12 @@ class LocalNode:
 
     def removal(self) -> str | None:
         """Why this node is no part of the cluster any more, or None (a condition of /readyz)."""
-        return "this node was removed from the cluster" if self._driver.replica.is_removed else None
+        return "this node was removed from the cluster" if self._driver.view.is_removed else None
 
     def put_back(self) -> str | None:
         """Why this node counts for nothing, or None (a condition of /readyz)."""
-        core = self._driver.replica.raft.state
-        if core.id not in core.doubts:
+        view = self._driver.view
+        if not view.is_put_back(view.id):
             return None
         return "the data folder was put back to an older copy, and is not filled anew yet"
 

@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 
 from raftdb.client.sync_client import Client
-from raftdb.core.state import RaftState
 from raftdb.errors import Fatal, RaftdbError, required
+from raftdb.node.view import NodeView
 from raftdb.server.config import EXIT_CONFIGURATION, Settings
 from raftdb.transport.reasons import short_reason
 
@@ -65,26 +65,25 @@ class Registrar:
     """
 
     def __init__(
-        self, settings: Settings, core: RaftState, http: str, *, on_fatal: Callable[[Fatal], None]
+        self, settings: Settings, view: NodeView, http: str, *, on_fatal: Callable[[Fatal], None]
     ) -> None:
         self._settings = settings
-        self._core = core
+        self._view = view
         self._http = http
         self._on_fatal = on_fatal
 
     async def run(self) -> None:
         """Join, if that is to be done; ask until it is, or surely never will be."""
-        configurations = self._core.configurations
         if self._settings.join is None:
             return
-        if configurations.latest.ids == (self._core.id,):
+        if self._view.configuration.ids == (self._view.id,):
             # Whoever names other nodes does not mean this one alone: it was started without `join` before.
             details = {"join": ",".join(self._settings.join)}
             logger.warning(
                 "join is passed over: this folder is a cluster of its own; to join, begin with an empty one",
                 extra={"fields": details},
             )
-        elif configurations.latest_index == 0:
+        elif self._view.configuration_index == 0:
             try:
                 await self._repeat(self._join)
             except Refused as refused:
@@ -117,23 +116,23 @@ class Registrar:
 
     def _targets(self) -> Sequence[str]:
         """Whom to ask: any node sends on to the leader."""
-        members = self._core.configurations.latest.members
-        others = [member.http for member in members if member.id != self._core.id]
+        members = self._view.configuration.members
+        others = [member.http for member in members if member.id != self._view.id]
         return [*others, *(self._settings.join or ())]
 
     async def _join(self, session: aiohttp.ClientSession, target: str) -> bool:
         """Ask to be taken in, unless that was done before."""
-        core = self._core
+        own = self._view.id
         found = await _call(session, "GET", target, "/v1/members")
-        known = next((one for one in found.get("members", ()) if one.get("id") == core.id), None)
+        known = next((one for one in found.get("members", ()) if one.get("id") == own), None)
         if known is None:
-            body = {"id": core.id, "http": self._http, "redis": self._settings.advertised_redis}
+            body = {"id": own, "http": self._http, "redis": self._settings.advertised_redis}
             answer = await _call(session, "POST", target, "/v1/members", body)
             logger.info("taken in by the cluster", extra={"fields": {"index": answer.get("index")}})
         elif known.get("http") != self._http:
             raise Refused(
-                f"{core.id} is a member already, at {known.get('http')} and not at {self._http}",
-                f"if that node is this one: raftdb cluster address {core.id} {self._http}",
+                f"{own} is a member already, at {known.get('http')} and not at {self._http}",
+                f"if that node is this one: raftdb cluster address {own} {self._http}",
             )
         return True
 

@@ -12,16 +12,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 from raftdb.background import Background
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
-from raftdb.core.raft import is_heard
 from raftdb.errors import Fatal
 from raftdb.frontend.http_server import Routes
 from raftdb.node.driver import Driver
-from raftdb.node.standing import is_cast_out
 from raftdb.node.starts import OwnStarts
 from raftdb.server.addresses import STRANGERS_MAX, AddressBook
 from raftdb.server.disk import NodeDisk
@@ -73,6 +70,7 @@ class Network:
     ) -> None:
         self.addresses = addresses
         self._driver = driver
+        self._view = driver.view
         self._on_fatal = on_fatal
         self._background = background
         self._removed_check: asyncio.TimerHandle | None = None
@@ -105,7 +103,7 @@ class Network:
             check_peer=check,
             receiver=receiver,
             may_begin=replica.give_up_received,
-            may_offer=partial(is_heard, replica.raft.state),
+            may_offer=self._view.is_heard,
             on_received=replica.snapshot_received,
         )
         disk.receiving = self._snapshot_server.paused
@@ -114,7 +112,7 @@ class Network:
 
     def _make_registry(self, log: LogStore, disk: NodeDisk, own: OwnStarts) -> PeerRegistry:
         return PeerRegistry(
-            *(log, disk.writer, self._driver.replica.raft.state, own),
+            *(log, disk.writer, self._view, own),
             on_met=self._driver.peer_met,
             on_stated=self._stated,
             on_put_back=self._was_put_back,
@@ -137,8 +135,7 @@ class Network:
 
     def open(self) -> None:
         """Dial the peers that are known; from now on the driver says when they change."""
-        peers = self._driver.replica.raft.peers()
-        self.update_peers({node: member.http for node, member in peers.items()})
+        self.update_peers(self._view.peers())
         self._check_removed()
 
     def send(self, target: NodeId, messages: Sequence[Message]) -> None:
@@ -221,13 +218,11 @@ class Network:
 
         If it is this node that was removed, it dials nobody any more, once it has had the time to say its last.
         """
-        replica = self._driver.replica
-        core = replica.raft.state
-        if replica.is_removed and self._is_leaving and not self._has_left:
+        if self._view.is_removed and self._is_leaving and not self._has_left:
             self._has_left = True
             self._links.update_peers({})
-        self._is_leaving = replica.is_removed
-        removed = core.configurations.committed_at(core.commit_index)[1].removed
+        self._is_leaving = self._view.is_removed
+        removed = self._view.committed_configuration.removed
         self._peer_server.cut(set(removed).difference(self.addresses.members), "it was removed")
         self._removed_check = self._background.after(REMOVED_CHECK_SECONDS, self._check_removed)
         if self._tidying is None or self._tidying.done():
@@ -250,8 +245,7 @@ class Network:
         can have no majority without them, and strangers do not count. But a node that has taken part in nothing yet
         stops for the first member that knows another folder under its name: it loses nothing, and two that were
         emptied would outvote one that was not."""
-        configurations = self._driver.replica.raft.state.configurations
-        if configurations.ids and configurations.find(peer) is None:
+        if self._view.configuration.ids and self._view.find(peer) is None:
             return
         if code == REMOVED:
             self._removed_by.add(peer)
@@ -263,9 +257,8 @@ class Network:
             "a peer and this node want nothing of each other",
             extra={"fields": {"peer": peer, "code": code, "reason": reason}},
         )
-        replica = self._driver.replica
-        is_out = is_cast_out(replica.raft.state, self._refused_by.keys())
-        if is_out or (replica.is_new and code == IDENTITY_CHANGED):
+        is_out = self._view.is_cast_out(self._refused_by.keys())
+        if is_out or (self._view.is_new and code == IDENTITY_CHANGED):
             refusing = sorted(self._refused_by)
             self._on_fatal(
                 Fatal(
@@ -284,9 +277,9 @@ class Network:
 
     def _judge_removal(self) -> None:
         """Who says that this node was removed is believed unless a majority is linked with it: that knows better."""
-        replica = self._driver.replica
-        strangers = set(replica.raft.state.configurations.voters) - {*replica.links, replica.raft.state.id}
-        is_believed = bool(self._removed_by) and is_cast_out(replica.raft.state, strangers)
+        view = self._view
+        strangers = set(view.configuration.voters) - {*view.links, view.id}
+        is_believed = bool(self._removed_by) and view.is_cast_out(strangers)
         if is_believed != self._believes_removal:
             self._believes_removal = is_believed
             self._driver.told_removed(self._removed_by if is_believed else ())

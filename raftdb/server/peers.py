@@ -24,10 +24,9 @@ from typing import Protocol, TypeVar
 from raftdb.core.events import PeerMet
 from raftdb.core.model import NodeId
 from raftdb.core.raft import FOLDERS_MAX
-from raftdb.core.state import RaftState
 from raftdb.node import starts
-from raftdb.node.standing import standing_of
 from raftdb.node.starts import KnownStarts, OwnStarts
+from raftdb.node.view import NodeView
 from raftdb.server.start import STARTS_FACT
 from raftdb.transport.handshake import Introduction, Recollection
 from raftdb.wire.peer import Hello, Refused
@@ -92,7 +91,7 @@ class PeerRegistry:
         self,
         store: LogStore,
         writer: WritingThread,
-        core: RaftState,
+        view: NodeView,
         own: OwnStarts,
         *,
         on_met: Callable[[PeerMet], None],
@@ -106,7 +105,7 @@ class PeerRegistry:
         """
         self._store = store
         self._writer = writer
-        self._core = core
+        self._view = view
         self._on_met = on_met
         self._on_stated = on_stated
         self._on_put_back = on_put_back
@@ -124,7 +123,7 @@ class PeerRegistry:
     def _recall(self) -> None:
         """Before the first peer is believed: say again which folders the members were met as."""
         self._has_recalled = True
-        for member in self._core.configurations.latest.members:
+        for member in self._view.configuration.members:
             credential = self._store.get_meta(CREDENTIAL_PREFIX + member.id)
             if credential is not None:
                 self._credentials[member.id] = credential.decode()
@@ -141,14 +140,13 @@ class PeerRegistry:
     def birth(self) -> str | None:
         """Which life of the cluster this node belongs to; None while that is not certain. What is not committed may be
         of a leader that never got so far."""
-        core = self._core
-        return self._birth or core.configurations.committed_at(core.commit_index)[1].birth
+        return self._birth or self._view.committed_configuration.birth
 
     def recall(self, peer: NodeId) -> Recollection:
         """What this node says to `peer` beside who it is."""
         known = self._known.get(peer)
         remembered = None if known is None else known.before
-        put_back = starts.is_in_doubt(self._core, self._core.id, self._own.doubted)
+        put_back = self._view.is_in_doubt(self._view.id, self._own.doubted)
         return Recollection(remembered, put_back, self.birth, starts.credential_for(self._own, peer))
 
     async def check(self, introduction: Introduction) -> Refused | None:
@@ -156,7 +154,7 @@ class PeerRegistry:
         if not self._has_recalled:
             self._recall()
         peer, uuid = introduction.source, introduction.node_uuid
-        standing = standing_of(self._core, peer)
+        standing = self._view.standing_of(peer)
         if standing.is_removed:
             code = REMOVED if isinstance(introduction, Hello) else PEER_REMOVED
             return Refused(code, f"{peer} was removed from this cluster")
@@ -201,12 +199,12 @@ class PeerRegistry:
     async def _meet(self, introduction: Introduction, *, is_member: bool) -> None:
         """Write down in which start the peer is, and whether its folder was put back; then tell."""
         peer, before = introduction.source, self._known.get(introduction.source)
-        known, is_found = starts.meet(self._core, before, introduction)
+        known, is_found = self._view.meet(before, introduction)
         if is_member:
             await self._keep(peer, known)
         self._known[peer] = known
         if len(self._known) > FOLDERS_MAX:
-            kept = {*self._core.configurations.ids, peer}
+            kept = {*self._view.configuration.ids, peer}
             self._known = {node: starts_ for node, starts_ in self._known.items() if node in kept}
             self._credentials = {node: shown for node, shown in self._credentials.items() if node in kept}
         if is_found:
@@ -218,10 +216,10 @@ class PeerRegistry:
 
     async def _hear_of_itself(self, introduction: Introduction) -> None:
         """The peer knew an earlier start of this node: if this folder does not, it was put back."""
-        own, core, told = self._own, self._core, introduction.remembered
+        own, view, told = self._own, self._view, introduction.remembered
         if told is None or not starts.is_forgotten(own, told):
             return
-        is_known = bool(own.doubted) or not starts.is_in_doubt(core, core.id, (own.start.nonce,))
+        is_known = bool(own.doubted) or not view.is_in_doubt(view.id, (own.start.nonce,))
         self._own = own = replace(
             own, forgotten=told.number, doubted=own.doubted if is_known else (own.start.nonce,)
         )
@@ -233,24 +231,24 @@ class PeerRegistry:
             "refilled",
             extra={"fields": {"says": introduction.source}},
         )
-        self._on_met(PeerMet(core.id, core.folders.get(core.id), own.start, own.doubted, put_back=True))
+        self._on_met(PeerMet(view.id, view.folder_of(view.id), own.start, own.doubted, put_back=True))
         self._on_put_back()
 
     async def tidy(self) -> None:
         """Write down of whom there is no doubt any more, this node included, and who has become a member since it was
         met."""
-        core = self._core
+        view = self._view
         async with self._meeting:
             if self._birth is None and self.birth is not None:
                 birth = self.birth
                 await self._write(BIRTH_FACT, birth.encode())
                 self._birth = birth
-            if self._own.doubted and not starts.is_in_doubt(core, core.id, self._own.doubted):
+            if self._own.doubted and not view.is_in_doubt(view.id, self._own.doubted):
                 self._own = replace(self._own, doubted=())
                 await self._write(STARTS_FACT, starts.encode_own(self._own))
-            for peer in sorted(self._known.keys() & set(core.configurations.ids)):
+            for peer in sorted(self._known.keys() & set(view.configuration.ids)):
                 known = self._known[peer]
-                if known.doubted and not starts.is_in_doubt(core, peer, known.doubted):
+                if known.doubted and not view.is_in_doubt(peer, known.doubted):
                     known = self._known[peer] = replace(known, doubted=())
                 await self._keep(peer, known)
 

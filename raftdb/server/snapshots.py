@@ -11,6 +11,7 @@ from raftdb.background import Background
 from raftdb.core.events import SnapshotDelivered
 from raftdb.core.model import EntryId, NodeId
 from raftdb.node.replica import Replica
+from raftdb.node.view import NodeView
 from raftdb.server.disk import NodeDisk
 from raftdb.transport.snapshot_client import DeliveryFailed, SnapshotClient
 from raftdb.transport.snapshot_protocol import PieceDamaged, PieceMisplaced, SnapshotRefused, Transfer
@@ -66,6 +67,7 @@ class Courier:
         keep_seconds: float = KEEP_SECONDS,
     ) -> None:
         self._replica = replica
+        self._view = NodeView(replica)
         self._disk = disk
         self._client = client
         self._cluster_id = cluster_id
@@ -114,7 +116,7 @@ class Courier:
             return SnapshotDelivered(target, None)
         self._retain(target, manifest.index)
         try:
-            term = self._replica.raft.state.term
+            term = self._view.term
             await self._client.deliver(target, address, ReaderSource(reader), leader_term=term)
         except DeliveryFailed:
             return SnapshotDelivered(target, None)
@@ -127,11 +129,11 @@ class Courier:
     async def _snapshot(self) -> tuple[Path, Manifest]:
         """A snapshot behind which the log goes on: the present file, or a new one."""
         async with self._changing:
-            if self._current is None or self._current[1].index < self._replica.raft.state.log.base.index:
+            if self._current is None or self._current[1].index < self._view.first_index - 1:
                 await self._remove()
                 self._made += 1
                 # A name of its own, for the file of an earlier one may still be on its way out.
-                name = f"{self._replica.checkpoint_index}-{self._made}.snapshot"
+                name = f"{self._view.checkpoint_index}-{self._made}.snapshot"
                 path = self._disk.folder.outgoing(name)
                 started = time.monotonic()
                 manifest = await self._disk.export(path, cluster_id=self._cluster_id, verify=False)

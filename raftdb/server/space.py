@@ -107,8 +107,8 @@ class SpaceWatch:
 
     async def _reclaim(self) -> None:
         """Make a checkpoint if anything was applied since the last one, and compact the log."""
-        replica = self._driver.replica
-        if replica.applied_index > replica.checkpoint_index:
+        view = self._driver.view
+        if view.applied_index > view.checkpoint_index:
             # A node that stops, or whose disk has failed, makes none; whatever stops it has said so.
             with suppress(Unavailable, OutcomeUnknown):
                 await self._driver.checkpoint(stale=True)

@@ -5,11 +5,13 @@ from typing import Any, cast
 
 import pytest
 
-from raftdb.core.model import Member
+from raftdb.core.model import Member, Role
 from raftdb.core.state import RaftState
 from raftdb.node.contacts import Contacts
 from raftdb.node.driver import Driver
+from raftdb.node.replica import Replica
 from raftdb.node.status import members_of
+from raftdb.node.view import NodeView
 from raftdb.server.local_node import LocalNode
 
 MEMBERS = tuple(Member(f"n{number}", f"127.0.0.1:{8000 + number}") for number in (1, 2, 3))
@@ -26,6 +28,7 @@ def driver(
     """Node n1, which heard from n2 when it was last expected to speak."""
     state = SimpleNamespace(
         id="n1",
+        role=Role.LEADER if leads else Role.FOLLOWER,
         leader_id=leader,
         leadership=SimpleNamespace(progress=PROGRESS) if leads else None,
         log=SimpleNamespace(persisted_index=7),
@@ -39,7 +42,7 @@ def driver(
     contacts = Contacts(heartbeat_s=0.075)
     contacts.look(cast(RaftState, state))
     contacts.heard("n2")
-    made = SimpleNamespace(replica=replica, contacts=contacts, leader_hint=lambda: leader)
+    made = SimpleNamespace(view=NodeView(cast(Replica, replica)), contacts=contacts)
     return cast(Driver, made)
 
 

@@ -3,14 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
 from raftdb.core.events import NewAddress, UpdateAddresses
 from raftdb.core.membership import Configuration
-from raftdb.core.model import Member
-from raftdb.core.state import RaftState
+from raftdb.core.model import Member, Role
 from raftdb.errors import Fatal, Unavailable
 from raftdb.server.addresses import (
     ADDRESS_FACT,
@@ -23,6 +21,7 @@ from raftdb.server.addresses import (
 )
 from raftdb.server.config import BadSetting, Settings, load
 from storage import MemoryLogStore
+from tests.node.views import view_of
 
 HERE = "127.0.0.1:8004"
 THERE = "127.0.0.1:9004"
@@ -122,7 +121,9 @@ class World:
     def __init__(self, own: OwnAddress, *members: Member) -> None:
         configurations = SimpleNamespace(latest=Configuration(members))
         configurations.committed_at = lambda index: (1, configurations.latest)
-        self.core = SimpleNamespace(id="n4", leadership=None, commit_index=1, configurations=configurations)
+        self.core = SimpleNamespace(
+            id="n4", role=Role.FOLLOWER, commit_index=1, configurations=configurations
+        )
         self.own = own
         self.book = book({member.id: member.http for member in members if member.id != "n4"})
         self.changes: list[UpdateAddresses] = []
@@ -130,7 +131,7 @@ class World:
         self.facts: dict[str, bytes] = {}
         self.keeper = AddressKeeper(
             Settings(id="n4", listen=HERE),
-            cast(RaftState, self.core),
+            view_of(SimpleNamespace(state=self.core)),
             self.book,
             own,
             change_members=self.change,
@@ -173,7 +174,7 @@ async def test_a_leader_writes_down_all_that_have_moved_in_one_entry() -> None:
     world.book.stated("n2", "a:1")
     await world.look()
     assert not world.changes, "it does not lead"
-    world.core.leadership = object()
+    world.core.role = Role.LEADER
     await world.look()
     assert world.changes == [UpdateAddresses((NewAddress("n2", "a:1", "b:6"), NewAddress("n4", "b:1", None)))]
     assert world.facts == {ADDRESS_FACT: HERE.encode()}
@@ -182,7 +183,7 @@ async def test_a_leader_writes_down_all_that_have_moved_in_one_entry() -> None:
 
 async def test_what_is_refused_is_tried_again() -> None:
     world = World(OwnAddress(HERE, moved=True), Member("n2", "b:1"), Member("n4", THERE))
-    world.core.leadership = object()
+    world.core.role = Role.LEADER
     world.failure = Unavailable("busy", "another change of the members is under way")
     await world.look()
     assert len(world.changes) == 3

@@ -11,13 +11,13 @@ from aiohttp import web
 
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
-from raftdb.core.state import RaftState
 from raftdb.errors import Fatal, LeaderHint, RequestRefused, Unavailable
 from raftdb.frontend.http_server import HttpServer
 from raftdb.server import membership
 from raftdb.server.config import Settings
 from raftdb.server.membership import Registrar
 from tests.frontend.support import StubNode, running
+from tests.node.views import view_of
 
 HERE = "127.0.0.1:8004"
 THERE = "127.0.0.1:9004"
@@ -42,7 +42,7 @@ class World:
         self.fatal: list[Fatal] = []
         self.registrar = Registrar(
             settings,
-            cast(RaftState, self.core),
+            view_of(SimpleNamespace(state=self.core)),
             http,
             on_fatal=self.fatal.append,
         )

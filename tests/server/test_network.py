@@ -8,6 +8,7 @@ import pytest
 from raftdb.core.model import StartId
 from raftdb.errors import Fatal
 from raftdb.node.starts import OwnStarts
+from raftdb.node.view import NodeView
 from raftdb.server.addresses import AddressBook
 from raftdb.server.network import Network
 from raftdb.server.peers import IDENTITY_CHANGED, OTHER_LIFE, PEER_STALE_START, REMOVED, STALE_START
@@ -25,6 +26,7 @@ class Refusing:
         self.driver.replica.raft.state = Direct(nodes=3).state
         self.driver.replica.is_new = False
         self.driver.replica.links = set()
+        self.driver.view = NodeView(self.driver.replica)
         log: Any = MagicMock()
         log.get_meta.return_value = None
         start = StartId(1, "nonce")

@@ -26,6 +26,7 @@ from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
 from storage.memory import MemoryLogStore
 from tests.core.cluster import LIFE, encode_members
 from tests.core.direct import Direct
+from tests.node.views import view_of
 
 Result = TypeVar("Result")
 
@@ -52,7 +53,7 @@ class Desk:
         self.own = begin_start(self.store)
         self.heard = self.redials = 0
         self.registry = PeerRegistry(
-            *(self.store, Thread(), node.state, self.own),
+            *(self.store, Thread(), view_of(node), self.own),
             on_met=self._on_met,
             on_stated=self.stated.__setitem__,
             on_put_back=self._on_put_back,
