@@ -103,7 +103,7 @@ def fresh_python(
     variables = {
         name: value for name, value in os.environ.items() if not name.startswith(("RAFTDB_", "PYTHON"))
     }
-    variables |= {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    variables |= {"PYTHONPATH": str(root), **environment}
     return subprocess.run(
         command, cwd=root, env=variables, capture_output=True, text=True, check=False, timeout=300
     )
