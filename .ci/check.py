@@ -2,8 +2,9 @@
 """Check everything: `python .ci/check.py`, in an environment with `pip install -e '.[test]'`.
 
 One command, and nothing is "just a warning". Every check runs even if an earlier one failed, so that one run tells
-all; the exit code is 0 only if all passed. Names of checks run just those: `python .ci/check.py ruff mypy`.
-`--fix` first lets ruff repair and format what it can, and makes what is made from something else.
+all; the exit code is 0 only if all passed. Names of checks run just those: `python .ci/check.py ruff mypy`. `long` is
+run by its name alone: before a release, as it takes hours. `--fix` first lets ruff repair and format what it can, and
+makes what is made from something else.
 """
 
 import argparse
@@ -16,16 +17,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
+TESTS = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup"]
+"""Two tests at a time: most of them wait, for elections and processes, and not for the processor."""
+
 CHECKS: dict[str, list[str]] = {
     "ruff": [sys.executable, "-m", "ruff", "check", "."],
     "format": [sys.executable, "-m", "ruff", "format", "--check", "."],
     "mypy": [sys.executable, "-m", "mypy"],
     "imports": [str(SCRIPTS / "lint-imports"), "--no-logo"],
-    "pytest": [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup"],
+    "pytest": TESTS,
+    "long": [*TESTS, "--long", "-m", "long", "-rs"],
 }
-"""Name of a check to the command that makes it, run at the top of the project. Quick ones come first.
+"""Name of a check to the command that makes it, run at the top of the project. Quick ones come first."""
 
-Two tests at a time: most of them wait, for elections and processes, and not for the processor."""
+BY_NAME_ONLY = {"long"}
+"""What is run only if it is named: the tests that do more with `--long`, and that more."""
 
 REPAIRS: list[list[str]] = [
     [sys.executable, "-m", "ruff", "check", "--fix", "-q", "."],
@@ -56,7 +62,8 @@ def main() -> int:
     if options.fix:
         for repair in REPAIRS:
             subprocess.run(repair, cwd=ROOT, check=False)
-    results = {name: run(name) for name in CHECKS if not options.names or name in options.names}
+    names = options.names or set(CHECKS) - BY_NAME_ONLY
+    results = {name: run(name) for name in CHECKS if name in names}
 
     print("== summary")
     for name, (passed, seconds) in results.items():

@@ -112,6 +112,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What does more with `--long` is marked `long`."""
+    for item in items:
+        if "is_long" in getattr(item, "fixturenames", ()):
+            item.add_marker("long")
+
+
 @pytest.fixture(scope="session")
 def is_long(request: pytest.FixtureRequest) -> bool:
     """True with `--long`."""
