@@ -1,10 +1,8 @@
-"""One blocking client in several threads, in processes that fork, and under Ctrl-C at any moment."""
+"""One blocking client in several threads, and under Ctrl-C at any moment."""
 
 import gc
 import json
 import linecache
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -19,7 +17,6 @@ import pytest
 
 from raftdb import Client
 from raftdb.client.http1 import Response
-from raftdb.client.sharing import SharedCalls
 from raftdb.errors import LocalProtocolError
 from tests.client import fake_api
 from tests.client.fake_node import Canned, FakeCluster
@@ -187,79 +184,6 @@ def test_an_interrupt_at_any_line_takes_nothing_away_from_later_calls() -> None:
         assert not session.is_waited_for, f"interrupted at line {number}"
         number += 1
     assert number > 100
-
-
-def test_a_child_process_begins_a_session_of_its_own(cluster: FakeCluster, client: Client) -> None:
-    client.incr("n")
-    calls = client._calls
-    calls.process_id = 1
-    assert client.incr("n") == 2
-    assert client._calls is not calls
-    assert len(cluster.state.sessions) == 2
-    calls = client._calls
-    calls.process_id = 1
-    assert client.status(cluster.nodes[0].address).id == "n1"
-    assert client._calls is not calls
-
-
-def test_no_thread_of_a_child_counts_on_in_the_session_of_its_parent(
-    cluster: FakeCluster, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Threads that begin anew at the same time see either the parent's whole or their own, never a half of each."""
-    client.incr("n")
-    parent = client._calls
-    (name,) = cluster.state.sessions
-    parent.process_id = 1
-    build = SharedCalls.__init__
-
-    def slowly(self: SharedCalls, caller: Any) -> None:
-        time.sleep(0.02)
-        build(self, caller)
-
-    monkeypatch.setattr(SharedCalls, "__init__", slowly)
-    used = cluster.nodes[0].bodies
-    used.clear()
-    in_threads(4, lambda: client.incr("n"))
-    assert cluster.values[b"n"] == b"5"
-    assert name not in {body["session"]["id"] for body in used if "session" in (body or {})}
-
-
-FORK = """
-import os, sys, threading
-from raftdb import Client
-
-def count(times):
-    for _ in range(times):
-        client.incr("n")
-
-client = Client(sys.argv[1], timeout_ms=60_000)
-client.incr("n")
-others = [threading.Thread(target=count, args=(20,)) for _ in range(3)]
-for thread in others:
-    thread.start()
-child = os.fork()
-if not child:
-    threads = [threading.Thread(target=count, args=(10,)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    client.close()
-    os._exit(0)
-count(20)
-for thread in others:
-    thread.join()
-assert os.waitpid(child, 0)[1] == 0
-print(client.get("n").decode())
-client.close()
-"""
-
-
-def test_after_a_fork_the_threads_of_both_processes_count(cluster: FakeCluster) -> None:
-    command = [sys.executable, "-W", "error::ResourceWarning", "-c", FORK, cluster.addresses]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.stdout, ended.stderr) == (f"{1 + 60 + 20 + 30}\n", "")
-    assert os.getpid() > 1
 
 
 def test_a_client_that_is_dropped_closes_its_connections_without_a_warning(cluster: FakeCluster) -> None:
