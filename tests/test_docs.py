@@ -28,45 +28,20 @@ from raftdb.frontend.http_api import HttpApi
 from raftdb.server import bootstrap, config
 from raftdb.server.folder import EXIT_OF_REASON
 from raftdb.transport.limits import PEER_PATH
+from tests.interface import INTERFACE, QUOTED, cells_of, documented_codes, section, table
 from tests.sim.mutations import MUTATIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests"
 SCENARIOS = TESTS / "core" / "scenarios"
 FOLDERS = ("raftdb", "storage", "cli", "tests", "benchmarks", ".ci")
-INTERFACE = (ROOT / "docs" / "interface.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HAZARDS = (ROOT / "docs" / "hazards.md").read_text(encoding="utf-8")
 
 HAZARD_ID = re.compile(r"(?<![\w.])B(?!0\d\d)\d{2,3}(?![0-9A-Za-z_])")
 HAZARD_IDS = [f"B{number:02}" for number in range(1, 111)]
 SECTION = re.compile(r"interface(?:\.md)?`?,\s+section\s+(\d+)")
-QUOTED = re.compile(r"`([^`]+)`")
 FLAG = re.compile(r'"(--?[a-z][a-z-]*)"')
-
-
-def cells_of(line: str) -> list[str]:
-    """The cells of one row of a table; a bar within a cell has a backslash before it."""
-    cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
-    return [cell.strip().replace("\\|", "|") for cell in cells]
-
-
-def section(text: str, number: int) -> str:
-    """The text under heading `## <number>. ...`."""
-    parts = re.split(r"^## (\d+)\. .*$", text, flags=re.MULTILINE)
-    return dict(zip(map(int, parts[1::2]), parts[2::2], strict=True))[number]
-
-
-def table(text: str, first_header: str) -> list[list[str]]:
-    """The rows of the one table in `text` whose first column has this header."""
-    lines = text.splitlines()
-    (start,) = [n for n, line in enumerate(lines) if line.startswith(f"| {first_header} |")]
-    rows = []
-    for line in lines[start + 2 :]:
-        if not line.startswith("|"):
-            break
-        rows.append(cells_of(line))
-    return rows
 
 
 def first_quoted(rows: Iterable[list[str]], column: int = 0) -> list[str]:
@@ -224,11 +199,7 @@ def test_every_route_is_documented() -> None:
 
 
 def test_every_error_code_is_documented_with_status_and_exit_code() -> None:
-    documented = {
-        code: (int(status), int(exit_code))
-        for status, exit_code, codes, _ in table(section(INTERFACE, 3), "status")
-        for code in QUOTED.findall(codes)
-    }
+    documented = {code: tuple(numbers) for code, numbers in documented_codes().items()}
     assert documented == {name: (code.status, code.exit_code) for name, code in CODES.items()}
 
 

@@ -14,8 +14,8 @@ import pytest
 from cli.main import SUB_COMMANDS, run, starts_nodes
 from raftdb import __main__ as entry
 from raftdb.commands.spec import COMMANDS
-from raftdb.errors import CODES
 from tests.client.fake_node import Canned, FakeCluster, error
+from tests.interface import documented_codes
 
 Result = tuple[int, str, str]
 Cli = Callable[..., Result]
@@ -172,13 +172,16 @@ def test_what_no_node_has_to_be_asked(
     assert not any(node.requests for node in cluster.nodes)
 
 
-@pytest.mark.parametrize("code", sorted(set(CODES) - {"not_leader", "no_leader", "no_quorum", "busy"}))
+@pytest.mark.parametrize(
+    "code", sorted(set(documented_codes()) - {"not_leader", "no_leader", "no_quorum", "busy"})
+)
 def test_each_error_code_has_its_exit_code(cluster: FakeCluster, cli: Cli, code: str) -> None:
-    cluster.nodes[1].script.append(error(CODES[code].status, code, "because", hint="do this"))
+    status, exit_code = documented_codes()[code]
+    cluster.nodes[1].script.append(error(status, code, "because", hint="do this"))
     cluster.nodes[0].script.append(Canned(body={"leader": cluster.leader_body()}))
     got, out, errors = cli("set", "k", "v")
     unknown = "outcome unknown: " if code == "outcome_unknown" else ""
-    assert (got, out) == (CODES[code].exit_code, "")
+    assert (got, out) == (exit_code, "")
     assert errors == f"raftdb: error: set: {unknown}because\nhint: do this\n"
 
 

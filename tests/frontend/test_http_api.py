@@ -6,7 +6,6 @@ import pytest
 
 from raftdb.commands.model import Get, Set
 from raftdb.errors import (
-    CODES,
     Fatal,
     LeaderHint,
     RaftdbError,
@@ -17,6 +16,7 @@ from raftdb.errors import (
 from raftdb.frontend.http_api import LOG_LIMIT_MAX
 from raftdb.frontend.http_data import ApiLimits
 from tests.frontend.support import Harness, StubAnswer, get, post, running, wait_until
+from tests.interface import documented_codes
 
 LEADER = LeaderHint("n2", "127.0.0.1:8002", "127.0.0.1:6382")
 
@@ -132,11 +132,11 @@ async def test_what_the_table_of_commands_refuses_keeps_its_code(
     http: Harness, body: object, code: str
 ) -> None:
     response = await http.execute(body)
-    assert (response.status, response.code) == (CODES[code].status, code)
+    assert (response.status, response.code) == (documented_codes()[code].status, code)
     assert http.node.executed == []
 
 
-@pytest.mark.parametrize("code", sorted(CODES))
+@pytest.mark.parametrize("code", sorted(documented_codes()))
 async def test_every_code_has_its_status(http: Harness, code: str) -> None:
     http.node.failure = (
         Unavailable(code, "why", hint="next", leader=LEADER)
@@ -144,7 +144,7 @@ async def test_every_code_has_its_status(http: Harness, code: str) -> None:
         else RaftdbError(code, "why", hint="next")
     )
     response = await http.execute({"command": "ping"})
-    assert response.status == CODES[code].status
+    assert response.status == documented_codes()[code].status
     error = response.json["error"]
     assert (error["code"], error["message"], error["hint"]) == (code, "why", "next")
     assert ("retry-after" in response.headers) is (response.status == 503)

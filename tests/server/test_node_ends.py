@@ -14,7 +14,7 @@ import pytest
 
 from raftdb.errors import Fatal
 from raftdb.server import bootstrap
-from raftdb.server.bootstrap import EXIT_NO_ADDRESS, _Node
+from raftdb.server.bootstrap import _Node
 from raftdb.server.config import Settings
 from raftdb.server.ending import Ending
 from raftdb.server.folder import create_folder, open_folder
@@ -82,7 +82,7 @@ def troubles(records: list[logging.LogRecord]) -> list[str]:
 def test_an_address_of_another_machine_is_said_to_be_none_of_this_one(tmp_path: Path) -> None:
     with node_in(tmp_path / "data", "192.0.2.1:8001") as node, pytest.raises(Fatal) as raised:
         asyncio.run(node.run())
-    assert raised.value.exit_code == EXIT_NO_ADDRESS
+    assert raised.value.exit_code == 3
     assert (raised.value.hint or "").startswith("--listen names an address of this machine")
 
 
@@ -92,7 +92,7 @@ def test_a_port_in_use_stops_what_was_started_before_the_disk_is_closed(
     host, port = listening.getsockname()
     with node_in(tmp_path / "data", f"{host}:{port}") as node, pytest.raises(Fatal) as raised:
         asyncio.run(node.run())
-    assert raised.value.exit_code == EXIT_NO_ADDRESS
+    assert raised.value.exit_code == 3
     assert closed == ["driver", "background", "disk"]
     assert troubles(log_records) == []
 
