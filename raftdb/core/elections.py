@@ -26,6 +26,8 @@ def tick_without_leadership(state: RaftState) -> None:
     """
     state.election_elapsed_ticks += 1
     if state.election_elapsed_ticks < state.election_deadline_ticks:
+        if state.candidacy is not None and state.election_elapsed_ticks % timing.repeat_ticks(state) == 0:
+            _ask_for_votes(state, state.candidacy)
         return
     if state.may_stand:
         start_pre_vote(state)
@@ -43,8 +45,7 @@ def start_pre_vote(state: RaftState) -> None:
     state.candidacy = Candidacy()
     restart_election_timer(state)
     state.trace("asks for pre-votes", term=state.term + 1, last_index=state.log.last_index)
-    for peer in _other_voters(state):
-        state.say(RequestPreVote(state.id, peer, state.term + 1, state.log.last_index, state.log.last_term))
+    _ask_for_votes(state, state.candidacy)
     _count(state, state.id, granted=True)
 
 
@@ -53,15 +54,27 @@ def start_election(state: RaftState, *, transfer: bool = False) -> None:
     state.set_hard_state(state.term + 1, state.id)
     state.role = Role.CANDIDATE
     state.leader_id = None
-    state.candidacy = Candidacy()
+    state.candidacy = Candidacy(transfer=transfer)
     restart_election_timer(state)
     state.trace("became candidate", term=state.term, last_index=state.log.last_index)
-    for peer in _other_voters(state):
-        state.say(
-            RequestVote(
-                state.id, peer, state.term, state.log.last_index, state.log.last_term, transfer=transfer
-            )
-        )
+    _ask_for_votes(state, state.candidacy)
+
+
+def _ask_for_votes(state: RaftState, candidacy: Candidacy) -> None:
+    """Ask the voters that have not answered, at first and again and again (thesis 3.1, hazard B110).
+
+    The request may be lost with a link, and so may the answer. Over TCP neither is lost for good, but what repairs a
+    loss soon is a packet behind it, and a link between followers carries no other: without one, the sender waits for a
+    timeout of several trips that doubles with each loss.
+    """
+    last, term = state.log.last, state.term
+    for voter in state.configurations.voters:
+        if voter == state.id or voter in candidacy.granted or voter in candidacy.refused:
+            continue
+        if state.role is Role.PRE_CANDIDATE:
+            state.say(RequestPreVote(state.id, voter, term + 1, last.index, last.term))
+        else:
+            state.say(RequestVote(state.id, voter, term, last.index, last.term, transfer=candidacy.transfer))
 
 
 def on_timeout_now(state: RaftState, message: TimeoutNow) -> None:
@@ -83,14 +96,19 @@ def own_vote_persisted(state: RaftState) -> None:
 
 
 def on_request_pre_vote(state: RaftState, message: RequestPreVote) -> None:
-    """Say whether the vote would be given; nothing changes here (thesis 9.6)."""
+    """Say whether the vote would be given; no term and no vote changes here (thesis 9.6)."""
     refusal = _refusal_of_candidate(state, message)
+    answer = (message.source, message.term, refusal)
     state.trace(
         "pre-vote refused" if refusal else "pre-vote granted",
+        level="debug" if answer == state.pre_vote_answered else "info",
         to=message.source,
         term=message.term,
         **({"why": refusal} if refusal else {}),
     )
+    state.pre_vote_answered = answer
+    if refusal is None:
+        timing.give_way(state)
     term = state.term if refusal else message.term
     state.say(RequestPreVoteReply(state.id, message.source, term, granted=not refusal))
 
@@ -98,7 +116,8 @@ def on_request_pre_vote(state: RaftState, message: RequestPreVote) -> None:
 def on_request_vote(state: RaftState, message: RequestVote) -> None:
     """Give the one vote of this term, if it is free and the candidate's log is not behind (thesis 3.4, 3.6.1).
 
-    The voter asks nothing else: whether *it* thinks itself a voter does not matter (hazard B09).
+    Who asks again is told again, and waited for no longer. Whether the voter thinks *itself* one does not matter
+    (hazard B09).
     """
     refusal = _refusal_of_candidate(state, message)
     if refusal is None and state.voted_for not in (None, message.source):
@@ -109,10 +128,10 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
         return
     if state.voted_for is None:
         state.set_hard_state(state.term, message.source)
-    if state.role is Role.PRE_CANDIDATE:
-        become_follower(state, state.term, None)
-    restart_election_timer(state)
-    state.trace("vote granted", to=message.source, term=message.term)
+        if state.role is Role.PRE_CANDIDATE:
+            become_follower(state, state.term, None)
+        restart_election_timer(state)
+        state.trace("vote granted", to=message.source, term=message.term)
     state.promise(RequestVoteReply(state.id, message.source, state.term, granted=True))
 
 
@@ -171,8 +190,3 @@ def _count(state: RaftState, voter: NodeId, *, granted: bool) -> None:
         state.trace(lost, term=state.term, refused_by=tuple(sorted(candidacy.refused)))
         state.role = Role.FOLLOWER
         state.candidacy = None
-
-
-def _other_voters(state: RaftState) -> tuple[NodeId, ...]:
-    """Ids of the voters beside this node, sorted."""
-    return tuple(voter for voter in state.configurations.voters if voter != state.id)

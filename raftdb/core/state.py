@@ -69,6 +69,8 @@ class Candidacy:
 
     granted: set[NodeId] = field(default_factory=set)
     refused: set[NodeId] = field(default_factory=set)
+    transfer: bool = False
+    """The leader asked for this election."""
 
 
 @dataclass(slots=True)
@@ -143,6 +145,8 @@ class RaftState:
     election_deadline_ticks: int = 0
     measured: Measured = field(default_factory=Measured)
     candidacy: Candidacy | None = None
+    pre_vote_answered: tuple[NodeId, Term, str | None] | None = None
+    """The latest answer to a pre-vote: candidate, term, and why not. Only news is worth a line in the log."""
     leadership: Leadership | None = None
     transfer: Transfer | None = None
     folders: dict[NodeId, str] = field(default_factory=dict)

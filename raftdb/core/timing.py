@@ -22,8 +22,8 @@ from math import ceil
 from raftdb.core import quorum
 from raftdb.core.events import TripMeasured
 from raftdb.core.messages import Heartbeat
-from raftdb.core.model import NodeId
-from raftdb.core.state import Leadership, RaftState
+from raftdb.core.model import NodeId, Role
+from raftdb.core.state import Leadership, RaftState, Settings
 
 GAP_FACTOR = 2
 """The election timeout is at least the largest gap times this; it is drawn between that and twice that."""
@@ -31,6 +31,8 @@ GAP_GROWTH_MAX = 2
 """No gap counts for more than the timeout in force times this: a process that was stopped is no slow network."""
 TRIPS_PER_TIMEOUT = 4
 """The election timeout is at least so many trips to a majority and back: a pre-vote and a vote, a loss in each."""
+TRIPS_GIVEN_WAY = 2
+"""Who grants a pre-vote lets the candidate have so many trips to ask for the vote: one is enough if nothing is lost."""
 ELECTION_TIMEOUT_MS_MAX = 30_000
 """What is measured makes no timeout longer than this."""
 REQUEST_MS_MAX = 60_000
@@ -45,11 +47,9 @@ HEARTBEAT_MS_MAX = 500
 
 def election_timeout_ticks(state: RaftState) -> int:
     """The shortest election timeout of this node: never below the setting, and what was measured if that is more."""
-    settings, measured = state.settings, state.measured
-    voters = [voter for voter in state.configurations.voters if voter != state.id]
-    trip_ms = measured.trip_to(voters, count=quorum.majority(state.configurations.voters) - 1)
+    settings = state.settings
     measured_ticks = max(
-        GAP_FACTOR * measured.largest_gap_ticks, TRIPS_PER_TIMEOUT * trip_ms / settings.tick_ms
+        GAP_FACTOR * state.measured.largest_gap_ticks, TRIPS_PER_TIMEOUT * _trip_ticks(state)
     )
     longest_ticks = ELECTION_TIMEOUT_MS_MAX / settings.tick_ms
     return max(settings.election_timeout_ticks, ceil(min(measured_ticks, longest_ticks)))
@@ -90,11 +90,15 @@ def request_ticks(state: RaftState, setting_ticks: int) -> int:
 def heartbeat_ticks(state: RaftState, leadership: Leadership) -> int:
     """How long after a heartbeat the next is due: never less than the setting, and more if all who hear them bear it,
     as far as they have said."""
-    settings = state.settings
     own_ticks = election_timeout_ticks(state)
-    shortest_ticks = min(_said_ticks(state, leadership, own_ticks, leadership.progress), default=own_ticks)
-    longest_ticks = HEARTBEAT_MS_MAX // settings.tick_ms
-    return max(settings.heartbeat_ticks, min(shortest_ticks // HEARTBEATS_PER_TIMEOUT, longest_ticks))
+    return _repeat_ticks(
+        state.settings, min(_said_ticks(state, leadership, own_ticks, leadership.progress), default=own_ticks)
+    )
+
+
+def repeat_ticks(state: RaftState) -> int:
+    """How long after a candidate has asked for votes it asks again: as often as a leader would speak."""
+    return _repeat_ticks(state.settings, election_timeout_ticks(state))
 
 
 def heard_heartbeat(state: RaftState, message: Heartbeat) -> None:
@@ -115,6 +119,30 @@ def draw_election_timeout(state: RaftState) -> int:
     (thesis 3.4)."""
     timeout_ticks = election_timeout_ticks(state)
     return state.randrange(timeout_ticks, 2 * timeout_ticks)
+
+
+def give_way(state: RaftState) -> None:
+    """Another has been told that it would get this node's vote: let it ask for that before this node stands itself.
+
+    Over long ways many timeouts pass while a pre-vote and a vote travel, and votes that are split cost another timeout.
+    Nobody waits longer for that than it might have drawn, however often others ask.
+    """
+    if state.role is Role.FOLLOWER:
+        until_ticks = state.election_elapsed_ticks + ceil(TRIPS_GIVEN_WAY * _trip_ticks(state))
+        longest_ticks = 2 * election_timeout_ticks(state) - 1
+        state.election_deadline_ticks = max(state.election_deadline_ticks, min(until_ticks, longest_ticks))
+
+
+def _trip_ticks(state: RaftState) -> float:
+    """How many ticks it takes to a majority and back; 0 before anything was measured."""
+    voters = state.configurations.voters
+    others = [voter for voter in voters if voter != state.id]
+    return state.measured.trip_to(others, count=quorum.majority(voters) - 1) / state.settings.tick_ms
+
+
+def _repeat_ticks(settings: Settings, timeout_ticks: int) -> int:
+    longest_ticks = HEARTBEAT_MS_MAX // settings.tick_ms
+    return max(settings.heartbeat_ticks, min(timeout_ticks // HEARTBEATS_PER_TIMEOUT, longest_ticks))
 
 
 def _said_ticks(

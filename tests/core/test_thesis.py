@@ -221,8 +221,32 @@ def test_3_4_a_candidate_refused_by_a_majority_stops() -> None:
 def test_3_4_a_candidate_without_an_outcome_tries_again() -> None:
     node = Direct()
     node.become_candidate()
-    assert kinds(node.tick(10)) == [RequestPreVote, RequestPreVote]
+    node.tick(9)
+    assert node.is_a(Role.CANDIDATE)
+    assert kinds(node.tick()) == [RequestPreVote, RequestPreVote]
     assert node.state.term == 2
+
+
+def test_3_1_a_request_for_a_vote_that_nobody_answers_is_sent_again() -> None:
+    """As often as a leader would speak, and only to those who have said nothing."""
+    node = Direct(nodes=5)
+    node.become_candidate()
+    assert node.tick() == []
+    assert [message.target for message in node.tick()] == ["n2", "n3", "n4", "n5"]
+    node.receive(RequestVoteReply("n2", ME, 2, True))
+    node.receive(RequestVoteReply("n4", ME, 2, False))
+    assert kinds(again := node.tick(2)) == [RequestVote, RequestVote]
+    assert [message.target for message in again] == ["n3", "n5"]
+
+
+def test_3_4_who_has_voted_says_so_again_and_waits_no_longer_for_that() -> None:
+    node = Direct()
+    request = RequestVote("n2", ME, 2, 9, 9)
+    assert votes(node.receive(request)) == [True]
+    node.tick(5)
+    assert votes(node.receive(request)) == [True]
+    assert kinds(node.tick(4)) == []
+    assert kinds(node.tick()) == [RequestPreVote, RequestPreVote]
 
 
 def test_3_4_timeouts_are_drawn_between_one_and_two_election_timeouts() -> None:

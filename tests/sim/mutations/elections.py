@@ -75,7 +75,7 @@ def votes_counted_by_number() -> Patches:
         return len(nodes) >= quorum.majority(voters) if isinstance(nodes, Tally) else plain(voters, nodes)
 
     return [
-        (elections, "Candidacy", lambda: Candidacy(granted=Tally(), refused=set())),  # type: ignore[arg-type]
+        (elections, "Candidacy", lambda **given: Candidacy(granted=Tally(), **given)),  # type: ignore[arg-type]
         (quorum, "is_majority", by_number),
     ]
 
