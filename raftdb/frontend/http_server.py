@@ -15,12 +15,12 @@ from aiohttp import EMPTY_PAYLOAD, StreamReader, web
 from aiohttp.hdrs import ORIGIN
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
-from raftdb.errors import RaftdbError, RequestRefused, required
+from raftdb.errors import RaftdbError, RequestRefused, Unavailable, required
 from raftdb.frontend.http_body import ClientGone, awaits_continue
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
 from raftdb.frontend.http_reply import Reply, error_reply
 from raftdb.memory import Hold, MemoryAccount
-from raftdb.transport.limits import ADMITTED, UNADMITTED_BYTES_MAX
+from raftdb.transport.limits import ADMITTED, UNADMITTED_BYTES_MAX, Admission
 
 logger = logging.getLogger("raftdb.http")
 
@@ -121,10 +121,21 @@ class _Connection(web.RequestHandler):
             self._head_bytes += more_bytes
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._refuse_head()
-        elif self._current_request is not None and ADMITTED not in self._current_request:
+        elif self._current_request is not None:
+            self._count_frame(self._current_request.get(ADMITTED), more_bytes)
+
+    def _count_frame(self, admission: Admission | None, more_bytes: int) -> None:
+        """Bound what arrives of a link's next frame, unless a member sends it."""
+        if admission is None:
             self._head_bytes += more_bytes
             if self._head_bytes > UNADMITTED_BYTES_MAX:
                 self.force_close()
+            return
+        admission.unread_bytes += more_bytes
+        try:
+            self.memory.resize(0 if admission.is_member else admission.unread_bytes)
+        except Unavailable:
+            self.force_close()
 
     def _refuse_head(self) -> None:
         """Answer instead of reading on, unless earlier requests still wait for their answers."""

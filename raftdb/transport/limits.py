@@ -16,8 +16,18 @@ FIRST_SEQUENCE = 1
 PEER_PATH = "/v1/peer"
 """The route on which a node is dialled by its peers."""
 
-ADMITTED: web.RequestKey[bool] = web.RequestKey("ADMITTED", bool)
-"""Set in the request that became a link, once its caller has shaken hands: until then little is read of it."""
+
+@dataclass(slots=True)
+class Admission:
+    """Of a connection whose caller has shaken hands: is it a member, and what has come of it that was not taken yet."""
+
+    is_member: bool
+    unread_bytes: int = 0
+
+
+ADMITTED: web.RequestKey[Admission] = web.RequestKey("ADMITTED", Admission)
+"""Set in the request that became a link, once its caller has shaken hands: until then little is read of it. What is
+read of who is no member afterwards counts as memory of requests, for a frame may have megabytes."""
 UNADMITTED_BYTES_MAX = 256 * 1024
 """Most bytes of a connection that is no link yet: a handshake is far shorter, and a frame may have megabytes."""
 
@@ -55,3 +65,4 @@ class LinkLimits:
     backoff_max_s: float = 1.0
     handshakes_pending_max: int = 16
     strangers_max: int = 64
+    strangers_share: float = 0.2

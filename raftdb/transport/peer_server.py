@@ -13,7 +13,13 @@ from raftdb.core.model import NO_START, StartId
 from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
-from raftdb.transport.limits import ADMITTED, FIRST_SEQUENCE, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
+from raftdb.transport.limits import (
+    ADMITTED,
+    FIRST_SEQUENCE,
+    WEBSOCKET_MESSAGE_BYTES_MAX,
+    Admission,
+    LinkLimits,
+)
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.trips import Trips
 from raftdb.wire.peer import Hello, Refused, Welcome, decode_frame, decode_handshake, encode_handshake
@@ -22,6 +28,9 @@ logger = logging.getLogger("raftdb.transport")
 
 CLOSE_REASON_BYTES_MAX = 120
 """A WebSocket close frame holds 123 bytes of reason."""
+
+FRAME_HEAD_BYTES_MAX = 14
+"""What WebSocket puts in front of a message."""
 
 REFUSALS_KEPT = 64
 """Refusals that are remembered, so that each is logged once: more than a cluster has members."""
@@ -42,6 +51,7 @@ class _Incoming:
     start: StartId = NO_START
     is_judged: bool = False
     """True while its hello is looked at."""
+    admission: Admission = field(default_factory=lambda: Admission(is_member=False))
     sequence: int = FIRST_SEQUENCE
     trips: Trips = field(default_factory=Trips)
     heard_s: float = 0.0
@@ -75,6 +85,8 @@ class PeerServer:
         # What was said to whom, and from where it had dialled: the latest refusals, the oldest first.
         self._refusals: dict[str, tuple[str, str]] = {}
         self._closed = False
+        # Who is no member waits for the others of its kind.
+        self._strangers = asyncio.Lock()
 
     def connected(self) -> frozenset[str]:
         """The peers that have a link to this node."""
@@ -166,7 +178,8 @@ class PeerServer:
             return
         if welcome is None or self._closed:
             return
-        request[ADMITTED] = True
+        incoming.admission.is_member = self._is_member(incoming.source)
+        request[ADMITTED] = incoming.admission
         self._replace(incoming)
         await incoming.socket.send_bytes(encode_handshake(welcome))
         self._watch(incoming)
@@ -254,10 +267,35 @@ class PeerServer:
             if message.type is WSMsgType.TEXT:
                 raise RemoteProtocolError("a frame is not binary")
             return False
+        admission = incoming.admission
+        admission.unread_bytes = max(0, admission.unread_bytes - len(message.data) - FRAME_HEAD_BYTES_MAX)
+        admission.is_member = self._is_member(incoming.source)
+        if admission.is_member:
+            is_link = self._take_frame(incoming, message.data)
+            # More frames may be here already, which come without a wait: heartbeats and votes get their turn.
+            await asyncio.sleep(0)
+            return is_link
+        return await self._take_slowly(incoming, message.data)
+
+    async def _take_slowly(self, incoming: _Incoming, data: bytes) -> bool:
+        """Take the frame of a stranger: anybody may be one, and a frame that leads to nothing costs as much as any. All
+        of them together have a share of the loop's time."""
+        clock = asyncio.get_running_loop().time
+        async with self._strangers:
+            began_s = clock()
+            try:
+                return self._take_frame(incoming, data)
+            finally:
+                took_s = clock() - began_s
+                await asyncio.sleep(took_s / self._limits.strangers_share - took_s)
+                incoming.heard_s = clock()
+
+    def _take_frame(self, incoming: _Incoming, data: bytes) -> bool:
+        """Deliver what a frame holds; False if the link is none any more. Raises RemoteProtocolError."""
         if self._links.get(incoming.source) is not incoming:
             # Replaced, or stopping: what is still in the buffer is from before.
             return False
-        sequence, messages = decode_frame(message.data)
+        sequence, messages = decode_frame(data)
         if sequence != incoming.sequence:
             raise RemoteProtocolError(f"frame {sequence} came in place of {incoming.sequence}")
         for inner in messages:

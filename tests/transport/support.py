@@ -9,6 +9,7 @@ import aiohttp
 from raftdb.core.messages import AppendEntries, Heartbeat, Message
 from raftdb.core.model import Entry, EntryKind, StartId
 from raftdb.frontend.http_server import HttpServer
+from raftdb.memory import MemoryAccount
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity
 from raftdb.transport.limits import PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
@@ -103,6 +104,7 @@ async def start_receiver(
     check_peer: CheckPeer = accept_everybody,
     limits: LinkLimits = FAST,
     is_member: Callable[[str], bool] = lambda peer: True,
+    memory: MemoryAccount | None = None,
 ) -> Receiver:
     log = EventLog()
     received: list[Sequence[Message]] = []
@@ -114,7 +116,7 @@ async def start_receiver(
         limits=limits,
         is_member=is_member,
     )
-    http = HttpServer({PEER_PATH: {"GET": peers.handle}})
+    http = HttpServer({PEER_PATH: {"GET": peers.handle}}, memory=memory)
     _, bound = await http.start("127.0.0.1", port)
     return Receiver(bound, http, peers, log, received)
 
@@ -126,8 +128,11 @@ async def receiver(
     check_peer: CheckPeer = accept_everybody,
     limits: LinkLimits = FAST,
     is_member: Callable[[str], bool] = lambda peer: True,
+    memory: MemoryAccount | None = None,
 ) -> AsyncIterator[Receiver]:
-    running = await start_receiver(node, check_peer=check_peer, limits=limits, is_member=is_member)
+    running = await start_receiver(
+        node, check_peer=check_peer, limits=limits, is_member=is_member, memory=memory
+    )
     try:
         yield running
     finally:

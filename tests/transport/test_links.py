@@ -9,7 +9,7 @@ from aiohttp import WSMsgType, web
 
 from raftdb.frontend.http_server import HttpServer
 from raftdb.transport.handshake import Introduction
-from raftdb.transport.limits import ADMITTED, PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX
+from raftdb.transport.limits import ADMITTED, PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX, Admission
 from raftdb.wire.operations import ENTRY_BYTES_MAX
 from raftdb.wire.peer import Hello, Refused, Welcome, encode_handshake
 from tests.transport.slow_way import slow_way
@@ -220,7 +220,7 @@ class _FakePeer:
         await socket.prepare(request)
         self.accepted += 1
         await socket.receive()
-        request[ADMITTED] = True
+        request[ADMITTED] = Admission(is_member=True)
         if isinstance(self.answer, bytes):
             await socket.send_bytes(self.answer)
         elif isinstance(self.answer, str):

@@ -1,12 +1,23 @@
 """Callers of whom nothing is known: what they may send before they are known, and how many may have a link (B92)."""
 
 import asyncio
+import itertools
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 
+from raftdb.memory import MemoryAccount
 from raftdb.transport.limits import PEER_PATH, UNADMITTED_BYTES_MAX
 from raftdb.wire.peer import Hello, Refused, Welcome, encode_frame
-from tests.transport.support import FAST, WAIT_S, heartbeat, identity, raw_peer, receiver, wait_until
+from tests.transport.support import (
+    FAST,
+    WAIT_S,
+    RawPeer,
+    heartbeat,
+    identity,
+    raw_peer,
+    receiver,
+    wait_until,
+)
 
 N2 = identity("n2")
 
@@ -71,3 +82,88 @@ async def test_who_is_known_may_send_long_frames() -> None:
             await peer.send(encode_frame(sequence, messages))
         await wait_until(lambda: len(node.received) == 400 * len(messages))
         assert node.peers.connected() == {"n1"}
+
+
+def part_of_a_frame(size: int) -> bytes:
+    """The head of a binary message of 8 MiB, masked with zeros, and so much of it."""
+    return b"\x82\xff" + (8 << 20).to_bytes(8, "big") + bytes(4) + bytes(size)
+
+
+async def write_raw(peer: RawPeer, data: bytes) -> None:
+    connection = peer.socket._response.connection
+    assert connection is not None
+    assert connection.transport is not None
+    connection.transport.write(data)
+
+
+async def test_what_strangers_send_of_a_frame_is_in_the_account() -> None:
+    """Dozens of them with most of a frame each would take hundreds of megabytes."""
+    account = MemoryAccount(256 << 20)
+    async with (
+        receiver(N2, is_member=lambda peer: peer == "n1", memory=account) as node,
+        raw_peer(node.address) as member,
+        raw_peer(node.address) as stranger,
+    ):
+        await member.greet(hello_of("n1"))
+        await stranger.greet(hello_of("x1"))
+        await write_raw(stranger, part_of_a_frame(3 << 20))
+        await wait_until(lambda: account.request_bytes >= 3 << 20)
+        held = account.request_bytes
+        await write_raw(member, part_of_a_frame(3 << 20))
+        await member.send(b"")
+        assert account.request_bytes == held, "a member is never kept waiting for memory"
+        stranger.abort()
+        await wait_until(lambda: account.request_bytes == 0)
+
+
+async def test_a_stranger_for_whose_frame_there_is_no_memory_is_cut_off() -> None:
+    account = MemoryAccount(4 << 20)
+    async with (
+        receiver(N2, is_member=lambda peer: False, memory=account) as node,
+        raw_peer(node.address) as stranger,
+    ):
+        await stranger.greet(hello_of("x1"))
+        await stranger.send(encode_frame(1, [heartbeat(1, source="x1")]))
+        await wait_until(lambda: len(node.received) == 1)
+        await write_raw(stranger, part_of_a_frame(6 << 20))
+        await wait_until(lambda: node.peers.connected() == frozenset())
+        await wait_until(lambda: account.request_bytes == 0)
+
+
+async def test_strangers_have_only_a_share_of_the_loop() -> None:
+    """A frame takes milliseconds to read, whether anything comes of it or not: a few links would depose a leader."""
+    limits = replace(FAST, strangers_share=1e-9)
+    async with (
+        receiver(N2, limits=limits, is_member=lambda peer: peer == "n1") as node,
+        raw_peer(node.address) as member,
+        raw_peer(node.address) as first,
+        raw_peer(node.address) as second,
+    ):
+        await member.greet(hello_of("n1"))
+        for name, peer in (("x1", first), ("x2", second)):
+            await peer.greet(hello_of(name))
+            for sequence in range(1, 4):
+                await peer.send(encode_frame(sequence, [heartbeat(sequence, source=name)]))
+        await wait_until(lambda: len(node.received) == 1)
+        for sequence in range(1, 51):
+            await member.send(encode_frame(sequence, [heartbeat(sequence)]))
+        await wait_until(lambda: len(node.received) == 51)
+        assert [message.source for message in node.received] == ["x1"] + 50 * ["n1"]
+
+
+async def test_the_loop_turns_between_two_frames_that_came_together() -> None:
+    lengths = [0]
+    loop = asyncio.get_running_loop()
+    async with receiver(N2) as node, raw_peer(node.address) as member:
+
+        def turn() -> None:
+            lengths.append(len(node.frames))
+            handles[0] = loop.call_soon(turn)
+
+        handles = [loop.call_soon(turn)]
+        await member.greet(hello_of("n1"))
+        for sequence in range(1, 101):
+            await member.send(encode_frame(sequence, [heartbeat(sequence)]))
+        await wait_until(lambda: len(node.frames) == 100)
+        handles[0].cancel()
+    assert max(after - before for before, after in itertools.pairwise(lengths)) == 1
