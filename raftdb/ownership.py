@@ -5,17 +5,25 @@ there that keeps that user from going on. Only what is surely new is given away:
 there before would be a way to get hold of any file. `storage`, which knows nothing of this package, has its own.
 """
 
+import errno
 import os
-from contextlib import suppress
 from pathlib import Path
+
+NO_OWNERS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What a system answers that does not let root give a file away: a container without that right has one user only, and
+a file system without owners (of a memory stick, or of a share) has nobody to give it to."""
 
 
 def give_to_owner_of(descriptor: int, path: Path) -> None:
     """Give the new file behind `descriptor` to the owner of `path`, if we are root. Raises `OSError`."""
-    if os.geteuid() == 0:
-        owner = path.stat()
-        with suppress(PermissionError):  # a container without that right has one user only
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    if os.geteuid() != 0:
+        return
+    owner = path.stat()
+    try:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    except OSError as error:
+        if error.errno not in NO_OWNERS:
+            raise
 
 
 def open_for_owner(path: Path, flags: int, mode: int) -> int:

@@ -4,11 +4,11 @@ A new file is written under another name, synced, renamed, and its folder synced
 (hazard B78). Small records are CBOR maps behind a checksum. Errors of the operating system leave here mapped.
 """
 
+import errno
 import os
 import stat
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,9 @@ FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
 CHECKSUM_BYTES = 4
+NO_OWNERS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What a system answers that does not let root give a file away: a container without that right has one user only, and
+a file system without owners (of a memory stick, or of a share) has nobody to give it to."""
 NEW_SUFFIX = ".new"
 """Ending of the name under which a file is written before it takes its own."""
 
@@ -53,12 +56,14 @@ def give_to_owner(made: Path | int, folder: Path) -> None:
     if os.geteuid() != 0:
         return
     owner = folder.stat()
-    # A container without the right to do so has only one user anyway.
-    with suppress(PermissionError):
+    try:
         if isinstance(made, int):
             os.fchown(made, owner.st_uid, owner.st_gid)
         else:
             os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_OWNERS:
+            raise
 
 
 def sync_folder(folder: Path) -> None:

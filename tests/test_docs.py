@@ -231,6 +231,24 @@ def test_the_readme_leads_to_the_documents() -> None:
         assert f"](docs/{path.name})" in README
 
 
+def test_what_the_page_on_running_it_names_exists() -> None:
+    """Fields, settings and codes stand in the interface; lines of the log, in the code that writes them."""
+    text = re.sub(
+        r"```.*?```", "", (ROOT / "docs" / "running.md").read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    named = {name for name in QUOTED.findall(text) if re.fullmatch(r"[/\w -]+", name)}
+    commands = {name for name in named if name.startswith("raftdb ")}
+    assert {name.split()[1] for name in commands} <= {*SUB_COMMANDS, *COMMANDS}
+    elsewhere = {"fsync", "ulimit -v"}
+    logged = "".join(text for path, text in sources().items() if path.is_relative_to(ROOT / "raftdb"))
+    unknown = {
+        name
+        for name in named - commands - elsewhere
+        if not re.search(rf"(?<![\w-]){name}(?![\w-])", INTERFACE) and f'"{name}"' not in logged
+    }
+    assert unknown == set()
+
+
 def test_every_node_that_the_readme_starts_has_settings_that_are_allowed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

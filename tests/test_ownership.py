@@ -1,6 +1,8 @@
 """Whose the files are that a command makes as root: of the owner of the folder that they are made in."""
 
+import errno
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from cli.local.folder import LocalFolder
 from cli.prompt.history import ShellHistory
 from raftdb.ownership import make_folder_for_owner, open_for_owner
+from storage.errors import SystemFailure
+from storage.files import make_folder, open_to_write
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
 
@@ -34,6 +38,25 @@ def test_a_history_and_a_local_cluster_belong_to_whose_home_it_is(home: Path) ->
     folder.unlock()
     assert {path.name for path in home.rglob("*")} > {"history", "cluster.json", "up.lock", "n1.pid"}
     assert owners(home) == {(1234, 2345)}
+
+
+@AS_ROOT
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EIO])
+def test_a_file_system_without_owners_is_used_as_it_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "chown", refuse)
+    monkeypatch.setattr(os, "fchown", refuse)
+    is_refused = number == errno.EIO
+    with pytest.raises(OSError, match="Input/output") if is_refused else nullcontext():
+        os.close(open_for_owner(home / "one", os.O_WRONLY, 0o600))
+    with pytest.raises(OSError, match="Input/output") if is_refused else nullcontext():
+        os.close(open_to_write(home / "two", os.O_WRONLY))
+    with pytest.raises(SystemFailure) if is_refused else nullcontext():
+        make_folder(home / "three")
 
 
 @AS_ROOT

@@ -23,6 +23,8 @@ TOP_LEVEL = frozenset(
         "pyproject.toml",
         "README.md",
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
         "LICENSE",
         *PRODUCT,
         "tests",
