@@ -8,6 +8,7 @@ from aiohttp.hdrs import CONTENT_ENCODING
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_memory import held_for, hold_body
 from raftdb.frontend.http_reply import BodyRefused
+from raftdb.transport.waiting import awaiting_client
 
 CONTINUED: web.RequestKey[bool] = web.RequestKey("CONTINUED", bool)
 """Set once the client was told to go on with its body."""
@@ -40,7 +41,8 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
         _write_continue(request)
     try:
         async with asyncio.timeout(timeout_s):
-            body = await _read_pieces(request, bytes_max=bytes_max)
+            with awaiting_client(request):
+                body = await _read_pieces(request, bytes_max=bytes_max)
     except TimeoutError:
         raise BodyRefused("bad_request", f"the body did not arrive within {timeout_s:g} seconds") from None
     except web.RequestPayloadError:

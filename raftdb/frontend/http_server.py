@@ -7,7 +7,8 @@ It knows no route. A handler is `async (request) -> Reply` or, for a WebSocket, 
 import asyncio
 import logging
 import resource
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -20,7 +21,7 @@ from raftdb.frontend.http_body import ClientGone, awaits_continue
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
 from raftdb.frontend.http_reply import Reply, error_reply
 from raftdb.memory import Hold, MemoryAccount
-from raftdb.transport.limits import ADMITTED, UNADMITTED_BYTES_MAX, Admission
+from raftdb.transport.limits import ADMITTED, PEER_PATH, UNADMITTED_BYTES_MAX, Admission
 
 logger = logging.getLogger("raftdb.http")
 
@@ -32,6 +33,8 @@ stands for any one segment that is not empty, which the handler finds in `reques
 SEGMENTS: web.RequestKey[dict[str, str]] = web.RequestKey("SEGMENTS", dict[str, str])
 """What stands for the names of the path's pattern, percent-encoded still."""
 
+CONNECTIONS_SPARED = 16
+"""One of so many connections is kept for peers, health checks, and who is told to come again."""
 OPEN_FILES_RESERVED = 64
 """File descriptors kept free of client connections: storage, peers, logs, the listener itself."""
 LINGERING_TIME_S = 2.0
@@ -115,6 +118,16 @@ class _Connection(web.RequestHandler):
         super().connection_lost(exc)
         self._payload = EMPTY_PAYLOAD
 
+    @contextmanager
+    def awaiting_client(self) -> Iterator[None]:
+        """See `raftdb.transport.waiting`."""
+        waiting = cast(_BoundedServer, self._manager).waiting
+        waiting[self] = None
+        try:
+            yield
+        finally:
+            waiting.pop(self, None)
+
     def _count_head(self, more_bytes: int) -> None:
         """Bound what arrives before it is known who sends it: a head, or what begins a link."""
         if not self._upgraded:
@@ -168,8 +181,9 @@ def _head_refused(what: str) -> RequestRefused:
 class _BoundedServer(web.Server):
     """aiohttp's low-level server with a limit on connections.
 
-    Above the limit the connection that has been idle for longest is closed. If none is idle, the new one is refused.
-    So a crowd of silent sockets locks out neither peers nor health checks (hazard B98).
+    Above the limit the connection that has waited for its client for longest is closed: it is idle, or its request is
+    not all there. If none is, the new one is refused; and so many requests at work are not taken on, but for those of
+    peers and health checks. So a crowd of silent sockets locks out neither of these (hazard B98).
     """
 
     def __init__(
@@ -178,8 +192,14 @@ class _BoundedServer(web.Server):
         super().__init__(cast(Any, dispatch), **options)
         self._memory = memory
         self.connections_max = connections_max
-        # Ordered: the connection that has been idle for longest is first. A busy one is not in it.
-        self.idle: dict[web.RequestHandler, None] = {}
+        # Ordered: the connection that has waited for its client for longest is first. A busy one is not in it.
+        self.waiting: dict[web.RequestHandler, None] = {}
+
+    @property
+    def is_crowded(self) -> bool:
+        """True if nearly all connections that there may be have requests at work, which make no room."""
+        busy = len(self._connections) - len(self.waiting)
+        return busy > self.connections_max - self.connections_max // CONNECTIONS_SPARED
 
     def __call__(self) -> web.RequestHandler:
         """A protocol for a connection that was just accepted."""
@@ -189,20 +209,20 @@ class _BoundedServer(web.Server):
         """Take the connection in, at the cost of an idle one if need be."""
         super().connection_made(handler, transport)
         if len(self._connections) > self.connections_max:
-            victim = next(iter(self.idle), None)
+            victim = next(iter(self.waiting), None)
             if victim is None:
                 logger.warning("connection refused", extra={"fields": {"connections": self.connections_max}})
                 # Not before the connection's own task has begun: aiohttp asserts that order.
                 self._loop.call_soon(handler.force_close)
                 return
-            del self.idle[victim]
+            del self.waiting[victim]
             victim.force_close()
-        self.idle[handler] = None
+        self.waiting[handler] = None
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         """Forget the connection."""
         super().connection_lost(handler, exc)
-        self.idle.pop(handler, None)
+        self.waiting.pop(handler, None)
 
 
 class HttpServer:
@@ -279,10 +299,12 @@ class HttpServer:
         """Find and run the handler of `request`; every error becomes an answer."""
         server = required(self._server, "server")
         connection = cast(_Connection, request.protocol)
-        server.idle.pop(connection, None)
+        server.waiting.pop(connection, None)
         reply: Reply | web.StreamResponse
         try:
             path = request.raw_path
+            if server.is_crowded and not self._is_let_in(path):
+                raise Unavailable("busy", "too many requests at once", hint="retry a little later")
             if not self._hosts.is_known(request) and path.partition("?")[0] not in self._open_paths:
                 self._hosts.refuse(request)
             handler = self._handlers.get((request.method, path))
@@ -302,12 +324,16 @@ class HttpServer:
         finally:
             if request.transport is not None:
                 # Back in, at the end: idle for the shortest time. The answer is written before anything else runs.
-                server.idle[connection] = None
+                server.waiting[connection] = None
         _close_if_unread(request, reply)
         if connection.memory.bytes:
             # What it was made of is gone: what is left to be read is held.
             connection.memory.set(len(reply.body or b"") if isinstance(reply, Reply) else 0)
         return reply
+
+    def _is_let_in(self, path: str) -> bool:
+        """True for what must go on whatever clients do."""
+        return path.startswith(PEER_PATH) or path.partition("?")[0] in self._open_paths
 
     def _find(self, request: web.BaseRequest) -> Handler:
         """The handler of `request`, or the refusal that says what would have been possible."""

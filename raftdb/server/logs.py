@@ -19,8 +19,8 @@ LINES_WAITING_MAX = 20_000
 """Lines that may wait to be written: some seconds of a node under load."""
 FINISH_SECONDS = 1.0
 """How long a process that ends waits for its last lines to be read."""
-OF_STRANGERS = "raftdb.transport"
-"""What is logged under this name is what anybody who connects can bring about, as often as he likes."""
+OF_STRANGERS = ("raftdb.transport", "raftdb.http")
+"""What is logged under these names is what anybody who connects can bring about, as often as he likes."""
 STRANGERS_LINES_MAX = 400
 """So many such lines come at once, ..."""
 STRANGERS_LINES_PER_SECOND = 2.0
@@ -83,7 +83,7 @@ class Brake(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
-        if record.name != OF_STRANGERS or not logging.DEBUG < record.levelno < logging.ERROR:
+        if record.name not in OF_STRANGERS or not logging.DEBUG < record.levelno < logging.ERROR:
             return True
         passed_s = max(0.0, record.created - self._counted_s)
         self._counted_s = record.created

@@ -42,6 +42,7 @@ from raftdb.transport.snapshot_protocol import (
     decode_message,
     encode_message,
 )
+from raftdb.transport.waiting import awaiting_client, read_chunks
 from raftdb.wire.fields import NUMBER_LIMIT
 from raftdb.wire.peer import Welcome
 
@@ -155,15 +156,17 @@ class SnapshotServer:
     async def handle_offer(self, request: web.BaseRequest) -> web.StreamResponse:
         """POST of an `Offer`: who is there, and which snapshot; answers where to go on. Raises RequestRefused."""
         _refuse_browsers(request)
+        with awaiting_client(request):
+            chunks = await read_chunks(
+                request, bytes_max=MESSAGE_BYTES_MAX, timeout_s=self._limits.offer_timeout_s
+            )
+        if chunks is None:
+            return _no_answer()
+        # Who drips its offer in keeps nobody out: what counts is what is judged.
         if self._pauses or self._offers_pending >= self._limits.offers_pending_max:
             return _respond(Declined(BUSY, "too many offers at once, or the node is installing or stopping"))
         self._offers_pending += 1
         try:
-            chunks = await _read_body(
-                request, bytes_max=MESSAGE_BYTES_MAX, timeout_s=self._limits.offer_timeout_s
-            )
-            if chunks is None:
-                return _no_answer()
             offer = decode_message(b"".join(chunks))
             if not isinstance(offer, Offer):
                 raise RemoteProtocolError("a transfer begins with an offer")
@@ -194,7 +197,7 @@ class SnapshotServer:
             return _no_answer()
         incoming.connection = request.transport
         try:
-            chunks = await _read_body(request, bytes_max=length, timeout_s=self._limits.piece_timeout_s)
+            chunks = await read_chunks(request, bytes_max=length, timeout_s=self._limits.piece_timeout_s)
             if chunks is None:
                 return _no_answer()
             if self._incoming is not incoming:
@@ -278,6 +281,9 @@ class SnapshotServer:
         source, (newest_term, leader) = offer.hello.source, self._leader
         if not self._may_offer(source, offer.leader_term):
             return Declined("no_leader_here", f"{source} is no member here, and there is a leader")
+        if leader and not self._may_offer(leader, newest_term):
+            # It named its term while nobody led, and is no member.
+            newest_term, leader = self._leader = (0, "")
         if offer.leader_term < newest_term:
             return Declined("stale_term", f"{leader} led in term {newest_term}, after {offer.leader_term}")
         if offer.leader_term == newest_term and leader not in ("", source):
@@ -369,25 +375,6 @@ def _no_answer() -> web.Response:
     response = web.Response(status=408)
     response.force_close()
     return response
-
-
-async def _read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: float) -> list[bytes] | None:
-    """The body in the chunks that it arrived in, or None if it did not arrive whole, in time (hazard B98).
-
-    Raises RequestRefused if it is longer than `bytes_max`.
-    """
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(timeout_s):
-            async for chunk in request.content.iter_any():
-                size += len(chunk)
-                if size > bytes_max:
-                    raise RequestRefused("too_large", f"the body is larger than {bytes_max} bytes")
-                chunks.append(chunk)
-    except (TimeoutError, ConnectionError, web.RequestPayloadError):
-        return None
-    return chunks
 
 
 def _failed(error: Exception, transfer: Transfer) -> Answer:

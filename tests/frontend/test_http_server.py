@@ -9,6 +9,7 @@ from raftdb.frontend import http_reply
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import (
+    CONNECTIONS_SPARED,
     OPEN_FILES_RESERVED,
     HttpServer,
     ServerLimits,
@@ -270,6 +271,40 @@ async def test_busy_connections_are_not_closed_for_new_ones() -> None:
         assert [(await client.receive()).status for client in busy] == [200, 200]
         # They are idle now, and make room.
         assert (await http.request(get("/livez"))).status == 200
+
+
+async def test_who_waits_with_its_body_makes_room_for_new_ones() -> None:
+    """A crowd that has begun requests, and does not go on, locks out nobody either (hazard B98)."""
+    async with running(server_limits=ServerLimits(connections_max=5)) as http:
+        dripping = []
+        for _ in range(50):
+            dripping.append(await http.connect())
+            await dripping[-1].send(post(PING)[:-1])
+            assert (await http.request(get("/livez"))).status == 200
+        assert (await http.execute({"command": "ping"})).status == 200
+        assert await dripping[0].ends() == b""
+        assert http.server.connections <= 6
+        # Who was not thrown out may go on.
+        await dripping[-1].send(post(PING)[-1:])
+        assert (await dripping[-1].receive()).status == 200
+
+
+async def test_health_checks_have_room_beside_as_many_requests_as_there_may_be() -> None:
+    async with running(server_limits=ServerLimits(connections_max=CONNECTIONS_SPARED)) as http:
+        http.node.release.clear()
+        busy = [await http.connect() for _ in range(CONNECTIONS_SPARED - 1)]
+        for client in busy:
+            await client.send(post(PING))
+        await wait_until(lambda: len(http.node.executed) == CONNECTIONS_SPARED - 1)
+        for _ in range(3):
+            response = await http.execute({"command": "ping"})
+            assert (response.status, response.code) == (503, "busy")
+            assert (await http.request(get("/livez"))).status == 200
+            # It finds its way to where peers are let in.
+            assert (await http.request(get("/v1/peer"))).code != "busy"
+        http.node.release.set()
+        assert [(await client.receive()).status for client in busy] == [200] * len(busy)
+        assert (await http.execute({"command": "ping"})).status == 200
 
 
 async def test_a_silent_connection_is_closed_after_the_keepalive_time() -> None:

@@ -534,6 +534,35 @@ async def test_an_offer_of_who_cannot_lead_here_keeps_nobody_else_from_making_on
         assert (await sender.accepted(Source(DATA))).offset == 0
 
 
+async def test_who_named_a_high_term_while_nobody_led_is_forgotten_when_somebody_leads() -> None:
+    async with node(N2) as follower, aiohttp.ClientSession() as session:
+        sender = RawSender(session, follower.address)
+        await sender.accepted(Source(DATA), hello=N3.introduce(Hello, "n2"), leader_term=2**62)
+        declined = await sender.offer(Source(DATA), leader_term=7)
+        assert isinstance(declined, Declined)
+        assert declined.code == "stale_term"
+        follower.turned_away.add("n3")
+        await sender.accepted(Source(DATA), leader_term=7)
+
+
+async def test_offers_that_drip_in_keep_nobody_from_making_one() -> None:
+    """Hazard B98: a few connections would keep a follower from ever being filled."""
+    limits = replace(QUICK, offers_pending_max=2, offer_timeout_s=3600.0)
+    async with node(N2, limits=limits) as follower:
+        writers = []
+        for _ in range(8):
+            _, writer = await asyncio.open_connection("127.0.0.1", follower.port)
+            writer.write(
+                f"POST {SNAPSHOT_PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode()
+            )
+            writers.append(writer)
+        await wait_until(lambda: follower.http.connections == 8)
+        await client(N1).deliver("n2", follower.address, Source(DATA), leader_term=1)
+        assert follower.receiver.disk.whole == DATA
+        for writer in writers:
+            writer.close()
+
+
 @pytest.mark.parametrize(
     ("answering", "check_peer", "code"),
     [
