@@ -25,9 +25,9 @@ Decisions
   `benchmarks/http_execute.py` repeats it.
   What the Application would have given, we do ourselves and test: routes, 405 with `Allow`, `Expect: 100-continue`,
   size limits.
-* **Everything is bounded**: connections (the one that has waited for its client for longest makes room for a new one, so
-  that crowds cannot lock out peers and health checks), requests at work (`busy`), the body's size (413) and the time it
-  may take (hazard B98), and the time a client may take to read its answer.
+* **Everything is bounded**: connections (the one that has waited for its client for longest makes room for a new one,
+  so that crowds cannot lock out peers and health checks), requests at work (`busy`), the body's size (413) and the time
+  it may take (hazard B98), and the time a client may take to read its answer.
 * **Content-Encoding of requests is not supported**: no decompression, no bombs (hazard B99).
 * **What is long is read and written beside the loop**, on one thread (`raftdb.node.aside`): a body, or an answer, over
   the budget in `raftdb.commands.budgets`. A short one is not worth the change of threads.

@@ -8,7 +8,7 @@ from aiohttp.hdrs import CONTENT_ENCODING
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_memory import held_for, hold_body
 from raftdb.frontend.http_reply import BodyRefused
-from raftdb.transport.waiting import awaiting_client
+from raftdb.transport.waiting import awaiting_client, next_piece
 
 CONTINUED: web.RequestKey[bool] = web.RequestKey("CONTINUED", bool)
 """Set once the client was told to go on with its body."""
@@ -72,7 +72,7 @@ def awaits_continue(request: web.BaseRequest) -> bool:
 async def _read_pieces(request: web.BaseRequest, *, bytes_max: int) -> bytes:
     body, piece, held = bytearray(), b"", held_for(request)
     try:
-        async for piece in request.content.iter_any():
+        while piece := await next_piece(request):
             held.grow(len(piece))
             body += piece
             if len(body) > bytes_max:

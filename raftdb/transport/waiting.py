@@ -23,6 +23,14 @@ def awaiting_client(request: web.BaseRequest) -> AbstractContextManager[None]:
     return cast(_Connection, request.protocol).awaiting_client()
 
 
+async def next_piece(request: web.BaseRequest) -> bytes:
+    """What has arrived of the body, waited for; empty at its end. Raises ConnectionError if it ends before that."""
+    if request.transport is None and not request.content.is_eof():
+        # Closed by this side: aiohttp takes a wait for more for a mistake of its caller.
+        raise ConnectionResetError("the connection was closed")
+    return await request.content.readany()
+
+
 async def read_chunks(request: web.BaseRequest, *, bytes_max: int, timeout_s: float) -> list[bytes] | None:
     """The body in the chunks that it arrived in, or None if it did not arrive whole, in time (hazard B98).
 
@@ -32,7 +40,7 @@ async def read_chunks(request: web.BaseRequest, *, bytes_max: int, timeout_s: fl
     size = 0
     try:
         async with asyncio.timeout(timeout_s):
-            async for chunk in request.content.iter_any():
+            while chunk := await next_piece(request):
                 size += len(chunk)
                 if size > bytes_max:
                     raise RequestRefused("too_large", f"the body is larger than {bytes_max} bytes")

@@ -1,11 +1,13 @@
 """The listener against clients that are wrong, slow, many or hostile, byte by byte (hazards B98, B99, B103, B105)."""
 
 import asyncio
+import logging
 
 import pytest
 from aiohttp import web
 
 from raftdb.frontend import http_reply
+from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import (
@@ -15,7 +17,7 @@ from raftdb.frontend.http_server import (
     ServerLimits,
     connections_allowed,
 )
-from tests.frontend.support import Harness, StubAnswer, get, post, running, wait_until
+from tests.frontend.support import WAIT_S, Harness, StubAnswer, get, post, running, wait_until
 
 PING = b'{"command": "ping"}'
 
@@ -247,6 +249,28 @@ async def test_a_client_that_leaves_amid_its_body_leaves_nothing_behind(http: Ha
     await client.close()
     await wait_until(lambda: http.server.connections == 0)
     assert http.node.executed == []
+
+
+async def test_a_connection_that_is_closed_before_its_body_is_read_is_no_bug(
+    log_records: list[logging.LogRecord],
+) -> None:
+    """Closed by this side, for others: nobody is to be told, and no log of a traceback for each."""
+
+    async def read(request: web.BaseRequest) -> Reply:
+        connection = request.protocol
+        assert isinstance(connection, web.RequestHandler)
+        connection.force_close()
+        return Reply(await read_body(request, bytes_max=100, timeout_s=WAIT_S))
+
+    server = HttpServer({"/read": {"POST": read}})
+    _, port = await server.start("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+    async with asyncio.timeout(WAIT_S):
+        assert await reader.read() == b""
+    writer.close()
+    await server.close(grace_s=0.01)
+    assert not [record for record in log_records if record.levelno >= logging.ERROR]
 
 
 async def test_idle_connections_make_room_for_new_ones() -> None:
