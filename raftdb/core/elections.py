@@ -98,17 +98,9 @@ def own_vote_persisted(state: RaftState) -> None:
 def on_request_pre_vote(state: RaftState, message: RequestPreVote) -> None:
     """Say whether the vote would be given; no term and no vote changes here (thesis 9.6)."""
     refusal = _refusal_of_candidate(state, message)
-    answer = (message.source, message.term, refusal)
-    state.trace(
-        "pre-vote refused" if refusal else "pre-vote granted",
-        level="debug" if answer == state.pre_vote_answered else "info",
-        to=message.source,
-        term=message.term,
-        **({"why": refusal} if refusal else {}),
-    )
-    state.pre_vote_answered = answer
+    _tell_answer(state, message, "pre-vote", refusal)
     if refusal is None:
-        timing.give_way(state)
+        _give_way(state, message)
     term = state.term if refusal else message.term
     state.say(RequestPreVoteReply(state.id, message.source, term, granted=not refusal))
 
@@ -122,8 +114,8 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
     refusal = _refusal_of_candidate(state, message)
     if refusal is None and state.voted_for not in (None, message.source):
         refusal = f"voted for {state.voted_for}"
+    _tell_answer(state, message, "vote", refusal)
     if refusal:
-        state.trace("vote refused", to=message.source, term=message.term, why=refusal)
         state.say(RequestVoteReply(state.id, message.source, state.term, granted=False))
         return
     if state.voted_for is None:
@@ -131,8 +123,42 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
         if state.role is Role.PRE_CANDIDATE:
             become_follower(state, state.term, None)
         restart_election_timer(state)
-        state.trace("vote granted", to=message.source, term=message.term)
+        state.has_given_way = False
     state.promise(RequestVoteReply(state.id, message.source, state.term, granted=True))
+
+
+def _tell_answer(
+    state: RaftState, message: RequestPreVote | RequestVote, what: str, refusal: str | None
+) -> None:
+    """A line in the log for the answer to a candidate; one of little weight if that is told the same again."""
+    words = f"{what} {'refused' if refusal else 'granted'}"
+    answer = (words, message.term, refusal)
+    level = "debug" if state.answers_told.get(message.source) == answer else "info"
+    why = {"why": refusal} if refusal else {}
+    state.trace(words, level=level, to=message.source, term=message.term, **why)
+    if message.source in state.configurations.ids:
+        state.answers_told[message.source] = answer
+
+
+def _give_way(state: RaftState, message: RequestPreVote) -> None:
+    """Another was told that it would get this node's vote: let it ask for that before this node stands.
+
+    Over long ways many timeouts pass while a pre-vote and a vote travel, and votes that are split cost another timeout.
+    So a follower waits a little longer; and of two that ask for pre-votes at the same time one goes back, the one with
+    the older log or the greater name. That it does once, until there is a leader or another term: who asks for ever,
+    and is never elected, keeps nobody from standing.
+    """
+    if state.role is Role.FOLLOWER:
+        timing.wait_for_candidate(state)
+    elif state.role is Role.PRE_CANDIDATE and not state.has_given_way:
+        log_is_newer = (message.last_term, message.last_index) > (state.log.last_term, state.log.last_index)
+        if log_is_newer or message.source < state.id:
+            state.trace("gives way", to=message.source, term=message.term)
+            state.has_given_way = True
+            state.role = Role.FOLLOWER
+            state.candidacy = None
+            state.election_deadline_ticks = state.election_elapsed_ticks + 1
+            timing.wait_for_candidate(state)
 
 
 def on_pre_vote_reply(state: RaftState, message: RequestPreVoteReply) -> None:

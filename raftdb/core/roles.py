@@ -22,6 +22,8 @@ def become_follower(state: RaftState, term: Term, leader_id: NodeId | None) -> N
     state.role = Role.FOLLOWER
     state.leader_id = leader_id
     state.candidacy = None
+    state.has_given_way = False
+    state.answers_told.clear()
     state.leadership = None
     restart_election_timer(state)
 

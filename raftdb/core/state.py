@@ -145,8 +145,10 @@ class RaftState:
     election_deadline_ticks: int = 0
     measured: Measured = field(default_factory=Measured)
     candidacy: Candidacy | None = None
-    pre_vote_answered: tuple[NodeId, Term, str | None] | None = None
-    """The latest answer to a pre-vote: candidate, term, and why not. Only news is worth a line in the log."""
+    has_given_way: bool = False
+    """It has gone back for another that asked for pre-votes, and no leader or term has come since."""
+    answers_told: dict[NodeId, tuple[str, Term, str | None]] = field(default_factory=dict)
+    """What members were told last as candidates, for the log: what, in which term, and why not."""
     leadership: Leadership | None = None
     transfer: Transfer | None = None
     folders: dict[NodeId, str] = field(default_factory=dict)

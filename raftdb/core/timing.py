@@ -22,7 +22,7 @@ from math import ceil
 from raftdb.core import quorum
 from raftdb.core.events import TripMeasured
 from raftdb.core.messages import Heartbeat
-from raftdb.core.model import NodeId, Role
+from raftdb.core.model import NodeId
 from raftdb.core.state import Leadership, RaftState, Settings
 
 GAP_FACTOR = 2
@@ -121,16 +121,12 @@ def draw_election_timeout(state: RaftState) -> int:
     return state.randrange(timeout_ticks, 2 * timeout_ticks)
 
 
-def give_way(state: RaftState) -> None:
-    """Another has been told that it would get this node's vote: let it ask for that before this node stands itself.
-
-    Over long ways many timeouts pass while a pre-vote and a vote travel, and votes that are split cost another timeout.
-    Nobody waits longer for that than it might have drawn, however often others ask.
-    """
-    if state.role is Role.FOLLOWER:
-        until_ticks = state.election_elapsed_ticks + ceil(TRIPS_GIVEN_WAY * _trip_ticks(state))
-        longest_ticks = 2 * election_timeout_ticks(state) - 1
-        state.election_deadline_ticks = max(state.election_deadline_ticks, min(until_ticks, longest_ticks))
+def wait_for_candidate(state: RaftState) -> None:
+    """Let another be elected, for some trips; but no longer than this node might have drawn, however often others
+    ask."""
+    until_ticks = state.election_elapsed_ticks + ceil(TRIPS_GIVEN_WAY * _trip_ticks(state))
+    longest_ticks = 2 * election_timeout_ticks(state) - 1
+    state.election_deadline_ticks = max(state.election_deadline_ticks, min(until_ticks, longest_ticks))
 
 
 def _trip_ticks(state: RaftState) -> float:
