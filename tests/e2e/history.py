@@ -1,11 +1,11 @@
 """Clients that write down what they asked, when, and what came back; and the question whether that was one database.
 
+What they ask is a list that a seed alone decides (`Plan`): who takes the next command, and when, is the machine's.
 Every client sends through random nodes and follows redirects. What was surely not executed leaves no trace in the
 history; what may have been (504, a connection lost after sending) has no end: it may take effect at any later time.
 
-Searching for an order may take exponential time, so the keys change every `GENERATION_S` seconds or
-`OPERATIONS_PER_KEY_MAX` operations, whichever is first. Old ones are still read now and then, and once at the end:
-what was true before a fault has to be true after it.
+Searching for an order may take exponential time, so the keys change every `OPERATIONS_PER_KEY_MAX` commands. Old ones
+are still read now and then, and once at the end: what was true before a fault has to be true after it.
 """
 
 import http.client
@@ -32,8 +32,7 @@ from tests.e2e.raw_http import (
 )
 from tests.e2e.waiting import wait_for
 
-GENERATION_S = 2.0
-OPERATIONS_PER_KEY_MAX = 300
+OPERATIONS_PER_KEY_MAX = 150
 CLIENT_TIMEOUT_S = 8.0
 """Longer than a node takes to say that the outcome is unknown."""
 PAUSE_S = 0.01
@@ -48,6 +47,57 @@ NUMBER = "number"
 KINDS = (WORDS, TEXT, NUMBER)
 
 
+class Plan:
+    """The commands of a run, in their order; safe for use by several threads."""
+
+    def __init__(self, seed: str) -> None:
+        self.keys: list[bytes] = []
+        """All keys, in the order of their first use."""
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+        self._number = 0
+        self._generation = dict.fromkeys(KINDS, 0)
+        self._used = dict.fromkeys(KINDS, OPERATIONS_PER_KEY_MAX)
+
+    def next(self) -> Command:
+        """The next command."""
+        with self._lock:
+            self._number += 1
+            return self._choose()
+
+    def _choose(self) -> Command:
+        """Some command on a key of now; the number of the command makes its value unlike any other."""
+        chance = self._random.random
+        if self.keys and chance() < OLD_READS:
+            return Get(self._random.choice(self.keys))
+        kind = self._random.choice(KINDS)
+        key = self._key(kind)
+        value = f"{self._number};".encode()
+        share = chance()
+        if share < 0.4:
+            return Get(key)
+        if kind == WORDS:
+            return Append(key, value)
+        if share < 0.5:
+            return Delete(key)
+        if kind == TEXT:
+            if share < 0.53:
+                return IncrementBy(key, 1)
+            return Set(key, value) if share < 0.75 else Append(key, value)
+        if share < 0.65:
+            # Far enough apart that counting never leads from one to another.
+            return Set(key, b"%d" % (self._number * 1_000_000))
+        return IncrementBy(key, 1)
+
+    def _key(self, kind: str) -> bytes:
+        if self._used[kind] >= OPERATIONS_PER_KEY_MAX:
+            self._generation[kind] += 1
+            self._used[kind] = 0
+            self.keys.append(b"%s-%d" % (kind.encode(), self._generation[kind]))
+        self._used[kind] += 1
+        return b"%s-%d" % (kind.encode(), self._generation[kind])
+
+
 class History:
     """The operations of all clients; safe for use by several threads. Times are monotonic nanoseconds."""
 
@@ -55,29 +105,7 @@ class History:
         self.operations: list[Operation] = []
         self.counts: Counter[str] = Counter()
         """How many operations ended in each way: ok, failed (422), unknown, and the codes of refusals."""
-        self.keys: list[bytes] = []
-        """All keys, in the order of their first use."""
         self._lock = threading.Lock()
-        self._generation = dict.fromkeys(KINDS, 0)
-        self._used = dict.fromkeys(KINDS, OPERATIONS_PER_KEY_MAX)
-        self._since = dict.fromkeys(KINDS, 0.0)
-
-    def key(self, kind: str) -> bytes:
-        """The key of this kind that one more operation may use now."""
-        now = time.monotonic()
-        with self._lock:
-            if self._used[kind] >= OPERATIONS_PER_KEY_MAX or now - self._since[kind] > GENERATION_S:
-                self._generation[kind] += 1
-                self._used[kind] = 0
-                self._since[kind] = now
-                self.keys.append(b"%s-%d" % (kind.encode(), self._generation[kind]))
-            self._used[kind] += 1
-            return b"%s-%d" % (kind.encode(), self._generation[kind])
-
-    def seen_key(self, source: random.Random) -> bytes | None:
-        """Any key that was used, or None if none was."""
-        with self._lock:
-            return source.choice(self.keys) if self.keys else None
 
     def record(self, operation: Operation, ending: str) -> None:
         with self._lock:
@@ -88,6 +116,11 @@ class History:
         """Count a command that was surely not executed."""
         with self._lock:
             self.counts[code] += 1
+
+    def wait_for_acks(self, count: int) -> None:
+        """Until so many more commands are acknowledged."""
+        goal = self.counts["ok"] + count
+        wait_for(lambda: self.counts["ok"] >= goal, f"{count} acknowledged commands")
 
 
 class Recorder:
@@ -124,30 +157,6 @@ class Recorder:
                 self._history.record(Operation(self.name, command, invoked, returned, answer), "ok")
         return True
 
-    def choose(self, number: int) -> Command:
-        """Some command on a key of now; `number` makes its value unlike any other."""
-        old = self._history.seen_key(self.random) if self.random.random() < OLD_READS else None
-        if old is not None:
-            return Get(old)
-        kind = self.random.choice(KINDS)
-        key = self._history.key(kind)
-        value = f"{self.name}.{number};".encode()
-        chance = self.random.random()
-        if chance < 0.4:
-            return Get(key)
-        if kind == WORDS:
-            return Append(key, value)
-        if chance < 0.5:
-            return Delete(key)
-        if kind == TEXT:
-            if chance < 0.53:
-                return IncrementBy(key, 1)
-            return Set(key, value) if chance < 0.75 else Append(key, value)
-        if chance < 0.65:
-            # Far enough apart that counting never leads from one to another.
-            return Set(key, b"%d" % ((int(self.name) * 1_000_000 + number) * 1_000_000))
-        return IncrementBy(key, 1)
-
     def close(self) -> None:
         for connection in self._connections.values():
             connection.close()
@@ -174,9 +183,12 @@ class Recorder:
 
 
 class Crowd:
-    """Threads with a `Recorder` each, busy until they are stopped."""
+    """Threads with a `Recorder` each, which carry out the plan until they are stopped."""
 
-    def __init__(self, addresses: Sequence[str], history: History, seed: str, *, threads: int) -> None:
+    def __init__(
+        self, addresses: Sequence[str], history: History, plan: Plan, seed: str, *, threads: int
+    ) -> None:
+        self._plan = plan
         self._recorders = [
             Recorder(str(number), addresses, history, f"{seed}/{number}") for number in range(1, threads + 1)
         ]
@@ -201,10 +213,8 @@ class Crowd:
 
     def _guarded(self, recorder: Recorder) -> None:
         try:
-            number = 0
             while not self._stop.is_set():
-                number += 1
-                recorder.run(recorder.choose(number))
+                recorder.run(self._plan.next())
                 self._stop.wait(recorder.random.uniform(0, 2 * PAUSE_S))
         except BaseException as error:  # noqa: BLE001 - raised again by the thread of the test
             self._failures.append(error)
@@ -212,10 +222,10 @@ class Crowd:
             recorder.close()
 
 
-def read_all(addresses: Sequence[str], history: History) -> None:
+def read_all(addresses: Sequence[str], history: History, keys: Sequence[bytes]) -> None:
     """Read every key once more, after everything else, into the history."""
     recorder = Recorder("last", addresses, history, "last")
-    for key in history.keys:
+    for key in keys:
         wait_for(lambda key=key: recorder.run(Get(key)), f"an answer to get {key!r}")  # type: ignore[misc]
     recorder.close()
 

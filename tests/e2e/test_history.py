@@ -1,109 +1,121 @@
 """Three real nodes that are killed, frozen and started again answer like one copy of the data.
 
-`HISTORY_SECONDS` (14) is how long the clients are busy, `HISTORY_SEED` chooses their commands and the faults. Time
-is real, so a seed repeats the plan and not the run.
+`HISTORY_ROUNDS` (2, with `--long` 12) is how often each fault comes, `HISTORY_SEED` decides commands and faults: a seed
+repeats what is asked and what is done to the nodes. Time is real, so who leads then, and what came first, it does not.
 """
 
 import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import pytest
 
-from raftdb.commands.model import Append, Command, Get, IncrementBy, Set
+from raftdb.commands.model import Append, Command, Delete, Get, IncrementBy, Set
 from raftdb.simulation.linearizability import Operation, Verdict, verdict_of
 from tests.e2e.cluster import Cluster, Node
 from tests.e2e.conftest import NewCluster
-from tests.e2e.history import WORDS, Crowd, History, check, read_all
+from tests.e2e.history import WORDS, Crowd, History, Plan, check, read_all
 
-SECONDS = float(os.environ.get("HISTORY_SECONDS", "14"))
+ROUNDS = 2
+ROUNDS_LONG = 12
 THREADS = 8
-ACKED_PER_SECOND_MIN = 10
-"""Far below what any machine does: a history of refusals proves nothing."""
-STORM_ROUNDS = 5
+ACKS_BETWEEN_MIN = 20
+"""Acknowledged commands between two faults: a history of refusals proves nothing."""
+STORM_KILLS = 5
+ANY = "any"
+LEADER = "leader"
+
+
+class Fault(NamedTuple):
+    """What is done to the nodes once `acks` more commands were acknowledged.
+
+    `victims`: their numbers, or None for whoever leads. `meanwhile`: how many commands are acknowledged before the node
+    is started or woken; None: it is left until the others follow another leader.
+    """
+
+    how: str
+    acks: int
+    victims: tuple[int, ...] | None
+    meanwhile: int | None
+
+
+def faults(seed: str, rounds: int, nodes: int) -> Iterator[Fault]:
+    """Each fault once in a round, in random order."""
+    source = random.Random(seed)
+    kinds = [("kill", ANY), ("kill", LEADER), ("pause", ANY), ("pause", LEADER), ("storm", ANY)]
+    for _ in range(rounds):
+        for how, whom in source.sample(kinds, len(kinds)):
+            count = STORM_KILLS if how == "storm" else 1
+            victims = tuple(source.randrange(nodes) for _ in range(count)) if whom == ANY else None
+            # Clients that asked a frozen node wait for it: then few acknowledgements are to be had.
+            meanwhile = source.choice([None, source.randint(0, 5 if how == "pause" else 60)])
+            yield Fault(how, source.randint(ACKS_BETWEEN_MIN, 3 * ACKS_BETWEEN_MIN), victims, meanwhile)
 
 
 class Nemesis:
-    """Does harm to one cluster, one fault after another, as its seed says."""
+    """Does harm to one cluster, one fault after another."""
 
-    def __init__(self, cluster: Cluster, seed: str) -> None:
+    def __init__(self, cluster: Cluster, history: History) -> None:
         self.done: list[str] = []
         self._cluster = cluster
-        self._random = random.Random(seed)
+        self._history = history
 
-    def run(self, seconds: float) -> None:
-        """Every fault at least once, in random order, and again until the time is over; all nodes run then."""
-        faults: list[Callable[[], None]] = [
-            self.kill_some,
-            self.kill_leader,
-            self.pause_some,
-            self.pause_leader,
-            self.storm,
-        ]
-        end = time.monotonic() + seconds
-        while True:
-            self._random.shuffle(faults)
-            for fault in faults:
-                fault()
-                self._cluster.wait_serving()
-                self._sleep(0.2, 0.8)
-                if time.monotonic() > end and len(self.done) >= len(faults):
-                    return
+    def carry_out(self, fault: Fault) -> None:
+        """All nodes run, and know who leads, before and after."""
+        self._history.wait_for_acks(fault.acks)
+        nodes = list(self._cluster)
+        victims = (
+            [self._cluster.leader()] if fault.victims is None else [nodes[number] for number in fault.victims]
+        )
+        self.done.append(f"{fault.how} {' '.join(node.name for node in victims)}")
+        if fault.how == "storm":
+            self._storm(victims, answers=fault.meanwhile is None)
+        elif fault.how == "kill":
+            victims[0].kill9()
+            self._wait(victims[0], fault.meanwhile)
+            victims[0].start()
+        else:
+            victims[0].send(signal.SIGSTOP)
+            try:
+                self._wait(victims[0], fault.meanwhile)
+            finally:
+                victims[0].send(signal.SIGCONT)
+        self._cluster.wait_serving()
 
-    def kill_some(self) -> None:
-        self._kill(self._any())
+    def _wait(self, victim: Node, acks: int | None) -> None:
+        if acks is None:
+            self._cluster.leader(self._cluster.others(victim))
+        else:
+            self._history.wait_for_acks(acks)
 
-    def kill_leader(self) -> None:
-        self._kill(self._cluster.leader())
-
-    def pause_some(self) -> None:
-        self._pause(self._any())
-
-    def pause_leader(self) -> None:
-        self._pause(self._cluster.leader())
-
-    def storm(self) -> None:
-        """Nodes killed and started again with no regard to whether they, or enough others, are ready."""
-        self.done.append("storm")
-        for _ in range(STORM_ROUNDS):
-            node = self._any()
+    def _storm(self, victims: Sequence[Node], *, answers: bool) -> None:
+        """Nodes killed and started again with no regard to whether they, or enough others, are ready; if it `answers`,
+        the next is killed once this one does."""
+        for node in victims:
             node.kill9()
             node.start()
-            self._sleep(0.0, 0.6)
-
-    def _kill(self, node: Node) -> None:
-        self.done.append(f"kill {node.name}")
-        node.kill9()
-        self._sleep(0.0, 1.0)
-        node.start()
-
-    def _pause(self, node: Node) -> None:
-        self.done.append(f"pause {node.name}")
-        node.send(signal.SIGSTOP)
-        try:
-            self._sleep(0.5, 2.0)
-        finally:
-            node.send(signal.SIGCONT)
-
-    def _any(self) -> Node:
-        return self._random.choice(list(self._cluster))
-
-    def _sleep(self, low_s: float, high_s: float) -> None:
-        time.sleep(self._random.uniform(low_s, high_s))
+            if answers:
+                node.status()
 
 
-@pytest.mark.timeout(180 + 4 * SECONDS)
-def test_nodes_killed_and_frozen_under_load_are_one_linearizable_database(new_cluster: NewCluster) -> None:
+@pytest.mark.timeout(3600)
+def test_nodes_killed_and_frozen_under_load_are_one_linearizable_database(
+    new_cluster: NewCluster, is_long: bool
+) -> None:
     seed = os.environ.get("HISTORY_SEED") or str(random.SystemRandom().randrange(2**32))
+    rounds = int(os.environ.get("HISTORY_ROUNDS") or (ROUNDS_LONG if is_long else ROUNDS))
     print(f"HISTORY_SEED={seed}")
     cluster = new_cluster(3).start()
-    history = History()
-    nemesis = Nemesis(cluster, seed)
-    with Crowd(cluster.addresses, history, seed, threads=THREADS):
-        nemesis.run(SECONDS)
-    read_all(cluster.addresses, history)
+    history, plan = History(), Plan(seed)
+    nemesis = Nemesis(cluster, history)
+    with Crowd(cluster.addresses, history, plan, seed, threads=THREADS):
+        for fault in faults(seed, rounds, nodes=3):
+            nemesis.carry_out(fault)
+        history.wait_for_acks(ACKS_BETWEEN_MIN)
+    read_all(cluster.addresses, history, plan.keys)
 
     begin = time.monotonic()
     findings, problems = check(history.operations)
@@ -115,8 +127,26 @@ def test_nodes_killed_and_frozen_under_load_are_one_linearizable_database(new_cl
     )
     assert not problems, "\n".join([f"HISTORY_SEED={seed}", *problems])
     assert verdict_of(findings) is Verdict.LINEARIZABLE
-    assert sorted(finding.key for finding in findings) == sorted(history.keys)
-    assert history.counts["ok"] > ACKED_PER_SECOND_MIN * SECONDS, history.counts
+    assert sorted(finding.key for finding in findings) == sorted(plan.keys)
+    assert len(nemesis.done) == 5 * rounds
+    assert history.counts["ok"] >= ACKS_BETWEEN_MIN * 5 * rounds, history.counts
+
+
+def commands_of(seed: str) -> list[Command]:
+    plan = Plan(seed)
+    return [plan.next() for _ in range(1_000)]
+
+
+def test_a_seed_repeats_its_commands_and_its_faults() -> None:
+    assert commands_of("1") == commands_of("1") != commands_of("2")
+    assert list(faults("1", 20, nodes=3)) == list(faults("1", 20, nodes=3)) != list(faults("2", 20, nodes=3))
+
+
+def test_no_value_is_written_twice() -> None:
+    commands = commands_of("1")
+    written = [command.value for command in commands if isinstance(command, Set | Append)]
+    assert len(set(written)) == len(written) > 300
+    assert {type(command) for command in commands} == {Append, Delete, Get, IncrementBy, Set}
 
 
 KEY = WORDS.encode() + b"-1"

@@ -9,7 +9,7 @@ import time
 from raftdb.simulation.linearizability import Verdict, verdict_of
 from tests.e2e.cluster import Cluster, run_cli
 from tests.e2e.conftest import NewCluster
-from tests.e2e.history import Crowd, History, check, read_all
+from tests.e2e.history import Crowd, History, Plan, check, read_all
 from tests.e2e.load import load_on
 from tests.e2e.members import (
     ask,
@@ -65,7 +65,7 @@ def test_a_node_is_added_while_another_is_removed_and_writes_go_on(new_cluster: 
     leader = cluster.leader()
     leaving = cluster.others(leader)[-1]
     coming = cluster.new_node("n5")
-    history = History()
+    history, plan = History(), Plan("membership")
     pair = Pair(cluster)
     answers: dict[str, int] = {}
 
@@ -76,7 +76,7 @@ def test_a_node_is_added_while_another_is_removed_and_writes_go_on(new_cluster: 
     def remove() -> None:
         answers["remove"] = ask(cluster, "DELETE", f"/v1/members/{leaving.name}").status
 
-    with Crowd(cluster.addresses, history, "membership", threads=4):
+    with Crowd(cluster.addresses, history, plan, "membership", threads=4):
         pair.start()
         wait_for(lambda: len(pair.acked) > 50, "writes to be acknowledged")
         changes = [threading.Thread(target=change) for change in (add, remove)]
@@ -105,7 +105,7 @@ def test_a_node_is_added_while_another_is_removed_and_writes_go_on(new_cluster: 
         entry["index"]: tuple(entry["args"]) for entry in whole_log(cluster) if entry.get("command") == "set"
     }
     assert {index: logged[index] for index in pair.acked} == pair.acked
-    read_all(cluster.addresses, history)
+    read_all(cluster.addresses, history, plan.keys)
     findings, problems = check(history.operations)
     assert not problems, "\n".join(problems)
     assert verdict_of(findings) is Verdict.LINEARIZABLE
