@@ -1,6 +1,6 @@
 """How fast does a follower that missed the log get the state, and what do clients notice meanwhile?
 
-    python benchmarks/catch_up.py [--megabytes 10,100,1000] [--rate 300] [--plot out.png]
+    python -m benchmarks.catch_up [--megabytes 10,100,1000] [--rate 300] [--plot out.png]
 
 For each size: three nodes, one of them stopped; the state is filled with keys of `--value-bytes`, the log compacted
 away, and the node started again while clients write to the leader at a fixed rate (latency from the moment a write was
@@ -9,19 +9,14 @@ it, `installed` from the start of making it until the follower serves from it. N
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks.common import LocalCluster, running_cluster  # noqa: E402 - found by the line above
-from benchmarks.report import Report, add_common_options, new_figure, save_figure  # noqa: E402
-from benchmarks.running import (  # noqa: E402
+from benchmarks.common import LocalCluster, running_cluster
+from benchmarks.report import Report, add_common_options, new_figure, save_figure
+from benchmarks.running import (
     FixedRate,
     LoadResult,
     events_of,

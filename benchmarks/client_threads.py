@@ -1,6 +1,6 @@
 """Do threads that share one blocking client get as much done as threads with a client each?
 
-    python benchmarks/client_threads.py [--threads 16] [--seconds 5] [--nodes 3]
+    python -m benchmarks.client_threads [--threads 16] [--seconds 5] [--nodes 3]
 
 One process of `threads` threads calls a cluster of real nodes on this machine, `set` and `get` in turn: once all of
 them through one client, once each through its own. The ratio is what matters: both share the interpreter and the
@@ -9,24 +9,19 @@ cluster.
 
 import argparse
 import json
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks.common import (  # noqa: E402 - found by the line above
+from benchmarks.common import (
     command_to_repeat,
     describe_machine,
     measure_sync,
     running_cluster,
 )
-from raftdb import Client  # noqa: E402
+from raftdb import Client
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

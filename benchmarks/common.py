@@ -50,9 +50,7 @@ def describe_machine() -> dict[str, object]:
 
 def command_to_repeat() -> str:
     """The command line of this process, as one would type it at the top of the project."""
-    script = Path(sys.argv[0]).resolve()
-    name = script.relative_to(ROOT) if script.is_relative_to(ROOT) else script
-    return shlex.join(["python", str(name), *sys.argv[1:]])
+    return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
 
 
 def measure_sync(folder: Path) -> dict[str, float]:

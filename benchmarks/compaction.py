@@ -1,6 +1,6 @@
 """What do checkpoints and compactions cost, and what do clients notice of them?
 
-    python benchmarks/compaction.py [--parts fold,load,bound] [--rate 0] [--seconds 30] [--plot out.png]
+    python -m benchmarks.compaction [--parts fold,load,bound] [--rate 0] [--seconds 30] [--plot out.png]
 
 * `fold`: changes folded into a state on disk, no cluster: per second, and how the cost follows the size of the state.
 * `load`: three nodes under writes at a fixed rate (latency from the moment a write was due), once without checkpoints
@@ -19,13 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks.common import LocalCluster, running_cluster  # noqa: E402 - found by the line above
-from benchmarks.report import Report, add_common_options, new_figure, save_figure  # noqa: E402
-from benchmarks.running import (  # noqa: E402
+from benchmarks.common import ROOT, LocalCluster, running_cluster
+from benchmarks.report import Report, add_common_options, new_figure, save_figure
+from benchmarks.running import (
     FixedRate,
     disk_bytes,
     events_of,
@@ -34,8 +30,8 @@ from benchmarks.running import (  # noqa: E402
     watching,
     written_bytes,
 )
-from storage.bounds import log_bytes_max, state_bytes_max  # noqa: E402
-from storage.state_store import LmdbStateStore  # noqa: E402
+from storage.bounds import log_bytes_max, state_bytes_max
+from storage.state_store import LmdbStateStore
 
 MEGA = 1_000_000
 KEY_BYTES = 11

@@ -1,6 +1,6 @@
 """How many POST /v1/execute can one core take? The HTTP frontend alone, against a node that answers at once.
 
-    python benchmarks/http_execute.py [--seconds 3] [--connections 32]
+    python -m benchmarks.http_execute [--seconds 3] [--connections 32]
 
 Three servers in turn, each a process on its own core, under one load process on another: aiohttp's
 `web.Application` and its low-level `web.Server`, both with the least that a handler can do, and the frontend of

@@ -1,6 +1,6 @@
 """How much memory does a node take while clients do their worst, and does the cluster go on?
 
-    python benchmarks/memory_under_attack.py [--readers 500] [--writers 500] [--seconds 30] [--limit-mib 512]
+    python -m benchmarks.memory_under_attack [--readers 500] [--writers 500] [--seconds 30] [--limit-mib 512]
 
 Three nodes. Against the leader, at once: readers that ask for a value of 1 MiB again and again on one connection and
 never read an answer; writers that announce a body of 4 MiB and send it a little at a time, and begin anew when they
@@ -25,13 +25,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks.common import LocalCluster, percentile, running_cluster  # noqa: E402 - found by the line above
-from benchmarks.report import Report, add_common_options  # noqa: E402
-from benchmarks.running import fill  # noqa: E402
+from benchmarks.common import LocalCluster, percentile, running_cluster
+from benchmarks.report import Report, add_common_options
+from benchmarks.running import fill
 
 MIB = 1 << 20
 VALUE_BYTES = MIB

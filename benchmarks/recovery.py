@@ -1,6 +1,6 @@
 """How soon does a node serve again after kill -9, over the size of its state and the length of its log?
 
-    python benchmarks/recovery.py [--keys 0,100000,1000000] [--tails 0,50000,100000,full] [--plot out.png]
+    python -m benchmarks.recovery [--keys 0,100000,1000000] [--tails 0,50000,100000,full] [--plot out.png]
 
 For each pair: three nodes with so many keys in a checkpoint and so many single writes behind it, which a restart has to
 replay; with `full` as many as the default settings allow, and a log as long as they allow. One follower is killed and
@@ -13,20 +13,15 @@ import argparse
 import asyncio
 import http.client
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks.common import LocalCluster, running_cluster  # noqa: E402 - found by the line above
-from benchmarks.report import Report, add_common_options, new_figure, save_figure  # noqa: E402
-from benchmarks.running import fill, post  # noqa: E402
+from benchmarks.common import LocalCluster, running_cluster
+from benchmarks.report import Report, add_common_options, new_figure, save_figure
+from benchmarks.running import fill, post
 
 SERVING_LIMIT_S = 30.0
 POLL_S = 0.005

@@ -1,6 +1,6 @@
 """How does a cluster with default settings live on a slow and lossy network?
 
-    python benchmarks/slow_network.py [--delay-ms 100] [--jitter-ms 50] [--quiet 300] [--failovers 20] [--writes 20]
+    python -m benchmarks.slow_network [--delay-ms 100] [--jitter-ms 50] [--quiet 300] [--failovers 20] [--writes 20]
 
 Six nodes, each in a network namespace of its own, with a relay between them (`tests/e2e/slow_network.py`) that delays,
 loses, damages, doubles and reorders packets in each direction, by default 5, 5, 2 and 8 percent of them. `--delay-ms 0`
@@ -16,7 +16,6 @@ It needs root and /dev/net/tun. Addresses exist only in the namespaces.
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,15 +24,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks.report import Report, add_common_options  # noqa: E402 - found by the line above
-from raftdb import Client  # noqa: E402
-from raftdb.errors import RaftdbError  # noqa: E402
-from tests.e2e.slow_cluster import SlowCluster  # noqa: E402
-from tests.e2e.slow_network import SlowNetwork, Weather, why_not  # noqa: E402
+from benchmarks.report import Report, add_common_options
+from raftdb import Client
+from raftdb.errors import RaftdbError
+from tests.e2e.slow_cluster import SlowCluster
+from tests.e2e.slow_network import SlowNetwork, Weather, why_not
 
 POLL_S = 0.02
 FORM_LIMIT_S = 300.0

@@ -1,6 +1,6 @@
 """For how long can one request hold up a node, and does it cost the leader its place?
 
-    python benchmarks/worst_request.py [--only transaction,scan] [--bulk 880000]
+    python -m benchmarks.worst_request [--only transaction,scan] [--bulk 880000]
 
 Three nodes. For each kind of the largest request there is: the longest that the event loop did nothing else, on the
 leader and on the worse of the followers, in milliseconds as clocks show them and as the loop's thread had a processor;
@@ -13,7 +13,6 @@ import base64
 import http.client
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +21,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks.common import LocalCluster, running_cluster  # noqa: E402 - found by the line above
-from benchmarks.report import Report, add_common_options  # noqa: E402
+from benchmarks.common import LocalCluster, running_cluster
+from benchmarks.report import Report, add_common_options
 
 REFUSED = (413, 422)
 """Too large, or too much work: a smaller size is tried."""

@@ -1,6 +1,6 @@
 """How many writes per second does a cluster take, and how long does each wait?
 
-    python benchmarks/write_path.py [--clients 1,16,64,256] [--seconds 8] [--reads] [--profile] [--json]
+    python -m benchmarks.write_path [--clients 1,16,64,256] [--seconds 8] [--reads] [--profile] [--json]
 
 Starts three nodes on this machine with data in a temporary folder, and loads the leader over HTTP keep-alive with one
 connection per client. Nodes and load share the cores. A closed loop: a client sends its next request when the last
@@ -17,12 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from benchmarks import sampling  # noqa: E402 - found by the line above, also without an installation
-from benchmarks.common import (  # noqa: E402
+from benchmarks import sampling
+from benchmarks.common import (
+    ROOT,
     LocalCluster,
     command_to_repeat,
     describe_machine,

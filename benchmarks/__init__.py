@@ -1,0 +1,16 @@
+"""How fast, and what it costs: each module is a program that measures one thing and says how.
+
+    python -m benchmarks.write_path          # from the top of the project; each takes --help
+
+* `write_path`: writes and reads per second, by number of clients, beside the fsync of the same disk.
+* `worst_request`: for how long the largest legal requests of each kind hold a node up.
+* `memory_under_attack`: what a node takes while many clients read and write as slowly as they can.
+* `compaction`, `recovery`, `catch_up`: checkpoints and compactions, a restart, a follower that was away.
+* `client_threads`: threads that share one blocking client, beside a client for each.
+* `http_execute`: the HTTP frontend alone, beside the least that its library can do.
+* `slow_network`: elections and writes over links of up to a second, in network namespaces, as root.
+
+The other modules are what these share: clusters of processes (`common`, `running`), loads (`load`, `open_loop`),
+profiles (`sampling`, `watched_node`) and tables (`report`). Figures are for comparison within one run on one machine;
+nothing here is a test, and no test asserts a duration.
+"""
