@@ -10,7 +10,7 @@ The folders, from the top down; each has an essay of its own:
 * `run`: carrying out what was typed, for scripts and the prompt alike.
 * `admin`: what an operator asks of a running cluster.
 * `line`: the language of the line. Pure.
-* `console`: output, errors, options, paths, signals.
+* `console`: output, errors, paths, signals.
 
 Commands of the database come from `raftdb.commands.spec` and are listed nowhere else. Transactions are kept here
 and sent as one request: the nodes know of none that is open. A one-shot command must

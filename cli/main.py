@@ -20,10 +20,17 @@ from cli.console.failures import (
     as_ours,
     exit_code_of,
 )
-from cli.console.options import Options, Parser, add_client_options, asks_for_json, merged, split_at_command
 from cli.console.output import Output, terminal_columns
 from cli.line import help_text
 from cli.line.words import TRANSACTIONS, WORDS
+from cli.subcommands.options import (
+    Options,
+    Parser,
+    add_client_options,
+    asks_for_json,
+    merged,
+    split_at_command,
+)
 from raftdb.commands.spec import lookup, suggest_name
 from raftdb.errors import RaftdbError
 
@@ -65,12 +72,12 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "cluster": SubCommand(
         "status, members and leadership: 'raftdb cluster --help'", "cli.subcommands.cluster:run"
     ),
-    "log": SubCommand("show the leader's log", "cli.admin.nodes:run_log"),
+    "log": SubCommand("show the leader's log", "cli.subcommands.log:run"),
     "snapshot": SubCommand(
-        "make the leader's state durable and compact its log now", "cli.admin.backup:run_snapshot"
+        "make the leader's state durable and compact its log now", "cli.subcommands.backup:run_snapshot"
     ),
     "backup": SubCommand(
-        "a consistent backup of a running cluster, into a file", "cli.admin.backup:run_backup"
+        "a consistent backup of a running cluster, into a file", "cli.subcommands.backup:run_backup"
     ),
     "restore": SubCommand(
         "a new cluster's first data folder, from a backup",

@@ -15,9 +15,9 @@ import pytest
 
 import raftdb
 from cli.console import failures
+from cli.line.dot_words import DOT_WORDS
 from cli.line.words import WORDS
 from cli.main import SUB_COMMANDS
-from cli.run.dot_commands import DOT_COMMANDS
 from cli.subcommands.serve import parse_flags
 from raftdb.client.async_client import CONCURRENCY_MAX
 from raftdb.client.retrying import ATTEMPTS_MAX, TIMEOUT_MS
@@ -207,7 +207,7 @@ def test_every_command_of_the_database_and_of_the_shell_is_documented() -> None:
     commands = first_quoted(table(section(INTERFACE, 4), "command"))
     assert sorted(commands) == sorted(spec.syntax for spec in COMMANDS.values())
     dot_commands = first_quoted(table(section(INTERFACE, 4), "dot-command"))
-    assert sorted(dot_commands) == sorted(dot.syntax for dot in DOT_COMMANDS.values())
+    assert sorted(dot_commands) == sorted(dot.syntax for dot in DOT_WORDS.values())
     words = first_quoted(table(section(INTERFACE, 4), "word of the shell"))
     assert sorted(words) == sorted(word.syntax for word in WORDS.values())
 

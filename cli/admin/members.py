@@ -116,6 +116,31 @@ def _stalled(member: Member) -> CommandError:
     )
 
 
+def show_members(membership: Membership, output: Output) -> None:
+    """The members as the leader knows them: voters, how far each log agrees with the leader's, and who is silent."""
+    headers = ("member", "http", "redis", "voter", "match", "alive", "contact", "suspicion")
+    rows = [
+        (
+            member.id,
+            member.http,
+            member.redis or "-",
+            "put back"
+            if member.put_back
+            else "yes"
+            if member.voter
+            else "joining"
+            if member.joining
+            else "no",
+            "-" if member.match_index is None else str(member.match_index),
+            {None: "-", True: "yes", False: "no"}[member.alive],
+            "-" if member.last_contact_seconds is None else f"{member.last_contact_seconds:.2f} s",
+            "-" if member.suspicion is None else f"{member.suspicion:.1f}",
+        )
+        for member in membership.members
+    ]
+    output.table(headers, rows, membership.body)
+
+
 def show_change(answer: Membership, output: Output) -> None:
     """What a change has led to."""
     fields = {

@@ -10,9 +10,11 @@ from typing import TextIO
 
 from cli.console import render
 from cli.console.failures import EXIT_FAILED, CommandError, body_of, describe
-from cli.line.lexer import encoded
+from cli.console.render import encoded
 from raftdb.errors import RaftdbError
 
+FORMATS = ("table", "json", "raw")
+"""The forms of results."""
 _RED = b"31"
 _YELLOW = b"33"
 _GREY = b"90"

@@ -13,6 +13,19 @@ from raftdb.errors import CommandFailed
 _NAMED_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
 
+def encoded(text: str) -> bytes:
+    """The bytes that a typed text stands for. Never raises."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Half of a character, pasted: its own three bytes, and the others as ever.
+        halves = "surrogatepass"
+        return b"".join(
+            character.encode("utf-8", "surrogateescape" if "\udc80" <= character <= "\udcff" else halves)
+            for character in text
+        )
+
+
 def quote(value: bytes) -> str:
     """`value` in double quotes as the shell reads it: printable UTF-8 as it is, everything else escaped."""
     pieces = []

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from cli.line import syntax
 from cli.line.lexer import Word, scan
-from cli.line.vocabulary import Entry, find, names
+from cli.line.vocabulary import find, offered
+from cli.line.words import ShellCommand
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?", re.ASCII)
 
@@ -46,10 +47,10 @@ def _of_command(words: Sequence[Word], end: int) -> list[Span]:
     found: list[Span] = []
     while words:
         name, arguments = words[0], words[1:]
-        entry = find(name.text)
-        found.append(Span(name.start, name.end, _style_of_name(name, entry, end)))
-        inner = None if entry is None else entry.command_line_at
-        left = () if entry is None else entry.items
+        command = find(name.text)
+        found.append(Span(name.start, name.end, _style_of_name(name, command, end)))
+        inner = None if command is None else command.command_line_at
+        left = () if command is None else command.items
         for word in arguments[:inner]:
             found += _of_argument(word, left)
             left = syntax.remaining(left, [word.text]) or ()
@@ -57,11 +58,11 @@ def _of_command(words: Sequence[Word], end: int) -> list[Span]:
     return found
 
 
-def _style_of_name(name: Word, entry: Entry | None, end: int) -> str:
+def _style_of_name(name: Word, command: ShellCommand | None, end: int) -> str:
     """A name that is still being typed is not called unknown as long as it may become one."""
-    if entry is not None:
+    if command is not None:
         return "command"
-    begun = name.end == end and any(other.name.startswith(name.text.lower()) for other in names(local=True))
+    begun = name.end == end and any(other.name.startswith(name.text.lower()) for other in offered(local=True))
     return "command" if begun else "unknown"
 
 

@@ -15,6 +15,7 @@ surrogates, PEP 383) come through unchanged.
 import re
 from dataclasses import dataclass
 
+from cli.console.render import encoded
 from raftdb.errors import required
 
 BLANKS = " \t\r\v\f"
@@ -154,16 +155,3 @@ def _read_escape(text: str, position: int, quote: str) -> tuple[bytes, int]:
         return b"\\", 1  # the line ends here: what is missing is the closing quote
     escaped = _ESCAPES.get(following)
     return (b"", 0) if escaped is None else (escaped, 2)
-
-
-def encoded(text: str) -> bytes:
-    """The bytes that a typed text stands for. Never raises."""
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        # Half of a character, pasted: its own three bytes, and the others as ever.
-        halves = "surrogatepass"
-        return b"".join(
-            character.encode("utf-8", "surrogateescape" if "\udc80" <= character <= "\udcff" else halves)
-            for character in text
-        )

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from cli.console import render
+from cli.console.render import encoded
 from cli.line import syntax
-from cli.line.lexer import BLANKS, Word, encoded, scan
-from cli.line.vocabulary import Entry, find, names
+from cli.line.lexer import BLANKS, Word, scan
+from cli.line.vocabulary import find, offered
+from cli.line.words import ShellCommand
 
 
 class Kind(Enum):
@@ -55,10 +57,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the cursor is: behind the command `entry` (None: where a name belongs) and some arguments, with `left` of
+    """Where the cursor is: behind `command` (None: where a name belongs) and some arguments, with `left` of
     its syntax to come; the word begun there has `typed` so far, from offset `start`."""
 
-    entry: Entry | None
+    command: ShellCommand | None
     left: tuple[syntax.Item, ...]
     typed: Word | None
     start: int
@@ -72,7 +74,7 @@ class _Place:
 def wanted(text: str, cursor: int) -> Wanted | None:
     """What, beside names and options, could complete `text` at offset `cursor`."""
     place = _place(text, cursor)
-    if place is None or place.entry is None:
+    if place is None or place.command is None:
         return None
     kind = KINDS.get(syntax.expected(place.left).argument or "")
     return None if kind is None else Wanted(kind, b"" if place.typed is None else place.typed.value)
@@ -95,7 +97,7 @@ def suggest(
     place = _place(text, cursor)
     if place is None:
         return []
-    if place.entry is None:
+    if place.command is None:
         return _names(place, local=local)
     expected = syntax.expected(place.left)
     suggestions = _options(place, expected)
@@ -125,9 +127,9 @@ def _names(place: _Place, *, local: bool, go_on: bool = True) -> list[Suggestion
     nothing is there yet."""
     begun = place.text.lower()
     return [
-        Suggestion(entry.name, place.start, entry.summary, go_on and bool(entry.items))
-        for entry in names(local=local)
-        if entry.name.startswith(begun)
+        Suggestion(command.name, place.start, command.summary, go_on and bool(command.items))
+        for command in offered(local=local)
+        if command.name.startswith(begun)
     ]
 
 
@@ -154,10 +156,10 @@ def argument_hint(text: str, cursor: int) -> str:
     if cursor != len(text):
         return ""
     words, typed, _ = _words_before(text, cursor)
-    entry, arguments = _command([*words, *([] if typed is None else [typed])])
-    if entry is None:
+    command, arguments = _command([*words, *([] if typed is None else [typed])])
+    if command is None:
         return ""
-    left = syntax.remaining(entry.items, [word.text for word in arguments])
+    left = syntax.remaining(command.items, [word.text for word in arguments])
     space = "" if typed is None and text.endswith(tuple(BLANKS)) else " "
     return space + " ".join(map(str, left)) if left else ""
 
@@ -168,27 +170,27 @@ def _place(text: str, cursor: int) -> _Place | None:
     start = cursor if typed is None else typed.start
     if typed is not None and typed.quoted and not is_open:
         return None  # the string is complete
-    entry, arguments = _command(words)
-    if entry is None:
+    command, arguments = _command(words)
+    if command is None:
         # An unknown command has unknown arguments.
         return None if arguments or (typed is not None and typed.quoted) else _Place(None, (), typed, start)
-    left = syntax.remaining(entry.items, [word.text for word in arguments])
-    return None if left is None else _Place(entry, left, typed, start)
+    left = syntax.remaining(command.items, [word.text for word in arguments])
+    return None if left is None else _Place(command, left, typed, start)
 
 
-def _command(words: Sequence[Word]) -> tuple[Entry | None, Sequence[Word]]:
+def _command(words: Sequence[Word]) -> tuple[ShellCommand | None, Sequence[Word]]:
     """(the command that `words` spell, its arguments so far): the innermost one, if an argument is a command itself.
 
     Without a command: None, and the words that are none.
     """
     while words:
-        entry = find(words[0].text)
-        if entry is None:
+        command = find(words[0].text)
+        if command is None:
             return None, words
         arguments = words[1:]
-        inner = entry.command_line_at
+        inner = command.command_line_at
         if inner is None or len(arguments) < inner:
-            return entry, arguments
+            return command, arguments
         words = arguments[inner:]
     return None, ()
 

@@ -5,34 +5,63 @@ shell, and travels as one request, which becomes one entry of the log: so a lead
 is lost.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cli.line.syntax import COMMAND_LINE, Item, arity, parse
 from raftdb.commands.row import Example
+from raftdb.errors import RequestRefused
 
 TRANSACTIONS = "transactions"
 SHELL = "shell"
 
 
 @dataclass(frozen=True, slots=True)
-class ShellWord:
-    """One row of the table. `syntax` starts with the name (`cli.line.syntax` says how it is read); `heading` is where
-    help shows it; `examples` is a story, its lines run in order on an empty database."""
+class ShellCommand:
+    """One command that can be typed in the shell. `syntax` starts with the name (`cli.line.syntax` says how it is
+    read); `heading` is where help shows it; `examples` is a story, its lines run in order on an empty database.
+    `local`: only in the shell of a cluster that `up` started.
+    """
 
     syntax: str
     summary: str
     heading: str = TRANSACTIONS
     examples: tuple[Example, ...] = ()
+    local: bool = False
 
     @property
     def name(self) -> str:
         """What is typed."""
         return self.syntax.split()[0]
 
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """What comes after the name."""
+        return parse(self.syntax)
 
-WORDS: dict[str, ShellWord] = {
+    @property
+    def command_line_at(self) -> int | None:
+        """How many arguments stand in front of a command with arguments of its own; None if there is none."""
+        names = list(map(str, self.items))
+        return names.index(COMMAND_LINE) if COMMAND_LINE in names else None
+
+    @property
+    def arity(self) -> tuple[int, int | None]:
+        """(fewest, most) arguments; None: no limit."""
+        return arity(self.items)
+
+    def check_arity(self, arguments: Sequence[object]) -> None:
+        """Raise `RequestRefused` `wrong_arity` if there are too few arguments or too many."""
+        fewest, most = self.arity
+        if len(arguments) < fewest or (most is not None and len(arguments) > most):
+            hint = f"the syntax is: {self.syntax}"
+            raise RequestRefused("wrong_arity", "wrong number of arguments", hint=hint)
+
+
+WORDS: dict[str, ShellCommand] = {
     word.name: word
     for word in (
-        ShellWord(
+        ShellCommand(
             "begin",
             "Open a transaction: reads answer at once, writes wait for commit.",
             examples=(
@@ -44,13 +73,13 @@ WORDS: dict[str, ShellWord] = {
                 Example("get stock", '""'),
             ),
         ),
-        ShellWord(
+        ShellCommand(
             "commit",
             "Carry out the writes as one; none if a key that was read changed.",
         ),
-        ShellWord("rollback", "Forget the transaction: nothing of it happens."),
-        ShellWord("show", "What the open transaction has read, and what it will do."),
-        ShellWord(
+        ShellCommand("rollback", "Forget the transaction: nothing of it happens."),
+        ShellCommand("show", "What the open transaction has read, and what it will do."),
+        ShellCommand(
             "multi [atomic]",
             "Queue commands until exec. atomic: if one fails, nothing happens.",
             examples=(
@@ -60,13 +89,13 @@ WORDS: dict[str, ShellWord] = {
                 Example("exec", '1) 1\n2) "1"'),
             ),
         ),
-        ShellWord("exec", "Run the queued commands as one; nil if a watched key has changed."),
-        ShellWord("discard", "Forget the queued commands and the watched keys."),
-        ShellWord("watch KEY [KEY ...]", "Let the next exec run only if these keys stay as they are now."),
-        ShellWord("unwatch", "Forget the watched keys."),
-        ShellWord("help [COMMAND]", "All commands, or one of them with examples.", SHELL),
-        ShellWord("quit", "Leave the shell; so do exit and Ctrl-D.", SHELL),
-        ShellWord("exit", "Leave the shell.", SHELL),
+        ShellCommand("exec", "Run the queued commands as one; nil if a watched key has changed."),
+        ShellCommand("discard", "Forget the queued commands and the watched keys."),
+        ShellCommand("watch KEY [KEY ...]", "Let the next exec run only if these keys stay as they are now."),
+        ShellCommand("unwatch", "Forget the watched keys."),
+        ShellCommand("help [COMMAND]", "All commands, or one of them with examples.", SHELL),
+        ShellCommand("quit", "Leave the shell; so do exit and Ctrl-D.", SHELL),
+        ShellCommand("exit", "Leave the shell.", SHELL),
     )
 }
 """The table by name, in the order of help."""

@@ -33,8 +33,8 @@ from cli.prompt.history import ShellHistory
 from cli.prompt.monitor import Monitor
 from cli.prompt.pasting import PastingInput
 from cli.prompt.patience import Patience
-from cli.run.dot_commands import Quit
 from cli.run.interpreter import Interpreter
+from cli.run.session import Quit
 from raftdb.errors import RaftdbError
 
 _STYLE = Style.from_dict(
@@ -77,7 +77,7 @@ class Shell:
         take_news: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._interpreter = interpreter
-        self._transactions = interpreter.executor.transactions
+        self._transactions = interpreter.transactions
         self._ask_for_news = take_news
         self._history = history or ShellHistory.of_user()
         self._input, self._terminal = PastingInput(input or create_input()), terminal
@@ -159,7 +159,7 @@ class Shell:
         output = self._interpreter.output
         if self._was_warned:
             self._is_ended = True
-            self._interpreter.executor.forget()
+            self._transactions.clear()
             output.notice("rolled back: nothing of the transaction happened")
         else:
             self._was_warned = True

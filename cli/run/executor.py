@@ -30,7 +30,6 @@ class Executor:
         self.transactions = Transactions()
         self._client = client
         self._consistency = consistency
-        self._transaction: Transaction | None = None
         self._actions: dict[Action, Callable[[str, Sequence[bytes], Output], None]] = {
             Action.RUN: self._run,
             Action.BEGIN: self._begin,
@@ -61,16 +60,12 @@ class Executor:
             raise
         self.transactions.done(action)
 
-    def forget(self) -> None:
-        """Roll back what is open."""
-        self.transactions.clear()
-
     def _run(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
         answer = self._client.execute(name, arguments, consistency=self._consistency)
         answers.show_answer(answer, name, output)
 
     def _begin(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
-        self._transaction = self._client.transaction()
+        self.transactions.begun = self._client.transaction()
         answers.show_result("OK", output)
 
     def _in_transaction(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
@@ -87,7 +82,7 @@ class Executor:
 
     def _exec(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
         mode: Mode = "atomic" if self.transactions.is_atomic else "redis"
-        commands = [(command.name, command.arguments) for command in self.transactions.waiting]
+        commands = self.transactions.waiting
         try:
             answer = self._client.transact(commands, watch=self.transactions.watched, mode=mode)
         except Conflict as conflict:
@@ -103,13 +98,11 @@ class Executor:
 
     def _show(self, name: str, arguments: Sequence[bytes], output: Output) -> None:
         transactions = self.transactions
-        is_begin = transactions.state is State.BEGIN
-        watched = self._opened().watched if is_begin else transactions.watched
-        kinds = ("read", "write") if is_begin else ("watched", "queued")
-        answers.show_transaction(watched, transactions.waiting, kinds, output)
+        kinds = ("read", "write") if transactions.state is State.BEGIN else ("watched", "queued")
+        answers.show_transaction(transactions.seen, transactions.waiting, kinds, output)
 
-    def _opened(self) -> "Transaction":
-        return required(self._transaction, "open transaction")
+    def _opened(self) -> "Transaction[bytes]":
+        return required(self.transactions.begun, "open transaction")
 
 
 def _sends_writes(action: Action, name: str) -> bool:

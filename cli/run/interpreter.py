@@ -10,12 +10,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from cli.console.failures import Interrupted, as_ours
-from cli.console.output import Output, terminal_columns
+from cli.console.output import Output
+from cli.console.render import encoded
 from cli.line import help_text, vocabulary
-from cli.line.lexer import Word, encoded
-from cli.run.dot_commands import DOT_COMMANDS, LocalControl, Quit
+from cli.line.dot_words import DOT_WORDS
+from cli.line.lexer import Word
+from cli.line.words import WORDS
+from cli.run.dot_commands import DOT_COMMANDS
 from cli.run.executor import Executor
-from cli.run.transactions import State
+from cli.run.session import LocalControl, Quit
+from cli.run.transactions import State, Transactions
 from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client
 from raftdb.commands.spec import COMMANDS, lookup
@@ -46,7 +50,12 @@ class Interpreter:
         self.patience: Callable[[], AbstractContextManager[None]] = nullcontext
         self.is_reading = False
         self._debug = debug
-        self.executor = Executor(client, consistency=consistency)
+        self._executor = Executor(client, consistency=consistency)
+
+    @property
+    def transactions(self) -> Transactions:
+        """Which transaction is open, and what waits in it."""
+        return self._executor.transactions
 
     def run(self, words: Sequence[Word]) -> None:
         """Run one command (at least one word).
@@ -70,22 +79,10 @@ class Interpreter:
         elif name.lower() in ("quit", "exit"):
             raise Quit
         elif name.lower() == "help":
-            self.help([word.text for word in words[1:]])
+            WORDS["help"].check_arity(words[1:])
+            DOT_COMMANDS[".help"].run(self, [word.text for word in words[1:]])
         else:
             self._run_command(name, [word.value for word in words[1:]])
-
-    def help(self, arguments: Sequence[str]) -> None:
-        """Print what there is, or what one command does."""
-        if len(arguments) > 1:
-            raise RequestRefused(
-                "wrong_arity", "wrong number of arguments", hint="the syntax is: help [COMMAND]"
-            )
-        local = self.cluster is not None
-        columns = terminal_columns()
-        if arguments:
-            self.output.text(vocabulary.help_of(arguments[0], columns))
-        else:
-            self.output.text(vocabulary.overview(columns, local=local))
 
     def _run_command(self, name: str, arguments: Sequence[bytes]) -> None:
         spec = lookup(name)
@@ -95,7 +92,7 @@ class Interpreter:
                 return
         try:
             with self.patience():
-                self.executor.run(name, arguments, self.output)
+                self._executor.run(name, arguments, self.output)
         except RequestRefused as error:
             raise self._with_next_step(name, arguments, error) from None
 
@@ -105,11 +102,7 @@ class Interpreter:
             meant = vocabulary.meant_by(name)
             hint = f"did you mean {meant!r}?" if meant else ".help lists all commands"
             raise RequestRefused("unknown_command", f"unknown dot-command {name[:40]!r}", hint=hint)
-        fewest, most = dot.arity
-        if len(arguments) < fewest or (most is not None and len(arguments) > most):
-            raise RequestRefused(
-                "wrong_arity", "wrong number of arguments", hint=f"the syntax is: {dot.syntax}"
-            )
+        DOT_WORDS[name.lower()].check_arity(arguments)
         if not self._is_wanted(dot.question(self, arguments)):
             return
         try:
@@ -137,7 +130,7 @@ class Interpreter:
                 hint = help_text.missing_space(name) or "help lists all commands"
         if error.code in ("unknown_command", "wrong_arity"):
             hint = help_text.unseen_space([encoded(name), *arguments]) or hint
-        if self.executor.transactions.state is State.DOOMED:
+        if self.transactions.state is State.DOOMED:
             doomed = "exec will refuse what is queued; discard forgets it"
             hint = f"{hint}; {doomed}" if hint else doomed
         return error if hint == error.hint else RequestRefused(error.code, error.message, hint=hint)

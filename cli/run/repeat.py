@@ -5,35 +5,36 @@ import os
 import shutil
 from collections.abc import Sequence
 from time import sleep, strftime
-from typing import TYPE_CHECKING
 
 from cli.console import render
 from cli.console.failures import INTERRUPTED_WRITE, Interrupted
 from cli.console.output import Output, is_terminal
 from cli.line.lexer import Word
+from cli.line.numbers import parse_seconds
 from cli.line.words import TRANSACTIONS, WORDS
+from cli.run.session import Session
 from raftdb.errors import RaftdbError, RequestRefused
-
-if TYPE_CHECKING:
-    from cli.run.interpreter import Interpreter
 
 SECONDS_MIN = 0.1
 SECONDS_MAX = 86_400.0
 _NOT_REPEATED = frozenset({".watch", ".read", ".quit", "quit", "exit"})
 
 
-def repeat(interpreter: "Interpreter", interval: str, command: Sequence[str]) -> None:
+def repeat(session: Session, interval: str, command: Sequence[str]) -> None:
     """Run `command` every so many seconds until Ctrl-C, which in a script ends that, too.
 
     An error is shown as an answer is, for the cluster may be back soon; only a command that makes no sense ends it,
     by `RequestRefused`.
     """
-    seconds = _seconds(interval)
+    try:
+        seconds = parse_seconds(interval, SECONDS_MIN, SECONDS_MAX)
+    except ValueError as error:
+        raise RequestRefused("bad_request", str(error), hint="for example: .watch 2 get visits") from None
     name = command[0].lower()
     word = WORDS.get(name)
     if name in _NOT_REPEATED or (word is not None and word.heading == TRANSACTIONS):
         raise RequestRefused("bad_request", f"{name} cannot be repeated")
-    if interpreter.executor.transactions.is_open:
+    if session.transactions.is_open:
         raise RequestRefused(
             "bad_request",
             "a transaction is open: it reads everything once",
@@ -41,57 +42,43 @@ def repeat(interpreter: "Interpreter", interval: str, command: Sequence[str]) ->
         )
     words = [Word(text.encode("utf-8", "surrogateescape"), 0, 0, quoted=False) for text in command]
     screen = _Screen(
-        interpreter.output, f"every {seconds:g} s: {' '.join(map(render.word, (w.value for w in words)))}"
+        session.output, f"every {seconds:g} s: {' '.join(map(render.word, (w.value for w in words)))}"
     )
     try:
         while True:
             if screen.is_over:
-                screen.show(_answer(interpreter, words))
+                screen.show(_answer(session, words))
             else:
-                _run(interpreter, words)
+                _run(session, words)
             sleep(seconds)
     except KeyboardInterrupt as interrupt:
-        if interpreter.person is None:
+        if session.person is None:
             raise
-        interpreter.output.text("")  # behind the ^C that the terminal shows
+        session.output.text("")  # behind the ^C that the terminal shows
         if isinstance(interrupt, Interrupted) and interrupt.may_have_changed:
-            interpreter.output.notice(INTERRUPTED_WRITE)
+            session.output.notice(INTERRUPTED_WRITE)
 
 
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not SECONDS_MIN <= seconds <= SECONDS_MAX:
-        raise RequestRefused(
-            "bad_request",
-            f"{render.shorten(text, 40)!r} is not a number of seconds from {SECONDS_MIN:g} to {SECONDS_MAX:g}",
-            hint="for example: .watch 2 get visits",
-        )
-    return seconds
-
-
-def _answer(interpreter: "Interpreter", words: Sequence[Word]) -> str:
+def _answer(session: Session, words: Sequence[Word]) -> str:
     """What the command prints, as text."""
     stream = io.StringIO()
-    output = interpreter.output
-    interpreter.output = Output(output.format, stream=stream, errors=stream)
+    output = session.output
+    session.output = Output(output.format, stream=stream, errors=stream)
     try:
-        _run(interpreter, words)
+        _run(session, words)
     finally:
-        interpreter.output = output
+        session.output = output
     return stream.getvalue()
 
 
-def _run(interpreter: "Interpreter", words: Sequence[Word]) -> None:
+def _run(session: Session, words: Sequence[Word]) -> None:
     """Run the command; an error is an answer."""
     try:
-        interpreter.run(words)
+        session.run(words)
     except RequestRefused:
         raise
     except RaftdbError as error:
-        interpreter.output.failure(error, words[0].text, program=None)
+        session.output.failure(error, words[0].text, program=None)
 
 
 class _Screen:

@@ -5,25 +5,26 @@ There are two kinds. `begin ... commit` is for people: reads are answered at onc
 exec refuses, and nothing runs. Errors in a word itself (`multi` in a multi) end nothing.
 
 Whoever carries out a transaction asks `step` what a line means, does that, and then says so with `done`, or with
-`failed` if it could not.
+`failed` if it could not. What was read and written since `begin` is kept by the client's own transaction, and nowhere
+else; what was queued since `multi` is kept here.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from cli.line import syntax
-from cli.line.words import TRANSACTIONS, WORDS
-from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING, Limits
+from cli.line.words import TRANSACTIONS, WORDS, ShellCommand
+from raftdb.commands.limits import CEILING, COMMAND_BYTES_CEILING
 from raftdb.commands.row import Access, CommandSpec
 from raftdb.commands.spec import lookup, parse
 from raftdb.errors import RequestRefused, Unavailable, required
 
-CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_CEILING)
-"""What no node would accept. Limits that nodes may be configured to are left to them."""
-TRANSACTION_BYTES_MAX = COMMAND_BYTES_CEILING
-"""Most bytes of names and arguments that wait here: no node would take more."""
+if TYPE_CHECKING:
+    from raftdb.client.sync_transaction import Transaction
+
+QUEUE_BYTES_MAX = COMMAND_BYTES_CEILING
+"""Most bytes of names and arguments that wait for an exec: no node would take more."""
 WHOLE_RANGES = frozenset({"keys", "scan", "dbsize"})
 """Reads of more than the keys they name. A key that somebody adds in between has no revision that was read, so
 commit could not tell that the answer is no longer true."""
@@ -171,7 +172,7 @@ _NEXT: Mapping[Action, State] = {
 
 
 class Queued(NamedTuple):
-    """A command that waits: its name as it was typed, and its arguments."""
+    """A command that waits for an exec: its name as it was typed, and its arguments."""
 
     name: str
     arguments: tuple[bytes, ...]
@@ -181,14 +182,26 @@ class Queued(NamedTuple):
 class Transactions:
     """Which transaction is open at a prompt, and what waits in it.
 
-    `watched` maps keys to the revisions that they had (0: no such key).
+    `begun` is the client's transaction since `begin`. `queued` is what waits since `multi`, and `watched` maps the keys
+    that are watched for its exec to the revisions that they had (0: no such key).
     """
 
     state: State = State.IDLE
+    begun: "Transaction[bytes] | None" = None
     is_atomic: bool = False
-    waiting: list[Queued] = field(default_factory=list)
+    queued: list[Queued] = field(default_factory=list)
+    queued_bytes: int = 0
     watched: dict[bytes, int] = field(default_factory=dict)
-    waiting_bytes: int = 0
+
+    @property
+    def waiting(self) -> Sequence[tuple[str, tuple[bytes, ...]]]:
+        """The commands that wait for the end of what is open: names and arguments."""
+        return self.queued if self.begun is None else self.begun.commands
+
+    @property
+    def seen(self) -> Mapping[bytes, int]:
+        """The keys that must stay as they are until then, and the revisions that they had."""
+        return self.watched if self.begun is None else self.begun.watched
 
     @property
     def is_open(self) -> bool:
@@ -201,39 +214,35 @@ class Transactions:
         return "begin" if self.state is State.BEGIN else "multi"
 
     def step(self, name: str, arguments: Sequence[bytes]) -> Action:
-        """What to do with a line; what waits is kept.
+        """What to do with a line; what waits for an exec is kept.
 
         Raises `RequestRefused` for what makes no sense. A command that is refused while commands are being queued
         dooms them.
         """
         word = WORDS.get(name.lower())
         if word is not None and word.heading == TRANSACTIONS:
-            return self._word(word.name, word.syntax, arguments)
+            return self._word(word, arguments)
         try:
             parse(name, arguments, limits=CEILING)
             spec = required(lookup(name), "such command, though it was parsed")
             action = self._action(_input_of(spec))
-            if action in (Action.QUEUE, Action.BUFFER):
-                self._keep(name, arguments)
+            if action is Action.QUEUE:
+                self._queue(name, arguments)
         except RequestRefused:
             if self.state is State.MULTI:
                 self.state = State.DOOMED
             raise
         return action
 
-    def _word(self, name: str, line: str, arguments: Sequence[bytes]) -> Action:
+    def _word(self, word: ShellCommand, arguments: Sequence[bytes]) -> Action:
         """What to do with a word about transactions."""
-        fewest, most = syntax.arity(syntax.parse(line))
-        if len(arguments) < fewest or (most is not None and len(arguments) > most):
-            raise RequestRefused(
-                "wrong_arity", f"wrong number of arguments for {name!r}", hint=f"the syntax is: {line}"
-            )
-        action = self._action(Input(name))
+        word.check_arity(arguments)
+        action = self._action(Input(word.name))
         if action is Action.MULTI:
             modes = [argument.lower() for argument in arguments]
             if modes not in ([], [b"atomic"]):
                 raise RequestRefused(
-                    "bad_request", "multi takes 'atomic' or nothing", hint=f"the syntax is: {line}"
+                    "bad_request", "multi takes 'atomic' or nothing", hint=f"the syntax is: {word.syntax}"
                 )
             self.is_atomic = bool(modes)
         if action is Action.BEGIN and self.watched:
@@ -250,12 +259,12 @@ class Transactions:
             raise RequestRefused("bad_request", step.message, hint=step.hint)
         return step
 
-    def _keep(self, name: str, arguments: Sequence[bytes]) -> None:
+    def _queue(self, name: str, arguments: Sequence[bytes]) -> None:
         size = len(name) + sum(map(len, arguments))
-        if self.waiting_bytes + size > TRANSACTION_BYTES_MAX:
-            raise RequestRefused("too_large", f"a transaction has at most {TRANSACTION_BYTES_MAX} bytes")
-        self.waiting.append(Queued(name, tuple(arguments)))
-        self.waiting_bytes += size
+        if self.queued_bytes + size > QUEUE_BYTES_MAX:
+            raise RequestRefused("too_large", f"a transaction has at most {QUEUE_BYTES_MAX} bytes")
+        self.queued.append(Queued(name, tuple(arguments)))
+        self.queued_bytes += size
 
     def done(self, action: Action) -> None:
         """`action` was carried out."""
@@ -272,11 +281,7 @@ class Transactions:
         A commit that surely did not happen leaves the transaction open: it may be tried again. One of which that is
         not known ends it, for a second one could do it twice; so does a refusal for good, and an exec in any case.
         """
-        if action is Action.BUFFER:
-            # Refused by whoever remembers reads and writes: it is as if it had not been typed.
-            last = self.waiting.pop()
-            self.waiting_bytes -= len(last.name) + sum(map(len, last.arguments))
-        elif action in (Action.EXEC, Action.ABORT) or (
+        if action in (Action.EXEC, Action.ABORT) or (
             action is Action.COMMIT and not isinstance(error, Unavailable)
         ):
             self.done(action)
@@ -287,8 +292,9 @@ class Transactions:
         self._forget()
 
     def _forget(self) -> None:
-        self.waiting.clear()
-        self.waiting_bytes = 0
+        self.begun = None
+        self.queued.clear()
+        self.queued_bytes = 0
         self.watched.clear()
         self.is_atomic = False
 

@@ -1,7 +1,8 @@
 """The sub-commands of `raftdb`, a module for each or for a few that belong together; `cli.main` has their table.
 
 * `oneshot` runs one command of the database, and `shell` the interactive shell or a script.
-* `cluster` shows and changes the cluster. `up` runs one on this machine.
+* `cluster`, `log` and `backup` (with `snapshot`) are for operators of a cluster. `up` runs one on this machine.
+* `options` holds what was asked for in front of the sub-command.
 * `serve` starts a node, and `folders` (restore, recover, doctor) opens the folders of stopped ones: both do so through
   `raftdb.server`. `simulate` runs simulated nodes. Every other sub-command is only a client.
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from cli.admin import members, nodes
 from cli.console.failures import EXIT_OK, EXIT_UNAVAILABLE
-from cli.console.options import Options, Parser, add_client_options, merged, split_at_command
 from cli.console.output import Output
+from cli.subcommands.options import Options, Parser, add_client_options, merged, split_at_command
 from raftdb.client.sync_client import Client
 
 ADDRESS_HELP = "HOST:PORT at which the others reach it, also as http://HOST:PORT"
@@ -24,13 +24,13 @@ class Action:
 
 
 def _status(client: Client, parsed: Namespace, output: Output) -> int:
-    views = nodes.survey(client)
-    nodes.show_nodes(views, output)
-    return EXIT_OK if any(view.status is not None for view in views) else EXIT_UNAVAILABLE
+    reports = nodes.survey(client)
+    nodes.show_nodes(reports, output)
+    return EXIT_OK if any(report.status is not None for report in reports) else EXIT_UNAVAILABLE
 
 
 def _members(client: Client, parsed: Namespace, output: Output) -> int:
-    nodes.show_members(client.membership(), output)
+    members.show_members(client.membership(), output)
     return EXIT_OK
 
 

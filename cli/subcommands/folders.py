@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from cli.console.asking import is_agreed
 from cli.console.failures import EXIT_FAILED, EXIT_FOLDER, EXIT_OK, EXIT_USAGE, CommandError
-from cli.console.options import FORMATS, Options, Parser
-from cli.console.output import Output, is_terminal
+from cli.console.output import FORMATS, Output, is_terminal
+from cli.subcommands.options import Options, Parser
 
 if TYPE_CHECKING:
     from raftdb.server.recover import Plan

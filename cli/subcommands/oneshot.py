@@ -5,19 +5,17 @@ import sys
 from collections.abc import Sequence
 
 from cli.console.failures import EXIT_NO_SUCH_KEY, EXIT_OK, Interrupted
-from cli.console.options import Options, is_client_option
 from cli.console.output import Output, terminal_columns
 from cli.line import help_text
 from cli.run.answers import show_answer
+from cli.subcommands.options import Options, is_client_option
 from raftdb.client.model import Answer
 from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client
-from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING, Limits
+from raftdb.commands.limits import CEILING
 from raftdb.commands.model import Get
 from raftdb.commands.spec import Access, CommandSpec, parse
 from raftdb.errors import RequestRefused
-
-_CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_CEILING)
 
 
 def execute(client: Client, name: str, arguments: Sequence[bytes], *, consistency: Consistency) -> Answer:
@@ -25,7 +23,7 @@ def execute(client: Client, name: str, arguments: Sequence[bytes], *, consistenc
 
     Limits that nodes may be configured to are left to them. Raises `RaftdbError`.
     """
-    parse(name, arguments, limits=_CEILING)
+    parse(name, arguments, limits=CEILING)
     return client.execute(name, arguments, consistency=consistency)
 
 

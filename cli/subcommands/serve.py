@@ -1,7 +1,7 @@
 """`raftdb serve`: flags to settings, then the server takes over. The one module of the shell that starts a
 node."""
 
-from cli.console.options import Options, Parser
+from cli.subcommands.options import Options, Parser
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")

@@ -6,11 +6,11 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 from cli.console.failures import EXIT_FAILED
-from cli.console.options import Options, Parser, add_client_options, merged
 from cli.console.output import Output, is_terminal
 from cli.console.stop_signals import Stopped, StopSignals, end_by
 from cli.run.interpreter import Interpreter
 from cli.run.script import lines_of_stream, lines_of_text, open_script, run_script
+from cli.subcommands.options import Options, Parser, add_client_options, merged
 
 
 def run(arguments: list[str], options: Options) -> int:

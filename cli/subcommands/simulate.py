@@ -4,7 +4,7 @@ import argparse
 import random
 
 from cli.console.failures import EXIT_FAILED, CommandError
-from cli.console.options import Options, Parser, count_argument
+from cli.subcommands.options import Options, Parser, count_argument
 
 NODES_DEFAULT = 5
 STEPS_DEFAULT = 8_000

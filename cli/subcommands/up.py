@@ -10,13 +10,13 @@ from typing import NoReturn
 from cli.console import render
 from cli.console.asking import is_agreed
 from cli.console.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError
-from cli.console.options import Options, Parser, count_argument
 from cli.console.output import Output, is_terminal
 from cli.console.stop_signals import Stopped, StopSignals, is_ignored
 from cli.local import left_over
 from cli.local.cluster import POLL_S, LocalCluster
 from cli.local.folder import LocalFolder, NodePlace, check_node_count
 from cli.run.interpreter import Interpreter
+from cli.subcommands.options import Options, Parser, count_argument
 from cli.subcommands.shell import run_on_terminal_or_stdin
 
 NODES_DEFAULT = 3

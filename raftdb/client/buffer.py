@@ -12,15 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from raftdb.client.model import Value
-from raftdb.commands.limits import COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING, Limits
+from raftdb.commands.limits import CEILING, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.commands.model import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.commands.spec import NOT_AN_INTEGER, Access, lookup, parse
 from raftdb.errors import CommandFailed, RequestRefused, required
 
 Effect: TypeAlias = "Callable[[bytes | None, Sequence[bytes]], bytes | None]"
 """What a command makes of the value of its key (None: missing), given its arguments without the key."""
-
-_CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_CEILING)
 
 
 def _append(old: bytes | None, arguments: Sequence[bytes]) -> bytes:
@@ -115,7 +113,7 @@ class Buffer:
         it would fail on what the key is known to hold. Then nothing is added.
         """
         name = name.lower()
-        parse(name, arguments, limits=_CEILING)
+        parse(name, arguments, limits=CEILING)
         effect = EFFECTS.get(name)
         if name != "mset" and effect is None:
             raise _not_here(name)
@@ -147,7 +145,7 @@ def is_read(name: str, arguments: Sequence[bytes]) -> bool:
 
     Raises `RequestRefused` if it is malformed, or a read of another kind.
     """
-    parse(name, arguments, limits=_CEILING)
+    parse(name, arguments, limits=CEILING)
     spec = required(lookup(name), "such command, though it was parsed")
     if spec.access is Access.WRITE:
         return False

@@ -90,5 +90,8 @@ class Limits:
             )
 
 
+CEILING = Limits(value_bytes=VALUE_BYTES_CEILING, command_bytes=COMMAND_BYTES_CEILING)
+"""What is above this no node accepts, however it is configured: clients refuse it without asking one."""
+
 DEFAULT_LIMITS = Limits()
 """The limits of a node that is not configured otherwise: 1 MiB per value, 4 MiB per command."""

@@ -32,4 +32,4 @@ class Prompt:
 
     @property
     def state(self) -> State:
-        return self.interpreter.executor.transactions.state
+        return self.interpreter.transactions.state

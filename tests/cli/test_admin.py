@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.admin.nodes import describe_entry
+from cli.admin.log import describe_entry
 from raftdb.client.model import Json, LogEntry
 
 

@@ -7,11 +7,17 @@ from pathlib import Path
 import pytest
 
 from cli.console.failures import CommandError, exit_code_of
-from cli.run.dot_commands import Quit
+from cli.line.dot_words import DOT_WORDS
+from cli.run.dot_commands import DOT_COMMANDS
+from cli.run.session import Quit
 from cli.run.transactions import State
 from raftdb.errors import RaftdbError, RequestRefused
 from tests.cli.prompt import Prompt
 from tests.client.fake_node import Canned, FakeCluster
+
+
+def test_every_word_with_a_dot_is_carried_out() -> None:
+    assert list(DOT_COMMANDS) == list(DOT_WORDS)
 
 
 def test_the_form_of_results_is_said_and_changed(prompt: Prompt) -> None:

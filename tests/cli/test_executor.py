@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.console.failures import Interrupted
-from cli.line.words import WORDS, ShellWord
+from cli.line.words import WORDS, ShellCommand
 from cli.main import run
 from cli.run.transactions import State
 from raftdb.client.sync_client import Client
@@ -270,7 +270,7 @@ class TestScripts:
 @pytest.mark.parametrize(
     "word", [word for word in WORDS.values() if word.examples], ids=lambda word: word.name
 )
-def test_the_examples_of_help_are_true(prompt: Prompt, word: ShellWord) -> None:
+def test_the_examples_of_help_are_true(prompt: Prompt, word: ShellCommand) -> None:
     for example in word.examples:
         assert prompt.type(example.line) == example.reply.split("\n")
 

@@ -20,7 +20,7 @@ from cli.prompt.completer import ShellLexer
 from cli.prompt.finder import Finder, _paths
 from cli.prompt.history import ShellHistory
 from cli.run import repeat
-from cli.run.dot_commands import Quit
+from cli.run.session import Quit
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
 from tests.cli.prompt import Prompt
@@ -59,14 +59,14 @@ word = st.one_of(
     st.sampled_from(ODD_WORDS),
     st.text(st.characters(exclude_characters="/"), max_size=8),
     st.binary(max_size=8).map(quote),
-    st.sampled_from(sorted(vocabulary.ENTRIES)),
+    st.sampled_from(sorted(vocabulary.VOCABULARY)),
 )
 
 
 @st.composite
 def lines(draw: st.DrawFn) -> str:
     """A command with about as many words as it takes."""
-    entry = vocabulary.ENTRIES[draw(st.sampled_from(sorted(vocabulary.ENTRIES)))]
+    entry = vocabulary.VOCABULARY[draw(st.sampled_from(sorted(vocabulary.VOCABULARY)))]
     fewest, most = syntax.arity(entry.items)
     count = draw(st.integers(fewest, (fewest if most is None else most) + 1))
     return " ".join([entry.name, *(draw(word) for _ in range(count))])

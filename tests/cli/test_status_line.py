@@ -15,6 +15,8 @@ from cli.prompt.cluster_view import (
 from cli.prompt.status_line import Fragments, continuation, prompt, toolbar
 from cli.run.transactions import Queued, State, Transactions
 from raftdb.client.model import Member, NodeStatus
+from raftdb.client.sync_client import Client
+from raftdb.client.sync_transaction import Transaction
 
 MEMBERS = {
     f"a:{number}": Member(
@@ -45,6 +47,12 @@ def news(node_id: str, *, role: str = "follower", term: int = 1, commit: int = 0
 
 def text(fragments: Fragments) -> str:
     return "".join(piece for _, piece in fragments)
+
+
+def writing(key: str) -> Transaction[bytes]:
+    transaction = Client("127.0.0.1:1").transaction()
+    transaction.set(key, "1")
+    return transaction
 
 
 def view(leader: str | None, *, up: int = 3, term: int = 1, latency_ms: float = 0.84) -> ClusterView:
@@ -186,9 +194,9 @@ def test_the_bar_tells_how_the_cluster_is(seen: ClusterView | None, shown: str) 
 @pytest.mark.parametrize(
     ("transactions", "shown"),
     [
-        (Transactions(State.BEGIN, waiting=[Queued("set", (b"a", b"1"))]), " · 1 write waits for commit"),
+        (Transactions(State.BEGIN, writing("a")), " · 1 write waits for commit"),
         (Transactions(State.BEGIN), " · 0 writes wait for commit"),
-        (Transactions(State.MULTI, waiting=[Queued("ping", ())] * 2), " · 2 commands wait for exec"),
+        (Transactions(State.MULTI, queued=[Queued("ping", ())] * 2), " · 2 commands wait for exec"),
         (Transactions(State.DOOMED), " · exec will refuse it"),
     ],
 )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.line.suggest import Kind, Wanted, argument_hint, suggest, wanted
-from cli.line.vocabulary import ENTRIES
+from cli.line.vocabulary import VOCABULARY
 from cli.line.words import WORDS
 from raftdb.commands.spec import COMMANDS
 
@@ -107,10 +107,10 @@ def test_what_is_private_to_a_cluster_that_up_started_is_offered_only_there() ->
 
 
 def test_an_empty_line_offers_everything_that_this_shell_can_do() -> None:
-    dots = sorted(name for name, entry in ENTRIES.items() if name.startswith(".") and not entry.local)
+    dots = sorted(name for name, entry in VOCABULARY.items() if name.startswith(".") and not entry.local)
     assert texts("") == sorted([*COMMANDS, *WORDS]) + dots
     assert texts("", local=True) == sorted([*COMMANDS, *WORDS]) + sorted(
-        name for name in ENTRIES if name.startswith(".")
+        name for name in VOCABULARY if name.startswith(".")
     )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cli.line.syntax import COMMAND_LINE, Expected, arity, expected, parse, remaining
-from cli.line.vocabulary import ENTRIES
+from cli.line.vocabulary import VOCABULARY
 
 SET = "set KEY VALUE [EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX]"
 SCAN = "scan [PREFIX [AFTER [LIMIT]]]"
@@ -15,7 +15,7 @@ def left(syntax: str, words: str) -> str | None:
     return None if items is None else " ".join(map(str, items))
 
 
-@pytest.mark.parametrize("entry", ENTRIES.values(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", VOCABULARY.values(), ids=lambda entry: entry.name)
 def test_every_syntax_reads_back_as_it_stands(entry: object) -> None:
     text = str(getattr(entry, "syntax"))  # noqa: B009 - the rows of three tables
     assert " ".join([text.split(maxsplit=1)[0], *map(str, parse(text))]) == text

@@ -4,17 +4,17 @@ import pytest
 
 from cli.line.words import TRANSACTIONS, WORDS
 from cli.run.transactions import (
+    QUEUE_BYTES_MAX,
     TABLE,
-    TRANSACTION_BYTES_MAX,
     Action,
     Input,
-    Queued,
     Refusal,
     State,
     Transactions,
 )
+from raftdb.client.sync_client import Client
 from raftdb.commands.limits import VALUE_BYTES_CEILING
-from raftdb.errors import Conflict, OutcomeUnknown, ReplyError, RequestRefused, Unavailable
+from raftdb.errors import Conflict, OutcomeUnknown, ReplyError, RequestRefused, Unavailable, required
 
 
 def opened(state: State) -> Transactions:
@@ -33,6 +33,10 @@ def type_(transactions: Transactions, line: str) -> Action:
     """Type a line that is carried out."""
     name, *arguments = line.encode().split()
     action = transactions.step(name.decode(), arguments)
+    if action is Action.BEGIN:
+        transactions.begun = Client("127.0.0.1:1").transaction()
+    elif action is Action.BUFFER:
+        required(transactions.begun, "transaction").execute(name.decode(), arguments)
     transactions.done(action)
     return action
 
@@ -111,7 +115,7 @@ class TestBegin:
         type_(transactions, "set a 1")
         type_(transactions, "get a")
         type_(transactions, "INCR b")
-        assert transactions.waiting == [Queued("set", (b"a", b"1")), Queued("INCR", (b"b",))]
+        assert transactions.waiting == (("set", (b"a", b"1")), ("incr", (b"b",)))
 
     def test_a_malformed_command_is_refused_and_ends_nothing(self) -> None:
         transactions = opened(State.BEGIN)
@@ -126,7 +130,7 @@ class TestBegin:
         type_(transactions, "set a 1")
         action = transactions.step("incr", [b"a"])
         transactions.failed(action, ReplyError("no"))
-        assert transactions.waiting == [Queued("set", (b"a", b"1"))]
+        assert transactions.waiting == (("set", (b"a", b"1")),)
 
     @pytest.mark.parametrize(
         ("error", "state"),
@@ -206,4 +210,4 @@ class TestMulti:
             transactions.step("set", [b"b", value])
         assert caught.value.code == "too_large"
         assert transactions.state is State.DOOMED
-        assert transactions.waiting_bytes <= TRANSACTION_BYTES_MAX
+        assert transactions.queued_bytes <= QUEUE_BYTES_MAX

@@ -151,7 +151,7 @@ def test_the_options_before_it_are_those_of_its_shell(
             made.append((addresses, settings))
             super().__init__(addresses, **settings)
 
-    monkeypatch.setattr("cli.console.options.Client", NotedClient)
+    monkeypatch.setattr("cli.subcommands.options.Client", NotedClient)
     monkeypatch.setattr(up, "run_on_terminal_or_stdin", lambda *arguments, **options: 0)
     assert run(["--timeout", "1", "up", "--data", str(folder.path)]) == 0
     ((addresses, settings),) = made

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.console.options import Options
 from cli.subcommands.folders import run_recover
+from cli.subcommands.options import Options
 from raftdb.errors import RaftdbError
 from raftdb.server import bootstrap
 from raftdb.server.config import BadSetting, Settings, load

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.console.options import Options
 from cli.subcommands.folders import run_doctor, run_recover, run_restore
+from cli.subcommands.options import Options
 from raftdb.errors import Fatal, RaftdbError
 from raftdb.server.config import Settings
 from raftdb.server.doctor import diagnose, exit_code_of

@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import NoReturn
 
 from cli.console.failures import EXIT_USAGE, CommandError
-from cli.console.render import shorten
+from cli.console.output import FORMATS
+from cli.line.numbers import parse_count, parse_seconds
 from raftdb.client.protocol import CONSISTENCIES, Consistency
 from raftdb.client.routing import DEFAULT_ADDRESSES
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
 
-FORMATS = ("table", "json", "raw")
 UNREACHABLE_TIMEOUT_MS = 1_000
 """A person waits no longer than this to hear that not one node is there, unless `--timeout` asks for it."""
 TIMEOUT_S_MAX = 86_400.0
@@ -103,15 +103,6 @@ def merged(options: Options, parsed: argparse.Namespace) -> Options:
     )
 
 
-def parse_count(text: str) -> int:
-    """A positive whole number that fits 63 bits, for indexes, limits and numbers of nodes; raises
-    `ValueError`."""
-    # Its length is looked at first: Python refuses to convert thousands of digits, in words of its own.
-    if text.isascii() and text.isdigit() and len(text) <= _COUNT_DIGITS_MAX and 0 < int(text) < 1 << 63:
-        return int(text)
-    raise ValueError(f"{shorten(text, _COUNT_DIGITS_MAX)!r} is not a whole number above 0")
-
-
 def count_argument(text: str) -> int:
     """`parse_count` for argparse, which tells no other error in our words."""
     try:
@@ -122,19 +113,13 @@ def count_argument(text: str) -> int:
 
 def _seconds(text: str) -> float:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.0 < seconds <= TIMEOUT_S_MAX:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number of seconds above 0 and up to {TIMEOUT_S_MAX:.0f}"
-        )
-    return seconds
+        return parse_seconds(text, 0.0, TIMEOUT_S_MAX)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 _CLIENT_OPTIONS = ("connect", "output", "timeout", "consistency", "expand")
 _TAKES_A_VALUE = ("--connect", "-o", "--output", "--timeout", "--consistency")
-_COUNT_DIGITS_MAX = 19
 
 
 def is_client_option(word: str) -> bool:

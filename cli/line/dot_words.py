@@ -1,0 +1,45 @@
+"""The commands of the shell that begin with a dot: about the cluster, or about the shell itself. One table, pure.
+
+They are not commands of the database: nothing of them is replicated, and no node knows their names.
+`cli.run.dot_commands` says what each of them does.
+"""
+
+from cli.line.words import ShellCommand
+
+CLUSTER_AND_SHELL = "cluster and shell"
+
+
+def _row(syntax: str, summary: str, *, local: bool = False) -> ShellCommand:
+    return ShellCommand(syntax, summary, CLUSTER_AND_SHELL, local=local)
+
+
+DOT_WORDS: dict[str, ShellCommand] = {
+    word.name: word
+    for word in (
+        _row(".help [COMMAND]", "All commands, or one of them with examples."),
+        _row(".nodes", "Every node: its role, term and position in the log."),
+        _row(".leader", "Which node leads."),
+        _row(".status", "The status of the first node that answers."),
+        _row(".members", "The members as the leader knows them."),
+        _row(
+            ".add NEW HOST:PORT [learner] [force]",
+            "Take a node in: a learner first, a voter once it has caught up.",
+        ),
+        _row(".remove NODE [force]", "Take a member out for good."),
+        _row(".promote NODE [force]", "Make a learner a voter."),
+        _row(".transfer [NODE]", "Let another node lead, or whichever is furthest."),
+        _row(".log [FROM] [LIMIT]", "The leader's log: the newest entries, or those from an index."),
+        _row(".snapshot", "Make the leader's state durable and compact its log now."),
+        _row(".backup FILE", "A consistent backup of the cluster, into a new file."),
+        _row(".watch SECONDS COMMAND...", "Repeat a command every few seconds, until Ctrl-C."),
+        _row(".expand COMMAND...", "Run a command; each argument @FILE is what that file holds."),
+        _row(".read FILE", "Run the commands of a file, up to the first error."),
+        _row(".mode [table|json|raw]", "The form of results: say it, or change it."),
+        _row(".kill NODE", "End a node at once, as a crash would.", local=True),
+        _row(".restart NODE", "Start a node again.", local=True),
+        _row(".pause NODE", "Freeze a node: it answers nobody.", local=True),
+        _row(".resume NODE", "Let a frozen node go on.", local=True),
+        _row(".quit", "Leave the shell (also Ctrl-D); stops a cluster that 'up' started."),
+    )
+}
+"""The table by name, in the order of help."""
