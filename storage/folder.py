@@ -180,7 +180,10 @@ class DataFolder:
         if found is None:
             return
         if found.node_id != node_id:
-            raise FolderForeign(f"{self.path} belongs to node {found.node_id}, not to {node_id}")
+            raise FolderForeign(
+                f"{self.path} belongs to node {found.node_id}, not to {node_id}",
+                hint="each node has one id and one folder, for good: name the two that belong together",
+            )
         if cluster_id is not None and found.cluster_id != cluster_id:
             raise FolderForeign(f"{self.path} belongs to cluster {found.cluster_id}, not to {cluster_id}")
 

@@ -78,7 +78,10 @@ def system_failure(path: Path, verb: str, error: OSError | lmdb.Error) -> Storag
     words = f"cannot {verb} {path}: {os.strerror(number).lower() if number else error}"
     if number in NO_SPACE:
         return OutOfSpace(words, hint="free some space on this disk")
-    if number in NO_FOLDER:
+    if number is not None and number in NO_FOLDER:
+        # Of a link in the place of a file of ours the system says enough.
+        obstacle = _in_the_way(path) if number != errno.ELOOP else None
+        words = f"cannot {verb} {path}: {obstacle or os.strerror(number).lower()}"
         return FolderForeign(words, hint="name a folder, or a path at which nothing is yet")
     reason = REASONS.get(number or 0, Reason.OTHER)
     return SystemFailure(words, reason=reason, hint=_hint(path, number, reason))
@@ -104,6 +107,20 @@ def mapped(path: Path, verb: str = "use") -> Iterator[None]:
     except OSError as error:
         place = Path(error.filename) if isinstance(error.filename, str) else path
         raise system_failure(place, verb, error) from error
+
+
+def _in_the_way(path: Path) -> str | None:
+    """What is where a folder is meant to be: a file, or a link whose target, as on a disk that is not mounted, is
+    missing. None if that cannot be seen."""
+    for place in (path, *path.parents):
+        try:
+            if place.exists():
+                return None if place.is_dir() else f"{place} is no folder"
+            if place.is_symlink():
+                return f"{place} is a link to {place.readlink()}, where nothing is"
+        except OSError:
+            return None
+    return None
 
 
 def _number(error: OSError | lmdb.Error) -> int | None:

@@ -7,7 +7,6 @@ start fails on the way (`ending`). What fails becomes a `Fatal` with the exit co
 """
 
 import asyncio
-import errno
 import logging
 import os
 import signal
@@ -19,7 +18,7 @@ from raftdb.background import Background
 from raftdb.commands.limits import Limits
 from raftdb.core.events import PeerMet
 from raftdb.endpoint import parse_endpoint
-from raftdb.errors import Fatal, RaftdbError
+from raftdb.errors import RaftdbError
 from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_server import HttpServer
 from raftdb.memory import MemoryAccount
@@ -37,6 +36,7 @@ from raftdb.server.folder import (
     open_folder,
     storage_errors,
 )
+from raftdb.server.listening import cannot_listen, check_listen
 from raftdb.server.local_node import LocalNode
 from raftdb.server.membership import Registrar, find_cluster
 from raftdb.server.network import Network
@@ -45,21 +45,12 @@ from raftdb.server.snapshots import Receiver
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import begin_start, recover_replica
 from raftdb.transport.handshake import LocalIdentity
-from raftdb.transport.reasons import short_reason
 from storage.folder import DataFolder, Identity
 from storage.log_store import LmdbLogStore
 from storage.state_store import LmdbStateStore
 
 logger = logging.getLogger("raftdb.server")
 
-EXIT_NO_ADDRESS = 3
-ELSEWHERE_HINT = (
-    "--listen names an address of this machine; --advertise says where others reach it, if elsewhere"
-)
-LISTEN_HINTS = {
-    errno.EADDRINUSE: "stop what uses it, or choose another address with --listen",
-    errno.EACCES: "ports below 1024 are for root mostly: choose another with --listen",
-}
 GRACE_SECONDS = 4.0
 """How long requests in flight may take to finish when the node is told to stop."""
 SWITCH_INTERVAL_SECONDS = 0.0005
@@ -93,6 +84,8 @@ def run_node(settings: Settings) -> int:
         folder = stack.enter_context(open_folder(settings))
         identity = folder.identity
         if identity is None or not identity.bootstrapped:
+            # First: what is begun belongs to a cluster for good, and one mistyped flag is mostly not the only one.
+            check_listen(settings.listen)
             identity = make_folder(folder, settings)
         log = stack.enter_context(closing(folder.open_log()))
         state = stack.enter_context(closing(folder.open_state()))
@@ -267,11 +260,7 @@ class _Node:
         try:
             await server.start(endpoint.host, endpoint.port)
         except OSError as error:
-            raise Fatal(
-                f"cannot listen on {settings.listen}: {short_reason(error)}",
-                exit_code=EXIT_NO_ADDRESS,
-                hint=LISTEN_HINTS.get(error.errno or 0, ELSEWHERE_HINT),
-            ) from error
+            raise cannot_listen(settings.listen, error) from error
         parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
         logger.info("listening", extra={"fields": {"http": settings.listen}})
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from http import HTTPStatus
 
 import aiohttp
 
@@ -22,6 +23,8 @@ def short_reason(error: object) -> str:
             break
         cause = getattr(cause, "os_error", None) or cause.__cause__ or cause.__context__
     if isinstance(error, aiohttp.WSServerHandshakeError):
+        if error.status == HTTPStatus.SERVICE_UNAVAILABLE:  # what a node that cannot take a link now says
+            return "it takes no link now: it is stopping, or busy"
         return f"HTTP status {error.status} in answer to a dial: is that a raftdb node?"
     if isinstance(error, RemoteProtocolError):
         return error.message

@@ -183,6 +183,24 @@ def test_only_what_is_wrong_in_the_file_itself_is_damage(
     assert getattr(failure, "reason", None) == reason
 
 
+def test_what_is_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    """A link to a disk that is not mounted is not "file exists"."""
+    (tmp_path / "unmounted").symlink_to(tmp_path / "disk")
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name, words in (
+        ("unmounted", f"unmounted is a link to {tmp_path / 'disk'}, where nothing is"),
+        ("unmounted/n1", f"unmounted is a link to {tmp_path / 'disk'}, where nothing is"),
+        ("file", "file is no folder"),
+        ("file/n1", "file is no folder"),
+        ("loop", "loop is a link to"),
+        ("a" * 300, "file name too long"),
+    ):
+        with pytest.raises(FolderForeign, match=words):
+            DataFolder(tmp_path / name, node_id="n1")
+    assert not (tmp_path / "disk").exists()
+
+
 def test_a_failed_write_of_a_file_that_can_be_made_anew_stops_a_node_only_if_the_disk_fails() -> None:
     path = Path("/data/n1/outgoing/backup")
     assert isinstance(write_failure(path, OSError(errno.EIO, "")), WriteFailed)

@@ -11,7 +11,7 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from raftdb.errors import RemoteProtocolError
 from raftdb.transport.reasons import short_reason
-from tests.transport.support import identity, sender, wait_until
+from tests.transport.support import identity, receiver, sender, wait_until
 
 Records = list[LogRecord]
 
@@ -66,6 +66,14 @@ async def test_something_else_at_the_address_is_told(log_records: Records) -> No
         port = server.sockets[0].getsockname()[1]
         reason = await reason_of_a_dial(f"127.0.0.1:{port}", log_records)
     assert reason == "HTTP status 404 in answer to a dial: is that a raftdb node?"
+
+
+async def test_a_node_that_is_stopping_is_not_asked_whether_it_is_one(log_records: Records) -> None:
+    """Its listener still answers, and refuses new links: 503."""
+    async with receiver(identity("n2")) as stopping:
+        await stopping.peers.close()
+        reason = await reason_of_a_dial(stopping.address, log_records)
+    assert reason == "it takes no link now: it is stopping, or busy"
 
 
 async def reason_of_a_dial(address: str, records: Records) -> str:
