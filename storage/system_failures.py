@@ -56,6 +56,8 @@ INPUT_OUTPUT_HINT = (
     "the disk or its file system failed, which says nothing of what is stored: see the kernel's log (dmesg), mend it, "
     "and start again"
 )
+NUMBERED = "user "
+"""Begins what is said of a user who has a number and no name."""
 DAMAGE = (
     lmdb.CorruptedError,
     lmdb.PageNotFoundError,
@@ -147,7 +149,8 @@ def _permission_hint(path: Path) -> str:
         me = _user(os.geteuid())
         if owner == me:
             return f"look at the permissions of {place}, which belongs to {owner}, as this process does"
-        return f"{place} belongs to {owner}, this process to {me}: run it as {owner}, or 'chown -R {me}' the folder"
+        give = f"'chown -R {me.removeprefix(NUMBERED)}' the folder"
+        return f"{place} belongs to {owner}, this process to {me}: run it as {owner}, or {give}"
     return "look at the permissions of the folders above it"
 
 
@@ -156,4 +159,4 @@ def _user(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"user {uid}"
+        return f"{NUMBERED}{uid}"

@@ -45,7 +45,7 @@ def replace(client: Client, output: Output, old: str, new: str, address: str) ->
     if before.find(old) is None:
         known = ", ".join(member.id for member in before.members)
         message = f"{old} is not a member: {known} are"
-        raise CommandError("cluster replace", message, exit_code=EXIT_CONFLICT)
+        raise CommandError("cluster replace", message, exit_code=EXIT_CONFLICT, code="conflict")
     known_new = before.find(new)
     if known_new is None or known_new.http != parse_member_address(address):
         add(client, output, new, address)
@@ -74,7 +74,7 @@ def follow(
         member = answer.find(node_id)
         if member is None:
             message = f"{node_id} was removed before it had caught up"
-            raise CommandError("cluster add", message, exit_code=EXIT_CONFLICT)
+            raise CommandError("cluster add", message, exit_code=EXIT_CONFLICT, code="conflict")
         if member.voter:
             return answer
         now_s = clock()
@@ -110,6 +110,7 @@ def _stalled(member: Member) -> CommandError:
         "cluster add",
         f"{member.id} is a learner, which costs the cluster nothing, but {message}",
         exit_code=EXIT_UNAVAILABLE,
+        code="outcome_unknown",
         hint=f"start it with 'raftdb serve --id {member.id} --join ...', and it joins by itself; "
         f"undo it with 'raftdb cluster remove {member.id}', which uses the id up; "
         f"correct the address with 'raftdb cluster address {member.id} HOST:PORT'",

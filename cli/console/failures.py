@@ -27,6 +27,8 @@ EXIT_ADDRESS_IN_USE = 3
 EXIT_NO_SUCH_KEY = 4
 EXIT_FOLDER = 4
 EXIT_CONFLICT = 5
+EXIT_PERMISSION = 5
+EXIT_INPUT_OUTPUT = 8
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 """What a shell reports for a program that a closed pipe ended (128 + SIGPIPE)."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
-from cli.console.failures import EXIT_FAILED, CommandError
+from cli.console.failures import EXIT_FAILED, CommandError, reason
 from cli.local.folder import LocalFolder, NodePlace
 from cli.local.left_over import STOP_TIMEOUT_S
 from raftdb.client.model import NodeStatus
@@ -204,14 +204,15 @@ class LocalCluster:
         command = [sys.executable, "-P", "-m", "raftdb", "serve", *arguments]
         log = None
         if self._logs_to_files:
-            log = open_for_owner(self._folder.log_path(node_id), os.O_WRONLY | os.O_APPEND, 0o666)
+            with self._folder.told():
+                log = open_for_owner(self._folder.log_path(node_id), os.O_WRONLY | os.O_APPEND, 0o666)
         try:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), process_group=0
             )
         except OSError as error:
             raise CommandError(
-                "up", f"node {node_id} cannot be started: {error}", exit_code=EXIT_FAILED
+                "up", f"node {node_id} cannot be started: {reason(error)}", exit_code=EXIT_FAILED
             ) from error
         finally:
             if log is not None:

@@ -17,10 +17,20 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.console.failures import EXIT_ADDRESS_IN_USE, EXIT_FOLDER, EXIT_USAGE, CommandError
+from cli.console.failures import (
+    EXIT_ADDRESS_IN_USE,
+    EXIT_FAILED,
+    EXIT_FOLDER,
+    EXIT_INPUT_OUTPUT,
+    EXIT_PERMISSION,
+    EXIT_USAGE,
+    CommandError,
+    reason,
+)
 from raftdb.endpoint import parse_endpoint
 from raftdb.ownership import make_folder_for_owner, open_for_owner
 
@@ -31,6 +41,13 @@ REDIS_PORT_FIRST = 6381
 PORTS_TRIED_MAX = 1_000
 NODES_MAX = 15
 """More nodes than this do not make a cluster safer, only slower; and this machine has to run them all."""
+SYSTEM_FAILURES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), (EXIT_FAILED, "free some space on this disk")),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), (EXIT_PERMISSION, "run it as the folder's owner")),
+    errno.EROFS: (EXIT_PERMISSION, "its file system is mounted for reading only: mount it for writing"),
+    errno.EIO: (EXIT_INPUT_OUTPUT, "the disk or its file system failed: see the kernel's log (dmesg)"),
+}
+"""The exit code and the next step for what the system says of the folder; else it is a folder that cannot be ours."""
 _CLUSTER_FILE = "cluster.json"
 _LOCK_FILE = "up.lock"
 
@@ -62,12 +79,10 @@ class LocalFolder:
     def lock(self) -> None:
         """Take the folder for this process, creating it; it is let go when the process ends, however it
         ends. In a folder of something else not even the lock is written."""
-        try:
+        with self.told():
             make_folder_for_owner(self.path)
             self._refuse_foreign()
             lock = open_for_owner(self.path / _LOCK_FILE, os.O_RDWR, 0o600)
-        except OSError as error:
-            raise self._failure(f"cannot use the folder {self.path}: {error.strerror}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -79,9 +94,10 @@ class LocalFolder:
                 f"another 'raftdb up' (pid {holder or '?'}) runs the cluster in {self.path}",
                 hint="'raftdb shell' opens a shell on it; --data DIR starts another cluster",
             ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self._lock = lock
+        with self.told():
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
     def unlock(self) -> None:
         """Let the folder go."""
@@ -118,7 +134,8 @@ class LocalFolder:
             for number in range(1, count + 1)
         )
         content = {"format": FORMAT, "nodes": [{"id": n.id, "http": n.http, "redis": n.redis} for n in nodes]}
-        _write_durably(self.path / _CLUSTER_FILE, json.dumps(content, indent=2) + "\n")
+        with self.told():
+            _write_durably(self.path / _CLUSTER_FILE, json.dumps(content, indent=2) + "\n")
         return nodes
 
     def check_addresses(self, nodes: tuple[NodePlace, ...]) -> None:
@@ -136,12 +153,13 @@ class LocalFolder:
     def write_pid(self, node_id: str, pid: int | None) -> None:
         """Note which process a node is, or (None) that it is none."""
         path = self.path / f"{node_id}.pid"
-        if pid is None:
-            path.unlink(missing_ok=True)
-        else:
-            descriptor = open_for_owner(path, os.O_WRONLY | os.O_TRUNC, 0o666)
-            with open(descriptor, "w", encoding="ascii") as stream:
-                stream.write(f"{pid}\n")
+        with self.told():
+            if pid is None:
+                path.unlink(missing_ok=True)
+            else:
+                descriptor = open_for_owner(path, os.O_WRONLY | os.O_TRUNC, 0o666)
+                with open(descriptor, "w", encoding="ascii") as stream:
+                    stream.write(f"{pid}\n")
 
     def noted_pid(self, node_id: str) -> int | None:
         """The process that a node was when this was written, if it is noted."""
@@ -163,12 +181,13 @@ class LocalFolder:
                 hint="delete by hand what is not needed any more",
             )
         # The list of nodes goes last: whatever is interrupted before can be wiped again.
-        for node in nodes:
-            if self.data_path(node.id).exists():
-                shutil.rmtree(self.data_path(node.id))
-            self.log_path(node.id).unlink(missing_ok=True)
-            self.write_pid(node.id, None)
-        (self.path / _CLUSTER_FILE).unlink(missing_ok=True)
+        with self.told():
+            for node in nodes:
+                if self.data_path(node.id).exists():
+                    shutil.rmtree(self.data_path(node.id))
+                self.log_path(node.id).unlink(missing_ok=True)
+                self.write_pid(node.id, None)
+            (self.path / _CLUSTER_FILE).unlink(missing_ok=True)
 
     def _refuse_foreign(self) -> None:
         """Raise `CommandError` if the folder is not empty and holds no cluster."""
@@ -192,6 +211,16 @@ class LocalFolder:
             if entry.is_symlink() or not (ours or entry.name == ".gitkeep"):
                 foreign.append(entry.name)
         return sorted(foreign)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """What the system refuses in the block is a failure of this folder, with the exit code of the reason."""
+        try:
+            yield
+        except OSError as error:
+            exit_code, hint = SYSTEM_FAILURES.get(error.errno or 0, (EXIT_FOLDER, None))
+            message = f"cannot use the folder {self.path}: {reason(error)}"
+            raise CommandError("up", message, exit_code=exit_code, hint=hint) from error
 
     def _failure(self, message: str, *, hint: str | None = None) -> CommandError:
         return CommandError("up", message, exit_code=EXIT_FOLDER, hint=hint)

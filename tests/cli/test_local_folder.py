@@ -1,6 +1,7 @@
 """The folder of `raftdb up`: addresses that stay, one `up` at a time, and nothing deleted that is not a
 cluster's."""
 
+import errno
 import json
 import os
 import socket
@@ -159,6 +160,40 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "file").write_text("")
     assert run(["up", "--data", str(tmp_path / "file" / "x")]) == 4
     assert capsys.readouterr().err.startswith("raftdb: error: up: cannot use the folder")
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code", "next_step"),
+    [
+        (errno.ENOSPC, 1, "free some space"),
+        (errno.EACCES, 5, "the folder's owner"),
+        (errno.EROFS, 5, "mount it for writing"),
+        (errno.EIO, 8, "dmesg"),
+    ],
+)
+@pytest.mark.parametrize("call", ["pwrite", "fsync", "open"])
+def test_what_the_system_refuses_has_the_exit_code_of_the_reason(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    call: str,
+    number: int,
+    exit_code: int,
+    next_step: str,
+) -> None:
+    """A full disk was told without saying which, and a missing permission as a folder of somebody else."""
+    tmp_path.chmod(0o700)
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"cli.local.folder.os.{call}", refuse)
+        code = run(["up", "--data", str(tmp_path / "local")])
+    said = capsys.readouterr().err
+    assert code == exit_code
+    assert f"cannot use the folder {tmp_path / 'local'}: {os.strerror(number)}" in said
+    assert next_step in said
 
 
 def test_a_node_that_ends_at_its_start_is_shown_with_its_last_words(

@@ -96,6 +96,21 @@ def test_the_hint_says_whose_the_folder_is_and_who_we_are(public_folder: Path) -
         assert "look at the permissions" in (failure.hint or "")
 
 
+def test_the_hint_is_a_command_also_for_a_user_without_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that gives each project a number: `chown -R user 4321` is no command."""
+
+    def nameless(_uid: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("storage.system_failures.pwd.getpwuid", nameless)
+    monkeypatch.setattr("storage.system_failures.os.geteuid", lambda: 4321)
+    hint = system_failure(tmp_path, "open", PermissionError(errno.EACCES, "")).hint or ""
+    assert f"belongs to user {os.getuid()}, this process to user 4321" in hint
+    assert "'chown -R 4321'" in hint
+
+
 def test_a_folder_that_may_not_be_made_is_a_matter_of_permission(public_folder: Path) -> None:
     public_folder.chmod(0o555)
     with as_service_user():
