@@ -3,6 +3,7 @@
 * `config`: the table of settings and where they come from.
 * `logs`: one line per action, for people or for machines.
 * `bootstrap`: opens the folder, starts disk, driver, network and listener, and stops it all in order.
+* `open_files`, `threads`: whether the system gives a node what it needs.
 * `listening`: the address that a node listens on, and whether it can be had.
 * `ending`: who asks a node to stop, what it ends with, and that all its parts are closed, in order and in time.
 * `allocator` lets what was held for a moment go back to the system.

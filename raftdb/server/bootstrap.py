@@ -44,6 +44,7 @@ from raftdb.server.open_files import allow_open_files
 from raftdb.server.snapshots import Receiver
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import begin_start, recover_replica
+from raftdb.server.threads import check_threads
 from raftdb.transport.handshake import LocalIdentity
 from storage.folder import DataFolder, Identity
 from storage.log_store import LmdbLogStore
@@ -65,6 +66,7 @@ HAND_OVER_SECONDS_MAX = 8.0
 
 def run_node(settings: Settings) -> int:
     """Run one node until a signal asks it to stop; returns the exit code of a clean stop, 0. Raises Fatal otherwise."""
+    check_threads()
     logs.configure(
         node=settings.id,
         level=settings.log_level,

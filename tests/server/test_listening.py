@@ -10,7 +10,7 @@ from raftdb.errors import Fatal
 from raftdb.server.bootstrap import run_node
 from raftdb.server.config import Settings
 from raftdb.server.folder import open_folder
-from raftdb.server.listening import EXIT_NO_ADDRESS, check_listen
+from raftdb.server.listening import check_listen
 
 
 def test_a_folder_is_not_begun_for_an_address_that_cannot_be_had(
@@ -23,7 +23,7 @@ def test_a_folder_is_not_begun_for_an_address_that_cannot_be_had(
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(Fatal, match="address already in use") as refused:
             run_node(Settings(data=data, listen=listen))
-    assert refused.value.exit_code == EXIT_NO_ADDRESS
+    assert refused.value.exit_code == 3
     right = Settings(data=data, listen=listen, peers={"n1": listen, "n2": "127.0.0.1:1"})
     with open_folder(right) as folder:
         assert folder.identity is None
@@ -39,7 +39,7 @@ def test_a_folder_is_not_begun_for_an_address_that_cannot_be_had(
 def test_an_address_that_is_not_of_this_machine_is_refused(listen: str, words: str) -> None:
     with pytest.raises(Fatal, match=words) as refused:
         check_listen(listen)
-    assert refused.value.exit_code == EXIT_NO_ADDRESS
+    assert refused.value.exit_code == 3
     assert "--advertise" in (refused.value.hint or "")
 
 

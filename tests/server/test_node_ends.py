@@ -18,7 +18,6 @@ from raftdb.server.bootstrap import _Node
 from raftdb.server.config import Settings
 from raftdb.server.ending import Ending
 from raftdb.server.folder import create_folder, open_folder
-from raftdb.server.listening import EXIT_NO_ADDRESS
 from raftdb.server.space import SpaceWatch
 from storage.errors import WriteFailed
 from storage.state_store import LmdbStateStore
