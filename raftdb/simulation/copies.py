@@ -68,7 +68,7 @@ class Copies:
         own = self._host.peers.own
         if own is None:
             return
-        self._world.oracle.introduced(self._host.id, own.start.nonce)
+        self._world.oracle.forgetting.introduced(self._host.id, own.start.nonce)
         if self._starts_since:
             self._starts_since.append(own.start.nonce)
 

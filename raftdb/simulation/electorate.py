@@ -35,6 +35,12 @@ class Electorate:
         named = self._named[node]
         return named[-1] if named else NONE
 
+    def possible_at(self, node: NodeId, commit_index: Index) -> list[tuple[NodeId, ...]]:
+        """The voters of the configurations in a node's log of which any may turn out to be the cluster's."""
+        named = self._named[node]
+        first = max((index for index, _ in named if index <= commit_index), default=0)
+        return [configuration.voters for index, configuration in named if index >= first]
+
     def truncated(self, node: NodeId, index: Index) -> None:
         """A node's log goes back (hazard B37)."""
         named = self._named[node]

@@ -15,19 +15,20 @@ every step of every core, every synced write, every applied entry and every mess
   answers, or still knows that it has to (hazard B52).
 * Entries are applied in order, once committed, and change every state alike.
 * A node is elected by a majority of the voters that its own log names last, and a change of the members follows the
-  rules (`electorate`).
+  rules (`electorate`). Who elects, and who has what is committed, has forgotten too little to contradict any majority
+  that there was (`forgetting`; hazard B108).
 * The cluster clock never runs ahead of the time that has passed (`timeline`).
 * A leader that has told another to take over appends nothing until it gives that up (hazard B45).
 * A snapshot is installed only if it must be; a state that is opened is what the committed entries up to its checkpoint
   make, and the configuration in force is the last one in it and the log. No log begins after its durable state's end.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from raftdb.core import invariants
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import Message
-from raftdb.core.model import NO_START, Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
+from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
 from raftdb.core.quorum import majority
 from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState
@@ -36,8 +37,9 @@ from raftdb.errors import InvariantBroken, required
 from raftdb.node.persist import BOOTSTRAP_TERM
 from raftdb.simulation.disk import Reset, Submitted, Write
 from raftdb.simulation.electorate import Electorate
+from raftdb.simulation.forgetting import Forgetting
 from raftdb.simulation.promises import check_promise
-from raftdb.simulation.shadow import Forgotten, Shadow, reads_known
+from raftdb.simulation.shadow import Shadow, reads_known
 from raftdb.simulation.timeline import Timeline
 from raftdb.wire.configuration import decode_configuration
 
@@ -69,8 +71,7 @@ class Oracle:
         """The commit index of the cluster when each read reached a core."""
         self._open_reads: dict[NodeId, int] = {}
         """How many reads each core has not answered."""
-        self._forgotten: dict[NodeId, Forgotten] = {}
-        """Of nodes whose folder was put back, what they had said before."""
+        self.forgetting = Forgetting(self._witnesses)
         self._steps = 0
         self.installs = self.trims = 0
 
@@ -150,26 +151,8 @@ class Oracle:
 
     def put_back(self, node: NodeId, shadow: Shadow) -> None:
         """A node's folder is an older copy of itself: what was said since is forgotten, and vouched for by nobody."""
-        self._forgotten[node] = Forgotten(self.shadows[node], set())
+        self.forgetting.put_back(node, self.shadows[node])
         self.shadows[node] = self._witnesses[node] = shadow
-
-    def introduced(self, node: NodeId, nonce: str) -> None:
-        """A node has numbered a start: it is another one than those of which it has forgotten what they said."""
-        if node in self._forgotten:
-            self._forgotten[node].nonces.add(nonce)
-
-    def _who(
-        self, voters: Iterable[NodeId], state: RaftState, holds: Callable[[Shadow], bool]
-    ) -> list[NodeId]:
-        """The voters of which a disk counts for this leader: the one that each has, or the one that an older copy has
-        taken the place of, for as long as the leader has not met the node since."""
-        found = []
-        for voter in voters:
-            gone = self._forgotten.get(voter)
-            is_aware = gone is None or state.starts.get(voter, NO_START).nonce in gone.nonces
-            if holds(self._witness(voter)) or (gone is not None and not is_aware and holds(gone.shadow)):
-                found.append(voter)
-        return found
 
     def synced(self, node: NodeId, writes: Iterable[Write]) -> None:
         """Writes have become durable, one after the other."""
@@ -347,11 +330,12 @@ class Oracle:
     def _check_elected(self, node: NodeId, term: Term, state: RaftState) -> None:
         """A majority of the voters in its own log has a vote for the new leader on disk (3.4)."""
         voters = self.electorate.in_force(node)[1].voters
-        votes = self._who(voters, state, lambda disk: disk.synced_vote(term) == node)
+        votes = self.forgetting.who(voters, state, lambda disk: disk.synced_vote(term) == node)
         if len(votes) < majority(voters):
             raise InvariantBroken(
                 f"{node} leads term {term} with the votes of {votes}, its voters are {voters}"
             )
+        self._check_sound(node, state, votes)
 
     def _check_appends(
         self, node: NodeId, before: invariants.Snapshot, state: RaftState, entries: Sequence[Entry]
@@ -366,10 +350,6 @@ class Oracle:
             commits_in_own_term = self.shadows[node].spoken[before.commit_index] == state.term
             self.electorate.check_made(node, before.commit_index, commits_in_own_term)
 
-    def _witness(self, node: NodeId) -> Shadow:
-        """The disk that counts for a voter; one that never was holds nothing."""
-        return self._witnesses.get(node) or self._new_shadow(joins=True)
-
     def _committed(self, node: NodeId, before: invariants.Snapshot, state: RaftState) -> None:
         spoken, committed = self.shadows[node].spoken, self.committed
         before_index = before.commit_index
@@ -383,18 +363,34 @@ class Oracle:
         # A leader that was removed steps down as it commits that.
         if Role.LEADER not in (before.role, state.role):
             raise InvariantBroken(f"{node} follows, and committed {state.commit_index} before any leader did")
-        last = (state.commit_index, spoken[state.commit_index])
-        if last[1] != state.term:
-            raise InvariantBroken(f"{node} committed {last[0]}@{last[1]} by counting in term {state.term}")
-        voters = self.electorate.in_force(node)[1].voters
-        disks = self._who(voters, state, lambda disk: disk.vouches_for(*last, state.term))
+        last_term = spoken[state.commit_index]
+        if last_term != state.term:
+            raise InvariantBroken(
+                f"{node} committed {state.commit_index}@{last_term} by counting in term {state.term}"
+            )
+        new = range(len(committed), state.commit_index + 1)
+        changes = [index for index in new if self._names[index, spoken[index]][1] is EntryKind.CONFIGURATION]
+        for index in sorted({*changes, state.commit_index}):
+            self._commits(node, state, index)
+
+    def _commits(self, node: NodeId, state: RaftState, end: Index) -> None:
+        """A leader commits up to `end`: step by step, for from each configuration on other nodes may count."""
+        spoken, committed = self.shadows[node].spoken, self.committed
+        voters, term = self.electorate.in_force(node)[1].voters, spoken[end]
+        disks = self.forgetting.who(voters, state, lambda disk: disk.vouches_for(end, term, state.term))
         if len(disks) < majority(voters):
-            raise InvariantBroken(f"{node} committed {last[0]}@{last[1]}, of {voters} only {disks} have it")
-        new = spoken[len(committed) : state.commit_index + 1]
-        for index, term in enumerate(new, start=len(committed)):
-            _, kind, data = self._names[index, term]
-            self._timeline.committed(Entry(index, term, kind, data))
+            raise InvariantBroken(f"{node} committed {end}@{term}, of {voters} only {disks} have it")
+        self._check_sound(node, state, disks)
+        for index in range(len(committed), end + 1):
+            _, kind, data = self._names[index, spoken[index]]
+            self._timeline.committed(Entry(index, spoken[index], kind, data))
             if kind is EntryKind.CONFIGURATION and index > self._configurations[-1][0]:
                 self._configurations.append((index, decode_configuration(data)))
-        committed.extend(new)
-        self._committed_in.extend([state.term] * len(new))
+                self.forgetting.named(self._configurations[-1][1])
+            committed.append(spoken[index])
+            self._committed_in.append(state.term)
+
+    def _check_sound(self, node: NodeId, state: RaftState, counted: Sequence[NodeId]) -> None:
+        """Who decides has forgotten too little to contradict any majority that there can have been (hazard B108)."""
+        for voters in self.electorate.possible_at(node, self.commit_index):
+            self.forgetting.check(state, voters, counted)

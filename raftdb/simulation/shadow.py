@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from raftdb.core.model import EntryId, HardState, Index, NodeId, Term
 from raftdb.core.state import RaftState
@@ -86,13 +85,6 @@ class Shadow:
         self.swapped = self.installing = None
         if hard_state is not None:
             self.sync(LogBatch(hard_state))
-
-
-class Forgotten(NamedTuple):
-    """What a disk held before an older copy took its place, and the nonces of the starts since."""
-
-    shadow: Shadow
-    nonces: set[str]
 
 
 def reads_known(state: RaftState) -> int:
