@@ -20,6 +20,7 @@
       +-- Oracle (oracle)        sees every step, and knows what must never happen
       |      +-- Shadow x N (shadow)     what each disk holds, and has held
       |      +-- Electorate (electorate) which configuration each log names, and whose votes and disks count
+      |      +-- Forgetting (forgetting) what nodes had said before their folder was put back
   linearizability               could one copy of the data have given these answers?
   answers                       is what everybody was told what the committed log makes of it?
   model                         the database as one would explain it at a table, against which answers are held

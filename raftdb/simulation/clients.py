@@ -176,7 +176,9 @@ class Client:
 
     def ask(self, command: Command, *, patient: bool = False) -> None:
         """Send this request; what becomes of it goes into the history."""
-        timeout_us = PATIENT_US if patient else self._world.options.client_timeout_us
+        timeout_us = self._world.options.client_timeout_us
+        if patient:
+            timeout_us = max(timeout_us, PATIENT_US)
         self._caller.call(command, lambda ending: self._ended(command, ending), timeout_us=timeout_us)
 
     def _ended(self, command: Command, ending: Ending) -> None:

@@ -27,6 +27,8 @@ RETAIN_US = 300 * MILLISECOND
 """How long the log is kept from a delivered snapshot on."""
 STRAY_FACTOR = 20
 """How much longer than the first a second arrival of the same snapshot takes, at most."""
+LINGERING_SHARE = 0.5
+"""Of the snapshots that arrive twice, how many do so right behind another one."""
 
 
 class Courier:
@@ -42,6 +44,8 @@ class Courier:
         self._current: tuple[Manifest, bytes] | None = None
         self._retained: dict[NodeId, Index] = {}
         self._received: bytes | None = None
+        self._lingering: dict[NodeId, tuple[str, bytes]] = {}
+        """What goes to a follower a second time, right behind the next that it takes: its folder, and the bytes."""
 
     def deliver(self, target: NodeId) -> None:
         """Bring the state to a follower; the host learns what became of it."""
@@ -65,8 +69,11 @@ class Courier:
         delay_us = chance.around(world.options.transfer_us)
         world.scheduler.after(delay_us, self._arrive, epoch, target, uuid, manifest, data)
         if chance.happens(world.network.faults.duplication):
-            delay_us *= 1 + chance.below(STRAY_FACTOR)
-            world.scheduler.after(delay_us, self._stray, target, uuid, data)
+            if chance.happens(LINGERING_SHARE):
+                self._lingering.setdefault(target, (uuid, data))
+            else:
+                delay_us *= 1 + chance.below(STRAY_FACTOR)
+                world.scheduler.after(delay_us, self._stray, target, uuid, data)
 
     def _snapshot(self) -> tuple[Manifest, bytes]:
         """A snapshot behind which the log goes on: the present one, or a new one of the checkpoint on the disk."""
@@ -81,6 +88,11 @@ class Courier:
         world = self._world
         was_taken = world.hand_over(self._host.id, target, uuid, data)
         is_heard = was_taken and not world.chance.happens(world.network.faults.loss)
+        lingering = self._lingering.get(target)
+        if was_taken and lingering is not None and lingering[1] != data:
+            # It takes the place of what the sender is about to speak of (hazard B33).
+            del self._lingering[target]
+            world.scheduler.after(world.network.delay(), self._stray, target, *lingering)
         world.scheduler.after(
             world.network.delay(), self._report, epoch, target, manifest if is_heard else None
         )

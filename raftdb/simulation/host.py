@@ -90,6 +90,7 @@ class Host:
         self.state: ObservedState
         """As the replica knows it: not yet the one that is being installed."""
         self.is_up = self.is_paused = False
+        self.pauses_once_it_has_spoken = False
         self.out: str | None = None
         self.epoch = 0
         self.ticks = 0
@@ -143,7 +144,7 @@ class Host:
             policy=self._policy,
         )
         observe(self.replica, world.oracle, self.id)
-        self.is_up, self.is_paused = True, False
+        self.is_up, self.is_paused, self.pauses_once_it_has_spoken = True, False, False
         self.epoch += 1
         self._inputs = Inputs()
         self._turn_is_due = False
@@ -193,14 +194,15 @@ class Host:
             self.is_paused = True
             self._world.tell(self.id, "is paused")
 
-    def resume(self) -> None:
+    def resume(self, *, reads_at_once: bool = True) -> None:
         """Let it go on: a tick and the clients' requests are there at once, and of what waits in the peers' sockets
-        as much as is read in the first turn; the rest comes in the next (hazard B50)."""
+        as much as is read in the first turn, maybe nothing; the rest comes in the next (hazard B50)."""
+        self.pauses_once_it_has_spoken = False
         if self.is_paused:
             self.is_paused = False
             self._world.tell(self.id, f"goes on, {len(self._inputs.messages)} messages waited")
             self._inputs.ticks = 1
-            first = self._world.chance.below(2 * len(self._inputs.messages) + 1)
+            first = self._world.chance.below(2 * len(self._inputs.messages) + 1) if reads_at_once else 0
             unread = self._inputs.messages[first:]
             del self._inputs.messages[first:]
             self._due(force=True)
@@ -353,6 +355,8 @@ class Host:
         if effects.messages:
             world.oracle.said(self.id, effects.messages)
             self.peers.send(world.network, world.uuids[self.id], effects.messages)
+            if self.pauses_once_it_has_spoken:
+                self.pause()
         for request_id, answer in effects.answers:
             self._requests.pop(request_id)(answer)
         if effects.flush is not None:

@@ -16,6 +16,10 @@ PARTITION_US = 900 * MILLISECOND
 PAUSE_US = 400 * MILLISECOND
 FULL_US = 300 * MILLISECOND
 """Mean durations of faults that last."""
+SLEEP_US = 1 * SECOND
+"""A leader that nobody takes over from wakes up after this time."""
+LOOK_US = 5 * MILLISECOND
+"""Time between two looks whether another leader has gone on."""
 NIGHT_US = 3_600 * SECOND
 """About as long as a session may be idle: some survive a night."""
 CALM_US = 300 * MILLISECOND
@@ -50,6 +54,7 @@ class Nemesis:
             "crash": self._crash,
             "blackout": self._blackout,
             "pause": self._pause,
+            "sleep": self._sleep,
             "stall": self._stall,
             "sync_error": self._sync_error,
             "disk_full": self._disk_full,
@@ -162,6 +167,26 @@ class Nemesis:
     def _resume(self, host: Host, epoch: int) -> None:
         if host.epoch == epoch:
             host.resume()
+
+    def _sleep(self, host: Host) -> bool:
+        """A leader falls asleep as soon as it has spoken. It wakes up when another one has committed more, with the
+        answers to what it said still in its sockets, and clients that ask it (hazard B50)."""
+        if not host.is_leader or host.is_paused:
+            return False
+        host.pauses_once_it_has_spoken = True
+        until_us = self._world.scheduler.now_us + self._world.chance.around(SLEEP_US)
+        self._world.scheduler.after(LOOK_US, self._wake, host, host.epoch, until_us)
+        return True
+
+    def _wake(self, host: Host, epoch: int, until_us: int) -> None:
+        if host.epoch != epoch or self._stopped:
+            return
+        leads_on = any(other.is_leader and other.term > host.term for other in self._world.hosts.values())
+        is_behind = host.replica.raft.state.commit_index < self._world.oracle.commit_index
+        if (leads_on and is_behind) or self._world.scheduler.now_us > until_us:
+            host.resume(reads_at_once=False)
+        else:
+            self._world.scheduler.after(LOOK_US, self._wake, host, epoch, until_us)
 
     def _stall(self, host: Host) -> bool:
         host.disk.stalled_until_us = self._world.scheduler.now_us + self._world.chance.below(STALL_US_MAX)

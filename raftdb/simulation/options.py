@@ -37,6 +37,8 @@ class Faults:
     """Power cuts of all nodes per second."""
     pause: float = 0.0
     """Pauses of one node per second, as by SIGSTOP."""
+    sleep: float = 0.0
+    """Leaders per second that stand still from when they have spoken until another one has taken over."""
     slow_sync: float = 0.0
     """Probability that a sync takes ten to a hundred times as long."""
     stall: float = 0.0
@@ -73,6 +75,7 @@ HIGHEST = Faults(
     crash=6.0,
     blackout=0.8,
     pause=4.0,
+    sleep=10.0,
     slow_sync=0.25,
     stall=1.0,
     sync_error=1.5,
@@ -88,13 +91,17 @@ HIGHEST = Faults(
 """The most of each that a seed may draw."""
 
 
-BY_OPERATORS = ("change", "transfer")
-"""Those that people cause; drawn apart, so that the others of a seed do not depend on them."""
+DRAWN_APART = {"change": "operators", "transfer": "operators", "put_back": "folders", "sleep": "sleep"}
+"""Faults, or what people cause, with the stream that each is drawn from: the others of a seed do not depend on them."""
 
 IDLE_HOURS_SHARE = 0.125
 """Of the seeds, how many end with idle hours: those take as many turns as half of a run."""
 
+SLOW_SHARE = 0.03
+"""Of the seeds, how many have a slow network: virtual hours of it take as many turns as any other."""
+SLOW_WAYS_MS = (50, 100, 300, 1_000)
 SLOW_CLIENT_TIMEOUT_US = 60 * SECOND
+"""How long clients and nodes wait on a slow network."""
 NEVER_BYTES = 1 << 40
 """More than any run writes."""
 
@@ -153,12 +160,16 @@ class Options:
     """Whether leaders come and go in idle hours at the end, while a key is to end."""
 
     def on_slow_network(self, way_us: int, *, faults: Faults | None = None) -> "Options":
-        """The same world with a way of `way_us` between any two nodes, and clients that have the patience for it; with
-        other faults, if there are to be others."""
+        """The same world with a way of `way_us` between any two nodes, and clients and nodes that have the patience for
+        it; with other faults, if there are to be others. One entry a trip would be too slow, and idle hours days."""
         return replace(
             self,
             slow_way_us=way_us,
             client_timeout_us=SLOW_CLIENT_TIMEOUT_US,
+            patience_ticks=SLOW_CLIENT_TIMEOUT_US // self.tick_us,
+            batch_bytes_max=1 << 20,
+            in_flight_bytes_max=1 << 20,
+            idle_hours=False,
             faults=self.faults if faults is None else faults,
         )
 
@@ -178,17 +189,18 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
     """The world of a seed."""
     rates = {}
     intensity = chance.choose([0.1, 0.3, 1.0])
-    people, folders = chance.branch("operators"), chance.branch("folders")
+    apart = {name: chance.branch(name) for name in DRAWN_APART.values()}
     for field in fields(Faults):
         highest = getattr(HIGHEST, field.name)
-        source = people if field.name in BY_OPERATORS else folders if field.name == "put_back" else chance
+        source = apart[DRAWN_APART[field.name]] if field.name in DRAWN_APART else chance
         is_on, rate = source.happens(0.5), highest * source.fraction() * intensity
         rates[field.name] = round(rate, 4) if is_on else 0.0
     compacts = chance.happens(0.5)
     timeout, heartbeat, tick_ms = chance.choose(
         [(12, 3, 10), (10, 3, 10), (6, 2, 20), (4, 1, 25), (6, 2, 10), (4, 2, 10)]
     )
-    return Options(
+    slow = chance.branch("slow network")
+    options = Options(
         nodes=nodes,
         steps=steps,
         faults=Faults(**rates),
@@ -219,3 +231,6 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         transfer_us=chance.choose([1, 20, 200]) * MILLISECOND,
         idle_hours=chance.branch("idle hours").happens(IDLE_HOURS_SHARE),
     )
+    if not slow.happens(SLOW_SHARE):
+        return options
+    return options.on_slow_network(slow.choose(SLOW_WAYS_MS) * MILLISECOND)

@@ -32,5 +32,5 @@ def test_a_key_that_lives_too_long_is_found(hazard: str) -> None:
     """The simulator proves that it would see it."""
     (mutation,) = (mutation for mutation in MUTATIONS if mutation.hazard == hazard)
     with planted(mutation):
-        violations = [Simulation(seed, nodes=3, steps=STEPS).run().violation for seed in range(10)]
-    assert any("is there after" in violation for violation in violations if violation)
+        violations = (Simulation(seed, nodes=3, steps=STEPS).run().violation for seed in range(10))
+        assert any("is there after" in violation for violation in violations if violation)

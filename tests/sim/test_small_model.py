@@ -1,21 +1,32 @@
 """Every behaviour of three nodes within small bounds, and proof that the search would notice."""
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import pytest
 
 from tests.sim.mutations import MUTATIONS, planted
-from tests.sim.small_model import CI, LONG, Bounds, Broken, describe, search
+from tests.sim.small_model import CI, LONG, Bounds, Broken, Searched, describe, search
+
+WORKERS = 2
+
+
+def search_within(bounds: Bounds, states_max: int) -> Searched:
+    return search(bounds, states_max=states_max)
 
 
 @pytest.mark.timeout(3600)
 def test_no_behaviour_of_the_core_breaks_a_property(
     is_long: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for bounds, states_max in LONG if is_long else CI:
-        searched = search(bounds, states_max=states_max)
-        with capsys.disabled():
-            print("\n" + describe(bounds, searched), end="")
-        assert searched.states >= states_max or searched.complete
-        assert searched.commits_max > 1, "nothing was ever committed: the search shows nothing"
+    extents = LONG if is_long else CI
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+        found = pool.map(search_within, *zip(*extents, strict=True))
+        for (bounds, states_max), searched in zip(extents, found, strict=True):
+            with capsys.disabled():
+                print("\n" + describe(bounds, searched), end="")
+            assert searched.states >= states_max or searched.complete
+            assert searched.commits_max > 1, "nothing was ever committed: the search shows nothing"
 
 
 def test_the_smallest_cluster_is_searched_to_its_end() -> None:

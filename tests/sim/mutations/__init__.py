@@ -21,12 +21,6 @@ MUTATIONS: tuple[Mutation, ...] = (
 """Every planted bug. Ids that are numbers are sections of the thesis, for rules that no catalogued bug is about."""
 
 RARE: dict[str, str] = {
-    "B108b": "needs the word of a node that was put back to be the one that makes a majority, in the moment before it "
-    "is filled; tests/core/test_doubts.py shows the rule directly",
-    "B33": "needs a follower that receives one snapshot when another one is offered, pieces of both on their way; "
-    "tests/transport/test_snapshot_transfer.py and tests/storage/test_snapshot.py mix them directly",
-    "B50": "needs an old answer to reach a leader that was deposed, does not know it, and has a read waiting; "
-    "the story an_answer_to_an_old_round_confirms_no_later_read.txt shows the rule directly",
     "B25": "needs a leader cut off with a longer uncommitted tail than all that the others commit, compact and send "
     "as a snapshot before it hears of them",
     "B71d": "needs a leader that is cut off with a follower and counts on, others that elect one after a pause and let "

@@ -13,16 +13,21 @@ from tests.sim.mutations import MUTATIONS, planted
 SEEDS = Path(__file__).with_name("seeds.txt")
 STEPS = 8_000
 WORKERS = 2
+CHEAP_TURNS = 9_500
+"""A run that ends within so many turns was not kept waiting for a cluster that never recovers."""
+CHEAPER_TRIES = 8
+"""So many more seeds are looked at for a cheap one, once one is found."""
 
 
 class Detection(NamedTuple):
-    """The first seed that met a planted bug (None: none did), what found it there, and how long the search took.
+    """A seed that met a planted bug (None: none did), what found it there, in how many turns, and how long that took.
 
     `by_known_seed`: it was the seed that was written down.
     """
 
     seed: int | None
     violation: str
+    turns: int
     seconds: float
     by_known_seed: bool
 
@@ -40,22 +45,30 @@ def write_seeds(found: Mapping[str, int]) -> None:
 
 
 def search(
-    positions: Sequence[int], *, seeds_max: int, known: Mapping[str, int]
+    positions: Sequence[int], *, seeds_max: int, known: Mapping[str, int], cheaply: bool = False
 ) -> Iterator[tuple[int, Detection]]:
-    """Look for each of these mutations, the `known` seed first; in order, on all processors."""
+    """Look for each of these mutations, the `known` seed first; in order, on all processors.
+
+    `cheaply`: of a few seeds that meet it choose one that does so in few turns, not just the first.
+    """
     seeds = [known.get(MUTATIONS[position].hazard) for position in positions]
+    tries = [CHEAPER_TRIES if cheaply else 0] * len(positions)
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        results = pool.map(detect, positions, [seeds_max] * len(positions), seeds)
+        results = pool.map(detect, positions, [seeds_max] * len(positions), seeds, tries)
         yield from zip(positions, results, strict=True)
 
 
-def detect(position: int, seeds_max: int, known_seed: int | None) -> Detection:
-    """Run seed after seed with one mutation planted, the known one first."""
+def detect(position: int, seeds_max: int, known_seed: int | None, cheaper_tries: int = 0) -> Detection:
+    """Run seed after seed with one mutation planted, the known one first, until one is found, or one that is cheap."""
     began = time.perf_counter()
     first = [] if known_seed is None else [known_seed]
+    found = Detection(None, "", 0, 0.0, by_known_seed=False)
     with planted(MUTATIONS[position]):
         for seed in (*first, *(seed for seed in range(seeds_max) if seed != known_seed)):
-            violation = Simulation(seed, nodes=5, steps=STEPS).run().violation
-            if violation is not None:
-                return Detection(seed, violation, time.perf_counter() - began, seed == known_seed)
-    return Detection(None, "", time.perf_counter() - began, by_known_seed=False)
+            report = Simulation(seed, nodes=5, steps=STEPS).run()
+            cheaper_tries -= found.seed is not None
+            if report.violation is not None and (found.seed is None or report.steps < found.turns):
+                found = Detection(seed, report.violation, report.steps, 0.0, seed == known_seed)
+            if found.seed is not None and (cheaper_tries <= 0 or found.turns <= CHEAP_TURNS):
+                break
+    return found._replace(seconds=time.perf_counter() - began)
