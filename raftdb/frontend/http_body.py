@@ -14,15 +14,12 @@ CONTINUED: web.RequestKey[bool] = web.RequestKey("CONTINUED", bool)
 """Set once the client was told to go on with its body."""
 
 
-class ClientGone(ConnectionError):
-    """The client closed the connection before its request was complete: there is nobody to answer."""
-
-
 async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: float) -> bytes:
     """The whole body of `request`, at most `bytes_max` bytes that arrive within `timeout_s` seconds.
 
     Raises BodyRefused (`too_large`, `bad_request`), which closes the connection, RequestRefused
-    (`unsupported_encoding`), Unavailable (`busy`: there is no memory for it now), or ClientGone.
+    (`unsupported_encoding`), Unavailable (`busy`: there is no memory for it now), or ConnectionError: nobody is there to
+    be answered.
     """
     refuse_coded(request)
     content = request.content
@@ -47,8 +44,6 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
         raise BodyRefused("bad_request", f"the body did not arrive within {timeout_s:g} seconds") from None
     except web.RequestPayloadError:
         raise BodyRefused("bad_request", "the body is not what its headers promise") from None
-    except ConnectionError as error:
-        raise ClientGone(str(error)) from error
     hold_body(request, len(body))
     return body
 

@@ -17,7 +17,7 @@ from aiohttp.hdrs import ORIGIN
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from raftdb.errors import RaftdbError, RequestRefused, Unavailable, required
-from raftdb.frontend.http_body import ClientGone, awaits_continue
+from raftdb.frontend.http_body import awaits_continue
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
 from raftdb.frontend.http_reply import Reply, error_reply
 from raftdb.memory import Hold, MemoryAccount
@@ -313,14 +313,16 @@ class HttpServer:
             reply = await handler(request)
         except RaftdbError as error:
             reply = error_reply(error, request)
-        except ClientGone:
-            # Nobody reads it: writing it fails, which is how aiohttp learns that the connection is over.
-            reply = Reply(b"", status=400, close=True)
-        except Exception:
-            logger.exception("request failed", extra={"fields": {"path": request.raw_path.partition("?")[0]}})
-            reply = error_reply(
-                RaftdbError("internal", "the server failed on this request; its log says why")
-            )
+        except Exception as error:
+            if isinstance(error, ConnectionError) and not _is_open(request):
+                # Nobody reads it: writing it fails, which is how aiohttp learns that the connection is over.
+                reply = Reply(b"", status=400, close=True)
+            else:
+                fields = {"path": request.raw_path.partition("?")[0]}
+                logger.exception("request failed", extra={"fields": fields})
+                reply = error_reply(
+                    RaftdbError("internal", "the server failed on this request; its log says why")
+                )
         finally:
             if request.transport is not None:
                 # Back in, at the end: idle for the shortest time. The answer is written before anything else runs.
@@ -363,6 +365,11 @@ class HttpServer:
                 request[SEGMENTS] = dict(named)
                 return methods
         return None
+
+
+def _is_open(request: web.BaseRequest) -> bool:
+    """True if there may still be somebody who is answered."""
+    return request.transport is not None and not request.transport.is_closing()
 
 
 def _close_if_unread(request: web.BaseRequest, reply: Reply | web.StreamResponse) -> None:

@@ -13,7 +13,9 @@ from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import (
     CONNECTIONS_SPARED,
     OPEN_FILES_RESERVED,
+    Handler,
     HttpServer,
+    Routes,
     ServerLimits,
     connections_allowed,
 )
@@ -251,21 +253,45 @@ async def test_a_client_that_leaves_amid_its_body_leaves_nothing_behind(http: Ha
     assert http.node.executed == []
 
 
-async def test_a_connection_that_is_closed_before_its_body_is_read_is_no_bug(
-    log_records: list[logging.LogRecord],
-) -> None:
-    """Closed by this side, for others: nobody is to be told, and no log of a traceback for each."""
+async def read(request: web.BaseRequest) -> Reply:
+    return Reply(await read_body(request, bytes_max=100, timeout_s=WAIT_S))
 
-    async def read(request: web.BaseRequest) -> Reply:
+
+async def upgrade(request: web.BaseRequest) -> web.StreamResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    return socket
+
+
+UPGRADE = [
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    f"Sec-WebSocket-Key: {'A' * 22}==",
+]
+
+
+@pytest.mark.parametrize(
+    ("handler", "data"),
+    [(read, post(PING)[:-1]), (upgrade, get("/", headers=UPGRADE))],
+    ids=["body", "upgrade"],
+)
+async def test_a_connection_that_is_closed_before_it_is_used_is_no_bug(
+    log_records: list[logging.LogRecord], handler: Handler, data: bytes
+) -> None:
+    """Its client has gone, or it made room for others: the log has no traceback for each of a crowd."""
+
+    async def close_first(request: web.BaseRequest) -> Reply | web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, web.RequestHandler)
         connection.force_close()
-        return Reply(await read_body(request, bytes_max=100, timeout_s=WAIT_S))
+        return await handler(request)
 
-    server = HttpServer({"/read": {"POST": read}})
+    routes: Routes = {"/": {"GET": close_first}, "/v1/execute": {"POST": close_first}}
+    server = HttpServer(routes, host_names=lambda: ("node",))
     _, port = await server.start("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST /read HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+    writer.write(data)
     async with asyncio.timeout(WAIT_S):
         assert await reader.read() == b""
     writer.close()
