@@ -42,7 +42,10 @@ def met(state: RaftState, event: PeerMet) -> None:
         if state.role is not Role.FOLLOWER:
             become_follower(state, state.term, None)
         return
-    state.trace("the folder of a node was put back to an older copy", level="warning", node=node)
+    # Who is no member may say so of itself as often as it likes.
+    is_member = state.configurations.find(node) is not None
+    level = "warning" if is_member else "debug"
+    state.trace("the folder of a node was put back to an older copy", level=level, node=node)
     _unlearn(state, node)
 
 

@@ -342,6 +342,7 @@ def _on_peer_met(state: RaftState, event: PeerMet) -> None:
         known = {state.id, *state.configurations.ids, event.node}
         state.folders = {node: uuid for node, uuid in state.folders.items() if node in known}
         state.starts = {node: start for node, start in state.starts.items() if node in known}
+        state.doubts = {node: nonces for node, nonces in state.doubts.items() if node in known}
     doubts.met(state, event)
 
 

@@ -18,8 +18,8 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
     """The whole body of `request`, at most `bytes_max` bytes that arrive within `timeout_s` seconds.
 
     Raises BodyRefused (`too_large`, `bad_request`), which closes the connection, RequestRefused
-    (`unsupported_encoding`), Unavailable (`busy`: there is no memory for it now), or ConnectionError: nobody is there to
-    be answered.
+    (`unsupported_encoding`), Unavailable (`busy`: there is no memory for it now), or ConnectionError: nobody is there
+    to be answered.
     """
     refuse_coded(request)
     content = request.content

@@ -35,6 +35,8 @@ class _Word(NamedTuple):
 
     address: str
     instead_of: str | None
+    is_news: bool
+    """It was not asked for since it said something new (`AddressBook.take_news`)."""
 
 
 class AddressBook:
@@ -50,18 +52,24 @@ class AddressBook:
         self._words: dict[NodeId, _Word] = {}
         self._sightings: dict[NodeId, str] = {}
 
-    def stated(self, peer: NodeId, address: str) -> bool:
-        """The peer said in a handshake where it is reached. That counts until the configuration says something new.
-
-        True if this is news.
-        """
+    def stated(self, peer: NodeId, address: str) -> None:
+        """The peer said in a handshake where it is reached. That counts until the configuration says something new."""
         before = self.of(peer)
-        self._words.pop(peer, None)
-        self._words[peer] = _Word(address, self.members.get(peer))
+        last = self._words.pop(peer, None)
+        word = self._words[peer] = _Word(address, self.members.get(peer), is_news=False)
+        if self.of(peer) != before or (last is not None and last.is_news):
+            self._words[peer] = word._replace(is_news=True)
         strangers = [known for known in self._words if known not in self.members]
         for stranger in strangers[:-STRANGERS_MAX]:
             del self._words[stranger]
-        return self.of(peer) != before
+
+    def take_news(self, peer: NodeId) -> bool:
+        """True, once, after the peer has said that it is somewhere else."""
+        word = self._words.get(peer)
+        if word is None or not word.is_news:
+            return False
+        self._words[peer] = word._replace(is_news=False)
+        return True
 
     def sighted(self, peer: NodeId, address: str) -> bool:
         """At this address `peer` answered where another one was expected. True if that is news of a member.

@@ -75,8 +75,6 @@ class Network:
         self._background = background
         self._removed_check: asyncio.TimerHandle | None = None
         self._hung_up: dict[NodeId, asyncio.TimerHandle] = {}
-        self._moved: set[NodeId] = set()
-        """Peers that have said something new of where they are, and were not dialled there since."""
         self._refused_by: dict[NodeId, str] = {}
         """Who wants nothing of this node, or this node of them, and the code of the refusal."""
         self._removed_by: set[NodeId] = set()
@@ -114,7 +112,7 @@ class Network:
         return PeerRegistry(
             *(log, disk.writer, self._view, own),
             on_met=self._driver.peer_met,
-            on_stated=self._stated,
+            on_stated=self.addresses.stated,
             on_put_back=self._was_put_back,
         )
 
@@ -184,14 +182,8 @@ class Network:
         """A peer has connected to this node: it is there, and has said where."""
         self._dial()
         self._links.nudge(peer, self.addresses.of(peer))
-        if peer in self._moved:
-            self._moved.discard(peer)
+        if self.addresses.take_news(peer):
             self._links.redial(peer)
-
-    def _stated(self, peer: NodeId, address: str) -> None:
-        """A peer has said where it is reached."""
-        if self.addresses.stated(peer, address):
-            self._moved.add(peer)
 
     def _sighted(self, peer: NodeId, address: str) -> None:
         """A dial has found this peer where another one was expected."""

@@ -208,7 +208,9 @@ class PeerRegistry:
             self._known = {node: starts_ for node, starts_ in self._known.items() if node in kept}
             self._credentials = {node: shown for node, shown in self._credentials.items() if node in kept}
         if is_found:
-            logger.error(
+            # Strangers may say what they like, and as often.
+            logger.log(
+                logging.ERROR if is_member else logging.DEBUG,
                 "the data folder of a peer was put back to an older copy: it counts again once it is refilled",
                 extra={"fields": {"peer": peer, "start": known.last.number, "known": _number(known)}},
             )

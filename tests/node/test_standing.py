@@ -4,7 +4,7 @@ import pytest
 
 from raftdb.core.events import PeerMet
 from raftdb.core.messages import Heartbeat
-from raftdb.core.model import ORIGIN, Entry, EntryId, EntryKind
+from raftdb.core.model import ORIGIN, Entry, EntryId, EntryKind, StartId
 from raftdb.core.raft import FOLDERS_MAX
 from raftdb.node.standing import Standing, is_unproven, standing_of
 from tests.core.cluster import encode_members
@@ -49,10 +49,14 @@ def test_a_learner_is_the_folder_that_it_was_met_as_before_it_was_one() -> None:
 def test_there_is_a_limit_of_strangers_that_are_remembered() -> None:
     node = Direct()
     node.step(PeerMet("n2", "folder"))
+    node.step(PeerMet("n3", "folder", StartId(1, "again"), ("again",), put_back=True))
     for number in range(FOLDERS_MAX + 1):
-        node.step(PeerMet(f"stranger{number}", "folder"))
-        assert len(node.state.folders) <= FOLDERS_MAX
+        start = StartId(1, f"nonce {number}")
+        node.step(PeerMet(f"stranger{number}", "folder", start, (start.nonce,), put_back=True))
+        state = node.state
+        assert max(len(state.folders), len(state.starts), len(state.doubts)) <= FOLDERS_MAX
     assert standing_of(node.state, "n2").met == "folder"
+    assert node.state.doubts.keys() >= {"n3"}
 
 
 @pytest.mark.parametrize(

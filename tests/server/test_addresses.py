@@ -42,11 +42,16 @@ class TestBook:
 
     def test_who_says_that_it_has_moved_is_dialled_there_first(self) -> None:
         known = book()
-        assert known.stated("n2", "10.0.0.9:1")
-        assert not known.stated("n2", "10.0.0.9:1"), "it is no news any more"
+        known.stated("n2", "10.0.0.9:1")
+        assert known.take_news("n2")
+        known.stated("n2", "10.0.0.9:1")
+        assert not known.take_news("n2"), "it is no news any more"
         assert known.wanted(["n2"])["n2"] == ("10.0.0.9:1", "10.0.0.2:1")
-        assert known.stated("n2", "10.0.0.8:1")
+        known.stated("n2", "10.0.0.8:1")
+        known.stated("n2", "10.0.0.8:1")
         assert known.of("n2") == "10.0.0.8:1"
+        assert known.take_news("n2"), "it was not asked for in between"
+        assert not known.take_news("n2")
         assert known.wanted([])["n2"] == ("10.0.0.8:1", "10.0.0.2:1"), "also while its link is down"
 
     def test_what_the_configuration_says_later_counts(self) -> None:
@@ -103,6 +108,10 @@ class TestBook:
         assert [f"s{number}" for number in range(3 * STRANGERS_MAX) if known.of(f"s{number}")] == [
             f"s{number}" for number in range(2 * STRANGERS_MAX, 3 * STRANGERS_MAX)
         ]
+        assert [f"s{number}" for number in range(3 * STRANGERS_MAX) if known.take_news(f"s{number}")] == [
+            f"s{number}" for number in range(2 * STRANGERS_MAX, 3 * STRANGERS_MAX)
+        ], "nor with what is new of them"
+        assert known.take_news("n2")
         assert known.moved() == {"n2": "10.0.0.9:1"}
 
 

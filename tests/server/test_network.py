@@ -9,7 +9,7 @@ from raftdb.core.model import StartId
 from raftdb.errors import Fatal
 from raftdb.node.starts import OwnStarts
 from raftdb.node.view import NodeView
-from raftdb.server.addresses import AddressBook
+from raftdb.server.addresses import STRANGERS_MAX, AddressBook
 from raftdb.server.network import Network
 from raftdb.server.peers import IDENTITY_CHANGED, OTHER_LIFE, PEER_STALE_START, REMOVED, STALE_START
 from raftdb.transport.events import PeerEvents
@@ -27,20 +27,39 @@ class Refusing:
         self.driver.replica.is_new = False
         self.driver.replica.links = set()
         self.driver.view = NodeView(self.driver.replica)
+        self.background: Any = MagicMock()
         log: Any = MagicMock()
         log.get_meta.return_value = None
         start = StartId(1, "nonce")
         network = Network(
             LocalIdentity(cluster_id="c", node_id="n1", node_uuid="uuid", start=start, http="127.0.0.1:8001"),
-            *(self.driver, MagicMock(), log, OwnStarts(start, b"secret"), MagicMock()),
+            *(self.driver, MagicMock(), log, OwnStarts(start, b"secret"), self.background),
             addresses=AddressBook(),
             receiver=MagicMock(),
             on_fatal=self.fatal.append,
         )
         self.events: PeerEvents = network._events_of_links()
+        self.incoming: PeerEvents = network._peer_server._events
+
+    def hung_up(self, peer: str) -> None:
+        self.incoming.on_peer_down(peer, "why")
 
     def refused(self, peer: str, code: str) -> None:
         self.events.on_refused(peer, code, "why")
+
+
+def test_of_strangers_who_hang_up_only_the_latest_are_dialled_for_a_while() -> None:
+    """Each has a timer, and a dial: names cost nothing."""
+    node = Refusing()
+    timers = [MagicMock() for _ in range(STRANGERS_MAX + 10)]
+    node.background.after.side_effect = timers
+    for number in range(STRANGERS_MAX + 9):
+        node.hung_up(f"x{number}")
+    node.hung_up(f"x{STRANGERS_MAX}")
+    cancelled = [timer.cancel.called for timer in timers]
+    assert cancelled.count(False) == STRANGERS_MAX
+    assert cancelled[:9] == [True] * 9
+    assert cancelled[STRANGERS_MAX], "it hung up again: the later timer counts"
 
 
 @pytest.mark.parametrize("code", [IDENTITY_CHANGED, OTHER_LIFE, STALE_START])

@@ -1,5 +1,6 @@
 """Who may be a peer: the registry over a store in memory."""
 
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -119,6 +120,19 @@ async def test_the_first_folder_of_a_member_is_remembered_also_by_the_next_start
     assert await again.says("n3", "third") is None
     assert again.met == {"n2": "first", "n3": "third"}, "the others are recalled with the first that calls"
     assert code(await again.says("n2", "second")) == IDENTITY_CHANGED
+
+
+async def test_what_strangers_say_of_their_folders_is_no_error_of_this_cluster(
+    log_records: list[logging.LogRecord],
+) -> None:
+    """They may say it as often as they like, and the log of errors is read."""
+    desk = Desk(Direct())
+    for number in range(3):
+        start = OwnStarts(StartId(1, f"nonce {number}"), b"")
+        assert await desk.says("stranger", "folder", start=start, put_back=True) is None
+    assert not [record for record in log_records if record.levelno >= logging.INFO]
+    assert await desk.says("n2", "folder", put_back=True) is None
+    assert [record.levelname for record in log_records if record.name == "raftdb.server"] == ["INFO", "ERROR"]
 
 
 def following(configuration: bytes) -> Direct:
