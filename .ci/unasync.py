@@ -58,12 +58,12 @@ def _word(word: str) -> str:
 def generated(source: Path) -> str:
     """The text of the blocking module that belongs to an asynchronous one."""
     text = HEADER.format(source=source.name) + translate(source.read_text(encoding="utf-8"))
-    name = ["--stdin-filename", str(target_of(source))]
+    name = ["--stdin-filename", str(target_of(source)), "-"]
     for command in (
-        ["check", "--quiet", "--fix-only", "--select", "F401,I,UP028", "--unsafe-fixes", *name, "-"],
-        ["format", *name, "-"],
+        ["check", "--quiet", "--fix-only", "--unsafe-fixes", "--select", "F401,I,UP028"],
+        ["format", "--config", "format.skip-magic-trailing-comma=true"],
     ):
-        ruff = [sys.executable, "-m", "ruff", *command]
+        ruff = [sys.executable, "-m", "ruff", *command, *name]
         text = subprocess.run(ruff, cwd=ROOT, input=text, capture_output=True, text=True, check=True).stdout
     return text
 

@@ -19,7 +19,7 @@ from cli.line.dot_words import DOT_WORDS
 from cli.line.words import WORDS
 from cli.main import SUB_COMMANDS
 from cli.subcommands.serve import parse_flags
-from raftdb.client.async_client import CONCURRENCY_MAX
+from raftdb.client.async_io import CONCURRENCY_MAX
 from raftdb.client.retrying import ATTEMPTS_MAX, TIMEOUT_MS
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS
 from raftdb.commands.spec import COMMANDS

@@ -48,7 +48,8 @@ def back_up(
     """Put a backup into a file and print its index, length and digest. Raises `RaftdbError`; `hint` is what to do
     about a file that exists."""
     # Loaded when it is needed: hashing is nothing that other commands should pay for.
-    from raftdb.client.backup import NotRegular, take_backup
+    from raftdb.client.backup import NotRegular
+    from raftdb.client.sync_backup import take_backup
 
     try:
         if path.is_dir():

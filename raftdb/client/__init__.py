@@ -9,7 +9,7 @@ with Client("127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003") as client:
     client.get("kunci")  # b"satu"
 ```
 
-Blocking and asynchronous, one client twice over a core without I/O:
+Blocking and asynchronous, one client over a core without I/O:
 
 * `given`, `addresses`: what callers give, as bytes and addresses, or a `TypeError`; and the form in which they get it
   back.
@@ -22,20 +22,18 @@ Blocking and asynchronous, one client twice over a core without I/O:
 * `methods`, `membership`: what each method sends, and what it makes of the answer.
 * `buffer`, `transaction`, `retrying`: a transaction as it grows, what is known of it, and when it is tried again.
 
-And twice, each as thin as it can be:
+Above that the two halves differ in `await`, and in little else. So one is written, the asynchronous one, and
+`.ci/unasync.py` makes each `sync_NAME` from its `async_NAME` (a test says whether it is current):
 
-* `connection`, `async_connection`: one exchange over a kept-alive socket, spoken in `http1`; `dialing`, `async_dialing`
-  connect it by a deadline, with `resolving` for names.
-* `sharing`: the steps of the blocking client's flows, in turn where they count and side by side where they wait.
-* `sync_client`, `async_client`: the clients themselves; `sync_commands`, `async_commands` are their methods.
-* `sync_transaction`, `async_transaction`: reads at once, writes when it is committed.
+* `async_connection`: one exchange over a kept-alive connection, spoken in `http1`.
+* `async_sharing`: the steps of flows, in turn where they count and side by side where they wait.
+* `async_client`: the client itself; `async_commands` are its methods, each of them a line.
+* `async_transaction`: reads at once, writes when it is committed.
+* `async_backup`: a backup into a file, which is verified before it takes its name (`backup`).
 
-Only the asynchronous half is written where the two do not differ in their means: `.ci/unasync.py` makes `sync_commands`
-and `sync_transaction` from it, and a test says whether they are current.
-
-`backup` and `async_backup` bring a backup into a file, verified before it takes its name; `async_streaming` brings it
-from a loop to where writing may block. Nothing but the asynchronous half imports
-asyncio, and nothing at all imports aiohttp: a one-shot `raftdb get` must be quick.
+By hand and twice is only what each half does by means of its own, under the same names: `async_io` and `sync_io`
+connect (`dialing`, with `resolving` for names), send, receive, wait, and know where they are at home. Nothing but the
+asynchronous half imports asyncio, and nothing at all imports aiohttp: a one-shot `raftdb get` must be quick.
 
 **What is retried.** Reads change nothing and are asked again. A write that was sent and not answered may have happened.
 Within a session it is sent again under its number until the deadline, for it happens once however often it arrives;

@@ -1,15 +1,10 @@
-"""As `backup`, for the asynchronous client: files are on a thread, the stream on the loop."""
+"""Taking a backup into a file, which is written as `raftdb.client.backup` says."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raftdb.client.backup import BackupTaken
-from raftdb.client.backup import take_backup as take_backup_blocking
-from raftdb.client.http1 import Sink
+from raftdb.client.async_io import off_loop
+from raftdb.client.backup import BackupFile, BackupTaken
 
 if TYPE_CHECKING:
     from raftdb.client.async_client import AsyncClient
@@ -18,41 +13,18 @@ if TYPE_CHECKING:
 async def take_backup(
     client: "AsyncClient[Any]", path: Path, *, replace: bool = False, timeout_ms: float | None = None
 ) -> BackupTaken:
-    """See `raftdb.client.backup.take_backup`. Cancelled, it leaves no file."""
-    source = _Source(partial(client.backup, timeout_ms=timeout_ms), asyncio.get_running_loop())
-    taking = asyncio.ensure_future(asyncio.to_thread(take_backup_blocking, source, path, replace=replace))
+    """Stream a backup of the cluster into `path`; durable, whole and verified when it returns, or not there.
+
+    With `replace` it takes the place of a regular file of that name, or of the one that a link of that name leads to;
+    else raises `FileExistsError`. Memory is bounded. Raises `NotRegular`, `BackupDamaged`, `OSError`, and what
+    `backup` of the client raises. Interrupted or cancelled, it leaves no file.
+    """
+    file = BackupFile(path, replace=replace)
     try:
-        return await asyncio.shield(taking)
-    except asyncio.CancelledError:
-        source.stop()
-        with suppress(BaseException):
-            await taking
-        raise
-
-
-class _Source:
-    """What a backup on another thread is taken from: the client on its loop."""
-
-    def __init__(
-        self, backup: Callable[[Sink], Coroutine[Any, Any, int]], loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self._backup = backup
-        self._loop = loop
-        self._task: asyncio.Task[int] | None = None
-        self._is_stopped = False
-
-    def backup(self, target: Sink, /, *, timeout_ms: float | None = None) -> int:
-        """Stream into `target`; called on the other thread."""
-        return asyncio.run_coroutine_threadsafe(self._run(target), self._loop).result()
-
-    def stop(self) -> None:
-        """End the stream, now or as soon as it begins; called on the loop."""
-        self._is_stopped = True
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _run(self, target: Sink) -> int:
-        if self._is_stopped:
-            raise asyncio.CancelledError
-        self._task = asyncio.ensure_future(self._backup(target))
-        return await self._task
+        await off_loop(file.open)
+        index = await client.backup(file, timeout_ms=timeout_ms)
+        digest = file.verify()
+        await off_loop(file.publish)
+    finally:
+        await off_loop(file.close)
+    return BackupTaken(index, file.size_bytes, digest.hex())

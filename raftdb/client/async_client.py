@@ -1,9 +1,9 @@
-"""The client for asyncio: `flow` decides, `async_connection` carries out, this loop joins them."""
+"""The clients: `flow` decides, `async_connection` and `sync_connection` carry out, `async_sharing` and `sync_sharing`
+join them."""
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from functools import partial, wraps
 from pathlib import Path
 from random import Random
@@ -13,34 +13,59 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, ov
 from raftdb.client import methods, retrying
 from raftdb.client.addresses import addresses_of, parse_url
 from raftdb.client.async_commands import AsyncClientCommands
-from raftdb.client.async_connection import AsyncConnections
+from raftdb.client.async_io import CONCURRENCY_MAX, sleep
+from raftdb.client.async_sharing import AsyncSharedCalls
 from raftdb.client.async_transaction import AsyncTransaction
 from raftdb.client.dialing import now_ms
-from raftdb.client.flow import AwaitOthers, Caller, Flow, Limits, Method, Outcome, Step
+from raftdb.client.flow import Caller, Limits, Method
 from raftdb.client.given import Form, V, as_bytes, as_text, duration
-from raftdb.client.http1 import AnswerLost, NotSent, Sink
+from raftdb.client.http1 import Sink
 from raftdb.client.model import NodeStatus
 from raftdb.client.retrying import Attempts
-from raftdb.client.routing import DEFAULT_ADDRESSES, Pause, Router
+from raftdb.client.routing import DEFAULT_ADDRESSES, Router
 from raftdb.client.session import Sessions
-from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS
-from raftdb.errors import Conflict, LocalProtocolError, RaftdbError, Unavailable
+from raftdb.errors import Conflict, RaftdbError
 
-CONCURRENCY_MAX = 64
-"""How many calls of one client are under way at a time, and so how many connections it has to one node."""
+DEFAULT_TIMEOUT_MS = 8_000
+"""Longest time of one call, retries included. Nodes give a request up after 5 s unless configured otherwise:
+the one who knows more should speak first."""
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
 class AsyncClient(AsyncClientCommands[V]):
-    """A connection to a cluster for the tasks of one event loop, any number of them at a time.
+    """A connection to a cluster. `Client` is for ordinary, blocking Python, `AsyncClient` for the tasks of one event
+    loop; all else is the same.
 
-    The arguments, the methods and their errors are those of `raftdb.client.sync_client.Client`. `concurrency_max`: how
-    many calls are under way at a time; more wait for their turn, and waiting is part of a call's time.
+    `addresses`: the nodes' HTTP addresses, `"HOST:PORT,HOST:PORT"` or a sequence of such; any of them will
+    do, more survive more failures. `timeout_ms`: the deadline of each call, retries included (None: 8 seconds, and more
+    on a network that turns out to be slow, but at most a minute).
+    `unreachable_timeout_ms`: give up sooner if no node at all can be connected to (None: do not). `random`:
+    the source of jitter.
 
-    A call may be cancelled at any moment. Its connection is then closed; a write that was under way may or may not
-    take effect, as after `OutcomeUnknown`.
+    `sessions`: writes are numbered within a session, which the first of them registers. So they are sent again, for as
+    long as the deadline allows, whatever became of them, and happen once. Without, a write is sent again only if it
+    surely was not executed; and a client that makes one write only is spared a round trip.
+
+    Keys and values are `bytes`, `str` for its UTF-8, or `int` for its decimal; anything else is a `TypeError`. What
+    comes back is `bytes`, or, with `decode`, `str`: UTF-8, and bytes that are not, as lone surrogates (PEP 383), which
+    go back as what they were.
+
+    Every method takes `timeout_ms`, its own deadline instead of the client's. Without it, what takes the leader long
+    (`snapshot`, `backup`) may take ten minutes once the leader is found.
+
+    Threads may share a `Client`, and the tasks of a loop an `AsyncClient`: each call has a connection for itself, so
+    they do not wait for each other. A child process that inherits a client begins connections and a session of its own.
+
+    Of an `AsyncClient` only: `concurrency_max` is how many calls are under way at a time; more wait for their turn, and
+    waiting is part of a call's time. A call may be cancelled at any moment. Its connection is then closed; a write that
+    was under way may or may not take effect, as after `OutcomeUnknown`.
+
+    Every method raises `RaftdbError`: `Unavailable` if the cluster cannot answer now, and the call surely was not
+    executed; `OutcomeUnknown` if a write may have happened or may yet; `CommandFailed` if the command ran and failed,
+    with `Conflict` for a revision that has changed; `SessionExpired` if the cluster no longer remembers whether it
+    executed a write; `RequestRefused` if it is malformed; `RemoteProtocolError` if what answers is no raftdb node.
     """
 
     @overload
@@ -52,7 +77,7 @@ class AsyncClient(AsyncClientCommands[V]):
         unreachable_timeout_ms: float | None = ...,
         sessions: bool = ...,
         decode: Literal[False] = ...,
-        concurrency_max: int = ...,
+        concurrency_max: int = ...,  # async only
         random: Random | None = ...,
     ) -> None: ...
 
@@ -65,7 +90,7 @@ class AsyncClient(AsyncClientCommands[V]):
         unreachable_timeout_ms: float | None = ...,
         sessions: bool = ...,
         decode: Literal[True],
-        concurrency_max: int = ...,
+        concurrency_max: int = ...,  # async only
         random: Random | None = ...,
     ) -> None: ...
 
@@ -77,13 +102,13 @@ class AsyncClient(AsyncClientCommands[V]):
         unreachable_timeout_ms: float | None = None,
         sessions: bool = True,
         decode: bool = False,
-        concurrency_max: int = CONCURRENCY_MAX,
+        concurrency_max: int = CONCURRENCY_MAX,  # async only
         random: Random | None = None,
     ) -> None:
         self._addresses = addresses_of(addresses)
         self._has_sessions = sessions
         self._form = cast(Form[V], as_text if decode else as_bytes)
-        self._concurrency_max = concurrency_max
+        self._concurrency_max = concurrency_max  # async only
         self._random = random or Random()
         self._timeout_ms = duration(DEFAULT_TIMEOUT_MS if timeout_ms is None else timeout_ms, "timeout_ms")
         self._stretches = timeout_ms is None
@@ -92,20 +117,19 @@ class AsyncClient(AsyncClientCommands[V]):
             if unreachable_timeout_ms is None
             else duration(unreachable_timeout_ms, "unreachable_timeout_ms")
         )
-        self._begin(None)
+        self._calls = self._begin()
 
-    def _begin(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """What belongs to one event loop in one process: connections, the session, and who waits for whom."""
-        self._loop = loop
-        self._process_id = os.getpid()
-        self._places = asyncio.Semaphore(self._concurrency_max)
-        self._waiting: list[asyncio.Future[None]] = []
-        self._connections = AsyncConnections()
-        self._caller = Caller(
+    def _begin(self) -> AsyncSharedCalls:
+        """What belongs to one home alone: connections, the session, and who leads."""
+        caller = Caller(
             Router(self._addresses, random=self._random),
             sessions=Sessions() if self._has_sessions else None,
             clock=now_ms,
             random=self._random,
+        )
+        return AsyncSharedCalls(
+            caller,
+            self._concurrency_max,  # async only
         )
 
     @overload
@@ -118,7 +142,11 @@ class AsyncClient(AsyncClientCommands[V]):
 
     @classmethod
     def from_url(cls, url: str, *, decode: bool = False) -> "AsyncClient[Any]":
-        """See `raftdb.client.sync_client.Client.from_url`."""
+        """The client that a URL describes: `raftdb://HOST:PORT,HOST:PORT/?timeout_ms=500&sessions=false`.
+
+        The options of the query are those above but `decode`, and none must be there. `http://` is taken as well, or no
+        scheme at all. Raises `RequestRefused` for what is none.
+        """
         addresses, options = parse_url(url)
         return cast("AsyncClient[Any]", cls(addresses, decode=decode, **options))  # type: ignore[call-overload]
 
@@ -155,8 +183,13 @@ class AsyncClient(AsyncClientCommands[V]):
         max_attempts: int = retrying.ATTEMPTS_MAX,
         timeout_ms: float = retrying.TIMEOUT_MS,
     ) -> Callable[..., Any]:
-        """Decorate a coroutine function that gets a transaction as its first argument: each call of it is one. See
-        `raftdb.client.sync_client.Client.transactional`."""
+        """Decorate a function that gets a transaction as its first argument: each call of it is one.
+
+        It is committed when the function returns; if that meets a conflict, the function is called again with a new
+        one, up to `max_attempts` times and for `timeout_ms`, then `Conflict` is raised. So what the function does
+        beside its transaction may be done several times. If it raises an exception, its writes are forgotten; but if
+        what it had read was not of one moment, that proves nothing, and it is called again.
+        """
         decorate = partial(self._repeated, max_attempts=max_attempts, timeout_ms=timeout_ms)
         return decorate if function is None else decorate(function)
 
@@ -181,7 +214,7 @@ class AsyncClient(AsyncClientCommands[V]):
                     pause_ms = attempts.pause_ms(now_ms()) if transaction.lost_by(conflict) else None
                     if pause_ms is None:
                         raise
-                await asyncio.sleep(pause_ms / 1000.0)
+                await sleep(pause_ms)
 
         return run
 
@@ -192,8 +225,11 @@ class AsyncClient(AsyncClientCommands[V]):
         """
         if address is None:
             return await self._run(methods.STATUS, timeout_ms)
-        limits = self._limits(timeout_ms)
-        return await self._carry_out(self._own_caller().ask(methods.STATUS, address, limits), limits)
+        limits, calls = self._limits(timeout_ms), self._own_calls()
+        return await calls.carry_out(
+            calls.caller.ask(methods.STATUS, address, limits),
+            limits,  # async only
+        )
 
     async def backup(
         self,
@@ -202,21 +238,36 @@ class AsyncClient(AsyncClientCommands[V]):
         replace: bool = False,
         timeout_ms: float | None = None,
     ) -> int:
-        """See `raftdb.client.sync_client.Client.backup`. Files, and the calls of a sink, are on other threads, one call
-        after the other."""
+        """Write a backup of the leader's state to a file, or stream it into a `Sink`; the index that it goes up to.
+
+        A file is whole, verified and durable when this returns, or not there; with `replace` it takes the place of one
+        of that name, else raises `FileExistsError`. Raises `OSError` of the file as it is, and `BackupDamaged`. An
+        answer that is cut off is asked for again, as long as the time of a call lasts: a sink then begins anew. What it
+        raises is passed on, and verifying what it got is the caller's work. Memory is bounded. An `AsyncClient` has
+        files, and the calls of a sink, on other threads, one call after the other.
+        """
         if isinstance(target, str | os.PathLike):
             from raftdb.client.async_backup import take_backup
 
-            return (await take_backup(self, Path(target), replace=replace, timeout_ms=timeout_ms)).index
+            taken = await take_backup(self, Path(target), replace=replace, timeout_ms=timeout_ms)
+            return taken.index
         return await self._run(methods.backup(target), timeout_ms)
 
     async def close(self) -> None:
-        """End the session, if the leader can be told quickly, and close the connections. No calls may be under way.
-        The client may be used again."""
-        if self._loop is asyncio.get_running_loop():
-            with suppress(RaftdbError):
-                await self._carry_out(self._caller.close(), self._limits(None))
-            self._connections.close()
+        """End the session, if the leader can be told quickly, and close the connections. The client may be used again.
+
+        Nobody is waited for: other calls go on, close their connections when they are done, and leave the session to
+        end by its silence.
+        """
+        with suppress(RaftdbError):
+            calls = self._own_calls()
+            try:
+                await calls.carry_out(
+                    calls.caller.close(),
+                    self._limits(None),  # async only
+                )
+            finally:
+                calls.connections.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -233,90 +284,19 @@ class AsyncClient(AsyncClientCommands[V]):
         return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms, is_strict=True)
 
     async def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
-        limits = self._limits(timeout_ms)
-        return await self._carry_out(self._own_caller().flow(method, limits), limits)
+        limits, calls = self._limits(timeout_ms), self._own_calls()
+        return await calls.carry_out(
+            calls.caller.flow(method, limits),
+            limits,  # async only
+        )
 
     async def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
         return await self._run(method, min(self._timeout_ms, attempts.call_timeout_ms(now_ms())))
 
-    def _own_caller(self) -> Caller:
-        """What this client knows on this loop in this process; another loop, if the first is over, begins anew."""
-        loop = asyncio.get_running_loop()
-        is_ours = self._process_id == os.getpid()
-        if self._loop is not loop or not is_ours:
-            if self._loop is not None and not self._loop.is_closed() and is_ours:
-                raise LocalProtocolError("this client is used on another event loop: make one for each")
-            self._begin(loop)
-        return self._caller
-
-    async def _carry_out(self, flow: Flow[T], limits: Limits) -> T:
-        """Do what the flow says until it ends."""
-        async with self._place(limits):
-            try:
-                step = next(flow)
-                while True:
-                    done, outcome = step, await self._perform(step)
-                    step = flow.send(outcome)
-                    # Who has only waited has changed nothing: two of them would wake each other for ever.
-                    if not isinstance(done, AwaitOthers):
-                        self._wake()
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            finally:
-                flow.close()
-                self._wake()
-
-    async def _perform(self, step: Step) -> Outcome:
-        """Carry out one step; what came of it."""
-        if isinstance(step, Pause):
-            await asyncio.sleep(step.duration_ms / 1000.0)
-            return None
-        if isinstance(step, AwaitOthers):
-            await self._await_others(step.until_ms)
-            return None
-        try:
-            return await self._connections.exchange(
-                step.attempt.address,
-                step.request.method,
-                step.request.target,
-                step.request.body,
-                connect_by_ms=step.attempt.connect_by_ms,
-                answer_by_ms=step.attempt.answer_by_ms,
-                prompt_ms=step.attempt.prompt_ms,
-                stretches=step.attempt.stretches,
-                sink=step.sink,
-            )
-        except (NotSent, AnswerLost) as error:
-            return error
-
-    async def _await_others(self, until_ms: float) -> None:
-        waiting = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        with suppress(TimeoutError):
-            async with asyncio.timeout((until_ms - now_ms()) / 1000.0):
-                await waiting
-
-    def _wake(self) -> None:
-        """Something has changed: let those who wait for it look again."""
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
-    @asynccontextmanager
-    async def _place(self, limits: Limits) -> AsyncIterator[None]:
-        """One of the places for calls; waiting for it is part of the call's time."""
-        try:
-            async with asyncio.timeout((limits.ends_ms - now_ms()) / 1000.0):
-                await self._places.acquire()
-        except TimeoutError:
-            raise Unavailable(
-                "busy",
-                f"{self._concurrency_max} other calls of this client were not done in {limits.timeout_ms / 1000:g} s",
-                hint="make fewer calls at a time, or raise concurrency_max",
-            ) from None
-        try:
-            yield
-        finally:
-            self._places.release()
+    def _own_calls(self) -> AsyncSharedCalls:
+        """What is known here: two homes on one connection, or with one numbering, would take each other's answers."""
+        calls = self._calls
+        while not calls.home.is_here():
+            calls.connections.close()
+            calls = self._calls = self._begin()
+        return calls

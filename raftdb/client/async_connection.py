@@ -1,172 +1,106 @@
-"""One request, one answer, over kept-alive connections of an event loop; failures as in `connection`.
+"""One request, one answer, over kept-alive connections; and the one distinction that retries depend on.
 
-Considered and rejected: aiohttp's client. It repeats some requests by itself when a kept connection turns out closed,
-which a client that tells "not sent" from "sent and not answered" cannot use; and it would be a second HTTP
-implementation with limits of its own, where `http1` is there. Streams: they hide whether unread bytes are left over.
-Here bytes that arrive when no answer is awaited end the connection at once, and so does an exchange that is cancelled
-or fails: an answer never reaches another request than its own (hazard B59).
+A failure is either `NotSent` (no connection: the node has not seen a byte, so anything may be retried) or
+`AnswerLost` (the request may have arrived, so a write may have taken effect). Nothing here retries.
 """
 
-import asyncio
-from typing import cast
+from dataclasses import dataclass
 
-from raftdb.client.async_dialing import dial
-from raftdb.client.async_streaming import Relay
-from raftdb.client.connection import IDLE_MS_MAX
-from raftdb.client.dialing import IN_TIME, now_ms, reason_of
-from raftdb.client.http1 import AnswerLost, NotSent, Response, ResponseParser, Sink, encode_request
+from raftdb.client.async_io import Stream, connect, off_loop
+from raftdb.client.dialing import now_ms, reason_of
+from raftdb.client.flow import Exchange
+from raftdb.client.http1 import AnswerLost, Response, ResponseParser, encode_request
 from raftdb.client.pace import answer_deadline_ms
-from raftdb.errors import LocalProtocolError, RemoteProtocolError
+
+IDLE_MS_MAX = 10_000
+"""A connection unused for longer is not used again: servers and gateways close idle ones after 15 s and more,
+and a request that races with such a close could not be told from one that was executed."""
+IDLE_CONNECTIONS_MAX = 64
+"""Most connections to one node that are kept while nobody uses them, unless whoever makes them says otherwise."""
+STREAM_IDLE_MS = 30_000
+"""Longest wait for the next piece of a body that is streamed."""
 
 
-class _Connection(asyncio.Protocol):
-    """A connection, and the one answer that is awaited on it, if any."""
+@dataclass(slots=True)
+class _Connection:
+    """A connection, when it was last used, and how long it took to connect; in ms of `now_ms`."""
 
-    def __init__(self) -> None:
-        self.used_ms = now_ms()
-        self.dialled_ms = 0.0
-        """How long it took to connect."""
-        self._transport: asyncio.Transport | None = None
-        self._parser: ResponseParser | None = None
-        self._answer: asyncio.Future[Response] | None = None
-
-    @property
-    def is_fit(self) -> bool:
-        """Open, and not idle for so long that the server may be about to close it."""
-        is_open = self._transport is not None and not self._transport.is_closing()
-        return is_open and now_ms() - self.used_ms <= IDLE_MS_MAX
-
-    async def exchange(self, request: bytes, sink: Sink | None = None) -> Response:
-        """Send a request and await its answer, whose body goes to `sink` if there is one. Raises as
-        `AsyncConnections.exchange`; whatever it raises, the connection is closed."""
-        if self._answer is not None:
-            raise LocalProtocolError("two exchanges at a time on one connection")
-        if self._transport is None:
-            raise NotSent("the connection was closed")
-        self._parser = ResponseParser(sink=sink)
-        self._answer = asyncio.get_running_loop().create_future()
-        try:
-            self._transport.write(request)
-            response = await self._answer
-        except BaseException:
-            self.abort()
-            raise
-        finally:
-            self._answer = self._parser = None
-        self.used_ms = now_ms()
-        return response
-
-    def read(self, is_wanted: bool) -> None:
-        """Go on reading, or let what comes wait."""
-        if self._transport is not None and not self._transport.is_closing():
-            if is_wanted:
-                self._transport.resume_reading()
-            else:
-                self._transport.pause_reading()
-
-    def abort(self) -> None:
-        """Close at once, whatever is on its way."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
-        if self._parser is None or self._answer is None or self._answer.done():
-            self.abort()
-            return
-        try:
-            response = self._parser.feed(data)
-        except RemoteProtocolError as error:
-            self._answer.set_exception(error)
-            return
-        if response is not None:
-            self._answer.set_result(response)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
-        self._transport = None
-        if self._parser is None or self._answer is None or self._answer.done():
-            return
-        response = self._parser.end() if error is None else None
-        if response is not None:
-            self._answer.set_result(response)
-        else:
-            closed = "the connection was closed before the answer was complete"
-            self._answer.set_exception(AnswerLost(closed if error is None else reason_of(error)))
+    stream: Stream
+    used_ms: float
+    dialled_ms: float
 
 
 class AsyncConnections:
-    """Kept-alive connections, several per address if there are several exchanges at a time; of one event loop."""
+    """Kept-alive connections, several per address if there are several exchanges at a time. Threads may share them, or
+    the tasks of one event loop.
 
-    def __init__(self) -> None:
+    Every step on what is kept is a single one (a `pop`, an `append`), so there is no lock that an interrupt, or a fork,
+    could leave locked: an exchange has its connection for itself.
+    """
+
+    def __init__(self, idle_max: int = IDLE_CONNECTIONS_MAX) -> None:
         self._idle: dict[str, list[_Connection]] = {}
+        self._idle_max = idle_max
+        self._closed = 0  # how often; a connection from before belongs to nobody
         self._cleaned_ms = now_ms()
 
-    async def exchange(
-        self,
-        address: str,
-        method: str,
-        target: str,
-        body: bytes | None,
-        *,
-        connect_by_ms: float,
-        answer_by_ms: float,
-        prompt_ms: float | None = None,
-        stretches: bool = False,
-        sink: Sink | None = None,
-    ) -> Response:
-        """Send one request to `address` (HOST:PORT) and return its answer.
+    async def exchange(self, step: Exchange) -> Response:
+        """Send the request to the address that the attempt names (HOST:PORT), and return the answer.
 
-        Times are of `now_ms`; for `prompt_ms` and `stretches` see `raftdb.client.pace`. Raises `NotSent`, `AnswerLost`,
-        or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only after a whole answer. With
-        a `sink` the body of a success goes there, for as long as something of it comes every `STREAM_IDLE_MS`; what the
-        sink raises is passed on.
+        The attempt's times are of `now_ms`; for `prompt_ms` and `stretches` see `raftdb.client.pace`. Raises `NotSent`,
+        `AnswerLost`, or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only after a whole
+        answer: any exception closes it, Ctrl-C and being cancelled included.
+        With a `sink` the body of a success goes there, for as long as something of it comes every
+        `STREAM_IDLE_MS`; what the sink raises is passed on.
         """
-        request = encode_request(method, target, host=address, body=body)
-        connection = self._take(address) or await _connect(address, min(connect_by_ms, answer_by_ms))
+        attempt, sent = step.attempt, step.request
+        request = encode_request(sent.method, sent.target, host=attempt.address, body=sent.body)
+        closed = self._closed
+        connection = self._take(attempt.address)
+        if connection is None:
+            began_ms = now_ms()
+            stream = await connect(attempt.address, min(attempt.connect_by_ms, attempt.answer_by_ms))
+            connection = _Connection(stream, now_ms(), now_ms() - began_ms)
         answer_by_ms = answer_deadline_ms(
-            answer_by_ms,
+            attempt.answer_by_ms,
             now_ms=now_ms(),
             dialled_ms=connection.dialled_ms,
-            prompt_ms=prompt_ms,
-            stretches=stretches,
+            prompt_ms=attempt.prompt_ms,
+            stretches=attempt.stretches,
         )
+        keep = False
         try:
-            async with asyncio.timeout(_left_s(answer_by_ms)) as limit:
-                if sink is None:
-                    response = await connection.exchange(request)
-                else:
-                    relay = Relay(sink, limit, connection.read)
-                    response = await relay.during(asyncio.ensure_future(connection.exchange(request, relay)))
-        except TimeoutError:
-            connection.abort()
-            raise AnswerLost(IN_TIME) from None
-        if response.keep_alive:
-            self._idle.setdefault(address, []).append(connection)
+            response = await _send_and_receive(
+                connection.stream, request, answer_by_ms, ResponseParser(sink=step.sink)
+            )
+            keep = response.keep_alive
+        finally:
+            if not keep:
+                connection.stream.close()
+        connection.used_ms = now_ms()
+        idle = self._idle.setdefault(attempt.address, [])
+        if keep and closed == self._closed and len(idle) < self._idle_max:
+            idle.append(connection)
         else:
-            connection.abort()
+            connection.stream.close()
         return response
 
     def close(self) -> None:
-        """Close every idle connection."""
-        for connections in self._idle.values():
-            for connection in connections:
-                connection.abort()
-        self._idle.clear()
+        """Close every connection that is not in use, and the others when they are not any more. The object may be used
+        again."""
+        self._closed += 1
+        for idle in list(self._idle.values()):
+            while (connection := _take_out(idle)) is not None:
+                connection.stream.close()
 
     def _take(self, address: str) -> _Connection | None:
-        """The idle connection to `address` that was used last, if there is a fit one."""
+        """The kept connection to `address` that was used last, if there is one that is fresh and open."""
         self._clean()
         idle = self._idle.get(address, [])
-        while idle:
-            connection = idle.pop()
-            if connection.is_fit:
+        while (connection := _take_out(idle)) is not None:
+            if _is_fresh(connection) and connection.stream.is_quiet:
                 return connection
-            connection.abort()
+            connection.stream.close()
         return None
 
     def _clean(self) -> None:
@@ -174,24 +108,52 @@ class AsyncConnections:
         if now_ms() - self._cleaned_ms < IDLE_MS_MAX:
             return
         self._cleaned_ms = now_ms()
-        for address, connections in list(self._idle.items()):
-            for connection in connections:
-                if not connection.is_fit:
-                    connection.abort()
-            self._idle[address] = [connection for connection in connections if connection.is_fit]
+        for idle in list(self._idle.values()):
+            fresh = []
+            while (connection := _take_out(idle)) is not None:
+                if _is_fresh(connection):
+                    fresh.append(connection)
+                else:
+                    connection.stream.close()
+            idle.extend(reversed(fresh))
 
 
-async def _connect(address: str, by_ms: float) -> _Connection:
-    loop = asyncio.get_running_loop()
-    began_ms = now_ms()
+def _take_out(idle: list[_Connection]) -> _Connection | None:
+    """What is idle and was used last, if there is any; whoever takes one out has it alone."""
     try:
-        async with asyncio.timeout(_left_s(by_ms)):
-            _, connection = await loop.create_connection(_Connection, sock=await dial(address, by_ms))
+        return idle.pop()
+    except IndexError:
+        return None
+
+
+def _is_fresh(connection: _Connection) -> bool:
+    return now_ms() - connection.used_ms <= IDLE_MS_MAX
+
+
+async def _send_and_receive(
+    stream: Stream, request: bytes, answer_by_ms: float, parser: ResponseParser
+) -> Response:
+    """One exchange on an open connection, all of it by `answer_by_ms`, or only its head if the body is streamed."""
+    send_error: OSError | None = None
+    try:
+        await stream.send(request, answer_by_ms)
+    except TimeoutError as error:
+        raise AnswerLost(reason_of(error)) from error
     except OSError as error:
-        raise NotSent(reason_of(error)) from error
-    connection.dialled_ms = now_ms() - began_ms
-    return connection
-
-
-def _left_s(deadline_ms: float) -> float:
-    return max(deadline_ms - now_ms(), 1.0) / 1000.0
+        send_error = error  # a server that refuses a request for its size answers before it has read it all
+    while True:
+        try:
+            by_ms = now_ms() + STREAM_IDLE_MS if parser.streaming else answer_by_ms
+            data = await stream.receive(by_ms)
+        except OSError as error:
+            raise AnswerLost(reason_of(send_error or error)) from error
+        if not data:
+            response = parser.end()
+        elif parser.has_sink:
+            response = await off_loop(parser.feed, data)
+        else:
+            response = parser.feed(data)
+        if response is not None:
+            return response
+        if not data:
+            raise AnswerLost("the connection was closed before the answer was complete")

@@ -12,11 +12,14 @@ import stat
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from raftdb.client.http1 import Response, Sink
-from raftdb.errors import RaftdbError
+from raftdb.client.http1 import Response
+from raftdb.errors import RaftdbError, required
 from raftdb.ownership import give_to_owner_of
+
+if TYPE_CHECKING:
+    from raftdb.client.sync_client import Client
 
 MARK = b"raftdb snapshot\n"
 """How every backup begins."""
@@ -41,31 +44,7 @@ class BackupTaken(NamedTuple):
     digest: str
 
 
-class BackupSource(Protocol):
-    """Whatever streams a backup; a `Client` is one."""
-
-    def backup(self, target: Sink, /, *, timeout_ms: float | None = None) -> int:
-        """Stream it into `target`; the index that it goes up to."""
-
-
-def take_backup(
-    client: BackupSource, path: Path, *, replace: bool = False, timeout_ms: float | None = None
-) -> BackupTaken:
-    """Stream a backup of the cluster into `path`; durable, whole and verified when it returns, or not there.
-
-    With `replace` it takes the place of a regular file of that name, or of the one that a link of that name leads to;
-    else raises `FileExistsError`. Memory is bounded. Raises `NotRegular`, `BackupDamaged`, `OSError`, and what
-    `Client.backup` raises.
-    """
-    path = _place(path, replace=replace)
-    with _BackupFile(path) as file:
-        index = client.backup(file, timeout_ms=timeout_ms)
-        digest = file.verify()
-        file.publish(replace=replace)
-        return BackupTaken(index, file.size_bytes, digest.hex())
-
-
-def stream_backup(client: BackupSource, descriptor: int) -> BackupTaken:
+def stream_backup(client: "Client[Any]", descriptor: int) -> BackupTaken:
     """Stream a backup of the cluster to an open file, pipe or socket; it is verified when this returns.
 
     Raises `BackupDamaged`, also if the connection breaks after some of it was written; `OSError`, and what
@@ -149,43 +128,53 @@ class _BackupStream:
             raise BackupDamaged(f"the backup is damaged: {why}", hint="throw that away, and take it again")
 
 
-class _BackupFile(_BackupStream):
+class BackupFile(_BackupStream):
     """A file beside `path`, removed unless it was published."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, replace: bool) -> None:
+        """With `replace` it takes the place of a regular file of that name, or of the one that a link of that name
+        leads to. Nothing is done to the disk before `open`."""
+        super().__init__(-1)
         self._path = path
+        self._replace = replace
+        self._temporary: Path | None = None
+
+    def open(self) -> None:
+        """Begin it. Raises `NotRegular`, `FileExistsError`, `OSError`."""
+        path = self._path = _place(self._path, replace=self._replace)
         # Not made of its name: that may be as long as a name can be.
-        self._temporary = path.with_name(f".raftdb-backup.{os.getpid()}.part")
+        temporary = path.with_name(f".raftdb-backup.{os.getpid()}.part")
         with suppress(FileNotFoundError):
-            self._temporary.unlink()
+            temporary.unlink()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        super().__init__(os.open(self._temporary, flags, FILE_MODE))
+        self._descriptor = os.open(temporary, flags, FILE_MODE)
+        self._temporary = temporary
         # Of the file that is replaced, if there is one.
         give_to_owner_of(self._descriptor, path if path.exists() else path.parent)
 
-    def __enter__(self) -> "_BackupFile":
-        return self
+    def close(self) -> None:
+        """Remove what was begun, unless it was published."""
+        if self._temporary is not None:
+            os.close(self._descriptor)
+            with suppress(FileNotFoundError):
+                self._temporary.unlink()
 
-    def __exit__(self, *_error: object) -> None:
-        os.close(self._descriptor)
-        with suppress(FileNotFoundError):
-            self._temporary.unlink()
-
-    def publish(self, *, replace: bool) -> None:
+    def publish(self) -> None:
         """Make the file durable, and give it its name. Raises `FileExistsError` rather than replace another."""
+        temporary = required(self._temporary, "file of a backup that is open")
         os.fsync(self._descriptor)
-        if replace:
-            os.rename(self._temporary, self._path)
+        if self._replace:
+            os.rename(temporary, self._path)
         else:
             # Unlike a rename, a link never takes the place of a file that has come up meanwhile.
             try:
-                os.link(self._temporary, self._path)
+                os.link(temporary, self._path)
             except FileExistsError:
                 raise
             except OSError:  # a file system without links
                 if os.path.lexists(self._path):
                     raise FileExistsError(f"{self._path} exists") from None
-                os.rename(self._temporary, self._path)
+                os.rename(temporary, self._path)
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)

@@ -1,24 +1,22 @@
-"""A connected socket by a deadline, to a host that may have several addresses of which some are silent.
+"""Sockets that connect by a deadline: what both halves of the client need for that. The rest is in `async_io` and
+`sync_io`.
 
-The addresses are tried in the order of the resolver, each a little after the one before, or as soon as that has failed,
-and whichever connects first is taken (RFC 8305, without the sorting, which the resolver has done).
+A host may have several addresses, of which some are silent. They are tried in the order of the resolver, each a little
+after the one before, or as soon as that has failed, and whichever connects first is taken (RFC 8305, without the
+sorting, which the resolver has done).
 """
 
-import errno
 import os
-import select
 import socket
 import time
 from collections.abc import Sequence
 
-from raftdb.client.http1 import NotSent
-from raftdb.client.resolving import Resolution, Target, targets_of
-from raftdb.endpoint import parse_endpoint
+from raftdb.client.resolving import Target
 
 NEXT_ATTEMPT_MS = 250
 """How long one address is waited for at most before the next one is tried as well."""
 IN_TIME = "no answer in time"
-_WRITABLE = select.POLLOUT | select.POLLERR | select.POLLHUP
+RECEIVE_BYTES = 256 * 1024
 
 
 def now_ms() -> float:
@@ -26,73 +24,17 @@ def now_ms() -> float:
     return time.monotonic() * 1000.0
 
 
-def dial(address: str, by_ms: float) -> socket.socket:
-    """A socket connected to `address` (HOST:PORT), not blocking, by `by_ms` of `now_ms`. Raises `NotSent`."""
-    endpoint = parse_endpoint(address)
-    targets = targets_of(endpoint.host, endpoint.port)
-    if isinstance(targets, Resolution):
-        targets.wait(max(by_ms - now_ms(), 0.0) / 1000.0)
-        targets = targets.targets()
-    return _first_connected(targets, by_ms)
-
-
-def _first_connected(targets: list[Target], by_ms: float) -> socket.socket:
-    waiting = list(reversed(targets))
-    next_ms = attempt_ms(targets, by_ms)
-    under_way: dict[int, socket.socket] = {}
-    poll = select.poll()
-    next_at_ms = now_ms()
-    reason = "no address"
-    try:
-        while True:
-            if waiting and (not under_way or now_ms() >= next_at_ms):
-                try:
-                    dialled, is_connected = _begin(waiting.pop())
-                except OSError as error:
-                    reason = reason_of(error)
-                    continue
-                if is_connected:
-                    return dialled
-                under_way[dialled.fileno()] = dialled
-                poll.register(dialled, _WRITABLE)
-                next_at_ms = now_ms() + next_ms
-            left_ms = by_ms - now_ms()
-            if not under_way:
-                raise NotSent(reason)
-            if left_ms <= 0:
-                raise NotSent(IN_TIME)
-            for descriptor, _ in poll.poll(
-                min(left_ms, max(next_at_ms - now_ms(), 0.0)) if waiting else left_ms
-            ):
-                dialled = under_way.pop(descriptor)
-                poll.unregister(descriptor)
-                failure = dialled.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                if not failure:
-                    return dialled
-                dialled.close()
-                reason, next_at_ms = os.strerror(failure).lower(), 0.0
-    finally:
-        for dialled in under_way.values():
-            dialled.close()
+def left_s(by_ms: float) -> float:
+    """Seconds until `by_ms` of `now_ms`. Raises `TimeoutError` once it has passed."""
+    left_ms = by_ms - now_ms()
+    if left_ms <= 0:
+        raise TimeoutError(IN_TIME)
+    return left_ms / 1000.0
 
 
 def attempt_ms(targets: Sequence[Target], by_ms: float) -> float:
     """How long one of the targets is waited for alone: all get their turn in half of the time there is."""
     return min(NEXT_ATTEMPT_MS, max(by_ms - now_ms(), 0.0) / (2 * max(len(targets), 1)))
-
-
-def _begin(target: Target) -> tuple[socket.socket, bool]:
-    """A socket that does not block and is about to be connected, and whether it is already. Raises OSError."""
-    family, address = target
-    dialled = new_socket(family)
-    try:
-        failure = dialled.connect_ex(address)
-        if failure not in (0, errno.EINPROGRESS):
-            raise OSError(failure, os.strerror(failure))
-    except BaseException:
-        dialled.close()
-        raise
-    return dialled, not failure
 
 
 class _Socket(socket.socket):
@@ -111,6 +53,30 @@ def new_socket(family: socket.AddressFamily) -> socket.socket:
     dialled.setblocking(False)
     dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return dialled
+
+
+class ConnectedSocket:
+    """A connected socket, to which the halves of the client add sending and receiving."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is open and nothing has arrived, as it should be while nobody awaits an answer. A readable idle
+        connection is a closed one, or holds what belongs to nobody."""
+        try:
+            self.socket.setblocking(False)
+            self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass  # reset by the server
+        return False
+
+    def close(self) -> None:
+        """Close it at once, whatever is on its way."""
+        self.socket.close()
 
 
 def reason_of(error: BaseException) -> str:

@@ -91,6 +91,11 @@ class ResponseParser:
         return self._head is not None or bool(self._buffer)
 
     @property
+    def has_sink(self) -> bool:
+        """True if the body may go to a sink, so that `feed` may take as long as that takes."""
+        return self._offered_sink is not None
+
+    @property
     def streaming(self) -> bool:
         """True once the body is going to the sink."""
         return self._sink is not None

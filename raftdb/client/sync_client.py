@@ -1,7 +1,8 @@
-"""The client for ordinary, blocking Python: `flow` decides, `connection` carries out, `sharing` joins them."""
+# Made from async_client.py by .ci/unasync.py: what is to be changed is changed there.
+"""The clients: `flow` decides, `async_connection` and `sync_connection` carry out, `async_sharing` and `sync_sharing`
+join them."""
 
 import os
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial, wraps
@@ -20,8 +21,9 @@ from raftdb.client.model import NodeStatus
 from raftdb.client.retrying import Attempts
 from raftdb.client.routing import DEFAULT_ADDRESSES, Router
 from raftdb.client.session import Sessions
-from raftdb.client.sharing import SharedCalls
 from raftdb.client.sync_commands import ClientCommands
+from raftdb.client.sync_io import sleep
+from raftdb.client.sync_sharing import SharedCalls
 from raftdb.client.sync_transaction import Transaction
 from raftdb.errors import Conflict, RaftdbError
 
@@ -34,7 +36,8 @@ P = ParamSpec("P")
 
 
 class Client(ClientCommands[V]):
-    """A connection to a cluster.
+    """A connection to a cluster. `Client` is for ordinary, blocking Python, `AsyncClient` for the tasks of one event
+    loop; all else is the same.
 
     `addresses`: the nodes' HTTP addresses, `"HOST:PORT,HOST:PORT"` or a sequence of such; any of them will
     do, more survive more failures. `timeout_ms`: the deadline of each call, retries included (None: 8 seconds, and more
@@ -53,8 +56,12 @@ class Client(ClientCommands[V]):
     Every method takes `timeout_ms`, its own deadline instead of the client's. Without it, what takes the leader long
     (`snapshot`, `backup`) may take ten minutes once the leader is found.
 
-    Threads may share a client: each call has a connection for itself, so they do not wait for each other. A child
-    process that inherits a client begins connections and a session of its own.
+    Threads may share a `Client`, and the tasks of a loop an `AsyncClient`: each call has a connection for itself, so
+    they do not wait for each other. A child process that inherits a client begins connections and a session of its own.
+
+    Of an `AsyncClient` only: `concurrency_max` is how many calls are under way at a time; more wait for their turn, and
+    waiting is part of a call's time. A call may be cancelled at any moment. Its connection is then closed; a write that
+    was under way may or may not take effect, as after `OutcomeUnknown`.
 
     Every method raises `RaftdbError`: `Unavailable` if the cluster cannot answer now, and the call surely was not
     executed; `OutcomeUnknown` if a write may have happened or may yet; `CommandFailed` if the command ran and failed,
@@ -110,7 +117,7 @@ class Client(ClientCommands[V]):
         self._calls = self._begin()
 
     def _begin(self) -> SharedCalls:
-        """What is this process' own: connections, the session, and who leads."""
+        """What belongs to one home alone: connections, the session, and who leads."""
         caller = Caller(
             Router(self._addresses, random=self._random),
             sessions=Sessions() if self._has_sessions else None,
@@ -177,11 +184,7 @@ class Client(ClientCommands[V]):
         return decorate if function is None else decorate(function)
 
     def _repeated(
-        self,
-        function: Callable[Concatenate[Transaction[V], P], T],
-        *,
-        max_attempts: int,
-        timeout_ms: float,
+        self, function: Callable[Concatenate[Transaction[V], P], T], *, max_attempts: int, timeout_ms: float
     ) -> Callable[P, T]:
         @wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -197,7 +200,7 @@ class Client(ClientCommands[V]):
                     pause_ms = attempts.pause_ms(now_ms()) if transaction.lost_by(conflict) else None
                     if pause_ms is None:
                         raise
-                time.sleep(pause_ms / 1000.0)
+                sleep(pause_ms)
 
         return run
 
@@ -208,40 +211,39 @@ class Client(ClientCommands[V]):
         """
         if address is None:
             return self._run(methods.STATUS, timeout_ms)
-        calls = self._own_calls()
-        return calls.carry_out(calls.caller.ask(methods.STATUS, address, self._limits(timeout_ms)))
+        limits, calls = self._limits(timeout_ms), self._own_calls()
+        return calls.carry_out(calls.caller.ask(methods.STATUS, address, limits))
 
     def backup(
-        self,
-        target: Sink | str | os.PathLike[str],
-        *,
-        replace: bool = False,
-        timeout_ms: float | None = None,
+        self, target: Sink | str | os.PathLike[str], *, replace: bool = False, timeout_ms: float | None = None
     ) -> int:
         """Write a backup of the leader's state to a file, or stream it into a `Sink`; the index that it goes up to.
 
         A file is whole, verified and durable when this returns, or not there; with `replace` it takes the place of one
         of that name, else raises `FileExistsError`. Raises `OSError` of the file as it is, and `BackupDamaged`. An
         answer that is cut off is asked for again, as long as the time of a call lasts: a sink then begins anew. What it
-        raises is passed on, and verifying what it got is the caller's work. Memory is bounded.
+        raises is passed on, and verifying what it got is the caller's work. Memory is bounded. An `AsyncClient` has
+        files, and the calls of a sink, on other threads, one call after the other.
         """
         if isinstance(target, str | os.PathLike):
-            from raftdb.client.backup import take_backup
+            from raftdb.client.sync_backup import take_backup
 
-            return take_backup(self, Path(target), replace=replace, timeout_ms=timeout_ms).index
+            taken = take_backup(self, Path(target), replace=replace, timeout_ms=timeout_ms)
+            return taken.index
         return self._run(methods.backup(target), timeout_ms)
 
     def close(self) -> None:
         """End the session, if the leader can be told quickly, and close the connections. The client may be used again.
 
-        Nobody is waited for: calls of other threads go on, close their connections when they are done, and leave the
-        session to end by its silence.
+        Nobody is waited for: other calls go on, close their connections when they are done, and leave the session to
+        end by its silence.
         """
-        calls = self._calls
-        if calls.process_id == os.getpid():
-            with suppress(RaftdbError):
+        with suppress(RaftdbError):
+            calls = self._own_calls()
+            try:
                 calls.carry_out(calls.caller.close())
-        calls.connections.close()
+            finally:
+                calls.connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -258,19 +260,16 @@ class Client(ClientCommands[V]):
         return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms, is_strict=True)
 
     def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
-        return self._run_for(method, self._limits(timeout_ms))
+        limits, calls = self._limits(timeout_ms), self._own_calls()
+        return calls.carry_out(calls.caller.flow(method, limits))
 
     def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
         return self._run(method, min(self._timeout_ms, attempts.call_timeout_ms(now_ms())))
 
-    def _run_for(self, method: Method[T], limits: Limits) -> T:
-        calls = self._own_calls()
-        return calls.carry_out(calls.caller.flow(method, limits))
-
     def _own_calls(self) -> SharedCalls:
-        """What this process knows: two on one connection, or with one numbering, would take each other's answers."""
+        """What is known here: two homes on one connection, or with one numbering, would take each other's answers."""
         calls = self._calls
-        if calls.process_id != os.getpid():
+        while not calls.home.is_here():
             calls.connections.close()
             calls = self._calls = self._begin()
         return calls

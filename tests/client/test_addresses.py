@@ -7,10 +7,13 @@ import pytest
 
 from raftdb.client.addresses import learnt_address, parse_addresses, parse_member_address
 from raftdb.client.async_connection import AsyncConnections
-from raftdb.client.connection import Connections
 from raftdb.client.dialing import now_ms
+from raftdb.client.flow import Exchange
 from raftdb.client.http1 import NotSent, Response
+from raftdb.client.protocol import STATUS_REQUEST
 from raftdb.client.refusals import leader_in, leader_of_error
+from raftdb.client.routing import Attempt
+from raftdb.client.sync_connection import Connections
 from raftdb.errors import RequestRefused
 
 
@@ -45,12 +48,14 @@ def test_a_host_that_nobody_knows_is_named_as_such(monkeypatch: pytest.MonkeyPat
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    address, by_ms = "nobody.example:1", now_ms() + 5_000
+    by_ms = now_ms() + 5_000
+    attempt = Attempt("nobody.example:1", False, connect_by_ms=by_ms, answer_by_ms=by_ms)
+    step = Exchange(attempt, STATUS_REQUEST, None)
     with pytest.raises(NotSent, match="the host name cannot be resolved"):
-        Connections().exchange(address, "GET", "/", None, connect_by_ms=by_ms, answer_by_ms=by_ms)
+        Connections().exchange(step)
 
     async def ask() -> None:
-        await AsyncConnections().exchange(address, "GET", "/", None, connect_by_ms=by_ms, answer_by_ms=by_ms)
+        await AsyncConnections().exchange(step)
 
     with pytest.raises(NotSent, match="the host name cannot be resolved"):
         asyncio.run(ask())

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator
+from typing import ClassVar, cast
 
 import pytest
 
@@ -139,15 +140,43 @@ async def test_a_cancelled_call_leaves_its_answer_to_nobody(cluster: FakeCluster
             assert await client.get("b") == b"2"
 
 
-async def test_bytes_that_nobody_asked_for_end_the_connection(
-    cluster: FakeCluster, client: AsyncClient
-) -> None:
-    await client.get("a")
-    (connection,) = client._connections._idle[cluster.nodes[0].address]
-    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    assert not connection.is_fit
-    assert await client.get("a") is None
-    assert cluster.nodes[0].connections == 2
+class Talkative(asyncio.Protocol):
+    """A server's end of a connection: says which it is whenever it is asked, and whatever else it is made to say."""
+
+    made: ClassVar[list["Talkative"]] = []
+
+    def __init__(self) -> None:
+        self.made.append(self)
+        self.number = len(self.made)
+        self.gone = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.say(self.number)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.gone.set_result(None)
+
+    def say(self, number: int) -> None:
+        self.transport.write(b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"id": "n%d"}' % number)
+
+
+async def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
+    Talkative.made.clear()
+    async with await asyncio.get_running_loop().create_server(Talkative, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with AsyncClient(address) as client:
+            assert (await client.status()).id == "n1"
+            (kept,) = client._calls.connections._idle[address]
+            Talkative.made[0].say(9)
+            while kept.stream.is_quiet:
+                await asyncio.sleep(0.001)
+            assert (await client.status()).id == "n2"
+            assert (await client.status()).id == "n2"
+        for connection in Talkative.made:
+            await connection.gone
 
 
 async def test_a_cancelled_registration_is_made_by_the_next_call(

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from raftdb import AsyncClient, BackupDamaged, Client, Unavailable
-from raftdb.client import async_streaming
 from raftdb.client.backup import MARK
 from raftdb.client.http1 import Response
 from tests.client.fake_node import Canned, FakeCluster
@@ -72,11 +71,7 @@ async def test_into_a_file_on_a_loop(cluster: FakeCluster, tmp_path: Path) -> No
     assert [file.name for file in tmp_path.iterdir()] == ["a.backup"]
 
 
-async def test_into_a_sink_piece_by_piece_beside_the_loop(
-    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The bound is so low that reading stops and goes on again for nearly every piece."""
-    monkeypatch.setattr(async_streaming, "HELD_BYTES_MAX", 100_000)
+async def test_into_a_sink_piece_by_piece_beside_the_loop(cluster: FakeCluster) -> None:
     sink = Noted()
     async with AsyncClient(cluster.addresses) as client:
         assert await client.backup(sink) == len(cluster.log)

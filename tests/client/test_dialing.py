@@ -14,9 +14,12 @@ import pytest
 from raftdb import AsyncClient, Client, Unavailable
 from raftdb.client import resolving
 from raftdb.client.async_connection import AsyncConnections
-from raftdb.client.connection import Connections
 from raftdb.client.dialing import now_ms
+from raftdb.client.flow import Exchange
 from raftdb.client.http1 import NotSent
+from raftdb.client.protocol import STATUS_REQUEST
+from raftdb.client.routing import Attempt
+from raftdb.client.sync_connection import Connections
 from tests.client.fake_node import FakeCluster
 
 ANSWER_MS = 20_000.0
@@ -71,19 +74,18 @@ def target(cluster: FakeCluster) -> tuple[str, int]:
     return host, int(port)
 
 
-def asked_for_status(address: str) -> int:
+def question(address: str) -> Exchange:
     by_ms = now_ms() + ANSWER_MS
-    answer = Connections().exchange(
-        address, "GET", "/v1/status", None, connect_by_ms=by_ms, answer_by_ms=by_ms
-    )
-    return answer.status
+    return Exchange(Attempt(address, False, connect_by_ms=by_ms, answer_by_ms=by_ms), STATUS_REQUEST, None)
+
+
+def asked_for_status(address: str) -> int:
+    return Connections().exchange(question(address)).status
 
 
 async def asked_on_a_loop(address: str) -> int:
-    connections, by_ms = AsyncConnections(), now_ms() + ANSWER_MS
-    answer = await connections.exchange(
-        address, "GET", "/v1/status", None, connect_by_ms=by_ms, answer_by_ms=by_ms
-    )
+    connections = AsyncConnections()
+    answer = await connections.exchange(question(address))
     connections.close()
     return answer.status
 

@@ -8,7 +8,7 @@ from tests.client.fake_node import FakeCluster
 IN_CHILD = """
 import asyncio, os, sys, threading, traceback
 from raftdb import AsyncClient, Client
-from raftdb.client import sharing
+from raftdb.client import sync_sharing as sharing
 
 def in_child(work):
     child = os.fork()

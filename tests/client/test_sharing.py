@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from raftdb import Client
+from raftdb.client.flow import Exchange
 from raftdb.client.http1 import Response
 from raftdb.errors import LocalProtocolError
 from tests.client import fake_api
@@ -134,11 +135,10 @@ class InMemory:
         client._calls.connections.exchange = self._exchange  # type: ignore[method-assign]
         return client
 
-    def _exchange(
-        self, address: str, method: str, target: str, body: bytes | None, **more: object
-    ) -> Response:
-        content = None if body is None else json.loads(body)
-        answer = self.cluster.nodes[0].answer(method, target, {}, content)
+    def _exchange(self, step: Exchange) -> Response:
+        request = step.request
+        content = None if request.body is None else json.loads(request.body)
+        answer = self.cluster.nodes[0].answer(request.method, request.target, {}, content)
         return Response(answer.status, {}, json.dumps(answer.body).encode())
 
 
@@ -190,7 +190,7 @@ def test_a_client_that_is_dropped_closes_its_connections_without_a_warning(clust
     client = Client(cluster.addresses)
     client.get("n")
     (connection,) = client._calls.connections._idle[cluster.nodes[0].address]
-    socket = connection.socket
+    socket = connection.stream.socket
     socket_gone = weakref.ref(socket)
     cycle: list[object] = [client, connection, socket]
     cycle.append(cycle)

@@ -84,7 +84,7 @@ def test_a_kept_connection_that_died_meanwhile_costs_a_write_nothing(
 ) -> None:
     client.execute("incr", ["n"])
     (kept,) = client._calls.connections._idle[cluster.nodes[0].address]
-    kept.socket.shutdown(socket.SHUT_RD)  # what the close of a server looks like from here
+    kept.stream.socket.shutdown(socket.SHUT_RD)  # what the close of a server looks like from here
     assert client.execute("incr", ["n"]).value == 2
 
 

@@ -1,8 +1,9 @@
-"""One client shared by threads: bookkeeping in turn, input and output side by side.
+"""One client shared by threads or tasks: bookkeeping in turn, input and output side by side.
 
 What calls have in common (who leads, the session and its numbers, who waits) changes only while a flow computes its
 next step, and that happens under one lock. Requests, pauses and waiting are done outside, each call on a connection
-of its own. So the lock is held for microseconds, and no thread waits for another's answer.
+of its own. So the lock is held for microseconds, and no thread waits for another's answer. On an event loop nobody else
+could come between anyway, and the lock is always free.
 
 **Interrupts.** KeyboardInterrupt may be raised between any two calls of this code, those that clean up included. The
 lock is only ever taken by `with`, which the interpreter makes safe. What else a call takes (its number in the session,
@@ -11,19 +12,17 @@ which is given back explicitly, and by being forgotten at the latest. A signal h
 thread is computing a step gets an error, for it would change what is being changed.
 
 **Forks.** A child never takes the lock, for another thread may have held it in that moment: it begins anew with an
-object of its own (`Client` compares process ids), made whole before it is seen, so that threads of the child cannot
-count on in the parent's session. Two that begin at the same time may begin twice, which costs a session.
+object of its own (see `Home`), made whole before it is seen, so that threads of the child cannot count on in the
+parent's session. Two that begin at the same time may begin twice, which costs a session.
 """
 
-import os
-import time
-from threading import Lock, RLock
+from threading import RLock
 from types import GeneratorType
 from typing import Any, TypeVar
 
-from raftdb.client.connection import Connections
-from raftdb.client.dialing import now_ms
-from raftdb.client.flow import AwaitOthers, Caller, Flow, Outcome, Step
+from raftdb.client.async_connection import AsyncConnections
+from raftdb.client.async_io import Home, Turns, Waiter, sleep
+from raftdb.client.flow import AwaitOthers, Caller, Flow, Limits, Outcome, Step
 from raftdb.client.http1 import AnswerLost, NotSent
 from raftdb.client.routing import Pause
 from raftdb.errors import LocalProtocolError
@@ -31,20 +30,32 @@ from raftdb.errors import LocalProtocolError
 T = TypeVar("T")
 
 
-class SharedCalls:
-    """The calls of one client in one process: what they know in common, their connections, and their turns."""
+class AsyncSharedCalls:
+    """The calls of one client at one home: what they know in common, their connections, and their turns."""
 
-    def __init__(self, caller: Caller) -> None:
-        self.process_id = os.getpid()
+    def __init__(
+        self,
+        caller: Caller,
+        concurrency_max: int,  # async only
+    ) -> None:
+        self.home = Home()
         self.caller = caller
-        self.connections = Connections()
+        self.connections = AsyncConnections(
+            concurrency_max,  # async only
+        )
+        self._turns = Turns(concurrency_max)  # async only
         # Reentrant, so that a signal handler is refused below instead of waiting for the thread it interrupted.
         self._lock = RLock()
         self._computing: Flow[Any] | None = None
-        self._waiting: dict[_Waiter, None] = {}
+        self._waiting: dict[Waiter, None] = {}
 
-    def carry_out(self, flow: Flow[T]) -> T:
+    async def carry_out(
+        self,
+        flow: Flow[T],
+        limits: Limits,  # async only
+    ) -> T:
         """Do what the flow says until it ends; its result. Raises what it raises."""
+        await self._turns.take(limits)  # async only
         outcome: Outcome = None
         done: Step | None = None
         try:
@@ -53,15 +64,16 @@ class SharedCalls:
                 step, waiter = self._next_step(
                     flow, outcome, changed=not isinstance(done, AwaitOthers | None)
                 )
-                outcome = self._perform(step, waiter)
+                outcome = await self._perform(step, waiter)
                 done = step
         except StopIteration as end:
             result: T = end.value
             return result
         finally:
+            self._turns.give_back()  # async only
             self._end(flow)
 
-    def _next_step(self, flow: Flow[T], outcome: Outcome, *, changed: bool) -> "tuple[Step, _Waiter | None]":
+    def _next_step(self, flow: Flow[T], outcome: Outcome, *, changed: bool) -> tuple[Step, Waiter | None]:
         """What to do now; and if that is to wait for others, what they wake."""
         with self._lock:
             self._refuse_within()
@@ -72,32 +84,22 @@ class SharedCalls:
             if not isinstance(step, AwaitOthers):
                 return step, None
             # Made before the lock is given back: what others do from then on is not missed.
-            waiter = _Waiter()
+            waiter = Waiter()
             self._waiting[waiter] = None
             return step, waiter
 
-    def _perform(self, step: Step, waiter: "_Waiter | None") -> Outcome:
+    async def _perform(self, step: Step, waiter: Waiter | None) -> Outcome:
         """Carry out one step; what came of it."""
         if isinstance(step, Pause):
-            time.sleep(step.duration_ms / 1000.0)
+            await sleep(step.duration_ms)
             return None
         if isinstance(step, AwaitOthers):
             if waiter is not None:
-                waiter.wait(max(step.until_ms - now_ms(), 0.0) / 1000.0)
+                await waiter.wait(step.until_ms)
                 self._waiting.pop(waiter, None)
             return None
         try:
-            return self.connections.exchange(
-                step.attempt.address,
-                step.request.method,
-                step.request.target,
-                step.request.body,
-                connect_by_ms=step.attempt.connect_by_ms,
-                answer_by_ms=step.attempt.answer_by_ms,
-                prompt_ms=step.attempt.prompt_ms,
-                stretches=step.attempt.stretches,
-                sink=step.sink,
-            )
+            return await self.connections.exchange(step)
         except (NotSent, AnswerLost) as error:
             return error
 
@@ -119,21 +121,3 @@ class SharedCalls:
             raise LocalProtocolError(
                 "a signal handler made a call of this client just while the interrupted thread counted one"
             )
-
-
-class _Waiter:
-    """What one thread waits on, once. A plain lock: it can be waited on and opened in one step each, which the events
-    of the library cannot."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._lock.acquire()
-
-    def wait(self, timeout_s: float) -> None:
-        """Until `wake`, or so long."""
-        self._lock.acquire(timeout=timeout_s)
-
-    def wake(self) -> None:
-        """Once is enough; more do no harm."""
-        if self._lock.locked():
-            self._lock.release()

@@ -1,0 +1,149 @@
+"""What the blocking half of the client does by means of its own: sockets with time-outs, threads that wait, processes.
+
+`async_io` has the same names with the same meaning, for an event loop. All above these two is written once.
+"""
+
+import errno
+import os
+import select
+import socket
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import ParamSpec, TypeVar
+
+from raftdb.client.dialing import (
+    IN_TIME,
+    RECEIVE_BYTES,
+    ConnectedSocket,
+    attempt_ms,
+    left_s,
+    new_socket,
+    now_ms,
+    reason_of,
+)
+from raftdb.client.http1 import NotSent
+from raftdb.client.resolving import Resolution, Target, targets_of
+from raftdb.endpoint import parse_endpoint
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_WRITABLE = select.POLLOUT | select.POLLERR | select.POLLHUP
+
+
+class Stream(ConnectedSocket):
+    """A connection to a node. Times are of `now_ms`; all raise `TimeoutError` and `OSError`."""
+
+    def send(self, content: bytes, by_ms: float) -> None:
+        """Send all of it."""
+        self.socket.settimeout(left_s(by_ms))
+        self.socket.sendall(content)
+
+    def receive(self, by_ms: float) -> bytes:
+        """What has arrived, up to `RECEIVE_BYTES`; nothing if the other side has closed the connection."""
+        self.socket.settimeout(left_s(by_ms))
+        return self.socket.recv(RECEIVE_BYTES)
+
+
+def connect(address: str, by_ms: float) -> Stream:
+    """A connection to `address` (HOST:PORT) by `by_ms` of `now_ms`. Raises `NotSent`."""
+    endpoint = parse_endpoint(address)
+    targets = targets_of(endpoint.host, endpoint.port)
+    if isinstance(targets, Resolution):
+        targets.wait(max(by_ms - now_ms(), 0.0) / 1000.0)
+        targets = targets.targets()
+    return Stream(_first_connected(targets, by_ms))
+
+
+def _first_connected(targets: list[Target], by_ms: float) -> socket.socket:
+    waiting = list(reversed(targets))
+    next_ms = attempt_ms(targets, by_ms)
+    under_way: dict[int, socket.socket] = {}
+    poll = select.poll()
+    next_at_ms = now_ms()
+    reason = "no address"
+    try:
+        while True:
+            if waiting and (not under_way or now_ms() >= next_at_ms):
+                try:
+                    dialled, is_connected = _begin(waiting.pop())
+                except OSError as error:
+                    reason = reason_of(error)
+                    continue
+                if is_connected:
+                    return dialled
+                under_way[dialled.fileno()] = dialled
+                poll.register(dialled, _WRITABLE)
+                next_at_ms = now_ms() + next_ms
+            left_ms = by_ms - now_ms()
+            if not under_way:
+                raise NotSent(reason)
+            if left_ms <= 0:
+                raise NotSent(IN_TIME)
+            for descriptor, _ in poll.poll(
+                min(left_ms, max(next_at_ms - now_ms(), 0.0)) if waiting else left_ms
+            ):
+                dialled = under_way.pop(descriptor)
+                poll.unregister(descriptor)
+                failure = dialled.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not failure:
+                    return dialled
+                dialled.close()
+                reason, next_at_ms = os.strerror(failure).lower(), 0.0
+    finally:
+        for dialled in under_way.values():
+            dialled.close()
+
+
+def _begin(target: Target) -> tuple[socket.socket, bool]:
+    """A socket that does not block and is about to be connected, and whether it is already. Raises OSError."""
+    family, address = target
+    dialled = new_socket(family)
+    try:
+        failure = dialled.connect_ex(address)
+        if failure not in (0, errno.EINPROGRESS):
+            raise OSError(failure, os.strerror(failure))
+    except BaseException:
+        dialled.close()
+        raise
+    return dialled, not failure
+
+
+def sleep(duration_ms: float) -> None:
+    """Wait so long."""
+    time.sleep(duration_ms / 1000.0)
+
+
+def off_loop(call: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
+    """The result of a call that may block. There is no loop here that it could hold up."""
+    return call(*arguments, **options)
+
+
+class Waiter:
+    """What one call waits on, once. A plain lock: it can be waited on and opened in one step each, which the events
+    of the library cannot."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._lock.acquire()
+
+    def wait(self, until_ms: float) -> None:
+        """Until `wake`, or until then."""
+        self._lock.acquire(timeout=max(until_ms - now_ms(), 0.0) / 1000.0)
+
+    def wake(self) -> None:
+        """Once is enough; more do no harm."""
+        if self._lock.locked():
+            self._lock.release()
+
+
+class Home:
+    """Where calls belong to: this process. A child that inherits them has nothing of what they know."""
+
+    def __init__(self) -> None:
+        self.process_id = os.getpid()
+
+    def is_here(self) -> bool:
+        """Whether the caller is at home."""
+        return self.process_id == os.getpid()
