@@ -90,13 +90,13 @@ def start_load(
 def times_of(cluster: LocalCluster, leader: str, behind: str) -> dict[str, Any]:
     """How long each part took, from what the nodes logged."""
     made = events_of(cluster, leader, "snapshot made")[0]
-    delivered = events_of(cluster, leader, "snapshot delivered")[0]
+    received = events_of(cluster, behind, "snapshot received")[0]
     installed = events_of(cluster, behind, "snapshot installed")[0]
     begun = made.interval[0]
     return {
         "bytes": made.details["bytes"],
         "copied_s": made.moment - begun,
-        "sent_s": delivered.moment - made.moment,
+        "sent_s": received.moment - made.moment,
         "installed_s": installed.moment - begun,
     }
 

@@ -77,7 +77,6 @@ from storage.errors import (
     Reason,
     SnapshotDamaged,
     SnapshotForeign,
-    SnapshotGap,
     StorageError,
     SystemFailure,
     WriteFailed,
@@ -91,7 +90,7 @@ from storage.memory_disk import MemoryDisk
 from storage.receive import SnapshotReceiver
 from storage.recover import recover_folder
 from storage.restore import restore_folder
-from storage.send import SnapshotReader, Transfer
+from storage.send import SnapshotId, SnapshotReader
 from storage.space import SpaceGuard
 from storage.state_store import LmdbStateStore
 from storage.writer import LogWriter
@@ -131,14 +130,13 @@ __all__ = [
     "RecoveredLog",
     "SnapshotDamaged",
     "SnapshotForeign",
-    "SnapshotGap",
+    "SnapshotId",
     "SnapshotReader",
     "SnapshotReceiver",
     "SpaceGuard",
     "StateStore",
     "StorageError",
     "SystemFailure",
-    "Transfer",
     "Usage",
     "WriteFailed",
     "examine",

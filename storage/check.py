@@ -36,7 +36,7 @@ from storage.identity import (
     share_lock,
 )
 from storage.log_store import LmdbLogStore
-from storage.receive import COMPLETE_FILE, TRANSFER_FILE
+from storage.receive import COMPLETE_FILE, SNAPSHOT_FILE
 from storage.send import SnapshotReader
 from storage.state_store import LmdbStateStore
 from storage.system_failures import mapped
@@ -228,7 +228,7 @@ def _examine_incoming(folder: Path) -> Iterator[Finding]:
     """What a node would take up of a snapshot: only a copy, so nothing here is damage."""
     if (folder / COMPLETE_FILE).exists():
         yield Finding("incoming", "a snapshot is complete, and not installed yet")
-    elif (folder / TRANSFER_FILE).exists():
+    elif (folder / SNAPSHOT_FILE).exists():
         data = folder / DATA_FILE
         received = data.stat().st_size if data.exists() else 0
         yield Finding("incoming", f"a snapshot is being received, {received} bytes of it are there")

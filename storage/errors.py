@@ -123,17 +123,6 @@ class SnapshotForeign(StorageError):
     """A sound snapshot that cannot be used here: another format, another kind of machine, another cluster."""
 
 
-class SnapshotGap(StorageError):
-    """A piece does not connect to what is there, or belongs to another snapshot (hazard B33). Nothing was written.
-
-    `expected` is the offset to go on from; None if the snapshot is not the one being received: begin it first.
-    """
-
-    def __init__(self, message: str, *, expected: int | None) -> None:
-        super().__init__(message)
-        self.expected = expected
-
-
 class Misused(StorageError):
     """The caller broke the contract: wrong thread, a gap in the log, a key of no possible length. A bug.
 

@@ -155,11 +155,11 @@ class DataFolder:
         cluster's, `WriteFailed`.
         """
         self._require_bootstrapped()
-        transfer = self.receiver.transfer
-        if transfer is None or not self.receiver.complete:
+        snapshot = self.receiver.snapshot
+        if snapshot is None or not self.receiver.complete:
             raise Misused("there is no complete snapshot")
-        if self.identity is None or transfer.cluster_id != self.identity.cluster_id:
-            raise SnapshotForeign(f"the snapshot belongs to cluster {transfer.cluster_id}")
+        if self.identity is None or snapshot.cluster_id != self.identity.cluster_id:
+            raise SnapshotForeign(f"the snapshot belongs to cluster {snapshot.cluster_id}")
         return self.receiver.adopt(self.path / STATE_FOLDER)
 
     def close(self) -> None:

@@ -1,13 +1,13 @@
 """Receiving a snapshot in pieces: resumed after a lost connection or a restart, verified as a whole, used or dropped.
 
-    transfer.cbor   which snapshot is being received
+    snapshot.cbor   which snapshot is being received
     frame           its header, and its digest behind that
     data.mdb        its data, in place for LMDB to open
     complete.cbor   all of it was verified and is durable
 
-Pieces come in order; one that was there already is compared, one that does not connect is refused with the offset to
-go on from (hazard B33). Each names its snapshot, and there is one snapshot at a time: beginning another one drops it.
-What was received before a crash is not trusted for being there: nothing counts until the digest of the whole is right.
+Pieces are appended in order, by the one who asks for them: it is told where to go on. There is one snapshot at a time:
+beginning another one drops it (hazard B33). What was received before a crash is not trusted for being there: nothing
+counts until the digest of the whole is right.
 """
 
 import os
@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from zlib import crc32
 
 from storage.env import DATA_FILE, check_data_file
 from storage.errors import (
@@ -25,7 +24,6 @@ from storage.errors import (
     OutOfSpace,
     SnapshotDamaged,
     SnapshotForeign,
-    SnapshotGap,
 )
 from storage.export import hash_file
 from storage.files import (
@@ -39,11 +37,11 @@ from storage.files import (
     write_record,
 )
 from storage.manifest import DIGEST_BYTES, FRAME_BYTES, HEADER_BYTES, Manifest, decode_header
-from storage.send import Transfer
+from storage.send import SnapshotId
 from storage.state_store import LmdbStateStore
 from storage.system_failures import mapped, write_failure
 
-TRANSFER_FILE = "transfer.cbor"
+SNAPSHOT_FILE = "snapshot.cbor"
 FRAME_FILE = "frame"
 COMPLETE_FILE = "complete.cbor"
 RECORD_BYTES_MAX = 4096
@@ -60,7 +58,7 @@ class SnapshotReceiver:
     def __init__(self, folder: Path) -> None:
         """Take up what is in `folder`, which need not exist. Leftovers that are of no use are removed."""
         self._folder = folder
-        self._transfer: Transfer | None = None
+        self._snapshot: SnapshotId | None = None
         self._received = 0
         self._unsynced_bytes = 0
         # What was written from the start on without an interruption need not be read again to be hashed.
@@ -71,9 +69,9 @@ class SnapshotReceiver:
                 self._take_up()
 
     @property
-    def transfer(self) -> Transfer | None:
-        """The snapshot that is being received, or is there."""
-        return self._transfer
+    def snapshot(self) -> SnapshotId | None:
+        """Which one is being received, or is there."""
+        return self._snapshot
 
     @property
     def received(self) -> int:
@@ -85,71 +83,63 @@ class SnapshotReceiver:
         """All of it is there, verified and durable."""
         return self._complete
 
-    def begin(self, transfer: Transfer) -> int:
-        """Receive `transfer`; returns the offset to go on from: its size if it is complete already.
+    def begin(self, snapshot: SnapshotId) -> int:
+        """Receive `snapshot`; returns the offset to go on from: its size if it is complete already.
 
         Drops another one that was there, also a complete one: the caller has seen that this sender may say so.
         Raises `OutOfSpace`, `SystemFailure`, `WriteFailed`; `SnapshotDamaged` if there can be no such snapshot.
         """
-        if transfer == self._transfer:
+        if snapshot == self._snapshot:
             return self._received
-        if transfer.data_bytes <= 0 or len(transfer.digest) != DIGEST_BYTES:
-            raise SnapshotDamaged("the snapshot", f"it cannot have {transfer.size_bytes} bytes")
+        if snapshot.data_bytes <= 0 or len(snapshot.digest) != DIGEST_BYTES:
+            raise SnapshotDamaged("the snapshot", f"it cannot have {snapshot.size_bytes} bytes")
         self.discard()
         make_folder(self._folder)
         with mapped(self._folder):
             space = os.statvfs(self._folder)
         free_bytes = space.f_bavail * space.f_frsize
-        if free_bytes < transfer.size_bytes + SPARE_BYTES:
+        if free_bytes < snapshot.size_bytes + SPARE_BYTES:
             raise OutOfSpace(
-                f"no space for a snapshot of {transfer.size_bytes} bytes: {free_bytes} are free",
+                f"no space for a snapshot of {snapshot.size_bytes} bytes: {free_bytes} are free",
                 hint="free some space on this disk",
             )
-        write_record(self._folder / TRANSFER_FILE, asdict(transfer))
-        self._transfer = transfer
+        write_record(self._folder / SNAPSHOT_FILE, asdict(snapshot))
+        self._snapshot = snapshot
         return 0
 
-    def write(self, transfer: Transfer, offset: int, piece: bytes, checksum: int) -> int:
-        """Store the `piece` of `transfer` at `offset`; returns the offset of the next one.
+    def append(self, piece: bytes) -> int:
+        """Store the next `piece` of the snapshot that was begun; returns the offset of the one after it.
 
-        Raises `SnapshotGap` (says where to go on), `SnapshotDamaged` (`checksum`, its CRC-32, does not match, or it is
-        not what was received before), `SnapshotForeign` as soon as the header is there; `OutOfSpace`, `WriteFailed`.
+        Raises `SnapshotDamaged` if it reaches past the end; as soon as the header is there, also if that is not what
+        was announced, and `SnapshotForeign`; `OutOfSpace`, `WriteFailed`; `Misused` if nothing was begun.
         """
-        self._require(transfer)
-        if crc32(piece) != checksum:
-            raise SnapshotDamaged(f"the piece at {offset}", "its checksum does not match")
-        if offset < 0 or offset + len(piece) > transfer.size_bytes:
-            raise SnapshotDamaged(f"the piece at {offset}", "it reaches past the end")
-        if offset > self._received:
-            raise SnapshotGap(f"a piece at {offset}, {self._received} is next", expected=self._received)
-        known = min(len(piece), self._received - offset)
-        if known and self._stored(offset, known) != piece[:known]:
-            raise SnapshotDamaged(f"the piece at {offset}", "another one was received there before")
-        if known < len(piece):
-            self._append(piece[known:])
+        if self._received + len(piece) > self._present().size_bytes:
+            raise SnapshotDamaged(f"the piece at {self._received}", "it reaches past the end")
+        self._append(piece)
         return self._received
 
-    def finish(self, transfer: Transfer) -> Manifest:
+    def finish(self) -> Manifest:
         """Verify the whole and make it durable; returns what it is. Calling it again does nothing more.
 
         The digest, the header, the frame of the LMDB file, every checksum in it, and that it is the state at the index
-        it claims. What fails is dropped, so that it is fetched again (hazards B31, B91). Raises `SnapshotGap`,
-        `SnapshotDamaged`, `SnapshotForeign`, `WriteFailed`. Takes about a second per million keys, in slices.
+        it claims. What fails is dropped, so that it is fetched again (hazards B31, B91). Raises `SnapshotDamaged`,
+        `SnapshotForeign`, `WriteFailed`; `Misused` if not all is there. Takes about a second per million keys, in
+        slices.
         """
-        self._require(transfer)
-        if self._received != transfer.size_bytes:
-            raise SnapshotGap(f"the snapshot ends at {self._received}", expected=self._received)
+        snapshot = self._present()
+        if self._received != snapshot.size_bytes:
+            raise Misused(f"the snapshot has {snapshot.size_bytes} bytes: {self._received} are here")
         if self._complete:
-            return self._manifest(transfer)
+            return self._manifest(snapshot)
         try:
             self._sync(FRAME_FILE, DATA_FILE)
-            self._check_digest(transfer)
-            manifest = self._manifest(transfer)
+            self._check_digest(snapshot)
+            manifest = self._manifest(snapshot)
             self._check_state(manifest)
         except (SnapshotDamaged, SnapshotForeign):
             self.discard()
             raise
-        write_record(self._folder / COMPLETE_FILE, asdict(transfer))
+        write_record(self._folder / COMPLETE_FILE, asdict(snapshot))
         self._complete = True
         return manifest
 
@@ -159,9 +149,9 @@ class SnapshotReceiver:
         One rename of a file onto another: whatever happens, the old state is there or the new one. Raises `Misused`
         if no snapshot is complete, `WriteFailed`.
         """
-        if self._transfer is None or not self._complete:
+        if self._snapshot is None or not self._complete:
             raise Misused("there is no complete snapshot")
-        manifest = self._manifest(self._transfer)
+        manifest = self._manifest(self._snapshot)
         try:
             publish(self._folder / DATA_FILE, state_folder / DATA_FILE)
         except OSError as error:
@@ -172,14 +162,14 @@ class SnapshotReceiver:
     def discard(self) -> None:
         """Drop what is there. A crash at any step leaves something that the next start can take up or drop."""
         self._complete = False
-        self._transfer = None
+        self._snapshot = None
         self._received = self._unsynced_bytes = self._hashed_bytes = 0
         self._hashed = sha256()
         try:
             if not self._folder.is_dir():
                 return
             # The mark first, durably: it must never stand beside data that is partly gone.
-            for names in ((COMPLETE_FILE,), (DATA_FILE, FRAME_FILE), (TRANSFER_FILE,)):
+            for names in ((COMPLETE_FILE,), (DATA_FILE, FRAME_FILE), (SNAPSHOT_FILE,)):
                 if any((self._folder / name).exists() for name in names):
                     for name in names:
                         remove_file(self._folder / name)
@@ -190,49 +180,45 @@ class SnapshotReceiver:
     def _take_up(self) -> None:
         """Find out how far the last process came."""
         records = []
-        for name in (TRANSFER_FILE, COMPLETE_FILE):
+        for name in (SNAPSHOT_FILE, COMPLETE_FILE):
             try:
-                records.append(_transfer_of(read_record(self._folder / name, bytes_max=RECORD_BYTES_MAX)))
+                records.append(_snapshot_of(read_record(self._folder / name, bytes_max=RECORD_BYTES_MAX)))
             except FolderDamaged:
                 # Of a snapshot that can be fetched again; nothing else is in this folder.
                 records.append(None)
-        transfer, completed = records
+        snapshot, completed = records
         frame_bytes, data_bytes = self._size(FRAME_FILE), self._size(DATA_FILE)
         # Without data there is nothing worth resuming: it was installed, or has hardly begun.
-        if transfer is None or not data_bytes:
+        if snapshot is None or not data_bytes:
             self.discard()
             return
-        if completed is not None and (completed, data_bytes) != (transfer, transfer.data_bytes):
+        if completed is not None and (completed, data_bytes) != (snapshot, snapshot.data_bytes):
             self.discard()
             return
-        self._transfer = transfer
+        self._snapshot = snapshot
         self._complete = completed is not None
         if frame_bytes < HEADER_BYTES:
             self._received = frame_bytes
-        elif data_bytes < transfer.data_bytes:
+        elif data_bytes < snapshot.data_bytes:
             self._received = HEADER_BYTES + data_bytes
         else:
-            self._received = transfer.data_bytes + min(frame_bytes, FRAME_BYTES)
+            self._received = snapshot.data_bytes + min(frame_bytes, FRAME_BYTES)
 
-    def _require(self, transfer: Transfer) -> None:
-        if transfer != self._transfer:
-            raise SnapshotGap("another snapshot is being received, or none", expected=None)
-
-    def _present(self) -> Transfer:
+    def _present(self) -> SnapshotId:
         """The snapshot that is being received."""
-        if self._transfer is None:
+        if self._snapshot is None:
             raise Misused("no snapshot is being received")
-        return self._transfer
+        return self._snapshot
 
     def _places(self, offset: int, count: int) -> list[tuple[str, int, int]]:
         """(file, offset in it, count) for each part of the range of the container."""
-        transfer = self._present()
-        data_end = transfer.content_bytes
+        snapshot = self._present()
+        data_end = snapshot.content_bytes
         # Container ranges, the file each is in, and what to subtract from an offset.
         ranges = (
             (0, HEADER_BYTES, FRAME_FILE, 0),
             (HEADER_BYTES, data_end, DATA_FILE, HEADER_BYTES),
-            (data_end, transfer.size_bytes, FRAME_FILE, transfer.data_bytes),
+            (data_end, snapshot.size_bytes, FRAME_FILE, snapshot.data_bytes),
         )
         parts = []
         for first, end, name, shift in ranges:
@@ -274,16 +260,10 @@ class SnapshotReceiver:
             self.discard()
             raise
 
-    def _stored(self, offset: int, count: int) -> bytes:
-        """Bytes that were received before."""
-        return b"".join(
-            self._read(name, start, length) for name, start, length in self._places(offset, count)
-        )
-
-    def _manifest(self, transfer: Transfer) -> Manifest:
-        """The manifest in the header. Raises `SnapshotDamaged` if it is not what `transfer` announced."""
+    def _manifest(self, snapshot: SnapshotId) -> Manifest:
+        """The manifest in the header. Raises `SnapshotDamaged` if it is not what `snapshot` announced."""
         manifest = decode_header(self._read(FRAME_FILE, 0, HEADER_BYTES))
-        announced = (transfer.cluster_id, transfer.index, transfer.term, transfer.size_bytes)
+        announced = (snapshot.cluster_id, snapshot.index, snapshot.term, snapshot.size_bytes)
         if announced != (manifest.cluster_id, manifest.index, manifest.term, manifest.size_bytes):
             raise SnapshotDamaged("the header of the snapshot", f"it is not what was announced: {announced}")
         return manifest
@@ -294,19 +274,19 @@ class SnapshotReceiver:
             self._hashed.update(part)
             self._hashed_bytes += len(part)
 
-    def _check_digest(self, transfer: Transfer) -> None:
+    def _check_digest(self, snapshot: SnapshotId) -> None:
         """The header and the data give the digest at the end, which is the one announced."""
-        is_hashed = self._hashed_bytes == transfer.content_bytes
-        found = self._hashed.digest() if is_hashed else self._hash_files(transfer)
-        if not found == self._read(FRAME_FILE, HEADER_BYTES, DIGEST_BYTES) == transfer.digest:
+        is_hashed = self._hashed_bytes == snapshot.content_bytes
+        found = self._hashed.digest() if is_hashed else self._hash_files(snapshot)
+        if not found == self._read(FRAME_FILE, HEADER_BYTES, DIGEST_BYTES) == snapshot.digest:
             raise SnapshotDamaged("the snapshot", "its digest does not match")
 
-    def _hash_files(self, transfer: Transfer) -> bytes:
+    def _hash_files(self, snapshot: SnapshotId) -> bytes:
         """The digest of what is there: part of it was received before this process began."""
         path = self._folder / DATA_FILE
         with mapped(path, "read"), path.open("rb", buffering=0) as file:
             header = self._read(FRAME_FILE, 0, HEADER_BYTES)
-            return hash_file(file.fileno(), transfer.data_bytes, start=header)
+            return hash_file(file.fileno(), snapshot.data_bytes, start=header)
 
     def _check_state(self, manifest: Manifest) -> None:
         """LMDB's file is sound, every checksum in it is right, and it is the state at the index it claims."""
@@ -356,9 +336,9 @@ class SnapshotReceiver:
             return 0
 
 
-def _transfer_of(fields: Mapping[str, object] | None) -> Transfer | None:
-    """The transfer that a record names, None if it names none."""
+def _snapshot_of(fields: Mapping[str, object] | None) -> SnapshotId | None:
+    """The snapshot that a record names, None if it names none."""
     try:
-        return Transfer(**fields) if fields is not None else None  # type: ignore[arg-type]  # a record of ours
+        return SnapshotId(**fields) if fields is not None else None  # type: ignore[arg-type]  # a record of ours
     except TypeError:
         return None

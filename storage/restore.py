@@ -9,7 +9,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from zlib import crc32
 
 from storage.contract import LogStore, StateStore
 from storage.errors import FolderForeign, SnapshotDamaged
@@ -131,13 +130,12 @@ def _fill_state(
 
 def _receive(reader: SnapshotReader, receiver: SnapshotReceiver) -> None:
     """Copy the snapshot in, and verify it."""
-    transfer = reader.transfer
-    offset = receiver.begin(transfer)
+    offset = receiver.begin(reader.id)
     while piece := reader.read(offset, PIECE_BYTES):
-        offset = receiver.write(transfer, offset, piece, crc32(piece))
-    if offset != transfer.size_bytes:
-        raise SnapshotDamaged("the snapshot", f"it ends at {offset} of {transfer.size_bytes} bytes")
-    receiver.finish(transfer)
+        offset = receiver.append(piece)
+    if offset != reader.size_bytes:
+        raise SnapshotDamaged("the snapshot", f"it ends at {offset} of {reader.size_bytes} bytes")
+    receiver.finish()
 
 
 def _require_empty(folder: Path) -> None:

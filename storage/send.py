@@ -1,4 +1,4 @@
-"""Reading a snapshot file to send it, or to restore from it; and how two nodes agree on which one they mean."""
+"""Reading a snapshot file to serve it, or to restore from it; and how two nodes agree on which one they mean."""
 
 import os
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from storage.system_failures import mapped, system_failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class SnapshotId:
     """Which snapshot: two with equal fields are equal in every byte. `digest` is the container's own, at its end."""
 
     cluster_id: str
@@ -32,7 +32,7 @@ class Transfer:
 
 
 class SnapshotReader:
-    """A snapshot file, to be sent in pieces. Reads from any thread; memory is that of one piece."""
+    """A snapshot file, read in pieces. Reads from any thread; memory is that of one piece."""
 
     def __init__(self, path: Path) -> None:
         """Open `path` and read its header. Raises `SnapshotDamaged`, `SnapshotForeign`, `SystemFailure`."""
@@ -55,9 +55,9 @@ class SnapshotReader:
             raise
 
     @property
-    def transfer(self) -> Transfer:
-        """What a receiver has to be told first."""
-        return Transfer(
+    def id(self) -> SnapshotId:
+        """Which one it is."""
+        return SnapshotId(
             cluster_id=self.manifest.cluster_id,
             index=self.manifest.index,
             term=self.manifest.term,

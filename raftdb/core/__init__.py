@@ -116,13 +116,14 @@ log may begin behind it (`events.Compacted`): never beyond what is committed and
 and term of the last entry dropped, so that entries right behind it can still be compared; a place before it has no
 term at all and matches nothing. When to do it, and how long a tail to keep, is the node's business.
 
-A follower that needs what is gone is named in `Update.snapshots_wanted`, once, and gets heartbeats but no entries
-meanwhile. The bytes of the state travel beside the log, and the core never sees them. When the follower holds them
-(`events.SnapshotDelivered`), an `InstallSnapshot` tells it what they mean: the last entry in them, and the
-configuration in force there. If that is committed already, nothing happens; if its log holds the entry, only the
-commit index moves and the tail behind it stays; else the whole log goes and begins anew behind the snapshot, its state
-is replaced (`Persist.install`), and only then does it answer. From there the leader probes as after any rejection. If
-a word gets lost, the probe is rejected, and it all begins again.
+A follower that needs what is gone is named in `Update.snapshots_wanted`, and gets heartbeats but no entries meanwhile.
+When there is a snapshot for it (`events.SnapshotMade`), an `InstallSnapshot` tells it which: the last entry in it, the
+configuration in force there, size and digest. If that is committed already, the follower says so; if its log holds the
+entry, only the commit index moves and the tail behind it stays; else it has to fetch the file
+(`Update.snapshot_offered`). The bytes travel beside the log, and the core never sees them. When they are there
+(`events.SnapshotFetched`) it is judged again; the whole log goes and begins anew behind the snapshot, the state is
+replaced (`Persist.install`), and only then does the follower answer. From there the leader sends entries. While no
+answer comes, the follower is told again, after each election timeout in which it was heard.
 
 How it is used
 --------------
@@ -133,8 +134,9 @@ update = raft.step(event)       # Ticked, Received, Proposed, ReadRequested, Per
 #   3. update.messages_after_persist   -> the network, when this and all earlier persists are done
 #   4. update.commit_index             -> apply the entries up to it
 #   5. update.reads, update.accepted   -> the clients that wait
-#   6. update.snapshots_wanted         -> bring the state there; then step(SnapshotDelivered(...))
-#   7. update.peers_changed            -> keep links to raft.peers(), and to no others
+#   6. update.snapshots_wanted         -> have a snapshot for each of them; then step(SnapshotMade(...))
+#   7. update.snapshot_offered         -> fetch it; then step(SnapshotFetched(...))
+#   8. update.peers_changed            -> keep links to raft.peers(), and to no others
 ```
 Nothing here does I/O, reads a clock or draws a random number: time is `Ticked`, chance the injected `randrange`. The
 same events give the same updates, so a simulator can replay any run from one number.

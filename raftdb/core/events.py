@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from raftdb.core.messages import Message
+from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import NO_START, Entry, EntryId, Index, Member, NodeId, StartId
 
 
@@ -53,17 +53,26 @@ class EntriesLoaded:
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotDelivered:
-    """The transfer that `Update.snapshots_wanted` asked for has ended.
+class SnapshotMade:
+    """The snapshot that `Update.snapshots_wanted` asked for is there, for `target` to fetch.
 
-    `snapshot` names the last entry that the delivered state has applied, `configuration` the data of the
-    configuration in force there, appended at `configuration_index`. None: the transfer failed.
+    `snapshot` names the last entry applied in it, `configuration` the data of the configuration in force there,
+    appended at `configuration_index`; the file has `size_bytes` and the SHA-256 `digest`. None: it could not be made.
     """
 
     target: NodeId
     snapshot: EntryId | None
     configuration_index: Index = 0
     configuration: bytes = b""
+    size_bytes: int = 0
+    digest: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFetched:
+    """The snapshot of `offer`, which was `Update.snapshot_offered`, is here, whole and verified."""
+
+    offer: InstallSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +185,8 @@ Event: TypeAlias = (
     | ReadRequested
     | Persisted
     | EntriesLoaded
-    | SnapshotDelivered
+    | SnapshotMade
+    | SnapshotFetched
     | Compacted
     | ConfigurationChangeAsked
     | TransferAsked

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from raftdb.core import parting, reads, timing, transfer
+from raftdb.core import parting, reads, snapshots, timing, transfer
 from raftdb.core.log import entry_bytes
 from raftdb.core.messages import AppendEntries, AppendEntriesReply, HeartbeatReply
 from raftdb.core.model import Entry, EntryKind, NodeId, Role, Term
@@ -134,9 +134,8 @@ def _send_one_batch(state: RaftState, node: NodeId, progress: Progress) -> bool:
     previous_index = progress.next_index - 1
     previous_term = log.term_at(previous_index)
     if previous_term is None:
-        progress.wait_for_snapshot()
         state.trace("follower needs a snapshot", follower=node, next_index=progress.next_index)
-        state.output.snapshots_wanted.append(node)
+        snapshots.want(state, node, progress)
         return False
     entries: tuple[Entry, ...] = ()
     if progress.next_index <= log.last_index:
@@ -241,7 +240,9 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
         else timing.patience_ticks(state, leadership)
     )
     is_stuck = progress.unmoved_ticks >= patience_ticks and progress.answer_is_due
-    if is_stuck and progress.pace is not Pace.SNAPSHOT:
+    if is_stuck and progress.pace is Pace.SNAPSHOT:
+        snapshots.offer_again(state, message.source, progress)
+    elif is_stuck:
         progress.probe_from(progress.match_index + 1 if progress.in_flight else progress.next_index)
         progress.unmoved_ticks = 0
         send_entries(state, message.source, progress, even_if_empty=True)

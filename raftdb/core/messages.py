@@ -127,11 +127,12 @@ class HeartbeatReply:
 
 @dataclass(frozen=True, slots=True)
 class InstallSnapshot:
-    """You have received my snapshot whole: take its state, which is the log up to (`last_index`, `last_term`) applied.
+    """What you lack is gone from my log: fetch my snapshot, the log up to (`last_index`, `last_term`) applied.
 
-    The state itself travels beside the log's messages, in pieces, before this is said (thesis 5; the one message of
-    the thesis' RPC that the core has to judge). `configuration` is the one in force at `last_index`, as the data of a
-    CONFIGURATION entry, and was appended at `configuration_index`. Answered by `AppendEntriesReply`.
+    The file is fetched beside the log's messages, from the sender (thesis 5; of the thesis' RPC this is what the core
+    has to judge). It has `size_bytes` and the SHA-256 `digest`, which tells it from all others. `configuration` is the
+    one in force at `last_index`, as the data of a CONFIGURATION entry, and was appended at `configuration_index`.
+    Answered by `AppendEntriesReply` once the snapshot is in place, or if it is not needed.
     """
 
     source: NodeId
@@ -141,6 +142,8 @@ class InstallSnapshot:
     last_term: Term
     configuration_index: Index
     configuration: bytes
+    size_bytes: int
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

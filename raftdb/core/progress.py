@@ -4,12 +4,12 @@
             success                        rejected, or nothing heard of what was sent
   PROBE  ------------>  REPLICATE          REPLICATE  ------------>  PROBE
 
-         compacted                         delivered, or failed
-  PROBE  ------------>  SNAPSHOT           SNAPSHOT   ------------>  PROBE
+         compacted                         success
+  PROBE  ------------>  SNAPSHOT           SNAPSHOT   ------------>  REPLICATE
 ```
 In PROBE the leader looks for the place where the logs agree: one message at a time. In REPLICATE it sends
 ahead of the acknowledgements (pipelining), within a window of bytes and messages; `next_index` is then optimistic.
-In SNAPSHOT the follower needs entries that are compacted: it gets the state, and no entries meanwhile.
+In SNAPSHOT the follower needs entries that are compacted: it is told of a snapshot, and gets no entries meanwhile.
 """
 
 from collections import deque
@@ -37,6 +37,7 @@ class Progress:
     """The follower holds the leader's log up to here, on disk. Never goes back within a term (hazard B13)."""
     pace: Pace = Pace.PROBE
     probe_in_flight: bool = False
+    """In PROBE: the message was sent that looks for the place. In SNAPSHOT: the follower was told of one."""
     probe_round: int = 0
     """The heartbeat round that had begun when the probe was sent."""
     in_flight: deque[tuple[Index, int, int]] = field(default_factory=deque)
@@ -99,7 +100,7 @@ class Progress:
     def answer_is_due(self) -> bool:
         """True if the first message of those not acknowledged has arrived or is lost: a heartbeat that was sent after
         it was answered, and links keep the order. So however long the way is, nothing is sent twice for that."""
-        if self.pace is Pace.PROBE:
+        if self.pace is not Pace.REPLICATE:
             return not self.probe_in_flight or self.probe_round < self.acknowledged_round
         return not self.in_flight or self.in_flight[0][2] < self.acknowledged_round
 
@@ -114,12 +115,13 @@ class Progress:
             self.in_flight_bytes += size_bytes
 
     def await_answer(self, *, round_: int) -> None:
-        """In PROBE: send nothing more before an answer; the latest heartbeat was that of `round_`."""
+        """The probe, or the word of a snapshot, was sent: nothing more before an answer. The latest heartbeat was that
+        of `round_`."""
         self.probe_in_flight = True
         self.probe_round = round_
 
     def acknowledged(self, match_index: Index) -> bool:
-        """The follower holds everything up to `match_index`; True if that is news. Leaves PROBE."""
+        """The follower holds everything up to `match_index`; True if that is news. Goes to REPLICATE."""
         while self.in_flight and self.in_flight[0][0] <= match_index:
             self.in_flight_bytes -= self.in_flight.popleft()[1]
         news = match_index > self.match_index
@@ -127,7 +129,7 @@ class Progress:
             self.unmoved_ticks = 0
         self.match_index = max(self.match_index, match_index)
         self.next_index = max(self.next_index, self.match_index + 1)
-        if self.pace is Pace.PROBE:
+        if self.pace is not Pace.REPLICATE:
             self.pace = Pace.REPLICATE
             self.next_index = self.match_index + 1
             self.probe_in_flight = False
@@ -137,7 +139,7 @@ class Progress:
         """A message at `previous_index` did not fit; False if that is old news and changes nothing.
 
         `agree_at_most` is the highest index at which the logs may agree. Goes (back) to PROBE there. In SNAPSHOT every
-        refusal is old news: the state is on its way, and is not to be asked for a second time.
+        refusal is old news: it is known what the follower needs.
         """
         if self.pace is Pace.SNAPSHOT:
             return False
@@ -151,7 +153,7 @@ class Progress:
         return True
 
     def wait_for_snapshot(self) -> None:
-        """Send nothing more until the state has been delivered."""
+        """Send nothing but the word of a snapshot, once there is one, until the follower has it."""
         self.probe_from(self.next_index)
         self.pace = Pace.SNAPSHOT
 

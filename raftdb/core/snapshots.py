@@ -1,14 +1,14 @@
 """Compaction and InstallSnapshot: a log that does not grow for ever (thesis 5).
 
 What is applied lives in the state; once the state is on disk up to an index, the log may begin after it. A follower
-that needs what is gone gets the state instead. The bytes of the state travel beside the log; the core decides when
-that is needed, and what a received state means for the log.
+that needs what is gone fetches the state instead. Its bytes travel beside the log; the core decides when that is
+needed, and what a fetched state means for the log.
 """
 
-from raftdb.core.events import Compacted, SnapshotDelivered
+from raftdb.core.events import Compacted, SnapshotFetched, SnapshotMade
 from raftdb.core.messages import AppendEntriesReply, InstallSnapshot
-from raftdb.core.model import EntryId
-from raftdb.core.progress import Pace
+from raftdb.core.model import EntryId, NodeId, Role
+from raftdb.core.progress import Pace, Progress
 from raftdb.core.state import RaftState
 
 
@@ -22,12 +22,22 @@ def on_compacted(state: RaftState, event: Compacted) -> None:
     state.trace("log compacted", first_index=index + 1, last_index=state.log.last_index)
 
 
-def on_snapshot_delivered(state: RaftState, event: SnapshotDelivered) -> None:
-    """The follower holds the state now, or the transfer failed: say so, and find out where it stands.
+def want(state: RaftState, node: NodeId, progress: Progress) -> None:
+    """Have a snapshot made for a follower."""
+    progress.wait_for_snapshot()
+    progress.unmoved_ticks = 0
+    state.output.snapshots_wanted.append(node)
 
-    If what is said gets lost, the follower still rejects what comes next, and the state is asked for again; a
-    receiver that has it whole already says so at once.
-    """
+
+def offer_again(state: RaftState, node: NodeId, progress: Progress) -> None:
+    """A follower was told of a snapshot and does not have it yet: it is fetching, or the word was lost, or it has given
+    up, or the file is gone by now. Whatever it is, being told of the present one helps."""
+    if progress.probe_in_flight:
+        want(state, node, progress)
+
+
+def on_snapshot_made(state: RaftState, event: SnapshotMade) -> None:
+    """Tell the follower of the snapshot, or find out where it stands if there is none."""
     leadership = state.leadership
     progress = leadership.progress.get(event.target) if leadership is not None else None
     if leadership is None or progress is None or progress.pace is not Pace.SNAPSHOT:
@@ -35,39 +45,65 @@ def on_snapshot_delivered(state: RaftState, event: SnapshotDelivered) -> None:
     if event.snapshot is None:
         # Not at once again: the next heartbeat's answer shows that the follower is there.
         progress.probe_from(progress.next_index)
-        progress.await_answer(round_=leadership.round)
-        return
-    state.trace("snapshot delivered", follower=event.target, last_index=event.snapshot.index)
-    state.say(
-        InstallSnapshot(
-            state.id,
-            event.target,
-            state.term,
-            event.snapshot.index,
-            event.snapshot.term,
-            event.configuration_index,
-            event.configuration,
+    else:
+        state.trace("snapshot offered", level="debug", follower=event.target, last_index=event.snapshot.index)
+        state.say(
+            InstallSnapshot(
+                state.id,
+                event.target,
+                state.term,
+                event.snapshot.index,
+                event.snapshot.term,
+                event.configuration_index,
+                event.configuration,
+                event.size_bytes,
+                event.digest,
+            )
         )
-    )
-    progress.probe_from(max(progress.match_index, event.snapshot.index) + 1)
     progress.await_answer(round_=leadership.round)
 
 
 def on_install_snapshot(state: RaftState, message: InstallSnapshot) -> None:
-    """Take the received state if it is ahead of what is committed here; never go back (hazard B26).
+    """Ask for the offered snapshot if it is needed, else say how far this node is."""
+    if _is_needed(state, message):
+        state.output.snapshot_offered = message
+    else:
+        _answer(state, message)
+
+
+def on_snapshot_fetched(state: RaftState, event: SnapshotFetched) -> None:
+    """Take the fetched state if it is needed still. It is committed, whoever leads by now; who leads another term than
+    the one in which it was offered will ask by itself."""
+    offer = event.offer
+    if state.role is Role.LEADER:
+        return
+    if _is_needed(state, offer):
+        end = EntryId(offer.last_index, offer.last_term)
+        state.trace("installs a snapshot", last_index=end.index, term=end.term, leader=offer.source)
+        state.install_snapshot(end, offer.configuration_index, offer.configuration)
+    if offer.term == state.term:
+        _answer(state, offer)
+
+
+def _is_needed(state: RaftState, offer: InstallSnapshot) -> bool:
+    """True if the snapshot is ahead of what is committed here; never go back (hazard B26).
 
     If the log holds the snapshot's last entry, it holds everything before it, too: the entries behind it stay, and
-    only the commit index moves. Otherwise the whole log goes: it conflicts, or ends before (thesis 5, figure 5.3;
+    only the commit index moves. Otherwise the whole log has to go: it conflicts, or ends before (thesis 5, figure 5.3;
     hazards B25, B34).
     """
-    end = EntryId(message.last_index, message.last_term)
+    end = EntryId(offer.last_index, offer.last_term)
     if end.index <= state.commit_index:
         state.trace("snapshot not needed", last_index=end.index, commit_index=state.commit_index)
-    elif state.log.term_at(end.index) == end.term:
+        return False
+    if state.log.term_at(end.index) == end.term:
         state.trace("snapshot not needed, the log holds it", last_index=end.index)
         state.commit_to(end.index)
-    else:
-        state.trace("installs a snapshot", last_index=end.index, term=end.term, leader=message.source)
-        state.install_snapshot(end, message.configuration_index, message.configuration)
-    match_index = max(end.index, state.commit_index)
-    state.promise(AppendEntriesReply(state.id, message.source, state.term, end.index, True, match_index))
+        return False
+    return True
+
+
+def _answer(state: RaftState, offer: InstallSnapshot) -> None:
+    """Promise that everything up to the end of the snapshot is here, on disk."""
+    match_index = max(offer.last_index, state.commit_index)
+    state.promise(AppendEntriesReply(state.id, offer.source, state.term, offer.last_index, True, match_index))

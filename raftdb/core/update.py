@@ -8,7 +8,7 @@ a new term) is in the second list, so that a crash cannot take back what was sai
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from raftdb.core.messages import Message
+from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import Entry, EntryId, HardState, Index, NodeId
 
 
@@ -92,7 +92,9 @@ class Update:
     """Reads that this node can no longer answer, for it does not lead: ask the leader."""
     entries_wanted: tuple[EntriesWanted, ...] = ()
     snapshots_wanted: tuple[NodeId, ...] = ()
-    """Followers that need the state, for the entries they lack are compacted: deliver it, step `SnapshotDelivered`."""
+    """Followers that need a snapshot, for the entries they lack are compacted: have one, step `SnapshotMade`."""
+    snapshot_offered: InstallSnapshot | None = None
+    """Not None: this node needs that snapshot. Fetch it from its sender, then step `SnapshotFetched`."""
     traces: tuple[Trace, ...] = ()
 
 
@@ -115,6 +117,7 @@ class Output:
     reads_dropped: list[int] = field(default_factory=list)
     entries_wanted: list[EntriesWanted] = field(default_factory=list)
     snapshots_wanted: list[NodeId] = field(default_factory=list)
+    snapshot_offered: InstallSnapshot | None = None
     traces: list[Trace] = field(default_factory=list)
 
     @property
@@ -147,5 +150,6 @@ class Output:
             reads_dropped=tuple(self.reads_dropped),
             entries_wanted=tuple(self.entries_wanted),
             snapshots_wanted=tuple(self.snapshots_wanted),
+            snapshot_offered=self.snapshot_offered,
             traces=tuple(self.traces),
         )

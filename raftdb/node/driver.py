@@ -16,8 +16,8 @@ from raftdb.commands.budgets import KEYS_ON_LOOP_MAX, LOG_PAGE_ENTRIES_MAX
 from raftdb.commands.operations import ClientOperation, keys_named
 from raftdb.commands.queries import Query as RecordQuery
 from raftdb.commands.transactions import grows, is_read
-from raftdb.core.events import Change, PeerMet, Received, RemovalTold, TripMeasured
-from raftdb.core.messages import Message
+from raftdb.core.events import Change, PeerMet, Received, RemovalTold, SnapshotFetched, TripMeasured
+from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
 from raftdb.core.timing import silence_ticks_borne
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
@@ -26,7 +26,7 @@ from raftdb.node.aside import Aside
 from raftdb.node.contacts import Contacts
 from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
 from raftdb.node.pending import LogPage, MakeCheckpoint, Query, ReadRequest, WriteRequest
-from raftdb.node.ports import Courier, Disk, PeerLinks
+from raftdb.node.ports import Disk, PeerLinks, Snapshots
 from raftdb.node.replica import Replica
 from raftdb.node.space import WRITE_BYTES, SpaceBudget
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
@@ -77,13 +77,13 @@ class Driver:
         timeout_ticks = replica.raft.state.settings.election_timeout_ticks
         self.watchdog = Watchdog(election_timeout_seconds=timeout_ticks * self._tick_seconds)
 
-    def start(self, disk: Disk, links: PeerLinks, courier: Courier) -> None:
-        """Begin to tick. `disk`, `links` and `courier` carry out what the replica wants."""
+    def start(self, disk: Disk, links: PeerLinks, snapshots: Snapshots) -> None:
+        """Begin to tick. `disk`, `links` and `snapshots` carry out what the replica wants."""
         self._loop = asyncio.get_running_loop()
         self._disk = disk
         self._links = links
         self.replica.address_of = links.address_of
-        self._courier = courier
+        self._snapshots = snapshots
         self._schedule_tick()
         self.watchdog.start()
 
@@ -322,7 +322,9 @@ class Driver:
         if effects.trim is not None:
             self._background.start(self._trim(effects.trim), name="trim")
         for follower in effects.snapshots_wanted:
-            self._background.start(self._deliver(follower), name="deliver")
+            self._background.start(self._make_snapshot(follower), name="snapshot made")
+        if effects.snapshot_offered is not None:
+            self._background.start(self._fetch_snapshot(effects.snapshot_offered), name="snapshot fetched")
         if effects.more:
             self._schedule_turn()
 
@@ -362,10 +364,15 @@ class Driver:
         milliseconds = round((time.monotonic() - started) * 1000, 1)
         logger.info(message, extra={"fields": {**details, "milliseconds": milliseconds}})
 
-    async def _deliver(self, target: NodeId) -> None:
-        delivery = await self._courier.deliver(target)
-        self._inputs.deliveries.append(delivery)
+    async def _make_snapshot(self, target: NodeId) -> None:
+        made = await self._snapshots.make(target)
+        self._inputs.snapshots.append(made)
         self._schedule_turn()
+
+    async def _fetch_snapshot(self, offer: InstallSnapshot) -> None:
+        if await self._snapshots.fetch(offer):
+            self._inputs.snapshots.append(SnapshotFetched(offer))
+            self._schedule_turn()
 
     def _send(self, messages: Sequence[Message]) -> None:
         """Hand each peer its messages in one piece, in order."""

@@ -1,10 +1,10 @@
-"""The world as the driver uses it: disk, network, and what carries snapshots. The server plugs in the real ones."""
+"""The world as the driver uses it: disk, network, snapshots. The server plugs in the real ones."""
 
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Protocol
 
-from raftdb.core.events import SnapshotDelivered
-from raftdb.core.messages import Message
+from raftdb.core.events import SnapshotMade
+from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
 from raftdb.node.turn import State
 from storage.contract import FrozenChanges, LogBatch
@@ -43,8 +43,12 @@ class PeerLinks(Protocol):
         """Where `peer` is reached, HOST:PORT; None if nothing is known but what the configuration says."""
 
 
-class Courier(Protocol):
-    """Brings the state to followers, as the driver uses it."""
+class Snapshots(Protocol):
+    """What makes and fetches snapshots, as the driver uses it."""
 
-    def deliver(self, target: NodeId) -> Awaitable[SnapshotDelivered]:
-        """Bring a snapshot to `target`; a failure is an outcome, too."""
+    def make(self, target: NodeId) -> Awaitable[SnapshotMade]:
+        """Have a snapshot for `target` to fetch; a failure is an outcome, too."""
+
+    def fetch(self, offer: InstallSnapshot) -> Awaitable[bool]:
+        """Fetch the snapshot that was offered; False if that failed, or another one is being fetched. Whoever offers
+        says so again."""

@@ -21,6 +21,7 @@ from raftdb.core.events import (
     Persisted,
     Proposed,
     ReadRequested,
+    SnapshotFetched,
     Ticked,
 )
 from raftdb.core.messages import Heartbeat, InstallSnapshot, Message, RequestPreVote, RequestVote
@@ -68,9 +69,9 @@ class Replica:
         self.address_of: Callable[[NodeId], str | None] = lambda peer: None
         """Where a peer is reached, if something newer than the configuration is known."""
         self.received_snapshot: EntryId | None = None
-        """End of the snapshot that was received whole and verified: only that one may be installed."""
+        """End of the snapshot that is here, whole and verified: only that one may be installed."""
         self.retained_index: Index | None = None
-        """End of the snapshot that a follower is receiving: the log is kept from there on."""
+        """End of the snapshot that a follower is fetching: the log is kept from there on."""
         self._checkpoints = Checkpoints(raft.state, policy)
         self._first_entry = first_entry
         self._installing = False
@@ -141,8 +142,7 @@ class Replica:
         self.received_snapshot = EntryId(index, term)
 
     def give_up_received(self) -> bool:
-        """Another snapshot is offered: what was received can no longer be installed. False if it is being installed,
-        and must stay as it is."""
+        """Another one is to be fetched: what is here can no longer be installed. False if it is being installed."""
         if self._installing:
             return False
         self.received_snapshot = None
@@ -158,14 +158,13 @@ class Replica:
             self._flushed(inputs.flushed)
         if inputs.installed_state is not None:
             self._installed(inputs.installed_state)
-        for event in (*inputs.handshakes, *inputs.deliveries):
-            self._carry_out(self.raft.step(event))
+        for event in (*inputs.handshakes, *inputs.snapshots):
+            if not isinstance(event, SnapshotFetched) or self._has_received(event.offer):
+                self._carry_out(self.raft.step(event))
         self._release_messages()
         unproven = self.is_unproven
         for received in inputs.messages:
             if unproven and isinstance(received.message, RequestVote | RequestPreVote):
-                continue
-            if isinstance(received.message, InstallSnapshot) and not self._has_received(received.message):
                 continue
             self._carry_out(self.raft.step(received))
             if isinstance(received.message, Heartbeat):
@@ -275,6 +274,11 @@ class Replica:
         effects.snapshots_wanted.extend(update.snapshots_wanted)
         for wanted in update.entries_wanted:
             self._load(wanted)
+        offer = update.snapshot_offered
+        if offer is not None and self._has_received(offer):
+            self._carry_out(self.raft.step(SnapshotFetched(offer)))
+        elif offer is not None and not self._installing:
+            effects.snapshot_offered = offer
 
     def _load(self, wanted: EntriesWanted) -> None:
         """Read bodies for a follower that is behind the cache; the core decides whether they are still wanted."""
@@ -287,13 +291,9 @@ class Replica:
         while self._after_persist and self._after_persist[0][0] <= persisted:
             self._effects.messages.extend(self._after_persist.popleft()[1])
 
-    def _has_received(self, message: InstallSnapshot) -> bool:
-        """True if the snapshot that the message speaks of is here; else the leader will deliver it again.
-
-        One at a time: while one is being put in place there is no other, or the first to be done would end the wait.
-        """
-        named = EntryId(message.last_index, message.last_term)
-        return not self._installing and self.received_snapshot == named
+    def _has_received(self, offer: InstallSnapshot) -> bool:
+        """True if the offered snapshot is here, and no other is being put in place: that would end its wait."""
+        return not self._installing and self.received_snapshot == (offer.last_index, offer.last_term)
 
     def _installed(self, state: State) -> None:
         """Go on with the state that the snapshot brought. Who waits for an entry in it will not learn its result."""

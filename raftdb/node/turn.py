@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from raftdb.core.events import PeerMet, Received, RemovalTold, SnapshotDelivered, TripMeasured
-from raftdb.core.messages import Message
+from raftdb.core.events import PeerMet, Received, RemovalTold, SnapshotFetched, SnapshotMade, TripMeasured
+from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, Index, NodeId
 from raftdb.core.update import Trace
 from raftdb.errors import RaftdbError
@@ -82,7 +82,7 @@ class Inputs:
     """The state that a snapshot brought, in place and open."""
     handshakes: list[PeerMet | RemovalTold | TripMeasured] = field(default_factory=list)
     """What links have shown, in their order; before the messages of those who have introduced themselves."""
-    deliveries: list[SnapshotDelivered] = field(default_factory=list)
+    snapshots: list[SnapshotMade | SnapshotFetched] = field(default_factory=list)
     messages: list[Received] = field(default_factory=list)
     ticks: int = 0
     changes: list[ChangeRequest] = field(default_factory=list)
@@ -104,7 +104,9 @@ class Effects:
     trim: EntryId | None = None
     """The log on disk may begin after this entry."""
     snapshots_wanted: list[NodeId] = field(default_factory=list)
-    """Followers to which the state is to be delivered; then hand back `Inputs.deliveries`."""
+    """Followers for which a snapshot is to be there; then hand back `SnapshotMade` in `Inputs.snapshots`."""
+    snapshot_offered: InstallSnapshot | None = None
+    """The snapshot that this node is to fetch; then hand back `SnapshotFetched` in `Inputs.snapshots`."""
     peers: dict[NodeId, str] | None = None
     """Not None: these are the nodes to talk to from now on, with the address of each, HOST:PORT."""
     more: bool = False

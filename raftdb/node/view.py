@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Index, Member, NodeId, Role, Term
-from raftdb.core.raft import is_heard
 from raftdb.core.timing import election_timeout_ticks
 from raftdb.errors import LeaderHint
 from raftdb.node import starts
@@ -190,10 +189,6 @@ class NodeView:
     def is_cast_out(self, by: Set[NodeId]) -> bool:
         """True if this node can have no majority without these: see `raftdb.node.standing`."""
         return is_cast_out(self._replica.raft.state, by)
-
-    def is_heard(self, source: NodeId, term: Term) -> bool:
-        """True if what that node says in this term is looked at."""
-        return is_heard(self._replica.raft.state, source, term)
 
     def is_in_doubt(self, node: NodeId, doubted: Sequence[str]) -> bool:
         """True if a folder with these starts counts for nothing yet: see `raftdb.node.starts`."""

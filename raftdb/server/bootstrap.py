@@ -41,7 +41,6 @@ from raftdb.server.local_node import LocalNode
 from raftdb.server.membership import Registrar, find_cluster
 from raftdb.server.network import Network
 from raftdb.server.open_files import allow_open_files
-from raftdb.server.snapshots import Receiver
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import begin_start, recover_replica
 from raftdb.server.threads import check_threads
@@ -181,10 +180,10 @@ class _Node:
             own,
             background,
             addresses=AddressBook(settings.members),
-            receiver=Receiver(self._receiver),
+            receiver=self._receiver,
             on_fatal=fail,
         )
-        self._driver.start(self._disk, self._network, self._network.courier)
+        self._driver.start(self._disk, self._network, self._network)
         parts.then("driver", lambda: self._driver.close(grace_seconds=0))
         self._driver.peer_met(PeerMet(view.id, identity.node_uuid, own.start, own.doubted))
         await self._start_listening(parts)

@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from raftdb.background import Background
-from raftdb.core.messages import Message
+from raftdb.core.events import SnapshotMade
+from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import NodeId
 from raftdb.errors import Fatal
 from raftdb.frontend.http_server import Routes
@@ -23,6 +24,8 @@ from raftdb.node.starts import OwnStarts
 from raftdb.server.addresses import STRANGERS_MAX, AddressBook
 from raftdb.server.disk import NodeDisk
 from raftdb.server.folder import EXIT_FOLDER
+from raftdb.server.incoming import Incoming
+from raftdb.server.outgoing import Outgoing
 from raftdb.server.peers import (
     IDENTITY_CHANGED,
     OTHER_LIFE,
@@ -31,16 +34,15 @@ from raftdb.server.peers import (
     STALE_START,
     PeerRegistry,
 )
-from raftdb.server.snapshots import Courier, Receiver
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import LocalIdentity
 from raftdb.transport.limits import PEER_PATH
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
-from raftdb.transport.snapshot_client import SnapshotClient
 from raftdb.transport.snapshot_server import SnapshotServer
 from storage.contract import LogStore
 from storage.errors import StorageError
+from storage.receive import SnapshotReceiver
 
 logger = logging.getLogger("raftdb.server")
 
@@ -65,7 +67,7 @@ class Network:
         background: Background,
         *,
         addresses: AddressBook,
-        receiver: Receiver,
+        receiver: SnapshotReceiver,
         on_fatal: Callable[[Fatal], None],
     ) -> None:
         self.addresses = addresses
@@ -96,17 +98,15 @@ class Network:
             events=PeerEvents(on_peer_up=self._dialled, on_peer_down=self._no_longer_dialled),
             is_member=lambda peer: peer in self.addresses.members,
         )
+        self._incoming = Incoming(*(replica, receiver, local), check_peer=check, address_of=self.address_of)
+        disk.receiving = self._incoming.paused
+        self._outgoing = Outgoing(replica, disk, local.cluster_id, background)
         self._snapshot_server = SnapshotServer(
             local,
             check_peer=check,
-            receiver=receiver,
-            may_begin=replica.give_up_received,
-            may_offer=self._view.is_heard,
-            on_received=replica.snapshot_received,
+            find=self._outgoing.find,
+            is_member=lambda peer: peer in self.addresses.members,
         )
-        disk.receiving = self._snapshot_server.paused
-        client = SnapshotClient(local, check_peer=check)
-        self.courier = Courier(replica, disk, client, local.cluster_id, self.address_of, background)
 
     def _make_registry(self, log: LogStore, disk: NodeDisk, own: OwnStarts) -> PeerRegistry:
         return PeerRegistry(
@@ -149,6 +149,14 @@ class Network:
         """See `raftdb.node.ports.PeerLinks`: at its link's address, or where it would be dialled first."""
         return self._links.address(peer) or self.addresses.of(peer)
 
+    async def make(self, target: NodeId) -> SnapshotMade:
+        """See `raftdb.node.ports.Snapshots`."""
+        return await self._outgoing.make(target)
+
+    async def fetch(self, offer: InstallSnapshot) -> bool:
+        """See `raftdb.node.ports.Snapshots`."""
+        return await self._incoming.fetch(offer)
+
     def failure(self, peer: NodeId) -> str | None:
         """Why `peer` was not reached when it was last dialled; None if it was, or nobody tried."""
         return self._links.failure(peer)
@@ -171,7 +179,7 @@ class Network:
             timer.cancel()
         await self._links.close()
         await self._peer_server.close()
-        await self._snapshot_server.close()
+        await self._incoming.close()
 
     def _dial(self) -> None:
         if not self._closed and not self._has_left:

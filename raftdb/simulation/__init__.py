@@ -6,7 +6,7 @@
       +-- Host x N (host)        the production Replica, with what its driver would do around it
       |      +-- SimulatedDisk (disk)    writes and trims of the log that become durable late, or never
       |      +-- StateThread (state_thread)    checkpoints and installed snapshots, and crashes around them
-      |      +-- Courier (courier)       snapshots that arrive late, damaged, twice, or not at all
+      |      +-- Courier (courier)       snapshots that are fetched late, damaged, or not at all
       |      +-- Peers (peers)           whom it knows and is connected to
       |      +-- Copies (copies)         older copies of its folder, which are put back
       +-- Links (links)          handshakes; who can reach whom

@@ -16,14 +16,14 @@ from raftdb.simulation.idleness import IdleHours
 from raftdb.simulation.linearizability import Finding, Verdict, verdict_of
 from raftdb.simulation.links import Links
 from raftdb.simulation.nemesis import Nemesis
-from raftdb.simulation.network import Envelope, Network
+from raftdb.simulation.network import Envelope, Network, damaged
 from raftdb.simulation.operators import Operators
 from raftdb.simulation.options import Options, draw_options
 from raftdb.simulation.oracle import Oracle
 from raftdb.simulation.scheduler import MILLISECOND, SECOND, Chance, Scheduler
 from raftdb.simulation.timeline import Timeline
 from raftdb.wire.configuration import encode_configuration
-from raftdb.wire.handshake import Hello
+from raftdb.wire.handshake import Hello, Welcome
 
 SETTLE_US = 60 * SECOND
 """Virtual time for the cluster to converge once all faults are over: dozens of elections long."""
@@ -174,18 +174,19 @@ class Simulation:
         """Fold into the fingerprint of the run."""
         self._fingerprint = crc32(data, self._fingerprint)
 
-    def hand_over(self, source: NodeId, target: NodeId, target_uuid: str, snapshot: bytes) -> bool:
-        """A snapshot has been transferred; True if the receiver was there and took it."""
-        receiver, blocked = self.hosts[target], self.network.blocked
-        if (source, target) in blocked or (target, source) in blocked:
-            return False
-        if not receiver.is_up or receiver.is_paused or self.uuids[target] != target_uuid:
-            return False
-        if not self.hosts[source].peers.is_started:
-            return False
-        if receiver.peers.why_not(self.hosts[source].peers.introduction(Hello, target)) is not None:
-            return False
-        return receiver.courier.take(snapshot)
+    def fetch(self, node: NodeId, source: NodeId, digest: bytes) -> bytes | None:
+        """What `node` gets that asks `source` for the snapshot of that digest; None: nothing, or not all of it."""
+        here, there, blocked = self.hosts[node], self.hosts[source], self.network.blocked
+        if (source, node) in blocked or (node, source) in blocked or not there.is_up or there.is_paused:
+            return None
+        if there.peers.why_not(here.peers.introduction(Hello, source)) is not None:
+            return None
+        if here.peers.why_not(there.peers.introduction(Welcome, node)) is not None:
+            return None
+        data, faults = there.courier.file(digest), self.network.faults
+        if data is None or self.chance.happens(faults.loss):
+            return None
+        return damaged(data, self.chance) if self.chance.happens(faults.damage) else data
 
     def start_host(self, node: NodeId) -> None:
         """A new node, with an empty folder."""

@@ -10,7 +10,8 @@ from typing import Protocol
 from raftdb.core.events import (
     Change,
     Received,
-    SnapshotDelivered,
+    SnapshotFetched,
+    SnapshotMade,
 )
 from raftdb.core.membership import Configuration
 from raftdb.core.model import EntryId, NodeId, Role
@@ -64,8 +65,8 @@ class World(Protocol):
     def digest(self, data: bytes) -> None:
         """Fold into the fingerprint of the run."""
 
-    def hand_over(self, source: NodeId, target: NodeId, target_uuid: str, snapshot: bytes) -> bool:
-        """A snapshot has been transferred; True if the receiver was there and took it."""
+    def fetch(self, node: NodeId, source: NodeId, digest: bytes) -> bytes | None:
+        """What `node` gets that asks `source` for the snapshot of that digest; None: nothing, or not all of it."""
 
 
 class Host:
@@ -273,9 +274,9 @@ class Host:
         self._inputs.flushed = frozen
         self._due()
 
-    def snapshot_sent(self, delivery: SnapshotDelivered) -> None:
-        """What became of a delivery to a follower."""
-        self._inputs.deliveries.append(delivery)
+    def snapshot_is_there(self, event: SnapshotMade | SnapshotFetched) -> None:
+        """A snapshot was made, or fetched."""
+        self._inputs.snapshots.append(event)
         self._due()
 
     def _persist(self, job: PersistJob) -> None:
@@ -366,7 +367,9 @@ class Host:
             world.oracle.trims_to(self.id, effects.trim, checkpoint_index=self.state.checkpoint[0])
             self.disk.submit(Trim(effects.trim))
         for follower in effects.snapshots_wanted:
-            self.courier.deliver(follower)
+            self.courier.make(follower)
+        if effects.snapshot_offered is not None:
+            self.courier.fetch(effects.snapshot_offered)
         if effects.more:
             self._due()
 

@@ -125,7 +125,7 @@ class Network:
             if chance.happens(0.5):
                 self._scheduler.after(chance.below(REPLAY_AFTER_US), self._replay)
         if chance.happens(faults.damage):
-            envelope = envelope._replace(frame=_damaged(envelope.frame, chance))
+            envelope = envelope._replace(frame=damaged(envelope.frame, chance))
         target = envelope.target
         if chance.happens(faults.misdelivery):
             target = chance.choose(self._nodes)
@@ -165,8 +165,8 @@ class Network:
             self._deliver(target, envelope)
 
 
-def _damaged(frame: bytes, chance: Chance) -> bytes:
-    """The frame with one bit flipped."""
-    damaged = bytearray(frame)
-    damaged[chance.below(len(damaged))] ^= 1 << chance.below(8)
-    return bytes(damaged)
+def damaged(frame: bytes, chance: Chance) -> bytes:
+    """The bytes with one bit flipped."""
+    copy = bytearray(frame)
+    copy[chance.below(len(copy))] ^= 1 << chance.below(8)
+    return bytes(copy)

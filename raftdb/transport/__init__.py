@@ -23,8 +23,8 @@ it does not: that they arrive. Raft repairs losses, so nothing here is sent twic
   jitter.
 * **Waits fit the way** (`trips.py`): handshakes and pings measure how long it takes there and back, and every wait is a
   number of such trips within named bounds. The owner hears of them, for elections take trips, too.
-* **Snapshots travel beside the links** (`snapshot_client.py`, `snapshot_server.py`), in pieces over HTTP on the same
-  address, so that no heartbeat waits behind them; what was interrupted goes on where it was (`snapshot_protocol.py`).
+* **Snapshots are fetched beside the links** (`snapshot_client.py`, `snapshot_server.py`), range by range over HTTP on
+  the same address, so that no heartbeat waits behind them; what was interrupted goes on where it was.
 * **No compression**: entries are small or already dense, and a compressed length says how large its plain text is only
   once it is too late.
 

@@ -1,387 +1,223 @@
-"""The receiving end of a snapshot: takes offers, pieces and the word that all is there. One transfer at a time."""
+"""The sending end of a snapshot: the file that a member was told of, served as any file is, range by range.
+
+    GET /v1/peer/snapshot
+    Authorization: Raftdb HELLO       who asks, and whom it means: the handshake of a link, in base64
+    If-Match: "DIGEST"                which snapshot, by its SHA-256 in hex
+    Range: bytes=FIRST-LAST           of that at most `PIECE_BYTES_MAX` come
+
+    206 Partial Content
+    Content-Range: bytes FIRST-LAST/SIZE
+    Raftdb-Welcome: WELCOME           who answers
+    Raftdb-Crc32: CHECKSUM            of this range, for TCP does not see all damage (hazard B94)
+
+Who may not have it gets 403 with a sealed `Refused`; 412: that snapshot is not here any more. There is no state between
+two requests, so whatever interrupts a download, it goes on with the next range.
+"""
 
 import asyncio
-import logging
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+import binascii
+import re
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from aiohttp import web
 
-from raftdb.errors import RemoteProtocolError, RequestRefused
+from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
-from raftdb.transport.snapshot_protocol import (
-    BUSY,
-    CHECKSUM_HEADER,
-    CONTENT_TYPE,
-    MESSAGE_BYTES_MAX,
-    OFFSET_HEADER,
-    PIECE_BYTES_MAX,
-    PIECE_DAMAGED,
-    SNAPSHOT_FINISH_PATH,
-    SNAPSHOT_PATH,
-    TOKEN_HEADER,
-    UNKNOWN_TRANSFER,
-    Accepted,
-    Answer,
-    Complete,
-    Declined,
-    Misplaced,
-    Offer,
-    PieceDamaged,
-    PieceMisplaced,
-    Progress,
-    Receiver,
-    SnapshotRefused,
-    Transfer,
-    TransferLimits,
-    Verifying,
-    decode_message,
-    encode_message,
-)
-from raftdb.transport.waiting import awaiting_client, read_chunks
-from raftdb.wire.fields import NUMBER_LIMIT
-from raftdb.wire.peer import Welcome
+from raftdb.transport.limits import PEER_PATH
+from raftdb.wire.fields import DIGEST_BYTES, NUMBER_LIMIT
+from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
 
-logger = logging.getLogger("raftdb.transport")
+SNAPSHOT_PATH = PEER_PATH + "/snapshot"
+AUTHORIZATION = "Raftdb"
+"""Scheme of the `Authorization` header."""
+WELCOME_HEADER = "Raftdb-Welcome"
+CHECKSUM_HEADER = "Raftdb-Crc32"
+REFUSED_TYPE = "application/cbor"
 
-TOKEN_BYTES = 16
-NUMBER_DIGITS_MAX = len(str(NUMBER_LIMIT))
+PIECE_BYTES_MAX = 4 * 1024 * 1024
+"""Longest range that is sent at once: it is in memory, once at each end."""
+WRITE_BYTES = 256 * 1024
+"""How much of a piece is handed to the socket at once: about what the kernel takes, so little is copied to wait."""
+SEND_TIMEOUT_S = 30.0
+"""How long a member may take to read one piece; then it is cut off (hazard B92)."""
 
+_RANGE = re.compile(r"bytes=(\d{1,19})-(\d{1,19})?", re.ASCII)
+_DIGEST = re.compile(rf'"([0-9a-f]{{{2 * DIGEST_BYTES}}})"')
+
+Kind = TypeVar("Kind", Hello, Welcome)
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-OnReceived: TypeAlias = Callable[[int, int], None]
-"""Takes index and term of a snapshot that is whole, verified and kept; called on the event loop, before the sender is
-told, and again whenever a sender is told again. Must not block or raise."""
-
-Result = TypeVar("Result")
-
-STATUSES: dict[type[Answer], int] = {Verifying: 202, Misplaced: 409, Declined: 409}
-"""HTTP status by kind of answer, where it is not 200."""
-DECLINED_STATUSES = {BUSY: 503, UNKNOWN_TRANSFER: 404, PIECE_DAMAGED: 422}
-"""HTTP status by code of a refusal, where it is not 409."""
-
-UNKNOWN = Declined(UNKNOWN_TRANSFER, "this is not the transfer under way: begin again")
-INSTALLING = Declined(BUSY, "the node is installing or stopping")
-FAILED = Declined("receiver_failed", "the receiver failed; its log says why")
 
 
-@dataclass(eq=False, slots=True)
-class _Incoming:
-    """The present transfer. `connection` is the one that a piece is being read from or was, until it is written."""
-
-    source: str
-    transfer: Transfer
-    token: str
-    offset: int
-    connection: asyncio.Transport | None = None
-    finishing: asyncio.Future[Answer] | None = None
+class SnapshotSource(Protocol):
+    """A snapshot that may be fetched. Its bytes never change."""
 
     @property
-    def is_verifying(self) -> bool:
-        """True while the receiver works on the whole: it can begin nothing else."""
-        return self.finishing is not None and not self.finishing.done()
+    def size_bytes(self) -> int:
+        """Length of the whole."""
+
+    def read(self, offset: int, bytes_max: int) -> bytes:
+        """At most `bytes_max` bytes from `offset` on. May block; raises OSError, also if the file is gone."""
+
+
+FindSnapshot: TypeAlias = Callable[[str, bytes], SnapshotSource | None]
+"""The snapshot with this digest, for this member; None: there is none, or none for it. Must not block or raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What is asked for of a file: from `first` on, at most `length` bytes."""
+
+    first: int
+    length: int
+
+
+def parse_range(text: str) -> Range:
+    """The one range that a `Range` header names. Raises RequestRefused."""
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        raise RequestRefused("bad_request", "a snapshot is fetched by one range: bytes=FIRST-LAST")
+    first = int(match[1])
+    last = int(match[2]) if match[2] is not None else NUMBER_LIMIT
+    if last < first:
+        raise RequestRefused("bad_request", "the range ends before it begins")
+    return Range(first, min(last - first + 1, PIECE_BYTES_MAX))
+
+
+def parse_hello(text: str) -> Hello:
+    """The caller in an `Authorization` header. Raises RemoteProtocolError."""
+    scheme, _, encoded = text.partition(" ")
+    if scheme != AUTHORIZATION:
+        raise RemoteProtocolError("a snapshot is for members, who say who they are")
+    return _introduction(encoded, Hello)
+
+
+def parse_welcome(text: str) -> Welcome:
+    """Who has answered. Raises RemoteProtocolError."""
+    return _introduction(text, Welcome)
+
+
+def write_introduction(introduction: Hello | Welcome) -> str:
+    """An introduction as it stands in a header."""
+    return b64encode(encode_handshake(introduction)).decode("ascii")
+
+
+def _introduction(text: str, kind: type[Kind]) -> Kind:
+    try:
+        handshake = decode_handshake(b64decode(text.encode("ascii"), validate=True))
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise RemoteProtocolError("an introduction is not base64") from error
+    if not isinstance(handshake, kind):
+        raise RemoteProtocolError(f"an introduction is no {kind.__name__}")
+    return handshake
 
 
 class SnapshotServer:
-    """Routes of one node for snapshots from its leader. Everything is called on the event loop's thread.
-
-    The receiver is called on a thread of this object's own, so neither disk nor checksums hold up the event loop. At
-    most one piece is in memory, and only if it bears the token of the present transfer. `may_begin` is asked right
-    before the receiver begins, which may throw away what it holds: False if that is in use. `may_offer(source, term)`:
-    may that node lead that term, as far as this one knows? Neither must block or raise.
-    """
+    """The route on which members fetch snapshots. Everything is called on the event loop's thread; files are read
+    beside it. One piece is in memory for each member."""
 
     def __init__(
         self,
         identity: LocalIdentity,
         *,
         check_peer: CheckPeer,
-        receiver: Receiver,
-        on_received: OnReceived,
-        may_begin: Callable[[], bool] = lambda: True,
-        may_offer: Callable[[str, int], bool] = lambda source, term: True,
-        limits: TransferLimits | None = None,
+        find: FindSnapshot,
+        is_member: Callable[[str], bool],
+        send_timeout_s: float = SEND_TIMEOUT_S,
     ) -> None:
         self._identity = identity
         self._check_peer = check_peer
-        self._receiver = receiver
-        self._on_received = on_received
-        self._may_begin = may_begin
-        self._may_offer = may_offer
-        self._limits = limits or TransferLimits()
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot receiver")
-        self._incoming: _Incoming | None = None
-        self._beginning = asyncio.Lock()
-        self._offers_pending = 0
-        self._pauses = 0
-        # The newest leader seen so far: what is older is not believed (hazard B95).
-        self._leader: tuple[int, str] = (0, "")
+        self._find = find
+        self._is_member = is_member
+        self._send_timeout_s = send_timeout_s
+        # The connection on which each member gets a piece now.
+        self._sending: dict[str, asyncio.Transport] = {}
 
     @property
     def routes(self) -> Mapping[str, Mapping[str, Handler]]:
         """Path -> method -> handler."""
-        return {
-            SNAPSHOT_PATH: {"POST": self.handle_offer, "PUT": self.handle_piece},
-            SNAPSHOT_FINISH_PATH: {"POST": self.handle_finish},
-        }
+        return {SNAPSHOT_PATH: {"GET": self.handle}}
 
-    @asynccontextmanager
-    async def paused(self) -> AsyncIterator[None]:
-        """While this is held the receiver is not called, and senders are told to wait.
-
-        For whoever moves the received files into place. Waits for the call that is running. What was under way begins
-        again with an offer.
-        """
-        self._pauses += 1
-        try:
-            self._drop(None)
-            async with self._beginning:
-                # The one thread takes calls in order: when it gets here, all earlier ones are over.
-                await self._run(_nothing)
-                yield
-        finally:
-            self._pauses -= 1
-
-    async def close(self) -> None:
-        """Refuse everything from now on. Waits for the call of the receiver that is running: its folder is in use."""
-        self._pauses += 1
-        self._drop(None)
-        async with self._beginning:
-            await self._run(_nothing)
-        self._executor.shutdown(wait=False)
-
-    async def handle_offer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """POST of an `Offer`: who is there, and which snapshot; answers where to go on. Raises RequestRefused."""
-        _refuse_browsers(request)
-        with awaiting_client(request):
-            chunks = await read_chunks(
-                request, bytes_max=MESSAGE_BYTES_MAX, timeout_s=self._limits.offer_timeout_s
-            )
-        if chunks is None:
-            return _no_answer()
-        # Who drips its offer in keeps nobody out: what counts is what is judged.
-        if self._pauses or self._offers_pending >= self._limits.offers_pending_max:
-            return _respond(Declined(BUSY, "too many offers at once, or the node is installing or stopping"))
-        self._offers_pending += 1
-        try:
-            offer = decode_message(b"".join(chunks))
-            if not isinstance(offer, Offer):
-                raise RemoteProtocolError("a transfer begins with an offer")
-            refused = await check_introduction(offer.hello, self._identity, self._check_peer)
-            if refused is not None:
-                return self._refuse(offer, Declined(refused.code, refused.reason))
-            async with self._beginning:
-                answer = await self._begin(offer)
-            return self._refuse(offer, answer) if isinstance(answer, Declined) else _respond(answer)
-        finally:
-            self._offers_pending -= 1
-
-    async def handle_piece(self, request: web.BaseRequest) -> web.StreamResponse:
-        """PUT of one piece. Its body is not read unless it is wanted. Raises RequestRefused."""
-        _refuse_browsers(request)
-        incoming = self._find(request)
-        if incoming is None:
-            return _respond(UNKNOWN)
-        offset, crc32 = _number(request, OFFSET_HEADER), _number(request, CHECKSUM_HEADER)
-        length = request.content_length or 0
-        if not 0 < length <= PIECE_BYTES_MAX or offset + length > incoming.transfer.size_bytes:
-            raise RequestRefused("bad_request", "a piece has a length, within the snapshot and the limit")
-        if offset > incoming.offset or offset < incoming.offset < offset + length:
-            return _respond(Misplaced(incoming.offset))
-        if incoming.connection is not None or incoming.finishing is not None:
-            return _respond(Declined(BUSY, "another piece is being received, or the whole verified"))
-        if request.transport is None:
-            return _no_answer()
-        incoming.connection = request.transport
-        try:
-            chunks = await read_chunks(request, bytes_max=length, timeout_s=self._limits.piece_timeout_s)
-            if chunks is None:
-                return _no_answer()
-            if self._incoming is not incoming:
-                return _respond(UNKNOWN)
-            answer = await self._write(incoming, offset, chunks, crc32)
-        finally:
-            incoming.connection = None
-        return _respond(answer)
-
-    async def handle_finish(self, request: web.BaseRequest) -> web.StreamResponse:
-        """POST that says all pieces are there: verifies the whole, in the background if it takes long."""
-        _refuse_browsers(request)
-        incoming = self._find(request)
-        if incoming is None:
-            return _respond(UNKNOWN)
-        if incoming.finishing is None:
-            if incoming.offset != incoming.transfer.size_bytes or incoming.connection is not None:
-                return _respond(Misplaced(incoming.offset))
-            # Handed to the thread here and now, so that it is before whatever a pause waits for.
-            loop = asyncio.get_running_loop()
-            incoming.finishing = loop.run_in_executor(self._executor, self._verify, incoming)
-        done, _ = await asyncio.wait({incoming.finishing}, timeout=self._limits.finish_wait_s)
-        if not done:
-            return _respond(Verifying())
-        answer = incoming.finishing.result()
-        if not isinstance(answer, Complete):
-            self._drop_if(incoming)
-        elif self._incoming is incoming:
-            self._on_received(incoming.transfer.index, incoming.transfer.term)
-        else:
-            # Replaced, or being moved into place: who asks is not told what may no longer hold.
-            return _respond(UNKNOWN)
-        return _respond(answer)
-
-    def _find(self, request: web.BaseRequest) -> _Incoming | None:
-        """The present transfer, if the request bears its token."""
-        incoming = self._incoming
-        token = request.headers.get(TOKEN_HEADER, "").encode("utf-8", "surrogateescape")
-        if incoming is None or not secrets.compare_digest(token, incoming.token.encode()):
-            return None
-        return incoming
-
-    async def _begin(self, offer: Offer) -> Answer:
-        """Make the offered transfer the present one, or say why not. Called under the lock."""
-        source, transfer, present = offer.hello.source, offer.transfer, self._incoming
-        refused = self._judge(offer)
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """GET of one range of a snapshot. Raises RequestRefused, Unavailable."""
+        if "Origin" in request.headers:
+            raise RequestRefused("forbidden", "peers are not browsers")
+        hello = parse_hello(request.headers.get("Authorization", ""))
+        wanted = parse_range(request.headers.get("Range", ""))
+        digest = _DIGEST.fullmatch(request.headers.get("If-Match", ""))
+        if digest is None:
+            raise RequestRefused("bad_request", "a snapshot is named by its digest in If-Match")
+        refused = await check_introduction(hello, self._identity, self._check_peer)
+        if refused is None and not self._is_member(hello.source):
+            refused = Refused("not_member", f"{hello.source} is no member of this cluster")
         if refused is not None:
-            return refused
-        if not self._may_begin():
-            return INSTALLING
-        self._leader = (offer.leader_term, source)
-        finishing = present.finishing if present is not None and present.transfer == transfer else None
-        if finishing is not None and not finishing.done():
-            # The receiver is at work on these very bytes: the new sender waits for the same outcome.
-            offset = transfer.size_bytes
-        else:
-            self._drop(None)
+            return web.Response(status=403, body=encode_handshake(refused), content_type=REFUSED_TYPE)
+        source = self._find(hello.source, bytes.fromhex(digest[1]))
+        if source is None:
+            return web.Response(status=412)
+        if wanted.first >= source.size_bytes:
+            return web.Response(status=416, headers={"Content-Range": f"bytes */{source.size_bytes}"})
+        return await self._send(request, hello.source, source, wanted)
+
+    async def _send(
+        self, request: web.BaseRequest, peer: str, source: SnapshotSource, wanted: Range
+    ) -> web.StreamResponse:
+        """Send one piece. A member fetches one at a time: an older request of it is cut, for nobody waits for it."""
+        transport = request.transport
+        if transport is None:
+            raise Unavailable("busy", "the caller has gone")
+        older = self._sending.pop(peer, None)
+        if older is not None:
+            older.abort()
+        self._sending[peer] = transport
+        try:
+            loop = asyncio.get_running_loop()
             try:
-                offset = await self._run(self._receiver.begin, transfer)
-            except Exception as error:  # noqa: BLE001 - told below
-                return _failed(error, transfer)
-        if self._pauses:
-            return INSTALLING
-        if finishing is not None and finishing.done():
-            was_complete = isinstance(finishing.result(), Complete) and offset == transfer.size_bytes
-            finishing = finishing if was_complete else None
-        incoming = _Incoming(source, transfer, secrets.token_hex(TOKEN_BYTES), offset, finishing=finishing)
-        self._drop(incoming)
-        fields = {
-            "peer": source,
-            "index": transfer.index,
-            "size_bytes": transfer.size_bytes,
-            "offset": offset,
-            "leader_term": offer.leader_term,
-        }
-        logger.info("snapshot transfer begins", extra={"fields": fields})
-        return Accepted(self._identity.introduce(Welcome, source), incoming.token, offset)
+                piece, checksum = await loop.run_in_executor(None, _read, source, wanted)
+            except OSError:
+                return web.Response(status=412)
+            return await self._respond(request, peer, source, wanted.first, piece, checksum)
+        except TimeoutError:
+            transport.abort()
+            raise ConnectionResetError("the member does not read its piece") from None
+        finally:
+            if self._sending.get(peer) is transport:
+                del self._sending[peer]
 
-    def _judge(self, offer: Offer) -> Declined | None:
-        """Why this sender cannot have the receiver now, from the order of leaders."""
-        source, (newest_term, leader) = offer.hello.source, self._leader
-        if not self._may_offer(source, offer.leader_term):
-            return Declined("no_leader_here", f"{source} is no member here, and there is a leader")
-        if leader and not self._may_offer(leader, newest_term):
-            # It named its term while nobody led, and is no member.
-            newest_term, leader = self._leader = (0, "")
-        if offer.leader_term < newest_term:
-            return Declined("stale_term", f"{leader} led in term {newest_term}, after {offer.leader_term}")
-        if offer.leader_term == newest_term and leader not in ("", source):
-            return Declined("other_leader", f"{leader} is the leader of term {newest_term}")
-        present = self._incoming
-        if self._pauses:
-            return INSTALLING
-        if present is not None and present.is_verifying and present.transfer != offer.transfer:
-            return Declined(BUSY, "another snapshot is being verified")
-        return None
-
-    async def _write(self, incoming: _Incoming, offset: int, chunks: Sequence[bytes], crc32: int) -> Answer:
-        """Hand one piece to the receiver."""
-        try:
-            incoming.offset = await self._run(self._write_chunks, offset, chunks, crc32)
-        except PieceDamaged as error:
-            return Declined(PIECE_DAMAGED, str(error))
-        except PieceMisplaced as error:
-            incoming.offset = error.offset
-            return Misplaced(error.offset)
-        except Exception as error:  # noqa: BLE001 - told below
-            self._drop_if(incoming)
-            return _failed(error, incoming.transfer)
-        return Progress(incoming.offset)
-
-    def _write_chunks(self, offset: int, chunks: Sequence[bytes], crc32: int) -> int:
-        """On the receiver's thread: putting a piece together copies it, which is no work for the event loop either."""
-        return self._receiver.write(offset, b"".join(chunks), crc32)
-
-    def _verify(self, incoming: _Incoming) -> Answer:
-        """On the receiver's thread: verify the whole. What fails is thrown away, or it would be resumed for ever."""
-        try:
-            self._receiver.finish()
-            logger.info("snapshot received", extra={"fields": {"index": incoming.transfer.index}})
-            return Complete()
-        except Exception as error:  # noqa: BLE001 - told below
-            answer = _failed(error, incoming.transfer)
-        try:
-            self._receiver.discard()
-        except Exception as error:  # noqa: BLE001 - told below
-            _failed(error, incoming.transfer)
-        return answer
-
-    async def _run(self, work: Callable[..., Result], *arguments: object) -> Result:
-        """Call `work` on the receiver's thread. It runs to its end even if nobody waits for it any more."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
-
-    def _drop(self, successor: _Incoming | None) -> None:
-        """End the present transfer: its token is void, and a piece on its way is cut off (memory, half-open links)."""
-        present, self._incoming = self._incoming, successor
-        if present is not None and present.connection is not None:
-            present.connection.abort()
-
-    def _drop_if(self, incoming: _Incoming) -> None:
-        if self._incoming is incoming:
-            self._incoming = None
-
-    def _refuse(self, offer: Offer, declined: Declined) -> web.StreamResponse:
-        fields = {"peer": offer.hello.source, "code": declined.code, "reason": declined.reason}
-        logger.warning("snapshot offer refused", extra={"fields": fields})
-        return _respond(declined)
+    async def _respond(
+        self,
+        request: web.BaseRequest,
+        peer: str,
+        source: SnapshotSource,
+        first: int,
+        piece: bytes,
+        checksum: int,
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(
+            status=206,
+            headers={
+                "Content-Range": f"bytes {first}-{first + len(piece) - 1}/{source.size_bytes}",
+                WELCOME_HEADER: write_introduction(self._identity.introduce(Welcome, peer)),
+                CHECKSUM_HEADER: str(checksum),
+            },
+        )
+        response.content_type = "application/octet-stream"
+        response.content_length = len(piece)
+        async with asyncio.timeout(self._send_timeout_s):
+            await response.prepare(request)
+            view = memoryview(piece)
+            for start in range(0, len(view), WRITE_BYTES):
+                await response.write(view[start : start + WRITE_BYTES])
+            await response.write_eof()
+        return response
 
 
-def _nothing() -> None:
-    """Work that is over at once."""
-
-
-def _refuse_browsers(request: web.BaseRequest) -> None:
-    if "Origin" in request.headers:
-        raise RequestRefused("forbidden", "peers are not browsers")
-
-
-def _number(request: web.BaseRequest, header: str) -> int:
-    text = request.headers.get(header, "")
-    if not (text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS_MAX):
-        raise RequestRefused("bad_request", f"the header {header} is not a number")
-    return int(text)
-
-
-def _respond(answer: Answer) -> web.Response:
-    status = STATUSES.get(type(answer), 200)
-    if isinstance(answer, Declined):
-        status = DECLINED_STATUSES.get(answer.code, status)
-    return web.Response(body=encode_message(answer), status=status, content_type=CONTENT_TYPE)
-
-
-def _no_answer() -> web.Response:
-    """The connection is of no more use: the sender has gone, or sends too slowly."""
-    response = web.Response(status=408)
-    response.force_close()
-    return response
-
-
-def _failed(error: Exception, transfer: Transfer) -> Answer:
-    """The answer to an `error` of the receiver, which refuses or does not work; the log says why."""
-    if isinstance(error, SnapshotRefused):
-        fields = {"index": transfer.index, "reason": error.reason}
-        logger.warning("snapshot refused", extra={"fields": fields})
-        return Declined(error.code, error.reason)
-    logger.error("snapshot receiver failed", exc_info=error, extra={"fields": {"index": transfer.index}})
-    return FAILED
+def _read(source: SnapshotSource, wanted: Range) -> tuple[bytes, int]:
+    """On a thread: one piece, and its checksum. Raises OSError."""
+    piece = source.read(wanted.first, min(wanted.length, source.size_bytes - wanted.first))
+    if not piece:
+        raise OSError(f"the snapshot ends before {wanted.first}")
+    return piece, zlib.crc32(piece)

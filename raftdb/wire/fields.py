@@ -24,6 +24,9 @@ UUID_LENGTH_MAX = 64
 NONCE_LENGTH_MAX = 64
 """Longest nonce of a start, in characters."""
 
+DIGEST_BYTES = 32
+"""Length of a SHA-256."""
+
 TEXT_LENGTH_MAX = 1024
 """Longest free text, in characters: cluster ids, uuids, reasons."""
 
@@ -43,6 +46,11 @@ def is_flag(value: object) -> bool:
 def is_bytes(value: object) -> bool:
     """Return whether `value` is a byte string."""
     return type(value) is bytes
+
+
+def is_digest(value: object) -> bool:
+    """Return whether `value` can be a SHA-256."""
+    return type(value) is bytes and len(value) == DIGEST_BYTES
 
 
 def is_node_id(value: object) -> bool:

@@ -38,6 +38,7 @@ from raftdb.wire.fields import (
     check_fields,
     check_list,
     is_bytes,
+    is_digest,
     is_flag,
     is_node_id,
     is_number,
@@ -93,7 +94,7 @@ FRAME_OVERHEAD_BYTES = SEAL_BYTES + _SEQUENCE.size + 9
 
 _MESSAGE_OVERHEAD_BYTES = 256
 """Most bytes of a message besides its entries and its configuration: two ids, and at most seven numbers of nine
-bytes."""
+bytes, or five and a digest."""
 
 _ENTRY_OVERHEAD_BYTES = 32
 """Most bytes of an entry besides its data: its own run (twice nine bytes), its kind, and the head of its
@@ -122,7 +123,7 @@ MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
     HeartbeatReply: (is_node_id, is_node_id, is_number, is_number, is_flag, is_number),
     InstallSnapshot: (
         *(is_node_id, is_node_id, is_number, is_number),
-        *(is_number, is_number, is_bytes),
+        *(is_number, is_number, is_bytes, is_number, is_digest),
     ),
     TimeoutNow: (is_node_id, is_node_id, is_number, is_number, is_number),
 }

@@ -22,12 +22,13 @@ from raftdb.core.events import (
     PeerMet,
     Persisted,
     Received,
-    SnapshotDelivered,
+    SnapshotFetched,
+    SnapshotMade,
     Ticked,
 )
 from raftdb.core.log import Log
 from raftdb.core.membership import Configuration, ConfigurationHistory, Form
-from raftdb.core.messages import AppendEntriesReply, Message, RequestVoteReply
+from raftdb.core.messages import AppendEntriesReply, InstallSnapshot, Message, RequestVoteReply
 from raftdb.core.model import (
     NO_START,
     ORIGIN,
@@ -179,7 +180,9 @@ class Node:
     loads: deque[EntriesLoaded] = field(default_factory=deque)
     """Entries that were read from disk for a follower, and that the core has not been given yet."""
     snapshots_wanted: list[NodeId] = field(default_factory=list)
-    """Followers to which the state is on its way."""
+    """Followers for which a snapshot is being made."""
+    snapshot_offered: InstallSnapshot | None = None
+    """The snapshot that it was offered last, and fetches."""
 
 
 class Cluster:
@@ -269,6 +272,8 @@ class Cluster:
         for wanted in update.entries_wanted:
             self.load(node, wanted)
         here.snapshots_wanted.extend(update.snapshots_wanted)
+        if update.snapshot_offered is not None:
+            here.snapshot_offered = update.snapshot_offered
         if not here.disk_is_held:
             self.persist(node)
         if not here.loads_are_held:
@@ -319,20 +324,29 @@ class Cluster:
         here.disk.base = here.memory.base = here.raft.state.log.base
         return here.disk.base
 
-    def end_transfer(self, source: NodeId, target: NodeId, *, delivered: bool) -> EntryId | None:
-        """A transfer that `source` wanted ends: `target` has the state behind which the log of `source` begins, or
-        nothing. Returns where that state ends."""
+    def make_snapshot(self, source: NodeId, target: NodeId, *, fails: bool = False) -> None:
+        """`source` has made a snapshot for `target` of the state behind which its log begins, or cannot."""
         here = self.nodes[source]
         here.snapshots_wanted.remove(target)
-        if not delivered:
-            self.step(source, SnapshotDelivered(target, None))
-            return None
+        if fails:
+            self.step(source, SnapshotMade(target, None))
+            return
         base = here.disk.base
-        content = tuple(here.disk.entries[: base.index])
+        content = here.disk.entries[: base.index]
         configuration = [entry for entry in content if entry.kind is EntryKind.CONFIGURATION][-1]
-        self.received[target] = content
-        self.step(source, SnapshotDelivered(target, base, configuration.index, configuration.data))
-        return base
+        self.step(
+            source,
+            SnapshotMade(target, base, configuration.index, configuration.data, base.index, bytes(32)),
+        )
+
+    def fetch_snapshot(self, node: NodeId) -> EntryId:
+        """The snapshot that `node` was offered is there; returns where it ends."""
+        here = self.nodes[node]
+        offer, here.snapshot_offered = here.snapshot_offered, None
+        assert offer is not None, f"{node} fetches nothing"
+        self.received[node] = tuple(self.nodes[offer.source].disk.entries[: offer.last_index])
+        self.step(node, SnapshotFetched(offer))
+        return EntryId(offer.last_index, offer.last_term)
 
     def send(self, messages: Iterable[Message]) -> None:
         """Put messages on the network, and see that what they promise is on disk."""
@@ -400,6 +414,7 @@ class Cluster:
         here.waiting.clear()
         here.loads.clear()
         here.snapshots_wanted.clear()
+        here.snapshot_offered = None
 
     def restart(self, node: NodeId) -> None:
         """The node comes back with what its disk holds."""

@@ -7,7 +7,7 @@ False, and every message that it sends, now or after the disk, is in `sent` unti
 from collections.abc import Sequence
 
 from raftdb.core import invariants
-from raftdb.core.events import Event, Persisted, Proposed, Received, Ticked
+from raftdb.core.events import Event, Persisted, Proposed, Received, SnapshotFetched, Ticked
 from raftdb.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -25,6 +25,8 @@ from raftdb.core.update import Update
 from tests.core.cluster import FIRST_TERM, Disk, encode_members
 
 ME = "n1"
+SNAPSHOT_BYTES = 70_000
+SNAPSHOT_DIGEST = bytes(range(32))
 SETTINGS = Settings(election_timeout_ticks=10, heartbeat_ticks=2)
 
 
@@ -41,6 +43,11 @@ def log_of(terms: Sequence[Term], nodes: int = 3) -> list[Entry]:
 def command(index: int, term: Term, data: bytes = b"new") -> Entry:
     """An entry that a leader sends."""
     return Entry(index, term, EntryKind.COMMAND, data)
+
+
+def offer(leader: NodeId, term: Term, end: tuple[int, Term], configuration: bytes) -> InstallSnapshot:
+    """The offer of a snapshot that ends there, with the configuration of entry 1."""
+    return InstallSnapshot(leader, ME, term, *end, 1, configuration, SNAPSHOT_BYTES, SNAPSHOT_DIGEST)
 
 
 def state_of(message: InstallSnapshot) -> list[Entry]:
@@ -89,8 +96,8 @@ class Direct:
     def step(self, event: Event) -> Update:
         """One step, with the invariants checked, and the disk after it."""
         before = invariants.snapshot(self.state)
-        if isinstance(event, Received) and isinstance(event.message, InstallSnapshot):
-            self.received = state_of(event.message)
+        if isinstance(event, SnapshotFetched):
+            self.received = state_of(event.offer)
         update = self.raft.step(event)
         invariants.check_state(self.state)
         invariants.check_step(before, self.state)
@@ -191,9 +198,19 @@ class Direct:
     def hear_snapshot(
         self, leader: NodeId, term: Term, end: tuple[int, Term], nodes: int = 3
     ) -> list[Message]:
-        """A leader says that its state up to `end` is here; the configuration in it has so many voters."""
+        """A leader offers its state up to `end`, which is fetched if it is needed; the configuration in it has so many
+        voters."""
         data = encode_members(f"n{number}" for number in range(1, nodes + 1))
-        return self.receive(InstallSnapshot(leader, ME, term, *end, 1, data))
+        self.take()
+        self.fetch(offer(leader, term, end, data))
+        return self.take()
+
+    def fetch(self, message: InstallSnapshot) -> Update:
+        """A snapshot is offered, and fetched if it is needed; returns what the last of the two brings."""
+        update = self.step(Received(message))
+        if update.snapshot_offered is None:
+            return update
+        return self.step(SnapshotFetched(update.snapshot_offered))
 
     def log_terms(self) -> list[Term | None]:
         """The terms of all entries of its log; None for those that are only in the state."""

@@ -443,19 +443,26 @@ def compact(scenario: Scenario, words: list[str]) -> None:
 
 
 def snapshot(scenario: Scenario, words: list[str]) -> None:
-    """`snapshot delivered|failed NODE -> NODE`: the transfer of the first node's state to the second, which the first
-    one wanted, ends. The state that arrives is the one behind which the log of the first node begins."""
-    outcome, source, arrow, target = words
-    if outcome not in ("delivered", "failed") or arrow != "->":
-        raise ScenarioError("want `delivered` or `failed`, and an arrow")
+    """`snapshot made|failed NODE -> NODE`: the first node has made a snapshot for the second, or cannot. It is of the
+    state behind which the log of the first node begins. `snapshot fetched NODE`: what the node was offered is there."""
+    outcome, *ends = words
+    if outcome == "fetched" and len(ends) == 1:
+        offer = scenario.cluster.nodes[scenario.node(ends[0])].snapshot_offered
+        if offer is None:
+            raise ScenarioError(f"{ends[0]} was offered no snapshot")
+        scenario.tell(f"{ends[0]} <= {offer.source} the snapshot up to {offer.last_index}@{offer.last_term}")
+        scenario.cluster.fetch_snapshot(ends[0])
+        return
+    if outcome not in ("made", "failed") or ends[1:2] != ["->"] or len(ends) != 3:
+        raise ScenarioError("want `made` or `failed`, and an arrow; or `fetched`, and a node")
+    source, _, target = ends
     here = scenario.cluster.nodes[scenario.node(source)]
     if target not in here.snapshots_wanted:
-        raise ScenarioError(f"{source} sends {target} no state")
+        raise ScenarioError(f"{source} makes no snapshot for {target}")
     end = here.disk.base
-    arrived = outcome == "delivered"
-    arrives = f"{source} => {target} the state up to {end.index}@{end.term}"
-    scenario.tell(arrives if arrived else arrives.replace("=>", "=x"))
-    scenario.cluster.end_transfer(source, target, delivered=arrived)
+    made = "makes" if outcome == "made" else "cannot make"
+    scenario.tell(f"{source} {made} a snapshot up to {end.index}@{end.term} for {target}")
+    scenario.cluster.make_snapshot(source, target, fails=outcome == "failed")
 
 
 def crash(scenario: Scenario, words: list[str]) -> None:

@@ -31,7 +31,7 @@ from raftdb.core.model import Entry, EntryKind, Member, Role
 from raftdb.core.progress import Progress
 from raftdb.core.update import Refusal, TransferEnded, Update
 from tests.core.cluster import FORM, LIFE, decode_members, encode_configuration, encode_members
-from tests.core.direct import ME, Direct
+from tests.core.direct import ME, Direct, offer
 
 
 def change(node: Direct, change: Change, *, force: bool = False) -> Update:
@@ -537,6 +537,16 @@ def test_b101_who_hears_a_leader_does_not_hear_a_stranger(position: int) -> None
     node.hear_leader("n2", 2)
     assert node.receive(stranger_messages(99)[position]) == []
     assert (node.state.leader_id, node.state.term) == ("n2", 2)
+
+
+def test_b101_the_snapshot_of_a_stranger_is_not_fetched_while_a_leader_is_heard() -> None:
+    """A stranger that names a high term would be taken for the newest leader, and its file for the state."""
+    node = Direct()
+    node.hear_leader("n2", 2)
+    data = encode_members(("n1", "n2", "n3"))
+    stranger = node.step(Received(offer("n9", 99, (50, 9), data)))
+    assert (stranger.snapshot_offered, node.state.term) == (None, 2)
+    assert node.step(Received(offer("n2", 2, (5, 2), data))).snapshot_offered is not None
 
 
 def test_4_1_a_leader_that_is_no_member_here_is_followed_by_who_hears_nobody_else() -> None:

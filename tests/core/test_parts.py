@@ -103,21 +103,20 @@ def test_a_probe_goes_back_but_never_to_what_is_known(
     assert progress.probe_in_flight == (next_index is None)
 
 
-def test_who_waits_for_a_snapshot_is_sent_nothing_until_it_is_delivered() -> None:
+def test_who_waits_for_a_snapshot_is_sent_nothing_until_it_answers() -> None:
     progress = Progress(next_index=4, match_index=1, pace=Pace.REPLICATE)
     progress.sent(6, 10, round_=0)
     progress.wait_for_snapshot()
     assert (progress.pace, progress.next_index, progress.in_flight_bytes) == (Pace.SNAPSHOT, 7, 0)
     assert is_paused(progress)
-    assert progress.acknowledged(3), "what was sent before may still arrive"
-    assert not progress.rejected(6, 2), "and what is refused is old news: the state is on its way"
-    assert (progress.pace, progress.match_index) == (Pace.SNAPSHOT, 3)
+    assert not progress.rejected(6, 2), "what is refused is old news: it is known what it needs"
+    progress.await_answer(round_=1)
+    assert not progress.rejected(6, 2)
+    assert (progress.pace, progress.match_index) == (Pace.SNAPSHOT, 1)
     assert is_paused(progress)
-    progress.probe_from(12)
-    assert (progress.pace, progress.next_index) == (Pace.PROBE, 12)
-    assert not is_paused(progress)
     assert progress.acknowledged(11)
-    assert (progress.pace, progress.next_index) == (Pace.REPLICATE, 12)
+    assert (progress.pace, progress.next_index, progress.probe_in_flight) == (Pace.REPLICATE, 12, False)
+    assert not is_paused(progress)
 
 
 def test_a_refusal_of_what_was_sent_ahead_gives_all_of_it_up() -> None:
@@ -138,7 +137,7 @@ def test_a_refusal_of_what_was_sent_ahead_gives_all_of_it_up() -> None:
             st.tuples(st.just("rejected"), st.integers(0, 20), st.integers(0, 20)),
             st.tuples(st.just("probe"), st.just(0), st.just(0)),
             st.tuples(st.just("snapshot"), st.just(0), st.just(0)),
-            st.tuples(st.just("delivered"), st.integers(0, 20), st.just(0)),
+            st.tuples(st.just("offered"), st.just(0), st.just(0)),
         ),
         max_size=40,
     )
@@ -159,8 +158,8 @@ def test_whatever_the_answers_match_only_grows_and_stays_below_next(
             progress.probe_from(progress.match_index + 1)
         elif step == "snapshot":
             progress.wait_for_snapshot()
-        elif step == "delivered" and progress.pace is Pace.SNAPSHOT:
-            progress.probe_from(max(progress.match_index, number) + 1)
+        elif step == "offered" and progress.pace is Pace.SNAPSHOT:
+            progress.await_answer(round_=number)
         assert before <= progress.match_index < progress.next_index
         assert progress.in_flight_bytes == sum(size for _, size, _ in progress.in_flight)
         assert progress.pace is Pace.REPLICATE or not progress.in_flight

@@ -1,10 +1,11 @@
 """A log that is compacted, and the state that takes its place: a follower's part, then a leader's."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from raftdb.core.events import Compacted, Persisted, Received, SnapshotDelivered
+from raftdb.core.events import Compacted, Persisted, Received, SnapshotFetched, SnapshotMade
 from raftdb.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -19,7 +20,7 @@ from raftdb.core.model import EntryId, EntryKind, Role, Term
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.update import Update
 from tests.core.cluster import encode_members
-from tests.core.direct import ME, Direct, command
+from tests.core.direct import ME, SETTINGS, SNAPSHOT_BYTES, SNAPSHOT_DIGEST, Direct, command, offer
 
 THREE = encode_members(("n1", "n2", "n3"))
 
@@ -70,7 +71,8 @@ def test_a_late_snapshot_at_or_below_the_commit_index_is_answered_with_it_and_no
     node = Direct(terms=(1, 2, 2, 2, 2))
     node.hear_leader("n2", 2, commit_index=4)
     node.take()
-    update = node.step(Received(InstallSnapshot("n2", ME, 2, *end, 1, THREE)))
+    update = node.step(Received(offer("n2", 2, end, THREE)))
+    assert update.snapshot_offered is None
     assert update.persist is None
     assert update.commit_index is None
     assert held_up_to(node.take()) == 4
@@ -82,7 +84,8 @@ def test_a_late_snapshot_at_or_below_the_commit_index_is_answered_with_it_and_no
 def test_a_snapshot_whose_end_the_log_holds_keeps_what_is_behind_it_and_only_commits(end: int) -> None:
     """Hazard B26."""
     node = Direct(terms=(1, 2, 2, 2, 2))
-    update = node.step(Received(InstallSnapshot("n2", ME, 2, end, 2, 1, THREE)))
+    update = node.step(Received(offer("n2", 2, (end, 2), THREE)))
+    assert update.snapshot_offered is None
     assert update.persist is None
     assert update.commit_index == end
     assert outline(node) == (0, 5, end)
@@ -110,7 +113,7 @@ def test_a_log_that_conflicts_or_ends_before_is_dropped_whole(terms: Sequence[Te
 def test_a_snapshot_is_answered_when_it_is_installed_and_not_before() -> None:
     """Hazard B34; hazard B02: what is acknowledged must outlive a crash."""
     node = Direct(terms=(1, 2), disk_is_quick=False)
-    update = node.step(Received(InstallSnapshot("n2", ME, 2, 5, 2, 1, THREE)))
+    update = node.fetch(offer("n2", 2, (5, 2), THREE))
     assert update.messages == ()
     assert held_up_to(update.messages_after_persist) == 5
     assert update.persist is not None
@@ -120,17 +123,21 @@ def test_a_snapshot_is_answered_when_it_is_installed_and_not_before() -> None:
         (),
     )
     assert update.commit_index == 5
-    assert node.step(Received(InstallSnapshot("n2", ME, 2, 5, 2, 1, THREE))).messages == (), "the same again"
+    assert node.fetch(offer("n2", 2, (5, 2), THREE)).messages == (), "the same again"
     node.persist()
     assert [held_up_to([message]) for message in node.take()] == [5, 5]
 
 
-def test_the_term_of_a_snapshot_is_written_with_it() -> None:
+def test_the_term_of_a_snapshot_is_written_before_it() -> None:
     node = Direct(terms=(1,), disk_is_quick=False)
-    update = node.step(Received(InstallSnapshot("n2", ME, 7, 5, 6, 1, THREE)))
+    update = node.step(Received(offer("n2", 7, (5, 6), THREE)))
     assert update.persist is not None
     assert update.persist.hard_state is not None
-    assert (update.persist.hard_state.term, update.persist.install) == (7, (5, 6))
+    assert (update.persist.hard_state.term, update.persist.install) == (7, None)
+    assert update.snapshot_offered is not None
+    installing = node.step(SnapshotFetched(update.snapshot_offered)).persist
+    assert installing is not None
+    assert (installing.sequence, installing.install) == (update.persist.sequence + 1, (5, 6))
 
 
 def test_a_node_that_starts_after_an_installation_goes_on_from_it() -> None:
@@ -267,12 +274,14 @@ def test_a_write_that_was_on_its_way_when_the_log_was_dropped_counts_up_to_the_s
     """Hazard B17: another entry stands there now."""
     node = Direct(terms=(1, 2), disk_is_quick=False)
     old = node.step(Received(AppendEntries("n2", ME, 2, 2, 2, 0, tuple(command(i, 2) for i in range(3, 10)))))
-    install = node.step(Received(InstallSnapshot("n3", ME, 4, 5, 3, 1, THREE)))
+    offered = node.step(Received(offer("n3", 4, (5, 3), THREE)))
+    assert sequence_of(offered) == 2
+    install = node.step(SnapshotFetched(offer("n3", 4, (5, 3), THREE)))
     new = node.step(Received(AppendEntries("n3", ME, 4, 5, 3, 5, (command(6, 4), command(7, 4)))))
-    assert (sequence_of(old), sequence_of(install), sequence_of(new)) == (1, 2, 3)
+    assert (sequence_of(old), sequence_of(install), sequence_of(new)) == (1, 3, 4)
     log = node.state.log
     assert (log.persisted_index, log.last_index) == (5, 7)
-    for sequence, expected in [(1, 5), (2, 5), (3, 7)]:
+    for sequence, expected in [(1, 5), (2, 5), (3, 5), (4, 7)]:
         node.step(Persisted(sequence))
         assert log.persisted_index == expected
 
@@ -379,8 +388,8 @@ def confirm_latest_round(node: Direct, peer: str = "n3") -> Update:
     return node.confirm_round(peer, node.state.leadership.round)
 
 
-DELIVERED = SnapshotDelivered("n3", EntryId(4, 2), 1, THREE)
-FAILED = SnapshotDelivered("n3", None)
+MADE = SnapshotMade("n3", EntryId(4, 2), 1, THREE, SNAPSHOT_BYTES, SNAPSHOT_DIGEST)
+FAILED = SnapshotMade("n3", None)
 
 
 def test_a_place_that_is_compacted_is_never_taken_for_one_with_term_0() -> None:
@@ -405,7 +414,7 @@ def test_a_follower_that_gets_the_state_is_sent_no_entries_meanwhile_but_heartbe
         node.propose(b"x" * number)
         sent += node.tick(2)
         update = node.step(Received(HeartbeatReply("n3", ME, node.state.term, number)))
-        assert update.snapshots_wanted == (), "the transfer goes on"
+        assert update.snapshots_wanted == (), "it is being made"
         sent += node.acknowledge("n2", node.state.log.last_index)
     assert to("n3", sent) == []
     assert len([m for m in sent if m.target == "n3"]) == 20
@@ -429,7 +438,7 @@ def test_the_state_is_asked_for_once_whatever_is_refused_meanwhile() -> None:
     assert progress_of(node).pace is Pace.SNAPSHOT
 
 
-def test_a_transfer_that_failed_is_tried_again_after_a_heartbeat() -> None:
+def test_a_snapshot_that_could_not_be_made_is_tried_again_after_a_heartbeat() -> None:
     node = leader_that_waits_for_a_snapshot()
     update = node.step(FAILED)
     assert (update.messages, update.snapshots_wanted) == ((), ())
@@ -440,13 +449,13 @@ def test_a_transfer_that_failed_is_tried_again_after_a_heartbeat() -> None:
     assert progress_of(node).pace is Pace.SNAPSHOT
 
 
-def test_a_delivered_state_is_announced_and_entries_go_on_behind_it() -> None:
+def test_a_snapshot_that_was_made_is_offered_and_entries_go_on_behind_it() -> None:
     node = leader_that_waits_for_a_snapshot()
     node.propose(b"x")
     node.take()
-    update = node.step(DELIVERED)
-    assert update.messages == (InstallSnapshot(ME, "n3", 3, 4, 2, 1, THREE),)
-    assert (progress_of(node).pace, progress_of(node).next_index) == (Pace.PROBE, 5)
+    update = node.step(MADE)
+    assert update.messages == (InstallSnapshot(ME, "n3", 3, 4, 2, 1, THREE, SNAPSHOT_BYTES, SNAPSHOT_DIGEST),)
+    assert progress_of(node).pace is Pace.SNAPSHOT
     node.propose(b"y")
     assert to("n3", node.take()) == [update.messages[0]], "one thing at a time"
     (append,) = node.acknowledge("n3", 4)
@@ -456,45 +465,54 @@ def test_a_delivered_state_is_announced_and_entries_go_on_behind_it() -> None:
     assert progress_of(node).pace is Pace.REPLICATE
 
 
-def test_an_announcement_that_is_lost_is_found_out_by_the_probe_behind_it() -> None:
+def test_an_offer_that_brings_nothing_is_made_again_once_the_follower_is_heard() -> None:
+    """It was lost, or the follower fetches still, or has given up; meanwhile the snapshot may be another one."""
     node = leader_that_waits_for_a_snapshot()
-    node.step(DELIVERED)
+    node.step(MADE)
+    node.tick(SETTINGS.election_timeout_ticks)
+    assert to("n3", node.take()) == [], "not to a follower that is silent"
+    assert confirm_latest_round(node).snapshots_wanted == ("n3",)
+    assert confirm_latest_round(node).snapshots_wanted == (), "once"
+    assert isinstance(node.step(MADE).messages[0], InstallSnapshot)
     node.tick(2)
-    node.take()
-    confirm_latest_round(node)
-    (probe,) = to("n3", node.take())
-    assert isinstance(probe, AppendEntries)
-    assert probe.previous_index == 4
-    reply = AppendEntriesReply("n3", ME, node.state.term, 4, False, 0, hint_index=1, hint_term=1)
-    assert node.step(Received(reply)).snapshots_wanted == ("n3",)
-    assert isinstance(node.step(DELIVERED).messages[0], InstallSnapshot)
+    assert confirm_latest_round(node).snapshots_wanted == (), "it takes its time"
     assert to("n3", node.acknowledge("n3", 4))
 
 
-def test_an_installation_whose_answer_is_lost_is_found_out_by_the_probe_behind_it() -> None:
+def test_an_installation_whose_answer_is_lost_is_found_out_by_the_next_offer() -> None:
     """Hazard B20."""
     node = leader_that_waits_for_a_snapshot()
-    node.step(DELIVERED)
-    node.tick(2)
+    node.step(MADE)
+    node.tick(SETTINGS.election_timeout_ticks)
     confirm_latest_round(node)
+    node.step(MADE)
     node.acknowledge("n3", 5)
     assert (progress_of(node).pace, progress_of(node).match_index) == (Pace.REPLICATE, 5)
 
 
-def test_a_log_that_was_compacted_beyond_the_delivered_state_makes_another_one_necessary() -> None:
+def test_a_follower_that_turns_out_to_hold_enough_is_sent_entries_at_once() -> None:
+    """A late answer: what it was thought to lack it had."""
     node = leader_that_waits_for_a_snapshot()
-    node.step(DELIVERED)
+    node.step(MADE)
+    (append,) = to("n3", node.acknowledge("n3", 4))
+    assert isinstance(append, AppendEntries)
+    assert append.previous_index == 4
+
+
+def test_a_log_that_was_compacted_beyond_the_fetched_state_makes_another_one_necessary() -> None:
+    node = leader_that_waits_for_a_snapshot()
+    node.step(MADE)
     node.step(Compacted(5))
     update = node.step(Received(AppendEntriesReply("n3", ME, node.state.term, 4, True, 4)))
     assert update.snapshots_wanted == ("n3",)
     assert (progress_of(node).pace, progress_of(node).match_index) == (Pace.SNAPSHOT, 4)
 
 
-def test_the_end_of_a_transfer_that_nobody_waits_for_changes_nothing() -> None:
-    """It began in an earlier leadership, or the follower has been removed since."""
+def test_a_snapshot_that_nobody_waits_for_changes_nothing() -> None:
+    """It was wanted in an earlier leadership, or the follower has been removed since."""
     nodes = [Direct(), leader_with_a_short_log()]
     for node in nodes:
-        for event in (DELIVERED, FAILED, SnapshotDelivered("n9", EntryId(4, 2), 1, THREE)):
+        for event in (MADE, FAILED, replace(MADE, target="n9")):
             assert node.step(event) == Update()
 
 
@@ -507,9 +525,41 @@ def test_a_follower_that_gets_the_state_counts_as_heard() -> None:
     assert node.is_a(Role.LEADER)
 
 
+def test_a_snapshot_that_was_fetched_is_installed_whoever_leads_by_then() -> None:
+    """It is committed. Who leads now offers its own, and then hears that it is not needed."""
+    node = Direct(terms=(1, 1))
+    update = node.step(Received(offer("n2", 3, (5, 2), THREE)))
+    assert update.snapshot_offered is not None
+    node.hear_leader("n3", 4)
+    installing = node.step(SnapshotFetched(update.snapshot_offered))
+    assert outline(node) == (5, 5, 5)
+    assert installing.messages_after_persist == (), "n2 leads no more"
+    node.take()
+    assert held_up_to(node.hear_snapshot("n3", 4, (5, 2))) == 5
+
+
+def test_a_snapshot_that_was_fetched_too_late_takes_nothing_back() -> None:
+    """Hazard B26: entries came meanwhile."""
+    node = Direct(terms=(1, 1))
+    update = node.step(Received(offer("n2", 3, (5, 2), THREE)))
+    assert update.snapshot_offered is not None
+    node.hear_entries("n2", 3, (2, 1), [1, 1, 2, 3], commit_index=6)
+    node.take()
+    late = node.step(SnapshotFetched(update.snapshot_offered))
+    assert late.persist is None
+    assert held_up_to(node.take()) == 6
+    assert outline(node) == (0, 6, 6)
+
+
+def test_a_leader_takes_no_snapshot() -> None:
+    node = Direct(terms=(1, 2))
+    node.become_leader()
+    assert node.step(SnapshotFetched(offer("n2", 1, (9, 1), THREE))) == Update()
+
+
 def test_a_newer_term_in_the_answer_to_a_snapshot_deposes_a_leader() -> None:
     """Hazard B10."""
     node = leader_that_waits_for_a_snapshot()
-    node.step(DELIVERED)
+    node.step(MADE)
     node.receive(AppendEntriesReply("n3", ME, 9, 4, False, 0))
     assert (node.state.role, node.state.term) == (Role.FOLLOWER, 9)

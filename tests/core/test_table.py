@@ -36,7 +36,7 @@ EXAMPLES: dict[type[Message], Message] = {
         AppendEntriesReply("n2", ME, 2, 1, True, 1),
         Heartbeat("n2", ME, 2, 1, 7),
         HeartbeatReply("n2", ME, 2, 7),
-        InstallSnapshot("n2", ME, 2, 5, 2, 1, encode_members(("n1", "n2", "n3"))),
+        InstallSnapshot("n2", ME, 2, 5, 2, 1, encode_members(("n1", "n2", "n3")), 70_000, bytes(32)),
         TimeoutNow("n2", ME, 2, 9, 2),
     )
 }

@@ -232,7 +232,7 @@ def test_a_follower_killed_while_it_receives_goes_on_where_it_was(new_cluster: N
         kept = received_bytes(behind)
         behind.start()
         wait_installed(behind, index)
-        begins = [line for line in behind.log_text().splitlines() if "snapshot transfer begins" in line]
+        begins = [line for line in behind.log_text().splitlines() if "fetching a snapshot" in line]
         offsets = [int(line.partition(" offset=")[2].split()[0]) for line in begins]
         assert all(earlier <= later for earlier, later in pairwise(offsets)), offsets
         assert offsets[-1] >= kept > 0, (offsets, kept)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from raftdb.commands.model import Set
-from raftdb.core.events import SnapshotDelivered
+from raftdb.core.events import SnapshotFetched, SnapshotMade
 from raftdb.core.log import Log, entry_bytes
 from raftdb.core.messages import (
     AppendEntriesReply,
@@ -327,8 +327,8 @@ def test_a_follower_behind_a_compacted_log_is_named_to_the_driver() -> None:
     effects = bench.receive(AppendEntriesReply("n3", "n1", 2, 1, False, 0, 1, 1))
     assert effects.snapshots_wanted == ["n3"]
     bench.sent.clear()
-    bench.turn(deliveries=[SnapshotDelivered("n3", EntryId(22, 2), 1, b"")])
-    assert bench.sent == [InstallSnapshot("n1", "n3", 2, 22, 2, 1, b"")]
+    bench.turn(snapshots=[SnapshotMade("n3", EntryId(22, 2), 1, b"", 70_000, bytes(32))])
+    assert bench.sent == [InstallSnapshot("n1", "n3", 2, 22, 2, 1, b"", 70_000, bytes(32))]
 
 
 # A snapshot is installed
@@ -348,8 +348,8 @@ def snapshot_of(end: EntryId, value: bytes = b"from the snapshot", nodes: int = 
 
 
 def announce(end: EntryId, term: Term) -> InstallSnapshot:
-    """The word of n2, the leader of `term`, that the state up to `end` is here."""
-    return InstallSnapshot("n2", "n1", term, *end, 1, encode_configuration(members(3)))
+    """The word of n2, the leader of `term`, of its state up to `end`."""
+    return InstallSnapshot("n2", "n1", term, *end, 1, encode_configuration(members(3)), 70_000, bytes(32))
 
 
 def swap(bench: Bench, end: EntryId) -> None:
@@ -368,9 +368,12 @@ def install(bench: Bench, **more: Any) -> Effects:
 
 
 def begin_installation(bench: Bench, end: EntryId, term: Term) -> None:
-    """The snapshot has been received, and the leader says so."""
+    """The leader offers its snapshot, and it is fetched."""
+    effects = bench.receive(announce(end, term))
+    assert effects.snapshot_offered == announce(end, term)
     bench.replica.snapshot_received(*end)
-    bench.receive(announce(end, term))
+    bench.turn(snapshots=[SnapshotFetched(announce(end, term))])
+
     assert [job.install for job in bench.jobs] == [end]
 
 
@@ -456,14 +459,26 @@ def test_writes_that_a_snapshot_covers_are_answered_as_unknown_and_later_ones_wa
     assert bench.replica.pending_count == 0
 
 
-def test_a_snapshot_that_was_not_received_is_not_installed() -> None:
-    """The leader delivers it again: nothing is answered."""
+def test_a_snapshot_that_is_not_here_is_fetched_and_not_installed() -> None:
+    """The leader offers it again: nothing is answered."""
     bench = Bench(nodes=3)
+    bench.follow(3, [], commit_index=0)
+    bench.sent.clear()
     for received in (None, EntryId(19, 3), EntryId(20, 2)):
         bench.replica.received_snapshot = received
-        bench.receive(announce(END, 3))
+        assert bench.receive(announce(END, 3)).snapshot_offered == announce(END, 3)
+        bench.turn(snapshots=[SnapshotFetched(announce(END, 3))])
         assert (bench.jobs, bench.sent) == ([], [])
     assert bench.core.log.last_index == 1
+
+
+def test_a_snapshot_that_is_here_already_is_not_fetched() -> None:
+    """Another leader may offer it, too."""
+    bench = Bench(nodes=3)
+    bench.follow(3, [], commit_index=0)
+    bench.replica.snapshot_received(*END)
+    assert bench.receive(announce(END, 3)).snapshot_offered is None
+    assert [job.install for job in bench.jobs] == [END]
 
 
 def test_a_newer_offer_takes_the_place_of_what_was_received_until_that_is_being_installed() -> None:
@@ -578,13 +593,13 @@ def test_a_start_with_a_log_that_holds_the_end_of_the_state_keeps_what_is_behind
 
 
 def test_a_crash_between_the_swap_and_the_reset_of_a_replica_is_mended_by_its_start() -> None:
-    """Hazard B31, with the very writes of a replica; the term of the message was not promised yet."""
+    """Hazard B31, with the very writes of a replica; the term of the offer was written when that came."""
     bench = Bench(nodes=3)
     bench.follow(2, [set_entry(index, 2) for index in range(2, 30)], commit_index=5)
     begin_installation(bench, END, 3)
     swap(bench, END)
     bench.start()
-    assert (bench.core.term, bench.core.commit_index, bench.base()) == (2, 20, (20, 20))
+    assert (bench.core.term, bench.core.commit_index, bench.base()) == (3, 20, (20, 20))
     assert value_of(bench.read()) == b"from the snapshot"
     bench.follow(3, [set_entry(21, 3, b"later")], commit_index=21)
     assert value_of(bench.read()) == b"later"

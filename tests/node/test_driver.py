@@ -18,7 +18,8 @@ from raftdb.commands.operations import (
     Transaction,
 )
 from raftdb.commands.queries import ReadPage, ReadRecord
-from raftdb.core.events import PeerMet, RemovalTold
+from raftdb.core.events import PeerMet, RemovalTold, SnapshotFetched, SnapshotMade
+from raftdb.core.messages import InstallSnapshot
 from raftdb.core.model import EntryId
 from raftdb.core.raft import STEPS
 from raftdb.errors import Conflict, Fatal, ReplyError, RequestRefused, SessionExpired, Unavailable
@@ -206,3 +207,40 @@ async def test_what_handshakes_show_is_taken_in_by_a_turn_and_what_follows_is_do
 
     await wait_for(lambda: len(shown()) == 3)
     assert shown() == [PeerMet("n2", "folder"), RemovalTold(), PeerMet("n3", "folder")]
+
+
+async def test_what_becomes_of_snapshots_is_taken_in_however_many_turns_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    turns = 0
+    taken: list[object] = []
+    carry_out = Driver._carry_out
+
+    def count(self: Driver, effects: Effects) -> None:
+        nonlocal turns
+        turns += 1
+        carry_out(self, effects)
+
+    async def some_turns() -> None:
+        begun = turns
+        await wait_for(lambda: turns > begun + 3)
+
+    class SlowSnapshots:
+        async def make(self, target: str) -> SnapshotMade:
+            await some_turns()
+            return SnapshotMade(target, None)
+
+        async def fetch(self, offer: InstallSnapshot) -> bool:
+            await some_turns()
+            made.replica.snapshot_received(offer.last_index, offer.last_term)
+            return True
+
+    monkeypatch.setattr(Driver, "_carry_out", count)
+    for kind in (SnapshotMade, SnapshotFetched):
+        monkeypatch.setitem(STEPS, kind, lambda _state, event: taken.append(event))
+    offer = InstallSnapshot("n2", "n1", 1, 9, 1, 1, b"", 70_000, bytes(32))
+    async with leading() as (made, _):
+        made._snapshots = SlowSnapshots()
+        carry_out(made, Effects(snapshots_wanted=["n2"], snapshot_offered=offer))
+        await wait_for(lambda: len(taken) == 2)
+    assert {SnapshotMade("n2", None), SnapshotFetched(offer)} == set(taken)

@@ -135,7 +135,7 @@ class ReceiveAnother(Receive):
 
     def check(self) -> None:
         receiver = SnapshotReceiver(self.root / INCOMING_FOLDER)
-        if receiver.complete and receiver.transfer is not None and receiver.transfer.index == 10:
+        if receiver.complete and receiver.snapshot is not None and receiver.snapshot.index == 10:
             assert feed(receiver, self.older).index == 10
         super().check()
 
@@ -161,7 +161,7 @@ class Swap(Action):
                 assert folder.swap_in_snapshot().index == 20
         with DataFolder(self.root / "n1", node_id="n1") as folder:
             assert state_of(self.root / "n1" / STATE_FOLDER) == (20, contents(2))
-            assert folder.receiver.transfer is None
+            assert folder.receiver.snapshot is None
             assert list((self.root / "n1" / INCOMING_FOLDER).glob("*.mdb")) == []
 
 

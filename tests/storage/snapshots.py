@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from zlib import crc32
 
-from storage import LmdbStateStore, LogBatch, LogStore, Manifest, SnapshotReader, SnapshotReceiver, Transfer
+from storage import LmdbStateStore, LogBatch, LogStore, Manifest, SnapshotId, SnapshotReader, SnapshotReceiver
 
 CONFIGURATION_KEY = b"configuration"
 CLUSTER = "c1"
@@ -57,21 +56,19 @@ def make_snapshot(root: Path, generation: int, *, count: int = 50, cluster_id: s
     return path
 
 
-def transfer_of(path: Path) -> Transfer:
+def id_of(path: Path) -> SnapshotId:
     reader = SnapshotReader(path)
     reader.close()
-    return reader.transfer
+    return reader.id
 
 
 def feed(receiver: SnapshotReceiver, path: Path, *, piece_bytes: int = 20_000) -> Manifest:
     """Send the whole of `path` from where the receiver says, and finish."""
     content = path.read_bytes()
-    transfer = transfer_of(path)
-    offset = receiver.begin(transfer)
+    offset = receiver.begin(id_of(path))
     while offset < len(content):
-        piece = content[offset : offset + piece_bytes]
-        offset = receiver.write(transfer, offset, piece, crc32(piece))
-    return receiver.finish(transfer)
+        offset = receiver.append(content[offset : offset + piece_bytes])
+    return receiver.finish()
 
 
 def state_of(folder: Path) -> tuple[int, dict[bytes, bytes]]:

@@ -159,7 +159,11 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(AppendEntriesReply, NODES, NODES, NUMBERS, NUMBERS, st.booleans(), NUMBERS, NUMBERS, NUMBERS),
     st.builds(Heartbeat, NODES, NODES, NUMBERS, NUMBERS, NUMBERS, TIMES),
     st.builds(HeartbeatReply, NODES, NODES, NUMBERS, NUMBERS, st.booleans()),
-    st.builds(InstallSnapshot, NODES, NODES, *[NUMBERS] * 4, st.binary(max_size=2_000)),
+    st.builds(
+        InstallSnapshot,
+        *(NODES, NODES, *[NUMBERS] * 4, st.binary(max_size=2_000)),
+        *(NUMBERS, st.binary(min_size=32, max_size=32)),
+    ),
     st.builds(TimeoutNow, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
 )
 

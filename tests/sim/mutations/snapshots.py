@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from raftdb.core import follower, raft
+from raftdb.core import follower, raft, snapshots
 from raftdb.core.log import Log
 from raftdb.core.messages import (
     AppendEntries,
@@ -48,13 +48,10 @@ def install_keeps_a_conflicting_tail() -> Patches:
 
 
 def install_drops_a_matching_tail() -> Patches:
-    def on_install_snapshot(state: RaftState, message: InstallSnapshot) -> None:
-        end = EntryId(message.last_index, message.last_term)
-        if end.index > state.commit_index:
-            state.install_snapshot(end, message.configuration_index, message.configuration)
-        state.promise(AppendEntriesReply(state.id, message.source, state.term, end.index, True, end.index))
+    def is_needed(state: RaftState, offer: InstallSnapshot) -> bool:
+        return offer.last_index > state.commit_index
 
-    return handlers(InstallSnapshot, raft.hear_then(on_install_snapshot), Role.FOLLOWER)
+    return [(snapshots, "_is_needed", is_needed)]
 
 
 def appends_behind_a_snapshot_are_refused() -> Patches:
@@ -106,7 +103,7 @@ def applied_index_lags_behind_the_data() -> Patches:
 
 
 def any_snapshot_is_installed() -> Patches:
-    def has_received(self: Replica, message: InstallSnapshot) -> bool:
+    def has_received(self: Replica, offer: InstallSnapshot) -> bool:
         return not self._installing and self.received_snapshot is not None
 
     return [(Replica, "_has_received", has_received)]

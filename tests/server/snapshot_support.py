@@ -1,34 +1,24 @@
-"""Both ends of a snapshot transfer on loopback: sources and receivers in memory, and a relay that cuts connections."""
+"""Both ends of a download on loopback: snapshots and receivers in memory, and a relay that cuts connections."""
 
 import asyncio
 import hashlib
-import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from raftdb.core.messages import InstallSnapshot
 from raftdb.frontend.http_server import HttpServer
+from raftdb.server.incoming import FetchLimits, Incoming, Receiver
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
-from raftdb.transport.snapshot_client import SnapshotClient
-from raftdb.transport.snapshot_protocol import (
-    PieceDamaged,
-    PieceMisplaced,
-    SnapshotRefused,
-    Transfer,
-    TransferLimits,
-)
-from raftdb.transport.snapshot_server import OnReceived, SnapshotServer
+from raftdb.transport.snapshot_server import SnapshotServer
+from storage.errors import SnapshotDamaged
+from storage.send import SnapshotId
 from tests.transport.support import accept_everybody
 
-QUICK = TransferLimits(
-    piece_bytes=1000,
-    piece_bytes_min=10,
-    bytes_per_second_max=0,
-    backoff_min_s=0.001,
-    backoff_max_s=0.01,
-    finish_wait_s=0.05,
+QUICK = FetchLimits(
+    piece_bytes=1000, piece_bytes_min=10, bytes_per_second_max=0, pause_min_s=0.0, pause_max_s=0.0
 )
-"""Limits of a test: small pieces, short pauses."""
+"""Limits of a test: small pieces, no pauses."""
 
 TURNS_TO_CLOSE = 5
 """Turns of the event loop after which connections that were just accepted or aborted are closed."""
@@ -40,27 +30,32 @@ def content(size_bytes: int, seed: int = 0) -> bytes:
 
 
 class Source:
-    """A snapshot in memory. `before_read` is called on the reading thread."""
+    """A snapshot in memory. `before_read` is called on the reading thread; `reads` are the offsets, as they came."""
 
     def __init__(self, data: bytes, *, index: int = 10, term: int = 2) -> None:
         self.data = data
         self.index = index
         self.term = term
         self.size_bytes = len(data)
-        self.sha256 = hashlib.sha256(data).digest()
-        self.reading = 0
+        self.digest = hashlib.sha256(data).digest()
+        self.reads: list[int] = []
         self.before_read: Callable[[int], None] = _ignore_offset
 
-    def transfer(self, cluster_id: str = "c1") -> Transfer:
-        return Transfer(cluster_id, self.index, self.term, self.size_bytes, self.sha256)
+    @property
+    def id(self) -> SnapshotId:
+        return SnapshotId(
+            cluster_id="c1", index=self.index, term=self.term, size_bytes=self.size_bytes, digest=self.digest
+        )
+
+    def offer(self, *, leader: str = "n1", leader_term: int = 1) -> InstallSnapshot:
+        """What its leader says of it."""
+        position = (self.index, self.term, 1, b"members")
+        return InstallSnapshot(leader, "n2", leader_term, *position, self.size_bytes, self.digest)
 
     def read(self, offset: int, bytes_max: int) -> bytes:
-        self.reading += 1
-        try:
-            self.before_read(offset)
-            return self.data[offset : offset + bytes_max]
-        finally:
-            self.reading -= 1
+        self.reads.append(offset)
+        self.before_read(offset)
+        return self.data[offset : offset + bytes_max]
 
 
 def _ignore_offset(_offset: int) -> None:
@@ -71,7 +66,7 @@ def _ignore_offset(_offset: int) -> None:
 class Disk:
     """What a receiver keeps over a restart."""
 
-    transfer: Transfer | None = None
+    snapshot: SnapshotId | None = None
     data: bytearray = field(default_factory=bytearray)
     complete: bool = False
 
@@ -81,7 +76,8 @@ class Disk:
 
 
 class MemoryReceiver:
-    """A receiver on a `Disk`. `before(step)` is called on its thread first, and may raise; `steps` are the calls."""
+    """A receiver on a `Disk`. `before(step)` is called on its thread first, and may raise; `steps` are the calls, each
+    with the offset that it was made at."""
 
     def __init__(self, disk: Disk | None = None) -> None:
         self.disk = disk or Disk()
@@ -89,112 +85,89 @@ class MemoryReceiver:
         self.before: Callable[[str], None] = _ignore_step
         self._running = 0
 
-    def _enter(self, step: str, offset: int = 0) -> None:
+    def _enter(self, step: str) -> None:
         assert not self._running, "two calls at once"
-        self.steps.append((step, offset))
+        self.steps.append((step, len(self.disk.data)))
         self._running = 1
         try:
             self.before(step)
         finally:
             self._running = 0
 
+    @property
+    def received(self) -> int:
+        return len(self.disk.data)
+
     def count(self, step: str) -> int:
         return sum(name == step for name, _ in self.steps)
 
-    def begin(self, transfer: Transfer) -> int:
+    def offsets(self) -> list[int]:
+        """Where pieces were appended."""
+        return [offset for name, offset in self.steps if name == "append"]
+
+    def begin(self, snapshot: SnapshotId) -> int:
         self._enter("begin")
         disk = self.disk
-        if disk.transfer != transfer:
-            disk.transfer, disk.data, disk.complete = transfer, bytearray(), False
+        if disk.snapshot != snapshot:
+            disk.snapshot, disk.data, disk.complete = snapshot, bytearray(), False
         return len(disk.data)
 
-    def write(self, offset: int, piece: bytes, crc32: int) -> int:
-        self._enter("write", offset)
-        data = self.disk.data
-        if zlib.crc32(piece) != crc32:
-            raise PieceDamaged("the piece does not match its checksum")
-        if offset > len(data):
-            raise PieceMisplaced(len(data))
-        if offset < len(data) and data[offset : offset + len(piece)] != piece:
-            raise PieceDamaged("the piece differs from what is here")
-        data[offset : offset + len(piece)] = piece
-        return len(data)
+    def append(self, piece: bytes) -> int:
+        self._enter("append")
+        self.disk.data += piece
+        return len(self.disk.data)
 
     def finish(self) -> None:
         self._enter("finish")
         disk = self.disk
-        assert disk.transfer is not None
-        if hashlib.sha256(disk.data).digest() != disk.transfer.sha256:
-            raise SnapshotRefused("damaged", "the snapshot does not match its checksum")
+        assert disk.snapshot is not None
+        if hashlib.sha256(disk.data).digest() != disk.snapshot.digest:
+            self.discard()
+            raise SnapshotDamaged("the snapshot", "its digest does not match")
         disk.complete = True
 
     def discard(self) -> None:
-        self._enter("discard")
-        self.disk.transfer, self.disk.data, self.disk.complete = None, bytearray(), False
+        self.disk.snapshot, self.disk.data, self.disk.complete = None, bytearray(), False
 
 
 def _ignore_step(_step: str) -> None:
     """Nothing happens."""
 
 
-def _ignore_received(_index: int, _term: int) -> None:
-    """Nothing happens."""
-
-
-class Node:
-    """A receiving node: listener, snapshot routes, receiver, and what it was told is received."""
+class Member:
+    """A node that serves snapshots: `files` are those that it has, in memory."""
 
     def __init__(
-        self,
-        identity: LocalIdentity,
-        receiver: MemoryReceiver,
-        *,
-        check_peer: CheckPeer = accept_everybody,
-        limits: TransferLimits = QUICK,
-        on_received: OnReceived = _ignore_received,
+        self, identity: LocalIdentity, *sources: Source, check_peer: CheckPeer = accept_everybody
     ) -> None:
-        self.receiver = receiver
-        self.received: list[tuple[int, int]] = []
-        self.may_begin = True
-        self.turned_away: set[str] = set()
-
-        def note_received(index: int, term: int) -> None:
-            on_received(index, term)
-            self.received.append((index, term))
-
+        self.files = {source.digest: source for source in sources}
+        self.members = {"n1", "n2", "n3"}
         self.server = SnapshotServer(
             identity,
             check_peer=check_peer,
-            receiver=receiver,
-            on_received=note_received,
-            may_begin=lambda: self.may_begin,
-            may_offer=lambda source, term: source not in self.turned_away,
-            limits=limits,
+            find=lambda _peer, digest: self.files.get(digest),
+            is_member=lambda peer: peer in self.members,
+            send_timeout_s=0.2,
         )
         self.http = HttpServer(self.server.routes)
         self.port = 0
-
-    async def start(self, port: int = 0) -> None:
-        _, self.port = await self.http.start("127.0.0.1", port)
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    async def start(self, port: int = 0) -> None:
+        _, self.port = await self.http.start("127.0.0.1", port)
+
     async def close(self) -> None:
-        await self.server.close()
         await self.http.close(grace_s=0.002)
 
 
 @asynccontextmanager
-async def node(
-    identity: LocalIdentity,
-    receiver: MemoryReceiver | None = None,
-    *,
-    check_peer: CheckPeer = accept_everybody,
-    limits: TransferLimits = QUICK,
-) -> AsyncIterator[Node]:
-    running = Node(identity, receiver or MemoryReceiver(), check_peer=check_peer, limits=limits)
+async def member(
+    identity: LocalIdentity, *sources: Source, check_peer: CheckPeer = accept_everybody
+) -> AsyncIterator[Member]:
+    running = Member(identity, *sources, check_peer=check_peer)
     await running.start()
     try:
         yield running
@@ -202,16 +175,58 @@ async def node(
         await running.close()
 
 
-def client(
-    identity: LocalIdentity, *, check_peer: CheckPeer = accept_everybody, limits: TransferLimits = QUICK
-) -> SnapshotClient:
-    return SnapshotClient(identity, check_peer=check_peer, limits=limits)
+class Follower:
+    """A node that fetches, from the addresses of who offers. `received` are the ends of what it was told is here."""
+
+    def __init__(
+        self,
+        identity: LocalIdentity,
+        receiver: Receiver,
+        addresses: dict[str, str],
+        *,
+        check_peer: CheckPeer = accept_everybody,
+        limits: FetchLimits = QUICK,
+    ) -> None:
+        self.received: list[tuple[int, int]] = []
+        self.may_begin = True
+        self.incoming = Incoming(
+            self, receiver, identity, check_peer=check_peer, address_of=addresses.get, limits=limits
+        )
+
+    def give_up_received(self) -> bool:
+        return self.may_begin
+
+    def snapshot_received(self, index: int, term: int) -> None:
+        self.received.append((index, term))
+
+    async def fetch_at_last(self, offer: InstallSnapshot, *, attempts_max: int = 1000) -> int:
+        """As often as it takes, as the leader says so again; returns how often that was."""
+        for attempts in range(1, attempts_max + 1):
+            if await self.incoming.fetch(offer):
+                return attempts
+        raise AssertionError(f"not there after {attempts_max} attempts")
+
+
+@asynccontextmanager
+async def follower(
+    identity: LocalIdentity,
+    receiver: Receiver,
+    addresses: dict[str, str],
+    *,
+    check_peer: CheckPeer = accept_everybody,
+    limits: FetchLimits = QUICK,
+) -> AsyncIterator[Follower]:
+    running = Follower(identity, receiver, addresses, check_peer=check_peer, limits=limits)
+    try:
+        yield running
+    finally:
+        await running.incoming.close()
 
 
 class Relay:
     """A TCP relay to `target_port()`. `budget()` says, per connection, how many bytes pass before it is cut.
 
-    None: all. `alter(data)` may change what is on its way to the target. With `stalls` it falls silent.
+    None: all. `alter(data)` may change what is on its way back from the target. With `stalls` it falls silent.
     """
 
     def __init__(
@@ -264,8 +279,8 @@ class Relay:
             answers, upstream = await asyncio.open_connection("127.0.0.1", self._target_port())
             left = [self._budget()]
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, upstream, left, self._alter))
-                group.create_task(self._pump(answers, writer, left, bytes))
+                group.create_task(self._pump(reader, upstream, left, bytes))
+                group.create_task(self._pump(answers, writer, left, self._alter))
         except* (OSError, asyncio.IncompleteReadError):
             pass
         finally:
