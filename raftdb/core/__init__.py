@@ -32,10 +32,10 @@ steps down (*CheckQuorum*). So a node that was cut off disturbs nobody when it c
 but not receive does not block the cluster. Who is no member is not heard at all while a leader is: it may have been
 added since, and even lead [4.1], so a node that hears nobody else listens to it.
 
-A candidate asks again whom it has not heard, as often as a leader would speak [3.1]: a request may be lost with a link,
-and where TCP repairs a loss, it does so soon only if a packet comes behind it. Who grants a pre-vote lets the candidate
-go first, for some trips, and of two that ask for pre-votes at the same time one goes back: over long ways they would
-else stand in the same second and split the votes. Neither lets anybody keep others from standing for long.
+A candidate asks again whom it has not heard, once the answer is late [3.1]: a request may be lost with a link, and
+TCP repairs a loss soon only if a packet comes behind it. Who grants a pre-vote lets the candidate go first, for some
+trips, and of two that ask for pre-votes at the same time one goes back: over long ways they would else stand in the
+same second and split the votes. Neither lets anybody keep others from standing for long.
 
 How long any of this waits follows the network, and safety depends on none of it: a follower measures the gaps between
 the heartbeats that it hears and waits a multiple of the largest, and tells the leader, which speaks as rarely and is as

@@ -64,8 +64,8 @@ def _ask_for_votes(state: RaftState, candidacy: Candidacy) -> None:
     """Ask the voters that have not answered, at first and again and again (thesis 3.1, hazard B110).
 
     The request may be lost with a link, and so may the answer. Over TCP neither is lost for good, but what repairs a
-    loss soon is a packet behind it, and a link between followers carries no other: without one, the sender waits for a
-    timeout of several trips that doubles with each loss.
+    loss soon is a packet behind it, and a link between followers carries hardly any other: without one, the sender
+    waits for a timeout that doubles with each loss.
     """
     last, term = state.log.last, state.term
     for voter in state.configurations.voters:

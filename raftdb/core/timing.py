@@ -23,7 +23,7 @@ from raftdb.core import quorum
 from raftdb.core.events import TripMeasured
 from raftdb.core.messages import Heartbeat
 from raftdb.core.model import NodeId
-from raftdb.core.state import Leadership, RaftState, Settings
+from raftdb.core.state import Leadership, RaftState
 
 GAP_FACTOR = 2
 """The election timeout is at least the largest gap times this; it is drawn between that and twice that."""
@@ -33,6 +33,8 @@ TRIPS_PER_TIMEOUT = 4
 """The election timeout is at least so many trips to a majority and back: a pre-vote and a vote, a loss in each."""
 TRIPS_GIVEN_WAY = 2
 """Who grants a pre-vote lets the candidate have so many trips to ask for the vote: one is enough if nothing is lost."""
+TRIPS_PER_REPEAT = 1.25
+"""A candidate asks again when its answer is late by so much of a trip."""
 ELECTION_TIMEOUT_MS_MAX = 30_000
 """What is measured makes no timeout longer than this."""
 REQUEST_MS_MAX = 60_000
@@ -90,15 +92,20 @@ def request_ticks(state: RaftState, setting_ticks: int) -> int:
 def heartbeat_ticks(state: RaftState, leadership: Leadership) -> int:
     """How long after a heartbeat the next is due: never less than the setting, and more if all who hear them bear it,
     as far as they have said."""
+    settings = state.settings
     own_ticks = election_timeout_ticks(state)
-    return _repeat_ticks(
-        state.settings, min(_said_ticks(state, leadership, own_ticks, leadership.progress), default=own_ticks)
-    )
+    shortest_ticks = min(_said_ticks(state, leadership, own_ticks, leadership.progress), default=own_ticks)
+    longest_ticks = HEARTBEAT_MS_MAX // settings.tick_ms
+    return max(settings.heartbeat_ticks, min(shortest_ticks // HEARTBEATS_PER_TIMEOUT, longest_ticks))
 
 
 def repeat_ticks(state: RaftState) -> int:
-    """How long after a candidate has asked for votes it asks again: as often as a leader would speak."""
-    return _repeat_ticks(state.settings, election_timeout_ticks(state))
+    """How long after a candidate has asked for votes it asks again those that have not answered: as often as a leader
+    speaks at most, and not before an answer can be here.
+
+    What is sent again earlier does harm over TCP: each packet that is lost holds up all that come behind it.
+    """
+    return max(state.settings.heartbeat_ticks, ceil(TRIPS_PER_REPEAT * _trip_ticks(state)))
 
 
 def heard_heartbeat(state: RaftState, message: Heartbeat) -> None:
@@ -134,11 +141,6 @@ def _trip_ticks(state: RaftState) -> float:
     voters = state.configurations.voters
     others = [voter for voter in voters if voter != state.id]
     return state.measured.trip_to(others, count=quorum.majority(voters) - 1) / state.settings.tick_ms
-
-
-def _repeat_ticks(settings: Settings, timeout_ticks: int) -> int:
-    longest_ticks = HEARTBEAT_MS_MAX // settings.tick_ms
-    return max(settings.heartbeat_ticks, min(timeout_ticks // HEARTBEATS_PER_TIMEOUT, longest_ticks))
 
 
 def _said_ticks(

@@ -228,7 +228,7 @@ def test_3_4_a_candidate_without_an_outcome_tries_again() -> None:
 
 
 def test_3_1_a_request_for_a_vote_that_nobody_answers_is_sent_again() -> None:
-    """As often as a leader would speak, and only to those who have said nothing."""
+    """Once the answer is late, and only to those who have said nothing."""
     node = Direct(nodes=5)
     node.become_candidate()
     assert node.tick() == []
