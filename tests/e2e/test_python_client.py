@@ -10,6 +10,7 @@ import pytest
 from raftdb import AsyncClient, AsyncTransaction, Client, Conflict
 from tests.client.readme_examples import readme_program
 from tests.e2e.conftest import NewCluster
+from tests.e2e.waiting import wait_for
 
 
 def test_the_examples_of_the_readme_do_what_they_say(new_cluster: NewCluster) -> None:
@@ -99,12 +100,16 @@ async def test_money_is_neither_made_nor_lost_while_leaders_are_killed(new_clust
     finished = asyncio.Event()
     done = 0
 
+    async def wait_for_more(count: int) -> None:
+        goal = done + count
+        await asyncio.to_thread(wait_for, lambda: done >= goal, f"{count} more moves")
+
     async def fail_over() -> None:
         for _ in range(3):
-            await asyncio.sleep(1.5)
+            await wait_for_more(30)
             leader = await asyncio.to_thread(cluster.leader)
             await asyncio.to_thread(leader.kill9)
-            await asyncio.sleep(0.5)
+            await wait_for_more(10)
             await asyncio.to_thread(leader.start)
         finished.set()
 
@@ -140,4 +145,4 @@ async def test_money_is_neither_made_nor_lost_while_leaders_are_killed(new_clust
                 group.create_task(work(number))
         values = await client.mget(accounts)
     assert {name: int(value or 0) for name, value in zip(accounts, values, strict=True)} == counted
-    assert done > 50
+    assert done >= 3 * (30 + 10)

@@ -1,6 +1,6 @@
 """Transactions on real processes whose leaders are killed: money is neither made nor lost, and there is a serial order.
 
-`TRANSACTION_SECONDS` (12) is how long the clients of each test are busy.
+`TRANSACTION_KILLS` (3, with `--long` 20) is how many leaders die in each test, all while clients are busy.
 """
 
 import os
@@ -10,14 +10,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from raftdb.client.sync_client import Client
 from raftdb.client.sync_transaction import Transaction
 from raftdb.errors import Conflict, OutcomeUnknown, Unavailable
 from raftdb.simulation.serializability import Appended, Observed, Outcome, Seen, check_serializable
 from tests.e2e.cluster import Cluster
 from tests.e2e.conftest import NewCluster
+from tests.e2e.waiting import wait_for
 
-SECONDS = float(os.environ.get("TRANSACTION_SECONDS", "12"))
+KILLS = 3
+KILLS_LONG = 20
+DONE_BETWEEN_MIN = 40
+"""Transactions that are done between a leader's death and the next one's."""
 PATIENCE_MS = 60_000.0
 MOVERS = 20
 ACCOUNTS = [f"account-{number}" for number in range(10)]
@@ -54,23 +60,32 @@ def busy(count: int, work: Callable[[int, threading.Event], None]) -> Iterator[N
         raise failures[0]
 
 
-def kill_leaders(cluster: Cluster, seconds: float, seed: str) -> int:
-    """Kill the leader every few seconds and start it again; how often. Ends with all nodes running."""
+@pytest.fixture
+def kills(is_long: bool) -> int:
+    """How many leaders die."""
+    return int(os.environ.get("TRANSACTION_KILLS") or (KILLS_LONG if is_long else KILLS))
+
+
+def kill_leaders(cluster: Cluster, kills: int, done: Callable[[], int], seed: str) -> None:
+    """Kill the leader so many times, each time once clients have `done` more, and start it again when they have done
+    some without it. Ends with all nodes running."""
     source = random.Random(seed)
-    end = time.monotonic() + seconds
-    killed = 0
-    while time.monotonic() < end or not killed:
-        time.sleep(source.uniform(1.0, 3.0))
+
+    def wait_for_more(count: int) -> None:
+        goal = done() + count
+        wait_for(lambda: done() >= goal, f"{count} more transactions")
+
+    for _ in range(kills):
+        wait_for_more(source.randint(DONE_BETWEEN_MIN, 3 * DONE_BETWEEN_MIN))
         leader = cluster.leader()
         leader.kill9()
-        killed += 1
-        time.sleep(source.uniform(0.0, 1.0))
+        wait_for_more(source.randint(0, DONE_BETWEEN_MIN))
         leader.start()
         cluster.wait_serving()
-    return killed
 
 
-def test_money_moved_while_leaders_die_is_all_there(new_cluster: NewCluster) -> None:
+@pytest.mark.timeout(1800)
+def test_money_moved_while_leaders_die_is_all_there(new_cluster: NewCluster, kills: int) -> None:
     """Every acknowledged move happened once, the sum holds at every read, and the moves explain the balances."""
     cluster = new_cluster(3).start()
     with Client(cluster.addresses, timeout_ms=PATIENCE_MS) as client:
@@ -108,7 +123,7 @@ def test_money_moved_while_leaders_die_is_all_there(new_cluster: NewCluster) -> 
                 reads[0] += 1
 
     with busy(1, look), busy(MOVERS, move):
-        killed = kill_leaders(cluster, SECONDS, "bank")
+        kill_leaders(cluster, kills, lambda: min(reads[0], sum(map(len, acked))), "bank")
     with Client(cluster.addresses, timeout_ms=PATIENCE_MS) as client:
         moves = {
             item.key.decode().removeprefix("move/"): item.value.decode() for item in client.scan("move/")
@@ -116,7 +131,7 @@ def test_money_moved_while_leaders_die_is_all_there(new_cluster: NewCluster) -> 
         balances = {account: int(client.get(account) or 0) for account in ACCOUNTS}
     told = set().union(*acked)
     print(
-        f"{len(told)} moves acknowledged, {len(moves)} made, {killed} leaders killed, {reads[0]} reads of the sum"
+        f"{len(told)} moves acknowledged, {len(moves)} made, {kills} leaders killed, {reads[0]} reads of the sum"
     )
     assert told == set(moves), sorted(told ^ set(moves))[:10]
     expected = dict.fromkeys(ACCOUNTS, FUNDS)
@@ -125,8 +140,8 @@ def test_money_moved_while_leaders_die_is_all_there(new_cluster: NewCluster) -> 
         expected[giver] -= int(amount)
         expected[taker] += int(amount)
     assert balances == expected
-    assert len(told) > SECONDS
-    assert reads[0] > SECONDS
+    assert len(told) >= DONE_BETWEEN_MIN * kills
+    assert reads[0] >= DONE_BETWEEN_MIN * kills
 
 
 class Lists:
@@ -135,6 +150,8 @@ class Lists:
     def __init__(self, cluster: Cluster, *, sessions: bool) -> None:
         self.history: list[Observed] = []
         self.conflicts = 0
+        self.done = 0
+        """Transactions that were acknowledged."""
         self._cluster = cluster
         self._sessions = sessions
         self._lock = threading.Lock()
@@ -149,6 +166,7 @@ class Lists:
                 observed = self._run(client, source, f"{number}.{count}", count // LIST_ROUND)
                 with self._lock:
                     self.history.append(observed)
+                    self.done += observed.outcome is Outcome.OK
 
     def _run(self, client: Client, source: random.Random, name: str, generation: int) -> Observed:
         """One transaction of a few reads and appends; in what order, chance decides."""
@@ -187,22 +205,23 @@ def _appends(steps: list[Appended | Seen]) -> tuple[Appended | Seen, ...]:
     return tuple(step for step in steps if isinstance(step, Appended))
 
 
-def test_list_append_histories_have_a_serial_order(new_cluster: NewCluster) -> None:
+@pytest.mark.timeout(1800)
+def test_list_append_histories_have_a_serial_order(new_cluster: NewCluster, kills: int) -> None:
     """With sessions and without them, in one history: what some repeat and others give up must fit together."""
     cluster = new_cluster(3).start()
     repeating, giving_up = Lists(cluster, sessions=True), Lists(cluster, sessions=False)
     with busy(APPENDERS // 2, repeating.work), busy(APPENDERS // 2, _renamed(giving_up.work)):
-        killed = kill_leaders(cluster, SECONDS, "lists")
+        kill_leaders(cluster, kills, lambda: min(repeating.done, giving_up.done), "lists")
     repeating.history += giving_up.history
     repeating.read_all()
     outcomes = {
         outcome.value: sum(observed.outcome is outcome for observed in repeating.history)
         for outcome in Outcome
     }
-    print(f"{outcomes}, {repeating.conflicts + giving_up.conflicts} conflicts, {killed} leaders killed")
+    print(f"{outcomes}, {repeating.conflicts + giving_up.conflicts} conflicts, {kills} leaders killed")
     problems = check_serializable(repeating.history)
     assert not problems, "\n".join(problems)
-    assert outcomes["ok"] > 10 * SECONDS, outcomes
+    assert outcomes["ok"] >= 2 * DONE_BETWEEN_MIN * kills, outcomes
 
 
 def _renamed(work: Callable[[int, threading.Event], None]) -> Callable[[int, threading.Event], None]:
