@@ -16,6 +16,13 @@ Commands of the database come from `raftdb.commands.spec` and are listed nowhere
 and sent as one request: the nodes know of none that is open. A one-shot command must
 be useful within 150 ms: modules are imported where they are needed, and prompt_toolkit only by the
 interactive shell.
+
+**Why click.** argparse reads the options of one command. This program has more to read: options before and after a
+sub-command, arguments that are taken verbatim, help out of tables, sub-commands that are loaded when they are called,
+and completion in three shells. All of that would be written by hand around argparse; click has it, and each sub-command
+is a function with its options above it. The price is start-up: on a busy machine `raftdb get` takes 135 ms of processor
+time where argparse takes 127, within the 150. Only `main` and `subcommands` know click, so that the client library and
+the nodes work where it is not installed. What follows the name of a database command is data: click never looks at it.
 """
 
 RAFTDB_VERSION = "0.1.0"

@@ -3,10 +3,11 @@
 import importlib
 import os
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TextIO, cast
+from typing import Any, TextIO
+
+import click
 
 from cli import RAFTDB_VERSION
 from cli.console.failures import (
@@ -21,126 +22,244 @@ from cli.console.failures import (
     exit_code_of,
 )
 from cli.console.output import Output, terminal_columns
-from cli.line import help_text
-from cli.line.words import TRANSACTIONS, WORDS
 from cli.subcommands.options import (
+    Command,
+    Group,
     Options,
-    Parser,
-    add_client_options,
-    asks_for_json,
-    merged,
-    split_at_command,
+    client_options,
+    connect_option,
+    consistency_option,
+    debug_option,
+    expand_option,
+    output_option,
+    timeout_option,
 )
-from raftdb.commands.spec import lookup, suggest_name
+from raftdb.commands.spec import COMMANDS, lookup, suggest_name
 from raftdb.errors import RaftdbError
+from raftdb.packages import HINT, foreign_package
 
 
 @dataclass(frozen=True, slots=True)
 class SubCommand:
     """A sub-command that is not a command of the database.
 
-    `target` is `module:function`, imported when it is called: `function(arguments, options) -> exit code`.
-    `starts_nodes`: it starts nodes or opens their folders, so it has to make sure that `storage` is ours.
-    `client_options`: those of the options before it that mean something to it; others are refused.
+    `target` is `module:name` of a `click.Command`, imported when it is called. `starts_nodes`: it starts nodes or opens
+    their folders, so that the package `storage` has to be ours.
     """
 
     summary: str
     target: str
     starts_nodes: bool = False
-    client_options: tuple[str, ...] = ("--connect", "--output", "--timeout")
+
+    def load(self) -> click.Command:
+        """The command itself."""
+        module, _, name = self.target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
 
 
 SUB_COMMANDS: dict[str, SubCommand] = {
     "up": SubCommand(
-        "start a cluster on this machine and open the shell",
-        "cli.subcommands.up:run",
+        "Start a cluster on this machine, one process per node, and open the shell.",
+        "cli.subcommands.up:up",
         starts_nodes=True,
-        client_options=("--output", "--timeout", "--consistency"),
     ),
-    "serve": SubCommand("run one node", "cli.subcommands.serve:run", starts_nodes=True, client_options=()),
+    "serve": SubCommand("Run one node of a cluster.", "cli.subcommands.serve:serve", starts_nodes=True),
     "simulate": SubCommand(
-        "watch simulated nodes keep their promises under faults",
+        "Run production nodes in a hostile, simulated world, and check every promise.",
         "cli.subcommands.simulate:run",
         starts_nodes=True,
-        client_options=(),
     ),
     "shell": SubCommand(
-        "open the shell, or run a script (-c, -f, or on stdin)",
-        "cli.subcommands.shell:run",
-        client_options=("--connect", "--output", "--timeout", "--consistency"),
+        "Open the shell, or run a script: -c, -f, or commands on stdin.", "cli.subcommands.shell:shell"
     ),
-    "cluster": SubCommand(
-        "status, members and leadership: 'raftdb cluster --help'", "cli.subcommands.cluster:run"
+    "cluster": SubCommand("Look at the cluster, or change it.", "cli.subcommands.cluster:cluster"),
+    "log": SubCommand(
+        "Show the leader's log: the newest entries, or those from an index.", "cli.subcommands.log:log"
     ),
-    "log": SubCommand("show the leader's log", "cli.subcommands.log:run"),
     "snapshot": SubCommand(
-        "make the leader's state durable and compact its log now", "cli.subcommands.backup:run_snapshot"
+        "Make the leader's state durable, and compact its log, now. Prints the index.",
+        "cli.subcommands.backup:snapshot",
     ),
     "backup": SubCommand(
-        "a consistent backup of a running cluster, into a file", "cli.subcommands.backup:run_backup"
+        "Copy the state of a running cluster, as of one moment, into a file: verified, or not there at all.",
+        "cli.subcommands.backup:backup",
     ),
     "restore": SubCommand(
-        "a new cluster's first data folder, from a backup",
-        "cli.subcommands.folders:run_restore",
+        "Make a new cluster's first data folder from a backup.",
+        "cli.subcommands.folders:restore",
         starts_nodes=True,
-        client_options=("--output",),
     ),
     "recover": SubCommand(
-        "a new cluster of what one node has, when the majority is lost",
-        "cli.subcommands.folders:run_recover",
+        "Make a new cluster of what one stopped node has, when a majority is lost for good.",
+        "cli.subcommands.folders:recover",
         starts_nodes=True,
-        client_options=("--output",),
     ),
     "doctor": SubCommand(
-        "examine the data folder of a stopped node, or a backup",
-        "cli.subcommands.folders:run_doctor",
+        "Examine the data folder of a stopped node, or a backup: what it holds, and every checksum.",
+        "cli.subcommands.folders:doctor",
         starts_nodes=True,
-        client_options=("--output",),
     ),
-    "help": SubCommand("this text, or 'raftdb help COMMAND'", "cli.main:run_help"),
+    "completion": SubCommand(
+        "Print the script that lets a shell complete raftdb's command line.",
+        "cli.subcommands.completion:completion",
+    ),
+    "help": SubCommand("Show this text, or what one command does.", "cli.main:show_help"),
 }
+"""The table, in the order of help. A summary is the first sentence of the help of its command."""
 
 
-def starts_nodes(arguments: Sequence[str]) -> bool:
-    """Whether this command line starts nodes or opens their folders, and so needs the package `storage`."""
-    _, rest = split_at_command(arguments)
-    return bool(rest) and rest[0] in SUB_COMMANDS and SUB_COMMANDS[rest[0]].starts_nodes
+class Program(Group):
+    """`raftdb` itself: its commands are those of the table above, and those of the database."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of help."""
+        return [*SUB_COMMANDS, *COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one of them; None if there is none of that name. Raises `CommandError` if another program's `storage`
+        is in the way of a node."""
+        sub_command = SUB_COMMANDS.get(cmd_name)
+        if sub_command is not None:
+            # Importing `storage` loads LMDB: only commands that start nodes pay for it, and no other needs it.
+            checked = sub_command.starts_nodes and not ctx.resilient_parsing
+            reason = foreign_package("storage") if checked else None
+            if reason is not None:
+                raise CommandError("start", reason, exit_code=EXIT_USAGE, hint=HINT)
+            return sub_command.load()
+        spec = lookup(cmd_name)
+        if spec is None:
+            return None
+        from cli.subcommands.oneshot import DataCommand
+
+        return DataCommand(spec)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a line, and remember how it was typed. Raises `CommandError` if there is none."""
+        name = args[0]
+        ctx.ensure_object(Options).what = name
+        command = self.get_command(ctx, name)
+        if command is None and not ctx.resilient_parsing:
+            raise _unknown(name)
+        return name, command, args[1:]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """What a shell offers for a name that was begun: without loading a single command."""
+        from click.shell_completion import CompletionItem
+
+        summaries = {name: row.summary for name, row in SUB_COMMANDS.items()}
+        summaries |= {name: spec.summary for name, spec in COMMANDS.items()}
+        names = [name for name in summaries if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=summaries[name]) for name in names), *options]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """All of them, from the tables."""
+        from cli.line import help_text
+        from cli.line.words import TRANSACTIONS, WORDS
+
+        with formatter.section("cluster"):
+            formatter.write_dl([(name, row.summary) for name, row in SUB_COMMANDS.items()])
+        formatter.write_paragraph()
+        formatter.write("\n".join(help_text.commands(formatter.width)))
+        with formatter.section("in the shell also"):
+            words = [word.name for word in WORDS.values() if word.heading == TRANSACTIONS]
+            formatter.write_text(", ".join(words))
+            formatter.write_text("commands with a dot, about cluster and shell")
+
+
+@click.group(
+    "raftdb",
+    cls=Program,
+    epilog="Options stand before the command. 'raftdb COMMAND --help' shows examples. A key that looks like an option "
+    "comes after two dashes: 'raftdb get -- --help'.",
+)
+@connect_option
+@output_option
+@timeout_option
+@consistency_option
+@expand_option
+@debug_option
+@click.version_option(RAFTDB_VERSION, message="raftdb %(version)s", help="Show the version.")
+def program() -> None:
+    """A replicated, durable key-value database."""
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Prints errors; lets no exception out but
-    `SystemExit`."""
-    before, rest = split_at_command(arguments)
-    what = rest[0] if rest else "usage"
-    # A data command takes what follows it verbatim: there, --debug may be a value.
-    ours = [*before, *(rest[1:] if what in SUB_COMMANDS else ())]
-    debug = "--debug" in ours
-    # As far as it can be known before the options are understood, which may fail.
-    output = Output("json" if asks_for_json(ours) else None)
+    """Run one command line and return its exit code. Prints errors; lets no exception out."""
+    options = Options()
     try:
-        options = _global_options(before)
-        if not rest:
-            Output().notice(_overview())
-            return EXIT_USAGE
-        return _dispatch(rest[0], rest[1:], options)
+        return invoke(arguments, options)
     except RaftdbError as error:
-        if debug:
-            traceback.print_exc()
-        output.failure(error, what)
+        _tell(error, options)
         return exit_code_of(error)
     except KeyboardInterrupt as interrupt:
         if isinstance(interrupt, Interrupted) and interrupt.may_have_changed:
-            output.notice(f"raftdb: {INTERRUPTED_WRITE}")
+            Output().notice(f"raftdb: {INTERRUPTED_WRITE}")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         return EXIT_BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - a person sees a message; --debug shows the traceback
-        if debug:
-            traceback.print_exc()
-        output.failure(as_ours(error), what)
+        _tell(error, options)
         return exit_code_of(as_ours(error))
     finally:
         _give_up_output()
+
+
+def invoke(arguments: Sequence[str], options: Options) -> int:
+    """Carry out one command line and return its exit code. `options` is what it asks for, as far as it was read when
+    an error is raised: `RaftdbError`, or whatever nobody thought of."""
+    if _COMPLETE in os.environ:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(program, {"obj": options}, "raftdb", _COMPLETE, os.environ[_COMPLETE])
+    try:
+        context = program.make_context(
+            "raftdb", list(arguments), obj=options, help_option_names=["-h", "--help"]
+        )
+        with context:
+            return int(program.invoke(context))
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        Output().notice(error.format_message())
+        return EXIT_USAGE
+    except click.UsageError as error:
+        raise _in_our_words(error) from None
+
+
+_COMPLETE = "_RAFTDB_COMPLETE"
+
+
+def _in_our_words(error: click.UsageError) -> CommandError:
+    """An error of a command line as this program tells errors."""
+    context = error.ctx or click.Context(program, info_name="raftdb")
+    message = error.format_message().removesuffix(".")
+    if type(error) is click.BadParameter and error.param is not None:
+        name = (
+            error.param.opts[-1]
+            if isinstance(error.param, click.Option)
+            else error.param.make_metavar(context)
+        )
+        message = f"argument {name}: {error.message.removesuffix('.')}"
+    # Of the options before a sub-command the program's own name says enough.
+    return CommandError(
+        context.command_path.removeprefix("raftdb").lstrip(),
+        message[:1].lower() + message[1:],
+        exit_code=EXIT_USAGE,
+        hint=f"see '{context.command_path} --help'",
+    )
+
+
+def _tell(error: Exception, options: Options) -> None:
+    """Tell an error, as JSON where results are JSON; with its traceback if that was asked for."""
+    if options.debug:
+        import traceback
+
+        traceback.print_exception(error)
+    Output("json" if options.output == "json" else None).failure(as_ours(error), options.what)
 
 
 def _give_up_output() -> None:
@@ -154,39 +273,11 @@ def _give_up_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _global_options(arguments: Sequence[str]) -> Options:
-    parser = Parser("raftdb", "A replicated, durable key-value database.", usage=_USAGE, add_help=False)
-    add_client_options(parser, reads=True)
-    parser.add_argument("-x", "--expand", action="store_true")
-    parser.add_argument("--version", action="store_true")
-    parser.add_argument("-h", "--help", action="store_true")
-    parsed = parser.parse_args(arguments)
-    if parsed.help or parsed.version:
-        Output("table").text(f"raftdb {RAFTDB_VERSION}" if parsed.version else _overview())
-        raise SystemExit(EXIT_OK)
-    return merged(Options(), parsed)
-
-
-def _dispatch(name: str, arguments: list[str], options: Options) -> int:
-    sub_command = SUB_COMMANDS.get(name)
-    if sub_command is not None:
-        options.refuse_others(name, *sub_command.client_options)
-        module, _, function = sub_command.target.partition(":")
-        target = cast(Callable[[list[str], Options], int], getattr(importlib.import_module(module), function))
-        return target(arguments, options)
-    spec = lookup(name)
-    if spec is not None:
-        from cli.subcommands.oneshot import run as run_oneshot
-
-        return run_oneshot(spec, arguments, options)
-    raise _unknown(name)
-
-
 def _unknown(name: str) -> CommandError:
     """The error for a word that is no sub-command, with the word that was probably meant."""
     from difflib import get_close_matches
 
-    from cli.line import vocabulary
+    from cli.line import help_text, vocabulary
 
     near = get_close_matches(name.lower(), SUB_COMMANDS, n=1)
     meant = near[0] if near else suggest_name(name)
@@ -199,43 +290,19 @@ def _unknown(name: str) -> CommandError:
     return CommandError(name, "unknown command", exit_code=EXIT_USAGE, hint=hint)
 
 
-_USAGE = "raftdb [OPTIONS] COMMAND ..."
-_OPTIONS_HELP = """\
-options (before the command):
-  --connect HOST:PORT,...   the nodes (default: RAFTDB_URL, or the ports of 'raftdb up')
-  -o table|json|raw         form of output (default: table on a terminal, raw in a pipe)
-  --timeout SECONDS         deadline of a command
-  --consistency stale       let any node answer a read, from what it has
-  -x                        read arguments from files: @FILE, @- is stdin, @@TEXT is @TEXT;
-                            without any of them stdin is the last argument
-  --debug, --version
-'raftdb COMMAND --help' shows examples; a key that looks like an option: 'raftdb get -- --help'"""
-
-
-def _overview() -> str:
-    """The text of `raftdb --help`, from the two tables."""
-    lines = [f"usage: {_USAGE}", "", "cluster:"]
-    lines += [f"  {name:<10} {sub_command.summary}" for name, sub_command in SUB_COMMANDS.items()]
-    lines += ["", *help_text.commands(terminal_columns())]
-    words = ", ".join(word.name for word in WORDS.values() if word.heading == TRANSACTIONS)
-    lines += ["in the shell also:", f"  {words}", "  commands with a dot, about cluster and shell", ""]
-    lines.append(_OPTIONS_HELP)
-    return "\n".join(lines)
-
-
-def run_help(arguments: list[str], options: Options) -> int:
-    """`raftdb help [COMMAND]`: the overview, or what one command does, with examples."""
-    if not arguments:
-        Output("table").text(_overview())
-        return EXIT_OK
-    name = arguments[0]
-    if name in SUB_COMMANDS:
-        return _dispatch(name, [] if name == "help" else ["--help"], options)
+@click.command("help", cls=Command)
+@click.argument("names", nargs=-1, metavar="[COMMAND]")
+@client_options
+@click.pass_obj
+def show_help(options: Options, names: tuple[str, ...]) -> int:
+    """Show this text, or what one command does."""
+    if not names or names[0] in SUB_COMMANDS:
+        return invoke([*names, "--help"], options)
     # What only the shell knows is explained here, too.
-    from cli.line import vocabulary
+    from cli.line import help_text, vocabulary
 
-    row = lookup(name) or vocabulary.find(name)
+    row = lookup(names[0]) or vocabulary.find(names[0])
     if row is None:
-        raise _unknown(name)
+        raise _unknown(names[0])
     Output("table").text(help_text.command(row, terminal_columns()))
     return EXIT_OK

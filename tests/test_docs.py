@@ -1,6 +1,6 @@
 """The documents are true: what they name exists, and what exists they name. Drift is planted, and found.
 
-Tables of the code are imported where they are tables; flags are read from the source, for they stand in functions.
+Tables of the code are imported, and flags are those of the commands as they are loaded.
 """
 
 import ast
@@ -11,14 +11,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+import click
 import pytest
 
 import raftdb
 from cli.console import failures
 from cli.line.dot_words import DOT_WORDS
 from cli.line.words import WORDS
-from cli.main import SUB_COMMANDS
-from cli.subcommands.serve import parse_flags
+from cli.main import SUB_COMMANDS, program
+from cli.subcommands.cluster import cluster
+from cli.subcommands.serve import given_flags, serve
 from raftdb.client.async_io import CONCURRENCY_MAX
 from raftdb.client.retrying import ATTEMPTS_MAX, TIMEOUT_MS
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS
@@ -41,7 +43,6 @@ HAZARDS = (ROOT / "docs" / "hazards.md").read_text(encoding="utf-8")
 HAZARD_ID = re.compile(r"(?<![\w.])B(?!0\d\d)\d{2,3}(?![0-9A-Za-z_])")
 HAZARD_IDS = [f"B{number:02}" for number in range(1, 111)]
 SECTION = re.compile(r"interface(?:\.md)?`?,\s+section\s+(\d+)")
-FLAG = re.compile(r'"(--?[a-z][a-z-]*)"')
 
 
 def first_quoted(rows: Iterable[list[str]], column: int = 0) -> list[str]:
@@ -156,13 +157,24 @@ def test_every_command_of_the_command_line_is_documented() -> None:
 
 
 def test_every_flag_is_documented() -> None:
+    commands: list[click.Command] = [program, *(row.load() for row in SUB_COMMANDS.values())]
+    commands += cluster.commands.values()
     flags = {
         flag
-        for path in sorted((ROOT / "cli").rglob("*.py"))
-        for call in re.findall(r"add_argument\(([^)]*)", path.read_text(encoding="utf-8"))
-        for flag in FLAG.findall(call.partition("=")[0])
+        for command in commands
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for flag in parameter.opts
     }
-    assert {"--connect", "-o", "--keep-going", "--fresh", "--log-heartbeats"} <= flags
+    assert {
+        "--connect",
+        "-o",
+        "--keep-going",
+        "--fresh",
+        "--log-heartbeats",
+        "--learner",
+        "--version",
+    } <= flags
     text = section(INTERFACE, 1) + section(INTERFACE, 2)
     assert [flag for flag in sorted(flags) if not re.search(rf"(?<![\w-]){flag}(?![\w-])", text)] == []
 
@@ -260,7 +272,7 @@ def test_every_node_that_the_readme_starts_has_settings_that_are_allowed(
         with monkeypatch.context() as environment:
             for variable in before.split():
                 environment.setenv(*variable.split("="))
-            started.add(config.load(parse_flags(flags.split())).id)
+            started.add(config.load(given_flags(serve.make_context("serve", flags.split()).params)).id)
     assert started == {"n1", "n3", "n4"}
 
 

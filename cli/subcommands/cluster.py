@@ -1,121 +1,131 @@
 """`raftdb cluster`: who is in it, who leads, and the changes of both."""
 
-from argparse import Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable
-from dataclasses import dataclass
+import click
 
 from cli.admin import members, nodes
 from cli.console.failures import EXIT_OK, EXIT_UNAVAILABLE
 from cli.console.output import Output
-from cli.subcommands.options import Options, Parser, add_client_options, merged, split_at_command
-from raftdb.client.sync_client import Client
+from cli.subcommands.options import Group, Options, client_options
 
-ADDRESS_HELP = "HOST:PORT at which the others reach it, also as http://HOST:PORT"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """A word behind `raftdb cluster`. `words` are its positional arguments, name and help; `?` ends an optional one."""
-
-    summary: str
-    run: Callable[[Client, Namespace, Output], int]
-    words: tuple[tuple[str, str], ...] = ()
-    flags: tuple[tuple[str, str], ...] = ()
+_force = click.option(
+    "--force", is_flag=True, help="Do it even if fewer voters than a majority would be alive."
+)
 
 
-def _status(client: Client, parsed: Namespace, output: Output) -> int:
-    reports = nodes.survey(client)
-    nodes.show_nodes(reports, output)
+@click.group("cluster", cls=Group)
+@client_options
+def cluster() -> None:
+    """Look at the cluster, or change it.
+
+    Each of the commands has a --help. ID is the name of a node, and URL is HOST:PORT at which the others reach it, also
+    as http://HOST:PORT.
+    """
+
+
+@cluster.command("status")
+@client_options
+@click.pass_obj
+def _status(options: Options) -> int:
+    """Show every node's role, term and position.
+
+    The exit code is 3 if not one node answers.
+    """
+    with options.client() as client:
+        reports = nodes.survey(client)
+    nodes.show_nodes(reports, Output(options.output))
     return EXIT_OK if any(report.status is not None for report in reports) else EXIT_UNAVAILABLE
 
 
-def _members(client: Client, parsed: Namespace, output: Output) -> int:
-    members.show_members(client.membership(), output)
-    return EXIT_OK
-
-
-def _add(client: Client, parsed: Namespace, output: Output) -> int:
-    answer = members.add(client, output, parsed.id, parsed.url, learner=parsed.learner, force=parsed.force)
-    members.show_change(answer, output)
-    return EXIT_OK
-
-
-def _remove(client: Client, parsed: Namespace, output: Output) -> int:
-    members.show_change(client.remove_member(parsed.id, force=parsed.force), output)
-    return EXIT_OK
-
-
-def _promote(client: Client, parsed: Namespace, output: Output) -> int:
-    members.show_change(client.promote_member(parsed.id, force=parsed.force), output)
-    return EXIT_OK
-
-
-def _address(client: Client, parsed: Namespace, output: Output) -> int:
-    members.show_change(client.move_member(parsed.id, parsed.url), output)
-    return EXIT_OK
-
-
-def _replace(client: Client, parsed: Namespace, output: Output) -> int:
-    members.show_change(members.replace(client, output, parsed.old, parsed.new, parsed.url), output)
-    return EXIT_OK
-
-
-def _transfer(client: Client, parsed: Namespace, output: Output) -> int:
-    members.show_leader(client.transfer_leadership(parsed.id), output)
-    return EXIT_OK
-
-
-_FORCE = ("--force", "even if fewer voters than a majority would be alive")
-
-ACTIONS: dict[str, Action] = {
-    "status": Action("every node's role, term and position; exit code 3 if not one answers", _status),
-    "members": Action("the members as the leader knows them", _members),
-    "add": Action(
-        "take a node in: a learner first, a voter once it has caught up",
-        _add,
-        (("id", "its id, never used before in this cluster"), ("url", ADDRESS_HELP)),
-        (("--learner", "it stays a learner"), _FORCE),
-    ),
-    "remove": Action("take a member out for good", _remove, (("id", "its id"),), (_FORCE,)),
-    "promote": Action("make a learner a voter", _promote, (("id", "its id"),), (_FORCE,)),
-    "address": Action("say where a member is reached", _address, (("id", "its id"), ("url", ADDRESS_HELP))),
-    "replace": Action(
-        "take a new node in, then the old one out",
-        _replace,
-        (("old", "the id that goes"), ("new", "the id that comes"), ("url", ADDRESS_HELP)),
-    ),
-    "transfer": Action("let another node lead", _transfer, (("id?", "its id; else whoever is furthest"),)),
-}
-"""The table, in the order of help."""
-
-
-def run(arguments: list[str], options: Options) -> int:
-    """`raftdb cluster ACTION ...`."""
-    before, rest = split_at_command(arguments)
-    options = merged(options, _overview().parse_args([*before, *rest[:1]]))
-    name = rest[0]
-    action = ACTIONS[name]
-    parser = Parser(f"raftdb cluster {name}", f"{action.summary[0].upper()}{action.summary[1:]}.")
-    for word, text in action.words:
-        plain = word.rstrip("?")
-        parser.add_argument(plain, nargs="?" if plain != word else None, metavar=plain.upper(), help=text)
-    for flag, text in action.flags:
-        parser.add_argument(flag, action="store_true", help=text)
-    add_client_options(parser)
-    parsed = parser.parse_args(rest[1:])
-    options = merged(options, parsed)
+@cluster.command("members")
+@client_options
+@click.pass_obj
+def _members(options: Options) -> int:
+    """Show the members as the leader knows them."""
     with options.client() as client:
-        return action.run(client, parsed, Output(options.output))
+        members.show_members(client.membership(), Output(options.output))
+    return EXIT_OK
 
 
-def _overview() -> Parser:
-    """The parser of what stands before the action, and of the action itself."""
-    lines = "\n".join(f"  {word:<9} {action.summary}" for word, action in ACTIONS.items())
-    parser = Parser(
-        "raftdb cluster",
-        f"Look at the cluster, or change it:\n\n{lines}",
-        formatter_class=RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("action", choices=tuple(ACTIONS), help="one of these; each has a --help")
-    add_client_options(parser)
-    return parser
+@cluster.command("add")
+@click.argument("id")
+@click.argument("url")
+@click.option("--learner", is_flag=True, help="Let it stay a learner.")
+@_force
+@client_options
+@click.pass_obj
+def _add(options: Options, id: str, url: str, learner: bool, force: bool) -> int:
+    """Take a node in: a learner first, a voter once it has caught up.
+
+    ID was never used before in this cluster.
+    """
+    output = Output(options.output)
+    with options.client() as client:
+        members.show_change(members.add(client, output, id, url, learner=learner, force=force), output)
+    return EXIT_OK
+
+
+@cluster.command("remove")
+@click.argument("id")
+@_force
+@client_options
+@click.pass_obj
+def _remove(options: Options, id: str, force: bool) -> int:
+    """Take a member out for good."""
+    with options.client() as client:
+        members.show_change(client.remove_member(id, force=force), Output(options.output))
+    return EXIT_OK
+
+
+@cluster.command("promote")
+@click.argument("id")
+@_force
+@client_options
+@click.pass_obj
+def _promote(options: Options, id: str, force: bool) -> int:
+    """Make a learner a voter."""
+    with options.client() as client:
+        members.show_change(client.promote_member(id, force=force), Output(options.output))
+    return EXIT_OK
+
+
+@cluster.command("address")
+@click.argument("id")
+@click.argument("url")
+@client_options
+@click.pass_obj
+def _address(options: Options, id: str, url: str) -> int:
+    """Say where a member is reached."""
+    with options.client() as client:
+        members.show_change(client.move_member(id, url), Output(options.output))
+    return EXIT_OK
+
+
+@cluster.command("replace")
+@click.argument("old")
+@click.argument("new")
+@click.argument("url")
+@client_options
+@click.pass_obj
+def _replace(options: Options, old: str, new: str, url: str) -> int:
+    """Take a new node in, then the old one out.
+
+    OLD is the id that goes, NEW the id that comes.
+    """
+    output = Output(options.output)
+    with options.client() as client:
+        members.show_change(members.replace(client, output, old, new, url), output)
+    return EXIT_OK
+
+
+@cluster.command("transfer")
+@click.argument("id", required=False)
+@client_options
+@click.pass_obj
+def _transfer(options: Options, id: str | None) -> int:
+    """Let another node lead.
+
+    Without an ID that is whichever voter is furthest.
+    """
+    with options.client() as client:
+        members.show_leader(client.transfer_leadership(id), Output(options.output))
+    return EXIT_OK

@@ -4,49 +4,58 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from cli.console.asking import is_agreed
 from cli.console.failures import EXIT_FAILED, EXIT_FOLDER, EXIT_OK, EXIT_USAGE, CommandError
-from cli.console.output import FORMATS, Output, is_terminal
-from cli.subcommands.options import Options, Parser
+from cli.console.output import Output, is_terminal
+from cli.subcommands.options import PATH, Command, Options, debug_option, output_option
 
 if TYPE_CHECKING:
     from raftdb.server.recover import Plan
 
 
-def run_restore(arguments: list[str], options: Options) -> int:
-    """`raftdb restore FILE --data DIR [--id ID] [--listen HOST:PORT] [--peers ...]`; the exit code of a server."""
-    parser = Parser(
-        "raftdb restore",
-        "Make a new cluster's first data folder from a backup. For a cluster of several nodes run it once for each "
-        "of them, with the same file and the same --peers.",
-    )
-    parser.add_argument("file", type=Path, metavar="FILE", help="what 'raftdb backup' made")
-    parser.add_argument(
-        "--data", metavar="DIR", required=True, help="the node's data folder, empty or missing"
-    )
-    parser.add_argument("--id", metavar="ID", help="this node's name (default: n1)")
-    parser.add_argument(
-        "--listen", metavar="HOST:PORT", help="this node's address, if it is the only one (as for serve)"
-    )
-    parser.add_argument(
-        "--advertise", metavar="HOST:PORT", help="where others reach --listen, if it is another address"
-    )
-    parser.add_argument(
-        "--peers", metavar="ID=HOST:PORT,...", help="every member of the new cluster, this node included"
-    )
-    parser.add_argument("--config", metavar="FILE.toml", help="settings, as for serve; flags override it")
-    _add_output_options(parser)
-    parsed = parser.parse_args(arguments)
-    path: Path = parsed.file
+@click.command("restore", cls=Command)
+@click.argument("file", type=PATH)
+@click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(),
+    required=True,
+    help="The node's data folder, empty or missing.",
+)
+@click.option("--id", metavar="ID", help="The node's name (default: n1).")
+@click.option(
+    "--listen", metavar="HOST:PORT", help="The node's address, if it is the only one (as for serve)."
+)
+@click.option(
+    "--advertise", metavar="HOST:PORT", help="Where others reach --listen, if it is another address."
+)
+@click.option(
+    "--peers", metavar="ID=HOST:PORT,...", help="Every member of the new cluster, this node included."
+)
+@click.option(
+    "--config",
+    metavar="FILE.toml",
+    type=click.Path(),
+    help="A file of settings, as for serve; flags override it.",
+)
+@output_option
+@debug_option
+@click.pass_obj
+def restore(options: Options, /, file: Path, **flags: str | None) -> int:
+    """Make a new cluster's first data folder from a backup.
+
+    FILE is what 'raftdb backup' made. For a cluster of several nodes run it once for each of them, with the same file
+    and the same --peers.
+    """
     from raftdb.server.config import load
     from raftdb.server.folder import kind_of
-    from raftdb.server.restore import restore
+    from raftdb.server.restore import restore as make_folder
 
-    _require_file("restore", path, kind_of(path))
-
-    names = ("data", "id", "listen", "advertise", "peers", "config")
-    settings = load({name: getattr(parsed, name) for name in names})
-    restored = restore(path, settings)
+    _require_file("restore", file, kind_of(file))
+    settings = load(flags)
+    restored = make_folder(file, settings)
     peers = ",".join(f"{name}={address}" for name, address in sorted(restored.members.items()))
     listen = restored.members[settings.id]
     if settings.advertise is not None:
@@ -66,28 +75,28 @@ def run_restore(arguments: list[str], options: Options) -> int:
         "base_index": restored.base_index,
         "members": restored.members,
     }
-    Output(parsed.output or options.output).fields(fields, body)
+    Output(options.output).fields(fields, body)
     return EXIT_OK
 
 
-def run_recover(arguments: list[str], options: Options) -> int:
-    """`raftdb recover --data DIR --members n1=HOST:PORT[,...] [--yes]`; the exit code of a server."""
-    parser = Parser(
-        "raftdb recover",
-        "Make a new cluster of what one stopped node has, when a majority is lost for good. What the others have "
-        "acknowledged without this node is lost; and they can never come back.",
-    )
-    parser.add_argument("--data", type=Path, metavar="DIR", required=True, help="the node's data folder")
-    parser.add_argument(
-        "--members",
-        metavar="ID=HOST:PORT,...",
-        required=True,
-        help="the nodes that are left, this one included: mostly this one alone",
-    )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    _add_output_options(parser)
-    parsed = parser.parse_args(arguments)
-    data: Path = parsed.data
+@click.command("recover", cls=Command)
+@click.option("--data", metavar="DIR", type=PATH, required=True, help="The node's data folder.")
+@click.option(
+    "--members",
+    "given_members",
+    metavar="ID=HOST:PORT,...",
+    required=True,
+    help="The nodes that are left, this one included: mostly this one alone.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@output_option
+@debug_option
+@click.pass_obj
+def recover(options: Options, data: Path, given_members: str, yes: bool) -> int:
+    """Make a new cluster of what one stopped node has, when a majority is lost for good.
+
+    What the others have acknowledged without this node is lost; and they can never come back.
+    """
     from raftdb.server.config import check_reachable, parse_peers
     from raftdb.server.folder import kind_of
     from raftdb.server.recover import recovery
@@ -97,19 +106,19 @@ def run_recover(arguments: list[str], options: Options) -> int:
         message = f"there is no folder {data}" if kind is None else f"{data} is no folder"
         raise CommandError("recover", message, exit_code=EXIT_USAGE)
     try:
-        members = parse_peers(parsed.members)
+        members = parse_peers(given_members)
         check_reachable(members)
     except ValueError as error:
         raise CommandError(
             "recover",
-            f"--members cannot be {parsed.members!r}: {error}",
+            f"--members cannot be {given_members!r}: {error}",
             exit_code=EXIT_USAGE,
             hint=getattr(error, "hint", None),
         ) from None
-    output = Output(parsed.output or options.output)
+    output = Output(options.output)
     with recovery(data, members) as found:
         output.notice(_warning(found.plan))
-        if not parsed.yes:
+        if not yes:
             _ask_to_recover(found.plan)
         found.carry_out()
         _show_recovered(found.plan, data, output)
@@ -175,17 +184,16 @@ def _show_recovered(plan: "Plan", data: Path, output: Output) -> None:
     output.fields(fields, body)
 
 
-def run_doctor(arguments: list[str], options: Options) -> int:
-    """`raftdb doctor DIR` or `FILE`: exit code 0 if all is sound, 4 if not (or the folder is in use)."""
-    parser = Parser(
-        "raftdb doctor",
-        "Examine the data folder of a stopped node, or a backup: what it holds, and every checksum. Changes nothing. "
-        f"Exit code 0 if all is sound, {EXIT_FOLDER} if not, 5 to 8 if the system does not let it look.",
-    )
-    parser.add_argument("path", type=Path, metavar="DIR|FILE", help="a node's data folder, or a backup")
-    _add_output_options(parser)
-    parsed = parser.parse_args(arguments)
-    path: Path = parsed.path
+@click.command("doctor", cls=Command)
+@click.argument("path", type=PATH, metavar="DIR|FILE")
+@output_option
+@debug_option
+@click.pass_obj
+def doctor(options: Options, path: Path) -> int:
+    """Examine the data folder of a stopped node, or a backup: what it holds, and every checksum.
+
+    It changes nothing. The exit code is 0 if all is sound, 4 if not, and 5 to 8 if the system does not let it look.
+    """
     from raftdb.server.doctor import diagnose, exit_code_of
     from raftdb.server.folder import kind_of
 
@@ -210,7 +218,7 @@ def run_doctor(arguments: list[str], options: Options) -> int:
             for name, value, ok, advice, _reason in findings
         ],
     }
-    Output(parsed.output or options.output).table(("what", "found", "state", "what to do"), rows, body)
+    Output(options.output).table(("what", "found", "state", "what to do"), rows, body)
     if not sound:
         wrong = ", ".join(finding.name for finding in findings if not finding.ok)
         exit_code = exit_code_of(findings)
@@ -227,8 +235,3 @@ def _require_file(command: str, path: Path, kind: str | None) -> None:
     if kind != "file":
         message = f"there is no file {path}" if kind is None else f"{path} is a folder, and no backup"
         raise CommandError(command, message, exit_code=EXIT_USAGE)
-
-
-def _add_output_options(parser: Parser) -> None:
-    parser.add_argument("-o", "--output", choices=FORMATS, help="default: table on a terminal, raw in a pipe")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")

@@ -4,11 +4,12 @@ import os
 import sys
 from collections.abc import Sequence
 
+import click
+
 from cli.console.failures import EXIT_NO_SUCH_KEY, EXIT_OK, Interrupted
-from cli.console.output import Output, terminal_columns
-from cli.line import help_text
+from cli.console.output import FORMATS, Output, terminal_columns
 from cli.run.answers import show_answer
-from cli.subcommands.options import Options, is_client_option
+from cli.subcommands.options import Options
 from raftdb.client.model import Answer
 from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client
@@ -37,6 +38,8 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
     answer carries the revision 0, which no key has.
     """
     if list(arguments) in (["--help"], ["-h"]):
+        from cli.line import help_text
+
         Output("table").text(help_text.command(spec, terminal_columns()))
         return EXIT_OK
     words = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
@@ -57,10 +60,34 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
     return EXIT_NO_SUCH_KEY if missing else EXIT_OK
 
 
+class DataCommand(click.Command):
+    """A command of the database on the command line. What follows its name is not looked at here: it is data."""
+
+    def __init__(self, spec: CommandSpec) -> None:
+        super().__init__(spec.name)
+        self._spec = spec
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments verbatim."""
+        ctx.args = args
+        return args
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Run it; the exit code."""
+        return run(self._spec, ctx.args, ctx.ensure_object(Options))
+
+
 def _with_place_of_options(error: RequestRefused, name: str, words: Sequence[str]) -> RequestRefused:
     """`error`, with a hint where options belong if an argument too many, or one that cannot be read, is like one."""
-    given = [word for word in words if is_client_option(word)]
+    given = [word for word in words if _is_option(word)]
     if error.code not in ("wrong_arity", "bad_request") or not given:
         return error
     hint = f"options go before the command: raftdb {given[0]} ... {name} ..."
     return RequestRefused(error.code, error.message, hint=f"{error.hint}; {hint}" if error.hint else hint)
+
+
+def _is_option(word: str) -> bool:
+    """Whether a word looks like an option that stands before a command: `--output`, `--output=json`, `-ojson`."""
+    options = {"--connect", "--output", "--timeout", "--consistency", "--expand", "--debug", "-o", "-x"}
+    joined = word.startswith("-o") and word[2:] in FORMATS
+    return joined or word.partition("=")[0] in options

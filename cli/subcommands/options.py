@@ -1,19 +1,25 @@
-"""What stands before the sub-command on the command line, and the argument parser that all sub-commands
-use."""
+"""What the sub-commands have in common: the options of a client, and how click reads and explains them all.
 
-import argparse
+The options of a client may stand before the sub-command and, where it has them, behind it. Wherever they stood, they
+end in the one `Options` of the run, which is what a sub-command is given.
+"""
+
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
 
 from cli.console.failures import EXIT_USAGE, CommandError
-from cli.console.output import FORMATS
+from cli.console.output import FORMATS, terminal_columns
 from cli.line.numbers import parse_count, parse_seconds
 from raftdb.client.protocol import CONSISTENCIES, Consistency
 from raftdb.client.routing import DEFAULT_ADDRESSES
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 UNREACHABLE_TIMEOUT_MS = 1_000
 """A person waits no longer than this to hear that not one node is there, unless `--timeout` asks for it."""
@@ -21,21 +27,24 @@ TIMEOUT_S_MAX = 86_400.0
 """The longest deadline that may be asked for: a day."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Options:
-    """The global options. `connect` None: `RAFTDB_URL` or the default addresses; `output` None: by the
-    terminal."""
+    """What was asked for, as far as it has been read. `connect` None: `RAFTDB_URL` or the default addresses; `output`
+    None: by the terminal.
+    """
 
     connect: str | None = None
     output: str | None = None
     timeout_ms: float | None = None
     consistency: Consistency = "linearizable"
-    debug: bool = False
     expand: bool = False
-    given: frozenset[str] = frozenset()
-    """The names of the options that were given, as they are typed."""
+    debug: bool = False
+    given: set[str] = field(default_factory=set)
+    """The names of the options that stood before the sub-command, as they are typed."""
+    what: str = ""
+    """The sub-command, as it was typed; empty before one was found."""
 
-    def refuse_others(self, what: str, *known: str) -> None:
+    def refuse_others(self, what: str, known: Sequence[str] = ()) -> None:
         """Raise `CommandError` if an option was given that means nothing to `what`, which knows only these."""
         others = sorted(self.given.difference(known))
         if others:
@@ -54,95 +63,153 @@ class Options:
         )
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with our form of errors and without its abbreviations, which would make every new flag a
-    risk."""
+class Parsed(click.ParamType[Any, Any]):
+    """What `parse` makes of a text; the message of its `ValueError` is what the person is told."""
 
-    def __init__(self, prog: str, description: str, **settings: object) -> None:
-        # argparse declares each setting with a type of its own; they are passed through untouched.
-        super().__init__(prog=prog, description=description, allow_abbrev=False, **settings)  # type: ignore[arg-type]
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        self.name = name
+        self._parse = parse
 
-    def error(self, message: str) -> NoReturn:
-        """Refuse the command line: exit code 2."""
-        # Of the options before a sub-command the program's own name says enough.
-        command = self.prog.removeprefix("raftdb").lstrip()
-        raise CommandError(command, message, exit_code=EXIT_USAGE, hint=f"see '{self.prog} --help'")
-
-
-def add_client_options(parser: Parser, *, reads: bool = False) -> None:
-    """Let `parser` take the options of a client; `merged` joins them with those before the sub-command. `reads`: it
-    reads keys, which may be stale."""
-    parser.add_argument(
-        "--connect", metavar="HOST:PORT,...", help=f"the nodes (default: RAFTDB_URL or {DEFAULT_ADDRESSES})"
-    )
-    parser.add_argument("-o", "--output", choices=FORMATS, help="default: table on a terminal, raw in a pipe")
-    parser.add_argument(
-        "--timeout",
-        type=_seconds,
-        metavar="SECONDS",
-        help=f"deadline of a command (default: {DEFAULT_TIMEOUT_MS / 1000:g}, and more on a slow network)",
-    )
-    if reads:
-        parser.add_argument(
-            "--consistency", choices=CONSISTENCIES, help="how fresh reads must be (default: linearizable)"
-        )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value of a text; what is none, a default, is taken as it is."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
-def merged(options: Options, parsed: argparse.Namespace) -> Options:
-    """`options` with what `parsed` (of a parser with `add_client_options`) says instead."""
-    spoken = {f"--{name}" for name in _CLIENT_OPTIONS if getattr(parsed, name, None)}
-    return Options(
-        given=options.given | spoken,
-        expand=options.expand or getattr(parsed, "expand", False),
-        connect=parsed.connect or options.connect,
-        output=parsed.output or options.output,
-        timeout_ms=options.timeout_ms if parsed.timeout is None else parsed.timeout * 1000.0,
-        consistency=getattr(parsed, "consistency", None) or options.consistency,
-        debug=parsed.debug or options.debug,
-    )
+COUNT = Parsed("count", parse_count)
+PATH = click.Path(path_type=Path, readable=False)
+"""A path that nobody has looked at: whoever uses it says better what is wrong with it."""
 
 
-def count_argument(text: str) -> int:
-    """`parse_count` for argparse, which tells no other error in our words."""
+def _note(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    """Keep an option of a client where the sub-command finds it."""
+    if value is None or value is False or parameter.name is None:
+        return
+    options = context.ensure_object(Options)
+    setattr(options, parameter.name, value)
+    if context.parent is None and parameter.name != "debug":
+        options.given.add(parameter.opts[-1])
+
+
+def _noted(*names: str, **settings: Any) -> Callable[[F], F]:
+    # Eager: the form of errors is known before anything else can be wrong.
+    return click.option(*names, expose_value=False, is_eager=True, callback=_note, **settings)
+
+
+connect_option = _noted(
+    "--connect", metavar="HOST:PORT,...", help=f"The nodes (default: RAFTDB_URL, or {DEFAULT_ADDRESSES})."
+)
+output_option = _noted(
+    "-o",
+    "--output",
+    type=click.Choice(FORMATS),
+    help="The form of results (default: table on a terminal, raw in a pipe).",
+)
+timeout_option = _noted(
+    "--timeout",
+    "timeout_ms",
+    type=Parsed("seconds", lambda text: 1000.0 * parse_seconds(text, 0.0, TIMEOUT_S_MAX)),
+    metavar="SECONDS",
+    help=f"The deadline of a command (default: {DEFAULT_TIMEOUT_MS / 1000:g}, and more on a slow network).",
+)
+consistency_option = _noted(
+    "--consistency",
+    type=click.Choice(CONSISTENCIES),
+    help="How fresh reads must be (default: linearizable). With stale, any node answers from what it has.",
+)
+expand_option = _noted(
+    "-x",
+    "--expand",
+    is_flag=True,
+    help="Read arguments from files: @FILE is what FILE holds, @- what comes on stdin, @@TEXT is @TEXT. Without any "
+    "of them stdin is the last argument.",
+)
+debug_option = _noted("--debug", is_flag=True, help="Show tracebacks.")
+
+
+def client_options(command: F) -> F:
+    """Let a sub-command take the options of a client, but for those about the reading of keys."""
+    return connect_option(output_option(timeout_option(debug_option(command))))
+
+
+class Formatter(click.HelpFormatter):
+    """Help as wide as the terminal, with headings in small letters, as everywhere in this program."""
+
+    def __init__(
+        self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None
+    ) -> None:
+        super().__init__(indent_increment, width or terminal_columns(), max_width)
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        """The line that shows how a command is typed."""
+        super().write_usage(prog, args, prefix or "usage: ")
+
+    def write_heading(self, heading: str) -> None:
+        """The line above a list."""
+        super().write_heading(heading.lower())
+
+
+class Context(click.Context):
+    """What click knows of the command that is being read."""
+
+    formatter_class = Formatter
+
+
+class Command(click.Command):
+    """A sub-command. An option that stood before it and means nothing to it is refused."""
+
+    context_class = Context
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what follows the name."""
+        if ctx.parent is not None and ctx.parent.parent is None and not ctx.resilient_parsing:
+            noted = [parameter for parameter in self.params if parameter.callback is _note]
+            known = [parameter.opts[-1] for parameter in noted if parameter.name != "debug"]
+            ctx.ensure_object(Options).refuse_others(str(ctx.info_name), known)
+        given = list(args)  # click takes them out of the list one by one
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError:
+            _note_form(self, ctx, given)
+            raise
+
+
+class Group(Command, click.Group):
+    """A sub-command with commands of its own, listed in the order in which they were defined."""
+
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of help."""
+        return list(self.commands)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """What it can do, and then how that can be changed."""
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with the first paragraph of its help."""
+        with formatter.section("commands"):
+            formatter.write_dl([(name, summary_of(command)) for name, command in self.commands.items()])
+
+
+def summary_of(command: click.Command) -> str:
+    """What a command does, for a list: the first paragraph of its help."""
+    return " ".join((command.help or "").partition("\n\n")[0].split())
+
+
+def _note_form(command: click.Command, context: click.Context, arguments: list[str]) -> None:
+    """Find out in which form the error is to be told, of options of which one makes no sense."""
+    parser = command.make_parser(context)
+    parser.ignore_unknown_options = True
     try:
-        return parse_count(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _seconds(text: str) -> float:
-    try:
-        return parse_seconds(text, 0.0, TIMEOUT_S_MAX)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-_CLIENT_OPTIONS = ("connect", "output", "timeout", "consistency", "expand")
-_TAKES_A_VALUE = ("--connect", "-o", "--output", "--timeout", "--consistency")
-
-
-def is_client_option(word: str) -> bool:
-    """Whether `word` looks like an option of `add_client_options`: `--output`, `--output=json`, `-ojson`."""
-    joined = word.startswith("-o") and word[2:] in FORMATS
-    return joined or word in ("--debug", "-x", "--expand") or word.partition("=")[0] in _TAKES_A_VALUE
-
-
-def asks_for_json(arguments: Sequence[str]) -> bool:
-    """Whether these options, which nobody has parsed yet, ask for JSON."""
-    joined = ("-ojson", "--output=json")
-    return any(
-        word in joined or (word in ("-o", "--output") and value == "json")
-        for word, value in pairwise([*arguments, ""])
-    )
-
-
-def split_at_command(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(global options, the sub-command and all that follows it). What follows is not looked at: data commands
-    take it verbatim, `raftdb append k -o` included."""
-    position = 0
-    while position < len(arguments) and arguments[position].startswith("-") and arguments[position] != "-":
-        if arguments[position] == "--":
-            return list(arguments[:position]), list(arguments[position + 1 :])
-        position += 2 if arguments[position] in _TAKES_A_VALUE else 1
-    return list(arguments[:position]), list(arguments[position:])
+        found = parser.parse_args(arguments)[0]
+    except click.UsageError:
+        return
+    if found.get("output") in FORMATS:
+        context.ensure_object(Options).output = found["output"]

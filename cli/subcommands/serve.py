@@ -1,57 +1,63 @@
 """`raftdb serve`: flags to settings, then the server takes over. The one module of the shell that starts a
 node."""
 
-from cli.subcommands.options import Options, Parser
+from typing import Any
+
+import click
+
+from cli.subcommands.options import Command, debug_option
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
 
 
-def parse_flags(arguments: list[str]) -> dict[str, object]:
-    """The flags that were given, by setting: only those, so that environment and file keep their say
-    (interface, section 2)."""
-    parser = Parser("raftdb serve", "Run one node of a cluster.")
-    parser.add_argument("--id", metavar="ID", help="this node's name, unique for ever in its cluster")
-    parser.add_argument(
-        "--listen", metavar="HOST:PORT", help="where clients, peers and browsers connect (HTTP)"
-    )
-    parser.add_argument(
-        "--redis", metavar="HOST:PORT", help="where Redis clients will connect; nothing listens there yet"
-    )
-    parser.add_argument("--data", metavar="DIR", help="the node's data folder")
-    parser.add_argument(
-        "--peers", metavar="ID=HOST:PORT,...", help="every member's --listen address, this node's included"
-    )
-    parser.add_argument(
-        "--join",
-        metavar="http://HOST:PORT,...",
-        help="nodes of a running cluster that this new node asks to take it in",
-    )
-    parser.add_argument(
-        "--advertise", metavar="HOST:PORT", help="where others reach --listen, if it is another address"
-    )
-    parser.add_argument(
-        "--members",
-        metavar="ID=HOST:PORT,...",
-        help="where members are now that have moved; needed once, if they cannot find each other",
-    )
-    parser.add_argument("--config", metavar="FILE.toml", help="settings; environment and flags override it")
-    parser.add_argument("--log-level", choices=LOG_LEVELS)
-    parser.add_argument("--log-format", choices=LOG_FORMATS)
-    parser.add_argument(
-        "--log-heartbeats", action="store_true", default=None, help="log every heartbeat, too"
-    )
-    parser.add_argument("--debug", action="store_true", default=None, help="show tracebacks")
-    parsed = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
-    parsed.pop("debug", None)  # read from the command line by the caller of all sub-commands
-    return parsed
+@click.command("serve", cls=Command)
+@click.option("--id", metavar="ID", help="The node's name, unique for ever in its cluster.")
+@click.option("--listen", metavar="HOST:PORT", help="Where clients, peers and browsers connect (HTTP).")
+@click.option(
+    "--redis", metavar="HOST:PORT", help="Where Redis clients will connect; nothing listens there yet."
+)
+@click.option("--data", metavar="DIR", type=click.Path(), help="The node's data folder.")
+@click.option(
+    "--peers", metavar="ID=HOST:PORT,...", help="Every member's --listen address, this node's included."
+)
+@click.option(
+    "--join",
+    metavar="http://HOST:PORT,...",
+    help="The nodes of a running cluster that this new node asks to take it in.",
+)
+@click.option(
+    "--advertise", metavar="HOST:PORT", help="Where others reach --listen, if it is another address."
+)
+@click.option(
+    "--members",
+    metavar="ID=HOST:PORT,...",
+    help="Where members are now that have moved; needed once, if they cannot find each other.",
+)
+@click.option(
+    "--config",
+    metavar="FILE.toml",
+    type=click.Path(),
+    help="A file of settings; environment and flags override it.",
+)
+@click.option("--log-level", type=click.Choice(LOG_LEVELS), help="The least important lines to log.")
+@click.option("--log-format", type=click.Choice(LOG_FORMATS), help="The form of the log.")
+@click.option("--log-heartbeats", is_flag=True, default=None, help="Log every heartbeat, too.")
+@debug_option
+def serve(**flags: Any) -> int:
+    """Run one node of a cluster.
 
-
-def run(arguments: list[str], options: Options) -> int:
-    """Run a node until it is told to stop; the exit code of a server (interface, section 1)."""
-    flags = parse_flags(arguments)
+    Settings come from a file, from the environment and from these flags, which have the last word.
+    """
+    given = given_flags(flags)
     # Loading the server takes a while: a wrong flag is told before.
     from raftdb.server.bootstrap import run_node
     from raftdb.server.config import load
 
-    return run_node(load(flags))
+    return run_node(load(given))
+
+
+def given_flags(flags: dict[str, Any]) -> dict[str, object]:
+    """The flags that were given, by setting: only those, so that environment and file keep their say
+    (interface, section 2)."""
+    return {name: value for name, value in flags.items() if value is not None}

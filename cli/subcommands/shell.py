@@ -2,49 +2,55 @@
 
 import signal
 import sys
-from argparse import Namespace
 from collections.abc import Callable, Sequence
+
+import click
 
 from cli.console.failures import EXIT_FAILED
 from cli.console.output import Output, is_terminal
 from cli.console.stop_signals import Stopped, StopSignals, end_by
 from cli.run.interpreter import Interpreter
 from cli.run.script import lines_of_stream, lines_of_text, open_script, run_script
-from cli.subcommands.options import Options, Parser, add_client_options, merged
+from cli.subcommands.options import Command, Options, client_options, consistency_option
 
 
-def run(arguments: list[str], options: Options) -> int:
-    """`raftdb shell [--connect ...] [-c TEXT | -f FILE] [--keep-going]`."""
-    parser = Parser("raftdb shell", "Open the shell, or run a script: -c, -f, or commands on stdin.")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("-c", dest="text", metavar="COMMANDS", help="run these commands, separated by ';'")
-    source.add_argument(
-        "-f", dest="file", metavar="FILE", help="run the commands of a file, one or more per line; - is stdin"
-    )
-    parser.add_argument("--keep-going", action="store_true", help="do not stop a script at its first error")
-    add_client_options(parser, reads=True)
-    parsed = parser.parse_args(arguments)
-    options = merged(options, parsed)
+@click.command("shell", cls=Command)
+@click.option("-c", "text", metavar="COMMANDS", help="Run these commands, separated by ';'.")
+@click.option(
+    "-f",
+    "file",
+    metavar="FILE",
+    type=click.Path(allow_dash=True, readable=False),
+    help="Run the commands of a file, one or more per line; - is stdin.",
+)
+@click.option("--keep-going", is_flag=True, help="Do not stop a script at its first error.")
+@client_options
+@consistency_option
+@click.pass_obj
+def shell(options: Options, text: str | None, file: str | None, keep_going: bool) -> int:
+    """Open the shell, or run a script: -c, -f, or commands on stdin."""
+    if text is not None and file is not None:
+        raise click.UsageError("-c and -f are two scripts: name one of them")
     signals = StopSignals()
-    if parsed.text is None and parsed.file is None and is_terminal(sys.stdin):
+    if text is None and file is None and is_terminal(sys.stdin):
         signals.install(signal.SIGTERM, signal.SIGHUP)
     try:
-        exit_code = _run(parsed, options, signals)
+        exit_code = _run(options, text, file, keep_going, signals)
     except Stopped:
         exit_code = EXIT_FAILED
     # The terminal is in order again, and the session closed.
     return exit_code if signals.first is None else end_by(signals.first)
 
 
-def _run(parsed: Namespace, options: Options, signals: StopSignals) -> int:
+def _run(options: Options, text: str | None, file: str | None, keep_going: bool, signals: StopSignals) -> int:
     with options.client(sessions=True) as client:
         output = Output(options.output)
         interpreter = Interpreter(client, output, consistency=options.consistency, debug=options.debug)
-        if parsed.text is not None:
-            return run_script(interpreter, lines_of_text(parsed.text), keep_going=parsed.keep_going)
-        if parsed.file is not None:
-            return _run_file(interpreter, parsed.file, keep_going=parsed.keep_going)
-        return run_on_terminal_or_stdin(interpreter, keep_going=parsed.keep_going, announce=signals.announce)
+        if text is not None:
+            return run_script(interpreter, lines_of_text(text), keep_going=keep_going)
+        if file is not None:
+            return _run_file(interpreter, file, keep_going=keep_going)
+        return run_on_terminal_or_stdin(interpreter, keep_going=keep_going, announce=signals.announce)
 
 
 def run_on_terminal_or_stdin(

@@ -1,55 +1,65 @@
 """`raftdb simulate`: one seed of the deterministic simulator, told as a story. It runs no server and needs none."""
 
-import argparse
 import random
 
+import click
+
 from cli.console.failures import EXIT_FAILED, CommandError
-from cli.subcommands.options import Options, Parser, count_argument
+from cli.line.numbers import parse_count
+from cli.subcommands.options import COUNT, Command, Parsed
 
 NODES_DEFAULT = 5
 STEPS_DEFAULT = 8_000
 NODES_MAX = 15
 SEED_LIMIT = 1 << 32
+SEED_DIGITS_MAX = 19
 
 
 def _seed(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 20:
+    if text.isascii() and text.isdigit() and len(text) <= SEED_DIGITS_MAX:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text[:32]!r} is not a whole number")
+    raise ValueError(f"{text[:32]!r} is not a whole number")
 
 
 def _nodes(text: str) -> int:
-    nodes = count_argument(text)
+    nodes = parse_count(text)
     if nodes > NODES_MAX:
-        raise argparse.ArgumentTypeError(f"at most {NODES_MAX} nodes can be simulated")
+        raise ValueError(f"at most {NODES_MAX} nodes can be simulated")
     return nodes
 
 
-def run(arguments: list[str], options: Options) -> int:
-    """Run one seed; 0 if every promise was kept, 1 if one was broken."""
-    parser = Parser(
-        "raftdb simulate", "Run production nodes in a hostile, simulated world, and check every promise."
-    )
-    parser.add_argument(
-        "--seed", type=_seed, metavar="N", help="what decides everything; drawn anew by default"
-    )
-    parser.add_argument(
-        "--steps", type=count_argument, default=STEPS_DEFAULT, metavar="N", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--nodes", type=_nodes, default=NODES_DEFAULT, metavar="N", help="default: %(default)s"
-    )
-    parser.add_argument("--explain", metavar="FILE", help="write the whole trace there")
-    parsed = parser.parse_args(arguments)
+@click.command("simulate", cls=Command)
+@click.option(
+    "--seed",
+    type=Parsed("seed", _seed),
+    metavar="N",
+    help="The number that decides everything; drawn anew by default.",
+)
+@click.option(
+    "--steps", type=COUNT, default=STEPS_DEFAULT, metavar="N", help="How far it goes.", show_default=True
+)
+@click.option(
+    "--nodes",
+    type=Parsed("count", _nodes),
+    default=NODES_DEFAULT,
+    metavar="N",
+    help="How many nodes there are.",
+    show_default=True,
+)
+@click.option("--explain", metavar="FILE", type=click.Path(), help="Write the whole trace there.")
+def run(seed: int | None, steps: int, nodes: int, explain: str | None) -> int:
+    """Run production nodes in a hostile, simulated world, and check every promise.
+
+    The exit code is 0 if every promise was kept, and 1 if one was broken.
+    """
     # Loading the nodes takes a while: a wrong argument is told before.
     from raftdb.simulation.story import simulate
 
-    seed = random.randrange(SEED_LIMIT) if parsed.seed is None else parsed.seed
     try:
-        return simulate(seed, parsed.nodes, parsed.steps, parsed.explain)
+        return simulate(random.randrange(SEED_LIMIT) if seed is None else seed, nodes, steps, explain)
     except BrokenPipeError:
         raise  # the reader of the story has gone: that is no error of ours
     except OSError as error:
         raise CommandError(
-            "simulate", f"cannot write {parsed.explain}: {error.strerror}", exit_code=EXIT_FAILED
+            "simulate", f"cannot write {explain}: {error.strerror}", exit_code=EXIT_FAILED
         ) from error

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
+import click
+
 from cli.console import render
 from cli.console.asking import is_agreed
 from cli.console.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError
@@ -16,41 +18,56 @@ from cli.local import left_over
 from cli.local.cluster import POLL_S, LocalCluster
 from cli.local.folder import LocalFolder, NodePlace, check_node_count
 from cli.run.interpreter import Interpreter
-from cli.subcommands.options import Options, Parser, count_argument
+from cli.subcommands.options import (
+    COUNT,
+    PATH,
+    Command,
+    Options,
+    consistency_option,
+    debug_option,
+    output_option,
+    timeout_option,
+)
 from cli.subcommands.shell import run_on_terminal_or_stdin
 
 NODES_DEFAULT = 3
 
 
-def run(arguments: list[str], options: Options) -> int:
-    """`raftdb up [--nodes N] [--data DIR] [--fresh] [--no-shell]`; the exit code of a server."""
-    parser = Parser("raftdb up", "Start a cluster on this machine, one process per node, and open the shell.")
-    parser.add_argument(
-        "--nodes", type=count_argument, metavar="N", help=f"default: {NODES_DEFAULT}, or as many as there are"
-    )
-    parser.add_argument(
-        "--data", type=Path, default=Path("data/local"), metavar="DIR", help="default: %(default)s"
-    )
-    parser.add_argument("--fresh", action="store_true", help="delete the cluster in the folder first")
-    parser.add_argument("--yes", action="store_true", help="do not ask before deleting")
-    parser.add_argument(
-        "--no-shell", action="store_true", help="run until SIGINT, SIGTERM or SIGHUP; log to the terminal"
-    )
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    parsed = parser.parse_args(arguments)
-    if parsed.no_shell:  # they are its shell's
+@click.command("up", cls=Command)
+@click.option(
+    "--nodes",
+    "count",
+    type=COUNT,
+    metavar="N",
+    help=f"How many nodes (default: {NODES_DEFAULT}, or as many as there are).",
+)
+@click.option(
+    "--data", type=PATH, default=Path("data/local"), metavar="DIR", help="The folder.", show_default=True
+)
+@click.option("--fresh", is_flag=True, help="Delete the cluster in the folder first.")
+@click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@click.option("--no-shell", is_flag=True, help="Run until SIGINT, SIGTERM or SIGHUP; log to the terminal.")
+@output_option
+@timeout_option
+@consistency_option
+@debug_option
+@click.pass_obj
+def up(options: Options, count: int | None, data: Path, fresh: bool, yes: bool, no_shell: bool) -> int:
+    """Start a cluster on this machine, one process per node, and open the shell."""
+    if no_shell:  # they are its shell's
         options.refuse_others("up --no-shell")
-    count = None if parsed.nodes is None else check_node_count(parsed.nodes)
-    folder = LocalFolder(parsed.data)
+    if count is not None:
+        check_node_count(count)
+    folder = LocalFolder(data)
     folder.lock()
     try:
-        if parsed.fresh:
-            _wipe(folder, ask=is_terminal(sys.stdin) and not parsed.yes)
+        if fresh:
+            _wipe(folder, ask=is_terminal(sys.stdin) and not yes)
         nodes = _nodes(folder, count)
         left_over.end(folder, nodes, _tell)
         folder.check_addresses(nodes)
-        cluster = LocalCluster(folder, nodes, logs_to_files=not parsed.no_shell)
-        return _run_cluster(cluster, folder, options, with_shell=not parsed.no_shell)
+        cluster = LocalCluster(folder, nodes, logs_to_files=not no_shell)
+        return _run_cluster(cluster, folder, options, with_shell=not no_shell)
     finally:
         folder.unlock()
 

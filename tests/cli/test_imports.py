@@ -94,6 +94,7 @@ with Client(sys.argv[2]) as client:
     assert client.mget(["k", "n"]) == [b"vw", b"1"]
 loaded = [name for name in sys.argv[1].split(",") if name in sys.modules]
 assert not loaded, loaded
+assert "click" not in sys.modules, "the library needs no command line"
 assert "raftdb.client.async_client" not in sys.modules
 from raftdb import AsyncClient, AsyncTransaction
 assert "asyncio" in sys.modules and "aiohttp" not in sys.modules

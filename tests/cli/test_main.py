@@ -5,15 +5,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from cli.main import SUB_COMMANDS, run, starts_nodes
+from cli.main import SUB_COMMANDS, run
+from cli.subcommands.options import summary_of
 from raftdb import __main__ as entry
 from raftdb.commands.spec import COMMANDS
+from raftdb.packages import foreign_package
 from tests.client.fake_node import Canned, FakeCluster, error
 from tests.interface import documented_codes
 
@@ -272,11 +273,15 @@ def test_cluster_status_shows_every_node(cluster: FakeCluster, cli: Cli) -> None
 
 @pytest.mark.parametrize("arguments", [["--help"], ["help"], ["-h"]])
 def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with suppress(SystemExit):
-        assert run(arguments) == 0
+    assert run(arguments) == 0
     text = capsys.readouterr().out
     for name in [*SUB_COMMANDS, "append KEY VALUE", "--connect"]:
         assert f"  {name}" in text
+
+
+@pytest.mark.parametrize("name", SUB_COMMANDS)
+def test_the_overview_says_what_the_command_itself_says(name: str) -> None:
+    assert SUB_COMMANDS[name].summary == summary_of(SUB_COMMANDS[name].load())
 
 
 def test_help_of_one_command_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,17 +320,33 @@ def test_no_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None
     ("arguments", "starts"),
     [
         (["up"], True),
-        (["-o", "json", "serve", "--id", "n1"], True),
+        (["--timeout", "1", "serve", "--id", "n1"], True),
+        (["simulate"], True),
         (["restore", "file", "--data", "folder"], True),
         (["doctor", "folder"], True),
         (["backup", "file"], False),
         (["get", "up"], False),
-        (["shell"], False),
+        (["shell", "-c", "ping"], False),
         ([], False),
     ],
 )
-def test_only_servers_need_storage(arguments: list[str], starts: bool) -> None:
-    assert starts_nodes(arguments) is starts
+def test_only_servers_need_storage(
+    cluster: FakeCluster,
+    arguments: list[str],
+    starts: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    import storage
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAFTDB_URL", cluster.addresses)
+    monkeypatch.setattr(storage, "RAFTDB_VERSION", "9.9.9")
+    code = run(arguments)
+    message = f"raftdb: error: start: the package 'storage' at {storage.__file__} is of raftdb 9.9.9; "
+    assert capsys.readouterr().err.startswith(message) is starts
+    assert code == 2 or not starts
 
 
 def test_a_foreign_package_stops_the_start_and_is_named(
@@ -340,7 +361,7 @@ def test_a_foreign_package_stops_the_start_and_is_named(
     monkeypatch.delattr(package, "RAFTDB_VERSION")
     assert entry.main(["ping"]) == 2
     assert "is not raftdb's" in capsys.readouterr().err
-    assert "cannot be imported" in (entry.foreign_package("no_such_package_of_ours") or "")
+    assert "cannot be imported" in (foreign_package("no_such_package_of_ours") or "")
 
 
 def test_errors_are_json_where_results_are(cli: Cli) -> None:

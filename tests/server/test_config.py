@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.subcommands.folders import run_recover
+from cli.main import invoke
 from cli.subcommands.options import Options
 from raftdb.errors import RaftdbError
 from raftdb.server import bootstrap
@@ -96,7 +96,7 @@ def test_a_new_folder_does_not_begin_with_an_address_of_no_use(tmp_path: Path) -
 def test_members_of_a_recovery_can_be_dialled(tmp_path: Path) -> None:
     for members, words in ((f"n1={EVERYWHERE}", "others could reach"), ("n1=::1:8001", "brackets")):
         with pytest.raises(RaftdbError, match=words):
-            run_recover(["--data", str(tmp_path), "--members", members], Options())
+            invoke(["recover", "--data", str(tmp_path), "--members", members], Options())
 
 
 def test_the_folder_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,11 @@
 
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cli.subcommands.folders import run_doctor, run_recover, run_restore
+from cli.main import invoke
 from cli.subcommands.options import Options
 from raftdb.errors import Fatal, RaftdbError
 from raftdb.server.config import Settings
@@ -72,14 +71,13 @@ def test_a_missing_permission_is_told_as_that(public_folder: Path, command: str,
     data, backup = closed / "n1", closed / "backup"
     for path in (closed,) if inside else (data, backup):
         path.chmod(0)
-    commands: dict[str, tuple[Callable[[list[str], Options], int], list[object]]] = {
-        "doctor": (run_doctor, [data]),
-        "recover": (run_recover, ["--data", data, "--members", "n1=127.0.0.1:1", "--yes"]),
-        "restore": (run_restore, [backup, "--data", public_folder / "new"]),
+    arguments: dict[str, list[object]] = {
+        "doctor": [data],
+        "recover": ["--data", data, "--members", "n1=127.0.0.1:1", "--yes"],
+        "restore": [backup, "--data", public_folder / "new"],
     }
-    run, arguments = commands[command]
     with as_service_user(), pytest.raises(RaftdbError) as failed:
-        run([str(argument) for argument in arguments], Options())
+        invoke([command, *map(str, arguments[command])], Options())
     assert getattr(failed.value, "exit_code", None) == NOT_ALLOWED, failed.value
     assert "damaged" not in str(failed.value)
 
@@ -117,15 +115,13 @@ def test_a_group_that_can_write_is_warned_of(tmp_path: Path, log_records: list[l
     ]
 
 
-@pytest.mark.parametrize(("run", "command"), [(run_doctor, "doctor"), (run_restore, "restore")])
-def test_a_backup_out_of_a_pipe_is_refused_and_not_waited_for(
-    tmp_path: Path, run: Callable[[list[str], Options], int], command: str
-) -> None:
+@pytest.mark.parametrize("command", ["doctor", "restore"])
+def test_a_backup_out_of_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, command: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/null")):
         arguments = [str(path)] if command == "doctor" else [str(path), "--data", str(tmp_path / "new")]
         with pytest.raises(RaftdbError, match="not a regular file") as refused:
-            run(arguments, Options())
+            invoke([command, *arguments], Options())
         assert "into a file" in (refused.value.hint or "")
     assert not (tmp_path / "new").exists()
 

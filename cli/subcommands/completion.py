@@ -1,0 +1,33 @@
+"""`raftdb completion`: what a shell has to read to complete the command line of raftdb with Tab."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from cli.console.failures import EXIT_OK
+from cli.console.output import Output
+from cli.subcommands.options import Command
+
+VARIABLE = "_RAFTDB_COMPLETE"
+"""The variable in which a shell says that it asks for completions; the scripts set it."""
+SHELLS = ("bash", "zsh", "fish")
+
+
+_HELP = """Print the script that lets a shell complete raftdb's command line.
+
+\b
+bash, in ~/.bashrc:                    source <(raftdb completion bash)
+zsh, in ~/.zshrc, after compinit:      source <(raftdb completion zsh)
+fish, in ~/.config/fish/config.fish:   raftdb completion fish | source
+"""
+
+
+@click.command("completion", cls=Command, help=_HELP)
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> int:
+    """Print the script for one shell."""
+    kind = get_completion_class(shell)
+    assert kind is not None, shell
+    script = kind(context.find_root().command, {}, "raftdb", VARIABLE).source()
+    Output().raw(script.strip().encode())
+    return EXIT_OK
