@@ -25,13 +25,13 @@ import msgspec
 import uvloop
 from aiohttp import web
 
-from raftdb.commands.operations import ClientOperation
-from raftdb.commands.queries import Query
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
 from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.service import Query
 
 BODY = b'{"command": "set", "args": ["kunci", "satu"]}'
 WARM_UP_S = 0.5

@@ -57,6 +57,7 @@ CODES: dict[str, Code] = {
     "unauthenticated": Code(401, 1),
     "forbidden": Code(403, 1),
     "command_failed": Code(422, 1),
+    "wrong_type": Code(422, 1),
     "internal": Code(500, 1),
 }
 """Every code that crosses the HTTP interface, with its status; the shell takes its exit codes from here too."""

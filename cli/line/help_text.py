@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
 from typing import Protocol
 
-from raftdb.commands.row import Example
-from raftdb.commands.spec import COMMANDS, specs_by_group
+from raftdb.commands.spec import COMMANDS, Example, specs_by_group
 
 _SYNTAX_COLUMNS = 31
 _SUMMARY_COLUMNS_MIN = 24

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cli.line.syntax import COMMAND_LINE, Item, arity, parse
-from raftdb.commands.row import Example
+from raftdb.commands.spec import Example
 from raftdb.errors import RequestRefused
 
 TRANSACTIONS = "transactions"

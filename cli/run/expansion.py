@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from cli.console.failures import EXIT_FAILED, EXIT_USAGE, CommandError, reason
 from cli.console.paths import typed_path
-from raftdb.commands.limits import COMMAND_BYTES_CEILING
+from raftdb.limits import COMMAND_BYTES_CEILING
 
 _MARK = b"@"
 

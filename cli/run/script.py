@@ -11,8 +11,8 @@ from cli.console.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError,
 from cli.console.paths import typed_path
 from cli.line.lexer import LexError, split
 from cli.run.session import Quit, Session
-from raftdb.commands.limits import COMMAND_BYTES_CEILING
 from raftdb.errors import RaftdbError, RequestRefused
+from raftdb.limits import COMMAND_BYTES_CEILING
 
 LINE_BYTES_MAX = 4 * COMMAND_BYTES_CEILING + 4096
 """Longest line of a script: the largest command with each of its bytes as `\\xNN`."""

@@ -15,10 +15,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from cli.line.words import TRANSACTIONS, WORDS, ShellCommand
-from raftdb.commands.limits import CEILING, COMMAND_BYTES_CEILING
-from raftdb.commands.row import Access, CommandSpec
-from raftdb.commands.spec import lookup, parse
+from raftdb.commands.spec import Access, CommandSpec, lookup, parse
 from raftdb.errors import RequestRefused, Unavailable, required
+from raftdb.limits import CEILING, COMMAND_BYTES_CEILING
 
 if TYPE_CHECKING:
     from raftdb.client.sync_transaction import Transaction

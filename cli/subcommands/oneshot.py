@@ -13,10 +13,9 @@ from cli.subcommands.options import Options
 from raftdb.client.model import Answer
 from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client
-from raftdb.commands.limits import CEILING
-from raftdb.commands.model import Get
 from raftdb.commands.spec import Access, CommandSpec, parse
 from raftdb.errors import RequestRefused
+from raftdb.limits import CEILING
 
 
 def execute(client: Client, name: str, arguments: Sequence[bytes], *, consistency: Consistency) -> Answer:
@@ -56,7 +55,7 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
         except KeyboardInterrupt:
             raise Interrupted(may_have_changed=spec.access is Access.WRITE) from None
     show_answer(answer, spec.name, Output(options.output))
-    missing = spec.command is Get and answer.revision == 0
+    missing = spec.name == "get" and answer.revision == 0
     return EXIT_NO_SUCH_KEY if missing else EXIT_OK
 
 

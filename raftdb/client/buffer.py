@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from raftdb.client.model import Value
-from raftdb.commands.limits import CEILING, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
-from raftdb.commands.model import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.commands.spec import NOT_AN_INTEGER, Access, lookup, parse
 from raftdb.errors import CommandFailed, RequestRefused, required
+from raftdb.limits import CEILING, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
+from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
 
 Effect: TypeAlias = "Callable[[bytes | None, Sequence[bytes]], bytes | None]"
 """What a command makes of the value of its key (None: missing), given its arguments without the key."""

@@ -64,8 +64,9 @@ def error_of_body(code: str, body: Json) -> RaftdbError:
 
 
 def _typed_error(code: str, message: str, hint: str | None, body: Json) -> RaftdbError:
-    if code == "command_failed":
-        return CommandFailed(message, hint=hint, failed_command=optional_integer(body, "failed"))
+    if code in ("command_failed", "wrong_type"):
+        failed_command = optional_integer(body, "failed")
+        return CommandFailed(message, hint=hint, code=code, failed_command=failed_command)
     if code == "conflict":
         keys = body.get("conflict")
         named = tuple(bytes_of(key) for key in keys) if isinstance(keys, list) else ()

@@ -1,40 +1,18 @@
 """The table of commands: lookup of a row, and the ways from name and arguments to a command and back.
 
-The shell, HTTP, the Redis listener, help and documentation all read this table. Its rows are in `table`.
+The shell, HTTP, the Redis listener, help and documentation all read this table. Its rows are those of the services
+(`raftdb.machine.services`).
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from raftdb.commands.arguments import NOT_AN_INTEGER
-from raftdb.commands.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, KEYS_PER_COMMAND_MAX, Limits
-from raftdb.commands.model import (
-    KEEP_TTL,
-    NO_TTL,
-    Append,
-    Command,
-    CompareAndSet,
-    Condition,
-    DatabaseSize,
-    Delete,
-    Exists,
-    ExpireAfter,
-    Get,
-    GetSet,
-    IncrementBy,
-    Keys,
-    MultiGet,
-    MultiSet,
-    Persist,
-    Ping,
-    Scan,
-    Set,
-    Strlen,
-    TimeToLive,
-)
-from raftdb.commands.row import Access, Arity, CommandSpec, Example, Group, ReplyKind
-from raftdb.commands.table import TABLE
 from raftdb.errors import RequestRefused
+from raftdb.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, KEYS_PER_COMMAND_MAX, Limits
+from raftdb.machine import services
+from raftdb.machine.integers import NOT_AN_INTEGER
+from raftdb.machine.service import Access, Arity, Command, CommandSpec, Example, ReplyKind
+from raftdb.machine.services import TABLE
 
 __all__ = [
     "ACCESS",
@@ -46,7 +24,6 @@ __all__ = [
     "Arity",
     "CommandSpec",
     "Example",
-    "Group",
     "ReplyKind",
     "lookup",
     "parse",
@@ -101,9 +78,12 @@ def specs_by_name() -> list[CommandSpec]:
     return sorted(TABLE, key=lambda spec: spec.name)
 
 
-def specs_by_group() -> dict[Group, list[CommandSpec]]:
+def specs_by_group() -> dict[str, list[CommandSpec]]:
     """Return all rows under their headings, both in the order of help."""
-    return {group: [spec for spec in TABLE if spec.group is group] for group in Group}
+    groups: dict[str, list[CommandSpec]] = {}
+    for spec in TABLE:
+        groups.setdefault(spec.group, []).append(spec)
+    return groups
 
 
 def suggest_name(misspelt: str) -> str | None:
@@ -168,42 +148,24 @@ def unparse(command: Command) -> tuple[str, list[bytes]]:
 
 _NAMES: dict[type[Command], str] = {spec.command: spec.name for spec in TABLE}
 
-_CONDITION_WORDS = {
-    Condition.ALWAYS: [],
-    Condition.IF_MISSING: [b"NX"],
-    Condition.IF_PRESENT: [b"XX"],
-}
+
+def _spelt(field: Any) -> list[bytes]:
+    """The arguments that one field of a command is."""
+    if isinstance(field, tuple):
+        return [text for item in field for text in _spelt(item)]
+    return [field if isinstance(field, bytes) else b"%d" % field]
 
 
-def _set_arguments(command: Set) -> list[bytes]:
-    if command.ttl_ms in (NO_TTL, KEEP_TTL):
-        lifetime = [b"KEEPTTL"] if command.ttl_ms == KEEP_TTL else []
-    else:
-        lifetime = [b"PX", b"%d" % command.ttl_ms]
-    return [command.key, command.value, *lifetime, *_CONDITION_WORDS[command.condition]]
+def _in_order(command: Command) -> list[bytes]:
+    """The fields of a command in their order."""
+    names: Sequence[str] = type(command).__slots__
+    return [text for name in names for text in _spelt(getattr(command, name))]
 
 
 _ARGUMENTS: dict[type[Command], Callable[[Any], list[bytes]]] = {
-    Ping: lambda command: [],
-    Get: lambda command: [command.key],
-    Set: _set_arguments,
-    Strlen: lambda command: [command.key],
-    Delete: lambda command: [command.key],
-    Append: lambda command: [command.key, command.value],
-    Exists: lambda command: list(command.keys),
-    IncrementBy: lambda command: [command.key, b"%d" % command.delta],
-    MultiGet: lambda command: list(command.keys),
-    MultiSet: lambda command: [text for pair in command.pairs for text in pair],
-    GetSet: lambda command: [command.key, command.value],
-    CompareAndSet: lambda command: [command.key, b"%d" % command.revision, command.value],
-    ExpireAfter: lambda command: [command.key, b"%d" % -(-command.ttl_ms // 1000)],
-    Persist: lambda command: [command.key],
-    TimeToLive: lambda command: [command.key],
-    Keys: lambda command: [command.prefix],
-    Scan: lambda command: [command.prefix, command.after, b"%d" % command.limit],
-    DatabaseSize: lambda command: [],
+    command.type: command.arguments or _in_order for command in services.COMMANDS.values()
 }
-"""The arguments of a command, by its type; a test proves that none is missing."""
+"""The arguments of a command, by its type."""
 
 
 def _unknown(name: str) -> RequestRefused:

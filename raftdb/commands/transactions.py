@@ -2,19 +2,12 @@
 
 from collections.abc import Sequence
 
-from raftdb.commands.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, TRANSACTION_KEYS_MAX, Limits
-from raftdb.commands.model import INTEGER_MAX
-from raftdb.commands.operations import (
-    ClientOperation,
-    CloseSession,
-    Mode,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-    keys_named,
-)
 from raftdb.commands.spec import ACCESS, GROWING, Access, parse
 from raftdb.errors import ReplyError, RequestRefused
+from raftdb.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, TRANSACTION_KEYS_MAX, Limits
+from raftdb.machine.integers import INTEGER_MAX
+from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, Transaction
+from raftdb.machine.services import keys_named
 
 
 def build_transaction(
@@ -79,7 +72,7 @@ def grows(operation: ClientOperation) -> bool:
         operation = operation.operation
     if isinstance(operation, Transaction):
         return any(type(command) in GROWING for command in operation.commands)
-    return not isinstance(operation, RegisterSession | CloseSession) and type(operation) in GROWING
+    return type(operation) in GROWING
 
 
 def _too_large(what: str, limit: int) -> RequestRefused:

@@ -30,7 +30,7 @@ Decisions
   it may take (hazard B98), and the time a client may take to read its answer.
 * **Content-Encoding of requests is not supported**: no decompression, no bombs (hazard B99).
 * **What is long is read and written beside the loop**, on one thread (`raftdb.node.aside`): a body, or an answer, over
-  the budget in `raftdb.commands.budgets`. A short one is not worth the change of threads.
+  the budget in `raftdb.budgets`. A short one is not worth the change of threads.
 * **A request outlives its client.** A handler is not cancelled when the client goes away: the command may be in the log
   already. The node bounds its time.
 * **A `Host` that is not ours is refused**, on reads as well: a page whose own name resolves to this node would be given

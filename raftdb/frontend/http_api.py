@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
-from raftdb.commands.limits import DEFAULT_LIMITS, PAGE_BYTES_MAX, Limits
 from raftdb.frontend.http_data import ApiLimits, DataApi
 from raftdb.frontend.http_file import stream_file
 from raftdb.frontend.http_members import MembersApi
@@ -18,6 +17,7 @@ from raftdb.frontend.http_server import Handler
 from raftdb.frontend.json_values import encode_json
 from raftdb.frontend.leading import require_leader
 from raftdb.frontend.node_api import Node
+from raftdb.limits import DEFAULT_LIMITS, PAGE_BYTES_MAX, Limits
 from raftdb.node.aside import Aside
 
 LOG_LIMIT_DEFAULT = 100

@@ -11,10 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
-from raftdb.commands.budgets import BODY_BYTES_ON_LOOP_MAX, REPLY_BYTES_ON_LOOP_MAX
-from raftdb.commands.limits import KEY_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT_MAX, Limits
-from raftdb.commands.operations import ClientOperation, CloseSession, RegisterSession
-from raftdb.commands.queries import Query, ReadPage, ReadRecord
+from raftdb.budgets import BODY_BYTES_ON_LOOP_MAX, REPLY_BYTES_ON_LOOP_MAX
+from raftdb.commands.answers import shown
 from raftdb.commands.transactions import called_by_name, is_read
 from raftdb.errors import CODES, Conflict, LocalProtocolError, ReplyError, RequestRefused, Unavailable
 from raftdb.frontend.http_body import read_body
@@ -23,10 +21,15 @@ from raftdb.frontend.http_query import flag_of, integer_of, parameters
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import SEGMENTS, Handler
 from raftdb.frontend.json_requests import execute_of, session_name, session_of, transaction_of
-from raftdb.frontend.json_values import encode_answer, encode_json, error_object
+from raftdb.frontend.json_values import Shown, encode_answer, encode_json, error_object
 from raftdb.frontend.leading import log_redirect
-from raftdb.frontend.node_api import Answer, Consistency, Node
-from raftdb.machine.reply import KeyRecord, Page, shown_key, value_bytes
+from raftdb.frontend.node_api import Consistency, Node
+from raftdb.limits import KEY_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT_MAX, Limits
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.reply import KeyRecord, Page, Result, shown_key, value_bytes
+from raftdb.machine.scanning import ReadPage, ReadRecord
+from raftdb.machine.service import Query
+from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.node.aside import Aside
 from raftdb.wire.json_bytes import request_bytes_max
 
@@ -197,20 +200,21 @@ class DataApi:
         name: str,
         operation: ClientOperation | Query,
         consistency: Consistency = "linearizable",
-    ) -> Answer:
-        """What the node answers; `name` is what was asked for, for the log."""
+    ) -> Shown:
+        """What the node answers, as it is shown; `name` is what was asked for, for the log."""
         try:
             answer = await self._node.execute(operation, consistency=consistency)
         except Unavailable as error:
             if error.code == "not_leader" and error.leader is not None:
                 log_redirect(name, error.leader.id)
             raise
-        was_written = not (isinstance(operation, ReadPage | ReadRecord) or is_read(operation))
-        hold_answer(request, value_bytes(answer.value), was_written=was_written)
+        was_written = not (isinstance(operation, Query) or is_read(operation))
+        value = shown(operation, Result(answer.value, answer.revision))
+        hold_answer(request, value_bytes(value), was_written=was_written)
         if logger.isEnabledFor(logging.DEBUG):
             fields = {"command": name[:32], "index": answer.index, "term": answer.term}
             logger.debug("executed", extra={"fields": fields})
-        return answer
+        return Shown(value, answer.index, answer.term, answer.revision)
 
 
 def _consistency(given: dict[str, bytes]) -> Consistency:

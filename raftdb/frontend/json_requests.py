@@ -5,14 +5,15 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from raftdb.commands.limits import Limits
-from raftdb.commands.model import Command
-from raftdb.commands.operations import SESSION_NAME_BYTES, Mode, SessionOperation, Transaction
 from raftdb.commands.spec import parse
 from raftdb.commands.transactions import build_transaction, is_read
 from raftdb.errors import RequestRefused
 from raftdb.frontend.json_values import Base64Bytes, bytes_of, decode_body
 from raftdb.frontend.node_api import Consistency
+from raftdb.limits import Limits
+from raftdb.machine.operations import Mode, SessionOperation, Transaction
+from raftdb.machine.service import Command
+from raftdb.machine.sessions import SESSION_NAME_BYTES
 
 NUMBER_MAX = 2**63 - 1
 """Largest sequence and revision."""

@@ -5,12 +5,11 @@ strict (msgspec): exact types, no unknown fields, no lone surrogates, bounded ne
 """
 
 import re
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from raftdb.errors import Conflict, RaftdbError, ReplyError, RequestRefused, Unavailable
-from raftdb.frontend.node_api import Answer
 from raftdb.wire import json_bytes
 
 ARGUMENT_RULE = (
@@ -23,6 +22,15 @@ class Base64Bytes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Any bytes as they travel in JSON: standard alphabet, with padding."""
 
     base64: str
+
+
+class Shown(NamedTuple):
+    """The outcome of an operation as it is answered: see `raftdb.commands.answers`."""
+
+    value: object
+    index: int  # type: ignore[assignment]  # hides tuple.index
+    term: int
+    revision: int | None
 
 
 class ExecuteAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -108,7 +116,7 @@ def _refused_value(problem: str) -> RequestRefused:
     return RequestRefused("bad_request", f"the body is not a request: {problem}", hint=hint)
 
 
-def encode_answer(answer: Answer) -> bytes:
+def encode_answer(answer: Shown) -> bytes:
     """The JSON of one command's outcome (interface, section 3)."""
     return _encoder.encode(
         ExecuteAnswer(to_json(answer.value), answer.index, answer.term, revision=answer.revision)

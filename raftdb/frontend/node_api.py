@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
-from raftdb.commands.operations import ClientOperation
-from raftdb.commands.queries import Query
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.service import Query
 
 Consistency = Literal["linearizable", "stale"]
 """How fresh a read must be. A write is always linearizable."""
@@ -31,11 +31,11 @@ class MembersChanged(NamedTuple):
 
 
 class Answer(Protocol):
-    """The outcome of one command: a status (`str`), a byte string, an integer, nil (`None`) or a list of those."""
+    """The outcome of one operation: what happened, in no frontend's words (`raftdb.machine.reply.Result`)."""
 
     @property
     def value(self) -> object:
-        """The reply: `str` is a status such as OK, `bytes` a stored string, `None` stands for a missing one."""
+        """What came of it, as the handler of the operation says."""
 
     @property
     def index(self) -> int:

@@ -5,18 +5,32 @@ no clock, no randomness, no I/O and no storage: a handler is a function of the c
 and the state. A test reads the source and refuses imports and constructs that could differ between two
 processes (hazard B63).
 
-* `machine`: from an entry to its reply, and the tables from command type to handler; reads beside the log.
+A service is a module: `strings`, `editing`, `counters`, `batches`, `expiry`, `scanning`, `revisions`, `connection`,
+`sessions`. It has a dataclass and a handler for each of its commands, and ends with one `Service` that says the rest.
+
+* `service`: what a service and a command are, in every respect. `services`: the list of all, and what is read off it.
+* `forms`: commands as they stand in the log, read off their dataclasses. `entries`: whole entries; `operations`: what
+  they may hold beside a command.
+* `machine`: from an entry to its reply, and to what somebody may wait for; reads beside the log.
+* `sweeper`: the end of what is due, of all services.
 * `transaction`: the changes of entries that are being applied, over a view of the state; and what a view must
   offer.
 * `keyspace`: how keys and values of the services stand in the one ordered key space.
 * `clock`: the cluster clock, moved by the times that entries bear.
 * `deadlines`: indexes of what is to end at a time of that clock.
 * `values`: values as they stand there, with their number and their deadlines kept exact.
-* `kv`, `expiry`, `scanning`: the commands on values. Other services get prefixes of the key space and modules of
-  their own.
+* `arguments`, `integers`: how arguments are read, and numbers are spelt.
 * `transactions`: several commands as one. `sessions`: once, however often it is sent; `replies`: what is kept for
   that.
 * `reply`: what an operation answers.
+
+To add a command
+----------------
+In the module of its service: a frozen dataclass (its form in the log follows from its fields), a handler beside it, and
+a `CommandType` with the next free number and a row for each name. Nothing else lists commands: shell, help, completion,
+HTTP, the log and its pages, budgets and the sweeper are made from these. The model of the simulator
+(`raftdb.simulation.model`) is a second opinion, written by hand: the tests ask it about every command. A new service
+is a module, a line in `services`, and prefixes of the key space that no other has (`keyspace`).
 
 Rules
 -----

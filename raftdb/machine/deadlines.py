@@ -11,13 +11,7 @@ checkpoint. A scan from the beginning would step over all of them again and agai
 is remembered, and scans begin behind it: whatever ended, a deadline that is set later is later.
 """
 
-from raftdb.machine.keyspace import (
-    EXPIRY_PREFIX,
-    EXPIRY_SWEPT_KEY,
-    IDLE_PREFIX,
-    IDLE_SWEPT_KEY,
-    pack_number,
-)
+from raftdb.machine.keyspace import pack_number
 from raftdb.machine.transaction import KeyValueView, Transaction
 
 _TIME_BYTES = 8
@@ -63,16 +57,3 @@ class DeadlineIndex:
     @staticmethod
     def _parts(key: bytes) -> tuple[int, bytes]:
         return int.from_bytes(key[1 : 1 + _TIME_BYTES]), key[1 + _TIME_BYTES :]
-
-
-EXPIRIES = DeadlineIndex(EXPIRY_PREFIX, EXPIRY_SWEPT_KEY)
-"""The values that expire, by their keys."""
-
-IDLE_SESSIONS = DeadlineIndex(IDLE_PREFIX, IDLE_SWEPT_KEY)
-"""All sessions, by when they end if they are not used before."""
-
-
-def next_deadline_ms(view: KeyValueView) -> int | None:
-    """Return the time at which the next thing is to end, None if nothing is."""
-    firsts = [first for first in (EXPIRIES.first(view), IDLE_SESSIONS.first(view)) if first is not None]
-    return min(firsts)[0] if firsts else None

@@ -1,93 +1,201 @@
 """Values that live for a while: the commands about it, and the end of what is due.
 
-The end comes by an entry of its own, `Expire`, which a leader proposes when the time is near; it ends a bounded number
-of values and sessions, and the leader proposes the next while some are left. Between the time and that entry a value
-is invisible already (`raftdb.machine.values`). An entry of a client that keeps a session alive races its end: the log
-decides (hazard B55).
+Between its time and the entry that ends it a value is invisible already (`raftdb.machine.values`).
 """
 
-from raftdb.commands.budgets import SWEEP_REPLIES_MAX, SWEEP_SESSIONS_MAX, SWEEP_VALUES_MAX
-from raftdb.commands.limits import TTL_MS_MAX
-from raftdb.commands.model import Command, ExpireAfter, Persist, TimeToLive
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raftdb.budgets import SWEEP_VALUES_MAX
 from raftdb.errors import ReplyError
-from raftdb.machine import sessions
+from raftdb.limits import TTL_MS_MAX
+from raftdb.machine.arguments import ttl_ms
 from raftdb.machine.clock import read_clock
-from raftdb.machine.deadlines import EXPIRIES, IDLE_SESSIONS
-from raftdb.machine.keyspace import HEADER_BYTES, KEY_VALUE_PREFIX, NEVER_EXPIRES, decode_header
-from raftdb.machine.kv import ReadHandler, WriteHandler
+from raftdb.machine.keyspace import (
+    EXPIRY_PREFIX,
+    EXPIRY_SWEPT_KEY,
+    HEADER_BYTES,
+    KEY_VALUE_PREFIX,
+    NEVER_EXPIRES,
+    decode_header,
+)
 from raftdb.machine.reply import Result
+from raftdb.machine.service import (
+    NO_ARGUMENTS,
+    Arity,
+    Command,
+    CommandSpec,
+    CommandType,
+    Ending,
+    Example,
+    ReplyKind,
+    Service,
+    as_flag,
+)
 from raftdb.machine.transaction import KeyValueView, Transaction
-from raftdb.machine.values import load_head, put_value, remove_value, state_key_of, visible
+from raftdb.machine.values import (
+    EXPIRIES,
+    expire_value,
+    load_head,
+    remove_value,
+    state_key_of,
+    visible,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireAfter(Command):
+    """Let `key` live for `ttl_ms` milliseconds of the cluster clock from when this is applied; delete it if that is 0
+    or less."""
+
+    key: bytes
+    ttl_ms: int
 
 
 def expire_after(transaction: Transaction, command: ExpireAfter, revision: int) -> Result:
-    """Set when the key ends, or delete it. Answers 1, or 0 if there is no such key."""
+    """Set when the key ends, or delete it. Answers whether there was such a key."""
     state_key = state_key_of(command.key)
     if command.ttl_ms > TTL_MS_MAX:
         raise ReplyError("invalid time to live", hint=f"at most {TTL_MS_MAX} milliseconds")
     before = transaction.get(state_key)
     stored = visible(transaction, before)
     if before is None or stored is None:
-        return Result(0, 0)
+        return Result(False, 0)
     if command.ttl_ms <= 0:
         remove_value(transaction, state_key, before)
-        return Result(1, stored.revision)
+        return Result(True, stored.revision)
     expires_ms = read_clock(transaction) + command.ttl_ms
-    put_value(transaction, state_key, before, stored.data, revision=revision, expires_ms=expires_ms)
-    return Result(1, revision)
+    expire_value(transaction, state_key, before, revision=revision, expires_ms=expires_ms)
+    return Result(True, revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Persist(Command):
+    """Let `key` live for ever."""
+
+    key: bytes
 
 
 def persist(transaction: Transaction, command: Persist, revision: int) -> Result:
-    """Let the key stay. Answers 1, or 0 if there is no such key or it had no expiry."""
+    """Let the key stay. Answers whether there was such a key, and it was to end."""
     state_key = state_key_of(command.key)
     before = transaction.get(state_key)
     stored = visible(transaction, before)
-    if stored is None or stored.expires_ms == NEVER_EXPIRES:
-        return Result(0, 0 if stored is None else stored.revision)
-    put_value(transaction, state_key, before, stored.data, revision=revision)
-    return Result(1, revision)
+    if before is None or stored is None or stored.expires_ms == NEVER_EXPIRES:
+        return Result(False, 0 if stored is None else stored.revision)
+    expire_value(transaction, state_key, before, revision=revision, expires_ms=NEVER_EXPIRES)
+    return Result(True, revision)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeToLive(Command):
+    """Read how long `key` will live."""
+
+    key: bytes
 
 
 def time_to_live(view: KeyValueView, command: TimeToLive) -> Result:
-    """Answer the seconds that are left, rounded up; -1 for a key that stays, -2 for a missing one."""
+    """Answer the milliseconds that are left, and the revision; None for a key that stays, and for a missing one, whose
+    revision is 0."""
     stored = load_head(view, command.key)
     if stored is None:
-        return Result(-2, 0)
+        return Result(None, 0)
     if stored.expires_ms == NEVER_EXPIRES:
-        return Result(-1, stored.revision)
-    return Result(-((read_clock(view) - stored.expires_ms) // 1000), stored.revision)
+        return Result(None, stored.revision)
+    return Result(stored.expires_ms - read_clock(view), stored.revision)
 
 
-def sweep(transaction: Transaction) -> Result:
-    """End what is due by the clock, up to a bound. Answers how many values and sessions that were."""
-    clock_ms = read_clock(transaction)
-    values = EXPIRIES.due(transaction, clock_ms, limit=SWEEP_VALUES_MAX)
-    for expires_ms, key in values:
-        state_key = KEY_VALUE_PREFIX + key
-        before = transaction.head(state_key, HEADER_BYTES)
-        if before is not None and decode_header(before)[2] == expires_ms:
-            remove_value(transaction, state_key, before)
-    if values:
-        EXPIRIES.swept(transaction, *values[-1])
-    return Result(len(values) + _sweep_sessions(transaction, clock_ms), None)
+def _shown_ttl(result: Result) -> object:
+    """The seconds that are left, rounded up; -1 for a key that stays, -2 for a missing one."""
+    if isinstance(result.value, int):
+        return -(-result.value // 1000)
+    return -1 if result.revision else -2
 
 
-def _sweep_sessions(transaction: Transaction, clock_ms: int) -> int:
-    """End the sessions that are due, up to a bound; returns how many those were."""
-    ended = removed = 0
-    last: tuple[int, bytes] | None = None
-    for last in IDLE_SESSIONS.due(transaction, clock_ms, limit=SWEEP_SESSIONS_MAX):
-        removed += sessions.end(transaction, last[1])
-        ended += 1
-        if removed >= SWEEP_REPLIES_MAX:
-            break
-    if last is not None:
-        IDLE_SESSIONS.swept(transaction, *last)
-    return ended
+def _end(transaction: Transaction, expires_ms: int, key: bytes) -> int:
+    """End the value of `key`, whose time is up."""
+    state_key = KEY_VALUE_PREFIX + key
+    before = transaction.head(state_key, HEADER_BYTES)
+    if before is not None and decode_header(before)[2] == expires_ms:
+        remove_value(transaction, state_key, before)
+    return 1
 
 
-READS: dict[type[Command], ReadHandler] = {TimeToLive: time_to_live}
-"""Handlers that only look."""
+def _build_expire(arguments: Sequence[bytes]) -> Command:
+    """`expire KEY SECONDS`."""
+    return ExpireAfter(arguments[0], max(0, ttl_ms(arguments[1], 1000)))
 
-WRITES: dict[type[Command], WriteHandler] = {ExpireAfter: expire_after, Persist: persist}
-"""Handlers that may change the state."""
+
+EXPIRY = Service(
+    heading="expiry",
+    prefixes=EXPIRY_PREFIX + EXPIRY_SWEPT_KEY,
+    ending=Ending(index=EXPIRIES, end=_end, count_max=SWEEP_VALUES_MAX, cost_max=SWEEP_VALUES_MAX),
+    commands=(
+        CommandType(
+            type=ExpireAfter,
+            number=13,
+            write=expire_after,
+            arguments=lambda command: [command.key, b"%d" % -(-command.ttl_ms // 1000)],
+            shown=as_flag,
+            names=(
+                CommandSpec(
+                    name="expire",
+                    syntax="expire KEY SECONDS",
+                    summary="Let a key end after some seconds, at once if 0 or less: 1, or 0 if there is no such key.",
+                    examples=(
+                        Example("set kunci satu", "OK"),
+                        Example("expire kunci 60", "1"),
+                        Example("expire lain 60", "0"),
+                    ),
+                    arity=Arity(2, 2),
+                    reply=ReplyKind.INTEGER,
+                    build=_build_expire,
+                ),
+            ),
+        ),
+        CommandType(
+            type=TimeToLive,
+            number=15,
+            read=time_to_live,
+            shown=_shown_ttl,
+            names=(
+                CommandSpec(
+                    name="ttl",
+                    syntax="ttl KEY",
+                    summary="How many seconds a key has left: -1 if it stays, -2 if there is no such key.",
+                    examples=(
+                        Example("set kunci satu EX 60", "OK"),
+                        Example("ttl kunci", "60"),
+                        Example("ttl lain", "-2"),
+                    ),
+                    arity=Arity(1, 1),
+                    reply=ReplyKind.INTEGER,
+                    build=lambda given: TimeToLive(given[0]),
+                    values=NO_ARGUMENTS,
+                ),
+            ),
+        ),
+        CommandType(
+            type=Persist,
+            number=14,
+            write=persist,
+            shown=as_flag,
+            names=(
+                CommandSpec(
+                    name="persist",
+                    syntax="persist KEY",
+                    summary="Let a key stay after all: 1, or 0 if it was not to end.",
+                    examples=(
+                        Example("set kunci satu EX 60", "OK"),
+                        Example("persist kunci", "1"),
+                        Example("ttl kunci", "-1"),
+                    ),
+                    arity=Arity(1, 1),
+                    reply=ReplyKind.INTEGER,
+                    build=lambda given: Persist(given[0]),
+                    values=NO_ARGUMENTS,
+                ),
+            ),
+        ),
+    ),
+)

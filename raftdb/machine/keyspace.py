@@ -4,10 +4,10 @@ A key is a one-byte prefix that names the service, then the service's own key; p
 and the order within each. They are given out here, once and for ever:
 
     c  configuration        the members, `pack_configuration`
-    m                       number of sessions
-    n                       number of values
+    m                       number of sessions (`machine.sessions`)
+    n                       number of values (`machine.values`)
     r  session sequence     a reply that a session's client may ask for again (`machine.replies`)
-    s  session              a session (`machine.sessions`)
+    s  session              a session
     t                       the cluster clock, in milliseconds
     u v                     how far the two indexes below were swept (`machine.deadlines`)
     x  time key             index of the values that expire
@@ -17,8 +17,8 @@ and the order within each. They are given out here, once and for ever:
 The service that holds the most comes last. Keys are often written in ascending order, and a tree that grows at its very
 end has full pages; with a single record behind that place they are left half full, and the state is twice as large.
 
-Single numbers have 8 bytes, big-endian. The kind of a value lets a later service keep other things under the same
-names and answer an error of type, as Redis does.
+Single numbers have 8 bytes, big-endian. The kind of a value lets other services keep other things under the same names:
+who expects a string and finds one of these is told so (`wrong_type`), as Redis does.
 """
 
 from struct import Struct
@@ -47,6 +47,9 @@ IDLE_PREFIX = b"y"
 
 KIND_STRING = 1
 """A value that is a byte string. Kinds are stored: never reuse one."""
+
+KINDS = {KIND_STRING: "string"}
+"""What each kind is called. All have the same header; what is behind it is the business of who keeps that kind."""
 
 NEVER_EXPIRES = 0
 """The expiry, in milliseconds of the cluster clock, of a value that has none."""
@@ -97,6 +100,11 @@ def encode_string(data: bytes, *, revision: int, expires_ms: int = NEVER_EXPIRES
     return _pack_header(KIND_STRING, revision, expires_ms) + data
 
 
+def encode_again(record: bytes, *, revision: int, expires_ms: int) -> bytes:
+    """Return the stored form of a value, of whatever kind, with another revision and expiry."""
+    return _pack_header(record[0], revision, expires_ms) + record[HEADER_BYTES:]
+
+
 def decode_value(record: bytes) -> StoredValue:
     """Return the parts of a stored value, or raise `Fatal` if no version known to this node has written it."""
     return StoredValue(*decode_header(record), record[HEADER_BYTES:])
@@ -104,7 +112,7 @@ def decode_value(record: bytes) -> StoredValue:
 
 def decode_header(record: bytes) -> tuple[int, int, int]:
     """Return (kind, revision, expiry) of a stored value or its head, or raise `Fatal` as `decode_value` does."""
-    if len(record) < HEADER_BYTES or record[0] != KIND_STRING:
+    if len(record) < HEADER_BYTES or record[0] not in KINDS:
         raise Fatal(
             "a stored value has a form that this node does not know",
             hint="if a newer raftdb wrote this data folder, start that one; otherwise run: raftdb doctor DIR",

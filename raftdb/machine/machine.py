@@ -4,34 +4,29 @@ The machine itself keeps nothing: everything that apply depends on is in the ent
 so in every checkpoint and snapshot.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from raftdb.commands import operations
-from raftdb.commands.model import Command
-from raftdb.commands.operations import CloseSession, Expire, RegisterSession, SessionOperation
-from raftdb.commands.queries import Query
 from raftdb.errors import Fatal, LocalProtocolError, RemoteProtocolError, ReplyError
-from raftdb.machine import expiry, kv, scanning, sessions, transactions
+from raftdb.machine import operations, sessions, sweeper, transactions
 from raftdb.machine.clock import advance_clock, read_clock
-from raftdb.machine.deadlines import next_deadline_ms
+from raftdb.machine.entries import decode, session_payload
+from raftdb.machine.operations import Expire, Operation, SessionOperation
 from raftdb.machine.reply import Reply, Result
+from raftdb.machine.service import Command, EntryPlace, Query, ReadHandler
+from raftdb.machine.services import OPERATIONS, QUERIES, READS, WRITES
 from raftdb.machine.transaction import KeyValueView, Transaction
-from raftdb.wire.operations import decode, session_payload
 
-READS: dict[type[Command], kv.ReadHandler] = {**kv.READS, **expiry.READS, **scanning.READS}
-"""Handlers of the commands that only look, of all services."""
-
-WRITES: dict[type[Command], kv.WriteHandler] = {**kv.WRITES, **expiry.WRITES}
-"""Handlers of the commands that may change the state, of all services."""
-
-_BESIDE_THE_LOG: dict[type[Any], kv.ReadHandler] = {**READS, **scanning.QUERIES}
+_BESIDE_THE_LOG: dict[type[Any], ReadHandler] = {**READS, **QUERIES}
 
 
-class _Entry(NamedTuple):
-    index: int  # type: ignore[assignment]  # hides tuple.index
-    term: int
-    data: bytes
+class Applied(NamedTuple):
+    """What came of an entry: the reply for who proposed it; and for who waits or follows, the names of what has changed
+    (`Transaction.note_change`), and the earliest time at which something is to end that was not before (None: none)."""
+
+    reply: Reply
+    events: Sequence[bytes]
+    deadline_ms: int | None
 
 
 class Machine:
@@ -39,9 +34,8 @@ class Machine:
 
     __slots__ = ()
 
-    def apply(self, index: int, term: int, data: bytes, transaction: Transaction) -> Reply:
-        """Apply the operation in `data`, committed at `index` in `term`, and return its reply, which may be a
-        `ReplyError`.
+    def apply(self, index: int, term: int, data: bytes, transaction: Transaction) -> Applied:
+        """Apply the operation in `data`, committed at `index` in `term`; its reply may be a `ReplyError`.
 
         Raises `Fatal` if `data` is no operation that this node knows: it cannot be skipped (hazards B67,
         B107).
@@ -54,13 +48,8 @@ class Machine:
                 hint="if others run a newer raftdb, start this node with it; otherwise run: raftdb doctor DIR",
             ) from error
         advance_clock(transaction, time_ms)
-        handler = _OPERATIONS.get(type(operation))
-        if handler is None:
-            return perform(operation, transaction, index)  # type: ignore[arg-type]  # a command
-        try:
-            return handler(transaction, operation, _Entry(index, term, data))
-        except ReplyError as error:
-            return error.with_traceback(None)
+        reply = _run(transaction, operation, EntryPlace(index, term), data)
+        return Applied(reply, transaction.events, transaction.deadline_ms)
 
     def read(self, query: Command | Query, view: KeyValueView) -> Result | ReplyError:
         """Answer what only reads, from `view`, beside the log; the reply may be a `ReplyError`.
@@ -80,8 +69,8 @@ class Machine:
         return read_clock(view)
 
     def next_deadline_ms(self, view: KeyValueView) -> int | None:
-        """Return the time of the cluster clock at which the next value or session is to end, None if none is."""
-        return next_deadline_ms(view)
+        """Return the time of the cluster clock at which the next thing is to end, None if nothing is."""
+        return sweeper.next_deadline_ms(view)
 
     def session_count(self, view: KeyValueView) -> int:
         """Return how many sessions there are."""
@@ -105,17 +94,16 @@ def perform(
         return error.with_traceback(None)
 
 
-def _in_session(transaction: Transaction, operation: SessionOperation, entry: _Entry) -> Reply:
-    payload = session_payload(entry.data, operation)
-    return sessions.run(transaction, operation, payload, (entry.index, entry.term), perform)
-
-
-_OPERATIONS: dict[type[Any], Callable[[Transaction, Any, _Entry], Reply]] = {
-    SessionOperation: _in_session,
-    RegisterSession: lambda transaction, operation, entry: sessions.register(
-        transaction, operation, entry.index, entry.term
-    ),
-    CloseSession: lambda transaction, operation, entry: sessions.close(transaction, operation),
-    Expire: lambda transaction, operation, entry: expiry.sweep(transaction),
-}
-"""What is neither a command nor a transaction."""
+def _run(transaction: Transaction, operation: Operation, entry: EntryPlace, data: bytes) -> Reply:
+    """The same for all that an entry, with this `data`, can hold."""
+    try:
+        if isinstance(operation, SessionOperation):
+            payload = session_payload(data, operation)
+            return sessions.run(transaction, operation, payload, entry, perform)
+        if isinstance(operation, Command | operations.Transaction):
+            return perform(operation, transaction, entry.index)
+        if isinstance(operation, Expire):
+            return sweeper.sweep(transaction)
+        return OPERATIONS[type(operation)].run(transaction, operation, entry)
+    except ReplyError as error:
+        return error.with_traceback(None)

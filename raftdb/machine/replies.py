@@ -3,18 +3,19 @@
     digest of what was asked (8 bytes) | index (8) | term (8) | length of the whole (4) | reply
 
 The head alone tells whether a repetition asks for the same, and how many bytes go when the reply does. A reply is
-`[0, value, revision]`, or `[1, code, message, hint, failed command, keys]` for an error; an error within a value is a
-map with that array under "error", since no value is a map.
+`[0, value, revision]`, or `[1, code, message, hint, failed command, keys]` for an error. Where the value is what the
+commands of a transaction answer, each is a map with one of these arrays, since no other value is a map.
+
+Who only wants to know what services there are does not load CBOR: it is imported where it is used.
 """
 
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, NamedTuple
 
-from raftdb.commands.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX
 from raftdb.errors import Conflict, Fatal, RemoteProtocolError, ReplyError, SessionExpired
+from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX
 from raftdb.machine.reply import Result
-from raftdb.wire import cbor
 
 _HEAD = Struct(">8sQQI")
 
@@ -29,6 +30,8 @@ RECORD_ITEMS_MAX = 128 * TRANSACTION_KEYS_MAX
 counting the items of records that are shorter than this."""
 
 _DIGEST_BYTES = 8
+_REPLY = ""
+"""The one name in a map around a reply within a reply."""
 
 
 class ReplyHead(NamedTuple):
@@ -48,9 +51,9 @@ def digest_of(payload: bytes) -> bytes:
 
 def encode_reply(reply: Result | ReplyError, *, digest: bytes, index: int, term: int) -> bytes:
     """Return the record of a reply to what was applied at `index` in `term`."""
-    body = cbor.encode(
-        [0, _plain(reply.value), reply.revision] if isinstance(reply, Result) else _error(reply)
-    )
+    from raftdb.wire import cbor
+
+    body = cbor.encode(_parts(reply))
     return _HEAD.pack(digest, index, term, HEAD_BYTES + len(body)) + body
 
 
@@ -61,13 +64,13 @@ def decode_head(record: bytes) -> ReplyHead:
 
 def decode_reply(record: bytes) -> Result | ReplyError:
     """Return the reply in a record, or raise `Fatal` if no version known to this node has written it."""
+    from raftdb.wire import cbor
+
     try:
         parts: Any = cbor.decode(record[HEAD_BYTES:], bytes_max=RECORD_BYTES_MAX, items_max=RECORD_ITEMS_MAX)
         match parts:
-            case [0, value, revision]:
-                return Result(_value(value), revision)
-            case [1, *_]:
-                return _error_of(parts)
+            case [0 | 1, *_]:
+                return _reply_of(parts)
     except RemoteProtocolError:
         pass
     raise Fatal(
@@ -76,16 +79,25 @@ def decode_reply(record: bytes) -> Result | ReplyError:
     )
 
 
-def _plain(value: Any) -> object:
-    if isinstance(value, ReplyError):
-        return {"error": _error(value)}
-    return [_plain(element) for element in value] if isinstance(value, list) else value
+def _parts(reply: Result | ReplyError) -> list[object]:
+    if isinstance(reply, ReplyError):
+        return _error(reply)
+    value: object = reply.value
+    if isinstance(value, list):
+        value = [
+            {_REPLY: _parts(element)} if isinstance(element, Result | ReplyError) else element
+            for element in value
+        ]
+    return [0, value, reply.revision]
 
 
-def _value(plain: Any) -> Any:
-    if isinstance(plain, dict):
-        return _error_of(plain["error"])
-    return [_value(element) for element in plain] if isinstance(plain, list) else plain
+def _reply_of(parts: list[Any]) -> Result | ReplyError:
+    if parts[0] == 1:
+        return _error_of(parts)
+    _, value, revision = parts
+    if isinstance(value, list):
+        value = [_reply_of(element[_REPLY]) if isinstance(element, dict) else element for element in value]
+    return Result(value, revision)
 
 
 def _error(error: ReplyError) -> list[object]:

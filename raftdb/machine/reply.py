@@ -4,12 +4,6 @@ from typing import NamedTuple, TypeAlias
 
 from raftdb.errors import Conflict, ReplyError
 
-Value: TypeAlias = str | bytes | int | list["Value"] | ReplyError | None
-"""`str` is a status such as OK, `bytes` a string, `int` an integer, None nil, a list an array of these.
-
-A transaction answers a list of what its commands answer, in which a `ReplyError` stands for one that failed.
-"""
-
 ELEMENT_BYTES = 64
 """What an element of a list counts for beside its own bytes, so that many small ones are not free."""
 
@@ -18,13 +12,17 @@ KEY_BYTES_SHOWN = 64
 
 
 class Result(NamedTuple):
-    """The answer of an operation that did what it was asked to.
+    """The answer of an operation that did what it was asked to: what happened, in no frontend's words.
+
+    `value` is said by each handler: the bytes that are or were there, a number that came of it, True or False for done
+    or not, None for nothing or missing, a list of what several keys hold, a `KeyRecord` or a `Page`. Of a transaction
+    it is the list of what its commands answered, in which a `ReplyError` stands for one that failed.
 
     `revision` belongs to the one key that the command names: of the value read, or written, or (`Delete`)
     removed; 0 if there is no such key. None for what names no key or several.
     """
 
-    value: "Value | KeyRecord | Page"
+    value: object
     revision: int | None
 
 
@@ -64,6 +62,8 @@ def value_bytes(value: object) -> int:
     """Return about how many bytes the value of a reply has, and so what it costs to make and to send."""
     if isinstance(value, bytes):
         return len(value)
+    if isinstance(value, Result):
+        return value_bytes(value.value)
     if isinstance(value, list | tuple):
         return sum(map(value_bytes, value)) + ELEMENT_BYTES * len(value)
     if isinstance(value, ReplyError):

@@ -4,25 +4,51 @@ What is scanned are heads of values, so that keys alone cost the same however lo
 when its values are long: fewer than were asked for does not mean that there are no more.
 """
 
-from raftdb.commands.budgets import EXPIRED_COUNTED_MAX, EXPIRED_PASSED_MAX
-from raftdb.commands.limits import KEY_BYTES_MAX, KEYS_LISTED_MAX, PAGE_BYTES_MAX, SCAN_LIMIT_MAX
-from raftdb.commands.model import Command, DatabaseSize, Keys, Scan
-from raftdb.commands.queries import Query, ReadPage, ReadRecord
-from raftdb.errors import ReplyError
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raftdb.budgets import EXPIRED_COUNTED_MAX, EXPIRED_PASSED_MAX
+from raftdb.errors import ReplyError, RequestRefused
+from raftdb.limits import (
+    KEY_BYTES_MAX,
+    KEYS_LISTED_MAX,
+    PAGE_BYTES_MAX,
+    SCAN_LIMIT_DEFAULT,
+    SCAN_LIMIT_MAX,
+)
+from raftdb.machine.arguments import integer, prefix_of
 from raftdb.machine.clock import read_clock
-from raftdb.machine.deadlines import EXPIRIES
 from raftdb.machine.keyspace import (
     HEADER_BYTES,
     KEY_VALUE_PREFIX,
+    KIND_STRING,
     NEVER_EXPIRES,
     StoredValue,
 )
-from raftdb.machine.kv import ReadHandler
-from raftdb.machine.reply import KeyRecord, Page, Result, Value
+from raftdb.machine.reply import KeyRecord, Page, Result
+from raftdb.machine.service import (
+    ALL_ARGUMENTS,
+    NO_ARGUMENTS,
+    Arity,
+    Command,
+    CommandSpec,
+    CommandType,
+    Example,
+    Query,
+    ReplyKind,
+    Service,
+)
 from raftdb.machine.transaction import KeyValueView
-from raftdb.machine.values import load, value_count, visible
+from raftdb.machine.values import EXPIRIES, load, value_count, visible
 
 _Head = tuple[bytes, StoredValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys(Command):
+    """Read all keys that begin with `prefix`, in order; an error if they are more than `KEYS_LISTED_MAX`."""
+
+    prefix: bytes
 
 
 def keys(view: KeyValueView, command: Keys) -> Result:
@@ -32,13 +58,21 @@ def keys(view: KeyValueView, command: Keys) -> Result:
         raise ReplyError(f"there are more than {KEYS_LISTED_MAX} such keys", hint="use scan")
     if given_up_at is not None:
         raise _too_many_expired()
-    listed: list[Value] = [key for key, _ in found]
-    return Result(listed, None)
+    return Result([key for key, _ in found], None)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan(Command):
+    """Read up to `limit` keys that begin with `prefix` and come after `after`, with their values, in order."""
+
+    prefix: bytes
+    after: bytes
+    limit: int
 
 
 def scan(view: KeyValueView, command: Scan) -> Result:
     """Answer keys and values in turn: those that begin with the prefix and come after a key."""
-    flat: list[Value] = []
+    flat: list[bytes | None] = []
     page = _page(view, command.prefix, command.after, command.limit, with_values=True)
     if not page.records and page.next_after is not None:
         # An empty answer would say that there are no more.
@@ -48,10 +82,22 @@ def scan(view: KeyValueView, command: Scan) -> Result:
     return Result(flat, None)
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseSize(Command):
+    """Count all keys."""
+
+
 def database_size(view: KeyValueView, command: DatabaseSize) -> Result:
     """Answer how many keys there are."""
     expired = EXPIRIES.due(view, read_clock(view), limit=EXPIRED_COUNTED_MAX)
     return Result(value_count(view) - len(expired), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRecord(Query):
+    """Read all that is known of `key`."""
+
+    key: bytes
 
 
 def read_record(view: KeyValueView, query: ReadRecord) -> Result:
@@ -59,7 +105,18 @@ def read_record(view: KeyValueView, query: ReadRecord) -> Result:
     stored = load(view, query.key)
     if stored is None:
         return Result(None, 0)
-    return Result(_record(view, query.key, stored, stored.data), stored.revision)
+    return Result(_record(view, query.key, stored, _shown_data(stored)), stored.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPage(Query):
+    """Read up to `limit` keys that begin with `prefix` and come after `after`, in order, with all that is known of
+    them; without their values unless `with_values`."""
+
+    prefix: bytes
+    after: bytes
+    limit: int
+    with_values: bool = True
 
 
 def read_page(view: KeyValueView, query: ReadPage) -> Result:
@@ -79,10 +136,15 @@ def _page(view: KeyValueView, prefix: bytes, after: bytes, limit: int, *, with_v
         if page_bytes >= PAGE_BYTES_MAX:
             break
         stored = load(view, key) if with_values else None
-        data = None if stored is None else stored.data
+        data = None if stored is None else _shown_data(stored)
         page_bytes += 0 if data is None else len(data)
         records.append(_record(view, key, head, data))
     return Page(records, records[-1].key if len(records) < len(heads) else given_up_at)
+
+
+def _shown_data(stored: StoredValue) -> bytes | None:
+    """The string that a value is; None for one of another kind."""
+    return stored.data if stored.kind == KIND_STRING else None
 
 
 def _record(view: KeyValueView, key: bytes, stored: StoredValue, data: bytes | None) -> KeyRecord:
@@ -134,8 +196,80 @@ def _checked(text: bytes) -> bytes:
     return text
 
 
-READS: dict[type[Command], ReadHandler] = {Keys: keys, Scan: scan, DatabaseSize: database_size}
-"""Handlers that only look."""
+def _build_scan(arguments: Sequence[bytes]) -> Command:
+    """`scan [PREFIX [AFTER [LIMIT]]]`."""
+    prefix, after, limit_text = (*arguments, *(b"", b"", b"%d" % SCAN_LIMIT_DEFAULT)[len(arguments) :])
+    limit = integer(limit_text, hint=f"from 1 to {SCAN_LIMIT_MAX}")
+    if not 1 <= limit <= SCAN_LIMIT_MAX:
+        raise RequestRefused("bad_request", f"the limit of a scan is from 1 to {SCAN_LIMIT_MAX}, not {limit}")
+    return Scan(prefix_of(prefix), prefix_of(after), limit)
 
-QUERIES: dict[type[Query], ReadHandler] = {ReadRecord: read_record, ReadPage: read_page}
-"""Handlers of what is only read beside the log."""
+
+SCANNING = Service(
+    heading="scanning",
+    queries={ReadRecord: read_record, ReadPage: read_page},
+    commands=(
+        CommandType(
+            type=Keys,
+            number=16,
+            read=keys,
+            names=(
+                CommandSpec(
+                    name="keys",
+                    syntax="keys PREFIX",
+                    summary='All keys that begin like this, in order; "" for all keys.'
+                    " Refused for more than 10,000 of them.",
+                    examples=(
+                        Example("mset user:1 a user:2 b other c", "OK"),
+                        Example("keys user:", '1) "user:1"\n2) "user:2"'),
+                    ),
+                    arity=Arity(1, 1),
+                    reply=ReplyKind.ARRAY,
+                    build=lambda given: Keys(prefix_of(given[0])),
+                    keys=NO_ARGUMENTS,
+                    values=ALL_ARGUMENTS,
+                ),
+            ),
+        ),
+        CommandType(
+            type=Scan,
+            number=17,
+            read=scan,
+            names=(
+                CommandSpec(
+                    name="scan",
+                    syntax="scan [PREFIX [AFTER [LIMIT]]]",
+                    summary="Keys and values in order, from behind a key on, 100 unless asked;"
+                    " nothing is left if it is empty.",
+                    examples=(
+                        Example("mset a 1 b 2 c 3", "OK"),
+                        Example('scan "" a 1', '1) "b"\n2) "2"'),
+                    ),
+                    arity=Arity(0, 3),
+                    reply=ReplyKind.ARRAY,
+                    build=_build_scan,
+                    keys=NO_ARGUMENTS,
+                    values=ALL_ARGUMENTS,
+                ),
+            ),
+        ),
+        CommandType(
+            type=DatabaseSize,
+            number=18,
+            read=database_size,
+            names=(
+                CommandSpec(
+                    name="dbsize",
+                    syntax="dbsize",
+                    summary="How many keys there are.",
+                    examples=(Example("mset a 1 b 2", "OK"), Example("dbsize", "2")),
+                    arity=Arity(0, 0),
+                    reply=ReplyKind.INTEGER,
+                    build=lambda given: DatabaseSize(),
+                    keys=NO_ARGUMENTS,
+                    values=NO_ARGUMENTS,
+                ),
+            ),
+        ),
+    ),
+)

@@ -14,37 +14,41 @@ A client that goes on regardless loses its session.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
-from raftdb.commands.limits import (
+from raftdb.budgets import SWEEP_REPLIES_MAX, SWEEP_SESSIONS_MAX
+from raftdb.errors import ReplyError, SessionExpired
+from raftdb.limits import (
     SESSION_IDLE_MS,
     SESSION_REPLIES_MAX,
     SESSION_REPLY_BYTES_MAX,
     SESSIONS_MAX,
 )
-from raftdb.commands.model import Command
-from raftdb.commands.operations import (
-    SESSION_NAME_BYTES,
-    CloseSession,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
-from raftdb.errors import ReplyError, SessionExpired
 from raftdb.machine import transaction as changes
 from raftdb.machine.clock import read_clock
-from raftdb.machine.deadlines import IDLE_SESSIONS
+from raftdb.machine.deadlines import DeadlineIndex
 from raftdb.machine.keyspace import (
+    IDLE_PREFIX,
+    IDLE_SWEPT_KEY,
     REPLY_PREFIX,
     SESSION_COUNT_KEY,
     SESSION_PREFIX,
     pack_number,
     read_number,
 )
+from raftdb.machine.operations import SessionOperation, Transaction
 from raftdb.machine.replies import HEAD_BYTES, decode_head, decode_reply, digest_of, encode_reply
 from raftdb.machine.reply import Repetition, Reply, Result
+from raftdb.machine.service import Command, Ending, EntryPlace, OperationType, Service, ServiceOperation
 from raftdb.machine.transaction import KeyValueView
+
+SESSION_NAME_BYTES = 16
+"""Length of a session's name, which its client draws at random: 128 bits, so that no two meet."""
+
+IDLE_SESSIONS = DeadlineIndex(IDLE_PREFIX, IDLE_SWEPT_KEY)
+"""All sessions, by when they end if they are not used before."""
 
 IDLE_GRAIN_MS = 60_000
 """A session that is in use gets a new deadline no more often than this, and is given so much more time for it."""
@@ -71,20 +75,27 @@ class _Session(NamedTuple):
     reply_bytes: int
 
 
-def register(transaction: changes.Transaction, operation: RegisterSession, index: int, term: int) -> Reply:
-    """Begin a session; one of that name that is there goes on. Answers OK."""
+@dataclass(frozen=True, slots=True)
+class RegisterSession(ServiceOperation):
+    """Begin a session of this name, or find that it is there already."""
+
+    session: bytes
+
+
+def register(transaction: changes.Transaction, operation: RegisterSession, entry: EntryPlace) -> Reply:
+    """Begin a session; one of that name that is there goes on."""
     name = _checked(operation.session)
     session = _load(transaction, name)
     if session is not None:
         _store(transaction, name, _used(transaction, name, session))
-        return Repetition(session.index, session.term, Result("OK", None))
+        return Repetition(session.index, session.term, Result(True, None))
     if session_count(transaction) >= SESSIONS_MAX:
         _make_room(transaction)
     _count(transaction, 1)
     deadline_ms = _deadline_ms(transaction)
     IDLE_SESSIONS.set(transaction, deadline_ms, name)
-    _store(transaction, name, _Session(index, term, deadline_ms, 1, 0, 0))
-    return Result("OK", None)
+    _store(transaction, name, _Session(entry.index, entry.term, deadline_ms, 1, 0, 0))
+    return Result(True, None)
 
 
 def _make_room(transaction: changes.Transaction) -> None:
@@ -96,20 +107,27 @@ def _make_room(transaction: changes.Transaction) -> None:
             IDLE_SESSIONS.swept(transaction, *first)
 
 
-def close(transaction: changes.Transaction, operation: CloseSession) -> Reply:
-    """End a session; it need not be there. Answers OK."""
+@dataclass(frozen=True, slots=True)
+class CloseSession(ServiceOperation):
+    """End a session: what is kept for it may go."""
+
+    session: bytes
+
+
+def close(transaction: changes.Transaction, operation: CloseSession, entry: EntryPlace) -> Reply:
+    """End a session; it need not be there."""
     end(transaction, _checked(operation.session))
-    return Result("OK", None)
+    return Result(True, None)
 
 
 def run(
     transaction: changes.Transaction,
     operation: SessionOperation,
     payload: bytes,
-    entry: tuple[int, int],
+    entry: EntryPlace,
     perform: Perform,
 ) -> Reply:
-    """Do what the session asks for, unless it was done. `payload` is that in bytes, `entry` its index and term."""
+    """Do what the session asks for, unless it was done. `payload` is that in bytes, as part of the entry."""
     name, sequence = _checked(operation.session), operation.sequence
     if not 1 <= operation.acknowledged <= sequence:
         raise ReplyError("a sequence is 1 or above, and what is acknowledged not above it")
@@ -139,8 +157,8 @@ def run(
             "too many replies are not acknowledged", hint="acknowledge some, then send it as a new operation"
         )
     else:
-        reply = perform(operation.operation, transaction, entry[0])
-    record = encode_reply(reply, digest=digest, index=entry[0], term=entry[1])
+        reply = perform(operation.operation, transaction, entry.index)
+    record = encode_reply(reply, digest=digest, index=entry.index, term=entry.term)
     transaction.put(_reply_key(name, sequence), record)
     _store(
         transaction,
@@ -228,3 +246,19 @@ def _reply_key(name: bytes, sequence: int) -> bytes:
 
 def _count(transaction: changes.Transaction, change: int) -> None:
     transaction.put(SESSION_COUNT_KEY, pack_number(session_count(transaction) + change))
+
+
+SESSIONS = Service(
+    heading="sessions",
+    prefixes=SESSION_COUNT_KEY + REPLY_PREFIX + SESSION_PREFIX + IDLE_PREFIX + IDLE_SWEPT_KEY,
+    operations=(
+        OperationType(type=RegisterSession, number=66, run=register),
+        OperationType(type=CloseSession, number=67, run=close),
+    ),
+    ending=Ending(
+        index=IDLE_SESSIONS,
+        end=lambda transaction, time_ms, name: end(transaction, name),
+        count_max=SWEEP_SESSIONS_MAX,
+        cost_max=SWEEP_REPLIES_MAX,
+    ),
+)

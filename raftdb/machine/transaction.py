@@ -41,7 +41,8 @@ class Transaction:
     """Reads through its own changes to the view below, and collects writes in `changes` (None: deleted).
 
     A transaction is itself a view: another one laid over it can be thrown away, or merged. It lives as long as nobody
-    writes to the view below. `deadline_ms` is the earliest of the deadlines that were set in it, None if none was.
+    writes to the view below. `deadline_ms` is the earliest of the deadlines that were set in it, None if none was, and
+    `events` what has happened in it that somebody may wait for, in order: names of what changed, as `note_change` says.
 
     `looked_up` counts keys, `passed` those that scans went by, found or not, and `moved_bytes` what values had that
     were read or written. A scan that makes `passed` more than `passed_max` ends in a `ReplyError`.
@@ -54,6 +55,7 @@ class Transaction:
         "_view",
         "changes",
         "deadline_ms",
+        "events",
         "looked_up",
         "moved_bytes",
         "passed",
@@ -69,6 +71,7 @@ class Transaction:
         self._order: list[bytes] | None = None
         """The keys of `changes` in ascending order, from the first scan on: most transactions have none."""
         self.deadline_ms: int | None = None
+        self.events: list[bytes] = []
         self.looked_up = self.passed = self.moved_bytes = 0
         self.passed_max = passed_max
 
@@ -117,10 +120,16 @@ class Transaction:
         if self.deadline_ms is None or time_ms < self.deadline_ms:
             self.deadline_ms = time_ms
 
+    def note_change(self, name: bytes) -> None:
+        """What bears this name has changed, has begun or has ended. A name is the prefix of a service, and what it is
+        called there: of a value, where it stands in the key space; so `changes` tells what became of it."""
+        self.events.append(name)
+
     def merge(self, upper: "Transaction") -> None:
         """Take over all changes of `upper`, which was laid over this one."""
         self.changes.update(upper.changes)
         self._order = None
+        self.events += upper.events
         if upper.deadline_ms is not None:
             self.note_deadline(upper.deadline_ms)
 

@@ -11,11 +11,12 @@ configuration allows: all that a node does waits for the end of an entry.
 
 from collections.abc import Callable
 
-from raftdb.commands import operations
-from raftdb.commands.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, TRANSACTION_MOVED_BYTES_MAX
-from raftdb.commands.model import Command
 from raftdb.errors import Conflict, ReplyError
-from raftdb.machine.reply import ELEMENT_BYTES, Result, Value, shown_key, value_bytes
+from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, TRANSACTION_MOVED_BYTES_MAX
+from raftdb.machine import operations
+from raftdb.machine.reply import ELEMENT_BYTES, Result, shown_key, value_bytes
+from raftdb.machine.service import Command
+from raftdb.machine.services import keys_named
 from raftdb.machine.transaction import TOO_MANY_KEYS, KeyValueView, Transaction
 from raftdb.machine.values import load_head
 
@@ -30,7 +31,7 @@ def run(
     transaction: Transaction, operation: operations.Transaction, revision: int, execute: Execute
 ) -> Result:
     """Answer the list of what the commands answer. Raises `Conflict`, or `ReplyError` for what is undone as a whole."""
-    named = operations.keys_named(operation)
+    named = keys_named(operation)
     if named > TRANSACTION_KEYS_MAX:
         raise _too_many_keys()
     changed = tuple(key for key, watched in operation.watched if _revision(transaction, key) != watched)
@@ -47,9 +48,9 @@ def run(
 
 def _run_all(
     layer: Transaction, operation: operations.Transaction, revision: int, execute: Execute
-) -> list[Value]:
+) -> list[Result | ReplyError]:
     """What the commands answer, one after the other. Raises `ReplyError` if nothing of it may stay."""
-    results: list[Value] = []
+    results: list[Result | ReplyError] = []
     reply_bytes = 0
     for position, command in enumerate(operation.commands):
         reply = execute(command, layer, revision)
@@ -61,14 +62,10 @@ def _run_all(
                 "the transaction reads and writes too much",
                 f"the limit is {TRANSACTION_MOVED_BYTES_MAX} bytes of values",
             )
-        if isinstance(reply, ReplyError):
-            if operation.mode is operations.Mode.ATOMIC:
-                raise _failed(position, reply.message, reply.hint)
-            value: Value = reply
-        else:
-            value = reply.value  # type: ignore[assignment]  # commands answer no records
-        results.append(value)
-        reply_bytes += value_bytes(value) + ELEMENT_BYTES
+        if isinstance(reply, ReplyError) and operation.mode is operations.Mode.ATOMIC:
+            raise _failed(position, reply.message, reply.hint)
+        results.append(reply)
+        reply_bytes += value_bytes(reply) + ELEMENT_BYTES
         if reply_bytes > REPLY_BYTES_MAX:
             raise _failed(position, "the reply is too long", f"the limit is {REPLY_BYTES_MAX} bytes")
     return results

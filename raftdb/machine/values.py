@@ -3,27 +3,35 @@
 Every service that keeps values changes them through `put_value` and `remove_value`, which keep the number of values
 and the index of those that expire exact. Both are told what was there before, as the whole record or as its head.
 
-A value whose time is up is there until a sweep removes it (`raftdb.machine.expiry`), but nobody sees it: to every
+A value whose time is up is there until a sweep removes it (`raftdb.machine.sweeper`), but nobody sees it: to every
 command it is missing.
 """
 
-from raftdb.commands.limits import KEY_BYTES_MAX, VALUE_BYTES_CEILING
 from raftdb.errors import ReplyError
+from raftdb.limits import KEY_BYTES_MAX, VALUE_BYTES_CEILING
 from raftdb.machine.clock import read_clock
-from raftdb.machine.deadlines import EXPIRIES
+from raftdb.machine.deadlines import DeadlineIndex
 from raftdb.machine.keyspace import (
+    EXPIRY_PREFIX,
+    EXPIRY_SWEPT_KEY,
     HEADER_BYTES,
     KEY_VALUE_PREFIX,
+    KIND_STRING,
+    KINDS,
     NEVER_EXPIRES,
     VALUE_COUNT_KEY,
     StoredValue,
     decode_header,
     decode_value,
+    encode_again,
     encode_string,
     pack_number,
     read_number,
 )
 from raftdb.machine.transaction import KeyValueView, Transaction
+
+EXPIRIES = DeadlineIndex(EXPIRY_PREFIX, EXPIRY_SWEPT_KEY)
+"""The values that expire, by their keys."""
 
 VALUE_BYTES_LIMIT_AT_APPLY = VALUE_BYTES_CEILING
 """Longest value, on every node and whatever its configuration: what `append` builds was not seen by any
@@ -63,6 +71,17 @@ def load_head(view: KeyValueView, key: bytes) -> StoredValue | None:
     return visible(view, view.head(state_key_of(key), HEADER_BYTES))
 
 
+def string_of(stored: StoredValue) -> bytes:
+    """Return the byte string that the value is; raises `ReplyError` (`wrong_type`) if it is something else."""
+    if stored.kind != KIND_STRING:
+        raise ReplyError(
+            f"the key holds a {KINDS[stored.kind]}, not a string",
+            hint="use the commands of that kind, or delete the key",
+            code="wrong_type",
+        )
+    return stored.data
+
+
 def put_value(
     transaction: Transaction,
     state_key: bytes,
@@ -72,7 +91,22 @@ def put_value(
     revision: int,
     expires_ms: int = NEVER_EXPIRES,
 ) -> None:
-    """Store `data` in place of the record `before`, None if there is none."""
+    """Store the string `data` in place of the record `before`, None if there is none."""
+    _replace(transaction, state_key, before, expires_ms)
+    transaction.put(state_key, encode_string(data, revision=revision, expires_ms=expires_ms))
+
+
+def expire_value(
+    transaction: Transaction, state_key: bytes, before: bytes, *, revision: int, expires_ms: int
+) -> None:
+    """Let the value that is whole in the record `before`, of whatever kind, end at another time."""
+    _replace(transaction, state_key, before, expires_ms)
+    transaction.put(state_key, encode_again(before, revision=revision, expires_ms=expires_ms))
+
+
+def _replace(transaction: Transaction, state_key: bytes, before: bytes | None, expires_ms: int) -> None:
+    """Keep the books for a value that is to stand in the place of `before`."""
+    transaction.note_change(state_key)
     if before is None:
         expires_before_ms = NEVER_EXPIRES
         _count(transaction, 1)
@@ -83,11 +117,11 @@ def put_value(
             EXPIRIES.lift(transaction, expires_before_ms, state_key[1:])
         if expires_ms != NEVER_EXPIRES:
             EXPIRIES.set(transaction, expires_ms, state_key[1:])
-    transaction.put(state_key, encode_string(data, revision=revision, expires_ms=expires_ms))
 
 
 def remove_value(transaction: Transaction, state_key: bytes, before: bytes) -> None:
     """Remove the record `before`."""
+    transaction.note_change(state_key)
     expires_before_ms = decode_header(before)[2]
     if expires_before_ms != NEVER_EXPIRES:
         EXPIRIES.lift(transaction, expires_before_ms, state_key[1:])

@@ -2,39 +2,37 @@
 
 from collections.abc import Mapping
 
-from raftdb.commands.budgets import KEY_BYTES
+from raftdb.budgets import KEY_BYTES
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import ReplyError
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
-from raftdb.machine.machine import Machine
+from raftdb.machine.machine import Applied, Machine
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.transaction import Transaction
 from raftdb.node.turn import Answer, State
 
 
-def apply_entry(entry: Entry, state: State, machine: Machine) -> tuple[Reply, int, int | None]:
+def apply_entry(entry: Entry, state: State, machine: Machine) -> tuple[Applied, int]:
     """Change the state by one entry, and move its applied index there.
 
-    Returns the reply, the work that it was (`raftdb.commands.budgets`), and the earliest deadline that it set (None: it
-    set none).
+    Returns what came of it, and the work that it was (`raftdb.budgets`).
     """
-    reply: Reply = Result(None, entry.index)
+    applied = Applied(Result(None, entry.index), (), None)
     changes: Mapping[bytes, bytes | None] = {}
-    deadline_ms = None
     work_bytes = len(entry.data)
     if entry.kind is EntryKind.COMMAND:
         transaction = Transaction(state)
-        reply = machine.apply(entry.index, entry.term, entry.data, transaction)
-        changes, deadline_ms = transaction.changes, transaction.deadline_ms
+        applied = machine.apply(entry.index, entry.term, entry.data, transaction)
+        changes = transaction.changes
         work_bytes += work_of(transaction)
     elif entry.kind is EntryKind.CONFIGURATION:
         changes = {CONFIGURATION_KEY: pack_configuration(entry.index, entry.data)}
     state.write(changes, index=entry.index, term=entry.term)
-    return reply, work_bytes, deadline_ms
+    return applied, work_bytes
 
 
 def work_of(transaction: Transaction) -> int:
-    """How much was done in a transaction, in bytes as `raftdb.commands.budgets` counts."""
+    """How much was done in a transaction, in bytes as `raftdb.budgets` counts."""
     keys = transaction.looked_up + transaction.passed + len(transaction.changes)
     return KEY_BYTES * keys + transaction.moved_bytes
 

@@ -27,16 +27,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from raftdb.commands.operations import Expire
 from raftdb.core.events import Proposed
 from raftdb.core.messages import Heartbeat, Message
 from raftdb.core.model import EntryId, Index, Role, Term
 from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState
 from raftdb.core.update import Update
+from raftdb.machine.entries import encode, stamp
 from raftdb.machine.machine import Machine
+from raftdb.machine.operations import Expire
 from raftdb.machine.transaction import KeyValueView
-from raftdb.wire.operations import encode, stamp
 
 EXPIRE = encode(Expire())
 NEVER_MS = 1 << 63

@@ -3,21 +3,15 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from raftdb.commands.limits import PAGE_BYTES_MAX
-from raftdb.commands.model import Command
-from raftdb.commands.operations import (
-    CloseSession,
-    Expire,
-    Operation,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
 from raftdb.commands.spec import unparse
 from raftdb.core.model import Entry, EntryKind
+from raftdb.limits import PAGE_BYTES_MAX
+from raftdb.machine.entries import decode
+from raftdb.machine.operations import Expire, Operation, SessionOperation, Transaction
+from raftdb.machine.service import Command
+from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.wire.configuration import decode_configuration
 from raftdb.wire.json_bytes import json_bytes_max
-from raftdb.wire.operations import decode
 
 KIND_NAMES = {EntryKind.NOOP: "noop", EntryKind.COMMAND: "command", EntryKind.CONFIGURATION: "configuration"}
 

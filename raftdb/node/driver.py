@@ -12,15 +12,17 @@ from collections.abc import Callable, Collection, Sequence
 from math import ceil
 
 from raftdb.background import Background, fatal_of
-from raftdb.commands.budgets import KEYS_ON_LOOP_MAX, LOG_PAGE_ENTRIES_MAX
-from raftdb.commands.operations import ClientOperation, keys_named
-from raftdb.commands.queries import Query as RecordQuery
+from raftdb.budgets import KEYS_ON_LOOP_MAX, LOG_PAGE_ENTRIES_MAX
 from raftdb.commands.transactions import grows, is_read
 from raftdb.core.events import Change, PeerMet, Received, RemovalTold, SnapshotFetched, TripMeasured
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
 from raftdb.core.timing import silence_ticks_borne
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb.machine.entries import encode
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.service import Query as RecordQuery
+from raftdb.machine.services import keys_named
 from raftdb.node import refusals
 from raftdb.node.aside import Aside
 from raftdb.node.contacts import Contacts
@@ -32,7 +34,6 @@ from raftdb.node.space import WRITE_BYTES, SpaceBudget
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
 from raftdb.node.view import NodeView
 from raftdb.node.watchdog import Watchdog
-from raftdb.wire.operations import encode
 from storage.contract import FrozenChanges
 
 logger = logging.getLogger("raftdb.node")

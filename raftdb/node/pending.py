@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from raftdb.commands.model import Command
-from raftdb.commands.queries import Query as RecordQuery
 from raftdb.core.model import EntryId, Index, Term
+from raftdb.machine.service import Command
+from raftdb.machine.service import Query as RecordQuery
 
 
 class LogPage(NamedTuple):

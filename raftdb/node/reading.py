@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
-from raftdb.commands.budgets import KEY_BYTES
-from raftdb.commands.limits import PAGE_BYTES_MAX
-from raftdb.commands.model import Command
-from raftdb.commands.queries import Query as RecordQuery
+from raftdb.budgets import KEY_BYTES
 from raftdb.core.log import entry_bytes
 from raftdb.core.model import Entry, Index
 from raftdb.core.state import RaftState
 from raftdb.errors import RaftdbError
+from raftdb.limits import PAGE_BYTES_MAX
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Result
+from raftdb.machine.service import Command
+from raftdb.machine.service import Query as RecordQuery
 from raftdb.machine.transaction import Transaction
 from raftdb.node.applying import work_of
 from raftdb.node.pending import LogPage

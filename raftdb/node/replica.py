@@ -8,13 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from raftdb.commands.budgets import (
-    APPLY_BYTES_MAX,
-    APPLY_ENTRIES_MAX,
-    KEY_BYTES,
-    PROPOSE_BYTES_MAX,
-    READ_BYTES_MAX,
-)
+from raftdb.budgets import APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, KEY_BYTES, PROPOSE_BYTES_MAX, READ_BYTES_MAX
 from raftdb.core.events import (
     Compacted,
     EntriesLoaded,
@@ -30,6 +24,7 @@ from raftdb.core.raft import Raft
 from raftdb.core.timing import request_ticks
 from raftdb.core.update import EntriesWanted, Trace, Update
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
+from raftdb.machine.entries import stamp
 from raftdb.machine.machine import Machine
 from raftdb.node.applying import answer_of, apply_entry
 from raftdb.node.checkpoints import Checkpoints, Covered
@@ -42,7 +37,6 @@ from raftdb.node.reading import serve
 from raftdb.node.refusals import leader_hint, not_executed, out_of_time, too_much_waits
 from raftdb.node.standing import is_new, is_unproven
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
-from raftdb.wire.operations import stamp
 from storage.contract import FrozenChanges
 
 SPARE_FRACTION = 0.25
@@ -358,10 +352,10 @@ class Replica:
 
     def _apply_entry(self, entry: Entry) -> int:
         """Change the state by one entry, and answer who waits for it; returns the work that it was."""
-        reply, work_bytes, deadline_ms = apply_entry(entry, self._state, self._machine)
-        self._clock.applied(entry.index, deadline_ms)
+        applied, work_bytes = apply_entry(entry, self._state, self._machine)
+        self._clock.applied(entry.index, applied.deadline_ms)
         for term, request_id in self._pending.writes_at(entry.index):
-            answer = answer_of(reply, entry) if term == entry.term else self.refusal()
+            answer = answer_of(applied.reply, entry) if term == entry.term else self.refusal()
             self._effects.answers.append((request_id, answer))
         return work_bytes
 

@@ -15,12 +15,12 @@ from contextlib import ExitStack, closing
 
 from raftdb import __version__
 from raftdb.background import Background
-from raftdb.commands.limits import Limits
 from raftdb.core.events import PeerMet
 from raftdb.endpoint import parse_endpoint
 from raftdb.errors import RaftdbError
 from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_server import HttpServer
+from raftdb.limits import Limits
 from raftdb.memory import MemoryAccount
 from raftdb.node.driver import Driver
 from raftdb.node.view import NodeView

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from raftdb.commands.limits import BESIDE_VALUE_BYTES, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachable_endpoint
 from raftdb.errors import Fatal
+from raftdb.limits import BESIDE_VALUE_BYTES, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.memory import MEMORY_BYTES_MAX, MEMORY_BYTES_MIN
 from raftdb.server.environment import CONFIG_FILE, settings_in
 from raftdb.wire.fields import is_node_id

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from raftdb import __version__
-from raftdb.commands.operations import ClientOperation
-from raftdb.commands.queries import Query
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.service import Query
 from raftdb.memory import MemoryAccount
 from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver

@@ -7,12 +7,12 @@ failure names none, and must be what some entry with this very operation has ans
 from collections.abc import Sequence
 from typing import Any
 
-from raftdb.commands.operations import Operation, SessionOperation
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import InvariantBroken
+from raftdb.machine import entries
+from raftdb.machine.operations import Operation, SessionOperation
 from raftdb.simulation.caller import WRITES, Told
 from raftdb.simulation.model import Failure, Model
-from raftdb.wire import operations as wire_operations
 
 
 def check_answers(told: Sequence[Told], log: Sequence[Entry]) -> Model:
@@ -32,7 +32,7 @@ def check_answers(told: Sequence[Told], log: Sequence[Entry]) -> Model:
     for entry in log:
         made: tuple[Operation, Any] | None = None
         if entry.kind is EntryKind.COMMAND:
-            time_ms, operation = wire_operations.decode(entry.data)
+            time_ms, operation = entries.decode(entry.data)
             reply, index = model.apply(entry.index, time_ms, operation)
             if isinstance(reply, Failure):
                 failed.setdefault(operation, []).append(reply)

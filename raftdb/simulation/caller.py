@@ -11,26 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from raftdb.commands.model import (
-    Append,
-    Command,
-    CompareAndSet,
-    Delete,
-    ExpireAfter,
-    Get,
-    GetSet,
-    IncrementBy,
-    MultiSet,
-    Persist,
-    Set,
-)
-from raftdb.commands.operations import (
-    SESSION_NAME_BYTES,
-    Operation,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
+from raftdb.commands.answers import shown
 from raftdb.core.model import EntryKind, Index, NodeId
 from raftdb.errors import (
     InvariantBroken,
@@ -40,13 +21,23 @@ from raftdb.errors import (
     SessionExpired,
     Unavailable,
 )
+from raftdb.machine import entries
+from raftdb.machine.batches import MultiSet
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.expiry import ExpireAfter, Persist
+from raftdb.machine.operations import Operation, SessionOperation, Transaction
+from raftdb.machine.reply import Result
+from raftdb.machine.revisions import CompareAndSet
+from raftdb.machine.service import Command
+from raftdb.machine.sessions import SESSION_NAME_BYTES, RegisterSession
+from raftdb.machine.strings import Delete, Get, GetSet, Set
 from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer
 from raftdb.simulation.host import Host
 from raftdb.simulation.host import World as HostWorld
 from raftdb.simulation.model import comparable
 from raftdb.simulation.scheduler import MILLISECOND
-from raftdb.wire import operations as wire_operations
 
 RETRY_US = 20 * MILLISECOND
 RESENDS = 4
@@ -190,7 +181,7 @@ class Caller:
                 self._world.scheduler.after(delay_us, self._answered, number, sent, answer)
 
         if isinstance(sent, (*WRITES, SessionOperation, RegisterSession)):
-            host.submit_write(wire_operations.encode(sent), on_answer)
+            host.submit_write(entries.encode(sent), on_answer)
         else:
             command: Any = sent
             host.submit_read(lambda request_id: ReadRequest(request_id, command), on_answer)
@@ -205,8 +196,9 @@ class Caller:
                 self._attempt(number)
                 return
             self._check(sent, answer)
-            self._told.append(Told(sent, comparable(answer.value), answer.index))
-            self._end(Kind.ANSWERED, value=answer.value, revision=answer.revision)
+            value = shown(sent, Result(answer.value, answer.revision))
+            self._told.append(Told(sent, comparable(value), answer.index))
+            self._end(Kind.ANSWERED, value=value, revision=answer.revision)
         elif isinstance(answer, SessionExpired):
             self._told.append(Told(sent, comparable(answer), None))
             self._session_ended(number)
@@ -264,7 +256,7 @@ class Caller:
             if (
                 found is None
                 or found[:2] != (answer.term, EntryKind.COMMAND)
-                or wire_operations.decode(found[2])[1] != sent
+                or entries.decode(found[2])[1] != sent
             ):
                 raise InvariantBroken(
                     f"{self.name}: an acknowledged write is not at {answer.index}@{answer.term}"

@@ -7,29 +7,15 @@ compared with the model alone.
 
 from collections.abc import Callable
 
-from raftdb.commands.model import (
-    KEEP_TTL,
-    Append,
-    Command,
-    CompareAndSet,
-    Condition,
-    DatabaseSize,
-    Delete,
-    Exists,
-    ExpireAfter,
-    Get,
-    GetSet,
-    IncrementBy,
-    Keys,
-    MultiGet,
-    MultiSet,
-    Persist,
-    Scan,
-    Set,
-    Strlen,
-    TimeToLive,
-)
 from raftdb.errors import required
+from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.revisions import CompareAndSet
+from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.service import Command
+from raftdb.machine.strings import KEEP_TTL, Condition, Delete, Get, GetSet, Set, Strlen
 from raftdb.simulation.caller import WRITES, Caller, Ending, Kind, Told, World
 from raftdb.simulation.linearizability import Failed, Operation
 from raftdb.simulation.scheduler import SECOND
@@ -141,7 +127,8 @@ def is_modelled_only(command: Command) -> bool:
         return True
     if isinstance(command, Exists):
         return command.keys[0].startswith(LEASES)
-    return not isinstance(command, MultiGet | MultiSet) and command.key.startswith(LEASES)  # type: ignore[union-attr]
+    key = getattr(command, "key", b"")
+    return isinstance(key, bytes) and key.startswith(LEASES)
 
 
 def _operation(client: str, command: Command, ending: Ending) -> Operation:

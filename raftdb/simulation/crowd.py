@@ -8,10 +8,14 @@ answers, taken together, must be.
 
 from collections.abc import Sequence
 
-from raftdb.commands.model import Append, Get, IncrementBy, MultiSet, Set
-from raftdb.commands.operations import SessionOperation
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import InvariantBroken
+from raftdb.machine import entries as wire_operations
+from raftdb.machine.batches import MultiSet
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.operations import SessionOperation
+from raftdb.machine.strings import Get, Set
 from raftdb.simulation.answers import check_answers
 from raftdb.simulation.caller import World
 from raftdb.simulation.clients import Client, History
@@ -19,7 +23,6 @@ from raftdb.simulation.linearizability import Finding, Operation, Verdict, check
 from raftdb.simulation.scheduler import MILLISECOND
 from raftdb.simulation.serializability import check_serializable
 from raftdb.simulation.transactors import Transactions, Transactor
-from raftdb.wire import operations as wire_operations
 
 UNIQUE = (Set, Append, MultiSet)
 """The commands that carry a value never used before."""

@@ -8,16 +8,16 @@ has to be gone. That it is not gone too early is seen to by `timeline`.
 
 from typing import Protocol
 
-from raftdb.commands.model import Set
 from raftdb.core.model import NodeId
 from raftdb.errors import InvariantBroken, required
+from raftdb.machine.entries import encode
+from raftdb.machine.strings import Set
 from raftdb.machine.values import state_key_of
 from raftdb.node.clock import COMMIT_MS
 from raftdb.node.turn import Answer
 from raftdb.simulation.host import Host
 from raftdb.simulation.host import World as HostWorld
 from raftdb.simulation.scheduler import MILLISECOND
-from raftdb.wire.operations import encode
 
 KEY = b"to end in idle hours"
 LIFE_MS = 5_000

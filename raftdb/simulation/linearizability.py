@@ -19,25 +19,14 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from raftdb.commands.model import (
-    INTEGER_MAX,
-    INTEGER_MIN,
-    Append,
-    Command,
-    DatabaseSize,
-    Delete,
-    Exists,
-    Get,
-    IncrementBy,
-    Keys,
-    MultiGet,
-    MultiSet,
-    Ping,
-    Scan,
-    Set,
-    Strlen,
-    parse_integer,
-)
+from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.connection import Ping
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
+from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.service import Command
+from raftdb.machine.strings import Delete, Get, Set, Strlen
 
 STEPS_MAX = 2_000_000
 """Events looked at for one key before the search gives up: a few seconds."""
@@ -143,7 +132,8 @@ def _parts(operation: Operation) -> list[tuple[bytes, _Part]]:
             # A sum over several keys says nothing certain of any one of them.
             return [(keys[0], _Part(operation, _exists, result, False))] if len(keys) == 1 else []
     step, writes = _STEPS[type(command)](command)
-    return [(command.key, _Part(operation, step, result, writes))]
+    key: bytes = command.key  # type: ignore[attr-defined]  # all in the table have one
+    return [(key, _Part(operation, step, result, writes))]
 
 
 def _read(value: Value) -> tuple[Value, Any]:

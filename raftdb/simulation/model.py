@@ -11,44 +11,20 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from raftdb.commands.limits import KEYS_LISTED_MAX, SESSION_IDLE_MS
-from raftdb.commands.model import (
-    INTEGER_MAX,
-    INTEGER_MIN,
-    KEEP_TTL,
-    Append,
-    Command,
-    CompareAndSet,
-    Condition,
-    DatabaseSize,
-    Delete,
-    Exists,
-    ExpireAfter,
-    Get,
-    GetSet,
-    IncrementBy,
-    Keys,
-    MultiGet,
-    MultiSet,
-    Persist,
-    Ping,
-    Scan,
-    Set,
-    Strlen,
-    TimeToLive,
-    parse_integer,
-)
-from raftdb.commands.operations import (
-    CloseSession,
-    Expire,
-    Mode,
-    Operation,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
 from raftdb.errors import Conflict, ReplyError
-from raftdb.machine.sessions import IDLE_GRAIN_MS
+from raftdb.limits import KEYS_LISTED_MAX, SESSION_IDLE_MS
+from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.connection import Ping
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.revisions import CompareAndSet
+from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.service import Command
+from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession
+from raftdb.machine.strings import KEEP_TTL, Condition, Delete, Get, GetSet, Set, Strlen
 
 
 class Failure(NamedTuple):
@@ -121,7 +97,7 @@ class Model:
                 return Told(None, index)
             case SessionOperation():
                 return self._in_session(index, operation)
-        return Told(self._execute(index, operation), index)
+        return Told(self._execute(index, operation), index)  # type: ignore[arg-type]  # others are above
 
     def read(self, command: Command) -> Any:
         """What a command that changes nothing answers now."""

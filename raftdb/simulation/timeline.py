@@ -7,8 +7,8 @@ machines between the moments when leaders appended them. So nothing ends before 
 
 from raftdb.core.model import Entry, EntryKind, Index, Term
 from raftdb.errors import InvariantBroken
+from raftdb.machine import entries as wire_operations
 from raftdb.simulation.scheduler import MILLISECOND, Scheduler
-from raftdb.wire import operations as wire_operations
 
 ROUNDING_MS = 2
 """Leaders cut their time to whole milliseconds, when they begin and with every entry."""

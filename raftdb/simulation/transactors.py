@@ -7,9 +7,13 @@ applied (hazard B61).
 
 from collections.abc import Callable
 
-from raftdb.commands.model import Append, Command, CompareAndSet, Get, MultiGet, Set
-from raftdb.commands.operations import Mode, Transaction
 from raftdb.errors import Conflict, required
+from raftdb.machine.batches import MultiGet
+from raftdb.machine.editing import Append
+from raftdb.machine.operations import Mode, Transaction
+from raftdb.machine.revisions import CompareAndSet
+from raftdb.machine.service import Command
+from raftdb.machine.strings import Get, Set
 from raftdb.simulation.caller import Caller, Ending, Kind, Told, World
 from raftdb.simulation.serializability import Appended, Observed, Outcome, Seen
 

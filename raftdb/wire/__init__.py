@@ -6,9 +6,10 @@ Two kinds of bytes, and two kinds of trust:
   believed: size, checksum, number of items, then the exact type and range of every field. What does not fit
   raises `RemoteProtocolError`, and the connection is closed; a corrupt frame is never decoded (hazards B94,
   B96).
-* **From the log** (`commands`, `configuration`): what our own leader encoded. The bytes are replicated and
-  compared, so one object has one encoding, whatever the interpreter's hash seed (hazard B66). The same strict
-  checks run; what fails here cannot be skipped by one replica alone, so the machine makes it fatal.
+* **From the log** (`configuration`; and, beside the commands themselves, `raftdb.machine.entries`): what our own
+  leader encoded. The bytes are replicated and compared, so one object has one encoding, whatever the interpreter's
+  hash seed (hazard B66). The same strict checks run; what fails here cannot be skipped by one replica alone, so the
+  machine makes it fatal.
 
 What clients and nodes say to each other is JSON: how byte strings stand in it, and how long that makes what is legal,
 is in `json_bytes`, for both sides.

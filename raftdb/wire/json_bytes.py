@@ -3,14 +3,14 @@
 A byte string is a JSON string if it is UTF-8 and not longer so, and `{"base64": "..."}` otherwise. The bytes that JSON
 must escape are what makes the difference: a zero byte takes six characters in a string, and one and a third in base64.
 With that rule no byte string grows by more than a third and a constant, so the limits in bytes of content
-(`raftdb.commands.limits`) say how many bytes of JSON a node must accept, and a client must be ready to read. Both
+(`raftdb.limits`) say how many bytes of JSON a node must accept, and a client must be ready to read. Both
 are derived here, for then they always fit.
 """
 
 import base64
 import binascii
 
-from raftdb.commands.limits import (
+from raftdb.limits import (
     COMMAND_BYTES_CEILING,
     KEY_BYTES_MAX,
     KEYS_PER_COMMAND_MAX,

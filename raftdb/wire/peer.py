@@ -31,6 +31,7 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
+from raftdb.limits import ENTRY_BYTES_MAX, TIME_MS_MAX
 from raftdb.wire import cbor
 from raftdb.wire.fields import (
     NUMBER_LIMIT,
@@ -53,7 +54,6 @@ from raftdb.wire.handshake import (
     decode_handshake,
     encode_handshake,
 )
-from raftdb.wire.operations import ENTRY_BYTES_MAX, TIME_MS_MAX
 
 __all__ = [
     "ENTRIES_PER_FRAME_MAX",

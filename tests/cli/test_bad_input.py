@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cli.main import run
-from raftdb.commands.operations import CloseSession, RegisterSession
+from raftdb.machine.sessions import CloseSession, RegisterSession
 from tests.bad_input import ONE_SHOT, SCRIPTS, assert_one_line
 from tests.frontend.support import Harness, running
 from tests.frontend.test_http_data import DatabaseNode

@@ -13,8 +13,8 @@ from cli.run.transactions import (
     Transactions,
 )
 from raftdb.client.sync_client import Client
-from raftdb.commands.limits import VALUE_BYTES_CEILING
 from raftdb.errors import Conflict, OutcomeUnknown, ReplyError, RequestRefused, Unavailable, required
+from raftdb.limits import VALUE_BYTES_CEILING
 
 
 def opened(state: State) -> Transactions:

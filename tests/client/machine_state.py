@@ -3,24 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from raftdb.commands.limits import SESSION_IDLE_MS
-from raftdb.commands.operations import (
-    CloseSession,
-    Expire,
-    Mode,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
 from raftdb.commands.spec import Access, lookup, parse
 from raftdb.errors import CODES, Conflict, ReplyError
+from raftdb.limits import SESSION_IDLE_MS
 from raftdb.machine.keyspace import HEADER_BYTES, KEY_VALUE_END, KEY_VALUE_PREFIX
-from raftdb.machine.machine import Machine
+from raftdb.machine.operations import Expire, Mode, SessionOperation, Transaction
 from raftdb.machine.reply import Repetition, Result
-from raftdb.machine.sessions import session_count
+from raftdb.machine.sessions import CloseSession, RegisterSession, session_count
 from tests.client.fake_state import Arguments, FakeState, Refused
 from tests.client.fake_state import Result as Answer
-from tests.machine.database import EVERYTHING, Database
+from tests.machine.database import EVERYTHING, MACHINE, Database
 
 
 class MachineState(FakeState):
@@ -68,7 +60,7 @@ class MachineState(FakeState):
         assert spec is not None
         if spec.access is Access.READ:
             self._index = self.database.index
-            return _answer(Machine().read(command, self.database.transaction))
+            return _answer(MACHINE.read(command, self.database.transaction))
         return self._apply(command)
 
     def transact(

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftdb.client.buffer import ANSWERED_BY_GET, EFFECTS, Buffer, answer, is_read
-from raftdb.commands.limits import VALUE_BYTES_CEILING
-from raftdb.commands.model import INTEGER_MAX
 from raftdb.commands.spec import COMMANDS, Access
 from raftdb.errors import ReplyError, RequestRefused
+from raftdb.limits import VALUE_BYTES_CEILING
+from raftdb.machine.integers import INTEGER_MAX
 from raftdb.machine.values import check_value
 from tests.client.fake_state import Refused
 from tests.client.machine_state import MachineState

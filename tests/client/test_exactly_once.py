@@ -13,7 +13,6 @@ from raftdb.client import methods
 from raftdb.client.flow import SESSIONS_PER_CALL_MAX, Limits
 from raftdb.client.protocol import Stamp
 from raftdb.client.session import SEQUENCES_AHEAD_MAX, Place, Session
-from raftdb.commands.model import Set
 from raftdb.errors import (
     CommandFailed,
     Conflict,
@@ -22,6 +21,7 @@ from raftdb.errors import (
     SessionExpired,
     Unavailable,
 )
+from raftdb.machine.strings import Set
 from tests.client.fake_api import Canned, error
 from tests.client.virtual import Fate, World
 

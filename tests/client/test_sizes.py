@@ -18,7 +18,13 @@ from hypothesis import strategies as st
 from raftdb import AsyncClient
 from raftdb.client import answers, protocol
 from raftdb.client.http1 import Response, ResponseParser
-from raftdb.commands.limits import (
+from raftdb.commands.spec import parse
+from raftdb.commands.transactions import build_transaction, is_read
+from raftdb.core.model import Entry, EntryKind
+from raftdb.errors import ReplyError, RequestRefused
+from raftdb.frontend.json_requests import execute_of, transaction_of
+from raftdb.frontend.json_values import Shown, encode_answer, encode_json
+from raftdb.limits import (
     COMMAND_BYTES_CEILING,
     KEY_BYTES_MAX,
     MIB,
@@ -28,21 +34,19 @@ from raftdb.commands.limits import (
     VALUE_BYTES_CEILING,
     Limits,
 )
-from raftdb.commands.model import INTEGER_MAX, Append, Ping, Set
-from raftdb.commands.operations import Mode, Transaction, keys_named
-from raftdb.commands.queries import ReadPage
-from raftdb.commands.spec import parse
-from raftdb.commands.transactions import build_transaction, is_read
-from raftdb.core.model import Entry, EntryKind
-from raftdb.errors import ReplyError, RequestRefused
-from raftdb.frontend.json_requests import execute_of, transaction_of
-from raftdb.frontend.json_values import encode_answer, encode_json
+from raftdb.machine.connection import Ping
+from raftdb.machine.editing import Append
+from raftdb.machine.entries import encode, stamp
+from raftdb.machine.integers import INTEGER_MAX
+from raftdb.machine.operations import Mode, Transaction
 from raftdb.machine.reply import Page, Result
+from raftdb.machine.scanning import ReadPage
+from raftdb.machine.services import keys_named
+from raftdb.machine.strings import Set
 from raftdb.node.describe import describe_entries
 from raftdb.server.config import BadSetting, load
 from raftdb.wire.json_bytes import base64_bytes, from_base64, json_bytes_max, request_bytes_max, to_json
-from raftdb.wire.operations import encode, stamp
-from tests.frontend.support import StubAnswer, running
+from tests.frontend.support import running
 from tests.frontend.test_http_data import DatabaseNode
 from tests.machine.database import MACHINE, Database
 
@@ -104,12 +108,12 @@ def sent(request: protocol.Request) -> bytes:
     return stamped.body
 
 
-def answer_to(database: Database, operation: Any) -> StubAnswer:
+def answer_to(database: Database, operation: Any) -> Shown:
     reply = MACHINE.read(operation, database.transaction) if is_read(operation) else database.run(operation)
     if isinstance(reply, ReplyError):
         raise reply
     assert isinstance(reply, Result)
-    return StubAnswer(reply.value, database.index, database.term, reply.revision)
+    return Shown(reply.value, database.index, database.term, reply.revision)
 
 
 def executed(database: Database, name: str, arguments: Sequence[bytes]) -> object:

@@ -16,7 +16,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from raftdb.commands.model import Append, Command, Delete, Get, IncrementBy, Set
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.service import Command
+from raftdb.machine.strings import Delete, Get, Set
 from raftdb.simulation.linearizability import STEPS_MAX, Failed, Finding, Operation, Verdict, check_history
 from tests.e2e.raw_http import (
     NOT_EXECUTED,

@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-from raftdb.commands.model import Append, Command, Delete, Get, IncrementBy, Set
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.service import Command
+from raftdb.machine.strings import Delete, Get, Set
 from raftdb.simulation.linearizability import Operation, Verdict, verdict_of
 from tests.e2e.cluster import Cluster, Node
 from tests.e2e.conftest import NewCluster

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raftdb.commands.limits import DEFAULT_LIMITS, Limits
-from raftdb.commands.model import Get, Ping, Set
-from raftdb.commands.operations import ClientOperation
-from raftdb.commands.queries import Query
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_server import HttpServer, Routes, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
+from raftdb.limits import DEFAULT_LIMITS, Limits
+from raftdb.machine.connection import Ping
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.service import Query
+from raftdb.machine.strings import Get, Set
 from raftdb.memory import MemoryAccount
 
 WAIT_S = 10.0

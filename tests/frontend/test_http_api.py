@@ -4,7 +4,6 @@ import logging
 
 import pytest
 
-from raftdb.commands.model import Get, Set
 from raftdb.errors import (
     Fatal,
     LeaderHint,
@@ -15,6 +14,7 @@ from raftdb.errors import (
 )
 from raftdb.frontend.http_api import LOG_LIMIT_MAX
 from raftdb.frontend.http_data import ApiLimits
+from raftdb.machine.strings import Get, Set
 from tests.frontend.support import Harness, StubAnswer, get, post, running, wait_until
 from tests.interface import documented_codes
 
@@ -68,7 +68,7 @@ async def test_bytes_that_are_not_utf8_travel_as_base64_both_ways(http: Harness)
 )
 async def test_every_kind_of_reply_has_its_json(http: Harness, value: object, result: object) -> None:
     http.node.answer = StubAnswer(value)
-    response = await http.execute({"command": "ping"})
+    response = await http.execute({"command": "dbsize"})
     assert response.json == {"result": result, "index": 12, "term": 3}
 
 

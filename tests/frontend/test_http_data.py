@@ -8,24 +8,22 @@ from urllib.parse import quote
 
 import pytest
 
-from raftdb.commands.model import Append, Get, IncrementBy, Set
-from raftdb.commands.operations import (
-    ClientOperation,
-    CloseSession,
-    Mode,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
-from raftdb.commands.queries import Query, ReadPage, ReadRecord
 from raftdb.commands.transactions import is_read
 from raftdb.errors import LeaderHint, OutcomeUnknown, ReplyError, Unavailable
 from raftdb.frontend import http_data
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.node_api import Consistency
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.machine import Machine
+from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, Transaction
 from raftdb.machine.reply import Repetition, Result
+from raftdb.machine.scanning import ReadPage, ReadRecord
+from raftdb.machine.service import Query
+from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.strings import Get, Set
 from tests.frontend.support import Harness, Response, StubAnswer, StubNode, get, post, running, wait_until
-from tests.machine.database import MACHINE, Database
+from tests.machine.database import Database
 
 ID = "00112233445566778899aabbccddeeff"
 NAME = bytes.fromhex(ID)
@@ -47,9 +45,9 @@ class DatabaseNode(StubNode):
             raise self.failure
         database = self.database
         if isinstance(operation, Query) or is_read(operation):
-            reply: Any = MACHINE.read(operation, database.transaction)  # type: ignore[arg-type]
+            reply: Any = Machine().read(operation, database.transaction)  # type: ignore[arg-type]
         else:
-            reply = database.run(operation)
+            reply = database.applied(operation).reply
         index, term = database.index, database.term
         if isinstance(reply, Repetition):
             index, term, reply = reply

@@ -1,9 +1,11 @@
 """A machine with its log and its clock: what a cluster of one would do, without the cluster."""
 
-from raftdb.commands.operations import Operation
+from dataclasses import replace
+
+from raftdb.commands.answers import shown
 from raftdb.errors import ReplyError
 from raftdb.machine.clock import read_clock
-from raftdb.machine.deadlines import EXPIRIES, IDLE_SESSIONS
+from raftdb.machine.entries import decode, encode, stamp
 from raftdb.machine.keyspace import (
     HEADER_BYTES,
     KEY_VALUE_END,
@@ -12,16 +14,55 @@ from raftdb.machine.keyspace import (
     SESSION_PREFIX,
     decode_header,
 )
-from raftdb.machine.machine import Machine
+from raftdb.machine.machine import Applied, Machine
+from raftdb.machine.operations import Operation
 from raftdb.machine.reply import Repetition, Reply, Result
-from raftdb.machine.sessions import session_count
-from raftdb.machine.transaction import Transaction
-from raftdb.machine.values import value_count
-from raftdb.wire.operations import encode, stamp
+from raftdb.machine.service import Command, Ending, Query, Service
+from raftdb.machine.services import ENDINGS
+from raftdb.machine.sessions import IDLE_SESSIONS, CloseSession, RegisterSession, session_count
+from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.values import EXPIRIES, value_count
 from tests.machine.views import DictionaryView
 
-MACHINE = Machine()
+
+class ShowingMachine(Machine):
+    """The machine, with its results as people are shown them."""
+
+    def apply(self, index: int, term: int, data: bytes, transaction: Transaction) -> Applied:
+        applied = super().apply(index, term, data, transaction)
+        return applied._replace(reply=shown_reply(decode(data)[1], applied.reply))
+
+    def read(self, query: Command | Query, view: KeyValueView) -> Result | ReplyError:
+        reply = super().read(query, view)
+        return reply if isinstance(reply, ReplyError) else shown_result(query, reply)
+
+
+def shown_reply(operation: Operation, reply: Reply) -> Reply:
+    """A reply as people are shown it."""
+    if isinstance(reply, Repetition):
+        inner = shown_reply(operation, reply.reply)
+        assert not isinstance(inner, Repetition)
+        return reply._replace(reply=inner)
+    return shown_result(operation, reply) if isinstance(reply, Result) else reply
+
+
+def shown_result(operation: Operation | Query, result: Result) -> Result:
+    """A result as people are shown it; of a session that was begun or ended, that this was done."""
+    if isinstance(operation, RegisterSession | CloseSession):
+        return Result("OK" if result.value is True else result.value, result.revision)
+    return Result(shown(operation, result), result.revision)
+
+
+MACHINE = ShowingMachine()
 EVERYTHING = 1 << 30
+
+
+def bounded(service: Service, **bounds: int) -> tuple[Ending, ...]:
+    """What ends, with these bounds for that service in place of its own."""
+    return tuple(
+        replace(ending, **bounds) if ending is service.ending else ending  # type: ignore[arg-type]
+        for ending in ENDINGS
+    )
 
 
 class Database:
@@ -34,9 +75,14 @@ class Database:
         self.transaction = Transaction(view or DictionaryView())
 
     def run(self, operation: Operation) -> Reply:
-        """The reply of the next entry."""
+        """The reply of the next entry, as people are shown it."""
+        return shown_reply(operation, self.applied(operation).reply)
+
+    def applied(self, operation: Operation) -> Applied:
+        """What came of the next entry, as the machine says it."""
         self.index += 1
-        return MACHINE.apply(self.index, self.term, stamp(encode(operation), self.now_ms), self.transaction)
+        data = stamp(encode(operation), self.now_ms)
+        return Machine().apply(self.index, self.term, data, self.transaction)
 
     def result(self, operation: Operation) -> Result:
         """The same, which must be a result of now."""

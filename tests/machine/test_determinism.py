@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import raftdb.machine
-from raftdb.commands.operations import Operation, RegisterSession, SessionOperation
 from raftdb.errors import Fatal, RaftdbError, ReplyError
+from raftdb.limits import TIME_MS_MAX
+from raftdb.machine.entries import encode, stamp
 from raftdb.machine.machine import Machine
+from raftdb.machine.operations import Operation, SessionOperation
 from raftdb.machine.reply import Repetition, Reply, Result
+from raftdb.machine.sessions import RegisterSession
 from raftdb.machine.transaction import Transaction
 from raftdb.wire import cbor
-from raftdb.wire.operations import TIME_MS_MAX, encode, stamp
 from tests.machine.database import changes_but_clock, check_books
 from tests.machine.views import DictionaryView
 from tests.wire.strategies import HOSTILE_BYTES, PLAIN_VALUES, operations
@@ -54,9 +56,9 @@ def test_hostile_operations_are_answered_and_replicas_agree(log: list[tuple[Oper
         now_ms = max(0, now_ms + step_ms)
         data = stamp(encode(operation), now_ms)
         before = dict(together.changes)
-        reply: Reply = machine.apply(index, 3, data, together)
+        reply: Reply = machine.apply(index, 3, data, together).reply
         one = Transaction(apart)
-        assert shown(machine.apply(index, 3, data, one)) == shown(reply)
+        assert shown(machine.apply(index, 3, data, one).reply) == shown(reply)
         write_down(apart, one)
         assert isinstance(reply, Result | Repetition | ReplyError)
         if isinstance(reply, ReplyError) and not isinstance(operation, SessionOperation):
@@ -77,7 +79,7 @@ def test_hostile_entries_are_answered_or_stop_the_node(
     """Integers of any size, text for bytes, too many fields: what no leader of ours encodes."""
     transaction = Transaction(DictionaryView({b"ka": b"\x01" + bytes(15) + b"\x01x"}))
     try:
-        reply = Machine().apply(1, 1, stamp(cbor.encode([number, *fields]), time_ms), transaction)
+        reply = Machine().apply(1, 1, stamp(cbor.encode([number, *fields]), time_ms), transaction).reply
     except Fatal:
         assert transaction.changes == {}
     else:
@@ -96,7 +98,7 @@ def test_the_latest_time_that_an_entry_may_bear_is_survived(first: Operation, se
 @pytest.mark.parametrize("delta", [2**63, -(2**63) - 1, 2**64 - 1, -(2**64)])
 def test_an_integer_that_no_leader_encodes_is_answered(delta: int) -> None:
     for parts in ([8, b"k", delta], [3, b"k", b"v", delta, 1], [17, b"", b"", delta]):
-        reply = Machine().apply(1, 1, stamp(cbor.encode(parts), 0), Transaction(DictionaryView()))
+        reply = Machine().apply(1, 1, stamp(cbor.encode(parts), 0), Transaction(DictionaryView())).reply
         assert isinstance(reply, ReplyError)
 
 

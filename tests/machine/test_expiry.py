@@ -2,41 +2,24 @@
 
 import pytest
 
-from raftdb.commands.limits import SESSION_IDLE_MS, TTL_MS_MAX
-from raftdb.commands.model import (
-    KEEP_TTL,
-    Append,
-    Command,
-    CompareAndSet,
-    Condition,
-    DatabaseSize,
-    Delete,
-    Exists,
-    ExpireAfter,
-    Get,
-    GetSet,
-    IncrementBy,
-    Keys,
-    MultiGet,
-    MultiSet,
-    Persist,
-    Scan,
-    Set,
-    Strlen,
-    TimeToLive,
-)
-from raftdb.commands.operations import Expire, RegisterSession
-from raftdb.commands.queries import ReadPage
-from raftdb.machine import expiry, scanning
+from raftdb.limits import SESSION_IDLE_MS, TTL_MS_MAX
+from raftdb.machine import expiry, scanning, sweeper
+from raftdb.machine.batches import Exists, MultiGet, MultiSet
 from raftdb.machine.clock import read_clock
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
 from raftdb.machine.keyspace import CLOCK_KEY
-from raftdb.machine.machine import Machine
+from raftdb.machine.operations import Expire
 from raftdb.machine.reply import Page, Result
+from raftdb.machine.revisions import CompareAndSet
+from raftdb.machine.scanning import DatabaseSize, Keys, ReadPage, Scan
+from raftdb.machine.service import Command
+from raftdb.machine.sessions import RegisterSession
+from raftdb.machine.strings import KEEP_TTL, Condition, Delete, Get, GetSet, Set, Strlen
 from raftdb.machine.transaction import Transaction
-from tests.machine.database import Database, check_books
+from tests.machine.database import MACHINE, Database, bounded, check_books
 from tests.machine.views import DictionaryView
-
-MACHINE = Machine()
 
 
 @pytest.fixture
@@ -197,7 +180,7 @@ def test_a_sweep_ends_what_is_due_and_nothing_else(database: Database) -> None:
 def test_a_sweep_is_bounded_and_the_next_one_goes_on(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(expiry, "SWEEP_VALUES_MAX", 3)
+    monkeypatch.setattr(sweeper, "ENDINGS", bounded(expiry.EXPIRY, count_max=3))
     for number in range(8):
         database.run(Set(b"%d" % number, b"v", 100))
     database.now_ms = 1_101

@@ -4,28 +4,19 @@ import shlex
 
 import pytest
 
-from raftdb.commands.limits import KEYS_PER_COMMAND_MAX, REPLY_BYTES_MAX, VALUE_BYTES_CEILING
-from raftdb.commands.model import (
-    COMMAND_TYPES,
-    INTEGER_MAX,
-    INTEGER_MIN,
-    Append,
-    Delete,
-    Exists,
-    Get,
-    IncrementBy,
-    MultiGet,
-    MultiSet,
-    Ping,
-    Set,
-    Strlen,
-)
 from raftdb.commands.spec import ACCESS, NOT_AN_INTEGER, Access, CommandSpec, ReplyKind, parse, specs_by_name
 from raftdb.errors import Fatal, LocalProtocolError, ReplyError
+from raftdb.limits import KEYS_PER_COMMAND_MAX, REPLY_BYTES_MAX, VALUE_BYTES_CEILING
+from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.connection import Ping
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.entries import stamp
+from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN
 from raftdb.machine.keyspace import KEY_VALUE_PREFIX, decode_value, encode_string
-from raftdb.machine.machine import READS, WRITES
 from raftdb.machine.reply import Result
-from raftdb.wire.operations import stamp
+from raftdb.machine.services import COMMAND_TYPES, READS, WRITES
+from raftdb.machine.strings import Delete, Get, Set, Strlen
 from tests.machine.database import MACHINE, Database
 
 

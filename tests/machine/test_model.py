@@ -9,38 +9,18 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftdb.commands.model import (
-    Append,
-    Command,
-    CompareAndSet,
-    Condition,
-    DatabaseSize,
-    Delete,
-    Exists,
-    ExpireAfter,
-    Get,
-    GetSet,
-    IncrementBy,
-    Keys,
-    MultiGet,
-    MultiSet,
-    Persist,
-    Ping,
-    Scan,
-    Set,
-    Strlen,
-    TimeToLive,
-)
-from raftdb.commands.operations import (
-    CloseSession,
-    Expire,
-    Mode,
-    Operation,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
+from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.connection import Ping
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
 from raftdb.machine.reply import Repetition, Result
+from raftdb.machine.revisions import CompareAndSet
+from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.service import Command
+from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.strings import Condition, Delete, Get, GetSet, Set, Strlen
 from raftdb.simulation.model import Model, comparable
 from tests.machine.database import Database, check_books
 
@@ -82,7 +62,9 @@ TRANSACTIONS = st.builds(
 @st.composite
 def works(draw: st.DrawFn) -> Command | Transaction:
     """A command or a transaction, as often as not: `|` would make a transaction one of eighteen other choices."""
-    return draw(TRANSACTIONS if draw(st.booleans()) else COMMANDS)
+    strategy: st.SearchStrategy[Any] = TRANSACTIONS if draw(st.booleans()) else COMMANDS
+    work: Command | Transaction = draw(strategy)
+    return work
 
 
 STEPS: dict[str, st.SearchStrategy[Any]] = {

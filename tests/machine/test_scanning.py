@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftdb.commands.limits import KEYS_LISTED_MAX, SCAN_LIMIT_MAX
-from raftdb.commands.model import DatabaseSize, Delete, Keys, MultiSet, Scan, Set
-from raftdb.commands.queries import ReadPage, ReadRecord
 from raftdb.errors import ReplyError
+from raftdb.limits import KEYS_LISTED_MAX, SCAN_LIMIT_MAX
 from raftdb.machine import scanning
+from raftdb.machine.batches import MultiSet
 from raftdb.machine.reply import KeyRecord, Page, Result
+from raftdb.machine.scanning import DatabaseSize, Keys, ReadPage, ReadRecord, Scan
+from raftdb.machine.strings import Delete, Set
 from tests.machine.database import MACHINE, Database
 
 KEYS = st.sampled_from([b"a", b"aa", b"ab", b"b", b"b\x00", b"\xff", b"\xff\xff", b"\xff\xffa", b"k" * 480])

@@ -2,39 +2,22 @@
 
 import pytest
 
-from raftdb.commands.limits import (
-    SESSION_IDLE_MS,
-    SESSION_REPLIES_MAX,
-    SESSIONS_MAX,
-)
-from raftdb.commands.model import (
-    Append,
-    Command,
-    CompareAndSet,
-    Delete,
-    Get,
-    GetSet,
-    IncrementBy,
-    MultiGet,
-    MultiSet,
-    Ping,
-    Set,
-)
-from raftdb.commands.operations import (
-    CloseSession,
-    Expire,
-    Mode,
-    Operation,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
 from raftdb.errors import Conflict, Fatal, ReplyError, SessionExpired
-from raftdb.machine import sessions
+from raftdb.limits import SESSION_IDLE_MS, SESSION_REPLIES_MAX, SESSIONS_MAX
+from raftdb.machine import sessions, sweeper
+from raftdb.machine.batches import MultiGet, MultiSet
+from raftdb.machine.connection import Ping
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
 from raftdb.machine.keyspace import REPLY_PREFIX
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
 from raftdb.machine.replies import decode_reply, encode_reply
 from raftdb.machine.reply import Repetition, Result
-from tests.machine.database import Database, check_books
+from raftdb.machine.revisions import CompareAndSet
+from raftdb.machine.service import Command
+from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.strings import Delete, Get, GetSet, Set
+from tests.machine.database import Database, bounded, check_books
 
 NAME = b"s" * 16
 OTHER = b"t" * 16
@@ -336,9 +319,7 @@ def test_too_many_bytes_of_replies_are_refused_too(
 
 
 def test_a_sweep_of_sessions_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    from raftdb.machine import expiry
-
-    monkeypatch.setattr(expiry, "SWEEP_SESSIONS_MAX", 2)
+    monkeypatch.setattr(sweeper, "ENDINGS", bounded(sessions.SESSIONS, count_max=2))
     for number in range(4):
         database.run(RegisterSession(b"%016d" % number))
         database.run(once(1, Ping(), session=b"%016d" % number))
@@ -351,9 +332,7 @@ def test_a_sweep_ends_no_further_session_once_it_has_removed_enough(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sessions may have thousands of answers each, and an entry holds up everything else."""
-    from raftdb.machine import expiry
-
-    monkeypatch.setattr(expiry, "SWEEP_REPLIES_MAX", 5)
+    monkeypatch.setattr(sweeper, "ENDINGS", bounded(sessions.SESSIONS, cost_max=5))
     for number in range(4):
         name = b"%016d" % number
         database.run(RegisterSession(name))

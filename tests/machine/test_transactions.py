@@ -2,36 +2,23 @@
 
 import pytest
 
-from raftdb.commands.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_CEILING
-from raftdb.commands.model import (
-    Append,
-    Command,
-    CompareAndSet,
-    DatabaseSize,
-    Delete,
-    Exists,
-    ExpireAfter,
-    Get,
-    GetSet,
-    IncrementBy,
-    Keys,
-    MultiGet,
-    MultiSet,
-    Persist,
-    Ping,
-    Scan,
-    Set,
-    Strlen,
-    TimeToLive,
-)
-from raftdb.commands.operations import Expire, Mode, Transaction
 from raftdb.errors import Conflict, ReplyError
-from raftdb.machine.machine import Machine
+from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_CEILING
+from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.connection import Ping
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.entries import encode, stamp
+from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.operations import Expire, Mode, Transaction
 from raftdb.machine.reply import Result
+from raftdb.machine.revisions import CompareAndSet
+from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.service import Command
+from raftdb.machine.strings import Delete, Get, GetSet, Set, Strlen
 from raftdb.machine.transaction import Transaction as Changes
 from raftdb.wire import cbor
-from raftdb.wire.operations import encode, stamp
-from tests.machine.database import Database, changes_but_clock, check_books
+from tests.machine.database import MACHINE, Database, changes_but_clock, check_books
 
 MODES = pytest.mark.parametrize("mode", Mode)
 
@@ -122,7 +109,7 @@ def test_in_the_atomic_mode_a_failing_command_undoes_all(database: Database) -> 
     assert (error.code, error.failed_command) == ("command_failed", 4)
     assert error.message == "value is not an integer or out of range"
     assert database.value(MultiGet((b"a", b"s", b"t", b"z"))) == [None, b"x", b"x", None]
-    assert Machine().next_deadline_ms(database.transaction) == 6_000
+    assert MACHINE.next_deadline_ms(database.transaction) == 6_000
     check_books(database.transaction)
 
 
@@ -208,7 +195,7 @@ def test_a_key_that_had_expired_when_it_was_watched_is_missing_and_stays_so(data
     for _ in range(2):
         layer = Changes(database.transaction)
         data = stamp(encode(Transaction((IncrementBy(b"k", 1),), ((b"k", 0),))), 1_501)
-        assert Machine().apply(9, 1, data, layer) == Result([1], None)
+        assert MACHINE.apply(9, 1, data, layer).reply == Result([1], None)
         database.run(Expire())
 
 
@@ -237,7 +224,7 @@ def test_a_reply_that_is_too_long_undoes_all(database: Database, mode: Mode) -> 
 def test_what_it_touches_has_a_limit_that_no_configuration_moves(database: Database) -> None:
     """Hazard B64: an entry that no leader of ours encodes is answered, too."""
     pings = cbor.encode([64, 0, [], [[1]] * (TRANSACTION_KEYS_MAX + 1)])
-    reply = Machine().apply(9, 1, stamp(pings, 0), database.transaction)
+    reply = MACHINE.apply(9, 1, stamp(pings, 0), database.transaction).reply
     assert isinstance(reply, ReplyError)
     assert reply.message == "the transaction touches too many keys"
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from raftdb.commands.model import Get, Set
-from raftdb.commands.operations import ClientOperation
 from raftdb.core.events import Received
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
@@ -17,13 +15,15 @@ from raftdb.core.messages import (
 from raftdb.core.model import Entry, EntryKind, Member, Role, Term
 from raftdb.core.state import Settings
 from raftdb.errors import RaftdbError
+from raftdb.machine.entries import encode, stamp
 from raftdb.machine.machine import Machine
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.strings import Get, Set
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.pending import LogPage, MakeCheckpoint, ReadRequest, WriteRequest
 from raftdb.node.persist import bootstrap, recover
 from raftdb.node.replica import Replica
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
-from raftdb.wire.operations import encode, stamp
 from storage.contract import FrozenChanges
 from storage.memory import MemoryLogStore, MemoryStateStore
 

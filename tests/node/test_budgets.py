@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from raftdb.commands import budgets
-from raftdb.commands.model import Exists, Get, MultiSet, Set
-from raftdb.commands.operations import Transaction, keys_named
+from raftdb import budgets
+from raftdb.machine.batches import Exists, MultiSet
+from raftdb.machine.operations import Transaction
+from raftdb.machine.services import keys_named
+from raftdb.machine.strings import Get, Set
 from raftdb.node import replica
 from raftdb.node.aside import Aside
 from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Inputs
 from tests.node.bench import Bench
 
-ROOT = Path(budgets.__file__).parents[2]
+ROOT = Path(budgets.__file__).parents[1]
 
 
 def test_every_budget_is_used() -> None:

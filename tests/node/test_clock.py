@@ -4,28 +4,27 @@ from typing import Any
 
 import pytest
 
-from raftdb.commands.budgets import SWEEP_VALUES_MAX
-from raftdb.commands.limits import SESSION_IDLE_MS
-from raftdb.commands.model import Command, Get, IncrementBy, Keys, Set, TimeToLive
-from raftdb.commands.operations import (
-    CloseSession,
-    Expire,
-    Operation,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
+from raftdb.budgets import SWEEP_VALUES_MAX
+from raftdb.commands.answers import shown
 from raftdb.core import leader
 from raftdb.core.messages import AppendEntries, Heartbeat, HeartbeatReply
 from raftdb.core.model import Entry, EntryKind, Role
 from raftdb.errors import SessionExpired
+from raftdb.limits import SESSION_IDLE_MS
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.entries import decode, encode, stamp
+from raftdb.machine.expiry import TimeToLive
 from raftdb.machine.machine import Machine
-from raftdb.machine.sessions import IDLE_GRAIN_MS
+from raftdb.machine.operations import Expire, Operation, SessionOperation, Transaction
+from raftdb.machine.reply import Result
+from raftdb.machine.scanning import Keys
+from raftdb.machine.service import Command
+from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession
+from raftdb.machine.strings import Get, Set
 from raftdb.node import replica
 from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer, Inputs
 from raftdb.server.disk import describe_state
-from raftdb.wire.operations import decode, encode, stamp
 from storage.memory import MemoryStateStore
 from storage.memory_disk import MemoryDisk
 from tests.node.bench import Bench, value_of
@@ -47,7 +46,9 @@ def expiries(bench: Bench) -> list[int]:
 
 def local(bench: Bench, command: Command) -> object:
     """What the applied state says, without time passing."""
-    return value_of(bench.answers[read(bench, command)])
+    answer = bench.answers[read(bench, command)]
+    assert isinstance(answer, Answer), answer
+    return shown(command, Result(answer.value, answer.revision))
 
 
 def read(bench: Bench, command: Command) -> int:

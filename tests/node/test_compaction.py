@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from raftdb.commands.model import Set
 from raftdb.core.events import SnapshotFetched, SnapshotMade
 from raftdb.core.log import Log, entry_bytes
 from raftdb.core.messages import (
@@ -15,8 +14,10 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Term
 from raftdb.errors import Fatal
+from raftdb.machine.entries import encode, stamp
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
+from raftdb.machine.strings import Set
 from raftdb.machine.transaction import Transaction
 from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.pending import LogPage, MakeCheckpoint, ReadRequest
@@ -24,7 +25,6 @@ from raftdb.node.persist import bootstrap, decode_hard_state, encode_hard_state,
 from raftdb.node.turn import Answer, Effects, Inputs
 from raftdb.server.disk import describe_state
 from raftdb.wire.configuration import encode_configuration
-from raftdb.wire.operations import encode, stamp
 from storage.contract import LogBatch
 from storage.memory import MemoryLogStore, MemoryStateStore
 from storage.memory_disk import MemoryDisk

@@ -5,22 +5,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from raftdb.commands.model import Append, Get, Set
-from raftdb.commands.operations import (
-    CloseSession,
-    Expire,
-    Mode,
-    Operation,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
 from raftdb.commands.spec import COMMANDS
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryKind, Member
+from raftdb.machine.editing import Append
+from raftdb.machine.entries import encode, stamp
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.strings import Get, Set
 from raftdb.node.describe import describe_entries
 from raftdb.wire.configuration import encode_configuration
-from raftdb.wire.operations import encode, stamp
 from tests.wire.strategies import operations
 
 NAME = bytes(range(16))

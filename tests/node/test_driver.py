@@ -8,26 +8,23 @@ from typing import Any, cast
 
 import pytest
 
-from raftdb.commands.model import Delete, ExpireAfter, Get, IncrementBy, Set
-from raftdb.commands.operations import (
-    ClientOperation,
-    CloseSession,
-    Mode,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
-from raftdb.commands.queries import ReadPage, ReadRecord
 from raftdb.core.events import PeerMet, RemovalTold, SnapshotFetched, SnapshotMade
 from raftdb.core.messages import InstallSnapshot
 from raftdb.core.model import EntryId
 from raftdb.core.raft import STEPS
 from raftdb.errors import Conflict, Fatal, ReplyError, RequestRefused, SessionExpired, Unavailable
-from raftdb.machine.reply import KeyRecord, Page
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.expiry import ExpireAfter
+from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, Transaction
+from raftdb.machine.reply import KeyRecord, Page, Result
+from raftdb.machine.scanning import ReadPage, ReadRecord
+from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.strings import Delete, Get, Set
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.driver import Driver
 from raftdb.node.turn import Answer, Effects
 from storage.contract import FrozenChanges, LogBatch
+from tests.machine.database import shown_result
 from tests.node.bench import NEVER, NO_TAIL, Bench
 
 NAME = b"s" * 16
@@ -101,7 +98,9 @@ async def wait_for(condition: Callable[[], bool]) -> None:
 
 async def answer(driver: Driver, operation: Any, **more: str) -> Answer:
     async with asyncio.timeout(WAIT_S):
-        return await driver.execute(operation, **more)
+        answered = await driver.execute(operation, **more)
+    result = shown_result(operation, Result(answered.value, answered.revision))
+    return answered._replace(value=result.value)
 
 
 async def test_every_kind_of_operation_is_answered(driver: Driver) -> None:

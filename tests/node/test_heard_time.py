@@ -2,10 +2,10 @@
 
 import pytest
 
-from raftdb.commands.model import Get, Set
 from raftdb.core.messages import AppendEntries, Heartbeat
 from raftdb.core.model import Entry, EntryKind
 from raftdb.machine.machine import Machine
+from raftdb.machine.strings import Get, Set
 from raftdb.node.clock import COMMIT_MS
 from tests.node.bench import SETTINGS, Bench
 from tests.node.test_clock import command_entry, entries, expiries, local, pass_time

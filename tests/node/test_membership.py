@@ -2,7 +2,6 @@
 
 import pytest
 
-from raftdb.commands.model import Set
 from raftdb.core.events import (
     AddMember,
     Change,
@@ -26,6 +25,7 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import Entry, EntryKind, Member, Role
 from raftdb.errors import LeaderHint, RequestRefused, Unavailable
+from raftdb.machine.strings import Set
 from raftdb.node import membership
 from raftdb.node.membership import (
     CatchingUp,

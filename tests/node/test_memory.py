@@ -2,12 +2,12 @@
 
 import pytest
 
-from raftdb.commands.model import Get, Set
 from raftdb.errors import Unavailable
+from raftdb.machine.entries import encode
+from raftdb.machine.strings import Get, Set
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.driver import Driver
 from raftdb.node.pending import ReadRequest, WriteRequest
-from raftdb.wire.operations import encode
 from tests.node.bench import Bench, set_entry, value_of
 from tests.node.test_driver import answer, leading, wait_for
 

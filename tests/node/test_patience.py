@@ -1,8 +1,8 @@
 """How long requests may wait for a majority."""
 
-from raftdb.commands.model import Get
 from raftdb.core.model import EntryId
 from raftdb.core.timing import REQUEST_MS_MAX, request_ticks
+from raftdb.machine.strings import Get
 from raftdb.node.pending import Pending, ReadRequest, WriteRequest
 from tests.core.direct import ME, Direct
 

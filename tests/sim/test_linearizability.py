@@ -7,19 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftdb.commands.model import (
-    Append,
-    Command,
-    Delete,
-    Exists,
-    Get,
-    IncrementBy,
-    MultiGet,
-    MultiSet,
-    Ping,
-    Set,
-    Strlen,
-)
+from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.connection import Ping
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.service import Command
+from raftdb.machine.strings import Delete, Get, Set, Strlen
 from raftdb.simulation.linearizability import (
     Failed,
     Finding,

@@ -8,9 +8,9 @@ import pytest
 from aiohttp import WSMsgType, web
 
 from raftdb.frontend.http_server import HttpServer
+from raftdb.limits import ENTRY_BYTES_MAX
 from raftdb.transport.handshake import Introduction
 from raftdb.transport.limits import ADMITTED, PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX, Admission
-from raftdb.wire.operations import ENTRY_BYTES_MAX
 from raftdb.wire.peer import Hello, Refused, Welcome, encode_handshake
 from tests.transport.slow_way import slow_way
 from tests.transport.support import (

@@ -2,40 +2,6 @@
 
 from hypothesis import strategies as st
 
-from raftdb.commands.limits import SCAN_LIMIT_MAX, TTL_MS_MAX
-from raftdb.commands.model import (
-    KEEP_TTL,
-    NO_TTL,
-    Append,
-    Command,
-    CompareAndSet,
-    Condition,
-    DatabaseSize,
-    Delete,
-    Exists,
-    ExpireAfter,
-    Get,
-    GetSet,
-    IncrementBy,
-    Keys,
-    MultiGet,
-    MultiSet,
-    Persist,
-    Ping,
-    Scan,
-    Set,
-    Strlen,
-    TimeToLive,
-)
-from raftdb.commands.operations import (
-    CloseSession,
-    Expire,
-    Mode,
-    Operation,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-)
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
     AppendEntries,
@@ -51,8 +17,19 @@ from raftdb.core.messages import (
     TimeoutNow,
 )
 from raftdb.core.model import Entry, EntryKind, Member, StartId
+from raftdb.limits import SCAN_LIMIT_MAX, TIME_MS_MAX, TTL_MS_MAX
+from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.connection import Ping
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import Append
+from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.revisions import CompareAndSet
+from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.service import Command
+from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.strings import KEEP_TTL, NO_TTL, Condition, Delete, Get, GetSet, Set, Strlen
 from raftdb.wire.fields import NODE_ID_PATTERN
-from raftdb.wire.operations import TIME_MS_MAX
 
 HOSTILE_BYTES = st.one_of(
     st.binary(max_size=8),

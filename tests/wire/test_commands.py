@@ -4,34 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftdb.commands.limits import COMMAND_BYTES_CEILING, KEYS_PER_COMMAND_MAX, VALUE_BYTES_CEILING
-from raftdb.commands.model import (
-    COMMAND_TYPES,
-    KEEP_TTL,
-    Command,
-    CompareAndSet,
-    Condition,
-    DatabaseSize,
-    Exists,
-    ExpireAfter,
-    Get,
-    GetSet,
-    IncrementBy,
-    Keys,
-    MultiGet,
-    MultiSet,
-    Persist,
-    Ping,
-    Scan,
-    Set,
-    TimeToLive,
-)
-from raftdb.commands.operations import Operation
 from raftdb.errors import LocalProtocolError, RemoteProtocolError, RequestRefused
+from raftdb.limits import COMMAND_BYTES_CEILING, KEYS_PER_COMMAND_MAX, VALUE_BYTES_CEILING
+from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.connection import Ping
+from raftdb.machine.counters import IncrementBy
+from raftdb.machine.entries import BODY_BYTES_MAX, encode, stamp
+from raftdb.machine.entries import decode as decode_entry
+from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.forms import FORMS
+from raftdb.machine.operations import Operation
+from raftdb.machine.revisions import CompareAndSet
+from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.service import Command
+from raftdb.machine.services import COMMAND_TYPES, OPERATIONS
+from raftdb.machine.strings import KEEP_TTL, Condition, Get, GetSet, Set
 from raftdb.wire import cbor
-from raftdb.wire.commands import FORMS
-from raftdb.wire.operations import BODY_BYTES_MAX, encode, stamp
-from raftdb.wire.operations import decode as decode_entry
 from tests.wire.strategies import PLAIN_VALUES, commands, exactly_equal
 
 
@@ -41,7 +29,7 @@ def decode(body: bytes) -> Operation:
 
 
 def test_every_command_type_has_a_form() -> None:
-    assert set(FORMS) == set(COMMAND_TYPES)
+    assert set(FORMS) == {*COMMAND_TYPES, *OPERATIONS}
     for type_, form in FORMS.items():
         assert tuple(field.name for field in form.fields) == type_.__slots__
 

@@ -6,7 +6,8 @@ import sys
 
 CODE = """
 import random
-from raftdb.commands.operations import Expire, Mode, RegisterSession, SessionOperation, Transaction as Several
+from raftdb.machine.operations import Expire, Mode, SessionOperation, Transaction as Several
+from raftdb.machine.sessions import RegisterSession
 from raftdb.commands.spec import COMMANDS, parse
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member, StartId
@@ -16,7 +17,7 @@ from raftdb.machine.transaction import Transaction
 from raftdb.wire import cbor
 from raftdb.wire.configuration import encode_configuration
 from raftdb.wire.handshake import Hello, encode_handshake
-from raftdb.wire.operations import encode, stamp
+from raftdb.machine.entries import encode, stamp
 
 class Empty:
     def get(self, key): return None

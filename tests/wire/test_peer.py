@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from raftdb.core.messages import MESSAGE_TYPES, AppendEntries, Heartbeat, HeartbeatReply, Message
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
+from raftdb.limits import ENTRY_BYTES_MAX, TIME_MS_MAX
 from raftdb.wire import cbor
 from raftdb.wire.frames import seal
-from raftdb.wire.operations import ENTRY_BYTES_MAX, TIME_MS_MAX
 from raftdb.wire.peer import (
     ENTRIES_PER_FRAME_MAX,
     FRAME_BYTES_MAX,

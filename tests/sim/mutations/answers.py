@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from raftdb.commands.model import Ping
 from raftdb.core import leader, raft, reads
 from raftdb.core.events import Proposed
 from raftdb.core.messages import (
@@ -15,10 +14,11 @@ from raftdb.core.model import Entry, EntryKind, Index, Role
 from raftdb.core.state import Leadership, RaftState
 from raftdb.core.update import ReadReleased
 from raftdb.errors import Unavailable
+from raftdb.machine.connection import Ping
+from raftdb.machine.entries import encode, stamp
 from raftdb.node import replica
 from raftdb.node.pending import Pending
 from raftdb.node.replica import Replica
-from raftdb.wire.operations import encode, stamp
 from tests.sim.mutations.planting import Mutation, Patches, handlers
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from raftdb.commands import operations
-from raftdb.commands.model import Command, MultiGet
-from raftdb.commands.operations import Mode, SessionOperation
 from raftdb.errors import Conflict, ReplyError
-from raftdb.machine import clock, machine, sessions, transactions, values
+from raftdb.machine import clock, machine, operations, sessions, transactions, values
 from raftdb.machine import transaction as changes
+from raftdb.machine.batches import MultiGet
 from raftdb.machine.keyspace import HEADER_BYTES, REPLY_PREFIX, decode_value
+from raftdb.machine.operations import Mode, SessionOperation
 from raftdb.machine.reply import Result
+from raftdb.machine.service import Command, EntryPlace
 from raftdb.machine.transaction import KeyValueView
 from raftdb.machine.values import state_key_of
 from raftdb.node import clock as node_clock
@@ -26,10 +26,10 @@ def repetitions_are_executed() -> Patches:
         transaction: changes.Transaction,
         operation: SessionOperation,
         payload: bytes,
-        entry: tuple[int, int],
+        entry: EntryPlace,
         perform: Callable[..., Result | ReplyError],
     ) -> Result | ReplyError:
-        return perform(operation.operation, transaction, entry[0])
+        return perform(operation.operation, transaction, entry.index)
 
     return [(sessions, "run", run)]
 
@@ -52,7 +52,7 @@ def ended_sessions_begin_by_themselves() -> Patches:
 
     def run(transaction: changes.Transaction, operation: SessionOperation, *others: Any) -> Any:
         if sessions._load(transaction, operation.session) is None:
-            sessions.register(transaction, operations.RegisterSession(operation.session), *others[1])
+            sessions.register(transaction, sessions.RegisterSession(operation.session), others[1])
         return plain(transaction, operation, *others)
 
     return [(sessions, "run", run)]

@@ -5,7 +5,7 @@ follower; for longer than an election timeout, which is 300 ms unless set otherw
 piece of work that grows with what a client sends, or with what is stored, has a bound, and one of four things happens
 beyond it:
 
-* refused: the limits of `raftdb.commands.limits`, which users see, bound what an entry of the log takes to apply;
+* refused: the limits of `raftdb.limits`, which users see, bound what an entry of the log takes to apply;
 * cut into slices, each in a turn or an entry of its own: here, and what storage does with overlays and checkpoints
   (`storage.overlay`), the core with batches of entries (`raftdb.core.state.Settings`);
 * done on a thread, which shares the interpreter with the loop but cannot hold it: the last part of this table;
@@ -16,7 +16,7 @@ whole one, and a key as much as `KEY_BYTES`. `benchmarks/worst_request.py` measu
 of each node (`raftdb.node.watchdog`) tells what nobody thought of.
 """
 
-from raftdb.commands.limits import MIB
+from raftdb.limits import MIB
 
 KEY_BYTES = 1024
 """What each key counts for that is looked up, passed by a scan or changed: one to four microseconds."""

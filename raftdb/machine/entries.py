@@ -1,11 +1,10 @@
 """Entries of the log that hold an operation: `version (1 byte) | time (8 bytes, big-endian) | body`.
 
-The body is the canonical CBOR of the operation: a command (`commands`), or one of these. Numbers below 64 are commands.
+The body is the canonical CBOR of the operation: a command or another operation of a service (`forms`), or one of these.
+Numbers below 64 are commands.
 
     64  [mode, [watched key, revision, ...], [[number, fields...], ...]]   a transaction
     65  [session, sequence, acknowledged, [number, fields...]]             a command or a transaction in a session
-    66  [session]                                                          register a session
-    67  [session]                                                          close it
     68  []                                                                 end what is due
 
 The time is the cluster clock's, in milliseconds. It stands before the body, and not in it, because it is known only
@@ -19,22 +18,13 @@ from itertools import chain
 from struct import Struct
 from typing import Any
 
-from raftdb.commands.limits import COMMAND_BYTES_CEILING, MIB, TRANSACTION_KEYS_MAX
-from raftdb.commands.model import Command
-from raftdb.commands.operations import (
-    CloseSession,
-    Expire,
-    Mode,
-    Operation,
-    RegisterSession,
-    SessionOperation,
-    Transaction,
-    keys_named,
-)
 from raftdb.errors import LocalProtocolError, RemoteProtocolError, RequestRefused
+from raftdb.limits import ENTRY_BYTES_MAX, TIME_MS_MAX, TRANSACTION_KEYS_MAX
+from raftdb.machine import forms
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.service import Command
+from raftdb.machine.services import keys_named
 from raftdb.wire import cbor
-from raftdb.wire.commands import from_parts as command_from_parts
-from raftdb.wire.commands import to_parts as command_to_parts
 from raftdb.wire.fields import Check, check_fields, is_bytes, is_number
 
 VERSION = 2
@@ -47,21 +37,15 @@ _unpack_prefix = _PREFIX.unpack_from
 PREFIX_BYTES = _PREFIX.size
 """Bytes before the body: version and time."""
 
-BODY_BYTES_MAX = COMMAND_BYTES_CEILING + 1 * MIB - PREFIX_BYTES
+BODY_BYTES_MAX = ENTRY_BYTES_MAX - PREFIX_BYTES
 """Longest body: the most bytes of arguments that a node can be configured to take, and the heads of as many fields as
 a transaction may have."""
-
-ENTRY_BYTES_MAX = PREFIX_BYTES + BODY_BYTES_MAX
-"""Longest data of an entry."""
 
 BODY_ITEMS_MAX = 128 * TRANSACTION_KEYS_MAX
 """Most CBOR items of a body. Of what touches one key, no command has more than six; of many keys, two for each. The
 rest spares counting the items of bodies that are shorter than this."""
 
-TIME_MS_MAX = 2**62
-"""Latest time that an entry may bear: no clock gets there, and with the longest time to live it stays in 64 bits."""
-
-_TRANSACTION, _SESSION, _REGISTER, _CLOSE, _EXPIRE = range(64, 69)
+_TRANSACTION, _SESSION, _EXPIRE = 64, 65, 68
 
 
 def encode(operation: Operation) -> bytes:
@@ -71,7 +55,7 @@ def encode(operation: Operation) -> bytes:
     `decode` would refuse.
     """
     to_parts = _TO_PARTS.get(type(operation))
-    body = cbor.encode(command_to_parts(operation) if to_parts is None else to_parts(operation))  # type: ignore[arg-type]
+    body = cbor.encode(forms.to_parts(operation) if to_parts is None else to_parts(operation))  # type: ignore[arg-type]
     if len(body) > BODY_BYTES_MAX:
         raise RequestRefused(
             "too_large", f"an operation has {len(body)} bytes: the limit is {BODY_BYTES_MAX}"
@@ -98,7 +82,7 @@ def decode(data: bytes) -> tuple[int, Operation]:
     if type(parts) is not list or not parts or type(parts[0]) is not int:
         raise RemoteProtocolError("an operation is not an array that starts with its number")
     from_fields = _FROM_FIELDS.get(parts[0])
-    return time_ms, command_from_parts(parts) if from_fields is None else from_fields(parts[1:])
+    return time_ms, forms.from_parts(parts) if from_fields is None else from_fields(parts[1:])
 
 
 def session_payload(data: bytes, operation: SessionOperation) -> bytes:
@@ -118,6 +102,20 @@ def _head_bytes(number: int) -> int:
     return next(1 + width for width in (1, 2, 4, 8) if number < 1 << 8 * width)
 
 
+def _command_to_parts(command: Command) -> list[object]:
+    """The parts of what may stand within another operation: a command, and nothing else."""
+    if not isinstance(command, Command):
+        raise LocalProtocolError(f"{type(command).__name__} is no command")
+    return forms.to_parts(command)
+
+
+def _command_from_parts(parts: list[Any]) -> Command:
+    command = forms.from_parts(parts)
+    if not isinstance(command, Command):
+        raise RemoteProtocolError(f"what has number {parts[0]} is no command")
+    return command
+
+
 def _transaction_to_parts(transaction: Transaction) -> list[object]:
     if keys_named(transaction) > TRANSACTION_KEYS_MAX:
         raise RequestRefused(
@@ -126,22 +124,17 @@ def _transaction_to_parts(transaction: Transaction) -> list[object]:
     _require("Transaction", "mode", _is_mode, int(transaction.mode))
     watched: list[object] = list(chain.from_iterable(transaction.watched))
     _require("Transaction", "watched", _is_watched, watched)
-    commands = [command_to_parts(command) for command in transaction.commands]
+    commands = [_command_to_parts(command) for command in transaction.commands]
     return [_TRANSACTION, int(transaction.mode), watched, commands]
 
 
 def _session_to_parts(operation: SessionOperation) -> list[object]:
     inner = operation.operation
-    parts = _transaction_to_parts(inner) if isinstance(inner, Transaction) else command_to_parts(inner)
+    parts = _transaction_to_parts(inner) if isinstance(inner, Transaction) else _command_to_parts(inner)
     fields = (operation.session, operation.sequence, operation.acknowledged)
     for name, check, value in zip(_SESSION_NAMES, _SESSION_CHECKS, fields, strict=False):
         _require("SessionOperation", name, check, value)
     return [_SESSION, *fields, parts]
-
-
-def _named_to_parts(number: int, operation: RegisterSession | CloseSession) -> list[object]:
-    _require(type(operation).__name__, "session", is_bytes, operation.session)
-    return [number, operation.session]
 
 
 def _require(what: str, name: str, check: Check, value: object) -> None:
@@ -152,11 +145,9 @@ def _require(what: str, name: str, check: Check, value: object) -> None:
 _TO_PARTS: dict[type[Operation], Callable[[Any], list[object]]] = {
     Transaction: _transaction_to_parts,
     SessionOperation: _session_to_parts,
-    RegisterSession: lambda operation: _named_to_parts(_REGISTER, operation),
-    CloseSession: lambda operation: _named_to_parts(_CLOSE, operation),
     Expire: lambda operation: [_EXPIRE],
 }
-"""From an operation that is no command to number and fields."""
+"""From an operation that is no service's to number and fields."""
 
 
 def _is_mode(value: object) -> bool:
@@ -186,7 +177,7 @@ def _transaction_from_fields(fields: list[Any]) -> Transaction:
     if not all(map(_is_list, commands)):
         raise RemoteProtocolError("a command of a Transaction is not an array")
     pairs = tuple(zip(watched[::2], watched[1::2], strict=True))
-    return Transaction(tuple(map(command_from_parts, commands)), pairs, Mode(mode))
+    return Transaction(tuple(map(_command_from_parts, commands)), pairs, Mode(mode))
 
 
 def _session_from_fields(fields: list[Any]) -> SessionOperation:
@@ -196,18 +187,8 @@ def _session_from_fields(fields: list[Any]) -> SessionOperation:
     if parts and parts[0] == _TRANSACTION and type(parts[0]) is int:
         inner = _transaction_from_fields(parts[1:])
     else:
-        inner = command_from_parts(parts)
+        inner = _command_from_parts(parts)
     return SessionOperation(session, sequence, acknowledged, inner)
-
-
-def _register_from_fields(fields: list[Any]) -> RegisterSession:
-    check_fields("RegisterSession", ("session",), (is_bytes,), fields)
-    return RegisterSession(*fields)
-
-
-def _close_from_fields(fields: list[Any]) -> CloseSession:
-    check_fields("CloseSession", ("session",), (is_bytes,), fields)
-    return CloseSession(*fields)
 
 
 def _expire_from_fields(fields: list[Any]) -> Expire:
@@ -218,8 +199,6 @@ def _expire_from_fields(fields: list[Any]) -> Expire:
 _FROM_FIELDS: dict[int, Callable[[list[Any]], Operation]] = {
     _TRANSACTION: _transaction_from_fields,
     _SESSION: _session_from_fields,
-    _REGISTER: _register_from_fields,
-    _CLOSE: _close_from_fields,
     _EXPIRE: _expire_from_fields,
 }
-"""From the fields of an operation that is no command to the operation."""
+"""From the fields of an operation that is no service's to the operation."""

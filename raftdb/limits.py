@@ -22,6 +22,13 @@ COMMAND_BYTES_CEILING = 5 * MIB
 """Most bytes of arguments that one command may be configured to hold: the largest value, with room for its
 key."""
 
+ENTRY_BYTES_MAX = COMMAND_BYTES_CEILING + 1 * MIB
+"""Longest data of an entry of the log: the most bytes of arguments that a node can be configured to take, and what
+stands around them."""
+
+TIME_MS_MAX = 2**62
+"""Latest time that an entry may bear: no clock gets there, and with the longest time to live it stays in 64 bits."""
+
 BESIDE_VALUE_BYTES = 1024
 """What a command may hold beside its value: a key and some words. A node takes no setting that leaves less."""
 

@@ -1,0 +1,38 @@
+"""How arguments that are no keys and no values are read: numbers, times to live, beginnings of keys.
+
+Every function takes an argument of the right size, and raises `RequestRefused` for one of the wrong kind.
+"""
+
+from raftdb.errors import RequestRefused
+from raftdb.limits import KEY_BYTES_MAX, TTL_MS_MAX
+from raftdb.machine.integers import NOT_AN_INTEGER, parse_integer
+
+
+def integer(text: bytes, *, hint: str) -> int:
+    """A whole number of 64 bits."""
+    value = parse_integer(text)
+    if value is None:
+        raise RequestRefused("bad_request", NOT_AN_INTEGER, hint=hint)
+    return value
+
+
+def ttl_ms(text: bytes, unit_ms: int) -> int:
+    """A time to live, in milliseconds, of a number of units of so many each; it may be 0 or below."""
+    value_ms = integer(text, hint="a whole number, such as 60") * unit_ms
+    if value_ms > TTL_MS_MAX:
+        raise bad_ttl(f"a time to live is at most {TTL_MS_MAX} milliseconds")
+    return value_ms
+
+
+def bad_ttl(hint: str) -> RequestRefused:
+    """What is said of a time to live that is none."""
+    return RequestRefused("bad_request", "invalid time to live", hint=hint)
+
+
+def prefix_of(text: bytes) -> bytes:
+    """The beginning of keys, or a key that need not be one."""
+    if len(text) > KEY_BYTES_MAX:
+        raise RequestRefused(
+            "bad_key", f"the beginning of a key has {len(text)} bytes: the limit is {KEY_BYTES_MAX}"
+        )
+    return text

@@ -1,0 +1,145 @@
+"""Several keys in one command."""
+
+from dataclasses import dataclass
+
+from raftdb.errors import ReplyError
+from raftdb.limits import REPLY_BYTES_MAX
+from raftdb.machine.keyspace import HEADER_BYTES, KIND_STRING
+from raftdb.machine.reply import Result
+from raftdb.machine.service import (
+    ALL_ARGUMENTS,
+    NO_ARGUMENTS,
+    Arity,
+    Command,
+    CommandSpec,
+    CommandType,
+    Example,
+    ReplyKind,
+    Service,
+    as_done,
+)
+from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.values import check_value, load, load_head, put_value, state_key_of
+
+
+@dataclass(frozen=True, slots=True)
+class Exists(Command):
+    """Count how many of `keys` exist; a key that is named twice counts twice."""
+
+    keys: tuple[bytes, ...]
+
+
+def exists(view: KeyValueView, command: Exists) -> Result:
+    """Answer how many of the keys exist, each as often as it is named."""
+    return Result(sum(load_head(view, key) is not None for key in command.keys), None)
+
+
+@dataclass(frozen=True, slots=True)
+class MultiGet(Command):
+    """Read the values of `keys` at one point of the log."""
+
+    keys: tuple[bytes, ...]
+
+
+def multi_get(view: KeyValueView, command: MultiGet) -> Result:
+    """Answer the values in the order of the keys, None for a missing one and for what is no string."""
+    values: list[bytes | None] = []
+    reply_bytes = 0
+    for key in command.keys:
+        stored = load(view, key)
+        data = None if stored is None or stored.kind != KIND_STRING else stored.data
+        values.append(data)
+        reply_bytes += 0 if data is None else len(data)
+        if reply_bytes > REPLY_BYTES_MAX:
+            raise ReplyError(
+                "reply is too long", hint=f"the limit is {REPLY_BYTES_MAX} bytes: ask for fewer keys"
+            )
+    return Result(values, None)
+
+
+@dataclass(frozen=True, slots=True)
+class MultiSet(Command):
+    """Store all `pairs` of key and value at once; of a key that is named twice, the last value stays."""
+
+    pairs: tuple[tuple[bytes, bytes], ...]
+
+
+def multi_set(transaction: Transaction, command: MultiSet, revision: int) -> Result:
+    """Store all values, without expiries; of a key named twice the last."""
+    checked: list[tuple[bytes, bytes]] = []
+    for key, value in command.pairs:
+        check_value(len(value))
+        checked.append((state_key_of(key), value))
+    for state_key, value in checked:
+        before = transaction.head(state_key, HEADER_BYTES)
+        put_value(transaction, state_key, before, value, revision=revision)
+    return Result(True, None)
+
+
+BATCHES = Service(
+    heading="several keys",
+    commands=(
+        CommandType(
+            type=Exists,
+            number=7,
+            read=exists,
+            keys_named=lambda command: len(command.keys),
+            names=(
+                CommandSpec(
+                    name="exists",
+                    syntax="exists KEY [KEY ...]",
+                    summary="How many of these keys exist.",
+                    examples=(Example("set kunci satu", "OK"), Example("exists kunci lain", "1")),
+                    arity=Arity(1, None),
+                    reply=ReplyKind.INTEGER,
+                    build=lambda given: Exists(tuple(given)),
+                    keys=ALL_ARGUMENTS,
+                    values=NO_ARGUMENTS,
+                ),
+            ),
+        ),
+        CommandType(
+            type=MultiGet,
+            number=9,
+            read=multi_get,
+            keys_named=lambda command: len(command.keys),
+            names=(
+                CommandSpec(
+                    name="mget",
+                    syntax="mget KEY [KEY ...]",
+                    summary="The values of several keys, read at one moment; nil for a missing key.",
+                    examples=(
+                        Example("mset a 1 b 2", "OK"),
+                        Example("mget a b c", '1) "1"\n2) "2"\n3) (nil)'),
+                    ),
+                    arity=Arity(1, None),
+                    reply=ReplyKind.ARRAY,
+                    build=lambda given: MultiGet(tuple(given)),
+                    keys=ALL_ARGUMENTS,
+                    values=NO_ARGUMENTS,
+                ),
+            ),
+        ),
+        CommandType(
+            type=MultiSet,
+            number=10,
+            write=multi_set,
+            grows=True,
+            keys_named=lambda command: len(command.pairs),
+            shown=as_done,
+            names=(
+                CommandSpec(
+                    name="mset",
+                    syntax="mset KEY VALUE [KEY VALUE ...]",
+                    summary="Store several values at once: all of them or none.",
+                    examples=(Example("mset a 1 b 2", "OK"), Example("get b", '"2"')),
+                    arity=Arity(2, None, step=2),
+                    reply=ReplyKind.STATUS,
+                    build=lambda given: MultiSet(tuple(zip(given[::2], given[1::2], strict=True))),
+                    keys=slice(0, None, 2),
+                    values=slice(1, None, 2),
+                ),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,98 @@
+"""Numbers, counted up and down: a value that spells an integer of 64 bits."""
+
+from dataclasses import dataclass
+
+from raftdb.errors import ReplyError
+from raftdb.machine.arguments import integer
+from raftdb.machine.integers import (
+    INTEGER_MAX,
+    INTEGER_MIN,
+    INTEGER_TEXT_BYTES_MAX,
+    NOT_AN_INTEGER,
+    parse_integer,
+)
+from raftdb.machine.keyspace import HEADER_BYTES, NEVER_EXPIRES
+from raftdb.machine.reply import Result
+from raftdb.machine.service import (
+    NO_ARGUMENTS,
+    Arity,
+    Command,
+    CommandSpec,
+    CommandType,
+    Example,
+    ReplyKind,
+    Service,
+)
+from raftdb.machine.transaction import Transaction
+from raftdb.machine.values import put_value, state_key_of, string_of, visible
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementBy(Command):
+    """Add `delta` (64-bit signed) to the decimal integer stored under `key`; a missing key counts as 0."""
+
+    key: bytes
+    delta: int
+
+
+def increment_by(transaction: Transaction, command: IncrementBy, revision: int) -> Result:
+    """Add to the integer that the value spells, 0 for a missing key; the expiry stays. Answers the sum."""
+    state_key = state_key_of(command.key)
+    # Of a text that is too long for an integer its beginning tells that.
+    before = transaction.head(state_key, HEADER_BYTES + INTEGER_TEXT_BYTES_MAX + 1)
+    stored = visible(transaction, before)
+    current = 0 if stored is None else parse_integer(string_of(stored))
+    if current is None or not INTEGER_MIN <= command.delta <= INTEGER_MAX:
+        raise ReplyError(NOT_AN_INTEGER)
+    total = current + command.delta
+    if not INTEGER_MIN <= total <= INTEGER_MAX:
+        raise ReplyError("increment or decrement would overflow")
+    expires_ms = NEVER_EXPIRES if stored is None else stored.expires_ms
+    put_value(transaction, state_key, before, b"%d" % total, revision=revision, expires_ms=expires_ms)
+    return Result(total, revision)
+
+
+COUNTERS = Service(
+    heading="counters",
+    commands=(
+        CommandType(
+            type=IncrementBy,
+            number=8,
+            write=increment_by,
+            grows=True,
+            names=(
+                CommandSpec(
+                    name="incr",
+                    syntax="incr KEY",
+                    summary="Add 1 to a number and answer the sum; a missing key counts as 0.",
+                    examples=(Example("incr visits", "1"), Example("incr visits", "2")),
+                    arity=Arity(1, 1),
+                    reply=ReplyKind.INTEGER,
+                    build=lambda given: IncrementBy(given[0], 1),
+                    values=NO_ARGUMENTS,
+                ),
+                CommandSpec(
+                    name="decr",
+                    syntax="decr KEY",
+                    summary="Subtract 1 from a number and answer what is left; a missing key counts as 0.",
+                    examples=(Example("set stock 10", "OK"), Example("decr stock", "9")),
+                    arity=Arity(1, 1),
+                    reply=ReplyKind.INTEGER,
+                    build=lambda given: IncrementBy(given[0], -1),
+                    values=NO_ARGUMENTS,
+                ),
+                CommandSpec(
+                    name="incrby",
+                    syntax="incrby KEY NUMBER",
+                    summary="Add a whole number, which may be negative, and answer the sum.",
+                    examples=(Example("incrby visits 10", "10"), Example("incrby visits -3", "7")),
+                    arity=Arity(2, 2),
+                    reply=ReplyKind.INTEGER,
+                    build=lambda given: IncrementBy(
+                        given[0], integer(given[1], hint="a whole number of 64 bits, such as 5 or -5")
+                    ),
+                ),
+            ),
+        ),
+    ),
+)

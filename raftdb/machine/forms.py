@@ -1,0 +1,196 @@
+"""Commands as they stand in the log: `[number, fields...]`, the body of an entry or a part of one (`entries`).
+
+The form of a command is read off its dataclass: its fields in order, by their types. Lists of keys are one field, and
+so are pairs (flat: key, value, key, value); an enumeration is its number. Fields with a default stand at the end, and
+are left out all together exactly if they have it: one command has one form.
+
+What is written here is read back on every node: an entry that cannot be decoded would stop every node that has it,
+for ever (hazard B67). So the checks run on both sides. Whether keys and values are too long is not decided here but at
+apply, which can answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from enum import IntEnum
+from itertools import chain
+from operator import attrgetter
+from typing import Any, NamedTuple, get_type_hints
+
+from raftdb.errors import LocalProtocolError, RemoteProtocolError, RequestRefused
+from raftdb.limits import KEYS_PER_COMMAND_MAX
+from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, NotNegative
+from raftdb.machine.service import Command, ServiceOperation
+from raftdb.machine.services import COMMANDS, OPERATIONS
+
+Convert = Callable[[Any], Any]
+
+
+class Field(NamedTuple):
+    """One field: its name, the type that it has in the log, and what else must hold there; and the ways from the value
+    in the command to that and back, None if it is the same."""
+
+    name: str
+    type: type
+    holds: Callable[[Any], bool] | None = None
+    pack: Convert | None = None
+    unpack: Convert | None = None
+
+
+class Form(NamedTuple):
+    """How one type is written: its fields, and the values that the last of them, as many as these, usually have."""
+
+    type: type[Command] | type[ServiceOperation]
+    number: int
+    fields: tuple[Field, ...]
+    defaults: tuple[object, ...]
+    values: Callable[[Any], tuple[object, ...]]
+    """The values of all fields, as they are in the command."""
+
+
+def _are_byte_strings(value: list[object]) -> bool:
+    return all(type(item) is bytes for item in value)
+
+
+def _are_pairs(value: list[object]) -> bool:
+    return len(value) % 2 == 0 and _are_byte_strings(value)
+
+
+def _in_pairs(flat: list[bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _field(name: str, hint: Any) -> Field:
+    """The field of that name whose type in the dataclass is `hint`."""
+    if hint in (bytes, int):
+        return Field(name, hint)
+    if hint == NotNegative:
+        return Field(name, int, *hint.__metadata__)
+    if hint == tuple[bytes, ...]:
+        return Field(name, list, _are_byte_strings, list, tuple)
+    if hint == tuple[tuple[bytes, bytes], ...]:
+        return Field(name, list, _are_pairs, lambda pairs: list(chain.from_iterable(pairs)), _in_pairs)
+    if isinstance(hint, type) and issubclass(hint, IntEnum):
+        return Field(name, int, tuple(map(int, hint)).__contains__, int, hint)
+    raise LocalProtocolError(f"a field {name} of type {hint} has no form in the log")
+
+
+def _form(of: type[Any], number: int) -> Form:
+    hints = get_type_hints(of, include_extras=True)
+    found = tuple(_field(field.name, hints[field.name]) for field in fields(of))
+    defaults = tuple(field.default for field in fields(of) if field.default is not MISSING)
+    return Form(of, number, found, defaults, _values(tuple(field.name for field in found)))
+
+
+def _values(names: tuple[str, ...]) -> Callable[[Any], tuple[object, ...]]:
+    if len(names) > 1:
+        return attrgetter(*names)
+    if not names:
+        return lambda command: ()
+    get = attrgetter(names[0])
+    return lambda command: (get(command),)
+
+
+FORMS: dict[type[Command] | type[ServiceOperation], Form] = {
+    **{known.type: _form(known.type, known.number) for known in COMMANDS.values()},
+    **{known.type: _form(known.type, known.number) for known in OPERATIONS.values()},
+}
+"""The form of every type of command, and of what else services do."""
+
+
+class _Shape(NamedTuple):
+    """A form with so many fields, made ready for decoding."""
+
+    types: tuple[type, ...]
+    """Of the number, and of each field."""
+    checked: tuple[tuple[int, str, Callable[[Any], bool]], ...]
+    """Place and name of the fields about which more than the type must hold, and what."""
+    build: Callable[..., Any]
+
+
+def _shape(form: Form, present: tuple[Field, ...]) -> _Shape:
+    checked = tuple(
+        (place, field.name, field.holds)
+        for place, field in enumerate(present, start=1)
+        if field.holds is not None
+    )
+    return _Shape((int, *(field.type for field in present)), checked, _build(form, present))
+
+
+def _build(form: Form, present: tuple[Field, ...]) -> Callable[..., Any]:
+    """The way from the fields that are present, as they are in the log, to the command."""
+    is_whole = bool(form.defaults) and len(present) == len(form.fields)
+    if not is_whole and all(field.unpack is None for field in present):
+        return form.type
+    unpacks = tuple(field.unpack or _same for field in present)
+
+    def build(*values: object) -> object:
+        command = form.type(*(unpack(value) for unpack, value in zip(unpacks, values, strict=True)))
+        if is_whole and form.values(command)[-len(form.defaults) :] == form.defaults:
+            raise RemoteProtocolError(f"{form.type.__name__} has options that say nothing")
+        return command
+
+    return build
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _shapes() -> dict[tuple[int, int], _Shape]:
+    """All shapes by number and length, the number included."""
+    shapes = {}
+    for form in FORMS.values():
+        shapes[form.number, 1 + len(form.fields)] = _shape(form, form.fields)
+        if form.defaults:
+            present = form.fields[: -len(form.defaults)]
+            shapes[form.number, 1 + len(present)] = _shape(form, present)
+    return shapes
+
+
+_SHAPES = _shapes()
+
+
+def to_parts(command: Command | ServiceOperation) -> list[object]:
+    """Return number and fields of `command`: equal commands have equal parts.
+
+    Raises `RequestRefused` (`too_large`) for one that names too many keys, and `LocalProtocolError` for one that
+    `from_parts` would refuse.
+    """
+    form = FORMS[type(command)]
+    values = form.values(command)
+    if form.defaults and values[-len(form.defaults) :] == form.defaults:
+        values = values[: -len(form.defaults)]
+    parts: list[object] = [form.number]
+    for field, value in zip(form.fields, values, strict=False):
+        if field.pack is not None:
+            value = field.pack(value)
+        if type(value) is not field.type or (field.holds is not None and not field.holds(value)):
+            raise LocalProtocolError(
+                f"{type(command).__name__} has a bad {field.name}: {type(value).__name__}"
+            )
+        # Longer integers would be written under a tag, and tags are refused.
+        if type(value) is int and not INTEGER_MIN <= value <= INTEGER_MAX:
+            raise LocalProtocolError(f"{type(command).__name__} has a {field.name} of more than 64 bits")
+        if type(value) is list and len(value) > 2 * KEYS_PER_COMMAND_MAX:
+            raise RequestRefused("too_large", f"a command names more than {KEYS_PER_COMMAND_MAX} keys")
+        parts.append(value)
+    return parts
+
+
+def from_parts(parts: list[Any]) -> Any:
+    """Return the command, or other operation of a service, whose number and fields these are; or raise
+    `RemoteProtocolError`."""
+    if not parts or type(parts[0]) is not int:
+        raise RemoteProtocolError("a command does not start with its number")
+    shape = _SHAPES.get((parts[0], len(parts)))
+    if shape is None:
+        raise RemoteProtocolError(
+            f"a command has number {parts[0]} and {len(parts) - 1} fields, which this node does not know"
+        )
+    # All types in one comparison: this runs for every command of every entry.
+    if tuple(map(type, parts)) != shape.types:
+        raise RemoteProtocolError(f"command {parts[0]} has a field of another type than {shape.types}")
+    for place, name, holds in shape.checked:
+        if not holds(parts[place]):
+            raise RemoteProtocolError(f"command {parts[0]} has a bad {name}")
+    return shape.build(*parts[1:])

@@ -1,0 +1,59 @@
+"""What an entry of the log may ask for beside a single command: several at once, once however often it is sent.
+
+An *operation* is what is proposed, and what `raftdb.machine` applies as one. A transaction is one of them, so all of
+it happens at one point of the log, or none. A `SessionOperation` wraps a command or a transaction with the number that
+lets the machine tell a repetition (exactly once). What they mean in full: docs/interface.md.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TypeAlias
+
+from raftdb.machine.service import Command, ServiceOperation
+
+
+class Mode(IntEnum):
+    """What a failing command does to its transaction. The numbers are in the log: never reuse one."""
+
+    REDIS = 0
+    """Its error stands in its place among the results, and the others are executed (Redis' MULTI)."""
+    ATOMIC = 1
+    """Nothing of the transaction is executed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Execute `commands` in order at one point of the log, if no key of `watched` has changed.
+
+    `watched`: pairs of a key and the revision that it must still have, 0 for a key that must be missing.
+    """
+
+    commands: tuple[Command, ...]
+    watched: tuple[tuple[bytes, int], ...] = ()
+    mode: Mode = Mode.REDIS
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOperation:
+    """Execute `operation` once, however often this arrives with the same `session` and `sequence`.
+
+    `session` is the name it was registered under, `sequence` counts from 1. The client waits for no answer below
+    `acknowledged`: those need not be kept.
+    """
+
+    session: bytes
+    sequence: int
+    acknowledged: int
+    operation: "Command | Transaction"
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """End everything whose time is up at the time of this entry; proposed by a leader, never by a client."""
+
+
+ClientOperation: TypeAlias = Command | Transaction | SessionOperation | ServiceOperation
+"""What a client may ask for."""
+
+Operation: TypeAlias = ClientOperation | Expire
+"""What one entry of the log can hold."""

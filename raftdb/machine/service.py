@@ -1,0 +1,224 @@
+"""What a service is: some keys, and all that is done with them; and what each of its commands is, in every respect.
+
+A service is a module with one `Service` at its end. For each of its commands the module has a frozen dataclass, which
+is what is replicated; a handler, which is what it does; and a `CommandType`, which says the rest: the number under
+which it stands in the log, what it costs, and the names by which people call it. Whatever needs to know of commands is
+made from the list of services (`raftdb.machine.services`): their form in the log, the table of names, the sweeper, the
+costs.
+
+A command holds everything that its effect depends on besides the state, and nothing that a replica would have to look
+up, guess or draw (hazard B63).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeAlias
+
+from raftdb.machine.deadlines import DeadlineIndex
+from raftdb.machine.reply import Reply, Result
+from raftdb.machine.transaction import KeyValueView, Transaction
+
+
+class Command:
+    """Base of all commands. Their fields are of types that `raftdb.machine.forms` can put into bytes."""
+
+    __slots__ = ()
+
+
+class Query:
+    """Base of all reads that never stand in the log, and have no name: frontends ask them of a node."""
+
+    __slots__ = ()
+
+
+class ServiceOperation:
+    """Base of what a service does with entries of its own, which are no commands: never part of a transaction."""
+
+    __slots__ = ()
+
+
+class EntryPlace(NamedTuple):
+    """The place of the entry that is being applied."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index
+    term: int
+
+
+ReadHandler: TypeAlias = Callable[[KeyValueView, Any], Result]
+"""Answers a command, or a query, from a view of the state. Raises `ReplyError` where it fails."""
+
+WriteHandler: TypeAlias = Callable[[Transaction, Any, int], Result]
+"""Executes a command as part of the entry at an index, which is the revision of what it changes. It checks first and
+writes last, and raises `ReplyError` where it fails: the texts are replicated rules and are never changed."""
+
+
+class Access(StrEnum):
+    """Whether a command can change the state: reads need no log entry."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class ReplyKind(StrEnum):
+    """The type of a successful reply: `str` status, `bytes` string, `int` integer, `list` array (None is nil)."""
+
+    STATUS = "status"
+    STRING = "string"
+    INTEGER = "integer"
+    ARRAY = "array"
+
+
+class Arity(NamedTuple):
+    """How many arguments a command takes, its name not counted. `maximum` None: any number; a multiple of `step`."""
+
+    minimum: int
+    maximum: int | None
+    step: int = 1
+
+    def accepts(self, count: int) -> bool:
+        """Return whether `count` arguments are right."""
+        return (
+            self.minimum <= count
+            and (self.maximum is None or count <= self.maximum)
+            and count % self.step == 0
+        )
+
+
+class Example(NamedTuple):
+    """One line as typed into the shell, and the reply as the shell prints it. The tests run all of them."""
+
+    line: str
+    reply: str
+
+
+NO_ARGUMENTS = slice(0, 0)
+ALL_ARGUMENTS = slice(0, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSpec:
+    """One row of the table of commands: a name, and how it is called.
+
+    `name` is lower case. `syntax` starts with it; words in capitals stand for arguments, `...` for more of
+    the same. `examples` is a story: its lines run in order on an empty database. `keys` and `values` pick
+    those arguments out of the argument list. `dangerous` commands touch more than the keys they name: the shell asks
+    before it sends one. `build` turns arguments of right number and size into the command; it may raise
+    `RequestRefused`. The fields below it are the command type's and the service's, which fill them in (`Service.rows`).
+    """
+
+    name: str
+    syntax: str
+    summary: str
+    examples: tuple[Example, ...]
+    arity: Arity
+    reply: ReplyKind
+    build: Callable[[Sequence[bytes]], Command]
+    keys: slice = field(default_factory=lambda: slice(0, 1))
+    values: slice = field(default_factory=lambda: slice(1, None))
+    dangerous: bool = False
+
+    command: type[Command] = Command
+    access: Access = Access.READ
+    grows: bool = False
+    group: str = ""
+
+    @property
+    def key_positions(self) -> tuple[int, int, int]:
+        """First key, last key and step as in Redis' COMMAND INFO: counted from 1, last -1 is the end, zero: none."""
+        if self.keys.stop == 0:
+            return (0, 0, 0)
+        last = -1 if self.keys.stop is None else self.keys.stop
+        step = self.keys.step or 1
+        return (self.keys.start + 1, last, step)
+
+
+def as_it_is(result: Result) -> object:
+    """Shows a result whose value is what people expect to see."""
+    return result.value
+
+
+def as_done(result: Result) -> object:
+    """Shows that something was done which has nothing to show."""
+    return "OK"
+
+
+def as_text(result: Result) -> object:
+    """Shows a value that may be missing as an empty string then."""
+    return b"" if result.value is None else result.value
+
+
+def as_flag(result: Result) -> object:
+    """Shows whether something was done as 1 or 0."""
+    return int(result.value is True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandType:
+    """All about one type of command; of `read` and `write`, the handler that it has.
+
+    `number` is its number in the log, from 1 and below 64: never reuse one. `grows`: it may make the state larger, so
+    it is refused when space runs out. `keys_named` counts the keys that one names, where that is not one, and
+    `arguments` spells one out where its fields in order do not. `shown` is how the shell and HTTP show what it answers:
+    results themselves say what happened, and each frontend has its own table of how to say so.
+    """
+
+    type: type[Command]
+    number: int
+    names: tuple[CommandSpec, ...]
+    read: ReadHandler | None = None
+    write: WriteHandler | None = None
+    grows: bool = False
+    keys_named: Callable[[Any], int] | None = None
+    arguments: Callable[[Any], list[bytes]] | None = None
+    shown: Callable[[Result], object] = as_it_is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationType:
+    """All about one type of `ServiceOperation`: its number in the log, from 64, and what it does."""
+
+    type: type[ServiceOperation]
+    number: int
+    run: Callable[[Transaction, Any, EntryPlace], Reply]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """What of a service ends at times of the cluster clock: the sweeper ends what is due, a bounded part at a time.
+
+    `end(transaction, time_ms, name)` ends one, and returns what that cost. An entry ends at most `count_max`, and none
+    after it has cost `cost_max`. Both are replicated rules.
+    """
+
+    index: DeadlineIndex
+    end: Callable[[Transaction, int, bytes], int]
+    count_max: int
+    cost_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service. `heading` stands over its commands in help; `prefixes` are the first bytes of the keys of the state
+    that are its own."""
+
+    heading: str
+    prefixes: bytes = b""
+    commands: tuple[CommandType, ...] = ()
+    operations: tuple[OperationType, ...] = ()
+    queries: Mapping[type[Query], ReadHandler] = field(default_factory=dict)
+    ending: Ending | None = None
+
+    def rows(self) -> list[CommandSpec]:
+        """Its rows of the table of commands, complete."""
+        return [
+            replace(
+                row,
+                command=command.type,
+                access=Access.READ if command.write is None else Access.WRITE,
+                grows=command.grows,
+                group=self.heading,
+            )
+            for command in self.commands
+            for row in command.names
+        ]

@@ -1,0 +1,34 @@
+"""The end of what is due, of all services.
+
+The end comes by an entry of its own, `Expire`, which a leader proposes when the time is near; it ends a bounded part,
+and the leader proposes the next while some is left. An entry of a client that keeps something alive races its end: the
+log decides (hazard B55).
+"""
+
+from raftdb.machine.clock import read_clock
+from raftdb.machine.reply import Result
+from raftdb.machine.services import ENDINGS
+from raftdb.machine.transaction import KeyValueView, Transaction
+
+
+def sweep(transaction: Transaction) -> Result:
+    """End what is due by the clock, up to the bounds of each service. Answers how much that was."""
+    clock_ms = read_clock(transaction)
+    count = 0
+    for ending in ENDINGS:
+        cost = 0
+        last: tuple[int, bytes] | None = None
+        for last in ending.index.due(transaction, clock_ms, limit=ending.count_max):
+            cost += ending.end(transaction, *last)
+            count += 1
+            if cost >= ending.cost_max:
+                break
+        if last is not None:
+            ending.index.swept(transaction, *last)
+    return Result(count, None)
+
+
+def next_deadline_ms(view: KeyValueView) -> int | None:
+    """Return the time of the cluster clock at which the next thing is to end, None if nothing is."""
+    firsts = [first for first in (ending.index.first(view) for ending in ENDINGS) if first is not None]
+    return min(firsts)[0] if firsts else None
