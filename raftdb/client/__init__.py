@@ -19,7 +19,7 @@ Blocking and asynchronous, one client over a core without I/O:
   what happened, and answers with the next step.
 * `session`: the numbers that make a write happen once.
 * `flow`: a call from beginning to end, as a generator of steps: session, then routing.
-* `methods`, `membership`: what each method sends, and what it makes of the answer.
+* `methods`, `cluster_methods`: what each method sends, and what it makes of the answer.
 * `buffer`, `transaction`, `retrying`: a transaction as it grows, what is known of it, and when it is tried again.
 
 Above that the two halves differ in `await`, and in little else. So one is written, the asynchronous one, and

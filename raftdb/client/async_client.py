@@ -10,7 +10,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
-from raftdb.client import methods, retrying
+from raftdb.client import cluster_methods, retrying
 from raftdb.client.addresses import addresses_of, parse_url
 from raftdb.client.async_commands import AsyncClientCommands
 from raftdb.client.async_io import CONCURRENCY_MAX, sleep
@@ -224,10 +224,10 @@ class AsyncClient(AsyncClientCommands[V]):
         With an address the question is whether that node is up: it gets one second at most and no second chance.
         """
         if address is None:
-            return await self._run(methods.STATUS, timeout_ms)
+            return await self._run(cluster_methods.STATUS, timeout_ms)
         limits, calls = self._limits(timeout_ms), self._own_calls()
         return await calls.carry_out(
-            calls.caller.ask(methods.STATUS, address, limits),
+            calls.caller.ask(cluster_methods.STATUS, address, limits),
             limits,  # async only
         )
 
@@ -251,7 +251,7 @@ class AsyncClient(AsyncClientCommands[V]):
 
             taken = await take_backup(self, Path(target), replace=replace, timeout_ms=timeout_ms)
             return taken.index
-        return await self._run(methods.backup(target), timeout_ms)
+        return await self._run(cluster_methods.backup(target), timeout_ms)
 
     async def close(self) -> None:
         """End the session, if the leader can be told quickly, and close the connections. The client may be used again.

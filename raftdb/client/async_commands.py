@@ -1,11 +1,11 @@
 """The methods of a client that are calls of the cluster: each is a line, for what it sends and understands is in
-`methods` and `membership`, and how it is carried out in `async_client` and `sync_client`."""
+`methods` and `cluster_methods`, and how it is carried out in `async_client` and `sync_client`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable
 from typing import Generic, TypeVar
 
-from raftdb.client import membership, methods
+from raftdb.client import cluster_methods, methods
 from raftdb.client.flow import Method
 from raftdb.client.given import Command, Form, Lifetime, Pairs, Revisions, Text, V, revisions_of
 from raftdb.client.methods import LINEARIZABLE, SCAN_PAGE, Condition
@@ -187,19 +187,19 @@ class AsyncClientCommands(ABC, Generic[V]):
 
         Raises `RaftdbError` `compacted` if `first` is no longer in the log.
         """
-        return await self._run(methods.request_log(first, limit), timeout_ms)
+        return await self._run(cluster_methods.request_log(first, limit), timeout_ms)
 
     async def snapshot(self, *, timeout_ms: float | None = None) -> int:
         """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
-        return await self._run(methods.SNAPSHOT, timeout_ms)
+        return await self._run(cluster_methods.SNAPSHOT, timeout_ms)
 
     async def members(self, *, timeout_ms: float | None = None) -> tuple[Member, ...]:
         """The cluster's members as the leader knows them, with how far each has come."""
-        return await self._run(methods.MEMBERS, timeout_ms)
+        return await self._run(cluster_methods.MEMBERS, timeout_ms)
 
     async def membership(self, *, timeout_ms: float | None = None) -> Membership:
         """The members as the leader knows them, and the ids that are gone."""
-        return await self._run(membership.MEMBERSHIP, timeout_ms)
+        return await self._run(cluster_methods.MEMBERSHIP, timeout_ms)
 
     async def add_member(
         self,
@@ -214,32 +214,32 @@ class AsyncClientCommands(ABC, Generic[V]):
         """Take in the node `node_id`, reached at `http` (HOST:PORT), as a learner that becomes a voter once it has
         caught up; with `learner` it stays one. `pending` in the answer: it is not there yet, and goes on."""
         return await self._run(
-            membership.add(node_id, http, redis=redis, learner=learner, force=force), timeout_ms
+            cluster_methods.add(node_id, http, redis=redis, learner=learner, force=force), timeout_ms
         )
 
     async def remove_member(
         self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
     ) -> Membership:
         """Take the node out for good. `force`: even if fewer voters than a majority are alive then."""
-        return await self._run(membership.remove(node_id, force=force), timeout_ms)
+        return await self._run(cluster_methods.remove(node_id, force=force), timeout_ms)
 
     async def promote_member(
         self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
     ) -> Membership:
         """Make a learner a voter."""
-        return await self._run(membership.promote(node_id, force=force), timeout_ms)
+        return await self._run(cluster_methods.promote(node_id, force=force), timeout_ms)
 
     async def move_member(
         self, node_id: str, http: str, *, redis: str | None = None, timeout_ms: float | None = None
     ) -> Membership:
         """The node is reached at another address from now on."""
-        return await self._run(membership.move(node_id, http, redis=redis), timeout_ms)
+        return await self._run(cluster_methods.move(node_id, http, redis=redis), timeout_ms)
 
     async def transfer_leadership(
         self, node_id: str | None = None, *, timeout_ms: float | None = None
     ) -> LeaderHint:
         """Let the node (None: whichever voter is furthest) lead; where it is, once it does."""
-        return await self._run(membership.transfer(node_id), timeout_ms)
+        return await self._run(cluster_methods.transfer(node_id), timeout_ms)
 
     async def _pages(
         self, prefix: Text, page: int, values: bool, consistency: Consistency, timeout_ms: float | None

@@ -45,8 +45,13 @@ class Stream(ConnectedSocket):
 
     async def send(self, content: bytes, by_ms: float) -> None:
         """Send all of it."""
-        async with asyncio.timeout(left_s(by_ms)):
-            await asyncio.get_running_loop().sock_sendall(self.socket, content)
+        left = memoryview(content)
+        # Nearly always there is room for all of it, and then there is nothing to wait for.
+        with suppress(BlockingIOError):
+            left = left[self.socket.send(left) :]
+        if left:
+            async with asyncio.timeout(left_s(by_ms)):
+                await asyncio.get_running_loop().sock_sendall(self.socket, left)
 
     async def receive(self, by_ms: float) -> bytes:
         """What has arrived, up to `RECEIVE_BYTES`; nothing if the other side has closed the connection."""

@@ -4,7 +4,8 @@ Considered and rejected: `http.client`. It brings `email` and `ssl` along (50 ms
 command may take), its time-outs are per read instead of per call, so that a server which drips bytes holds
 the caller for ever, and it reads bodies of any size. What a client of our own JSON interface needs is small:
 a status, headers, and a body by Content-Length, in chunks, or up to the end of the connection (RFC 9112,
-section 6.3).
+section 6.3). `h11`, which is sound, pure Python and quick to import: it takes 46 microseconds of the processor for one
+exchange (0.16, measured) where this takes 5, and a whole call of the client takes 60.
 """
 
 import re

@@ -1,12 +1,14 @@
-"""What each method of the clients sends, and what it makes of the answer: written once for both of them. No I/O.
+"""What each method about keys and values sends, and what it makes of the answer. No I/O.
 
-A `form` is what byte strings come back as (`raftdb.client.given`).
+A `form` is what byte strings come back as (`raftdb.client.given`). A command whose name is not in our table is sent all
+the same, as a write: the node may be newer.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias, TypeVar
+from urllib.parse import quote
 
-from raftdb.client import answers, protocol
+from raftdb.client import answers
 from raftdb.client.flow import Method
 from raftdb.client.given import (
     Command,
@@ -25,9 +27,11 @@ from raftdb.client.given import (
     to_bytes,
     whole,
 )
-from raftdb.client.http1 import Response, Sink
-from raftdb.client.model import Answer, KeyPage, LogPage, Member, NodeStatus, TransactionAnswer
-from raftdb.client.protocol import Consistency, Mode
+from raftdb.client.http1 import Response
+from raftdb.client.json_body import bytes_to_json
+from raftdb.client.model import Answer, KeyPage, TransactionAnswer
+from raftdb.client.protocol import CONSISTENCIES, MODES, Consistency, Kind, Mode, Request
+from raftdb.commands.spec import Access, lookup
 from raftdb.errors import RemoteProtocolError, RequestRefused
 
 Condition: TypeAlias = Literal["missing", "present"]
@@ -47,14 +51,14 @@ def known(value: T) -> Method[T]:
     return Method(None, lambda response: value)
 
 
-def execute(form: Form[V], name: str, arguments: Iterable[Text], consistency: str) -> Method[Answer]:
+def execute(form: Form[V], name: str, arguments: Iterable[Text], consistency: Consistency) -> Method[Answer]:
     """Any command."""
     words = several(arguments, "the arguments of a command")
-    request = protocol.execute_request(command_name(name), words, consistency=consistency)
+    request = _execution(command_name(name), words, consistency)
     return Method(request, lambda response: answers.answer_of(name, response, form))
 
 
-def get_with_revision(form: Form[V], key: Text, consistency: str) -> Method[tuple[V | None, int]]:
+def get_with_revision(form: Form[V], key: Text, consistency: Consistency) -> Method[tuple[V | None, int]]:
     """The value and the revision; None and 0 if there is no such key."""
 
     def parse(response: Response) -> tuple[V | None, int]:
@@ -63,10 +67,10 @@ def get_with_revision(form: Form[V], key: Text, consistency: str) -> Method[tupl
             raise RemoteProtocolError("the answer to 'get' has no revision")
         return (form(_bytes(answer)) if answer.revision else None), answer.revision
 
-    return Method(protocol.execute_request("get", [key], consistency=consistency), parse)
+    return Method(_execution("get", [key], consistency), parse)
 
 
-def get(form: Form[V], key: Text, consistency: str) -> Method[V | None]:
+def get(form: Form[V], key: Text, consistency: Consistency) -> Method[V | None]:
     """The value, or None."""
     method = get_with_revision(form, key, consistency)
     return Method(method.request, lambda response: method.parse(response)[0])
@@ -188,44 +192,39 @@ def mset(pairs: Pairs) -> Method[None]:
 
 
 def key_page(
-    form: Form[V], prefix: Text, after: Text | None, limit: int, *, values: bool, consistency: str
+    form: Form[V], prefix: Text, after: Text | None, limit: int, *, values: bool, consistency: Consistency
 ) -> Method[KeyPage[V]]:
-    """A page of keys in order."""
-    request = protocol.keys_request(
-        prefix=prefix, after=after, limit=whole(limit, "the limit"), values=values, consistency=consistency
-    )
+    """A page of up to `limit` keys that begin with `prefix` and come after `after`, in order."""
+    _check_one_of("consistency", consistency, CONSISTENCIES)
+    query = {"prefix": quote(to_bytes(prefix), safe=""), "limit": str(whole(limit, "the limit"))}
+    if after is not None:
+        query["after"] = quote(to_bytes(after), safe="")
+    if not values:
+        query["values"] = "false"
+    if consistency != LINEARIZABLE:
+        query["consistency"] = consistency
+    target = "/v1/keys?" + "&".join(f"{name}={text}" for name, text in query.items())
+    request = Request("GET", target, None, Kind.ANY_NODE if consistency == "stale" else Kind.READ)
     return Method(request, lambda response: answers.key_page_of(response, form))
 
 
 def transact(
-    form: Form[V], commands: Iterable[Command], watch: dict[bytes, int], mode: Mode
+    form: Form[V], commands: Iterable[Command], watch: Mapping[bytes, int], mode: Mode
 ) -> Method[TransactionAnswer]:
-    """Commands as one entry of the log."""
+    """Commands as one entry of the log, if all keys of `watch` still have their revisions. Without commands it only
+    asks about the revisions, and is a read. Raises `RequestRefused` for a mode that does not exist."""
+    _check_one_of("mode", mode, MODES)
     listed = commands_of(commands)
     names = [name for name, _ in listed]
-    request = protocol.transaction_request(listed, watch, mode)
+    content: dict[str, object] = {"commands": [_worded(*command) for command in listed], "mode": mode}
+    if watch:
+        content["watch"] = [[bytes_to_json(key), revision] for key, revision in watch.items()]
+    request = Request("POST", "/v1/transaction", content, Kind.WRITE if listed else Kind.READ)
     return Method(request, lambda response: answers.transaction_answer_of(names, response, form))
 
 
-def request_log(first: int | None, limit: int) -> Method[LogPage]:
-    """A page of the leader's log."""
-    start = None if first is None else whole(first, "the first index")
-    request = protocol.request_log_request(first=start, limit=whole(limit, "the limit"))
-    return Method(request, answers.log_page_of)
-
-
-def backup(sink: Sink) -> Method[int]:
-    """A stream into `sink`; the index that it goes up to."""
-    return Method(protocol.BACKUP_REQUEST, answers.backup_index_of, sink)
-
-
-STATUS: Method[NodeStatus] = Method(protocol.STATUS_REQUEST, answers.status_of)
-MEMBERS: Method[tuple[Member, ...]] = Method(protocol.MEMBERS_REQUEST, answers.members_of)
-SNAPSHOT: Method[int] = Method(protocol.SNAPSHOT_REQUEST, answers.snapshot_index_of)
-
-
 def _command(name: str, arguments: Sequence[Text], parse: Callable[[Answer], T]) -> Method[T]:
-    request = protocol.execute_request(name, arguments, consistency=LINEARIZABLE)
+    request = _execution(name, arguments, LINEARIZABLE)
     return Method(request, lambda response: parse(answers.answer_of(name, response, as_bytes)))
 
 
@@ -239,3 +238,25 @@ def _bytes(answer: Answer) -> bytes:
     if not isinstance(answer.value, bytes):
         raise RemoteProtocolError("the answer is not a string, as it should be")
     return answer.value
+
+
+def _execution(name: str, arguments: Iterable[Text], consistency: Consistency) -> Request:
+    """One command. Raises `RequestRefused` for a consistency that does not exist."""
+    _check_one_of("consistency", consistency, CONSISTENCIES)
+    spec = lookup(name)
+    kind = Kind.WRITE
+    if spec is not None and spec.access is Access.READ:
+        kind = Kind.ANY_NODE if consistency == "stale" else Kind.READ
+    content = _worded(name, arguments)
+    if consistency != LINEARIZABLE:
+        content["consistency"] = consistency
+    return Request("POST", "/v1/execute", content, kind)
+
+
+def _worded(name: str, arguments: Iterable[Text]) -> dict[str, object]:
+    return {"command": name, "args": [bytes_to_json(argument) for argument in arguments]}
+
+
+def _check_one_of(what: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise RequestRefused("bad_request", f"{what} must be one of: {', '.join(known)}")

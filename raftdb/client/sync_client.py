@@ -11,7 +11,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
-from raftdb.client import methods, retrying
+from raftdb.client import cluster_methods, retrying
 from raftdb.client.addresses import addresses_of, parse_url
 from raftdb.client.dialing import now_ms
 from raftdb.client.flow import Caller, Limits, Method
@@ -210,9 +210,9 @@ class Client(ClientCommands[V]):
         With an address the question is whether that node is up: it gets one second at most and no second chance.
         """
         if address is None:
-            return self._run(methods.STATUS, timeout_ms)
+            return self._run(cluster_methods.STATUS, timeout_ms)
         limits, calls = self._limits(timeout_ms), self._own_calls()
-        return calls.carry_out(calls.caller.ask(methods.STATUS, address, limits))
+        return calls.carry_out(calls.caller.ask(cluster_methods.STATUS, address, limits))
 
     def backup(
         self, target: Sink | str | os.PathLike[str], *, replace: bool = False, timeout_ms: float | None = None
@@ -230,7 +230,7 @@ class Client(ClientCommands[V]):
 
             taken = take_backup(self, Path(target), replace=replace, timeout_ms=timeout_ms)
             return taken.index
-        return self._run(methods.backup(target), timeout_ms)
+        return self._run(cluster_methods.backup(target), timeout_ms)
 
     def close(self) -> None:
         """End the session, if the leader can be told quickly, and close the connections. The client may be used again.

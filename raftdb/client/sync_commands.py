@@ -1,12 +1,12 @@
 # Made from async_commands.py by .ci/unasync.py: what is to be changed is changed there.
 """The methods of a client that are calls of the cluster: each is a line, for what it sends and understands is in
-`methods` and `membership`, and how it is carried out in `async_client` and `sync_client`."""
+`methods` and `cluster_methods`, and how it is carried out in `async_client` and `sync_client`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
-from raftdb.client import membership, methods
+from raftdb.client import cluster_methods, methods
 from raftdb.client.flow import Method
 from raftdb.client.given import Command, Form, Lifetime, Pairs, Revisions, Text, V, revisions_of
 from raftdb.client.methods import LINEARIZABLE, SCAN_PAGE, Condition
@@ -188,19 +188,19 @@ class ClientCommands(ABC, Generic[V]):
 
         Raises `RaftdbError` `compacted` if `first` is no longer in the log.
         """
-        return self._run(methods.request_log(first, limit), timeout_ms)
+        return self._run(cluster_methods.request_log(first, limit), timeout_ms)
 
     def snapshot(self, *, timeout_ms: float | None = None) -> int:
         """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
-        return self._run(methods.SNAPSHOT, timeout_ms)
+        return self._run(cluster_methods.SNAPSHOT, timeout_ms)
 
     def members(self, *, timeout_ms: float | None = None) -> tuple[Member, ...]:
         """The cluster's members as the leader knows them, with how far each has come."""
-        return self._run(methods.MEMBERS, timeout_ms)
+        return self._run(cluster_methods.MEMBERS, timeout_ms)
 
     def membership(self, *, timeout_ms: float | None = None) -> Membership:
         """The members as the leader knows them, and the ids that are gone."""
-        return self._run(membership.MEMBERSHIP, timeout_ms)
+        return self._run(cluster_methods.MEMBERSHIP, timeout_ms)
 
     def add_member(
         self,
@@ -214,31 +214,33 @@ class ClientCommands(ABC, Generic[V]):
     ) -> Membership:
         """Take in the node `node_id`, reached at `http` (HOST:PORT), as a learner that becomes a voter once it has
         caught up; with `learner` it stays one. `pending` in the answer: it is not there yet, and goes on."""
-        return self._run(membership.add(node_id, http, redis=redis, learner=learner, force=force), timeout_ms)
+        return self._run(
+            cluster_methods.add(node_id, http, redis=redis, learner=learner, force=force), timeout_ms
+        )
 
     def remove_member(
         self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
     ) -> Membership:
         """Take the node out for good. `force`: even if fewer voters than a majority are alive then."""
-        return self._run(membership.remove(node_id, force=force), timeout_ms)
+        return self._run(cluster_methods.remove(node_id, force=force), timeout_ms)
 
     def promote_member(
         self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
     ) -> Membership:
         """Make a learner a voter."""
-        return self._run(membership.promote(node_id, force=force), timeout_ms)
+        return self._run(cluster_methods.promote(node_id, force=force), timeout_ms)
 
     def move_member(
         self, node_id: str, http: str, *, redis: str | None = None, timeout_ms: float | None = None
     ) -> Membership:
         """The node is reached at another address from now on."""
-        return self._run(membership.move(node_id, http, redis=redis), timeout_ms)
+        return self._run(cluster_methods.move(node_id, http, redis=redis), timeout_ms)
 
     def transfer_leadership(
         self, node_id: str | None = None, *, timeout_ms: float | None = None
     ) -> LeaderHint:
         """Let the node (None: whichever voter is furthest) lead; where it is, once it does."""
-        return self._run(membership.transfer(node_id), timeout_ms)
+        return self._run(cluster_methods.transfer(node_id), timeout_ms)
 
     def _pages(
         self, prefix: Text, page: int, values: bool, consistency: Consistency, timeout_ms: float | None

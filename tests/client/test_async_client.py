@@ -1,8 +1,11 @@
 """The asynchronous client on fake nodes and real sockets, and that it is the same client as the blocking one."""
 
 import asyncio
+import gc
 import inspect
 import threading
+import warnings
+import weakref
 from collections.abc import AsyncIterator
 from typing import ClassVar, cast
 
@@ -138,6 +141,21 @@ async def test_a_cancelled_call_leaves_its_answer_to_nobody(cluster: FakeCluster
         released.set()
         for _ in range(5):
             assert await client.get("b") == b"2"
+
+
+async def test_a_client_that_is_dropped_closes_its_connections_without_a_warning(
+    cluster: FakeCluster,
+) -> None:
+    client = AsyncClient(cluster.addresses)
+    await client.get("n")
+    (connection,) = client._calls.connections._idle[cluster.nodes[0].address]
+    socket_gone = weakref.ref(connection.stream.socket)
+    del client, connection
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert socket_gone() is None
+    assert [warning.message for warning in caught if warning.category is ResourceWarning] == []
 
 
 class Talkative(asyncio.Protocol):

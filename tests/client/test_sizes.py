@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftdb import AsyncClient
-from raftdb.client import answers, protocol
+from raftdb.client import answers, methods, protocol
 from raftdb.client.http1 import Response, ResponseParser
 from raftdb.commands.spec import parse
 from raftdb.commands.transactions import build_transaction, is_read
@@ -101,7 +101,8 @@ def received(body: bytes) -> Response:
     return response
 
 
-def sent(request: protocol.Request) -> bytes:
+def sent(request: protocol.Request | None) -> bytes:
+    assert request is not None
     assert request.body is not None
     stamped = request.stamped(protocol.Stamp("f" * 32, INTEGER_MAX, INTEGER_MAX))
     assert stamped.body is not None
@@ -146,7 +147,8 @@ def test_every_legal_command_is_accepted_and_its_result_is_read(
         legal = parse(name, arguments, limits=limits)
     except RequestRefused:
         return
-    plain = protocol.execute_request(name, arguments, consistency="stale")
+    plain = methods.execute(bytes, name, arguments, "stale").request
+    assert plain is not None
     body = plain.body if is_read(legal) else sent(plain)
     assert body is not None
     assert len(body) <= request_bytes_max(limits.command_bytes)
@@ -175,7 +177,8 @@ def test_every_legal_transaction_is_accepted_and_its_results_are_read(
         legal = build_transaction(commands, watched=[*watch.items()], mode=Mode.REDIS, limits=limits)
     except RequestRefused:
         return
-    request = protocol.transaction_request(commands, watch, "redis")
+    request = methods.transact(bytes, commands, watch, "redis").request
+    assert request is not None
     body = sent(request) if commands else request.body
     assert body is not None
     assert len(body) <= request_bytes_max(limits.command_bytes)
@@ -204,7 +207,7 @@ def test_the_largest_values_fit_into_a_body(limits: Limits, pattern: bytes) -> N
     count = max(1, limits.command_bytes // (size + 1))
     pairs = {b"%c" % (65 + n): (pattern * size)[:size] for n in range(count)}
     arguments = [text for pair in pairs.items() for text in pair]
-    body = sent(protocol.execute_request("mset", arguments, consistency="linearizable"))
+    body = sent(methods.execute(bytes, "mset", arguments, "linearizable").request)
     assert len(body) <= request_bytes_max(limits.command_bytes)
     parse("mset", arguments, limits=limits)
 
@@ -226,7 +229,7 @@ def test_the_most_commands_that_are_legal_fit_into_a_body(
     limits = Limits()
     transaction = build_transaction(commands, limits=limits)
     assert keys_named(transaction) > TRANSACTION_KEYS_MAX - keys
-    assert len(sent(protocol.transaction_request(commands, {}, "atomic"))) <= request_bytes_max(
+    assert len(sent(methods.transact(bytes, commands, {}, "atomic").request)) <= request_bytes_max(
         limits.command_bytes
     )
 
@@ -235,7 +238,9 @@ def test_the_most_watched_keys_that_are_legal_fit_into_a_body() -> None:
     watch = {b"\xff%d" % number: INTEGER_MAX for number in range(TRANSACTION_KEYS_MAX)}
     limits = Limits()
     build_transaction([], watched=[*watch.items()], limits=limits)
-    body = protocol.transaction_request([], watch, "atomic").body
+    request = methods.transact(bytes, [], watch, "atomic").request
+    assert request is not None
+    body = request.body
     assert body is not None
     assert len(body) <= request_bytes_max(limits.command_bytes)
 

@@ -1,7 +1,8 @@
-"""Members and leadership: what the calls about the cluster itself send and understand. No I/O.
+"""What each method about the cluster itself sends, and what it makes of the answer: nodes, members, leadership, log,
+backup. No I/O.
 
-A change is sent again only if it surely was not made; `OutcomeUnknown` says that somebody has to look. While another
-change is under way the leader asks for patience (`busy`), which these calls have, up to their deadline.
+A change of the members is sent again only if it surely was not made; `OutcomeUnknown` says that somebody has to look.
+While another change is under way the leader asks for patience (`busy`), which these calls have, up to their deadline.
 """
 
 from collections.abc import Mapping
@@ -10,12 +11,30 @@ from urllib.parse import quote
 from raftdb.client import answers
 from raftdb.client.addresses import parse_member_address
 from raftdb.client.flow import Method
-from raftdb.client.model import Membership
-from raftdb.client.protocol import MEMBERS_REQUEST, Kind, Request
+from raftdb.client.given import whole
+from raftdb.client.http1 import Sink
+from raftdb.client.model import LogPage, Member, Membership, NodeStatus
+from raftdb.client.protocol import STATUS_REQUEST, Kind, Request
 from raftdb.errors import LeaderHint
 
-MEMBERSHIP: Method[Membership] = Method(MEMBERS_REQUEST, answers.membership_of)
-"""Who is in the cluster."""
+_MEMBERS_REQUEST = Request("GET", "/v1/members", None, Kind.READ)
+
+STATUS: Method[NodeStatus] = Method(STATUS_REQUEST, answers.status_of)
+MEMBERS: Method[tuple[Member, ...]] = Method(_MEMBERS_REQUEST, answers.members_of)
+MEMBERSHIP: Method[Membership] = Method(_MEMBERS_REQUEST, answers.membership_of)
+SNAPSHOT: Method[int] = Method(Request("POST", "/v1/snapshot", None, Kind.TASK), answers.snapshot_index_of)
+
+
+def request_log(first: int | None, limit: int) -> Method[LogPage]:
+    """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice)."""
+    start = "" if first is None else f"from={whole(first, 'the first index')}&"
+    target = f"/v1/request_log?{start}limit={whole(limit, 'the limit')}"
+    return Method(Request("GET", target, None, Kind.READ), answers.log_page_of)
+
+
+def backup(sink: Sink) -> Method[int]:
+    """A stream into `sink`; the index that it goes up to."""
+    return Method(Request("GET", "/v1/backup", None, Kind.TASK), answers.backup_index_of, sink)
 
 
 def add(
