@@ -257,9 +257,9 @@ class Environment:
         try:
             found = os.stat(self._file)
         except FileNotFoundError:
-            raise WriteFailed(f"{self._file} was deleted while in use") from None
+            raise WriteFailed(f"{self._file} was deleted while in use", hint=MISSING_HINT) from None
         if (found.st_dev, found.st_ino) != self._inode:
-            raise WriteFailed(f"{self._file} was replaced while in use")
+            raise WriteFailed(f"{self._file} was replaced while in use", hint=MISSING_HINT)
         length = self._length_of_pages()
         if found.st_size < length + FILE_HEADROOM_BYTES // 2:
             os.truncate(self._file, length + FILE_HEADROOM_BYTES)

@@ -112,10 +112,16 @@ class LocalFolder:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise self._failure(f"{path} has format {content['format']!r}: this raftdb knows {FORMAT}")
-            return tuple(
+            nodes = tuple(
                 NodePlace(str(node["id"]), *(str(parse_endpoint(node[kind])) for kind in ("http", "redis")))
                 for node in content["nodes"]
             )
+            # Ids are names of folders, which may be deleted, and no nodes would be a new cluster on the old folders.
+            if [node.id for node in nodes] != [
+                f"n{number}" for number in range(1, len(nodes) + 1)
+            ] or not nodes:
+                raise ValueError(f"its nodes are {', '.join(node.id for node in nodes) or 'none'}")
+            return nodes
         except FileNotFoundError:
             return ()
         except (OSError, ValueError, KeyError, TypeError) as error:

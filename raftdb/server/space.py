@@ -14,7 +14,9 @@ from raftdb.background import Background
 from raftdb.errors import OutcomeUnknown, Unavailable
 from raftdb.node.driver import Driver
 from raftdb.server.disk import NodeDisk
-from storage.errors import StorageError
+from storage.env import DATA_FILE
+from storage.errors import MISSING_HINT, StorageError, WriteFailed
+from storage.folder import LOG_FOLDER, STATE_FOLDER
 
 logger = logging.getLogger("raftdb.server")
 
@@ -49,6 +51,8 @@ class SpaceWatch:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="space-watch")
         self._task: asyncio.Task[None] | None = None
         self._told = _Told(None, is_exhausted=False)
+        self._trouble: str | None = None
+        """Why the last look measured nothing."""
 
     async def start(self) -> None:
         """Look once, so that the node serves nothing before it knows; then go on looking."""
@@ -56,17 +60,25 @@ class SpaceWatch:
         self._task = self._background.start(self._watch(), name="space watch")
 
     async def look(self) -> None:
-        """Measure, and say so if something changed. What cannot be measured now is measured the next time."""
+        """Measure, and say so if something changed. What cannot be measured now is measured the next time.
+
+        Raises `WriteFailed` if a file of the database is gone: what was deleted goes on taking writes, and a node to
+        which nobody writes would not notice (hazard B89).
+        """
         budget, guard = self._driver.space, self._disk.space
         pending_bytes, grown_bytes, spent = self._disk.pending_bytes, budget.grown_bytes, budget.is_spent
         loop = asyncio.get_running_loop()
         try:
+            await loop.run_in_executor(self._thread, self._find_files)
             reason = await loop.run_in_executor(
                 self._thread, lambda: guard.refresh(pending_bytes=pending_bytes, spent=spent)
             )
+        except FileNotFoundError as error:
+            raise WriteFailed(f"{error.filename} was deleted while in use", hint=MISSING_HINT) from error
         except (OSError, StorageError) as error:
-            logger.warning("the space that is left cannot be measured", extra={"fields": {"why": str(error)}})
+            self._tell_trouble(str(error))
             return
+        self._trouble = None
         budget.measured(
             reason,
             grown_bytes=grown_bytes,
@@ -76,6 +88,18 @@ class SpaceWatch:
         )
         budget.checkpoint_bytes = self._disk.checkpoint_bytes
         self._tell_changes()
+
+    def _find_files(self) -> None:
+        """Raise `FileNotFoundError` if the folder, or a data file in it, is gone."""
+        path = self._disk.folder.path
+        for place in (path, path / LOG_FOLDER / DATA_FILE, path / STATE_FOLDER / DATA_FILE):
+            place.stat()
+
+    def _tell_trouble(self, why: str) -> None:
+        """Log why nothing was measured, once for as long as it is the same."""
+        if why != self._trouble:
+            logger.warning("the space that is left cannot be measured", extra={"fields": {"why": why}})
+        self._trouble = why
 
     def _tell_changes(self) -> None:
         """Log what is no longer as it was when it was last told."""

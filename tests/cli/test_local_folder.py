@@ -144,6 +144,18 @@ def test_who_lost_the_list_of_nodes_is_told_what_to_do(folder: LocalFolder) -> N
     assert "bring it back from a copy, or name another folder with --data" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize("ids", [[], ["n2"], ["n1", "n1"], ["../n1"], ["n1", "n2", "n4"]])
+def test_a_list_of_nodes_that_up_did_not_write_is_not_taken(folder: LocalFolder, ids: list[str]) -> None:
+    """An empty one was taken for no cluster, and a new one begun on the folders of the old."""
+    folder.create(1)
+    content = json.loads((folder.path / "cluster.json").read_text())
+    content["nodes"] = [{**content["nodes"][0], "id": node_id} for node_id in ids]
+    (folder.path / "cluster.json").write_text(json.dumps(content))
+    with pytest.raises(CommandError, match=f"its nodes are {', '.join(ids) or 'none'}") as caught:
+        folder.load()
+    assert caught.value.exit_code == 4
+
+
 def test_another_number_of_nodes_is_refused(folder: LocalFolder, capsys: pytest.CaptureFixture[str]) -> None:
     folder.create(3)
     folder.unlock()

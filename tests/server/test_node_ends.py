@@ -155,3 +155,23 @@ def test_a_stop_during_a_checkpoint_to_make_room_is_a_clean_one(
         asyncio.run(stop_it_meanwhile(node))
     assert closed[-1] == "disk"
     assert troubles(log_records) == []
+
+
+def test_a_node_whose_folder_is_deleted_ends_though_nobody_writes(
+    tmp_path: Path, looks_often: None, closed: list[str]
+) -> None:
+    """Hazard B89: it would vote, and show itself alive, until the next write."""
+
+    async def delete_it_meanwhile(node: _Node) -> None:
+        running = asyncio.create_task(node.run())
+        while not hasattr(node, "_driver") or not node._driver.is_leader():
+            await asyncio.sleep(0.01)
+        (tmp_path / "data").rename(tmp_path / "elsewhere")
+        async with asyncio.timeout(WAIT_S):
+            await running
+
+    with node_in(tmp_path / "data", free_address()) as node, pytest.raises(Fatal) as raised:
+        asyncio.run(delete_it_meanwhile(node))
+    assert raised.value.message == f"{tmp_path / 'data'} was deleted while in use"
+    assert "if a disk of its own belongs there, mount it" in (raised.value.hint or "")
+    assert closed[-1] == "disk"
