@@ -47,7 +47,9 @@ def test_a_follower_whose_folder_is_put_back_is_filled_anew_and_counts_again(
     victim.kill9()
     put_back(victim, tmp_path / "copy")
     victim.start()
-    wait_for(lambda: "counts again" in leader.log_text(), "the follower to count again")
+    wait_for(
+        lambda: "a node that was put back counts again" in leader.log_text(), "the follower to count again"
+    )
     assert "put back to an older copy" in leader.log_text(), "it was found out"
     wait_for(
         lambda: "the data folder of this node was put back" in victim.log_text(), "the follower to know it"
@@ -70,9 +72,11 @@ def test_a_second_life_of_a_cluster_goes_on_when_a_folder_of_the_first_comes_bac
     cluster.wait_agreed()
     births = {node.status()["birth"] for node in cluster}
     (first_birth,) = births
-    for node in cluster:
-        node.kill9()
     n1, n2, n3 = cluster
+    # In order: a node writes down which life it belongs to within a second, and when it stops.
+    assert n3.stop() == 0
+    for node in (n1, n2):
+        node.kill9()
     for node in (n1, n2):
         shutil.rmtree(node.data)
         node.start()
@@ -83,7 +87,7 @@ def test_a_second_life_of_a_cluster_goes_on_when_a_folder_of_the_first_comes_bac
     assert "another life" in said
     assert old.exists()
     write(cluster, "goes on")
-    n1.kill9()
+    assert n1.stop() == 0
     n3.start()
     n1.start()
     assert n3.wait_exit(LIMIT_S) == EXIT_FOLDER
