@@ -16,6 +16,11 @@ RUN_MIN = 8
 """Fewest characters that are taken as one. Some keys mean something only together, a few at a time."""
 
 
+MOUSE = frozenset({Keys.Vt100MouseEvent, Keys.WindowsMouseEvent})
+"""No mouse is asked for. Text that was copied with its colours looks to prompt_toolkit as if one had been moved, in a
+way that it cannot read."""
+
+
 def joined(keys: Sequence[KeyPress]) -> list[KeyPress]:
     """`keys` with each long run of characters as one key press that inserts them.
 
@@ -38,6 +43,10 @@ def joined(keys: Sequence[KeyPress]) -> list[KeyPress]:
     return pressed
 
 
+def _without_mouse(keys: Sequence[KeyPress]) -> list[KeyPress]:
+    return [key for key in keys if key.key not in MOUSE]
+
+
 def _is_character(key: KeyPress) -> bool:
     return (
         not isinstance(key.key, Keys) and len(key.key) == 1 and key.key == key.data and key.key.isprintable()
@@ -52,11 +61,11 @@ class PastingInput(Input):
 
     def read_keys(self) -> list[KeyPress]:
         """What was pressed since the last time."""
-        return joined(self._input.read_keys())
+        return joined(_without_mouse(self._input.read_keys()))
 
     def flush_keys(self) -> list[KeyPress]:
         """What was begun, and waited for what it may be the beginning of."""
-        return self._input.flush_keys()
+        return _without_mouse(self._input.flush_keys())
 
     def fileno(self) -> int:
         """See `Input`, as of all others below."""

@@ -24,6 +24,7 @@ from cli.console.failures import (
     INTERRUPTED_WRITE,
     CommandError,
     Interrupted,
+    as_ours,
 )
 from cli.line.lexer import LexError, split
 from cli.prompt import key_bindings, status_line
@@ -59,6 +60,9 @@ _STYLE = Style.from_dict(
     }
 )
 
+PROMPT_FAILURES_MAX = 5
+"""Failures of the prompt in a row after which the shell ends after all: it would fail for ever."""
+
 
 class Shell:
     """A prompt for a person.
@@ -85,6 +89,7 @@ class Shell:
         self._news: deque[str] = deque()
         self._was_warned = False
         self._is_ended = False
+        self._prompt_failures = 0
         self._question: Application[str] | None = None
         self._first_leader: str | None = None  # until the monitor has seen for itself
         self.monitor = Monitor(interpreter.client.addresses, changed=self._take_change, news=self._take_news)
@@ -140,6 +145,13 @@ class Shell:
             self._was_warned = True
             self._end()
             return
+        except Exception as error:
+            self._prompt_failures += 1
+            if self._prompt_failures == PROMPT_FAILURES_MAX:
+                raise
+            self._tell(as_ours(error), "prompt")
+            return
+        self._prompt_failures = 0
         self._history.save()
         try:
             self._run_line(line)

@@ -142,6 +142,38 @@ def test_a_long_text_is_pasted_in_a_few_steps(terminal: Terminal, cluster: FakeC
     assert 0 < len(pressed) < 200
 
 
+@pytest.mark.parametrize(
+    "pasted",
+    ["\x1b[31m", "\x1b[0;1m", "\x1b[M!!!", "\x1b[Mzz\xff", "\x1b[<0;1;1M", "\x1b[<99;1;1m", "\x1b[1;1R"],
+)
+def test_no_escape_sequence_that_is_pasted_ends_the_shell(
+    terminal: Terminal, cluster: FakeCluster, pasted: str
+) -> None:
+    """As in text that was copied with its colours: prompt_toolkit takes them for a mouse that it cannot read."""
+    terminal.type(f"set a {pasted}red\r", terminal.has_run(1), "set b 2\r", terminal.has_run(2))
+    assert cluster.values == {b"a": b"red", b"b": b"2"}
+
+
+def test_a_prompt_that_fails_is_there_again_unless_it_fails_for_ever(
+    terminal: Terminal, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    failures = iter([2, 4, 100])
+    left = [next(failures)]
+
+    def prompt(_session: object) -> str:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise ValueError("a key that nobody understands")
+        left[0] = next(failures)
+        return "set a 1"
+
+    monkeypatch.setattr("cli.prompt.shell.PromptSession.prompt", prompt)
+    with pytest.raises(ValueError, match="nobody understands"):
+        terminal.type(leave=False)
+    assert cluster.values == {b"a": b"1"}
+    assert capsys.readouterr().err.count("error: prompt: internal error: ValueError: a key that nobody") == 10
+
+
 def test_ctrl_c_clears_the_line(terminal: Terminal, cluster: FakeCluster) -> None:
     terminal.type(f"set a wrong{CTRL_C}set a right\r")
     assert cluster.values[b"a"] == b"right"
