@@ -11,7 +11,7 @@
       |      +-- Copies (copies)         older copies of its folder, which are put back
       +-- Links (links)          handshakes; who can reach whom
       +-- Network (network)      frames that are late, lost, doubled, replayed, damaged, misdirected
-      +-- Nemesis (nemesis)      crashes, pauses, partitions, disks that fail
+      +-- Nemesis (nemesis)      crashes, pauses, leaders that sleep, partitions, disks that fail
       +-- Operators (operators)  add, remove and move nodes, and want others to lead, while all that happens
       +-- Crowd (crowd)          all clients, and what their answers must be taken together
       |      +-- Client x M (clients)        reads and writes, and the history of the answers
@@ -35,7 +35,8 @@ What runs is what ships: core, machine, waiting requests and wire encoding; only
 replaced, by virtual ones with worse manners. Everything follows from the seed: a run replays byte for byte, in another
 process and with another hash seed. Half of the classes of faults are off in each seed (swarm testing), and rates and
 speeds are drawn anew, so that runs differ in kind. In half of the seeds logs are compacted after very few entries, so
-that followers need snapshots all the time; in the others never.
+that followers need snapshots all the time; in the others never. In a few the network is slow: up to a second from one
+node to another, and what is lost holds up what is behind it.
 
 A run has two parts. In the first the faults strike, and after every step of every core the safety properties are
 checked: see `oracle`. Then all faults stop, and the cluster has to become well again within a bound: one leader,

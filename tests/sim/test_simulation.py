@@ -51,6 +51,7 @@ def test_every_seed_holds_every_promise(is_long: bool, capsys: pytest.CaptureFix
                 answered=report.reads + report.writes,
                 transactions=report.transactions,
                 conflicts=report.conflicts,
+                slow_networks=report.options.slow_way_us > 0,
                 unknown_histories=report.linearizable is Verdict.UNKNOWN,
             )
             if not report.passed:
@@ -65,7 +66,7 @@ def test_every_seed_holds_every_promise(is_long: bool, capsys: pytest.CaptureFix
     assert totals["transactions"] > 10 * totals["seeds"], "too few transactions"
     assert totals["conflicts"] > totals["seeds"], "too few transactions met others"
     strikes = ("partition", "half_open", "crash", "blackout", "pause", "stall", "sync_error", "disk_full")
-    for fault in (*strikes, "bit_flip", "wipe", "put_back", "night"):
+    for fault in (*strikes, "bit_flip", "wipe", "put_back", "night", "sleep", "slow_networks"):
         assert totals[fault] > 0, f"no {fault} in all of the seeds"
     for operation in ("AddMember", "RemoveMember", "UpdateAddresses", "transferred"):
         assert totals[operation] > totals["seeds"] // 10, f"too little of {operation}"
