@@ -92,7 +92,7 @@ REQUESTS: dict[str, tuple[str, str, int, str]] = {
     "log from far away": ("GET", f"/v1/request_log?from={2**64}", 400, "bad_request"),
     "log without limit": ("GET", "/v1/request_log?limit=1000000", 400, "bad_request"),
     "log with more": ("GET", "/v1/request_log?form=1", 400, "bad_request"),
-    "peers without WebSocket": ("GET", "/v1/peer", 400, "bad_request"),
+    "peers without an upgrade": ("GET", "/v1/peer", 400, "bad_request"),
 }
 
 TWO_LENGTHS = b"POST /v1/execute HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!"

@@ -61,6 +61,10 @@ class Log:
         self._cache_kinds = bytearray()  # their kinds
         self._cache_ends = array("q")  # running total of bytes up to and with each of them
         self._writes: deque[tuple[int, Index]] = deque()  # (sequence, last index written by it)
+        self._given: tuple[range, tuple[Entry, ...]] = (
+            range(0),
+            (),
+        )  # what was last asked for: followers get the same
 
     @property
     def last_term(self) -> Term:
@@ -117,6 +121,7 @@ class Log:
         A write in flight may complete after this: its claim is cut here, so that a different entry that comes to
         stand at the same index is never taken for durable (hazard B17).
         """
+        self._given = range(0), ()
         kept = max(0, index - self.cache_first)
         del self._cache[kept:], self._cache_kinds[kept:], self._cache_ends[kept:]
         self.last_index = index - 1
@@ -141,6 +146,7 @@ class Log:
 
     def reset(self, base: EntryId) -> None:
         """Forget everything and begin anew after `base`, the end of a snapshot. Claims of writes in flight are cut."""
+        self._given = range(0), ()
         self.base = base
         self.last_index = self.persisted_index = base.index
         self._run_starts = [base.index]
@@ -168,8 +174,11 @@ class Log:
         fitting = bisect_right(self._cache_ends, self._bytes_before(offset) + bytes_max, lo=offset)
         end = min(max(fitting, offset + 1), last - self.cache_first + 1)
         indexes = range(first, first + end - offset)
-        kinds = map(KINDS.__getitem__, self._cache_kinds[offset:end])
-        return tuple(map(Entry, indexes, self._terms_of(indexes), kinds, self._cache[offset:end]))
+        if indexes != self._given[0]:
+            kinds = map(KINDS.__getitem__, self._cache_kinds[offset:end])
+            entries = tuple(map(Entry, indexes, self._terms_of(indexes), kinds, self._cache[offset:end]))
+            self._given = indexes, entries
+        return self._given[1]
 
     def cached_bytes_above(self, index: Index) -> int:
         """Bytes of the cached entries above `index`: derived, so that no counter can leak (hazard B21)."""

@@ -13,8 +13,8 @@ The HTTP side, from the socket inwards:
   `http_query.py` what stands in its query, `http_file.py` a file as an answer (a backup, streamed), `json_values.py`
   the translation between JSON and byte strings, `json_requests.py` from bodies to operations.
 
-The WebSocket route of the peers is one more entry of the path table, given by the composition root, so that clients,
-peers and the dashboard share one address.
+The route on which peers change to frames of their own is one more entry of the path table, given by the composition
+root, so that clients, peers and the dashboard share one address.
 
 Decisions
 ---------

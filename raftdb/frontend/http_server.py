@@ -1,6 +1,6 @@
 """The HTTP listener: bounded connections, the path table, one place where every error becomes JSON, orderly close.
 
-It knows no route. A handler is `async (request) -> Reply` or, for a WebSocket, any aiohttp response; it raises
+It knows no route. A handler is `async (request) -> Reply` or any aiohttp response, as for a peer's link; it raises
 `RaftdbError` to refuse. Handlers are not cancelled when their client goes away (package essay).
 """
 
@@ -21,12 +21,12 @@ from raftdb.frontend.http_body import awaits_continue
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
 from raftdb.frontend.http_reply import Reply, error_reply
 from raftdb.memory import Hold, MemoryAccount
-from raftdb.transport.limits import ADMITTED, PEER_PATH, UNADMITTED_BYTES_MAX, Admission
+from raftdb.transport.limits import PEER_PATH
 
 logger = logging.getLogger("raftdb.http")
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[Reply | web.StreamResponse]]
-"""One route. Runs on the event loop; must end in bounded time unless it is a WebSocket."""
+"""One route. Runs on the event loop; must end in bounded time unless it is a peer's link."""
 Routes: TypeAlias = Mapping[str, Mapping[str, Handler]]
 """Path -> method -> handler. A path is exact, as it stands in the request line, without the query; a segment `{name}`
 stands for any one segment that is not empty, which the handler finds in `request[SEGMENTS]`."""
@@ -129,26 +129,10 @@ class _Connection(web.RequestHandler):
             waiting.pop(self, None)
 
     def _count_head(self, more_bytes: int) -> None:
-        """Bound what arrives before it is known who sends it: a head, or what begins a link."""
-        if not self._upgraded:
-            self._head_bytes += more_bytes
-            if self._head_bytes > HEAD_BYTES_MAX:
-                self._refuse_head()
-        elif self._current_request is not None:
-            self._count_frame(self._current_request.get(ADMITTED), more_bytes)
-
-    def _count_frame(self, admission: Admission | None, more_bytes: int) -> None:
-        """Bound what arrives of a link's next frame, unless a member sends it."""
-        if admission is None:
-            self._head_bytes += more_bytes
-            if self._head_bytes > UNADMITTED_BYTES_MAX:
-                self.force_close()
-            return
-        admission.unread_bytes += more_bytes
-        try:
-            self.memory.resize(0 if admission.is_member else admission.unread_bytes)
-        except Unavailable:
-            self.force_close()
+        """Bound what arrives before it is known what it is: a head, or what follows one that asks for other frames."""
+        self._head_bytes += more_bytes
+        if self._head_bytes > HEAD_BYTES_MAX:
+            self._refuse_head()
 
     def _refuse_head(self) -> None:
         """Answer instead of reading on, unless earlier requests still wait for their answers."""
@@ -284,7 +268,7 @@ class HttpServer:
     async def close(self, *, grace_s: float) -> None:
         """Stop accepting, close idle connections, give requests in flight `grace_s` seconds, then cut them off.
 
-        WebSockets count as in flight: close the peers first.
+        Links of peers count as in flight: close them first.
         """
         listener, self._listener = self._listener, None
         if listener is None or self._server is None:

@@ -97,6 +97,7 @@ class Network:
             on_messages=driver.receive,
             events=PeerEvents(on_peer_up=self._dialled, on_peer_down=self._no_longer_dialled),
             is_member=lambda peer: peer in self.addresses.members,
+            start=background.start,
         )
         self._incoming = Incoming(*(replica, receiver, local), check_peer=check, address_of=self.address_of)
         disk.receiving = self._incoming.paused

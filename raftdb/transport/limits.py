@@ -2,34 +2,13 @@
 
 from dataclasses import dataclass
 
-from aiohttp import web
-
-from raftdb.wire.peer import ENTRIES_PER_FRAME_MAX, FRAME_BYTES_MAX, MESSAGES_PER_FRAME_MAX
-
-WEBSOCKET_MESSAGE_BYTES_MAX = FRAME_BYTES_MAX + 1
-"""aiohttp's limit, equal on both sides. It closes at the limit, not above it, and the largest frame must pass
-(hazard B23)."""
+from raftdb.wire.peer import ENTRIES_PER_FRAME_MAX, MESSAGES_PER_FRAME_MAX
 
 FIRST_SEQUENCE = 1
 """Number of the first frame of a link; the next are counted up from it."""
 
 PEER_PATH = "/v1/peer"
 """The route on which a node is dialled by its peers."""
-
-
-@dataclass(slots=True)
-class Admission:
-    """Of a connection whose caller has shaken hands: is it a member, and what has come of it that was not taken yet."""
-
-    is_member: bool
-    unread_bytes: int = 0
-
-
-ADMITTED: web.RequestKey[Admission] = web.RequestKey("ADMITTED", Admission)
-"""Set in the request that became a link, once its caller has shaken hands: until then little is read of it. What is
-read of who is no member afterwards counts as memory of requests, for a frame may have megabytes."""
-UNADMITTED_BYTES_MAX = 256 * 1024
-"""Most bytes of a connection that is no link yet: a handshake is far shorter, and a frame may have megabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

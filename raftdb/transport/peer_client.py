@@ -7,20 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import aiohttp
-
 from raftdb.background import StartTask
 from raftdb.core.messages import Message
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
-from raftdb.transport import sockets
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
-from raftdb.transport.limits import FIRST_SEQUENCE, PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
+from raftdb.transport.limits import FIRST_SEQUENCE, LinkLimits
 from raftdb.transport.pinging import Pinger
-from raftdb.transport.reasons import short_reason
+from raftdb.transport.reasons import DialRefused, short_reason
 from raftdb.transport.send_queue import SendQueue
+from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
-from raftdb.wire.peer import Hello, Refused, Welcome, decode_handshake, encode_frame, encode_handshake
+from raftdb.transport.upgrade import bound_kernel_retries, dial
+from raftdb.wire.peer import (
+    EntryColumns,
+    Hello,
+    Refused,
+    Welcome,
+    decode_handshake,
+    encode_frame,
+    encode_handshake,
+)
+from raftdb.wire.stream import Kind
 
 logger = logging.getLogger("raftdb.transport")
 
@@ -52,9 +60,7 @@ class _PeerLink:
     Begins when it is made; `PeerLinks` ends it, and does not use it again after that.
     """
 
-    def __init__(
-        self, links: "PeerLinks", peer: str, addresses: tuple[str, ...], session: aiohttp.ClientSession
-    ) -> None:
+    def __init__(self, links: "PeerLinks", peer: str, addresses: tuple[str, ...]) -> None:
         self.peer = peer
         self.addresses = addresses
         self.address = addresses[0]
@@ -64,27 +70,24 @@ class _PeerLink:
         self.sent_messages = 0
         self._links = links
         self._limits = links.limits
-        self._session = session
-        self._filled = asyncio.Event()
+        self._stream: FrameStream | None = None
+        self._sequence = FIRST_SEQUENCE
+        self._stalled: asyncio.TimerHandle | None = None
         self._nudged = asyncio.Event()
         self._trips = Trips()
-        self._pinger = Pinger(
-            self._trips,
-            links.limits,
-            sent=lambda: self.sent_frames,
-            on_trip=partial(links.events.on_trip, peer),
-        )
+        self._pinger = Pinger(self._trips, links.limits, on_trip=partial(links.events.on_trip, peer))
         self._last_failure = ""
         self.task = links.start(self._run(), name=f"link to {peer}")
 
     def send(self, messages: Sequence[Message]) -> None:
-        """Queue `messages`, or drop and count them if the link is down or its queue full."""
+        """Send `messages` now, or queue them while the peer takes less than that; drop and count them if the link is
+        down or its queue full."""
         if not self.up:
             self.queue.dropped += len(messages)
             return
         for message in messages:
             self.queue.put(message)
-        self._filled.set()
+        self._send_queued()
 
     def nudge(self, address: str | None = None) -> None:
         """Dial at once, at `address` if it is one of the peer's, if the link is waiting to dial again."""
@@ -97,6 +100,8 @@ class _PeerLink:
         if self.up:
             self.up = False
             self.queue.clear()
+            if self._stalled is not None:
+                self._stalled.cancel()
             self._log(logging.INFO, "peer down", reason=reason)
             self._links.events.on_peer_down(self.peer, reason)
 
@@ -140,10 +145,10 @@ class _PeerLink:
             limits = self._limits
             wait_s = self._trips.wait_s(least_s=limits.dial_min_s, most_s=limits.dial_max_s)
             async with asyncio.timeout(wait_s):
-                socket_ = await self._dial()
+                stream = await self._dial()
         except _Refusal as refusal:
             self._report_refusal(refusal.refused)
-        except (aiohttp.ClientError, RemoteProtocolError, TimeoutError, OSError, ValueError) as error:
+        except (DialRefused, RemoteProtocolError, TimeoutError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError):
                 self._trips.forget()
             self._report_failure(short_reason(error))
@@ -152,31 +157,25 @@ class _PeerLink:
             logger.exception("dial failed", extra={"fields": {"peer": self.peer, "address": self.address}})
             self._report_failure(type(error).__name__)
         else:
-            await self._serve(socket_)
+            await self._serve(stream)
             return True
         return False
 
-    async def _dial(self) -> aiohttp.ClientWebSocketResponse:
-        """Connect and shake hands. Raises _Refusal, RemoteProtocolError, or what aiohttp raises."""
+    async def _dial(self) -> FrameStream:
+        """Connect and shake hands. Raises _Refusal, RemoteProtocolError, or what `dial` raises."""
         limits, links, clock = self._limits, self._links, asyncio.get_running_loop().time
         dialled_s = clock()
-        socket_ = await self._session.ws_connect(
-            f"ws://{self.address}{PEER_PATH}",
-            autoping=False,
-            compress=0,
-            max_msg_size=WEBSOCKET_MESSAGE_BYTES_MAX,
-            timeout=aiohttp.ClientWSTimeout(ws_close=limits.close_timeout_s),
-        )
+        stream = await dial(self.address, connect_timeout_s=limits.connect_timeout_s)
         try:
             upgraded_s = clock()
-            await socket_.send_bytes(encode_handshake(links.identity.introduce(Hello, self.peer)))
-            message = await socket_.receive()
+            stream.send(Kind.HANDSHAKE, encode_handshake(links.identity.introduce(Hello, self.peer)))
+            kind, body = await stream.receive()
             # The connection and the change of protocols take a trip each, and so does the answer to the hello.
             self._pinger.measured(min((upgraded_s - dialled_s) / 2, clock() - upgraded_s))
-            sockets.bound_kernel_retries(socket_, self._send_wait_s)
-            if message.type is not aiohttp.WSMsgType.BINARY:
-                raise RemoteProtocolError("the peer closed the connection instead of answering the handshake")
-            answer = decode_handshake(message.data)
+            bound_kernel_retries(stream, self._send_wait_s)
+            if kind is not Kind.HANDSHAKE:
+                raise RemoteProtocolError("the peer does not answer the handshake")
+            answer = decode_handshake(body)
             if isinstance(answer, Refused):
                 self._sight(answer.answered_by)
                 raise _Refusal(answer)
@@ -189,74 +188,83 @@ class _PeerLink:
             if refused is not None:
                 raise _Refusal(refused)
         except BaseException:
-            await socket_.close()
+            await self._hang_up(stream)
             raise
-        return socket_
+        return stream
 
-    async def _serve(self, socket_: aiohttp.ClientWebSocketResponse) -> None:
+    async def _serve(self, stream: FrameStream) -> None:
         """Send until the connection ends; then forget what was not sent."""
+        self._stream, self._sequence = stream, FIRST_SEQUENCE
+        stream.on_room = self._has_room_again
+        stream.on_broken = self._broken
         self.up, self._last_failure = True, ""
         self._log(logging.INFO, "peer up")
         self._links.events.on_peer_up(self.peer)
+        stream.hand_over(self._hear)
         loop = asyncio.get_running_loop()
-        sender = loop.create_task(self._send_frames(socket_), name=f"sender to {self.peer}")
-        watcher = loop.create_task(self._watch(socket_), name=f"watcher of {self.peer}")
-        pinger = loop.create_task(self._pinger.run(socket_), name=f"pinger of {self.peer}")
-        tasks = {watcher, sender, pinger}
+        pinger = loop.create_task(self._pinger.run(stream), name=f"pinger of {self.peer}")
         reason = "stopped"
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            reason = next(task for task in (watcher, sender, pinger) if task in done).result()
-        except Exception:
-            reason = "internal error"
-            logger.exception("link failed", extra={"fields": {"peer": self.peer, "address": self.address}})
+            await asyncio.wait({pinger, stream.ended}, return_when=asyncio.FIRST_COMPLETED)
+            reason = stream.ended.result() if stream.ended.done() else pinger.result()
         finally:
             self.go_down(reason)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await sockets.close(socket_, self._limits.close_timeout_s)
+            pinger.cancel()
+            await self._hang_up(stream, "" if reason == "stopped" else reason)
 
-    async def _send_frames(self, socket_: aiohttp.ClientWebSocketResponse) -> str:
-        """Send what is queued, a frame at a time. Returns why it stopped."""
-        sequence = FIRST_SEQUENCE
-        while True:
-            while not self.queue:
-                self._filled.clear()
-                await self._filled.wait()
+    async def _hang_up(self, stream: FrameStream, reason: str = "") -> None:
+        """Close in bounded time, whether the peer reads or not."""
+        stream.close(reason, timeout_s=self._limits.close_timeout_s)
+        await asyncio.wait({stream.ended})
+
+    def _hear(self, kind: Kind, _body: bytes) -> None:
+        """A peer sends nothing on this link but answers to pings."""
+        if kind is Kind.PONG:
+            self._pinger.answered()
+        elif kind is Kind.MESSAGES:
+            raise RemoteProtocolError("the peer sent data on a link of ours")
+
+    def _broken(self, error: Exception) -> None:
+        if self._stream is not None:
+            self._stream.abort(short_reason(error))
+
+    def _send_queued(self) -> None:
+        """Send what is queued, a frame at a time, for as long as the connection has room."""
+        stream = self._stream
+        while stream is not None and self.up and self.queue and stream.has_room:
             messages = self.queue.take_frame()
             try:
-                frame = encode_frame(sequence, messages)
+                frame = encode_frame(self._sequence, messages, self._links.columns)
             except LocalProtocolError as error:
                 # Above a limit of the wire: our bug. The rest of the traffic must not suffer for it.
                 self.queue.dropped += len(messages)
                 self._log(logging.ERROR, "frame not sent", reason=error.message)
                 continue
-            wait_s = self._send_wait_s
-            try:
-                async with asyncio.timeout(wait_s):
-                    await socket_.send_bytes(frame)
-            except TimeoutError:
-                return f"a frame was not taken within {wait_s:g} seconds"
-            except (aiohttp.ClientError, OSError) as error:
-                return f"sending failed: {short_reason(error)}"
-            sequence += 1
+            stream.send(Kind.MESSAGES, frame)
+            self._sequence += 1
             self.sent_frames += 1
             self.sent_messages += len(messages)
+        if stream is not None and self.up and not stream.has_room and self._stalled is None:
+            wait_s = self._send_wait_s
+            self._stalled = asyncio.get_running_loop().call_later(wait_s, self._stuck, wait_s)
+
+    def _has_room_again(self) -> None:
+        """The peer has taken what was sent."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        self._send_queued()
+
+    def _stuck(self, wait_s: float) -> None:
+        """The peer has not taken what was sent."""
+        self._stalled = None
+        if self._stream is not None:
+            self._stream.abort(f"a frame was not taken within {wait_s:g} seconds")
 
     def _sight(self, node: str) -> None:
         """`node` says that it is the one who is reached here; a dial of its own will show whether that is true."""
         if node:
             self._links.events.on_sighted(node, self.address)
-
-    async def _watch(self, socket_: aiohttp.ClientWebSocketResponse) -> str:
-        """Read until the connection ends; returns why. A peer sends nothing on this link but answers to pings."""
-        while True:
-            message = await socket_.receive()
-            if message.type is aiohttp.WSMsgType.PONG:
-                self._pinger.answered()
-            elif message.type is not aiohttp.WSMsgType.PING:
-                return sockets.end_in_words(message)
 
     @property
     def _send_wait_s(self) -> float:
@@ -303,7 +311,8 @@ class PeerLinks:
         self.start = start
         self._links: dict[str, _PeerLink] = {}
         self._stopped: set[asyncio.Task[None]] = set()
-        self._session: aiohttp.ClientSession | None = None
+        self.columns = EntryColumns()
+        """What was encoded for one follower serves the others."""
 
     def update_peers(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
         """Dial exactly the peers of `addresses` (id -> HOST:PORT, the likeliest first), this node's own id left out.
@@ -311,8 +320,6 @@ class PeerLinks:
         A link that is up at one of its peer's addresses goes on undisturbed, and so does one that is looking for its
         peer if the likeliest address did not change; one whose peer is gone is closed.
         """
-        if self._session is None:
-            self._session = sockets.new_session(self.limits)
         wanted = {peer: address for peer, address in addresses.items() if peer != self.identity.node_id}
         for peer, link in sorted(self._links.items()):
             known = wanted.get(peer, ())
@@ -322,7 +329,7 @@ class PeerLinks:
                 self._stop(self._links.pop(peer))
         for peer, known in sorted(wanted.items()):
             if peer not in self._links:
-                self._links[peer] = _PeerLink(self, peer, known, self._session)
+                self._links[peer] = _PeerLink(self, peer, known)
 
     def introduce_anew(self) -> None:
         """End all links and dial the same peers again, so that they hear what this node says of itself now."""
@@ -345,9 +352,9 @@ class PeerLinks:
     def redial(self, peer: str) -> None:
         """Dial `peer` anew, first where it is likeliest: it has moved, and a link to where it was may only seem up."""
         link = self._links.get(peer)
-        if link is not None and link.address != link.addresses[0] and self._session is not None:
+        if link is not None and link.address != link.addresses[0]:
             self._stop(link)
-            self._links[peer] = _PeerLink(self, peer, link.addresses, self._session)
+            self._links[peer] = _PeerLink(self, peer, link.addresses)
 
     def address(self, peer: str) -> str | None:
         """Where `peer` is reached now; None if it is not."""
@@ -378,9 +385,6 @@ class PeerLinks:
             self._stop(link)
         self._links.clear()
         await asyncio.gather(*self._stopped, return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     def _stop(self, link: _PeerLink) -> None:
         link.go_down("stopped")

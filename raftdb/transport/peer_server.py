@@ -1,36 +1,30 @@
-"""Incoming links: the WebSocket route on which peers dial this node, shake hands and send frames."""
+"""Incoming links: the route on which peers dial this node, change to frames, shake hands and send messages."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import web
 
+from raftdb.background import StartTask
 from raftdb.core.messages import Message
 from raftdb.core.model import NO_START, StartId
 from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
+from raftdb.memory import Hold
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
-from raftdb.transport.limits import (
-    ADMITTED,
-    FIRST_SEQUENCE,
-    WEBSOCKET_MESSAGE_BYTES_MAX,
-    Admission,
-    LinkLimits,
-)
+from raftdb.transport.limits import FIRST_SEQUENCE, LinkLimits
 from raftdb.transport.reasons import short_reason
+from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
+from raftdb.transport.upgrade import Switched, accepted, require_upgrade
 from raftdb.wire.peer import Hello, Refused, Welcome, decode_frame, decode_handshake, encode_handshake
+from raftdb.wire.stream import Kind
 
 logger = logging.getLogger("raftdb.transport")
-
-CLOSE_REASON_BYTES_MAX = 120
-"""A WebSocket close frame holds 123 bytes of reason."""
-
-FRAME_HEAD_BYTES_MAX = 14
-"""What WebSocket puts in front of a message."""
 
 REFUSALS_KEPT = 64
 """Refusals that are remembered, so that each is logged once: more than a cluster has members."""
@@ -44,18 +38,16 @@ not block."""
 class _Incoming:
     """One connection that a peer dialled. `source` is set once the handshake is done."""
 
-    socket: web.WebSocketResponse
-    transport: asyncio.Transport | None
+    stream: FrameStream
+    memory: Hold
+    """What a stranger's unread frames take: one may have megabytes, and anybody may be a stranger."""
     remote: str
     source: str = ""
     start: StartId = NO_START
     is_judged: bool = False
     """True while its hello is looked at."""
-    admission: Admission = field(default_factory=lambda: Admission(is_member=False))
     sequence: int = FIRST_SEQUENCE
     trips: Trips = field(default_factory=Trips)
-    heard_s: float = 0.0
-    """When something came last, by the loop's clock."""
     watch: asyncio.TimerHandle | None = None
 
 
@@ -71,8 +63,11 @@ class PeerServer:
         events: PeerEvents | None = None,
         limits: LinkLimits | None = None,
         is_member: Callable[[str], bool] = lambda peer: False,
+        start: StartTask = asyncio.create_task,
     ) -> None:
-        """`is_member`: of whom there are few enough, and who are never locked out by others."""
+        """`is_member`: of whom there are few enough, and who are never locked out by others. `start` runs what is done
+        beside the links, and sees to what becomes of it."""
+        self._start = start
         self._is_member = is_member
         self._identity = identity
         self._check_peer = check_peer
@@ -94,36 +89,28 @@ class PeerServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """GET /v1/peer: one link, from handshake to end. Raises RequestRefused or Unavailable before it begins."""
-        limits = self._limits
-        socket = web.WebSocketResponse(
-            timeout=limits.close_timeout_s,
-            autoping=False,
-            compress=False,
-            max_msg_size=WEBSOCKET_MESSAGE_BYTES_MAX,
-        )
         if "Origin" in request.headers:
             raise RequestRefused("forbidden", "peers are not browsers")
-        if not _is_upgrade(socket, request):
-            raise RequestRefused("bad_request", "this path is for the peers of the cluster, over WebSocket")
+        require_upgrade(request)
         if self._closed or not self._has_room():
             raise Unavailable("busy", "too many handshakes at once, or the node is stopping")
-        await socket.prepare(request)
-        incoming = _Incoming(socket, request.transport, request.remote or "")
-        self._open[incoming] = None
-        try:
-            await self._serve(incoming, request)
-        except OSError as error:
-            # The caller has gone in the middle of it, which is what networks do.
-            fields = {"address": incoming.remote, "reason": short_reason(error)}
-            logger.info("link cut off", extra={"fields": fields})
-        except Exception:
-            # The answer is a WebSocket by now: an error of ours can only close it.
-            logger.exception("link failed", extra={"fields": {"address": incoming.remote}})
-            await socket.close(code=WSCloseCode.INTERNAL_ERROR)
-        finally:
-            self._open.pop(incoming, None)
-            self._forget(incoming, "connection lost")
-        return socket
+        with accepted(request) as (stream, memory):
+            incoming = _Incoming(stream, memory, request.remote or "")
+            self._open[incoming] = None
+            try:
+                await self._serve(incoming)
+            except OSError as error:
+                # The caller has gone in the middle of it, which is what networks do.
+                fields = {"address": incoming.remote, "reason": short_reason(error)}
+                logger.info("link cut off", extra={"fields": fields})
+            except Exception as error:  # noqa: BLE001 - told there
+                self._failed(incoming, error)
+            try:
+                await asyncio.wait({stream.ended})
+            finally:
+                self._open.pop(incoming, None)
+                self._forget(incoming, "connection lost")
+        return Switched()
 
     def _has_room(self) -> bool:
         """True if another handshake may begin. Who has said nothing yet, or is on its way out, makes room, the oldest
@@ -135,8 +122,7 @@ class PeerServer:
         if idle is None:
             return False
         self._open.pop(idle)
-        if idle.transport is not None:
-            idle.transport.abort()
+        idle.stream.abort()
         return True
 
     def cut(self, peers: Iterable[str], reason: str) -> None:
@@ -144,8 +130,7 @@ class PeerServer:
         for peer in sorted(self._links.keys() & set(peers)):
             incoming = self._links[peer]
             self._forget(incoming, reason)
-            if incoming.transport is not None:
-                incoming.transport.abort()
+            incoming.stream.abort()
 
     async def close(self) -> None:
         """End every link and refuse new ones. Bounded by the limits' `close_timeout_s`."""
@@ -153,16 +138,12 @@ class PeerServer:
         links = sorted(self._open, key=lambda incoming: incoming.source)
         for incoming in links:
             self._forget(incoming, "this node is stopping")
-        await asyncio.gather(
-            *(
-                incoming.socket.close(code=WSCloseCode.GOING_AWAY, message=b"the node is stopping")
-                for incoming in links
-            ),
-            return_exceptions=True,
-        )
+            incoming.stream.close("the node is stopping", timeout_s=self._limits.close_timeout_s)
+        if links:
+            await asyncio.wait({incoming.stream.ended for incoming in links})
 
-    async def _serve(self, incoming: _Incoming, request: web.BaseRequest) -> None:
-        """Handshake, then frames, until either side closes."""
+    async def _serve(self, incoming: _Incoming) -> None:
+        """Handshake; after it frames are handed over until either side closes."""
         clock = asyncio.get_running_loop().time
         accepted_s = clock()
         try:
@@ -171,31 +152,25 @@ class PeerServer:
             # The answer to the upgrade went there, and the hello came back.
             incoming.trips.note(clock() - accepted_s)
         except TimeoutError:
-            await self._close(incoming, "no handshake in time")
+            self._close(incoming, "no handshake in time")
             return
         except RemoteProtocolError as error:
-            await self._close(incoming, error.message)
+            self._close(incoming, error.message)
             return
         if welcome is None or self._closed:
             return
-        incoming.admission.is_member = self._is_member(incoming.source)
-        request[ADMITTED] = incoming.admission
         self._replace(incoming)
-        await incoming.socket.send_bytes(encode_handshake(welcome))
+        stream = incoming.stream
+        stream.send(Kind.HANDSHAKE, encode_handshake(welcome))
         self._watch(incoming)
-        try:
-            while (await self._receive_frame(incoming)) and self._links.get(incoming.source) is incoming:
-                pass
-        except RemoteProtocolError as error:
-            self._forget(incoming, error.message)
-            await self._close(incoming, error.message)
+        stream.on_data = partial(self._account, incoming)
+        stream.on_broken = partial(self._broken, incoming)
+        stream.hand_over(partial(self._take, incoming))
 
     async def _shake_hands(self, incoming: _Incoming) -> Welcome | None:
         """Read and judge the hello. `None` if it was refused, and the connection closed."""
-        message = await incoming.socket.receive()
-        if message.type is not WSMsgType.BINARY:
-            raise RemoteProtocolError("a link begins with a handshake")
-        hello = decode_handshake(message.data)
+        _, body = await incoming.stream.receive()
+        hello = decode_handshake(body)
         if not isinstance(hello, Hello):
             raise RemoteProtocolError("a link begins with a hello")
         refused = self._too_many_strangers(hello.source)
@@ -206,7 +181,7 @@ class PeerServer:
             finally:
                 incoming.is_judged = False
         if refused is not None:
-            await self._refuse(incoming, hello, refused)
+            self._refuse(incoming, hello, refused)
             return None
         self._refusals.pop(hello.source, None)
         incoming.source, incoming.start = hello.source, hello.start
@@ -222,7 +197,7 @@ class PeerServer:
             return None
         return Refused("too_many_strangers", f"{strangers} nodes that are no members have a link already")
 
-    async def _refuse(self, incoming: _Incoming, hello: Hello, refused: Refused) -> None:
+    def _refuse(self, incoming: _Incoming, hello: Hello, refused: Refused) -> None:
         fields = {
             "peer": hello.source,
             "address": incoming.remote,
@@ -237,65 +212,68 @@ class PeerServer:
             del self._refusals[next(iter(self._refusals))]
         logger.log(logging.DEBUG if is_known else logging.WARNING, "peer refused", extra={"fields": fields})
         self._events.on_refused(hello.source, refused.code, refused.reason)
-        await incoming.socket.send_bytes(encode_handshake(refused))
-        await incoming.socket.close(code=WSCloseCode.POLICY_VIOLATION, message=_reason(refused.reason))
+        incoming.stream.send(Kind.HANDSHAKE, encode_handshake(refused))
+        incoming.stream.close(refused.reason, timeout_s=self._limits.close_timeout_s)
 
     def _watch(self, incoming: _Incoming) -> None:
         """Cut a link whose dialler, who pings, has been silent for too long: it is gone without a word (hazard B93)."""
         loop, limits = asyncio.get_running_loop(), self._limits
-        incoming.heard_s = loop.time()
 
         def look() -> None:
             wait_s = incoming.trips.wait_s(least_s=limits.answer_min_s, most_s=limits.answer_max_s)
-            ends_s = incoming.heard_s + limits.ping_s + wait_s
+            ends_s = incoming.stream.heard_s + limits.ping_s + wait_s
             if loop.time() < ends_s:
                 incoming.watch = loop.call_at(ends_s, look)
-            elif incoming.transport is not None:
+            else:
                 self._forget(incoming, "nothing was heard of it for too long")
-                incoming.transport.abort()
+                incoming.stream.abort()
 
         look()
 
-    async def _receive_frame(self, incoming: _Incoming) -> bool:
-        """Deliver the next frame; False at the end of the connection. Raises RemoteProtocolError: close the link."""
-        message = await incoming.socket.receive()
-        incoming.heard_s = asyncio.get_running_loop().time()
-        if message.type is WSMsgType.PING:
-            await incoming.socket.pong(message.data)
-            return True
-        if message.type is not WSMsgType.BINARY:
-            if message.type is WSMsgType.TEXT:
-                raise RemoteProtocolError("a frame is not binary")
-            return False
-        admission = incoming.admission
-        admission.unread_bytes = max(0, admission.unread_bytes - len(message.data) - FRAME_HEAD_BYTES_MAX)
-        admission.is_member = self._is_member(incoming.source)
-        if admission.is_member:
-            is_link = self._take_frame(incoming, message.data)
-            # More frames may be here already, which come without a wait: heartbeats and votes get their turn.
-            await asyncio.sleep(0)
-            return is_link
-        return await self._take_slowly(incoming, message.data)
+    def _account(self, incoming: _Incoming) -> None:
+        """What has arrived of a stranger's frames takes memory that requests need, too; a member waits for none."""
+        is_member = self._is_member(incoming.source)
+        try:
+            incoming.memory.resize(0 if is_member else incoming.stream.buffered_bytes)
+        except Unavailable:
+            incoming.stream.abort()
 
-    async def _take_slowly(self, incoming: _Incoming, data: bytes) -> bool:
+    def _take(self, incoming: _Incoming, kind: Kind, body: bytes) -> None:
+        """Take a frame. Raises RemoteProtocolError: close the link."""
+        if kind is Kind.PING:
+            # Who does not read the answers gets no more of them.
+            if incoming.stream.has_room:
+                incoming.stream.send(Kind.PONG)
+        elif kind is not Kind.MESSAGES:
+            raise RemoteProtocolError("a link carries messages and pings")
+        elif self._is_member(incoming.source):
+            self._deliver(incoming, body)
+        else:
+            incoming.stream.hand_over(None)
+            self._start(self._take_slowly(incoming, body), name=f"frame of {incoming.source}")
+
+    async def _take_slowly(self, incoming: _Incoming, body: bytes) -> None:
         """Take the frame of a stranger: anybody may be one, and a frame that leads to nothing costs as much as any. All
         of them together have a share of the loop's time."""
-        clock = asyncio.get_running_loop().time
+        clock, stream = asyncio.get_running_loop().time, incoming.stream
         async with self._strangers:
             began_s = clock()
             try:
-                return self._take_frame(incoming, data)
-            finally:
-                took_s = clock() - began_s
-                await asyncio.sleep(took_s / self._limits.strangers_share - took_s)
-                incoming.heard_s = clock()
+                self._deliver(incoming, body)
+            except Exception as error:  # noqa: BLE001 - told there
+                self._broken(incoming, error)
+            took_s = clock() - began_s
+            await asyncio.sleep(took_s / self._limits.strangers_share - took_s)
+        stream.heard_s = clock()
+        if self._links.get(incoming.source) is incoming:
+            stream.hand_over(partial(self._take, incoming))
 
-    def _take_frame(self, incoming: _Incoming, data: bytes) -> bool:
-        """Deliver what a frame holds; False if the link is none any more. Raises RemoteProtocolError."""
+    def _deliver(self, incoming: _Incoming, body: bytes) -> None:
+        """Give the messages of a frame to the owner. Raises RemoteProtocolError."""
         if self._links.get(incoming.source) is not incoming:
             # Replaced, or stopping: what is still in the buffer is from before.
-            return False
-        sequence, messages = decode_frame(data)
+            return
+        sequence, messages = decode_frame(body)
         if sequence != incoming.sequence:
             raise RemoteProtocolError(f"frame {sequence} came in place of {incoming.sequence}")
         for inner in messages:
@@ -305,15 +283,28 @@ class PeerServer:
                 )
         incoming.sequence += 1
         self._on_messages(messages, incoming.start.nonce)
-        return True
+
+    def _broken(self, incoming: _Incoming, error: Exception) -> None:
+        """The link cannot go on: the dialler breaks the protocol, or this node has failed on what it said."""
+        if isinstance(error, RemoteProtocolError):
+            self._forget(incoming, error.message)
+            self._close(incoming, error.message)
+        else:
+            self._failed(incoming, error)
+
+    def _failed(self, incoming: _Incoming, error: Exception) -> None:
+        """The answer is a stream by now: an error of ours can only close it."""
+        fields = {"address": incoming.remote}
+        logger.error("link failed", exc_info=error, extra={"fields": fields})
+        self._forget(incoming, "internal error")
+        incoming.stream.close("internal error", timeout_s=self._limits.close_timeout_s)
 
     def _replace(self, incoming: _Incoming) -> None:
         """Make `incoming` the link of its peer. An older one is cut: its dialler is gone, or has given it up."""
         older = self._links.get(incoming.source)
         if older is not None:
             self._forget(older, "replaced by a newer connection")
-            if older.transport is not None:
-                older.transport.abort()
+            older.stream.abort()
         self._links[incoming.source] = incoming
         fields = {"peer": incoming.source, "address": incoming.remote, "direction": "incoming"}
         logger.info("peer up", extra={"fields": fields})
@@ -335,20 +326,8 @@ class PeerServer:
         logger.info("peer down", extra={"fields": fields})
         self._events.on_peer_down(incoming.source, reason)
 
-    async def _close(self, incoming: _Incoming, reason: str) -> None:
+    def _close(self, incoming: _Incoming, reason: str) -> None:
         """Close for a breach of the protocol, and say which."""
         fields = {"peer": incoming.source, "address": incoming.remote, "reason": reason}
         logger.warning("link closed", extra={"fields": fields})
-        await incoming.socket.close(code=WSCloseCode.PROTOCOL_ERROR, message=_reason(reason))
-
-
-def _is_upgrade(socket: web.WebSocketResponse, request: web.BaseRequest) -> bool:
-    """True if the request asks for a WebSocket. A key that is not ASCII is an error of the caller, too."""
-    try:
-        return bool(socket.can_prepare(request))
-    except ValueError:
-        return False
-
-
-def _reason(text: str) -> bytes:
-    return text.encode("utf-8", "replace")[:CLOSE_REASON_BYTES_MAX]
+        incoming.stream.close(reason, timeout_s=self._limits.close_timeout_s)

@@ -9,6 +9,14 @@ import aiohttp
 from raftdb.errors import RemoteProtocolError
 
 
+class DialRefused(Exception):
+    """Whoever answers at an address does not take a link; `status` is that of HTTP, 0 if it speaks none."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP status {status}")
+        self.status = status
+
+
 def short_reason(error: object) -> str:
     """Why a connection failed, in a few words for the log: those of the system where it gave any, and ours
     instead of a library's."""
@@ -22,7 +30,7 @@ def short_reason(error: object) -> str:
         if not isinstance(cause, BaseException):
             break
         cause = getattr(cause, "os_error", None) or cause.__cause__ or cause.__context__
-    if isinstance(error, aiohttp.WSServerHandshakeError):
+    if isinstance(error, DialRefused):
         if error.status == HTTPStatus.SERVICE_UNAVAILABLE:  # what a node that cannot take a link now says
             return "it takes no link now: it is stopping, or busy"
         return f"HTTP status {error.status} in answer to a dial: is that a raftdb node?"

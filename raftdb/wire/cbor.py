@@ -39,6 +39,13 @@ def encode(value: object) -> bytes:
         raise LocalProtocolError(f"a value cannot be encoded: {error}") from error
 
 
+def array_head(count: int) -> bytes:
+    """Return what stands in front of the encodings of `count` values (below 65,536) in an array of them."""
+    if count < 24:
+        return bytes((0x80 + count,))
+    return b"\x98" + count.to_bytes(1) if count < 256 else b"\x99" + count.to_bytes(2)
+
+
 def decode(data: bytes, *, bytes_max: int, items_max: int) -> object:
     """Return the one value that `data` holds. Arrays become lists; map keys are text or byte strings.
 

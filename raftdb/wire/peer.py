@@ -61,6 +61,7 @@ __all__ = [
     "FRAME_ITEMS_MAX",
     "FRAME_OVERHEAD_BYTES",
     "MESSAGES_PER_FRAME_MAX",
+    "EntryColumns",
     "PROTOCOL_VERSION",
     "Handshake",
     "Hello",
@@ -139,28 +140,47 @@ _KINDS = {int(kind): kind for kind in EntryKind}
 _APPEND_NUMBER = _NUMBERS[AppendEntries]
 
 
-def encode_frame(sequence: int, messages: Sequence[Message]) -> bytes:
+class EntryColumns:
+    """The entries of an `AppendEntries`, encoded: once for all followers that get the same ones in a row."""
+
+    def __init__(self) -> None:
+        self._latest: tuple[int, tuple[Entry, ...]] = (0, ())
+        self._encoded = _NO_COLUMNS
+
+    def of(self, message: AppendEntries) -> bytes:
+        """The three columns, one after another. Raises `LocalProtocolError` if the entries do not follow each other."""
+        previous_index, entries = message.previous_index, message.entries
+        if not entries:
+            return _NO_COLUMNS
+        if entries is not self._latest[1] or previous_index != self._latest[0]:
+            self._encoded = _encode_columns(previous_index, entries)
+            self._latest = previous_index, entries
+        return self._encoded
+
+
+def encode_frame(sequence: int, messages: Sequence[Message], columns: EntryColumns | None = None) -> bytes:
     """Return the frame that carries `messages`, in order, as frame number `sequence` (0 to below 2^63) of a
-    link.
+    link. `columns` remembers the entries that were encoded last.
 
     Raises `LocalProtocolError` if the frame would break a limit or the entries of a message do not follow
     each other: the receiver would close the link.
     """
     if not 0 <= sequence < NUMBER_LIMIT or len(messages) > MESSAGES_PER_FRAME_MAX:
         raise LocalProtocolError(f"a frame cannot have number {sequence} or {len(messages)} messages")
-    rows: list[list[object]] = []
+    columns = columns or EntryColumns()
+    rows: list[bytes] = []
     entries_count = 0
     for message in messages:
         if type(message) is AppendEntries:
             entries_count += len(message.entries)
-            rows.append(_append_row(message))
+            rows.append(_append_row(message, columns.of(message)))
         else:
             row: list[object] = [_NUMBERS[type(message)]]
             row += [getattr(message, name) for name in _FIELD_NAMES[type(message)]]
-            rows.append(row)
+            rows.append(cbor.encode(row))
     if entries_count > ENTRIES_PER_FRAME_MAX:
         raise LocalProtocolError(f"{entries_count} entries in a frame: the limit is {ENTRIES_PER_FRAME_MAX}")
-    frame = seal(_SEQUENCE.pack(sequence) + cbor.encode(rows))
+    frame = seal(b"".join((_SEQUENCE.pack(sequence), cbor.array_head(len(rows)), *rows)))
     if len(frame) > FRAME_BYTES_MAX:
         raise LocalProtocolError(f"a frame of {len(frame)} bytes: the limit is {FRAME_BYTES_MAX}")
     return frame
@@ -192,26 +212,33 @@ def message_bytes_max(message: Message) -> int:
     return _MESSAGE_OVERHEAD_BYTES + _ENTRY_OVERHEAD_BYTES * len(entries) + data_bytes
 
 
-def _append_row(message: AppendEntries) -> list[object]:
-    row: list[object] = [
-        *(_APPEND_NUMBER, message.source, message.target, message.term),
-        *(message.previous_index, message.previous_term, message.commit_index),
-    ]
-    entries = message.entries
-    if not entries:
-        return [*row, [], b"", []]
-    indexes, terms, kinds, data = zip(*entries, strict=True)
-    first = message.previous_index + 1
-    if indexes != tuple(range(first, first + len(entries))):
-        raise LocalProtocolError(
-            f"entries sent after index {message.previous_index} do not follow each other"
+def _append_row(message: AppendEntries, columns: bytes) -> bytes:
+    """The row of an AppendEntries around its columns, which are there already."""
+    fields = cbor.encode(
+        (
+            *(_APPEND_NUMBER, message.source, message.target, message.term),
+            *(message.previous_index, message.previous_term, message.commit_index),
         )
+    )
+    # One byte is the head of so short an array.
+    return b"".join((cbor.array_head(1 + len(_APPEND_FIELDS) + 3), fields[1:], columns))
+
+
+def _encode_columns(previous_index: int, entries: tuple[Entry, ...]) -> bytes:
+    """Terms, kinds and data of entries that follow `previous_index`."""
+    indexes, terms, kinds, data = zip(*entries, strict=True)
+    first = previous_index + 1
+    if indexes != tuple(range(first, first + len(entries))):
+        raise LocalProtocolError(f"entries sent after index {previous_index} do not follow each other")
     # Terms never fall along a log: equal ends mean one run.
     if terms[0] == terms[-1]:
         runs = [len(terms), terms[0]]
     else:
         runs = list(chain.from_iterable((len(list(run)), term) for term, run in groupby(terms)))
-    return [*row, runs, bytes(kinds), data]
+    return cbor.encode((runs, bytes(kinds), data))[1:]
+
+
+_NO_COLUMNS = cbor.encode(([], b"", []))[1:]
 
 
 def _decode_message(row: object) -> Message:

@@ -111,6 +111,24 @@ def test_a_batch_holds_one_entry_or_what_fits() -> None:
         assert [entry.index for entry in found] == list(range(2, 2 + count))
 
 
+def test_followers_that_are_as_far_get_the_very_same_entries() -> None:
+    """So that they are made, and encoded, once. A truncation or a snapshot puts others there."""
+    log = log_of([1, 1, 1, 1])
+    given = log.cached(2, 4, bytes_max=1000)
+    assert log.cached(2, 4, bytes_max=1000) is given
+    assert log.cached(2, 3, bytes_max=1000) == (given or ())[:2]
+    log.truncate_from(4)
+    log.append(entries_of(4, [2], size=9))
+    other = log.cached(2, 4, bytes_max=1000)
+    assert other is not None
+    assert [entry.term for entry in other] == [1, 1, 2]
+    log.reset(EntryId(1, 1))
+    log.append(entries_of(2, [3, 3, 3]))
+    newest = log.cached(2, 4, bytes_max=1000)
+    assert newest is not None
+    assert [entry.term for entry in newest] == [3, 3, 3]
+
+
 @pytest.mark.parametrize(("persisted", "commit_index", "cache_first"), [(5, 5, 6), (5, 3, 4), (2, 5, 3)])
 def test_only_what_is_on_disk_and_committed_leaves_the_cache(
     persisted: int, commit_index: int, cache_first: int

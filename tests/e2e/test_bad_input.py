@@ -58,7 +58,7 @@ def test_a_bad_command_over_http(shared_cluster: Cluster, case: str) -> None:
     watch.assert_unharmed()
 
 
-@pytest.mark.parametrize("case", ["log from a word", "peers without WebSocket"])
+@pytest.mark.parametrize("case", ["log from a word", "peers without an upgrade"])
 def test_a_bad_request_over_http(shared_cluster: Cluster, case: str) -> None:
     method, target, status, code = REQUESTS[case]
     watch = Watch(shared_cluster)

@@ -5,7 +5,7 @@ import pytest
 from tests.bad_input import EXECUTE, RAW, REQUESTS, assert_error
 from tests.frontend.support import Harness, get, post
 
-JUDGED_ELSEWHERE = {"a stale write", "peers without WebSocket"}
+JUDGED_ELSEWHERE = {"a stale write", "peers without an upgrade"}
 """By the node, and by the server of its peers: `tests/e2e/test_bad_input.py` has them."""
 
 

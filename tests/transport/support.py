@@ -4,18 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
-import aiohttp
-
 from raftdb.core.messages import AppendEntries, Heartbeat, Message
 from raftdb.core.model import Entry, EntryKind, StartId
 from raftdb.frontend.http_server import HttpServer
 from raftdb.memory import MemoryAccount
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity
-from raftdb.transport.limits import PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX, LinkLimits
+from raftdb.transport.limits import PEER_PATH, LinkLimits
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
 from raftdb.wire.peer import Hello, Refused, Welcome, decode_handshake, encode_handshake
+from raftdb.wire.stream import Kind
 
 WAIT_S = 10.0
 """Longest wait for something that must come: only a failing test waits as long."""
@@ -159,47 +158,84 @@ async def sender(
 class RawPeer:
     """The dialling side of a link, written by hand: it says what a test wants, right or wrong."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self.socket = socket
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
 
-    async def send(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
+        """Any bytes."""
         with suppress(ConnectionError):
-            await self.socket.send_bytes(data)
+            self.writer.write(data)
+            await self.writer.drain()
 
-    async def receive(self) -> aiohttp.WSMessage:
+    async def send(self, body: bytes, kind: int = Kind.MESSAGES) -> None:
+        """A frame."""
+        await self.write(len(body).to_bytes(4, "big") + bytes([kind]) + body)
+
+    async def receive(self) -> tuple[Kind, bytes] | None:
+        """The next frame, None at the end."""
         async with asyncio.timeout(WAIT_S):
-            return await self.socket.receive()
+            try:
+                head = await self._reader.readexactly(5)
+                return Kind(head[4]), await self._reader.readexactly(int.from_bytes(head[:4], "big"))
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return None
+
+    async def say(self, hello: Hello | bytes) -> None:
+        """The first frame."""
+        await self.send(hello if isinstance(hello, bytes) else encode_handshake(hello), Kind.HANDSHAKE)
 
     async def greet(self, hello: Hello) -> Welcome | Refused | Hello:
-        await self.send(encode_handshake(hello))
-        return decode_handshake((await self.receive()).data)
+        await self.say(hello)
+        return await self.answer()
+
+    async def answer(self) -> Welcome | Refused | Hello:
+        answer = await self.receive()
+        assert answer is not None
+        assert answer[0] is Kind.HANDSHAKE
+        return decode_handshake(answer[1])
 
     def abort(self) -> None:
         """Go away without a word."""
-        connection = self.socket._response.connection
-        assert connection is not None
-        assert connection.transport is not None
-        connection.transport.abort()
+        self.writer.transport.abort()
 
-    async def ends(self) -> int | None:
-        """Wait for the close; returns its code."""
-        while (await self.receive()).type not in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED):
-            pass
-        return self.socket.close_code
+    async def ends(self) -> str | None:
+        """Wait for the end; returns the reason that was given, None if there was none."""
+        while (frame := await self.receive()) is not None:
+            if frame[0] is Kind.CLOSE:
+                return frame[1].decode()
+        return None
+
+
+async def upgrade(
+    address: str, *, headers: dict[str, str] | None = None
+) -> tuple[int, asyncio.StreamReader, asyncio.StreamWriter]:
+    """Ask for frames, as a dialler does; returns the status of the answer, too."""
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 24)
+    wanted = {"Host": address, "Connection": "Upgrade", "Upgrade": "raftdb", **(headers or {})}
+    lines = [f"GET {PEER_PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in wanted.items()), "", ""]
+    writer.write("\r\n".join(lines).encode("latin-1"))
+    async with asyncio.timeout(WAIT_S):
+        head = await reader.readuntil(b"\r\n\r\n")
+    return int(head.split()[1]), reader, writer
+
+
+async def status_of_dial(address: str, *, headers: dict[str, str] | None = None) -> int:
+    """What a dial is answered with."""
+    status, _, writer = await upgrade(address, headers=headers)
+    writer.close()
+    return status
 
 
 @asynccontextmanager
-async def raw_peer(address: str, *, headers: dict[str, str] | None = None) -> AsyncIterator[RawPeer]:
-    async with (
-        aiohttp.ClientSession() as session,
-        session.ws_connect(
-            f"ws://{address}{PEER_PATH}",
-            headers=headers,
-            max_msg_size=WEBSOCKET_MESSAGE_BYTES_MAX,
-            timeout=aiohttp.ClientWSTimeout(ws_close=0.2),
-        ) as socket,
-    ):
-        yield RawPeer(socket)
+async def raw_peer(address: str) -> AsyncIterator[RawPeer]:
+    status, reader, writer = await upgrade(address)
+    assert status == 101
+    try:
+        yield RawPeer(reader, writer)
+    finally:
+        writer.close()
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:

@@ -3,15 +3,18 @@
 import asyncio
 import logging
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from raftdb.frontend.http_server import HttpServer
 from raftdb.limits import ENTRY_BYTES_MAX
 from raftdb.transport.handshake import Introduction
-from raftdb.transport.limits import ADMITTED, PEER_PATH, WEBSOCKET_MESSAGE_BYTES_MAX, Admission
-from raftdb.wire.peer import Hello, Refused, Welcome, encode_handshake
+from raftdb.transport.limits import PEER_PATH
+from raftdb.transport.upgrade import Switched, accepted
+from raftdb.wire.peer import FRAME_BYTES_MAX, Hello, Refused, Welcome, encode_handshake
+from raftdb.wire.stream import Kind
 from tests.transport.slow_way import slow_way
 from tests.transport.support import (
     FAST,
@@ -37,7 +40,7 @@ async def test_messages_arrive_once_and_in_order(log_records: list[logging.LogRe
                 await asyncio.sleep(0)
         await wait_until(lambda: len(node.received) == 1000)
         assert node.received == [heartbeat(i) for i in range(1000)]
-        assert len(node.frames) <= 20, "messages of one turn travel together"
+        assert len(node.frames) == 100, "what is handed over at once travels together"
         statistics = links.statistics()["n2"]
         assert (statistics.sent_messages, statistics.dropped_messages) == (1000, 0)
         assert (log.lines, node.log.lines) == ([("up", "n2")], [("up", "n1")])
@@ -62,7 +65,7 @@ async def test_a_frame_above_the_limit_is_dropped_and_the_link_lives(
 ) -> None:
     async with receiver(N2) as node, sender(N1, {"n2": node.address}) as (links, log):
         await wait_until(lambda: bool(links.connected()))
-        links.send("n2", [append(b"x" * WEBSOCKET_MESSAGE_BYTES_MAX)])
+        links.send("n2", [append(b"x" * FRAME_BYTES_MAX)])
         links.send("n2", [heartbeat(1)])
         await wait_until(lambda: len(node.received) == 1)
         assert links.statistics()["n2"].dropped_messages == 1
@@ -216,26 +219,28 @@ class _FakePeer:
         await self.server.close(grace_s=0.1)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        socket = web.WebSocketResponse(autoping=False, compress=False, timeout=0.05, max_msg_size=2**26)
-        await socket.prepare(request)
-        self.accepted += 1
-        await socket.receive()
-        request[ADMITTED] = Admission(is_member=True)
-        if isinstance(self.answer, bytes):
-            await socket.send_bytes(self.answer)
-        elif isinstance(self.answer, str):
-            await socket.send_str(self.answer)
-        elif self.answer is None:
-            await socket.close()
-        else:
-            await socket.send_bytes(encode_handshake(self.answer))  # type: ignore[arg-type]
-        if self.behaviour == "read":
-            while (await socket.receive()).type in (WSMsgType.BINARY, WSMsgType.PING):
-                pass
-        elif self.behaviour == "talk":
-            await socket.send_bytes(b"frame")
-        await self.release.wait()
-        return socket
+        with accepted(request) as (stream, _):
+            self.accepted += 1
+            await stream.receive()
+            if isinstance(self.answer, bytes):
+                stream.send(Kind.HANDSHAKE, self.answer)
+            elif isinstance(self.answer, str):
+                stream.send(Kind.PING, self.answer.encode())
+            elif self.answer is None:
+                stream.close("", timeout_s=0.05)
+            else:
+                stream.send(Kind.HANDSHAKE, encode_handshake(self.answer))  # type: ignore[arg-type]
+            if self.behaviour == "read":
+                stream.hand_over(lambda _kind, _body: None)
+            elif self.behaviour == "talk":
+                stream.send(Kind.MESSAGES, b"frame")
+            elif self.behaviour == "stall" and stream.transport is not None:
+                stream.transport.pause_reading()
+            stopped = asyncio.create_task(self.release.wait())
+            over: set[asyncio.Future[Any]] = {stream.ended, stopped}
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+        return Switched()
 
 
 WELCOME = N2.introduce(Welcome, "n1")
@@ -258,6 +263,23 @@ async def test_memory_behind_a_peer_that_does_not_read_is_bounded() -> None:
         statistics = links.statistics()["n2"]
         assert statistics.dropped_messages >= 150
         assert offered - statistics.dropped_messages - statistics.sent_messages <= 5
+
+
+async def test_what_waits_behind_a_peer_that_is_slow_follows_in_order() -> None:
+    async with receiver(N2) as node, sender(N1, {"n2": node.address}) as (links, _):
+        await wait_until(lambda: bool(links.connected() and node.peers.connected()))
+        transport = node.peers._links["n1"].stream.transport
+        assert transport is not None
+        transport.pause_reading()
+        messages = [append(b"x" * 200_000, index=index) for index in range(1, 60)]
+        for message in messages:
+            links.send("n2", [message])
+        assert links.statistics()["n2"].queued_bytes > 0
+        transport.resume_reading()
+        await wait_until(lambda: len(node.received) == len(messages))
+        assert node.received == messages
+        assert links.queued_bytes == 0
+        assert links.statistics()["n2"].dropped_messages == 0
 
 
 async def test_a_frame_that_is_not_taken_in_time_ends_the_link() -> None:

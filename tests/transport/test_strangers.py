@@ -6,16 +6,18 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 
 from raftdb.memory import MemoryAccount
-from raftdb.transport.limits import PEER_PATH, UNADMITTED_BYTES_MAX
+from raftdb.transport.handshake import Introduction
+from raftdb.transport.stream import READ_AHEAD_BYTES
 from raftdb.wire.peer import Hello, Refused, Welcome, encode_frame
+from raftdb.wire.stream import Kind
 from tests.transport.support import (
     FAST,
     WAIT_S,
-    RawPeer,
     heartbeat,
     identity,
     raw_peer,
     receiver,
+    upgrade,
     wait_until,
 )
 
@@ -43,7 +45,7 @@ async def test_those_who_are_no_members_have_only_so_many_links_and_members_are_
         assert node.peers.connected() == {"x0", "x1", "n1"}
         again = await stack.enter_async_context(raw_peer(node.address))
         assert isinstance(await again.greet(hello_of("x1")), Welcome), "it takes the place of its own link"
-        await again.socket.close()
+        again.writer.close()
         await wait_until(lambda: node.peers.connected() == {"x0", "n1"})
         late = await stack.enter_async_context(raw_peer(node.address))
         assert isinstance(await late.greet(hello_of("x2")), Welcome)
@@ -52,25 +54,14 @@ async def test_those_who_are_no_members_have_only_so_many_links_and_members_are_
 async def test_who_is_not_known_yet_is_not_listened_to_for_long() -> None:
     """A frame may have megabytes, and all of one is in memory before anybody looks at it."""
     async with receiver(N2, limits=replace(FAST, hello_timeout_s=3600.0)) as node:
-        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
-        lines = [
-            f"GET {PEER_PATH} HTTP/1.1",
-            "Host: localhost",
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-        ]
-        writer.write("\r\n".join([*lines, "", ""]).encode())
-        async with asyncio.timeout(WAIT_S):
-            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-            # One binary message of 8 MiB, masked with zeros, of which a part comes.
-            writer.write(
-                b"\x82\xff" + (8 << 20).to_bytes(8, "big") + bytes(4) + bytes(4 * UNADMITTED_BYTES_MAX)
-            )
-            with suppress(ConnectionError):
-                assert await reader.read() == b""
-        writer.close()
+        for length in (8 << 20, 100):
+            _, reader, writer = await upgrade(node.address)
+            # A frame of which a part comes, and much behind it.
+            writer.write(length.to_bytes(4, "big") + bytes([Kind.HANDSHAKE]) + bytes(1 << 20))
+            async with asyncio.timeout(WAIT_S):
+                with suppress(ConnectionError):
+                    assert (await reader.read())[4] == Kind.CLOSE
+            writer.close()
         assert node.peers.connected() == frozenset()
 
 
@@ -85,15 +76,31 @@ async def test_who_is_known_may_send_long_frames() -> None:
 
 
 def part_of_a_frame(size: int) -> bytes:
-    """The head of a binary message of 8 MiB, masked with zeros, and so much of it."""
-    return b"\x82\xff" + (8 << 20).to_bytes(8, "big") + bytes(4) + bytes(size)
+    """The head of a frame of 8 MiB, and so much of it."""
+    return (8 << 20).to_bytes(4, "big") + bytes([Kind.MESSAGES]) + bytes(size)
 
 
-async def write_raw(peer: RawPeer, data: bytes) -> None:
-    connection = peer.socket._response.connection
-    assert connection is not None
-    assert connection.transport is not None
-    connection.transport.write(data)
+async def test_who_is_being_judged_is_not_listened_to() -> None:
+    """That may take long, and a frame may have megabytes."""
+    judging = asyncio.Event()
+
+    async def judge(_introduction: Introduction) -> Refused | None:
+        await judging.wait()
+        return None
+
+    async with receiver(N2, check_peer=judge) as node, raw_peer(node.address) as peer:
+        await peer.say(hello_of("n1"))
+        writing = asyncio.create_task(peer.write(part_of_a_frame(8 << 20)))
+        await wait_until(
+            lambda: any(one.stream.buffered_bytes > READ_AHEAD_BYTES for one in node.peers._open)
+        )
+        (incoming,) = node.peers._open
+        assert incoming.stream.transport is not None
+        assert not incoming.stream.transport.is_reading()
+        assert incoming.stream.buffered_bytes < 4 * READ_AHEAD_BYTES
+        judging.set()
+        assert isinstance(await peer.answer(), Welcome)
+        await writing
 
 
 async def test_what_strangers_send_of_a_frame_is_in_the_account() -> None:
@@ -106,10 +113,10 @@ async def test_what_strangers_send_of_a_frame_is_in_the_account() -> None:
     ):
         await member.greet(hello_of("n1"))
         await stranger.greet(hello_of("x1"))
-        await write_raw(stranger, part_of_a_frame(3 << 20))
+        await stranger.write(part_of_a_frame(3 << 20))
         await wait_until(lambda: account.request_bytes >= 3 << 20)
         held = account.request_bytes
-        await write_raw(member, part_of_a_frame(3 << 20))
+        await member.write(part_of_a_frame(3 << 20))
         await member.send(b"")
         assert account.request_bytes == held, "a member is never kept waiting for memory"
         stranger.abort()
@@ -125,7 +132,7 @@ async def test_a_stranger_for_whose_frame_there_is_no_memory_is_cut_off() -> Non
         await stranger.greet(hello_of("x1"))
         await stranger.send(encode_frame(1, [heartbeat(1, source="x1")]))
         await wait_until(lambda: len(node.received) == 1)
-        await write_raw(stranger, part_of_a_frame(6 << 20))
+        await stranger.write(part_of_a_frame(6 << 20))
         await wait_until(lambda: node.peers.connected() == frozenset())
         await wait_until(lambda: account.request_bytes == 0)
 

@@ -1,7 +1,7 @@
 """Frames between peers: there and back exactly; whatever is damaged, hostile or too large is refused, and quickly."""
 
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -20,6 +20,7 @@ from raftdb.wire.peer import (
     FRAME_OVERHEAD_BYTES,
     MESSAGE_FIELDS,
     MESSAGES_PER_FRAME_MAX,
+    EntryColumns,
     decode_frame,
     encode_frame,
     message_bytes_max,
@@ -227,6 +228,24 @@ def test_entries_that_do_not_follow_each_other_are_not_sent() -> None:
     for wrong in (entries[1:], entries[::2], entries[::-1]):
         with pytest.raises(LocalProtocolError, match="follow"):
             encode_frame(1, [AppendEntries("n1", "n2", 9, 10, 1, 5, wrong)])
+
+
+def test_entries_are_encoded_once_for_all_followers_that_get_the_same() -> None:
+    columns = EntryColumns()
+    first = append(9, 9, data=b"x" * 100)
+    second = replace(first, target="n3", commit_index=7)
+    encoded = columns.of(first)
+    assert columns.of(second) is encoded
+    for message in (first, second):
+        assert decode_frame(encode_frame(1, [message], columns)) == (1, (message,))
+        assert encode_frame(1, [message], columns) == encode_frame(1, [message])
+    assert columns.of(append(9, data=b"y")) != encoded
+    with pytest.raises(LocalProtocolError):
+        columns.of(replace(append(9), previous_index=3))
+    shifted = replace(first, previous_index=3)
+    columns.of(first)
+    with pytest.raises(LocalProtocolError):
+        columns.of(shifted)
 
 
 def test_the_fullest_frame_stays_below_the_bound_on_items() -> None:

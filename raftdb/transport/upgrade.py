@@ -1,0 +1,143 @@
+"""How a connection of HTTP becomes one of frames: `Upgrade: raftdb`, on the one address that a node has."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, cast
+
+from aiohttp import web
+
+from raftdb.endpoint import parse_endpoint
+from raftdb.errors import RequestRefused
+from raftdb.memory import Hold
+from raftdb.transport.limits import PEER_PATH
+from raftdb.transport.reasons import DialRefused
+from raftdb.transport.stream import FrameStream
+
+PROTOCOL = "raftdb"
+"""Name of the protocol that is changed to."""
+HEAD_BYTES_MAX = 16 * 1024
+"""Longest answer to a dial, up to the empty line."""
+
+_SWITCHING = (
+    f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\r\n".encode()
+)
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n")
+
+
+class _Connection(Protocol):
+    """A connection of `raftdb.frontend.http_server`."""
+
+    memory: Hold
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection is over."""
+
+
+class Switched(web.Response):
+    """Stands where a response is expected, for a connection that was taken over: nothing is left to be sent."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Nothing: the answer has been written."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing."""
+
+
+class _Accepted(FrameStream):
+    """A stream on a connection of the listener, which is to hear of its end."""
+
+    def __init__(self, connection: _Connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The listener counts one connection less."""
+        super().connection_lost(exc)
+        self._connection.memory.release()
+        self._connection.connection_lost(exc)
+
+
+def require_upgrade(request: web.BaseRequest) -> None:
+    """Raise RequestRefused unless the caller asks for frames."""
+    wants = request.headers.get("Upgrade", "").lower() == PROTOCOL
+    if not wants or "upgrade" not in request.headers.get("Connection", "").lower():
+        reason = f"this path is for the peers of the cluster, with Upgrade: {PROTOCOL}"
+        raise RequestRefused("bad_request", reason)
+
+
+@contextmanager
+def accepted(request: web.BaseRequest) -> Iterator[tuple[FrameStream, Hold]]:
+    """The stream on the caller's connection, from now on, and what that holds of the node's memory. Raises
+    ConnectionError if it is over already."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the caller has gone")
+    connection = cast(_Connection, request.protocol)
+    stream = _Accepted(connection)
+    transport.write(_SWITCHING)
+    transport.set_protocol(stream)
+    stream.connection_made(transport)
+    try:
+        yield stream, connection.memory
+    finally:
+        if not stream.ended.done():
+            stream.abort()
+
+
+class _Answer(asyncio.Protocol):
+    """Collects the answer to a dial, up to the empty line."""
+
+    def __init__(self) -> None:
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._head = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Part of the answer."""
+        self._head += data
+        match = _STATUS_LINE.match(self._head)
+        is_long = len(self._head) > HEAD_BYTES_MAX
+        if not self.status.done() and (b"\r\n\r\n" in self._head or is_long):
+            self.status.set_result(int(match[1]) if match is not None and not is_long else 0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No answer will come."""
+        if not self.status.done():
+            self.status.set_exception(exc or ConnectionResetError("closed by the peer"))
+
+
+async def dial(address: str, *, connect_timeout_s: float) -> FrameStream:
+    """Connect to `address`, HOST:PORT, and change protocols. Raises DialRefused, TimeoutError, OSError, ValueError."""
+    endpoint = parse_endpoint(address)
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(connect_timeout_s):
+        transport, answer = await loop.create_connection(_Answer, endpoint.host, endpoint.port)
+    try:
+        lines = (
+            f"GET {PEER_PATH} HTTP/1.1",
+            f"Host: {endpoint}",
+            "Connection: Upgrade",
+            f"Upgrade: {PROTOCOL}",
+        )
+        transport.write("\r\n".join((*lines, "", "")).encode("ascii"))
+        status = await answer.status
+        if status != 101:
+            raise DialRefused(status)
+        stream = FrameStream()
+        transport.set_protocol(stream)
+        stream.connection_made(transport)
+    except BaseException:
+        transport.abort()
+        raise
+    return stream
+
+
+def bound_kernel_retries(stream: FrameStream, timeout_s: float) -> None:
+    """Let the kernel drop a connection whose data is not acknowledged for `timeout_s` (hazard B93), where it can."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    transport = stream.transport
+    raw = transport.get_extra_info("socket") if transport is not None and not transport.is_closing() else None
+    if option is not None and raw is not None:
+        raw.setsockopt(socket.IPPROTO_TCP, option, int(timeout_s * 1000))

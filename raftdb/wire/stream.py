@@ -1,0 +1,99 @@
+"""The stream between two peers: frames behind one another, each `length | kind | body`. No sockets.
+
+`length` (four bytes, big-endian) is that of the body. Of every kind there is a longest body, so whoever reads can
+refuse a frame before it has arrived. What must not be damaged on the way has a checksum in its body
+(`raftdb.wire.frames`); a damaged head leads to a body that does not match, or to a frame that ends the link.
+"""
+
+from enum import IntEnum
+from struct import Struct
+
+from raftdb.errors import RemoteProtocolError
+from raftdb.wire.handshake import HANDSHAKE_BYTES_MAX
+from raftdb.wire.peer import FRAME_BYTES_MAX
+
+_HEAD = Struct(">IB")
+HEAD_BYTES = _HEAD.size
+
+
+class Kind(IntEnum):
+    """What a frame holds."""
+
+    HANDSHAKE = 1
+    """A handshake, see `raftdb.wire.handshake`: the first frame in each direction."""
+    MESSAGES = 2
+    """Messages of the core, see `raftdb.wire.peer`."""
+    PING = 3
+    """Nothing; answered by a PONG."""
+    PONG = 4
+    CLOSE = 5
+    """The last frame: why the speaker ends the link, as UTF-8 text."""
+
+
+BODY_BYTES_MAX = {
+    Kind.HANDSHAKE: HANDSHAKE_BYTES_MAX,
+    Kind.MESSAGES: FRAME_BYTES_MAX,
+    Kind.PING: 0,
+    Kind.PONG: 0,
+    Kind.CLOSE: 1024,
+}
+"""Longest body of each kind."""
+
+_KINDS = {int(kind): kind for kind in Kind}
+
+
+def head_of(kind: Kind, body_bytes: int) -> bytes:
+    """The bytes in front of a body of that length."""
+    return _HEAD.pack(body_bytes, kind)
+
+
+class FrameReader:
+    """Takes a stream apart, however it was cut on its way. Holds what has arrived of frames that were not taken."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._greeted = False
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What is held."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """More has arrived."""
+        self._buffer += data
+
+    @property
+    def has_frame(self) -> bool:
+        """True if `next_frame` gives a frame, or raises."""
+        buffer = self._buffer
+        if len(buffer) < HEAD_BYTES:
+            return False
+        length, number = _HEAD.unpack_from(buffer)
+        return not self._is_possible(length, number) or len(buffer) >= HEAD_BYTES + length
+
+    def next_frame(self) -> tuple[Kind, bytes] | None:
+        """The next frame, None if it is not all there. Raises RemoteProtocolError: nothing behind it can be read.
+
+        The first frame is a handshake and no other is; until it is there nothing longer is waited for.
+        """
+        buffer = self._buffer
+        if len(buffer) < HEAD_BYTES:
+            return None
+        length, number = _HEAD.unpack_from(buffer)
+        if not self._is_possible(length, number):
+            begins = "" if self._greeted else ": a link begins with a handshake"
+            raise RemoteProtocolError(f"no frame of kind {number} with {length} bytes comes here{begins}")
+        end = HEAD_BYTES + length
+        if len(buffer) < end:
+            return None
+        body = bytes(memoryview(buffer)[HEAD_BYTES:end])
+        del buffer[:end]
+        self._greeted = True
+        return _KINDS[number], body
+
+    def _is_possible(self, length: int, number: int) -> bool:
+        kind = _KINDS.get(number)
+        if kind is None or length > BODY_BYTES_MAX[kind]:
+            return False
+        return kind is Kind.CLOSE or self._greeted != (kind is Kind.HANDSHAKE)
