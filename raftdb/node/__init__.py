@@ -7,7 +7,9 @@ r"""The node: where consensus, state and clients meet.
 ```
 
 * `replica` holds the core, the machine and the waiting requests. It does no I/O: `turn(inputs) -> effects`.
-* `driver` is its only owner: it gathers what one turn of the event loop brings, and carries the effects out.
+* `effects` is the order in which effects are carried out, and what is gathered for the next turn; without I/O, and the
+  same for a real node and a simulated one. `effect_handler` is what a real node does with each.
+* `driver` is the replica's only owner: it admits requests and runs a turn for all that has arrived.
 * `view` is what all others may read of a node: nobody reaches into the replica or its core (`tests/tidy.py`).
 * `watchdog` tells what holds the event loop.
 * `aside` is the thread for what is too long for the event loop.

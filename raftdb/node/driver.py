@@ -9,14 +9,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from functools import partial
 from math import ceil
 
 from raftdb.background import Background, fatal_of
 from raftdb.budgets import KEYS_ON_LOOP_MAX, LOG_PAGE_ENTRIES_MAX
 from raftdb.commands.transactions import grows, is_read
-from raftdb.core.events import Change, PeerMet, Received, RemovalTold, SnapshotFetched, TripMeasured
-from raftdb.core.messages import InstallSnapshot, Message
-from raftdb.core.model import EntryId, NodeId
+from raftdb.core.events import Change, PeerMet, Received, RemovalTold, TripMeasured
+from raftdb.core.messages import Message
+from raftdb.core.model import NodeId
 from raftdb.core.timing import silence_ticks_borne
 from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 from raftdb.machine.entries import encode
@@ -26,15 +28,16 @@ from raftdb.machine.services import keys_named
 from raftdb.node import refusals
 from raftdb.node.aside import Aside
 from raftdb.node.contacts import Contacts
+from raftdb.node.effect_handler import NodeEffectHandler
+from raftdb.node.effects import EffectRunner, OnAnswer
 from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
 from raftdb.node.pending import LogPage, MakeCheckpoint, Query, ReadRequest, WriteRequest
 from raftdb.node.ports import Disk, PeerLinks, Snapshots
 from raftdb.node.replica import Replica
 from raftdb.node.space import WRITE_BYTES, SpaceBudget
-from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
+from raftdb.node.turn import Answer
 from raftdb.node.view import NodeView
 from raftdb.node.watchdog import Watchdog
-from storage.contract import FrozenChanges
 
 logger = logging.getLogger("raftdb.node")
 
@@ -42,15 +45,6 @@ REQUESTS_PENDING_MAX = 20_000
 """Requests that may wait at once; beyond that a node says `busy` instead of queueing without end."""
 SLOW_SYNC_MS = 200.0
 """An fsync slower than this is worth a line in the log: it delays every write."""
-
-LEVELS = {
-    "info": logging.INFO,
-    "debug": logging.DEBUG,
-    "warning": logging.WARNING,
-    "heartbeat": logging.DEBUG,
-}
-HEARTBEAT_LOGGER = logging.getLogger("raftdb.node.heartbeat")
-"""Heartbeats have a logger of their own, so that they can be shown without everything else."""
 
 
 class Driver:
@@ -63,15 +57,13 @@ class Driver:
         self.view = NodeView(replica)
         self._tick_seconds = tick_ms / 1000
         self._on_fatal = on_fatal
-        self._inputs = Inputs()
-        self._futures: dict[int, asyncio.Future[Answer]] = {}
-        self._last_request_id = 0
+        self._runner = EffectRunner(self._schedule_turn)
         self._turn_is_due = False
         self._failed = False
         self._closing = False
         self._ticker: asyncio.TimerHandle | None = None
         self._background = Background(self._fail)
-        self._held_jobs: list[PersistJob] | None = None
+        self._nobody_waits = asyncio.Event()
         self.contacts = Contacts(heartbeat_s=heartbeat_ms / 1000)
         self.space = SpaceBudget()
         self.aside = Aside()
@@ -82,9 +74,10 @@ class Driver:
         """Begin to tick. `disk`, `links` and `snapshots` carry out what the replica wants."""
         self._loop = asyncio.get_running_loop()
         self._disk = disk
-        self._links = links
         self.replica.address_of = links.address_of
-        self._snapshots = snapshots
+        self._handler = NodeEffectHandler(
+            self._runner, self._background, self.space, disk=disk, links=links, snapshots=snapshots
+        )
         self._schedule_tick()
         self.watchdog.start()
 
@@ -111,9 +104,8 @@ class Driver:
             self._refuse_on_full_disk(WRITE_BYTES)
             if grows(operation):
                 self._take_space(len(payload))
-        future = self._admit()
-        self._inputs.writes.append(WriteRequest(self._last_request_id, payload))
-        return await future
+        writes = self._runner.inputs.writes
+        return await self._answer_to(lambda request_id: writes.append(WriteRequest(request_id, payload)))
 
     async def read_log(self, first: int | None, limit: int) -> Answer:
         """A page of the leader's log: the answer's value is its entries, its index the commit index."""
@@ -126,18 +118,18 @@ class Driver:
         OutcomeUnknown, or RequestRefused (`conflict`, `not_found`, `bad_request`: nothing changed).
         """
         check_change(change)
-        future = self._admit()
-        self._inputs.changes.append(ChangeRequest(self._last_request_id, change, force))
-        return await future
+        changes = self._runner.inputs.changes
+        return await self._answer_to(
+            lambda request_id: changes.append(ChangeRequest(request_id, change, force))
+        )
 
     async def transfer(self, target: NodeId | None = None) -> Answer:
         """Hand the leadership to `target` (None: whoever is furthest); the answer's value is the new leader's hint.
 
         Raises Unavailable (this node leads on), OutcomeUnknown, or RequestRefused if `target` cannot lead.
         """
-        future = self._admit()
-        self._inputs.transfers.append(TransferRequest(self._last_request_id, target))
-        return await future
+        transfers = self._runner.inputs.transfers
+        return await self._answer_to(lambda request_id: transfers.append(TransferRequest(request_id, target)))
 
     async def checkpoint(self, *, stale: bool = False, keeps_tail: bool = False) -> int:
         """Make the state durable and compact the log; returns the index that the state is durable up to.
@@ -153,7 +145,7 @@ class Driver:
         """Messages from one start of one peer, in the order they were sent."""
         if messages:
             self.contacts.heard(messages[0].source)
-        self._inputs.messages.extend(
+        self._runner.inputs.messages.extend(
             Received(message, start) for message in messages if self.space.hears(message)
         )
         self._schedule_turn()
@@ -170,7 +162,7 @@ class Driver:
 
     def peer_met(self, event: PeerMet) -> None:
         """What a handshake has shown of a peer. Also to be told of this node itself."""
-        self._inputs.handshakes.append(event)
+        self._runner.inputs.handshakes.append(event)
         self._schedule_turn()
 
     def told_removed(self, by: Collection[NodeId]) -> None:
@@ -178,12 +170,12 @@ class Driver:
         if by and not self.replica.is_removed:
             details = {"says": ", ".join(sorted(by))}
             logger.warning("this node was removed from the cluster", extra={"fields": details})
-        self._inputs.handshakes.append(RemovalTold(bool(by)))
+        self._runner.inputs.handshakes.append(RemovalTold(bool(by)))
         self._schedule_turn()
 
     def trip_measured(self, peer: NodeId, seconds: float) -> None:
         """The way to `peer` and back takes so long."""
-        self._inputs.handshakes.append(TripMeasured(peer, ceil(seconds * 1000)))
+        self._runner.inputs.handshakes.append(TripMeasured(peer, ceil(seconds * 1000)))
         self._schedule_turn()
 
     def peer_up(self, peer: NodeId) -> None:
@@ -205,9 +197,10 @@ class Driver:
     async def close(self, *, grace_seconds: float) -> None:
         """Take no more requests; give those in flight `grace_seconds` to finish, then answer them as unknown."""
         self._closing = True
-        waiting = [future for future in self._futures.values() if not future.done()]
-        if waiting:
-            await asyncio.wait(waiting, timeout=grace_seconds)
+        if self._runner.pending_count:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace_seconds):
+                    await self._nobody_waits.wait()
         if self._ticker is not None:
             self._ticker.cancel()
         self._failed = True
@@ -216,9 +209,8 @@ class Driver:
         self._abandon_requests()
 
     async def _read(self, query: Query, *, stale: bool) -> Answer:
-        future = self._admit()
-        self._inputs.reads.append(ReadRequest(self._last_request_id, query, stale))
-        return await future
+        reads = self._runner.inputs.reads
+        return await self._answer_to(lambda request_id: reads.append(ReadRequest(request_id, query, stale)))
 
     @property
     def no_space(self) -> str | None:
@@ -241,15 +233,19 @@ class Driver:
         if reason is not None:
             raise refusals.no_space(self.replica.raft.state, reason, is_own=True, is_full=True)
 
-    def _admit(self) -> "asyncio.Future[Answer]":
-        """Number a request and make room for its answer, or refuse it."""
+    async def _answer_to(self, request: Callable[[int], None]) -> Answer:
+        """Put a request among the inputs, under the number that it gets, and wait for its answer."""
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        request(self._admit(partial(_settle, future)))
+        return await future
+
+    def _admit(self, on_answer: OnAnswer) -> int:
+        """Number a request, or refuse it."""
         self._refuse_if_stopping()
-        if len(self._futures) >= REQUESTS_PENDING_MAX:
+        if self._runner.pending_count >= REQUESTS_PENDING_MAX:
             raise Unavailable("busy", f"{REQUESTS_PENDING_MAX} requests are waiting", hint="send more slowly")
-        self._last_request_id += 1
-        future = self._futures[self._last_request_id] = self._loop.create_future()
-        self._schedule_turn()
-        return future
+        self._nobody_waits.clear()
+        return self._runner.admit(on_answer)
 
     def _refuse_if_stopping(self) -> None:
         """Send on to the leader whom a node can no longer serve, if there is another."""
@@ -265,7 +261,7 @@ class Driver:
         self._ticker = self._background.after(self._tick_seconds, self._on_tick)
 
     def _on_tick(self) -> None:
-        self._inputs.ticks = 1
+        self._runner.inputs.ticks = 1
         core = self.replica.raft.state
         patience_s = silence_ticks_borne(core) * self._tick_seconds
         self.contacts.look(core, is_removed=self.replica.is_removed, patience_s=patience_s)
@@ -273,12 +269,11 @@ class Driver:
         self._schedule_tick()
 
     def _persisted(self, sequence: int) -> None:
-        self._inputs.persisted_sequence = sequence
         if self._disk.last_sync_ms > SLOW_SYNC_MS:
             logger.warning(
                 "slow fsync", extra={"fields": {"milliseconds": round(self._disk.last_sync_ms, 1)}}
             )
-        self._schedule_turn()
+        self._runner.persisted(sequence)
 
     def _schedule_turn(self) -> None:
         """Run a turn once all that is ready now has been taken in."""
@@ -291,97 +286,15 @@ class Driver:
         self._turn_is_due = False
         if self._failed:
             return
-        inputs, self._inputs = self._inputs, Inputs()
+        inputs = self._runner.take_inputs()
         inputs.now_ms = time.monotonic() * 1000
         try:
-            self._carry_out(self.replica.turn(inputs))
+            self._runner.carry_out(self.replica.turn(inputs), self._handler)
+            if not self._runner.pending_count:
+                self._nobody_waits.set()
         except Exception as error:
             logger.exception("internal error, the node stops")
             self._fail(fatal_of(error))
-
-    def _carry_out(self, effects: Effects) -> None:
-        for job in effects.persist:
-            self._persist(job)
-        if effects.peers is not None:
-            self._links.update_peers(effects.peers)
-        if effects.messages:
-            self._send(effects.messages)
-        for request_id, answer in effects.answers:
-            future = self._futures.pop(request_id)
-            if future.done():
-                continue
-            if isinstance(answer, RaftdbError):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
-        for trace in effects.traces:
-            target = HEARTBEAT_LOGGER if trace.level == "heartbeat" else logger
-            if target.isEnabledFor(LEVELS[trace.level]):
-                target.log(LEVELS[trace.level], trace.event, extra={"fields": dict(trace.details)})
-        if effects.flush is not None:
-            self._background.start(self._flush(effects.flush), name="flush")
-        if effects.trim is not None:
-            self._background.start(self._trim(effects.trim), name="trim")
-        for follower in effects.snapshots_wanted:
-            self._background.start(self._make_snapshot(follower), name="snapshot made")
-        if effects.snapshot_offered is not None:
-            self._background.start(self._fetch_snapshot(effects.snapshot_offered), name="snapshot fetched")
-        if effects.more:
-            self._schedule_turn()
-
-    def _persist(self, job: PersistJob) -> None:
-        """Hand a job to the log's writer; behind an installation all jobs wait until the log has begun anew."""
-        if self._held_jobs is not None:
-            self._held_jobs.append(job)
-        elif job.install is None:
-            self._disk.submit(job.sequence, job.batch)
-        else:
-            self._held_jobs = []
-            self._background.start(self._install(job, job.install), name="install")
-
-    async def _install(self, job: PersistJob, end: EntryId) -> None:
-        """Put a received snapshot in place, then go on with the jobs that waited."""
-        self._inputs.installed_state = await self._disk.install(end, job.batch.hard_state)
-        held, self._held_jobs = self._held_jobs or [], None
-        self._persisted(job.sequence)
-        for later in held:
-            self._persist(later)
-
-    async def _flush(self, frozen: FrozenChanges) -> None:
-        started = time.monotonic()
-        await self._disk.flush(frozen)
-        details = {"index": frozen.index, "keys": len(frozen.changes), "bytes": frozen.change_bytes}
-        self._log_duration("checkpoint written", started, details)
-        self._inputs.flushed = frozen
-        self._schedule_turn()
-
-    async def _trim(self, base: EntryId) -> None:
-        started = time.monotonic()
-        await self._disk.trim(base)
-        self._log_duration("log trimmed", started, {"first_index": base.index + 1})
-
-    def _log_duration(self, message: str, started: float, details: dict[str, int]) -> None:
-        """One line about work beside the turns that began at `started` and is done."""
-        milliseconds = round((time.monotonic() - started) * 1000, 1)
-        logger.info(message, extra={"fields": {**details, "milliseconds": milliseconds}})
-
-    async def _make_snapshot(self, target: NodeId) -> None:
-        made = await self._snapshots.make(target)
-        self._inputs.snapshots.append(made)
-        self._schedule_turn()
-
-    async def _fetch_snapshot(self, offer: InstallSnapshot) -> None:
-        if await self._snapshots.fetch(offer):
-            self._inputs.snapshots.append(SnapshotFetched(offer))
-            self._schedule_turn()
-
-    def _send(self, messages: Sequence[Message]) -> None:
-        """Hand each peer its messages in one piece, in order."""
-        by_target: dict[NodeId, list[Message]] = {}
-        for message in self.space.says(messages):
-            by_target.setdefault(message.target, []).append(message)
-        for target, batch in by_target.items():
-            self._links.send(target, batch)
 
     def _fail(self, error: Fatal) -> None:
         """Stop for good: nothing is sent, answered or written any more. What fails after that is told, too."""
@@ -394,7 +307,17 @@ class Driver:
 
     def _abandon_requests(self) -> None:
         """Nobody here will learn what became of these requests."""
-        for future in self._futures.values():
-            if not future.done():
-                future.set_exception(OutcomeUnknown("the node stopped before the outcome was known"))
-        self._futures.clear()
+        self._runner.abandon()
+        self._nobody_waits.set()
+
+
+def _settle(future: "asyncio.Future[Answer]", answer: Answer | RaftdbError | None) -> None:
+    """Give whoever waits its answer, unless it has gone."""
+    if future.done():
+        return
+    if answer is None:
+        answer = OutcomeUnknown("the node stopped before the outcome was known")
+    if isinstance(answer, RaftdbError):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

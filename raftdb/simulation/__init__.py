@@ -3,7 +3,8 @@
 ```
   Simulation (cluster) -- one seed --> Options (options), Chance and Scheduler (scheduler)
       |
-      +-- Host x N (host)        the production Replica, with what its driver would do around it
+      +-- Host x N (host)        the production Replica and EffectRunner, with what its driver would do around them
+      |      +-- SimulatedEffectHandler (effect_handler)    what it does with each effect
       |      +-- SimulatedDisk (disk)    writes and trims of the log that become durable late, or never
       |      +-- StateThread (state_thread)    checkpoints and installed snapshots, and crashes around them
       |      +-- Courier (courier)       snapshots that are fetched late, damaged, or not at all
@@ -31,12 +32,12 @@
   story                         a run told to people: `raftdb simulate`
 ```
 
-What runs is what ships: core, machine, waiting requests and wire encoding; only the driver, the sockets and LMDB are
-replaced, by virtual ones with worse manners. Everything follows from the seed: a run replays byte for byte, in another
-process and with another hash seed. Half of the classes of faults are off in each seed (swarm testing), and rates and
-speeds are drawn anew, so that runs differ in kind. In half of the seeds logs are compacted after very few entries, so
-that followers need snapshots all the time; in the others never. In a few the network is slow: up to a second from one
-node to another, and what is lost holds up what is behind it.
+What runs is what ships: core, machine, waiting requests, the order of effects and wire encoding; only the event loop,
+the sockets and LMDB are replaced, by virtual ones with worse manners. Everything follows from the seed: a run replays
+byte for byte, in another process and with another hash seed. Half of the classes of faults are off in each seed (swarm
+testing), and rates and speeds are drawn anew, so that runs differ in kind. In half of the seeds logs are compacted
+after very few entries, so that followers need snapshots all the time; in the others never. In a few the network is
+slow: up to a second from one node to another, and what is lost holds up what is behind it.
 
 A run has two parts. In the first the faults strike, and after every step of every core the safety properties are
 checked: see `oracle`. Then all faults stop, and the cluster has to become well again within a bound: one leader,

@@ -42,7 +42,7 @@ class Copies:
     def keep(self) -> bool:
         """Make a copy now; False if the state is just being replaced, or the disk is not what it was."""
         host, shadow = self._host, self._world.oracle.shadows[self._host.id]
-        if host.held_jobs is not None or shadow.swapped is not None or host.disk.is_damaged:
+        if host.runner.is_installing or shadow.swapped is not None or host.disk.is_damaged:
             return False
         disk = host.disk
         copy = Copy(disk.log_disk.durable(), disk.state_disk.durable(), host.peers.copy(), shadow.copy())

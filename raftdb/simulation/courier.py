@@ -64,7 +64,7 @@ class Courier:
         end = EntryId(manifest.index, manifest.term)
         digest = data[-DIGEST_BYTES:]
         configuration = manifest.configuration_index, manifest.configuration
-        self._host.snapshot_is_there(SnapshotMade(target, end, *configuration, len(data), digest))
+        self._host.runner.snapshot_is_there(SnapshotMade(target, end, *configuration, len(data), digest))
 
     def _release(self, epoch: int, target: NodeId, offer: int) -> None:
         if epoch == self._host.epoch and self._retained[target][1] == offer:
@@ -109,7 +109,7 @@ class Courier:
             return
         self._received = data
         self._host.replica.snapshot_received(manifest.index, manifest.term)
-        self._host.snapshot_is_there(SnapshotFetched(offer))
+        self._host.runner.snapshot_is_there(SnapshotFetched(offer))
 
     def install(self, state_disk: MemoryDisk) -> None:
         """Put what was fetched in the place of the state."""

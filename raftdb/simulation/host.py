@@ -1,7 +1,7 @@
 """One simulated machine: the production replica as a process that can be crashed, paused, restarted and wiped.
 
-It does what `raftdb.node.driver` does around a replica: gathers what arrives, runs a turn, hands writes to the disk and
-frames to the network, answers clients. An error that nothing injected explains is a bug, and ends the run.
+It does what `raftdb.node.driver` does around a replica, with the same `EffectRunner`: it runs turns for what arrives,
+on a clock and a scheduler of the simulation. An error that nothing injected explains is a bug, and ends the run.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,24 +10,24 @@ from typing import Protocol
 from raftdb.core.events import (
     Change,
     Received,
-    SnapshotFetched,
-    SnapshotMade,
 )
 from raftdb.core.membership import Configuration
-from raftdb.core.model import EntryId, NodeId, Role
+from raftdb.core.model import NodeId, Role
 from raftdb.core.update import Trace
 from raftdb.errors import InvariantBroken, RaftdbError, RemoteProtocolError
 from raftdb.machine.machine import Machine
 from raftdb.node.compaction import CompactionPolicy, phase_among
+from raftdb.node.effects import EffectRunner, OnAnswer
 from raftdb.node.membership import ChangeRequest, TransferRequest
 from raftdb.node.pending import MakeCheckpoint, ReadRequest, WriteRequest
 from raftdb.node.persist import begin_empty, bootstrap, recover
 from raftdb.node.replica import Replica
-from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
+from raftdb.node.turn import Answer
 from raftdb.simulation.clock import HostClock
 from raftdb.simulation.copies import Copies
 from raftdb.simulation.courier import Courier
-from raftdb.simulation.disk import Reset, SimulatedDisk, Submitted, Trim, Write
+from raftdb.simulation.disk import Reset, SimulatedDisk, Submitted, Write
+from raftdb.simulation.effect_handler import SimulatedEffectHandler
 from raftdb.simulation.network import Envelope, Network
 from raftdb.simulation.observing import observe
 from raftdb.simulation.options import Options
@@ -35,14 +35,10 @@ from raftdb.simulation.oracle import Oracle
 from raftdb.simulation.peers import Peers
 from raftdb.simulation.scheduler import MILLISECOND, Chance, Scheduler
 from raftdb.simulation.state_thread import ObservedState, StateThread
-from storage.contract import FrozenChanges
 from storage.errors import FolderDamaged, WriteFailed
 
 DOWN_US = 200 * MILLISECOND
 """Mean time until a crashed process is started again."""
-
-OnAnswer = Callable[["Answer | RaftdbError | None"], None]
-"""Told the answer of a request; None: the connection broke before there was one."""
 
 
 class World(Protocol):
@@ -97,7 +93,8 @@ class Host:
         self.ticks = 0
         """Of its clock, as its replica has heard them."""
         self.copies = Copies(world, self)
-        self.held_jobs: list[PersistJob] | None = None  # a list while a snapshot is being put in place
+        self.runner = EffectRunner(self._due)
+        self._handler = SimulatedEffectHandler(world, self)
         self._nonces = world.chance.branch(f"starts of {node}")
         self._wipes = 0
         self._new_folder()
@@ -147,12 +144,9 @@ class Host:
         observe(self.replica, world.oracle, self.id)
         self.is_up, self.is_paused, self.pauses_once_it_has_spoken = True, False, False
         self.epoch += 1
-        self._inputs = Inputs()
+        self.runner = EffectRunner(self._due)
         self._turn_is_due = False
-        self._requests: dict[int, OnAnswer] = {}
-        self._last_request = 0
         self.peers.started(self.replica, world.uuids[self.id], self._nonces.bytes)
-        self.held_jobs = None
         self.copies.started()
         self.courier.started()
         world.scheduler.after(world.chance.below(self.clock.tick_us), self._tick, self.epoch)
@@ -167,9 +161,7 @@ class Host:
         kept = self.disk.crash()
         self._world.oracle.synced(self.id, kept)
         self._world.tell(self.id, f"crashes: {why}")
-        requests, self._requests = self._requests, {}
-        for on_answer in requests.values():
-            on_answer(None)
+        self.runner.abandon()
         self._world.scheduler.after(self._world.chance.around(DOWN_US), self._start_again, self.epoch)
 
     def _start_again(self, epoch: int) -> None:
@@ -201,11 +193,11 @@ class Host:
         self.pauses_once_it_has_spoken = False
         if self.is_paused:
             self.is_paused = False
-            self._world.tell(self.id, f"goes on, {len(self._inputs.messages)} messages waited")
-            self._inputs.ticks = 1
-            first = self._world.chance.below(2 * len(self._inputs.messages) + 1) if reads_at_once else 0
-            unread = self._inputs.messages[first:]
-            del self._inputs.messages[first:]
+            self._world.tell(self.id, f"goes on, {len(self.runner.inputs.messages)} messages waited")
+            self.runner.inputs.ticks = 1
+            first = self._world.chance.below(2 * len(self.runner.inputs.messages) + 1) if reads_at_once else 0
+            unread = self.runner.inputs.messages[first:]
+            del self.runner.inputs.messages[first:]
             self._due(force=True)
             if unread:
                 delay_us = self._world.options.turn_us + self._world.chance.around(
@@ -216,7 +208,7 @@ class Host:
     def _read_on(self, epoch: int, messages: list[Received]) -> None:
         """What was left in the sockets is read."""
         if epoch == self.epoch:
-            self._inputs.messages[:0] = messages
+            self.runner.inputs.messages[:0] = messages
             self._due()
 
     def receive(self, envelope: Envelope) -> None:
@@ -226,7 +218,7 @@ class Host:
         if not self.peers.was(envelope.target_start):
             return
         try:
-            self._inputs.messages.extend(envelope.open())
+            self.runner.inputs.messages.extend(envelope.open())
         except RemoteProtocolError as error:
             self._world.tell(self.id, f"refuses a frame of {envelope.source}: {error.message}")
             return
@@ -235,26 +227,19 @@ class Host:
 
     def submit_write(self, payload: bytes, on_answer: OnAnswer) -> None:
         """A client's write arrives."""
-        self._inputs.writes.append(WriteRequest(self._admit(on_answer), payload))
+        self.runner.inputs.writes.append(WriteRequest(self.runner.admit(on_answer), payload))
 
     def submit_read(self, request: Callable[[int], ReadRequest], on_answer: OnAnswer) -> None:
         """A client's read arrives; `request` makes it from its number."""
-        self._inputs.reads.append(request(self._admit(on_answer)))
+        self.runner.inputs.reads.append(request(self.runner.admit(on_answer)))
 
     def submit_change(self, change: Change, on_answer: OnAnswer) -> None:
         """Somebody wants other members."""
-        self._inputs.changes.append(ChangeRequest(self._admit(on_answer), change, force=False))
+        self.runner.inputs.changes.append(ChangeRequest(self.runner.admit(on_answer), change, force=False))
 
     def submit_transfer(self, target: NodeId | None, on_answer: OnAnswer) -> None:
         """Somebody wants another leader."""
-        self._inputs.transfers.append(TransferRequest(self._admit(on_answer), target))
-
-    def _admit(self, on_answer: OnAnswer) -> int:
-        """A number for a request that arrives; there is a turn soon."""
-        self._last_request += 1
-        self._requests[self._last_request] = on_answer
-        self._due()
-        return self._last_request
+        self.runner.inputs.transfers.append(TransferRequest(self.runner.admit(on_answer), target))
 
     def checkpoint(self) -> None:
         """Somebody asks for a checkpoint: a leader for all that is committed, others for all that they have."""
@@ -268,26 +253,6 @@ class Host:
                 self._world.oracle.covers(self.id, answer.index, wanted, durable=self.state.checkpoint[0])
 
         self.submit_read(lambda request_id: ReadRequest(request_id, MakeCheckpoint(), stale), on_answer)
-
-    def flushed(self, frozen: FrozenChanges) -> None:
-        """A checkpoint is durable; the replica learns of it in its next turn, if there is one."""
-        self._inputs.flushed = frozen
-        self._due()
-
-    def snapshot_is_there(self, event: SnapshotMade | SnapshotFetched) -> None:
-        """A snapshot was made, or fetched."""
-        self._inputs.snapshots.append(event)
-        self._due()
-
-    def _persist(self, job: PersistJob) -> None:
-        """As the driver does it: behind an installation all jobs wait until the log has begun anew."""
-        if self.held_jobs is not None:
-            self.held_jobs.append(job)
-        elif job.install is None:
-            self.disk.submit(Submitted(job.sequence, job.batch))
-        else:
-            self.held_jobs = []
-            self.states.install(job.sequence, job.install, job.batch.hard_state)
 
     @property
     def is_leader(self) -> bool:
@@ -308,7 +273,7 @@ class Host:
         if epoch != self.epoch:
             return
         if not self.is_paused:
-            self._inputs.ticks = 1
+            self.runner.inputs.ticks = 1
             self._due()
         self._world.scheduler.after(self.clock.tick_us, self._tick, epoch)
 
@@ -330,7 +295,7 @@ class Host:
         self._turn_is_due = False
         world = self._world
         world.steps += 1
-        inputs, self._inputs = self._inputs, Inputs()
+        inputs = self.runner.take_inputs()
         self.ticks += inputs.ticks
         inputs.now_ms = self.clock.now_ms
         inputs.handshakes.extend(self.peers.shown)
@@ -342,49 +307,19 @@ class Host:
                 raise
             self.crash(f"{error.message}")
             return
-        self._carry_out(effects)
-
-    def _carry_out(self, effects: Effects) -> None:
-        world = self._world
         self.peers.tidy()
-        for job in effects.persist:
-            self._persist(job)
-        if effects.traces:
-            world.tell_traces(self.id, effects.traces)
-        if effects.peers is not None:
-            self.peers.keep_only(effects.peers)
-        if effects.messages:
-            world.oracle.said(self.id, effects.messages)
-            self.peers.send(world.network, world.uuids[self.id], effects.messages)
-            if self.pauses_once_it_has_spoken:
-                self.pause()
-        for request_id, answer in effects.answers:
-            self._requests.pop(request_id)(answer)
-        if effects.flush is not None:
-            world.oracle.checkpoints(self.id, EntryId(effects.flush.index, effects.flush.term))
-            self.states.flush(effects.flush)
-        if effects.trim is not None:
-            world.oracle.trims_to(self.id, effects.trim, checkpoint_index=self.state.checkpoint[0])
-            self.disk.submit(Trim(effects.trim))
-        for follower in effects.snapshots_wanted:
-            self.courier.make(follower)
-        if effects.snapshot_offered is not None:
-            self.courier.fetch(effects.snapshot_offered)
-        if effects.more:
-            self._due()
+        self.runner.carry_out(effects, self._handler)
 
     def _synced(self, writes: Sequence[Write]) -> None:
         """The disk reports a sync. A paused process learns of it when it goes on."""
         self._world.oracle.synced(self.id, writes)
         for write in writes:
-            if not isinstance(write, Trim):
-                self._inputs.persisted_sequence = write.sequence
-            if isinstance(write, Reset):
+            if isinstance(write, Submitted):
+                self.runner.persisted(write.sequence)
+            elif isinstance(write, Reset):
                 self.states.check()
-                self._inputs.installed_state = self.state = self.states.present
-                held, self.held_jobs = self.held_jobs or [], None
-                for job in held:
-                    self._persist(job)
+                self.state = self.states.present
+                self.runner.installed(write.sequence, self.state, self._handler)
         self._due()
 
     def _disk_failed(self, error: WriteFailed | FolderDamaged) -> None:

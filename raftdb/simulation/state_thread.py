@@ -75,7 +75,7 @@ class StateThread:
         if epoch == self._host.epoch:
             self.present.flush(frozen)
             self._flushing = None
-            self._host.flushed(frozen)
+            self._host.runner.flushed(frozen)
             self._may_crash("power lost right after a checkpoint", CHECKPOINT_CRASH_SHARE)
 
     def _install(self, epoch: int, sequence: int, end: EntryId, hard_state: bytes | None) -> None:

@@ -22,6 +22,7 @@ from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import Delete, Get, Set
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.driver import Driver
+from raftdb.node.effects import EffectHandler, EffectRunner
 from raftdb.node.turn import Answer, Effects
 from storage.contract import FrozenChanges, LogBatch
 from tests.machine.database import shown_result
@@ -69,13 +70,15 @@ class NoLinks:
 
 
 @asynccontextmanager
-async def leading(policy: CompactionPolicy = NEVER) -> AsyncIterator[tuple[Driver, InstantDisk]]:
+async def leading(
+    policy: CompactionPolicy = NEVER, *, snapshots: object = None
+) -> AsyncIterator[tuple[Driver, InstantDisk]]:
     """The driver of a cluster of one, which leads, and its disk."""
     failures: list[Fatal] = []
     bench = Bench(policy=policy)
     made = Driver(bench.replica, tick_ms=2, heartbeat_ms=20, on_fatal=failures.append)
     disk = InstantDisk(made, bench)
-    made.start(cast(Any, disk), cast(Any, NoLinks()), cast(Any, None))
+    made.start(cast(Any, disk), cast(Any, NoLinks()), cast(Any, snapshots))
     await wait_for(made.is_leader)
     yield made, disk
     await made.close(grace_seconds=0)
@@ -187,13 +190,13 @@ async def test_what_handshakes_show_is_taken_in_by_a_turn_and_what_follows_is_do
     """The core is stepped nowhere else, and no update of it is dropped."""
     monkeypatch.setattr(logging.getLogger("raftdb.node"), "disabled", True)
     told: list[Effects] = []
-    plain = Driver._carry_out
+    plain = EffectRunner.carry_out
 
-    def carry_out(self: Driver, effects: Effects) -> None:
+    def carry_out(self: EffectRunner, effects: Effects, handler: EffectHandler) -> None:
         told.append(effects)
-        plain(self, effects)
+        plain(self, effects, handler)
 
-    monkeypatch.setattr(Driver, "_carry_out", carry_out)
+    monkeypatch.setattr(EffectRunner, "carry_out", carry_out)
     for event in (PeerMet, RemovalTold):
         monkeypatch.setitem(STEPS, event, lambda state, event: state.trace("shown", what=event))
     driver.peer_met(PeerMet("n2", "folder"))
@@ -213,12 +216,12 @@ async def test_what_becomes_of_snapshots_is_taken_in_however_many_turns_it_takes
 ) -> None:
     turns = 0
     taken: list[object] = []
-    carry_out = Driver._carry_out
+    carry_out = EffectRunner.carry_out
 
-    def count(self: Driver, effects: Effects) -> None:
+    def count(self: EffectRunner, effects: Effects, handler: EffectHandler) -> None:
         nonlocal turns
         turns += 1
-        carry_out(self, effects)
+        carry_out(self, effects, handler)
 
     async def some_turns() -> None:
         begun = turns
@@ -234,12 +237,11 @@ async def test_what_becomes_of_snapshots_is_taken_in_however_many_turns_it_takes
             made.replica.snapshot_received(offer.last_index, offer.last_term)
             return True
 
-    monkeypatch.setattr(Driver, "_carry_out", count)
+    monkeypatch.setattr(EffectRunner, "carry_out", count)
     for kind in (SnapshotMade, SnapshotFetched):
         monkeypatch.setitem(STEPS, kind, lambda _state, event: taken.append(event))
     offer = InstallSnapshot("n2", "n1", 1, 9, 1, 1, b"", 70_000, bytes(32))
-    async with leading() as (made, _):
-        made._snapshots = SlowSnapshots()
-        carry_out(made, Effects(snapshots_wanted=["n2"], snapshot_offered=offer))
+    async with leading(snapshots=SlowSnapshots()) as (made, _):
+        carry_out(made._runner, Effects(snapshots_wanted=["n2"], snapshot_offered=offer), made._handler)
         await wait_for(lambda: len(taken) == 2)
     assert {SnapshotMade("n2", None), SnapshotFetched(offer)} == set(taken)

@@ -1,0 +1,120 @@
+"""What a real node does with the effects of a turn: threads of the disk, links to peers, tasks of the event loop."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+from raftdb.background import Background
+from raftdb.core.events import SnapshotFetched
+from raftdb.core.messages import InstallSnapshot, Message
+from raftdb.core.model import EntryId, NodeId
+from raftdb.core.update import Trace
+from raftdb.node.effects import EffectRunner
+from raftdb.node.ports import Disk, PeerLinks, Snapshots
+from raftdb.node.space import SpaceBudget
+from raftdb.node.turn import PersistJob
+from storage.contract import FrozenChanges
+
+logger = logging.getLogger("raftdb.node")
+
+LEVELS = {
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "warning": logging.WARNING,
+    "heartbeat": logging.DEBUG,
+}
+HEARTBEAT_LOGGER = logging.getLogger("raftdb.node.heartbeat")
+"""Heartbeats have a logger of their own, so that they can be shown without everything else."""
+
+
+class NodeEffectHandler:
+    """See `raftdb.node.effects.EffectHandler`. Whatever a task fails at stops the node."""
+
+    def __init__(
+        self,
+        runner: EffectRunner,
+        background: Background,
+        space: SpaceBudget,
+        *,
+        disk: Disk,
+        links: PeerLinks,
+        snapshots: Snapshots,
+    ) -> None:
+        self._runner = runner
+        self._background = background
+        self._space = space
+        self._disk = disk
+        self._links = links
+        self._snapshots = snapshots
+
+    def write_log(self, job: PersistJob) -> None:
+        """See `EffectHandler`: `Disk` tells the driver when it is done."""
+        self._disk.submit(job.sequence, job.batch)
+
+    def install(self, job: PersistJob, end: EntryId) -> None:
+        """See `EffectHandler`."""
+        self._background.start(self._install(job, end), name="install")
+
+    def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
+        """See `EffectHandler`."""
+        self._links.update_peers(addresses)
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """See `EffectHandler`. Each peer gets its messages in one piece."""
+        by_target: dict[NodeId, list[Message]] = {}
+        for message in self._space.says(messages):
+            by_target.setdefault(message.target, []).append(message)
+        for target, batch in by_target.items():
+            self._links.send(target, batch)
+
+    def tell(self, traces: Sequence[Trace]) -> None:
+        """See `EffectHandler`: lines of the log."""
+        for trace in traces:
+            target = HEARTBEAT_LOGGER if trace.level == "heartbeat" else logger
+            if target.isEnabledFor(LEVELS[trace.level]):
+                target.log(LEVELS[trace.level], trace.event, extra={"fields": dict(trace.details)})
+
+    def flush(self, frozen: FrozenChanges) -> None:
+        """See `EffectHandler`."""
+        self._background.start(self._flush(frozen), name="flush")
+
+    def trim(self, base: EntryId) -> None:
+        """See `EffectHandler`."""
+        self._background.start(self._trim(base), name="trim")
+
+    def make_snapshot(self, target: NodeId) -> None:
+        """See `EffectHandler`."""
+        self._background.start(self._make_snapshot(target), name="snapshot made")
+
+    def fetch_snapshot(self, offer: InstallSnapshot) -> None:
+        """See `EffectHandler`."""
+        self._background.start(self._fetch_snapshot(offer), name="snapshot fetched")
+
+    async def _install(self, job: PersistJob, end: EntryId) -> None:
+        state = await self._disk.install(end, job.batch.hard_state)
+        self._runner.installed(job.sequence, state, self)
+
+    async def _flush(self, frozen: FrozenChanges) -> None:
+        started = time.monotonic()
+        await self._disk.flush(frozen)
+        details = {"index": frozen.index, "keys": len(frozen.changes), "bytes": frozen.change_bytes}
+        _log_duration("checkpoint written", started, details)
+        self._runner.flushed(frozen)
+
+    async def _trim(self, base: EntryId) -> None:
+        started = time.monotonic()
+        await self._disk.trim(base)
+        _log_duration("log trimmed", started, {"first_index": base.index + 1})
+
+    async def _make_snapshot(self, target: NodeId) -> None:
+        self._runner.snapshot_is_there(await self._snapshots.make(target))
+
+    async def _fetch_snapshot(self, offer: InstallSnapshot) -> None:
+        if await self._snapshots.fetch(offer):
+            self._runner.snapshot_is_there(SnapshotFetched(offer))
+
+
+def _log_duration(message: str, started: float, details: dict[str, int]) -> None:
+    """One line about work beside the turns that began at `started` and is done."""
+    milliseconds = round((time.monotonic() - started) * 1000, 1)
+    logger.info(message, extra={"fields": {**details, "milliseconds": milliseconds}})
