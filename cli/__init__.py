@@ -4,7 +4,8 @@ Everything here is only a client of running nodes, over their public HTTP interf
 and `folders`, which opens the data folders of stopped ones.
 The folders, from the top down; each has an essay of its own:
 
-* `main`: the table of sub-commands, and where errors become exit codes. `subcommands`: what each of them does.
+* `main`: where errors become messages and exit codes. `program`: the table of sub-commands, and how a command line is
+  read. `subcommands`: what each of them does.
 * `prompt`: what a person sees and uses at the prompt.
 * `local`: the cluster of `raftdb up`.
 * `run`: carrying out what was typed, for scripts and the prompt alike.
@@ -21,8 +22,9 @@ interactive shell.
 sub-command, arguments that are taken verbatim, help out of tables, sub-commands that are loaded when they are called,
 and completion in three shells. All of that would be written by hand around argparse; click has it, and each sub-command
 is a function with its options above it. The price is start-up: on a busy machine `raftdb get` takes 135 ms of processor
-time where argparse takes 127, within the 150. Only `main` and `subcommands` know click, so that the client library and
-the nodes work where it is not installed. What follows the name of a database command is data: click never looks at it.
+time where argparse takes 127, within the 150. Only `program` and `subcommands` know click, so that the client library
+and the nodes work where it is not installed. What follows the name of a database command is data, and
+click never looks at it.
 """
 
 RAFTDB_VERSION = "0.1.0"

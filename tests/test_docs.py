@@ -18,7 +18,7 @@ import raftdb
 from cli.console import failures
 from cli.line.dot_words import DOT_WORDS
 from cli.line.words import WORDS
-from cli.main import SUB_COMMANDS, program
+from cli.program import SUB_COMMANDS, program
 from cli.subcommands.cluster import cluster
 from cli.subcommands.serve import given_flags, serve
 from raftdb.client.async_io import CONCURRENCY_MAX

@@ -5,6 +5,5 @@
 * `log` reads the leader's log in pages.
 * `backup` copies the cluster's state into a file, or to standard output.
 
-A change of members may take long. So its progress is told for as long as there is some, and whoever waits in vain is
-told the reason and the way back.
+Nothing here reads a command line or a prompt: who calls has done that, and hands over a client and an output.
 """

@@ -19,7 +19,7 @@ ARGUMENT_COLUMNS_MAX = 60
 
 
 def read_log(client: Client, *, first: int | None, limit: int) -> LogPage:
-    """The leader's log: up to `limit` entries from index `first`, or, if that is None, the newest `limit`.
+    """Read the leader's log: up to `limit` entries from index `first`, or, if that is None, the newest `limit`.
 
     Long stretches take several requests; the bounds of the whole log are those of the last one.
     """
@@ -38,7 +38,7 @@ def read_log(client: Client, *, first: int | None, limit: int) -> LogPage:
 
 
 def show_log(page: LogPage, output: Output) -> None:
-    """One row per entry; on a terminal also which part of the log this is."""
+    """Show a row per entry; on a terminal also which part of the log this is."""
     columns_max = ARGUMENT_COLUMNS_MAX if output.format == "table" else LOG_LIMIT_MAX
     rows = [
         (

@@ -1,7 +1,7 @@
 """Changing the members of a running cluster, for people: `raftdb cluster add` and the shell's `.add` share this.
 
-Taking a node in may take long, and may never end if the node is not there. So progress is shown for as long as there is
-some, and who waits in vain is told why, and how to go back.
+Taking a node in may take long, and never ends if the node is not there. So its progress is shown, and when there is
+none any more, the reason and the way back are.
 """
 
 import time
@@ -101,7 +101,7 @@ def progress(member: Member, last_index: int) -> str:
 
 
 def _stalled(member: Member) -> CommandError:
-    """Nothing happens: why, what may be done, and how to go back."""
+    """The error for a node that comes no further: the reason, what may be done, and the way back."""
     if member.alive:
         message = f"{member.id} comes no further than entry {member.match_index or 0}"
     else:
@@ -118,7 +118,7 @@ def _stalled(member: Member) -> CommandError:
 
 
 def show_members(membership: Membership, output: Output) -> None:
-    """The members as the leader knows them: voters, how far each log agrees with the leader's, and who is silent."""
+    """Show the members as the leader knows them: voters, how far each log agrees with its own, and who is silent."""
     headers = ("member", "http", "redis", "voter", "match", "alive", "contact", "suspicion")
     rows = [
         (
@@ -143,7 +143,7 @@ def show_members(membership: Membership, output: Output) -> None:
 
 
 def show_change(answer: Membership, output: Output) -> None:
-    """What a change has led to."""
+    """Show who the members are after a change."""
     fields = {
         "members": " ".join(
             member.id if member.voter else f"{member.id} (learner)" for member in answer.members
@@ -154,6 +154,6 @@ def show_change(answer: Membership, output: Output) -> None:
 
 
 def show_leader(leader: LeaderHint, output: Output) -> None:
-    """Who leads now."""
+    """Show who leads now."""
     body = {"leader": {"id": leader.id, "http": leader.http, "redis": leader.redis}}
     output.fields({"leader": f"{leader.id} {leader.http}"}, body)

@@ -50,7 +50,7 @@ def _report(target: tuple[str, str]) -> NodeReport:
 
 
 def show_nodes(reports: Sequence[NodeReport], output: Output) -> None:
-    """One row per node: role, term, how far its log and its state have come, and how suspicious its leader finds its
+    """Show a row per node: role, term, how far its log and its state have come, and how suspicious its leader finds its
     silence."""
     headers = ("node", "http", "role", "term", "last", "commit", "applied", "suspicion", "up")
     suspicions = _suspicions(reports)
@@ -85,7 +85,7 @@ def _suspicions(reports: Sequence[NodeReport]) -> dict[str, str]:
 
 
 def show_status(status: NodeStatus, output: Output) -> None:
-    """One node's status, a line per fact."""
+    """Show one node's status, a line per fact."""
     leader = "none known" if status.leader is None else f"{status.leader.id} {status.leader.http}"
     log = f"{status.first_index}..{status.last_index}, committed {status.commit_index}, applied {status.applied_index}"
     fields = {

@@ -14,5 +14,5 @@ def is_agreed(question: str) -> bool:
     except (OSError, UnicodeError):  # the terminal has gone, or sends what is no text
         answer = ""
     if not answer.endswith("\n"):
-        print(file=sys.stderr)  # behind the question, where Ctrl-D was typed
+        print(file=sys.stderr)  # after the question, where Ctrl-D was typed
     return answer.strip().lower() in ("y", "yes")

@@ -110,7 +110,7 @@ class Output:
         self._tell(_lines(text, self.errors))
 
     def _tell(self, data: bytes) -> None:
-        """Write on the stream of errors. If nobody can be told, nobody is: the exit code still says it."""
+        """Write to the stream of errors. A failure there is passed over, because the exit code still tells."""
         with suppress(OSError):
             _write(self.errors, data)
 
@@ -128,7 +128,7 @@ class Output:
 
 
 def _lines(text: str, stream: TextIO) -> bytes:
-    """Text for people as a stream shows it, with a line end behind it; what it cannot show is escaped."""
+    """Text for people as a stream shows it, with a line end after it; what it cannot show is escaped."""
     lines = "\n".join(map(render.printable, text.split("\n")))
     return f"{lines}\n".encode(stream.encoding or "utf-8", "backslashreplace")
 
@@ -149,7 +149,7 @@ def _json_line(body: object, stream: TextIO) -> bytes:
 
 
 def _write(stream: TextIO, data: bytes) -> None:
-    """Write bytes behind whatever text the stream still holds; a stream without bytes below gets text."""
+    """Write bytes after whatever text the stream still holds; a stream without bytes below gets text."""
     stream.flush()
     buffer = getattr(stream, "buffer", None)
     if buffer is None:

@@ -1,7 +1,7 @@
 """Signals that end a program at which a person sits, or which runs nodes: in order, and once.
 
-Python's own answer to SIGTERM and SIGHUP is to be gone at once: a terminal stays without echo, and nodes without
-whoever was to stop them.
+Left alone, Python ends at once on SIGTERM and SIGHUP: a terminal then stays without echo, and nodes go on with nobody
+to stop them.
 
 One wish to stop may come as several signals: systemd and `timeout` signal a whole group, a terminal that closes signals
 the shell, which passes it on. So signals within a moment count once. A later one means: at once.
@@ -46,7 +46,7 @@ class StopSignals:
                 signal.signal(number, self._handle)
 
     def announce(self, leave: Callable[[], bool]) -> None:
-        """Say what ends the shell."""
+        """Take the function that ends the shell."""
         self.leave_shell = leave
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -66,7 +66,7 @@ def is_ignored(number: signal.Signals) -> bool:
 
 
 def end_by(number: signal.Signals) -> NoReturn:
-    """End this process by a signal as if it had never been handled: whoever waits for us is to see what it was."""
+    """End this process by a signal as if it had not been handled, so that the parent sees which one it was."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # the terminal may be what has gone
             stream.flush()

@@ -30,7 +30,7 @@ def spans(text: str) -> list[Span]:
         found += _of_command(words, len(text))
     problem = scanned.problem
     if problem is not None:
-        # What is wrong begins here, and nothing behind it was understood; an error at the very end has no width.
+        # What is wrong begins here, and nothing after it was understood; an error at the very end has no width.
         line_end = text.find("\n", problem.position)
         end = len(text) if line_end < 0 else line_end
         found = [_cut(span, problem.position) for span in found if span.start < problem.position]

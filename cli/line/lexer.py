@@ -117,7 +117,7 @@ def _read_word(text: str, start: int) -> tuple[Word, Problem | None]:
 
 
 def _read_quoted(text: str, start: int) -> tuple[bytes, int, Problem | None]:
-    """(bytes, offset behind the closing quote, problem) of the quoted string that begins at `start`."""
+    """(bytes, offset after the closing quote, problem) of the quoted string that begins at `start`."""
     quote = text[start]
     pieces: list[bytes] = []
     position = start + 1

@@ -1,4 +1,4 @@
-"""What could be typed next: completions, and the grey hint behind the cursor. Pure, and free of
+"""What could be typed next: completions, and the grey hint after the cursor. Pure, and free of
 prompt_toolkit.
 
 Names and options are known here. Keys, nodes and paths are not: `wanted` says which of them belong at the cursor,
@@ -39,7 +39,7 @@ KINDS = {
 @dataclass(frozen=True, slots=True)
 class Suggestion:
     """`text` may replace what stands from offset `start` to the cursor; `description` is one line for
-    people. `goes_on`: arguments follow, so that a space belongs behind it."""
+    people. `goes_on`: arguments follow, so that a space belongs after it."""
 
     text: str
     start: int
@@ -57,7 +57,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the cursor is: behind `command` (None: where a name belongs) and some arguments, with `left` of
+    """Where the cursor is: after `command` (None: where a name belongs) and some arguments, with `left` of
     its syntax to come; the word begun there has `typed` so far, from offset `start`."""
 
     command: ShellCommand | None

@@ -64,7 +64,7 @@ class Expected:
 
 @cache
 def parse(syntax: str) -> tuple[Item, ...]:
-    """The items behind the name of a syntax. Raises `ValueError` for brackets that do not match."""
+    """The items after the name of a syntax. Raises `ValueError` for brackets that do not match."""
     tokens = syntax.replace("[", " [ ").replace("]", " ] ").split()[1:]
     items, position = _part(tokens, 0, is_choice=False)
     if position != len(tokens):

@@ -1,4 +1,4 @@
-"""`suggest` and `highlight` for prompt_toolkit: the menu of completions, the grey hint behind the cursor, colours."""
+"""`suggest` and `highlight` for prompt_toolkit: the menu of completions, the grey hint after the cursor, colours."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
@@ -94,7 +94,7 @@ class HintProcessor(Processor):
         self._prompt_columns = prompt_columns
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        """Put the hint behind the last line of the input."""
+        """Put the hint after the last line of the input."""
         document = transformation_input.document
         fragments = transformation_input.fragments
         is_last = transformation_input.lineno == document.line_count - 1

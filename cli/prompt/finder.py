@@ -1,7 +1,7 @@
-"""Finds what only somebody else knows, for completion: keys of the cluster, paths of the disk. Never in the way.
+"""Looks up keys of the cluster and paths of the disk for completion, without ever holding up the prompt.
 
-Both may be slow: a node that is frozen, a folder that another machine serves. So they are looked up in a thread of
-their own, and whoever asked waits no longer than `FIND_MS_MAX`. Only the latest question counts; what was found is
+Both may be slow: a node may be frozen, and a folder may be served by another machine. So they are looked up in a thread
+of their own, and whoever asked waits no longer than `FIND_MS_MAX`. Only the latest question counts; what was found is
 remembered for a moment, for the next letters narrow it down.
 """
 
@@ -124,7 +124,7 @@ class Finder:
 
 
 def _paths(prefix: bytes) -> tuple[bytes, ...] | None:
-    """The files and folders (with a slash behind them) that begin with `prefix`, sorted; None if they cannot be
+    """The files and folders (with a slash after them) that begin with `prefix`, sorted; None if they cannot be
     read."""
     folder, slash, name = prefix.rpartition(b"/")
     place = os.path.expanduser(folder + slash) or b"."

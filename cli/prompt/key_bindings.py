@@ -1,4 +1,4 @@
-"""The keys of the prompt that do not do what prompt_toolkit lets them do."""
+"""The key bindings of the prompt, where they differ from those of prompt_toolkit."""
 
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix

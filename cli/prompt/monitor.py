@@ -47,7 +47,7 @@ class Monitor:
         self._watch(self._addresses)
 
     def stop(self) -> None:
-        """Say no more. Threads end when their nodes have answered, or not."""
+        """Tell no more news. The threads end by themselves, once their nodes have answered or failed."""
         self._stopped.set()
 
     @property
@@ -95,7 +95,7 @@ class Monitor:
                 self._stopped.wait(max(INTERVAL_S - (now - begun), 0.0))
 
     def _take(self, address: str, item: NodeNews) -> bool:
-        """Take in what a node said; False if it is no member any more, and need not be asked again."""
+        """Take in what a node said; False if it is no member any more, so that nobody asks it again."""
         with self._lock:
             if self._stopped.is_set():
                 return False

@@ -64,7 +64,7 @@ class PastingInput(Input):
         return joined(_without_mouse(self._input.read_keys()))
 
     def flush_keys(self) -> list[KeyPress]:
-        """What was begun, and waited for what it may be the beginning of."""
+        """The keys that were held back because they might have begun a longer sequence."""
         return _without_mouse(self._input.flush_keys())
 
     def fileno(self) -> int:
@@ -72,11 +72,11 @@ class PastingInput(Input):
         return self._input.fileno()
 
     def typeahead_hash(self) -> str:
-        """Where keys are kept that came before they were asked for."""
+        """The name under which keys are kept that were typed before they were asked for."""
         return self._input.typeahead_hash()
 
     def flush(self) -> None:
-        """Nothing is held here."""
+        """Do nothing: no key is held here."""
         self._input.flush()
 
     @property
@@ -93,11 +93,11 @@ class PastingInput(Input):
         return self._input.cooked_mode()
 
     def attach(self, input_ready_callback: Callable[[], None]) -> AbstractContextManager[None]:
-        """Be told by the running loop that there is something to read."""
+        """A context in which the running loop calls back when there is something to read."""
         return self._input.attach(input_ready_callback)
 
     def detach(self) -> AbstractContextManager[None]:
-        """Not be told meanwhile."""
+        """A context in which it does not."""
         return self._input.detach()
 
     def close(self) -> None:

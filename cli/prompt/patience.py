@@ -1,4 +1,4 @@
-"""Says that a command is still waiting, when it takes longer than people like to look at nothing."""
+"""Tells a person that a command is still waiting, once it has taken longer than `PATIENCE_S`."""
 
 import threading
 from collections.abc import Callable

@@ -158,7 +158,7 @@ class Shell:
             self._was_warned = False
         except KeyboardInterrupt as interrupt:
             may_have_changed = isinstance(interrupt, Interrupted) and interrupt.may_have_changed
-            # Not behind the ^C that the terminal shows.
+            # Not after the ^C that the terminal shows.
             self._interpreter.output.notice(f"\n{INTERRUPTED_WRITE if may_have_changed else INTERRUPTED}")
         except Quit:
             self._end()

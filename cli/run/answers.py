@@ -13,7 +13,7 @@ PAIRS = {"scan": ("key", "value")}
 
 
 def show_answer(answer: Answer, name: str, output: Output) -> None:
-    """The answer to a command."""
+    """Show the answer to a command."""
     value, headers = answer.value, PAIRS.get(name.lower())
     if output.format == "table" and headers is not None and isinstance(value, list) and value:
         rows = [tuple(map(render.typed, pair)) for pair in zip(value[::2], value[1::2], strict=True)]
@@ -23,7 +23,7 @@ def show_answer(answer: Answer, name: str, output: Output) -> None:
 
 
 def show_result(value: render.Result, output: Output, body: object = None) -> None:
-    """A value that stands by itself; `body` is its JSON, by default an object that holds nothing else."""
+    """Show a value that stands by itself; `body` is its JSON, by default an object that holds nothing else."""
     if output.format == "json":
         output.json({"result": _json_of(value)} if body is None else body)
     elif output.format == "raw":
@@ -33,13 +33,13 @@ def show_result(value: render.Result, output: Output, body: object = None) -> No
 
 
 def show_results(answer: TransactionAnswer, output: Output) -> None:
-    """What each command of an exec answered."""
+    """Show what each command of an exec answered."""
     results: list[render.Result] = list(answer.results)
     show_result(results, output, answer.body)
 
 
 def show_commit(index: int, output: Output) -> None:
-    """A commit that was carried out as the entry `index` of the log; 0: there was nothing to do."""
+    """Show a commit that was carried out as the entry `index` of the log; 0: there was nothing to do."""
     if output.format == "json":
         output.json({"result": "OK", "index": index})
     else:
@@ -51,7 +51,7 @@ def _commit_in_words(index: int) -> str:
 
 
 def show_conflict(keys: Sequence[bytes], word: str, output: Output) -> None:
-    """What stands in the place of results because `keys` have changed: `word`."""
+    """Show `word` in the place of results, because `keys` have changed."""
     if output.format == "json":
         output.json({"results": None, "conflict": [bytes_to_json(key) for key in keys]})
     else:
@@ -64,7 +64,7 @@ def show_transaction(
     kinds: tuple[str, str],
     output: Output,
 ) -> None:
-    """What an open transaction has seen of keys and at which revisions, and which commands (name, arguments) wait;
+    """Show what an open transaction has seen of keys and at which revisions, and which commands (name, arguments) wait;
     `kinds` is what the two are called."""
     rows = [
         (kinds[0], render.word(key), str(revision) if revision else "-") for key, revision in watched.items()

@@ -21,7 +21,7 @@ _NOT_REPEATED = frozenset({".watch", ".read", ".quit", "quit", "exit"})
 
 
 def repeat(session: Session, interval: str, command: Sequence[str]) -> None:
-    """Run `command` every so many seconds until Ctrl-C, which in a script ends that, too.
+    """Run `command` every so many seconds until Ctrl-C, which ends the script, too, in which it stands.
 
     An error is shown as an answer is, for the cluster may be back soon; only a command that makes no sense ends it,
     by `RequestRefused`.
@@ -54,7 +54,7 @@ def repeat(session: Session, interval: str, command: Sequence[str]) -> None:
     except KeyboardInterrupt as interrupt:
         if session.person is None:
             raise
-        session.output.text("")  # behind the ^C that the terminal shows
+        session.output.text("")  # after the ^C that the terminal shows
         if isinstance(interrupt, Interrupted) and interrupt.may_have_changed:
             session.output.notice(INTERRUPTED_WRITE)
 

@@ -1,4 +1,4 @@
-"""The sub-commands of `raftdb`, a module for each or for a few that belong together; `cli.main` has their table.
+"""The sub-commands of `raftdb`, a module for each or for a few that belong together; `cli.program` has their table.
 
 * `oneshot` runs one command of the database, and `shell` the interactive shell or a script.
 * `cluster`, `log` and `backup` (with `snapshot`) are for operators of a cluster. `up` runs one on this machine.

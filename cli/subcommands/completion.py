@@ -5,10 +5,8 @@ from click.shell_completion import get_completion_class
 
 from cli.console.failures import EXIT_OK
 from cli.console.output import Output
-from cli.subcommands.options import Command
+from cli.subcommands.options import COMPLETION_VARIABLE, Command
 
-VARIABLE = "_RAFTDB_COMPLETE"
-"""The variable in which a shell says that it asks for completions; the scripts set it."""
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -28,6 +26,6 @@ def completion(context: click.Context, shell: str) -> int:
     """Print the script for one shell."""
     kind = get_completion_class(shell)
     assert kind is not None, shell
-    script = kind(context.find_root().command, {}, "raftdb", VARIABLE).source()
+    script = kind(context.find_root().command, {}, "raftdb", COMPLETION_VARIABLE).source()
     Output().raw(script.strip().encode())
     return EXIT_OK

@@ -136,7 +136,7 @@ def _warning(plan: "Plan") -> str:
     )
     lines = [
         f"This makes a new cluster of what {plan.node_id} has: {members}.",
-        f"Its log ends at entry {last_index}. Whatever the cluster acknowledged behind that is LOST.",
+        f"Its log ends at entry {last_index}. Whatever the cluster acknowledged after that is LOST.",
         doubtful,
         f"Indexes go on at {plan.entry.index}: no revision that clients remember from then is given again.",
         f"Never again a member: {', '.join(plan.lost) or 'none'}. Destroy their folders if they still exist: a "

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import click
 
 from cli.console.failures import EXIT_NO_SUCH_KEY, EXIT_OK, Interrupted
-from cli.console.output import FORMATS, Output, terminal_columns
+from cli.console.output import Output, terminal_columns
 from cli.run.answers import show_answer
-from cli.subcommands.options import Options
+from cli.subcommands.options import Options, is_client_option
 from raftdb.client.model import Answer
 from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client
@@ -78,15 +78,8 @@ class DataCommand(click.Command):
 
 def _with_place_of_options(error: RequestRefused, name: str, words: Sequence[str]) -> RequestRefused:
     """`error`, with a hint where options belong if an argument too many, or one that cannot be read, is like one."""
-    given = [word for word in words if _is_option(word)]
+    given = [word for word in words if is_client_option(word)]
     if error.code not in ("wrong_arity", "bad_request") or not given:
         return error
     hint = f"options go before the command: raftdb {given[0]} ... {name} ..."
     return RequestRefused(error.code, error.message, hint=f"{error.hint}; {hint}" if error.hint else hint)
-
-
-def _is_option(word: str) -> bool:
-    """Whether a word looks like an option that stands before a command: `--output`, `--output=json`, `-ojson`."""
-    options = {"--connect", "--output", "--timeout", "--consistency", "--expand", "--debug", "-o", "-x"}
-    joined = word.startswith("-o") and word[2:] in FORMATS
-    return joined or word.partition("=")[0] in options

@@ -1,6 +1,6 @@
 """What the sub-commands have in common: the options of a client, and how click reads and explains them all.
 
-The options of a client may stand before the sub-command and, where it has them, behind it. Wherever they stood, they
+The options of a client may stand before the sub-command and, where it has them, after it. Wherever they stood, they
 end in the one `Options` of the run, which is what a sub-command is given.
 """
 
@@ -18,6 +18,9 @@ from cli.line.numbers import parse_count, parse_seconds
 from raftdb.client.protocol import CONSISTENCIES, Consistency
 from raftdb.client.routing import DEFAULT_ADDRESSES
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
+
+COMPLETION_VARIABLE = "_RAFTDB_COMPLETE"
+"""The variable in which a shell says that it asks for completions; the scripts for shells set it."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,7 +74,7 @@ class Parsed(click.ParamType[Any, Any]):
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value of a text; what is none, a default, is taken as it is."""
+        """The value of a text; a default, which is none, is taken as it is."""
         if not isinstance(value, str):
             return value
         try:
@@ -95,7 +98,12 @@ def _note(context: click.Context, parameter: click.Parameter, value: Any) -> Non
         options.given.add(parameter.opts[-1])
 
 
+_spellings: set[str] = set()
+"""How the options of a client are typed."""
+
+
 def _noted(*names: str, **settings: Any) -> Callable[[F], F]:
+    _spellings.update(name for name in names if name.startswith("-"))
     # Eager: the form of errors is known before anything else can be wrong.
     return click.option(*names, expose_value=False, is_eager=True, callback=_note, **settings)
 
@@ -136,6 +144,12 @@ def client_options(command: F) -> F:
     return connect_option(output_option(timeout_option(debug_option(command))))
 
 
+def is_client_option(word: str) -> bool:
+    """Whether a word looks like an option of a client: `--output`, `--output=json`, `-ojson`."""
+    joined = word.startswith("-o") and word[2:] in FORMATS
+    return joined or word.partition("=")[0] in _spellings
+
+
 class Formatter(click.HelpFormatter):
     """Help as wide as the terminal, with headings in small letters, as everywhere in this program."""
 
@@ -145,11 +159,11 @@ class Formatter(click.HelpFormatter):
         super().__init__(indent_increment, width or terminal_columns(), max_width)
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
-        """The line that shows how a command is typed."""
+        """Write the line that shows how a command is typed."""
         super().write_usage(prog, args, prefix or "usage: ")
 
     def write_heading(self, heading: str) -> None:
-        """The line above a list."""
+        """Write the line above a list."""
         super().write_heading(heading.lower())
 
 
@@ -188,12 +202,12 @@ class Group(Command, click.Group):
         return list(self.commands)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """What it can do, and then how that can be changed."""
+        """Write the commands first, and then the options."""
         self.format_commands(ctx, formatter)
         click.Command.format_options(self, ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each command with the first paragraph of its help."""
+        """Write each command with the first paragraph of its help."""
         with formatter.section("commands"):
             formatter.write_dl([(name, summary_of(command)) for name, command in self.commands.items()])
 
@@ -204,7 +218,7 @@ def summary_of(command: click.Command) -> str:
 
 
 def _note_form(command: click.Command, context: click.Context, arguments: list[str]) -> None:
-    """Find out in which form the error is to be told, of options of which one makes no sense."""
+    """Keep the form of output that these options ask for, although one of them makes no sense."""
     parser = command.make_parser(context)
     parser.ignore_unknown_options = True
     try:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import SUB_COMMANDS, run
-from cli.subcommands.completion import SHELLS, VARIABLE
-from cli.subcommands.options import summary_of
+from cli.main import run
+from cli.program import SUB_COMMANDS
+from cli.subcommands.completion import SHELLS
+from cli.subcommands.options import COMPLETION_VARIABLE, summary_of
 from raftdb.commands.spec import COMMANDS
 
 BASH = shutil.which("bash")
@@ -28,7 +29,7 @@ def offered(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shell: str, *words: str
 ) -> list[str]:
     """The lines that a shell gets when the last of these words is being completed."""
-    monkeypatch.setenv(VARIABLE, f"{shell}_complete")
+    monkeypatch.setenv(COMPLETION_VARIABLE, f"{shell}_complete")
     monkeypatch.setenv("COMP_WORDS", " ".join(["raftdb", *words]))
     monkeypatch.setenv("COMP_CWORD", words[-1] if shell == "fish" else str(len(words)))
     assert run([]) == 0
@@ -79,7 +80,7 @@ def test_zsh_and_fish_show_what_each_does(
 def test_a_script_asks_this_program(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["completion", shell]) == 0
     script = capsys.readouterr().out
-    assert f"{VARIABLE}={shell}_complete" in script
+    assert f"{COMPLETION_VARIABLE}={shell}_complete" in script
     program = shutil.which(shell)
     if program is not None:
         checked = subprocess.run([program, "-n"], input=script, text=True, check=False, timeout=30)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import SUB_COMMANDS, run
+from cli.main import run
+from cli.program import SUB_COMMANDS
 from cli.subcommands.options import summary_of
 from raftdb import __main__ as entry
 from raftdb.commands.spec import COMMANDS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import invoke
+from cli.program import invoke
 from cli.subcommands.options import Options
 from raftdb.errors import RaftdbError
 from raftdb.server import bootstrap

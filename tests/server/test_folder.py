@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.main import invoke
+from cli.program import invoke
 from cli.subcommands.options import Options
 from raftdb.errors import Fatal, RaftdbError
 from raftdb.server.config import Settings
