@@ -53,7 +53,8 @@ class AddressBook:
         self._sightings: dict[NodeId, str] = {}
 
     def stated(self, peer: NodeId, address: str) -> None:
-        """The peer said in a handshake where it is reached. That counts until the configuration says something new."""
+        """The peer said in a handshake where it is reached. That comes first until the configuration says something
+        new."""
         before = self.of(peer)
         last = self._words.pop(peer, None)
         word = self._words[peer] = _Word(address, self.members.get(peer), is_news=False)
@@ -91,10 +92,12 @@ class AddressBook:
         """Every address at which the peer may be, the likeliest first."""
         named = self.members.get(peer)
         word = self._words.get(peer)
+        said = None if word is None else word.address
         # Of who is no member, or not yet, the configuration cannot say anything newer.
         is_new = word is not None and named in (word.instead_of, None)
-        found = [word.address if is_new and word is not None else None]
-        found += [self._given.get(peer), named, self._sightings.get(peer)]
+        # A configuration that comes later may have been written earlier: who has been away gets entries from before
+        # the last move. So a word is kept, and with it the link to where the peer was met.
+        found = [said if is_new else None, self._given.get(peer), named, said, self._sightings.get(peer)]
         return tuple(dict.fromkeys(address for address in found if address is not None))
 
     def wanted(self, dialled_by: Iterable[NodeId]) -> dict[NodeId, tuple[str, ...]]:

@@ -63,6 +63,17 @@ class TestBook:
         assert known.of("n2") == "10.0.0.7:1"
         assert known.moved() == {}
 
+    def test_what_the_configuration_says_later_may_have_been_written_earlier(self) -> None:
+        """A follower that was away gets the entries of the moves that it has missed from a leader that has moved again
+        since: its answers would go nowhere, and nobody could be elected."""
+        known = book()
+        known.stated("n2", "10.0.0.9:1")
+        known.members = {**MEMBERS, "n2": "10.0.0.7:1"}
+        assert known.candidates("n2") == ("10.0.0.7:1", "10.0.0.9:1")
+        known.stated("n2", "10.0.0.9:1")
+        assert known.candidates("n2") == ("10.0.0.9:1", "10.0.0.7:1"), "it says so still"
+        assert known.moved() == {"n2": "10.0.0.9:1"}
+
     def test_where_somebody_says_that_the_members_are_is_tried_before_the_configuration(self) -> None:
         known = book(n2="10.0.0.3:1", n3="10.0.0.2:1")
         assert known.wanted([]) == {"n2": ("10.0.0.3:1", "10.0.0.2:1"), "n3": ("10.0.0.2:1", "10.0.0.3:1")}
