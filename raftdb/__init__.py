@@ -33,9 +33,9 @@ if TYPE_CHECKING:
         TransactionAnswer,
         Value,
     )
+    from raftdb.client.retrying import transactional
     from raftdb.client.sync_client import Client
     from raftdb.client.sync_transaction import Transaction
-    from raftdb.client.transactional import transactional
     from raftdb.errors import (
         CommandFailed,
         Conflict,
@@ -84,7 +84,7 @@ __all__ = [
 _MODULES = {
     "Client": "raftdb.client.sync_client",
     "AsyncClient": "raftdb.client.async_client",
-    "transactional": "raftdb.client.transactional",
+    "transactional": "raftdb.client.retrying",
     "Transaction": "raftdb.client.sync_transaction",
     "AsyncTransaction": "raftdb.client.async_transaction",
     "BackupDamaged": "raftdb.client.backup",

@@ -4,7 +4,20 @@ Whoever loses a race reads anew and tries again, after a pause with jitter that 
 must not come back together. One deadline is for all attempts.
 """
 
+from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
+
+from raftdb.client.given import V
+
+if TYPE_CHECKING:
+    from raftdb.client.async_client import AsyncClient
+    from raftdb.client.async_transaction import AsyncTransaction
+    from raftdb.client.sync_client import Client
+    from raftdb.client.sync_transaction import Transaction
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 ATTEMPTS_MAX = 100
 """How often a transaction is tried unless the caller says otherwise."""
@@ -35,3 +48,28 @@ class Attempts:
         pause_ms = self._random.uniform(0.0, self._longest_ms)
         self._longest_ms = min(self._longest_ms * 2.0, PAUSE_MS_MAX)
         return pause_ms if self._left > 0 and now_ms + pause_ms < self._ends_ms else None
+
+
+@overload
+def transactional(
+    client: "Client[V]", *, max_attempts: int = ..., timeout_ms: float = ...
+) -> Callable[[Callable[Concatenate["Transaction[V]", P], T]], Callable[P, T]]: ...
+
+
+@overload
+def transactional(
+    client: "AsyncClient[V]", *, max_attempts: int = ..., timeout_ms: float = ...
+) -> Callable[
+    [Callable[Concatenate["AsyncTransaction[V]", P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
+]: ...
+
+
+def transactional(
+    client: "Client[Any] | AsyncClient[Any]",
+    *,
+    max_attempts: int = ATTEMPTS_MAX,
+    timeout_ms: float = TIMEOUT_MS,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a function whose first argument is a transaction of `client`: each call of it is one, repeated on a
+    conflict. See `raftdb.client.sync_client.Client.transactional`."""
+    return client.transactional(max_attempts=max_attempts, timeout_ms=timeout_ms)

@@ -69,7 +69,7 @@ def test_one_shot_commands_load_nothing_of_the_shell(cluster: FakeCluster, argum
         "cli.run.transactions",
         "raftdb.client.sync_client",
         "raftdb.client.sync_transaction",
-        "raftdb.client.transactional",
+        "raftdb.client.retrying",
     ],
 )
 def test_these_modules_are_free_of_the_terminal(module: str) -> None:
