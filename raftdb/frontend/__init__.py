@@ -28,6 +28,8 @@ Decisions
 * **Everything is bounded**: connections (the one that has waited for its client for longest makes room for a new one,
   so that crowds cannot lock out peers and health checks), requests at work (`busy`), the body's size (413) and the time
   it may take (hazard B98), and the time a client may take to read its answer.
+* **A turn of the loop is shared** (`http_turns.py`): of thousands of requests that are ready at once so many are begun,
+  or answered, in one turn, that heartbeats come in between.
 * **Content-Encoding of requests is not supported**: no decompression, no bombs (hazard B99).
 * **What is long is read and written beside the loop**, on one thread (`raftdb.node.aside`): a body, or an answer, over
   the budget in `raftdb.budgets`. A short one is not worth the change of threads.

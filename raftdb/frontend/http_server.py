@@ -20,6 +20,7 @@ from raftdb.errors import RaftdbError, RequestRefused, Unavailable, required
 from raftdb.frontend.http_body import awaits_continue
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
 from raftdb.frontend.http_reply import Reply, error_reply
+from raftdb.frontend.http_turns import Turnstile
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.transport.limits import PEER_PATH
 
@@ -231,6 +232,7 @@ class HttpServer:
         self._memory = memory or MemoryAccount()
         self._hosts = HostCheck(host_names)
         self._open_paths = frozenset(open_paths)
+        self._turnstile = Turnstile()
         # The usual case is one lookup by method and path; everything else may take longer.
         self._handlers = {
             (method, path): handler
@@ -287,14 +289,19 @@ class HttpServer:
         reply: Reply | web.StreamResponse
         try:
             path = request.raw_path
-            if server.is_crowded and not self._is_let_in(path):
-                raise Unavailable("busy", "too many requests at once", hint="retry a little later")
+            is_let_in = self._is_let_in(path)
+            if not is_let_in:
+                await self._turnstile.enter()
+                if server.is_crowded:
+                    raise Unavailable("busy", "too many requests at once", hint="retry a little later")
             if not self._hosts.is_known(request) and path.partition("?")[0] not in self._open_paths:
                 self._hosts.refuse(request)
             handler = self._handlers.get((request.method, path))
             if handler is None or ORIGIN in request.headers:
                 handler = self._find(request)
             reply = await handler(request)
+            if not is_let_in:
+                await self._turnstile.enter()
         except RaftdbError as error:
             reply = error_reply(error, request)
         except Exception as error:

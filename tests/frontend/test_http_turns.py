@@ -1,0 +1,94 @@
+"""So many requests in one turn of the loop, and no more: heartbeats come in between."""
+
+import asyncio
+import itertools
+from collections import Counter
+
+from raftdb.commands.operations import ClientOperation
+from raftdb.commands.queries import Query
+from raftdb.frontend.http_turns import PASSES_PER_TURN, Turnstile
+from raftdb.frontend.node_api import Consistency
+from tests.frontend.support import StubAnswer, StubNode, post, running
+
+PING = b'{"command": "ping"}'
+
+
+class Turns:
+    """Counts the turns of the loop while it is entered."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __enter__(self) -> "Turns":
+        self._handle = asyncio.get_running_loop().call_soon(self._turn)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.cancel()
+
+    def _turn(self) -> None:
+        self.number += 1
+        self._handle = asyncio.get_running_loop().call_soon(self._turn)
+
+
+async def test_who_comes_first_goes_first_and_so_many_in_one_turn() -> None:
+    turnstile, passed = Turnstile(3), []
+
+    async def enter(number: int) -> None:
+        await turnstile.enter()
+        passed.append((turns.number, number))
+
+    with Turns() as turns:
+        await asyncio.gather(*(enter(number) for number in range(20)))
+    assert [number for _, number in passed] == list(range(20))
+    sizes = [len(list(group)) for _, group in itertools.groupby(turn for turn, _ in passed)]
+    assert max(sizes) == 3
+    assert len(sizes) == 7
+
+
+async def test_a_few_go_through_without_a_wait_in_every_turn() -> None:
+    turnstile = Turnstile(3)
+    with Turns() as turns:
+        for _ in range(50):
+            before = turns.number
+            for _ in range(3):
+                await turnstile.enter()
+            assert turns.number == before
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+
+async def test_who_gives_up_in_the_line_holds_up_nobody() -> None:
+    turnstile = Turnstile(1)
+    tasks = [asyncio.ensure_future(turnstile.enter()) for _ in range(9)]
+    await asyncio.sleep(0)
+    for task in tasks[1:8]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert [task.cancelled() for task in tasks] == [False] + 7 * [True] + [False]
+
+
+class Timed(StubNode):
+    """Notes in which turn of the loop it was asked."""
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__()
+        self.turns = turns
+        self.asked: list[int] = []
+
+    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> StubAnswer:
+        self.asked.append(self.turns.number)
+        return await super().execute(operation, consistency=consistency)
+
+
+async def test_a_crowd_of_requests_is_not_begun_in_one_turn() -> None:
+    """Hundreds that are ready at once, each on a connection of its own (hazard B98)."""
+    with Turns() as turns:
+        node = Timed(turns)
+        async with running(node=node) as http:
+            clients = [await http.connect() for _ in range(3 * PASSES_PER_TURN)]
+            for client in clients:
+                client.writer.write(post(PING))
+            assert {(await client.receive()).status for client in clients} == {200}
+    assert len(node.asked) == len(clients)
+    assert max(Counter(node.asked).values()) <= PASSES_PER_TURN
