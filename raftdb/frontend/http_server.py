@@ -12,12 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader, web
+from aiohttp import EMPTY_PAYLOAD, StreamReader, web, web_protocol
 from aiohttp.hdrs import ORIGIN
-from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
 from raftdb.errors import RaftdbError, RequestRefused, Unavailable, required
 from raftdb.frontend.http_body import awaits_continue
+from raftdb.frontend.http_head import (
+    HEAD_BYTES_MAX,
+    HEADER_BYTES_MAX,
+    HEADERS_MAX,
+    REQUEST_LINE_BYTES_MAX,
+    head_refused,
+    refusal_of,
+)
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
 from raftdb.frontend.http_reply import Reply, error_reply
 from raftdb.frontend.http_turns import Turnstile
@@ -40,18 +47,17 @@ OPEN_FILES_RESERVED = 64
 """File descriptors kept free of client connections: storage, peers, logs, the listener itself."""
 LINGERING_TIME_S = 2.0
 """How long the rest of a refused body is read and thrown away, so that the client gets to read the refusal."""
-REQUEST_LINE_BYTES_MAX = 8192
-"""Longest target in a request line."""
-HEADER_BYTES_MAX = 8190
-"""Longest header field, its name and value together."""
-HEADERS_MAX = 64
-"""Most header fields of one request."""
-HEAD_BYTES_MAX = 32 * 1024
-"""Longest head of a request that takes more than one read to arrive: it is in memory before anything is known of it."""
 READ_BUFFER_BYTES = 64 * 1024
 """Of a body, what is read ahead of its handler: twice as much at the most, and one read of the socket."""
+PIPELINED_MAX = 2
+"""Requests of one connection that are taken apart before the first is answered: whatever has arrived on thousands of
+connections is looked at in one turn of the loop."""
 ACCEPT_BACKLOG = 512
 """Connections that the kernel queues before we accept them: a burst of clients after a change of leader."""
+
+
+# aiohttp has no parameter for it; this is its default for the connections that it makes.
+web_protocol.MAX_MSG_QUEUE_SIZE = PIPELINED_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +105,7 @@ class _Connection(web.RequestHandler):
             refusal = RaftdbError("internal", "the server failed on this request; its log says why")
         else:
             logger.debug("malformed HTTP", extra={"fields": {"client": request.remote}})
-            refusal = _refusal_of(exc)
+            refusal = refusal_of(exc)
         reply = error_reply(refusal)
         reply.close = True
         return cast(web.StreamResponse, reply)
@@ -141,26 +147,11 @@ class _Connection(web.RequestHandler):
         if self.transport is None or is_answering:
             self.force_close()
             return
-        refusal = _head_refused(f"more than {HEAD_BYTES_MAX} bytes of it")
+        refusal = head_refused(f"more than {HEAD_BYTES_MAX} bytes of it")
         self.transport.write(error_reply(refusal).last_bytes())
         # What is still on its way is thrown away; a close with something unread would take the answer back.
         self._close = True
         self._loop.call_later(LINGERING_TIME_S, self.force_close)
-
-
-def _refusal_of(error: BaseException | None) -> RequestRefused:
-    """What the client is told of a request that aiohttp could not read."""
-    if isinstance(error, LineTooLong):
-        if error.args[1] == REQUEST_LINE_BYTES_MAX:
-            return _head_refused(f"a target of more than {REQUEST_LINE_BYTES_MAX} bytes")
-        return _head_refused(f"a field of more than {HEADER_BYTES_MAX} bytes")
-    if isinstance(error, BadHttpMessage) and error.message == "Too many headers received":
-        return _head_refused(f"more than {HEADERS_MAX} fields")
-    return RequestRefused("bad_request", "this is not a well-formed HTTP/1.1 request")
-
-
-def _head_refused(what: str) -> RequestRefused:
-    return RequestRefused("head_too_large", f"the head of this request is too large: {what}")
 
 
 class _BoundedServer(web.Server):

@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from raftdb.errors import LeaderHint
-from raftdb.frontend.http_host import ACCEPTED_MAX, HostCheck
-from raftdb.frontend.http_server import (
+from raftdb.frontend.http_head import (
     HEAD_BYTES_MAX,
     HEADER_BYTES_MAX,
     HEADERS_MAX,
     REQUEST_LINE_BYTES_MAX,
 )
+from raftdb.frontend.http_host import ACCEPTED_MAX, HostCheck
 from tests.frontend.support import Harness, RawClient, get, post, running, wait_until
 
 PING = b'{"command": "ping"}'

@@ -6,9 +6,10 @@ from collections import Counter
 
 from raftdb.commands.operations import ClientOperation
 from raftdb.commands.queries import Query
+from raftdb.frontend.http_server import PIPELINED_MAX
 from raftdb.frontend.http_turns import PASSES_PER_TURN, Turnstile
 from raftdb.frontend.node_api import Consistency
-from tests.frontend.support import StubAnswer, StubNode, post, running
+from tests.frontend.support import StubAnswer, StubNode, post, running, wait_until
 
 PING = b'{"command": "ping"}'
 
@@ -92,3 +93,18 @@ async def test_a_crowd_of_requests_is_not_begun_in_one_turn() -> None:
             assert {(await client.receive()).status for client in clients} == {200}
     assert len(node.asked) == len(clients)
     assert max(Counter(node.asked).values()) <= PASSES_PER_TURN
+
+
+async def test_of_what_is_pipelined_little_is_taken_apart_before_it_is_its_turn() -> None:
+    """Or the first bytes of a crowd would take a turn of a second (hazard B98)."""
+    async with running() as http:
+        http.node.release.clear()
+        client = await http.connect()
+        client.writer.write(post(PING) * 100)
+        await wait_until(lambda: len(http.node.executed) == 1)
+        server = http.server._server
+        assert server is not None
+        (connection,) = server.connections
+        assert connection._request_count <= 2 * PIPELINED_MAX
+        http.node.release.set()
+        assert [(await client.receive()).status for _ in range(100)] == [200] * 100
