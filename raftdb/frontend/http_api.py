@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from aiohttp import web
 
 from raftdb.frontend.http_data import ApiLimits, DataApi
-from raftdb.frontend.http_file import stream_file
+from raftdb.frontend.http_file import Sending, stream_file
 from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import integer_of, parameters
@@ -55,6 +55,8 @@ class HttpApi:
     ) -> None:
         self._node = node
         self._aside = Aside()
+        self._sending: Sending | None = None
+        """The backup that a client reads at present."""
         self._data = DataApi(
             node, limits=limits or ApiLimits(), command_limits=command_limits, aside=self._aside
         )
@@ -107,12 +109,21 @@ class HttpApi:
     async def backup(self, request: web.BaseRequest) -> web.StreamResponse:
         """GET /v1/backup: a stream of a consistent copy of the leader's state, with a digest at its end."""
         require_leader(self._node, "backup")
-        async with self._node.backup() as backup:
-            headers = {
-                INDEX_HEADER: str(backup.index),
-                "Content-Disposition": f'attachment; filename="raftdb-{backup.index}.backup"',
-            }
-            return await stream_file(request, backup.path, headers=headers)
+        if self._sending is not None:
+            await self._sending.make_room()
+        sending = None
+        try:
+            async with self._node.backup() as backup:
+                self._sending = sending = Sending(request)
+                headers = {
+                    INDEX_HEADER: str(backup.index),
+                    "Content-Disposition": f'attachment; filename="raftdb-{backup.index}.backup"',
+                }
+                return await stream_file(request, backup.path, headers=headers, sending=sending)
+        finally:
+            if sending is not None:
+                self._sending = None
+                sending.is_over.set()
 
     async def backup_head(self, _request: web.BaseRequest) -> Reply:
         """HEAD /v1/backup: who would make one, and as what. How long it would be is known only when it is made."""

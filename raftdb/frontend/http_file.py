@@ -13,10 +13,34 @@ PIECE_BYTES = 1 << 20
 """Read and sent at once; a client holds up no more than this."""
 PIECE_TIMEOUT_S = 30.0
 """How long a client may take to read one piece; then it is cut off."""
+SLOW_BYTES_PER_SECOND = 1 << 20
+"""Who reads less, on average, makes room for who asks anew: one piece now and then would keep others out for hours."""
+SLOW_AFTER_S = 10.0
+"""Nobody is called slow before that."""
+
+
+class Sending:
+    """A file on its way to a client. `is_over` is set once all that was held for it is free."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self._request = request
+        self._clock = asyncio.get_running_loop().time
+        self._began_s = self._clock()
+        self.sent_bytes = 0
+        self.is_over = asyncio.Event()
+
+    async def make_room(self) -> None:
+        """Cut off a client that reads slowly, and wait for its end."""
+        passed_s = self._clock() - self._began_s
+        if passed_s < SLOW_AFTER_S or self.sent_bytes >= passed_s * SLOW_BYTES_PER_SECOND:
+            return
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        await self.is_over.wait()
 
 
 async def stream_file(
-    request: web.BaseRequest, path: Path, *, headers: Mapping[str, str]
+    request: web.BaseRequest, path: Path, *, headers: Mapping[str, str], sending: Sending
 ) -> web.StreamResponse:
     """Send the whole of `path`. A client that goes away, or does not read, ends it; the length is said beforehand, so
     that a cut stream is known for one."""
@@ -31,6 +55,7 @@ async def stream_file(
         while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
             async with asyncio.timeout(PIECE_TIMEOUT_S):
                 await response.write(piece)
+            sending.sent_bytes += len(piece)
         await response.write_eof()
     except (TimeoutError, ConnectionError):
         if request.transport is not None:

@@ -1,10 +1,17 @@
 """POST /v1/snapshot, GET /v1/backup, and what /readyz warns of."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from raftdb.errors import LeaderHint, Unavailable
+from raftdb.frontend import http_file
 from raftdb.frontend.http_file import PIECE_BYTES
-from tests.frontend.support import get, post, running
+from raftdb.frontend.node_api import Backup
+from tests.frontend.support import StubNode, get, post, running, wait_until
 
 
 async def test_a_snapshot_answers_its_index() -> None:
@@ -23,6 +30,51 @@ async def test_a_backup_is_a_stream_with_its_length_index_and_name(tmp_path: Pat
         assert response.headers["raftdb-index"] == "12"
         assert response.headers["content-disposition"] == 'attachment; filename="raftdb-12.backup"'
         assert response.body == content
+
+
+class OneAtATime(StubNode):
+    """Makes one backup at a time, as a node does."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.backup_path = path
+        self.is_backing_up = False
+
+    @asynccontextmanager
+    async def backup(self) -> AsyncIterator[Backup]:
+        if self.is_backing_up:
+            raise Unavailable("busy", "a backup is being made")
+        self.is_backing_up = True
+        try:
+            async with super().backup() as backup:
+                yield backup
+        finally:
+            # Its file is removed, which takes a while.
+            await asyncio.sleep(0)
+            self.is_backing_up = False
+
+
+@pytest.mark.parametrize(("slow_after_s", "status"), [(0.0, 200), (3600.0, 503)])
+async def test_who_reads_a_backup_slowly_makes_room_for_who_asks_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_after_s: float, status: int
+) -> None:
+    """A piece in half a minute would keep everybody else from having one for hours."""
+    monkeypatch.setattr(http_file, "SLOW_AFTER_S", slow_after_s)
+    monkeypatch.setattr(http_file, "SLOW_BYTES_PER_SECOND", 1 << 60)
+    content = bytes(16 * PIECE_BYTES)
+    (tmp_path / "copy").write_bytes(content)
+    node = OneAtATime(tmp_path / "copy")
+    async with running(node=node) as harness:
+        slow = await harness.connect()
+        slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await slow.send(get("/v1/backup"))
+        await wait_until(lambda: harness.api._sending is not None and harness.api._sending.sent_bytes > 0)
+        response = await harness.request(get("/v1/backup"))
+        assert response.status == status
+        if status == 200:
+            assert response.body == content
+            await wait_until(lambda: not node.is_backing_up)
+        slow.writer.transport.abort()
 
 
 async def test_only_the_leader_makes_backups_and_snapshots() -> None:
