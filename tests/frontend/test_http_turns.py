@@ -3,12 +3,10 @@
 import asyncio
 import itertools
 from collections import Counter
+from typing import Any
 
-from raftdb.commands.operations import ClientOperation
-from raftdb.commands.queries import Query
 from raftdb.frontend.http_server import PIPELINED_MAX
 from raftdb.frontend.http_turns import PASSES_PER_TURN, Turnstile
-from raftdb.frontend.node_api import Consistency
 from tests.frontend.support import StubAnswer, StubNode, post, running, wait_until
 
 PING = b'{"command": "ping"}'
@@ -77,9 +75,9 @@ class Timed(StubNode):
         self.turns = turns
         self.asked: list[int] = []
 
-    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> StubAnswer:
+    async def execute(self, *arguments: Any, **more: Any) -> StubAnswer:
         self.asked.append(self.turns.number)
-        return await super().execute(operation, consistency=consistency)
+        return await super().execute(*arguments, **more)
 
 
 async def test_a_crowd_of_requests_is_not_begun_in_one_turn() -> None:
