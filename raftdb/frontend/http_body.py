@@ -1,6 +1,8 @@
 """Reading a request's body: bounded in bytes and in time, whatever the headers promise (hazards B96, B98, B99)."""
 
 import asyncio
+from contextlib import AbstractContextManager
+from typing import Protocol, cast
 
 from aiohttp import web
 from aiohttp.hdrs import CONTENT_ENCODING
@@ -8,10 +10,17 @@ from aiohttp.hdrs import CONTENT_ENCODING
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_memory import held_for, hold_body
 from raftdb.frontend.http_reply import BodyRefused
-from raftdb.transport.waiting import awaiting_client, next_piece
 
 CONTINUED: web.RequestKey[bool] = web.RequestKey("CONTINUED", bool)
 """Set once the client was told to go on with its body."""
+
+
+class _Connection(Protocol):
+    """A connection of `raftdb.frontend.http_server`."""
+
+    def awaiting_client(self) -> AbstractContextManager[None]:
+        """While this is held the request is not all there."""
+        ...
 
 
 async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: float) -> bytes:
@@ -38,7 +47,8 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
         _write_continue(request)
     try:
         async with asyncio.timeout(timeout_s):
-            with awaiting_client(request):
+            # Meanwhile it makes room if there are too many connections, as one that has sent nothing does.
+            with cast(_Connection, request.protocol).awaiting_client():
                 body = await _read_pieces(request, bytes_max=bytes_max)
     except TimeoutError:
         raise BodyRefused("bad_request", f"the body did not arrive within {timeout_s:g} seconds") from None
@@ -64,10 +74,18 @@ def awaits_continue(request: web.BaseRequest) -> bool:
     )
 
 
+async def _next_piece(request: web.BaseRequest) -> bytes:
+    """What has arrived of the body, waited for; empty at its end. Raises ConnectionError if it ends before that."""
+    if request.transport is None and not request.content.is_eof():
+        # Closed by this side: aiohttp takes a wait for more for a mistake of its caller.
+        raise ConnectionResetError("the connection was closed")
+    return await request.content.readany()
+
+
 async def _read_pieces(request: web.BaseRequest, *, bytes_max: int) -> bytes:
     body, piece, held = bytearray(), b"", held_for(request)
     try:
-        while piece := await next_piece(request):
+        while piece := await _next_piece(request):
             held.grow(len(piece))
             body += piece
             if len(body) > bytes_max:

@@ -127,7 +127,7 @@ class _Connection(web.RequestHandler):
 
     @contextmanager
     def awaiting_client(self) -> Iterator[None]:
-        """See `raftdb.transport.waiting`."""
+        """While this is held the request is not all there, and the connection makes room if there are too many."""
         waiting = cast(_BoundedServer, self._manager).waiting
         waiting[self] = None
         try:
