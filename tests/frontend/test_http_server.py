@@ -22,6 +22,7 @@ from raftdb.frontend.http_server import (
 from tests.frontend.support import WAIT_S, Harness, StubAnswer, get, post, running, wait_until
 
 PING = b'{"command": "ping"}'
+GET = b'{"command": "get", "args": ["long"]}'
 
 
 @pytest.mark.parametrize(
@@ -372,7 +373,7 @@ async def test_a_client_that_does_not_read_its_answers_is_cut_off(monkeypatch: p
         http.node.answer = StubAnswer(b"x" * 1024 * 1024)
         client = await http.connect()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        client.writer.write(post(PING) * 100)
+        client.writer.write(post(GET) * 100)
         await wait_until(lambda: len(http.node.executed) > 0)
         await wait_until(lambda: http.server.connections == 0)
         assert len(http.node.executed) < 100
