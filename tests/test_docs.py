@@ -4,6 +4,7 @@ Tables of the code are imported, and flags are those of the commands as they are
 """
 
 import ast
+import importlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
@@ -57,6 +58,25 @@ def sources() -> dict[Path, str]:
         file for folder in FOLDERS for file in (ROOT / folder).rglob("*") if file.suffix in (".py", ".txt")
     ]
     return {file: file.read_text(encoding="utf-8") for file in sorted(found)}
+
+
+def without_blocks(text: str) -> str:
+    """The text without what stands in fences."""
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def is_importable(name: str) -> bool:
+    """True if the dotted name is a module, or something in one."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for attribute in parts[length:]:
+            found = getattr(found, attribute, None)
+        return found is not None
+    return False
 
 
 def hazard_rows(text: str) -> dict[str, str]:
@@ -245,9 +265,7 @@ def test_the_readme_leads_to_the_documents() -> None:
 
 def test_what_the_page_on_running_it_names_exists() -> None:
     """Fields, settings and codes stand in the interface; lines of the log, in the code that writes them."""
-    text = re.sub(
-        r"```.*?```", "", (ROOT / "docs" / "running.md").read_text(encoding="utf-8"), flags=re.DOTALL
-    )
+    text = without_blocks((ROOT / "docs" / "running.md").read_text(encoding="utf-8"))
     named = {name for name in QUOTED.findall(text) if re.fullmatch(r"[/\w -]+", name)}
     commands = {name for name in named if name.startswith("raftdb ")}
     assert {name.split()[1] for name in commands} <= {*SUB_COMMANDS, *COMMANDS}
@@ -259,6 +277,20 @@ def test_what_the_page_on_running_it_names_exists() -> None:
         if not re.search(rf"(?<![\w-]){name}(?![\w-])", INTERFACE) and f'"{name}"' not in logged
     }
     assert unknown == set()
+
+
+def test_every_name_in_the_architecture_exists() -> None:
+    text = without_blocks((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    names = [name for name in QUOTED.findall(text) if re.fullmatch(r"(raftdb|storage|cli)(\.\w+)+", name)]
+    assert len(names) > 50
+    assert [name for name in names if not is_importable(name)] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["raftdb.core.no_such", "raftdb.core.raft.Raft.no_such", "raftdb.nowhere.at_all"]
+)
+def test_a_name_that_is_not_there_is_found(name: str) -> None:
+    assert not is_importable(name)
 
 
 def test_every_node_that_the_readme_starts_has_settings_that_are_allowed(
