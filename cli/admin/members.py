@@ -140,6 +140,9 @@ def show_members(membership: Membership, output: Output) -> None:
         for member in membership.members
     ]
     output.table(headers, rows, membership.body)
+    for member in membership.members if output.format == "table" else ():
+        if member.alive is False and member.problem is not None:
+            output.notice(f"{member.id} is not reached at {member.http}: {member.problem}")
 
 
 def show_change(answer: Membership, output: Output) -> None:

@@ -50,6 +50,12 @@ def recover_replica(
     members = core.configurations.latest.members
     described = tuple(f"{member.id}={member.http}" for member in members)
     logger.info("members", extra={"fields": {"members": described}})
+    if strangers := sorted({*(settings.members or {})}.difference(core.configurations.ids)):
+        # Mostly a name that was mistyped, and then a member is looked for where it no longer is. It may also be one
+        # that has come since this node last ran.
+        logger.warning(
+            "the setting members names who is no member here", extra={"fields": {"named": strangers}}
+        )
     return Replica(
         raft,
         log_reader=log,

@@ -89,19 +89,21 @@ def test_the_members_are_listed(cluster: FakeCluster, cli: Cli) -> None:
     listed = body_of(
         member("n1", match_index=100),
         member("n2", match_index=90, last_contact_seconds=0.0312, suspicion=0.24),
-        member("n4", voter=False, joining=True, alive=False, suspicion=100.0),
+        member("n4", voter=False, joining=True, alive=False, suspicion=100.0, problem="no route to host"),
         member("n5", voter=False),
     )
     cluster.nodes[1].script.append(Canned(body=listed))
-    code, out, _ = cli("members", "-o", "table")
+    code, out, errors = cli("members", "-o", "table")
     assert code == 0
+    assert errors == "n4 is not reached at 127.0.0.1:8004: no route to host\n"
     rows = [line.split() for line in out.splitlines()]
     assert rows[0] == ["member", "http", "redis", "voter", "match", "alive", "contact", "suspicion"]
     assert rows[2] == ["n2", "127.0.0.1:8002", "-", "yes", "90", "yes", "0.03", "s", "0.2"]
     assert rows[3] == ["n4", "127.0.0.1:8004", "-", "joining", "-", "no", "-", "100.0"]
     assert rows[4][3] == "no"
     cluster.nodes[1].script.append(Canned(body=listed))
-    assert json.loads(cli("members", "-o", "json")[1]) == listed
+    code, out, errors = cli("members", "-o", "json")
+    assert (json.loads(out), errors) == (listed, "")
 
 
 def test_a_refusal_says_why(cluster: FakeCluster, cli: Cli) -> None:

@@ -175,3 +175,13 @@ def test_a_node_whose_folder_is_deleted_ends_though_nobody_writes(
     assert raised.value.message == f"{tmp_path / 'data'} was deleted while in use"
     assert "if a disk of its own belongs there, mount it" in (raised.value.hint or "")
     assert closed[-1] == "disk"
+
+
+def test_a_name_in_members_that_nobody_has_is_said(
+    tmp_path: Path, log_records: list[logging.LogRecord]
+) -> None:
+    """A mistyped one moves nobody, and the node looks for the member where it was."""
+    with node_in(tmp_path / "data", free_address(), members={"n1": free_address(), "nl": free_address()}):
+        said = [record for record in log_records if record.levelno == logging.WARNING]
+    assert [record.getMessage() for record in said] == ["the setting members names who is no member here"]
+    assert getattr(said[0], "fields", None) == {"named": ["nl"]}
