@@ -22,8 +22,8 @@ class LinkLimits:
     and until the kernel has its data acknowledged. `dial`: connection and handshake, of which the connection alone
     takes `connect_timeout_s` at most: the kernel asks again by itself, but rarer and rarer. `hello_timeout_s`: for the
     first word of who has connected, of whom nothing is known. `strangers_max`: links of nodes that are no members, more
-    than join at once. `backoff_min_s` doubles up to `backoff_max_s` while
-    dialling fails.
+    than join at once, and `strangers_share` what their frames may take of the loop's time together.
+    `backoff_min_s` doubles up to `backoff_max_s` while dialling fails.
     """
 
     queue_bytes_max: int = 16 * 1024 * 1024
