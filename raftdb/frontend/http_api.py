@@ -13,20 +13,18 @@ from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_reply import OCTETS, TEXT, Reply
-from raftdb.frontend.http_server import Handler
 from raftdb.frontend.json_values import encode_json
 from raftdb.frontend.leading import require_leader
 from raftdb.frontend.node_api import Node
 from raftdb.limits import DEFAULT_LIMITS, PAGE_BYTES_MAX, Limits
 from raftdb.node.aside import Aside
+from raftdb.route import Access, Route
 
 LOG_LIMIT_DEFAULT = 100
 """Entries in one page of GET /v1/request_log if the client does not say."""
 LOG_LIMIT_MAX = 1000
 """Most entries in one page of GET /v1/request_log."""
 
-OPEN_PATHS = ("/livez", "/readyz")
-"""What probes ask, under whatever name they know the node by; there is nothing to steal."""
 INDEX_HEADER = "Raftdb-Index"
 """Says up to which entry a backup goes."""
 
@@ -63,20 +61,23 @@ class HttpApi:
         self._checks: dict[str, ReadinessCheck] = {"leader": self._leader_known, **(readiness_checks or {})}
         self._warnings = dict(readiness_warnings or {})
 
-    def routes(self) -> dict[str, dict[str, Handler]]:
-        """A new path table with every route of this API: path -> method -> handler.
+    def routes(self) -> dict[str, dict[str, Route]]:
+        """A new path table with every route of this API: path -> method -> route.
 
         HEAD is GET without the body, which the reply leaves out (RFC 9110, 9.3.2); where a body is made only to be
         sent, HEAD has a handler of its own.
         """
-        routes: dict[str, dict[str, Handler]] = {
-            "/": {"GET": self.index},
-            "/livez": {"GET": self.livez},
-            "/readyz": {"GET": self.readyz},
-            "/v1/backup": {"GET": self.backup, "HEAD": self.backup_head},
-            "/v1/request_log": {"GET": self.request_log},
-            "/v1/snapshot": {"POST": self.snapshot},
-            "/v1/status": {"GET": self.status},
+        routes: dict[str, dict[str, Route]] = {
+            "/": {"GET": Route(self.index, Access.READ)},
+            "/livez": {"GET": Route(self.livez, Access.OPEN)},
+            "/readyz": {"GET": Route(self.readyz, Access.OPEN)},
+            "/v1/backup": {
+                "GET": Route(self.backup, Access.ADMIN),
+                "HEAD": Route(self.backup_head, Access.ADMIN),
+            },
+            "/v1/request_log": {"GET": Route(self.request_log, Access.READ)},
+            "/v1/snapshot": {"POST": Route(self.snapshot, Access.ADMIN)},
+            "/v1/status": {"GET": Route(self.status, Access.READ)},
             **self._data.routes(),
             **MembersApi(self._node).routes(),
         }

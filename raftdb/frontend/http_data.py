@@ -19,7 +19,7 @@ from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import flag_of, integer_of, parameters
 from raftdb.frontend.http_reply import Reply
-from raftdb.frontend.http_server import SEGMENTS, Handler
+from raftdb.frontend.http_server import SEGMENTS
 from raftdb.frontend.json_requests import execute_of, session_name, session_of, transaction_of
 from raftdb.frontend.json_values import Shown, encode_answer, encode_json, error_object
 from raftdb.frontend.leading import log_redirect
@@ -31,6 +31,7 @@ from raftdb.machine.scanning import ReadPage, ReadRecord
 from raftdb.machine.service import Query
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.node.aside import Aside
+from raftdb.route import Access, Route
 from raftdb.wire.json_bytes import request_bytes_max
 
 logger = logging.getLogger("raftdb.http")
@@ -91,15 +92,15 @@ class DataApi:
         self._in_flight = _InFlight(limits.requests_in_flight_max)
         self._aside = aside
 
-    def routes(self) -> dict[str, dict[str, Handler]]:
+    def routes(self) -> dict[str, dict[str, Route]]:
         """A new path table with these routes."""
         return {
-            "/v1/execute": {"POST": self.execute},
-            "/v1/transaction": {"POST": self.transaction},
-            "/v1/sessions": {"POST": self.register_session},
-            "/v1/sessions/{id}": {"DELETE": self.close_session},
-            "/v1/keys": {"GET": self.keys},
-            "/v1/keys/{key}": {"GET": self.key},
+            "/v1/execute": {"POST": Route(self.execute, Access.READ)},
+            "/v1/transaction": {"POST": Route(self.transaction, Access.READ)},
+            "/v1/sessions": {"POST": Route(self.register_session, Access.WRITE)},
+            "/v1/sessions/{id}": {"DELETE": Route(self.close_session, Access.WRITE)},
+            "/v1/keys": {"GET": Route(self.keys, Access.READ)},
+            "/v1/keys/{key}": {"GET": Route(self.key, Access.READ)},
         }
 
     async def execute(self, request: web.BaseRequest) -> Reply:

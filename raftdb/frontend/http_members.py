@@ -16,10 +16,11 @@ from raftdb.errors import RequestRefused
 from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_query import flag_of, parameters
 from raftdb.frontend.http_reply import Reply
-from raftdb.frontend.http_server import SEGMENTS, Handler
+from raftdb.frontend.http_server import SEGMENTS
 from raftdb.frontend.json_values import decode_body, encode_json
 from raftdb.frontend.leading import require_leader
 from raftdb.frontend.node_api import Node
+from raftdb.route import Access, Route
 
 BODY_BYTES_MAX = 16 * 1024
 """Longest body of a request about members: an id and two addresses."""
@@ -60,14 +61,14 @@ class MembersApi:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def routes(self) -> dict[str, dict[str, Handler]]:
+    def routes(self) -> dict[str, dict[str, Route]]:
         """A new path table with these routes."""
         return {
-            "/v1/members": {"GET": self.members, "POST": self.add},
-            "/v1/members/{id}": {"DELETE": self.remove},
-            "/v1/members/{id}/promote": {"POST": self.promote},
-            "/v1/members/{id}/address": {"POST": self.move},
-            "/v1/leader/transfer": {"POST": self.transfer},
+            "/v1/members": {"GET": Route(self.members, Access.READ), "POST": Route(self.add, Access.ADMIN)},
+            "/v1/members/{id}": {"DELETE": Route(self.remove, Access.ADMIN)},
+            "/v1/members/{id}/promote": {"POST": Route(self.promote, Access.ADMIN)},
+            "/v1/members/{id}/address": {"POST": Route(self.move, Access.ADMIN)},
+            "/v1/leader/transfer": {"POST": Route(self.transfer, Access.ADMIN)},
         }
 
     async def members(self, _request: web.BaseRequest) -> Reply:

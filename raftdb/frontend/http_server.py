@@ -7,10 +7,10 @@ It knows no route. A handler is `async (request) -> Reply` or any aiohttp respon
 import asyncio
 import logging
 import resource
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web, web_protocol
 from aiohttp.hdrs import ORIGIN
@@ -29,15 +29,10 @@ from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origi
 from raftdb.frontend.http_reply import Reply, error_reply
 from raftdb.frontend.http_turns import Turnstile
 from raftdb.memory import Hold, MemoryAccount
-from raftdb.transport.limits import PEER_PATH
+from raftdb.route import Access, Handler, Route, Routes
 
 logger = logging.getLogger("raftdb.http")
 
-Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[Reply | web.StreamResponse]]
-"""One route. Runs on the event loop; must end in bounded time unless it is a peer's link."""
-Routes: TypeAlias = Mapping[str, Mapping[str, Handler]]
-"""Path -> method -> handler. A path is exact, as it stands in the request line, without the query; a segment `{name}`
-stands for any one segment that is not empty, which the handler finds in `request[SEGMENTS]`."""
 SEGMENTS: web.RequestKey[dict[str, str]] = web.RequestKey("SEGMENTS", dict[str, str])
 """What stands for the names of the path's pattern, percent-encoded still."""
 
@@ -201,6 +196,13 @@ class _BoundedServer(web.Server):
         self.waiting.pop(handler, None)
 
 
+def paths_of(routes: Routes, *access: Access) -> frozenset[str]:
+    """The paths at which nothing else is needed than one of these."""
+    return frozenset(
+        path for path, methods in routes.items() if all(route.access in access for route in methods.values())
+    )
+
+
 class HttpServer:
     """One HTTP listener. `start` once, `close` once; both on the event loop."""
 
@@ -211,24 +213,24 @@ class HttpServer:
         limits: ServerLimits | None = None,
         memory: MemoryAccount | None = None,
         host_names: HostNames = tuple,
-        open_paths: Collection[str] = (),
     ) -> None:
         """`memory`: what all connections take what they hold from, None: an account of their own. `host_names`: which
-        names beside IP addresses and `localhost` a request may be sent to; what is at `open_paths` is answered under
-        any."""
+        names beside IP addresses and `localhost` a request may be sent to; what is open is answered under any. Segments
+        of a path that stand for names are in `request[SEGMENTS]`."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._server: _BoundedServer | None = None
         self._listener: asyncio.Server | None = None
         self._memory = memory or MemoryAccount()
         self._hosts = HostCheck(host_names)
-        self._open_paths = frozenset(open_paths)
         self._turnstile = Turnstile()
+        self._open_paths = paths_of(routes, Access.OPEN)
+        self._spared_paths = paths_of(routes, Access.OPEN, Access.PEER)
         # The usual case is one lookup by method and path; everything else may take longer.
         self._handlers = {
-            (method, path): handler
+            (method, path): route.handler
             for path, methods in self._routes.items()
-            for method, handler in methods.items()
+            for method, route in methods.items()
         }
         self._patterns = [(path.split("/"), methods) for path, methods in routes.items() if "{" in path]
 
@@ -317,7 +319,7 @@ class HttpServer:
 
     def _is_let_in(self, path: str) -> bool:
         """True for what must go on whatever clients do."""
-        return path.startswith(PEER_PATH) or path.partition("?")[0] in self._open_paths
+        return path.partition("?")[0] in self._spared_paths
 
     def _find(self, request: web.BaseRequest) -> Handler:
         """The handler of `request`, or the refusal that says what would have been possible."""
@@ -330,12 +332,10 @@ class HttpServer:
                 "not_found", f"there is nothing at {shown(path)}", hint="GET / lists what there is"
             )
         refuse_foreign_origin(request)
-        handler = methods.get(request.method)
-        if handler is None:
-            return _method_refuser(path, sorted(methods))
-        return handler
+        route = methods.get(request.method)
+        return _method_refuser(path, sorted(methods)) if route is None else route.handler
 
-    def _match(self, request: web.BaseRequest, segments: Sequence[str]) -> Mapping[str, Handler] | None:
+    def _match(self, request: web.BaseRequest, segments: Sequence[str]) -> Mapping[str, Route] | None:
         """The methods of the first pattern that fits; what stands for its names goes into the request."""
         for pattern, methods in self._patterns:
             pairs = list(zip(pattern, segments, strict=False))

@@ -18,7 +18,7 @@ from raftdb.background import Background
 from raftdb.core.events import PeerMet
 from raftdb.endpoint import parse_endpoint
 from raftdb.errors import RaftdbError
-from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
+from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
 from raftdb.limits import Limits
 from raftdb.memory import MemoryAccount
@@ -255,7 +255,6 @@ class _Node:
             {**api.routes(), **self._network.routes},
             memory=memory,
             host_names=self._host_names,
-            open_paths=OPEN_PATHS,
         )
         endpoint = parse_endpoint(settings.listen)
         try:

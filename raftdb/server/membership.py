@@ -18,6 +18,7 @@ from raftdb.errors import Fatal, RaftdbError, required
 from raftdb.node.view import NodeView
 from raftdb.server.config import EXIT_CONFIGURATION, Settings
 from raftdb.transport.reasons import short_reason
+from raftdb.transport.sessions import new_session
 
 logger = logging.getLogger("raftdb.server")
 
@@ -94,7 +95,7 @@ class Registrar:
         """Ask at each address that is known, again and again, until one answers that it is done."""
         pause_s, last_why = PAUSE_MIN_S, ""
         timeout_s = ASK_TIMEOUT_S_MIN
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ASK_TIMEOUT_S_MAX)) as session:
+        async with new_session(total_s=ASK_TIMEOUT_S_MAX) as session:
             while True:
                 why = "no node is known that could be asked"
                 for target in self._targets():

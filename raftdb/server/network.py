@@ -18,9 +18,9 @@ from raftdb.core.events import SnapshotMade
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import NodeId
 from raftdb.errors import Fatal
-from raftdb.frontend.http_server import Routes
 from raftdb.node.driver import Driver
 from raftdb.node.starts import OwnStarts
+from raftdb.route import Routes
 from raftdb.server.addresses import STRANGERS_MAX, AddressBook
 from raftdb.server.disk import NodeDisk
 from raftdb.server.folder import EXIT_FOLDER
@@ -36,7 +36,6 @@ from raftdb.server.peers import (
 )
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import LocalIdentity
-from raftdb.transport.limits import PEER_PATH
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
 from raftdb.transport.snapshot_server import SnapshotServer
@@ -130,7 +129,7 @@ class Network:
     @property
     def routes(self) -> Routes:
         """What the listener has to serve to peers."""
-        return {PEER_PATH: {"GET": self._peer_server.handle}, **self._snapshot_server.routes}
+        return {**self._peer_server.routes, **self._snapshot_server.routes}
 
     def open(self) -> None:
         """Dial the peers that are known; from now on the driver says when they change."""

@@ -14,9 +14,10 @@ from raftdb.core.messages import Message
 from raftdb.core.model import NO_START, StartId
 from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
 from raftdb.memory import Hold
+from raftdb.route import Access, Route, Routes
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
-from raftdb.transport.limits import FIRST_SEQUENCE, LinkLimits
+from raftdb.transport.limits import FIRST_SEQUENCE, PEER_PATH, LinkLimits
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
@@ -52,7 +53,7 @@ class _Incoming:
 
 
 class PeerServer:
-    """All incoming links of one node. `handle` is the handler of GET /v1/peer; `close` ends every link."""
+    """All incoming links of one node, each a request of GET /v1/peer; `close` ends every one."""
 
     def __init__(
         self,
@@ -82,6 +83,11 @@ class PeerServer:
         self._closed = False
         # Who is no member waits for the others of its kind.
         self._strangers = asyncio.Lock()
+
+    @property
+    def routes(self) -> Routes:
+        """Where peers dial."""
+        return {PEER_PATH: {"GET": Route(self.handle, Access.PEER)}}
 
     def connected(self) -> frozenset[str]:
         """The peers that have a link to this node."""

@@ -9,6 +9,7 @@ import aiohttp
 from raftdb.errors import RemoteProtocolError
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.reasons import short_reason
+from raftdb.transport.sessions import new_session
 from raftdb.transport.snapshot_server import (
     AUTHORIZATION,
     CHECKSUM_HEADER,
@@ -63,12 +64,7 @@ class SnapshotClient:
         self._timeout_s = piece_timeout_s
 
     async def __aenter__(self) -> "SnapshotClient":
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1, use_dns_cache=False),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=DIAL_TIMEOUT_S),
-            auto_decompress=False,
-        )
+        self._session = new_session(connect_timeout_s=DIAL_TIMEOUT_S)
         return self
 
     async def __aexit__(self, *_: object) -> None:

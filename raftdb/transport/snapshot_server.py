@@ -19,13 +19,14 @@ import binascii
 import re
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar
 
 from aiohttp import web
 
 from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
+from raftdb.route import Access, Route, Routes
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.limits import PEER_PATH
 from raftdb.wire.fields import DIGEST_BYTES, NUMBER_LIMIT
@@ -49,7 +50,6 @@ _RANGE = re.compile(r"bytes=(\d{1,19})-(\d{1,19})?", re.ASCII)
 _DIGEST = re.compile(rf'"([0-9a-f]{{{2 * DIGEST_BYTES}}})"')
 
 Kind = TypeVar("Kind", Hello, Welcome)
-Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class SnapshotSource(Protocol):
@@ -137,9 +137,9 @@ class SnapshotServer:
         self._sending: dict[str, asyncio.Transport] = {}
 
     @property
-    def routes(self) -> Mapping[str, Mapping[str, Handler]]:
-        """Path -> method -> handler."""
-        return {SNAPSHOT_PATH: {"GET": self.handle}}
+    def routes(self) -> Routes:
+        """Where members fetch."""
+        return {SNAPSHOT_PATH: {"GET": Route(self.handle, Access.PEER)}}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """GET of one range of a snapshot. Raises RequestRefused, Unavailable."""

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
-from raftdb.frontend.http_api import OPEN_PATHS, HttpApi
+from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_data import ApiLimits
-from raftdb.frontend.http_server import HttpServer, Routes, ServerLimits
+from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
 from raftdb.limits import DEFAULT_LIMITS, Limits
 from raftdb.machine.connection import Ping
@@ -20,6 +20,7 @@ from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query
 from raftdb.machine.strings import Get, Set
 from raftdb.memory import MemoryAccount
+from raftdb.route import Routes
 
 WAIT_S = 10.0
 """Longest wait for something that must come: only a failing test waits as long."""
@@ -236,7 +237,6 @@ async def running(
         limits=server_limits,
         memory=memory,
         host_names=lambda: ("node", "a"),
-        open_paths=OPEN_PATHS,
     )
     _, port = await server.start("127.0.0.1", 0)
     harness = Harness(node, api, server, port)

@@ -13,12 +13,11 @@ from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import (
     CONNECTIONS_SPARED,
     OPEN_FILES_RESERVED,
-    Handler,
     HttpServer,
-    Routes,
     ServerLimits,
     connections_allowed,
 )
+from raftdb.route import Access, Handler, Route, Routes
 from tests.frontend.support import WAIT_S, Harness, StubAnswer, get, post, running, wait_until
 
 PING = b'{"command": "ping"}'
@@ -286,9 +285,13 @@ async def test_a_connection_that_is_closed_before_it_is_used_is_no_bug(
         connection = request.protocol
         assert isinstance(connection, web.RequestHandler)
         connection.force_close()
-        return await handler(request)
+        answer: Reply | web.StreamResponse = await handler(request)
+        return answer
 
-    routes: Routes = {"/": {"GET": close_first}, "/v1/execute": {"POST": close_first}}
+    routes: Routes = {
+        "/": {"GET": Route(close_first, Access.READ)},
+        "/v1/execute": {"POST": Route(close_first, Access.READ)},
+    }
     server = HttpServer(routes, host_names=lambda: ("node",))
     _, port = await server.start("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -341,7 +344,13 @@ async def test_who_waits_with_its_body_makes_room_for_new_ones() -> None:
 
 
 async def test_health_checks_have_room_beside_as_many_requests_as_there_may_be() -> None:
-    async with running(server_limits=ServerLimits(connections_max=CONNECTIONS_SPARED)) as http:
+    async def link(_request: web.BaseRequest) -> Reply:
+        return Reply(b"a link")
+
+    async with running(
+        server_limits=ServerLimits(connections_max=CONNECTIONS_SPARED),
+        more_routes={"/v1/peer": {"GET": Route(link, Access.PEER)}},
+    ) as http:
         http.node.release.clear()
         busy = [await http.connect() for _ in range(CONNECTIONS_SPARED - 1)]
         for client in busy:
@@ -351,8 +360,7 @@ async def test_health_checks_have_room_beside_as_many_requests_as_there_may_be()
             response = await http.execute({"command": "ping"})
             assert (response.status, response.code) == (503, "busy")
             assert (await http.request(get("/livez"))).status == 200
-            # It finds its way to where peers are let in.
-            assert (await http.request(get("/v1/peer"))).code != "busy"
+            assert (await http.request(get("/v1/peer"))).body == b"a link"
         http.node.release.set()
         assert [(await client.receive()).status for client in busy] == [200] * len(busy)
         assert (await http.execute({"command": "ping"})).status == 200
@@ -400,7 +408,12 @@ async def test_a_reply_of_a_route_may_be_any_response_of_aiohttp() -> None:
     async def plain(_request: web.BaseRequest) -> Reply:
         return Reply(b"made", status=201)
 
-    async with running(more_routes={"/socket": {"GET": echo}, "/plain": {"PUT": plain}}) as http:
+    async with running(
+        more_routes={
+            "/socket": {"GET": Route(echo, Access.READ)},
+            "/plain": {"PUT": Route(plain, Access.WRITE)},
+        }
+    ) as http:
         headers = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
         key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
         assert (await http.request(get("/socket", headers=[*headers, key]))).status == 101

@@ -13,6 +13,7 @@ from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
 from raftdb.errors import Fatal, LeaderHint, RequestRefused, Unavailable
 from raftdb.frontend.http_server import HttpServer
+from raftdb.route import Access, Route
 from raftdb.server import membership
 from raftdb.server.config import Settings
 from raftdb.server.membership import Registrar
@@ -145,7 +146,7 @@ async def nonsense() -> AsyncIterator[int]:
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(text="hello")
 
-    server = HttpServer({"/v1/members": {"GET": cast(Any, answer)}})
+    server = HttpServer({"/v1/members": {"GET": Route(cast(Any, answer), Access.READ)}})
     _, port = await server.start("127.0.0.1", 0)
     try:
         yield port

@@ -115,7 +115,7 @@ async def start_receiver(
         limits=limits,
         is_member=is_member,
     )
-    http = HttpServer({PEER_PATH: {"GET": peers.handle}}, memory=memory)
+    http = HttpServer(peers.routes, memory=memory)
     _, bound = await http.start("127.0.0.1", port)
     return Receiver(bound, http, peers, log, received)
 

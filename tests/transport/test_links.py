@@ -10,6 +10,7 @@ from aiohttp import web
 
 from raftdb.frontend.http_server import HttpServer
 from raftdb.limits import ENTRY_BYTES_MAX
+from raftdb.route import Access, Route
 from raftdb.transport.handshake import Introduction
 from raftdb.transport.limits import PEER_PATH
 from raftdb.transport.upgrade import Switched, accepted
@@ -208,7 +209,7 @@ class _FakePeer:
         self.behaviour = behaviour
         self.accepted = 0
         self.release = asyncio.Event()
-        self.server = HttpServer({PEER_PATH: {"GET": self.handle}})
+        self.server = HttpServer({PEER_PATH: {"GET": Route(self.handle, Access.PEER)}})
 
     async def __aenter__(self) -> str:
         _, port = await self.server.start("127.0.0.1", 0)
