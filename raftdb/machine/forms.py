@@ -98,22 +98,27 @@ FORMS: dict[type[Command] | type[ServiceOperation], Form] = {
 
 
 class _Shape(NamedTuple):
-    """A form with so many fields, made ready for decoding."""
+    """A form with so many fields, made ready for encoding and decoding."""
 
+    fields: tuple[Field, ...]
     types: tuple[type, ...]
     """Of the number, and of each field."""
     checked: tuple[tuple[int, str, Callable[[Any], bool]], ...]
     """Place and name of the fields about which more than the type must hold, and what."""
+    packed: tuple[tuple[int, Convert], ...]
+    """Place of the fields that are written in another way, and which."""
     build: Callable[..., Any]
 
 
 def _shape(form: Form, present: tuple[Field, ...]) -> _Shape:
-    checked = tuple(
-        (place, field.name, field.holds)
-        for place, field in enumerate(present, start=1)
-        if field.holds is not None
+    places = tuple(enumerate(present, start=1))
+    return _Shape(
+        present,
+        (int, *(field.type for field in present)),
+        tuple((place, field.name, field.holds) for place, field in places if field.holds is not None),
+        tuple((place, field.pack) for place, field in places if field.pack is not None),
+        _build(form, present),
     )
-    return _Shape((int, *(field.type for field in present)), checked, _build(form, present))
 
 
 def _build(form: Form, present: tuple[Field, ...]) -> Callable[..., Any]:
@@ -160,21 +165,32 @@ def to_parts(command: Command | ServiceOperation) -> list[object]:
     values = form.values(command)
     if form.defaults and values[-len(form.defaults) :] == form.defaults:
         values = values[: -len(form.defaults)]
-    parts: list[object] = [form.number]
-    for field, value in zip(form.fields, values, strict=False):
-        if field.pack is not None:
-            value = field.pack(value)
-        if type(value) is not field.type or (field.holds is not None and not field.holds(value)):
-            raise LocalProtocolError(
-                f"{type(command).__name__} has a bad {field.name}: {type(value).__name__}"
-            )
+    parts: list[Any] = [form.number, *values]
+    shape = _SHAPES[form.number, len(parts)]
+    for place, pack in shape.packed:
+        parts[place] = pack(parts[place])
+    if tuple(map(type, parts)) != shape.types:
+        raise _bad_field(command, shape, parts)
+    for place, name, holds in shape.checked:
+        if not holds(parts[place]):
+            raise LocalProtocolError(f"{type(command).__name__} has a bad {name}")
+    for part in parts:
         # Longer integers would be written under a tag, and tags are refused.
-        if type(value) is int and not INTEGER_MIN <= value <= INTEGER_MAX:
-            raise LocalProtocolError(f"{type(command).__name__} has a {field.name} of more than 64 bits")
-        if type(value) is list and len(value) > 2 * KEYS_PER_COMMAND_MAX:
+        if type(part) is int and not INTEGER_MIN <= part <= INTEGER_MAX:
+            raise LocalProtocolError(f"{type(command).__name__} has a number of more than 64 bits")
+        if type(part) is list and len(part) > 2 * KEYS_PER_COMMAND_MAX:
             raise RequestRefused("too_large", f"a command names more than {KEYS_PER_COMMAND_MAX} keys")
-        parts.append(value)
     return parts
+
+
+def _bad_field(command: object, shape: _Shape, parts: list[object]) -> LocalProtocolError:
+    """What is said of the first field that has another type than it has to have."""
+    for field, part in zip(shape.fields, parts[1:], strict=True):
+        if type(part) is not field.type:
+            return LocalProtocolError(
+                f"{type(command).__name__} has a bad {field.name}: {type(part).__name__}"
+            )
+    return LocalProtocolError(f"{type(command).__name__} cannot be written")
 
 
 def from_parts(parts: list[Any]) -> Any:

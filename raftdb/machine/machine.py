@@ -4,16 +4,16 @@ The machine itself keeps nothing: everything that apply depends on is in the ent
 so in every checkpoint and snapshot.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from raftdb.errors import Fatal, LocalProtocolError, RemoteProtocolError, ReplyError
 from raftdb.machine import operations, sessions, sweeper, transactions
 from raftdb.machine.clock import advance_clock, read_clock
 from raftdb.machine.entries import decode, session_payload
-from raftdb.machine.operations import Expire, Operation, SessionOperation
+from raftdb.machine.operations import Expire, SessionOperation
 from raftdb.machine.reply import Reply, Result
-from raftdb.machine.service import Command, EntryPlace, Query, ReadHandler
+from raftdb.machine.service import Command, EntryPlace, OperationType, Query, ReadHandler
 from raftdb.machine.services import OPERATIONS, QUERIES, READS, WRITES
 from raftdb.machine.transaction import KeyValueView, Transaction
 
@@ -48,7 +48,14 @@ class Machine:
                 hint="if others run a newer raftdb, start this node with it; otherwise run: raftdb doctor DIR",
             ) from error
         advance_clock(transaction, time_ms)
-        reply = _run(transaction, operation, EntryPlace(index, term), data)
+        run = _OPERATIONS.get(type(operation))
+        if run is None:
+            reply: Reply = perform(operation, transaction, index)  # type: ignore[arg-type]  # no other is left
+        else:
+            try:
+                reply = run(transaction, operation, EntryPlace(index, term), data)
+            except ReplyError as error:
+                reply = error.with_traceback(None)
         return Applied(reply, transaction.events, transaction.deadline_ms)
 
     def read(self, query: Command | Query, view: KeyValueView) -> Result | ReplyError:
@@ -94,16 +101,20 @@ def perform(
         return error.with_traceback(None)
 
 
-def _run(transaction: Transaction, operation: Operation, entry: EntryPlace, data: bytes) -> Reply:
-    """The same for all that an entry, with this `data`, can hold."""
-    try:
-        if isinstance(operation, SessionOperation):
-            payload = session_payload(data, operation)
-            return sessions.run(transaction, operation, payload, entry, perform)
-        if isinstance(operation, Command | operations.Transaction):
-            return perform(operation, transaction, entry.index)
-        if isinstance(operation, Expire):
-            return sweeper.sweep(transaction)
-        return OPERATIONS[type(operation)].run(transaction, operation, entry)
-    except ReplyError as error:
-        return error.with_traceback(None)
+def _in_session(
+    transaction: Transaction, operation: SessionOperation, entry: EntryPlace, data: bytes
+) -> Reply:
+    payload = session_payload(data, operation)
+    return sessions.run(transaction, operation, payload, entry, perform)
+
+
+def _of_service(kind: OperationType) -> Callable[[Transaction, Any, EntryPlace, bytes], Reply]:
+    return lambda transaction, operation, entry, data: kind.run(transaction, operation, entry)
+
+
+_OPERATIONS: dict[type[Any], Callable[[Transaction, Any, EntryPlace, bytes], Reply]] = {
+    SessionOperation: _in_session,
+    Expire: lambda transaction, operation, entry, data: sweeper.sweep(transaction),
+    **{kind.type: _of_service(kind) for kind in OPERATIONS.values()},
+}
+"""What is neither a command nor a transaction, and how it is run; `data` is that of the whole entry."""

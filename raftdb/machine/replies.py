@@ -9,8 +9,10 @@ commands of a transaction answer, each is a map with one of these arrays, since 
 Who only wants to know what services there are does not load CBOR: it is imported where it is used.
 """
 
+from functools import cache
 from hashlib import blake2b
 from struct import Struct
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from raftdb.errors import Conflict, Fatal, RemoteProtocolError, ReplyError, SessionExpired
@@ -49,11 +51,16 @@ def digest_of(payload: bytes) -> bytes:
     return blake2b(payload, digest_size=_DIGEST_BYTES).digest()
 
 
-def encode_reply(reply: Result | ReplyError, *, digest: bytes, index: int, term: int) -> bytes:
-    """Return the record of a reply to what was applied at `index` in `term`."""
+@cache
+def _cbor() -> ModuleType:
     from raftdb.wire import cbor
 
-    body = cbor.encode(_parts(reply))
+    return cbor
+
+
+def encode_reply(reply: Result | ReplyError, *, digest: bytes, index: int, term: int) -> bytes:
+    """Return the record of a reply to what was applied at `index` in `term`."""
+    body: bytes = _cbor().encode(_parts(reply))
     return _HEAD.pack(digest, index, term, HEAD_BYTES + len(body)) + body
 
 
@@ -64,10 +71,10 @@ def decode_head(record: bytes) -> ReplyHead:
 
 def decode_reply(record: bytes) -> Result | ReplyError:
     """Return the reply in a record, or raise `Fatal` if no version known to this node has written it."""
-    from raftdb.wire import cbor
-
     try:
-        parts: Any = cbor.decode(record[HEAD_BYTES:], bytes_max=RECORD_BYTES_MAX, items_max=RECORD_ITEMS_MAX)
+        parts: Any = _cbor().decode(
+            record[HEAD_BYTES:], bytes_max=RECORD_BYTES_MAX, items_max=RECORD_ITEMS_MAX
+        )
         match parts:
             case [0 | 1, *_]:
                 return _reply_of(parts)

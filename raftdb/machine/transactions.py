@@ -65,7 +65,8 @@ def _run_all(
         if isinstance(reply, ReplyError) and operation.mode is operations.Mode.ATOMIC:
             raise _failed(position, reply.message, reply.hint)
         results.append(reply)
-        reply_bytes += value_bytes(reply) + ELEMENT_BYTES
+        value = reply if isinstance(reply, ReplyError) else reply.value
+        reply_bytes += value_bytes(value) + ELEMENT_BYTES
         if reply_bytes > REPLY_BYTES_MAX:
             raise _failed(position, "the reply is too long", f"the limit is {REPLY_BYTES_MAX} bytes")
     return results
