@@ -84,28 +84,38 @@ class Driver:
     async def execute(
         self, operation: ClientOperation | RecordQuery, *, consistency: str = "linearizable"
     ) -> Answer:
-        """Run one operation; returns its result once it is durable on a majority, or for what only reads, known to be
-        the newest (with `stale`: as this node has it).
+        """The same as `submit`, for who waits: returns the answer, or raises it."""
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self.submit(operation, partial(_settle, future), stale=consistency == "stale")
+        return await future
 
-        Of what a session has done before, the answer has the index and term of then. Raises Unavailable,
-        OutcomeUnknown, ReplyError (it ran and failed; Conflict and SessionExpired are such) or RequestRefused.
+    def submit(
+        self, operation: ClientOperation | RecordQuery, on_answer: OnAnswer, *, stale: bool = False
+    ) -> None:
+        """Run one operation; `on_answer` is called once, in the turn in which its result is durable on a majority, or
+        for what only reads, known to be the newest (with `stale`: as this node has it). Never before this returns.
+
+        It gets the answer, which for what a session has done before has the index and term of then; or Unavailable,
+        OutcomeUnknown, ReplyError (it ran and failed; Conflict and SessionExpired are such) or RequestRefused; or None
+        if the node stops before it knows. It must be quick, and must not raise. What is refused at once is raised here,
+        and nobody is called. A read sees what was answered before it was submitted, and need not see writes that are
+        under way; an operation so large that it is put into bytes on a thread may be overtaken by others.
         """
         if isinstance(operation, RecordQuery) or is_read(operation):
-            return await self._read(operation, stale=consistency == "stale")  # type: ignore[arg-type]  # a command
-        if consistency == "stale":
+            reads = self._runner.inputs.reads
+            reads.append(ReadRequest(self._admit(on_answer), operation, stale))  # type: ignore[arg-type]  # a command
+            return
+        if stale:
             raise RequestRefused("bad_request", "a write cannot be stale", hint="leave consistency out")
         if self.is_leader() and not self.replica.takes_writes:
             raise Unavailable("busy", "too many changes wait for the disk", hint="send more slowly")
-        if keys_named(operation) <= KEYS_ON_LOOP_MAX:
-            payload = encode(operation)
-        else:
-            payload = await self.aside.run(encode, operation)
-        if self.is_leader():
-            self._refuse_on_full_disk(WRITE_BYTES)
-            if grows(operation):
-                self._take_space(len(payload))
-        writes = self._runner.inputs.writes
-        return await self._answer_to(lambda request_id: writes.append(WriteRequest(request_id, payload)))
+        if keys_named(operation) > KEYS_ON_LOOP_MAX:
+            request_id = self._admit(on_answer)
+            self._background.start(self._encode_aside(request_id, operation), name="encoding")
+            return
+        payload = encode(operation)
+        self._take_room(operation, payload)
+        self._runner.inputs.writes.append(WriteRequest(self._admit(on_answer), payload))
 
     async def read_log(self, first: int | None, limit: int) -> Answer:
         """A page of the leader's log: the answer's value is its entries, its index the commit index."""
@@ -211,6 +221,25 @@ class Driver:
     async def _read(self, query: Query, *, stale: bool) -> Answer:
         reads = self._runner.inputs.reads
         return await self._answer_to(lambda request_id: reads.append(ReadRequest(request_id, query, stale)))
+
+    async def _encode_aside(self, request_id: int, operation: ClientOperation) -> None:
+        """Go on with a write that is too large to be put into bytes on the loop."""
+        try:
+            payload = await self.aside.run(encode, operation)
+            self._take_room(operation, payload)
+        except RaftdbError as error:
+            if not self._failed:
+                self._runner.answer(request_id, error)
+        else:
+            self._runner.inputs.writes.append(WriteRequest(request_id, payload))
+            self._schedule_turn()
+
+    def _take_room(self, operation: ClientOperation, payload: bytes) -> None:
+        """As the leader, refuse what there is no space for, here or with too many of the others."""
+        if self.is_leader():
+            self._refuse_on_full_disk(WRITE_BYTES)
+            if grows(operation):
+                self._take_space(len(payload))
 
     @property
     def no_space(self) -> str | None:

@@ -85,6 +85,10 @@ class EffectRunner:
         self._on_work()
         return self._last_request_id
 
+    def answer(self, request_id: int, answer: Answer | RaftdbError) -> None:
+        """Tell who asked; also what it was refused after it was admitted."""
+        self._waiting.pop(request_id)(answer)
+
     def take_inputs(self) -> Inputs:
         """All that has arrived since the last turn."""
         inputs, self.inputs = self.inputs, Inputs()
@@ -99,7 +103,7 @@ class EffectRunner:
         if effects.messages:
             handler.send(effects.messages)
         for request_id, answer in effects.answers:
-            self._waiting.pop(request_id)(answer)
+            self.answer(request_id, answer)
         if effects.traces:
             handler.tell(effects.traces)
         if effects.flush is not None:
