@@ -90,6 +90,10 @@ class AsyncClientCommands(ABC, Generic[V]):
         """Put text behind a value; creates the key if there is none."""
         await self._run(methods.status_only("append", key, value), timeout_ms)
 
+    async def setrange(self, key: Text, offset: int, value: Text, *, timeout_ms: float | None = None) -> int:
+        """Write over a value from byte `offset` on, filled up with zero bytes; its length then."""
+        return await self._run(methods.setrange(key, offset, value), timeout_ms)
+
     async def incr(self, key: Text, by: int = 1, *, timeout_ms: float | None = None) -> int:
         """Add to a number, 64 bits, signed; the sum. A missing key counts as 0."""
         return await self._run(methods.incr(key, by), timeout_ms)

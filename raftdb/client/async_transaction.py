@@ -20,6 +20,7 @@ from raftdb.client.given import (
     seconds,
     several,
     to_bytes,
+    whole,
 )
 from raftdb.client.methods import LINEARIZABLE, Condition, get_with_revision, increment, set_arguments
 from raftdb.client.model import Value
@@ -42,7 +43,7 @@ class AsyncTransaction(TransactionState[V]):
 
     Use it as a context, or end it by `commit` or `rollback`. Its methods mean what those of the client mean, with two
     differences: a read sees the writes of this transaction before it, and a write is only noted. A write whose result
-    depends on the old value (`incr`, `delete`, `pop`, `getset`, `set` with a condition) reads it first.
+    depends on the old value (`incr`, `setrange`, `delete`, `pop`, `getset`, `set` with a condition) reads it first.
     Afterwards every use but `rollback` raises `LocalProtocolError`.
     """
 
@@ -100,6 +101,13 @@ class AsyncTransaction(TransactionState[V]):
     async def append(self, key: Text, value: Text) -> None:
         """Put text behind a value; creates the key if there is none."""
         self._write("append", key, value)
+
+    async def setrange(self, key: Text, offset: int, value: Text) -> int:
+        """Write over a value; its length then. It is read for that, which `execute("setrange", ...)` does not."""
+        name = to_bytes(key)
+        await self._read(name)
+        self._write("setrange", name, whole(offset, "an offset"), value)
+        return len(await self._read(name) or b"")
 
     async def incr(self, key: Text, by: int = 1) -> int:
         """Add to a number; the sum. It is read for that: `execute("incr", [key])` does not, and conflicts less."""

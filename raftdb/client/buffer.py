@@ -28,6 +28,16 @@ def _append(old: bytes | None, arguments: Sequence[bytes]) -> bytes:
     return (old or b"") + arguments[0]
 
 
+def _set_range(old: bytes | None, arguments: Sequence[bytes]) -> bytes | None:
+    offset, text = int(arguments[0]), arguments[1]
+    if not text:
+        return old
+    if offset + len(text) > VALUE_BYTES_CEILING:
+        raise CommandFailed("value is too long", hint=f"the limit is {VALUE_BYTES_CEILING} bytes")
+    data = old or b""
+    return data[:offset].ljust(offset, b"\0") + text + data[offset + len(text) :]
+
+
 def _increment(old: bytes | None, delta: int) -> bytes:
     number = 0 if old is None else parse_integer(old)
     if number is None or not INTEGER_MIN <= number + delta <= INTEGER_MAX:
@@ -56,6 +66,7 @@ def _expire(old: bytes | None, arguments: Sequence[bytes]) -> bytes | None:
 EFFECTS: dict[str, Effect] = {
     "set": _set,
     "append": _append,
+    "setrange": _set_range,
     "del": _delete,
     "incr": lambda old, arguments: _increment(old, 1),
     "decr": lambda old, arguments: _increment(old, -1),

@@ -157,6 +157,11 @@ def exists(keys: Sequence[Text]) -> Method[int]:
     return integer("exists", *keys) if keys else known(0)
 
 
+def setrange(key: Text, offset: int, value: Text) -> Method[int]:
+    """The length that came of it."""
+    return integer("setrange", key, whole(offset, "an offset"), value)
+
+
 def integer(name: str, *arguments: Text) -> Method[int]:
     """A command whose result is a number."""
     return _command(name, arguments, _integer)

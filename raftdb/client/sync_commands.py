@@ -91,6 +91,10 @@ class ClientCommands(ABC, Generic[V]):
         """Put text behind a value; creates the key if there is none."""
         self._run(methods.status_only("append", key, value), timeout_ms)
 
+    def setrange(self, key: Text, offset: int, value: Text, *, timeout_ms: float | None = None) -> int:
+        """Write over a value from byte `offset` on, filled up with zero bytes; its length then."""
+        return self._run(methods.setrange(key, offset, value), timeout_ms)
+
     def incr(self, key: Text, by: int = 1, *, timeout_ms: float | None = None) -> int:
         """Add to a number, 64 bits, signed; the sum. A missing key counts as 0."""
         return self._run(methods.incr(key, by), timeout_ms)

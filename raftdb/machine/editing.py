@@ -1,7 +1,11 @@
-"""Parts of values that are byte strings: put behind what is there."""
+"""Parts of values that are byte strings: put behind what is there, or over a part of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from raftdb.errors import RequestRefused
+from raftdb.machine.arguments import integer
+from raftdb.machine.integers import NotNegative
 from raftdb.machine.keyspace import NEVER_EXPIRES
 from raftdb.machine.reply import Result
 from raftdb.machine.service import (
@@ -39,6 +43,43 @@ def append(transaction: Transaction, command: Append, revision: int) -> Result:
     return Result(length, revision)
 
 
+@dataclass(frozen=True, slots=True)
+class SetRange(Command):
+    """Put `value` over the value of `key` from `offset` on, in bytes, creating the key; an expiry that the key had
+    stays."""
+
+    key: bytes
+    offset: NotNegative
+    value: bytes
+
+
+def set_range(transaction: Transaction, command: SetRange, revision: int) -> Result:
+    """Write over a part of the value, which zero bytes fill up to the offset; the expiry stays. Answers the length.
+
+    An empty text changes nothing, and creates no key.
+    """
+    state_key = state_key_of(command.key)
+    before = transaction.get(state_key)
+    stored = visible(transaction, before)
+    data, expires_ms = (b"", NEVER_EXPIRES) if stored is None else (string_of(stored), stored.expires_ms)
+    if not command.value:
+        return Result(len(data), 0 if stored is None else stored.revision)
+    end = command.offset + len(command.value)
+    # Looked at before it is made: the offset may be anything.
+    check_value(end)
+    data = data[: command.offset].ljust(command.offset, b"\0") + command.value + data[end:]
+    put_value(transaction, state_key, before, data, revision=revision, expires_ms=expires_ms)
+    return Result(len(data), revision)
+
+
+def _build_set_range(arguments: Sequence[bytes]) -> Command:
+    """`setrange KEY OFFSET VALUE`."""
+    offset = integer(arguments[1], hint="where to begin, in bytes: 0 is the first")
+    if offset < 0:
+        raise RequestRefused("bad_request", "offset is out of range", hint="it is 0 or above")
+    return SetRange(arguments[0], offset, arguments[2])
+
+
 EDITING = Service(
     heading="values",
     commands=(
@@ -61,6 +102,27 @@ EDITING = Service(
                     arity=Arity(2, 2),
                     reply=ReplyKind.STATUS,
                     build=lambda given: Append(given[0], given[1]),
+                ),
+            ),
+        ),
+        CommandType(
+            type=SetRange,
+            number=19,
+            write=set_range,
+            grows=True,
+            names=(
+                CommandSpec(
+                    name="setrange",
+                    syntax="setrange KEY OFFSET VALUE",
+                    summary="Write over a value from a byte on, filled up with zero bytes; answers the length.",
+                    examples=(
+                        Example('set greeting "Hello world"', "OK"),
+                        Example("setrange greeting 6 there", "11"),
+                        Example("get greeting", '"Hello there"'),
+                    ),
+                    arity=Arity(3, 3),
+                    reply=ReplyKind.INTEGER,
+                    build=_build_set_range,
                 ),
             ),
         ),

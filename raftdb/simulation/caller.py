@@ -21,17 +21,12 @@ from raftdb.errors import (
     SessionExpired,
     Unavailable,
 )
-from raftdb.machine import entries
-from raftdb.machine.batches import MultiSet
-from raftdb.machine.counters import IncrementBy
-from raftdb.machine.editing import Append
-from raftdb.machine.expiry import ExpireAfter, Persist
+from raftdb.machine import entries, services
 from raftdb.machine.operations import Operation, SessionOperation, Transaction
 from raftdb.machine.reply import Result
-from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import SESSION_NAME_BYTES, RegisterSession
-from raftdb.machine.strings import Delete, Get, GetSet, Set
+from raftdb.machine.strings import Get
 from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer
 from raftdb.simulation.host import Host
@@ -43,9 +38,7 @@ RETRY_US = 20 * MILLISECOND
 RESENDS = 4
 """How often a client with a session sends a request again, within its patience, if nothing comes back at all."""
 
-WRITES = (
-    Set, Append, Delete, IncrementBy, MultiSet, GetSet, CompareAndSet, ExpireAfter, Persist, Transaction,
-)  # fmt: skip
+WRITES = (*services.WRITES, Transaction)
 """What goes through the log."""
 
 

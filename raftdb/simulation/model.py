@@ -16,7 +16,7 @@ from raftdb.limits import KEYS_LISTED_MAX, SESSION_IDLE_MS
 from raftdb.machine.batches import Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
-from raftdb.machine.editing import Append
+from raftdb.machine.editing import Append, SetRange
 from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
@@ -205,6 +205,15 @@ class Model:
         self.values[command.key] = Held(data, index, ends_ms)
         return "OK"
 
+    def _set_range(self, index: int, command: SetRange) -> Any:
+        data, ends_ms = self._data(command.key), self._end_of(command.key)
+        if command.value:
+            padding = bytes(max(0, command.offset - len(data)))
+            behind = data[command.offset + len(command.value) :]
+            data = data[: command.offset] + padding + command.value + behind
+            self.values[command.key] = Held(data, index, ends_ms)
+        return len(data)
+
     def _increment(self, index: int, command: IncrementBy) -> Any:
         held = self._find(command.key)
         number = 0 if held is None else parse_integer(held.data)
@@ -277,6 +286,7 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     Set: Model._set,
     Delete: Model._delete,
     Append: Model._append,
+    SetRange: Model._set_range,
     IncrementBy: Model._increment,
     MultiSet: Model._set_many,
     GetSet: Model._get_set,

@@ -192,6 +192,16 @@ class FakeState:
         key, text = arguments
         return self._put(key, self.values.get(key, b"") + text, index, self.ends_ms.get(key))
 
+    def _setrange(self, arguments: Arguments, index: int) -> Result:
+        key, offset, text = arguments[0], int(arguments[1]), arguments[2]
+        if offset < 0:
+            raise Refused(400, "bad_request", "offset is out of range")
+        old = self.values.get(key, b"")
+        if text:
+            data = old[:offset].ljust(offset, b"\0") + text + old[offset + len(text) :]
+            self._put(key, data, index, self.ends_ms.get(key))
+        return len(self.values.get(key, b"")), index
+
     def _increment(self, arguments: Arguments, index: int) -> Result:
         key, delta = arguments
         try:
@@ -250,6 +260,7 @@ WRITES: dict[str, Callable[[FakeState, Arguments, int], Result]] = {
     "set": FakeState._set,
     "del": FakeState._delete,
     "append": FakeState._append,
+    "setrange": FakeState._setrange,
     "incr": lambda state, arguments, index: state._increment([arguments[0], b"1"], index),
     "decr": lambda state, arguments, index: state._increment([arguments[0], b"-1"], index),
     "incrby": FakeState._increment,

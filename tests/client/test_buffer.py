@@ -107,6 +107,7 @@ writes = st.one_of(
         st.just("set"), st.builds(lambda key, value, words: (key, value, *words), keys, texts, options)
     ),
     st.tuples(st.sampled_from(["append", "getset"]), st.tuples(keys, texts)),
+    st.tuples(st.just("setrange"), st.tuples(keys, st.sampled_from([b"0", b"1", b"5"]), texts)),
     st.tuples(st.sampled_from(["del", "incr", "decr", "persist"]), st.tuples(keys)),
     st.tuples(st.sampled_from(["incrby", "expire"]), st.tuples(keys, st.sampled_from([b"5", b"-5"]))),
     st.tuples(st.just("mset"), st.tuples(keys, texts, keys, texts)),

@@ -86,6 +86,18 @@ def test_compare_and_set(client: Client) -> None:
     assert client.get_with_revision("k") == (b"2", second)
 
 
+def test_setrange_tells_the_length_also_within_a_transaction(client: Client) -> None:
+    assert client.setrange("k", 2, "xy") == 4
+    assert client.get("k") == b"\0\0xy"
+    with client.transaction() as transaction:
+        assert transaction.setrange("k", 0, "ab") == 4
+        assert transaction.get("k") == b"abxy"
+        assert transaction.setrange("new", 1, "") == 0
+    assert (client.get("k"), client.exists("new")) == (b"abxy", 0)
+    with pytest.raises(RequestRefused):
+        client.setrange("k", -1, "x")
+
+
 def test_getset_tells_a_missing_value_from_an_empty_one(client: Client) -> None:
     assert client.getset("k", "") is None
     assert client.getset("k", "2") == b""

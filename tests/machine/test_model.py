@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from raftdb.machine.batches import Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
-from raftdb.machine.editing import Append
+from raftdb.machine.editing import Append, SetRange
 from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
 from raftdb.machine.reply import Repetition, Result
@@ -36,6 +36,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(Strlen, KEYS),
     st.builds(Delete, KEYS),
     st.builds(Append, KEYS, VALUES),
+    st.builds(SetRange, KEYS, st.integers(0, 4), VALUES),
     st.builds(Exists, st.tuples(KEYS, KEYS)),
     st.builds(IncrementBy, KEYS, st.integers(-5, 5)),
     st.builds(MultiGet, st.tuples(KEYS, KEYS)),

@@ -21,7 +21,7 @@ from raftdb.limits import SCAN_LIMIT_MAX, TIME_MS_MAX, TTL_MS_MAX
 from raftdb.machine.batches import Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
-from raftdb.machine.editing import Append
+from raftdb.machine.editing import Append, SetRange
 from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
 from raftdb.machine.revisions import CompareAndSet
@@ -63,6 +63,7 @@ def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrateg
         st.builds(Strlen, keys),
         st.builds(Delete, keys),
         st.builds(Append, keys, HOSTILE_BYTES),
+        st.builds(SetRange, keys, REVISIONS, HOSTILE_BYTES),
         st.builds(Exists, several),
         st.builds(IncrementBy, keys, INT64),
         st.builds(MultiGet, several),

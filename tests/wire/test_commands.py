@@ -9,6 +9,7 @@ from raftdb.limits import COMMAND_BYTES_CEILING, KEYS_PER_COMMAND_MAX, VALUE_BYT
 from raftdb.machine.batches import Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
+from raftdb.machine.editing import SetRange
 from raftdb.machine.entries import BODY_BYTES_MAX, encode, stamp
 from raftdb.machine.entries import decode as decode_entry
 from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
@@ -69,6 +70,7 @@ def test_numbers_in_the_log_never_change() -> None:
         Keys(b"k"): "82 10 416b",
         Scan(b"k", b"", 100): "84 11 416b 40 1864",
         DatabaseSize(): "81 12",
+        SetRange(b"k", 6, b"v"): "84 13 416b 06 4176",
     }
     assert {command: encode(command).hex() for command in forms} == {
         command: form.replace(" ", "") for command, form in forms.items()
