@@ -315,7 +315,7 @@ def test_only_what_may_have_changed_something_is_warned_of(
     monkeypatch.chdir(tmp_path)
     prompt.type(before)
     with monkeypatch.context() as patch:
-        patch.setattr(client, "_run_for", interrupt)
+        patch.setattr(client, "_own_calls", interrupt)
         with pytest.raises(Interrupted) as caught:
             prompt.type(line)
     assert caught.value.may_have_changed == may_have_changed
