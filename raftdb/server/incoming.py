@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 from raftdb.core.messages import InstallSnapshot
 from raftdb.core.model import Index, NodeId, Term
+from raftdb.endpoint import Endpoint
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.snapshot_client import PIECE_TIMEOUT_S, FetchFailed, SnapshotClient
 from storage.errors import OutOfSpace, SnapshotDamaged, SnapshotForeign, SystemFailure
@@ -86,7 +87,7 @@ class Incoming:
         local: LocalIdentity,
         *,
         check_peer: CheckPeer,
-        address_of: Callable[[NodeId], str | None],
+        address_of: Callable[[NodeId], Endpoint | None],
         limits: FetchLimits | None = None,
     ) -> None:
         self._installer = installer
@@ -194,7 +195,7 @@ class Incoming:
             self._rest(code, began, is_further=self._receiver.received > begin_offset >= 0)
             return False
 
-    async def _fetch_rest(self, offer: InstallSnapshot, address: str, offset: int) -> None:
+    async def _fetch_rest(self, offer: InstallSnapshot, address: Endpoint, offset: int) -> None:
         """Fetch everything from `offset` on, and keep it. Raises FetchFailed, and what storage raises."""
         client = SnapshotClient(
             self._local,

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 
 from raftdb.client.sync_client import Client
+from raftdb.endpoint import parse_endpoint
 from raftdb.errors import Fatal, RaftdbError, required
 from raftdb.node.view import NodeView
 from raftdb.server.config import EXIT_CONFIGURATION, Settings
@@ -142,7 +143,7 @@ async def _call(
     session: aiohttp.ClientSession, method: str, target: str, path: str, body: object = None
 ) -> Mapping[str, Any]:
     """One request, redirects followed. Raises `Refused`, OSError for a refusal that may pass, and what aiohttp does."""
-    async with session.request(method, f"http://{target}{path}", json=body) as response:
+    async with session.request(method, f"{parse_endpoint(target).url}{path}", json=body) as response:
         content = await response.json(content_type=None)
         if not isinstance(content, dict):
             raise ValueError(f"{target} answered what is no answer of a raftdb node")

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from raftdb.endpoint import Endpoint
+
 
 def _ignore_up(peer: str) -> None:
     """Default: nobody wants to know."""
@@ -16,7 +18,7 @@ def _ignore_refused(peer: str, code: str, reason: str) -> None:
     """Default: nobody wants to know."""
 
 
-def _ignore_sighted(peer: str, address: str) -> None:
+def _ignore_sighted(peer: str, address: Endpoint) -> None:
     """Default: nobody wants to know."""
 
 
@@ -39,5 +41,5 @@ class PeerEvents:
     on_peer_up: Callable[[str], None] = _ignore_up
     on_peer_down: Callable[[str, str], None] = _ignore_down
     on_refused: Callable[[str, str, str], None] = _ignore_refused
-    on_sighted: Callable[[str, str], None] = _ignore_sighted
+    on_sighted: Callable[[str, Endpoint], None] = _ignore_sighted
     on_trip: Callable[[str, float], None] = _ignore_trip

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from raftdb.background import StartTask
 from raftdb.core.messages import Message
+from raftdb.endpoint import Endpoint
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
@@ -60,7 +61,7 @@ class _PeerLink:
     Begins when it is made; `PeerLinks` ends it, and does not use it again after that.
     """
 
-    def __init__(self, links: "PeerLinks", peer: str, addresses: tuple[str, ...]) -> None:
+    def __init__(self, links: "PeerLinks", peer: str, addresses: tuple[Endpoint, ...]) -> None:
         self.peer = peer
         self.addresses = addresses
         self.address = addresses[0]
@@ -89,7 +90,7 @@ class _PeerLink:
             self.queue.put(message)
         self._send_queued()
 
-    def nudge(self, address: str | None = None) -> None:
+    def nudge(self, address: Endpoint | None = None) -> None:
         """Dial at once, at `address` if it is one of the peer's, if the link is waiting to dial again."""
         if address in self.addresses and not self.up:
             self.address = address
@@ -148,13 +149,15 @@ class _PeerLink:
                 stream = await self._dial()
         except _Refusal as refusal:
             self._report_refusal(refusal.refused)
-        except (DialRefused, RemoteProtocolError, TimeoutError, OSError, ValueError) as error:
+        except (DialRefused, RemoteProtocolError, TimeoutError, OSError) as error:
             if isinstance(error, TimeoutError):
                 self._trips.forget()
             self._report_failure(short_reason(error))
         except Exception as error:
             # A link must outlive a bug in what it calls: without it the node is cut off from its peer for good.
-            logger.exception("dial failed", extra={"fields": {"peer": self.peer, "address": self.address}})
+            logger.exception(
+                "dial failed", extra={"fields": {"peer": self.peer, "address": str(self.address)}}
+            )
             self._report_failure(type(error).__name__)
         else:
             await self._serve(stream)
@@ -283,7 +286,9 @@ class _PeerLink:
         self._log(level, "dial failed", reason=reason)
 
     def _log(self, level: int, message: str, **fields: str) -> None:
-        logger.log(level, message, extra={"fields": {"peer": self.peer, "address": self.address, **fields}})
+        logger.log(
+            level, message, extra={"fields": {"peer": self.peer, "address": str(self.address), **fields}}
+        )
 
 
 class PeerLinks:
@@ -314,8 +319,8 @@ class PeerLinks:
         self.columns = EntryColumns()
         """What was encoded for one follower serves the others."""
 
-    def update_peers(self, addresses: Mapping[str, tuple[str, ...]]) -> None:
-        """Dial exactly the peers of `addresses` (id -> HOST:PORT, the likeliest first), this node's own id left out.
+    def update_peers(self, addresses: Mapping[str, tuple[Endpoint, ...]]) -> None:
+        """Dial exactly the peers of `addresses` (by id, the likeliest address first), this node's own id left out.
 
         A link that is up at one of its peer's addresses goes on undisturbed, and so does one that is looking for its
         peer if the likeliest address did not change; one whose peer is gone is closed.
@@ -343,7 +348,7 @@ class PeerLinks:
         if link is not None:
             link.send(messages)
 
-    def nudge(self, peer: str, address: str | None = None) -> None:
+    def nudge(self, peer: str, address: Endpoint | None = None) -> None:
         """Dial `peer` at once, at `address` if that is given: it was just heard of, so it is likely there."""
         link = self._links.get(peer)
         if link is not None:
@@ -356,7 +361,7 @@ class PeerLinks:
             self._stop(link)
             self._links[peer] = _PeerLink(self, peer, link.addresses)
 
-    def address(self, peer: str) -> str | None:
+    def address(self, peer: str) -> Endpoint | None:
         """Where `peer` is reached now; None if it is not."""
         link = self._links.get(peer)
         return link.address if link is not None and link.up else None

@@ -6,6 +6,7 @@ import zlib
 
 import aiohttp
 
+from raftdb.endpoint import Endpoint
 from raftdb.errors import RemoteProtocolError
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.reasons import short_reason
@@ -50,7 +51,7 @@ class SnapshotClient:
         *,
         check_peer: CheckPeer,
         source: str,
-        address: str,
+        address: Endpoint,
         digest: bytes,
         size_bytes: int,
         piece_timeout_s: float = PIECE_TIMEOUT_S,
@@ -58,7 +59,7 @@ class SnapshotClient:
         self._identity = identity
         self._check_peer = check_peer
         self._source = source
-        self._url = f"http://{address}{SNAPSHOT_PATH}"
+        self._url = f"{address.url}{SNAPSHOT_PATH}"
         self._digest = digest
         self._size_bytes = size_bytes
         self._timeout_s = piece_timeout_s

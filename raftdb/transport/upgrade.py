@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from aiohttp import web
 
-from raftdb.endpoint import parse_endpoint
+from raftdb.endpoint import Endpoint
 from raftdb.errors import RequestRefused
 from raftdb.memory import Hold
 from raftdb.transport.limits import PEER_PATH
@@ -108,9 +108,8 @@ class _Answer(asyncio.Protocol):
             self.status.set_exception(exc or ConnectionResetError("closed by the peer"))
 
 
-async def dial(address: str, *, connect_timeout_s: float) -> FrameStream:
-    """Connect to `address`, HOST:PORT, and change protocols. Raises DialRefused, TimeoutError, OSError, ValueError."""
-    endpoint = parse_endpoint(address)
+async def dial(endpoint: Endpoint, *, connect_timeout_s: float) -> FrameStream:
+    """Connect and change protocols. Raises DialRefused, TimeoutError, OSError."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(connect_timeout_s):
         transport, answer = await loop.create_connection(_Answer, endpoint.host, endpoint.port)

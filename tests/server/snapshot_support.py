@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from raftdb.core.messages import InstallSnapshot
+from raftdb.endpoint import Endpoint, parse_endpoint
 from raftdb.frontend.http_server import HttpServer
 from raftdb.server.incoming import FetchLimits, Incoming, Receiver
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
@@ -175,6 +176,11 @@ async def member(
         await running.close()
 
 
+def endpoints_in(addresses: dict[str, str]) -> Callable[[str], Endpoint | None]:
+    """Looks up where a node is; the addresses may change."""
+    return lambda node: parse_endpoint(addresses[node]) if node in addresses else None
+
+
 class Follower:
     """A node that fetches, from the addresses of who offers. `received` are the ends of what it was told is here."""
 
@@ -190,7 +196,7 @@ class Follower:
         self.received: list[tuple[int, int]] = []
         self.may_begin = True
         self.incoming = Incoming(
-            self, receiver, identity, check_peer=check_peer, address_of=addresses.get, limits=limits
+            self, receiver, identity, check_peer=check_peer, address_of=endpoints_in(addresses), limits=limits
         )
 
     def give_up_received(self) -> bool:

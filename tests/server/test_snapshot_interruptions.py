@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftdb.server.incoming import Incoming
-from tests.server.snapshot_support import QUICK, Disk, Member, MemoryReceiver, Relay, Source, content
+from tests.server.snapshot_support import (
+    QUICK,
+    Disk,
+    Member,
+    MemoryReceiver,
+    Relay,
+    Source,
+    content,
+    endpoints_in,
+)
 from tests.transport.support import accept_everybody, identity
 
 N2 = identity("n2")
@@ -57,7 +66,7 @@ class World:
             MemoryReceiver(self.disk),
             N2,
             check_peer=accept_everybody,
-            address_of=self.addresses.get,
+            address_of=endpoints_in(self.addresses),
             limits=LIMITS,
         )
 

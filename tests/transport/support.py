@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from raftdb.core.messages import AppendEntries, Heartbeat, Message
 from raftdb.core.model import Entry, EntryKind, StartId
+from raftdb.endpoint import Endpoint, parse_endpoint
 from raftdb.frontend.http_server import HttpServer
 from raftdb.memory import MemoryAccount
 from raftdb.transport.events import PeerEvents
@@ -37,6 +38,10 @@ def accept_everybody(_introduction: Introduction) -> Refused | None:
     return None
 
 
+def at(*addresses: str) -> tuple[Endpoint, ...]:
+    return tuple(map(parse_endpoint, addresses))
+
+
 def heartbeat(round_: int, *, source: str = "n1", target: str = "n2") -> Heartbeat:
     return Heartbeat(source, target, 1, 0, round_)
 
@@ -55,7 +60,7 @@ class EventLog:
             on_peer_up=lambda peer: self.lines.append(("up", peer)),
             on_peer_down=lambda peer, reason: self.lines.append(("down", peer, reason)),
             on_refused=lambda peer, code, reason: self.lines.append(("refused", peer, code, reason)),
-            on_sighted=lambda peer, address: self.lines.append(("sighted", peer, address)),
+            on_sighted=lambda peer, address: self.lines.append(("sighted", peer, str(address))),
             on_trip=lambda peer, seconds: self.trips_s.append(seconds),
         )
 
@@ -148,7 +153,7 @@ async def sender(
 ) -> AsyncIterator[tuple[PeerLinks, EventLog]]:
     log = EventLog()
     links = PeerLinks(node, check_peer=check_peer, events=log.events, limits=limits)
-    links.update_peers({peer: (address,) for peer, address in addresses.items()})
+    links.update_peers({peer: at(address) for peer, address in addresses.items()})
     try:
         yield links, log
     finally:
