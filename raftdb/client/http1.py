@@ -62,7 +62,7 @@ class Sink(Protocol):
         """The head has arrived, status 200. May come again if the exchange was cut off and is repeated."""
 
     def write(self, piece: bytes) -> None:
-        """The next piece of the body."""
+        """The next piece of the body, which is never empty."""
 
 
 class ResponseParser:
@@ -209,7 +209,8 @@ class ResponseParser:
         piece = bytes(self._buffer[:count])
         del self._buffer[:count]
         if self._sink is not None:
-            self._sink.write(piece)
+            if piece:
+                self._sink.write(piece)
         else:
             self._check_body_size(len(self._body) + len(piece))
             self._body += piece

@@ -120,6 +120,31 @@ async def test_a_stream_that_is_cancelled_leaves_no_file_and_no_call(
         released.set()
 
 
+async def test_a_stream_that_is_cancelled_ends_when_its_sink_does(cluster: FakeCluster) -> None:
+    """Whoever cancels a stream may use the sink again: no call of it goes on on another thread."""
+    begun, released = threading.Event(), threading.Event()
+
+    class Slow(Noted):
+        def write(self, piece: bytes) -> None:
+            begun.set()
+            released.wait(20)
+            super().write(piece)
+
+    sink = Slow()
+    async with AsyncClient(cluster.addresses) as client:
+        task = asyncio.create_task(client.backup(sink))
+        assert await asyncio.to_thread(begun.wait, 20)
+        task.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not task.done()
+        released.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert BACKUP.startswith(bytes(sink.content))
+    assert 0 < len(sink.content) < len(BACKUP)
+
+
 async def test_a_deadline_ends_a_backup_that_does_not_begin(cluster: FakeCluster, tmp_path: Path) -> None:
     released = threading.Event()
     async with AsyncClient(cluster.addresses) as client:

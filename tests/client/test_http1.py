@@ -166,6 +166,7 @@ class Collected:
         self.heads.append(head)
 
     def write(self, piece: bytes) -> None:
+        assert piece, "an empty piece"
         self.content += piece
 
 
