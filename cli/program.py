@@ -159,6 +159,12 @@ class Program(Group):
             formatter.write_text("commands with a dot, about cluster and shell")
 
 
+def _show_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        Output("table").text(f"raftdb {RAFTDB_VERSION}")
+        context.exit()
+
+
 @click.group(
     "raftdb",
     cls=Program,
@@ -171,7 +177,14 @@ class Program(Group):
 @consistency_option
 @expand_option
 @debug_option
-@click.version_option(RAFTDB_VERSION, message="raftdb %(version)s", help="Show the version.")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version.",
+)
 def program() -> None:
     """A replicated, durable key-value database."""
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from cli.console.failures import EXIT_USAGE, CommandError
-from cli.console.output import FORMATS, terminal_columns
+from cli.console.output import FORMATS, Output, terminal_columns
 from cli.line.numbers import parse_count, parse_seconds
 from raftdb.client.protocol import CONSISTENCIES, Consistency
 from raftdb.client.routing import DEFAULT_ADDRESSES
@@ -187,9 +187,17 @@ class Command(click.Command):
         given = list(args)  # click takes them out of the list one by one
         try:
             return super().parse_args(ctx, args)
-        except click.UsageError:
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # an option without its value has none
             _note_form(self, ctx, given)
             raise
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """What asks for help, which is written as results are."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
 
 
 class Group(Command, click.Group):
@@ -217,13 +225,22 @@ def summary_of(command: click.Command) -> str:
     return " ".join((command.help or "").partition("\n\n")[0].split())
 
 
+def _show_help(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        Output("table").text(context.get_help())
+        context.exit()
+
+
 def _note_form(command: click.Command, context: click.Context, arguments: list[str]) -> None:
     """Keep the form of output that these options ask for, although one of them makes no sense."""
     parser = command.make_parser(context)
     parser.ignore_unknown_options = True
-    try:
-        found = parser.parse_args(arguments)[0]
-    except click.UsageError:
+    # The last one may be without its value.
+    for words in (arguments, arguments[:-1]):
+        try:
+            form = parser.parse_args(list(words))[0].get("output")
+        except click.UsageError:
+            continue
+        if form in FORMATS:
+            context.ensure_object(Options).output = form
         return
-    if found.get("output") in FORMATS:
-        context.ensure_object(Options).output = found["output"]

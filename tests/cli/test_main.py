@@ -105,6 +105,25 @@ def test_a_result_that_cannot_be_written_is_told(cluster: FakeCluster) -> None:
         assert subprocess.run([*command, "w"], stderr=full, check=False, timeout=30).returncode == 2
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["log", "-h"], ["get", "-h"], ["help"], ["--version"], ["completion", "bash"]]
+)
+def test_so_is_help_that_cannot_be_written(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run(arguments) == 1
+    assert capsys.readouterr().err.endswith("output: the result cannot be written: no space left on device\n")
+
+
+def test_an_option_without_its_value_is_told_with_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["log", "-o", "json", "--limit"]) == 2
+    told = json.loads(capsys.readouterr().err)["error"]
+    assert (told["what"], told["message"]) == ("log", "option '--limit' requires an argument")
+
+
 @pytest.mark.parametrize(
     ("form", "value", "missing"), [("table", '"a\\nb"\n', '""\n'), ("raw", "a\nb\n", "\n")]
 )
