@@ -25,6 +25,8 @@ it does not: that they arrive. Raft repairs losses, so nothing here is sent twic
 * **Half-open connections** (hazard B93): who dials pings, who accepts expects to be pinged; a limit on the time to send
   a frame, and one on the time that the kernel keeps trying. A link that is lost is dialled again after a pause with
   jitter.
+* **Losses are repaired soon** (`kernel_retries.py`): TCP waits twice as long after each try that was lost; over a way
+  that loses packets that is capped at some trips (hazard B110), on Linux since 6.15.
 * **Waits fit the way** (`trips.py`): handshakes and pings measure how long it takes there and back, and every wait is a
   number of such trips within named bounds. The owner hears of them, for elections take trips, too.
 * **Snapshots are fetched beside the links** (`snapshot_client.py`, `snapshot_server.py`), range by range over HTTP on

@@ -13,13 +13,14 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
+from raftdb.transport.kernel_retries import fit_kernel_retries
 from raftdb.transport.limits import FIRST_SEQUENCE, LinkLimits
 from raftdb.transport.pinging import Pinger
 from raftdb.transport.reasons import DialRefused, short_reason
 from raftdb.transport.send_queue import SendQueue
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
-from raftdb.transport.upgrade import bound_kernel_retries, dial
+from raftdb.transport.upgrade import dial
 from raftdb.wire.peer import (
     EntryColumns,
     Hello,
@@ -175,7 +176,7 @@ class _PeerLink:
             kind, body = await stream.receive()
             # The connection and the change of protocols take a trip each, and so does the answer to the hello.
             self._pinger.measured(min((upgraded_s - dialled_s) / 2, clock() - upgraded_s))
-            bound_kernel_retries(stream, self._send_wait_s)
+            fit_kernel_retries(stream, self._trips, limits)
             if kind is not Kind.HANDSHAKE:
                 raise RemoteProtocolError("the peer does not answer the handshake")
             answer = decode_handshake(body)

@@ -17,6 +17,7 @@ from raftdb.memory import Hold
 from raftdb.route import Access, Route, Routes
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
+from raftdb.transport.kernel_retries import fit_kernel_retries
 from raftdb.transport.limits import FIRST_SEQUENCE, PEER_PATH, LinkLimits
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.stream import FrameStream
@@ -157,6 +158,7 @@ class PeerServer:
                 welcome = await self._shake_hands(incoming)
             # The answer to the upgrade went there, and the hello came back.
             incoming.trips.note(clock() - accepted_s)
+            fit_kernel_retries(incoming.stream, incoming.trips, self._limits)
         except TimeoutError:
             self._close(incoming, "no handshake in time")
             return

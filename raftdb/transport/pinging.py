@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from raftdb.errors import required
+from raftdb.transport.kernel_retries import fit_kernel_retries
 from raftdb.transport.limits import LinkLimits
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
@@ -41,6 +42,7 @@ class Pinger:
             if not await self._is_answered(stream):
                 return f"connection lost: no answer within {clock() - began_s:.3g} seconds"
             self.measured(clock() - began_s)
+            fit_kernel_retries(stream, self._trips, self._limits)
             await asyncio.sleep(self._limits.ping_s)
 
     async def _is_answered(self, stream: FrameStream) -> bool:

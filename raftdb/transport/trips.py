@@ -8,7 +8,8 @@ was too short, for then the network has changed.
 from collections import deque
 
 TRIPS_REMEMBERED = 8
-"""Of these the shortest is the way itself, and the longest what a lost packet makes of it."""
+"""Of these the shortest is the way itself, the middle one what it usually takes, and the longest what a lost packet
+makes of it."""
 TRIPS_WAITED = 10
 """A wait is for so many of the longest trips: an answer can be lost, and what repeats it, too."""
 
@@ -31,6 +32,11 @@ class Trips:
     def usual_s(self) -> float | None:
         """How long a trip takes when nothing gets lost; None before the first."""
         return min(self._latest, default=None)
+
+    @property
+    def typical_s(self) -> float | None:
+        """How long most trips take, whatever becomes of single packets; None before the first."""
+        return sorted(self._latest)[len(self._latest) // 2] if self._latest else None
 
     def wait_s(self, *, least_s: float, most_s: float) -> float:
         """How long to wait for an answer."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol, cast
@@ -131,12 +130,3 @@ async def dial(endpoint: Endpoint, *, connect_timeout_s: float) -> FrameStream:
         transport.abort()
         raise
     return stream
-
-
-def bound_kernel_retries(stream: FrameStream, timeout_s: float) -> None:
-    """Let the kernel drop a connection whose data is not acknowledged for `timeout_s` (hazard B93), where it can."""
-    option = getattr(socket, "TCP_USER_TIMEOUT", None)
-    transport = stream.transport
-    raw = transport.get_extra_info("socket") if transport is not None and not transport.is_closing() else None
-    if option is not None and raw is not None:
-        raw.setsockopt(socket.IPPROTO_TCP, option, int(timeout_s * 1000))
