@@ -10,12 +10,12 @@ from typing import Any
 
 from raftdb.errors import ReplyError
 from raftdb.machine.operations import Operation, SessionOperation, Transaction
-from raftdb.machine.reply import Result
+from raftdb.machine.reply import Told
 from raftdb.machine.service import Query
 from raftdb.machine.services import COMMANDS
 
 
-def shown(operation: Operation | Query, result: Result) -> object:
+def shown(operation: Operation | Query, result: Told) -> object:
     """The `result` of `operation` as people are shown it; of what is no command, its value as it is."""
     if isinstance(operation, SessionOperation):
         operation = operation.operation

@@ -26,7 +26,7 @@ from raftdb.frontend.leading import log_redirect
 from raftdb.frontend.node_api import Consistency, Node
 from raftdb.limits import KEY_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT_MAX, Limits
 from raftdb.machine.operations import ClientOperation
-from raftdb.machine.reply import KeyRecord, Page, Result, shown_key, value_bytes
+from raftdb.machine.reply import KeyRecord, Page, shown_key, value_bytes
 from raftdb.machine.scanning import ReadPage, ReadRecord
 from raftdb.machine.service import Query
 from raftdb.machine.sessions import CloseSession, RegisterSession
@@ -210,7 +210,7 @@ class DataApi:
                 log_redirect(name, error.leader.id)
             raise
         was_written = not (isinstance(operation, Query) or is_read(operation))
-        value = shown(operation, Result(answer.value, answer.revision))
+        value = shown(operation, answer)
         hold_answer(request, value_bytes(value), was_written=was_written)
         if logger.isEnabledFor(logging.DEBUG):
             fields = {"command": name[:32], "index": answer.index, "term": answer.term}

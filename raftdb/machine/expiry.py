@@ -19,7 +19,7 @@ from raftdb.machine.keyspace import (
     NEVER_EXPIRES,
     decode_header,
 )
-from raftdb.machine.reply import Result
+from raftdb.machine.reply import Result, Told
 from raftdb.machine.service import (
     NO_ARGUMENTS,
     Arity,
@@ -105,7 +105,7 @@ def time_to_live(view: KeyValueView, command: TimeToLive) -> Result:
     return Result(stored.expires_ms - read_clock(view), stored.revision)
 
 
-def _shown_ttl(result: Result) -> object:
+def _shown_ttl(result: Told) -> object:
     """The seconds that are left, rounded up; -1 for a key that stays, -2 for a missing one."""
     if isinstance(result.value, int):
         return -(-result.value // 1000)

@@ -107,6 +107,8 @@ class _Shape(NamedTuple):
     """Place and name of the fields about which more than the type must hold, and what."""
     packed: tuple[tuple[int, Convert], ...]
     """Place of the fields that are written in another way, and which."""
+    bounded: tuple[int, ...]
+    """Place of the numbers and lists, which may be too large."""
     build: Callable[..., Any]
 
 
@@ -117,6 +119,7 @@ def _shape(form: Form, present: tuple[Field, ...]) -> _Shape:
         (int, *(field.type for field in present)),
         tuple((place, field.name, field.holds) for place, field in places if field.holds is not None),
         tuple((place, field.pack) for place, field in places if field.pack is not None),
+        tuple(place for place, field in places if field.type in (int, list)),
         _build(form, present),
     )
 
@@ -174,7 +177,8 @@ def to_parts(command: Command | ServiceOperation) -> list[object]:
     for place, name, holds in shape.checked:
         if not holds(parts[place]):
             raise LocalProtocolError(f"{type(command).__name__} has a bad {name}")
-    for part in parts:
+    for place in shape.bounded:
+        part = parts[place]
         # Longer integers would be written under a tag, and tags are refused.
         if type(part) is int and not INTEGER_MIN <= part <= INTEGER_MAX:
             raise LocalProtocolError(f"{type(command).__name__} has a number of more than 64 bits")

@@ -1,6 +1,6 @@
 """What an operation answers. Never raised out of apply: `ReplyError` too is a value."""
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from raftdb.errors import Conflict, ReplyError
 
@@ -24,6 +24,18 @@ class Result(NamedTuple):
 
     value: object
     revision: int | None
+
+
+class Told(Protocol):
+    """A result, wherever it stands: what happened, and the revision of the one key that was named."""
+
+    @property
+    def value(self) -> object:
+        """See `Result`."""
+
+    @property
+    def revision(self) -> int | None:
+        """See `Result`."""
 
 
 class Repetition(NamedTuple):

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
 from raftdb.machine.deadlines import DeadlineIndex
-from raftdb.machine.reply import Reply, Result
+from raftdb.machine.reply import Reply, Result, Told
 from raftdb.machine.transaction import KeyValueView, Transaction
 
 
@@ -133,22 +133,22 @@ class CommandSpec:
         return (self.keys.start + 1, last, step)
 
 
-def as_it_is(result: Result) -> object:
+def as_it_is(result: Told) -> object:
     """Shows a result whose value is what people expect to see."""
     return result.value
 
 
-def as_done(result: Result) -> object:
+def as_done(result: Told) -> object:
     """Shows that something was done which has nothing to show."""
     return "OK"
 
 
-def as_text(result: Result) -> object:
+def as_text(result: Told) -> object:
     """Shows a value that may be missing as an empty string then."""
     return b"" if result.value is None else result.value
 
 
-def as_flag(result: Result) -> object:
+def as_flag(result: Told) -> object:
     """Shows whether something was done as 1 or 0."""
     return int(result.value is True)
 
@@ -171,7 +171,7 @@ class CommandType:
     grows: bool = False
     keys_named: Callable[[Any], int] | None = None
     arguments: Callable[[Any], list[bytes]] | None = None
-    shown: Callable[[Result], object] = as_it_is
+    shown: Callable[[Told], object] = as_it_is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

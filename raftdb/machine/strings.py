@@ -14,7 +14,7 @@ from raftdb.machine.keyspace import (
     NEVER_EXPIRES,
     VALUE_COUNT_KEY,
 )
-from raftdb.machine.reply import Result
+from raftdb.machine.reply import Result, Told
 from raftdb.machine.service import (
     NO_ARGUMENTS,
     Arity,
@@ -148,7 +148,7 @@ def _arguments_of_set(command: Set) -> list[bytes]:
     return [command.key, command.value, *lifetime, *_CONDITION_WORDS[command.condition]]
 
 
-def _shown_set(result: Result) -> object:
+def _shown_set(result: Told) -> object:
     return "OK" if result.value else None
 
 

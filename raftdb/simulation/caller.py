@@ -23,7 +23,6 @@ from raftdb.errors import (
 )
 from raftdb.machine import entries, services
 from raftdb.machine.operations import Operation, SessionOperation, Transaction
-from raftdb.machine.reply import Result
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import SESSION_NAME_BYTES, RegisterSession
 from raftdb.machine.strings import Get
@@ -189,7 +188,7 @@ class Caller:
                 self._attempt(number)
                 return
             self._check(sent, answer)
-            value = shown(sent, Result(answer.value, answer.revision))
+            value = shown(sent, answer)
             self._told.append(Told(sent, comparable(value), answer.index))
             self._end(Kind.ANSWERED, value=value, revision=answer.revision)
         elif isinstance(answer, SessionExpired):
