@@ -190,8 +190,8 @@ class TestCompletion:
     @pytest.mark.parametrize(
         ("typed", "key", "value"),
         [
-            ("se\tkunci satu", b"kunci", b"satu"),
-            ("se kunci satu\x01\x1b[C\x1b[C\t", b"kunci", b"satu"),  # Ctrl-A, twice right
+            ("ms\tkunci satu", b"kunci", b"satu"),
+            ("ms kunci satu\x01\x1b[C\x1b[C\t", b"kunci", b"satu"),  # Ctrl-A, twice right
             ("set a 1; in\tby b 5", b"b", b"5"),
             ("APP\tb 5", b"b", b"5"),
             ("append b 5\t\t", b"b", b"5"),
