@@ -1,10 +1,11 @@
 """Links between peers: one connection per direction, over which the messages of the core travel in CBOR frames.
 
-A node dials every other member and sends on the links that it dialled (`peer_client.PeerLinks`); it receives on the
-links that others dialled (`peer_server.PeerServer`, the route GET /v1/peer of the HTTP listener). So each link has one
-sender and one numbering, and a link that works in one direction only is seen as what it is. A dial is a request of HTTP
-that asks to change protocols (`upgrade.py`), so that a node has one address; from then on the connection is a stream of
-frames with a length and a kind (`raftdb.wire.stream`), and no task of its own reads or writes it (`stream.py`).
+A node dials every other member and sends on the links that it dialled (`peer_client.PeerLinks`, each in `link.py`); it
+receives on the links that others dialled (`peer_server.PeerServer`, the route GET /v1/peer of the HTTP listener). So
+each link has one sender and one numbering, and a link that works in one direction only is seen as what it is. A dial is
+a request of HTTP that asks to change protocols (`upgrade.py`), so that a node has one address; from then on the
+connection is a stream of frames with a length and a kind (`raftdb.wire.stream`), and no task of its own reads or writes
+it (`stream.py`).
 
 What a link promises: messages arrive in order, each at most once, unchanged, from the node whose name they bear. What
 it does not: that they arrive. Raft repairs losses, so nothing here is sent twice and nothing waits for long.

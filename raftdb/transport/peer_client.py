@@ -1,295 +1,17 @@
 """Outgoing links: one per peer, dialled for as long as the peer is known, sending what the node hands over."""
 
 import asyncio
-import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 from raftdb.background import StartTask
 from raftdb.core.messages import Message
 from raftdb.endpoint import Endpoint
-from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.transport.events import PeerEvents
-from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
-from raftdb.transport.kernel_retries import fit_kernel_retries
-from raftdb.transport.limits import FIRST_SEQUENCE, LinkLimits
-from raftdb.transport.pinging import Pinger
-from raftdb.transport.reasons import DialRefused, short_reason
-from raftdb.transport.send_queue import SendQueue
-from raftdb.transport.stream import FrameStream
-from raftdb.transport.trips import Trips
-from raftdb.transport.upgrade import dial
-from raftdb.wire.peer import (
-    EntryColumns,
-    Hello,
-    Refused,
-    Welcome,
-    decode_handshake,
-    encode_frame,
-    encode_handshake,
-)
-from raftdb.wire.stream import Kind
-
-logger = logging.getLogger("raftdb.transport")
-
-Uniform = Callable[[float, float], float]
-"""A random number between two bounds: the jitter of the pauses between dials."""
-
-
-class LinkStatistics(NamedTuple):
-    """What one outgoing link has done since it was made. `dropped_messages` includes those for a link that is down."""
-
-    up: bool
-    sent_frames: int
-    sent_messages: int
-    dropped_messages: int
-    queued_bytes: int
-
-
-class _Refusal(Exception):
-    """The handshake ended in a refusal, by either side."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(f"refused: {refused.reason}")
-        self.refused = refused
-
-
-class _PeerLink:
-    """The link to one peer, dialled at one of its addresses after the other until that peer answers there.
-
-    Begins when it is made; `PeerLinks` ends it, and does not use it again after that.
-    """
-
-    def __init__(self, links: "PeerLinks", peer: str, addresses: tuple[Endpoint, ...]) -> None:
-        self.peer = peer
-        self.addresses = addresses
-        self.address = addresses[0]
-        self.up = False
-        self.queue = SendQueue(links.limits)
-        self.sent_frames = 0
-        self.sent_messages = 0
-        self._links = links
-        self._limits = links.limits
-        self._stream: FrameStream | None = None
-        self._sequence = FIRST_SEQUENCE
-        self._stalled: asyncio.TimerHandle | None = None
-        self._nudged = asyncio.Event()
-        self._trips = Trips()
-        self._pinger = Pinger(self._trips, links.limits, on_trip=partial(links.events.on_trip, peer))
-        self._last_failure = ""
-        self.task = links.start(self._run(), name=f"link to {peer}")
-
-    def send(self, messages: Sequence[Message]) -> None:
-        """Send `messages` now, or queue them while the peer takes less than that; drop and count them if the link is
-        down or its queue full."""
-        if not self.up:
-            self.queue.dropped += len(messages)
-            return
-        for message in messages:
-            self.queue.put(message)
-        self._send_queued()
-
-    def nudge(self, address: Endpoint | None = None) -> None:
-        """Dial at once, at `address` if it is one of the peer's, if the link is waiting to dial again."""
-        if address in self.addresses and not self.up:
-            self.address = address
-        self._nudged.set()
-
-    def go_down(self, reason: str) -> None:
-        """Take nothing more for the peer, and say so, once: before another link to it can be up."""
-        if self.up:
-            self.up = False
-            self.queue.clear()
-            if self._stalled is not None:
-                self._stalled.cancel()
-            self._log(logging.INFO, "peer down", reason=reason)
-            self._links.events.on_peer_down(self.peer, reason)
-
-    @property
-    def failure(self) -> str | None:
-        """Why the last dial failed; None if it did not."""
-        return self._last_failure or None
-
-    def statistics(self) -> LinkStatistics:
-        """The counters as they stand."""
-        queue = self.queue
-        return LinkStatistics(self.up, self.sent_frames, self.sent_messages, queue.dropped, queue.bytes)
-
-    async def _run(self) -> None:
-        """Dial, serve, pause, for ever."""
-        loop = asyncio.get_running_loop()
-        pause_s = self._limits.backoff_min_s
-        while True:
-            self._nudged.clear()
-            started = loop.time()
-            served = await self._dial_and_serve()
-            if not served:
-                self._turn_to_next_address()
-            if loop.time() - started > self._limits.backoff_max_s and not self._last_failure:
-                pause_s = self._limits.backoff_min_s
-            try:
-                async with asyncio.timeout(self._links.uniform(pause_s / 2, pause_s)):
-                    await self._nudged.wait()
-            except TimeoutError:
-                pause_s = min(2 * pause_s, self._limits.backoff_max_s)
-
-    def _turn_to_next_address(self) -> None:
-        """The peer was not found at this address: it is dialled at another one next, if it has one."""
-        known = self.addresses
-        position = known.index(self.address) if self.address in known else -1
-        self.address = known[(position + 1) % len(known)]
-
-    async def _dial_and_serve(self) -> bool:
-        """One connection from dial to close, for whatever reason it ends; True if the peer was there."""
-        try:
-            limits = self._limits
-            wait_s = self._trips.wait_s(least_s=limits.dial_min_s, most_s=limits.dial_max_s)
-            async with asyncio.timeout(wait_s):
-                stream = await self._dial()
-        except _Refusal as refusal:
-            self._report_refusal(refusal.refused)
-        except (DialRefused, RemoteProtocolError, TimeoutError, OSError) as error:
-            if isinstance(error, TimeoutError):
-                self._trips.forget()
-            self._report_failure(short_reason(error))
-        except Exception as error:
-            # A link must outlive a bug in what it calls: without it the node is cut off from its peer for good.
-            logger.exception(
-                "dial failed", extra={"fields": {"peer": self.peer, "address": str(self.address)}}
-            )
-            self._report_failure(type(error).__name__)
-        else:
-            await self._serve(stream)
-            return True
-        return False
-
-    async def _dial(self) -> FrameStream:
-        """Connect and shake hands. Raises _Refusal, RemoteProtocolError, or what `dial` raises."""
-        limits, links, clock = self._limits, self._links, asyncio.get_running_loop().time
-        dialled_s = clock()
-        stream = await dial(self.address, connect_timeout_s=limits.connect_timeout_s)
-        try:
-            upgraded_s = clock()
-            stream.send(Kind.HANDSHAKE, encode_handshake(links.identity.introduce(Hello, self.peer)))
-            kind, body = await stream.receive()
-            # The connection and the change of protocols take a trip each, and so does the answer to the hello.
-            self._pinger.measured(min((upgraded_s - dialled_s) / 2, clock() - upgraded_s))
-            fit_kernel_retries(stream, self._trips, limits)
-            if kind is not Kind.HANDSHAKE:
-                raise RemoteProtocolError("the peer does not answer the handshake")
-            answer = decode_handshake(body)
-            if isinstance(answer, Refused):
-                self._sight(answer.answered_by)
-                raise _Refusal(answer)
-            if not isinstance(answer, Welcome):
-                raise RemoteProtocolError("the peer answered a hello with a hello")
-            if answer.source != self.peer:
-                self._sight(answer.source)
-                raise _Refusal(Refused("wrong_source", f"{answer.source} answered in place of {self.peer}"))
-            refused = await check_introduction(answer, links.identity, links.check_peer)
-            if refused is not None:
-                raise _Refusal(refused)
-        except BaseException:
-            await self._hang_up(stream)
-            raise
-        return stream
-
-    async def _serve(self, stream: FrameStream) -> None:
-        """Send until the connection ends; then forget what was not sent."""
-        self._stream, self._sequence = stream, FIRST_SEQUENCE
-        stream.on_room = self._has_room_again
-        stream.on_broken = self._broken
-        self.up, self._last_failure = True, ""
-        self._log(logging.INFO, "peer up")
-        self._links.events.on_peer_up(self.peer)
-        stream.hand_over(self._hear)
-        loop = asyncio.get_running_loop()
-        pinger = loop.create_task(self._pinger.run(stream), name=f"pinger of {self.peer}")
-        reason = "stopped"
-        try:
-            await asyncio.wait({pinger, stream.ended}, return_when=asyncio.FIRST_COMPLETED)
-            reason = stream.ended.result() if stream.ended.done() else pinger.result()
-        finally:
-            self.go_down(reason)
-            pinger.cancel()
-            await self._hang_up(stream, "" if reason == "stopped" else reason)
-
-    async def _hang_up(self, stream: FrameStream, reason: str = "") -> None:
-        """Close in bounded time, whether the peer reads or not."""
-        stream.close(reason, timeout_s=self._limits.close_timeout_s)
-        await asyncio.wait({stream.ended})
-
-    def _hear(self, kind: Kind, _body: bytes) -> None:
-        """A peer sends nothing on this link but answers to pings."""
-        if kind is Kind.PONG:
-            self._pinger.answered()
-        elif kind is Kind.MESSAGES:
-            raise RemoteProtocolError("the peer sent data on a link of ours")
-
-    def _broken(self, error: Exception) -> None:
-        if self._stream is not None:
-            self._stream.abort(short_reason(error))
-
-    def _send_queued(self) -> None:
-        """Send what is queued, a frame at a time, for as long as the connection has room."""
-        stream = self._stream
-        while stream is not None and self.up and self.queue and stream.has_room:
-            messages = self.queue.take_frame()
-            try:
-                frame = encode_frame(self._sequence, messages, self._links.columns)
-            except LocalProtocolError as error:
-                # Above a limit of the wire: our bug. The rest of the traffic must not suffer for it.
-                self.queue.dropped += len(messages)
-                self._log(logging.ERROR, "frame not sent", reason=error.message)
-                continue
-            stream.send(Kind.MESSAGES, frame)
-            self._sequence += 1
-            self.sent_frames += 1
-            self.sent_messages += len(messages)
-        if stream is not None and self.up and not stream.has_room and self._stalled is None:
-            wait_s = self._send_wait_s
-            self._stalled = asyncio.get_running_loop().call_later(wait_s, self._stuck, wait_s)
-
-    def _has_room_again(self) -> None:
-        """The peer has taken what was sent."""
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
-        self._send_queued()
-
-    def _stuck(self, wait_s: float) -> None:
-        """The peer has not taken what was sent."""
-        self._stalled = None
-        if self._stream is not None:
-            self._stream.abort(f"a frame was not taken within {wait_s:g} seconds")
-
-    def _sight(self, node: str) -> None:
-        """`node` says that it is the one who is reached here; a dial of its own will show whether that is true."""
-        if node:
-            self._links.events.on_sighted(node, self.address)
-
-    @property
-    def _send_wait_s(self) -> float:
-        return self._trips.wait_s(least_s=self._limits.send_min_s, most_s=self._limits.send_max_s)
-
-    def _report_refusal(self, refused: Refused) -> None:
-        self._links.events.on_refused(self.peer, refused.code, refused.reason)
-        level = logging.DEBUG if self._last_failure == refused.reason else logging.WARNING
-        self._last_failure = refused.reason
-        self._log(level, "peer refused", code=refused.code, reason=refused.reason)
-
-    def _report_failure(self, reason: str) -> None:
-        # A peer that is away is dialled many times: only what is new is worth a line.
-        level = logging.DEBUG if self._last_failure == reason else logging.INFO
-        self._last_failure = reason
-        self._log(level, "dial failed", reason=reason)
-
-    def _log(self, level: int, message: str, **fields: str) -> None:
-        logger.log(
-            level, message, extra={"fields": {"peer": self.peer, "address": str(self.address), **fields}}
-        )
+from raftdb.transport.handshake import CheckPeer, LocalIdentity
+from raftdb.transport.limits import LinkLimits
+from raftdb.transport.link import LinkContext, LinkStatistics, PeerLink, Uniform
+from raftdb.wire.peer import EntryColumns
 
 
 class PeerLinks:
@@ -309,16 +31,17 @@ class PeerLinks:
         uniform: Uniform = random.uniform,
         start: StartTask = asyncio.create_task,
     ) -> None:
-        self.identity = identity
-        self.check_peer = check_peer
-        self.events = events or PeerEvents()
-        self.limits = limits or LinkLimits()
-        self.uniform = uniform
-        self.start = start
-        self._links: dict[str, _PeerLink] = {}
+        self._context = LinkContext(
+            identity=identity,
+            check_peer=check_peer,
+            events=events or PeerEvents(),
+            limits=limits or LinkLimits(),
+            uniform=uniform,
+            start=start,
+            columns=EntryColumns(),
+        )
+        self._links: dict[str, PeerLink] = {}
         self._stopped: set[asyncio.Task[None]] = set()
-        self.columns = EntryColumns()
-        """What was encoded for one follower serves the others."""
 
     def update_peers(self, addresses: Mapping[str, tuple[Endpoint, ...]]) -> None:
         """Dial exactly the peers of `addresses` (by id, the likeliest address first), this node's own id left out.
@@ -326,7 +49,9 @@ class PeerLinks:
         A link that is up at one of its peer's addresses goes on undisturbed, and so does one that is looking for its
         peer if the likeliest address did not change; one whose peer is gone is closed.
         """
-        wanted = {peer: address for peer, address in addresses.items() if peer != self.identity.node_id}
+        wanted = {
+            peer: address for peer, address in addresses.items() if peer != self._context.identity.node_id
+        }
         for peer, link in sorted(self._links.items()):
             known = wanted.get(peer, ())
             if known and (link.address in known if link.up else link.addresses[0] == known[0]):
@@ -335,7 +60,7 @@ class PeerLinks:
                 self._stop(self._links.pop(peer))
         for peer, known in sorted(wanted.items()):
             if peer not in self._links:
-                self._links[peer] = _PeerLink(self, peer, known)
+                self._links[peer] = PeerLink(self._context, peer, known)
 
     def introduce_anew(self) -> None:
         """End all links and dial the same peers again, so that they hear what this node says of itself now."""
@@ -360,7 +85,7 @@ class PeerLinks:
         link = self._links.get(peer)
         if link is not None and link.address != link.addresses[0]:
             self._stop(link)
-            self._links[peer] = _PeerLink(self, peer, link.addresses)
+            self._links[peer] = PeerLink(self._context, peer, link.addresses)
 
     def address(self, peer: str) -> Endpoint | None:
         """Where `peer` is reached now; None if it is not."""
@@ -392,7 +117,7 @@ class PeerLinks:
         self._links.clear()
         await asyncio.gather(*self._stopped, return_exceptions=True)
 
-    def _stop(self, link: _PeerLink) -> None:
+    def _stop(self, link: PeerLink) -> None:
         link.go_down("stopped")
         link.task.cancel()
         self._stopped.add(link.task)

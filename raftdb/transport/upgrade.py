@@ -90,8 +90,15 @@ class _Answer(asyncio.Protocol):
     """Collects the answer to a dial, up to the empty line."""
 
     def __init__(self) -> None:
-        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.status: asyncio.Future[int] = loop.create_future()
+        self.over: asyncio.Future[None] = loop.create_future()
         self._head = bytearray()
+
+    @property
+    def tail(self) -> bytes:
+        """What has come behind the answer: the first frames, if the other end is quick."""
+        return bytes(self._head.partition(b"\r\n\r\n")[2])
 
     def data_received(self, data: bytes) -> None:
         """Part of the answer."""
@@ -103,6 +110,7 @@ class _Answer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No answer will come."""
+        self.over.set_result(None)
         if not self.status.done():
             self.status.set_exception(exc or ConnectionResetError("closed by the peer"))
 
@@ -123,10 +131,15 @@ async def dial(endpoint: Endpoint, *, connect_timeout_s: float) -> FrameStream:
         status = await answer.status
         if status != 101:
             raise DialRefused(status)
-        stream = FrameStream()
-        transport.set_protocol(stream)
-        stream.connection_made(transport)
+        if answer.over.done():
+            raise ConnectionResetError("closed by the peer")
     except BaseException:
         transport.abort()
+        await asyncio.wait({answer.over})
         raise
+    stream = FrameStream()
+    transport.set_protocol(stream)
+    stream.connection_made(transport)
+    if answer.tail:
+        stream.data_received(answer.tail)
     return stream

@@ -8,17 +8,23 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from raftdb.background import Background
+from raftdb.errors import Fatal
 from raftdb.frontend.http_server import HttpServer
 from raftdb.limits import ENTRY_BYTES_MAX
 from raftdb.route import Access, Route
+from raftdb.transport import link
+from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import Introduction
 from raftdb.transport.limits import PEER_PATH
+from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.upgrade import Switched, accepted
 from raftdb.wire.peer import FRAME_BYTES_MAX, Hello, Refused, Welcome, encode_handshake
 from raftdb.wire.stream import Kind
 from tests.transport.slow_way import slow_way
 from tests.transport.support import (
     FAST,
+    accept_everybody,
     append,
     at,
     heartbeat,
@@ -187,6 +193,48 @@ async def test_a_link_knows_why_its_peer_is_not_reached() -> None:
         await node.close()
         await wait_until(lambda: links.failure("n2") == "connection refused")
         assert links.failure("nobody") is None
+
+
+async def test_a_bug_on_the_way_costs_a_link_and_not_the_sender(
+    monkeypatch: pytest.MonkeyPatch, log_records: list[logging.LogRecord]
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise KeyError("bug")
+
+    async with receiver(N2) as node, sender(N1, {"n2": node.address}) as (links, log):
+        await wait_until(lambda: bool(links.connected()))
+        with monkeypatch.context() as patch:
+            patch.setattr(link, "encode_frame", fail)
+            links.send("n2", [heartbeat(1)])
+        await wait_until(lambda: log.count("up") == 2)
+        assert log.last("down")[2] == "internal error"
+        links.send("n2", [heartbeat(2)])
+        await wait_until(lambda: node.received == [heartbeat(2)])
+    assert "link failed" in [record.getMessage() for record in log_records]
+
+
+async def test_a_trip_that_its_owner_fails_on_costs_a_link_and_not_the_node() -> None:
+    failures: list[Fatal] = []
+    background = Background(failures.append)
+    calls = 0
+
+    def on_trip(_peer: str, _seconds: float) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyError("bug")
+
+    limits = replace(FAST, ping_s=0.01)
+    async with receiver(N2) as node:
+        ups: list[str] = []
+        events = PeerEvents(on_trip=on_trip, on_peer_up=ups.append)
+        links = PeerLinks(
+            N1, check_peer=accept_everybody, events=events, limits=limits, start=background.start
+        )
+        links.update_peers({"n2": at(node.address)})
+        await wait_until(lambda: len(ups) == 2 and calls > 5)
+        await links.close()
+    assert failures == []
 
 
 async def test_links_in_both_directions_do_not_disturb_each_other() -> None:

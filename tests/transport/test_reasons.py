@@ -68,6 +68,27 @@ async def test_something_else_at_the_address_is_told(log_records: Records) -> No
     assert reason == "HTTP status 404 in answer to a dial: is that a raftdb node?"
 
 
+@pytest.mark.parametrize("rest", [b"", b"\x00\x00\x00\x07\x05not now"])
+async def test_who_hangs_up_instead_of_answering_is_told(log_records: Records, rest: bytes) -> None:
+    """Whatever comes with the change of protocols, or right behind it, is seen."""
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + rest)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        reason = await reason_of_a_dial(f"127.0.0.1:{port}", log_records)
+    assert reason in (
+        "the peer closed the connection instead of answering the handshake",
+        "connection reset by peer",
+        "the connection broke",
+    )
+
+
 async def test_a_node_that_is_stopping_is_not_asked_whether_it_is_one(log_records: Records) -> None:
     """Its listener still answers, and refuses new links: 503."""
     async with receiver(identity("n2")) as stopping:

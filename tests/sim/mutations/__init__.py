@@ -21,8 +21,6 @@ MUTATIONS: tuple[Mutation, ...] = (
 """Every planted bug. Ids that are numbers are sections of the thesis, for rules that no catalogued bug is about."""
 
 RARE: dict[str, str] = {
-    "B33": "needs a follower that has fetched a snapshot which it then did not need, and falls behind again; "
-    "tests/node/test_compaction.py shows the rule directly, and tests/server/test_incoming.py mixes two",
     "B25": "needs a leader cut off with a longer uncommitted tail than all that the others commit, compact and send "
     "as a snapshot before it hears of them",
     "B71d": "needs a leader that is cut off with a follower and counts on, others that elect one after a pause and let "
