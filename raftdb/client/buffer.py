@@ -8,78 +8,24 @@ The commit is one entry of the log with the commands as they were given, execute
 the same: so what was evaluated here is what happens there, or nothing happens.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from raftdb.client.model import Value
-from raftdb.commands.spec import NOT_AN_INTEGER, Access, lookup, parse
-from raftdb.errors import CommandFailed, RequestRefused, required
-from raftdb.limits import CEILING, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
-from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
+from raftdb.commands.spec import Access, lookup, parse
+from raftdb.errors import RequestRefused, required
+from raftdb.limits import CEILING, COMMAND_BYTES_CEILING
+from raftdb.machine.batches import MultiSet
+from raftdb.machine.keyspace import VALUE_COUNT_KEY, decode_value, encode_string, pack_number
+from raftdb.machine.service import Command
+from raftdb.machine.services import WRITES
+from raftdb.machine.strings import Condition, Delete, GetSet, Set
+from raftdb.machine.transaction import Transaction
+from raftdb.machine.values import state_key_of
 
-Effect: TypeAlias = "Callable[[bytes | None, Sequence[bytes]], bytes | None]"
-"""What a command makes of the value of its key (None: missing), given its arguments without the key."""
-
-
-def _append(old: bytes | None, arguments: Sequence[bytes]) -> bytes:
-    value_bytes = len(old or b"") + len(arguments[0])
-    if value_bytes > VALUE_BYTES_CEILING:
-        raise CommandFailed("value is too long", hint=f"the limit is {VALUE_BYTES_CEILING} bytes")
-    return (old or b"") + arguments[0]
-
-
-def _set_range(old: bytes | None, arguments: Sequence[bytes]) -> bytes | None:
-    offset, text = int(arguments[0]), arguments[1]
-    if not text:
-        return old
-    if offset + len(text) > VALUE_BYTES_CEILING:
-        raise CommandFailed("value is too long", hint=f"the limit is {VALUE_BYTES_CEILING} bytes")
-    data = old or b""
-    return data[:offset].ljust(offset, b"\0") + text + data[offset + len(text) :]
-
-
-def _increment(old: bytes | None, delta: int) -> bytes:
-    number = 0 if old is None else parse_integer(old)
-    if number is None or not INTEGER_MIN <= number + delta <= INTEGER_MAX:
-        raise CommandFailed(NOT_AN_INTEGER)
-    return b"%d" % (number + delta)
-
-
-def _delete(old: bytes | None, arguments: Sequence[bytes]) -> None:
-    return None
-
-
-def _replace(old: bytes | None, arguments: Sequence[bytes]) -> bytes:
-    return arguments[0]
-
-
-def _set(old: bytes | None, arguments: Sequence[bytes]) -> bytes | None:
-    words = {word.upper() for word in arguments[1:]}
-    prevented = (b"NX" in words and old is not None) or (b"XX" in words and old is None)
-    return old if prevented else arguments[0]
-
-
-def _expire(old: bytes | None, arguments: Sequence[bytes]) -> bytes | None:
-    return None if int(arguments[0]) <= 0 else old
-
-
-EFFECTS: dict[str, Effect] = {
-    "set": _set,
-    "append": _append,
-    "setrange": _set_range,
-    "del": _delete,
-    "incr": lambda old, arguments: _increment(old, 1),
-    "decr": lambda old, arguments: _increment(old, -1),
-    "incrby": lambda old, arguments: _increment(old, int(arguments[0])),
-    "getset": _replace,
-    "expire": _expire,
-    "persist": lambda old, arguments: old,
-}
-"""The commands that write one key, and what they make of its value. `mset` is several of `set`."""
-
-_CONDITIONS = frozenset({b"NX", b"XX"})
-_ABSOLUTE = (_set, _delete, _replace)
-"""Effects for which the old value makes no difference, if there is no condition."""
+EVALUATED = frozenset(
+    {"set", "append", "setrange", "del", "incr", "decr", "incrby", "getset", "expire", "persist"}
+)
+"""The commands that write the value of one key, and nothing else. `mset` is several of `set`."""
 
 ANSWERED_BY_GET = frozenset({"get", "strlen", "exists", "mget"})
 """The reads that a transaction can answer: those of values. Others would see what it cannot watch, or its own writes
@@ -93,7 +39,7 @@ class Buffer:
         self.commands: list[tuple[str, tuple[bytes, ...]]] = []
         self.watched: dict[bytes, int] = {}
         self._values: dict[bytes, bytes | None] = {}  # of the keys whose value is known by now
-        self._effects: dict[bytes, list[tuple[Effect, Sequence[bytes]]]] = {}  # writes to keys that are not
+        self._writes: dict[bytes, list[Command]] = {}  # to keys of which it is not
         self._bytes = 0
 
     def knows(self, key: bytes) -> bool:
@@ -112,9 +58,9 @@ class Buffer:
         self.watched.setdefault(key, revision)
         if key in self._values:
             return
-        for effect, arguments in self._effects.get(key, ()):
-            value = effect(value, arguments)
-        self._effects.pop(key, None)
+        for command in self._writes.get(key, ()):
+            value = _after(command, key, value)
+        self._writes.pop(key, None)
         self._values[key] = value
 
     def write(self, name: str, arguments: Sequence[bytes]) -> None:
@@ -124,31 +70,69 @@ class Buffer:
         it would fail on what the key is known to hold. Then nothing is added.
         """
         name = name.lower()
-        parse(name, arguments, limits=CEILING)
-        effect = EFFECTS.get(name)
-        if name != "mset" and effect is None:
+        command = parse(name, arguments, limits=CEILING)
+        if name not in EVALUATED and not isinstance(command, MultiSet):
             raise _not_here(name)
         size = sum(map(len, arguments))
         if self._bytes + size > COMMAND_BYTES_CEILING:
             raise RequestRefused(
                 "too_large", f"the transaction's arguments have more than {COMMAND_BYTES_CEILING} bytes"
             )
-        if effect is not None:
-            self._apply(arguments[0], effect, arguments[1:])
+        if isinstance(command, MultiSet):
+            for key, value in command.pairs:
+                self._apply(key, Set(key, value))
         else:
-            for key, value in zip(arguments[::2], arguments[1::2], strict=True):
-                self._apply(key, _replace, [value])
+            self._apply(arguments[0], command)
         self.commands.append((name, tuple(arguments)))
         self._bytes += size
 
-    def _apply(self, key: bytes, effect: Effect, arguments: Sequence[bytes]) -> None:
+    def _apply(self, key: bytes, command: Command) -> None:
         if key in self._values:
-            self._values[key] = effect(self._values[key], arguments)
-        elif effect in _ABSOLUTE and not _CONDITIONS.intersection(map(bytes.upper, arguments[1:])):
-            self._effects.pop(key, None)
-            self._values[key] = effect(None, arguments)
+            self._values[key] = _after(command, key, self._values[key])
+        elif _is_absolute(command):
+            self._writes.pop(key, None)
+            self._values[key] = _after(command, key, None)
         else:
-            self._effects.setdefault(key, []).append((effect, arguments))
+            self._writes.setdefault(key, []).append(command)
+
+
+class _OneValue:
+    """A key space that holds the value of one key, or nothing, and whose clock stands still: nothing ends in it."""
+
+    def __init__(self, state_key: bytes, record: bytes | None) -> None:
+        self._records = {} if record is None else {state_key: record, VALUE_COUNT_KEY: pack_number(1)}
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """See `raftdb.machine.transaction.KeyValueView`."""
+        return self._records.get(key)
+
+    def head(self, key: bytes, length: int, /) -> bytes | None:
+        """See `KeyValueView`."""
+        record = self.get(key)
+        return None if record is None else record[:length]
+
+    def scan(
+        self, first: bytes, end: bytes | None, *, limit: int, length: int | None = None
+    ) -> list[tuple[bytes, bytes]]:
+        """No command that writes one value looks for others."""
+        return []
+
+
+def _after(command: Command, key: bytes, value: bytes | None) -> bytes | None:
+    """What the machine would make of the value of `key`; raises `CommandFailed` where it fails."""
+    state_key = state_key_of(key)
+    record = None if value is None else encode_string(value, revision=1)
+    layer = Transaction(_OneValue(state_key, record))
+    WRITES[type(command)](layer, command, 2)
+    record = layer.changes.get(state_key, record)
+    return None if record is None else decode_value(record).data
+
+
+def _is_absolute(command: Command) -> bool:
+    """True if the value before makes no difference to the one after."""
+    if isinstance(command, Set):
+        return command.condition is Condition.ALWAYS
+    return isinstance(command, Delete | GetSet)
 
 
 def is_read(name: str, arguments: Sequence[bytes]) -> bool:
