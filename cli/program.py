@@ -199,10 +199,7 @@ def invoke(arguments: Sequence[str], options: Options) -> int:
             program, {"obj": options}, "raftdb", COMPLETION_VARIABLE, os.environ[COMPLETION_VARIABLE]
         )
     try:
-        context = program.make_context(
-            "raftdb", list(arguments), obj=options, help_option_names=["-h", "--help"]
-        )
-        with context:
+        with program.make_context("raftdb", list(arguments), obj=options) as context:
             return int(program.invoke(context))
     except click.exceptions.Exit as ended:
         return ended.exit_code

@@ -192,6 +192,10 @@ class Command(click.Command):
             _note_form(self, ctx, given)
             raise
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """How help is asked for, of whichever command and by whomever."""
+        return ["-h", "--help"]
+
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """What asks for help, which is written as results are."""
         option = super().get_help_option(ctx)

@@ -46,6 +46,7 @@ def offered(
         (["cluster", "re"], ["plain,remove", "plain,replace"]),
         (["-o", "json", "cluster", "t"], ["plain,transfer"]),
         (["log", "--f"], ["plain,--from"]),
+        (["log", "-h"], ["plain,-h"]),
         (["--cons"], ["plain,--consistency"]),
         (["-o", "j"], ["plain,json"]),
         (["--consistency", ""], ["plain,linearizable", "plain,stale"]),
