@@ -1,13 +1,13 @@
 """Changing the members, one at a time (thesis 4.1, 4.2).
 
-What makes it safe is that each change adds or removes one voter at most, so that a majority before it and a majority
+Changes are safe because each one adds or removes one voter at most, so that a majority before it and a majority
 after it share a node; and that none begins before the last one is committed, nor before the leader has committed an
-entry of its own term. Without the latter two leaders of different terms can each append a change that the other does
-not know, with majorities that share nobody (the correction of 2015; hazard B38).
+entry of its own term. Without the last rule, two leaders of different terms can each append a change that the other
+does not know, with majorities that share no node (the correction of 2015; hazard B38).
 
-What makes it useful are the rules on top, which `force` overrides: no change may leave fewer voters alive than a
-majority. A new node begins as a learner, which costs the cluster nothing if it never comes up (hazard B44), and becomes
-a voter when it has caught up (`Progress.tick`).
+The rules on top of that keep people from mistakes, and `force` overrides them: no change may leave fewer voters alive
+than a majority. A new node begins as a learner, which costs the cluster nothing if it never comes up (hazard B44), and
+becomes a voter when it has caught up (`Progress.tick`).
 """
 
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def ask(state: RaftState, event: ConfigurationChangeAsked) -> None:
 
 
 def why_not_now(state: RaftState, leadership: Leadership) -> Refusal | None:
-    """What keeps this leader from changing the members at all, at the moment."""
+    """The reason why this leader cannot change the members at all at the moment, or None."""
     if state.hands_over:
         return Refusal("busy", "the leadership is being handed over", hint="try again in a second")
     if state.commit_index < leadership.term_start_index:
@@ -72,10 +72,10 @@ def tick(state: RaftState, leadership: Leadership) -> None:
 
 
 def _append(state: RaftState, leadership: Leadership, configuration: Configuration) -> Refusal | None:
-    """The new configuration becomes an entry, and counts from here on.
+    """Append the new configuration as an entry; it counts from here on.
 
-    With it goes what the leader knows of the members' folders and starts: who joins later learns them from the log
-    (hazard B36).
+    The entry also names the members' folders and starts that the leader knows, so that a node that joins later learns
+    them from the log (hazard B36).
     """
     members = tuple(_as_met(state, member) for member in configuration.members)
     form = state.configurations.form
@@ -116,7 +116,7 @@ def _add(state: RaftState, leadership: Leadership, change: AddMember, force: boo
 def _update_addresses(
     state: RaftState, leadership: Leadership, change: UpdateAddresses, force: bool
 ) -> Configuration | Refusal:
-    """One entry for all: members that have changed places could not do so one after the other."""
+    """One entry changes all addresses: members that have swapped addresses could not take them one after the other."""
     configuration = state.configurations.latest
     for new in change.moved:
         known = configuration.find(new.id)
@@ -133,8 +133,9 @@ def _update_addresses(
 def _promote(
     state: RaftState, leadership: Leadership, change: PromoteMember, force: bool
 ) -> Configuration | Refusal:
-    """`force` skips what is for people. That its folder is known is a matter of safety: the entry that lets it vote
-    says which folder that is, so that an empty one never votes in its place."""
+    """`force` skips the rules that protect people from mistakes. It does not skip that the node's folder must be known,
+    which is a matter of safety: the entry that lets the node vote names its folder, so that an empty folder never votes
+    in its place."""
     configuration, node = state.configurations.latest, change.id
     known = configuration.find(node)
     if known is None:
@@ -179,7 +180,7 @@ def _remove(
 def _too_few_alive(
     state: RaftState, leadership: Leadership, configuration: Configuration, what: str
 ) -> Refusal | None:
-    """The arithmetic of a change: voters that answer, against the majority that it would need."""
+    """Refuse a change after which fewer voters would answer than a majority needs."""
     timeout_ticks = timing.patience_ticks(state, leadership)
     voters = configuration.voters
     alive = [
@@ -207,7 +208,7 @@ def _unknown(configuration: Configuration, node: NodeId) -> Refusal:
 
 
 def _address_taken(configuration: Configuration, new: Member) -> Refusal | None:
-    """Two members at one address would be one node twice."""
+    """Refuse an address that another member has: two members at one address would be one node counted twice."""
     for member in configuration.members:
         for address in (new.http, new.redis):
             if member.id != new.id and address is not None and address in (member.http, member.redis):

@@ -47,7 +47,7 @@ def describe_trace(trace: Trace) -> str:
 
 
 def describe_value(value: object) -> str:
-    """A detail's value on one line without spaces if it has none itself; tuples are joined by commas."""
+    """A detail's value on one line; tuples are joined by commas."""
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "none"
     text = str(value)

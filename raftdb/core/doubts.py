@@ -1,23 +1,23 @@
-"""Who was put back: nodes that have forgotten what they said, and when their word counts again.
+"""Nodes whose folder was put back have forgotten what they said; this decides when they count again.
 
 A folder that is put back to an older copy of itself (`cp -a`, a snapshot of a virtual machine) has forgotten votes that
 it gave and entries that it acknowledged. A leader elected with its next vote may lack what a majority has on disk.
 
-How it is found out is the work of those who remember (`raftdb.node.starts`): each start of a node has a number and a
-nonce, whoever meets it writes them down before it counts anything, and a start that does not follow the one that is
-written down was put back. `PeerMet` brings the verdict. From then on, here:
+The peers find that out (`raftdb.node.starts`): each start of a node has a number and a nonce, a peer that meets the
+node writes them down before it counts anything the node says, and a node whose start does not follow the one written
+down was put back. `PeerMet` brings the verdict. From then on:
 
 * Its votes and acknowledgements count for nothing by themselves (`quorum`): not in elections, for commit, in the rounds
-  of reads, nor for the contact with a majority. Nobody votes for it, and it does not stand once it knows.
-* What the leader thought that it holds is unlearned, and it is refilled like any follower that is behind. That is the
-  only thing that takes a match index back; a refusal never does (hazard B13).
+  of reads, nor for the contact with a majority. No node votes for it, and it does not stand for election once it knows.
+* The leader unlearns its match index and refills it like any follower that lags. Nothing else takes a match index back;
+  a refusal never does (hazard B13).
 * The leader appends a configuration that names the start in which it was met. That entry is younger than everything
   that was forgotten. Once a majority has it, without those in doubt, every later majority shares a voter with that one
   who knows it all, and the folder counts again. Each node finds that out for itself, from its own commit index.
 
 A configuration that names an earlier start settles nothing: it may have been committed before the folder was put back.
-So does none while too few voters are left that have forgotten nothing: two of three that were put back have lost what
-only they knew. Then nobody leads until people decide (`raftdb recover`).
+No configuration settles anything while too few voters are left that have forgotten nothing: two of three that were put
+back have lost what only they knew. Then no node leads until people decide (`raftdb recover`).
 """
 
 from raftdb.core import leader
@@ -29,7 +29,8 @@ from raftdb.core.state import RaftState
 
 
 def met(state: RaftState, event: PeerMet) -> None:
-    """A node was met: take over what is doubted of it; if this meeting has shown that it was put back, act on it."""
+    """A node was met: note whether its folder is in doubt; if this meeting has shown that it was put back, act on
+    that."""
     node = event.node
     if event.doubted and not _is_settled(state, node, event.doubted):
         state.doubts[node] = event.doubted
@@ -42,7 +43,7 @@ def met(state: RaftState, event: PeerMet) -> None:
         if state.role is not Role.FOLLOWER:
             become_follower(state, state.term, None)
         return
-    # Who is no member may say so of itself as often as it likes.
+    # A node that is no member may claim this of itself as often as it likes, so it is no warning.
     is_member = state.configurations.find(node) is not None
     level = "warning" if is_member else "debug"
     state.trace("the folder of a node was put back to an older copy", level=level, node=node)
@@ -67,7 +68,8 @@ def unsettled(state: RaftState) -> bool:
 
 
 def settle(state: RaftState) -> None:
-    """After any step: who is named by a committed configuration, in a start since the doubt, counts again."""
+    """After any step: a node counts again once a committed configuration names a start of it that came after the
+    doubt."""
     if not state.doubts:
         return
     settled = [node for node, nonces in sorted(state.doubts.items()) if _is_settled(state, node, nonces)]

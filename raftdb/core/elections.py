@@ -21,8 +21,8 @@ from raftdb.errors import required
 def tick_without_leadership(state: RaftState) -> None:
     """One tick of a node that does not lead: stand for election when the timeout has passed (thesis 3.4).
 
-    A node that may not stand forgets the silent leader, or it would go on refusing others for its sake: its vote may
-    be needed, for it may have become a voter without knowing it yet (hazard B09).
+    A node that may not stand forgets the silent leader; otherwise it would go on refusing candidates for the leader's
+    sake. Its vote may be needed, for it may have become a voter without knowing it yet (hazard B09).
     """
     state.election_elapsed_ticks += 1
     if state.election_elapsed_ticks < state.election_deadline_ticks:
@@ -61,11 +61,11 @@ def start_election(state: RaftState, *, transfer: bool = False) -> None:
 
 
 def _ask_for_votes(state: RaftState, candidacy: Candidacy) -> None:
-    """Ask the voters that have not answered, at first and again and again (thesis 3.1, hazard B110).
+    """Ask the voters that have not answered, also repeatedly (thesis 3.1).
 
-    The request may be lost with a link, and so may the answer. Over TCP neither is lost for good, but what repairs a
-    loss soon is a packet behind it, and a link between followers carries hardly any other: without one, the sender
-    waits for a timeout that doubles with each loss.
+    The request may be lost with a link, and so may the answer. Over TCP neither is lost for good, but a loss is
+    repaired soon only when another packet follows, and a link between followers carries hardly any other packets:
+    without one, the sender waits for a timeout that doubles with each loss (hazard B110).
     """
     last, term = state.log.last, state.term
     for voter in state.configurations.voters:
@@ -80,7 +80,7 @@ def _ask_for_votes(state: RaftState, candidacy: Candidacy) -> None:
 def on_timeout_now(state: RaftState, message: TimeoutNow) -> None:
     """The leader wants this node to lead: stand at once, without asking whether it would be elected (thesis 3.10).
 
-    Not if the log has gone on since: then the leader has, too, and the message is late.
+    It does not stand if its log has grown since: then the leader has gone on, too, and the message is late.
     """
     if state.log.last != (message.last_index, message.last_term) or not state.may_stand:
         state.trace("does not take over", from_leader=message.source, last_index=message.last_index)
@@ -106,10 +106,10 @@ def on_request_pre_vote(state: RaftState, message: RequestPreVote) -> None:
 
 
 def on_request_vote(state: RaftState, message: RequestVote) -> None:
-    """Give the one vote of this term, if it is free and the candidate's log is not behind (thesis 3.4, 3.6.1).
+    """Give the one vote of this term, if it is free and the candidate's log ends no earlier (thesis 3.4, 3.6.1).
 
-    Who asks again is told again, and waited for no longer. Whether the voter thinks *itself* one does not matter
-    (hazard B09).
+    A candidate that asks again gets the same answer again, and this node does not wait for it any longer. Whether the
+    voter takes *itself* for a voter does not matter (hazard B09).
     """
     refusal = _refusal_of_candidate(state, message)
     if refusal is None and state.voted_for not in (None, message.source):
@@ -130,7 +130,7 @@ def on_request_vote(state: RaftState, message: RequestVote) -> None:
 def _tell_answer(
     state: RaftState, message: RequestPreVote | RequestVote, what: str, refusal: str | None
 ) -> None:
-    """A line in the log for the answer to a candidate; one of little weight if that is told the same again."""
+    """Log the answer to a candidate; at debug level if the candidate gets the same answer again."""
     words = f"{what} {'refused' if refusal else 'granted'}"
     answer = (words, message.term, refusal)
     level = "debug" if state.answers_told.get(message.source) == answer else "info"
@@ -141,12 +141,12 @@ def _tell_answer(
 
 
 def _give_way(state: RaftState, message: RequestPreVote) -> None:
-    """Another was told that it would get this node's vote: let it ask for that before this node stands.
+    """A candidate was told that it would get this node's vote: let it ask for the vote before this node stands.
 
     Over long ways many timeouts pass while a pre-vote and a vote travel, and votes that are split cost another timeout.
-    So a follower waits a little longer; and of two that ask for pre-votes at the same time one goes back, the one with
-    the older log or the greater name. That it does once, until there is a leader or another term: who asks for ever,
-    and is never elected, keeps nobody from standing.
+    So a follower waits a little longer; and of two that ask for pre-votes at the same time one steps back: the one with
+    the older log or, of equal logs, the greater name. It does so only once until there is a leader or another term, so
+    that a node that asks for ever and is never elected keeps no other from standing.
     """
     if state.role is Role.FOLLOWER:
         timing.wait_for_candidate(state)
@@ -188,7 +188,7 @@ def leader_is_alive(state: RaftState) -> bool:
 def _refusal_of_candidate(state: RaftState, message: RequestPreVote | RequestVote) -> str | None:
     """Why this candidate cannot be elected, or None (thesis 3.6.1: the log; 6.2, 9.6: a living leader).
 
-    One whose folder was put back may not know it yet, and would count its own vote.
+    A candidate whose folder was put back may not know it yet, and would count its own vote.
     """
     if message.term < state.term or (isinstance(message, RequestPreVote) and message.term <= state.term):
         return f"already in term {state.term}"

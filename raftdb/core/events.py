@@ -16,7 +16,8 @@ class Ticked:
 class Received:
     """A message from a peer has arrived.
 
-    `start`: the nonce of the start that said it. If another start of that node was met since, it comes too late.
+    `start`: the nonce of the start of the sender that sent it. If another start of that node was met since, the message
+    is ignored.
     """
 
     message: Message
@@ -32,7 +33,7 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class ReadRequested:
-    """Clients want to read: when is the state fresh enough? Answered by `Update.reads` (thesis 6.4)."""
+    """Clients want to read. `Update.reads` says from which index on the state is fresh enough (thesis 6.4)."""
 
     request_ids: tuple[int, ...]
 
@@ -77,7 +78,7 @@ class SnapshotFetched:
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """The state is durable up to `index` or beyond: the log may begin after it (thesis 5.1)."""
+    """A checkpoint holds the state up to `index` or beyond: the log may begin after it (thesis 5.1)."""
 
     index: Index
 
@@ -117,7 +118,7 @@ class NewAddress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UpdateAddresses:
-    """Members have moved: all that are named at once, for they may have changed places."""
+    """Members have moved. All addresses change at once, for members may have swapped theirs."""
 
     moved: tuple[NewAddress, ...]
 
@@ -129,9 +130,10 @@ configuration, share a node (thesis 4.1)."""
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationChangeAsked:
-    """Somebody wants to change the members. Answered at once, by `Update.accepted` or `Update.refusal`.
+    """Somebody wants to change the members. `Update.accepted` or `Update.refusal` answers at once.
 
-    `force`: even if the voters left alive are no majority, or the one to promote has not caught up.
+    With `force` the change is made even if the voters left alive are no majority, or if the node to promote has not
+    caught up.
     """
 
     change: Change
@@ -148,7 +150,7 @@ class TransferAsked:
 
 @dataclass(frozen=True, slots=True)
 class TripMeasured:
-    """The link to a peer was measured: something small takes `milliseconds` there and back."""
+    """The link to a peer was measured: a small message takes `milliseconds` there and back."""
 
     node: NodeId
     milliseconds: int
@@ -158,9 +160,9 @@ class TripMeasured:
 class PeerMet:
     """A handshake has shown that `node` (a peer, or this node itself) is the data folder `uuid`, in its `start`.
 
-    What is not known is left out. `doubted`: the folder was put back to an older copy of itself, and these are
-    the nonces of its starts since that was found out; empty if it was not. `put_back`: this very meeting has shown it.
-    What the event says is on disk.
+    What is not known is left out. `doubted`: the nonces of the node's starts since it was found out that its folder was
+    put back to an older copy of itself; empty if it was not. `put_back`: this very meeting has shown it. All that the
+    event says is on disk already.
     """
 
     node: NodeId
@@ -173,7 +175,8 @@ class PeerMet:
 @dataclass(frozen=True, slots=True)
 class RemovalTold:
     """A peer has refused this node as one that was removed, and no majority says otherwise by being linked with it: it
-    does not stand for election any more. With `holds` False a majority does, and the word is worth nothing."""
+    does not stand for election any more. With `holds` False a majority is linked with it, and the peer's word does not
+    count."""
 
     holds: bool = True
 

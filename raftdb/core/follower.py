@@ -10,7 +10,7 @@ from raftdb.core.state import RaftState
 
 
 def on_append_entries(state: RaftState, message: AppendEntries) -> None:
-    """Take the leader's entries if they follow on what is here (thesis 3.5); say up to where the logs agree."""
+    """Take the leader's entries if they follow the log (thesis 3.5); say up to where the logs agree."""
     log = state.log
     if message.previous_index < state.commit_index:
         _accept_beyond_commit(state, message)
@@ -53,16 +53,16 @@ def on_heartbeat(state: RaftState, message: Heartbeat) -> None:
 
 
 def heartbeat_reply(state: RaftState, message: Heartbeat, *, round_: int) -> HeartbeatReply:
-    """The answer to a heartbeat, with how long this node waits for the next."""
+    """The answer to a heartbeat, which says how long this node waits for the next."""
     timeout_ms = timing.election_timeout_ticks(state) * state.settings.tick_ms
     return HeartbeatReply(state.id, message.source, state.term, round_, election_timeout_ms=timeout_ms)
 
 
 def _accept_beyond_commit(state: RaftState, message: AppendEntries) -> None:
-    """A message that starts before the commit index: late, doubled, or reaching into what was compacted.
+    """Take a message that starts before the commit index: it is late, doubled, or reaches into what was compacted.
 
-    What is committed here equals the leader's log, so that part is agreed unseen (hazards B18, B20); only the rest
-    of the message is looked at.
+    What is committed here equals the leader's log, so that part needs no comparison; only the rest of the message is
+    looked at (hazards B18, B20).
     """
     beyond = tuple(entry for entry in message.entries if entry.index > state.commit_index)
     _store(state, beyond)

@@ -25,7 +25,7 @@ class Snapshot(NamedTuple):
 
 
 def snapshot(state: RaftState) -> Snapshot:
-    """Note what must not go back."""
+    """Note the values that must not go back."""
     progress = state.leadership.progress if state.leadership else {}
     match = {node: follower.match_index for node, follower in progress.items()}
     return Snapshot(state.term, state.voted_for, state.role, state.commit_index, match, state.unlearned)
@@ -37,7 +37,7 @@ def _require(holds: bool, property_in_words: str, *details: object) -> None:
 
 
 def check_log(log: Log) -> None:
-    """What is not on disk is in memory, and nothing that is in memory is not in the log."""
+    """Entries that are not on disk are in memory, and all that is in memory is in the log."""
     _require(
         log.base.index <= log.persisted_index <= log.last_index,
         "disk within log",

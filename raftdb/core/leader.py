@@ -13,12 +13,12 @@ from raftdb.core.update import EntriesWanted
 from raftdb.errors import required
 
 BIRTHS = 1 << 63
-"""So many names there are for the life of a cluster."""
+"""The number of names that the life of a cluster can have."""
 
 
 def become_leader(state: RaftState) -> None:
     """Take over the term. Its first entry is a no-op, for only an entry of the own term commits by counting, and
-    with it everything before (thesis 3.6.2, 6.4)."""
+    everything before it commits with it (thesis 3.6.2, 6.4)."""
     state.role = Role.LEADER
     state.leader_id = state.id
     state.candidacy = None
@@ -36,7 +36,7 @@ def become_leader(state: RaftState) -> None:
 
 def _open_term(state: RaftState) -> None:
     """Append the entry that opens the term: a no-op. The first leader of a cluster names the cluster's life instead, in
-    a configuration that changes nothing else, and so needs not wait for what is committed."""
+    a configuration that changes nothing else, and so does not wait until the entries before it are committed."""
     configurations = state.configurations
     if configurations.latest.birth is not None or not configurations.latest.members:
         state.append_as_leader((b"",), EntryKind.NOOP)
@@ -85,8 +85,8 @@ def tick(state: RaftState, leadership: Leadership) -> None:
 def _disk_is_stuck(state: RaftState, leadership: Leadership) -> bool:
     """Count the ticks that a write has been under way; True once that is too long for a leader.
 
-    Its followers could go on committing without it, but what it keeps in memory for its own disk would grow, and a
-    node that cannot write cannot vote either (hazard B85).
+    Its followers could go on committing without it, but what it keeps in memory for its own disk would grow, and a node
+    that cannot write cannot vote either (hazard B85).
     """
     moved = state.persisted_sequence > leadership.persisted_sequence_seen
     leadership.persisted_sequence_seen = state.persisted_sequence
@@ -171,7 +171,7 @@ def on_entries_loaded(state: RaftState, node: NodeId, entries: tuple[Entry, ...]
     """Bodies read from disk for one follower: send them, if they are still what it needs.
 
     A slow read may come back to a later leadership, whose log holds other entries at these indexes. The name of the
-    last entry tells: two logs that share it share everything before it (Log Matching, thesis 3.5).
+    last entry shows that: two logs that share it share everything before it (Log Matching, thesis 3.5).
     """
     leadership = state.leadership
     progress = leadership.progress.get(node) if leadership else None
@@ -220,9 +220,9 @@ def on_append_entries_reply(state: RaftState, message: AppendEntriesReply) -> No
 def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
     """A follower confirmed a round. If it lacks entries and nothing has moved for long, ask where it stands.
 
-    Long is a heartbeat for a probe, and an election timeout for what was sent ahead: a follower's disk may take its
-    time, and what it has received but not acknowledged is not to be sent again for that. Nor for a long way: only what
-    was sent before the heartbeat that this answers can be missing.
+    For a probe, long is one heartbeat; for entries sent ahead, it is an election timeout: a follower's disk may be
+    slow, and entries that it has received but not acknowledged must not be sent again for that. Nor must a long way
+    cause it: only messages that were sent before the heartbeat that this answers can be missing.
     """
     leadership = required(state.leadership, "leadership")
     progress = leadership.progress.get(message.source)

@@ -6,8 +6,8 @@ its bytes can be counted: `cached_bytes_above`), and beyond that as many bytes a
 and the state machine mostly ask for what was just appended. Older bodies are read from disk by the replica, on
 request (`update.EntriesWanted`).
 
-Bodies stand in columns, and an entry is made anew for whoever asks: half a million objects that the collector of
-garbage knows of took it 107 ms to walk over, during which nothing else happened, and bytes it does not know of.
+Bodies are kept in columns of bytes, and an entry object is made anew for each caller. The garbage collector does not
+track bytes, but took 107 ms to walk over half a million entry objects, during which nothing else ran.
 
 Invariants, checked by `invariants.check_log`:
 * indexes run from `base.index + 1` to `last_index` without a gap; terms never decrease along it;
@@ -116,7 +116,7 @@ class Log:
         self.last_index += len(entries)
 
     def truncate_from(self, index: Index) -> None:
-        """Forget the entries from `index` on. What was on its way to disk no longer counts above it.
+        """Forget the entries from `index` on. A write in flight no longer counts for them.
 
         A write in flight may complete after this: its claim is cut here, so that a different entry that comes to
         stand at the same index is never taken for durable (hazard B17).
@@ -132,7 +132,7 @@ class Log:
         self._writes = deque((sequence, min(last, self.last_index)) for sequence, last in self._writes)
 
     def compact_to(self, index: Index) -> None:
-        """Begin after `index`: what is up to it lives in the state only. Not beyond what is on disk."""
+        """Begin after `index`: entries up to it live on in the state only. `index` is not beyond what is on disk."""
         term = self.term_at(index)
         if term is None:
             raise InvariantBroken(f"compaction to {index} of {self.base}..{self.last}")
@@ -210,7 +210,7 @@ class Log:
         self._drop(min(count, last_evictable - self.cache_first + 1))
 
     def _drop(self, count: int) -> None:
-        """Forget the oldest bodies, so many of them."""
+        """Forget the oldest `count` bodies."""
         if count > 0:
             del self._cache[:count], self._cache_kinds[:count], self._cache_ends[:count]
 

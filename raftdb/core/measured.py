@@ -1,6 +1,7 @@
 """What a node has measured of its network: trips to its peers, and gaps between the heartbeats of its leaders.
 
-Volatile, and kept over terms and roles: the network stays when the leader goes.
+The measurements are volatile, and kept over terms and roles, because the network stays the same when the leader
+changes.
 """
 
 from collections.abc import Collection
@@ -9,18 +10,18 @@ from dataclasses import dataclass, field
 from raftdb.core.model import NodeId, Term
 
 GAP_HALF_LIFE_MS = 180_000
-"""The largest gap counts for half after so long: a bad minute is forgotten."""
+"""After so long the largest gap counts for half, so that a bad minute is forgotten."""
 TRIPS_REMEMBERED_MAX = 256
 """Nodes whose trips are remembered: more than a cluster has members."""
 
 
 @dataclass(slots=True)
 class Measured:
-    """See the module. `largest_gap_ticks` fades with every tick."""
+    """Trips to peers, and the largest gap between heartbeats; `largest_gap_ticks` fades with every tick."""
 
     largest_gap_ticks: float = 0.0
     trips_ms: dict[NodeId, int] = field(default_factory=dict)
-    """How long something takes to a peer and back, as the link to it last measured it."""
+    """How long a small message takes to a peer and back, as the link to that peer last measured it."""
     _ticks: int = 0
     """Since the latest heartbeat was heard."""
     _heartbeat: tuple[NodeId, Term, int] | None = None

@@ -3,7 +3,7 @@
 A configuration is an entry of the log. It counts from the moment it is appended, committed or not, and goes back
 when the entry is truncated (hazard B37); so a node always follows the latest one in its log. The first entry of
 every log is the configuration that the cluster was bootstrapped with, the same on each first member; a node that
-joins later has none until the leader sends it the log. How one follows another is in `changes`.
+joins later has none until the leader sends it the log. `changes` says which configuration may follow which.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,8 +28,8 @@ class Configuration:
     members: tuple[Member, ...]
     removed: tuple[NodeId, ...] = ()
     birth: str | None = None
-    """Names the life of the cluster, at random; None until its first leader has written it down. Folders that are made
-    anew at the old addresses make a cluster of the same members, and of another life."""
+    """A random name for the life of the cluster; None until its first leader has written it down. Folders that are made
+    anew at the old addresses make a cluster with the same members but another life."""
 
     def __post_init__(self) -> None:
         ids = [member.id for member in self.members]
@@ -54,8 +54,8 @@ class Configuration:
 
 
 class Form(NamedTuple):
-    """How a configuration is written as the data of its entry, in at most `bytes_max` bytes. Injected: the core knows
-    what it means, not how it is written."""
+    """How a configuration is encoded as the data of its entry, in at most `bytes_max` bytes. It is injected, because
+    the core knows the meaning of a configuration but not its encoding."""
 
     encode: Callable[[Configuration], bytes]
     decode: Callable[[bytes], Configuration]
@@ -71,7 +71,7 @@ class ConfigurationHistory:
         self._refresh()
 
     def _refresh(self) -> None:
-        """Keep what every message asks for at hand."""
+        """Compute the values that are needed for every message once per change."""
         self.latest = self._history[-1][1] if self._history else Configuration(())
         self.latest_index = self._history[-1][0] if self._history else 0
         self.voters = self.latest.voters
@@ -114,8 +114,8 @@ class ConfigurationHistory:
         return committed[-1] if committed else (0, Configuration(()))
 
     def possible_at(self, commit_index: Index) -> list[Configuration]:
-        """The configurations of which any may turn out to be the cluster's, where so much is known to be committed:
-        the last committed one, and all behind it."""
+        """The configurations that may turn out to be the cluster's, given that `commit_index` is committed: the last
+        committed one, and all after it."""
         first = self.committed_at(commit_index)[0]
         return [configuration for index, configuration in self._history if index >= first]
 

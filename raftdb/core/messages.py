@@ -1,4 +1,4 @@
-"""What nodes say to each other (thesis figure 3.1, and 9.6 for the pre-vote).
+"""The messages between nodes (thesis figure 3.1, and 9.6 for the pre-vote).
 
 Every message names its sender, its receiver and a term. `term` is the sender's current term, but for the pre-vote:
 a `RequestPreVote` carries the term the sender *would* start, and a granted reply echoes that term.
@@ -97,8 +97,8 @@ class Heartbeat:
     """I lead `term`. `commit_index` is never above what the receiver is known to hold (hazard B14).
 
     `round` numbers the leader's heartbeat rounds within its term; ReadIndex counts the answers (thesis 6.4).
-    `time_ms` is the cluster clock as the leader counts it, 0 while it does not know the time. It is nothing to the
-    core: the node around it says so, and hears it (`raftdb.node.clock`).
+    `time_ms` is the cluster clock as the leader counts it, 0 while it does not know the time. The core only carries it:
+    the node around the core writes and reads it (`raftdb.node.clock`).
     """
 
     source: NodeId
@@ -114,7 +114,7 @@ class HeartbeatReply:
     """The follower still follows the sender of `round` in `term`. Round 0: the heartbeat was of an older term.
 
     `election_timeout_ms`: how long the follower waits for a leader at least (0: it does not say).
-    `is_short_of_space` is nothing to the core: the node around it says so, and hears it (`raftdb.node.space`).
+    The core only carries `is_short_of_space`: the node around the core writes and reads it (`raftdb.node.space`).
     """
 
     source: NodeId
@@ -127,7 +127,8 @@ class HeartbeatReply:
 
 @dataclass(frozen=True, slots=True)
 class InstallSnapshot:
-    """What you lack is gone from my log: fetch my snapshot, the log up to (`last_index`, `last_term`) applied.
+    """The entries that you lack are gone from my log: fetch my snapshot, which has all entries up to (`last_index`,
+    `last_term`) applied.
 
     The file is fetched beside the log's messages, from the sender (thesis 5; of the thesis' RPC this is what the core
     has to judge). It has `size_bytes` and the SHA-256 `digest`, which tells it from all others. `configuration` is the
@@ -150,7 +151,7 @@ class InstallSnapshot:
 class TimeoutNow:
     """Take over: you hold my whole log, up to (`last_index`, `last_term`). Do not wait for your timeout (thesis 3.10).
 
-    A receiver whose log ends elsewhere by now passes it over: it comes late.
+    A receiver whose log ends elsewhere by now ignores the message, because it comes late.
     """
 
     source: NodeId

@@ -91,5 +91,5 @@ class Member:
     uuid: str | None = None
     """The data folder that this voter is; None until it is known. Another folder under its id is another node."""
     start: StartId | None = None
-    """The latest start of it that the leader had met; None until it has. What a folder that was put back says counts
-    again once such an entry, which names a start after that, is committed (`raftdb.core.doubts`)."""
+    """The latest start of the node that the leader had met; None if it had met none. A node whose folder was put back
+    counts again once an entry that names a later start of it is committed (`raftdb.core.doubts`)."""

@@ -1,10 +1,10 @@
 """How removed members learn of it (thesis 4.2.2).
 
-A removed node gets no more messages from who leads after its removal, and would go on asking for votes for ever. So
-the leader that removes it sends it the log on, until it has answered a heartbeat that told it that its removal is
-committed. That is a courtesy with an end, for a removed node is often a dead one; who misses it hears it from the
-peers, which refuse it by name. It never counts for anything, and disturbs nobody: no living leader's followers listen
-to a candidate (thesis 6.2).
+A removed node gets no more messages from later leaders, and would go on asking for votes for ever. So the leader that
+removes it keeps sending it the log, until the node has answered a heartbeat that told it that its removal is committed.
+The leader does so for a bounded time only, for a removed node is often a dead one; a node that misses it learns of its
+removal from the peers, which refuse it by name. It never counts for anything, and disturbs nobody: no living leader's
+followers listen to a candidate (thesis 6.2).
 """
 
 from raftdb.core import timing
@@ -16,7 +16,8 @@ PARTING_TIMEOUTS = 10
 
 
 def note_round(state: RaftState, leadership: Leadership) -> None:
-    """A heartbeat round begins: whom does it tell that its removal is committed?"""
+    """A heartbeat round begins: note for which removed nodes it is the first to tell them that their removal is
+    committed."""
     for node, parting in leadership.parting.items():
         told = min(state.commit_index, leadership.progress[node].match_index)
         if parting.round is None and told >= parting.index:
@@ -24,14 +25,14 @@ def note_round(state: RaftState, leadership: Leadership) -> None:
 
 
 def answered(state: RaftState, leadership: Leadership, node: NodeId, round_: int) -> None:
-    """A node has answered a heartbeat: if it knows of its removal now, that was the last that it hears."""
+    """A node has answered a heartbeat: if it knows of its removal now, stop sending to it."""
     parting = leadership.parting.get(node)
     if parting is not None and parting.round is not None and round_ >= parting.round:
         _forget(state, leadership, node, "knows")
 
 
 def tick(state: RaftState, leadership: Leadership) -> None:
-    """A tick: who does not answer, or takes too long, hears no more."""
+    """A tick has passed: stop sending to removed nodes that do not answer or take too long."""
     timeout_ticks = timing.patience_ticks(state, leadership)
     for node, parting in list(leadership.parting.items()):
         parting.ticks += 1

@@ -37,7 +37,7 @@ class Progress:
     """The follower holds the leader's log up to here, on disk. Never goes back within a term (hazard B13)."""
     pace: Pace = Pace.PROBE
     probe_in_flight: bool = False
-    """In PROBE: the message was sent that looks for the place. In SNAPSHOT: the follower was told of one."""
+    """In PROBE: the message that looks for the place was sent. In SNAPSHOT: the follower was told of one."""
     probe_round: int = 0
     """The heartbeat round that had begun when the probe was sent."""
     in_flight: deque[tuple[Index, int, int]] = field(default_factory=deque)
@@ -63,13 +63,13 @@ class Progress:
     """The last round took less than an election timeout, and so far the present one has, too."""
 
     def heard(self) -> None:
-        """It has said something in this term."""
+        """The follower has sent something in this term."""
         self.silent_ticks = 0
         self.has_answered = True
 
     def is_alive(self, within_ticks: int) -> bool:
-        """True if it said something in the last so many ticks, and in this term: that it was not silent for long yet
-        proves nothing."""
+        """True if the follower sent something in the last `within_ticks` ticks and in this term: a follower that was
+        never heard in this term may be dead, even if the term is too young to tell by its silence."""
         return self.has_answered and self.silent_ticks < within_ticks
 
     def tick(self, *, last_index: Index, round_ticks_max: int) -> None:
@@ -98,8 +98,8 @@ class Progress:
 
     @property
     def answer_is_due(self) -> bool:
-        """True if the first message of those not acknowledged has arrived or is lost: a heartbeat that was sent after
-        it was answered, and links keep the order. So however long the way is, nothing is sent twice for that."""
+        """True if the first message that is not acknowledged has arrived or is lost: a heartbeat sent after it was
+        answered, and links keep the order. So nothing is sent twice only because the way is long."""
         if self.pace is not Pace.REPLICATE:
             return not self.probe_in_flight or self.probe_round < self.acknowledged_round
         return not self.in_flight or self.in_flight[0][2] < self.acknowledged_round
@@ -115,8 +115,8 @@ class Progress:
             self.in_flight_bytes += size_bytes
 
     def await_answer(self, *, round_: int) -> None:
-        """The probe, or the word of a snapshot, was sent: nothing more before an answer. The latest heartbeat was that
-        of `round_`."""
+        """The probe, or the offer of a snapshot, was sent: send nothing more before an answer. The latest heartbeat was
+        that of `round_`."""
         self.probe_in_flight = True
         self.probe_round = round_
 
@@ -139,7 +139,7 @@ class Progress:
         """A message at `previous_index` did not fit; False if that is old news and changes nothing.
 
         `agree_at_most` is the highest index at which the logs may agree. Goes (back) to PROBE there. In SNAPSHOT every
-        refusal is old news: it is known what the follower needs.
+        refusal is old news, because what the follower needs is known already.
         """
         if self.pace is Pace.SNAPSHOT:
             return False
@@ -153,7 +153,7 @@ class Progress:
         return True
 
     def wait_for_snapshot(self) -> None:
-        """Send nothing but the word of a snapshot, once there is one, until the follower has it."""
+        """Send no entries until the follower has a snapshot; offer it one once there is one."""
         self.probe_from(self.next_index)
         self.pace = Pace.SNAPSHOT
 

@@ -1,11 +1,11 @@
 """Majorities: pure functions over the voters of a configuration (thesis 3.4, 3.5, 6.2, 6.4).
 
-Two majorities share a voter, and what it knows is why one of them cannot contradict the other. A voter whose folder was
-put back has forgotten what it knew (`raftdb.core.doubts`), so it must not be the only one that they share: besides
-being a majority, who answers must hold enough voters that have forgotten nothing to meet every majority that there can
-have been. With an odd number of voters that is a majority without those in doubt; with an even number, half of all.
-It holds for every configuration that may turn out to be the cluster's: a majority of the one before the last may have
-been all that an entry needed.
+Two majorities share a voter, and because of what that voter knows one of them cannot contradict the other. A voter
+whose folder was put back has forgotten what it knew (`raftdb.core.doubts`), so it must not be the only one that they
+share: the voters that answer must be a majority, and those of them that have forgotten nothing must be enough to meet
+every majority that there can have been. With an odd number of voters that is a majority without those in doubt; with an
+even number, half of all. It holds for every configuration that may turn out to be the cluster's: a majority of the one
+before the last may have been all that an entry needed.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -14,12 +14,12 @@ from raftdb.core.model import NodeId
 
 
 def majority(voters: Collection[NodeId]) -> int:
-    """How many voters any two of whose groups of that size must share one."""
+    """The smallest number of voters for which any two groups of that size share a voter."""
     return len(voters) // 2 + 1
 
 
 def meets_every_majority(voters: Collection[NodeId]) -> int:
-    """How many voters share one with every majority of `voters`."""
+    """The smallest number of voters for which any group of that size shares one with every majority of `voters`."""
     return len(voters) - majority(voters) + 1
 
 
@@ -45,7 +45,7 @@ def reached_soundly(
 
 
 def _reached(voters: Collection[NodeId], values: Mapping[NodeId, int], count: int) -> int:
-    """The highest value that so many of these have reached."""
+    """The highest value that at least `count` of `voters` have reached."""
     return sorted((values.get(voter, 0) for voter in voters), reverse=True)[count - 1]
 
 

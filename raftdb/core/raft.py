@@ -1,7 +1,7 @@
 """`Raft`: one node's consensus as a function of its inputs, `step(event) -> Update`.
 
-Every message first meets the rule of terms (thesis 3.3), the same for all: a newer term is entered, an older one
-is answered with the newer. What is left is looked up in one table by (role, message type).
+Every message first meets the rule of terms (thesis 3.3), the same for all: a newer term is entered, an older one is
+answered with the newer. Messages of the node's own term are then looked up in one table by (role, message type).
 """
 
 from collections.abc import Callable
@@ -64,7 +64,7 @@ def ignore(state: RaftState, message: Message) -> None:
 
 
 def follow_then(handle: Handler) -> Handler:
-    """A candidate that hears the leader of its own term follows it, keeping its vote (thesis 3.4, hazard B04)."""
+    """A candidate that hears the leader of its own term follows it and keeps its vote (thesis 3.4, hazard B04)."""
 
     def handler(state: RaftState, message: Message) -> None:
         become_follower(state, state.term, message.source)
@@ -86,8 +86,8 @@ def hear_then(handle: Handler) -> Handler:
 
 
 def second_leader(state: RaftState, message: Message) -> None:
-    """Two leaders in one term: Election Safety (thesis 3.4) is broken, or a liar says so. Neither may lead on in this
-    term; but nobody's word ends a node that may have a majority."""
+    """Another node claims to lead this term: Election Safety (thesis 3.4) is broken, or the sender lies. This node
+    leads no longer in this term, but it goes on running: a message must not be able to stop a node."""
     state.trace(
         "another node claims to lead this term, steps down",
         level="warning",
@@ -142,14 +142,15 @@ HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
 """What each role does with each message of its own term. Total: `tests/core` checks that no pair is missing."""
 
 FOLDERS_MAX = 4 * MEMBERS_MAX
-"""Nodes of which it is remembered which folder they are; beyond that, only members."""
+"""For how many nodes their folders are remembered; beyond that, only those of members."""
 
 FROM_LEADER = (AppendEntries, Heartbeat, InstallSnapshot, TimeoutNow)
 """Messages that only the leader of their term sends."""
 
 
 TERM_LEAP_MAX = 2**32
-"""By how much a message's term may be ahead: no cluster gets there, and a liar could use up the terms at one stroke."""
+"""By how much a message's term may be ahead: no cluster gets there, and a lying sender could otherwise use up all terms
+at once."""
 
 
 class Raft:
@@ -198,7 +199,7 @@ class Raft:
         return output.freeze(state.sequence)
 
     def peers(self) -> dict[NodeId, Member]:
-        """Whom this node talks to, by id: the other members, and those it has just removed and parts from."""
+        """The nodes that this node talks to, by id: the other members, and those it has just removed and parts from."""
         state = self.state
         parting = state.leadership.parting.values() if state.leadership is not None else ()
         members = (*state.configurations.latest.members, *(one.member for one in parting))
@@ -221,7 +222,8 @@ def _on_ticked(state: RaftState, event: Ticked) -> None:
 def _on_received(state: RaftState, event: Received) -> None:
     """A message: first the rule of terms, then the table.
 
-    What an earlier start of the sender said may be forgotten by the folder that it has now (hazard B95).
+    A message of an earlier start of the sender is ignored: the folder that the sender has now may have forgotten it
+    (hazard B95).
     """
     message = event.message
     if message.target != state.id or message.source == state.id:
@@ -245,11 +247,11 @@ def _on_received(state: RaftState, event: Received) -> None:
 
 
 def is_heard(state: RaftState, source: NodeId, term: Term) -> bool:
-    """True if what this node says in this term is looked at.
+    """True if messages of `source` in `term` are handled.
 
-    Who is no member here is not heard by a leader, nor by who hears one. It may have been added since, and even lead
-    (thesis 4.1), so a node that hears nobody else listens to it; otherwise any process that knows the cluster's id
-    could depose a leader by naming a newer term.
+    A leader, and a node that hears one, ignores senders that are no members: otherwise any process that knows the
+    cluster's id could depose a leader by naming a newer term. Such a sender may have been added since, and even lead
+    (thesis 4.1), so a node that hears nobody else listens to it.
     """
     if term > state.term + TERM_LEAP_MAX:
         return False
@@ -323,18 +325,18 @@ def _on_entries_loaded(state: RaftState, event: EntriesLoaded) -> None:
 
 
 def _on_change_asked(state: RaftState, event: ConfigurationChangeAsked) -> None:
-    """Somebody wants other members (thesis 4)."""
+    """A caller asks for a change of the members (thesis 4)."""
     changes.ask(state, event)
 
 
 def _on_transfer_asked(state: RaftState, event: TransferAsked) -> None:
-    """Somebody wants another leader (thesis 3.10)."""
+    """A caller asks for another leader (thesis 3.10)."""
     transfer.ask(state, event)
 
 
 def _on_peer_met(state: RaftState, event: PeerMet) -> None:
-    """A handshake was done: which folder a node is, and in which start. Of those who are no members, only some are
-    remembered."""
+    """A handshake was done: remember which folder a node is, and in which start. Of nodes that are no members only a
+    limited number is remembered."""
     if event.uuid is not None:
         state.folders[event.node] = event.uuid
     if event.start != NO_START:

@@ -64,7 +64,7 @@ def start_round(state: RaftState, leadership: Leadership) -> None:
 
 
 def drop_all(state: RaftState, leadership: Leadership) -> None:
-    """The leadership ends: its reads are answered by nobody here, never by an old confirmation."""
+    """The leadership ends: drop its reads, so that no old confirmation answers them."""
     for read in leadership.reads_pending:
         state.output.reads_dropped.extend(read.request_ids)
     state.output.reads_dropped.extend(leadership.reads_held)

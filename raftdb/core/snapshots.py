@@ -1,8 +1,8 @@
 """Compaction and InstallSnapshot: a log that does not grow for ever (thesis 5).
 
-What is applied lives in the state; once the state is on disk up to an index, the log may begin after it. A follower
-that needs what is gone fetches the state instead. Its bytes travel beside the log; the core decides when that is
-needed, and what a fetched state means for the log.
+Applied entries live on in the state; once a checkpoint has the state on disk up to an index, compaction may let the log
+begin after it. A follower that needs entries from before fetches a snapshot instead. Its bytes travel beside the log;
+the core decides when a snapshot is needed, and what a fetched one means for the log.
 """
 
 from raftdb.core.events import Compacted, SnapshotFetched, SnapshotMade
@@ -30,8 +30,8 @@ def want(state: RaftState, node: NodeId, progress: Progress) -> None:
 
 
 def offer_again(state: RaftState, node: NodeId, progress: Progress) -> None:
-    """A follower was told of a snapshot and does not have it yet: it is fetching, or the word was lost, or it has given
-    up, or the file is gone by now. Whatever it is, being told of the present one helps."""
+    """A follower was told of a snapshot and does not have it yet: it is fetching, or the offer was lost, or it has
+    given up, or the file is gone by now. In each of these cases it helps to offer the present one."""
     if progress.probe_in_flight:
         want(state, node, progress)
 
@@ -43,7 +43,7 @@ def on_snapshot_made(state: RaftState, event: SnapshotMade) -> None:
     if leadership is None or progress is None or progress.pace is not Pace.SNAPSHOT:
         return
     if event.snapshot is None:
-        # Not at once again: the next heartbeat's answer shows that the follower is there.
+        # Do not ask again at once: the next heartbeat's answer shows that the follower is there.
         progress.probe_from(progress.next_index)
     else:
         state.trace("snapshot offered", level="debug", follower=event.target, last_index=event.snapshot.index)
@@ -72,8 +72,8 @@ def on_install_snapshot(state: RaftState, message: InstallSnapshot) -> None:
 
 
 def on_snapshot_fetched(state: RaftState, event: SnapshotFetched) -> None:
-    """Take the fetched state if it is needed still. It is committed, whoever leads by now; who leads another term than
-    the one in which it was offered will ask by itself."""
+    """Install the fetched snapshot if it is still needed. All in it is committed, whichever node leads by now. A leader
+    of another term than the one in which it was offered asks by itself how far this node is."""
     offer = event.offer
     if state.role is Role.LEADER:
         return
@@ -86,11 +86,11 @@ def on_snapshot_fetched(state: RaftState, event: SnapshotFetched) -> None:
 
 
 def _is_needed(state: RaftState, offer: InstallSnapshot) -> bool:
-    """True if the snapshot is ahead of what is committed here; never go back (hazard B26).
+    """True if the snapshot is ahead of what is committed here, for the commit index never goes back (hazard B26).
 
-    If the log holds the snapshot's last entry, it holds everything before it, too: the entries behind it stay, and
-    only the commit index moves. Otherwise the whole log has to go: it conflicts, or ends before (thesis 5, figure 5.3;
-    hazards B25, B34).
+    If the log holds the snapshot's last entry, it holds everything before it, too: the entries after it stay, and only
+    the commit index moves. Otherwise the whole log has to go, because it conflicts or ends before (thesis 5, figure
+    5.3; hazards B25, B34).
     """
     end = EntryId(offer.last_index, offer.last_term)
     if end.index <= state.commit_index:

@@ -27,13 +27,13 @@ class Settings:
 
     The election timeout is drawn from [election_timeout_ticks, 2 * election_timeout_ticks) (thesis 3.4). A leader
     that hears from no majority for 2 * election_timeout_ticks steps down (thesis 6.2). On a network that is slower than
-    these allow both are longer, and heartbeats rarer: see `raftdb.core.timing`.
+    these settings allow, both times are longer and heartbeats rarer (`raftdb.core.timing`).
     """
 
     election_timeout_ticks: int = 12
     heartbeat_ticks: int = 3
     tick_ms: int = 25
-    """How long a tick is: for what peers say in milliseconds, and for bounds that are the same for all."""
+    """How long a tick is, to convert what peers say in milliseconds and bounds that are the same on all nodes."""
     disk_patience_ticks: int = 120
     """A leader whose disk has not finished a write for so long steps down."""
     batch_bytes_max: int = 1 << 20
@@ -65,7 +65,7 @@ class Settings:
 
 @dataclass(slots=True)
 class Candidacy:
-    """What a pre-candidate or candidate has gathered: who said yes, who said no."""
+    """The answers that a pre-candidate or candidate has gathered."""
 
     granted: set[NodeId] = field(default_factory=set)
     refused: set[NodeId] = field(default_factory=set)
@@ -90,17 +90,17 @@ class Parting:
     index: Index
     """The configuration that removes it."""
     round: int | None = None
-    """The heartbeat round that told it that this is committed."""
+    """The heartbeat round that told the member that its removal is committed."""
     ticks: int = 0
 
 
 @dataclass(slots=True)
 class Transfer:
-    """The leadership is being handed over, or was, and who asked waits for the outcome."""
+    """The leadership is being handed over, or was, and the callers that asked for it wait for the outcome."""
 
     target: NodeId
     term: Term
-    """In which it was asked, and this node led."""
+    """The term in which the transfer was asked for, and in which this node led."""
     request_ids: list[int]
     is_said: bool = False
     """The target was told to take over."""
@@ -114,7 +114,8 @@ class Leadership:
     progress: dict[NodeId, Progress]
     """One per other member, in sorted order of id; and one per parting member."""
     term_start_index: Index
-    """Index of the no-op that opened the term: once it is committed, the leader knows what is (thesis 3.6.2, 6.4)."""
+    """Index of the no-op that opened the term: once it is committed, the leader knows which entries are committed
+    (thesis 3.6.2, 6.4)."""
     heartbeat_elapsed_ticks: int = 0
     disk_waits_ticks: int = 0
     """Ticks in which the own disk had something to write and finished nothing."""
@@ -146,9 +147,9 @@ class RaftState:
     measured: Measured = field(default_factory=Measured)
     candidacy: Candidacy | None = None
     has_given_way: bool = False
-    """It has gone back for another that asked for pre-votes, and no leader or term has come since."""
+    """This node has stepped back for another that asked for pre-votes, and no leader or term has come since."""
     answers_told: dict[NodeId, tuple[str, Term, str | None]] = field(default_factory=dict)
-    """What members were told last as candidates, for the log: what, in which term, and why not."""
+    """The answer that each member got last as a candidate: what it was, in which term, and why it was refused."""
     leadership: Leadership | None = None
     transfer: Transfer | None = None
     folders: dict[NodeId, str] = field(default_factory=dict)
@@ -177,9 +178,9 @@ class RaftState:
     def may_stand(self) -> bool:
         """True if this node may be needed as a leader (thesis 4.2.2).
 
-        Also one that its latest configuration leaves out, until it knows that to be committed: it may be the only one
-        that has the entry, and that the others' votes can elect (hazard B40). Never one that has forgotten what it
-        promised: neither its own vote nor what it remembers of others can be relied on.
+        A node that its latest configuration leaves out may stand until it knows that this configuration is committed:
+        it may be the only node that has the entry and that the others' votes can elect. A node that has forgotten what
+        it promised never stands: neither its own vote nor what it remembers of others can be relied on (hazard B40).
         """
         if self.was_told_removed or self.id in self.doubts:
             return False
@@ -195,8 +196,8 @@ class RaftState:
 
     @property
     def hands_over(self) -> bool:
-        """True while this node leads and takes nothing new, for another is to lead soon: the leadership is being
-        transferred, or its own removal waits to be committed."""
+        """True while this node leads and takes nothing new, because another node is to lead soon: the leadership is
+        being transferred, or this node's own removal waits to be committed."""
         if self.leadership is None:
             return False
         is_transferred = self.transfer is not None and self.transfer.term == self.term
@@ -208,21 +209,22 @@ class RaftState:
         return self.output.hard_state is None and self.hard_state_sequence <= self.persisted_sequence
 
     def is_majority(self, nodes: Collection[NodeId]) -> bool:
-        """True if these nodes may decide: a majority of the voters, and not by the word of those in doubt."""
+        """True if these nodes may decide: they are a majority of the voters, also without relying on nodes in doubt."""
         if not quorum.is_majority(self.configurations.voters, nodes):
             return False
         return not self.doubts or quorum.is_sound(self._electorates(), nodes, self.doubts)
 
     def reached_by_majority(self, values: Mapping[NodeId, int]) -> int:
-        """The highest value that nodes have reached that may decide."""
+        """The highest value that was reached by nodes that may decide (`is_majority`)."""
         reached = quorum.reached_by_majority(self.configurations.voters, values)
         if not self.doubts:
             return reached
         return min(reached, quorum.reached_soundly(self._electorates(), values, self.doubts))
 
     def _electorates(self) -> list[tuple[NodeId, ...]]:
-        """The voters of each configuration of which a majority may have decided what this node does not know: the last
-        one, and the one before it. That is committed, for no change begins before; so those before it are over."""
+        """The voters of each configuration by whose majority something may have been decided without this node's
+        knowing: the last one, and the one before it. Earlier ones are out of force, because a change begins only once
+        the one before it is committed."""
         possible = self.configurations.possible_at(self.commit_index)
         return [configuration.voters for configuration in possible[-2:]]
 
@@ -234,7 +236,7 @@ class RaftState:
             self.output.messages_after_persist.append(message)
 
     def promise(self, message: Message) -> None:
-        """Send once everything so far is on disk: for votes given and entries acknowledged."""
+        """Send votes and acknowledgements, once everything so far is on disk."""
         self.output.messages_after_persist.append(message)
 
     def trace(self, event: str, *, level: str = "info", **details: object) -> None:
@@ -270,7 +272,8 @@ class RaftState:
             self.configuration_changed()
 
     def install_snapshot(self, end: EntryId, configuration_index: Index, configuration: bytes) -> None:
-        """Take a received snapshot for state and log: everything up to `end` is committed, everything else is gone."""
+        """Let a received snapshot replace state and log: everything up to `end` is committed, everything else is
+        gone."""
         if end.index <= self.commit_index:
             raise InvariantBroken(f"snapshot to {end} would undo commit {self.commit_index}")
         self.log.reset(end)

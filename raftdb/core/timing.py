@@ -1,19 +1,20 @@
-"""Timing that fits the network: how long each wait of the core is, for what the node has measured.
+"""Timing that fits the network: how long each wait of the core is, given what the node has measured.
 
-The idea is Dynatune's (arXiv 2507.15154). Safety never depends on any of it: who waits too short or too long is slow
-to agree, and agrees on nothing wrong.
+The idea is Dynatune's (arXiv 2507.15154). Safety never depends on any of it: a node that waits too short or too long
+makes agreement slow, never wrong.
 
-What counts is what a follower hears. Over TCP a lost packet is sent again, and everything behind it waits: round trips
+Timeouts follow what a follower hears. Over TCP a lost packet is sent again, and everything after it waits: round trips
 do not show how long a living leader may be silent, the *gaps* between its heartbeats do. The election timeout is a
-multiple of the largest, which fades (`measured`). A gap counts only if the heartbeat that ends it is the next one after
-that which began it: then the network was slow. Else messages were lost with a link that was cut, and how long a cable
-was out says nothing of the next leader.
+multiple of the largest gap, which fades (`measured`). A gap counts only if the heartbeat that ends it is the next one
+after the heartbeat that began it: then the network was slow. Otherwise messages were lost with a link that was cut, and
+how long a cable was unplugged says nothing about the next leader.
 
 An election takes trips of its own, to the majority that answers first: the timeout is never shorter than some of those,
-or votes would come when nobody counts them any more. That is also all there is before two heartbeats were heard.
+or votes would arrive when they are no longer counted. Before two heartbeats were heard, the timeout follows from these
+trips alone.
 
 Followers tell the leader their timeouts with each answer to a heartbeat. So heartbeats are as rare as the most
-impatient follower allows, and the leader has patience with a majority for as long as that has patience with it.
+impatient follower allows, and the leader waits for a majority for as long as that majority waits for it.
 """
 
 from collections.abc import Iterable
@@ -28,11 +29,13 @@ from raftdb.core.state import Leadership, RaftState
 GAP_FACTOR = 2
 """The election timeout is at least the largest gap times this; it is drawn between that and twice that."""
 GAP_GROWTH_MAX = 2
-"""No gap counts for more than the timeout in force times this: a process that was stopped is no slow network."""
+"""No gap counts for more than the timeout in force times this: a process that was stopped does not mean that the
+network is slow."""
 TRIPS_PER_TIMEOUT = 4
 """The election timeout is at least so many trips to a majority and back: a pre-vote and a vote, a loss in each."""
 TRIPS_GIVEN_WAY = 2
-"""Who grants a pre-vote lets the candidate have so many trips to ask for the vote: one is enough if nothing is lost."""
+"""A node that grants a pre-vote gives the candidate so many trips to ask for the vote: one is enough if nothing is
+lost."""
 TRIPS_PER_REPEAT = 1.25
 """A candidate asks again when its answer is late by so much of a trip."""
 ELECTION_TIMEOUT_MS_MAX = 30_000
@@ -40,9 +43,9 @@ ELECTION_TIMEOUT_MS_MAX = 30_000
 REQUEST_MS_MAX = 60_000
 """What is measured makes no request wait longer than this."""
 HEARTBEATS_PER_TIMEOUT = 16
-"""A leader speaks so often before the most impatient follower may stand for election. Four would do where nothing is
-lost; but what repairs a loss is the next packet, so rare heartbeats make the very gaps that they are to outlast: over
-100 ms with 10 % lost, gaps of over a second are fifteen times as frequent at 500 ms as at 75."""
+"""A leader sends so many heartbeats before the most impatient follower may stand for election. Four would do where
+nothing is lost; but a loss is repaired by the next packet, so rare heartbeats make the very gaps that they are to
+outlast: over 100 ms with 10 % lost, gaps of over a second are fifteen times as frequent at 500 ms as at 75."""
 HEARTBEAT_MS_MAX = 500
 """What the followers bear makes no heartbeat rarer than this."""
 
@@ -58,15 +61,17 @@ def election_timeout_ticks(state: RaftState) -> int:
 
 
 def stickiness_ticks(state: RaftState) -> int:
-    """A leader that was heard so recently is alive, for its silences have been as long (thesis 6.2)."""
+    """A leader that was heard so recently counts as alive, because it has been silent for as long before (thesis
+    6.2)."""
     return max(state.settings.election_timeout_ticks, election_timeout_ticks(state) // GAP_FACTOR)
 
 
 def patience_ticks(state: RaftState, leadership: Leadership) -> int:
-    """How long the leader waits for who does not answer: as long as the most patient of a majority waits for it.
+    """How long the leader waits for followers that do not answer: as long as the most patient node of a majority waits
+    for the leader.
 
-    That is the majority that waits shortest. Who has not said yet how long it waits is taken to wait as long as this
-    node does.
+    The majority is the one that waits shortest. A node that has not said yet how long it waits is taken to wait as long
+    as this node does.
     """
     own_ticks = election_timeout_ticks(state)
     voters = state.configurations.voters
@@ -75,23 +80,23 @@ def patience_ticks(state: RaftState, leadership: Leadership) -> int:
 
 
 def silence_ticks_borne(state: RaftState) -> int:
-    """How long this node bears the silence of those who should speak to it: a leader its followers', a follower its
-    leader's."""
+    """How long this node accepts silence from the nodes that should speak to it: a leader from its followers, a
+    follower from its leader."""
     if state.leadership is not None:
         return patience_ticks(state, state.leadership)
     return election_timeout_ticks(state)
 
 
 def request_ticks(state: RaftState, setting_ticks: int) -> int:
-    """How long a request may wait for a majority: never less than the setting, and long enough for a majority that a
-    leader has patience with."""
+    """How long a request may wait for a majority: never less than the setting, and as long as a leader waits for its
+    majority."""
     longest_ticks = REQUEST_MS_MAX // state.settings.tick_ms
     return max(setting_ticks, min(2 * silence_ticks_borne(state), longest_ticks))
 
 
 def heartbeat_ticks(state: RaftState, leadership: Leadership) -> int:
-    """How long after a heartbeat the next is due: never less than the setting, and more if all who hear them bear it,
-    as far as they have said."""
+    """How long after a heartbeat the next is due: never less than the setting, and more if all followers that have said
+    how long they wait accept it."""
     settings = state.settings
     own_ticks = election_timeout_ticks(state)
     shortest_ticks = min(_said_ticks(state, leadership, own_ticks, leadership.progress), default=own_ticks)
@@ -100,10 +105,10 @@ def heartbeat_ticks(state: RaftState, leadership: Leadership) -> int:
 
 
 def repeat_ticks(state: RaftState) -> int:
-    """How long after a candidate has asked for votes it asks again those that have not answered: as often as a leader
-    speaks at most, and not before an answer can be here.
+    """How long after a candidate has asked for votes it asks again the voters that have not answered: at most as often
+    as a leader sends heartbeats, and not before an answer can be here.
 
-    What is sent again earlier does harm over TCP: each packet that is lost holds up all that come behind it.
+    Asking again earlier does harm over TCP: each lost packet holds up all that come after it.
     """
     return max(state.settings.heartbeat_ticks, ceil(TRIPS_PER_REPEAT * _trip_ticks(state)))
 
@@ -115,29 +120,30 @@ def heard_heartbeat(state: RaftState, message: Heartbeat) -> None:
 
 
 def on_trip_measured(state: RaftState, event: TripMeasured) -> None:
-    """A trip was measured: who would stand for election before votes can come waits longer, at once."""
+    """A trip was measured: if this node would stand for election before votes can arrive, it waits longer from now
+    on."""
     state.measured.trip(event.node, event.milliseconds)
     if state.election_deadline_ticks < election_timeout_ticks(state):
         state.election_deadline_ticks = draw_election_timeout(state)
 
 
 def draw_election_timeout(state: RaftState) -> int:
-    """How many ticks to wait for a leader this time: not as long as others, so that split votes do not repeat
-    (thesis 3.4)."""
+    """How many ticks to wait for a leader this time: drawn at random, so that split votes do not repeat (thesis
+    3.4)."""
     timeout_ticks = election_timeout_ticks(state)
     return state.randrange(timeout_ticks, 2 * timeout_ticks)
 
 
 def wait_for_candidate(state: RaftState) -> None:
-    """Let another be elected, for some trips; but no longer than this node might have drawn, however often others
-    ask."""
+    """Let another node be elected, for some trips; but no longer than the longest timeout this node might have drawn,
+    however often others ask."""
     until_ticks = state.election_elapsed_ticks + ceil(TRIPS_GIVEN_WAY * _trip_ticks(state))
     longest_ticks = 2 * election_timeout_ticks(state) - 1
     state.election_deadline_ticks = max(state.election_deadline_ticks, min(until_ticks, longest_ticks))
 
 
 def _trip_ticks(state: RaftState) -> float:
-    """How many ticks it takes to a majority and back; 0 before anything was measured."""
+    """How many ticks a message takes to a majority and back; 0 before anything was measured."""
     voters = state.configurations.voters
     others = [voter for voter in voters if voter != state.id]
     return state.measured.trip_to(others, count=quorum.majority(voters) - 1) / state.settings.tick_ms

@@ -1,10 +1,10 @@
 """Handing the leadership over (thesis 3.10).
 
 The leader takes no new proposals, brings the target up to date, and tells it to stand for election at once
-(`TimeoutNow`). With the whole log, and a request that voters consider although a leader lives, it wins. If it does not
-lead after an election timeout the leader goes on as before. A lost `TimeoutNow` is said again with each answer to a
-heartbeat (hazard B46); one that comes late is passed over, for the log has gone on. Whoever asked is always answered:
-also after stepping down, as soon as the new leader is known, or when nobody is for long.
+(`TimeoutNow`). It wins, because it has the whole log and voters consider its request although a leader lives. If it
+does not lead after an election timeout the leader goes on as before. `TimeoutNow` is sent again with each answer to a
+heartbeat, in case it was lost (hazard B46); one that comes late is ignored, for the log has grown since. Whoever asked
+is always answered: also after stepping down, as soon as the new leader is known, or when no leader is known for long.
 """
 
 from raftdb.core import timing
@@ -17,11 +17,11 @@ from raftdb.core.update import Refusal, TransferEnded
 from raftdb.errors import required
 
 OUTCOME_TIMEOUTS = 4
-"""Election timeouts from the question on, after which a node that led and sees no leader says that it does not know."""
+"""So many election timeouts after the request, a node that led and sees no leader answers that it does not know."""
 
 
 def ask(state: RaftState, event: TransferAsked) -> None:
-    """Somebody wants another to lead: begin, join what is under way, or say why not."""
+    """Somebody wants another node to lead: begin a transfer, join the one under way, or say why not."""
     leadership = state.leadership
     if leadership is None:
         _answer(state, event.request_id, Refusal("no_leader", f"{state.id} does not lead"))
@@ -61,7 +61,7 @@ def best_target(state: RaftState, leadership: Leadership) -> NodeId | None:
 
 
 def _unfit(state: RaftState, leadership: Leadership, target: NodeId | None) -> Refusal | None:
-    """Why `target` cannot take over, as far as one can see; None if it can (hazard B48)."""
+    """Why `target` cannot take over, as far as this leader knows; None if it can (hazard B48)."""
     if not state.is_voter:
         return Refusal("busy", f"{state.id} is being removed, another node leads soon")
     if target is None:
@@ -80,7 +80,7 @@ def _unfit(state: RaftState, leadership: Leadership, target: NodeId | None) -> R
 
 
 def proceed(state: RaftState, leadership: Leadership, node: NodeId, *, again: bool) -> None:
-    """`node` has answered: if it is the target, and holds everything, tell it to take over; `again`: also if it was
+    """`node` has answered: if it is the target, and holds everything, tell it to take over; with `again` also if it was
     told before."""
     transfer = state.transfer
     if transfer is None or transfer.target != node or (transfer.is_said and not again):
@@ -97,14 +97,14 @@ def say_timeout_now(state: RaftState, target: NodeId) -> None:
 
 
 def tick(state: RaftState) -> None:
-    """A tick of a transfer, in whatever role this node is by now: it has an end (hazard B46)."""
+    """A tick has passed, in whatever role this node is by now: end a transfer that has taken too long (hazard B46)."""
     transfer = state.transfer
     if transfer is None:
         return
     transfer.ticks += 1
     if state.leadership is not None:
         if transfer.ticks >= timing.patience_ticks(state, state.leadership):
-            # Who was told may still be elected by voters that this leader does not reach.
+            # A target that was told may still be elected by voters that this leader does not reach.
             code = "outcome_unknown" if transfer.is_said else "busy"
             reason = f"{transfer.target} did not take over in time, {state.id} leads on as far as it knows"
             _end(state, Refusal(code, reason, hint=f"see whether {transfer.target} runs, then try again"))
@@ -114,7 +114,7 @@ def tick(state: RaftState) -> None:
 
 
 def settle(state: RaftState) -> None:
-    """After any step: if a leader of a later term is known, so is the outcome."""
+    """After any step: if a leader of a later term is known, the outcome is known, too."""
     transfer = state.transfer
     if transfer is None or state.term == transfer.term or state.leader_id is None:
         return
@@ -127,7 +127,7 @@ def settle(state: RaftState) -> None:
 def leave_if_removed(state: RaftState) -> None:
     """After any step: a leader whose own removal is committed steps down, not before (hazard B40).
 
-    It tells the voter that is furthest to take over, or the others would wait for their timeouts.
+    It tells the voter with the longest log to take over; otherwise the others would wait for their timeouts.
     """
     leadership = state.leadership
     if (

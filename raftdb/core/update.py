@@ -1,8 +1,8 @@
 """What a node must do after a step: the output of `Raft.step`.
 
 The ordering law: `messages` may leave at once; `messages_after_persist` only when the `Persist` of this update,
-and of every update before it, is on disk. Everything that promises (a vote, an acknowledged entry, a word said in
-a new term) is in the second list, so that a crash cannot take back what was said (hazard B02).
+and of every update before it, is on disk. Every promise (a vote, an acknowledged entry, any message in a new term) is
+in the second list, so that a crash cannot take back what was said (hazard B02).
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Persist:
     truncate_from: Index | None
     entries: tuple[Entry, ...]
     install: EntryId | None = None
-    """Not None: make the received snapshot that ends at this entry the state, and begin the log anew behind it.
+    """Not None: make the received snapshot that ends at this entry the state, and begin the log anew after it.
     Nothing may be applied until this is done."""
 
 
@@ -38,7 +38,7 @@ class ReadReleased(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why something that was asked is not done, and surely will not be: a `code` of `raftdb.errors`, and words."""
+    """Why a request is not carried out, and surely will not be: a `code` of `raftdb.errors`, and words."""
 
     code: str
     reason: str
@@ -46,8 +46,8 @@ class Refusal:
 
 
 class TransferEnded(NamedTuple):
-    """What became of a wish that another node leads. `refusal` None: it does; else nothing changed, or, with the code
-    `outcome_unknown`, nobody here knows who leads."""
+    """The outcome of a request that another node leads. `refusal` None: it leads now; otherwise nothing changed, or,
+    with the code `outcome_unknown`, this node does not know who leads."""
 
     request_id: int
     refusal: Refusal | None
@@ -86,13 +86,14 @@ class Update:
     """Why a `ConfigurationChangeAsked` is refused."""
     transfers: tuple[TransferEnded, ...] = ()
     peers_changed: bool = False
-    """`Raft.peers` gives other peers, or other addresses, than before."""
+    """`Raft.peers` returns other peers, or other addresses, than before."""
     reads: tuple[ReadReleased, ...] = ()
     reads_dropped: tuple[int, ...] = ()
-    """Reads that this node can no longer answer, for it does not lead: ask the leader."""
+    """Reads that this node can no longer answer, because it does not lead: the leader has to be asked."""
     entries_wanted: tuple[EntriesWanted, ...] = ()
     snapshots_wanted: tuple[NodeId, ...] = ()
-    """Followers that need a snapshot, for the entries they lack are compacted: have one, step `SnapshotMade`."""
+    """Followers that need a snapshot, because the entries they lack are compacted: have one made, then step
+    `SnapshotMade`."""
     snapshot_offered: InstallSnapshot | None = None
     """Not None: this node needs that snapshot. Fetch it from its sender, then step `SnapshotFetched`."""
     traces: tuple[Trace, ...] = ()
