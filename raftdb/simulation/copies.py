@@ -50,9 +50,10 @@ class Copies:
         return True
 
     def older(self) -> list[Copy]:
-        """The copies that know nothing of the present start."""
+        """The copies that know nothing of the present start: one that was made in it nobody could tell from the folder
+        (`raftdb.node.starts`). What is known of that start may have changed since."""
         own = self._host.peers.own
-        return [copy for copy in self._copies if own is not None and copy.peers.own != own]
+        return [copy for copy in self._copies if own and copy.peers.own and copy.peers.own.start != own.start]
 
     def put_back(self, copy: Copy) -> None:
         """The folder is what it was; the process, if it runs, ends, and starts again on it."""
