@@ -6,11 +6,10 @@ The head alone tells whether a repetition asks for the same, and how many bytes 
 `[0, value, revision]`, or `[1, code, message, hint, failed command, keys]` for an error. Where the value is what the
 commands of a transaction answer, each is a map with one of these arrays, since no other value is a map.
 
-Who only wants to know what services there are does not load CBOR: it is imported where it is used.
+Who only wants to know what services there are loads neither CBOR nor hashes: they are imported where they are used.
 """
 
 from functools import cache
-from hashlib import blake2b
 from struct import Struct
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -48,7 +47,15 @@ class ReplyHead(NamedTuple):
 def digest_of(payload: bytes) -> bytes:
     """Return what tells whether two operations under one number are the same; a client's mistake is found by it, not an
     enemy's intent."""
-    return blake2b(payload, digest_size=_DIGEST_BYTES).digest()
+    digest: bytes = _blake2b()(payload, digest_size=_DIGEST_BYTES).digest()
+    return digest
+
+
+@cache
+def _blake2b() -> Any:
+    from hashlib import blake2b
+
+    return blake2b
 
 
 @cache
