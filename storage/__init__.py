@@ -1,4 +1,4 @@
-"""Storage: bytes, integers and LMDB. What raftdb must not forget, and what it can work out again from that.
+"""Storage on LMDB, of bytes and integers: the log, which raftdb must not lose, and the state, which follows from it.
 
 The layers above bring indexes, terms, bytes and keys; nothing here knows what they mean. The folder of a node:
 
@@ -15,25 +15,26 @@ does not know, and never converts in place without being asked.
 What is promised
 ----------------
 * A write of the log that returned is on the disk: one LMDB transaction, one fsync, hard state, truncation and records
-  together. The state is durable up to its checkpoint only; the log above it makes up for the rest.
+  together. The state is durable up to its checkpoint only; after a crash the log from there on is applied again.
 * A transaction is there as a whole or not at all, whenever the process or the power dies.
-* After the first error of a write, commit or fsync a store never writes again, and the process has to stop. What the
-  kernel dropped cannot be written by trying again.
+* After the first error of a write, commit or fsync a store never writes again, and the process has to stop. Trying
+  again does not write what the kernel has dropped.
 * Nothing that does not verify is ever returned, and nothing damaged is ever deleted, cut off or mended: a record that
-  cannot be read may be one that was acknowledged. `FolderDamaged` says what and why.
+  cannot be read may have been acknowledged. `FolderDamaged` says what is damaged and how that was seen.
 * Only what is proven is called damage. A file that may not be opened, a process without addresses or descriptors, and
   a disk that fails are each a `SystemFailure` with its own reason and next step: the folder may be sound.
-* What root makes in a folder belongs to the folder's owner.
-* A snapshot file is there as a whole or not at all, and what is received is used only after all of it verified. It
-  takes the place of the state by one rename.
+* Files that root makes in a folder belong to the folder's owner.
+* A snapshot file is there as a whole or not at all, and a received one is used only after all of it verified. It
+  replaces the state by one rename.
 * One thread at a time writes a store, and a write from any other is refused. Reads come from any thread, and no read
   transaction outlives its call.
 
 What finds damage
 -----------------
-A checksum in every value, over its key too. In each environment, a record of how much there is (range of the log, keys
-of the state), written in the transactions that change it. Before LMDB maps a file, its two meta pages, read plainly:
-length, format, and neighbouring transaction numbers. The identity file, against files that vanished.
+Every value has a checksum that covers its key, too. Each environment has a record of how much it holds (range of the
+log, keys of the state), written in the transactions that change it. Before LMDB maps a file, its two meta pages are
+read plainly to check length, format, and neighbouring transaction numbers. The identity file shows that files have
+vanished.
 
 Caveats
 -------

@@ -1,15 +1,15 @@
-"""How much disk a log and a state may occupy, from what they are told: the stated bounds, derived.
+"""How much disk a log and a state may occupy: the stated bounds, derived from settings and numbers of keys.
 
-LMDB never gives a page back to the disk, but writes every free page again before the file grows. So a file is as long
-as what was alive at its worst moment, and what was alive and what was free but not free yet add up.
+LMDB never gives a page back to the disk, but writes every free page again before the file grows. So a file stays as
+long as it was at its worst moment, when live pages and pages freed too recently to be reused add up.
 
-The log. Alive are the tail kept behind a checkpoint, what came since then until the next one began, and what came while
-that one was written and the log trimmed: less than another such amount, for a checkpoint is written faster than its
-changes come. A record is counted with 32 bytes beside its data and takes 31 in a page; one larger than half a page has
-pages of its own, of which the last may be nearly empty: twice its bytes at most.
+The log. Live records are the tail kept before a checkpoint, those appended since then until the next one began, and
+those appended while that one was written and the log trimmed: the last are fewer than those before them, for a
+checkpoint is written faster than its changes come. A record is counted with 32 bytes beside its data and takes 31 in a
+page; one larger than half a page has pages of its own, of which the last may be nearly empty: twice its bytes at most.
 
 The state. A checkpoint writes new pages and frees the old ones, which the next transaction but one may use: so there
-are three of each page at most. Pages that were split in the middle are half full at worst.
+are at most three copies of each page. Pages that were split in the middle are half full at worst.
 """
 
 SLACK_BYTES = 1 << 20

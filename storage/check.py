@@ -43,9 +43,9 @@ from storage.system_failures import mapped
 
 
 class Finding(NamedTuple):
-    """One thing examined: a name, what it is, whether that is as it should be, and what to do if not.
+    """One thing examined: a name, what was found, whether that is as it should be, and what to do if not.
 
-    `reason`: it could not be seen, for that `Reason` of the system; so nothing is said about it.
+    `reason`: why the operating system did not let it be examined; the finding then says nothing about its soundness.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Finding(NamedTuple):
 
 
 def failed(name: str, error: StorageError) -> Finding:
-    """What an error says about what was examined under `name`."""
+    """The finding `name` for an error that was met while examining it."""
     return Finding(
         name, error.message, False, error.hint, error.reason if isinstance(error, SystemFailure) else None
     )
@@ -146,10 +146,10 @@ def _examine_files(folder: Path) -> Iterator[Finding]:
 
 
 def _examine_owners(folder: Path, identity: Identity) -> Iterator[Finding]:
-    """What is wrong about whose log and state are."""
+    """Findings about log or state that belong to another folder, or that have no record of their owner."""
     for name in (LOG_FOLDER, STATE_FOLDER):
         if not (folder / name / DATA_FILE).exists():
-            # That is said where it is looked into.
+            # The examination of the log or the state says so itself.
             continue
         try:
             check_owner(folder / name, identity)
@@ -225,7 +225,7 @@ def _examine_state(folder: Path, *, missing_ok: bool) -> Generator[Finding, None
 
 
 def _examine_incoming(folder: Path) -> Iterator[Finding]:
-    """What a node would take up of a snapshot: only a copy, so nothing here is damage."""
+    """Findings about a snapshot that is being received: it is only a copy, so nothing here is damage."""
     if (folder / COMPLETE_FILE).exists():
         yield Finding("incoming", "a snapshot is complete, and not installed yet")
     elif (folder / SNAPSHOT_FILE).exists():
@@ -238,10 +238,12 @@ def _compare(log: _Log, state: tuple[int, int]) -> Finding:
     """Whether log and state belong together (hazards B31, B34)."""
     index, term = state
     if index < log.base_index:
-        why = f"the state ends at {index}, the log begins at {log.base_index + 1}: what is between is lost"
+        why = (
+            f"the state ends at {index}, the log begins at {log.base_index + 1}: the entries between are lost"
+        )
         return Finding("log and state", why, False, DAMAGE_HINT)
     if log.term_at(index) == term:
-        return Finding("log and state", f"{log.last_index - index} entries behind the checkpoint")
+        return Finding("log and state", f"{log.last_index - index} entries after the checkpoint")
     return Finding(
         "log and state",
         "the state is ahead of the log, or another one",

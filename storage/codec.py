@@ -23,8 +23,8 @@ HEADER_BYTES = RECORD_HEADER.size
 CHECKSUM_BYTES = CHECKSUM.size
 
 HEAD_VERIFIED_BYTES = 4096
-"""Longest value whose checksum is verified when only its first bytes are asked for: who asks for those of many long
-values must not read them all."""
+"""Longest value whose checksum is verified when only its first bytes are asked for: a caller that wants the beginnings
+of many long values must not have to read them all."""
 
 
 def encode_records(records: Iterable[Record]) -> Iterator[tuple[bytes, bytes]]:

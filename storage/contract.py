@@ -1,7 +1,7 @@
-"""What a log store and a state store promise, whoever implements them: the LMDB pair and its twins in memory.
+"""The contract of a log store and a state store, which the LMDB pair and its twins in memory implement.
 
-Bytes and integers only: an index is a position from 1, a term is a number that travels with it, and nothing here
-knows why. One contract suite (tests/storage) runs on both implementations.
+The stores deal in bytes and integers only: an index is a position from 1, and a term is a number stored with it, whose
+meaning the stores do not know. One contract suite (tests/storage) runs on both implementations.
 
 Threads. Every writing method belongs to one thread at a time: the thread that opened the store, until another
 calls `claim_writes`. Writing from any other thread raises `Misused`. Reading methods may be called from any thread;
@@ -26,7 +26,8 @@ TRIM_RECORDS_MAX = 4096
 
 
 Describe = Callable[[Callable[[bytes], bytes | None]], tuple[int, bytes]]
-"""Given a function that reads a key of a state, says (configuration index, configuration) as of that state."""
+"""A function that gets a function which reads a key of a state, and returns (configuration index, configuration) as of
+that state."""
 
 
 class LogBatch(NamedTuple):
@@ -108,7 +109,7 @@ class LogStore(Protocol):
     def trim(self, base_index: int, base_term: int, *, records_max: int = TRIM_RECORDS_MAX) -> int:
         """Delete records from the front up to `base_index`, at most `records_max`; returns how many.
 
-        Durable. Every step leaves a truthful base, so a caller repeats it until it returns 0. Raises `Misused` if
+        Durable. The base is right after every step, so a caller repeats it until it returns 0. Raises `Misused` if
         `base_index` is past the end or has another term, and what `write` raises.
         """
 
@@ -130,7 +131,7 @@ class LogStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FrozenChanges:
-    """Changes on their way to the disk: `changes` (None deletes) up to (index, term). Nobody alters it any more.
+    """Changes on their way to the disk: `changes` (None deletes) up to (index, term). They are not altered any more.
 
     `change_bytes` is what they took in memory when written, overwritten ones included, and more for deletions.
     """
@@ -153,7 +154,7 @@ class StateStore(Protocol):
 
     @property
     def checkpoint(self) -> tuple[int, int]:
-        """(index, term) that is surely durable: what a restart comes back with, or older."""
+        """(index, term) that is surely durable: a restart comes back with this or a later one."""
 
     @property
     def change_bytes(self) -> int:
@@ -173,7 +174,7 @@ class StateStore(Protocol):
     def head(self, key: bytes, length: int) -> bytes | None:
         """The first `length` bytes of the value of `key`, all if it is shorter, None if it has none.
 
-        At a cost that does not grow with the value: the checksum of a long one is not verified.
+        The cost does not grow with the value: the checksum of a long value is not verified.
         """
 
     def scan(

@@ -1,12 +1,14 @@
-"""One LMDB environment with our settings: opened with suspicion, written by one thread, dead after one failure.
+"""One LMDB environment with our settings: checked before it is opened, written by one thread, unusable after one
+failure.
 
 Settings, and why: `sync` on and `writemap` off always (a failed write must be an error, not a signal; hazards B77,
 B84); a large sparse map of fixed size (growing it under a live reader is a crash, B87); spare read transactions, so
 that a read renews one instead of making one.
 
-LMDB trusts its file. Cut short, it ends in SIGBUS; with a bit flipped in a meta page it shows an old or an empty tree
-and takes writes on it (B81, B82); deleted, it is created anew (B89). So `check_data_file` reads the two meta pages
-with plain reads before anything is mapped, and the stores keep their own counts to compare with what they find.
+LMDB trusts its file. If the file was cut short, the process ends by SIGBUS; if a bit flipped in a meta page, LMDB shows
+an old or an empty tree and takes writes on it; if the file was deleted, LMDB creates an empty one (hazards B81, B82,
+B89). So `check_data_file` reads the two meta pages with plain reads before anything is mapped, and the stores keep
+their own counts to compare with what they find.
 """
 
 import os
@@ -27,7 +29,8 @@ DATA_FILE = "data.mdb"
 LOCK_FILE = "lock.mdb"
 
 FILE_HEADROOM_BYTES = 8 << 20
-"""How far the file is kept ahead of its last page: more than one transaction allocates at its end and gives back."""
+"""How far the file is kept ahead of its last page: more than a single transaction allocates at the end and gives
+back."""
 
 SPARE_TRANSACTIONS_MAX = 4
 """Reset read transactions kept for reuse: more than the threads that read at one time."""
@@ -77,7 +80,7 @@ class Environment:
             make_folder(folder)
         if not read_only:
             self._make_files(create=create)
-        # An empty file is what a creation leaves that a crash cut short: LMDB takes it up, and nothing was in it.
+        # A creation that a crash cut short leaves an empty file: LMDB takes it up, and nothing was in it.
         with mapped(self._file, "open"):
             is_new = create and self._file.stat().st_size == 0
         if not is_new:
@@ -120,7 +123,8 @@ class Environment:
         self.begin = self._environment.begin
 
     def _make_files(self, *, create: bool) -> None:
-        """Make the files that LMDB would make, for the folder's owner; that of the data only to be filled."""
+        """Make the files that LMDB would make, so that they belong to the folder's owner; the data file is left
+        empty."""
         names = (DATA_FILE, LOCK_FILE) if create else (LOCK_FILE,)
         with mapped(self._file, "open"):
             if not create and not self._file.exists():
@@ -129,7 +133,7 @@ class Environment:
                 os.close(open_to_write(self.folder / name, os.O_RDWR))
 
     def unreadable(self, what: str, error: lmdb.Error) -> StorageError:
-        """What a failed read of `what` means: damage, or a failure of the system."""
+        """The error to raise for a failed read of `what`: damage, or a failure of the system."""
         failure = system_failure(self._file, "read", error)
         if isinstance(failure, FolderDamaged):
             return FolderDamaged(f"{what} in {self._file}", failure.why)
@@ -247,7 +251,8 @@ class Environment:
             raise Misused(f"{self.folder} was opened to be read only")
 
     def _settle_file(self) -> None:
-        """Before a commit is believed: the file is still the one we opened, and well longer than its meta page says.
+        """Before a commit is reported: check that the file is still the one we opened, and keep it longer than its meta
+        page says.
 
         Commits into a deleted file succeed (hazard B89). And pages that a transaction allocated last and gave back
         are never written, so the file may end before the last page that LMDB counts: harmless to LMDB, but the next

@@ -28,7 +28,8 @@ class StorageError(Exception):
 
 
 class SystemFailure(StorageError):
-    """The operating system did not let us: `reason` says why. Nothing of it says that anything is damaged.
+    """The operating system refused what storage asked of it: `reason` says why. That is no sign that anything is
+    damaged.
 
     Nothing was changed. Once the reason is gone the folder is used as before.
     """
@@ -85,11 +86,12 @@ DAMAGE_HINT = (
 
 
 MISSING_HINT = f"if a disk of its own belongs there, mount it; if not, {DAMAGE_HINT}"
-"""The next step where a file is gone: a folder in which nothing is mounted looks as if somebody had emptied it."""
+"""The next step where a file is missing: a folder whose disk is not mounted looks as if somebody had emptied it."""
 
 
 class WriteFailed(StorageError):
-    """A write, commit or fsync failed. What of it is on the disk is unknown, so the process must stop (hazard B83).
+    """A write, commit or fsync failed. It is unknown how much of it is on the disk, so the process must stop (hazard
+    B83).
 
     The store that raised it refuses every later write: LMDB itself would let the next commit succeed.
     """

@@ -27,7 +27,7 @@ BUFFER_BYTES = 1 << 20
 
 
 class Hash(Protocol):
-    """What `hashlib` makes, as far as it is used here."""
+    """A hash object of `hashlib`, as far as it is used here."""
 
     def update(self, data: bytes | memoryview, /) -> None:
         """Take in what comes next."""
@@ -45,9 +45,9 @@ def write_container(
     """Make the snapshot `path` of the data that `copy` writes to the descriptor it is given.
 
     `manifest` says how much that is expected to be: the digest covers the header first, so with the right number the
-    data is hashed as it passes by, and else read again. Returns `manifest` with the size of the data. A crash leaves
-    no `path`, or the one that was there, and perhaps a file of that name with `.new` behind it. Raises what `copy`
-    raises, `OutOfSpace`, `WriteFailed`.
+    data is hashed as it passes by, and otherwise it is read again. Returns `manifest` with the size of the data. A
+    crash leaves no `path`, or the one that was there, and perhaps a file of that name followed by `.new`. Raises
+    what `copy` raises, `OutOfSpace`, `WriteFailed`.
     """
     temporary = path.with_name(path.name + NEW_SUFFIX)
     try:
@@ -129,7 +129,7 @@ def _pump(copy: Callable[[int], None], descriptor: int, hashed: Hash) -> int:
 
 
 def _drain(source: int, descriptor: int, hashed: Hash) -> int:
-    """Hash everything that comes from `source`, and write it behind the header. Raises `OSError`."""
+    """Hash everything that comes from `source`, and write it after the header. Raises `OSError`."""
     buffer = memoryview(bytearray(BUFFER_BYTES))
     total = unsynced = 0
     while count := os.readv(source, [buffer]):

@@ -1,7 +1,7 @@
 """Files besides those of LMDB: made, replaced and removed so that a power cut leaves the old or the new.
 
 A new file is written under another name, synced, renamed, and its folder synced: each of the four is needed
-(hazard B78). Small records are CBOR maps behind a checksum. Errors of the operating system leave here mapped.
+(hazard B78). Small records are CBOR maps after a checksum. Errors of the operating system leave here mapped.
 """
 
 import errno
@@ -22,8 +22,8 @@ FILE_MODE = 0o600
 
 CHECKSUM_BYTES = 4
 NO_OWNERS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})
-"""What a system answers that does not let root give a file away: a container without that right has one user only, and
-a file system without owners (of a memory stick, or of a share) has nobody to give it to."""
+"""The errors of a system that does not let root change a file's owner: a container without that right has one user
+only, and a file system without owners (on a memory stick, or a share) has no owner to give it to."""
 NEW_SUFFIX = ".new"
 """Ending of the name under which a file is written before it takes its own."""
 
@@ -50,8 +50,9 @@ def make_folder(folder: Path) -> None:
 def give_to_owner(made: Path | int, folder: Path) -> None:
     """Give what was just made in `folder`, a path or a descriptor, to the folder's owner, if we are root.
 
-    A file of root in the folder of a service user would end that service's next start. Only for what is surely new: to
-    give away what somebody else has put there would be a way to get hold of any file.
+    A file of root in the folder of a service user would make that service's next start fail. Use this only for files
+    that are surely new: giving away a file that another user has put there would be a way for that user to get hold of
+    any file.
     """
     if os.geteuid() != 0:
         return
@@ -91,7 +92,7 @@ def openness(folder: Path) -> Openness:
 
 def open_to_write(path: Path, flags: int) -> int:
     """A descriptor of `path`, made for the owner of its folder if it is missing. Raises `OSError`, also for a link:
-    none of ours is one, and root would write wherever it leads."""
+    storage makes no links, and root would write wherever one leads."""
     flags |= os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         descriptor = os.open(path, flags | os.O_EXCL, FILE_MODE)

@@ -1,4 +1,4 @@
-"""The data folder of one node: held by one process, and sure of whose it is.
+"""The data folder of one node: locked by one process, and checked to belong to this node.
 
     LOCK            flock while a process uses the folder; holds its pid and node id
     identity.cbor   whose folder this is; written twice in its life, each time temp, fsync, rename, fsync folder
@@ -9,8 +9,8 @@
     recovering      there while the folder is given to another cluster; see `storage.recover`
 
 A new folder gets its identity first, with `bootstrapped` false, then log and state, then `bootstrapped` true. So a
-crash in between is taken up where it stopped, and from then on a missing log is a lost log, never a new one: LMDB
-itself would create an empty one, that is, a voter without memory (hazard B89).
+creation that a crash interrupts goes on where it stopped, and once it is complete a missing log is a lost log, never a
+new one: LMDB itself would create an empty log, and the node would vote without memory of its promises (hazard B89).
 
 A received snapshot becomes the state by one rename of its data file onto the state's. Considered and rejected: moving
 folders, which takes two renames, and a journal to finish or undo the first one after a crash.
@@ -70,7 +70,7 @@ class DataFolder:
 
         `recovering`: to recover it, perhaps once more because the last time was cut short.
         Raises `FolderLocked`, `FolderForeign`, `FolderUnfinished`, `FolderDamaged`; `SystemFailure` if it may not be
-        used or cannot be made. Changes nothing but LOCK, and what a crash left of snapshots.
+        used or cannot be made. Changes nothing but LOCK and the remains of snapshots that a crash left.
         """
         self.path = path
         self.identity: Identity | None = None
@@ -208,7 +208,8 @@ class DataFolder:
                 check_owner(path.parent, self.identity)
 
     def _remove_leftovers(self) -> None:
-        """Drop what is of no use of snapshots sent and received before a crash. What can be resumed is kept."""
+        """Drop the useless remains of snapshots sent and received before a crash. A download that can be resumed is
+        kept."""
         for name in (INCOMING_FOLDER, OUTGOING_FOLDER):
             if (self.path / name).is_dir() and self.identity is None:
                 raise FolderDamaged(str(self.path / IDENTITY_FILE), f"it is missing, but {name} exists")

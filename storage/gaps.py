@@ -1,17 +1,17 @@
-"""Ranges of the state in which nothing is to be seen: what was deleted there is remembered until it is off the disk.
+"""Ranges of the state in which no key is visible: the deletions there are remembered until the keys are off the disk.
 
 A scan steps over each deleted key that waits for the next checkpoint, and there may be hundreds of thousands of them in
-a row. So a scan that has done that says from where to where, and the next ones go on behind it. It changes no result:
-all that a writer must do is to say which keys it has given a value.
+a row. So a scan that has done that notes the range, and later scans go on after it. Gaps change no result: a writer
+only has to tell them which keys it has given a value.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 STEPPED_OVER_MIN = 64
-"""A scan that has passed fewer keys in a row says nothing of it: to remember that would cost as much."""
+"""A scan that has passed fewer keys in a row does not note it, because remembering the gap would cost as much."""
 GAPS_MAX = 4096
-"""So many gaps are remembered."""
+"""The most gaps that are remembered."""
 
 
 class Gaps:
@@ -22,12 +22,12 @@ class Gaps:
         self._ends: list[bytes] = []
 
     def behind(self, key: bytes) -> bytes:
-        """The first key from `key` on that is in no gap."""
+        """The first position from `key` on that is in no gap."""
         at = bisect_right(self._firsts, key) - 1
         return max(key, self._ends[at]) if at >= 0 else key
 
     def note(self, first: bytes, end: bytes) -> None:
-        """Nothing is to be seen from `first` to before `end`."""
+        """Note that no key is visible with first <= key < end."""
         if first >= end:
             return
         # All that overlap or touch become one.
@@ -39,7 +39,7 @@ class Gaps:
         self._firsts[low:high], self._ends[low:high] = [first], [end]
 
     def written(self, keys: Iterable[bytes]) -> None:
-        """These keys have values now: a gap that holds one ends before it, and another begins behind it."""
+        """These keys have values now: a gap that holds one ends before it, and another gap begins after it."""
         if not self._firsts:
             return
         for key in keys:

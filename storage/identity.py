@@ -1,4 +1,4 @@
-"""Whose folder this is: a record with a checksum, and the lock that one process at a time holds.
+"""The identity of a folder, a record with a checksum; and the lock that one process at a time holds.
 
 Considered and rejected: deleting LOCK at the end. A process that waits for the old file would then hold a lock that
 nobody else can see.
@@ -34,7 +34,8 @@ IDENTITY_BYTES_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose folder this is. `node_uuid` differs for every folder ever made, also under one node id (hazard B36).
+    """The node and cluster that a folder belongs to. `node_uuid` differs for every folder ever made, also under one
+    node id (hazard B36).
 
     `bootstrapped`: log and state exist, and may hold what this node has promised. `origin`: what the first members of
     this cluster began with, as the caller names it: a backup, by its hexadecimal digest, or what was left of another
@@ -55,7 +56,7 @@ def read_identity(folder: Path) -> Identity | None:
     fields = read_record(path, bytes_max=IDENTITY_BYTES_MAX)
     if fields is None:
         return None
-    # The checksum says that we wrote it: what cannot be read now is a later format, not an accident.
+    # The checksum says that raftdb wrote it: a record that cannot be read now has a later format and is not damaged.
     version = fields.get("format_version")
     if version != FORMAT_VERSION:
         raise other_format(str(folder), version, FORMAT_VERSION)
@@ -73,7 +74,7 @@ def write_identity(folder: Path, identity: Identity) -> None:
 def write_owner(part: Path, identity: Identity) -> None:
     """Mark `part`, the folder of the log or of the state, as one of the folder with this identity. Durable.
 
-    The two may be on disks of their own, and a disk may be mounted at the wrong place.
+    Log and state may be on disks of their own, and a disk may be mounted at the wrong place.
     """
     write_record(part / OWNER_FILE, {"node_id": identity.node_id, "node_uuid": identity.node_uuid})
 

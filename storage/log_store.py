@@ -7,9 +7,9 @@ Two named databases: `records` (see `storage.codec`) and `meta` with sealed valu
     hard_state  opaque bytes of the caller
     fact:NAME   what `put_meta` stored
 
-Considered and rejected: taking a bad checksum at the end for a torn tail and cutting it off. An LMDB transaction is
+Considered and rejected: treating a bad checksum at the end as a torn tail and cutting it off. An LMDB transaction is
 never torn, so a bad record was once whole and perhaps acknowledged (hazard B79). The `range` record is there for the
-same reason: a tree that lost its tail, or shows an older root, still looks perfect from inside.
+same reason: a tree that lost its tail, or shows an older root, still looks sound to LMDB.
 """
 
 from collections.abc import Sequence
@@ -172,7 +172,7 @@ class LmdbLogStore:
         first = self._base_index + 1
         stop = min(base_index, self._base_index + records_max)
         with self._environment.write() as transaction:
-            # The new base is a record that is about to go: its own term, not the final one of a later step.
+            # The new base is the last record deleted in this step, so it has that record's term, not the final base's.
             key = INDEX_KEY.pack(stop)
             value = transaction.get(key, db=self._records)
             if value is None:
@@ -242,7 +242,7 @@ class LmdbLogStore:
         self._put(transaction, RANGE_KEY, RANGE.pack(base, base_term, last))
 
     def _require_term(self, index: int, term: int) -> None:
-        """The record at `index` has `term`, or the caller means another log."""
+        """Check that the record at `index` has `term`; otherwise the caller means another log."""
         found = self.read(index, index, bytes_max=0)[0][1]
         if found != term:
             raise Misused(f"record {index} has term {found}, not {term}")

@@ -1,15 +1,16 @@
-"""The container of a snapshot, which is also the format of a backup: who it is from, the data, a digest.
+"""The container of a snapshot, which is also the format of a backup: a manifest of its origin, the data, a digest.
 
     header    `HEADER_BYTES`: mark, checksum and length of the manifest, the manifest as CBOR, zeros
     data      a whole LMDB data file, `data_bytes` long: the state at one index, with few free pages or none
     digest    SHA-256 of all that comes before it
 
-A physical copy, and not a stream of records. Of a million keys of 100 bytes, the copy was made, hashed and synced in
-0.6 s and verified where it arrived in 0.8 s, to the last checksum; the records, in order, took 1.4 s to write out and
-2 s to put into a new tree, and held the interpreter lock for up to 20 ms in doing so. The price is that the file fits
-LMDB's format, page size and byte order only; so the header says them, and a node that cannot read it says that.
+The data is a physical copy and not a stream of records. With a million keys of 100 bytes, the copy was made, hashed and
+synced in 0.6 s and verified where it arrived in 0.8 s, to the last checksum; the records, in order, took 1.4 s to write
+out and 2 s to put into a new tree, and held the interpreter lock for up to 20 ms in doing so. The price is that the
+file fits LMDB's format, page size and byte order only; so the header names these, and a node that cannot read the file
+says so.
 
-The header has a fixed size, so what follows can be received straight into the file that LMDB will open. It is as large
+The header has a fixed size, so the data can be received straight into the file that LMDB will open. It is as large
 as the largest page of LMDB.
 """
 
@@ -36,7 +37,7 @@ HEADER_START = Struct(">16sII")
 MANIFEST_BYTES_MAX = HEADER_BYTES - HEADER_START.size
 DIGEST_BYTES = 32
 FRAME_BYTES = HEADER_BYTES + DIGEST_BYTES
-"""What a container has besides its data."""
+"""The bytes that a container has besides its data."""
 
 LMDB_PAGE_BYTES_MAX = 32 << 10
 PAGE_BYTES = min(mmap.PAGESIZE, LMDB_PAGE_BYTES_MAX)
@@ -45,7 +46,8 @@ PAGE_BYTES = min(mmap.PAGESIZE, LMDB_PAGE_BYTES_MAX)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a snapshot is: the state of `cluster_id` at (index, term), under a configuration, for a kind of machine.
+    """The description of a snapshot: the state of `cluster_id` at (index, term), its configuration, and the kind of
+    machine.
 
     `configuration` is opaque here: the last committed one as of `index`, from `configuration_index` (hazard B35).
     """

@@ -1,8 +1,8 @@
 """Twins of the LMDB stores on a disk in memory: the same contract, for simulators and for tests.
 
 They keep the checks and the stored bytes of the LMDB pair (`storage.codec`, `storage.plan`), and none of its data
-structures: the state here is a plain dictionary sorted at each scan, so that one can be the model of the other. What
-can be done to the disk under them is in `storage.memory_disk`.
+structures: the state here is a plain dictionary sorted at each scan, so that one can be the model of the other. The
+faults that a simulator can inject into the disk under them are in `storage.memory_disk`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -334,7 +334,7 @@ class MemoryStateStore:
 
     @staticmethod
     def install(disk: MemoryDisk, snapshot: bytes) -> Manifest:
-        """Put an exported `snapshot` in the place of what is on `disk`, in one transaction, after verifying it.
+        """Replace the content of `disk` by an exported `snapshot`, in one transaction, after verifying it.
 
         Like the swap on a real disk: stores open on it are to be closed before, and opened anew. Raises
         `SnapshotDamaged`, and then nothing has changed.

@@ -2,8 +2,8 @@
 
 `MemoryDisk` stands for the file of one LMDB environment and outlives the stores opened on it, as a folder does. A
 transaction is durable when `sync` has returned, which each transaction does itself unless the disk is made with
-`auto_sync=False`. What a process would read is always the current content; what a crash leaves is the durable one,
-plus as many of the unsynced transactions as the simulator says.
+`auto_sync=False`. A process always reads the current content; a crash leaves the durable content, plus as many of the
+unsynced transactions as the simulator says.
 """
 
 import threading
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from storage.errors import Misused, WriteFailed
 
 Transaction = Mapping[bytes, bytes | None]
-"""What one transaction changes: a value to put, None to delete."""
+"""The changes of one transaction: a value to put, None to delete."""
 
 
 class MemoryDisk:
@@ -51,7 +51,8 @@ class MemoryDisk:
         return self._bytes_used
 
     def commit(self, transaction: Transaction) -> None:
-        """Apply a transaction, and sync it if `auto_sync`. Raises `WriteFailed`, from then on always until a crash."""
+        """Apply a transaction, and sync it if `auto_sync`. Raises `WriteFailed`, and from then on every time until a
+        crash."""
         self._require_working()
         growth = sum(
             (len(key) + len(value) if value is not None else 0) - self._size(key)
@@ -66,7 +67,8 @@ class MemoryDisk:
             self.sync()
 
     def sync(self) -> None:
-        """Make everything committed durable. Raises the injected failure as `WriteFailed`; then nothing is known."""
+        """Make everything committed durable. Raises the injected failure as `WriteFailed`; it is then unknown what is
+        durable."""
         self._require_working()
         self.sync_count += 1
         if self._sync_error is not None:
@@ -76,7 +78,8 @@ class MemoryDisk:
         self._unsynced = []
 
     def fail_next_sync(self, error: OSError) -> None:
-        """The next `sync` fails with `error`. What was unsynced stays so: `crash` decides what of it was kept."""
+        """The next `sync` fails with `error`. Unsynced transactions stay unsynced: `crash` decides how many of them
+        were kept."""
         self._sync_error = error
 
     def crash(self, *, keep: int = 0, torn: bool = False) -> None:

@@ -1,12 +1,12 @@
 """Changes in memory over a durable key space, in the order of their keys.
 
-New keys are put in order a few at a time, while they are written: nobody who scans has to wait for more than that, and
-a checkpoint finds them sorted. Measured beside an unordered one, on `set`s of 60,000 random keys: 8.5 us to apply one
-instead of 6.9, and nothing more for a key that is changed again; with a million random keys in it a new one costs
-1.5 us, in ascending order 0.2 us.
+New keys are put in order a few at a time, while they are written: a scan never has to wait for more than a few keys to
+be ordered, and a checkpoint finds them sorted. Measured beside an unordered one, on `set`s of 60,000 random keys: 8.5
+us to apply one instead of 6.9, and nothing more for a key that is changed again; with a million random keys in it a new
+one costs 1.5 us, in ascending order 0.2 us.
 
-Considered and rejected: to order when somebody scans, which stopped the event loop for half a second after a bulk load
-of a million keys; and to sort at each scan, which costs the whole overlay when writes and scans alternate.
+Considered and rejected: ordering new keys at the next scan, which stopped the event loop for half a second after a bulk
+load of a million keys; and sorting at each scan, which costs the whole overlay when writes and scans alternate.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,16 +17,17 @@ from sortedcontainers import SortedList
 ORDERED_TOGETHER = 512
 """New keys that are put in order at a time: together they cost half of what they cost one by one."""
 SLICE_KEYS = 512
-"""Keys handed to LMDB at a time in a checkpoint. Whatever is done with them holds the interpreter lock."""
+"""Keys handed to LMDB at a time in a checkpoint. Work on one slice of keys holds the interpreter lock."""
 CHANGE_OVERHEAD_BYTES = 128
 """What a changed key takes in memory beside its bytes and those of its value: two objects, and its places in the
 dictionary and in the order. Measured with tracemalloc: 127 bytes for keys of 20 to 480 bytes, 94 for a deletion."""
 DELETION_BYTES = 1024
-"""What a deletion counts for beside its key. Until the next checkpoint a scan steps over it, and over what it hides on
-the disk, at about a microsecond each: some 60,000 of them make a checkpoint due with the default of 64 MiB."""
+"""The bytes that a deletion counts for beside its key. Until the next checkpoint a scan steps over it, and over the key
+that it hides on the disk, at about a microsecond each: some 60,000 of them make a checkpoint due with the default of 64
+MiB."""
 RELEASED_MIN = 64
-"""Changes let go with each write, after a checkpoint, and as many as that write brings: so they are gone before there
-are as many again."""
+"""The number of changes freed with each write after a checkpoint, beside as many as that write brings: so they are gone
+before there are as many again."""
 
 
 class Overlay:
@@ -68,7 +69,7 @@ class Overlay:
     def order(self) -> None:
         """Put the keys that are new in order; to be called before another thread reads."""
         unordered, self._unordered = self._unordered, []
-        # What comes in order is found near the last one, in memory that the processor has at hand.
+        # Keys that come in order are found near the last one, in memory that the processor has cached.
         unordered.sort()
         self._ordered.update(unordered)
 
@@ -87,9 +88,9 @@ class Overlay:
             yield part
 
     def release(self, count: int) -> bool:
-        """Let up to `count` changes go, for good; False once none are left.
+        """Free up to `count` changes; False once none are left.
 
-        A large overlay that goes at once takes the time that it takes to free all its keys and values.
+        Freeing a large overlay at once would take as long as freeing all its keys and values takes.
         """
         if self._ordered:
             self._ordered.clear()
@@ -102,13 +103,13 @@ class Overlay:
 
 
 def counted_bytes(changes: Mapping[bytes, bytes | None]) -> int:
-    """What changes count for, towards the next checkpoint."""
+    """The bytes that `changes` count for, towards the next checkpoint."""
     values = [DELETION_BYTES if value is None else len(value) for value in changes.values()]
     return sum(values) + sum(map(len, changes)) + CHANGE_OVERHEAD_BYTES * len(changes)
 
 
 def memory_bytes(key: bytes, value: bytes | None) -> int:
-    """What one change takes in memory."""
+    """The bytes that one change takes in memory."""
     return CHANGE_OVERHEAD_BYTES + len(key) + (0 if value is None else len(value))
 
 

@@ -1,4 +1,4 @@
-"""What a write comes to, worked out and checked before anything is written.
+"""The outcome of a write, computed and checked before anything is written.
 
 Batches that queued up while the last fsync ran may append, truncate and append again. Only the outcome needs to
 reach the disk: one cut, one run of records, the last hard state. Deciding that here, in plain Python, leaves few and
@@ -22,7 +22,7 @@ class WritePlan(NamedTuple):
 
 
 def plan_write(batches: Sequence[LogBatch], *, base_index: int, last_index: int) -> WritePlan:
-    """Fold `batches` into one plan for a log that holds base_index + 1 to last_index. Raises `Misused`."""
+    """Combine `batches` into one plan for a log that holds base_index + 1 to last_index. Raises `Misused`."""
     records: list[Record] = []
     hard_state: bytes | None = None
     cut_from: int | None = None
@@ -53,7 +53,8 @@ def plan_write(batches: Sequence[LogBatch], *, base_index: int, last_index: int)
 
 
 def check_write(changes: Mapping[bytes, bytes | None], *, index: int, applied_index: int) -> None:
-    """Refuse what a flush could not store or a replay must not repeat. Raises `Misused` (hazards B30, B67)."""
+    """Refuse keys that a flush could not store, and an index that was applied already. Raises `Misused` (hazards B30,
+    B67)."""
     if not applied_index < index <= INDEX_MAX:
         raise Misused(f"cannot apply index {index} after {applied_index}")
     for key in changes:

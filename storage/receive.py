@@ -1,13 +1,13 @@
 """Receiving a snapshot in pieces: resumed after a lost connection or a restart, verified as a whole, used or dropped.
 
     snapshot.cbor   which snapshot is being received
-    frame           its header, and its digest behind that
+    frame           its header, followed by its digest
     data.mdb        its data, in place for LMDB to open
     complete.cbor   all of it was verified and is durable
 
-Pieces are appended in order, by the one who asks for them: it is told where to go on. There is one snapshot at a time:
-beginning another one drops it (hazard B33). What was received before a crash is not trusted for being there: nothing
-counts until the digest of the whole is right.
+The caller that fetches the pieces appends them in order, and is told where to go on. There is one snapshot at a time:
+beginning another one drops it (hazard B33). Bytes that were received before a crash are not trusted: nothing counts
+until the digest of the whole is right.
 """
 
 import os
@@ -49,7 +49,7 @@ RECORD_BYTES_MAX = 4096
 SYNC_BYTES = 16 << 20
 """Received between two syncs, so that the last one is short."""
 SPARE_BYTES = 32 << 20
-"""Left free on the disk beside a snapshot: the log needs some."""
+"""Bytes left free on the disk beside a snapshot, for the log."""
 
 
 class SnapshotReceiver:
@@ -61,7 +61,7 @@ class SnapshotReceiver:
         self._snapshot: SnapshotId | None = None
         self._received = 0
         self._unsynced_bytes = 0
-        # What was written from the start on without an interruption need not be read again to be hashed.
+        # Bytes that were written from the start on without an interruption need not be read again to be hashed.
         self._hashed, self._hashed_bytes = sha256(), 0
         self._complete = False
         with mapped(folder):
@@ -86,7 +86,7 @@ class SnapshotReceiver:
     def begin(self, snapshot: SnapshotId) -> int:
         """Receive `snapshot`; returns the offset to go on from: its size if it is complete already.
 
-        Drops another one that was there, also a complete one: the caller has seen that this sender may say so.
+        Drops another one that was there, also a complete one: the caller has checked that this sender may ask for that.
         Raises `OutOfSpace`, `SystemFailure`, `WriteFailed`; `SnapshotDamaged` if there can be no such snapshot.
         """
         if snapshot == self._snapshot:
@@ -121,10 +121,10 @@ class SnapshotReceiver:
     def finish(self) -> Manifest:
         """Verify the whole and make it durable; returns what it is. Calling it again does nothing more.
 
-        The digest, the header, the frame of the LMDB file, every checksum in it, and that it is the state at the index
-        it claims. What fails is dropped, so that it is fetched again (hazards B31, B91). Raises `SnapshotDamaged`,
-        `SnapshotForeign`, `WriteFailed`; `Misused` if not all is there. Takes about a second per million keys, in
-        slices.
+        It checks the digest, the header, the frame of the LMDB file, every checksum in it, and that it is the state at
+        the index it claims. A snapshot that fails is dropped, so that it is fetched again (hazards B31, B91). Raises
+        `SnapshotDamaged`, `SnapshotForeign`, `WriteFailed`; `Misused` if not all is there. Takes about a second per
+        million keys, in slices.
         """
         snapshot = self._present()
         if self._received != snapshot.size_bytes:
@@ -184,7 +184,7 @@ class SnapshotReceiver:
             try:
                 records.append(_snapshot_of(read_record(self._folder / name, bytes_max=RECORD_BYTES_MAX)))
             except FolderDamaged:
-                # Of a snapshot that can be fetched again; nothing else is in this folder.
+                # It belongs to a snapshot that can be fetched again; nothing else is in this folder.
                 records.append(None)
         snapshot, completed = records
         frame_bytes, data_bytes = self._size(FRAME_FILE), self._size(DATA_FILE)
@@ -253,7 +253,7 @@ class SnapshotReceiver:
             self._check_header_early()
 
     def _check_header_early(self) -> None:
-        """Refuse what cannot be used here before a gigabyte of it has come."""
+        """Refuse a snapshot that cannot be used here before a gigabyte of it has come."""
         try:
             self._manifest(self._present())
         except (SnapshotDamaged, SnapshotForeign):
@@ -313,7 +313,7 @@ class SnapshotReceiver:
             return os.pread(file.fileno(), count, offset)
 
     def _sync(self, *names: str) -> None:
-        """Make the named files durable, and that they exist."""
+        """Make the named files and their names durable."""
         for name in names:
             path = self._folder / name
             try:

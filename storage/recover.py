@@ -1,7 +1,7 @@
-"""A folder that goes on under the name of another cluster: same node, same log and state, new identity.
+"""Giving a folder to another cluster: it keeps its node, log and state, and gets a new identity.
 
 While the file `recovering` stands in the folder no node starts on it. A recovery that a crash cut short is done again
-from the beginning, on whatever log and identity the first one left; so what it writes may be there twice.
+from the beginning, on whatever log and identity the first one left; so its entries may be in the log twice.
 """
 
 import os
@@ -20,8 +20,8 @@ def recover_folder(
 ) -> Identity:
     """Make `folder`, opened with `recovering`, one of `cluster_id`; durable when it returns. Returns its new identity.
 
-    `change_log` writes what the log has to say of it. `origin` is kept in the identity. Raises `Misused` for a folder
-    that is no node's yet, `WriteFailed`.
+    `change_log` writes the entries that the recovery adds to the log. `origin` is kept in the identity. Raises
+    `Misused` for a folder that is no node's yet, `WriteFailed`.
     """
     if folder.identity is None or not folder.identity.bootstrapped:
         raise Misused(f"{folder.path} is no node's folder yet")

@@ -1,8 +1,8 @@
-"""A new cluster's first data folder from a backup: a state with a past, under an identity of its own.
+"""Making a new cluster's first data folder from a backup, under an identity of its own.
 
 The backup is received like a snapshot from a peer, and so verified as a whole, before anything else is made. While the
-file `restoring` stands in the folder, no node starts on it, and another restore begins anew; the identity is what
-makes it a node's. So a crash at any step leaves a folder that is not restored, or one that is.
+file `restoring` stands in the folder, no node starts on it, and another restore begins anew; only the identity makes
+the folder a node's. So a crash at any step leaves a folder that is not restored, or one that is.
 """
 
 import os
@@ -32,11 +32,11 @@ PIECE_BYTES = 4 << 20
 """Copied and checked at a time."""
 
 HARMLESS = frozenset({LOCK_FILE, "lost+found"})
-"""What an empty folder may hold: the second is in every freshly made file system."""
+"""The names that an empty folder may hold: the second is in every freshly made file system."""
 HALF_FOLDERS = (INCOMING_FOLDER, LOG_FOLDER, STATE_FOLDER)
 HALF_FILES = (IDENTITY_FILE + NEW_SUFFIX,)
 HALF_RESTORED = frozenset({RESTORING_FILE, *HALF_FOLDERS, *HALF_FILES})
-"""What a restore that was cut short may have left."""
+"""The names that a restore that was cut short may have left."""
 
 
 def restore_folder(
@@ -51,9 +51,9 @@ def restore_folder(
 ) -> Manifest:
     """Make the empty or missing `folder` that of node `node_id` of the new `cluster_id`, with the state of `snapshot`.
 
-    `fill_state` may change the state and move it on, by `write`; what it wrote is flushed. The log begins behind the
-    state's checkpoint, and `fill_log` writes what it begins with. Both run again after a crash, on a state and a log
-    made anew. The identity remembers the snapshot's digest. Durable when it returns.
+    `fill_state` may change the state and move it on, by `write`; what it wrote is flushed. The log begins after the
+    state's checkpoint, and `fill_log` writes the entries that it begins with. Both run again after a crash, on a state
+    and a log made anew. The identity remembers the snapshot's digest. Durable when it returns.
 
     Raises `FolderForeign` if the folder is not empty, `FolderLocked`; `SnapshotDamaged`, `SnapshotForeign`, and then
     the folder is as it was, but for its LOCK; `OutOfSpace`, `SystemFailure`, `WriteFailed`.
@@ -63,7 +63,8 @@ def restore_folder(
         make_folder(folder)
         refuse_if_open_to_others(folder)
         if not (folder / LOCK_FILE).exists():
-            # Nobody uses it then, and not even a lock is to be left in a folder of something else.
+            # No node uses such a folder, and not even a lock file may be left in a folder that belongs to something
+            # else.
             _require_empty(folder)
         lock = take_lock(folder, node_id)
         try:
@@ -139,7 +140,7 @@ def _receive(reader: SnapshotReader, receiver: SnapshotReceiver) -> None:
 
 
 def _require_empty(folder: Path) -> None:
-    """Nothing is in `folder` but what a restore that was cut short made itself."""
+    """Check that `folder` holds nothing but the remains of a restore that was cut short."""
     with mapped(folder, "read"):
         found = {path.name for path in folder.iterdir()} - HARMLESS
     allowed = HALF_RESTORED if RESTORING_FILE in found else frozenset()
@@ -150,7 +151,7 @@ def _require_empty(folder: Path) -> None:
 
 
 def _mark(folder: Path) -> None:
-    """Say durably that a restore into `folder` has begun."""
+    """Note durably that a restore into `folder` has begun."""
     try:
         os.close(open_new(folder / RESTORING_FILE))
         sync_folder(folder)
@@ -159,7 +160,7 @@ def _mark(folder: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a restore that was cut short left."""
+    """Remove the remains of a restore that was cut short."""
     with mapped(folder, "clear"):
         for name in HALF_FOLDERS:
             if (folder / name).exists():

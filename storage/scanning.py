@@ -1,8 +1,8 @@
 """A range of the state in order, through the changes in memory that lie over it.
 
-Each layer is read a page at a time, and the pages are put together as far as all of them reach. So a scan costs what it
-returns, and about a microsecond for each change or hidden value that it steps over: once, for then there is a gap
-(`storage.gaps`).
+Each layer is read a page at a time, and the pages are put together as far as all of them reach. So a scan costs time
+for what it returns, and about a microsecond for each change or hidden value that it steps over. It steps over them only
+once, because it notes a gap (`storage.gaps`).
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def scan_layers(
         first = gaps.behind(first)
         disk = _disk_page(cursor, first, end, page_keys)
         pages = [list(disk), *(overlay.keys(first, end, page_keys) for overlay in overlays)]
-        # Behind the last key of a full page its layer may have more.
+        # After the last key of a full page its layer may have more.
         horizons = [page[-1] for page in pages if len(page) == page_keys]
         horizon = min(horizons, default=None)
         for key in sorted(set().union(*pages)):
@@ -69,7 +69,7 @@ def scan_layers(
 def _value(
     overlays: Sequence[Overlay], disk: dict[bytes, memoryview], key: bytes, length: int | None
 ) -> bytes | None:
-    """What the topmost layer that knows `key` says of it."""
+    """The value of `key` in the topmost layer that knows it."""
     for overlay in overlays:
         if key in overlay.changes:
             value = overlay.changes[key]

@@ -1,4 +1,5 @@
-"""Reading a snapshot file to serve it, or to restore from it; and how two nodes agree on which one they mean."""
+"""Reading a snapshot file to serve it, or to restore from it; and the name by which two nodes agree on which one they
+mean."""
 
 import os
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from storage.system_failures import mapped, system_failure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotId:
-    """Which snapshot: two with equal fields are equal in every byte. `digest` is the container's own, at its end."""
+    """The name of a snapshot: two with equal fields are equal in every byte. `digest` is the container's own, at its
+    end."""
 
     cluster_id: str
     index: int
@@ -27,7 +29,7 @@ class SnapshotId:
 
     @property
     def content_bytes(self) -> int:
-        """Length of what the digest is of: all but itself."""
+        """Length of the part that the digest covers: all but the digest itself."""
         return self.size_bytes - DIGEST_BYTES
 
 

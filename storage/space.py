@@ -1,8 +1,9 @@
-"""Refusing growing writes before the disk or the map is full, and taking them again by itself (hazard B84).
+"""Refusing growing writes before the disk or the map is full, and accepting them again once there is space (hazard
+B84).
 
-A full disk stops a node: a commit that fails may not be tried again. So growth is refused while there is still room
-for what must go on: checkpoints, trims, deletes, terms and votes. A database file never shrinks, so deletes do not
-give the disk its space back; what they give is pages to write again, which count as free to the store that has them.
+A full disk stops a node: a commit that fails may not be tried again. So growth is refused while there is still room for
+the writes that must go on: checkpoints, trims, deletes, terms and votes. A database file never shrinks, so deletes do
+not give the disk its space back; they leave pages to write again, which count as free for the store that has them.
 """
 
 import os
@@ -16,16 +17,17 @@ from storage.errors import OutOfSpace
 RESERVE_FRACTION = 0.05
 RESERVE_BYTES_MIN = 16 << 20
 RESERVE_BYTES_MAX = 1 << 30
-"""Space kept free for what must go on: a share of the disk between these."""
+"""Space kept free for the writes that must go on: a share of the disk between these bounds."""
 MAP_RESERVE_FRACTION = 0.1
 """Share of a map kept free: large values need neighbouring pages, so the last of it cannot all be used."""
 LAST_BYTES = 8 << 20
 """Space that is kept for a node's own terms, votes and checkpoints, whatever others ask of it; half of the reserve if
 that is less."""
 FULL_BYTES = 1 << 20
-"""With less on the disk, whatever is written may be what ends the node: nothing is, that can be left undone."""
+"""With less free on the disk, any write may be the one that ends the node, so no write is made that can be left
+undone."""
 RECOVERY_FACTOR = 1.25
-"""Free space over the reserve at which refusing ends: more than where it begins, or it would flap."""
+"""Free space beyond the reserve at which refusing ends: more than where it begins, so that it does not flap."""
 DISK = "disk"
 
 
@@ -63,17 +65,18 @@ class SpaceGuard:
 
     @property
     def room_bytes(self) -> int | None:
-        """What the last `refresh` found that the disk has for the store that has least; None before the first one."""
+        """The space that the last `refresh` found for the store that has least; None before the first one."""
         return self._room_bytes
 
     @property
     def headroom_bytes(self) -> int:
-        """What could be written from the last `refresh` on until growth must be refused. 0 while it is."""
+        """The bytes that can be written from the last `refresh` on until growth must be refused; 0 while it is
+        refused."""
         return self._headroom_bytes
 
     @property
     def last_headroom_bytes(self) -> int:
-        """The same until only the `LAST_BYTES` are left."""
+        """The bytes that can be written from the last `refresh` on until only the `LAST_BYTES` are left."""
         return self._last_headroom_bytes
 
     @property
@@ -84,8 +87,8 @@ class SpaceGuard:
     def refresh(self, *, pending_bytes: int = 0, spent: bool = False) -> str | None:
         """Measure again; returns the new `reason`. Tens of microseconds, unless the file system hangs.
 
-        `pending_bytes`: what is in memory and must still find room, on top of the reserve. `spent`: the headroom was
-        used up since, so there must be as much as for an end of refusing. Raises `OSError`.
+        `pending_bytes`: the bytes in memory that must still find room, on top of the reserve. `spent`: the headroom was
+        used up since, so growth goes on only with as much space as ends refusing. Raises `OSError`.
         """
         factor = RECOVERY_FACTOR if self._reason is not None or spent else 1.0
         last_factor = RECOVERY_FACTOR if self._exhausted else 1.0
@@ -108,7 +111,7 @@ class SpaceGuard:
         return reason
 
     def _measure(self) -> Iterator[tuple[int, int, str]]:
-        """(bytes that are left, bytes to keep of them, what is short if they are too few) for each limit there is."""
+        """(bytes that are left, bytes to keep of them, words for what is short if they are too few) for each limit."""
         free_bytes, reserve_bytes = self._measure_disk()
         for name, store in self._stores.items():
             usage = store.usage()

@@ -31,18 +31,20 @@ from storage.plan import check_write
 from storage.scanning import scan_layers
 
 STATE_FORMAT_VERSION = 2
-"""Of this layout, and of what those above keep in it. 2: what there is most of has the last keys."""
+"""Version of this layout and of the keys that the layers above keep in it. In version 2 the most numerous keys sort
+last."""
 STATE_MAP_BYTES = 1 << 40
 """Address space set aside for the state, 1 TiB. Sparse: neither memory nor disk until used."""
 
 VERIFY_SLICE_KEYS = 8192
 """Keys verified without a pause: about three milliseconds of the interpreter lock, if nobody asks for it."""
 VERIFY_PAUSE_SECONDS = 10e-6
-"""Long enough for the system to take this thread off its core, so that one that waits for the lock gets it."""
+"""A pause long enough for the system to take this thread off its core, so that a thread that waits for the lock gets
+it."""
 
 FULL_FRACTION = 0.8
-"""Share of the pages in use from which on a copy to be sent keeps the others: they cost less than leaving them out.
-LMDB copies the pages of each long value in a step of its own then, at a fifth of the speed."""
+"""Share of the pages in use from which on a copy to be sent keeps the free pages: copying them costs less than leaving
+them out, for which LMDB copies the pages of each long value in a step of its own, at a fifth of the speed."""
 
 VALUES = b"values"
 META = b"meta"
@@ -72,7 +74,7 @@ class LmdbStateStore:
         self._live = Overlay()
         self._frozen: Overlay | None = None
         self._thawed: Overlay | None = None
-        """On the disk, and let go a little with each write."""
+        """Changes that are on the disk, freed a few at a time with each write."""
         self._gaps = Gaps()
         try:
             if create:
@@ -210,12 +212,12 @@ class LmdbStateStore:
         describe: Describe,
         verify: bool = False,
     ) -> Manifest:
-        """Write the state as of the checkpoint on disk to the snapshot file `path`; durable, and whole or not there.
+        """Write the state as of the checkpoint on disk to the snapshot file `path`, durably, as a whole or not at all.
 
-        On the thread that flushes, so that the checkpoint stands still meanwhile. `describe` is given a function that
-        reads a key of that checkpoint, and says (configuration index, configuration). `verify` reads every checksum
-        first and leaves out all free pages, where deleted values may stand: for a copy that is to be kept. Raises
-        `FolderDamaged`, `OutOfSpace`, `WriteFailed`, `Misused` on another thread.
+        It runs on the thread that flushes, so that the checkpoint stands still meanwhile. `describe` is given a
+        function that reads a key of that checkpoint, and says (configuration index, configuration). `verify` reads
+        every checksum first and leaves out all free pages, where deleted values may stand; it is for a copy that is to
+        be kept. Raises `FolderDamaged`, `OutOfSpace`, `WriteFailed`, `Misused` on another thread.
         """
         self._environment.require_writer()
         if verify:
@@ -243,8 +245,9 @@ class LmdbStateStore:
     def verify(self) -> int:
         """Read every value of the checkpoint on disk; returns how many. Raises `FolderDamaged`.
 
-        Checksums, order and number of keys. On the thread that flushes, or on a store that is not written: its read
-        transaction stays open throughout. Half a second per million keys; other threads get in between slices.
+        It checks checksums, order and number of keys. Call it on the thread that flushes, or on a store that is not
+        written: its read transaction stays open throughout. It takes half a second per million keys; other threads get
+        in between slices.
         """
         unpack = CHECKSUM.unpack_from
         with (
@@ -254,7 +257,7 @@ class LmdbStateStore:
             keys, last = 0, b""
             for keys, (key, sealed) in enumerate(cursor.iternext(), 1):
                 if key <= last:
-                    raise FolderDamaged("state", f"key {key!r} stands behind key {last!r}")
+                    raise FolderDamaged("state", f"key {key!r} stands after key {last!r}")
                 # `unseal` written out: this line runs for every key there is.
                 if len(sealed) < CHECKSUM_BYTES or unpack(sealed)[0] != crc32(
                     sealed[CHECKSUM_BYTES:], crc32(key)
@@ -293,7 +296,7 @@ class LmdbStateStore:
             return None if sealed is None else unseal(key, sealed, what="value of key")
 
     def _unreadable(self, error: lmdb.Error) -> StorageError:
-        """What a failed read of an open store means. Raises `Misused` if it is closed."""
+        """The error for a failed read of an open store. Raises `Misused` if it is closed."""
         self._environment.require_open()
         return self._environment.unreadable("state", error)
 

@@ -1,4 +1,4 @@
-"""What the operating system and LMDB report, turned into errors of storage: each reason in its own words.
+"""Errors of the operating system and of LMDB are turned into errors of storage, with words for each reason.
 
 A file that may not be opened, a process without addresses or descriptors, a disk that does not answer: none of these
 says that anything in the folder is not what was written, and the step that is right after damage would destroy a sound
@@ -37,10 +37,11 @@ REASONS = {
         Reason.INPUT_OUTPUT,
     ),
 }
-"""Why the system refused; `Reason.OTHER` for every other number. The last ones are of disks, and of file systems in a
-network or in another program."""
+"""The reason for each error number, `Reason.OTHER` for all not named. The last ones come from disks, and from file
+systems in a network or in another program."""
 NO_FOLDER = frozenset({errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG})
-"""At a path where a folder of ours is meant to be is something else, or nothing can be."""
+"""Errors that mean that a path where a folder of ours is meant to be is something else, or that nothing can be
+there."""
 HINTS = {
     errno.EROFS: "its file system is mounted for reading only: mount it for writing",
     errno.ENOMEM: "raise the limit on address space ('ulimit -v unlimited', or LimitAS= of the service): a file is "
@@ -57,7 +58,7 @@ INPUT_OUTPUT_HINT = (
     "and start again"
 )
 NUMBERED = "user "
-"""Begins what is said of a user who has a number and no name."""
+"""Beginning of the words for a user that has a number and no name."""
 DAMAGE = (
     lmdb.CorruptedError,
     lmdb.PageNotFoundError,
@@ -66,7 +67,7 @@ DAMAGE = (
     lmdb.IncompatibleError,
     lmdb.BadChecksumError,
 )
-"""What LMDB raises for something wrong in the file itself."""
+"""The errors that LMDB raises for something wrong in the file itself."""
 
 
 def system_failure(path: Path, verb: str, error: OSError | lmdb.Error) -> StorageError:
@@ -81,7 +82,7 @@ def system_failure(path: Path, verb: str, error: OSError | lmdb.Error) -> Storag
     if number in NO_SPACE:
         return OutOfSpace(words, hint="free some space on this disk")
     if number is not None and number in NO_FOLDER:
-        # Of a link in the place of a file of ours the system says enough.
+        # For a link in the place of a file of ours the system's own words say enough.
         obstacle = _in_the_way(path) if number != errno.ELOOP else None
         words = f"cannot {verb} {path}: {obstacle or os.strerror(number).lower()}"
         return FolderForeign(words, hint="name a folder, or a path at which nothing is yet")
@@ -103,7 +104,7 @@ def write_failure(path: Path, error: OSError) -> StorageError:
 
 @contextmanager
 def mapped(path: Path, verb: str = "use") -> Iterator[None]:
-    """Errors of the system in the block are those of `verb`ing `path`."""
+    """Turn errors of the system in the block into the errors for `verb`ing `path`."""
     try:
         yield
     except OSError as error:
@@ -112,8 +113,8 @@ def mapped(path: Path, verb: str = "use") -> Iterator[None]:
 
 
 def _in_the_way(path: Path) -> str | None:
-    """What is where a folder is meant to be: a file, or a link whose target, as on a disk that is not mounted, is
-    missing. None if that cannot be seen."""
+    """Words for what is in the place of a folder: a file, or a link whose target is missing, as on a disk that is not
+    mounted. None if that cannot be seen."""
     for place in (path, *path.parents):
         try:
             if place.exists():
@@ -140,7 +141,7 @@ def _hint(path: Path, number: int | None, reason: Reason) -> str | None:
 
 
 def _permission_hint(path: Path) -> str:
-    """Whose it is and who we are, as far as that can be seen from here."""
+    """Advice that names the owner of the path and the user of this process, as far as they can be seen."""
     for place in (path, *path.parents):
         try:
             owner = _user(place.stat().st_uid)

@@ -2,7 +2,7 @@
 
 Group commit without a timer: a lone batch is written at once, and under load the groups grow by themselves. The
 event loop only puts into a queue; it never waits for the disk. After the first failure nothing is written and
-nothing acknowledged any more (hazard B83): the queue is still emptied, so that nobody waits for ever.
+nothing acknowledged any more (hazard B83): the queue is still emptied, so that no caller waits for ever.
 """
 
 import threading
@@ -16,7 +16,7 @@ from storage.contract import LogBatch, LogStore
 from storage.errors import Misused, WriteFailed
 
 GROUP_RECORDS_MAX = 16_384
-"""Records in one transaction. A group ends after the batch that reaches it, so one batch may be larger."""
+"""Records in one transaction. A group ends after the batch that reaches this number, so one batch may be larger."""
 GROUP_BYTES_MAX = 32 << 20
 """Bytes of record data in one transaction; as above."""
 
@@ -82,13 +82,13 @@ class LogWriter:
     def submit(self, sequence: int, batch: LogBatch) -> None:
         """Queue `batch` behind everything queued before; never blocks. `sequence` grows from call to call.
 
-        After a failure it is dropped in silence: `on_failure` has said what there is to say. Raises `Misused` after
-        `close`.
+        After a failure it is dropped without an error, because `on_failure` has reported the failure. Raises `Misused`
+        after `close`.
         """
         self._put(_Batch(sequence, batch))
 
     def call(self, work: Callable[[], Result]) -> "Future[Result]":
-        """Run `work` on the writing thread, in its turn: trims, facts, whatever writes this store.
+        """Run `work`, which writes to this store (a trim, a fact), on the writing thread, in its turn.
 
         What it raises goes into the future; `WriteFailed` also ends all writing. After a failure the future fails.
         """
@@ -173,7 +173,8 @@ class LogWriter:
         except WriteFailed as error:
             self._fail(error)
         except Exception:  # noqa: BLE001 - the caller has it
-            # The future has it. A refused request leaves the log sound; a damaged one refuses the next write itself.
+            # The future carries the error. A refused request leaves the log sound; a damaged log refuses the next write
+            # itself.
             return
 
     def _fail(self, error: BaseException) -> None:
