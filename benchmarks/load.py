@@ -94,7 +94,7 @@ class Client(asyncio.Protocol):
             self._tally.errors[self._name_of(data, head_end)] += 1
         asyncio.get_running_loop().call_later(RETRY_PAUSE_S, self._send)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """The server hung up: this client is out, and the report says so."""
         self._transport = None
         if self._tally.open:

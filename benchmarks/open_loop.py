@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
         load.free.append(self)
         load.send_due()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         """This connection is out, and the report says so."""
         self._load.errors["connection lost"] += 1
         if self in self._load.free:

@@ -58,10 +58,11 @@ class Report:
 
 def new_figure(rows: int) -> tuple[Any, list[Any]]:
     """A figure with so many plots, one below the other, for `save_figure`."""
-    import matplotlib as mpl
+    # An extra of its own brings it, which the checks do without.
+    import matplotlib as mpl  # pyright: ignore[reportMissingImports]
 
     mpl.use("Agg")
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports]
 
     figure, axes = plt.subplots(rows, 1, figsize=(11, 3.2 * rows + 0.6), squeeze=False)
     return figure, [row[0] for row in axes]

@@ -31,6 +31,7 @@ class StartTask(Protocol):
 
     def __call__(self, work: Coroutine[Any, Any, None], /, *, name: str) -> "asyncio.Task[None]":
         """Run `work` from now on; `name` is for people."""
+        ...
 
 
 class Background:

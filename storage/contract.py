@@ -91,6 +91,7 @@ class LogStore(Protocol):
 
         Raises `FolderDamaged`, and mends nothing.
         """
+        ...
 
     def read(self, first: int, last: int, *, bytes_max: int) -> list[Record]:
         """The records first..last, checksums verified; empty if first > last.
@@ -98,6 +99,7 @@ class LogStore(Protocol):
         Stops before the data would pass `bytes_max`, but returns at least one record. Raises `Missing` if `first` is
         not held or, unless `bytes_max` ended it before, `last` is not; `FolderDamaged` for a bad checksum.
         """
+        ...
 
     def write(self, batches: Sequence[LogBatch]) -> None:
         """Make all batches durable, in order, in one transaction with one fsync: all of it or nothing.
@@ -112,6 +114,7 @@ class LogStore(Protocol):
         Durable. The base is right after every step, so a caller repeats it until it returns 0. Raises `Misused` if
         `base_index` is past the end or has another term, and what `write` raises.
         """
+        ...
 
     def reset(self, base_index: int, base_term: int, *, hard_state: bytes | None = None) -> None:
         """Delete every record and go on after (base_index, base_term), as if all before it had been trimmed.
@@ -151,19 +154,23 @@ class StateStore(Protocol):
     @property
     def applied(self) -> tuple[int, int]:
         """(index, term) of the last `write`, in memory."""
+        ...
 
     @property
     def checkpoint(self) -> tuple[int, int]:
         """(index, term) that is surely durable: a restart comes back with this or a later one."""
+        ...
 
     @property
     def change_bytes(self) -> int:
         """Bytes of what was written since the last `freeze`, overwritten included: what the next one has to carry, or
         more."""
+        ...
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of memory that changes take: present ones, frozen ones, and those that are durable and still held."""
+        ...
 
     def claim_writes(self) -> None:
         """From now on only the calling thread may `flush` and `clear`. Call it while neither is under way."""
@@ -184,6 +191,7 @@ class StateStore(Protocol):
 
         `length`: of each value no more than so many bytes, as `head` gives them.
         """
+        ...
 
     def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
         """Apply `changes` (None deletes) and move `applied`, in memory, both or neither.

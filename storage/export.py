@@ -34,6 +34,7 @@ class Hash(Protocol):
 
     def digest(self) -> bytes:
         """The digest of all taken in so far."""
+        ...
 
 
 def write_container(

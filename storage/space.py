@@ -36,6 +36,7 @@ class Measured(Protocol):
 
     def usage(self) -> Usage:
         """See `Usage`."""
+        ...
 
 
 class SpaceGuard:

@@ -17,14 +17,17 @@ class Described(Protocol):
     @property
     def syntax(self) -> str:
         """The name and its arguments."""
+        ...
 
     @property
     def summary(self) -> str:
         """What it does, in one line."""
+        ...
 
     @property
     def examples(self) -> Sequence[Example]:
         """Lines with their replies."""
+        ...
 
 
 def listing(headings: Mapping[str, Iterable[Described]], columns: int) -> list[str]:

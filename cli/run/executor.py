@@ -29,7 +29,7 @@ class Executor:
     def __init__(self, client: Client, *, consistency: Consistency = "linearizable") -> None:
         self.transactions = Transactions()
         self._client = client
-        self._consistency = consistency
+        self._consistency: Consistency = consistency
         self._actions: dict[Action, Callable[[str, Sequence[bytes], Output], None]] = {
             Action.RUN: self._run,
             Action.BEGIN: self._begin,

@@ -23,22 +23,28 @@ class LocalControl(Protocol):
     @property
     def node_ids(self) -> Sequence[str]:
         """The ids of all nodes, sorted."""
+        ...
 
     @property
     def running_ids(self) -> Sequence[str]:
         """The ids of the nodes that run and are not paused, sorted."""
+        ...
 
     def kill(self, node_id: str) -> str:
         """End a node with SIGKILL, as a crash would; what was done, for people."""
+        ...
 
     def restart(self, node_id: str) -> str:
         """Start a node (stopping it cleanly first if it runs); what was done."""
+        ...
 
     def pause(self, node_id: str) -> str:
         """Stop a node's clock and sockets with SIGSTOP; what was done."""
+        ...
 
     def resume(self, node_id: str) -> str:
         """Let a paused node go on; what was done."""
+        ...
 
 
 class Session(Protocol):
@@ -57,6 +63,7 @@ class Session(Protocol):
     @property
     def transactions(self) -> Transactions:
         """Which transaction is open, and what waits in it."""
+        ...
 
     def run(self, words: Sequence[Word]) -> None:
         """Run one command (at least one word).

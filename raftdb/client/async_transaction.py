@@ -36,6 +36,7 @@ class AsyncRun(Protocol):
 
     async def __call__(self, method: Method[T], /) -> T:
         """The result; raises `RaftdbError`."""
+        ...
 
 
 class AsyncTransaction(TransactionState[V]):

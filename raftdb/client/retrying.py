@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from random import Random
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, overload
 
-from raftdb.client.given import V
-
 if TYPE_CHECKING:
     from raftdb.client.async_client import AsyncClient
     from raftdb.client.async_transaction import AsyncTransaction
     from raftdb.client.sync_client import Client
     from raftdb.client.sync_transaction import Transaction
 
+Values = TypeVar("Values", bound=bytes | str)
+"""What a client's values are: `raftdb.client.given.V` without its default, as the parameters after it have none."""
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -52,15 +52,15 @@ class Attempts:
 
 @overload
 def transactional(
-    client: "Client[V]", *, max_attempts: int = ..., timeout_ms: float = ...
-) -> Callable[[Callable[Concatenate["Transaction[V]", P], T]], Callable[P, T]]: ...
+    client: "Client[Values]", *, max_attempts: int = ..., timeout_ms: float = ...
+) -> Callable[[Callable[Concatenate["Transaction[Values]", P], T]], Callable[P, T]]: ...
 
 
 @overload
 def transactional(
-    client: "AsyncClient[V]", *, max_attempts: int = ..., timeout_ms: float = ...
+    client: "AsyncClient[Values]", *, max_attempts: int = ..., timeout_ms: float = ...
 ) -> Callable[
-    [Callable[Concatenate["AsyncTransaction[V]", P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
+    [Callable[Concatenate["AsyncTransaction[Values]", P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
 ]: ...
 
 

@@ -37,6 +37,7 @@ class Run(Protocol):
 
     def __call__(self, method: Method[T], /) -> T:
         """The result; raises `RaftdbError`."""
+        ...
 
 
 class Transaction(TransactionState[V]):

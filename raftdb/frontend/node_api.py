@@ -40,10 +40,12 @@ class Answer(Protocol):
     @property
     def index(self) -> int:
         """The log index at which the command took effect; for a read, the applied index that it saw."""
+        ...
 
     @property
     def term(self) -> int:
         """The term in which the node answered."""
+        ...
 
     @property
     def revision(self) -> int | None:
@@ -56,31 +58,40 @@ class Node(Protocol):
     def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Awaitable[Answer]:
         """Run `operation`; raises `RequestRefused`, `Unavailable`, `OutcomeUnknown` or `ReplyError`, and always ends in
         bounded time."""
+        ...
 
     def request_log(self, first: int | None, limit: int) -> Awaitable[Mapping[str, object]]:
         """At most `limit` entries of the log from index `first` on, in the shape of GET /v1/request_log."""
+        ...
 
     def checkpoint(self) -> Awaitable[int]:
         """Make the state durable and compact the log now; the index that the state is durable up to."""
+        ...
 
     def backup(self) -> AbstractAsyncContextManager[Backup]:
         """A verified backup of now; its file is there until the context ends. Raises `Unavailable`."""
+        ...
 
     def status(self) -> Mapping[str, Any]:
         """The body of GET /v1/status."""
+        ...
 
     def membership(self) -> Mapping[str, object]:
         """The body of GET /v1/members."""
+        ...
 
     def change_members(self, change: Change, *, force: bool) -> Awaitable[MembersChanged]:
         """Make one change of the members; raises `Unavailable`, `OutcomeUnknown`, or `RequestRefused` with the
         arithmetic. `force` overrides what only keeps people from harm."""
+        ...
 
     def transfer(self, target: str | None) -> Awaitable[LeaderHint]:
         """Let `target` lead (None: whoever is furthest), and say where it is. Raises as `change_members` does."""
+        ...
 
     def is_leader(self) -> bool:
         """True while this node leads, as far as it knows."""
+        ...
 
     def leader_hint(self) -> LeaderHint | None:
         """Where the leader is, as far as this node knows; `None` if it knows of none."""

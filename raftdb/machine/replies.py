@@ -9,6 +9,7 @@ commands of a transaction answer, each is a map with one of these arrays, since 
 Who only wants to know what services there are loads neither CBOR nor hashes: they are imported where they are used.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from struct import Struct
 from types import ModuleType
@@ -105,7 +106,7 @@ def _parts(reply: Result | ReplyError) -> list[object]:
     return [0, value, reply.revision]
 
 
-def _reply_of(parts: list[Any]) -> Result | ReplyError:
+def _reply_of(parts: Sequence[Any]) -> Result | ReplyError:
     if parts[0] == 1:
         return _error_of(parts)
     _, value, revision = parts
@@ -119,7 +120,7 @@ def _error(error: ReplyError) -> list[object]:
     return [1, error.code, error.message, error.hint, error.failed_command, keys]
 
 
-def _error_of(parts: list[Any]) -> ReplyError:
+def _error_of(parts: Sequence[Any]) -> ReplyError:
     _, code, message, hint, failed_command, keys = parts
     if code == "conflict":
         return Conflict(message, keys=tuple(keys), hint=hint)

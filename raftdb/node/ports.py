@@ -16,18 +16,22 @@ class Disk(Protocol):
     @property
     def last_sync_ms(self) -> float:
         """How long the last write of the log took, fsync included."""
+        ...
 
     def submit(self, sequence: int, batch: LogBatch) -> None:
         """Write to the log soon, in order; the driver is told by `Driver.persisted`."""
 
     def flush(self, frozen: FrozenChanges) -> Awaitable[None]:
         """Make a checkpoint durable in the state."""
+        ...
 
     def trim(self, base: EntryId) -> Awaitable[None]:
         """Begin the log after `base`, in steps that let writes pass."""
+        ...
 
     def install(self, end: EntryId, hard_state: bytes | None) -> Awaitable[State]:
         """Make the received snapshot the state and begin the log anew after `end`, with `hard_state` if it is given."""
+        ...
 
 
 class PeerLinks(Protocol):
@@ -48,7 +52,9 @@ class Snapshots(Protocol):
 
     def make(self, target: NodeId) -> Awaitable[SnapshotMade]:
         """Have a snapshot for `target` to fetch; a failure is an outcome, too."""
+        ...
 
     def fetch(self, offer: InstallSnapshot) -> Awaitable[bool]:
         """Fetch the snapshot that was offered; False if that failed, or another one is being fetched. Whoever offers
         says so again."""
+        ...

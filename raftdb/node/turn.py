@@ -20,6 +20,7 @@ class LogReader(Protocol):
 
     def read(self, first: int, last: int, *, bytes_max: int) -> list[tuple[int, int, int, bytes]]:
         """Records `first..last`, as many as fit into `bytes_max`, at least one."""
+        ...
 
 
 class State(KeyValueView, Protocol):
@@ -28,18 +29,22 @@ class State(KeyValueView, Protocol):
     @property
     def applied(self) -> tuple[int, int]:
         """(index, term) of the last entry applied."""
+        ...
 
     @property
     def checkpoint(self) -> tuple[int, int]:
         """(index, term) of the last entry in the durable state."""
+        ...
 
     @property
     def change_bytes(self) -> int:
         """Bytes written since the last checkpoint was begun."""
+        ...
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of memory that changes take until they are durable."""
+        ...
 
     def write(self, changes: Mapping[bytes, bytes | None], *, index: int, term: int) -> None:
         """Make an entry's changes visible, together with its index."""

@@ -51,12 +51,15 @@ class Receiver(Protocol):
     @property
     def received(self) -> int:
         """Bytes of it that are here: the offset to go on from."""
+        ...
 
     def begin(self, snapshot: SnapshotId) -> int:
         """Receive this one from the returned offset on; another one's bytes are thrown away."""
+        ...
 
     def append(self, piece: bytes) -> int:
         """Keep the next piece; returns the offset of the one after it."""
+        ...
 
     def finish(self) -> object:
         """Verify the whole and keep it for installation."""
@@ -70,6 +73,7 @@ class Installer(Protocol):
 
     def give_up_received(self) -> bool:
         """What is here can no longer be installed; False if it is being installed."""
+        ...
 
     def snapshot_received(self, index: Index, term: Term) -> None:
         """The snapshot that ends there is here, and may be installed."""

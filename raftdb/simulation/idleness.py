@@ -38,6 +38,7 @@ class World(HostWorld, Protocol):
 
     def settle(self, otherwise: str) -> Host:
         """Run until there is one leader with everybody behind it, and return it; raises `InvariantBroken` if not."""
+        ...
 
     def run_for(self, duration_us: int) -> None:
         """Let so much time pass."""

@@ -29,12 +29,14 @@ class SyncedDisk(Protocol):
     @property
     def synced_term(self) -> Term:
         """The term in the synced hard state."""
+        ...
 
     def synced_vote(self, term: Term) -> NodeId | None:
         """For whom the synced hard state voted while it was in `term`."""
 
     def has_synced(self, index: Index, term: Term) -> bool:
         """True if the log of the leader of `term` was synced here up to `index`."""
+        ...
 
 
 def check_promise(message: Message, disk: SyncedDisk) -> None:

@@ -70,19 +70,19 @@ def simulate(
     `explain_path` names a file for the full trace. Returns 0 if every check held, 1 if one was broken, and 2 if the
     arguments make no sense. Raises `OSError` if the file cannot be written.
     """
-    out = sys.stdout if out is None else out
+    output: TextIO = sys.stdout if out is None else out
     if not NODES_MIN <= nodes <= NODES_MAX or steps < 1:
-        print(f"raftdb simulate: from {NODES_MIN} to {NODES_MAX} nodes, and at least 1 step", file=out)
+        print(f"raftdb simulate: from {NODES_MIN} to {NODES_MAX} nodes, and at least 1 step", file=output)
         return EXIT_USAGE
     if explain_path is None:
-        report = _run(seed, nodes, steps, out, lambda line: None)
+        report = _run(seed, nodes, steps, output, lambda line: None)
     else:
         with Path(explain_path).open("w", encoding="utf-8") as trace:
-            report = _run(seed, nodes, steps, out, lambda line: print(line, file=trace))
+            report = _run(seed, nodes, steps, output, lambda line: print(line, file=trace))
             print(f"verdict: {report.violation or 'every check held'}", file=trace)
-    _print_end(report, out)
+    _print_end(report, output)
     if explain_path is not None:
-        print(f"\nthe whole trace is in {explain_path}", file=out)
+        print(f"\nthe whole trace is in {explain_path}", file=output)
     return EXIT_PASSED if report.passed else EXIT_VIOLATION
 
 

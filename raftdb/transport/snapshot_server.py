@@ -58,9 +58,11 @@ class SnapshotSource(Protocol):
     @property
     def size_bytes(self) -> int:
         """Length of the whole."""
+        ...
 
     def read(self, offset: int, bytes_max: int) -> bytes:
         """At most `bytes_max` bytes from `offset` on. May block; raises OSError, also if the file is gone."""
+        ...
 
 
 FindSnapshot: TypeAlias = Callable[[str, bytes], SnapshotSource | None]

@@ -174,7 +174,7 @@ class Talkative(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.say(self.number)
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self.gone.set_result(None)
 
     def say(self, number: int) -> None:
