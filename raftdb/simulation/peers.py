@@ -13,7 +13,7 @@ from raftdb.node.standing import is_cast_out, standing_of
 from raftdb.node.starts import Draw, KnownStarts, OwnStarts
 from raftdb.simulation.network import Envelope, Network
 from raftdb.wire.handshake import PROTOCOL_VERSION, Hello, Refused, Welcome
-from raftdb.wire.peer import encode_frame
+from raftdb.wire.peer import MESSAGES_PER_FRAME_MAX, encode_frame
 
 FOREIGN = "foreign"
 REMOVED = "removed"
@@ -177,13 +177,15 @@ class Peers:
         return self._links.get(peer)
 
     def send(self, network: Network, uuid: str, messages: Sequence[Message]) -> None:
-        """A frame for each peer that there is a link to; the others get nothing."""
+        """Frames for each peer that there is a link to, mostly one; the others get nothing."""
         own = required(self.own, "start")
         by_target: dict[NodeId, list[Message]] = {}
         for message in messages:
             by_target.setdefault(message.target, []).append(message)
         for target, batch in by_target.items():
-            if target in self._links:
-                frame, start = encode_frame(0, batch), own.start.nonce
-                met = self.known[target].last.nonce
+            if target not in self._links:
+                continue
+            start, met = own.start.nonce, self.known[target].last.nonce
+            for first in range(0, len(batch), MESSAGES_PER_FRAME_MAX):
+                frame = encode_frame(0, batch[first : first + MESSAGES_PER_FRAME_MAX])
                 network.send(Envelope(self._node, target, uuid, self._links[target], start, met, frame))
