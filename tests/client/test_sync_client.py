@@ -109,8 +109,8 @@ def test_a_write_without_an_answer_in_time_is_unknown(cluster: FakeCluster) -> N
         began = time.monotonic()
         with pytest.raises(OutcomeUnknown):
             client.execute("incr", ["n"])
-        released.set()
-    assert 0.25 < time.monotonic() - began < 2
+        assert time.monotonic() - began > 0.25
+        released.set()  # nobody has waited for the answer
 
 
 def test_an_election_is_waited_for(cluster: FakeCluster, client: Client) -> None:
