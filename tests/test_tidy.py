@@ -130,3 +130,10 @@ def test_exceptions_may_only_shrink() -> None:
     assert "grew" in judge(problems, {place: 405})[0]
     assert "lower" in judge(problems, {place: 420})[0]
     assert "no longer needed" in judge([], {place: 410})[0]
+
+
+def test_connections_are_written_to_in_a_way_that_pauses_whoever_writes() -> None:
+    """`writelines` of asyncio's connections does not, in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1."""
+    modules = sorted((ROOT / "raftdb").rglob("*.py"))
+    assert modules
+    assert [path.name for path in modules if ".writelines(" in path.read_text(encoding="utf-8")] == []

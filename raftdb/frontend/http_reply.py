@@ -75,8 +75,10 @@ class Reply:
             elif len(self.body) <= UNSENT_BYTES_MAX:
                 transport.write(head + self.body)
             else:
-                # One system call as well, and no second copy of a long body.
-                transport.writelines([head, self.body])
+                # No second copy of a long body, and one system call with uvloop. `writelines` of asyncio does not
+                # pause its protocol in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1: nothing would be waited for.
+                transport.write(head)
+                transport.write(self.body)
             if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
                 await _drain(request, transport)
         finally:

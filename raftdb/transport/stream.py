@@ -118,7 +118,9 @@ class FrameStream(asyncio.Protocol):
             return
         head = head_of(kind, len(body))
         self._written_bytes += len(head) + len(body)
-        self._transport.writelines((head, body))
+        # Not `writelines`: asyncio's does not pause its protocol in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1.
+        self._transport.write(head)
+        self._transport.write(body)
 
     def hand_over(self, on_frame: OnFrame | None) -> None:
         """Give frames to `on_frame` from now on; None: keep them, and read no further than there is room."""
