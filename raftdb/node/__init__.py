@@ -10,31 +10,32 @@ r"""The node: where consensus, state and clients meet.
 * `effects` is the order in which effects are carried out, and what is gathered for the next turn; without I/O, and the
   same for a real node and a simulated one. `effect_handler` is what a real node does with each.
 * `driver` is the replica's only owner: it admits requests and runs a turn for all that has arrived.
-* `view` is what all others may read of a node: nobody reaches into the replica or its core (`tests/tidy.py`).
-* `watchdog` tells what holds the event loop.
-* `aside` is the thread for what is too long for the event loop.
-* `ports` is the world as the driver uses it: disk, network, and what carries snapshots.
-* `turn` is what goes into a turn and what comes out, and what the replica needs of the disk.
-* `applying` is one committed entry and the state; `reading` serves reads of the key space and pages of the log.
-* `clock` is how a leader counts the time of the cluster, how its followers hear it, and when it asks for an end of what
-  is due.
-* `checkpoints` begins checkpoints of the state and knows who waits for one; `compaction` says when one is due without
-  anybody asking, and where the log begins after it.
-* `space` counts what may still be written, and passes on who is short of it.
-* `pending` knows who waits for which entry or read index, and what each may be told.
-* `membership` knows who waits for other members or another leader, and what they are told.
-* `standing` says who somebody is that calls, by the configurations, and who this node itself can be.
-* `refusals` says in words why a node does not execute.
+* `view` is what all others may read of a node: no other part reaches into the replica or its core (`tests/tidy.py`).
+* `watchdog` reports what holds up the event loop.
+* `aside` is the thread for work that is too long for the event loop.
+* `ports` is the world as the driver uses it: disk, network, and snapshots.
+* `turn` defines what goes into a turn and what comes out, and what the replica needs of the disk.
+* `applying` applies one committed entry to the state; `reading` serves reads of the key space and pages of the log.
+* `clock` counts the time of the cluster on the leader, passes it to the followers, and has the leader propose that what
+  is due ends.
+* `checkpoints` begins checkpoints of the state and knows which requests wait for one; `compaction` says when one is due
+  without a request, and where the log begins after it.
+* `space` counts the bytes that may still be written, and passes on which nodes are short of space.
+* `pending` knows which request waits for which entry or read index, and what each may be told.
+* `membership` knows which requests wait for other members or another leader, and what they are told.
+* `standing` says, by the configurations, which folder a calling node has to be, and what this node itself can be.
+* `refusals` says in words why a node does not execute a request.
 * `persist` turns the core's records into bytes and a disk back into a node.
-* `suspicion` judges silences by the phi-accrual method, and `contacts` keeps who is heard; for people only.
+* `suspicion` judges silences by the phi-accrual method, and `contacts` keeps when each peer was heard; both inform
+  people only.
 * `status` describes a node for people and for `GET /v1/status`, `describe` the entries of its log.
 
-Promises. A write is answered once its entry is applied, and so is on disk on a majority. A linearizable read is
-answered from a state that has applied everything committed when the read arrived, by a node that was confirmed to lead
-after it arrived; a checkpoint that was asked for is such a read. What is to end at a time of the cluster ends by an
-entry, and never before that time. While a received snapshot is put in place nothing is applied and no read is served.
-What is said to peers was on disk before (`raftdb.core.update`). An error that is not a declared reply stops the node:
-replicas must not diverge.
+The node promises this. A write is answered once its entry is applied, and so is on disk on a majority. A linearizable
+read is answered from a state that has applied everything committed when the read arrived, by a node that was confirmed
+to lead after it arrived; a requested checkpoint is such a read. A key or session that is to end at a time of the
+cluster ends by an entry, and never before that time. While a received snapshot is put in place nothing is applied and
+no read is served. All that is said to peers was on disk before (`raftdb.core.update`). An error that is not a declared
+reply stops the node: replicas must not diverge.
 
 It does not retry for clients, redirect, or know HTTP: that is the frontends' and the clients' work.
 """

@@ -1,4 +1,4 @@
-"""One committed entry and the state: what it changes, what that costs, and what its proposer is told."""
+"""Applying one committed entry to the state: what it changes, what that costs, and what its proposer is told."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ from raftdb.node.turn import Answer, State
 def apply_entry(entry: Entry, state: State, machine: Machine) -> tuple[Applied, int]:
     """Change the state by one entry, and move its applied index there.
 
-    Returns what came of it, and the work that it was (`raftdb.budgets`).
+    Returns the outcome, and the work that it was (`raftdb.budgets`).
     """
     applied = Applied(Result(None, entry.index), (), None)
     changes: Mapping[bytes, bytes | None] = {}
@@ -38,7 +38,8 @@ def work_of(transaction: Transaction) -> int:
 
 
 def answer_of(reply: Reply, entry: Entry) -> Answer | ReplyError:
-    """What who proposed `entry` is told. What was done before is answered with the place where it was done."""
+    """The answer for the proposer of `entry`. A command that was done before is answered with the place where it was
+    done."""
     index, term = entry.index, entry.term
     if isinstance(reply, Repetition):
         index, term, reply = reply

@@ -1,6 +1,7 @@
 """Work that is too long for the event loop, one piece at a time on a thread.
 
-Only one: each that runs wants the interpreter, and the loop would have to wait for all of them in turn.
+There is only one such thread: each thread that runs takes the interpreter lock in turn, and the loop would have to wait
+for all of them.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class Aside:
-    """One thread, for one owner. It is lent by the loop, so nothing is to be closed."""
+    """One thread, for one owner. The loop lends it, so nothing has to be closed."""
 
     def __init__(self) -> None:
         self._one_at_a_time = asyncio.Lock()

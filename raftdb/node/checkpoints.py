@@ -1,7 +1,7 @@
-"""Checkpoints of one replica: when one is begun, who waits for one, and what it covers.
+"""Checkpoints of one replica: when one is begun, which requests wait for one, and what it covers.
 
-Who asks gets a state that holds all that was applied when it asked, whatever was being written then: a checkpoint that
-is under way was set aside earlier, and ends the wait only of those who asked for no more than it has.
+A request for a checkpoint is answered once the durable state holds all that was applied when it came. A checkpoint that
+was under way at that time was set aside earlier, and answers only the requests that want no more than it has.
 """
 
 from typing import NamedTuple
@@ -22,12 +22,12 @@ class Covered(NamedTuple):
 
 class _Wish(NamedTuple):
     durable_index: Index
-    """What has to be durable."""
+    """The index up to which the state has to be durable."""
     keeps_tail: bool
 
 
 class Checkpoints:
-    """See the module. One is written at a time."""
+    """Begins checkpoints, one at a time, and keeps the requests that wait for one."""
 
     def __init__(self, core: RaftState, policy: CompactionPolicy) -> None:
         self._core = core
@@ -37,13 +37,13 @@ class Checkpoints:
         """Request -> the index that the state must be durable up to, and whether the log keeps its tail then."""
 
     def ask(self, request_id: int, applied_index: Index, *, keeps_tail: bool) -> None:
-        """Somebody wants the state durable up to `applied_index`."""
+        """Take a request for a state that is durable up to `applied_index`."""
         self._waiting[request_id] = _Wish(applied_index, keeps_tail)
 
     def begin(self, state: State) -> FrozenChanges | None:
-        """Set the changes of `state` aside for the disk if enough has gathered, or somebody waits for it.
+        """Set the changes of `state` aside for the disk if enough has gathered, or a request waits for it.
 
-        Not before the log is durable up to there: a state must never be ahead of its log's disk.
+        It does so only once the log is durable up to there: the state on disk must never be ahead of the log on disk.
         """
         applied_index, checkpoint_index = state.applied[0], state.checkpoint[0]
         is_due = bool(self._waiting) or self._policy.is_due(
@@ -58,13 +58,13 @@ class Checkpoints:
     def has_room(self, state: State, *, spare_fraction: float = 0.0) -> bool:
         """False while changes that wait for the disk take all the memory that they may, less `spare_fraction` of it.
 
-        Only while a checkpoint is being written, which makes room: otherwise one is due by now, and begins.
+        It is False only while a checkpoint is being written, which makes room: otherwise one is due by now, and begins.
         """
         bytes_max = self._policy.changes_bytes_max * (1 - spare_fraction)
         return not self._is_writing or state.memory_bytes < bytes_max
 
     def written(self) -> None:
-        """What was set aside is durable."""
+        """The changes that were set aside are durable."""
         self._is_writing = False
 
     def covered(self, checkpoint_index: Index) -> Covered:
@@ -76,7 +76,7 @@ class Checkpoints:
         return Covered(requests, any(not wish.keeps_tail for wish in wishes))
 
     def base_after(self, checkpoint_index: Index, *, compacts: bool, retained_index: Index | None) -> Index:
-        """Where the log begins after this checkpoint: with `compacts` there is no tail behind it.
+        """Where the log begins after this checkpoint: with `compacts` no tail of the log is kept.
 
         `retained_index`: see `CompactionPolicy.base_after`.
         """

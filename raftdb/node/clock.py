@@ -1,26 +1,26 @@
-"""How a leader counts the time of the cluster, how it is not lost with the leader, and when what is due is ended.
+"""The time of the cluster: how a leader counts it, how it survives the leader, and how what is due is ended.
 
 The cluster clock is in the state, and moves with the times that entries bear (`raftdb.machine.clock`). A leader stamps
 them: when the no-op of its term is applied it takes a base, and adds what its own monotonic clock has counted since.
-What passes without a leader does not count: a deadline may come late by an election, and never early (hazards B70,
+Time that passes without a leader does not count: a deadline may come late by an election, and never early (hazards B70,
 B71). Before that moment a leader stamps 0, which moves nothing.
 
-A log that nobody writes to has no times, and leaders change. So that their time is not lost, it takes two more ways:
+A log without writes has no times, and leaders change. So that their time is not lost, it travels in two more ways:
 
-* Each heartbeat carries it. Who is to lead next has heard it, and goes on from there: its base is the latest time that
-  it heard or has applied.
+* Each heartbeat carries it. The next leader has heard it, and goes on from there: its base is the latest time that it
+  heard or has applied.
 * While anything is to end at some time, the leader commits its time once a second, by an `Expire` that may find nothing
   to end: that survives a crash of all nodes, which forget what they heard. Where nothing is to end, nothing is written.
 
-Never early. A time counts for a base only if no other leader may have counted, from less, since it was said: one that
-was cut off with few followers counts on for a while, and they hear it, while the others elect a leader whose clock has
-stood still in between. What that one lets begin must not end by the time of the first. A leader counts only once its
-no-op is committed, and then every later leader has that entry in its log. So what was heard in a term counts if the
-last entry before the new no-op is of this very term, and else is forgotten.
+Nothing ends early. A heard time serves as a base only if no other leader may have counted from an earlier time since it
+was said. A leader that was cut off with few followers counts on for a while, and they hear it, while the others elect a
+leader whose clock has stood still in between. A deadline that the new leader sets must not be reached by the time of
+the old one. A leader counts only once its no-op is committed, and then every later leader has that entry in its log. So
+a time heard in a term counts if the last entry before the new no-op is of this very term, and otherwise is forgotten.
 
-Nothing ends by itself. When the next deadline has come by its time, the leader proposes `Expire`, one at a time. That
-is a proposal like all others: of a leader that was deposed it counts only if the next one has it in its log, and then
-its time had come (hazard B72).
+Nothing ends by itself. When the leader's time has reached the next deadline, it proposes `Expire`, one at a time. That
+is a proposal like all others: the `Expire` of a deposed leader counts only if the next leader has it in its log, and
+then the deadline had been reached (hazard B72).
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ EXPIRE = encode(Expire())
 NEVER_MS = 1 << 63
 """Later than any deadline."""
 COMMIT_MS = 1_000
-"""So much of a leader's time passes without an entry that bears it, while anything is to end."""
+"""The longest that a leader's time goes on without an entry that bears it, while anything is to end."""
 
 
 class _Base(NamedTuple):
@@ -68,7 +68,7 @@ class LeaderClock:
         self._local_ms = 0.0
         self._heard = _Heard(0, 0)
         self._stamped_ms = 0
-        """The latest time that an entry bears, as far as this node leads."""
+        """The latest time that an entry bears; only meaningful while this node leads."""
         self._expiry: EntryId | None = None
         """The `Expire` that is under way."""
         self._deadline_ms = 0
@@ -79,15 +79,15 @@ class LeaderClock:
         self._local_ms = local_ms
 
     def time_ms(self, core: RaftState) -> int:
-        """What an entry is stamped with that is proposed now; 0 as long as this node does not know the time."""
+        """The time for an entry that is proposed now; 0 as long as this node does not know the time."""
         base = self._base
         if base is None or base.term != core.term or core.role is not Role.LEADER:
             return 0
         return base.clock_ms + int(self._local_ms - base.local_ms)
 
     def says(self, core: RaftState, messages: Sequence[Message]) -> list[Message]:
-        """`messages` as they leave: each heartbeat of the present term with the time. So this leader, should it be
-        deposed and come back, has heard it itself."""
+        """`messages` as they leave: each heartbeat of the present term gets the time. The leader notes it as heard,
+        too, in case it is deposed and elected again."""
         time_ms = self.time_ms(core)
         if time_ms == 0:
             return list(messages)
@@ -100,7 +100,7 @@ class LeaderClock:
         ]
 
     def hears(self, core: RaftState, message: Heartbeat) -> None:
-        """Take note of the time in a heartbeat, once the core has taken it: if that follows the sender."""
+        """Take note of the time in a heartbeat, if the core, which has handled it already, follows its sender."""
         if message.term == core.term and message.source == core.leader_id:
             self._hear(message.term, message.time_ms)
 
@@ -127,7 +127,7 @@ class LeaderClock:
             self._expiry, self._deadline_ms, self._stamped_ms = None, 0, applied_ms
 
     def _heard_before(self, core: RaftState, term_start_index: Index) -> int:
-        """What this node heard before its own term, 0 if it does not count: see the module."""
+        """The time that this node heard before its own term, 0 if it does not count (see the module)."""
         is_latest = core.log.term_at(term_start_index - 1) == self._heard.term
         return self._heard.clock_ms if is_latest else 0
 

@@ -1,8 +1,8 @@
 """When a checkpoint is due, and where the log begins after it.
 
-A checkpoint makes the state durable up to an index; what is before it in the log is then needed only by followers
-that are behind. So a tail of the log is kept, counted in bytes: a follower that was away for a moment is brought up
-by entries, not by a whole state.
+A checkpoint makes the state durable up to an index; only followers that lag then need the entries before it. So
+compaction keeps a tail of the log, counted in bytes: a follower that was away for a moment catches up from entries and
+needs no snapshot.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from raftdb.memory import MEMORY_BYTES_MAX
 
 @dataclass(frozen=True, slots=True)
 class CompactionPolicy:
-    """When to make a checkpoint, and how much of the log to keep behind it."""
+    """When to make a checkpoint, and how much of the log to keep before it."""
 
     checkpoint_entries: int = 100_000
     """Entries applied since the last checkpoint that make one due: they are what a restart replays."""
     checkpoint_bytes: int = 64 << 20
     """Memory of what was written since the last checkpoint that makes one due, as if nothing was overwritten."""
     tail_bytes: int = 16 << 20
-    """Log kept behind a checkpoint for followers that are a little behind."""
+    """Bytes of log kept before a checkpoint for followers that lag a little."""
     retained_bytes_max: int = 256 << 20
-    """Log kept for a follower that is receiving a snapshot, so that it can go on from there."""
+    """Bytes of log kept for a follower that is receiving a snapshot, so that it can go on from there."""
     entry_bytes: int = 256
     """Mean size of the entries on disk, for as long as none is in memory to measure: right after a restart."""
     changes_bytes_max: int = MEMORY_BYTES_MAX // 2
     """Memory for changes that are not yet durable; with more, nothing is applied while a checkpoint is written."""
     phase: float = 0.0
-    """From 0 to below 1, another one for each member: so that not all of them write checkpoints in one moment, and a
-    majority that does not is always there to commit writes quickly."""
+    """From 0 to below 1, different for each member, so that they do not all write checkpoints at the same moment and a
+    majority that writes none can always commit quickly."""
 
     def is_due(self, *, applied_index: Index, checkpoint_index: Index, change_bytes: int) -> bool:
         """True if enough has changed since the last checkpoint."""
@@ -41,9 +41,10 @@ class CompactionPolicy:
         shift = int(self.phase * entries)
         if (applied_index + shift) // entries > (checkpoint_index + shift) // entries:
             return True
-        # With a quarter of what changes may take there is room for as much again while these are written.
+        # At a quarter of the memory that changes may take, there is room for as many again while these are written.
         bytes_max = min(self.checkpoint_bytes, self.changes_bytes_max // 4)
-        # Bytes have no common count to be apart in; members that differ in how many they take do not keep in step.
+        # Entries have a common index by which members can take turns; bytes have none. Here each member takes another
+        # number of bytes, so they do not keep in step.
         return change_bytes >= bytes_max * (1 - self.phase / 2)
 
     def base_after(self, log: Log, *, checkpoint_index: Index, retained_index: Index | None) -> Index:
@@ -66,7 +67,8 @@ class CompactionPolicy:
         return max(log.base.index, below - missing_bytes // self._mean_entry_bytes(log))
 
     def _bytes_above(self, log: Log, index: Index) -> int:
-        """About how many bytes the log has above `index`: what is not in memory is like what is."""
+        """About how many bytes the log has above `index`: entries that are not in memory are taken to be as long as
+        those that are."""
         below = max(0, log.cache_first - 1 - index)
         return log.cached_bytes_above(index) + below * self._mean_entry_bytes(log)
 
@@ -82,9 +84,10 @@ def phase_among(node: NodeId, members: Sequence[NodeId]) -> float:
 
 
 def slowest_live_match(core: RaftState) -> Index:
-    """What every follower that answers is known to hold; the end of the log where this node does not lead.
+    """The index up to which every answering follower holds the log; the end of the log where this node does not lead.
 
-    Who asks for compaction wants no tail, but not either that a healthy follower gets a whole state.
+    A requested compaction keeps no tail, but it keeps the entries that a healthy follower still lacks, so that no
+    follower needs a snapshot because of it.
     """
     leadership = core.leadership
     if leadership is None:

@@ -1,4 +1,4 @@
-"""Who is heard, since when not, and who is suspected: what a node tells people about its peers."""
+"""When each peer was heard last, and which are suspected: what a node tells people about its peers."""
 
 import logging
 import time
@@ -11,13 +11,13 @@ from raftdb.node.suspicion import Arrivals
 logger = logging.getLogger("raftdb.node")
 
 OWN_PAUSE_FACTOR = 3.0
-"""After so many heartbeats without a look it was this process that slept, and not its peers."""
+"""After so many heartbeats without a `look` this process slept, and its peers were not silent."""
 
 
 class Contacts:
     """The arrivals of all peers that are expected to speak to this node.
 
-    A leader expects all other members, a follower its leader, and nobody else expects anybody. `look` is called once
+    A leader expects all other members, a follower its leader, and all other nodes expect no peer. `look` is called once
     per tick. `clock`: seconds, monotonic.
     """
 
@@ -40,10 +40,11 @@ class Contacts:
         arrivals.heard(now_s)
 
     def look(self, state: RaftState, *, is_removed: bool = False, patience_s: float = 0.0) -> None:
-        """Take up who is expected to speak now (to a removed node nobody is), and log who has become suspected.
+        """Find out which peers are expected to speak now (none, to a removed node), and log those that have become
+        suspected.
 
-        What was known of all others is forgotten: nothing is expected of them, so their silence says nothing. Nor does
-        a silence of `patience_s`, which the core bears itself.
+        All that was known of other peers is forgotten: they are not expected to speak, so their silence says nothing. A
+        silence of up to `patience_s`, which the core accepts, says nothing either.
         """
         now_s = self._clock()
         slept = now_s - self._looked_s > self._heartbeat_s * OWN_PAUSE_FACTOR

@@ -20,7 +20,7 @@ Described = dict[str, Any]
 
 
 def describe_entries(entries: Iterable[Entry]) -> list[Described]:
-    """Each entry with `index`, `term` and `kind`, and what its kind has to say: one at least, and no more once they
+    """Each entry with `index`, `term`, `kind` and the details of its kind: at least one entry, and no more once they
     have `PAGE_BYTES_MAX` bytes as JSON, in which many short commands are much longer than in the log."""
     described: list[Described] = []
     page_bytes = 0
@@ -91,4 +91,4 @@ _DESCRIBE: dict[type[Operation], Callable[[Any], Described]] = {
     CloseSession: _describe_of_session("close_session"),
     Expire: lambda operation: {"command": "expire_due", "args": []},
 }
-"""What is no command, and its name here, which no command has."""
+"""Operations that are no commands, and their names here, which no command has."""

@@ -1,8 +1,8 @@
 """The one place where a replica meets the world: event loop, disk, network, clock.
 
 Everything that arrives in one turn of the event loop is gathered and handed to the replica at once: one append,
-one fsync and one message per peer for all of it. Under load the batches grow by themselves; a lone request waits
-for nothing. The loop never touches the disk for writing: a writer thread does, and reports back as an input.
+one fsync and one message per peer for all of it. Under load the batches grow by themselves; a lone request waits for no
+other. The loop never writes to the disk: a writer thread does, and reports back as an input.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class Driver:
     async def execute(
         self, operation: ClientOperation | RecordQuery, *, consistency: str = "linearizable"
     ) -> Answer:
-        """The same as `submit`, for who waits: returns the answer, or raises it."""
+        """The same as `submit` for callers that wait: returns the answer, or raises the error."""
         future: asyncio.Future[Answer] = self._loop.create_future()
         self.submit(operation, partial(_settle, future), stale=consistency == "stale")
         return await future
@@ -92,14 +92,16 @@ class Driver:
     def submit(
         self, operation: ClientOperation | RecordQuery, on_answer: OnAnswer, *, stale: bool = False
     ) -> None:
-        """Run one operation; `on_answer` is called once, in the turn in which its result is durable on a majority, or
-        for what only reads, known to be the newest (with `stale`: as this node has it). Never before this returns.
+        """Run one operation. `on_answer` is called once, after this returns: for a write in the turn in which its
+        result is durable on a majority, for a read when its result is known to be the newest (with `stale`: as this
+        node has it).
 
-        It gets the answer, which for what a session has done before has the index and term of then; or Unavailable,
-        OutcomeUnknown, ReplyError (it ran and failed; Conflict and SessionExpired are such) or RequestRefused; or None
-        if the node stops before it knows. It must be quick, and must not raise. What is refused at once is raised here,
-        and nobody is called. A read sees what was answered before it was submitted, and need not see writes that are
-        under way; an operation so large that it is put into bytes on a thread may be overtaken by others.
+        It gets the answer, which for an operation that its session has done before has the index and term of that time;
+        or Unavailable, OutcomeUnknown, ReplyError (it ran and failed; Conflict and SessionExpired are such) or
+        RequestRefused; or None if the node stops before it knows. It must be quick, and must not raise. An operation
+        that is refused at once raises here, and `on_answer` is not called. A read sees all writes that were answered
+        before it was submitted, and need not see writes that are under way; an operation so large that it is encoded on
+        a thread may be overtaken by others.
         """
         if isinstance(operation, RecordQuery) or is_read(operation):
             reads = self._runner.inputs.reads
@@ -134,7 +136,8 @@ class Driver:
         )
 
     async def transfer(self, target: NodeId | None = None) -> Answer:
-        """Hand the leadership to `target` (None: whoever is furthest); the answer's value is the new leader's hint.
+        """Hand the leadership to `target` (None: the voter that is furthest); the answer's value is the new leader's
+        hint.
 
         Raises Unavailable (this node leads on), OutcomeUnknown, or RequestRefused if `target` cannot lead.
         """
@@ -145,8 +148,8 @@ class Driver:
         """Make the state durable and compact the log; returns the index that the state is durable up to.
 
         It covers all that was answered anywhere before the call; with `stale`, all that this node has applied.
-        `keeps_tail`: the log is compacted no further than by itself. Raises Unavailable, also if the disk has no room
-        for it, or OutcomeUnknown.
+        With `keeps_tail` the log is compacted no further than after a checkpoint that nobody asked for. Raises
+        Unavailable, also if the disk has no room for it, or OutcomeUnknown.
         """
         self._refuse_on_full_disk(self.space.checkpoint_bytes)
         return (await self._read(MakeCheckpoint(keeps_tail), stale=stale)).index
@@ -171,12 +174,13 @@ class Driver:
         self._loop.call_soon_threadsafe(self._fail, cause)
 
     def peer_met(self, event: PeerMet) -> None:
-        """What a handshake has shown of a peer. Also to be told of this node itself."""
+        """Take in what a handshake has shown of a peer, or of this node itself."""
         self._runner.inputs.handshakes.append(event)
         self._schedule_turn()
 
     def told_removed(self, by: Collection[NodeId]) -> None:
-        """Peers refuse this node as one that was removed from the cluster, which is certain then. Nobody: it is not."""
+        """The peers `by` refuse this node as removed from the cluster, and are enough to make that certain; with no
+        peers, it is not."""
         if by and not self.replica.is_removed:
             details = {"says": ", ".join(sorted(by))}
             logger.warning("this node was removed from the cluster", extra={"fields": details})
@@ -184,7 +188,7 @@ class Driver:
         self._schedule_turn()
 
     def trip_measured(self, peer: NodeId, seconds: float) -> None:
-        """The way to `peer` and back takes so long."""
+        """A small message takes `seconds` to `peer` and back."""
         self._runner.inputs.handshakes.append(TripMeasured(peer, ceil(seconds * 1000)))
         self._schedule_turn()
 
@@ -223,7 +227,7 @@ class Driver:
         return await self._answer_to(lambda request_id: reads.append(ReadRequest(request_id, query, stale)))
 
     async def _encode_aside(self, request_id: int, operation: ClientOperation) -> None:
-        """Go on with a write that is too large to be put into bytes on the loop."""
+        """Go on with a write that is too large to be encoded on the loop."""
         try:
             payload = await self.aside.run(encode, operation)
             self._take_room(operation, payload)
@@ -235,7 +239,7 @@ class Driver:
             self._schedule_turn()
 
     def _take_room(self, operation: ClientOperation, payload: bytes) -> None:
-        """As the leader, refuse what there is no space for, here or with too many of the others."""
+        """As the leader, refuse an operation for which this node or too many of the others have no space."""
         if self.is_leader():
             self._refuse_on_full_disk(WRITE_BYTES)
             if grows(operation):
@@ -243,13 +247,14 @@ class Driver:
 
     @property
     def no_space(self) -> str | None:
-        """Why commands that grow the data are refused, here or by a leader that hears of it; None: they are not."""
+        """Why this node, or a leader that hears from it, refuses commands that grow the data; None if they are
+        accepted."""
         return self.space.shortage or self.space.shortage_of_members(
             self.replica.raft.state, self.replica.links
         )
 
     def _take_space(self, payload_bytes: int) -> None:
-        """Refuse growth while space is short, here or with too many of the others (hazard B84)."""
+        """Refuse growth while this node or too many of the others are short of space (hazard B84)."""
         reason = self.no_space
         if reason is not None:
             is_own = self.space.shortage is not None
@@ -257,7 +262,7 @@ class Driver:
         self.space.take(payload_bytes)
 
     def _refuse_on_full_disk(self, needed_bytes: int) -> None:
-        """Refuse what may find no space when it is written: that would end the node, which can still read and vote."""
+        """Refuse a write that may find no space on the disk: it would end the node, which can still read and vote."""
         reason = self.space.refusal(needed_bytes)
         if reason is not None:
             raise refusals.no_space(self.replica.raft.state, reason, is_own=True, is_full=True)
@@ -277,7 +282,7 @@ class Driver:
         return self._runner.admit(on_answer)
 
     def _refuse_if_stopping(self) -> None:
-        """Send on to the leader whom a node can no longer serve, if there is another."""
+        """Refuse a request while the node is stopping; the error names the leader, if another node leads."""
         if not self._closing and not self._failed:
             return
         leader = None if self.is_leader() else self.leader_hint()
@@ -286,7 +291,8 @@ class Driver:
         raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
 
     def _schedule_tick(self) -> None:
-        """One tick per period, and no catching up: after a pause the node hears its messages first."""
+        """Schedule one tick per period. Ticks that a pause has swallowed are not made up for, so that the node handles
+        its messages first."""
         self._ticker = self._background.after(self._tick_seconds, self._on_tick)
 
     def _on_tick(self) -> None:
@@ -305,13 +311,13 @@ class Driver:
         self._runner.persisted(sequence)
 
     def _schedule_turn(self) -> None:
-        """Run a turn once all that is ready now has been taken in."""
+        """Run a turn once all inputs that are ready now have been taken in."""
         if not self._turn_is_due:
             self._turn_is_due = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        """One turn of the replica, and its effects. Whatever is raised here stops the node (error kind Fatal)."""
+        """One turn of the replica, and its effects. Any exception here stops the node (error kind Fatal)."""
         self._turn_is_due = False
         if self._failed:
             return
@@ -326,7 +332,7 @@ class Driver:
             self._fail(fatal_of(error))
 
     def _fail(self, error: Fatal) -> None:
-        """Stop for good: nothing is sent, answered or written any more. What fails after that is told, too."""
+        """Stop for good: nothing is sent, answered or written any more. Later failures are reported, too."""
         if not self._failed:
             self._failed = True
             if self._ticker is not None:
@@ -335,13 +341,13 @@ class Driver:
         self._on_fatal(error)
 
     def _abandon_requests(self) -> None:
-        """Nobody here will learn what became of these requests."""
+        """Answer all waiting requests as unknown: this node will not learn their outcome."""
         self._runner.abandon()
         self._nobody_waits.set()
 
 
 def _settle(future: "asyncio.Future[Answer]", answer: Answer | RaftdbError | None) -> None:
-    """Give whoever waits its answer, unless it has gone."""
+    """Give the waiting caller its answer, unless the caller has gone."""
     if future.done():
         return
     if answer is None:

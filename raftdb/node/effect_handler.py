@@ -1,4 +1,5 @@
-"""What a real node does with the effects of a turn: threads of the disk, links to peers, tasks of the event loop."""
+"""Carrying out the effects of a turn on a real node: with threads for the disk, links to peers, tasks of the event
+loop."""
 
 import logging
 import time
@@ -24,11 +25,11 @@ LEVELS = {
     "heartbeat": logging.DEBUG,
 }
 HEARTBEAT_LOGGER = logging.getLogger("raftdb.node.heartbeat")
-"""Heartbeats have a logger of their own, so that they can be shown without everything else."""
+"""Heartbeats have a logger of their own, so that they can be shown or hidden separately."""
 
 
 class NodeEffectHandler:
-    """See `raftdb.node.effects.EffectHandler`. Whatever a task fails at stops the node."""
+    """See `raftdb.node.effects.EffectHandler`. A failure of any task stops the node."""
 
     def __init__(
         self,
@@ -115,6 +116,6 @@ class NodeEffectHandler:
 
 
 def _log_duration(message: str, started: float, details: dict[str, int]) -> None:
-    """One line about work beside the turns that began at `started` and is done."""
+    """Log that work beside the turns, begun at `started`, is done."""
     milliseconds = round((time.monotonic() - started) * 1000, 1)
     logger.info(message, extra={"fields": {**details, "milliseconds": milliseconds}})

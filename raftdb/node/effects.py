@@ -1,15 +1,15 @@
 """The order in which the effects of a turn are carried out, and what is gathered for the next one. No I/O.
 
-A real node and a simulated one differ in what a disk, a link and a clock are. What may come before what does not
-differ, and stands here once, so that what is simulated is what ships: `Driver` and the simulator's host both run their
-turns through an `EffectRunner`, each with its own `EffectHandler`.
+A real node and a simulated one differ in what a disk, a link and a clock are. The order of effects is the same for
+both, and stands here once, so that the simulator tests the code that ships: `Driver` and the simulator's host both run
+their turns through an `EffectRunner`, each with its own `EffectHandler`.
 
 Three things hold:
 
 * Writes of the log go to the disk in the order of their numbers. While a snapshot takes the place of the state, all
-  that come later wait until the log has begun anew behind it.
-* An answer is given once, to who asked.
-* What a turn brought about on the disk or in the network is an input of a later turn.
+  later writes wait until the log has begun anew after it.
+* A request is answered once.
+* What comes of a turn on the disk or in the network is an input of a later turn.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,17 +24,17 @@ from raftdb.node.turn import Answer, Effects, Inputs, PersistJob, State
 from storage.contract import FrozenChanges
 
 OnAnswer = Callable[[Answer | RaftdbError | None], None]
-"""Told the answer of a request, once. None: the node has stopped before it knew the outcome."""
+"""Gets the answer of a request, once. None: the node has stopped before it knew the outcome."""
 
 
 class EffectHandler(Protocol):
-    """Does one thing at a time, or has it done. No call blocks, and what becomes of it is told to the runner later."""
+    """Carries out effects, or has them carried out. No call blocks, and outcomes are reported to the runner later."""
 
     def write_log(self, job: PersistJob) -> None:
-        """Have it written, behind all that was given before; then `EffectRunner.persisted`."""
+        """Have it written, after all that was given before; then call `EffectRunner.persisted`."""
 
     def install(self, job: PersistJob, end: EntryId) -> None:
-        """Make the snapshot that ends there the state, and begin the log anew; then `EffectRunner.installed`."""
+        """Make the snapshot that ends there the state, and begin the log anew; then call `EffectRunner.installed`."""
 
     def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
         """Keep links to these nodes, HOST:PORT each, and to no others."""
@@ -43,23 +43,24 @@ class EffectHandler(Protocol):
         """Send them, in order for each target, or drop what cannot be sent."""
 
     def tell(self, traces: Sequence[Trace]) -> None:
-        """Tell what happened to whoever watches."""
+        """Report what happened, for people."""
 
     def flush(self, frozen: FrozenChanges) -> None:
-        """Make a checkpoint durable; then `EffectRunner.flushed`."""
+        """Make a checkpoint durable; then call `EffectRunner.flushed`."""
 
     def trim(self, base: EntryId) -> None:
         """Let the log on disk begin after `base`."""
 
     def make_snapshot(self, target: NodeId) -> None:
-        """Have a snapshot for `target` to fetch; then `EffectRunner.snapshot_is_there`."""
+        """Have a snapshot for `target` to fetch; then call `EffectRunner.snapshot_is_there`."""
 
     def fetch_snapshot(self, offer: InstallSnapshot) -> None:
-        """Fetch what was offered; then `EffectRunner.snapshot_is_there`, if it was had."""
+        """Fetch the snapshot that was offered; if that succeeds, call `EffectRunner.snapshot_is_there`."""
 
 
 class EffectRunner:
-    """See the module. `inputs` are those of the next turn, which `on_work` is asked for."""
+    """Carries out effects in order (see the module). `inputs` are those of the next turn; `on_work` asks for that
+    turn."""
 
     def __init__(self, on_work: Callable[[], None]) -> None:
         self.inputs = Inputs()
@@ -86,7 +87,7 @@ class EffectRunner:
         return self._last_request_id
 
     def answer(self, request_id: int, answer: Answer | RaftdbError) -> None:
-        """Tell who asked; also what it was refused after it was admitted."""
+        """Give a request its answer, which may be a refusal after it was admitted."""
         self._waiting.pop(request_id)(answer)
 
     def take_inputs(self) -> Inputs:
@@ -95,7 +96,7 @@ class EffectRunner:
         return inputs
 
     def carry_out(self, effects: Effects, handler: EffectHandler) -> None:
-        """Have everything done that a turn wants done."""
+        """Have all effects of a turn carried out."""
         for job in effects.persist:
             self._write_log(job, handler)
         if effects.peers is not None:
@@ -141,7 +142,7 @@ class EffectRunner:
         self._on_work()
 
     def abandon(self) -> None:
-        """The node has stopped: tell those who wait."""
+        """The node has stopped: answer the requests that wait."""
         waiting, self._waiting = list(self._waiting.values()), {}
         for on_answer in waiting:
             on_answer(None)

@@ -1,8 +1,8 @@
 """Requests for other members or another leader: how they wait, and what they are told.
 
 A change is done when its entry is committed. One that adds a node is done when that node is a voter, if it is to be
-one; until then the answer, when patience ends, says how far it is. A change in whose place another term's entry is
-committed was surely not made; what became of one that is not committed in time, nobody knows (hazard B54).
+one; until then the answer, when patience ends, says how far it is. A change was surely not made if an entry of another
+term is committed in its place; the outcome of a change that is not committed in time is unknown (hazard B54).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,11 +33,11 @@ from raftdb.node.pending import WriteRequest
 from raftdb.wire.configuration import encode_configuration
 
 HELD_BYTES_MAX = 16 << 20
-"""Bytes of writes that wait while the leadership is handed over; what comes on top is refused as `busy`."""
+"""Bytes of writes that wait while the leadership is handed over; writes beyond that are refused as `busy`."""
 
 
 class ChangeRequest(NamedTuple):
-    """Somebody's wish that the members change."""
+    """A request that the members change."""
 
     request_id: int
     change: Change
@@ -45,14 +45,14 @@ class ChangeRequest(NamedTuple):
 
 
 class TransferRequest(NamedTuple):
-    """Somebody's wish that `target` lead (None: whoever is furthest)."""
+    """A request that `target` lead (None: the voter that is furthest)."""
 
     request_id: int
     target: NodeId | None
 
 
 class CatchingUp(NamedTuple):
-    """A new member is taken in, and does not vote yet: it holds the log up to `match_index` of `last_index`.
+    """A new member was added, and does not vote yet: it holds the log up to `match_index` of `last_index`.
 
     `match_index` None: this node does not lead any more, and does not know.
     """
@@ -63,7 +63,7 @@ class CatchingUp(NamedTuple):
 
 
 class MembersChanged(NamedTuple):
-    """The value of the answer to a change: the members, and what is left to wait for, if something is."""
+    """The value of the answer to a change: the members, and the catching up that is left to wait for, if any."""
 
     members: tuple[Member, ...]
     catching_up: CatchingUp | None = None
@@ -116,7 +116,7 @@ def error_of(refusal: Refusal) -> RaftdbError:
 
 
 class MembershipRequests:
-    """The waiting wishes of one node, and the writes that are held while the leadership is handed over."""
+    """The waiting requests of one node, and the writes that are held while the leadership is handed over."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class MembershipRequests:
     def ask_all(
         self, changes: Sequence[ChangeRequest], transfers: Sequence[TransferRequest], now_ticks: int
     ) -> Iterator[Update]:
-        """Hand the wishes to the core, one after the other; gives what is to be carried out for each."""
+        """Hand the requests to the core, one after the other; yields the update to carry out for each."""
         for change in changes:
             update = self._raft.step(ConfigurationChangeAsked(change.change, change.force))
             if update.accepted is not None:
@@ -161,14 +161,14 @@ class MembershipRequests:
                 self._refuse(transfer.request_id, None)
 
     def _accepted(self, request: ChangeRequest, entry: EntryId, now_ticks: int) -> None:
-        """The change has become the entry."""
+        """The change was appended as `entry`."""
         change = request.change
         joins = change.member.id if isinstance(change, AddMember) and not change.stay_learner else None
         deadline = now_ticks + self._patience_ticks()
         self._changes.append(_Waiting(request.request_id, entry, joins, deadline))
 
     def _refuse(self, request_id: int, refusal: Refusal | None) -> None:
-        """Say why a wish is not granted: the core's word, if this node leads."""
+        """Say why a request is refused: with the core's reason, if this node leads."""
         leads = self._core.role is Role.LEADER
         self._finish(request_id, error_of(refusal) if leads and refusal else self._refusal())
 
@@ -176,7 +176,7 @@ class MembershipRequests:
         self._done.append(Done(request_id, value, EntryId(self._core.commit_index, self._core.term)))
 
     def transfers_ended(self, ended: Sequence[TransferEnded]) -> None:
-        """The core knows what became of these wishes for another leader."""
+        """The core knows the outcome of these requests for another leader."""
         leader = self._leader_hint()
         for request_id, refusal in ended:
             self._transfers.discard(request_id)
@@ -204,7 +204,7 @@ class MembershipRequests:
         return [], refused
 
     def finished(self, now_ticks: int) -> list[Done]:
-        """Take the wishes of which the outcome is known by now, or whose patience has ended."""
+        """Take the requests whose outcome is known by now, or whose patience has ended."""
         done, self._done = self._done, []
         waiting = []
         for change in self._changes:
@@ -219,9 +219,10 @@ class MembershipRequests:
         return done
 
     def _as_of(self, entry: EntryId) -> EntryId:
-        """The change's entry, if it is committed; else, for what somebody else has made come true, the present."""
+        """The change's entry, if it is committed; otherwise, if another change has brought about the same, the last
+        committed entry."""
         core = self._core
-        # What is committed last is in the log, or right before it.
+        # The last committed entry is in the log, or right before it.
         term = required(core.log.term_at(core.commit_index), "term of what is committed")
         return entry if self._is_committed(entry) else EntryId(core.commit_index, term)
 

@@ -1,8 +1,8 @@
 """Requests that wait for an answer, and the rule of what each may be told.
 
 A write waits for its entry: (index, term). It is answered when the entry at that index is applied: with the result
-if the term is its own; if another term's entry took the place, it was surely not executed. Until then nobody
-knows: when its time is up the answer is *outcome unknown*, never *failed* (hazard B54).
+if the term is its own; if another term's entry took the place, it was surely not executed. Until then its outcome is
+unknown: when its time is up the answer is *outcome unknown*, never *failed* (hazard B54).
 """
 
 from collections import deque
@@ -22,9 +22,10 @@ class LogPage(NamedTuple):
 
 
 class MakeCheckpoint(NamedTuple):
-    """A read of the whole state, by others and from the disk: it is answered once what was applied is durable there.
+    """A request for a checkpoint: it is answered once the state that was applied when it came is durable.
 
-    `keeps_tail`: the log behind it stays as after any checkpoint; else it is compacted as far as it can be.
+    With `keeps_tail` the log keeps the same tail as after any checkpoint; otherwise it is compacted as far as it can
+    be.
     """
 
     keeps_tail: bool = False
@@ -41,7 +42,7 @@ class WriteRequest(NamedTuple):
 
 
 def batches_of(writes: Sequence[WriteRequest], *, bytes_max: int) -> Iterator[list[WriteRequest]]:
-    """The writes in order, in lists that end with the one that fills `bytes_max`."""
+    """The writes in order, in lists each of which ends with the write that fills `bytes_max`."""
     batch: list[WriteRequest] = []
     batch_bytes = 0
     for request in writes:
@@ -55,7 +56,7 @@ def batches_of(writes: Sequence[WriteRequest], *, bytes_max: int) -> Iterator[li
 
 
 class ReadRequest(NamedTuple):
-    """A client's read: linearizable, or at once from whatever is applied here."""
+    """A client's read: linearizable, or at once from the state as it is applied here."""
 
     request_id: int
     query: Query
@@ -66,7 +67,7 @@ class Pending:
     """The waiting writes and reads of one node, and when their patience ends (in ticks): in the order they came."""
 
     def __init__(self, *, patience_ticks: Callable[[], int]) -> None:
-        """`patience_ticks`: how long who comes now may wait."""
+        """`patience_ticks`: how long a request that comes now may wait."""
         self._patience_ticks = patience_ticks
         self._writes: dict[Index, list[tuple[Term, int]]] = {}
         self._write_indexes: dict[int, Index] = {}
@@ -76,7 +77,7 @@ class Pending:
         self._deadlines: deque[tuple[int, int]] = deque()
 
     def _deadline(self, now_ticks: int) -> int:
-        """When the patience of who comes now ends."""
+        """When the patience of a request that comes now ends."""
         last = self._deadlines[-1][0] if self._deadlines else 0
         return max(last, now_ticks + self._patience_ticks())
 
@@ -90,7 +91,7 @@ class Pending:
             self._deadlines.append((deadline, request.request_id))
 
     def add_reads(self, requests: list[ReadRequest], now_ticks: int) -> None:
-        """The reads wait for their index; those that may be stale for nothing but their turn."""
+        """Let the reads wait for their index; those that may be stale only wait for their turn."""
         deadline = self._deadline(now_ticks)
         for request in requests:
             self._reads[request.request_id] = request.query

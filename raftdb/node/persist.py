@@ -38,7 +38,7 @@ def decode_hard_state(data: bytes) -> HardState:
 
 
 def batch_of(persist: Persist) -> LogBatch:
-    """What one `Persist` asks of the log store."""
+    """The batch for the log store that one `Persist` asks for."""
     hard_state = None if persist.hard_state is None else encode_hard_state(persist.hard_state)
     return LogBatch(hard_state, persist.truncate_from, persist.entries)
 
@@ -55,7 +55,7 @@ FIRST_ENTRY_FACT = "first_entry"
 
 
 def first_entry_of(log_store: LogStore) -> EntryId:
-    """The entry that every first member of this cluster began with, and knows nothing beyond."""
+    """The entry that the log of every first member of this cluster began with."""
     stored = log_store.get_meta(FIRST_ENTRY_FACT)
     if stored is None:
         return FIRST_ENTRY
@@ -66,10 +66,10 @@ def first_entry_of(log_store: LogStore) -> EntryId:
 
 
 def bootstrap_restored(log_store: LogStore, configuration: Configuration) -> None:
-    """Write what follows the state of a backup: equal on every first member that restores the same backup.
+    """Write the entry that follows the state of a backup: equal on every first member that restores the same backup.
 
-    A new term of its own, in which no leader is ever elected, and in it the new members, after a log that ends where
-    the state does.
+    The entry names the new members, follows the index at which the state ends, and has a new term of its own, in which
+    no leader is ever elected.
     """
     base = log_store.recover()
     first = EntryId(base.base_index + 1, base.base_term + 1)
@@ -80,17 +80,17 @@ def bootstrap_restored(log_store: LogStore, configuration: Configuration) -> Non
 
 
 def bootstrap(log_store: LogStore, configuration: Configuration) -> None:
-    """Write the beginning of a new cluster's log: equal on every first member, so that nobody has to lead yet."""
+    """Write the beginning of a new cluster's log: equal on every first member, so that no leader is needed for it."""
     if log_store.recover().hard_state is not None:
-        return  # a crash came after this was written and before the folder was marked complete
+        return  # a crash came after this was written, but before the folder was marked complete
     data = encode_configuration(configuration)
     first = Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data)
     log_store.write([LogBatch(encode_hard_state(HardState(BOOTSTRAP_TERM, None)), None, (first,))])
 
 
 def begin_empty(log_store: LogStore) -> None:
-    """Write what a node that joins a running cluster starts from: it knows no members, so it neither votes nor stands
-    for election, and the leader sends it everything."""
+    """Write the log that a node that joins a running cluster starts from: the node knows no members, so it neither
+    votes nor stands for election, and the leader sends it everything."""
     if log_store.recover().hard_state is None:
         log_store.write([LogBatch(encode_hard_state(HardState(0, None)), None, ())])
 
@@ -100,7 +100,7 @@ def recover(
 ) -> Raft:
     """The node as its disk remembers it: term, vote, log and configuration; the rest starts anew.
 
-    What the state's checkpoint has applied is committed. Raises Fatal if log and state do not fit together.
+    All that the state's checkpoint has applied is committed. Raises Fatal if log and state do not fit together.
     """
     recovered = log_store.recover(collect_kinds=RECOVERED_KINDS)
     if not _connects(recovered, state_store.checkpoint):
@@ -133,8 +133,8 @@ def recover(
 def _connects(recovered: RecoveredLog, checkpoint: tuple[int, int]) -> bool:
     """True if the log goes on from the state; False if an installation that a crash cut short is to be finished.
 
-    A snapshot is swapped in before the log begins anew behind it. If the log does not hold the state's last entry, a
-    crash came in between: what it holds is older than the state, or conflicts with it (hazards B31, B34).
+    A snapshot is swapped in before the log begins anew after it. If the log does not hold the state's last entry, a
+    crash came in between: the log's entries are older than the state, or conflict with it (hazards B31, B34).
     """
     index, term = checkpoint
     if index < recovered.base_index:
@@ -147,7 +147,7 @@ def _connects(recovered: RecoveredLog, checkpoint: tuple[int, int]) -> bool:
 
 
 def _log_of(recovered: RecoveredLog, *, cache_bytes_max: int) -> Log:
-    """What the core keeps of a log found on disk."""
+    """The core's log, made of a log found on disk."""
     return Log(
         base=EntryId(recovered.base_index, recovered.base_term),
         last_index=recovered.last_index,

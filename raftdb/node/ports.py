@@ -11,7 +11,7 @@ from storage.contract import FrozenChanges, LogBatch
 
 
 class Disk(Protocol):
-    """The threads that write, as the driver uses them. What they fail at goes to `Driver.storage_failed`."""
+    """The threads that write, as the driver uses them. Their failures go to `Driver.storage_failed`."""
 
     @property
     def last_sync_ms(self) -> float:
@@ -44,17 +44,17 @@ class PeerLinks(Protocol):
         """Keep links to these nodes, HOST:PORT each, and to no others."""
 
     def address_of(self, peer: NodeId) -> str | None:
-        """Where `peer` is reached, HOST:PORT; None if nothing is known but what the configuration says."""
+        """Where `peer` is reached, HOST:PORT; None if only the configuration says."""
 
 
 class Snapshots(Protocol):
-    """What makes and fetches snapshots, as the driver uses it."""
+    """The part that makes and fetches snapshots, as the driver uses it."""
 
     def make(self, target: NodeId) -> Awaitable[SnapshotMade]:
         """Have a snapshot for `target` to fetch; a failure is an outcome, too."""
         ...
 
     def fetch(self, offer: InstallSnapshot) -> Awaitable[bool]:
-        """Fetch the snapshot that was offered; False if that failed, or another one is being fetched. Whoever offers
-        says so again."""
+        """Fetch the snapshot that was offered; False if that failed, or another one is being fetched; the leader
+        repeats its offer."""
         ...

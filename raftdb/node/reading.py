@@ -24,7 +24,7 @@ Bodies = Callable[[Index, Index, int], Sequence[Entry]]
 def serve(
     query: Command | RecordQuery | LogPage, core: RaftState, state: State, machine: Machine, bodies: Bodies
 ) -> tuple[Answer | RaftdbError, int]:
-    """Answer `query` from the state, or from the log, as they are; and say what work that was (see `work_of`)."""
+    """The answer to `query` from the state, or from the log, as they are; and the work that it was (see `work_of`)."""
     if isinstance(query, LogPage):
         return _read_log(query, core, bodies)
     view = Transaction(state)

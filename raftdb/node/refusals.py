@@ -1,4 +1,5 @@
-"""Why a node does not execute a request, in words: who leads instead, who cannot be reached, what it waited for."""
+"""Why a node does not execute a request, in words: which node leads instead, which cannot be reached, what it waited
+for."""
 
 from collections.abc import Callable, Set
 
@@ -9,8 +10,8 @@ from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
 
 
 def leader_hint(core: RaftState, address_of: Callable[[NodeId], str | None]) -> LeaderHint | None:
-    """Where the leader is, if this node knows of one. `address_of`: where a peer is found by now, as it may have moved
-    and the configuration that says so may not be here yet."""
+    """Where the leader is, if this node knows of one. `address_of`: where a peer is found by now; it may have moved
+    while the configuration that says so is not here yet."""
     member = core.configurations.find(core.leader_id) if core.leader_id is not None else None
     if member is None:
         return None
@@ -20,7 +21,7 @@ def leader_hint(core: RaftState, address_of: Callable[[NodeId], str | None]) -> 
 def not_executed(
     core: RaftState, links: Set[NodeId], leader: LeaderHint | None, *, is_removed: bool
 ) -> Unavailable:
-    """Another node leads, nobody leads, no majority can be reached, or this node is no member any more."""
+    """Another node leads, no node leads, no majority can be reached, or this node is no member any more."""
     if core.role is not Role.LEADER and leader is not None:
         return Unavailable("not_leader", f"{leader.id} leads, not {core.id}", leader=leader)
     if is_removed:
@@ -44,8 +45,8 @@ def too_much_waits() -> Unavailable:
 
 
 def no_space(core: RaftState, reason: str, *, is_own: bool, is_full: bool = False) -> Unavailable:
-    """The disk is short of space. `is_own`: that of this node, so another one might do better; `is_full`: so much that
-    not even a deletion can be written."""
+    """A disk is short of space. `is_own`: it is this node's disk, so another leader might have space; `is_full`: not
+    even a deletion can be written."""
     hint = "remove what else is on the disk" if is_full else "delete keys"
     hint += ", or give the disk more space"
     if is_own and len(core.configurations.voters) > 1:
@@ -54,7 +55,7 @@ def no_space(core: RaftState, reason: str, *, is_own: bool, is_full: bool = Fals
 
 
 def out_of_time(core: RaftState, applied_index: Index, *, is_write: bool) -> RaftdbError:
-    """Nobody confirmed it in time: a write may still happen, a read was just not answered."""
+    """No majority confirmed the request in time: a write may still take effect, a read was only not answered."""
     if is_write:
         return OutcomeUnknown(
             "no majority confirmed the write in time: it may or may not take effect",

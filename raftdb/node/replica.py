@@ -1,7 +1,8 @@
 """One replica, whole and without I/O: the core, the machine and the waiting requests, glued together.
 
-`turn(inputs) -> Effects` is all there is. The driver calls it with what arrived in one turn of its event loop; the
-simulator calls it with what a seed dreams up. Both carry out the same effects, so what is tested is what ships.
+All work happens in `turn(inputs) -> Effects`. The driver calls it with what arrived in one turn of its event loop; the
+simulator calls it with inputs drawn from a seed. Both carry out the same effects, so the simulator tests the code that
+ships.
 """
 
 from collections import deque
@@ -40,12 +41,14 @@ from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, Sta
 from storage.contract import FrozenChanges
 
 SPARE_FRACTION = 0.25
-"""Of the memory for changes, what is kept for writes that were proposed before a leader takes no more: the entries that
-may wait for a majority hold 24 MiB, and as many small ones as fit into that take some 64 MiB once they are applied."""
+"""The share of the memory for changes that is kept for writes already proposed when a leader stops taking more: the
+entries that may wait for a majority hold 24 MiB, and as many small ones as fit into that take some 64 MiB once they are
+applied."""
 
 
 class Replica:
-    """See the module. `links` is kept current by the owner: the peers that messages can reach now."""
+    """Core, machine and waiting requests of one node. The owner keeps `links` current: the peers that messages can
+    reach now."""
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class Replica:
     @property
     def is_removed(self) -> bool:
         """True if this node is no member any more, by its own log or by a peer's word: it does not stand for election,
-        and what it knows gets old."""
+        and gets no new entries."""
         return self.raft.state.is_removed
 
     @property
@@ -123,12 +126,13 @@ class Replica:
 
     @property
     def takes_writes(self) -> bool:
-        """False while so many changes wait for the disk that those of writes on their way have just room left."""
+        """False while so many changes wait for the disk that there is room only for those of writes already
+        proposed."""
         return self._installing or self._checkpoints.has_room(self._state, spare_fraction=SPARE_FRACTION)
 
     @property
     def is_new(self) -> bool:
-        """True while this node has taken part in nothing, or has lost all it knew of it."""
+        """True while this node has never taken part in the cluster, or has lost all memory of it."""
         return is_new(self.raft.state, self._first_entry)
 
     def snapshot_received(self, index: Index, term: Term) -> None:
@@ -136,14 +140,15 @@ class Replica:
         self.received_snapshot = EntryId(index, term)
 
     def give_up_received(self) -> bool:
-        """Another one is to be fetched: what is here can no longer be installed. False if it is being installed."""
+        """Another snapshot is to be fetched: the one that is here may no longer be installed. False if it is being
+        installed."""
         if self._installing:
             return False
         self.received_snapshot = None
         return True
 
     def turn(self, inputs: Inputs) -> Effects:
-        """Take in everything that arrived; return everything that is to be done."""
+        """Take in all that arrived; return all that is to be done."""
         effects = self._effects = Effects()
         self._clock.turn(inputs.now_ms)
         if inputs.persisted_sequence:
@@ -195,7 +200,7 @@ class Replica:
         return not_executed(self.raft.state, self.links, self.leader_hint(), is_removed=self.is_removed)
 
     def _tick(self, unproven: bool) -> None:
-        """Time for the core, and for the patience of waiting requests."""
+        """Let a tick pass for the core, and for the patience of waiting requests."""
         self._now_ticks += 1
         if not unproven:
             self._carry_out(self.raft.step(Ticked()))
@@ -223,7 +228,7 @@ class Replica:
         self._carry_out(update)
 
     def _end_what_is_due(self) -> None:
-        """As a leader, count on; and propose the end of what is due."""
+        """As a leader, count the time on, and propose the end of what is due."""
         if self._installing:
             return
         update = self._clock.end_what_is_due(self.raft, self.applied_index, self._state)
@@ -231,7 +236,7 @@ class Replica:
             self._carry_out(update)
 
     def _request_reads(self, requests: list[ReadRequest]) -> None:
-        """Stale reads are answered from what is here, in their turn; the others wait for the core's word."""
+        """Stale reads are answered from what is here, in their turn; the others wait until the core releases them."""
         self._pending.add_reads(requests, self._now_ticks)
         linearizable = [request for request in requests if not request.stale]
         if linearizable:
@@ -275,12 +280,13 @@ class Replica:
             effects.snapshot_offered = offer
 
     def _load(self, wanted: EntriesWanted) -> None:
-        """Read bodies for a follower that is behind the cache; the core decides whether they are still wanted."""
+        """Read bodies that a follower needs and that have left the cache; the core decides whether they are still
+        wanted."""
         records = self._log_reader.read(wanted.first, wanted.last, bytes_max=wanted.bytes_max)
         self._carry_out(self.raft.step(EntriesLoaded(wanted.target, tuple(map(entry_of, records)))))
 
     def _release_messages(self) -> None:
-        """Let the messages go whose promises the disk now keeps."""
+        """Send the messages whose promises are now on the disk."""
         persisted = self.raft.state.persisted_sequence
         while self._after_persist and self._after_persist[0][0] <= persisted:
             self._effects.messages.extend(self._after_persist.popleft()[1])
@@ -290,7 +296,8 @@ class Replica:
         return not self._installing and self.received_snapshot == (offer.last_index, offer.last_term)
 
     def _installed(self, state: State) -> None:
-        """Go on with the state that the snapshot brought. Who waits for an entry in it will not learn its result."""
+        """Go on with the state that the snapshot brought. A request that waits for an entry in it will not learn its
+        result."""
         last_known = self.applied_index
         self._state = state
         self._installing = False
@@ -301,7 +308,7 @@ class Replica:
         self._effects.traces.append(Trace("snapshot installed", details))
 
     def _begin_checkpoint(self) -> None:
-        """Begin a checkpoint if one is due; who waits for one that is there already is answered."""
+        """Begin a checkpoint if one is due; answer the requests that an existing one satisfies."""
         if self._installing:
             return
         self._effects.flush = self._checkpoints.begin(self._state)
@@ -310,13 +317,13 @@ class Replica:
             self._compact(covered)
 
     def _flushed(self, frozen: FrozenChanges) -> None:
-        """The checkpoint is durable: the log may begin later."""
+        """The checkpoint is durable: the log may begin at a later entry."""
         self._state.thaw(frozen)
         self._checkpoints.written()
         self._compact(self._checkpoints.covered(frozen.index))
 
     def _compact(self, covered: Covered) -> None:
-        """Begin the log later, now that the state is durable; tell those who waited for it."""
+        """Compact the log, now that the state is durable; answer the requests that waited for it."""
         checkpoint_index, checkpoint_term = self._state.checkpoint
         answer = Answer(checkpoint_index, checkpoint_index, checkpoint_term)
         self._effects.answers.extend((request_id, answer) for request_id in covered.requests)
@@ -347,11 +354,12 @@ class Replica:
 
     @property
     def _may_apply(self) -> bool:
-        """False while a snapshot is put in place, or changes take too much memory: the end of either is an input."""
+        """False while a snapshot is put in place, or changes take too much memory; an input comes when either is
+        over."""
         return not self._installing and self._checkpoints.has_room(self._state)
 
     def _apply_entry(self, entry: Entry) -> int:
-        """Change the state by one entry, and answer who waits for it; returns the work that it was."""
+        """Change the state by one entry, and answer the request that waits for it; returns the work that it was."""
         applied, work_bytes = apply_entry(entry, self._state, self._machine)
         self._clock.applied(entry.index, applied.deadline_ms)
         for term, request_id in self._pending.writes_at(entry.index):

@@ -1,18 +1,19 @@
-"""How much a node may still write: told by whoever measures the disk, asked before anything that grows the data.
+"""How much a node may still write: the owner reports measurements of the disk, and asks before anything that grows the
+data.
 
 A node whose disk is full stops, so growth ends while there is still a reserve, in two steps:
 
 * *Short*: the reserve is touched. As a leader the node refuses growing commands. As a follower it goes on taking
-  entries, for those under way would else be stuck, and the deletes behind them; but it says so with every heartbeat
-  that it answers, and a leader refuses growth once the members that are not short are no majority.
+  entries, because those under way, and the deletes after them, would otherwise be stuck; but it says that it is short
+  with every heartbeat that it answers, and a leader refuses growth once the members that are not short are no majority.
 * *Exhausted*: the last few megabytes are touched. The node takes no more commands from its leader. So one full disk
   does not stop its node: it lags behind a majority that has space, and catches up when it has space itself.
 
-What others put on the disk knows no such steps. Where hardly anything is left at all, a leader takes no writes either,
-and no checkpoint is made that has no room (`SpaceBudget.refusal`); what must be written then, a vote or a term, finds
-pages of its own file that are free.
+Other programs that fill the disk do not keep to such steps. Where hardly any space is left, a leader takes no writes at
+all, and no checkpoint is made that has no room (`SpaceBudget.refusal`); a vote or a term, which must be written even
+then, finds free pages in its own file.
 
-What is written between two measurements counts against what the last one found.
+Bytes that are written between two measurements count against the space that the last one found.
 """
 
 from collections.abc import Sequence, Set
@@ -24,26 +25,26 @@ from raftdb.core.quorum import is_majority
 from raftdb.core.state import RaftState
 
 GROWTH_OVERHEAD_BYTES = 512
-"""What a command takes on the disk beside its own bytes, which are there twice: in the log, and in the state."""
+"""The bytes that a command takes on the disk beside its own, which are there twice: in the log, and in the state."""
 WRITE_BYTES = 1 << 20
-"""What the disk must have at all for a write that grows nothing: its entry, and the pages that are copied for it."""
+"""The space that the disk must have even for a write that grows nothing: for its entry, and the pages copied for it."""
 
 
 class SpaceBudget:
-    """What is left of the space that was found at the last look, and what peers say of theirs.
+    """The space that is left of what was last measured, and what peers say of theirs.
 
-    Without a look there is no limit.
+    Before the first measurement there is no limit.
     """
 
     def __init__(self) -> None:
         self.grown_bytes = 0
-        """What was taken on may have come to so much on the disk, since the start."""
+        """The bytes on the disk that all accepted commands since the start may have come to."""
         self._reason: str | None = None
         self._short_at_bytes: int | None = None
         self._exhausted_at_bytes: int | None = None
         self._room_bytes: int | None = None
         self.checkpoint_bytes = 0
-        """What a checkpoint would have taken on the disk at the last look."""
+        """The bytes on the disk that a checkpoint would have taken at the last measurement."""
         self._short_members: set[NodeId] = set()
 
     def measured(
@@ -55,8 +56,9 @@ class SpaceBudget:
         last_headroom_bytes: int,
         room_bytes: int | None = None,
     ) -> None:
-        """What was found when `grown_bytes` had been taken on: why this node is short (None: it is not), and how much
-        more it may write until it is short, and until it is exhausted. `room_bytes`: what the disk has at all."""
+        """Take in a measurement made when `grown_bytes` had been accepted: why this node is short (None: it is not),
+        and how much more it may write until it is short, and until it is exhausted. `room_bytes`: all space that the
+        disk has."""
         self._room_bytes = room_bytes
         self._reason = reason
         self._short_at_bytes = grown_bytes + headroom_bytes
@@ -64,7 +66,7 @@ class SpaceBudget:
 
     @property
     def is_spent(self) -> bool:
-        """True if all was used up that the last look found: only another look can tell what is left."""
+        """True if all space that the last measurement found was used up: only another one can tell what is left."""
         return self._short_at_bytes is not None and self.grown_bytes >= self._short_at_bytes
 
     @property
@@ -80,20 +82,20 @@ class SpaceBudget:
         return self._exhausted_at_bytes is not None and self.grown_bytes >= self._exhausted_at_bytes
 
     def refusal(self, needed_bytes: int) -> str | None:
-        """Why not even what grows nothing may be written, which takes `needed_bytes` for a while; None if it may.
+        """Why not even a write that grows nothing and takes `needed_bytes` for a while may be made; None if it may.
 
-        A write that finds no space ends the node, and whoever filled its disk may make room again.
+        A write that finds no space ends the node. A refused one leaves it running until there is space again.
         """
         if self._room_bytes is None or self._room_bytes >= needed_bytes:
             return None
         return f"the disk is full: {self._room_bytes} bytes are left, and that takes {needed_bytes}"
 
     def take(self, data_bytes: int, *, commands: int = 1) -> None:
-        """Count what was taken on: growing commands of `data_bytes` together."""
+        """Count accepted commands that grow the data, of `data_bytes` together."""
         self.grown_bytes += 2 * data_bytes + GROWTH_OVERHEAD_BYTES * commands
 
     def says(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """`messages` as they leave: who is short of space says so with each heartbeat that it answers."""
+        """`messages` as they leave: a node that is short of space says so with each heartbeat that it answers."""
         if self.shortage is None:
             return messages
         return [
@@ -102,7 +104,8 @@ class SpaceBudget:
         ]
 
     def hears(self, message: Message) -> bool:
-        """Take note of what a peer's message says about space, and takes of it; False if it is not to be taken in."""
+        """Take note of what a peer's message says about space, and count the space that it takes; False if it has to be
+        dropped."""
         if isinstance(message, HeartbeatReply):
             if message.is_short_of_space:
                 self._short_members.add(message.source)
@@ -115,8 +118,8 @@ class SpaceBudget:
         return True
 
     def shortage_of_members(self, core: RaftState, links: Set[NodeId]) -> str | None:
-        """Why the cluster cannot grow, though this node, its leader, could: the members that `links` reach and that
-        are not short of space are no majority with it. None if they are, or another leads."""
+        """Why the cluster cannot grow although this node, its leader, could: the members that `links` reach and that
+        are not short of space make no majority with it. None if they do, or another node leads."""
         short = self._short_members & links
         if not short or core.role is not Role.LEADER:
             return None

@@ -1,22 +1,24 @@
 """Starts of nodes: how a folder that was put back to an older copy of itself is found out (hazard B108).
 
-A process that starts finds what the last one left, or an older copy of that: `cp -a` brought back, a disk or a virtual
-machine put back to a snapshot. Nothing in the folder can tell which. The others can: each start writes a number, one
-more than before, and a nonce, before it says anything, and each node writes down the last start that it has met of each
-member, before it counts anything that start says (`meet`). A start was put back if
+A process that starts finds the folder as the last one left it, or an older copy of it: one made by `cp -a`, or a
+snapshot of the disk or the virtual machine. Nothing in the folder can tell which. The other nodes can tell: each start
+writes a number, one more than before, and a nonce, before it says anything, and each node writes down the last start
+that it has met of each member, before it counts anything that start says (`meet`). A start was put back if
 
 * its number is not greater than that of the one that is known, or is the next and names another predecessor; or
 * it has forgotten what this very node, leading, had from the start before: see `has_forgotten`.
 
-The node itself finds out likewise. Whoever shakes hands with it says which start of it was known before, and that start
-may be one that this folder knows nothing of (`is_forgotten`). Nobody can make that up: every nonce is sealed with a
-secret of the folder, which every copy of it has and which never leaves it. So one liar cannot talk a node out of its
-own memory. From then on the node says of itself that it was put back; that may be believed, for it harms nobody else.
+The node itself finds out likewise. A peer that shakes hands with it says which start of it was known before, and that
+start may be one that this folder knows nothing of (`is_forgotten`). No peer can make such a start up: every nonce is
+sealed with a secret of the folder, which every copy of it has and which never leaves it. So one lying peer cannot make
+a node doubt its own memory. From then on the node says of itself that it was put back; peers may believe that, because
+it harms no other node.
 
-What follows from being put back is the core's affair (`raftdb.core.doubts`). Pure: the caller keeps the records.
+The core decides what follows from being put back (`raftdb.core.doubts`). This module is pure: the caller keeps the
+records.
 
-What cannot be found out: that a node was put back which was alone, or of whose forgotten starts everybody who knew is
-gone or was put back, too; and an older copy of a machine that was running, once another node leads than the one that it
+Some cases cannot be found out: a node that was alone was put back; all nodes that knew its forgotten starts are gone,
+or were put back, too; or an older copy of a running machine goes on once another node leads than the one that it
 acknowledged to. See the README.
 """
 
@@ -35,15 +37,15 @@ from raftdb.wire.handshake import Hello, Welcome
 SECRET_BYTES = 32
 NONCE_BYTES = 8
 SEAL_BYTES = 8
-"""Of the nonce's 16 bytes, those that are drawn, and those that the folder's secret makes of them."""
+"""The numbers of the nonce's 16 bytes that are drawn at random, and that the folder's secret makes of those."""
 EARLIER_MAX = 64
-"""Earlier starts that a folder knows of itself."""
+"""How many of its own earlier starts a folder keeps."""
 DOUBTED_MAX = 64
-"""Starts of one node that are kept while it is in doubt."""
+"""How many starts of one node are kept while it is in doubt."""
 RECORD_BYTES_MAX = 1 << 14
 
 Draw = Callable[[int], bytes]
-"""So many random bytes."""
+"""Draws so many random bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ class OwnStarts:
     """What a folder knows of its own starts: the present one, and those `earlier`, the last at the end.
 
     `forgotten`: the highest number of a start that the folder had forgotten, as far as it was told. Its next start has
-    a higher one; so what is told of numbers up to that is of a time that is over. `doubted`: nonces of the starts since
-    it was found out that the folder was put back; empty if it was not, or counts again.
+    a higher one; so later messages about numbers up to that concern a time that is over. `doubted`: nonces of the
+    starts since it was found out that the folder was put back; empty if it was not, or counts again.
     """
 
     start: StartId
@@ -69,7 +71,7 @@ class OwnStarts:
 
 @dataclass(frozen=True, slots=True)
 class KnownStarts:
-    """What is written down of a member: the `last` start that was met, and the one known `before` that.
+    """The record of a member: the `last` start that was met, and the one known `before` that.
 
     `doubted`: nonces of the starts met since it was found out that the folder was put back; `before` is then the one
     that proves it.
@@ -81,7 +83,7 @@ class KnownStarts:
 
 
 def next_start(stored: bytes | None, draw: Draw) -> OwnStarts:
-    """The start that follows those in the folder; to be written down before anything is said."""
+    """The start that follows those in the folder; it has to be written down before the node sends anything."""
     if stored is None:
         secret = draw(SECRET_BYTES)
         return OwnStarts(_numbered(1, secret, draw), secret)
@@ -98,12 +100,12 @@ def _numbered(number: int, secret: bytes, draw: Draw) -> StartId:
 
 
 def _seal(secret: bytes, number: int, drawn: str) -> str:
-    """What only the folder's secret can make of a start."""
+    """The seal of a start, which only the folder's secret can make."""
     return hmac.new(secret, f"{number}:{drawn}".encode(), hashlib.sha256).digest()[:SEAL_BYTES].hex()
 
 
 def credential_for(own: OwnStarts, peer: NodeId) -> str:
-    """What this folder says to that peer and to nobody else, in every start."""
+    """The secret that this folder tells that peer and no other, the same in every start."""
     return hmac.new(own.secret, f"to {peer}".encode(), hashlib.sha256).hexdigest()
 
 
@@ -121,7 +123,7 @@ def is_forgotten(own: OwnStarts, told: StartId | None) -> bool:
 
 
 def has_superseded(known: KnownStarts | None, start: StartId) -> bool:
-    """True if this start was met before, and a later one since: what it says comes too late (hazard B95)."""
+    """True if this start was met before, and a later one since: its messages come too late (hazard B95)."""
     if known is None or start == known.last:
         return False
     return start == known.before or start.nonce in known.doubted
@@ -130,7 +132,7 @@ def has_superseded(known: KnownStarts | None, start: StartId) -> bool:
 def meet(
     core: RaftState, known: KnownStarts | None, introduction: Hello | Welcome
 ) -> tuple[KnownStarts, bool]:
-    """What to write down of the node that introduces itself, and whether it is found out now that it was put back.
+    """The record to write of the node that introduces itself, and whether this shows that it was put back.
 
     The record may be the one that is there. It has to be on disk before anything that the node says is counted.
     """
@@ -140,8 +142,8 @@ def meet(
         if not introduction.put_back or is_doubted or start.nonce in known.doubted:
             return known, False
         return replace(known, doubted=(start.nonce,)), True
-    # Who was never met is known from the configuration. Of who was met that may be of long ago: after a start of this
-    # node little is known to be committed.
+    # A node that was never met is known from the configuration. For a node that was met, the configuration may be
+    # outdated: after a start of this node little is known to be committed.
     last = _committed_start(core, node) if known is None else known.last
     is_sound = follows(last, start, introduction.predecessor)
     is_found = not is_sound or has_forgotten(core, introduction) or (introduction.put_back and not is_doubted)
@@ -155,7 +157,7 @@ def meet(
 
 
 def follows(known: StartId | None, start: StartId, predecessor: str | None) -> bool:
-    """True if `start` can come after the start that is known, or is it. Starts in between may have met nobody."""
+    """True if `start` is the start that is known or can come after it. Starts in between may have met no node."""
     if known is None or start == known:
         return True
     if start.number == known.number + 1:
@@ -166,8 +168,8 @@ def follows(known: StartId | None, start: StartId, predecessor: str | None) -> b
 def has_forgotten(core: RaftState, introduction: Hello | Welcome) -> bool:
     """True if this node leads, and the new start of a follower lacks what an earlier one has told it in this term.
 
-    That is certain only for a disk that has not gone on to a later term. It finds a disk that was put back to what it
-    was since its process last started, which no number of starts can show.
+    That is certain only for a disk that has not gone on to a later term. It finds a disk that was put back to a state
+    after its process's last start, which no number of starts can show.
     """
     node = introduction.source
     progress = None if core.leadership is None else core.leadership.progress.get(node)
@@ -185,7 +187,7 @@ def is_in_doubt(core: RaftState, node: NodeId, doubted: Sequence[str]) -> bool:
 
 
 def _committed_start(core: RaftState, node: NodeId) -> StartId | None:
-    """The start of a member that the committed configuration names: who joined later knows it from there."""
+    """The start of a member that the committed configuration names: a node that joined later knows it from there."""
     member = core.configurations.committed_at(core.commit_index)[1].find(node)
     return None if member is None else member.start
 

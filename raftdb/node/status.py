@@ -10,11 +10,11 @@ ROLE_NAMES = {Role.PRE_CANDIDATE: "candidate"}
 
 def members_of(driver: Driver) -> list[dict[str, Any]]:
     """The members, with `alive`: a connection to them stands; and `put_back`: the folder is an older copy of itself,
-    and the node counts for nothing until it is filled anew.
+    and the node does not count until it is filled anew.
 
-    Where this node leads also `match_index`, `caught_up` (see `Progress.tick`), and `last_contact_seconds` since the
-    last message with the `suspicion` (phi, see `raftdb.node.suspicion`) that the silence deserves; a follower has the
-    latter two of its leader alone, since followers have nothing to say to each other.
+    Where this node leads also `match_index`, `caught_up` (see `Progress.tick`), `last_contact_seconds` since the last
+    message, and the `suspicion` (phi, see `raftdb.node.suspicion`) that follows from the silence; a follower has the
+    last two of its leader alone, since followers do not talk to each other.
     """
     view = driver.view
     followed = view.followed

@@ -4,15 +4,15 @@ A deadline says yes or no, and is wrong on a machine that is slower than the one
 grows with the silence, measured by the silences seen before: phi 1 means that a living peer is silent for longer than
 this once in ten times, phi 3 once in a thousand times, phi 8 once in a hundred million.
 
-It is information for people: in status, members and logs. No election, read or change of members asks it; those are
-Raft's own affair, in ticks. Pure: the owner says what time it is, in seconds of one monotonic clock.
+It is information for people: in status, members and logs. No election, read or change of members depends on it; for
+those Raft counts ticks. This module is pure: the owner says what time it is, in seconds of one monotonic clock.
 
 Where this differs from the paper:
 
 * **Intervals are no shorter than a heartbeat.** Under load a peer speaks every millisecond; that says nothing of how
   long it may be silent once the load ends.
-* **Long silences teach nothing.** A peer that was away for a minute would make the next minute look normal.
-* **The spread has a floor**, for a machine that happens to be calm is no promise that it stays so.
+* **Long silences are not remembered.** A peer that was away for a minute would make the next minute look normal.
+* **The spread has a floor**, because a machine that happens to be calm may not stay so.
 """
 
 import math
@@ -21,15 +21,15 @@ from collections import deque
 INTERVALS_KEPT = 128
 """Intervals that are remembered: about ten seconds of heartbeats."""
 LONGEST_INTERVAL_FACTOR = 20.0
-"""A silence of so many heartbeats is no interval between two of them: the peer was away, or had nothing to say. Unless
-the core bears longer ones."""
+"""A silence of so many heartbeats is not counted as an interval: the peer was away, or had nothing to say. If the core
+accepts longer silences, that is the limit instead."""
 SPREAD_MIN_FACTOR = 0.5
 """The standard deviation is at least this part of a heartbeat."""
 PHI_MAX = 100.0
-"""Phi is not said to be more than this: what is gone is gone."""
+"""The highest phi that is reported."""
 SUSPECTED_PHI = 8.0
-"""From here on a silent peer is called suspected, in logs and tables, if the core has no patience with it any more
-either. With usual heartbeats that is a silence about as long as the shortest election timeout."""
+"""From here on a silent peer is called suspected, in logs and tables, if its silence is also longer than the core
+accepts. With usual heartbeats that is a silence about as long as the shortest election timeout."""
 
 
 class Arrivals:
@@ -39,7 +39,7 @@ class Arrivals:
         """The peer is expected from now on, every `heartbeat_s` at least: the first guess of its intervals."""
         self.last_s: float | None = None
         self.patience_s = 0.0
-        """For how long the core bears a silence of the peer."""
+        """How long a silence of the peer the core accepts."""
         self._expected_since_s = now_s
         self._heartbeat_s = heartbeat_s
         self._intervals: deque[float] = deque(maxlen=INTERVALS_KEPT)
@@ -65,7 +65,7 @@ class Arrivals:
         self._expected_since_s = now_s
 
     def is_suspected(self, now_s: float) -> bool:
-        """The silence is no usual one of this peer, and longer than the core bears."""
+        """True if the silence is unusual for this peer, and longer than the core accepts."""
         silence_s = now_s - self._expected_since_s
         return silence_s >= self.patience_s and self.phi(now_s) >= SUSPECTED_PHI
 
@@ -101,5 +101,5 @@ def phi_of(silence_s: float, *, mean_s: float, spread_s: float) -> float:
     """-log10 of the chance that a normally distributed interval is longer than `silence_s`; at most `PHI_MAX`."""
     deviation = (silence_s - mean_s) / (spread_s * math.sqrt(2.0))
     chance = math.erfc(deviation) / 2.0
-    # Where the chance is too small for a float, so is the doubt.
+    # Where the chance is too small for a float, phi is at its maximum.
     return PHI_MAX if chance == 0.0 else min(max(-math.log10(chance), 0.0), PHI_MAX)

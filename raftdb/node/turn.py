@@ -1,4 +1,4 @@
-"""What goes into a turn of the replica and what comes out, and what the replica needs of the disk."""
+"""The inputs and effects of a turn of the replica, and the parts of the disk that the replica uses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from storage.contract import FrozenChanges, LogBatch
 
 
 class LogReader(Protocol):
-    """What the replica reads of the log store: bodies that are no longer in memory."""
+    """The log store as the replica uses it, for bodies that are no longer in memory."""
 
     def read(self, first: int, last: int, *, bytes_max: int) -> list[tuple[int, int, int, bytes]]:
         """Records `first..last`, as many as fit into `bytes_max`, at least one."""
@@ -24,7 +24,7 @@ class LogReader(Protocol):
 
 
 class State(KeyValueView, Protocol):
-    """What the replica writes: the materialised state, changed entry by entry."""
+    """The state as the replica uses it: changed entry by entry."""
 
     @property
     def applied(self) -> tuple[int, int]:
@@ -53,7 +53,7 @@ class State(KeyValueView, Protocol):
         """Set the changes since the last checkpoint aside, to be made durable; None if there are none."""
 
     def thaw(self, frozen: FrozenChanges) -> None:
-        """They are durable now."""
+        """Take note that these changes are durable now."""
 
 
 class Answer(NamedTuple):
@@ -66,8 +66,8 @@ class Answer(NamedTuple):
 
 
 class PersistJob(NamedTuple):
-    """One numbered write of the log. With `install`, the received snapshot that ends there becomes the state first,
-    and the log begins anew behind it; `Inputs.installed_state` says when that is done."""
+    """One numbered write of the log. With `install`, the received snapshot that ends there becomes the state first, and
+    the log begins anew after it; `Inputs.installed_state` says when that is done."""
 
     sequence: int
     batch: LogBatch
@@ -82,11 +82,12 @@ class Inputs:
     """The node's own monotonic clock at this turn: it may begin anywhere, and says nothing to other nodes."""
     persisted_sequence: int = 0
     flushed: FrozenChanges | None = None
-    """The checkpoint that is durable now. Of the state before `installed_state`, if both are here."""
+    """The checkpoint that is durable now. It is one of the state before `installed_state`, if both are here."""
     installed_state: State | None = None
     """The state that a snapshot brought, in place and open."""
     handshakes: list[PeerMet | RemovalTold | TripMeasured] = field(default_factory=list)
-    """What links have shown, in their order; before the messages of those who have introduced themselves."""
+    """Events of the links, in their order; they are handled before the messages of the peers that have introduced
+    themselves."""
     snapshots: list[SnapshotMade | SnapshotFetched] = field(default_factory=list)
     messages: list[Received] = field(default_factory=list)
     ticks: int = 0
@@ -98,7 +99,8 @@ class Inputs:
 
 @dataclass(slots=True)
 class Effects:
-    """What one turn wants done. `messages` may leave at once; what had to wait for the disk has waited already."""
+    """What one turn wants done. `messages` may leave at once; those that had to wait for the disk have waited
+    already."""
 
     persist: list[PersistJob] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
@@ -109,7 +111,7 @@ class Effects:
     trim: EntryId | None = None
     """The log on disk may begin after this entry."""
     snapshots_wanted: list[NodeId] = field(default_factory=list)
-    """Followers for which a snapshot is to be there; then hand back `SnapshotMade` in `Inputs.snapshots`."""
+    """Followers for which a snapshot is to be made; then hand back `SnapshotMade` in `Inputs.snapshots`."""
     snapshot_offered: InstallSnapshot | None = None
     """The snapshot that this node is to fetch; then hand back `SnapshotFetched` in `Inputs.snapshots`."""
     peers: dict[NodeId, str] | None = None

@@ -1,8 +1,8 @@
-"""What a node knows, for those who only look: frontends, status, and the parts of the server around the driver.
+"""What a node knows, for the parts that only read it: frontends, status, and the parts of the server around the driver.
 
-The consensus state belongs to the replica, and only its turns change it. Whoever stands beside it reads here, so that
-what it may depend on is in one place, and nobody changes by accident what the core decides. What is returned is a
-value, or may be read until the next turn.
+The consensus state belongs to the replica, and only its turns change it. Other parts read it here, so that all that
+they may depend on is in one place, and none of them changes by accident what the core decides. Each result is a value,
+or may be read until the next turn.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -26,7 +26,7 @@ class Followed(NamedTuple):
 
 
 class NodeView:
-    """See the module. Cheap to make: it keeps nothing but the `replica`."""
+    """A read-only view of a node. It is cheap to make, because it keeps nothing but the `replica`."""
 
     __slots__ = ("_replica",)
 
@@ -45,7 +45,7 @@ class NodeView:
 
     @property
     def role(self) -> Role:
-        """What this node does in its term."""
+        """The role of this node in its term."""
         return self._replica.raft.state.role
 
     @property
@@ -65,7 +65,7 @@ class NodeView:
 
     @property
     def configuration_index(self) -> Index:
-        """The entry that holds it; 0 if there is none."""
+        """Index of the entry that holds it; 0 if there is none."""
         return self._replica.raft.state.configurations.latest_index
 
     @property
@@ -79,7 +79,7 @@ class NodeView:
         return self._replica.raft.state.configurations.find(node)
 
     def peers(self) -> dict[NodeId, str]:
-        """Whom this node talks to, and the address of each, HOST:PORT."""
+        """The nodes that this node talks to, and the address of each, HOST:PORT."""
         return {node: member.http for node, member in self._replica.raft.peers().items()}
 
     @property
@@ -171,11 +171,11 @@ class NodeView:
 
     @property
     def is_new(self) -> bool:
-        """True while this node has taken part in nothing, or has lost all it knew of it."""
+        """True while this node has never taken part in the cluster, or has lost all memory of it."""
         return self._replica.is_new
 
     def is_put_back(self, node: NodeId) -> bool:
-        """True if the folder of that node is an older copy of itself: what it says counts for nothing for now."""
+        """True if the folder of that node is an older copy of itself, so that the node does not count for now."""
         return node in self._replica.raft.state.doubts
 
     def folder_of(self, node: NodeId) -> str | None:
@@ -183,7 +183,7 @@ class NodeView:
         return self._replica.raft.state.folders.get(node)
 
     def standing_of(self, node: NodeId) -> Standing:
-        """Who a peer is that says this id: see `raftdb.node.standing`."""
+        """Which folder a peer that says this id has to be: see `raftdb.node.standing`."""
         return standing_of(self._replica.raft.state, node)
 
     def is_cast_out(self, by: Set[NodeId]) -> bool:
@@ -191,11 +191,11 @@ class NodeView:
         return is_cast_out(self._replica.raft.state, by)
 
     def is_in_doubt(self, node: NodeId, doubted: Sequence[str]) -> bool:
-        """True if a folder with these starts counts for nothing yet: see `raftdb.node.starts`."""
+        """True if a folder with these starts does not count yet: see `raftdb.node.starts`."""
         return starts.is_in_doubt(self._replica.raft.state, node, doubted)
 
     def meet(
         self, known: starts.KnownStarts | None, introduction: Hello | Welcome
     ) -> tuple[starts.KnownStarts, bool]:
-        """What to write down of a node that introduces itself: see `raftdb.node.starts`."""
+        """The record to write of a node that introduces itself: see `raftdb.node.starts`."""
         return starts.meet(self._replica.raft.state, known, introduction)

@@ -1,12 +1,13 @@
-"""A thread that looks whether the event loop still turns, and says what holds it.
+"""A thread that checks whether the event loop still turns, and reports what holds it up.
 
 It asks the loop for a sign of life again and again, so it measures whatever the loop runs: turns of the replica, HTTP,
-links to peers, collections of garbage. While a sign is overdue it notes what the loop's thread is at; when it has come,
-it says how long that was, and how much processor time of it the thread had. Little of it means that the machine was
-busy with others, or another thread of this process; nearly all, that the loop was given too much to do at once.
+links to peers, collections of garbage. While a sign is overdue it notes what the loop's thread is doing; when the sign
+has come, it reports how long the stall was, and how much processor time the thread had in it. Little processor time
+means that other processes, or another thread of this one, kept the machine busy; nearly all of it, that the loop was
+given too much to do at once.
 
-A thread of C code that keeps the interpreter keeps it from this thread as well: then the note is made as soon as it
-lets go, which is nearly always still within what held it.
+C code that keeps the interpreter lock keeps it from this thread as well: then the note is made as soon as the lock is
+free, which is nearly always still within the call that held up the loop.
 """
 
 import asyncio
@@ -21,19 +22,20 @@ from typing import NamedTuple
 logger = logging.getLogger("raftdb.node")
 
 LOOKS_PER_NOTABLE = 4
-"""Signs asked for within the time that is worth a line."""
+"""How many signs are asked for within the time that is worth a line."""
 NOTABLE_FRACTION = 1 / 4
-"""Of the shortest election timeout, what is notable."""
+"""The share of the shortest election timeout from which on a stall is notable."""
 NOTABLE_SECONDS_MIN = 0.05
-"""And never less: a machine that does other things as well takes that from time to time."""
+"""The least time that is notable: a machine with other work takes that much from time to time."""
 FRAMES_SHOWN_MAX = 8
-"""Innermost frames that are shown of what held the loop."""
+"""How many of the innermost frames are shown of the code that held up the loop."""
 QUIET_SECONDS = 1.0
-"""From one line to the next: a loop that is held again and again has no need to be told so each time."""
+"""The time from one line to the next, so that a loop that is held up again and again does not fill the log."""
 
 
 class Stall(NamedTuple):
-    """A time in which the loop gave no sign. `processor_ms` is what its thread had of a processor; None: not known.
+    """A time in which the loop gave no sign. `processor_ms` is the processor time of its thread; None if it is not
+    known.
 
     `where` are the innermost frames of that thread, the innermost first, `FILE:LINE FUNCTION` each.
     """
@@ -51,9 +53,9 @@ class Watchdog:
         self.longest_ms = 0.0
         """The longest wait for a sign since the start, from when it was asked for."""
         self.stalls = 0
-        """How many were notable."""
+        """How many stalls were notable."""
         self.last: Stall | None = None
-        """The last of these."""
+        """The last notable stall."""
         self._notable_seconds = max(election_timeout_seconds * NOTABLE_FRACTION, NOTABLE_SECONDS_MIN)
         self._interval_seconds = self._notable_seconds / LOOKS_PER_NOTABLE
         self._closing = threading.Event()
@@ -116,7 +118,7 @@ class _Watched:
     def __init__(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         self._loop = loop
         self._thread = thread
-        # Where the system has no clock of another thread, what it had of a processor is not said.
+        # On a system without clocks of other threads the processor time is not reported.
         find_clock = getattr(time, "pthread_getcpuclockid", None)
         self._clock: int | None = None if find_clock is None else find_clock(thread)
 
@@ -130,11 +132,11 @@ class _Watched:
         return sign
 
     def processor_seconds(self) -> float | None:
-        """What the thread has had of a processor so far; None if that is not known."""
+        """Processor time of the thread so far; None if that is not known."""
         return None if self._clock is None else time.clock_gettime(self._clock)
 
     def where(self) -> tuple[str, ...]:
-        """What the thread is at."""
+        """The frames that the thread is in."""
         frame: FrameType | None = sys._current_frames().get(self._thread)
         frames = [] if frame is None else traceback.extract_stack(frame)[-FRAMES_SHOWN_MAX:]
         return tuple(
