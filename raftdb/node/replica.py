@@ -1,8 +1,7 @@
 """One replica, whole and without I/O: the core, the machine and the waiting requests, glued together.
 
-All work happens in `turn(inputs) -> Effects`. The driver calls it with what arrived in one turn of its event loop; the
-simulator calls it with inputs drawn from a seed. Both carry out the same effects, so the simulator tests the code that
-ships.
+The driver calls `turn(inputs) -> Effects` with what arrived in one turn of its event loop, the simulator with inputs
+drawn from a seed. Both carry out the same effects, so the simulator tests the code that ships.
 """
 
 from collections import deque
@@ -47,8 +46,7 @@ applied."""
 
 
 class Replica:
-    """Core, machine and waiting requests of one node. The owner keeps `links` current: the peers that messages can
-    reach now."""
+    """See the module. The owner keeps `links` current: the peers that messages can reach now."""
 
     def __init__(
         self,
@@ -296,8 +294,7 @@ class Replica:
         return not self._installing and self.received_snapshot == (offer.last_index, offer.last_term)
 
     def _installed(self, state: State) -> None:
-        """Go on with the state that the snapshot brought. A request that waits for an entry in it will not learn its
-        result."""
+        """Go on with the state of the snapshot. A request that waits for an entry in it will not learn its result."""
         last_known = self.applied_index
         self._state = state
         self._installing = False
@@ -359,7 +356,7 @@ class Replica:
         return not self._installing and self._checkpoints.has_room(self._state)
 
     def _apply_entry(self, entry: Entry) -> int:
-        """Change the state by one entry, and answer the request that waits for it; returns the work that it was."""
+        """Change the state by one entry, and answer its proposer; returns the work that it was."""
         applied, work_bytes = apply_entry(entry, self._state, self._machine)
         self._clock.applied(entry.index, applied.deadline_ms)
         for term, request_id in self._pending.writes_at(entry.index):
