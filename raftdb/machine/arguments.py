@@ -17,7 +17,7 @@ def integer(text: bytes, *, hint: str) -> int:
 
 
 def ttl_ms(text: bytes, unit_ms: int) -> int:
-    """A time to live, in milliseconds, of a number of units of so many each; it may be 0 or below."""
+    """A time to live in milliseconds, given as a number of units of `unit_ms` each; it may be 0 or below."""
     value_ms = integer(text, hint="a whole number, such as 60") * unit_ms
     if value_ms > TTL_MS_MAX:
         raise bad_ttl(f"a time to live is at most {TTL_MS_MAX} milliseconds")
@@ -25,7 +25,7 @@ def ttl_ms(text: bytes, unit_ms: int) -> int:
 
 
 def bad_ttl(hint: str) -> RequestRefused:
-    """What is said of a time to live that is none."""
+    """The error for an invalid time to live."""
     return RequestRefused("bad_request", "invalid time to live", hint=hint)
 
 

@@ -42,7 +42,7 @@ class MultiGet(Command):
 
 
 def multi_get(view: KeyValueView, command: MultiGet) -> Result:
-    """Answer the values in the order of the keys, None for a missing one and for what is no string."""
+    """Answer the values in the order of the keys, None for a missing key and for a value that is no string."""
     values: list[bytes | None] = []
     reply_bytes = 0
     for key in command.keys:

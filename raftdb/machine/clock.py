@@ -1,8 +1,8 @@
-"""The cluster clock: the one time that anything replicated goes by (hazards B55, B63).
+"""The cluster clock: the only time that replicated rules depend on (hazards B55, B63).
 
 An entry bears the time that its leader's clock showed when it was proposed. At apply the clock moves to the latest
 time any entry has borne, and never back; in between it stands still. How a leader counts, and from where, is in
-`raftdb.node.clock`: time without a leader does not count, so that what is to end may end late, and never early.
+`raftdb.node.clock`: time without a leader does not count, so that values and sessions may end late, but never early.
 """
 
 from raftdb.machine.keyspace import CLOCK_KEY, pack_number, read_number

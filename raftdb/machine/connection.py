@@ -18,11 +18,12 @@ from raftdb.machine.transaction import KeyValueView
 
 @dataclass(frozen=True, slots=True)
 class Ping(Command):
-    """Ask for a sign of life: `PONG`. As every read, a linearizable one proves that the leader still leads."""
+    """Ask for a sign of life: `PONG`. Like every linearizable read, a linearizable ping proves that the leader still
+    leads."""
 
 
 def ping(view: KeyValueView, command: Ping) -> Result:
-    """Answer nothing, which is all that was asked."""
+    """Answer without a value."""
     return Result(None, None)
 
 

@@ -38,7 +38,7 @@ class IncrementBy(Command):
 def increment_by(transaction: Transaction, command: IncrementBy, revision: int) -> Result:
     """Add to the integer that the value spells, 0 for a missing key; the expiry stays. Answers the sum."""
     state_key = state_key_of(command.key)
-    # Of a text that is too long for an integer its beginning tells that.
+    # The beginning of a text is enough to see that it is too long for an integer.
     before = transaction.head(state_key, HEADER_BYTES + INTEGER_TEXT_BYTES_MAX + 1)
     stored = visible(transaction, before)
     current = 0 if stored is None else parse_integer(string_of(stored))
@@ -74,7 +74,7 @@ COUNTERS = Service(
                 CommandSpec(
                     name="decr",
                     syntax="decr KEY",
-                    summary="Subtract 1 from a number and answer what is left; a missing key counts as 0.",
+                    summary="Subtract 1 from a number and answer the difference; a missing key counts as 0.",
                     examples=(Example("set stock 10", "OK"), Example("decr stock", "9")),
                     arity=Arity(1, 1),
                     reply=ReplyKind.INTEGER,

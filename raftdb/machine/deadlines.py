@@ -1,14 +1,14 @@
-"""Indexes of what is to end at a time of the cluster clock: values that expire, and sessions that are not used.
+"""Indexes of values that expire and of unused sessions, which end at a time of the cluster clock.
 
-An index key is a prefix, the time in 8 bytes, and the name of what is to end, so that the earliest comes first. Its
-value is empty. Whoever sets, moves or lifts a deadline keeps the index exact.
+An index key is a prefix, the time in 8 bytes, and the name of the value or session, so that the earliest comes first.
+Its value is empty. The code that sets, moves or lifts a deadline keeps the index exact.
 
 A deadline is past when the clock is beyond it, not when the clock shows it: times are whole milliseconds, rounded down,
-and what was given 50 of them at 0.9 must not end at 50.0.
+and a value that was given 50 of them at 0.9 must not end at 50.0.
 
-Sweeping removes from the front, and what was removed lies before the front, as deletions in memory, until the next
-checkpoint. A scan from the beginning would step over all of them again and again. So the last key that a sweep removed
-is remembered, and scans begin behind it: whatever ended, a deadline that is set later is later.
+Sweeping removes keys from the front, and until the next checkpoint they lie before the front as deletions in memory. A
+scan from the beginning would step over all of them again and again. So the last key that a sweep removed is remembered,
+and scans begin after it: a deadline that is set later has a later time than all that have ended.
 """
 
 from raftdb.machine.keyspace import pack_number
@@ -18,7 +18,7 @@ _TIME_BYTES = 8
 
 
 class DeadlineIndex:
-    """One index; it is nothing but the names of its keys. Times are above the clock when they are set."""
+    """One index, whose keys say all. Times are above the clock when they are set."""
 
     __slots__ = ("_end", "_prefix", "_swept_key")
 
@@ -37,17 +37,18 @@ class DeadlineIndex:
         transaction.delete(self._prefix + pack_number(time_ms) + name)
 
     def due(self, view: KeyValueView, clock_ms: int, *, limit: int) -> list[tuple[int, bytes]]:
-        """Return up to `limit` pairs (time, name) of what is past its time at `clock_ms`, the earliest first."""
+        """Return up to `limit` pairs (time, name) whose time is past at `clock_ms`, the earliest first."""
         end = self._prefix + pack_number(clock_ms)
         return [self._parts(key) for key, _ in view.scan(self._front(view), end, limit=limit)]
 
     def first(self, view: KeyValueView) -> tuple[int, bytes] | None:
-        """Return (time, name) of what ends next, None if nothing is to end."""
+        """Return the earliest (time, name), None if nothing is to end."""
         found = view.scan(self._front(view), self._end, limit=1)
         return self._parts(found[0][0]) if found else None
 
     def swept(self, transaction: Transaction, time_ms: int, name: bytes) -> None:
-        """Everything up to this one has ended, and was lifted; no deadline will be set at this time or before."""
+        """Note that everything up to this deadline has ended, and was lifted; no deadline will be set at this time or
+        before."""
         transaction.put(self._swept_key, self._prefix + pack_number(time_ms) + name)
 
     def _front(self, view: KeyValueView) -> bytes:

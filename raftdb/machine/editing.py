@@ -1,4 +1,4 @@
-"""Parts of values that are byte strings: put behind what is there, or over a part of it."""
+"""Changing byte strings in part: appending to a value, or writing over a part of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,19 +24,19 @@ from raftdb.machine.values import check_value, put_value, state_key_of, string_o
 
 @dataclass(frozen=True, slots=True)
 class Append(Command):
-    """Put `value` behind the value of `key`, creating the key; an expiry that the key had stays."""
+    """Append `value` to the value of `key`, creating the key; an expiry that the key had stays."""
 
     key: bytes
     value: bytes
 
 
 def append(transaction: Transaction, command: Append, revision: int) -> Result:
-    """Put the text behind the value, which a missing key has empty; the expiry stays. Answers the new length."""
+    """Append the text to the value, which is empty for a missing key; the expiry stays. Answers the new length."""
     state_key = state_key_of(command.key)
     before = transaction.get(state_key)
     stored = visible(transaction, before)
     data, expires_ms = (b"", NEVER_EXPIRES) if stored is None else (string_of(stored), stored.expires_ms)
-    # Looked at before they are joined, which costs the sum of both.
+    # The lengths are checked before the values are joined, which costs the sum of both.
     length = len(data) + len(command.value)
     check_value(length)
     put_value(transaction, state_key, before, data + command.value, revision=revision, expires_ms=expires_ms)
@@ -65,7 +65,7 @@ def set_range(transaction: Transaction, command: SetRange, revision: int) -> Res
     if not command.value:
         return Result(len(data), 0 if stored is None else stored.revision)
     end = command.offset + len(command.value)
-    # Looked at before it is made: the offset may be anything.
+    # The length is checked before the value is made: the offset may be any number.
     check_value(end)
     data = data[: command.offset].ljust(command.offset, b"\0") + command.value + data[end:]
     put_value(transaction, state_key, before, data, revision=revision, expires_ms=expires_ms)
@@ -93,7 +93,7 @@ EDITING = Service(
                 CommandSpec(
                     name="append",
                     syntax="append KEY VALUE",
-                    summary="Put text behind a value; creates the key if there is none.",
+                    summary="Append text to a value; creates the key if there is none.",
                     examples=(
                         Example("append kunci satu", "OK"),
                         Example("append kunci dua", "OK"),

@@ -42,8 +42,8 @@ BODY_BYTES_MAX = ENTRY_BYTES_MAX - PREFIX_BYTES
 a transaction may have."""
 
 BODY_ITEMS_MAX = 128 * TRANSACTION_KEYS_MAX
-"""Most CBOR items of a body. Of what touches one key, no command has more than six; of many keys, two for each. The
-rest spares counting the items of bodies that are shorter than this."""
+"""Most CBOR items of a body. A command on one key has at most six, a command on many keys two for each. The limit is
+higher so that the items of shorter bodies need not be counted."""
 
 _TRANSACTION, _SESSION, _EXPIRE = 64, 65, 68
 

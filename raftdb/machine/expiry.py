@@ -1,4 +1,4 @@
-"""Values that live for a while: the commands about it, and the end of what is due.
+"""Values that expire: the commands that set and read their time, and their end.
 
 Between its time and the entry that ends it a value is invisible already (`raftdb.machine.values`).
 """
@@ -53,7 +53,7 @@ class ExpireAfter(Command):
 
 
 def expire_after(transaction: Transaction, command: ExpireAfter, revision: int) -> Result:
-    """Set when the key ends, or delete it. Answers whether there was such a key."""
+    """Set the time at which the key ends, or delete it. Answers whether there was such a key."""
     state_key = state_key_of(command.key)
     if command.ttl_ms > TTL_MS_MAX:
         raise ReplyError("invalid time to live", hint=f"at most {TTL_MS_MAX} milliseconds")
@@ -77,7 +77,7 @@ class Persist(Command):
 
 
 def persist(transaction: Transaction, command: Persist, revision: int) -> Result:
-    """Let the key stay. Answers whether there was such a key, and it was to end."""
+    """Let the key stay. Answers whether there was such a key and it was to end."""
     state_key = state_key_of(command.key)
     before = transaction.get(state_key)
     stored = visible(transaction, before)

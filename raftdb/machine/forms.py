@@ -2,9 +2,9 @@
 
 The form of a command is read off its dataclass: its fields in order, by their types. Lists of keys are one field, and
 so are pairs (flat: key, value, key, value); an enumeration is its number. Fields with a default stand at the end, and
-are left out all together exactly if they have it: one command has one form.
+are left out together exactly if all have their default: one command has one form.
 
-What is written here is read back on every node: an entry that cannot be decoded would stop every node that has it,
+Every node reads back what is written here: an entry that cannot be decoded would stop every node that has it,
 for ever (hazard B67). So the checks run on both sides. Whether keys and values are too long is not decided here but at
 apply, which can answer.
 """
@@ -26,8 +26,8 @@ Convert = Callable[[Any], Any]
 
 
 class Field(NamedTuple):
-    """One field: its name, the type that it has in the log, and what else must hold there; and the ways from the value
-    in the command to that and back, None if it is the same."""
+    """One field: its name, the type that it has in the log, and a further check; and the conversions from the value in
+    the command to the one in the log and back, None if they are the same."""
 
     name: str
     type: type
@@ -37,7 +37,7 @@ class Field(NamedTuple):
 
 
 class Form(NamedTuple):
-    """How one type is written: its fields, and the values that the last of them, as many as these, usually have."""
+    """How one type is written: its fields, and the defaults of the last of them."""
 
     type: type[Command] | type[ServiceOperation]
     number: int
@@ -94,19 +94,19 @@ FORMS: dict[type[Command] | type[ServiceOperation], Form] = {
     **{known.type: _form(known.type, known.number) for known in COMMANDS.values()},
     **{known.type: _form(known.type, known.number) for known in OPERATIONS.values()},
 }
-"""The form of every type of command, and of what else services do."""
+"""The form of every type of command, and of the other operations of services."""
 
 
 class _Shape(NamedTuple):
-    """A form with so many fields, made ready for encoding and decoding."""
+    """A form with a certain number of fields, made ready for encoding and decoding."""
 
     fields: tuple[Field, ...]
     types: tuple[type, ...]
-    """Of the number, and of each field."""
+    """The types of the number and of each field."""
     checked: tuple[tuple[int, str, Callable[[Any], bool]], ...]
-    """Place and name of the fields about which more than the type must hold, and what."""
+    """Place, name and check of the fields that have a further check."""
     packed: tuple[tuple[int, Convert], ...]
-    """Place of the fields that are written in another way, and which."""
+    """Place and conversion of the fields that are converted."""
     bounded: tuple[int, ...]
     """Place of the numbers and lists, which may be too large."""
     build: Callable[..., Any]
@@ -125,7 +125,7 @@ def _shape(form: Form, present: tuple[Field, ...]) -> _Shape:
 
 
 def _build(form: Form, present: tuple[Field, ...]) -> Callable[..., Any]:
-    """The way from the fields that are present, as they are in the log, to the command."""
+    """The function that makes the command of the fields that are present, as they are in the log."""
     is_whole = bool(form.defaults) and len(present) == len(form.fields)
     if not is_whole and all(field.unpack is None for field in present):
         return form.type
@@ -188,7 +188,7 @@ def to_parts(command: Command | ServiceOperation) -> list[object]:
 
 
 def _bad_field(command: object, shape: _Shape, parts: list[object]) -> LocalProtocolError:
-    """What is said of the first field that has another type than it has to have."""
+    """The error for the first field that has a wrong type."""
     for field, part in zip(shape.fields, parts[1:], strict=True):
         if type(part) is not field.type:
             return LocalProtocolError(

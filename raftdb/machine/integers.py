@@ -10,7 +10,7 @@ INTEGER_MAX = 2**63 - 1
 INTEGER_TEXT_BYTES_MAX = len(str(INTEGER_MIN))
 
 NOT_AN_INTEGER = "value is not an integer or out of range"
-"""What is said of a text that is no 64-bit signed integer, in an argument or in the store (Redis' words)."""
+"""The error for a text that is no 64-bit signed integer, in an argument or in the store (Redis' words)."""
 
 
 def parse_integer(text: bytes) -> int | None:

@@ -15,10 +15,10 @@ and the order within each. They are given out here, once and for ever:
     z  key                  a value of the key-value service: header (kind, revision, expiry) and data
 
 The service that holds the most comes last. Keys are often written in ascending order, and a tree that grows at its very
-end has full pages; with a single record behind that place they are left half full, and the state is twice as large.
+end has full pages; with a single record after that place they are left half full, and the state is twice as large.
 
 Single numbers have 8 bytes, big-endian. The kind of a value lets other services keep other things under the same names:
-who expects a string and finds one of these is told so (`wrong_type`), as Redis does.
+a command that expects a string and finds another kind fails with `wrong_type`, as in Redis.
 """
 
 from struct import Struct
@@ -30,7 +30,7 @@ KEY_VALUE_PREFIX = b"z"
 """Keys of the key-value service."""
 
 KEY_VALUE_END = b"{"
-"""First key behind the key-value service: for scans."""
+"""First key after those of the key-value service: for scans."""
 
 CONFIGURATION_KEY = b"c"
 """The one key of the configuration in force at the applied index: `pack_configuration` of it."""
@@ -49,7 +49,7 @@ KIND_STRING = 1
 """A value that is a byte string. Kinds are stored: never reuse one."""
 
 KINDS = {KIND_STRING: "string"}
-"""What each kind is called. All have the same header; what is behind it is the business of who keeps that kind."""
+"""The name of each kind. All have the same header; the service that keeps the kind defines the data after it."""
 
 NEVER_EXPIRES = 0
 """The expiry, in milliseconds of the cluster clock, of a value that has none."""

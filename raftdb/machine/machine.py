@@ -21,8 +21,9 @@ _BESIDE_THE_LOG: dict[type[Any], ReadHandler] = {**READS, **QUERIES}
 
 
 class Applied(NamedTuple):
-    """What came of an entry: the reply for who proposed it; and for who waits or follows, the names of what has changed
-    (`Transaction.note_change`), and the earliest time at which something is to end that was not before (None: none)."""
+    """The outcome of an entry: the reply for its proposer; and for others that wait for changes, the names of the
+    values and sessions that have changed (`Transaction.note_change`), and the earliest deadline that was set (None:
+    none)."""
 
     reply: Reply
     events: Sequence[bytes]
@@ -59,7 +60,7 @@ class Machine:
         return Applied(reply, transaction.events, transaction.deadline_ms)
 
     def read(self, query: Command | Query, view: KeyValueView) -> Result | ReplyError:
-        """Answer what only reads, from `view`, beside the log; the reply may be a `ReplyError`.
+        """Answer an operation that only reads, from `view`, beside the log; the reply may be a `ReplyError`.
 
         Raises `LocalProtocolError` for a command that writes: it has to go through the log.
         """
@@ -76,7 +77,7 @@ class Machine:
         return read_clock(view)
 
     def next_deadline_ms(self, view: KeyValueView) -> int | None:
-        """Return the time of the cluster clock at which the next thing is to end, None if nothing is."""
+        """Return the time of the next deadline on the cluster clock, None if there is none."""
         return sweeper.next_deadline_ms(view)
 
     def session_count(self, view: KeyValueView) -> int:
@@ -87,8 +88,8 @@ class Machine:
 def perform(
     operation: Command | operations.Transaction, transaction: Transaction, index: int
 ) -> Result | ReplyError:
-    """Run a command or a transaction as part of the entry at `index`. What answers a `ReplyError` has changed
-    nothing."""
+    """Run a command or a transaction as part of the entry at `index`. If the reply is a `ReplyError`, nothing has
+    changed."""
     write = WRITES.get(type(operation))  # type: ignore[arg-type]
     try:
         if write is not None:
@@ -117,4 +118,4 @@ _OPERATIONS: dict[type[Any], Callable[[Transaction, Any, EntryPlace, bytes], Rep
     Expire: lambda transaction, operation, entry, data: sweeper.sweep(transaction),
     **{kind.type: _of_service(kind) for kind in OPERATIONS.values()},
 }
-"""What is neither a command nor a transaction, and how it is run; `data` is that of the whole entry."""
+"""The operations that are neither commands nor transactions, and how each is run; `data` is that of the whole entry."""

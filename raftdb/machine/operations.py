@@ -1,8 +1,9 @@
-"""What an entry of the log may ask for beside a single command: several at once, once however often it is sent.
+"""The operations beside a single command that an entry may hold: several commands at once, and operations done once
+however often they are sent.
 
-An *operation* is what is proposed, and what `raftdb.machine` applies as one. A transaction is one of them, so all of
-it happens at one point of the log, or none. A `SessionOperation` wraps a command or a transaction with the number that
-lets the machine tell a repetition (exactly once). What they mean in full: docs/interface.md.
+An *operation* is proposed and applied as one. A transaction is one of them, so all of it happens at one point of the
+log, or none. A `SessionOperation` wraps a command or a transaction with the number that lets the machine tell a
+repetition (exactly once). What they mean in full: docs/interface.md.
 """
 
 from dataclasses import dataclass
@@ -49,11 +50,12 @@ class SessionOperation:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """End everything whose time is up at the time of this entry; proposed by a leader, never by a client."""
+    """End all values and sessions whose time is up at the time of this entry; proposed by a leader, never by a
+    client."""
 
 
 ClientOperation: TypeAlias = Command | Transaction | SessionOperation | ServiceOperation
-"""What a client may ask for."""
+"""The operations that a client may ask for."""
 
 Operation: TypeAlias = ClientOperation | Expire
-"""What one entry of the log can hold."""
+"""The operations that one entry of the log can hold."""

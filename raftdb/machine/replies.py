@@ -3,8 +3,8 @@
     digest of what was asked (8 bytes) | index (8) | term (8) | length of the whole (4) | reply
 
 The head alone tells whether a repetition asks for the same, and how many bytes go when the reply does. A reply is
-`[0, value, revision]`, or `[1, code, message, hint, failed command, keys]` for an error. Where the value is what the
-commands of a transaction answer, each is a map with one of these arrays, since no other value is a map.
+`[0, value, revision]`, or `[1, code, message, hint, failed command, keys]` for an error. If the value is the list of
+the answers of a transaction's commands, each is a map with one of these arrays, since no other value is a map.
 
 Who only wants to know what services there are loads neither CBOR nor hashes: they are imported where they are used.
 """
@@ -28,8 +28,8 @@ RECORD_BYTES_MAX = 2 * REPLY_BYTES_MAX
 """Longest record: the most bytes of values in one reply, with the heads of as many as a transaction has."""
 
 RECORD_ITEMS_MAX = 128 * TRANSACTION_KEYS_MAX
-"""Most CBOR items of a record. An error within a list has nine, and keys that the transaction watched; the rest spares
-counting the items of records that are shorter than this."""
+"""Most CBOR items of a record. An error within a list has nine, and the keys that the transaction watched. The limit is
+higher so that the items of shorter records need not be counted."""
 
 _DIGEST_BYTES = 8
 _REPLY = ""
@@ -37,7 +37,7 @@ _REPLY = ""
 
 
 class ReplyHead(NamedTuple):
-    """What is known of a kept reply without reading all of it."""
+    """The part of a kept reply that is known without reading all of it."""
 
     digest: bytes
     index: int  # type: ignore[assignment]  # hides tuple.index
@@ -46,8 +46,8 @@ class ReplyHead(NamedTuple):
 
 
 def digest_of(payload: bytes) -> bytes:
-    """Return what tells whether two operations under one number are the same; a client's mistake is found by it, not an
-    enemy's intent."""
+    """Return a digest that tells whether two operations under one number are the same. It finds a client's mistake, not
+    an attacker's forgery."""
     digest: bytes = _blake2b()(payload, digest_size=_DIGEST_BYTES).digest()
     return digest
 
@@ -67,7 +67,7 @@ def _cbor() -> ModuleType:
 
 
 def encode_reply(reply: Result | ReplyError, *, digest: bytes, index: int, term: int) -> bytes:
-    """Return the record of a reply to what was applied at `index` in `term`."""
+    """Return the record of a reply to the operation that was applied at `index` in `term`."""
     body: bytes = _cbor().encode(_parts(reply))
     return _HEAD.pack(digest, index, term, HEAD_BYTES + len(body)) + body
 

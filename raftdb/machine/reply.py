@@ -1,25 +1,25 @@
-"""What an operation answers. Never raised out of apply: `ReplyError` too is a value."""
+"""The answers of operations. Apply returns them all: `ReplyError`, too, is a value there and not raised."""
 
 from typing import NamedTuple, Protocol, TypeAlias
 
 from raftdb.errors import Conflict, ReplyError
 
 ELEMENT_BYTES = 64
-"""What an element of a list counts for beside its own bytes, so that many small ones are not free."""
+"""The bytes that an element of a list counts for beside its own, so that many small ones are not free."""
 
 KEY_BYTES_SHOWN = 64
 """How much of a key an error message repeats."""
 
 
 class Result(NamedTuple):
-    """The answer of an operation that did what it was asked to: what happened, in no frontend's words.
+    """The answer of an operation that was done: what happened, in a form that depends on no frontend.
 
-    `value` is said by each handler: the bytes that are or were there, a number that came of it, True or False for done
-    or not, None for nothing or missing, a list of what several keys hold, a `KeyRecord` or a `Page`. Of a transaction
-    it is the list of what its commands answered, in which a `ReplyError` stands for one that failed.
+    Each handler says what `value` is: the bytes that are or were stored, a resulting number, True or False for done or
+    not, None for nothing or missing, a list of the values of several keys, a `KeyRecord` or a `Page`. For a transaction
+    it is the list of its commands' answers, in which a `ReplyError` stands for a command that failed.
 
     `revision` belongs to the one key that the command names: of the value read, or written, or (`Delete`)
-    removed; 0 if there is no such key. None for what names no key or several.
+    removed; 0 if there is no such key. None for a command that names no key or several.
     """
 
     value: object
@@ -39,7 +39,7 @@ class Told(Protocol):
 
 
 class Repetition(NamedTuple):
-    """The answer to what was done before, at `index` in `term`, and is not done again."""
+    """The answer to an operation that was done before, at `index` in `term`, and is not done again."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index
     term: int
@@ -51,9 +51,10 @@ Reply: TypeAlias = Result | ReplyError | Repetition
 
 
 class KeyRecord(NamedTuple):
-    """All about one key; `value` None if it was not asked for.
+    """All that is known of one key; `value` is None if it was not asked for.
 
-    `expires_ms` is a time of the cluster clock, and `ttl_ms` what is left until then; None for a key that stays.
+    `expires_ms` is a time of the cluster clock, and `ttl_ms` the milliseconds left until then; None for a key that
+    stays.
     """
 
     key: bytes
@@ -64,7 +65,7 @@ class KeyRecord(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Keys in their order; `next_after` is where to go on behind, None if there are no more."""
+    """Keys in their order; the next page begins after `next_after`, which is None if there are no more keys."""
 
     records: list[KeyRecord]
     next_after: bytes | None

@@ -1,4 +1,4 @@
-"""Changes that depend on what nobody else has changed meanwhile."""
+"""Changes that are made only if the key was not changed meanwhile."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Keys in their order: all that begin alike, page by page, and how many there are.
+"""Keys in their order: all with a common beginning, page by page; and the number of keys.
 
-What is scanned are heads of values, so that keys alone cost the same however long their values are. A page ends early
-when its values are long: fewer than were asked for does not mean that there are no more.
+A scan reads heads of values, so that keys without values cost the same however long the values are. A page ends early
+when its values are long: a page with fewer keys than were asked for need not be the last.
 """
 
 from collections.abc import Sequence
@@ -128,7 +128,7 @@ def read_page(view: KeyValueView, query: ReadPage) -> Result:
 def _page(view: KeyValueView, prefix: bytes, after: bytes, limit: int, *, with_values: bool) -> Page:
     if not 1 <= limit <= SCAN_LIMIT_MAX:
         raise ReplyError("limit is out of range", hint=f"from 1 to {SCAN_LIMIT_MAX}")
-    # One more than asked for tells whether anything follows.
+    # One more key than was asked for shows whether any follow.
     heads, given_up_at = _heads(view, _checked(prefix), _checked(after), limit + 1)
     records: list[KeyRecord] = []
     page_bytes = 0
@@ -157,7 +157,7 @@ def _record(view: KeyValueView, key: bytes, stored: StoredValue, data: bytes | N
 
 def _heads(view: KeyValueView, prefix: bytes, after: bytes, limit: int) -> tuple[list[_Head], bytes | None]:
     """Up to `limit` visible keys with the prefix that come after `after` (empty: from the first), with their heads; and
-    the key up to which was looked if that took too long, else None."""
+    the last key looked at if the scan was cut off because it took too long, otherwise None."""
     first = KEY_VALUE_PREFIX + max(prefix, after + b"\0" if after else b"")
     end = _behind(KEY_VALUE_PREFIX + prefix)
     found: list[_Head] = []
@@ -185,7 +185,7 @@ def _too_many_expired() -> ReplyError:
 
 
 def _behind(prefix: bytes) -> bytes:
-    """The first key behind all that begin with `prefix`, whose first byte is not 255."""
+    """The first key after all that begin with `prefix`, whose first byte is not 255."""
     stripped = prefix.rstrip(b"\xff")
     return stripped[:-1] + bytes((stripped[-1] + 1,))
 
@@ -239,8 +239,8 @@ SCANNING = Service(
                 CommandSpec(
                     name="scan",
                     syntax="scan [PREFIX [AFTER [LIMIT]]]",
-                    summary="Keys and values in order, from behind a key on, 100 unless asked;"
-                    " nothing is left if it is empty.",
+                    summary="Keys and values in order, those after a key, at most 100 by default;"
+                    " an empty answer means that there are no more.",
                     examples=(
                         Example("mset a 1 b 2 c 3", "OK"),
                         Example('scan "" a 1', '1) "b"\n2) "2"'),

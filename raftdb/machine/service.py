@@ -1,9 +1,9 @@
-"""What a service is: some keys, and all that is done with them; and what each of its commands is, in every respect.
+"""The types that describe a service, its keys and its commands.
 
 A service is a module with one `Service` at its end. For each of its commands the module has a frozen dataclass, which
-is what is replicated; a handler, which is what it does; and a `CommandType`, which says the rest: the number under
-which it stands in the log, what it costs, and the names by which people call it. Whatever needs to know of commands is
-made from the list of services (`raftdb.machine.services`): their form in the log, the table of names, the sweeper, the
+is replicated; a handler, which executes it; and a `CommandType`, which declares the rest: the number under which it
+stands in the log, what it costs, and the names by which people call it. Everything that depends on the commands is made
+from the list of services (`raftdb.machine.services`): their form in the log, the table of names, the sweeper, the
 costs.
 
 What is declared here is made once and compared by nobody; each method less is time less for every start of a client.
@@ -29,13 +29,14 @@ class Command:
 
 
 class Query:
-    """Base of all reads that never stand in the log, and have no name: frontends ask them of a node."""
+    """Base of all reads that are never in the log and have no name: frontends use them to ask a node."""
 
     __slots__ = ()
 
 
 class ServiceOperation:
-    """Base of what a service does with entries of its own, which are no commands: never part of a transaction."""
+    """Base of the operations of a service that have entries of their own and are no commands: they are never part of a
+    transaction."""
 
     __slots__ = ()
 
@@ -105,8 +106,8 @@ class CommandSpec:
     `name` is lower case. `syntax` starts with it; words in capitals stand for arguments, `...` for more of
     the same. `examples` is a story: its lines run in order on an empty database. `keys` and `values` pick
     those arguments out of the argument list. `dangerous` commands touch more than the keys they name: the shell asks
-    before it sends one. `build` turns arguments of right number and size into the command; it may raise
-    `RequestRefused`. The fields below it are the command type's and the service's, which fill them in (`Service.rows`).
+    before it sends one. `build` turns arguments of the right number and size into the command; it may raise
+    `RequestRefused`. The command type and the service fill in the fields below it (`Service.rows`).
     """
 
     name: str
@@ -136,7 +137,7 @@ class CommandSpec:
 
 
 def as_it_is(result: Told) -> object:
-    """Shows a result whose value is what people expect to see."""
+    """Shows the value of a result as it is."""
     return result.value
 
 
@@ -157,12 +158,12 @@ def as_flag(result: Told) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CommandType:
-    """All about one type of command; of `read` and `write`, the handler that it has.
+    """One type of command. It has one handler, `read` or `write`.
 
     `number` is its number in the log, from 1 and below 64: never reuse one. `grows`: it may make the state larger, so
-    it is refused when space runs out. `keys_named` counts the keys that one names, where that is not one, and
-    `arguments` spells one out where its fields in order do not. `shown` is how the shell and HTTP show what it answers:
-    results themselves say what happened, and each frontend has its own table of how to say so.
+    it is refused when space runs out. `keys_named` counts the keys that a command names, if they may be other than one;
+    `arguments` gives its arguments, if they are not its fields in order. `shown` is how the shell and HTTP show its
+    results, which themselves say only what happened.
     """
 
     type: type[Command]
@@ -178,7 +179,7 @@ class CommandType:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class OperationType:
-    """All about one type of `ServiceOperation`: its number in the log, from 64, and what it does."""
+    """One type of `ServiceOperation`: its number in the log, from 64, and its handler."""
 
     type: type[ServiceOperation]
     number: int
@@ -187,9 +188,10 @@ class OperationType:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Ending:
-    """What of a service ends at times of the cluster clock: the sweeper ends what is due, a bounded part at a time.
+    """The things of a service that end at times of the cluster clock: the sweeper ends those that are due, a bounded
+    number at a time.
 
-    `end(transaction, time_ms, name)` ends one, and returns what that cost. An entry ends at most `count_max`, and none
+    `end(transaction, time_ms, name)` ends one, and returns its cost. An entry ends at most `count_max`, and none
     after it has cost `cost_max`. Both are replicated rules.
     """
 
@@ -212,7 +214,7 @@ class Service:
     ending: Ending | None = None
 
     def rows(self) -> list[CommandSpec]:
-        """Its rows of the table of commands, complete."""
+        """The service's rows of the table of commands, complete."""
         return [
             replace(
                 row,

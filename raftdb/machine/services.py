@@ -1,4 +1,4 @@
-"""The services of this machine, and what is read off them. A new service is a module, and a line here."""
+"""The services of this machine, and tables made from them. A new service is a module, and a line here."""
 
 from raftdb.machine.batches import BATCHES
 from raftdb.machine.connection import CONNECTION
@@ -22,7 +22,7 @@ from raftdb.machine.sessions import SESSIONS
 from raftdb.machine.strings import STRINGS
 
 SERVICES = (STRINGS, EDITING, COUNTERS, BATCHES, EXPIRY, SCANNING, REVISIONS, CONNECTION, SESSIONS)
-"""All of them, in the order of help."""
+"""All services, in the order of help."""
 
 COMMANDS: dict[type[Command], CommandType] = {
     command.type: command for service in SERVICES for command in service.commands
@@ -37,15 +37,15 @@ COMMAND_TYPES: tuple[type[Command], ...] = tuple(
 OPERATIONS: dict[type[ServiceOperation], OperationType] = {
     operation.type: operation for service in SERVICES for operation in service.operations
 }
-"""What services do beside commands, by type."""
+"""The operations of services beside commands, by type."""
 
 TABLE: tuple[CommandSpec, ...] = tuple(row for service in SERVICES for row in service.rows())
-"""All rows of the table of commands, in the order of help: as one would learn them."""
+"""All rows of the table of commands, in the order of help, which is the order in which one would learn them."""
 
 READS: dict[type[Command], ReadHandler] = {
     command.type: command.read for command in COMMANDS.values() if command.read is not None
 }
-"""Handlers that only look: what `Machine.read` runs beside the log, and `apply` within it."""
+"""Handlers that only read: `Machine.read` runs them beside the log, and `apply` within it."""
 
 WRITES: dict[type[Command], WriteHandler] = {
     command.type: command.write for command in COMMANDS.values() if command.write is not None
@@ -55,10 +55,10 @@ WRITES: dict[type[Command], WriteHandler] = {
 QUERIES: dict[type[Query], ReadHandler] = {
     query: handler for service in SERVICES for query, handler in service.queries.items()
 }
-"""Handlers of what is only read beside the log."""
+"""Handlers of queries, which are only read beside the log."""
 
 ENDINGS = tuple(service.ending for service in SERVICES if service.ending is not None)
-"""What ends at times of the cluster clock."""
+"""The endings of all services."""
 
 _KEYS_NAMED = {
     command.type: command.keys_named for command in COMMANDS.values() if command.keys_named is not None
@@ -66,8 +66,8 @@ _KEYS_NAMED = {
 
 
 def keys_named(operation: Operation) -> int:
-    """Return how many keys an operation names, each command of a transaction counting for at least one: what it costs
-    to apply. What its scans find is not known before, and counted then."""
+    """Return how many keys an operation names, each command of a transaction counting for at least one. That is its
+    cost to apply; keys that its scans find are counted only at apply."""
     if isinstance(operation, SessionOperation):
         operation = operation.operation
     if not isinstance(operation, Transaction):

@@ -1,15 +1,15 @@
-"""Sessions: what makes an operation happen once, however often its client sends it.
+"""Sessions, by which an operation happens once, however often its client sends it.
 
 A session is a record, its deadline if it is not used, and the replies that its client has not acknowledged, each under
 its sequence. All of that is in the key space, so in checkpoints, snapshots and backups (hazard B56). An operation whose
-sequence has a reply gets that reply, with the index and term at which it was done, and is not done again; one whose
-reply is gone, or whose session is, is refused for ever, for it may have been done.
+sequence has a reply gets that reply, with the index and term at which it was done, and is not done again; an operation
+whose reply is gone, or whose session is gone, is refused for ever, because it may have been done.
 
 A session lives from its registration until an `Expire` finds its deadline passed, until its client closes it, or until
 there are too many: then the one that was idle for longest makes room. Nothing but entries of the log decides that
 (hazard B55).
 
-Refused for want of room is an answer as well, and kept: a late copy of the same operation must not be done after all.
+A refusal for lack of room is an answer as well, and kept: a late copy of the same operation must not be done after all.
 A client that goes on regardless loses its session.
 """
 
@@ -54,13 +54,13 @@ IDLE_GRAIN_MS = 60_000
 """A session that is in use gets a new deadline no more often than this, and is given so much more time for it."""
 
 REFUSALS_MAX = SESSION_REPLIES_MAX
-"""Operations that are refused for want of room until the session ends."""
+"""How many operations are refused for lack of room until the session ends."""
 
 PROBED_MAX = 64
 """Sequences acknowledged at once that are looked up one by one; more are found by a scan."""
 
 Perform = Callable[[Command | Transaction, changes.Transaction, int], Result | ReplyError]
-"""Applies what stands in a session, as part of the entry at an index."""
+"""Applies the operation within a session, as part of the entry at an index."""
 
 _RECORD = Struct(">QQQQIQ")
 
@@ -70,7 +70,7 @@ class _Session(NamedTuple):
     term: int
     deadline_ms: int
     floor: int
-    """The lowest sequence that may still come: replies below are gone."""
+    """The lowest sequence that is still accepted: replies below it are gone."""
     replies: int
     reply_bytes: int
 
@@ -83,7 +83,7 @@ class RegisterSession(ServiceOperation):
 
 
 def register(transaction: changes.Transaction, operation: RegisterSession, entry: EntryPlace) -> Reply:
-    """Begin a session; one of that name that is there goes on."""
+    """Begin a session; if there is one of that name, it goes on."""
     name = _checked(operation.session)
     session = _load(transaction, name)
     if session is not None:
@@ -109,7 +109,7 @@ def _make_room(transaction: changes.Transaction) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CloseSession(ServiceOperation):
-    """End a session: what is kept for it may go."""
+    """End a session, and remove all that is kept for it."""
 
     session: bytes
 
@@ -127,7 +127,7 @@ def run(
     entry: EntryPlace,
     perform: Perform,
 ) -> Reply:
-    """Do what the session asks for, unless it was done. `payload` is that in bytes, as part of the entry."""
+    """Do the operation within the session, unless it was done. `payload` is its encoding within the entry."""
     name, sequence = _checked(operation.session), operation.sequence
     if not 1 <= operation.acknowledged <= sequence:
         raise ReplyError("a sequence is 1 or above, and what is acknowledged not above it")

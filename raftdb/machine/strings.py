@@ -38,9 +38,9 @@ from raftdb.machine.values import (
 )
 
 NO_TTL = 0
-"""A time to live that a value does not have: it stays."""
+"""Instead of a time to live: the value stays for ever."""
 KEEP_TTL = -1
-"""In place of a time to live: the expiry that the key had stays."""
+"""Instead of a time to live: the expiry that the key had stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def strlen(view: KeyValueView, command: Strlen) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class Delete(Command):
-    """Remove `key`, and answer the value it had."""
+    """Remove `key`, and answer the value that it had."""
 
     key: bytes
 

@@ -1,8 +1,8 @@
-"""The end of what is due, of all services.
+"""Ending the values and sessions that are due, of all services.
 
-The end comes by an entry of its own, `Expire`, which a leader proposes when the time is near; it ends a bounded part,
-and the leader proposes the next while some is left. An entry of a client that keeps something alive races its end: the
-log decides (hazard B55).
+They end by an entry of its own, `Expire`, which a leader proposes when the time is near; one entry ends a bounded
+number, and the leader proposes the next while some are left. If a client keeps something alive at the same time, the
+order of the entries in the log decides (hazard B55).
 """
 
 from raftdb.machine.clock import read_clock
@@ -12,7 +12,7 @@ from raftdb.machine.transaction import KeyValueView, Transaction
 
 
 def sweep(transaction: Transaction) -> Result:
-    """End what is due by the clock, up to the bounds of each service. Answers how much that was."""
+    """End what is due by the clock, up to the bounds of each service. Answers how many ended."""
     clock_ms = read_clock(transaction)
     count = 0
     for ending in ENDINGS:
@@ -29,6 +29,6 @@ def sweep(transaction: Transaction) -> Result:
 
 
 def next_deadline_ms(view: KeyValueView) -> int | None:
-    """Return the time of the cluster clock at which the next thing is to end, None if nothing is."""
+    """Return the time of the next deadline on the cluster clock, None if there is none."""
     firsts = [first for first in (ending.index.first(view) for ending in ENDINGS) if first is not None]
     return min(firsts)[0] if firsts else None

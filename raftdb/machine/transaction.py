@@ -1,10 +1,9 @@
-"""The changes of what is being applied, over a view of the state that stays as it is until they are handed
-on.
+"""The changes of entries that are being applied, over a view of the state that stays as it is until they are handed on.
 
-Nothing else happens while an entry is applied, so what that costs is counted here, where everything goes through: keys
-that were looked up, keys that scans passed, bytes of values. By the last two a transaction of a client is bounded
-(`raftdb.machine.transactions`), so they are the same on every replica: they say what a scan has passed in the key space
-and in the changes over it, never how a store keeps them.
+Nothing else happens while an entry is applied, so its cost is counted here, where all accesses pass: keys that were
+looked up, keys that scans passed, bytes of values. The last two bound a client's transaction
+(`raftdb.machine.transactions`), so they must be the same on every replica: they count what a scan has passed in the key
+space and in the changes over it, and do not depend on how a store keeps them.
 """
 
 from bisect import bisect_left, insort
@@ -34,18 +33,18 @@ class KeyValueView(Protocol):
 
 
 TOO_MANY_KEYS = "the transaction touches too many keys"
-"""What is answered where `passed_max` ends a scan. A replicated rule, as all texts of errors are."""
+"""The error where `passed_max` ends a scan. It is a replicated rule, as all texts of errors are."""
 
 
 class Transaction:
     """Reads through its own changes to the view below, and collects writes in `changes` (None: deleted).
 
-    A transaction is itself a view: another one laid over it can be thrown away, or merged. It lives as long as nobody
-    writes to the view below. `deadline_ms` is the earliest of the deadlines that were set in it, None if none was, and
-    `events` what has happened in it that somebody may wait for, in order: names of what changed, as `note_change` says.
+    A transaction is itself a view: another one laid over it can be thrown away, or merged. It is valid until the view
+    below is written to. `deadline_ms` is the earliest of the deadlines that were set in it, None if none was; `events`
+    are, in order, the names of all that has changed in it (`note_change`), for others that wait for changes.
 
-    `looked_up` counts keys, `passed` those that scans went by, found or not, and `moved_bytes` what values had that
-    were read or written. A scan that makes `passed` more than `passed_max` ends in a `ReplyError`.
+    `looked_up` counts keys, `passed` the keys that scans passed, found or not, and `moved_bytes` the bytes of values
+    that were read or written. A scan that makes `passed` more than `passed_max` ends in a `ReplyError`.
     """
 
     __slots__ = (
@@ -64,7 +63,7 @@ class Transaction:
 
     def __init__(self, view: KeyValueView, *, passed_max: int | None = None) -> None:
         self._view = view
-        # What is looked up through a layer is counted there, and once.
+        # A key that is looked up through a layer is counted in that layer, and only once.
         self._get_below = view.peek if isinstance(view, Transaction) else view.get
         self._head_below = view.peek_head if isinstance(view, Transaction) else view.head
         self.changes: dict[bytes, bytes | None] = {}
@@ -121,8 +120,9 @@ class Transaction:
             self.deadline_ms = time_ms
 
     def note_change(self, name: bytes) -> None:
-        """What bears this name has changed, has begun or has ended. A name is the prefix of a service, and what it is
-        called there: of a value, where it stands in the key space; so `changes` tells what became of it."""
+        """Note that the value or session of this name has changed, has begun or has ended. A name is the prefix of a
+        service, followed by the name there. For a value it is its key in the key space, so `changes` has its new
+        content."""
         self.events.append(name)
 
     def merge(self, upper: "Transaction") -> None:
@@ -145,8 +145,8 @@ class Transaction:
         """Return up to `limit` pairs with `first` <= key < `end` (None: no end) in ascending order, as seen
         from here; of each value no more than `length` bytes.
 
-        Costs what it returns, and what of the changes here is deleted in between; the first scan orders the changes.
-        Raises `ReplyError` beyond `passed_max`.
+        It costs time for what it returns, and for the deletions among the changes in between; the first scan orders the
+        changes. Raises `ReplyError` beyond `passed_max`.
         """
         if limit <= 0:
             return []
@@ -183,7 +183,7 @@ class Transaction:
     def _below(
         self, first: bytes, end: bytes | None, *, limit: int, length: int | None
     ) -> Iterator[tuple[bytes, bytes]]:
-        """What the view below has in a range, in pages of no more than are wanted."""
+        """The pairs of the view below in a range, in pages of no more than are wanted."""
         if self.passed_max is not None:
             # One more than may be passed shows that there are too many.
             limit = min(limit, self.passed_max - self.passed + 1)

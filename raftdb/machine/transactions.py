@@ -1,12 +1,12 @@
-"""Several commands as one: all of them at one point of the log, if what they depend on has not changed.
+"""Several commands as one: all of them at one point of the log, if the keys that they depend on have not changed.
 
 The watched revisions are compared here, at apply, by the clock of the entry: so a key whose time is up counts as
 missing, and a key that came back has another revision (hazards B57, B58). The commands run on a layer of their own,
 which becomes part of the entry at the end. Reads among them see the commands before them (hazard B61).
 
 A failing command is an error in its place, and the others run, as in Redis; or, in the atomic mode, it undoes the
-whole. Too long a reply undoes the whole in both: nobody would learn what was done. So does too much work, which no
-configuration allows: all that a node does waits for the end of an entry.
+whole. Too long a reply undoes the whole in both modes, because the client could not learn what was done. So does too
+much work, whatever the configuration: all else that a node does waits until an entry is applied.
 """
 
 from collections.abc import Callable
@@ -24,13 +24,13 @@ KEYS_SHOWN = 3
 """How many of the keys that have changed the message names; the error has them all."""
 
 Execute = Callable[[Command, Transaction, int], Result | ReplyError]
-"""Runs one command as part of the entry at an index; what answers an error has changed nothing."""
+"""Runs one command as part of the entry at an index; a command that answers an error has changed nothing."""
 
 
 def run(
     transaction: Transaction, operation: operations.Transaction, revision: int, execute: Execute
 ) -> Result:
-    """Answer the list of what the commands answer. Raises `Conflict`, or `ReplyError` for what is undone as a whole."""
+    """Answer the list of the commands' answers. Raises `Conflict`, or `ReplyError` if the whole is undone."""
     named = keys_named(operation)
     if named > TRANSACTION_KEYS_MAX:
         raise _too_many_keys()
@@ -49,7 +49,7 @@ def run(
 def _run_all(
     layer: Transaction, operation: operations.Transaction, revision: int, execute: Execute
 ) -> list[Result | ReplyError]:
-    """What the commands answer, one after the other. Raises `ReplyError` if nothing of it may stay."""
+    """The answers of the commands, one after the other. Raises `ReplyError` if the whole is undone."""
     results: list[Result | ReplyError] = []
     reply_bytes = 0
     for position, command in enumerate(operation.commands):
@@ -88,5 +88,6 @@ def _conflict(keys: tuple[bytes, ...]) -> Conflict:
 
 
 def _failed(position: int, why: str, hint: str | None) -> ReplyError:
-    """The command at `position` undoes the whole. What its caller called it is not known here (`called_by_name`)."""
+    """The error of the command at `position`, which undoes the whole. The name by which it was called is not known here
+    (`called_by_name`)."""
     return ReplyError(why, hint=hint, failed_command=position)

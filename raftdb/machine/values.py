@@ -1,10 +1,9 @@
-"""Values as they stand in the key space: found, written and removed, with what is kept about them beside.
+"""Values as they stand in the key space: found, written and removed, with their number and their index of expiries.
 
 Every service that keeps values changes them through `put_value` and `remove_value`, which keep the number of values
 and the index of those that expire exact. Both are told what was there before, as the whole record or as its head.
 
-A value whose time is up is there until a sweep removes it (`raftdb.machine.sweeper`), but nobody sees it: to every
-command it is missing.
+A value whose time is up stays until a sweep removes it (`raftdb.machine.sweeper`), but for every command it is missing.
 """
 
 from raftdb.errors import ReplyError
@@ -34,8 +33,7 @@ EXPIRIES = DeadlineIndex(EXPIRY_PREFIX, EXPIRY_SWEPT_KEY)
 """The values that expire, by their keys."""
 
 VALUE_BYTES_LIMIT_AT_APPLY = VALUE_BYTES_CEILING
-"""Longest value, on every node and whatever its configuration: what `append` builds was not seen by any
-frontend."""
+"""Longest value, on every node and whatever its configuration: no frontend has checked a value that `append` builds."""
 
 
 def state_key_of(key: bytes) -> bytes:
@@ -105,7 +103,7 @@ def expire_value(
 
 
 def _replace(transaction: Transaction, state_key: bytes, before: bytes | None, expires_ms: int) -> None:
-    """Keep the books for a value that is to stand in the place of `before`."""
+    """Update the number of values and the index of expiries for a value that replaces `before`."""
     transaction.note_change(state_key)
     if before is None:
         expires_before_ms = NEVER_EXPIRES
@@ -130,7 +128,7 @@ def remove_value(transaction: Transaction, state_key: bytes, before: bytes) -> N
 
 
 def value_count(view: KeyValueView) -> int:
-    """Return how many values are there, those included whose time is up."""
+    """Return how many values are there, including those whose time is up."""
     return read_number(view.get(VALUE_COUNT_KEY))
 
 

@@ -1,9 +1,8 @@
-"""The one strict way to CBOR and back. Plain values only: None, bool, 64-bit int, float, bytes, str, list,
-dict.
+"""Strict encoding to CBOR and back, of plain values only: None, bool, 64-bit int, float, bytes, str, list, dict.
 
 The library decodes far more than our formats use: tags that build cycles, big numbers, regular expressions;
-maps whose keys collide; strings without an end (hazard B96). All of that is switched off or denied here, and
-here alone.
+maps whose keys collide; strings without an end (hazard B96). All of that is switched off or denied here, the only place
+where CBOR is decoded.
 """
 
 from collections.abc import Callable
@@ -31,7 +30,7 @@ itself."""
 def encode(value: object) -> bytes:
     """Return the canonical encoding of a plain `value`: one value, one string of bytes; tuples become arrays.
 
-    Raises `LocalProtocolError` for what CBOR cannot hold, such as half of a surrogate pair.
+    Raises `LocalProtocolError` for a value that CBOR cannot hold, such as half of a surrogate pair.
     """
     try:
         return cbor2.dumps(value, canonical=True)
@@ -40,7 +39,7 @@ def encode(value: object) -> bytes:
 
 
 def array_head(count: int) -> bytes:
-    """Return what stands in front of the encodings of `count` values (below 65,536) in an array of them."""
+    """Return the bytes before the encodings of `count` values (below 65,536) in an array of them."""
     if count < 24:
         return bytes((0x80 + count,))
     return b"\x98" + count.to_bytes(1) if count < 256 else b"\x99" + count.to_bytes(2)
@@ -73,7 +72,7 @@ def decode(data: bytes, *, bytes_max: int, items_max: int) -> object:
     except (cbor2.CBORDecodeError, ValueError, TypeError, OverflowError) as error:
         raise RemoteProtocolError(f"malformed CBOR: {error}") from error
     if stream.tell() != len(data):
-        raise RemoteProtocolError(f"{len(data) - stream.tell()} bytes behind the end of the CBOR value")
+        raise RemoteProtocolError(f"{len(data) - stream.tell()} bytes after the end of the CBOR value")
     return value
 
 
@@ -104,6 +103,6 @@ def _check_item_count(data: bytes, items_max: int) -> None:
                 return
             argument = int.from_bytes(data[position : position + length_bytes])
             position += length_bytes
-        # Strings carry as many bytes as their argument says; all other items are their heads alone.
+        # A string carries as many bytes as its argument says; all other items are only their heads.
         if major in (2, 3):
             position += argument

@@ -39,7 +39,7 @@ _CHECKS: tuple[Check, ...] = (
 
 def encode_configuration(configuration: Configuration) -> bytes:
     """Return the bytes that go into the log for `configuration`. Raises `LocalProtocolError` if `decode` would refuse
-    them, but for their length: whoever makes a new configuration compares it with `CONFIGURATION_BYTES_MAX`."""
+    them. The length is not checked: the maker of a new configuration compares it with `CONFIGURATION_BYTES_MAX`."""
     rows: list[object] = [
         [*(getattr(member, name) for name in _NAMES[:-1]), member.start and list(member.start)]
         for member in configuration.members

@@ -1,7 +1,6 @@
 """Exact checks of decoded fields: type first, then range. `True` is not 1 here, and 1.0 is not 1.
 
-Each check is a function of one decoded value that returns whether it fits; `check_fields` says which one did
-not.
+Each check is a function of one decoded value that returns whether it fits; `check_fields` says which value did not fit.
 """
 
 import re
@@ -16,7 +15,7 @@ NUMBER_LIMIT = 2**63
 """Indexes, terms, rounds and sequence numbers are from 0 to below this."""
 
 NODE_ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-"""What an id of a node is, wherever one is said: a member that no node can be is there for good."""
+"""The form of a node's id, checked everywhere: a member under an id that no node can have could never be reached."""
 
 UUID_LENGTH_MAX = 64
 """Longest name of a data folder, in characters."""
@@ -96,7 +95,7 @@ def is_start_or_none(value: object) -> bool:
 
 
 def start_of(value: object) -> StartId | None:
-    """Return the start that `is_start_or_none` has found in order."""
+    """Return the start in `value`, which `is_start_or_none` has accepted."""
     return StartId(*value) if type(value) is list else None
 
 

@@ -1,8 +1,8 @@
 """The seal around everything that peers send: a CRC over the rest, checked before the rest is looked at
 (hazard B94).
 
-TCP's own checksum lets corruption through when a box on the way rewrites it. The CRC guards against
-accidents, not against people: those are held off by the handshake.
+TCP's own checksum lets corruption through when a box on the way rewrites it. The CRC guards against accidents, not
+against attackers: the handshake keeps those out.
 """
 
 from struct import Struct
@@ -17,7 +17,7 @@ SEAL_BYTES = _CRC.size
 
 
 def seal(body: bytes) -> bytes:
-    """Return `body` behind its CRC-32 (four bytes, big-endian)."""
+    """Return the CRC-32 of `body` (four bytes, big-endian), followed by `body`."""
     return _CRC.pack(crc32(body)) + body
 
 

@@ -1,8 +1,8 @@
-"""The first frame in each direction of a link: who is there, who is meant, and which cluster (hazards B90,
-B95).
+"""The first frame in each direction of a link: which node speaks, which one it means to reach, and which cluster
+(hazards B90, B95).
 
-A sealed CBOR map from names to values. Unknown names are passed over, so that a later version can add some
-and still be understood well enough to be told no; the rest of the protocol is exact, and changes with
+It is a sealed CBOR map from names to values. Unknown names are ignored, so that a later version can add some and still
+be understood well enough to be refused with a reason; the rest of the protocol is exact, and changes with
 `PROTOCOL_VERSION`.
 """
 
@@ -31,7 +31,7 @@ PROTOCOL_VERSION = 1
 """Version of the frames between peers. Both sides of a link must speak the same."""
 
 HANDSHAKE_BYTES_MAX = 16 * 1024
-"""Longest handshake. It comes from somebody of whom nothing is known yet."""
+"""Longest handshake. It is limited because it comes from a sender of which nothing is known yet."""
 
 HANDSHAKE_ITEMS_MAX = 128
 """Most CBOR items of a handshake."""
@@ -43,12 +43,11 @@ class Hello:
 
     `source` is the speaker and `target` the node it means to reach: an address may lead to another one by
     now. `start` is this start of the speaker and `predecessor` the nonce of the one before it, so that nothing
-    from before a restart is believed, and a folder that was put back to an older copy is found out; `put_back`
-    if the speaker knows that of itself. `remembered` is the start of the target that the speaker knew before the
-    last one that it met. `disk_term` and `disk_last_index`: the term, and the end of the log, that this start
-    found on its disk. `birth` names the life of the cluster, None while the speaker knows none. `credential` is what
-    the speaker's folder says to the target and to nobody else. `http` and `redis` are HOST:PORT as clients reach the
-    speaker.
+    from before a restart is believed, and a folder that was put back to an older copy is found out; `put_back`: the
+    speaker knows this of itself. `remembered` is the start of the target that the speaker knew before the last one that
+    it met. `disk_term` and `disk_last_index`: the term, and the end of the log, that this start found on its disk.
+    `birth` names the life of the cluster, None while the speaker knows none. `credential` is the secret that the
+    speaker's folder tells the target and no other node. `http` and `redis` are HOST:PORT as clients reach the speaker.
     """
 
     protocol_version: int
@@ -93,7 +92,7 @@ class Welcome:
 class Refused:
     """The answer that closes the link: a `code` for programs and a `reason` for the log of the node that called.
 
-    `answered_by` is who was reached, where that is another node of the cluster than was meant; else empty.
+    `answered_by` is the node that was reached, if it is another node of the cluster than was meant; otherwise empty.
     """
 
     code: str

@@ -1,10 +1,10 @@
-"""Byte strings in the JSON of our HTTP interface, both ways, and how long that makes the longest that is legal.
+"""Byte strings in the JSON of our HTTP interface, both ways, and the greatest length of legal requests and answers.
 
-A byte string is a JSON string if it is UTF-8 and not longer so, and `{"base64": "..."}` otherwise. The bytes that JSON
-must escape are what makes the difference: a zero byte takes six characters in a string, and one and a third in base64.
+A byte string is a JSON string if it is UTF-8 and that is not longer than base64, and `{"base64": "..."}` otherwise. It
+is longer if JSON must escape many bytes: a zero byte takes six characters in a string, and one and a third in base64.
 With that rule no byte string grows by more than a third and a constant, so the limits in bytes of content
-(`raftdb.limits`) say how many bytes of JSON a node must accept, and a client must be ready to read. Both
-are derived here, for then they always fit.
+(`raftdb.limits`) say how many bytes of JSON a node must accept, and a client must be ready to read. Both are derived
+here, so that they always agree.
 """
 
 import base64
@@ -22,26 +22,28 @@ from raftdb.limits import (
 )
 
 _ESCAPED = bytes(range(0x20)) + b'"\\'
-"""What a JSON string escapes."""
+"""The characters that a JSON string escapes."""
 _ESCAPED_SHORT = b'\b\t\n\f\r"\\'
-"""What it escapes with one more character; the others take five more."""
+"""The characters that it escapes with one more character; the others take five more."""
 _QUOTES_BYTES = len('""')
 _BASE64_BYTES = len('{"base64":""}')
 
 STRING_OVERHEAD_BYTES = 17
-"""What a byte string takes at most beside four thirds of its length: what is around base64, its padding, a comma."""
+"""The most bytes that a byte string takes beside four thirds of its length: the braces and name around base64, its
+padding, a comma."""
 
 COMMAND_OVERHEAD_BYTES = 64
-"""What a command of a transaction takes beside its arguments, and a watched key beside itself: names and a number."""
+"""The bytes that a command of a transaction takes beside its arguments, and a watched key beside itself: names and a
+number."""
 
 ARGUMENTS_PER_KEY_MAX = 5
 """Arguments of a command for each key that it counts for: `set KEY VALUE PX 1000 NX` has the most."""
 
 RECORD_OVERHEAD_BYTES = 128
-"""What a key on a page takes beside itself and its value: names, its revision, and when it ends."""
+"""The bytes that a key on a page takes beside itself and its value: names, its revision, and when it ends."""
 
 ENVELOPE_BYTES = 1024
-"""What stands around a request, an answer or an entry of the log: its session, its index, its time."""
+"""The bytes around a request, an answer or an entry of the log: its session, its index, its time."""
 
 _NUMBER_BYTES = 21
 """The longest number of 64 bits, or word of JSON, and a comma."""
@@ -81,8 +83,8 @@ def request_bytes_max(command_bytes: int) -> int:
 
 
 def json_bytes_max(value: object) -> int:
-    """At most so long is the JSON of `value`: of byte strings, ASCII strings, numbers, and lists and dictionaries of
-    these."""
+    """The greatest length of the JSON of `value`, which consists of byte strings, ASCII strings, numbers, and lists and
+    dictionaries of these."""
     if isinstance(value, bytes):
         return _bytes_max(len(value), 1)
     if isinstance(value, str):

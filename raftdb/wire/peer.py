@@ -4,9 +4,9 @@ A message is `[number, fields...]`: the number is its place in `MESSAGE_TYPES`, 
 in the order of its class. The entries of an `AppendEntries` are three columns instead of one field (see the
 package).
 
-The sequence counts the frames of one link from its handshake on; who reads it closes the link on a repeat or
-a gap (hazard B104). Sender, receiver and cluster were named in the handshake: the reader of a frame compares
-each message's `source` and `target` with them before the core sees it (hazard B95).
+The sequence counts the frames of one link from its handshake on; the reader closes the link on a repeat or a gap
+(hazard B104). Sender, receiver and cluster were named in the handshake: the reader of a frame compares each message's
+`source` and `target` with them before the core sees it (hazard B95).
 """
 
 from collections.abc import Callable, Sequence
@@ -75,8 +75,7 @@ __all__ = [
 ]
 
 FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 4 * 1024 * 1024
-"""Longest frame, 10 MiB: the longest entry, and a generous batch in front of it. Links set their own limit to
-this."""
+"""Longest frame, 10 MiB: the longest entry, and a generous batch before it. Links set their own limit to this."""
 
 FRAME_ITEMS_MAX = 65_536
 """Most CBOR items of a frame."""
@@ -103,7 +102,7 @@ data."""
 
 
 def _is_time(value: object) -> bool:
-    """True for a time that an entry may bear: who hears it may stamp entries with it."""
+    """True for a time that an entry may bear: a node that hears it may stamp entries with it."""
     return is_number(value) and value <= TIME_MS_MAX  # type: ignore[operator]
 
 
@@ -128,8 +127,7 @@ MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
     ),
     TimeoutNow: (is_node_id, is_node_id, is_number, is_number, is_number),
 }
-"""What each field must be, in the order of the class. The entries, the last field of `AppendEntries`, are
-columns."""
+"""The check of each field, in the order of the class. The entries, the last field of `AppendEntries`, are columns."""
 
 _FIELD_NAMES: dict[type[Message], tuple[str, ...]] = {
     type_: tuple(field.name for field in dataclass_fields(type_))[: len(checks)]
@@ -187,8 +185,8 @@ def encode_frame(sequence: int, messages: Sequence[Message], columns: EntryColum
 
 
 def decode_frame(data: bytes, *, bytes_max: int = FRAME_BYTES_MAX) -> tuple[int, tuple[Message, ...]]:
-    """Return the sequence and the messages of a frame, or raise `RemoteProtocolError`: nothing of it is
-    believed then."""
+    """Return the sequence and the messages of a frame, or raise `RemoteProtocolError`: nothing of the frame is used
+    then."""
     body = unseal(data, bytes_max=bytes_max)
     if len(body) < _SEQUENCE.size:
         raise RemoteProtocolError("a frame ends within its number")
@@ -220,7 +218,7 @@ def _append_row(message: AppendEntries, columns: bytes) -> bytes:
             *(message.previous_index, message.previous_term, message.commit_index),
         )
     )
-    # One byte is the head of so short an array.
+    # The head of so short an array is one byte.
     return b"".join((cbor.array_head(1 + len(_APPEND_FIELDS) + 3), fields[1:], columns))
 
 

@@ -1,8 +1,8 @@
-"""The stream between two peers: frames behind one another, each `length | kind | body`. No sockets.
+"""The stream between two peers: frames one after another, each `length | kind | body`. No sockets.
 
-`length` (four bytes, big-endian) is that of the body. Of every kind there is a longest body, so whoever reads can
-refuse a frame before it has arrived. What must not be damaged on the way has a checksum in its body
-(`raftdb.wire.frames`); a damaged head leads to a body that does not match, or to a frame that ends the link.
+`length` (four bytes, big-endian) is that of the body. Every kind has a longest body, so the reader can refuse a frame
+before it has arrived. A body that must not be damaged on the way has a checksum (`raftdb.wire.frames`); a damaged head
+leads to a body that does not match, or to a frame that ends the link.
 """
 
 from enum import IntEnum
@@ -17,7 +17,7 @@ HEAD_BYTES = _HEAD.size
 
 
 class Kind(IntEnum):
-    """What a frame holds."""
+    """The kinds of frames, by what they hold."""
 
     HANDSHAKE = 1
     """A handshake, see `raftdb.wire.handshake`: the first frame in each direction."""
@@ -48,7 +48,8 @@ def head_of(kind: Kind, body_bytes: int) -> bytes:
 
 
 class FrameReader:
-    """Takes a stream apart, however it was cut on its way. Holds what has arrived of frames that were not taken."""
+    """Takes a stream apart, however it was cut on its way. It holds the bytes that have arrived of frames that were not
+    taken."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -56,11 +57,11 @@ class FrameReader:
 
     @property
     def buffered_bytes(self) -> int:
-        """What is held."""
+        """The number of bytes held."""
         return len(self._buffer)
 
     def feed(self, data: bytes) -> None:
-        """More has arrived."""
+        """Take in bytes that have arrived."""
         self._buffer += data
 
     @property
@@ -73,7 +74,7 @@ class FrameReader:
         return not self._is_possible(length, number) or len(buffer) >= HEAD_BYTES + length
 
     def next_frame(self) -> tuple[Kind, bytes] | None:
-        """The next frame, None if it is not all there. Raises RemoteProtocolError: nothing behind it can be read.
+        """The next frame, None if it is not all there. Raises RemoteProtocolError: nothing after it can be read.
 
         The first frame is a handshake and no other is; until it is there nothing longer is waited for.
         """

@@ -84,7 +84,7 @@ async def test_each_kind_of_stranger_is_refused(hello: Hello, code: str, as_coro
         ),
         (encode_handshake(N2.introduce(Welcome, "n2")), "begins with a hello"),
         (encode_handshake(Refused("a", "b")), "begins with a hello"),
-        (encode_frame(1, [heartbeat(1)]), "behind the end of the CBOR value"),
+        (encode_frame(1, [heartbeat(1)]), "after the end of the CBOR value"),
         (b"\x00" * 100_000, "begins with a handshake"),
     ],
 )
