@@ -156,7 +156,7 @@ def test_the_end_of_a_value_is_found_at_every_size(size: int) -> None:
     data = cbor.encode([b"x" * size])
     assert decode(data) == [b"x" * size]
     for trailing in (b"\x00", b"\x00" * 5000):
-        with pytest.raises(RemoteProtocolError, match="behind the end"):
+        with pytest.raises(RemoteProtocolError, match="after the end"):
             decode(data + trailing)
 
 
