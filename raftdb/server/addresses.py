@@ -1,10 +1,10 @@
-"""Where each member is: what the configuration says, what members say of themselves, and what else was heard.
+"""Where each member is: by the configuration, by what members say of themselves, and by where they were met.
 
-The configuration may be wrong about members that have moved while nobody looked, and the one that would correct it may
-be out of reach because of that. So a peer is dialled in turn at every address that it may have (`candidates`), until
-the one that answers there is that peer: the handshake decides, and names and folders cannot be mistaken. What a peer
-says of itself in a handshake is its *word*. It comes first among the candidates, and is what a leader writes down, for
-all members that have moved in one entry: they may have changed places (`AddressBook.moved`).
+The configuration may be wrong about members that have moved while they were not reached, and the leader that would
+correct it may be out of reach because of that. So a peer is dialled in turn at every address that it may have
+(`candidates`), until the one that answers there is that peer: the handshake decides, and names and folders cannot be
+mistaken. What a peer says of itself in a handshake is its *word*. It comes first among the candidates. A leader writes
+the words of all members that have moved into one entry, because they may have swapped addresses (`AddressBook.moved`).
 """
 
 import asyncio
@@ -23,31 +23,32 @@ from storage.contract import LogStore
 logger = logging.getLogger("raftdb.server")
 
 ADDRESS_FACT = "address"
-"""Under this name the folder keeps the address that this node was last known at, as it was set then."""
+"""Under this name the folder keeps the address that this node was last known at, as it was given in the settings
+then."""
 LOOK_SECONDS = 0.25
-"""How often a leader looks for members that have moved: for so long clients may be sent to an old address."""
+"""How often a leader looks for members that have moved; clients may be sent to an old address for that long."""
 STRANGERS_MAX = 64
-"""Peers that are no members whose words are remembered, the latest: more than join at once."""
+"""For how many peers that are no members the latest words are remembered: more than join at once."""
 
 
 class _Word(NamedTuple):
-    """What a peer said of itself, while the configuration said `instead_of`."""
+    """The address that a peer said it has, while the configuration said `instead_of`."""
 
     address: str
     instead_of: str | None
     is_news: bool
-    """It was not asked for since it said something new (`AddressBook.take_news`)."""
+    """True until the new address was taken (`AddressBook.take_news`)."""
 
 
 class AddressBook:
     """The addresses of the peers of one node, HOST:PORT each.
 
-    `given`: where somebody says that the members are now, which is newer than any configuration at the start.
+    `given`: where the members are now by the settings, which are newer than any configuration at the start.
     """
 
     def __init__(self, given: Mapping[NodeId, str] | None = None) -> None:
         self.members: Mapping[NodeId, str] = {}
-        """The peers that the configuration names, and their addresses there."""
+        """The peers that the configuration names, and their addresses in it."""
         self._given = given or {}
         self._words: dict[NodeId, _Word] = {}
         self._sightings: dict[NodeId, str] = {}
@@ -75,7 +76,8 @@ class AddressBook:
     def sighted(self, peer: NodeId, address: str) -> bool:
         """At this address `peer` answered where another one was expected. True if that is news of a member.
 
-        Only where some member may be: anybody else, dialled back, could name itself a member to be told its secrets.
+        Only addresses where some member may be count: a stranger that is dialled back could otherwise claim a member's
+        name to be told its secrets.
         """
         if peer not in self.members or address in self.candidates(peer):
             return False
@@ -85,7 +87,7 @@ class AddressBook:
         return True
 
     def of(self, peer: NodeId) -> str | None:
-        """Where to dial `peer` first; None if nobody has said."""
+        """Where to dial `peer` first; None if that is not known."""
         return next(iter(self.candidates(peer)), None)
 
     def candidates(self, peer: NodeId) -> tuple[str, ...]:
@@ -93,20 +95,20 @@ class AddressBook:
         named = self.members.get(peer)
         word = self._words.get(peer)
         said = None if word is None else word.address
-        # Of who is no member, or not yet, the configuration cannot say anything newer.
+        # For a peer that is no member (yet) the configuration has nothing newer.
         is_new = word is not None and named in (word.instead_of, None)
-        # A configuration that comes later may have been written earlier: who has been away gets entries from before
+        # A configuration that comes later may have been written earlier: a node that was away gets entries from before
         # the last move. So a word is kept, and with it the link to where the peer was met.
         found = [said if is_new else None, self._given.get(peer), named, said, self._sightings.get(peer)]
         return tuple(dict.fromkeys(address for address in found if address is not None))
 
     def wanted(self, dialled_by: Iterable[NodeId]) -> dict[NodeId, tuple[str, ...]]:
-        """Whom to dial, and where: the members, and all who dial this node."""
+        """The nodes to dial, and where: the members, and all peers that dial this node."""
         found = {peer: self.candidates(peer) for peer in sorted({*self.members, *dialled_by})}
         return {peer: addresses for peer, addresses in found.items() if addresses}
 
     def moved(self) -> dict[NodeId, str]:
-        """Members that are not where the configuration says, by their own word that is newer."""
+        """Members that say that they are not where the configuration says, and said so later."""
         return {
             peer: word.address
             for peer, word in sorted(self._words.items())
@@ -122,15 +124,16 @@ class OwnAddress:
     moved: bool
 
     def now(self, member: Member | None) -> str:
-        """What to say of it, when `member` is what the configuration has: somebody may have written down another."""
+        """The address to tell peers, given this node's `member` in the configuration, which may name another one by
+        now."""
         return self.http if self.moved or member is None else member.http
 
 
 def own_address(settings: Settings, log: LogStore, member: Member | None) -> OwnAddress:
-    """Where this node is, now that it starts. `member` is what its configuration knows of it. Writes the fact.
+    """The address of this node, now that it starts, which is written down. `member` is this node in its configuration.
 
-    A start with another address than the last one is a move, and so is an address in `members`. What a first member's
-    address is the list of first members says, which may know a better name for it than `listen`.
+    A start with another address than the last one is a move, and so is an address in `members`. The list of first
+    members gives a first member's address, because it may have a better name for it than `listen`.
     """
     said = (settings.members or {}).get(settings.id)
     address, stored = said or settings.advertised, log.get_meta(ADDRESS_FACT)
@@ -145,7 +148,8 @@ def own_address(settings: Settings, log: LogStore, member: Member | None) -> Own
 
 
 def without_clashes(moved: Mapping[NodeId, str], members: Mapping[NodeId, str]) -> dict[NodeId, str]:
-    """Those of the `moved` that leave no two members at one address: two at the same one would be one node twice."""
+    """Those of the `moved` after which no two members have one address: two with the same one would be one node counted
+    twice."""
     left = dict(moved)
     while True:
         final = list({**members, **left}.values())
@@ -156,7 +160,7 @@ def without_clashes(moved: Mapping[NodeId, str], members: Mapping[NodeId, str]) 
 
 
 class AddressKeeper:
-    """Sees to it that the configuration says where the members are. `run` is its one task, which never ends.
+    """Keeps the addresses in the configuration current. `run` is its one task, which never ends.
 
     `change_members` makes a change as the leader, `write_fact` makes a fact of the folder durable.
     """
@@ -180,7 +184,8 @@ class AddressKeeper:
         self._last_why = ""
 
     async def run(self) -> None:
-        """Look again and again: who leads writes down who has moved, and who has moved notes that it is known."""
+        """Repeat for ever: a leader writes down which members have moved, and a node that has moved notes that the
+        cluster knows."""
         while True:
             await self._write_down()
             await self._note()
@@ -207,7 +212,7 @@ class AddressKeeper:
         try:
             await self._change_members(UpdateAddresses(new))
         except RaftdbError as error:
-            # The cluster may be busy for long: only what is new is worth a line.
+            # The cluster may be busy for long: only a new reason is worth a line.
             if error.message != self._last_why:
                 logger.warning(
                     "the new addresses are not written down", extra={"fields": {"why": error.message}}

@@ -1,15 +1,15 @@
-"""The C library's memory, of which a node holds much for a moment: bodies, answers, pages of a checkpoint.
+"""Giving memory of the C library back: a node uses much for a moment, for bodies, answers, pages of a checkpoint.
 
-The GNU C library maps long pieces by themselves and gives them back at once, but raises the length from which on it
-does so to that of the longest that it was given back. So after the first long body, others stand among everything else,
-and what they took stays with the process. Measured with 500 clients that send bodies slowly: 190 MiB were held, 364 MiB
-were left when all were gone, and 85 MiB with a length that does not rise.
+The GNU C library maps long pieces by themselves and unmaps them as soon as they are freed, but whenever such a piece is
+freed it raises the length from which on it does so to that of the piece. So after the first long body, later ones lie
+in the common heap, and their memory stays with the process. Measured with 500 clients that send bodies slowly: 190 MiB
+were in use, 364 MiB were left when all clients were gone, and 85 MiB with a length that does not rise.
 """
 
 import ctypes
 
 MAPPED_BYTES_MIN = 128 * 1024
-"""From this length on a piece is mapped by itself: what the library begins with."""
+"""From this length on a piece is mapped by itself: the library's initial value."""
 M_MMAP_THRESHOLD = -3
 """The parameter's number in <malloc.h>."""
 

@@ -3,7 +3,7 @@
     folder (lock, identity) -> log, state -> replica -> driver -> links, listener
 
 Opening goes from left to right; stopping from right to left, so that nothing is used after it is closed; also if a
-start fails on the way (`ending`). What fails becomes a `Fatal` with the exit code of docs/interface.md, section 1.
+start fails on the way (`ending`). Failures become a `Fatal` with the exit code of docs/interface.md, section 1.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ LISTENER_GRACE_SECONDS = 1.0
 """How long answers that are being sent may take."""
 HAND_OVER_SECONDS_MIN = 1.0
 HAND_OVER_SECONDS_MAX = 8.0
-"""How long another node may take to lead when the one that does is told to stop: an election timeout, within these."""
+"""How long another node may take to lead when the leader is told to stop: an election timeout, within these bounds."""
 
 
 def run_node(settings: Settings) -> int:
@@ -76,7 +76,7 @@ def run_node(settings: Settings) -> int:
     allocator.settle()
     if foreign := passed_over(os.environ):
         logger.warning("passed over, as set by an orchestrator", extra={"fields": {"variables": foreign}})
-    # Until the node watches its signals itself there is nothing to close but what is opened here.
+    # Until the node watches its signals itself, only what is opened here has to be closed.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     with ExitStack() as stack:
         stack.callback(logs.flush)
@@ -85,7 +85,8 @@ def run_node(settings: Settings) -> int:
         folder = stack.enter_context(open_folder(settings))
         identity = folder.identity
         if identity is None or not identity.bootstrapped:
-            # First: what is begun belongs to a cluster for good, and one mistyped flag is mostly not the only one.
+            # This is checked first: a folder that is made belongs to a cluster for good, and one mistyped flag is
+            # seldom the only one.
             check_listen(settings.listen)
             identity = make_folder(folder, settings)
         log = stack.enter_context(closing(folder.open_log()))
@@ -127,7 +128,7 @@ class _Node:
         self._identity = identity
         self._log = log
         self._state = state
-        # All that reads and writes the folder by itself comes before there is a loop that it would hold up.
+        # The folder is read and written directly only here, before there is a loop that it would hold up.
         self._announce_start()
         self._replica = recover_replica(settings, identity, log, state)
         self._view = view = NodeView(self._replica)
@@ -147,12 +148,12 @@ class _Node:
             is_orderly = ending.failure is None
             if is_orderly:
                 await self._hand_over()
-            # Before the rest, as long as all is there: what is in flight may still come to its end.
+            # Requests in flight are finished first, while all parts are still there.
             await self._driver.close(grace_seconds=GRACE_SECONDS if is_orderly else 0)
         logger.info("stopped")
 
     async def _start(self, parts: Closing) -> None:
-        """Open what a node is made of, each part when all that it uses is there."""
+        """Open the parts of a node, each when all that it uses is there."""
         settings, identity, fail = self._settings, self._identity, self._ending.fail
         self._driver = Driver(
             self._replica,
@@ -204,7 +205,7 @@ class _Node:
         background.start(Registrar(settings, view, address.http, on_fatal=fail).run(), name="registrar")
 
     def _introduction(self) -> LocalIdentity:
-        """What this start says of itself to peers."""
+        """How this start of the node introduces itself to peers."""
         view, address = self._view, self._address
         own, identity = self._own_starts, self._identity
         return LocalIdentity(
@@ -265,7 +266,8 @@ class _Node:
         logger.info("listening", extra={"fields": {"http": settings.listen}})
 
     def _host_names(self) -> list[str]:
-        """The names that requests to this node may bear. Peers may dial it under any member's: names move about."""
+        """The names of hosts that requests to this node may bear. Peers may dial it under the name of any member,
+        because names may be given to other machines."""
         settings, members = self._settings, self._view.configuration.members
         addresses = [settings.listen, settings.advertised, *(member.http for member in members)]
         return [*(settings.allowed_hosts or ()), *(parse_endpoint(address).host for address in addresses)]
@@ -279,7 +281,7 @@ class _Node:
             async with asyncio.timeout(wait_s):
                 leader = (await self._driver.transfer()).value
         except TimeoutError:
-            logger.warning("nobody took the leadership over in time")
+            logger.warning("no other node took the leadership over in time")
         except RaftdbError as error:
             logger.warning("the leadership is not handed over", extra={"fields": {"why": error.message}})
         else:

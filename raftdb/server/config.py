@@ -146,7 +146,8 @@ class Settings:
     join: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_join})
     """Nodes of a running cluster that a new folder's node asks to take it in; not asked once it is a member."""
     members: dict[str, str] | None = field(default=None, metadata={"parse": parse_peers})
-    """Where members are now that have moved since this node last ran, id to address; this node included, if it has."""
+    """The present addresses of members that have moved since this node last ran, by id; this node included, if it has
+    moved."""
     log_level: str = field(default="info", metadata={"parse": one_of("debug", "info", "warning", "error")})
     log_format: str = field(default="text", metadata={"parse": one_of("text", "json")})
     log_heartbeats: bool = field(default=False, metadata={"parse": parse_flag})
@@ -159,13 +160,13 @@ class Settings:
     value_bytes_max: int = field(default=1 << 20, metadata={"parse": parse_positive})
     transaction_bytes_max: int = field(default=4 << 20, metadata={"parse": parse_positive})
     checkpoint_entries: int = field(default=100_000, metadata={"parse": parse_positive})
-    """Entries applied since the last checkpoint that bring the next one; a restart replays about so many."""
+    """Entries applied since the last checkpoint that make the next one due; a restart replays about so many."""
     checkpoint_bytes: int = field(default=64 << 20, metadata={"parse": parse_positive})
-    """Memory of what was written since the last checkpoint that brings the next one."""
+    """Memory of the changes since the last checkpoint that makes the next one due."""
     log_tail_bytes: int = field(default=16 << 20, metadata={"parse": parse_positive})
-    """Log kept behind a checkpoint, so that a follower a little behind needs no snapshot."""
+    """Bytes of log kept before a checkpoint, so that a follower that lags a little needs no snapshot."""
     memory_bytes_max: int = field(default=MEMORY_BYTES_MAX, metadata={"parse": parse_positive})
-    """Memory for what others make grow: requests, answers, changes that are not yet durable."""
+    """Memory for data that clients and peers make grow: requests, answers, changes that are not yet durable."""
     disk_reserve_bytes: int | None = field(default=None, metadata={"parse": parse_positive})
     """Free space of the disk below which growing writes are refused. None: a share of the disk."""
 
@@ -219,7 +220,8 @@ def check_advertised(settings: Settings) -> None:
 
 
 def _with_own_address(settings: Settings) -> Settings:
-    """`settings` with `advertise` for this node among the peers, where those only say that it listens everywhere."""
+    """`settings` with `advertise` as this node's address among the peers, if those only say that it listens
+    everywhere."""
     peers = settings.peers or {}
     own = peers.get(settings.id)
     if own is not None and settings.advertise is not None and parse_endpoint(own).is_unspecified:
@@ -276,7 +278,7 @@ def _parse_all(values: Mapping[str, object], where: str) -> dict[str, Any]:
 
 
 def _check(settings: Settings) -> None:
-    """What only shows when all settings are known."""
+    """The checks that need all settings."""
     if settings.peers is not None and settings.id not in settings.peers:
         raise BadSetting(
             f"the peers {', '.join(settings.peers)} do not name this node, {settings.id}",

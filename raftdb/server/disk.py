@@ -1,7 +1,8 @@
-"""The node's writing threads: one for the log, one for the state. Whatever blocks on the disk happens there.
+"""The node's writing threads: one for the log, one for the state. All work that blocks on the disk happens there.
 
 The order of writes to the log is the order in which they were submitted. The state's thread makes checkpoints,
-copies and swaps, one after the other, so that a copy sees one checkpoint and a swap meets nothing in use.
+copies and swaps, one after the other, so that a copy sees one checkpoint and a swap happens while nothing else uses the
+state.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ class NodeDisk:
         self.state = state
         self.writer = LogWriter(log, on_durable=on_durable, on_failure=on_failure)
         self.receiving: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
-        """Held while received files are moved into place, so that nobody writes to them."""
+        """Held while received files are moved into place, so that they are not written to."""
         self.exchanging = threading.Lock()
         """Held while the state is closed and another one takes its place."""
         stores: dict[str, Measured] = {"log": log, "state": _StateMeasured(self)}
@@ -83,19 +84,19 @@ class NodeDisk:
     @property
     def checkpoint_bytes(self) -> int:
         """About what a checkpoint would take on the disk now: for each changed key a page is copied, unless several
-        are on one. What is kept for checkpoints must be enough for the copies."""
+        are on one. The space kept for checkpoints must be enough for the copies."""
         copied_bytes = min(PAGE_BYTES * self.state.change_count, LAST_BYTES // 2)
         return self.pending_bytes + copied_bytes + FULL_BYTES
 
     async def trim(self, base: EntryId) -> None:
-        """Begin the log after `base`: a bounded step, then whatever writes have gathered, then the next."""
+        """Begin the log after `base`: a bounded step, then the writes that have gathered, then the next step."""
         while await asyncio.wrap_future(self.writer.call(lambda: self.log.trim(base.index, base.term))):
             pass
 
     async def install(self, end: EntryId, hard_state: bytes | None) -> LmdbStateStore:
         """Put the received snapshot in place of the state, then begin the log anew after it; returns the new state.
 
-        Raises Fatal if what was put in place is not the snapshot that was meant, and what storage raises.
+        Raises Fatal if the state that was put in place is not the snapshot that was meant, and what storage raises.
         """
         async with self.receiving():
             await self._on_state_thread(lambda: self._swap(end))
@@ -106,7 +107,7 @@ class NodeDisk:
     async def export(self, path: Path, *, cluster_id: str, verify: bool) -> Manifest:
         """Copy the state's checkpoint into the snapshot file `path`.
 
-        Raises `OutOfSpace` rather than take what the log needs to go on, and what storage raises.
+        Raises `OutOfSpace` rather than take space that the log needs to go on, and what storage raises.
         """
 
         def copy() -> Manifest:
@@ -116,8 +117,8 @@ class NodeDisk:
         return await self._on_state_thread(copy)
 
     async def remove(self, path: Path) -> None:
-        """Remove a file that was exported, if it is there; a long one takes the system a while. Behind its export, so
-        that one nobody waited for does not stay."""
+        """Remove a file that was exported, if it is there; a long one takes the system a while. It is queued after its
+        export, so that the file of an export whose caller has gone does not stay."""
         await self._on_state_thread(lambda: path.unlink(missing_ok=True))
 
     def close(self) -> None:
@@ -129,7 +130,7 @@ class NodeDisk:
             stack.callback(self._state_thread.shutdown)
 
     def _close_state(self) -> None:
-        """Close the present state; until its thread has ended that may become another one."""
+        """Close the present state; another one may take its place until its thread has ended."""
         self.state.close()
 
     def _swap(self, end: EntryId) -> None:
@@ -145,13 +146,13 @@ class NodeDisk:
 
 
 class _StateMeasured:
-    """See `storage.space.Measured`: whichever state is the present one."""
+    """See `storage.space.Measured`: measures the present state, which a snapshot may replace."""
 
     def __init__(self, disk: NodeDisk) -> None:
         self._disk = disk
 
     def usage(self) -> Usage:
-        """What the state occupies; waits while it is being exchanged."""
+        """The space that the state occupies; waits while the state is being replaced."""
         with self._disk.exchanging:
             return self._disk.state.usage()
 

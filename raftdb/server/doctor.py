@@ -1,7 +1,7 @@
-"""`raftdb doctor`: storage's findings about a data folder or a backup, with what only this layer can read.
+"""`raftdb doctor`: storage's findings about a data folder or a backup, with the details that only this layer can read.
 
 The examination runs in a process of its own. A page that is damaged within LMDB's own tree may end it by a signal
-(hazard B82); what was found before is known by then, and the signal is a finding.
+(hazard B82); the findings before it are known by then, and the signal is one more.
 """
 
 import json
@@ -32,9 +32,9 @@ FAILED_HINT = (
 
 
 def diagnose(path: Path) -> list[Finding]:
-    """What there is to say about the data folder or backup file `path`; nothing is written. Sound if all are ok.
+    """All findings about the data folder or backup file `path`; nothing is written. It is sound if all are ok.
 
-    Forks: the caller has one thread.
+    This forks, so the caller may have only one thread.
     """
     with storage_errors(), mapped(path, "examine"):
         several = _nodes_in(path)
@@ -54,16 +54,17 @@ def diagnose(path: Path) -> list[Finding]:
     findings = [Finding(*json.loads(line)) for line in content.split(b"\n")[:-1]]
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
-        what = f"it was ended by {name} after what stands above: a page of the next part cannot be read"
+        what = f"{name} ended it after the findings above: a page of the next part cannot be read"
         findings.append(Finding("examination", what, False, UNREADABLE_HINT))
     elif status != 0:
-        what = "it failed after what stands above, as the traceback shows"
+        what = "it failed after the findings above, as the traceback shows"
         findings.append(Finding("examination", what, False, FAILED_HINT))
     return findings
 
 
 def exit_code_of(findings: Sequence[Finding]) -> int:
-    """0 if all is sound; that of the reason if the system alone kept us from seeing; else that of a bad folder."""
+    """0 if all is sound; the code of the reason if only the system prevented the examination; otherwise that of a bad
+    folder."""
     wrong = [finding for finding in findings if not finding.ok]
     if not wrong:
         return 0
@@ -72,7 +73,8 @@ def exit_code_of(findings: Sequence[Finding]) -> int:
 
 
 def _examine_and_exit(path: Path, sink: int) -> None:
-    """In the child: a line of JSON for each finding, as it comes; code 0 if it came to the end. Never returns."""
+    """In the child: write a line of JSON for each finding, as it comes, and exit with code 0 at the end. Never
+    returns."""
     code = 1
     try:
         for finding in chain.from_iterable(map(_decode, _examine(path))):
@@ -81,7 +83,7 @@ def _examine_and_exit(path: Path, sink: int) -> None:
     except (StorageError, OSError) as error:
         failure = system_failure(path, "examine", error) if isinstance(error, OSError) else error
         os.write(sink, json.dumps(failed("examination", failure)).encode() + b"\n")
-    except BaseException:  # noqa: BLE001 - a bug, or damage that nobody thought of: shown, and told by the code
+    except BaseException:  # noqa: BLE001 - a bug, or unforeseen damage: the traceback shows it, and the code tells
         traceback.print_exc()
         sys.stderr.flush()
     finally:
@@ -93,7 +95,7 @@ def _examine(path: Path) -> Iterator[Finding]:
 
 
 def _decode(finding: Finding) -> Sequence[Finding]:
-    """What storage keeps as bytes, in words: term and vote, members."""
+    """Term and vote, and members, which storage keeps as bytes, in words."""
     name, value = finding.name, finding.value
     if not isinstance(value, bytes):
         return (finding,)

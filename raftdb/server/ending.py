@@ -1,11 +1,13 @@
-"""How a node ends: who asked for it, what it ends with, and all its parts closed in order, in bounded time.
+"""How a node ends: what asked for it, the error that it ends with, and the closing of its parts in order, in bounded
+time.
 
-The first failure is the one that counts: what fails while the node comes down for it only follows. Whatever one part
-does when it is closed, the next is closed too; and one that does not come to an end, such as a disk that does not
-answer, is not waited for: nothing that hangs there was acknowledged.
+Only the first failure counts: later ones, while the node stops because of it, only follow from it. Whatever one part
+does when it is closed, the next is closed, too. The node does not wait for a part that does not end, such as a disk
+that does not answer: no write that hangs there was acknowledged.
 
-A service manager stops a unit by a signal to each of its processes, and who has started the nodes passes the signal on:
-so one wish to stop may come as several signals. Those within a moment count once; a later one means: at once.
+A service manager stops a unit by a signal to each of its processes, and the process that has started the nodes passes
+the signal on: so one request to stop may come as several signals. Signals within a moment count once; a later one asks
+the node to stop at once.
 """
 
 import asyncio
@@ -24,9 +26,9 @@ from raftdb.server.folder import EXIT_FAILED, storage_errors
 logger = logging.getLogger("raftdb.server")
 
 SIGNALS_MOMENT_SECONDS = 1.0
-"""Signals that come within this time after the first are the same wish to stop."""
+"""Signals that come within this time after the first are the same request to stop."""
 END_SECONDS = 9.5
-"""How long it may take from the wish to stop, or the failure, until everything is closed."""
+"""How long it may take from the request to stop, or the failure, until everything is closed."""
 
 
 def _exit(code: int) -> NoReturn:
@@ -54,14 +56,14 @@ class Ending:
         self._ends_by: float | None = None
 
     def watch_signals(self) -> None:
-        """From now on SIGTERM, SIGINT and SIGHUP ask for the end, but for those that whoever started us has set to be
-        ignored: `nohup` SIGHUP, and a script SIGINT of what it runs in the background."""
+        """From now on SIGTERM, SIGINT and SIGHUP ask for the end, except those that the starting process has set to be
+        ignored: `nohup` does that with SIGHUP, and a script with SIGINT for programs that it runs in the background."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number is signal.SIGTERM or signal.getsignal(number) is not signal.SIG_IGN:
                 self._loop.add_signal_handler(number, self.signalled, number)
 
     def signalled(self, number: signal.Signals) -> None:
-        """A signal has come: the first asks for an orderly end, one that is not of the same moment ends at once."""
+        """A signal has come: the first asks for an orderly end, a later one ends the process at once."""
         now = self._loop.time()
         if self._signalled_at is None:
             self._signalled_at = now
@@ -72,7 +74,7 @@ class Ending:
             self._exit_now(EXIT_FAILED)
 
     def fail(self, error: Fatal) -> None:
-        """Something broke that must not be worked around: the node stops without waiting for anybody."""
+        """Something broke that must not be worked around: the node stops without waiting for its requests."""
         if self.failure is None:
             logger.error("fatal", extra={"fields": {"error": error.message, "hint": error.hint}})
             self.failure = error
@@ -84,8 +86,8 @@ class Ending:
 
     @asynccontextmanager
     async def closing(self) -> AsyncIterator["Closing"]:
-        """What is given to the `Closing` is closed on leaving, the last first, however the block is left. Raises then
-        what came first, if anything did: `failure`, or what left the block."""
+        """Parts given to the `Closing` are closed on leaving, the last first, however the block is left. Then the first
+        error is raised, if there was one: `failure`, or the exception that left the block."""
         came_first = False
         try:
             async with AsyncExitStack() as stack:
@@ -112,7 +114,7 @@ class Ending:
         except Exception as error:
             if limit.expired():
                 logger.error(
-                    "does not come to an end, the node stops without it", extra={"fields": {"what": what}}
+                    "a part does not end, the node stops without it", extra={"fields": {"what": what}}
                 )
                 self._exit_now(EXIT_FAILED if self.failure is None else self.failure.exit_code)
                 return
@@ -124,7 +126,7 @@ class Ending:
         self._asked.set()
 
     def _deadline(self) -> float:
-        """Until when everything is to be closed; counted from the first time that anybody asks."""
+        """The time until which everything is to be closed; counted from the first call."""
         if self._ends_by is None:
             self._ends_by = self._loop.time() + self._end_seconds
         return self._ends_by
@@ -138,5 +140,5 @@ class Closing:
         self._stack = stack
 
     def then(self, what: str, close: Callable[[], Awaitable[object]]) -> None:
-        """`what` is there from now on, and ends by `close`, before everything that was here before it."""
+        """Register the part `what`, which is closed by `close` before all parts registered earlier."""
         self._stack.push_async_callback(self._ending.close, what, close)

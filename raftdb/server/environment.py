@@ -1,9 +1,9 @@
-"""Settings in the environment, and what orchestrators put beside them.
+"""Settings in the environment, and the variables that orchestrators put beside them.
 
 A variable `RAFTDB_<NAME>` is the setting of that name; one that is no setting is refused, for it is a typo. But
 Kubernetes and Docker name variables after services and links, and a service called `raftdb` has our prefix:
-`RAFTDB_PORT=tcp://10.0.0.1:8001`, `RAFTDB_SERVICE_HOST`. Nobody who deploys wrote those, and not everybody can turn
-them off, so they are passed over. An empty variable is one that is not set: that is how templates leave one out.
+`RAFTDB_PORT=tcp://10.0.0.1:8001`, `RAFTDB_SERVICE_HOST`. The operator did not write those, and cannot always turn them
+off, so they are ignored. An empty variable counts as one that is not set, because templates leave one out in that way.
 """
 
 import re
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 PREFIX = "RAFTDB_"
 CONFIG_FILE = f"{PREFIX}CONFIG"
 OF_CLIENTS = frozenset({"RAFTDB_URL", "RAFTDB_HISTORY"})
-"""Names with our prefix that are not a node's business."""
+"""Names with our prefix that are no settings of a node."""
 
 _BY_NAME = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?|ENV_\w+)"

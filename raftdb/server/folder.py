@@ -1,9 +1,10 @@
-"""A node's data folder: whose it is, opened or made, and the errors of storage as this layer knows them.
+"""A node's data folder: opening or making it, checking its identity, and the errors of storage as this layer knows
+them.
 
-The first members of a cluster agree on its id without talking to each other: it is a function of what they all know.
-For a cluster that begins empty that is the list of first members; for one that begins with a backup, the list and the
-backup's digest, its *origin*. The folder's identity keeps the origin, so that `--peers` can be checked at every start
-against what the folder began with, restored or not.
+The first members of a cluster agree on its id without talking to each other: it is a function of values that they all
+know. For a cluster that begins empty that is the list of first members; for one that begins with a backup, the list and
+the backup's digest, its *origin*. The folder's identity keeps the origin, so that `--peers` can be checked at every
+start against what the folder began with, restored or not.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ EXIT_OF_REASON = {
     Reason.INPUT_OUTPUT: 8,
     Reason.OTHER: EXIT_FAILED,
 }
-"""Each reason for which the system did not let us has a code of its own: what starts a node again may act on it."""
+"""Each reason of a system failure has a code of its own: a program that starts a node again may act on it."""
 
 
 def cluster_id_of(first_members: Mapping[str, str], origin: str | None = None) -> str:
@@ -57,7 +58,7 @@ def storage_errors() -> Iterator[None]:
 
 
 def fatal(error: StorageError) -> Fatal:
-    """What a node that is not to go on ends with."""
+    """The `Fatal` that a node ends with because of `error`."""
     if isinstance(error, SystemFailure):
         code = EXIT_OF_REASON[error.reason]
     else:
@@ -66,7 +67,7 @@ def fatal(error: StorageError) -> Fatal:
 
 
 def kind_of(path: Path) -> str | None:
-    """What is at `path`: a "folder", a "file", or what is "no file": a device, a pipe. None if nothing is there.
+    """What is at `path`: a "folder", a "file", or "no file" (a device, a pipe). None if nothing is there.
 
     Raises `Fatal` if that may not be looked at.
     """
@@ -81,10 +82,10 @@ def kind_of(path: Path) -> str | None:
 
 
 def open_folder(settings: Settings) -> DataFolder:
-    """Lock the folder and check whose it is. Peers that are named must be the ones it began with."""
+    """Lock the folder and check its identity. The peers in the settings, if any, must be those that it began with."""
     folder = _open_folder(settings)
     if folder.openness.group:
-        # As orchestrators give volumes to a group, which nobody there could change.
+        # Orchestrators give volumes to a group, and their users could not change that: so this is no error.
         details = {"data": settings.data, "hint": f"chmod g-w {settings.data}, if that is not meant"}
         logger.warning("the group of the data folder can write in it", extra={"fields": details})
     return folder
@@ -95,7 +96,7 @@ def _open_folder(settings: Settings) -> DataFolder:
     identity = read_identity(settings.data)
     if settings.peers is None:
         if identity is None or not identity.bootstrapped:
-            # What is in the first entry of the log stays there: it has to be of use to others.
+            # The addresses in the first entry of the log stay there, so other nodes must be able to use them.
             check_advertised(settings)
         return DataFolder(settings.data, node_id=settings.id)
     origin = None if identity is None else identity.origin

@@ -1,4 +1,4 @@
-"""The address that a node listens on: whether it can be had, and what is said if not."""
+"""The address that a node listens on: checking that it is free, and the error if it is not."""
 
 import errno
 import socket
@@ -18,7 +18,7 @@ HINTS = {
 
 
 def check_listen(listen: str) -> None:
-    """Raise the `Fatal` of `cannot_listen` if `listen` (HOST:PORT) cannot be had now. It is let go again."""
+    """Raise the `Fatal` of `cannot_listen` if `listen` (HOST:PORT) cannot be bound now. It is released again."""
     endpoint = parse_endpoint(listen)
     try:
         found = socket.getaddrinfo(
@@ -36,7 +36,7 @@ def check_listen(listen: str) -> None:
 
 
 def cannot_listen(listen: str, error: OSError) -> Fatal:
-    """What a node ends with that does not get its address."""
+    """The error of a node that does not get its address."""
     return Fatal(
         f"cannot listen on {listen}: {short_reason(error)}",
         exit_code=EXIT_NO_ADDRESS,

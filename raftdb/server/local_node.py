@@ -69,11 +69,12 @@ class LocalNode:
 
     @asynccontextmanager
     async def backup(self) -> AsyncIterator[Backup]:
-        """A consistent, verified copy of the state as of now, in a file that is removed afterwards. One at a time."""
+        """Make a consistent, verified copy of the state as of now, in a file that is removed afterwards; one at a
+        time."""
         if self._backing_up.locked():
             raise Unavailable("busy", "a backup is being made", hint="try again when it is done")
         async with self._backing_up:
-            # A follower that is away just now is to find the log that it needs, whoever makes backups meanwhile.
+            # The log keeps its tail: a follower that is away just now has to find the entries that it needs.
             await self._driver.checkpoint(keeps_tail=True)
             try:
                 path = self._disk.folder.outgoing("backup")
@@ -85,12 +86,12 @@ class LocalNode:
             except OutOfSpace as error:
                 raise Unavailable("no_space", error.message, hint=error.hint) from error
             except StorageError as error:
-                # The caller is told, and the node's own log: a copy that fails endangers nothing here.
+                # The caller gets the error, and the node logs it: a copy that fails endangers nothing here.
                 logger.warning("no backup", extra={"fields": {"why": error.message, "hint": error.hint}})
                 raise RaftdbError("internal", error.message, hint=error.hint) from error
 
     def status(self) -> Mapping[str, Any]:
-        """What this node knows of itself and the others."""
+        """The status of this node, and of the others as far as it knows."""
         return {
             "id": self._node_id,
             "cluster_id": self._cluster_id,
@@ -103,8 +104,7 @@ class LocalNode:
         }
 
     def membership(self) -> Mapping[str, object]:
-        """The members of the configuration in force, why those that are not reached are not, and the ids that are
-        gone."""
+        """The members of the configuration in force, the reason for each that is not reached, and the removed ids."""
         view = self._driver.view
         members = members_of(self._driver)
         for member in members:
@@ -150,7 +150,7 @@ class LocalNode:
         return "this node was removed from the cluster" if self._driver.view.is_removed else None
 
     def put_back(self) -> str | None:
-        """Why this node counts for nothing, or None (a condition of /readyz)."""
+        """Why this node does not count, or None (a condition of /readyz)."""
         view = self._driver.view
         if not view.is_put_back(view.id):
             return None

@@ -1,7 +1,7 @@
-"""How a node tells what it does: one line per action on stderr, for people or for machines.
+"""How a node reports what it does: one line per action on stderr, for people or for machines.
 
-Whoever has something to say uses `logging` and puts details into `extra={"fields": {...}}`. Values, tokens and
-secrets are never among them.
+All code uses `logging` and puts details into `extra={"fields": {...}}`. Values, tokens and secrets are never among
+them.
 """
 
 import json
@@ -20,7 +20,7 @@ LINES_WAITING_MAX = 20_000
 FINISH_SECONDS = 1.0
 """How long a process that ends waits for its last lines to be read."""
 OF_STRANGERS = ("raftdb.transport", "raftdb.http")
-"""What is logged under these names is what anybody who connects can bring about, as often as he likes."""
+"""Loggers of lines that any stranger can cause by connecting, as often as it likes."""
 STRANGERS_LINES_MAX = 400
 """So many such lines come at once, ..."""
 STRANGERS_LINES_PER_SECOND = 2.0
@@ -69,10 +69,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class Brake(logging.Filter):
-    """Leaves out lines that strangers bring about faster than the limits say: a log has a disk, too.
+    """Leaves out lines that strangers cause faster than the limits allow, so that they cannot fill the disk of the log.
 
-    The next line that passes says how many, as `left_out`. Errors are never left out, nor what was asked for by the
-    level `debug`.
+    The next line that passes says how many were left out, as `left_out`. Errors are never left out, nor lines that the
+    level `debug` shows.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,8 @@ class Brake(logging.Filter):
 
 
 class BackgroundHandler(logging.Handler):
-    """Writes lines on a thread of its own: a terminal that is stopped, or a pipe that nobody reads, holds up no node.
+    """Writes lines on a thread of its own, so that a stopped terminal, or a pipe that is not read, does not hold up the
+    node.
 
     Lines that find the queue full are dropped, and counted in the next line that is written.
     """
@@ -129,7 +130,7 @@ class BackgroundHandler(logging.Handler):
     def _write_lines(self) -> None:
         while (line := self._lines.get()) is not None:
             dropped, self._dropped = self._dropped, 0
-            note = f"({dropped} lines were dropped: nobody read them in time)\n" if dropped else ""
+            note = f"({dropped} lines were dropped: they were not read in time)\n" if dropped else ""
             with suppress(OSError, ValueError):
                 self._stream.write(f"{note}{line}\n")
                 if self._lines.empty():
@@ -152,7 +153,7 @@ def configure(*, node: str, level: str, log_format: str, heartbeats: bool) -> No
 
 
 def flush() -> None:
-    """Write what is queued, if anybody reads it. The last thing that a process does with its log."""
+    """Write the queued lines, if they are read. A process calls this last, when it has nothing more to log."""
     for handler in logging.getLogger("raftdb").handlers:
         if isinstance(handler, BackgroundHandler):
             handler.finish()

@@ -1,8 +1,8 @@
-"""How a new node comes into a running cluster: it asks to be taken in.
+"""How a new node joins a running cluster: it asks to be added.
 
 A new folder gets the id of the running cluster, and nothing else: without a configuration it neither votes nor stands
-for election, and learns everything from the leader, which dials it. Only once it listens does it ask to be taken in,
-for the leader adds it as a learner at once and makes it a voter when it has caught up.
+for election, and learns everything from the leader, which dials it. It asks to be added only once it listens, for the
+leader adds it as a learner at once and makes it a voter when it has caught up.
 """
 
 import asyncio
@@ -25,13 +25,13 @@ logger = logging.getLogger("raftdb.server")
 
 ASK_TIMEOUT_S_MIN = 10.0
 ASK_TIMEOUT_S_MAX = 80.0
-"""Longer than a node takes to say how far a new one has come; twice as long after each question that took too long, for
-on a slow network it takes longer (`raftdb.core.timing.request_ticks`)."""
+"""How long a request to the cluster may take: longer than a node takes to say how far a new one has come. It is doubled
+after each request that took too long, because a slow network takes longer (`raftdb.core.timing.request_ticks`)."""
 PAUSE_MIN_S = 0.2
 PAUSE_MAX_S = 3.0
-"""First and longest pause between two questions to a cluster that does not answer."""
+"""First and longest pause between two requests to a cluster that does not answer."""
 FINAL = frozenset({"conflict", "not_found", "bad_request", "forbidden", "method_not_allowed"})
-"""Refusals that asking again does not change."""
+"""Codes of refusals that asking again does not change."""
 
 
 def find_cluster(settings: Settings) -> str:
@@ -52,7 +52,7 @@ def find_cluster(settings: Settings) -> str:
 
 
 class Refused(Exception):
-    """The cluster said no, and would again."""
+    """The cluster has refused the request, and would refuse it again."""
 
     def __init__(self, message: str, hint: str | None) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class Refused(Exception):
 
 
 class Registrar:
-    """Sees to it that the cluster takes this node in. `run` is its one task, which ends when it has.
+    """Asks the cluster to add this node. `run` is its one task, which ends when that is done.
 
     `http` is where others reach this node, HOST:PORT.
     """
@@ -75,21 +75,22 @@ class Registrar:
         self._on_fatal = on_fatal
 
     async def run(self) -> None:
-        """Join, if that is to be done; ask until it is, or surely never will be."""
+        """Join, if the settings say so; ask until the node is added or is refused for good."""
         if self._settings.join is None:
             return
         if self._view.configuration.ids == (self._view.id,):
-            # Whoever names other nodes does not mean this one alone: it was started without `join` before.
+            # The settings name other nodes, so this node was not meant to be a cluster of its own: it was once started
+            # without `join`.
             details = {"join": ",".join(self._settings.join)}
             logger.warning(
-                "join is passed over: this folder is a cluster of its own; to join, begin with an empty one",
+                "join is ignored: this folder is a cluster of its own; to join, begin with an empty one",
                 extra={"fields": details},
             )
         elif self._view.configuration_index == 0:
             try:
                 await self._repeat(self._join)
             except Refused as refused:
-                reason = f"the cluster does not take this node in: {refused.message}"
+                reason = f"the cluster does not add this node: {refused.message}"
                 self._on_fatal(Fatal(reason, exit_code=EXIT_CONFIGURATION, hint=refused.hint))
 
     async def _repeat(self, ask: Callable[[aiohttp.ClientSession, str], Awaitable[bool]]) -> None:
@@ -98,7 +99,7 @@ class Registrar:
         timeout_s = ASK_TIMEOUT_S_MIN
         async with new_session(total_s=ASK_TIMEOUT_S_MAX) as session:
             while True:
-                why = "no node is known that could be asked"
+                why = "no other node is known"
                 for target in self._targets():
                     try:
                         async with asyncio.timeout(timeout_s):
@@ -108,22 +109,24 @@ class Registrar:
                         why = f"{target}: {short_reason(error)}"
                         if isinstance(error, TimeoutError):
                             timeout_s = min(2 * timeout_s, ASK_TIMEOUT_S_MAX)
-                # A cluster that is away is asked many times: only what is new is worth a line.
+                # A cluster that does not answer is asked many times: only a new reason is worth a line.
                 if why != last_why:
                     fields = {"http": self._http, "why": why}
-                    logger.warning("the cluster could not be told of this node", extra={"fields": fields})
+                    logger.warning(
+                        "the cluster could not be asked to add this node", extra={"fields": fields}
+                    )
                 last_why = why
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
     def _targets(self) -> Sequence[str]:
-        """Whom to ask: any node sends on to the leader."""
+        """The nodes to ask: each redirects to the leader."""
         members = self._view.configuration.members
         others = [member.http for member in members if member.id != self._view.id]
         return [*others, *(self._settings.join or ())]
 
     async def _join(self, session: aiohttp.ClientSession, target: str) -> bool:
-        """Ask to be taken in, unless that was done before."""
+        """Ask to be added, unless this node is a member already."""
         own = self._view.id
         found = await _call(session, "GET", target, "/v1/members")
         known = next((one for one in found.get("members", ()) if one.get("id") == own), None)
@@ -146,7 +149,7 @@ async def _call(
     async with session.request(method, f"{parse_endpoint(target).url}{path}", json=body) as response:
         content = await response.json(content_type=None)
         if not isinstance(content, dict):
-            raise ValueError(f"{target} answered what is no answer of a raftdb node")
+            raise ValueError(f"{target} does not answer as a raftdb node")
         if response.status < 300:
             return content
         error = content.get("error")

@@ -1,8 +1,8 @@
-"""How many files and connections this process may have open: raised as far as is needed, and said if it is too few.
+"""The limit on open files and connections of this process: raised as far as needed, and refused if it stays too low.
 
 Every connection, of clients and of peers, is an open file to the system. The limit that a shell or a service manager
-gives (`ulimit -n`) is often far below what it allows a process to ask for, so a node asks. Where that is not enough for
-a node to work at all, it does not start: it would hold a folder, refuse its peers, and hardly say why.
+gives (`ulimit -n`) is often far below what it allows a process to ask for, so a node asks. If that is not enough for a
+node to work at all, it does not start: it would hold a folder and refuse its peers without saying why.
 """
 
 import logging
@@ -16,7 +16,7 @@ from storage.errors import Reason
 logger = logging.getLogger("raftdb.server")
 
 CONNECTIONS_MIN = 64
-"""Connections without which a node is of no use: those of its peers, and some of clients."""
+"""The fewest connections with which a node is of use: those of its peers, and some of clients."""
 OPEN_FILES_MIN = OPEN_FILES_RESERVED + CONNECTIONS_MIN
 
 

@@ -1,16 +1,18 @@
-"""Who may be a peer: a node with the folder that it had when it was first met, and that was not removed.
+"""Which nodes may be peers: those with the folder that they had when first met, and that were not removed.
 
-A folder's uuid is new whenever a folder is new. Another one under a member's id means that the member lost its memory,
+A folder's uuid is new whenever a folder is new. Another uuid under a member's id means that the member lost its memory,
 or is an impostor. It could have forgotten votes and entries that it promised to keep, so it is refused (hazards B36,
 B90). Where the configuration does not say which folder a member is (see `raftdb.node.standing`), the first one seen is
 written down, durably, before the peer is believed.
 
-What a folder is called is no secret: every handshake says it. So each folder also has a credential for each peer, that
-only the two know. The first that a member shows is written down, too, and who shows another is not heard: else anybody
-could have a member refused, or moved to another address, by claiming a start of it that never was (hazard B101).
+The uuid of a folder is no secret: every handshake names it. So each folder also has a credential for each peer, which
+only the two know. The first credential that a member shows is written down, too, and a node that shows another is not
+heard: otherwise any stranger could have a member refused, or moved to another address, by claiming a start of it that
+never was (hazard B101).
 
-So is the start in which a member was met. A folder that was put back to an older copy is no stranger, and is not
-refused; but that it was is on disk before anything that it says is heard (`raftdb.node.starts`, hazard B108).
+The start in which a member was met is written down as well. A folder that was put back to an older copy is no stranger,
+and is not refused; but that it was put back is on disk before any of its messages is handled (`raftdb.node.starts`,
+hazard B108).
 """
 
 import asyncio
@@ -35,23 +37,25 @@ from storage.contract import LogStore
 logger = logging.getLogger("raftdb.server")
 
 IDENTITY_CHANGED = "identity_changed"
-"""Code of the refusal that a node gets which is not the one that was met under its id: it has to stop."""
+"""Code of the refusal for a node that is not the one that was met under its id: it has to stop."""
 REMOVED = "removed"
-"""Code of the refusal that a node gets which is known for certain to be a member no more: it has to take no part."""
+"""Code of the refusal for a node that is certainly no member any more: it must not take part."""
 PEER_CHANGED = "peer_identity_changed"
-"""Code of the refusal where the peer that we dialled is not the one we met: ours, which says nothing of this node."""
+"""Code of this node's own refusal where the peer that it dialled is not the one that it met; it says nothing of this
+node."""
 PEER_REMOVED = "peer_removed"
 """Code of the refusal where the peer that we dialled is the one that was removed."""
 OTHER_LIFE = "other_life"
-"""Code of the refusal that a node gets whose folder is of another life of the cluster."""
+"""Code of the refusal for a node whose folder is of another life of the cluster."""
 PEER_OTHER_LIFE = "peer_other_life"
-"""Code of the refusal where the peer that we dialled is of another life: then this node is, too, to the other."""
+"""Code of the refusal where the peer that we dialled is of another life of the cluster; to that peer, this node is of
+another life, too."""
 STALE_START = "stale_start"
-"""Code of the refusal for who was started again since, or is one of two nodes that run on copies of one folder."""
+"""Code of the refusal for a node that was started again since, or is one of two that run on copies of one folder."""
 PEER_STALE_START = "peer_stale_start"
 """Code of the refusal where the peer that we dialled is the one that was started again since."""
 UNPROVEN = "unproven"
-"""Code of the refusal for who says to be a member, and does not show what that member has shown before."""
+"""Code of the refusal for a node that claims to be a member, and does not show that member's credential."""
 FACT_PREFIX = "peer:"
 CREDENTIAL_PREFIX = "credential:"
 STARTS_PREFIX = "starts:"
@@ -67,7 +71,8 @@ def log_birth(store: LogStore) -> str | None:
 
 
 def forget_peers(log: LogStore, members: Iterable[NodeId]) -> None:
-    """The folder begins a life of another cluster: what it knew of the old one, and of its members' starts, is over."""
+    """Forget the life of the old cluster and the starts of its members, because the folder now belongs to another
+    cluster."""
     log.put_meta(BIRTH_FACT, b"")
     for member in members:
         log.put_meta(STARTS_PREFIX + member, b"")
@@ -100,7 +105,7 @@ class PeerRegistry:
     ) -> None:
         """`on_met(event)`: a node has shown which folder it is and in which start, now or before this start.
 
-        `on_stated(id, http)`: a peer that is believed has said where it is reached. `on_put_back()`: this node has
+        `on_stated(id, http)`: an accepted peer has said where it is reached. `on_put_back()`: this node has
         found out that its own folder was put back, and has to introduce itself anew.
         """
         self._store = store
@@ -112,16 +117,16 @@ class PeerRegistry:
         self._own = own
         self._known: dict[NodeId, KnownStarts] = {}
         self._on_disk: dict[NodeId, KnownStarts] = {}
-        """Of members; what is known of others is theirs only once they are."""
+        """The first uuid of each member; that of another node is kept only once it is a member."""
         self._credentials: dict[NodeId, str] = {}
-        """What the peers have shown; of members this is on disk."""
+        """The starts that the peers have shown; those of members are on disk."""
         self._birth = log_birth(store)
         self._has_recalled = False
-        # One at a time: what a handshake concludes from a record must be on disk before the next one reads it.
+        # One handshake at a time: its conclusions from a record must be on disk before the next one reads the record.
         self._meeting = asyncio.Lock()
 
     def _recall(self) -> None:
-        """Before the first peer is believed: say again which folders the members were met as."""
+        """Before the first peer is accepted: report again which folders the members were met as."""
         self._has_recalled = True
         for member in self._view.configuration.members:
             credential = self._store.get_meta(CREDENTIAL_PREFIX + member.id)
@@ -138,19 +143,20 @@ class PeerRegistry:
 
     @property
     def birth(self) -> str | None:
-        """Which life of the cluster this node belongs to; None while that is not certain. What is not committed may be
-        of a leader that never got so far."""
+        """Which life of the cluster this node belongs to; None while that is not certain: an uncommitted name may be of
+        a leader that never committed it."""
         return self._birth or self._view.committed_configuration.birth
 
     def recall(self, peer: NodeId) -> Recollection:
-        """What this node says to `peer` beside who it is."""
+        """The facts that this node tells `peer` beside its own identity."""
         known = self._known.get(peer)
         remembered = None if known is None else known.before
         put_back = self._view.is_in_doubt(self._view.id, self._own.doubted)
         return Recollection(remembered, put_back, self.birth, starts.credential_for(self._own, peer))
 
     async def check(self, introduction: Introduction) -> Refused | None:
-        """Why the speaker cannot be a peer, or None. What is to be remembered of it is durable when this returns."""
+        """Why the speaker cannot be a peer, or None. All that has to be remembered of it is durable when this
+        returns."""
         if not self._has_recalled:
             self._recall()
         peer, uuid = introduction.source, introduction.node_uuid
@@ -173,7 +179,8 @@ class PeerRegistry:
             )
         async with self._meeting:
             if standing.met not in (None, uuid):
-                # Another folder, of somebody who was no member: its starts have nothing to do with those of the first.
+                # It is another folder, of a node that was no member: its starts have nothing to do with those of the
+                # first folder.
                 self._known.pop(peer, None)
                 self._credentials.pop(peer, None)
             if not self._is_proven(introduction, is_member=standing.is_member):
@@ -189,7 +196,8 @@ class PeerRegistry:
         return None
 
     def _is_proven(self, introduction: Introduction, *, is_member: bool) -> bool:
-        """True unless a member has shown another credential before. The first is written down with its start."""
+        """True unless a member has shown another credential before. The first credential is written down with the
+        start."""
         peer, shown = introduction.source, introduction.credential
         if is_member and peer in self._credentials:
             return hmac.compare_digest(shown.encode(), self._credentials[peer].encode())
@@ -208,7 +216,7 @@ class PeerRegistry:
             self._known = {node: starts_ for node, starts_ in self._known.items() if node in kept}
             self._credentials = {node: shown for node, shown in self._credentials.items() if node in kept}
         if is_found:
-            # Strangers may say what they like, and as often.
+            # Strangers may claim this as often as they like, so it is no warning.
             logger.log(
                 logging.ERROR if is_member else logging.DEBUG,
                 "the data folder of a peer was put back to an older copy: it counts again once it is refilled",
@@ -229,7 +237,7 @@ class PeerRegistry:
         if is_known:
             return
         logger.error(
-            "the data folder of this node was put back to an older copy: what it says counts for nothing until it is "
+            "the data folder of this node was put back to an older copy: it does not count until it is "
             "refilled",
             extra={"fields": {"says": introduction.source}},
         )
@@ -237,8 +245,8 @@ class PeerRegistry:
         self._on_put_back()
 
     async def tidy(self) -> None:
-        """Write down of whom there is no doubt any more, this node included, and who has become a member since it was
-        met."""
+        """Write down which nodes are no longer in doubt, this node included, and which have become members since they
+        were met."""
         view = self._view
         async with self._meeting:
             if self._birth is None and self.birth is not None:
@@ -255,7 +263,7 @@ class PeerRegistry:
                 await self._keep(peer, known)
 
     async def _keep(self, peer: NodeId, known: KnownStarts) -> None:
-        """Make sure that this is on disk."""
+        """Make the record durable, unless it is on disk already."""
         if self._on_disk.get(peer) != known:
             if peer not in self._on_disk:
                 await self._write(CREDENTIAL_PREFIX + peer, self._credentials[peer].encode())
@@ -266,7 +274,7 @@ class PeerRegistry:
         await asyncio.wrap_future(self._writer.call(lambda: self._store.put_meta(name, value)))
 
     async def _first_uuid(self, peer: NodeId, uuid: str) -> str:
-        """The uuid that the peer was first met with: this one, written down, if it was never met."""
+        """The uuid that the peer was first met with: if it was never met, this one, which is then written down."""
         name = FACT_PREFIX + peer
         known = self._store.get_meta(name)
         if known is None:

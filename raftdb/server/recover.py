@@ -1,4 +1,4 @@
-"""`raftdb recover`: the way back from a lost majority, with what one node still has.
+"""`raftdb recover`: the way back from a lost majority, with the data of one remaining node.
 
 The other nodes are gone for good, and with them the majority without which nothing is ever committed again. So the
 data folder of a node that is left becomes that of a new cluster:
@@ -6,18 +6,18 @@ data folder of a node that is left becomes that of a new cluster:
     cluster id     of the members, of the old cluster and of where this node's log ends; nodes of the old cluster are
                    refused by it, whatever their addresses
     state          with all that the log holds applied, moved on by `INDEX_STEP` indexes
-    log            begins behind the state, with one entry in a term of its own: the new members, and the ids of all
+    log            begins after the state, with one entry in a term of its own: the new members, and the ids of all
                    others, which are used up
 
-The step is there for revisions, which are indexes, as when a backup is restored: what the lost nodes had acknowledged
-together without this one had indexes, too, and none of those must ever be given to something else.
+The step is there for revisions, which are indexes, as when a backup is restored: writes that the lost nodes had
+acknowledged without this one had indexes, too, and none of those may ever be given to another write.
 
-Nothing here can know what the lost nodes had acknowledged together without this one. That is lost, and that the caller
-has to say loudly.
+This node cannot know which writes the lost nodes had acknowledged without it. Those are lost, and the caller has to say
+so clearly.
 
 Several nodes that are left may be recovered as members of one cluster only if their logs end alike: then they come to
 the same id (two logs that share their last entry share all of them; thesis 3.5). If they do not, they refuse each
-other, which is the safe thing to do. One folder, and new nodes beside it, is what works always.
+other, which is safe. Recovering one folder and adding new nodes always works.
 """
 
 from collections.abc import Iterator, Mapping
@@ -51,8 +51,8 @@ APPLY_BYTES = 16 << 20
 class Plan:
     """What a recovery will do: `entry` names the new configuration, `last` the end of the log as it is.
 
-    `committed_index`: entries up to here are known to have been committed; of those behind it, up to `entry`, nobody
-    can say. `lost`: the members that cannot come back.
+    `committed_index`: entries up to here are known to have been committed; for those after it, up to `entry`, that is
+    unknown. `lost`: the members that cannot come back.
     """
 
     node_id: NodeId
@@ -87,8 +87,8 @@ class Recovery:
             )
 
     def _begin_anew(self) -> None:
-        """Apply the whole log, move the state on, and begin the log behind it. Cut short, it is done once more: a log
-        that does not go on from its state is begun anew behind it by whoever opens them next."""
+        """Apply the whole log, move the state on, and begin the log after it. If this is cut short, it is done once
+        more: a log that does not go on from its state is begun anew after it by the next program that opens them."""
         plan, log, state = self.plan, self._log, self._state
         machine = Machine()
         while state.applied[0] < plan.last.index:
@@ -116,9 +116,9 @@ def _flush(state: StateStore) -> None:
 
 @contextmanager
 def recovery(data: Path, members: Mapping[str, str]) -> Iterator[Recovery]:
-    """Lock the folder `data` of a stopped node, and see what a recovery with `members` (id to HOST:PORT) would do.
+    """Lock the folder `data` of a stopped node, and plan a recovery with `members` (id to HOST:PORT).
 
-    Raises `Fatal`: exit code 4 for a folder that is in use, damaged or nobody's; 2 for members that cannot be.
+    Raises `Fatal`: exit code 4 for a folder that is in use, damaged or no node's; 2 for impossible members.
     """
     with storage_errors():
         identity = read_identity(data)
@@ -161,7 +161,7 @@ def _plan(
 
 
 def _configuration(identity: Identity, old: Configuration, members: Mapping[str, str]) -> Configuration:
-    """The new configuration: those members that are left, all of them voters; the others never come back."""
+    """The new configuration: the remaining members, all of them voters; the ids of the others count as removed."""
     if identity.node_id not in members:
         raise BadSetting(
             f"the members {', '.join(members)} do not name the node of this folder, {identity.node_id}",

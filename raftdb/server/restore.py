@@ -1,11 +1,11 @@
 """`raftdb restore`: the data folder of a first member of a new cluster, with the state of a backup.
 
-Every first member restores the same file with the same members, each on its own, and all come to the same beginning:
+Every first member restores the same file with the same members, each on its own, and all get the same beginning:
 
     cluster id     of the members and the backup's digest (`raftdb.server.folder`); nodes of the old cluster, and of
                    one restored from another backup, are refused by it
     state          the backup's, moved on by `INDEX_STEP` indexes, with the new members as its configuration
-    log            begins behind the state, with the new members in a term above the backup's
+    log            begins after the state, with the new members in a term above the backup's
 
 The step is there for revisions, which are indexes. The old cluster went on after the backup, and a client may hold a
 revision from then; the new cluster must never give the same number to something else (hazard B106).
@@ -30,7 +30,7 @@ INDEX_STEP = 1_000_000_000
 
 
 class Restored(NamedTuple):
-    """What was made: the folder's cluster, the backup's index and the one that the new cluster's log begins behind."""
+    """The result: the folder's cluster, the backup's index and the index after which the new cluster's log begins."""
 
     cluster_id: str
     backup_index: int

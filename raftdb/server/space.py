@@ -1,7 +1,7 @@
-"""Keeps looking at the space that is left, and tells the driver how much more may be written.
+"""Measuring the space that is left, again and again, and telling the driver how much more may be written.
 
 A full disk would stop the node, so growth is refused before. While it is refused, the node makes checkpoints by itself
-as long as something was applied: what was deleted gives its pages back only then, and the log its own.
+as long as something was applied: only then do deleted values and compacted entries give their pages back.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from storage.folder import LOG_FOLDER, STATE_FOLDER
 logger = logging.getLogger("raftdb.server")
 
 PERIOD_SECONDS = 1.0
-"""Between two looks. What is written in between counts against what the last look found."""
+"""Time between two measurements. Bytes written in between count against the space that the last one found."""
 RECLAIM_LOOKS = 5
-"""Looks between two checkpoints that are made to get space back."""
+"""Measurements between two checkpoints that are made to get space back."""
 
 
 class _Told(NamedTuple):
-    """What the log says of the space."""
+    """The last report in the log about the space."""
 
     reason: str | None
     is_exhausted: bool
@@ -52,18 +52,18 @@ class SpaceWatch:
         self._task: asyncio.Task[None] | None = None
         self._told = _Told(None, is_exhausted=False)
         self._trouble: str | None = None
-        """Why the last look measured nothing."""
+        """Why the last measurement failed."""
 
     async def start(self) -> None:
-        """Look once, so that the node serves nothing before it knows; then go on looking."""
+        """Measure once, so that the node serves no request before it knows its space; then go on measuring."""
         await self.look()
         self._task = self._background.start(self._watch(), name="space watch")
 
     async def look(self) -> None:
-        """Measure, and say so if something changed. What cannot be measured now is measured the next time.
+        """Measure, and log it if something changed. If it cannot be measured now, the next time will do.
 
-        Raises `WriteFailed` if a file of the database is gone: what was deleted goes on taking writes, and a node to
-        which nobody writes would not notice (hazard B89).
+        Raises `WriteFailed` if a file of the database is gone: a deleted file goes on taking writes, and a node without
+        writes would not notice (hazard B89).
         """
         budget, guard = self._driver.space, self._disk.space
         pending_bytes, grown_bytes, spent = self._disk.pending_bytes, budget.grown_bytes, budget.is_spent
@@ -102,7 +102,7 @@ class SpaceWatch:
         self._trouble = why
 
     def _tell_changes(self) -> None:
-        """Log what is no longer as it was when it was last told."""
+        """Log what has changed since it was last logged."""
         reason, is_exhausted = self._driver.no_space, self._driver.space.is_exhausted
         if self._told.reason is None and reason is not None:
             logger.warning("no space: growing writes are refused", extra={"fields": {"why": reason}})
@@ -117,7 +117,7 @@ class SpaceWatch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        # It may hang where the disk does not answer, which must not hold the loop.
+        # It may hang if the disk does not answer, and must not hold up the loop.
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _watch(self) -> None:
@@ -133,6 +133,6 @@ class SpaceWatch:
         """Make a checkpoint if anything was applied since the last one, and compact the log."""
         view = self._driver.view
         if view.applied_index > view.checkpoint_index:
-            # A node that stops, or whose disk has failed, makes none; whatever stops it has said so.
+            # A node that stops, or whose disk has failed, makes none; the cause was logged already.
             with suppress(Unavailable, OutcomeUnknown):
                 await self._driver.checkpoint(stale=True)

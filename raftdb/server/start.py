@@ -1,4 +1,4 @@
-"""What a start finds in the data folder: the replica as it was, and the number of this start."""
+"""Starting from the data folder: the replica as the disk remembers it, and the number of this start."""
 
 import logging
 import os
@@ -20,13 +20,13 @@ from storage.state_store import LmdbStateStore
 logger = logging.getLogger("raftdb.server")
 
 STARTS_FACT = "starts"
-"""Under this name the folder keeps what it knows of its own starts."""
+"""Under this name the folder keeps the record of its own starts."""
 
 
 def recover_replica(
     settings: Settings, identity: Identity, log: LmdbLogStore, state: LmdbStateStore
 ) -> Replica:
-    """The replica as the disk remembers it; says what was found."""
+    """The replica as the disk remembers it; logs what was found."""
     tick_ms = settings.tick_ms
     raft = recover(
         identity.node_id,
@@ -51,10 +51,10 @@ def recover_replica(
     described = tuple(f"{member.id}={member.http}" for member in members)
     logger.info("members", extra={"fields": {"members": described}})
     if strangers := sorted({*(settings.members or {})}.difference(core.configurations.ids)):
-        # Mostly a name that was mistyped, and then a member is looked for where it no longer is. It may also be one
-        # that has come since this node last ran.
+        # Mostly such a name was mistyped, and then the member is looked for at its old address. It may also be a member
+        # that was added since this node last ran.
         logger.warning(
-            "the setting members names who is no member here", extra={"fields": {"named": strangers}}
+            "the setting members names nodes that are no members here", extra={"fields": {"named": strangers}}
         )
     return Replica(
         raft,
@@ -75,7 +75,7 @@ def recover_replica(
 
 
 def begin_start(log: LogStore) -> OwnStarts:
-    """Number this start and write it down, before anybody hears of it: see `raftdb.node.starts`."""
+    """Number this start and write it down, before any peer hears of it: see `raftdb.node.starts`."""
     own = next_start(log.get_meta(STARTS_FACT), os.urandom)
     log.put_meta(STARTS_FACT, encode_own(own))
     return own

@@ -1,7 +1,7 @@
-"""Whether this process may have the threads of a node: looked at before anything is begun.
+"""Checking, before anything else, that this process may have the threads of a node.
 
 A limit on processes (`ulimit -u`, TasksMax= of a service, the pids of a container) counts threads. The event loop's
-library, which resolves names in threads of its own, ends the process without a word where it gets none.
+library, which resolves names in threads of its own, ends the process without a message if it gets none.
 """
 
 import threading
@@ -12,8 +12,8 @@ from raftdb.server.folder import EXIT_OF_REASON
 from storage.errors import Reason
 
 THREADS_MIN = 20
-"""Those that write log, state and log lines, the watchdog, the one that looks at the space, the event loop's four, and
-those that work aside."""
+"""The threads that write the log, the state and log lines, the watchdog, the one that measures the space, the event
+loop's four, and those of long work."""
 
 
 def check_threads() -> None:

@@ -95,7 +95,7 @@ async def test_a_folder_that_is_a_cluster_of_its_own_says_that_it_does_not_join(
     world = World(settings, HERE, *others, Member("n4", HERE))
     with caplog.at_level("WARNING"):
         await asyncio.wait_for(world.registrar.run(), 10)
-    told = [record.getMessage() for record in caplog.records if "join is passed over" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "join is ignored" in record.getMessage()]
     assert len(told) == (0 if others else 1)
     assert not world.fatal
 

@@ -183,5 +183,7 @@ def test_a_name_in_members_that_nobody_has_is_said(
     """A mistyped one moves nobody, and the node looks for the member where it was."""
     with node_in(tmp_path / "data", free_address(), members={"n1": free_address(), "nl": free_address()}):
         said = [record for record in log_records if record.levelno == logging.WARNING]
-    assert [record.getMessage() for record in said] == ["the setting members names who is no member here"]
+    assert [record.getMessage() for record in said] == [
+        "the setting members names nodes that are no members here"
+    ]
     assert getattr(said[0], "fields", None) == {"named": ["nl"]}
