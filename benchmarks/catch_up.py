@@ -1,4 +1,4 @@
-"""How fast does a follower that missed the log get the state, and what do clients notice meanwhile?
+"""How fast does a follower that missed the log fetch a snapshot, and what do clients notice meanwhile?
 
     python -m benchmarks.catch_up [--megabytes 10,100,1000] [--rate 300] [--plot out.png]
 

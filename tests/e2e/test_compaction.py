@@ -1,5 +1,5 @@
-"""Compaction and snapshots on real nodes: who missed the log gets the state, the disk stays bounded, no crash loses a
-thing.
+"""Compaction and snapshots on real nodes: a follower that missed the log fetches a snapshot, the disk stays bounded, no
+crash loses a thing.
 
 `COMPACTION_ROUNDS=200` in the environment makes the test with kill -9 at random moments that long; else it has 4
 rounds, and 40 with `--long`.
@@ -284,7 +284,7 @@ class Random:
         time.sleep(self.chance.uniform(0, longest_s))
 
     def play(self, load: Load) -> None:
-        """One round: one node falls behind the log, and while it gets the state some nodes are killed."""
+        """One round: one node falls behind the log, and while it fetches a snapshot some nodes are killed."""
         cluster, chance = self.cluster, self.chance
         nodes = list(cluster)
         behind = chance.choice(nodes)

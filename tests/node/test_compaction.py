@@ -128,7 +128,7 @@ def test_who_asks_while_a_checkpoint_is_made_waits_for_one_that_covers_what_it_h
 
 
 def test_a_backup_leaves_the_log_its_tail_and_a_wish_for_compaction_does_not() -> None:
-    """A follower that is away while a backup is made goes on from the log, and needs no whole state."""
+    """A follower that is away while a backup is made goes on from the log, and needs no snapshot."""
     bench = Bench(policy=CompactionPolicy())
     bench.lead()
     bench.write(*[b"v"] * 8)
