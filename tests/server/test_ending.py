@@ -140,6 +140,6 @@ async def test_what_does_not_come_to_an_end_is_not_waited_for(
     with pytest.raises(Ended) as ended:
         await ending.close("disk", asyncio.Event().wait)
     assert ended.value.args == (code,)
-    assert [vars(record)["fields"] for record in log_records if "come to an end" in record.msg] == [
+    assert [vars(record)["fields"] for record in log_records if "does not end" in record.msg] == [
         {"what": "disk"}
     ]
