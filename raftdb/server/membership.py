@@ -51,7 +51,7 @@ def find_cluster(settings: Settings) -> str:
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
 
-class Refused(Exception):
+class JoinRefused(Exception):
     """The cluster has refused the request, and would refuse it again."""
 
     def __init__(self, message: str, hint: str | None) -> None:
@@ -89,7 +89,7 @@ class Registrar:
         elif self._view.configuration_index == 0:
             try:
                 await self._repeat(self._join)
-            except Refused as refused:
+            except JoinRefused as refused:
                 reason = f"the cluster does not add this node: {refused.message}"
                 self._on_fatal(Fatal(reason, exit_code=EXIT_CONFIGURATION, hint=refused.hint))
 
@@ -135,7 +135,7 @@ class Registrar:
             answer = await _call(session, "POST", target, "/v1/members", body)
             logger.info("taken in by the cluster", extra={"fields": {"index": answer.get("index")}})
         elif known.get("http") != self._http:
-            raise Refused(
+            raise JoinRefused(
                 f"{own} is a member already, at {known.get('http')} and not at {self._http}",
                 f"if that node is this one: raftdb cluster address {own} {self._http}",
             )
@@ -145,7 +145,7 @@ class Registrar:
 async def _call(
     session: aiohttp.ClientSession, method: str, target: str, path: str, body: object = None
 ) -> Mapping[str, Any]:
-    """One request, redirects followed. Raises `Refused`, OSError for a refusal that may pass, and what aiohttp does."""
+    """One request, redirects followed. Raises `JoinRefused`, OSError for a refusal that may pass, aiohttp's errors."""
     async with session.request(method, f"{parse_endpoint(target).url}{path}", json=body) as response:
         content = await response.json(content_type=None)
         if not isinstance(content, dict):
@@ -156,5 +156,5 @@ async def _call(
         if not isinstance(error, dict):
             raise ValueError(f"{target} answered HTTP status {response.status}")
         if error.get("code") in FINAL:
-            raise Refused(str(error.get("message")), error.get("hint"))
+            raise JoinRefused(str(error.get("message")), error.get("hint"))
         raise OSError(str(error.get("message")))
