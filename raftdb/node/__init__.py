@@ -25,7 +25,7 @@ r"""The node: where consensus, state and clients meet.
 * `membership` knows which requests wait for other members or another leader, and what they are told.
 * `standing` says, by the configurations, which folder a calling node has to be, and what this node itself can be.
 * `refusals` says in words why a node does not execute a request.
-* `persist` turns the core's records into bytes and a disk back into a node.
+* `stored` turns the core's records into bytes and a disk back into a node.
 * `suspicion` judges silences by the phi-accrual method, and `contacts` keeps when each peer was heard; both inform
   people only.
 * `status` describes a node for people and for `GET /v1/status`, `describe` the entries of its log.

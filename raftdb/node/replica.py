@@ -32,10 +32,10 @@ from raftdb.node.clock import LeaderClock
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.membership import MembershipRequests
 from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, WriteRequest, batches_of
-from raftdb.node.persist import FIRST_ENTRY, batch_of, entry_of
 from raftdb.node.reading import serve
 from raftdb.node.refusals import leader_hint, not_executed, out_of_time, too_much_waits
 from raftdb.node.standing import is_new, is_unproven
+from raftdb.node.stored import FIRST_ENTRY, batch_of, entry_of
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from storage.contract import FrozenChanges
 

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 
 from raftdb.errors import RaftdbError
-from raftdb.node.persist import decode_hard_state
+from raftdb.node.stored import decode_hard_state
 from raftdb.server.folder import EXIT_FOLDER, EXIT_OF_REASON, storage_errors
 from raftdb.wire.configuration import decode_configuration
 from storage.check import Finding, examine, examine_snapshot, failed

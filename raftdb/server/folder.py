@@ -18,7 +18,7 @@ from pathlib import Path
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
 from raftdb.errors import Fatal
-from raftdb.node.persist import begin_empty, bootstrap
+from raftdb.node.stored import begin_empty, bootstrap
 from raftdb.server.config import Settings, check_advertised
 from storage.errors import OutOfSpace, Reason, StorageError, SystemFailure, WriteFailed
 from storage.folder import DataFolder, Identity

@@ -31,7 +31,7 @@ from raftdb.core.state import Settings as CoreSettings
 from raftdb.errors import Fatal
 from raftdb.machine.machine import Machine
 from raftdb.node.applying import apply_entry
-from raftdb.node.persist import encode_hard_state, entry_of, recover
+from raftdb.node.stored import encode_hard_state, entry_of, load_raft
 from raftdb.server.config import BadSetting
 from raftdb.server.folder import EXIT_FOLDER, cluster_id_of, storage_errors
 from raftdb.server.peers import forget_peers
@@ -127,7 +127,7 @@ def recovery(data: Path, members: Mapping[str, str]) -> Iterator[Recovery]:
         with DataFolder(data, node_id=identity.node_id, recovering=True) as folder:
             log, state = folder.open_log(), folder.open_state()
             try:
-                raft = recover(
+                raft = load_raft(
                     identity.node_id, log, state, settings=CoreSettings(), randrange=lambda low, high: low
                 )
                 core = raft.state

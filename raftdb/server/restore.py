@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
-from raftdb.node.persist import bootstrap_restored
+from raftdb.node.stored import bootstrap_restored
 from raftdb.server.config import Settings, check_advertised
 from raftdb.server.folder import cluster_id_of, first_configuration, storage_errors
 from raftdb.wire.configuration import encode_configuration

@@ -8,9 +8,9 @@ from raftdb.core.state import Settings as CoreSettings
 from raftdb.machine.machine import Machine
 from raftdb.memory import CHANGES_FRACTION
 from raftdb.node.compaction import CompactionPolicy, phase_among
-from raftdb.node.persist import first_entry_of, recover
 from raftdb.node.replica import Replica
 from raftdb.node.starts import OwnStarts, encode_own, next_start
+from raftdb.node.stored import first_entry_of, load_raft
 from raftdb.server.config import Settings
 from storage.contract import LogStore
 from storage.folder import Identity
@@ -28,7 +28,7 @@ def recover_replica(
 ) -> Replica:
     """The replica as the disk remembers it; logs what was found."""
     tick_ms = settings.tick_ms
-    raft = recover(
+    raft = load_raft(
         identity.node_id,
         log,
         state,

@@ -9,7 +9,7 @@ from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryKind, Member, NodeId, Term
 from raftdb.core.update import Trace
 from raftdb.errors import InvariantBroken
-from raftdb.node.persist import BOOTSTRAP_TERM
+from raftdb.node.stored import BOOTSTRAP_TERM
 from raftdb.simulation.crowd import Crowd
 from raftdb.simulation.host import Host
 from raftdb.simulation.idleness import IdleHours

@@ -20,8 +20,8 @@ from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.effects import EffectRunner, OnAnswer
 from raftdb.node.membership import ChangeRequest, TransferRequest
 from raftdb.node.pending import MakeCheckpoint, ReadRequest, WriteRequest
-from raftdb.node.persist import begin_empty, bootstrap, recover
 from raftdb.node.replica import Replica
+from raftdb.node.stored import begin_empty, bootstrap, load_raft
 from raftdb.node.turn import Answer
 from raftdb.simulation.clock import HostClock
 from raftdb.simulation.copies import Copies
@@ -123,7 +123,7 @@ class Host:
             log = self.disk.open()
             self.state = self.states.open()
             settings = world.options.core_settings()
-            raft = recover(self.id, log, self.state, settings=settings, randrange=world.chance.between)
+            raft = load_raft(self.id, log, self.state, settings=settings, randrange=world.chance.between)
         except FolderDamaged as error:
             if not was_damaged:
                 raise

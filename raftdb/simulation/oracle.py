@@ -34,7 +34,7 @@ from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState
 from raftdb.core.update import Update
 from raftdb.errors import InvariantBroken, required
-from raftdb.node.persist import BOOTSTRAP_TERM
+from raftdb.node.stored import BOOTSTRAP_TERM
 from raftdb.simulation.disk import Reset, Submitted, Write
 from raftdb.simulation.electorate import Electorate
 from raftdb.simulation.forgetting import Forgetting

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from raftdb.core.model import EntryId, HardState, Index, NodeId, Term
 from raftdb.core.state import RaftState
 from raftdb.errors import InvariantBroken
-from raftdb.node.persist import decode_hard_state
+from raftdb.node.stored import decode_hard_state
 from storage.contract import LogBatch
 
 

@@ -21,8 +21,8 @@ from raftdb.machine.operations import ClientOperation
 from raftdb.machine.strings import Get, Set
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.pending import LogPage, MakeCheckpoint, ReadRequest, WriteRequest
-from raftdb.node.persist import bootstrap, recover
 from raftdb.node.replica import Replica
+from raftdb.node.stored import bootstrap, load_raft
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
 from storage.contract import FrozenChanges
 from storage.memory import MemoryLogStore, MemoryStateStore
@@ -60,7 +60,7 @@ class Bench:
         """Start (again) from the disks."""
         self.log = MemoryLogStore(self.log.disk)
         self.state = MemoryStateStore(self.state.disk)
-        raft = recover("n1", self.log, self.state, settings=SETTINGS, randrange=lambda low, high: low)
+        raft = load_raft("n1", self.log, self.state, settings=SETTINGS, randrange=lambda low, high: low)
         self.replica = Replica(
             raft,
             log_reader=self.log,

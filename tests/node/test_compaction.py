@@ -21,7 +21,7 @@ from raftdb.machine.strings import Set
 from raftdb.machine.transaction import Transaction
 from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.pending import LogPage, MakeCheckpoint, ReadRequest
-from raftdb.node.persist import bootstrap, decode_hard_state, encode_hard_state, recover
+from raftdb.node.stored import bootstrap, decode_hard_state, encode_hard_state, load_raft
 from raftdb.node.turn import Answer, Effects, Inputs
 from raftdb.server.disk import describe_state
 from raftdb.wire.configuration import encode_configuration
@@ -564,7 +564,7 @@ def test_a_start_after_a_crash_between_the_swap_and_the_reset_of_the_log_finishe
 ) -> None:
     """Hazards B31, B25, B34: term and vote stay, the log begins anew behind the state."""
     log_store, state = stores(log=log, state_end=END)
-    raft = recover("n1", log_store, state, settings=SETTINGS, randrange=lambda low, high: low)
+    raft = load_raft("n1", log_store, state, settings=SETTINGS, randrange=lambda low, high: low)
     core = raft.state
     assert (core.log.base, core.log.last, core.commit_index) == (END, END, 20)
     assert (core.term, core.voted_for) == (7, "n3")
@@ -584,7 +584,7 @@ def test_a_start_with_a_log_that_holds_the_end_of_the_state_keeps_what_is_behind
     log_store, state = stores(
         log=[set_entry(index, 3) for index in range(first, 26)], state_end=END, log_base=log_base
     )
-    core = recover("n1", log_store, state, settings=SETTINGS, randrange=lambda low, high: low).state
+    core = load_raft("n1", log_store, state, settings=SETTINGS, randrange=lambda low, high: low).state
     assert (core.log.base.index, core.log.last_index, core.commit_index) == (
         first - 1 if log_base else 0,
         25,
@@ -610,6 +610,6 @@ def test_a_state_that_ends_before_the_log_begins_stops_the_node() -> None:
     log_store, state = stores(state_end=EntryId(20, 3), log_base=EntryId(21, 3))
     before = log_store.recover()
     with pytest.raises(Fatal, match="the log begins after 21, but the state ends at 20") as caught:
-        recover("n1", log_store, state, settings=SETTINGS, randrange=lambda low, high: low)
+        load_raft("n1", log_store, state, settings=SETTINGS, randrange=lambda low, high: low)
     assert caught.value.exit_code == 4
     assert log_store.recover() == before

@@ -34,7 +34,7 @@ from raftdb.node.membership import (
     TransferRequest,
     check_change,
 )
-from raftdb.node.persist import begin_empty
+from raftdb.node.stored import begin_empty
 from raftdb.node.turn import Effects
 from raftdb.wire.configuration import encode_configuration
 from storage.memory import MemoryLogStore

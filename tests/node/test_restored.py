@@ -6,15 +6,15 @@ from raftdb.core.state import Settings
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
 from raftdb.node.compaction import CompactionPolicy
-from raftdb.node.persist import (
+from raftdb.node.replica import Replica
+from raftdb.node.stored import (
     FIRST_ENTRY,
     bootstrap,
     bootstrap_restored,
     decode_hard_state,
     first_entry_of,
-    recover,
+    load_raft,
 )
-from raftdb.node.replica import Replica
 from raftdb.server.folder import cluster_id_of
 from raftdb.wire.configuration import decode_configuration, encode_configuration
 from storage.memory import MemoryLogStore, MemoryStateStore
@@ -52,7 +52,7 @@ def test_the_log_goes_on_behind_the_backup_with_the_new_members_in_a_new_term() 
 def test_a_restored_node_follows_the_new_members_and_is_unproven_until_it_has_met_a_majority() -> None:
     log, state = restored_stores()
     assert first_entry_of(log) == EntryId(1001, 8)
-    raft = recover("n1", log, state, settings=Settings(), randrange=lambda low, high: low)
+    raft = load_raft("n1", log, state, settings=Settings(), randrange=lambda low, high: low)
     assert raft.state.configurations.latest == NEW
     assert (raft.state.term, raft.state.commit_index) == (8, 1000)
     replica = Replica(

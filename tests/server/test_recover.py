@@ -13,7 +13,7 @@ from raftdb.core.model import Entry, EntryKind, HardState, Member
 from raftdb.core.raft import Raft
 from raftdb.core.state import Settings as CoreSettings
 from raftdb.errors import Fatal
-from raftdb.node.persist import encode_hard_state, recover
+from raftdb.node.stored import encode_hard_state, load_raft
 from raftdb.server.config import Settings
 from raftdb.server.folder import create_folder, open_folder, storage_errors
 from raftdb.server.recover import recovery
@@ -50,7 +50,9 @@ def start(path: Path, settings: Settings) -> Raft:
     with storage_errors(), open_folder(settings) as folder:
         log, state = folder.open_log(), folder.open_state()
         try:
-            return recover(settings.id, log, state, settings=CoreSettings(), randrange=lambda low, high: low)
+            return load_raft(
+                settings.id, log, state, settings=CoreSettings(), randrange=lambda low, high: low
+            )
         finally:
             state.close()
             log.close()

@@ -15,8 +15,8 @@ from raftdb.core.model import HardState, NodeId, Role
 from raftdb.core.roles import become_follower
 from raftdb.core.state import Candidacy, RaftState
 from raftdb.core.update import Output
-from raftdb.node.persist import encode_hard_state
 from raftdb.node.replica import Replica
+from raftdb.node.stored import encode_hard_state
 from raftdb.node.turn import PersistJob
 from storage.contract import LogBatch
 from tests.sim.mutations.planting import Mutation, Patches, handlers

@@ -8,7 +8,7 @@ from raftdb.core.events import AddMember, TransferAsked
 from raftdb.core.membership import Configuration, ConfigurationHistory
 from raftdb.core.state import Leadership, RaftState
 from raftdb.core.update import Refusal
-from raftdb.node import persist
+from raftdb.node import stored
 from raftdb.node.membership import MembershipRequests
 from raftdb.node.standing import standing_of
 from raftdb.simulation import peers
@@ -39,7 +39,7 @@ def two_changes_at_a_time() -> Patches:
 
 
 def configuration_in_the_log_is_not_found_by_a_start() -> Patches:
-    return [(persist, "RECOVERED_KINDS", frozenset())]
+    return [(stored, "RECOVERED_KINDS", frozenset())]
 
 
 def also_counted(*others: str) -> Patches:

@@ -13,7 +13,7 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import Entry, EntryId, Index, Role
 from raftdb.core.state import RaftState
-from raftdb.node import persist
+from raftdb.node import stored
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.replica import Replica
 from storage import memory
@@ -110,7 +110,7 @@ def any_snapshot_is_installed() -> Patches:
 
 
 def log_is_not_connected_after_a_crash() -> Patches:
-    return [(persist, "_connects", lambda recovered, checkpoint: True)]
+    return [(stored, "_connects", lambda recovered, checkpoint: True)]
 
 
 def compacts_what_is_not_durable() -> Patches:

@@ -1,7 +1,7 @@
 """The core's records as bytes on disk, and a node's memory rebuilt from them.
 
-`bootstrap` writes what a first member starts from, `recover` reads what any start finds. Both are used by the real
-node and by the simulator, on real and on simulated disks.
+`bootstrap` writes what a first member starts from, `load_raft` makes a node of what any start finds. Both are used by
+the real node and by the simulator, on real and on simulated disks.
 """
 
 from raftdb.core.log import Log
@@ -95,7 +95,7 @@ def begin_empty(log_store: LogStore) -> None:
         log_store.write([LogBatch(encode_hard_state(HardState(0, None)), None, ())])
 
 
-def recover(
+def load_raft(
     node: NodeId, log_store: LogStore, state_store: StateStore, *, settings: Settings, randrange: RandomRange
 ) -> Raft:
     """The node as its disk remembers it: term, vote, log and configuration; the rest starts anew.
