@@ -75,7 +75,7 @@ class Reply:
             elif len(self.body) <= UNSENT_BYTES_MAX:
                 transport.write(head + self.body)
             else:
-                # No second copy of a long body, and one system call with uvloop. `writelines` of asyncio does not
+                # A second system call costs less than a second copy of a long body. `writelines` of asyncio does not
                 # pause its protocol in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1: nothing would be waited for.
                 transport.write(head)
                 transport.write(self.body)

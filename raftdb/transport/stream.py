@@ -17,6 +17,8 @@ ROOM_BYTES = 256 * 1024
 """More than this unsent, and there is no room."""
 READ_AHEAD_BYTES = 256 * 1024
 """Of what is not yet handed over so much is read, and what belongs to the frame that is arriving."""
+JOINED_BYTES_MAX = 16 * 1024
+"""A body of up to so much goes out with its head in one system call; a copy of a longer one would cost more."""
 LINGER_S = 1.0
 """How long the other end, which has closed, may take to read what was sent before."""
 
@@ -119,8 +121,11 @@ class FrameStream(asyncio.Protocol):
         head = head_of(kind, len(body))
         self._written_bytes += len(head) + len(body)
         # Not `writelines`: asyncio's does not pause its protocol in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1.
-        self._transport.write(head)
-        self._transport.write(body)
+        if len(body) <= JOINED_BYTES_MAX:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
 
     def hand_over(self, on_frame: OnFrame | None) -> None:
         """Give frames to `on_frame` from now on; None: keep them, and read no further than there is room."""
