@@ -21,7 +21,7 @@ class Gaps:
         self._firsts: list[bytes] = []
         self._ends: list[bytes] = []
 
-    def behind(self, key: bytes) -> bytes:
+    def after(self, key: bytes) -> bytes:
         """The first position from `key` on that is in no gap."""
         at = bisect_right(self._firsts, key) - 1
         return max(key, self._ends[at]) if at >= 0 else key

@@ -39,7 +39,7 @@ def scan_layers(
     unseen_from, unseen = first, 0
     page_keys = min(max(limit, PAGE_KEYS_MIN), PAGE_KEYS_MAX)
     while True:
-        first = gaps.behind(first)
+        first = gaps.after(first)
         disk = _disk_page(cursor, first, end, page_keys)
         pages = [list(disk), *(overlay.keys(first, end, page_keys) for overlay in overlays)]
         # After the last key of a full page its layer may have more.

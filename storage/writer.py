@@ -80,7 +80,7 @@ class LogWriter:
         return self._failure
 
     def submit(self, sequence: int, batch: LogBatch) -> None:
-        """Queue `batch` behind everything queued before; never blocks. `sequence` grows from call to call.
+        """Queue `batch` after everything queued before; never blocks. `sequence` grows from call to call.
 
         After a failure it is dropped without an error, because `on_failure` has reported the failure. Raises `Misused`
         after `close`.

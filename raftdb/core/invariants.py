@@ -64,11 +64,11 @@ def check_state(state: RaftState) -> None:
         state.role,
     )
     if state.role is Role.CANDIDATE or state.role is Role.LEADER:
-        _require(state.voted_for == state.id, "who stands for election votes for itself", state.voted_for)
+        _require(state.voted_for == state.id, "a candidate votes for itself", state.voted_for)
     if state.leadership is not None:
         followers = {*state.configurations.ids, *state.leadership.parting} - {state.id}
         _require(
-            followers == set(state.leadership.progress), "who is a member, or parts, is followed", followers
+            followers == set(state.leadership.progress), "members and parting nodes are followed", followers
         )
         for node, progress in state.leadership.progress.items():
             _require(progress.match_index < progress.next_index, "match is below next", node, progress)

@@ -36,7 +36,7 @@ def test_a_gap_is_what_was_said_to_be_one_and_not_written_since(gaps_max: int, s
             assert all(end < first for end, first in zip(gaps._ends, gaps._firsts[1:], strict=False))
             assert len(gaps._firsts) <= gaps_max
             for key in ALL_KEYS:
-                found = gaps.behind(key)
+                found = gaps.after(key)
                 skipped = [one for one in ALL_KEYS if key <= one < found]
                 assert unseen.issuperset(skipped)
                 if gaps_max > len(steps) and key in unseen:
