@@ -1,8 +1,8 @@
 """What do checkpoints and compactions cost, and what do clients notice of them?
 
-    python -m benchmarks.compaction [--parts fold,load,bound] [--rate 0] [--seconds 30] [--plot out.png]
+    python -m benchmarks.compaction [--parts checkpoint,load,bound] [--rate 0] [--seconds 30] [--plot out.png]
 
-* `fold`: changes folded into a state on disk, no cluster: per second, and how the cost follows the size of the state.
+* `checkpoint`: changes written into a state on disk, no cluster: per second, and how the cost follows the size of the state.
 * `load`: three nodes under writes at a fixed rate (latency from the moment a write was due), once without checkpoints
   and once with one every `--checkpoint-entries` entries. The rate is half of what 64 clients in a closed loop reach,
   unless it is given. Nodes and load share the cores, and every node makes its own checkpoints.
@@ -44,8 +44,8 @@ TAIL_BYTES = 8 << 20
 """Settings of `bound`: small enough that many compactions happen."""
 
 
-def fold_once(state: LmdbStateStore, keys: list[bytes], value: bytes, index: int) -> dict[str, float]:
-    """Change these keys and fold the changes; seconds and bytes of it."""
+def checkpoint_once(state: LmdbStateStore, keys: list[bytes], value: bytes, index: int) -> dict[str, float]:
+    """Change these keys and make a checkpoint; seconds and bytes of it."""
     for key in keys:
         state.write({key: value}, index=(index := index + 1), term=1)
     before, started = written_own(), time.perf_counter()
@@ -69,10 +69,10 @@ def written_own() -> int:
     return int(text.partition("write_bytes: ")[2].split()[0])
 
 
-def measure_fold(
+def measure_checkpoint(
     folder: Path, *, state_keys: int, changes: int, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Fold `changes` random changes into a state of so many keys, three times; the median."""
+    """Write `changes` random changes into a state of so many keys, three times; the median."""
     chance = random.Random(options.seed)
     state = LmdbStateStore(folder, create=True)
     try:
@@ -80,7 +80,7 @@ def measure_fold(
         index = 0
         if state_keys:
             everything = [b"key%08d" % number for number in range(state_keys)]
-            index = int(fold_once(state, everything, value, 0)["index"])
+            index = int(checkpoint_once(state, everything, value, 0)["index"])
         runs = []
         for number in range(3):
             if state_keys:
@@ -89,7 +89,7 @@ def measure_fold(
                 ]
             else:
                 keys = [b"new%08d%d" % (key, number) for key in chance.sample(range(10**8), changes)]
-            runs.append(fold_once(state, keys, value, index))
+            runs.append(checkpoint_once(state, keys, value, index))
             index = int(runs[-1]["index"])
     finally:
         state.close()
@@ -106,12 +106,14 @@ def measure_fold(
     }
 
 
-def part_fold(report: Report, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
+def part_checkpoint(report: Report, folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     points = []
-    report.say("fold: random changes into a state on disk, median of 3")
+    report.say("checkpoint: random changes into a state on disk, median of 3")
     cases = [(0, 200_000), (1_000_000, 1_000_000), (10_000, 10_000), (100_000, 10_000), (1_000_000, 10_000)]
     for number, (state_keys, changes) in enumerate(cases):
-        point = measure_fold(folder / str(number), state_keys=state_keys, changes=changes, options=options)
+        point = measure_checkpoint(
+            folder / str(number), state_keys=state_keys, changes=changes, options=options
+        )
         points.append(point)
         report.say(
             f"  {changes:>9,} changes over {state_keys:>9,} keys: {point['keys_per_s']:>9,.0f} keys/s, "
@@ -176,16 +178,16 @@ def run_load(folder: Path, name: str, *, rate: float, options: argparse.Namespac
             ]
             for node in cluster.addresses
         }
-        folded = [event for event in events[leader] if event.message == "checkpoint written"]
-        fold_s = sum(event.details["milliseconds"] for event in folded) / 1e3
+        written = [event for event in events[leader] if event.message == "checkpoint written"]
+        checkpoint_s = sum(event.details["milliseconds"] for event in written) / 1e3
         return {
             "name": name,
             "rate": rate,
             **{key: load.summary[key] for key in SUMMARY_KEYS},
             "elections": sum(cluster.status(node)["term"] - term for node in cluster.addresses),
-            "checkpoints": len(folded),
-            "folded_keys": sum(event.details["keys"] for event in folded),
-            "folded_keys_per_s": sum(event.details["keys"] for event in folded) / fold_s if fold_s else 0.0,
+            "checkpoints": len(written),
+            "checkpoint_keys": sum(event.details["keys"] for event in written),
+            "checkpoint_keys_per_s": sum(event.details["keys"] for event in written) / checkpoint_s if checkpoint_s else 0.0,
             "write_amplification": (written_bytes(process) - written) / user_bytes if user_bytes else 0.0,
             "log_bytes_before": log_before,
             "log_bytes_peak": peaks.values[f"{leader} log"],
@@ -227,8 +229,8 @@ def say_load(report: Report, run: dict[str, Any]) -> None:
         f"worst {run['window_worst']}; elections {run['elections']}, errors {run['errors'] or 'none'}"
     )
     report.say(
-        f"           {run['checkpoints']} checkpoints, {run['folded_keys']:,} keys at "
-        f"{run['folded_keys_per_s']:,.0f} keys/s; write amplification {run['write_amplification']:.1f}; "
+        f"           {run['checkpoints']} checkpoints, {run['checkpoint_keys']:,} keys at "
+        f"{run['checkpoint_keys_per_s']:,.0f} keys/s; write amplification {run['write_amplification']:.1f}; "
         f"log {run['log_bytes_before'] / MEGA:.1f} MB before, {run['log_bytes_peak'] / MEGA:.1f} at most, "
         f"{run['log_bytes_after'] / MEGA:.1f} after"
     )
@@ -294,7 +296,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", default="fold,load,bound")
+    parser.add_argument("--parts", default="checkpoint,load,bound")
     parser.add_argument("--rate", type=float, default=0.0, help="writes per second; 0: half of the capacity")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each run of `load`")
     parser.add_argument("--rounds", type=int, default=1, help="of `load`, without and with in turn")
@@ -316,8 +318,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="raftdb-bench-", dir=options.data) as name:
         folder = Path(name)
         report = Report(folder, options)
-        if "fold" in parts:
-            result["fold"] = part_fold(report, folder / "fold", options)
+        if "checkpoint" in parts:
+            result["checkpoint"] = part_checkpoint(report, folder / "checkpoint", options)
         if "load" in parts:
             result["load"] = part_load(report, folder / "load", options)
         if "bound" in parts:

@@ -407,7 +407,7 @@ def test_a_place_that_is_compacted_is_never_taken_for_one_with_term_0() -> None:
     assert progress_of(node).pace is Pace.SNAPSHOT
 
 
-def test_a_follower_that_gets_the_state_is_sent_no_entries_meanwhile_but_heartbeats() -> None:
+def test_a_follower_that_fetches_a_snapshot_is_sent_no_entries_meanwhile_but_heartbeats() -> None:
     node = leader_that_waits_for_a_snapshot()
     sent = [*node.take()]
     for number in range(20):
@@ -422,7 +422,7 @@ def test_a_follower_that_gets_the_state_is_sent_no_entries_meanwhile_but_heartbe
     assert node.state.commit_index == 25
 
 
-def test_a_heartbeat_to_who_gets_the_state_commits_nothing_that_it_may_not_have() -> None:
+def test_a_heartbeat_to_a_follower_that_fetches_a_snapshot_commits_nothing_that_it_may_not_have() -> None:
     """Hazard B14."""
     node = leader_that_waits_for_a_snapshot()
     beats = [m for m in node.tick(2) if isinstance(m, Heartbeat)]
@@ -516,7 +516,7 @@ def test_a_snapshot_that_nobody_waits_for_changes_nothing() -> None:
             assert node.step(event) == Update()
 
 
-def test_a_follower_that_gets_the_state_counts_as_heard() -> None:
+def test_a_follower_that_fetches_a_snapshot_counts_as_heard() -> None:
     """CheckQuorum, thesis 6.2: a transfer may take long; here n2 is gone and n3 receives."""
     node = leader_that_waits_for_a_snapshot()
     for _ in range(100):

@@ -104,7 +104,9 @@ def count_in_log(node: Node, message: str) -> int:
     return node.log_text().count(message)
 
 
-def test_who_missed_the_log_gets_the_state_serves_and_can_lead(new_cluster: NewCluster) -> None:
+def test_a_follower_that_missed_the_log_fetches_a_snapshot_serves_and_can_lead(
+    new_cluster: NewCluster,
+) -> None:
     """Keys deleted meanwhile stay deleted (hazard B29), and the log goes on behind the state (hazards B27, B34)."""
     cluster = compacting_cluster(new_cluster)
     leader = cluster.leader()
