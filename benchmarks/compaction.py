@@ -2,7 +2,7 @@
 
     python -m benchmarks.compaction [--parts checkpoint,load,bound] [--rate 0] [--seconds 30] [--plot out.png]
 
-* `checkpoint`: changes written into a state on disk, no cluster: per second, and how the cost follows the size of the state.
+* `checkpoint`: changes written into a state on disk, no cluster: per second, and the cost by the size of the state.
 * `load`: three nodes under writes at a fixed rate (latency from the moment a write was due), once without checkpoints
   and once with one every `--checkpoint-entries` entries. The rate is half of what 64 clients in a closed loop reach,
   unless it is given. Nodes and load share the cores, and every node makes its own checkpoints.
@@ -178,16 +178,18 @@ def run_load(folder: Path, name: str, *, rate: float, options: argparse.Namespac
             ]
             for node in cluster.addresses
         }
-        written = [event for event in events[leader] if event.message == "checkpoint written"]
-        checkpoint_s = sum(event.details["milliseconds"] for event in written) / 1e3
+        checkpoints = [event for event in events[leader] if event.message == "checkpoint written"]
+        checkpoint_s = sum(event.details["milliseconds"] for event in checkpoints) / 1e3
         return {
             "name": name,
             "rate": rate,
             **{key: load.summary[key] for key in SUMMARY_KEYS},
             "elections": sum(cluster.status(node)["term"] - term for node in cluster.addresses),
-            "checkpoints": len(written),
-            "checkpoint_keys": sum(event.details["keys"] for event in written),
-            "checkpoint_keys_per_s": sum(event.details["keys"] for event in written) / checkpoint_s if checkpoint_s else 0.0,
+            "checkpoints": len(checkpoints),
+            "checkpoint_keys": sum(event.details["keys"] for event in checkpoints),
+            "checkpoint_keys_per_s": sum(event.details["keys"] for event in checkpoints) / checkpoint_s
+            if checkpoint_s
+            else 0.0,
             "write_amplification": (written_bytes(process) - written) / user_bytes if user_bytes else 0.0,
             "log_bytes_before": log_before,
             "log_bytes_peak": peaks.values[f"{leader} log"],

@@ -67,12 +67,12 @@ STATES: dict[str, Callable[[RaftState], None]] = {
     "the configuration is within the log": lambda state: setattr(
         state.configurations, "latest_index", state.log.last_index + 1
     ),
-    "who is a member, or parts, is followed": lambda state: setattr(
+    "members and parting nodes are followed": lambda state: setattr(
         state.configurations, "ids", ("n1", "n2", "n3", "n4")
     ),
     "leaders alone lead": lambda state: setattr(state, "leadership", None),
     "candidates alone gather votes": lambda state: setattr(state, "candidacy", Candidacy()),
-    "who stands for election votes for itself": lambda state: setattr(state, "voted_for", "n2"),
+    "a candidate votes for itself": lambda state: setattr(state, "voted_for", "n2"),
     "match is below next": lambda state: progress_set(state, match_index=4, next_index=4),
     "match is within the leader's log": lambda state: progress_set(state, match_index=5, next_index=6),
     "bytes in flight add up": lambda state: progress_set(state, in_flight=deque([(3, 7, 0)])),
