@@ -124,7 +124,7 @@ HEARTBEAT_ROW = [7, "n1", "n2", 1, 2, 3, TIME_MS_MAX]
 )
 def test_fields_of_a_wrong_type_or_range_are_refused(position: int, value: object) -> None:
     row: list[object] = list(HEARTBEAT_ROW)
-    assert decode_frame(frame_of([row]))
+    decode_frame(frame_of([row]))  # as it is, it is taken
     row[position] = value
     with pytest.raises(RemoteProtocolError):
         decode_frame(frame_of([row]))
