@@ -87,7 +87,7 @@ class AsyncClientCommands(ABC, Generic[V]):
         return await self._run(methods.pop(self._form, key), timeout_ms)
 
     async def append(self, key: Text, value: Text, *, timeout_ms: float | None = None) -> None:
-        """Put text behind a value; creates the key if there is none."""
+        """Append text to a value; creates the key if there is none."""
         await self._run(methods.status_only("append", key, value), timeout_ms)
 
     async def setrange(self, key: Text, offset: int, value: Text, *, timeout_ms: float | None = None) -> int:

@@ -100,7 +100,7 @@ class AsyncTransaction(TransactionState[V]):
         return self._shown(old)
 
     async def append(self, key: Text, value: Text) -> None:
-        """Put text behind a value; creates the key if there is none."""
+        """Append text to a value; creates the key if there is none."""
         self._write("append", key, value)
 
     async def setrange(self, key: Text, offset: int, value: Text) -> int:

@@ -88,7 +88,7 @@ class ClientCommands(ABC, Generic[V]):
         return self._run(methods.pop(self._form, key), timeout_ms)
 
     def append(self, key: Text, value: Text, *, timeout_ms: float | None = None) -> None:
-        """Put text behind a value; creates the key if there is none."""
+        """Append text to a value; creates the key if there is none."""
         self._run(methods.status_only("append", key, value), timeout_ms)
 
     def setrange(self, key: Text, offset: int, value: Text, *, timeout_ms: float | None = None) -> int:

@@ -101,7 +101,7 @@ class Transaction(TransactionState[V]):
         return self._shown(old)
 
     def append(self, key: Text, value: Text) -> None:
-        """Put text behind a value; creates the key if there is none."""
+        """Append text to a value; creates the key if there is none."""
         self._write("append", key, value)
 
     def setrange(self, key: Text, offset: int, value: Text) -> int:
