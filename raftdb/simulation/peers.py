@@ -6,19 +6,22 @@ from dataclasses import replace
 from raftdb.core.events import PeerMet, RemovalTold, TripMeasured
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
-from raftdb.errors import required
+from raftdb.errors import InvariantBroken, required
 from raftdb.node import starts
 from raftdb.node.replica import Replica
 from raftdb.node.standing import is_cast_out, standing_of
 from raftdb.node.starts import Draw, KnownStarts, OwnStarts
 from raftdb.simulation.network import Envelope, Network
 from raftdb.wire.handshake import PROTOCOL_VERSION, Hello, Refused, Welcome
-from raftdb.wire.peer import MESSAGES_PER_FRAME_MAX, encode_frame
+from raftdb.wire.peer import encode_frame
 
 FOREIGN = "foreign"
 REMOVED = "removed"
 STALE = "stale_start"
 CLUSTER_ID = "simulated"
+
+MESSAGES_PER_TURN_MAX = 1_000
+"""More than what arrives in a turn calls for, by far: a node that says so much answers itself without end."""
 
 
 class Peers:
@@ -177,7 +180,7 @@ class Peers:
         return self._links.get(peer)
 
     def send(self, network: Network, uuid: str, messages: Sequence[Message]) -> None:
-        """Frames for each peer that there is a link to, mostly one; the others get nothing."""
+        """Send a frame to each peer that there is a link to. Raises `InvariantBroken` for a storm of messages."""
         own = required(self.own, "start")
         by_target: dict[NodeId, list[Message]] = {}
         for message in messages:
@@ -185,7 +188,8 @@ class Peers:
         for target, batch in by_target.items():
             if target not in self._links:
                 continue
-            start, met = own.start.nonce, self.known[target].last.nonce
-            for first in range(0, len(batch), MESSAGES_PER_FRAME_MAX):
-                frame = encode_frame(0, batch[first : first + MESSAGES_PER_FRAME_MAX])
-                network.send(Envelope(self._node, target, uuid, self._links[target], start, met, frame))
+            if len(batch) > MESSAGES_PER_TURN_MAX:
+                raise InvariantBroken(f"{self._node} says {len(batch)} messages to {target} in one turn")
+            frame, start = encode_frame(0, batch), own.start.nonce
+            met = self.known[target].last.nonce
+            network.send(Envelope(self._node, target, uuid, self._links[target], start, met, frame))
