@@ -1,7 +1,7 @@
 """The command line of raftdb: one-shot commands, the shell, and a cluster on this machine.
 
 Everything here is only a client of running nodes, over their public HTTP interface, but for `serve`, which is one,
-and `folders`, which opens the data folders of stopped ones.
+`folders`, which opens the data folders of stopped ones, and `simulate`, which runs nodes in a world of its own.
 The folders, from the top down; each has an essay of its own:
 
 * `main`: where errors become messages and exit codes. `program`: the table of sub-commands, and how a command line is

@@ -45,6 +45,14 @@ Caveats
 * py-lmdb releases the interpreter lock in every put, also within `putmulti`. With an event loop that never idles, each
   release may wait for `sys.getswitchinterval()`: set it well below its default of 5 ms in a server.
 
+Where to read on
+----------------
+`contract` (what the layers above rely on) and `errors`; `writer` (the thread of the log), `log_store` over `plan` (a
+write, checked before it is made) and `codec` (its bytes); `state_store` over `overlay`, `scanning` and `gaps` (changes
+that are in memory over what is on disk); both over `env`, an LMDB environment with our settings; `folder`, `identity`,
+`files`, `space` and `system_failures` (what is around them); `check` (`raftdb doctor`), `restore`, `recover`. `memory`
+and `memory_disk` are the twins for simulators and tests, and `bounds` says how much disk both may take.
+
 Considered and rejected
 -----------------------
 * One environment for both: a checkpoint would hold up the log, as LMDB has one writer.

@@ -1,8 +1,8 @@
 """The commands of raftdb as people name them: the table, the ways to it and from it.
 
 * `spec` has the one table of names, made from the services of the machine (`raftdb.machine.services`): arity,
-  syntax, group, summary, examples, read or write. It feeds the shell's completion and help, the HTTP API, the Redis
-  listener and the documentation; there is no second list anywhere.
+  syntax, group, summary, examples, read or write. It feeds the shell's completion and help, the HTTP API and the
+  tests of the documentation.
 * `transactions` makes a transaction of commands as people name them.
 * `answers` makes of what the machine answers what people are shown.
 

@@ -1,6 +1,6 @@
 """The table of commands: lookup of a row, and the ways from name and arguments to a command and back.
 
-The shell, HTTP, the Redis listener, help and documentation all read this table. Its rows are those of the services
+The shell, HTTP, help and the tests of the documentation all read this table. Its rows are those of the services
 (`raftdb.machine.services`).
 """
 

@@ -143,22 +143,24 @@ update = raft.step(event)       # Ticked, Received, Proposed, ReadRequested, Per
 #   2. update.messages                 -> the network, at once
 #   3. update.messages_after_persist   -> the network, when this and all earlier persists are done
 #   4. update.commit_index             -> apply the entries up to it
-#   5. update.reads, update.accepted   -> the clients that wait
-#   6. update.snapshots_wanted         -> have a snapshot for each of them; then step(SnapshotMade(...))
-#   7. update.snapshot_offered         -> fetch it; then step(SnapshotFetched(...))
-#   8. update.peers_changed            -> keep links to raft.peers(), and to no others
+#   5. reads, reads_dropped, accepted, refusal, transfers   -> the clients that wait
+#   6. update.entries_wanted           -> read their bodies from the disk; then step(EntriesLoaded(...))
+#   7. update.snapshots_wanted         -> have a snapshot for each of them; then step(SnapshotMade(...))
+#   8. update.snapshot_offered         -> fetch it; then step(SnapshotFetched(...))
+#   9. update.peers_changed            -> keep links to raft.peers(), and to no others
 ```
 Nothing here does I/O, reads a clock or draws a random number: time is `Ticked`, chance the injected `randrange`. The
 same events give the same updates, so a simulator can replay any run from one number.
 
 Where to read on: `raft` (the rule of terms, and the one table of roles and messages), `elections`, `follower`,
 `leader`, `reads`, `snapshots`, `changes`, `parting`, `transfer`, `timing`, `doubts` (the rules), `state` (what they act
-on), `log`, `measured`, `progress`, `quorum`, `membership` (their parts), `events` and `update` (in and out),
-`invariants` (the safety properties as code).
+on), `log`, `measured`, `progress`, `quorum`, `membership` (their parts), `model` and `messages` (the words of all of
+these), `events` and `update` (in and out), `invariants` (the safety properties as code), `describe` (all of it in
+words).
 
 What is not here
 ----------------
-* The bytes of snapshots, and the choice of when to compact: `raftdb.node.compaction`, `raftdb.server.snapshots`.
+* The bytes of snapshots, and the choice of when to compact: `raftdb.node.compaction`, `raftdb.server.outgoing`.
 * Lease reads [6.4.1]: they need bounded clock drift; ReadIndex needs nothing.
 * Joint consensus [4.3]: one change at a time is enough, and simpler.
 * Making a voter a learner again: to remove it is enough.

@@ -101,7 +101,7 @@ class Update:
 
 @dataclass(slots=True)
 class Output:
-    """The update under construction: rules write here during a step, `take` freezes it."""
+    """The update under construction: rules write here during a step, `freeze` finishes it."""
 
     truncate_from: Index | None = None
     entries: list[Entry] = field(default_factory=list)

@@ -9,12 +9,13 @@ The HTTP side, from the socket inwards:
   sends on what is the leader's.
 * `http_host.py` says who a request may say that it talks to, and which pages may ask for changes.
 * `http_memory.py` is what a connection holds of the node's memory for its request and its answer.
-* `http_reply.py` is the bytes of an answer and of an error, `http_body.py` the bounded reading of a request,
-  `http_query.py` what stands in its query, `http_file.py` a file as an answer (a backup, streamed), `json_values.py`
-  the translation between JSON and byte strings, `json_requests.py` from bodies to operations.
+* `http_head.py` is how long the head of a request may be. `http_reply.py` is the bytes of an answer and of an error,
+  `http_body.py` the bounded reading of a request, `http_query.py` what stands in its query, `http_file.py` a file as an
+  answer (a backup, streamed), `json_values.py` the translation between JSON and byte strings, `json_requests.py` from
+  bodies to operations.
 
 The route on which peers change to frames of their own is one more entry of the path table, given by the composition
-root, so that clients, peers and the dashboard share one address.
+root, so that clients and peers share one address.
 
 Decisions
 ---------

@@ -10,7 +10,7 @@ from collections import deque
 
 PASSES_PER_TURN = 128
 """Beginnings and ends of requests in one turn. Of short ones each takes 0.1 to 0.2 ms, and what is long is done aside
-(`raftdb.commands.budgets`): about 20 ms."""
+(`raftdb.budgets`): about 20 ms."""
 
 
 class Turnstile:

@@ -28,10 +28,11 @@ rest.
 To add a command
 ----------------
 In the module of its service: a frozen dataclass (its form in the log follows from its fields), a handler beside it, and
-a `CommandType` with the next free number and a row for each name. Commands are listed nowhere else: shell, help,
-completion, HTTP, the log and its pages, budgets and the sweeper are made from these. The model of the simulator
-(`raftdb.simulation.model`) is a second implementation, written by hand: the tests compare every command with it. A new
-service is a module, a line in `services`, and prefixes of the key space that no other has (`keyspace`).
+a `CommandType` with the next free number and a row for each name. Shell, help, completion, HTTP, the log and its pages,
+budgets and the sweeper are made from these. By hand come the methods of the Python clients and the model of the
+simulator (`raftdb.simulation.model`), a second implementation with which the tests compare every command;
+`docs/architecture.md` has the whole list. A new service is a module, a line in `services`, and prefixes of the key
+space that no other has (`keyspace`).
 
 Rules
 -----

@@ -25,6 +25,7 @@ r"""The node: where consensus, state and clients meet.
 * `membership` knows which requests wait for other members or another leader, and what they are told.
 * `standing` says, by the configurations, which folder a calling node has to be, and what this node itself can be.
 * `refusals` says in words why a node does not execute a request.
+* `starts` finds out that a folder was put back to an older copy of itself.
 * `stored` turns the core's records into bytes and a disk back into a node.
 * `suspicion` judges silences by the phi-accrual method, and `contacts` keeps when each peer was heard; both inform
   people only.

@@ -1,6 +1,6 @@
 """The server: settings, logs, and the composition root that puts one node together.
 
-* `config`: the table of settings and where they come from.
+* `config`: the table of settings and where they come from; `environment`: which variables are settings.
 * `logs`: one line per action, for people or for machines.
 * `bootstrap`: opens the folder, starts disk, driver, network and listener, and stops it all in order.
 * `open_files`, `threads`: whether the system gives a node the files and threads that it needs.
@@ -16,7 +16,7 @@
 * `folder`: opening a data folder and checking its identity, how a cluster gets its id, and the errors of storage as
   fatal ones.
 * `disk`: the threads that write log and state, and the swap of the state for a received snapshot.
-* `snapshots`: snapshots that are made for followers, and fetched from the leader.
+* `outgoing`: snapshots that are made for followers. `incoming`: the one that is fetched from the leader.
 * `space`: measures the space that is left, and tells the driver when growing writes must stop and may go on.
 * `peers`: which nodes may be peers; the first uuid met under a member's id is the one that counts, and the last start
   that was met is written down, so that a folder that was put back is found out.

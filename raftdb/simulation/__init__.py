@@ -18,7 +18,7 @@
       |      +-- Client x M (clients)        reads and writes, and the history of the answers
       |      +-- Transactor x K (transactors)    transactions on lists
       |      +-- Caller (caller)             each one's way to the cluster; with a session, it repeats itself
-      +-- Oracle (oracle)        sees every step, and knows what must never happen
+      +-- Oracle (oracle)        sees every step (observing), and knows what must never happen
       |      +-- Shadow x N (shadow)     what each disk holds, and has held
       |      +-- Electorate (electorate) which configuration each log names, and whose votes and disks count
       |      +-- Forgetting (forgetting) what nodes had said before their folder was put back

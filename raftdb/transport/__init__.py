@@ -23,9 +23,9 @@ it does not: that they arrive. Raft repairs losses, so nothing here is sent twic
   While a link is down nothing is queued, and what was queued is thrown away: stale by the time it could leave.
 * **Links follow the members**: the owner says whom to dial and where, and whose links to cut. A link that moves is down
   before it is up again, so that the end of the one is not taken for the end of the other.
-* **Half-open connections** (hazard B93): who dials pings, who accepts expects to be pinged; a limit on the time to send
-  a frame, and one on the time that the kernel keeps trying. A link that is lost is dialled again after a pause with
-  jitter.
+* **Half-open connections** (`pinging.py`, hazard B93): who dials pings, who accepts expects to be pinged; a limit on
+  the time to send a frame, and one on the time that the kernel keeps trying. A link that is lost is dialled again after
+  a pause with jitter. All such times stand in `limits.py`.
 * **Losses are repaired soon** (`kernel_retries.py`): TCP waits twice as long after each try that was lost; over a way
   that loses packets that is capped at some trips (hazard B110), on Linux since 6.15.
 * **Waits fit the way** (`trips.py`): handshakes and pings measure how long it takes there and back, and every wait is a

@@ -2,9 +2,10 @@
 
 Two kinds of bytes, and two kinds of trust:
 
-* **From a peer** (`peer`, `handshake`): frames of CBOR under a CRC. Everything is checked before anything is used:
-  size, checksum, number of items, then the exact type and range of every field. A frame that does not fit raises
-  `RemoteProtocolError`, and the connection is closed; a corrupt frame is never decoded (hazards B94, B96).
+* **From a peer** (`peer`, `handshake`; `stream` has the bytes around them): frames of CBOR under a CRC. Everything is
+  checked before anything is used: size, checksum, number of items, then the exact type and range of every field. A
+  frame that does not fit raises `RemoteProtocolError`, and the connection is closed; a corrupt frame is never decoded
+  (hazards B94, B96).
 * **From the log** (`configuration`; and, beside the commands themselves, `raftdb.machine.entries`): bytes that our own
   leader encoded. They are replicated and compared, so one object has one encoding, whatever the interpreter's hash seed
   (hazard B66). The same strict checks run; one replica alone cannot skip an entry that fails them, so the machine makes
