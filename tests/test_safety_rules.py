@@ -8,9 +8,12 @@ ROOT = Path(__file__).resolve().parent.parent
 NODE_SIDE = ("core", "machine", "wire", "node", "transport", "frontend", "server")
 STARTERS = ("create_task", "ensure_future", "call_later", "call_at")
 ELSEWHERE = {
-    # What sends on a link, watches it and pings: awaited by who starts them, in the same function.
-    "raftdb/transport/peer_client.py": 3,
-    "raftdb/transport/pinging.py": 1,
+    # The pings of a link, awaited in the same function; and the patience with a peer that takes nothing.
+    "raftdb/transport/link.py": 2,
+    # The end of a stream whose peer does not close it.
+    "raftdb/transport/stream.py": 2,
+    # A download and its next piece, awaited in the same functions.
+    "raftdb/server/incoming.py": 2,
     # The silence of one link, which also ends when the peer dials anew.
     "raftdb/transport/peer_server.py": 1,
     # The end of one connection, which nobody waits for.

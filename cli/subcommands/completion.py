@@ -6,6 +6,7 @@ from click.shell_completion import get_completion_class
 from cli.console.failures import EXIT_OK
 from cli.console.output import Output
 from cli.subcommands.options import COMPLETION_VARIABLE, Command
+from raftdb.errors import required
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -24,8 +25,7 @@ fish, in ~/.config/fish/config.fish:   raftdb completion fish | source
 @click.pass_context
 def completion(context: click.Context, shell: str) -> int:
     """Print the script for one shell."""
-    kind = get_completion_class(shell)
-    assert kind is not None, shell
+    kind = required(get_completion_class(shell), f"a completion for {shell}")
     script = kind(context.find_root().command, {}, "raftdb", COMPLETION_VARIABLE).source()
     Output().raw(script.strip().encode())
     return EXIT_OK

@@ -1,8 +1,10 @@
 """A file as an answer: streamed in pieces, read beside the event loop, bounded in memory and in time."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from aiohttp import web
 
@@ -49,17 +51,41 @@ async def stream_file(
     response.content_length = (await asyncio.to_thread(path.stat)).st_size
     if awaits_continue(request):
         response.force_close()
-    file = await asyncio.to_thread(path.open, "rb")
     try:
-        await response.prepare(request)
-        while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
-            async with asyncio.timeout(PIECE_TIMEOUT_S):
-                await response.write(piece)
-            sending.sent_bytes += len(piece)
-        await response.write_eof()
+        async with _opened(path) as file:
+            await response.prepare(request)
+            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+                async with asyncio.timeout(PIECE_TIMEOUT_S):
+                    await response.write(piece)
+                sending.sent_bytes += len(piece)
+            await response.write_eof()
     except (TimeoutError, ConnectionError):
         if request.transport is not None:
             request.transport.abort()
-    finally:
-        await asyncio.to_thread(file.close)
     return response
+
+
+@asynccontextmanager
+async def _opened(path: Path) -> AsyncIterator[BinaryIO]:
+    """The file, opened and closed on a thread. It is closed whenever a cancellation comes: that would take back what
+    no thread has begun yet, and lose what one is about to open."""
+    loop = asyncio.get_running_loop()
+    opening = loop.run_in_executor(None, _open, path)
+    try:
+        file = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_if_opened)
+        raise
+    try:
+        yield file
+    finally:
+        await asyncio.shield(loop.run_in_executor(None, file.close))
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
+
+
+def _close_if_opened(opening: "asyncio.Future[BinaryIO]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

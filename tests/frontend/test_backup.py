@@ -1,9 +1,12 @@
 """POST /v1/snapshot, GET /v1/backup, and what /readyz warns of."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 
@@ -11,7 +14,7 @@ from raftdb.errors import LeaderHint, Unavailable
 from raftdb.frontend import http_file
 from raftdb.frontend.http_file import PIECE_BYTES
 from raftdb.frontend.node_api import Backup
-from tests.frontend.support import StubNode, get, post, running, wait_until
+from tests.frontend.support import WAIT_S, StubNode, get, post, running, wait_until
 
 
 async def test_a_snapshot_answers_its_index() -> None:
@@ -101,3 +104,41 @@ async def test_a_warning_is_reported_by_a_node_that_is_ready() -> None:
         assert (response.status, response.body) == (200, b"[!]space warning: the disk is nearly full\nok\n")
         warning[0] = None
         assert (await harness.request(get("/readyz"))).body == b"ok\n"
+
+
+@pytest.mark.parametrize("step", ["open", "close"])
+async def test_a_file_is_closed_whenever_its_stream_is_cancelled(tmp_path: Path, step: str) -> None:
+    """A cancellation takes back what no thread has begun, and loses what one has just opened."""
+    path = tmp_path / "copy"
+    path.write_bytes(b"content")
+    begun, go_on = threading.Event(), threading.Event()
+    opened: list[BinaryIO] = []
+
+    class SlowPath:
+        """Its file; one step of it takes until it may go on."""
+
+        def open(self, mode: str) -> BinaryIO:
+            file = cast(BinaryIO, path.open(mode))
+            opened.append(file)
+            if step == "open":
+                begun.set()
+                assert go_on.wait(WAIT_S)
+            return file
+
+    async def stream() -> None:
+        async with http_file._opened(cast(Path, SlowPath())):
+            if step == "close":
+                # The only thread is busy, so that the close waits for it.
+                asyncio.get_running_loop().run_in_executor(None, go_on.wait, WAIT_S)
+                begun.set()
+
+    with ThreadPoolExecutor(1) as one_thread:
+        asyncio.get_running_loop().set_default_executor(one_thread)
+        streaming = asyncio.create_task(stream())
+        await wait_until(begun.is_set)
+        await asyncio.sleep(0)
+        streaming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await streaming
+        go_on.set()
+        await wait_until(lambda: [file.closed for file in opened] == [True])
