@@ -66,11 +66,6 @@ class Peers:
             else:
                 self.shown.append(PeerMet(node, self.pins.get(node), known.last, known.doubted))
 
-    @property
-    def is_started(self) -> bool:
-        """True once a process has started on the folder as it is now."""
-        return self._uuid is not None
-
     def introduction(self, kind: type[Hello | Welcome], peer: NodeId) -> Hello | Welcome:
         """What this node says of itself to a peer."""
         own = required(self.own, "start")
@@ -174,10 +169,6 @@ class Peers:
     def is_connected(self, peer: NodeId) -> bool:
         """True while there is a link to the peer, as far as this node knows."""
         return peer in self._links
-
-    def link_of(self, peer: NodeId) -> str | None:
-        """The folder of the peer at the other end of the link, None if there is no link."""
-        return self._links.get(peer)
 
     def send(self, network: Network, uuid: str, messages: Sequence[Message]) -> None:
         """Send a frame to each peer that there is a link to. Raises `InvariantBroken` for a storm of messages."""
