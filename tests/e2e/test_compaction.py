@@ -128,7 +128,7 @@ def test_a_follower_that_missed_the_log_fetches_a_snapshot_serves_and_can_lead(
     behind.start()
     wait_installed(behind, index)
 
-    assert count_in_log(behind, "snapshot installed") == 1
+    wait_for(lambda: count_in_log(behind, "snapshot installed") == 1, "the line that says so")
     assert behind.status()["first_index"] > 1
     wanted = ["new" if number % 2 else None for number in range(50)]
     assert stale(behind, "mget", *(f"old{number}" for number in range(50))) == wanted
