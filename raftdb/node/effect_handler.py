@@ -60,13 +60,9 @@ class NodeEffectHandler:
         """See `EffectHandler`."""
         self._links.update_peers(addresses)
 
-    def send(self, messages: Sequence[Message]) -> None:
-        """See `EffectHandler`. Each peer gets its messages in one piece."""
-        by_target: dict[NodeId, list[Message]] = {}
-        for message in self._space.says(messages):
-            by_target.setdefault(message.target, []).append(message)
-        for target, batch in by_target.items():
-            self._links.send(target, batch)
+    def send(self, target: NodeId, messages: Sequence[Message]) -> None:
+        """See `EffectHandler`."""
+        self._links.send(target, self._space.says(messages))
 
     def tell(self, traces: Sequence[Trace]) -> None:
         """See `EffectHandler`: lines of the log."""

@@ -39,8 +39,8 @@ class EffectHandler(Protocol):
     def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
         """Keep links to these nodes, HOST:PORT each, and to no others."""
 
-    def send(self, messages: Sequence[Message]) -> None:
-        """Send them, in order for each target, or drop what cannot be sent."""
+    def send(self, target: NodeId, messages: Sequence[Message]) -> None:
+        """Send all messages of a turn to one node, in order and in one piece, or drop what cannot be sent."""
 
     def tell(self, traces: Sequence[Trace]) -> None:
         """Report what happened, for people."""
@@ -102,7 +102,7 @@ class EffectRunner:
         if effects.peers is not None:
             handler.update_peers(effects.peers)
         if effects.messages:
-            handler.send(effects.messages)
+            self._send(effects.messages, handler)
         for request_id, answer in effects.answers:
             self.answer(request_id, answer)
         if effects.traces:
@@ -146,6 +146,13 @@ class EffectRunner:
         waiting, self._waiting = list(self._waiting.values()), {}
         for on_answer in waiting:
             on_answer(None)
+
+    def _send(self, messages: Sequence[Message], handler: EffectHandler) -> None:
+        by_target: dict[NodeId, list[Message]] = {}
+        for message in messages:
+            by_target.setdefault(message.target, []).append(message)
+        for target, batch in by_target.items():
+            handler.send(target, batch)
 
     def _write_log(self, job: PersistJob, handler: EffectHandler) -> None:
         if self._held_jobs is not None:

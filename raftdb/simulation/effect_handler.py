@@ -33,10 +33,11 @@ class SimulatedEffectHandler:
         """Links to others end."""
         self._host.peers.keep_only(addresses)
 
-    def send(self, messages: Sequence[Message]) -> None:
+    def send(self, target: NodeId, messages: Sequence[Message]) -> None:
         """Into the network, which loses some of them."""
         self._world.oracle.said(self._host.id, messages)
-        self._host.peers.send(self._world.network, self._world.uuids[self._host.id], messages)
+        uuid = self._world.uuids[self._host.id]
+        self._host.peers.send(self._world.network, uuid, target, messages)
         if self._host.pauses_once_it_has_spoken:
             self._host.pause()
 

@@ -170,17 +170,12 @@ class Peers:
         """True while there is a link to the peer, as far as this node knows."""
         return peer in self._links
 
-    def send(self, network: Network, uuid: str, messages: Sequence[Message]) -> None:
-        """Send a frame to each peer that there is a link to. Raises `InvariantBroken` for a storm of messages."""
-        own = required(self.own, "start")
-        by_target: dict[NodeId, list[Message]] = {}
-        for message in messages:
-            by_target.setdefault(message.target, []).append(message)
-        for target, batch in by_target.items():
-            if target not in self._links:
-                continue
-            if len(batch) > MESSAGES_PER_TURN_MAX:
-                raise InvariantBroken(f"{self._node} says {len(batch)} messages to {target} in one turn")
-            frame, start = encode_frame(0, batch), own.start.nonce
-            met = self.known[target].last.nonce
-            network.send(Envelope(self._node, target, uuid, self._links[target], start, met, frame))
+    def send(self, network: Network, uuid: str, target: NodeId, messages: Sequence[Message]) -> None:
+        """Send one frame to a peer, if there is a link to it. Raises `InvariantBroken` for a storm of messages."""
+        if target not in self._links:
+            return
+        if len(messages) > MESSAGES_PER_TURN_MAX:
+            raise InvariantBroken(f"{self._node} says {len(messages)} messages to {target} in one turn")
+        frame, start = encode_frame(0, messages), required(self.own, "start").start.nonce
+        met = self.known[target].last.nonce
+        network.send(Envelope(self._node, target, uuid, self._links[target], start, met, frame))

@@ -31,7 +31,8 @@ class Recorder:
     def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
         self.asked.append(dict(addresses))
 
-    def send(self, messages: Sequence[Message]) -> None:
+    def send(self, target: NodeId, messages: Sequence[Message]) -> None:
+        assert {message.target for message in messages} == {target}
         self.asked.append(list(messages))
 
     def tell(self, traces: Sequence[Trace]) -> None:
@@ -98,6 +99,13 @@ def test_writes_come_first_then_links_messages_answers_and_what_takes_long() -> 
         ("trim", END),
         ("make", "n2"),
     ]
+
+
+def test_each_target_gets_its_messages_of_a_turn_in_order_and_in_one_piece() -> None:
+    bench = Bench()
+    messages = [Heartbeat("n1", target, 1, round_, 0) for round_ in (1, 2) for target in ("n3", "n2")]
+    of_n3, of_n2 = messages[0::2], messages[1::2]
+    assert bench.carry_out(messages=messages) == [of_n3, of_n2]
 
 
 def test_writes_wait_while_a_snapshot_takes_the_place_of_the_state() -> None:
