@@ -8,7 +8,8 @@ r"""The node: where consensus, state and clients meet.
 
 * `replica` holds the core, the machine and the waiting requests. It does no I/O: `turn(inputs) -> effects`.
 * `effects` is the order in which effects are carried out, and what is gathered for the next turn; without I/O, and the
-  same for a real node and a simulated one. `effect_handler` is what a real node does with each.
+  same for a real node and a simulated one. `effect_handler` is what a real node does with each, `telling` its lines
+  of the log.
 * `driver` is the replica's only owner: it admits requests and runs a turn for all that has arrived.
 * `view` is what all others may read of a node: no other part reaches into the replica or its core (`tests/tidy.py`).
 * `watchdog` reports what holds up the event loop.

@@ -218,6 +218,7 @@ class Driver:
         if self._ticker is not None:
             self._ticker.cancel()
         self._failed = True
+        self._handler.finish_telling()
         self.watchdog.close()
         await self._background.close()
         self._abandon_requests()
@@ -297,6 +298,7 @@ class Driver:
 
     def _on_tick(self) -> None:
         self._runner.inputs.ticks = 1
+        self._handler.finish_telling()
         core = self.replica.raft.state
         patience_s = silence_ticks_borne(core) * self._tick_seconds
         self.contacts.look(core, is_removed=self.replica.is_removed, patience_s=patience_s)
@@ -335,6 +337,7 @@ class Driver:
         """Stop for good: nothing is sent, answered or written any more. Later failures are reported, too."""
         if not self._failed:
             self._failed = True
+            self._handler.finish_telling()
             if self._ticker is not None:
                 self._ticker.cancel()
             self._abandon_requests()

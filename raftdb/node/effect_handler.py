@@ -13,19 +13,11 @@ from raftdb.core.update import Trace
 from raftdb.node.effects import EffectRunner
 from raftdb.node.ports import Disk, PeerLinks, Snapshots
 from raftdb.node.space import SpaceBudget
+from raftdb.node.telling import Telling
 from raftdb.node.turn import PersistJob
 from storage.contract import FrozenChanges
 
 logger = logging.getLogger("raftdb.node")
-
-LEVELS = {
-    "info": logging.INFO,
-    "debug": logging.DEBUG,
-    "warning": logging.WARNING,
-    "heartbeat": logging.DEBUG,
-}
-HEARTBEAT_LOGGER = logging.getLogger("raftdb.node.heartbeat")
-"""Heartbeats have a logger of their own, so that they can be shown or hidden separately."""
 
 
 class NodeEffectHandler:
@@ -47,6 +39,7 @@ class NodeEffectHandler:
         self._disk = disk
         self._links = links
         self._snapshots = snapshots
+        self._telling = Telling()
 
     def write_log(self, job: PersistJob) -> None:
         """See `EffectHandler`: `Disk` tells the driver when it is done."""
@@ -66,10 +59,11 @@ class NodeEffectHandler:
 
     def tell(self, traces: Sequence[Trace]) -> None:
         """See `EffectHandler`: lines of the log."""
-        for trace in traces:
-            target = HEARTBEAT_LOGGER if trace.level == "heartbeat" else logger
-            if target.isEnabledFor(LEVELS[trace.level]):
-                target.log(LEVELS[trace.level], trace.event, extra={"fields": dict(trace.details)})
+        self._telling.tell(traces)
+
+    def finish_telling(self) -> None:
+        """Write the lines that were kept back: at each tick, and when the node stops."""
+        self._telling.finish()
 
     def flush(self, frozen: FrozenChanges) -> None:
         """See `EffectHandler`."""
