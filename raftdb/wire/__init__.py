@@ -1,6 +1,6 @@
 """Bytes to objects and back: no sockets, no state.
 
-Two kinds of bytes, and two kinds of trust:
+Three kinds of bytes, and three kinds of trust:
 
 * **From a peer** (`peer`, `handshake`; `stream` has the bytes around them): frames of CBOR under a CRC. Everything is
   checked before anything is used: size, checksum, number of items, then the exact type and range of every field. A
@@ -11,8 +11,11 @@ Two kinds of bytes, and two kinds of trust:
   (hazard B66). The same strict checks run; one replica alone cannot skip an entry that fails them, so the machine makes
   it fatal.
 
-Clients and nodes talk in JSON: `json_bytes` defines, for both sides, how byte strings stand in it, and how long legal
-requests and answers can be.
+* **From a stranger** (`resp`, the requests of Redis clients; `resp_replies` is the way back): bounded before anything
+  is built, and refused in Redis' words. That ends the stream, for nothing says where the next request begins.
+
+Our own clients and nodes talk in JSON: `json_bytes` defines, for both sides, how byte strings stand in it, and how long
+legal requests and answers can be.
 
 `cbor` is the only module that calls the CBOR library's decoder. `fields` holds the exact checks.
 
