@@ -48,6 +48,8 @@ CONFIGURATION = Configuration(tuple(Member(node, node) for node in IDS), birth="
 FORM = Form(lambda configuration: b"", lambda data: CONFIGURATION, 1)
 FIRST = Entry(1, 1, EntryKind.CONFIGURATION, b"")
 NEVER_TICKS = 1_000_000
+LAST_TERM = 1 << 60
+"""No term comes after it."""
 SETTINGS = Settings(election_timeout_ticks=NEVER_TICKS, heartbeat_ticks=1, batch_bytes_max=1)
 """One entry a message, so that an entry can arrive without the one behind it."""
 
@@ -236,6 +238,10 @@ class Model:
         self.messages: list[Message] = []
         self._node_numbers: dict[object, int] = {}
         self._message_numbers: dict[Message, int] = {}
+        self._places: list[int] = []
+        """The place of each message's target."""
+        self._last_terms: list[int] = []
+        """A message can change nothing any more once its target has left this term on its disk."""
         self._steps: dict[tuple[int, object], Stepped] = {}
         self._matching: set[tuple[int, int]] = set()
 
@@ -270,6 +276,9 @@ class Model:
         if number is None:
             number = self._message_numbers[message] = len(self.messages)
             self.messages.append(message)
+            self._places.append(IDS.index(message.target))
+            is_answer = isinstance(message, RequestVoteReply | AppendEntriesReply | HeartbeatReply)
+            self._last_terms.append(message.term if is_answer else LAST_TERM)
         return number
 
     def step(self, node: int, action: object) -> Stepped:
@@ -346,8 +355,8 @@ class Model:
                 progress.silent_ticks = 0
         return sent
 
-    def successors(self, state: State) -> Iterator[tuple[str, State]]:
-        """Every action that is possible now, in words, and where it leads."""
+    def successors(self, state: State) -> Iterator[tuple[object, State]]:
+        """Every action that is possible now, words or a message, and where it leads."""
         left = state.left
         for place, number in enumerate(state.nodes):
             node, view = self.nodes[number], self.views[number]
@@ -380,11 +389,11 @@ class Model:
                     self._after(state, place, "crash", left._replace(crashes=left.crashes - 1)),
                 )
         for message in state.network:
-            place = IDS.index(self.messages[message].target)
+            place = self._places[message]
             stepped = self.step(state.nodes[place], message)
             if stepped.node == state.nodes[place] and not stepped.sent:
                 continue
-            yield str(self.messages[message]), self._after(state, place, message, left)
+            yield self.messages[message], self._after(state, place, message, left)
 
     def _is_used(self, state: State) -> bool:
         """True once anybody has left the first term."""
@@ -392,21 +401,22 @@ class Model:
 
     def _after(self, state: State, place: int, action: object, left: Bounds) -> State:
         stepped = self.step(state.nodes[place], action)
-        nodes = tuple(stepped.node if place == other else number for other, number in enumerate(state.nodes))
-        network = tuple(sorted({*state.network, *stepped.sent}))
-        network = tuple(message for message in network if not self._is_dead(message, nodes))
-        after = state._replace(nodes=nodes, network=network, left=left)
-        return self._checked(state, after, place)
+        nodes = (*state.nodes[:place], stepped.node, *state.nodes[place + 1 :])
+        was, now = self.views[state.nodes[place]], self.views[stepped.node]
+        network = state.network
+        if stepped.sent or now.durable_term != was.durable_term:
+            network = self._without_the_dead({*network, *stepped.sent}, nodes)
+        after = State(nodes, network, state.committed, state.committed_in, state.leaders, left)
+        return after if stepped.node == state.nodes[place] else self._checked(state, after, place)
 
-    def _is_dead(self, number: int, nodes: tuple[int, ...]) -> bool:
-        """True if the message can never again change anything: an answer in a term that its target has left."""
-        message = self.messages[number]
-        if not isinstance(message, RequestVoteReply | AppendEntriesReply | HeartbeatReply):
-            return False
-        return message.term < self.views[nodes[IDS.index(message.target)]].durable_term
+    def _without_the_dead(self, network: set[int], nodes: tuple[int, ...]) -> tuple[int, ...]:
+        """Sorted, but for messages that can never again change anything: answers in a term that their target left."""
+        terms = [self.views[node].durable_term for node in nodes]
+        last_terms, places = self._last_terms, self._places
+        return tuple(sorted(message for message in network if last_terms[message] >= terms[places[message]]))
 
     def _checked(self, before: State, after: State, place: int) -> State:
-        """Check what concerns the whole cluster, and carry the ghosts on."""
+        """Check what concerns the whole cluster, now that a node has changed, and carry the ghosts on."""
         view = self.views[after.nodes[place]]
         was = self.views[before.nodes[place]]
         if view.role is Role.LEADER and was.role is not Role.LEADER:
@@ -430,7 +440,8 @@ class Model:
                 raise Broken(f"{committed} is committed, but on {on_disk} disks")
             committed_in = after.committed_in + (view.term,) * (len(committed) - shared)
             after = after._replace(committed=committed, committed_in=committed_in)
-        if _agreeing(view.durable, after.committed) < _agreeing(was.durable, after.committed):
+        is_written = view.durable is not was.durable
+        if is_written and _agreeing(view.durable, after.committed) < _agreeing(was.durable, after.committed):
             raise Broken(f"{IDS[place]} dropped a committed entry from its disk")
         for other in after.nodes:
             self._check_matching(after.nodes[place], other)
@@ -480,7 +491,7 @@ def search(bounds: Bounds, *, states_max: int) -> Searched:
     began = time.perf_counter()
     model = Model(slow_disk=bounds.slow_disk)
     first = model.first(bounds)
-    parents: dict[int, tuple[int, str]] = {hash(first): (0, "")}
+    parents: dict[int, tuple[int, object]] = {hash(first): (0, None)}
     frontier = [first]
     depth = steps = commits_max = 0
     while frontier and len(parents) < states_max:
@@ -488,7 +499,7 @@ def search(bounds: Bounds, *, states_max: int) -> Searched:
         reached: list[State] = []
         for state in frontier:
             here = hash(state)
-            action = ""
+            action: object = None
             try:
                 for action, after in model.successors(state):
                     steps += 1
@@ -499,7 +510,7 @@ def search(bounds: Bounds, *, states_max: int) -> Searched:
                         commits_max = max(commits_max, len(after.committed))
             except (AssertionError, InvariantBroken) as error:
                 raise Broken(
-                    f"{error}\n" + "\n".join([*way_to(parents, here), f"then after {action!r}"])
+                    f"{error}\n" + "\n".join([*way_to(parents, here), f"then after '{action}'"])
                 ) from error
             if len(parents) >= states_max:
                 break
@@ -508,12 +519,12 @@ def search(bounds: Bounds, *, states_max: int) -> Searched:
     return Searched(len(parents), steps, depth, len(model.nodes), commits_max, not frontier, seconds)
 
 
-def way_to(parents: dict[int, tuple[int, str]], state: int) -> list[str]:
+def way_to(parents: dict[int, tuple[int, object]], state: int) -> list[str]:
     """The actions that lead to a state."""
     way: list[str] = []
-    while parents[state][1]:
+    while parents[state][1] is not None:
         state, action = parents[state]
-        way.append(action)
+        way.append(str(action))
     return way[::-1]
 
 

@@ -1,5 +1,6 @@
 """Every behaviour of three nodes within small bounds, and proof that the search would notice."""
 
+import gc
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -20,7 +21,8 @@ def test_no_behaviour_of_the_core_breaks_a_property(
     is_long: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     extents = LONG if is_long else CI
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
+    # Nearly all that a search makes it keeps, and a collector would look through it again and again.
+    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
         found = pool.map(search_within, *zip(*extents, strict=True))
         for (bounds, states_max), searched in zip(extents, found, strict=True):
             with capsys.disabled():
