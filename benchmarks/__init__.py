@@ -10,7 +10,8 @@
 * `http_execute`: the HTTP frontend alone, beside the least that its library can do.
 * `slow_network`: elections and writes over links of up to a second, in network namespaces, as root.
 
-The other modules are what these share: clusters of processes (`common`, `running`), loads (`load`, `open_loop`),
-profiles (`sampling`, `watched_node`) and tables (`report`). Figures are for comparison within one run on one machine;
-nothing here is a test, and no test asserts a duration.
+The other modules are what these share: clusters of processes (`common`, `running`), loads (`load`, `grpc_load`,
+`open_loop`), profiles (`sampling`, `watched_node`) and tables (`report`). Figures are for comparison within one run on
+one machine; nothing here is a test, and no test asserts a duration. A run that is told to end, by Ctrl-C or a signal,
+stops what it started and removes its folder.
 """

@@ -9,12 +9,11 @@ it, `installed` from the start of making it until the follower serves from it. N
 """
 
 import argparse
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import LocalCluster, running_cluster
+from benchmarks.common import LocalCluster, running_cluster, temporary_folder
 from benchmarks.report import Report, add_common_options, new_figure, save_figure
 from benchmarks.running import (
     FixedRate,
@@ -172,8 +171,7 @@ def parse_options() -> argparse.Namespace:
 def main() -> None:
     options = parse_options()
     points = []
-    with tempfile.TemporaryDirectory(prefix="raftdb-bench-", dir=options.data) as name:
-        folder = Path(name)
+    with temporary_folder(options.data) as folder:
         report = Report(folder, options)
         for megabytes in [float(text) for text in options.megabytes.split(",")]:
             keys = int(megabytes * MEGA / (options.value_bytes + KEY_BYTES))

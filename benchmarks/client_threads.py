@@ -9,17 +9,16 @@ cluster.
 
 import argparse
 import json
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from benchmarks.common import (
     command_to_repeat,
     describe_machine,
     measure_sync,
     running_cluster,
+    temporary_folder,
 )
 from raftdb import Client
 
@@ -32,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--nodes", type=int, default=3)
     options = parser.parse_args(arguments)
     report: dict[str, object] = {"command": command_to_repeat(), "machine": describe_machine()}
-    with tempfile.TemporaryDirectory() as folder:
-        report["sync"] = measure_sync(Path(folder))
-        with running_cluster(Path(folder), nodes=options.nodes) as cluster:
+    with temporary_folder(None) as folder:
+        report["sync"] = measure_sync(folder)
+        with running_cluster(folder, nodes=options.nodes) as cluster:
             addresses = ",".join(cluster.addresses.values())
             for name, write in (("set", True), ("get", False)):
                 shared, own = (

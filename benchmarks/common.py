@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from types import FrameType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +29,7 @@ SYNC_BYTES = 4096
 SYNC_COUNT = 200
 LEADER_LIMIT_S = 30.0
 STOP_LIMIT_S = 20.0
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PACKAGES = ("aiohttp", "uvloop", "lmdb", "cbor2", "msgspec")
 
 
@@ -51,6 +54,28 @@ def describe_machine() -> dict[str, object]:
 def command_to_repeat() -> str:
     """The command line of this process, as one would type it at the top of the project."""
     return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+
+
+@contextmanager
+def temporary_folder(parent: Path | None) -> Iterator[Path]:
+    """A folder for the whole of a benchmark, in `parent` or where the system keeps such.
+
+    A signal to end is an exception inside the block, so that whatever was started there is stopped and the folder is
+    removed; from then on further signals are ignored, for they would interrupt just that.
+    """
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        for other in END_SIGNALS:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in END_SIGNALS}
+    try:
+        with tempfile.TemporaryDirectory(prefix="raftdb-bench-", dir=parent) as name:
+            yield Path(name)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def measure_sync(folder: Path) -> dict[str, float]:
@@ -98,7 +123,7 @@ class LocalCluster:
         self._module = module
         self._settings = {f"RAFTDB_{name.upper()}": str(value) for name, value in (settings or {}).items()}
         names = [f"n{number}" for number in range(1, nodes + 1)]
-        self.addresses = dict(zip(names, _free_addresses(nodes), strict=True))
+        self.addresses = dict(zip(names, free_addresses(nodes), strict=True))
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.down: set[str] = set()
         """Nodes that were killed here and not started again."""
@@ -202,7 +227,7 @@ def running_cluster(
         cluster.stop()
 
 
-def _free_addresses(count: int) -> list[str]:
+def free_addresses(count: int) -> list[str]:
     """Addresses that nobody listens on, below the ports that the system gives to outgoing connections.
 
     A node that starts again must find its port free, and not under a client's connection.

@@ -14,12 +14,11 @@ import json
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import ROOT, LocalCluster, running_cluster
+from benchmarks.common import ROOT, LocalCluster, running_cluster, temporary_folder
 from benchmarks.report import Report, add_common_options, new_figure, save_figure
 from benchmarks.running import (
     FixedRate,
@@ -317,8 +316,7 @@ def main() -> None:
     options = parse_options()
     parts = options.parts.split(",")
     result: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="raftdb-bench-", dir=options.data) as name:
-        folder = Path(name)
+    with temporary_folder(options.data) as folder:
         report = Report(folder, options)
         if "checkpoint" in parts:
             result["checkpoint"] = part_checkpoint(report, folder / "checkpoint", options)

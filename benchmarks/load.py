@@ -1,4 +1,4 @@
-"""The load of `write_path.py`, in a process of its own: clients over HTTP keep-alive, as light as they can be.
+"""A load of raftdb over HTTP keep-alive, in a process of its own, with clients as light as they can be.
 
     python -m benchmarks.load HOST:PORT CLIENTS SECONDS [--reads] ...
 
@@ -15,6 +15,7 @@ import resource
 import time
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from typing import cast
 
 import uvloop
@@ -29,17 +30,32 @@ HEAD_END = b"\r\n\r\n"
 LENGTH = b"Content-Length: "
 
 
-def make_requests(address: str, *, reads: bool, value_bytes: int, seed: int) -> list[bytes]:
-    """One whole request per key, in the order of the seed."""
+def key_of(number: int) -> str:
+    """A key as redis-benchmark makes it, so that all generators load the same keys."""
+    return f"key:{number:012}"
+
+
+def make_pairs(*, value_bytes: int, seed: int) -> list[tuple[str, str]]:
+    """All keys in the order of the seed, each with a value of so many letters."""
     chance = random.Random(seed)
     numbers = list(range(KEYS))
     chance.shuffle(numbers)
+    return [
+        (key_of(number), "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=value_bytes)))
+        for number in numbers
+    ]
+
+
+def execute_body(command: str, *arguments: str) -> bytes:
+    """The body of POST /v1/execute."""
+    return json.dumps({"command": command, "args": arguments}).encode()
+
+
+def make_requests(address: str, *, reads: bool, value_bytes: int, seed: int) -> list[bytes]:
+    """One whole request per key."""
     requests = []
-    for number in numbers:
-        arguments = [f"key{number:08}"]
-        if not reads:
-            arguments.append("".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=value_bytes)))
-        body = json.dumps({"command": "get" if reads else "set", "args": arguments}).encode()
+    for key, value in make_pairs(value_bytes=value_bytes, seed=seed):
+        body = execute_body("get", key) if reads else execute_body("set", key, value)
         head = f"POST /v1/execute HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
         requests.append(head.encode() + body)
     return requests
@@ -115,15 +131,20 @@ class Client(asyncio.Protocol):
 
 
 async def measure(
-    address: str, requests: list[bytes], *, clients: int, warm_up_s: float, seconds: float
+    address: str,
+    new_client: Callable[[int, Tally], asyncio.Protocol],
+    *,
+    clients: int,
+    warm_up_s: float,
+    seconds: float,
 ) -> dict[str, object]:
-    """Run the clients; what they saw, and how much of the processor they took."""
+    """Run the clients, each made of the key it begins at; what they saw, and how much of the processor they took."""
     tally = Tally()
     loop = asyncio.get_running_loop()
     host, _, port = address.rpartition(":")
     transports = []
     for number in range(clients):
-        client = Client(requests, number * len(requests) // clients, tally)
+        client = new_client(number * KEYS // clients, tally)
         transport, _ = await loop.create_connection(lambda client=client: client, host, int(port))  # type: ignore[misc]
         transports.append(transport)
     await asyncio.sleep(warm_up_s)
@@ -144,8 +165,8 @@ async def measure(
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Load one node over HTTP keep-alive, in a closed loop.")
+def parse_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What every closed loop can be told."""
     parser.add_argument("address")
     parser.add_argument("clients", type=int)
     parser.add_argument("seconds", type=float)
@@ -153,17 +174,28 @@ def main() -> None:
     parser.add_argument("--reads", action="store_true")
     parser.add_argument("--value-bytes", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    requests = make_requests(
-        options.address, reads=options.reads, value_bytes=options.value_bytes, seed=options.seed
-    )
+    return parser.parse_args()
+
+
+def run(new_client: Callable[[int, Tally], asyncio.Protocol], options: argparse.Namespace) -> None:
+    """Measure as `options` say, and print the result."""
     result = uvloop.run(
         measure(
-            options.address, requests,
+            options.address, new_client,
             clients=options.clients, warm_up_s=options.warm_up, seconds=options.seconds,
         )
     )  # fmt: skip
     print(json.dumps(result), flush=True)
+
+
+def main() -> None:
+    options = parse_options(
+        argparse.ArgumentParser(description="Load one node over HTTP keep-alive, in a closed loop.")
+    )
+    requests = make_requests(
+        options.address, reads=options.reads, value_bytes=options.value_bytes, seed=options.seed
+    )
+    run(lambda position, tally: Client(requests, position, tally), options)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import json
 import random
 import socket
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -25,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import LocalCluster, percentile, running_cluster
+from benchmarks.common import LocalCluster, percentile, running_cluster, temporary_folder
 from benchmarks.report import Report, add_common_options
 from benchmarks.running import fill
 
@@ -273,10 +272,10 @@ def main() -> int:
     add_common_options(parser)
     options = parser.parse_args()
     random.seed(options.seed)
-    with tempfile.TemporaryDirectory(dir=options.data) as folder:
-        report = Report(Path(folder), options)
+    with temporary_folder(options.data) as folder:
+        report = Report(folder, options)
         settings = {"memory_bytes_max": options.limit_mib * MIB, "log_level": options.log_level}
-        with running_cluster(Path(folder), nodes=3, settings=settings) as cluster:
+        with running_cluster(folder, nodes=3, settings=settings) as cluster:
             fill(cluster, keys=options.fill, value_bytes=100)
             result = asyncio.run(attack(cluster, options, report))
         tell(report, result)

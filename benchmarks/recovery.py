@@ -13,13 +13,12 @@ import argparse
 import asyncio
 import http.client
 import json
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.common import LocalCluster, running_cluster
+from benchmarks.common import LocalCluster, running_cluster, temporary_folder
 from benchmarks.report import Report, add_common_options, new_figure, save_figure
 from benchmarks.running import fill, post
 
@@ -187,8 +186,7 @@ def parse_options() -> argparse.Namespace:
 def main() -> None:
     options = parse_options()
     points = []
-    with tempfile.TemporaryDirectory(prefix="raftdb-bench-", dir=options.data) as name:
-        folder = Path(name)
+    with temporary_folder(options.data) as folder:
         report = Report(folder, options)
         report.say(f"{'keys':>10}{'replayed':>10}{'in log':>10}{'listening s':>13}{'serving s':>11}")
         for keys in [int(text) for text in options.keys.split(",")]:

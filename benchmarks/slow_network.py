@@ -16,7 +16,6 @@ It needs root and /dev/net/tun. Addresses exist only in the namespaces.
 """
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.common import temporary_folder
 from benchmarks.report import Report, add_common_options
 from raftdb import Client
 from raftdb.errors import RaftdbError
@@ -162,9 +162,9 @@ def main() -> None:
     reason = why_not()
     if reason is not None:
         raise SystemExit(f"cannot be measured here: {reason}")
-    with tempfile.TemporaryDirectory(prefix="raftdb-slow-", dir=options.data) as folder:
-        report = Report(Path(folder), options)
-        report.finish(measure(Path(folder), options, report))
+    with temporary_folder(options.data) as folder:
+        report = Report(folder, options)
+        report.finish(measure(folder, options, report))
 
 
 if __name__ == "__main__":

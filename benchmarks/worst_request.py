@@ -13,15 +13,13 @@ import base64
 import http.client
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.common import LocalCluster, running_cluster
+from benchmarks.common import LocalCluster, running_cluster, temporary_folder
 from benchmarks.report import Report, add_common_options
 
 REFUSED = (413, 422)
@@ -300,14 +298,14 @@ def main() -> None:
     parser.add_argument("--bulk", type=int, default=400_000, help="keys of the bulk load")
     options = parser.parse_args()
     words = [word for word in options.only.split(",") if word]
-    with tempfile.TemporaryDirectory(dir=options.data) as name:
-        report = Report(Path(name), options)
+    with temporary_folder(options.data) as folder:
+        report = Report(folder, options)
         report.say("                                                 leader             follower")
         report.say(
             f"{'kind':32}{'size':>7} {'ms':>8} {'cpu ms':>8} {'ms':>8} {'cpu ms':>8} {'request':>9}  status"
         )
         rows = []
-        with running_cluster(Path(name), nodes=3, module="benchmarks.watched_node") as cluster:
+        with running_cluster(folder, nodes=3, module="benchmarks.watched_node") as cluster:
             for kind in chain(writes(), reads(), after_much(options.bulk)):
                 if not words or any(word in kind.name for word in words):
                     rows.append(measure(cluster, kind))

@@ -13,7 +13,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from benchmarks.common import (
     describe_machine,
     measure_sync,
     running_cluster,
+    temporary_folder,
 )
 
 PROFILED_CLIENTS = 64
@@ -142,8 +142,7 @@ def main() -> None:
     options = parse_options()
     counts = [int(text) for text in options.clients.split(",")]
     facts = describe_machine()
-    with tempfile.TemporaryDirectory(prefix="raftdb-bench-", dir=options.data) as name:
-        folder = Path(name)
+    with temporary_folder(options.data) as folder:
         sync = measure_sync(folder)
         if not options.json:
             say_head(facts, sync, options)
