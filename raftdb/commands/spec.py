@@ -39,10 +39,12 @@ NAME_CHARACTERS_SHOWN_MAX = 40
 COMMANDS: dict[str, CommandSpec] = {spec.name: spec for spec in TABLE}
 """The table by name, in the order of help: by group, then as one would learn them."""
 
-ACCESS: dict[type[Command], Access] = {spec.command: spec.access for spec in TABLE}
+ACCESS: dict[type[Command], Access] = {command.type: command.access for command in services.COMMANDS.values()}
 """Read or write, by command type: what decides whether a command needs a log entry."""
 
-GROWING: frozenset[type[Command]] = frozenset(spec.command for spec in TABLE if spec.grows)
+GROWING: frozenset[type[Command]] = frozenset(
+    command.type for command in services.COMMANDS.values() if command.grows
+)
 """The types of the commands that are refused while space is short."""
 
 OTHER_NAMES = {
@@ -139,14 +141,18 @@ def parse(name: str, arguments: Sequence[bytes], *, limits: Limits = DEFAULT_LIM
 
 
 def unparse(command: Command) -> tuple[str, list[bytes]]:
-    """Return the name and the arguments that spell `command`, for showing a log: `parse` of them gives it back.
+    """Return the name and the arguments that spell `command`, for showing a log: `parse` of them gives it back, if
+    people can call it.
 
     Of several names that build it, the name is the most general one.
     """
     return _NAMES[type(command)], _ARGUMENTS[type(command)](command)
 
 
-_NAMES: dict[type[Command], str] = {spec.command: spec.name for spec in TABLE}
+_NAMES: dict[type[Command], str] = {
+    command.type: command.names[-1].name if command.names else command.log_name
+    for command in services.COMMANDS.values()
+}
 
 
 def _spelt(field: Any) -> list[bytes]:

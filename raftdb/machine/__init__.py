@@ -5,9 +5,9 @@ no clock, no randomness, no I/O and no storage: a handler is a function of the c
 and the state. A test reads the source and refuses imports and constructs that could differ between two
 processes (hazard B63).
 
-A service is a module: `strings`, `editing`, `counters`, `batches`, `expiry`, `scanning`, `revisions`, `connection`,
-`sessions`. It has a dataclass and a handler for each of its commands, and ends with one `Service` that declares the
-rest.
+A service is a module: `strings`, `editing`, `counters`, `batches`, `expiry`, `keys`, `scanning`, `revisions`,
+`connection`, `sessions`. It has a dataclass and a handler for each of its commands, and ends with one `Service` that
+declares the rest.
 
 * `service`: the types that describe a service and a command. `services`: the list of all services, and tables made from
   it.

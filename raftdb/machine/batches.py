@@ -16,10 +16,18 @@ from raftdb.machine.service import (
     Example,
     ReplyKind,
     Service,
-    as_done,
 )
+from raftdb.machine.strings import CONDITION_WORDS, Condition, holds, shown_set
 from raftdb.machine.transaction import KeyValueView, Transaction
-from raftdb.machine.values import check_value, load, load_head, put_value, state_key_of
+from raftdb.machine.values import (
+    check_value,
+    load,
+    load_head,
+    put_value,
+    remove_value,
+    state_key_of,
+    visible,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +67,50 @@ def multi_get(view: KeyValueView, command: MultiGet) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class MultiSet(Command):
-    """Store all `pairs` of key and value at once; of a key that is named twice, the last value stays."""
+    """Store all `pairs` of key and value at once, if `condition` holds of all keys; of a key that is named twice, the
+    last value stays."""
 
     pairs: tuple[tuple[bytes, bytes], ...]
+    condition: Condition = Condition.ALWAYS
 
 
 def multi_set(transaction: Transaction, command: MultiSet, revision: int) -> Result:
-    """Store all values, without expiries; of a key named twice the last."""
+    """Store all values, without expiries; of a key named twice the last. Answers whether the condition held."""
     checked: list[tuple[bytes, bytes]] = []
     for key, value in command.pairs:
         check_value(len(value))
         checked.append((state_key_of(key), value))
+    if command.condition is not Condition.ALWAYS and not all(
+        holds(command.condition, is_missing=load_head(transaction, key) is None) for key, _ in command.pairs
+    ):
+        return Result(False, None)
     for state_key, value in checked:
         before = transaction.head(state_key, HEADER_BYTES)
         put_value(transaction, state_key, before, value, revision=revision)
     return Result(True, None)
+
+
+def _arguments_of_multi_set(command: MultiSet) -> list[bytes]:
+    return [*(text for pair in command.pairs for text in pair), *CONDITION_WORDS[command.condition]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMany(Command):
+    """Remove `keys`, and count those that were there."""
+
+    keys: tuple[bytes, ...]
+
+
+def delete_many(transaction: Transaction, command: DeleteMany, revision: int) -> Result:
+    """Remove the keys, whatever kind their values are. Answers how many there were."""
+    state_keys = [state_key_of(key) for key in command.keys]
+    count = 0
+    for state_key in state_keys:
+        before = transaction.head(state_key, HEADER_BYTES)
+        if before is not None and visible(transaction, before) is not None:
+            remove_value(transaction, state_key, before)
+            count += 1
+    return Result(count, None)
 
 
 BATCHES = Service(
@@ -126,7 +163,8 @@ BATCHES = Service(
             write=multi_set,
             grows=True,
             keys_named=lambda command: len(command.pairs),
-            shown=as_done,
+            arguments=_arguments_of_multi_set,
+            shown=shown_set,
             names=(
                 CommandSpec(
                     name="mset",
@@ -140,6 +178,13 @@ BATCHES = Service(
                     values=slice(1, None, 2),
                 ),
             ),
+        ),
+        CommandType(
+            type=DeleteMany,
+            number=20,
+            write=delete_many,
+            log_name="unlink",
+            keys_named=lambda command: len(command.keys),
         ),
     ),
 )

@@ -1,6 +1,12 @@
-"""Numbers, counted up and down: a value that spells an integer of 64 bits."""
+"""Numbers, counted up and down: a value that spells an integer of 64 bits, or a decimal number.
 
+Decimals are computed as decimals, with digits enough for every sum, so that all replicas have the same whatever their
+processors make of floating point.
+"""
+
+import re
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from raftdb.errors import ReplyError
 from raftdb.machine.arguments import integer
@@ -52,6 +58,55 @@ def increment_by(transaction: Transaction, command: IncrementBy, revision: int) 
     return Result(total, revision)
 
 
+FRACTION_DIGITS = 17
+"""Digits after the point of a sum of decimals: others are rounded away."""
+_EXPONENT_MAX = 308
+_ARITHMETIC = Context(prec=2 * _EXPONENT_MAX + FRACTION_DIGITS, rounding=ROUND_HALF_EVEN)
+_LAST_DIGIT = Decimal(1).scaleb(-FRACTION_DIGITS)
+DECIMAL_BYTES_MAX = 256
+"""Longest text that is read as a decimal."""
+_DECIMAL = re.compile(rb"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,5})?")
+
+NOT_A_FLOAT = "value is not a valid float"
+"""The error for a text that is no decimal number (Redis' words)."""
+
+
+def parse_decimal(text: bytes) -> Decimal | None:
+    """Return the number that `text` spells, with an exponent or not, None if it is none, or one out of reach."""
+    if len(text) > DECIMAL_BYTES_MAX or not _DECIMAL.fullmatch(text):
+        return None
+    value = Decimal(text.decode("ascii"))
+    return value if not value or abs(value.adjusted()) <= _EXPONENT_MAX else None
+
+
+@dataclass(frozen=True, slots=True)
+class IncrementByDecimal(Command):
+    """Add the decimal number that `delta` spells to the one stored under `key`; a missing key counts as 0."""
+
+    key: bytes
+    delta: bytes
+
+
+def increment_by_decimal(transaction: Transaction, command: IncrementByDecimal, revision: int) -> Result:
+    """Add to the number that the value spells; the expiry stays. Answers the sum, in the one spelling that is stored:
+    without an exponent, and with no zero at the end of a fraction."""
+    state_key = state_key_of(command.key)
+    before = transaction.head(state_key, HEADER_BYTES + DECIMAL_BYTES_MAX + 1)
+    stored = visible(transaction, before)
+    current = Decimal(0) if stored is None else parse_decimal(string_of(stored))
+    delta = parse_decimal(command.delta)
+    if current is None or delta is None:
+        raise ReplyError(NOT_A_FLOAT)
+    total = _ARITHMETIC.quantize(_ARITHMETIC.add(current, delta), _LAST_DIGIT)
+    if total.adjusted() > _EXPONENT_MAX:
+        raise ReplyError("increment would produce NaN or Infinity")
+    text = f"{total:f}".rstrip("0").rstrip(".")
+    data = b"0" if text == "-0" else text.encode()
+    expires_ms = NEVER_EXPIRES if stored is None else stored.expires_ms
+    put_value(transaction, state_key, before, data, revision=revision, expires_ms=expires_ms)
+    return Result(data, revision)
+
+
 COUNTERS = Service(
     heading="counters",
     commands=(
@@ -93,6 +148,13 @@ COUNTERS = Service(
                     ),
                 ),
             ),
+        ),
+        CommandType(
+            type=IncrementByDecimal,
+            number=23,
+            write=increment_by_decimal,
+            grows=True,
+            log_name="incrbyfloat",
         ),
     ),
 )

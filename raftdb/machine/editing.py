@@ -1,4 +1,4 @@
-"""Changing byte strings in part: appending to a value, or writing over a part of it."""
+"""Byte strings in part: appending to a value, writing over a part of it, reading one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from raftdb.machine.service import (
     Service,
     as_done,
 )
-from raftdb.machine.transaction import Transaction
-from raftdb.machine.values import check_value, put_value, state_key_of, string_of, visible
+from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.values import check_value, load, put_value, state_key_of, string_of, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,27 @@ def _build_set_range(arguments: Sequence[bytes]) -> Command:
     return SetRange(arguments[0], offset, arguments[2])
 
 
+@dataclass(frozen=True, slots=True)
+class GetRange(Command):
+    """Read the part of the value of `key` from byte `first` to byte `last`, included; below 0 they count from the end,
+    -1 is the last byte."""
+
+    key: bytes
+    first: int
+    last: int
+
+
+def get_range(view: KeyValueView, command: GetRange) -> Result:
+    """Answer that part, which is empty for a missing key and where there is nothing."""
+    stored = load(view, command.key)
+    if stored is None:
+        return Result(b"", 0)
+    data = string_of(stored)
+    first, last = (max(0, end + len(data)) if end < 0 else end for end in (command.first, command.last))
+    is_backwards = command.first < 0 and command.last < 0 and command.first > command.last
+    return Result(b"" if is_backwards else data[first : last + 1], stored.revision)
+
+
 EDITING = Service(
     heading="values",
     commands=(
@@ -126,5 +147,6 @@ EDITING = Service(
                 ),
             ),
         ),
+        CommandType(type=GetRange, number=22, read=get_range, log_name="getrange"),
     ),
 )

@@ -3,8 +3,9 @@
 Between its time and the entry that ends it a value is invisible already (`raftdb.machine.values`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from raftdb.budgets import SWEEP_VALUES_MAX
 from raftdb.errors import ReplyError
@@ -32,6 +33,7 @@ from raftdb.machine.service import (
     Service,
     as_flag,
 )
+from raftdb.machine.strings import NO_TTL, PAST_TTL
 from raftdb.machine.transaction import KeyValueView, Transaction
 from raftdb.machine.values import (
     EXPIRIES,
@@ -39,21 +41,53 @@ from raftdb.machine.values import (
     load_head,
     remove_value,
     state_key_of,
+    string_of,
     visible,
 )
+
+
+class ExpiryCondition(IntEnum):
+    """What must hold of a key for its end to be set. A key that stays ends later than all others. The numbers are in
+    the log: never reuse one."""
+
+    ALWAYS = 0
+    IF_IT_STAYS = 1
+    IF_IT_ENDS = 2
+    IF_LATER = 3
+    IF_EARLIER = 4
+
+
+_HOLD: dict[ExpiryCondition, Callable[[int, int], bool]] = {
+    ExpiryCondition.ALWAYS: lambda present_ms, new_ms: True,
+    ExpiryCondition.IF_IT_STAYS: lambda present_ms, new_ms: present_ms == NEVER_EXPIRES,
+    ExpiryCondition.IF_IT_ENDS: lambda present_ms, new_ms: present_ms != NEVER_EXPIRES,
+    ExpiryCondition.IF_LATER: lambda present_ms, new_ms: NEVER_EXPIRES != present_ms < new_ms,
+    ExpiryCondition.IF_EARLIER: lambda present_ms, new_ms: present_ms == NEVER_EXPIRES or new_ms < present_ms,
+}
+"""Whether a condition holds, by the present end of a key and the new one."""
+
+_CONDITION_WORDS: dict[ExpiryCondition, list[bytes]] = {
+    ExpiryCondition.ALWAYS: [],
+    ExpiryCondition.IF_IT_STAYS: [b"NX"],
+    ExpiryCondition.IF_IT_ENDS: [b"XX"],
+    ExpiryCondition.IF_LATER: [b"GT"],
+    ExpiryCondition.IF_EARLIER: [b"LT"],
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ExpireAfter(Command):
     """Let `key` live for `ttl_ms` milliseconds of the cluster clock from when this is applied; delete it if that is 0
-    or less."""
+    or less. Only if `condition` holds."""
 
     key: bytes
     ttl_ms: int
+    condition: ExpiryCondition = ExpiryCondition.ALWAYS
 
 
 def expire_after(transaction: Transaction, command: ExpireAfter, revision: int) -> Result:
-    """Set the time at which the key ends, or delete it. Answers whether there was such a key."""
+    """Set the time at which the key ends, or delete it. Answers whether there was such a key, and the condition
+    held."""
     state_key = state_key_of(command.key)
     if command.ttl_ms > TTL_MS_MAX:
         raise ReplyError("invalid time to live", hint=f"at most {TTL_MS_MAX} milliseconds")
@@ -61,10 +95,12 @@ def expire_after(transaction: Transaction, command: ExpireAfter, revision: int) 
     stored = visible(transaction, before)
     if before is None or stored is None:
         return Result(False, 0)
+    expires_ms = read_clock(transaction) + command.ttl_ms
+    if not _HOLD[command.condition](stored.expires_ms, expires_ms):
+        return Result(False, stored.revision)
     if command.ttl_ms <= 0:
         remove_value(transaction, state_key, before)
         return Result(True, stored.revision)
-    expires_ms = read_clock(transaction) + command.ttl_ms
     expire_value(transaction, state_key, before, revision=revision, expires_ms=expires_ms)
     return Result(True, revision)
 
@@ -126,6 +162,39 @@ def _build_expire(arguments: Sequence[bytes]) -> Command:
     return ExpireAfter(arguments[0], max(0, ttl_ms(arguments[1], 1000)))
 
 
+def _arguments_of_expire(command: ExpireAfter) -> list[bytes]:
+    return [command.key, b"%d" % -(-command.ttl_ms // 1000), *_CONDITION_WORDS[command.condition]]
+
+
+@dataclass(frozen=True, slots=True)
+class GetAndExpire(Command):
+    """Read the value of `key`, and let it live for `ttl_ms` from when this is applied: `NO_TTL` for ever, `PAST_TTL`
+    not any longer."""
+
+    key: bytes
+    ttl_ms: int
+
+
+def get_and_expire(transaction: Transaction, command: GetAndExpire, revision: int) -> Result:
+    """Set the time at which the key ends. Answers its value, None if there is no such key."""
+    state_key = state_key_of(command.key)
+    if command.ttl_ms not in (NO_TTL, PAST_TTL) and not 0 < command.ttl_ms <= TTL_MS_MAX:
+        raise ReplyError("invalid time to live", hint=f"from 1 to {TTL_MS_MAX} milliseconds")
+    before = transaction.get(state_key)
+    stored = visible(transaction, before)
+    if before is None or stored is None:
+        return Result(None, 0)
+    data = string_of(stored)
+    if command.ttl_ms == PAST_TTL:
+        remove_value(transaction, state_key, before)
+        return Result(data, stored.revision)
+    expires_ms = NEVER_EXPIRES if command.ttl_ms == NO_TTL else read_clock(transaction) + command.ttl_ms
+    if expires_ms == stored.expires_ms:
+        return Result(data, stored.revision)
+    expire_value(transaction, state_key, before, revision=revision, expires_ms=expires_ms)
+    return Result(data, revision)
+
+
 EXPIRY = Service(
     heading="expiry",
     prefixes=EXPIRY_PREFIX + EXPIRY_SWEPT_KEY,
@@ -135,7 +204,7 @@ EXPIRY = Service(
             type=ExpireAfter,
             number=13,
             write=expire_after,
-            arguments=lambda command: [command.key, b"%d" % -(-command.ttl_ms // 1000)],
+            arguments=_arguments_of_expire,
             shown=as_flag,
             names=(
                 CommandSpec(
@@ -197,5 +266,6 @@ EXPIRY = Service(
                 ),
             ),
         ),
+        CommandType(type=GetAndExpire, number=21, write=get_and_expire, log_name="getex"),
     ),
 )

@@ -14,12 +14,13 @@ from raftdb.machine.service import (
     CommandSpec,
     CommandType,
     Example,
+    Query,
     ReplyKind,
     Service,
     as_done,
 )
-from raftdb.machine.transaction import Transaction
-from raftdb.machine.values import check_value, put_value, state_key_of, visible
+from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.values import check_value, load_head, put_value, state_key_of, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,19 @@ def compare_and_set(transaction: Transaction, command: CompareAndSet, revision: 
     return Result(True, revision)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadRevisions(Query):
+    """Read the revisions of `keys` at one moment."""
+
+    keys: tuple[bytes, ...]
+
+
+def read_revisions(view: KeyValueView, query: ReadRevisions) -> Result:
+    """Answer the revisions in the order of the keys, 0 for a missing one."""
+    heads = [load_head(view, key) for key in query.keys]
+    return Result([0 if head is None else head.revision for head in heads], None)
+
+
 def _build(arguments: Sequence[bytes]) -> Command:
     """`cas KEY REVISION VALUE`."""
     revision = integer(arguments[1], hint="a revision as an answer gave it, or 0 for a missing key")
@@ -58,6 +72,7 @@ def _build(arguments: Sequence[bytes]) -> Command:
 
 REVISIONS = Service(
     heading="transactions",
+    queries={ReadRevisions: read_revisions},
     commands=(
         CommandType(
             type=CompareAndSet,

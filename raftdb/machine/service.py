@@ -158,23 +158,30 @@ def as_flag(result: Told) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CommandType:
-    """One type of command. It has one handler, `read` or `write`.
+    """One type of command. It has one handler, `read` or `write`; `access` says which.
 
     `number` is its number in the log, from 1 and below 64: never reuse one. `grows`: it may make the state larger, so
-    it is refused when space runs out. `keys_named` counts the keys that a command names, if they may be other than one;
+    it is refused when space runs out. `log_name` is how the log shows one that people cannot call by a name, because
+    only one frontend builds it. `keys_named` counts the keys that a command names, if they may be other than one;
     `arguments` gives its arguments, if they are not its fields in order. `shown` is how the shell and HTTP show its
     results, which themselves say only what happened.
     """
 
     type: type[Command]
     number: int
-    names: tuple[CommandSpec, ...]
+    names: tuple[CommandSpec, ...] = ()
+    log_name: str = ""
     read: ReadHandler | None = None
     write: WriteHandler | None = None
     grows: bool = False
     keys_named: Callable[[Any], int] | None = None
     arguments: Callable[[Any], list[bytes]] | None = None
     shown: Callable[[Told], object] = as_it_is
+
+    @property
+    def access(self) -> Access:
+        """Whether it can change the state."""
+        return Access.READ if self.write is None else Access.WRITE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -219,7 +226,7 @@ class Service:
             replace(
                 row,
                 command=command.type,
-                access=Access.READ if command.write is None else Access.WRITE,
+                access=command.access,
                 grows=command.grows,
                 group=self.heading,
             )

@@ -5,6 +5,7 @@ from raftdb.machine.connection import CONNECTION
 from raftdb.machine.counters import COUNTERS
 from raftdb.machine.editing import EDITING
 from raftdb.machine.expiry import EXPIRY
+from raftdb.machine.keys import KEYS
 from raftdb.machine.operations import Operation, SessionOperation, Transaction
 from raftdb.machine.revisions import REVISIONS
 from raftdb.machine.scanning import SCANNING
@@ -21,7 +22,7 @@ from raftdb.machine.service import (
 from raftdb.machine.sessions import SESSIONS
 from raftdb.machine.strings import STRINGS
 
-SERVICES = (STRINGS, EDITING, COUNTERS, BATCHES, EXPIRY, SCANNING, REVISIONS, CONNECTION, SESSIONS)
+SERVICES = (STRINGS, EDITING, COUNTERS, BATCHES, EXPIRY, KEYS, SCANNING, REVISIONS, CONNECTION, SESSIONS)
 """All services, in the order of help."""
 
 COMMANDS: dict[type[Command], CommandType] = {

@@ -13,6 +13,7 @@ from raftdb.machine.keyspace import (
     KEY_VALUE_PREFIX,
     NEVER_EXPIRES,
     VALUE_COUNT_KEY,
+    StoredValue,
 )
 from raftdb.machine.reply import Result, Told
 from raftdb.machine.service import (
@@ -41,6 +42,8 @@ NO_TTL = 0
 """Instead of a time to live: the value stays for ever."""
 KEEP_TTL = -1
 """Instead of a time to live: the expiry that the key had stays."""
+PAST_TTL = -2
+"""Instead of a time to live: the time is over already. Nothing is stored, and what was there goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def get(view: KeyValueView, command: Get) -> Result:
 
 
 class Condition(IntEnum):
-    """What must hold for a `Set` to store anything. The numbers are in the log: never reuse one."""
+    """What must hold of a key for anything to be stored under it. The numbers are in the log: never reuse one."""
 
     ALWAYS = 0
     IF_MISSING = 1
@@ -69,7 +72,7 @@ class Set(Command):
     """Store `value` under `key` if `condition` holds.
 
     `ttl_ms`: how long it is to live, in milliseconds of the cluster clock from when this is applied; `NO_TTL`: for
-    ever, an expiry that the key had is gone; `KEEP_TTL`: that stays.
+    ever, an expiry that the key had is gone; `KEEP_TTL`: that stays; `PAST_TTL`: not at all.
     """
 
     key: bytes
@@ -83,38 +86,56 @@ def set_(transaction: Transaction, command: Set, revision: int) -> Result:
     state_key = state_key_of(command.key)
     check_value(len(command.value))
     before = transaction.head(state_key, HEADER_BYTES)
-    expires_ms = NEVER_EXPIRES
-    if command.ttl_ms == KEEP_TTL or command.condition:
-        present = visible(transaction, before)
-        expires_ms = _expiry_of_set(
-            transaction, command, NEVER_EXPIRES if present is None else present.expires_ms
-        )
-        if command.condition is not Condition.ALWAYS and (present is None) != (
-            command.condition is Condition.IF_MISSING
-        ):
-            return Result(False, 0 if present is None else present.revision)
-    elif command.ttl_ms:
-        expires_ms = _expiry_of_set(transaction, command, NEVER_EXPIRES)
-    put_value(transaction, state_key, before, command.value, revision=revision, expires_ms=expires_ms)
-    return Result(True, revision)
+    if not command.ttl_ms and not command.condition:
+        put_value(transaction, state_key, before, command.value, revision=revision)
+        return Result(True, revision)
+    present = visible(transaction, before)
+    if _store(transaction, command, state_key, before, present, revision):
+        return Result(True, revision)
+    return Result(False, 0 if present is None else present.revision)
 
 
-def _expiry_of_set(transaction: Transaction, command: Set, present_ms: int) -> int:
-    if command.ttl_ms == KEEP_TTL:
-        return present_ms
-    if not NO_TTL <= command.ttl_ms <= TTL_MS_MAX:
+def _store(
+    transaction: Transaction,
+    command: "Set | GetSet",
+    state_key: bytes,
+    before: bytes | None,
+    present: StoredValue | None,
+    revision: int,
+) -> bool:
+    """Store the value in place of the record `before`, which is `present` now, if the condition holds. Returns whether
+    it does; raises `ReplyError` for a bad time to live."""
+    if not PAST_TTL <= command.ttl_ms <= TTL_MS_MAX:
         raise ReplyError("invalid time to live", hint=f"from 1 to {TTL_MS_MAX} milliseconds")
-    return NEVER_EXPIRES if command.ttl_ms == NO_TTL else read_clock(transaction) + command.ttl_ms
+    if not holds(command.condition, is_missing=present is None):
+        return False
+    if command.ttl_ms == PAST_TTL:
+        if before is not None:
+            remove_value(transaction, state_key, before)
+        return True
+    expires_ms = NEVER_EXPIRES
+    if command.ttl_ms > NO_TTL:
+        expires_ms = read_clock(transaction) + command.ttl_ms
+    elif command.ttl_ms == KEEP_TTL and present is not None:
+        expires_ms = present.expires_ms
+    put_value(transaction, state_key, before, command.value, revision=revision, expires_ms=expires_ms)
+    return True
+
+
+def holds(condition: Condition, *, is_missing: bool) -> bool:
+    """Return whether the condition holds of a key that is missing, or is not."""
+    return condition is Condition.ALWAYS or is_missing == (condition is Condition.IF_MISSING)
 
 
 SET_SYNTAX = "set KEY VALUE [EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX]"
 _UNITS_MS = {b"EX": 1000, b"PX": 1}
 _CONDITIONS = {b"NX": Condition.IF_MISSING, b"XX": Condition.IF_PRESENT}
-_CONDITION_WORDS: dict[Condition, list[bytes]] = {
+CONDITION_WORDS: dict[Condition, list[bytes]] = {
     Condition.ALWAYS: [],
     Condition.IF_MISSING: [b"NX"],
     Condition.IF_PRESENT: [b"XX"],
 }
+"""The words that spell a condition."""
 
 
 def _build_set(arguments: Sequence[bytes]) -> Command:
@@ -140,15 +161,20 @@ def _build_set(arguments: Sequence[bytes]) -> Command:
     return Set(arguments[0], arguments[1], lifetime_ms, condition)
 
 
-def _arguments_of_set(command: Set) -> list[bytes]:
-    if command.ttl_ms in (NO_TTL, KEEP_TTL):
-        lifetime = [b"KEEPTTL"] if command.ttl_ms == KEEP_TTL else []
-    else:
-        lifetime = [b"PX", b"%d" % command.ttl_ms]
-    return [command.key, command.value, *lifetime, *_CONDITION_WORDS[command.condition]]
+_LIFETIME_WORDS: dict[int, list[bytes]] = {
+    NO_TTL: [],
+    KEEP_TTL: [b"KEEPTTL"],
+    PAST_TTL: [b"PXAT", b"0"],
+}
 
 
-def _shown_set(result: Told) -> object:
+def _arguments_of_set(command: "Set | GetSet") -> list[bytes]:
+    lifetime = _LIFETIME_WORDS.get(command.ttl_ms, [b"PX", b"%d" % command.ttl_ms])
+    return [command.key, command.value, *lifetime, *CONDITION_WORDS[command.condition]]
+
+
+def shown_set(result: Told) -> object:
+    """Shows whether something was stored: nil if a condition forbade it."""
     return "OK" if result.value else None
 
 
@@ -186,21 +212,24 @@ def delete(transaction: Transaction, command: Delete, revision: int) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class GetSet(Command):
-    """Store `value` under `key`, and answer the value it had; an expiry that the key had is gone."""
+    """Store `value` under `key` if `condition` holds, for as long as `Set` would, and answer the value it had."""
 
     key: bytes
     value: bytes
+    ttl_ms: int = NO_TTL
+    condition: Condition = Condition.ALWAYS
 
 
 def get_set(transaction: Transaction, command: GetSet, revision: int) -> Result:
-    """Store the value, without an expiry. Answers the one before it, None if there was none."""
+    """Store the value if the condition holds. Answers the one before it, None if there was none."""
     state_key = state_key_of(command.key)
     check_value(len(command.value))
     before = transaction.get(state_key)
-    stored = visible(transaction, before)
-    data = None if stored is None else string_of(stored)
-    put_value(transaction, state_key, before, command.value, revision=revision)
-    return Result(data, revision)
+    present = visible(transaction, before)
+    data = None if present is None else string_of(present)
+    if _store(transaction, command, state_key, before, present, revision):
+        return Result(data, revision)
+    return Result(data, 0 if present is None else present.revision)
 
 
 STRINGS = Service(
@@ -235,7 +264,7 @@ STRINGS = Service(
             write=set_,
             grows=True,
             arguments=_arguments_of_set,
-            shown=_shown_set,
+            shown=shown_set,
             names=(
                 CommandSpec(
                     name="set",
@@ -301,6 +330,7 @@ STRINGS = Service(
             number=11,
             write=get_set,
             grows=True,
+            arguments=_arguments_of_set,
             shown=as_text,
             names=(
                 CommandSpec(

@@ -102,6 +102,15 @@ def expire_value(
     transaction.put(state_key, encode_again(before, revision=revision, expires_ms=expires_ms))
 
 
+def move_value(
+    transaction: Transaction, state_key: bytes, before: bytes | None, record: bytes, *, revision: int
+) -> None:
+    """Store the value of another key that is whole in `record`, of whatever kind, in place of the record `before`."""
+    expires_ms = decode_header(record)[2]
+    _replace(transaction, state_key, before, expires_ms)
+    transaction.put(state_key, encode_again(record, revision=revision, expires_ms=expires_ms))
+
+
 def _replace(transaction: Transaction, state_key: bytes, before: bytes | None, expires_ms: int) -> None:
     """Update the number of values and the index of expiries for a value that replaces `before`."""
     transaction.note_change(state_key)

@@ -9,22 +9,24 @@ time to live is a comparison, a session is a dictionary of answers, a transactio
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation, localcontext
 from typing import Any, NamedTuple
 
 from raftdb.errors import Conflict, ReplyError
 from raftdb.limits import KEYS_LISTED_MAX, SESSION_IDLE_MS
-from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
-from raftdb.machine.counters import IncrementBy
-from raftdb.machine.editing import Append, SetRange
-from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.counters import IncrementBy, IncrementByDecimal
+from raftdb.machine.editing import Append, GetRange, SetRange
+from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
+from raftdb.machine.keys import Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession
-from raftdb.machine.strings import KEEP_TTL, Condition, Delete, Get, GetSet, Set, Strlen
+from raftdb.machine.strings import KEEP_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
 
 
 class Failure(NamedTuple):
@@ -184,16 +186,23 @@ class Model:
         return run(self, index, command)
 
     def _set(self, index: int, command: Set) -> Any:
-        present = self._find(command.key) is not None
-        if command.condition is not Condition.ALWAYS and present != (
-            command.condition is Condition.IF_PRESENT
-        ):
-            return None
+        return "OK" if self._stored(index, command) else None
+
+    def _stored(self, index: int, command: Set | GetSet) -> bool:
+        if not self._holds(command.condition, command.key):
+            return False
         ends_ms = self.clock_ms + command.ttl_ms if command.ttl_ms > 0 else None
         if command.ttl_ms == KEEP_TTL:
             ends_ms = self._end_of(command.key)
-        self.values[command.key] = Held(command.value, index, ends_ms)
-        return "OK"
+        if command.ttl_ms == PAST_TTL:
+            self.values.pop(command.key, None)
+        else:
+            self.values[command.key] = Held(command.value, index, ends_ms)
+        return True
+
+    def _holds(self, condition: Condition, key: bytes) -> bool:
+        missing = self._find(key) is None
+        return {Condition.IF_MISSING: missing, Condition.IF_PRESENT: not missing}.get(condition, True)
 
     def _delete(self, index: int, command: Delete) -> Any:
         data = self._data(command.key)
@@ -214,6 +223,13 @@ class Model:
             self.values[command.key] = Held(data, index, ends_ms)
         return len(data)
 
+    def _get_range(self, index: int, command: GetRange) -> Any:
+        data = self._data(command.key)
+        places = [end if end >= 0 else max(0, end + len(data)) for end in (command.first, command.last)]
+        if command.last < command.first < 0:
+            return b""
+        return b"".join(data[place : place + 1] for place in range(places[0], min(len(data), places[1] + 1)))
+
     def _increment(self, index: int, command: IncrementBy) -> Any:
         held = self._find(command.key)
         number = 0 if held is None else parse_integer(held.data)
@@ -224,13 +240,48 @@ class Model:
         return total
 
     def _set_many(self, index: int, command: MultiSet) -> Any:
+        if not all(self._holds(command.condition, key) for key, _ in command.pairs):
+            return None
         for key, value in command.pairs:
             self.values[key] = Held(value, index)
         return "OK"
 
+    def _delete_many(self, index: int, command: DeleteMany) -> Any:
+        there = {key for key in command.keys if self._find(key) is not None}
+        for key in there:
+            del self.values[key]
+        return len(there)
+
+    def _increment_by_decimal(self, index: int, command: IncrementByDecimal) -> Any:
+        held = self._find(command.key)
+        try:
+            with localcontext(prec=400):
+                total = Decimal("0" if held is None else held.data.decode()) + Decimal(command.delta.decode())
+                total = total.quantize(Decimal("1e-17")).normalize()
+        except InvalidOperation:
+            raise _Failed from None
+        data = b"0" if total == 0 else f"{total:f}".encode()
+        self.values[command.key] = Held(data, index, self._end_of(command.key))
+        return data
+
+    def _rename(self, index: int, command: Rename | Copy) -> Any:
+        held = self._find(command.source)
+        moves = isinstance(command, Rename)
+        if held is None:
+            if moves:
+                raise _Failed
+            return False
+        if not self._holds(command.condition, command.target):
+            return False
+        if command.source != command.target or not moves:
+            self.values[command.target] = Held(held.data, index, held.ends_ms)
+        if moves and command.source != command.target:
+            del self.values[command.source]
+        return True
+
     def _get_set(self, index: int, command: GetSet) -> Any:
         data = self._data(command.key)
-        self.values[command.key] = Held(command.value, index)
+        self._stored(index, command)
         return data
 
     def _compare_and_set(self, index: int, command: CompareAndSet) -> Any:
@@ -241,13 +292,35 @@ class Model:
 
     def _expire_after(self, index: int, command: ExpireAfter) -> Any:
         held = self._find(command.key)
-        if held is None:
+        if held is None or not self._may_end(held.ends_ms, command):
             return 0
         if command.ttl_ms <= 0:
             del self.values[command.key]
         else:
             self.values[command.key] = Held(held.data, index, self.clock_ms + command.ttl_ms)
         return 1
+
+    def _may_end(self, ends_ms: int | None, command: ExpireAfter) -> bool:
+        new_ms, forever = self.clock_ms + command.ttl_ms, float("inf")
+        match command.condition:
+            case ExpiryCondition.IF_IT_STAYS | ExpiryCondition.IF_IT_ENDS as condition:
+                return (ends_ms is None) is (condition is ExpiryCondition.IF_IT_STAYS)
+            case ExpiryCondition.IF_LATER:
+                return new_ms > (forever if ends_ms is None else ends_ms)
+            case ExpiryCondition.IF_EARLIER:
+                return new_ms < (forever if ends_ms is None else ends_ms)
+        return True
+
+    def _get_and_expire(self, index: int, command: GetAndExpire) -> Any:
+        held = self._find(command.key)
+        if held is None:
+            return None
+        ends_ms = self.clock_ms + command.ttl_ms if command.ttl_ms > 0 else None
+        if command.ttl_ms == PAST_TTL:
+            del self.values[command.key]
+        elif ends_ms != held.ends_ms:
+            self.values[command.key] = Held(held.data, index, ends_ms)
+        return held.data
 
     def _persist(self, index: int, command: Persist) -> Any:
         held = self._find(command.key)
@@ -297,6 +370,13 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     Keys: Model._keys,
     Scan: Model._scan,
     MultiGet: Model._get_many,
+    DeleteMany: Model._delete_many,
+    GetAndExpire: Model._get_and_expire,
+    GetRange: Model._get_range,
+    IncrementByDecimal: Model._increment_by_decimal,
+    KindOf: lambda model, index, command: None if model._find(command.key) is None else b"string",
+    Rename: Model._rename,
+    Copy: Model._rename,
 }
 """What each command does."""
 

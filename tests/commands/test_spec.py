@@ -34,10 +34,11 @@ from raftdb.limits import (
     VALUE_BYTES_CEILING,
     Limits,
 )
-from raftdb.machine.batches import MultiGet, MultiSet
+from raftdb.machine import services
+from raftdb.machine.batches import DeleteMany, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
-from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, GetAndExpire, Persist, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, Transaction
 from raftdb.machine.revisions import CompareAndSet
@@ -61,11 +62,12 @@ def refused(name: str, *arguments: bytes, limits: Limits | None = None) -> Reque
 
 def test_every_command_type_has_a_name() -> None:
     assert set(ACCESS) == set(COMMAND_TYPES)
+    assert all(command.names or command.log_name for command in services.COMMANDS.values())
 
 
 def test_what_grows_is_every_write_but_those_that_end_keys_or_let_them_stay() -> None:
     writes = {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.WRITE}
-    assert writes - {Delete, ExpireAfter, Persist} == GROWING
+    assert writes - {Delete, DeleteMany, ExpireAfter, GetAndExpire, Persist} == GROWING
     assert all(spec.grows == (spec.command in GROWING) for spec in COMMANDS.values())
 
 

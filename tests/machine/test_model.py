@@ -9,29 +9,32 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
-from raftdb.machine.counters import IncrementBy
-from raftdb.machine.editing import Append, SetRange
-from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.counters import IncrementBy, IncrementByDecimal
+from raftdb.machine.editing import Append, GetRange, SetRange
+from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
+from raftdb.machine.keys import Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, RegisterSession
-from raftdb.machine.strings import Condition, Delete, Get, GetSet, Set, Strlen
+from raftdb.machine.strings import KEEP_TTL, NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
 from raftdb.simulation.model import Model, comparable
 from tests.machine.database import Database, check_books
 
 KEYS = st.sampled_from([b"a", b"b", b"c"])
 VALUES = st.sampled_from([b"", b"1", b"41", b"x"])
-TTLS = st.sampled_from([0, -1, 50, 1_000])
+TTLS = st.sampled_from([NO_TTL, KEEP_TTL, PAST_TTL, 50, 1_000])
+CONDITIONS = st.sampled_from(Condition)
+PAIRS = st.tuples(st.tuples(KEYS, VALUES), st.tuples(KEYS, VALUES))
 SESSIONS = st.sampled_from([b"s" * 16, b"u" * 16])
 
 COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(Get, KEYS),
-    st.builds(Set, KEYS, VALUES, TTLS, st.sampled_from(Condition)),
+    st.builds(Set, KEYS, VALUES, TTLS, CONDITIONS),
     st.builds(Set, KEYS, VALUES, st.just(50)),
     st.builds(Strlen, KEYS),
     st.builds(Delete, KEYS),
@@ -40,10 +43,20 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(Exists, st.tuples(KEYS, KEYS)),
     st.builds(IncrementBy, KEYS, st.integers(-5, 5)),
     st.builds(MultiGet, st.tuples(KEYS, KEYS)),
-    st.builds(MultiSet, st.tuples(st.tuples(KEYS, VALUES), st.tuples(KEYS, VALUES))),
+    st.builds(MultiSet, PAIRS),
+    st.builds(MultiSet, PAIRS, CONDITIONS),
+    st.builds(DeleteMany, st.tuples(KEYS, KEYS)),
     st.builds(GetSet, KEYS, VALUES),
+    st.builds(GetSet, KEYS, VALUES, TTLS, CONDITIONS),
+    st.builds(GetRange, KEYS, st.integers(-4, 4), st.integers(-4, 4)),
+    st.builds(IncrementByDecimal, KEYS, st.sampled_from([b"1", b"0.5", b"-1.25", b"2e2", b"x"])),
+    st.builds(KindOf, KEYS),
+    st.builds(Rename, KEYS, KEYS, CONDITIONS),
+    st.builds(Copy, KEYS, KEYS, CONDITIONS),
     st.builds(CompareAndSet, KEYS, st.integers(0, 9), VALUES),
     st.builds(ExpireAfter, KEYS, st.sampled_from([-1, 0, 50, 1_000])),
+    st.builds(ExpireAfter, KEYS, st.sampled_from([-1, 50, 1_000]), st.sampled_from(ExpiryCondition)),
+    st.builds(GetAndExpire, KEYS, st.sampled_from([PAST_TTL, NO_TTL, 50, 1_000])),
     st.builds(Persist, KEYS),
     st.builds(TimeToLive, KEYS),
     st.builds(Keys, st.sampled_from([b"", b"a", b"z"])),

@@ -8,11 +8,12 @@ import pytest
 
 from raftdb.errors import CODES, ReplyError
 from raftdb.machine import keyspace, values
-from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
-from raftdb.machine.counters import IncrementBy
-from raftdb.machine.editing import Append
-from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.counters import NOT_A_FLOAT, IncrementBy, IncrementByDecimal
+from raftdb.machine.editing import Append, GetRange
+from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
+from raftdb.machine.keys import NO_SUCH_KEY, Copy, KindOf, Rename
 from raftdb.machine.keyspace import CLOCK_KEY, CONFIGURATION_KEY, HEADER_BYTES, KEY_VALUE_PREFIX
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
 from raftdb.machine.reply import KeyRecord, Repetition, Result
@@ -20,7 +21,7 @@ from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, ReadRecord, Scan
 from raftdb.machine.services import COMMANDS, OPERATIONS, SERVICES
 from raftdb.machine.sessions import CloseSession, RegisterSession
-from raftdb.machine.strings import Condition, Delete, Get, GetSet, Set, Strlen
+from raftdb.machine.strings import NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
 from tests.machine.database import Database, check_books
 
 NAME = b"s" * 16
@@ -95,6 +96,83 @@ def test_results_say_what_happened_and_not_how_a_frontend_says_it(database: Data
     assert [database.applied(operation).reply for operation, _ in NEUTRAL] == [
         result for _, result in NEUTRAL
     ]
+
+
+NAMELESS: list[tuple[Operation, Result]] = [
+    (GetSet(b"k", b"w", NO_TTL, Condition.IF_PRESENT), Result(None, 0)),
+    (GetSet(b"k", b"w", 1_500, Condition.IF_MISSING), Result(None, 2)),
+    (GetSet(b"k", b"x", NO_TTL, Condition.IF_MISSING), Result(b"w", 2)),
+    (TimeToLive(b"k"), Result(1_500, 2)),
+    (GetSet(b"k", b"x", PAST_TTL), Result(b"w", 5)),
+    (Get(b"k"), Result(None, 0)),
+    (MultiSet(((b"p", b"1"), (b"q", b"2")), Condition.IF_MISSING), Result(True, None)),
+    (MultiSet(((b"r", b"1"), (b"q", b"3")), Condition.IF_MISSING), Result(False, None)),
+    (GetAndExpire(b"p", 1_500), Result(b"1", 9)),
+    (ExpireAfter(b"p", 2_000, ExpiryCondition.IF_EARLIER), Result(False, 9)),
+    (GetAndExpire(b"p", PAST_TTL), Result(b"1", 9)),
+    (GetAndExpire(b"p", 1_500), Result(None, 0)),
+    (KindOf(b"p"), Result(None, 0)),
+    (KindOf(b"q"), Result(b"string", 7)),
+    (IncrementByDecimal(b"q", b"1.5e-1"), Result(b"2.15", 15)),
+    (GetRange(b"q", -2, -1), Result(b"15", 15)),
+    (Copy(b"q", b"r"), Result(True, None)),
+    (Copy(b"p", b"r"), Result(False, None)),
+    (Rename(b"q", b"r", Condition.IF_MISSING), Result(False, None)),
+    (Rename(b"q", b"r"), Result(True, None)),
+    (Get(b"r"), Result(b"2.15", 20)),
+    (DeleteMany((b"p", b"q", b"r", b"r")), Result(1, None)),
+    (Set(b"k", b"v", PAST_TTL), Result(True, 23)),
+    (DatabaseSize(), Result(0, None)),
+]
+
+
+def test_so_do_those_of_commands_that_only_a_frontend_builds(database: Database) -> None:
+    assert [database.applied(operation).reply for operation, _ in NAMELESS] == [
+        result for _, result in NAMELESS
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "delta", "after"),
+    [
+        (b"10.50", b"0.1", b"10.6"),
+        (b"5.0e3", b"200", b"5200"),
+        (b"0.1", b"0.2", b"0.3"),
+        (b"1", b"-1", b"0"),
+        (b"-0.5", b"0.5", b"0"),
+        (b"3", b"1e-18", b"3"),
+        (b"100", b"0", b"100"),
+        (b"1e308", b"1e-17", b"1" + b"0" * 308 + b".00000000000000001"),
+    ],
+)
+def test_decimals_are_added_as_people_do(
+    database: Database, before: bytes, delta: bytes, after: bytes
+) -> None:
+    database.run(Set(b"k", before))
+    assert database.applied(IncrementByDecimal(b"k", delta)).reply == Result(after, 2)
+
+
+@pytest.mark.parametrize("text", [b"", b"x", b" 1", b"1_0", b"nan", b"inf", b"1e309", b"0x1", b"1" * 257])
+def test_what_is_no_decimal_is_refused_on_both_sides(database: Database, text: bytes) -> None:
+    assert database.error(IncrementByDecimal(b"k", text)) == NOT_A_FLOAT
+    database.run(Set(b"k", text))
+    assert database.error(IncrementByDecimal(b"k", b"1")) == NOT_A_FLOAT
+
+
+def test_a_sum_of_decimals_has_a_bound(database: Database) -> None:
+    database.run(Set(b"k", b"9e308"))
+    message = "increment would produce NaN or Infinity"
+    assert database.error(IncrementByDecimal(b"k", b"9e308")) == message
+
+
+def test_what_must_be_there_to_be_renamed(database: Database) -> None:
+    assert database.error(Rename(b"k", b"l")) == NO_SUCH_KEY
+    database.run(Set(b"k", b"v", 1_500))
+    assert database.applied(Rename(b"k", b"k", Condition.IF_MISSING)).reply == Result(False, None)
+    assert database.applied(Rename(b"k", b"k")).reply == Result(True, None)
+    database.run(Rename(b"k", b"l"))
+    assert database.applied(TimeToLive(b"l")).reply == Result(1_500, 5)
+    check_books(database.transaction)
 
 
 def test_what_is_kept_for_a_session_is_the_same(database: Database) -> None:

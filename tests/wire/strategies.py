@@ -18,17 +18,18 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import Entry, EntryKind, Member, StartId
 from raftdb.limits import SCAN_LIMIT_MAX, TIME_MS_MAX, TTL_MS_MAX
-from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
-from raftdb.machine.counters import IncrementBy
-from raftdb.machine.editing import Append, SetRange
-from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.counters import IncrementBy, IncrementByDecimal
+from raftdb.machine.editing import Append, GetRange, SetRange
+from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
+from raftdb.machine.keys import Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, RegisterSession
-from raftdb.machine.strings import KEEP_TTL, NO_TTL, Condition, Delete, Get, GetSet, Set, Strlen
+from raftdb.machine.strings import KEEP_TTL, NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
 from raftdb.wire.fields import NODE_ID_PATTERN
 
 HOSTILE_BYTES = st.one_of(
@@ -46,7 +47,7 @@ INT64 = st.one_of(
 )
 
 
-TTLS = st.one_of(st.sampled_from([KEEP_TTL, NO_TTL, 1, 1000, TTL_MS_MAX, TTL_MS_MAX + 1]), INT64)
+TTLS = st.one_of(st.sampled_from([PAST_TTL, KEEP_TTL, NO_TTL, 1, 1000, TTL_MS_MAX, TTL_MS_MAX + 1]), INT64)
 """Times to live that no frontend lets through, between ones that end soon."""
 
 REVISIONS = st.integers(0, 12) | st.integers(0, 2**63 - 1)
@@ -55,11 +56,13 @@ REVISIONS = st.integers(0, 12) | st.integers(0, 2**63 - 1)
 def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrategy[Command]:
     """Every command, with these keys and hostile values."""
     several = st.lists(keys, max_size=4).map(tuple)
+    pairs = st.lists(st.tuples(keys, HOSTILE_BYTES), max_size=4).map(tuple)
+    conditions = st.sampled_from(Condition)
     return st.one_of(
         st.just(Ping()),
         st.builds(Get, keys),
         st.builds(Set, keys, HOSTILE_BYTES),
-        st.builds(Set, keys, HOSTILE_BYTES, TTLS, st.sampled_from(Condition)),
+        st.builds(Set, keys, HOSTILE_BYTES, TTLS, conditions),
         st.builds(Strlen, keys),
         st.builds(Delete, keys),
         st.builds(Append, keys, HOSTILE_BYTES),
@@ -67,10 +70,20 @@ def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrateg
         st.builds(Exists, several),
         st.builds(IncrementBy, keys, INT64),
         st.builds(MultiGet, several),
-        st.builds(MultiSet, st.lists(st.tuples(keys, HOSTILE_BYTES), max_size=4).map(tuple)),
+        st.builds(MultiSet, pairs),
+        st.builds(MultiSet, pairs, conditions),
+        st.builds(DeleteMany, several),
         st.builds(GetSet, keys, HOSTILE_BYTES),
+        st.builds(GetSet, keys, HOSTILE_BYTES, TTLS, conditions),
+        st.builds(GetRange, keys, INT64, INT64),
+        st.builds(IncrementByDecimal, keys, HOSTILE_BYTES | st.sampled_from([b"1e400", b"1e-400", b"-.5e3"])),
+        st.builds(KindOf, keys),
+        st.builds(Rename, keys, keys, conditions),
+        st.builds(Copy, keys, keys, conditions),
         st.builds(CompareAndSet, keys, REVISIONS, HOSTILE_BYTES),
         st.builds(ExpireAfter, keys, TTLS),
+        st.builds(ExpireAfter, keys, TTLS, st.sampled_from(ExpiryCondition)),
+        st.builds(GetAndExpire, keys, TTLS),
         st.builds(Persist, keys),
         st.builds(TimeToLive, keys),
         st.builds(Keys, keys),

@@ -1,0 +1,113 @@
+"""What is done with keys whatever kind their values are: asking for the kind, renaming, copying."""
+
+from dataclasses import dataclass
+
+from raftdb.errors import ReplyError
+from raftdb.machine.keyspace import HEADER_BYTES, KINDS
+from raftdb.machine.reply import Result
+from raftdb.machine.service import Command, CommandType, Service
+from raftdb.machine.strings import CONDITION_WORDS, Condition, holds
+from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.values import load_head, move_value, remove_value, state_key_of, visible
+
+NO_SUCH_KEY = "no such key"
+"""The error for a key that must be there (Redis' words)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindOf(Command):
+    """Read what kind of value `key` holds."""
+
+    key: bytes
+
+
+def kind_of(view: KeyValueView, command: KindOf) -> Result:
+    """Answer the name of the kind, as text in bytes; None for a missing key."""
+    stored = load_head(view, command.key)
+    return Result(None, 0) if stored is None else Result(KINDS[stored.kind].encode(), stored.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Rename(Command):
+    """Let the value of `source`, and when it ends, be that of `target`, if `condition` holds of that."""
+
+    source: bytes
+    target: bytes
+    condition: Condition = Condition.ALWAYS
+
+
+def rename(transaction: Transaction, command: Rename, revision: int) -> Result:
+    """Move the value, and remove the source. Answers whether the condition held; raises `ReplyError` if there is no
+    source."""
+    before = _value_of(transaction, command.source)
+    if before is None:
+        raise ReplyError(NO_SUCH_KEY)
+    if command.source == command.target:
+        return Result(command.condition is not Condition.IF_MISSING, None)
+    if not _put(transaction, before, command.target, command.condition, revision):
+        return Result(False, None)
+    remove_value(transaction, state_key_of(command.source), before)
+    return Result(True, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Command):
+    """Let `target` have the value of `source`, and its end, if `condition` holds of the target."""
+
+    source: bytes
+    target: bytes
+    condition: Condition = Condition.IF_MISSING
+
+
+def copy(transaction: Transaction, command: Copy, revision: int) -> Result:
+    """Copy the value. Answers whether there was a source, and the condition held."""
+    before = _value_of(transaction, command.source)
+    if before is None:
+        return Result(False, None)
+    return Result(_put(transaction, before, command.target, command.condition, revision), None)
+
+
+def _value_of(transaction: Transaction, key: bytes) -> bytes | None:
+    """The whole record of the key, None if it has none that is still there."""
+    before = transaction.get(state_key_of(key))
+    return before if visible(transaction, before) is not None else None
+
+
+def _put(transaction: Transaction, record: bytes, target: bytes, condition: Condition, revision: int) -> bool:
+    """Put a record in the place of what `target` holds, if the condition holds of it; returns whether it does."""
+    state_key = state_key_of(target)
+    before = transaction.head(state_key, HEADER_BYTES)
+    if not holds(condition, is_missing=visible(transaction, before) is None):
+        return False
+    move_value(transaction, state_key, before, record, revision=revision)
+    return True
+
+
+def _arguments(command: Rename | Copy) -> list[bytes]:
+    return [command.source, command.target, *CONDITION_WORDS[command.condition]]
+
+
+KEYS = Service(
+    heading="keys",
+    commands=(
+        CommandType(type=KindOf, number=24, read=kind_of, log_name="type"),
+        CommandType(
+            type=Rename,
+            number=25,
+            write=rename,
+            grows=True,
+            log_name="rename",
+            keys_named=lambda command: 2,
+            arguments=_arguments,
+        ),
+        CommandType(
+            type=Copy,
+            number=26,
+            write=copy,
+            grows=True,
+            log_name="copy",
+            keys_named=lambda command: 2,
+            arguments=_arguments,
+        ),
+    ),
+)
