@@ -1,6 +1,6 @@
 """Where a node is reached: the one value, and the one parser, of every address that is given, redirected to or learnt.
 
-    Endpoint(host="::1", port=8001)   str: [::1]:8001   url: http://[::1]:8001
+    Endpoint(host="::1", port=8001)   str: [::1]:8001   url(): http://[::1]:8001
 
 Text comes from people, who write `http://` in front, a slash behind, and IPv6 without brackets; and from other nodes,
 who should not. Whatever cannot be an address is refused here, with the right spelling as a hint where there is one, so
@@ -49,10 +49,9 @@ class Endpoint:
         """HOST:PORT, as it stands in settings, in the log of members and in answers."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    @property
-    def url(self) -> str:
-        """The endpoint as a URL without a path."""
-        return f"{self.scheme}://{self}"
+    def url(self, path: str = "") -> str:
+        """The URL of `path`, which begins with a slash, at this endpoint; without one, of the node as a whole."""
+        return f"{self.scheme}://{self}{path}"
 
     @property
     def is_unspecified(self) -> bool:
@@ -61,6 +60,11 @@ class Endpoint:
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         return address is not None and address.is_unspecified
+
+
+def text_of(endpoint: Endpoint | None) -> str | None:
+    """HOST:PORT, or None where there is no endpoint."""
+    return None if endpoint is None else str(endpoint)
 
 
 def parse_endpoint(text: object) -> Endpoint:
@@ -74,7 +78,11 @@ def parse_endpoint(text: object) -> Endpoint:
 
 def parse_reachable_endpoint(text: object) -> Endpoint:
     """`parse_endpoint` for what others are told: to listen on all addresses says nothing of the one they can use."""
-    endpoint = parse_endpoint(text)
+    return reachable(parse_endpoint(text))
+
+
+def reachable(endpoint: Endpoint) -> Endpoint:
+    """`endpoint`, if others can be told of it. Raises `BadAddress`."""
     if endpoint.is_unspecified:
         raise BadAddress(
             "it stands for all addresses of a machine, and is none at which others could reach it",

@@ -15,16 +15,28 @@ Every error says what happened, why, and where there is one, the next step (`hin
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from raftdb.endpoint import Endpoint, text_of
+
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderHint:
-    """Where the leader is, as far as the answering node knows: its id and its HOST:PORT addresses."""
+    """Where the leader is, as far as the answering node knows."""
 
     id: str
-    http: str
-    redis: str | None = None
+    endpoint: Endpoint
+    redis_endpoint: Endpoint | None = None
+
+    @property
+    def http(self) -> str:
+        """HOST:PORT of its HTTP interface."""
+        return str(self.endpoint)
+
+    @property
+    def redis(self) -> str | None:
+        """HOST:PORT of its Redis port, if it has one."""
+        return text_of(self.redis_endpoint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ SPELLINGS = {
 def test_spellings_of_one_address_are_one_value(text: str, spelling: str) -> None:
     endpoint = parse_endpoint(text)
     assert str(endpoint) == spelling
-    assert endpoint.url == f"http://{spelling}"
+    assert endpoint.url() == f"http://{spelling}"
+    assert endpoint.url("/v1/status?x=1") == f"http://{spelling}/v1/status?x=1"
     assert parse_endpoint(spelling) == endpoint
 
 

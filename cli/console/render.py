@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from raftdb.client.model import Value
+from raftdb.endpoint import BadAddress, parse_endpoint
 from raftdb.errors import CommandFailed
 
 _NAMED_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
@@ -124,13 +125,23 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def nodes(addresses: Sequence[tuple[str, str]], leader: str | None) -> str:
     """One line per node of (id, HOST:PORT), in order: its id, its address, and which one leads."""
-    shown = [(printable(node_id), printable(address), node_id == leader) for node_id, address in addresses]
-    size = max((width(address) for _, address, _ in shown), default=0)
+    shown = [
+        (printable(node_id), printable(_url(address)), node_id == leader) for node_id, address in addresses
+    ]
+    size = max((width(url) for _, url, _ in shown), default=0)
     ids = max((width(node_id) for node_id, _, _ in shown), default=0)
     return "\n".join(
-        f"  {node_id:<{ids}}  http://{address:<{size}}{'  leader' if is_leader else ''}".rstrip()
-        for node_id, address, is_leader in shown
+        f"  {node_id:<{ids}}  {url:<{size}}{'  leader' if is_leader else ''}".rstrip()
+        for node_id, url, is_leader in shown
     )
+
+
+def _url(address: str) -> str:
+    """The URL of the node at `address`, for browsers; what is no address is shown as it is."""
+    try:
+        return parse_endpoint(address).url()
+    except BadAddress:
+        return address
 
 
 def width(text: str) -> int:

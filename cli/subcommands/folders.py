@@ -10,6 +10,7 @@ from cli.console.asking import is_agreed
 from cli.console.failures import EXIT_FAILED, EXIT_FOLDER, EXIT_OK, EXIT_USAGE, CommandError
 from cli.console.output import Output, is_terminal
 from cli.subcommands.options import PATH, Command, Options, debug_option, output_option
+from raftdb.errors import required
 
 if TYPE_CHECKING:
     from raftdb.server.recover import Plan
@@ -57,7 +58,7 @@ def restore(options: Options, /, file: Path, **flags: str | None) -> int:
     settings = load(flags)
     restored = make_folder(file, settings)
     peers = ",".join(f"{name}={address}" for name, address in sorted(restored.members.items()))
-    listen = restored.members[settings.id]
+    listen = str(restored.members[settings.id])
     if settings.advertise is not None:
         listen = f"{settings.listen} --advertise {settings.advertise}"
     start = f"raftdb serve --id {settings.id} --listen {listen} --data {settings.data}"
@@ -73,7 +74,7 @@ def restore(options: Options, /, file: Path, **flags: str | None) -> int:
         "id": settings.id,
         "backup_index": restored.backup_index,
         "base_index": restored.base_index,
-        "members": restored.members,
+        "members": {name: str(address) for name, address in restored.members.items()},
     }
     Output(options.output).fields(fields, body)
     return EXIT_OK
@@ -161,8 +162,8 @@ def _ask_to_recover(plan: "Plan") -> None:
 
 
 def _show_recovered(plan: "Plan", data: Path, output: Output) -> None:
-    addresses = {member.id: member.http for member in plan.configuration.members}
-    own = addresses[plan.node_id]
+    addresses = {member.id: str(member.http) for member in plan.configuration.members}
+    own = required(plan.configuration.find(plan.node_id), "own member").http
     fields = {
         "cluster": plan.cluster_id,
         "node": plan.node_id,
@@ -170,7 +171,7 @@ def _show_recovered(plan: "Plan", data: Path, output: Output) -> None:
         "gone": ",".join(plan.lost) or "-",
         "log": f"goes on at {plan.entry.index} in term {plan.entry.term}",
         "start it with": f"raftdb serve --id {plan.node_id} --listen {own} --data {data}",
-        "then add others": f"raftdb serve --id NEW --listen HOST:PORT --data DIR --join http://{own}",
+        "then add others": f"raftdb serve --id NEW --listen HOST:PORT --data DIR --join {own.url()}",
     }
     body = {
         "cluster_id": plan.cluster_id,

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from raftdb.client.given import as_text, several
-from raftdb.endpoint import BadAddress, parse_endpoint, parse_reachable_endpoint
+from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachable_endpoint
 from raftdb.errors import RequestRefused
 
 
@@ -38,10 +38,10 @@ def parse_member_address(text: str) -> str:
         raise RequestRefused("bad_request", message, hint=error.hint) from None
 
 
-def learnt_address(text: str) -> str | None:
-    """HOST:PORT of an address or a URL that a node named; None if it is none that can be reached."""
+def learnt_endpoint(text: object) -> Endpoint | None:
+    """The address, given as HOST:PORT or as a URL, that a node named; None if it is none that can be reached."""
     try:
-        return str(parse_reachable_endpoint(text))
+        return parse_reachable_endpoint(text)
     except BadAddress:
         return None
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
-from raftdb.client.addresses import learnt_address
+from raftdb.client.addresses import learnt_endpoint
 from raftdb.client.given import Form, V
 from raftdb.client.http1 import Response
 from raftdb.client.json_body import (
@@ -31,6 +31,7 @@ from raftdb.client.model import (
 )
 from raftdb.client.refusals import error_of_body, leader_in
 from raftdb.commands.spec import lookup
+from raftdb.endpoint import text_of
 from raftdb.errors import CommandFailed, LeaderHint, RemoteProtocolError
 
 INDEX_HEADER = "raftdb-index"
@@ -211,7 +212,7 @@ def _member(body: Json) -> Member:
     redis, alive, problem = body.get("redis"), body.get("alive"), body.get("problem")
     return Member(
         id=text(body, "id"),
-        http=learnt_address(http) or http,
+        http=text_of(learnt_endpoint(http)) or http,
         redis=redis if isinstance(redis, str) else None,
         voter=body.get("voter") is not False,
         joining=body.get("joining") is True,

@@ -3,10 +3,11 @@
 from typing import cast
 from urllib.parse import urlsplit
 
-from raftdb.client.addresses import learnt_address
+from raftdb.client.addresses import learnt_endpoint
 from raftdb.client.http1 import Response
 from raftdb.client.json_body import bytes_of, object_of, optional_integer
 from raftdb.client.model import Json
+from raftdb.endpoint import text_of
 from raftdb.errors import (
     CODES,
     CommandFailed,
@@ -93,7 +94,7 @@ def leader_of_error(response: Response) -> str | None:
         location = urlsplit(response.headers.get("location", ""))
     except ValueError:
         return None
-    return learnt_address(f"{location.scheme}://{location.netloc}")
+    return text_of(learnt_endpoint(f"{location.scheme}://{location.netloc}"))
 
 
 def leader_of_status(response: Response) -> str | None:
@@ -113,11 +114,10 @@ def leader_in(value: object) -> LeaderHint | None:
     """A leader object of an error or a status; None if it is null or has no HTTP address that could be asked."""
     if not isinstance(value, dict):
         return None
-    http, redis = value.get("http"), value.get("redis")
-    address = learnt_address(http) if isinstance(http, str) else None
-    if address is None:
+    http = learnt_endpoint(value.get("http"))
+    if http is None:
         return None
-    return LeaderHint(str(value.get("id", "")), address, redis if isinstance(redis, str) else None)
+    return LeaderHint(str(value.get("id", "")), http, learnt_endpoint(value.get("redis")))
 
 
 def _body_of(response: Response) -> Json:

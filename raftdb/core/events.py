@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeAlias
 
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import NO_START, Entry, EntryId, Index, Member, NodeId, StartId
+from raftdb.endpoint import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +110,11 @@ class PromoteMember:
 
 
 class NewAddress(NamedTuple):
-    """A member is reached at other addresses from now on, HOST:PORT each."""
+    """A member is reached at other addresses from now on."""
 
     id: NodeId
-    http: str
-    redis: str | None
+    http: Endpoint
+    redis: Endpoint | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
+from raftdb.endpoint import Endpoint
+
 NodeId = str
 """Identity of a node, unique for ever in its cluster. An address is data of a member, never its identity."""
 Term = int
@@ -79,11 +81,11 @@ class HardState:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node of the cluster. `http` and `redis` are HOST:PORT as clients reach them, opaque to the core."""
+    """A node of the cluster. `http` and `redis` are where clients reach it; the core only compares them."""
 
     id: NodeId
-    http: str
-    redis: str | None = None
+    http: Endpoint
+    redis: Endpoint | None = None
     voter: bool = True
     """False: a learner, which gets the log and neither votes nor counts."""
     joining: bool = False

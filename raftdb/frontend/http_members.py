@@ -11,7 +11,7 @@ from aiohttp import web
 
 from raftdb.core.events import AddMember, Change, NewAddress, PromoteMember, RemoveMember, UpdateAddresses
 from raftdb.core.model import Member
-from raftdb.endpoint import ADDRESS_CHARACTERS_MAX, BadAddress, parse_reachable_endpoint
+from raftdb.endpoint import ADDRESS_CHARACTERS_MAX, BadAddress, Endpoint, parse_reachable_endpoint
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_query import flag_of, parameters
@@ -123,16 +123,16 @@ def _id(request: web.BaseRequest) -> str:
     return unquote(request[SEGMENTS]["id"])
 
 
-def _address(text: str) -> str:
-    """HOST:PORT in its one spelling. Raises `RequestRefused`."""
+def _address(text: str) -> Endpoint:
+    """A member's address. Raises `RequestRefused`."""
     try:
-        return str(parse_reachable_endpoint(text))
+        return parse_reachable_endpoint(text)
     except BadAddress as error:
         message = f"{text[:ADDRESS_CHARACTERS_MAX]!r} cannot be a member's address: {error.message}"
         raise RequestRefused("bad_request", message, hint=error.hint) from None
 
 
-def _redis(text: str | None) -> str | None:
+def _redis(text: str | None) -> Endpoint | None:
     return None if text is None else _address(text)
 
 

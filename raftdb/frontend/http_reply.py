@@ -155,7 +155,7 @@ def error_reply(error: RaftdbError, request: web.BaseRequest | None = None) -> R
     status = CODES[code].status if code in CODES else 500
     if status == 307 and leader is not None:
         path = request.rel_url.raw_path_qs if request is not None else "/"
-        headers.append((b"Location", f"http://{leader.http}{path}".encode("utf-8", "replace")))
+        headers.append((b"Location", leader.endpoint.url(path).encode("utf-8", "replace")))
     elif status == 503:
         headers.append((b"Retry-After", b"%d" % RETRY_AFTER_S))
     body = encode_json(error_object(error, code=code))

@@ -74,7 +74,7 @@ class Driver:
         """Begin to tick. `disk`, `links` and `snapshots` carry out what the replica wants."""
         self._loop = asyncio.get_running_loop()
         self._disk = disk
-        self.replica.address_of = links.address_of
+        self.replica.endpoint_of = links.endpoint_of
         self._handler = NodeEffectHandler(
             self._runner, self._background, self.space, disk=disk, links=links, snapshots=snapshots
         )

@@ -10,6 +10,7 @@ from raftdb.core.events import SnapshotFetched
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
 from raftdb.core.update import Trace
+from raftdb.endpoint import Endpoint
 from raftdb.node.effects import EffectRunner
 from raftdb.node.ports import Disk, PeerLinks, Snapshots
 from raftdb.node.space import SpaceBudget
@@ -49,7 +50,7 @@ class NodeEffectHandler:
         """See `EffectHandler`."""
         self._background.start(self._install(job, end), name="install")
 
-    def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
+    def update_peers(self, addresses: Mapping[NodeId, Endpoint]) -> None:
         """See `EffectHandler`."""
         self._links.update_peers(addresses)
 

@@ -19,6 +19,7 @@ from raftdb.core.events import SnapshotFetched, SnapshotMade
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
 from raftdb.core.update import Trace
+from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob, State
 from storage.contract import FrozenChanges
@@ -36,8 +37,8 @@ class EffectHandler(Protocol):
     def install(self, job: PersistJob, end: EntryId) -> None:
         """Make the snapshot that ends there the state, and begin the log anew; then call `EffectRunner.installed`."""
 
-    def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
-        """Keep links to these nodes, HOST:PORT each, and to no others."""
+    def update_peers(self, addresses: Mapping[NodeId, Endpoint]) -> None:
+        """Keep links to these nodes, each where it is reached, and to no others."""
 
     def send(self, target: NodeId, messages: Sequence[Message]) -> None:
         """Send all messages of a turn to one node, in order and in one piece, or drop what cannot be sent."""

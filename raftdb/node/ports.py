@@ -6,6 +6,7 @@ from typing import Protocol
 from raftdb.core.events import SnapshotMade
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
+from raftdb.endpoint import Endpoint
 from raftdb.node.turn import State
 from storage.contract import FrozenChanges, LogBatch
 
@@ -40,11 +41,11 @@ class PeerLinks(Protocol):
     def send(self, target: NodeId, messages: Sequence[Message]) -> None:
         """Send, or drop what cannot be sent: Raft repairs it. Never blocks."""
 
-    def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
-        """Keep links to these nodes, HOST:PORT each, and to no others."""
+    def update_peers(self, addresses: Mapping[NodeId, Endpoint]) -> None:
+        """Keep links to these nodes, each where it is reached, and to no others."""
 
-    def address_of(self, peer: NodeId) -> str | None:
-        """Where `peer` is reached, HOST:PORT; None if only the configuration says."""
+    def endpoint_of(self, peer: NodeId) -> Endpoint | None:
+        """Where `peer` is reached; None if only the configuration says."""
 
 
 class Snapshots(Protocol):

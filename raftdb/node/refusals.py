@@ -6,16 +6,17 @@ from collections.abc import Callable, Set
 from raftdb.core.model import Index, NodeId, Role
 from raftdb.core.quorum import is_majority
 from raftdb.core.state import RaftState
+from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
 
 
-def leader_hint(core: RaftState, address_of: Callable[[NodeId], str | None]) -> LeaderHint | None:
-    """Where the leader is, if this node knows of one. `address_of`: where a peer is found by now; it may have moved
+def leader_hint(core: RaftState, endpoint_of: Callable[[NodeId], Endpoint | None]) -> LeaderHint | None:
+    """Where the leader is, if this node knows of one. `endpoint_of`: where a peer is found by now; it may have moved
     while the configuration that says so is not here yet."""
     member = core.configurations.find(core.leader_id) if core.leader_id is not None else None
     if member is None:
         return None
-    return LeaderHint(member.id, address_of(member.id) or member.http, member.redis)
+    return LeaderHint(member.id, endpoint_of(member.id) or member.http, member.redis)
 
 
 def not_executed(
@@ -25,7 +26,7 @@ def not_executed(
     if core.role is not Role.LEADER and leader is not None:
         return Unavailable("not_leader", f"{leader.id} leads, not {core.id}", leader=leader)
     if is_removed:
-        others = ", ".join(member.http for member in core.configurations.latest.members)
+        others = ", ".join(str(member.http) for member in core.configurations.latest.members)
         return Unavailable(
             "no_leader", f"{core.id} was removed from the cluster", hint=f"ask another node: {others}"
         )

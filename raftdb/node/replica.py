@@ -23,6 +23,7 @@ from raftdb.core.model import Entry, EntryId, Index, NodeId, Role, Term
 from raftdb.core.raft import Raft
 from raftdb.core.timing import request_ticks
 from raftdb.core.update import EntriesWanted, Trace, Update
+from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.machine.entries import stamp
 from raftdb.machine.machine import Machine
@@ -61,7 +62,7 @@ class Replica:
     ) -> None:
         self.raft = raft
         self.links: set[NodeId] = set()
-        self.address_of: Callable[[NodeId], str | None] = lambda peer: None
+        self.endpoint_of: Callable[[NodeId], Endpoint | None] = lambda peer: None
         """Where a peer is reached, if something newer than the configuration is known."""
         self.received_snapshot: EntryId | None = None
         """End of the snapshot that is here, whole and verified: only that one may be installed."""
@@ -191,7 +192,7 @@ class Replica:
 
     def leader_hint(self) -> LeaderHint | None:
         """Where the leader is, if this node knows."""
-        return leader_hint(self.raft.state, self.address_of)
+        return leader_hint(self.raft.state, self.endpoint_of)
 
     def refusal(self) -> Unavailable:
         """Why this node does not execute."""

@@ -3,6 +3,7 @@
 from typing import Any
 
 from raftdb.core.model import Role
+from raftdb.endpoint import text_of
 from raftdb.node.driver import Driver
 
 ROLE_NAMES = {Role.PRE_CANDIDATE: "candidate"}
@@ -22,8 +23,8 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
     for member in view.configuration.members:
         entry: dict[str, Any] = {
             "id": member.id,
-            "http": member.http,
-            "redis": member.redis,
+            "http": str(member.http),
+            "redis": text_of(member.redis),
             "voter": member.voter,
         }
         if member.joining:

@@ -8,6 +8,7 @@ from raftdb.core.events import PeerMet, Received, RemovalTold, SnapshotFetched, 
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, Index, NodeId
 from raftdb.core.update import Trace
+from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
 from raftdb.machine.transaction import KeyValueView
 from raftdb.node.membership import ChangeRequest, TransferRequest
@@ -114,7 +115,7 @@ class Effects:
     """Followers for which a snapshot is to be made; then hand back `SnapshotMade` in `Inputs.snapshots`."""
     snapshot_offered: InstallSnapshot | None = None
     """The snapshot that this node is to fetch; then hand back `SnapshotFetched` in `Inputs.snapshots`."""
-    peers: dict[NodeId, str] | None = None
-    """Not None: these are the nodes to talk to from now on, with the address of each, HOST:PORT."""
+    peers: dict[NodeId, Endpoint] | None = None
+    """Not None: these are the nodes to talk to from now on, and where each is reached."""
     more: bool = False
     """Work is left that needs no further input: call `turn` again soon."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Index, Member, NodeId, Role, Term
 from raftdb.core.timing import election_timeout_ticks
+from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint
 from raftdb.node import starts
 from raftdb.node.replica import Replica
@@ -78,8 +79,8 @@ class NodeView:
         """The member with that id; also one that was just removed."""
         return self._replica.raft.state.configurations.find(node)
 
-    def peers(self) -> dict[NodeId, str]:
-        """The nodes that this node talks to, and the address of each, HOST:PORT."""
+    def peers(self) -> dict[NodeId, Endpoint]:
+        """The nodes that this node talks to, and where each is reached."""
         return {node: member.http for node, member in self._replica.raft.peers().items()}
 
     @property

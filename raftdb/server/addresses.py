@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from raftdb.core.events import NewAddress, UpdateAddresses
 from raftdb.core.model import Member, NodeId
+from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
 from raftdb.node.view import NodeView
 from raftdb.server.config import Settings, check_advertised
@@ -34,26 +35,26 @@ STRANGERS_MAX = 64
 class _Word(NamedTuple):
     """The address that a peer said it has, while the configuration said `instead_of`."""
 
-    address: str
-    instead_of: str | None
+    address: Endpoint
+    instead_of: Endpoint | None
     is_news: bool
     """True until the new address was taken (`AddressBook.take_news`)."""
 
 
 class AddressBook:
-    """The addresses of the peers of one node, HOST:PORT each.
+    """The addresses of the peers of one node.
 
     `given`: where the members are now by the settings, which are newer than any configuration at the start.
     """
 
-    def __init__(self, given: Mapping[NodeId, str] | None = None) -> None:
-        self.members: Mapping[NodeId, str] = {}
+    def __init__(self, given: Mapping[NodeId, Endpoint] | None = None) -> None:
+        self.members: Mapping[NodeId, Endpoint] = {}
         """The peers that the configuration names, and their addresses in it."""
         self._given = given or {}
         self._words: dict[NodeId, _Word] = {}
-        self._sightings: dict[NodeId, str] = {}
+        self._sightings: dict[NodeId, Endpoint] = {}
 
-    def stated(self, peer: NodeId, address: str) -> None:
+    def stated(self, peer: NodeId, address: Endpoint) -> None:
         """The peer said in a handshake where it is reached. That comes first until the configuration says something
         new."""
         before = self.of(peer)
@@ -73,7 +74,7 @@ class AddressBook:
         self._words[peer] = word._replace(is_news=False)
         return True
 
-    def sighted(self, peer: NodeId, address: str) -> bool:
+    def sighted(self, peer: NodeId, address: Endpoint) -> bool:
         """At this address `peer` answered where another one was expected. True if that is news of a member.
 
         Only addresses where some member may be count: a stranger that is dialled back could otherwise claim a member's
@@ -86,11 +87,11 @@ class AddressBook:
         self._sightings[peer] = address
         return True
 
-    def of(self, peer: NodeId) -> str | None:
+    def of(self, peer: NodeId) -> Endpoint | None:
         """Where to dial `peer` first; None if that is not known."""
         return next(iter(self.candidates(peer)), None)
 
-    def candidates(self, peer: NodeId) -> tuple[str, ...]:
+    def candidates(self, peer: NodeId) -> tuple[Endpoint, ...]:
         """Every address at which the peer may be, the likeliest first."""
         named = self.members.get(peer)
         word = self._words.get(peer)
@@ -102,12 +103,12 @@ class AddressBook:
         found = [said if is_new else None, self._given.get(peer), named, said, self._sightings.get(peer)]
         return tuple(dict.fromkeys(address for address in found if address is not None))
 
-    def wanted(self, dialled_by: Iterable[NodeId]) -> dict[NodeId, tuple[str, ...]]:
+    def wanted(self, dialled_by: Iterable[NodeId]) -> dict[NodeId, tuple[Endpoint, ...]]:
         """The nodes to dial, and where: the members, and all peers that dial this node."""
         found = {peer: self.candidates(peer) for peer in sorted({*self.members, *dialled_by})}
         return {peer: addresses for peer, addresses in found.items() if addresses}
 
-    def moved(self) -> dict[NodeId, str]:
+    def moved(self) -> dict[NodeId, Endpoint]:
         """Members that say that they are not where the configuration says, and said so later."""
         return {
             peer: word.address
@@ -118,12 +119,12 @@ class AddressBook:
 
 @dataclass(slots=True)
 class OwnAddress:
-    """Where others reach this node, HOST:PORT. `moved`: the configuration is still to be told."""
+    """Where others reach this node. `moved`: the configuration is still to be told."""
 
-    http: str
+    http: Endpoint
     moved: bool
 
-    def now(self, member: Member | None) -> str:
+    def now(self, member: Member | None) -> Endpoint:
         """The address to tell peers, given this node's `member` in the configuration, which may name another one by
         now."""
         return self.http if self.moved or member is None else member.http
@@ -137,7 +138,7 @@ def own_address(settings: Settings, log: LogStore, member: Member | None) -> Own
     """
     said = (settings.members or {}).get(settings.id)
     address, stored = said or settings.advertised, log.get_meta(ADDRESS_FACT)
-    setting = settings.advertised.encode()
+    setting = str(settings.advertised).encode()
     is_new = said is not None or stored not in (None, setting)
     moved = member is not None and member.http != address and is_new
     if moved and said is None:
@@ -147,7 +148,9 @@ def own_address(settings: Settings, log: LogStore, member: Member | None) -> Own
     return OwnAddress(address if moved or member is None else member.http, moved)
 
 
-def without_clashes(moved: Mapping[NodeId, str], members: Mapping[NodeId, str]) -> dict[NodeId, str]:
+def without_clashes(
+    moved: Mapping[NodeId, Endpoint], members: Mapping[NodeId, Endpoint]
+) -> dict[NodeId, Endpoint]:
     """Those of the `moved` after which no two members have one address: two with the same one would be one node counted
     twice."""
     left = dict(moved)
@@ -228,6 +231,6 @@ class AddressKeeper:
             return
         member = self._view.committed_configuration.find(self._view.id)
         if member is not None and member.http == self._own.http:
-            await self._write_fact(ADDRESS_FACT, self._settings.advertised.encode())
+            await self._write_fact(ADDRESS_FACT, str(self._settings.advertised).encode())
             self._own.moved = False
             logger.info("the cluster knows the new address", extra={"fields": {"http": self._own.http}})

@@ -16,7 +16,6 @@ from contextlib import ExitStack, closing
 from raftdb import __version__
 from raftdb.background import Background
 from raftdb.core.events import PeerMet
-from raftdb.endpoint import parse_endpoint
 from raftdb.errors import RaftdbError
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
@@ -257,9 +256,8 @@ class _Node:
             memory=memory,
             host_names=self._host_names,
         )
-        endpoint = parse_endpoint(settings.listen)
         try:
-            await server.start(endpoint.host, endpoint.port)
+            await server.start(settings.listen.host, settings.listen.port)
         except OSError as error:
             raise cannot_listen(settings.listen, error) from error
         parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
@@ -270,7 +268,7 @@ class _Node:
         because names may be given to other machines."""
         settings, members = self._settings, self._view.configuration.members
         addresses = [settings.listen, settings.advertised, *(member.http for member in members)]
-        return [*(settings.allowed_hosts or ()), *(parse_endpoint(address).host for address in addresses)]
+        return [*(settings.allowed_hosts or ()), *(address.host for address in addresses)]
 
     async def _hand_over(self) -> None:
         """Let another node lead, if this one does: the others would wait for their election timeouts (hazard B105)."""

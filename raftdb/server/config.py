@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachable_endpoint
+from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachable_endpoint, reachable
 from raftdb.errors import Fatal
 from raftdb.limits import BESIDE_VALUE_BYTES, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.memory import MEMORY_BYTES_MAX, MEMORY_BYTES_MIN
@@ -30,16 +30,6 @@ class BadSetting(Fatal):
         super().__init__(message, exit_code=EXIT_CONFIGURATION, hint=hint)
 
 
-def parse_address(text: object) -> str:
-    """An address to listen on, in its one spelling. Raises `BadAddress`."""
-    return str(parse_endpoint(text))
-
-
-def parse_reachable_address(text: object) -> str:
-    """An address that others are told, in its one spelling. Raises `BadAddress`."""
-    return str(parse_reachable_endpoint(text))
-
-
 def parse_node_id(text: object) -> str:
     """1 to 63 of letters, digits, dot, dash and underscore, the first a letter or digit."""
     if isinstance(text, str) and is_node_id(text):
@@ -47,7 +37,7 @@ def parse_node_id(text: object) -> str:
     raise ValueError("an id has 1 to 63 letters, digits, dots, dashes or underscores")
 
 
-def parse_peers(value: object) -> dict[str, str]:
+def parse_peers(value: object) -> dict[str, Endpoint]:
     """`n1=HOST:PORT,n2=HOST:PORT,...` (or the same as a table): every first member's id and address."""
     if isinstance(value, str):
         pairs = [item.strip().partition("=") for item in value.split(",") if item.strip()]
@@ -56,12 +46,12 @@ def parse_peers(value: object) -> dict[str, str]:
         items = list(value.items())
     else:
         raise ValueError("it is not a list ID=HOST:PORT,...")
-    peers: dict[str, str] = {}
+    peers: dict[str, Endpoint] = {}
     for name, address in items:
         if parse_node_id(name) in peers:
             raise ValueError(f"{name} is named twice")
         try:
-            peers[name] = parse_address(address)
+            peers[name] = parse_endpoint(address)
         except BadAddress as error:
             raise BadAddress(
                 f"{address!r} is no address for {name}: {error.message}", hint=error.hint
@@ -73,12 +63,12 @@ def parse_peers(value: object) -> dict[str, str]:
     return peers
 
 
-def parse_join(value: object) -> tuple[str, ...]:
+def parse_join(value: object) -> tuple[Endpoint, ...]:
     """Addresses of a running cluster, `http://HOST:PORT` or HOST:PORT each, in one text or a list."""
     texts = value.split(",") if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not texts:
         raise ValueError("it is not a list http://HOST:PORT,...")
-    return tuple(map(parse_reachable_address, texts))
+    return tuple(map(parse_reachable_endpoint, texts))
 
 
 def parse_hosts(value: object) -> tuple[str, ...]:
@@ -133,19 +123,19 @@ class Settings:
     """Everything a node is told from outside. Times in milliseconds, sizes in bytes."""
 
     id: str = field(default="n1", metadata={"parse": parse_node_id})
-    listen: str = field(default="127.0.0.1:8001", metadata={"parse": parse_address})
+    listen: Endpoint = field(default=Endpoint("127.0.0.1", 8001), metadata={"parse": parse_endpoint})
     """Clients' HTTP and peers, on one address."""
-    advertise: str | None = field(default=None, metadata={"parse": parse_reachable_address})
+    advertise: Endpoint | None = field(default=None, metadata={"parse": parse_reachable_endpoint})
     """The address others reach `listen` at, if it is another one."""
     allowed_hosts: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_hosts})
     """Names under which browsers and clients may reach this node, beside those of `listen` and of the members."""
-    redis: str | None = field(default=None, metadata={"parse": parse_address})
+    redis: Endpoint | None = field(default=None, metadata={"parse": parse_endpoint})
     data: Path = field(default=Path("data"), metadata={"parse": parse_path})
-    peers: dict[str, str] | None = field(default=None, metadata={"parse": parse_peers})
+    peers: dict[str, Endpoint] | None = field(default=None, metadata={"parse": parse_peers})
     """First members, id to address; read when the folder is new. None: a cluster of this node alone."""
-    join: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_join})
+    join: tuple[Endpoint, ...] | None = field(default=None, metadata={"parse": parse_join})
     """Nodes of a running cluster that a new folder's node asks to take it in; not asked once it is a member."""
-    members: dict[str, str] | None = field(default=None, metadata={"parse": parse_peers})
+    members: dict[str, Endpoint] | None = field(default=None, metadata={"parse": parse_peers})
     """The present addresses of members that have moved since this node last ran, by id; this node included, if it has
     moved."""
     log_level: str = field(default="info", metadata={"parse": one_of("debug", "info", "warning", "error")})
@@ -171,22 +161,22 @@ class Settings:
     """Free space of the disk below which growing writes are refused. None: a share of the disk."""
 
     @property
-    def first_members(self) -> dict[str, str]:
+    def first_members(self) -> dict[str, Endpoint]:
         """Id and address of each member that a new cluster starts with."""
         return self.peers if self.peers is not None else {self.id: self.advertised}
 
     @property
-    def advertised(self) -> str:
-        """HOST:PORT at which others reach this node."""
+    def advertised(self) -> Endpoint:
+        """Where others reach this node."""
         return self.advertise or self.listen
 
     @property
-    def advertised_redis(self) -> str | None:
-        """HOST:PORT at which others reach `redis`: where that is all addresses, at the host of `advertised`."""
-        redis = None if self.redis is None else parse_endpoint(self.redis)
+    def advertised_redis(self) -> Endpoint | None:
+        """Where others reach `redis`: where that is all addresses, at the host of `advertised`."""
+        redis = self.redis
         if redis is not None and redis.is_unspecified:
-            redis = Endpoint(parse_endpoint(self.advertised).host, redis.port)
-        return None if redis is None else str(redis)
+            return Endpoint(self.advertised.host, redis.port)
+        return redis
 
 
 PARSERS: dict[str, Callable[[object], Any]] = {item.name: item.metadata["parse"] for item in fields(Settings)}
@@ -211,7 +201,7 @@ def load(flags: Mapping[str, object]) -> Settings:
 
 def check_advertised(settings: Settings) -> None:
     """Raise BadSetting if the others could not be told where this node is reached."""
-    endpoint = parse_endpoint(settings.advertised)
+    endpoint = settings.advertised
     if endpoint.is_unspecified:
         raise BadSetting(
             f"{endpoint} is no address at which others could reach this node",
@@ -224,17 +214,19 @@ def _with_own_address(settings: Settings) -> Settings:
     everywhere."""
     peers = settings.peers or {}
     own = peers.get(settings.id)
-    if own is not None and settings.advertise is not None and parse_endpoint(own).is_unspecified:
-        told = {"peers": {**peers, settings.id: settings.advertise}}
-        return replace(settings, **_parse_all(told, "with what this node advertises"))
+    if own is not None and settings.advertise is not None and own.is_unspecified:
+        told = {**peers, settings.id: settings.advertise}
+        if len(set(told.values())) != len(told):
+            raise BadSetting(f"two members have the same address, {settings.advertise}, which is advertised")
+        return replace(settings, peers=told)
     return settings
 
 
-def check_reachable(members: Mapping[str, str]) -> None:
-    """Raise BadSetting if members, id to HOST:PORT, could not dial each other."""
+def check_reachable(members: Mapping[str, Endpoint]) -> None:
+    """Raise BadSetting if these members, by id, could not dial each other."""
     for name, address in sorted(members.items()):
         try:
-            parse_reachable_endpoint(address)
+            reachable(address)
         except BadAddress as error:
             raise BadSetting(f"{address} cannot be the address of {name}: {error}", hint=error.hint) from None
 

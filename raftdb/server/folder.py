@@ -17,6 +17,7 @@ from pathlib import Path
 
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
+from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.node.stored import begin_empty, bootstrap
 from raftdb.server.config import Settings, check_advertised
@@ -39,7 +40,7 @@ EXIT_OF_REASON = {
 """Each reason of a system failure has a code of its own: a program that starts a node again may act on it."""
 
 
-def cluster_id_of(first_members: Mapping[str, str], origin: str | None = None) -> str:
+def cluster_id_of(first_members: Mapping[str, Endpoint], origin: str | None = None) -> str:
     """The name of the cluster that begins with these members and, if there is an `origin`, with that backup."""
     text = ",".join(f"{name}={address}" for name, address in sorted(first_members.items()))
     if origin is not None:

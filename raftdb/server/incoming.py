@@ -91,14 +91,14 @@ class Incoming:
         local: LocalIdentity,
         *,
         check_peer: CheckPeer,
-        address_of: Callable[[NodeId], Endpoint | None],
+        endpoint_of: Callable[[NodeId], Endpoint | None],
         limits: FetchLimits | None = None,
     ) -> None:
         self._installer = installer
         self._receiver = receiver
         self._local = local
         self._check_peer = check_peer
-        self._address_of = address_of
+        self._endpoint_of = endpoint_of
         self._limits = limits or FetchLimits()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshot receiver")
         self._one_at_a_time = asyncio.Lock()
@@ -163,7 +163,7 @@ class Incoming:
     async def _fetch(self, offer: InstallSnapshot) -> bool:
         """One attempt, and what becomes of it."""
         async with self._one_at_a_time:
-            address = self._address_of(offer.source)
+            address = self._endpoint_of(offer.source)
             if self._pauses or address is None or not self._installer.give_up_received():
                 return False
             began, fields = time.monotonic(), {"peer": offer.source, "index": offer.last_index}

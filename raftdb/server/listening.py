@@ -3,7 +3,7 @@
 import errno
 import socket
 
-from raftdb.endpoint import parse_endpoint
+from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.transport.reasons import short_reason
 
@@ -17,13 +17,10 @@ HINTS = {
 }
 
 
-def check_listen(listen: str) -> None:
-    """Raise the `Fatal` of `cannot_listen` if `listen` (HOST:PORT) cannot be bound now. It is released again."""
-    endpoint = parse_endpoint(listen)
+def check_listen(listen: Endpoint) -> None:
+    """Raise the `Fatal` of `cannot_listen` if `listen` cannot be bound now. It is released again."""
     try:
-        found = socket.getaddrinfo(
-            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in found:
             with socket.socket(family, kind, protocol) as probe:
                 # As the listener does: what an earlier node has closed (TIME_WAIT) does not count.
@@ -35,7 +32,7 @@ def check_listen(listen: str) -> None:
         raise cannot_listen(listen, error) from error
 
 
-def cannot_listen(listen: str, error: OSError) -> Fatal:
+def cannot_listen(listen: Endpoint, error: OSError) -> Fatal:
     """The error of a node that does not get its address."""
     return Fatal(
         f"cannot listen on {listen}: {short_reason(error)}",

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from raftdb.client.sync_client import Client
-from raftdb.endpoint import parse_endpoint
+from raftdb.endpoint import Endpoint, text_of
 from raftdb.errors import Fatal, RaftdbError, required
 from raftdb.node.view import NodeView
 from raftdb.server.config import EXIT_CONFIGURATION, Settings
@@ -36,7 +36,7 @@ FINAL = frozenset({"conflict", "not_found", "bad_request", "forbidden", "method_
 
 def find_cluster(settings: Settings) -> str:
     """The id of the running cluster at `settings.join`; asks until one of its nodes answers. Blocks."""
-    nodes = required(settings.join, "node to ask")
+    nodes = [str(node) for node in required(settings.join, "node to ask")]
     pause_s, last_why = PAUSE_MIN_S, ""
     with Client(nodes, unreachable_timeout_ms=0.0) as client:
         while True:
@@ -63,11 +63,11 @@ class JoinRefused(Exception):
 class Registrar:
     """Asks the cluster to add this node. `run` is its one task, which ends when that is done.
 
-    `http` is where others reach this node, HOST:PORT.
+    `http` is where others reach this node.
     """
 
     def __init__(
-        self, settings: Settings, view: NodeView, http: str, *, on_fatal: Callable[[Fatal], None]
+        self, settings: Settings, view: NodeView, http: Endpoint, *, on_fatal: Callable[[Fatal], None]
     ) -> None:
         self._settings = settings
         self._view = view
@@ -81,7 +81,7 @@ class Registrar:
         if self._view.configuration.ids == (self._view.id,):
             # The settings name other nodes, so this node was not meant to be a cluster of its own: it was once started
             # without `join`.
-            details = {"join": ",".join(self._settings.join)}
+            details = {"join": ",".join(map(str, self._settings.join))}
             logger.warning(
                 "join is ignored: this folder is a cluster of its own; to join, begin with an empty one",
                 extra={"fields": details},
@@ -93,7 +93,7 @@ class Registrar:
                 reason = f"the cluster does not add this node: {refused.message}"
                 self._on_fatal(Fatal(reason, exit_code=EXIT_CONFIGURATION, hint=refused.hint))
 
-    async def _repeat(self, ask: Callable[[aiohttp.ClientSession, str], Awaitable[bool]]) -> None:
+    async def _repeat(self, ask: Callable[[aiohttp.ClientSession, Endpoint], Awaitable[bool]]) -> None:
         """Ask at each address that is known, again and again, until one answers that it is done."""
         pause_s, last_why = PAUSE_MIN_S, ""
         timeout_s = ASK_TIMEOUT_S_MIN
@@ -119,22 +119,22 @@ class Registrar:
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
-    def _targets(self) -> Sequence[str]:
+    def _targets(self) -> Sequence[Endpoint]:
         """The nodes to ask: each redirects to the leader."""
         members = self._view.configuration.members
         others = [member.http for member in members if member.id != self._view.id]
         return [*others, *(self._settings.join or ())]
 
-    async def _join(self, session: aiohttp.ClientSession, target: str) -> bool:
+    async def _join(self, session: aiohttp.ClientSession, target: Endpoint) -> bool:
         """Ask to be added, unless this node is a member already."""
         own = self._view.id
         found = await _call(session, "GET", target, "/v1/members")
         known = next((one for one in found.get("members", ()) if one.get("id") == own), None)
         if known is None:
-            body = {"id": own, "http": self._http, "redis": self._settings.advertised_redis}
+            body = {"id": own, "http": str(self._http), "redis": text_of(self._settings.advertised_redis)}
             answer = await _call(session, "POST", target, "/v1/members", body)
             logger.info("taken in by the cluster", extra={"fields": {"index": answer.get("index")}})
-        elif known.get("http") != self._http:
+        elif known.get("http") != str(self._http):
             raise JoinRefused(
                 f"{own} is a member already, at {known.get('http')} and not at {self._http}",
                 f"if that node is this one: raftdb cluster address {own} {self._http}",
@@ -143,10 +143,10 @@ class Registrar:
 
 
 async def _call(
-    session: aiohttp.ClientSession, method: str, target: str, path: str, body: object = None
+    session: aiohttp.ClientSession, method: str, target: Endpoint, path: str, body: object = None
 ) -> Mapping[str, Any]:
     """One request, redirects followed. Raises `JoinRefused`, OSError for a refusal that may pass, aiohttp's errors."""
-    async with session.request(method, f"{parse_endpoint(target).url}{path}", json=body) as response:
+    async with session.request(method, target.url(path), json=body) as response:
         content = await response.json(content_type=None)
         if not isinstance(content, dict):
             raise ValueError(f"{target} does not answer as a raftdb node")

@@ -17,7 +17,7 @@ from raftdb.background import Background
 from raftdb.core.events import SnapshotMade
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import NodeId
-from raftdb.endpoint import Endpoint, parse_endpoint
+from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.node.driver import Driver
 from raftdb.node.starts import OwnStarts
@@ -99,7 +99,7 @@ class Network:
             is_member=lambda peer: peer in self.addresses.members,
             start=background.start,
         )
-        self._incoming = Incoming(*(replica, receiver, local), check_peer=check, address_of=self._endpoint_of)
+        self._incoming = Incoming(*(replica, receiver, local), check_peer=check, endpoint_of=self.endpoint_of)
         disk.receiving = self._incoming.paused
         self._outgoing = Outgoing(replica, disk, local.cluster_id, background)
         self._snapshot_server = SnapshotServer(
@@ -141,23 +141,14 @@ class Network:
         """See `raftdb.node.ports.PeerLinks`."""
         self._links.send(target, messages)
 
-    def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
+    def update_peers(self, addresses: Mapping[NodeId, Endpoint]) -> None:
         """See `raftdb.node.ports.PeerLinks`."""
         self.addresses.members = dict(addresses)
         self._dial()
 
-    def address_of(self, peer: NodeId) -> str | None:
-        """See `raftdb.node.ports.PeerLinks`."""
-        found = self._endpoint_of(peer)
-        return None if found is None else str(found)
-
-    def _endpoint_of(self, peer: NodeId) -> Endpoint | None:
-        """Where a peer is: at its link's address, or where it would be dialled first."""
-        return self._links.address(peer) or self._first_endpoint_of(peer)
-
-    def _first_endpoint_of(self, peer: NodeId) -> Endpoint | None:
-        address = self.addresses.of(peer)
-        return None if address is None else parse_endpoint(address)
+    def endpoint_of(self, peer: NodeId) -> Endpoint | None:
+        """See `raftdb.node.ports.PeerLinks`: at its link's address, or where it would be dialled first."""
+        return self._links.address(peer) or self.addresses.of(peer)
 
     async def make(self, target: NodeId) -> SnapshotMade:
         """See `raftdb.node.ports.Snapshots`."""
@@ -194,21 +185,18 @@ class Network:
     def _dial(self) -> None:
         if not self._closed and not self._has_left:
             strangers = self._peer_server.connected() | self._hung_up.keys()
-            wanted = self.addresses.wanted(strangers)
-            self._links.update_peers(
-                {peer: tuple(map(parse_endpoint, found)) for peer, found in wanted.items()}
-            )
+            self._links.update_peers(self.addresses.wanted(strangers))
 
     def _dialled(self, peer: NodeId) -> None:
         """A peer has connected to this node: it is there, and has said where."""
         self._dial()
-        self._links.nudge(peer, self._first_endpoint_of(peer))
+        self._links.nudge(peer, self.addresses.of(peer))
         if self.addresses.take_news(peer):
             self._links.redial(peer)
 
     def _sighted(self, peer: NodeId, address: Endpoint) -> None:
         """A dial has found this peer where another one was expected."""
-        if self.addresses.sighted(peer, str(address)):
+        if self.addresses.sighted(peer, address):
             self._dial()
             self._links.nudge(peer, address)
 

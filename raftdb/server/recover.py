@@ -28,6 +28,7 @@ from pathlib import Path
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, NodeId
 from raftdb.core.state import Settings as CoreSettings
+from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.machine.machine import Machine
 from raftdb.node.applying import apply_entry
@@ -115,8 +116,8 @@ def _flush(state: StateStore) -> None:
 
 
 @contextmanager
-def recovery(data: Path, members: Mapping[str, str]) -> Iterator[Recovery]:
-    """Lock the folder `data` of a stopped node, and plan a recovery with `members` (id to HOST:PORT).
+def recovery(data: Path, members: Mapping[str, Endpoint]) -> Iterator[Recovery]:
+    """Lock the folder `data` of a stopped node, and plan a recovery with `members` (id to address).
 
     Raises `Fatal`: exit code 4 for a folder that is in use, damaged or no node's; 2 for impossible members.
     """
@@ -160,7 +161,7 @@ def _plan(
     )
 
 
-def _configuration(identity: Identity, old: Configuration, members: Mapping[str, str]) -> Configuration:
+def _configuration(identity: Identity, old: Configuration, members: Mapping[str, Endpoint]) -> Configuration:
     """The new configuration: the remaining members, all of them voters; the ids of the others count as removed."""
     if identity.node_id not in members:
         raise BadSetting(

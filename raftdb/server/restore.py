@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
+from raftdb.endpoint import Endpoint
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.node.stored import bootstrap_restored
 from raftdb.server.config import Settings, check_advertised
@@ -35,7 +36,7 @@ class Restored(NamedTuple):
     cluster_id: str
     backup_index: int
     base_index: int
-    members: dict[str, str]
+    members: dict[str, Endpoint]
 
 
 def restore(backup: Path, settings: Settings) -> Restored:

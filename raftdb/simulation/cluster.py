@@ -8,6 +8,7 @@ from raftdb.core.describe import describe_trace
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryKind, Member, NodeId, Term
 from raftdb.core.update import Trace
+from raftdb.endpoint import Endpoint
 from raftdb.errors import InvariantBroken
 from raftdb.node.stored import BOOTSTRAP_TERM
 from raftdb.simulation.crowd import Crowd
@@ -108,7 +109,7 @@ class Simulation:
         self.uuids: dict[NodeId, str] = {}
         self._fingerprint = 0
         ids = self.first_members = tuple(f"n{number}" for number in range(1, nodes + 1))
-        configuration = Configuration(tuple(Member(node, f"{node}:1") for node in sorted(ids)))
+        configuration = Configuration(tuple(Member(node, Endpoint(node, 1)) for node in sorted(ids)))
         data = encode_configuration(configuration)
         timeline = Timeline(self.scheduler, fastest=1 / (1 - self.options.clock_drift))
         self.oracle = Oracle(ids, Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data), timeline)

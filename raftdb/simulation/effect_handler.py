@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
 from raftdb.core.update import Trace
+from raftdb.endpoint import Endpoint
 from raftdb.node.turn import PersistJob
 from raftdb.simulation.disk import Submitted, Trim
 from storage.contract import FrozenChanges
@@ -29,7 +30,7 @@ class SimulatedEffectHandler:
         """By the thread that writes the state."""
         self._host.states.install(job.sequence, end, job.batch.hard_state)
 
-    def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
+    def update_peers(self, addresses: Mapping[NodeId, Endpoint]) -> None:
         """Links to others end."""
         self._host.peers.keep_only(addresses)
 

@@ -13,6 +13,7 @@ from raftdb.core.membership import Configuration
 from raftdb.core.model import Member, NodeId
 from raftdb.core.timing import election_timeout_ticks
 from raftdb.core.transfer import OUTCOME_TIMEOUTS
+from raftdb.endpoint import Endpoint
 from raftdb.errors import InvariantBroken, LeaderHint, RaftdbError
 from raftdb.node.membership import MembersChanged
 from raftdb.node.turn import Answer
@@ -193,7 +194,7 @@ class Operators:
             return PromoteMember(chance.choose(learners)) if learners else None
         if wish == "move":
             node = chance.choose(configuration.ids)
-            return UpdateAddresses((NewAddress(node, f"{node}:{2 + chance.below(1000)}", None),))
+            return UpdateAddresses((NewAddress(node, Endpoint(node, 2 + chance.below(1000)), None),))
         if wish == "add a removed":
             gone = configuration.removed
             return AddMember(_member(chance.choose(gone))) if gone else None
@@ -277,4 +278,4 @@ def _is_made(change: Change, outcome: MembersChanged) -> bool:
 
 
 def _member(node: NodeId) -> Member:
-    return Member(node, f"{node}:1")
+    return Member(node, Endpoint(node, 1))

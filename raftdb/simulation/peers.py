@@ -6,6 +6,7 @@ from dataclasses import replace
 from raftdb.core.events import PeerMet, RemovalTold, TripMeasured
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
+from raftdb.endpoint import Endpoint
 from raftdb.errors import InvariantBroken, required
 from raftdb.node import starts
 from raftdb.node.replica import Replica
@@ -84,7 +85,7 @@ class Peers:
             disk_last_index=self._disk_last_index,
             birth=None,
             credential="",
-            http=f"{self._node}:1",
+            http=Endpoint(self._node, 1),
             redis=None,
         )
 

@@ -6,6 +6,7 @@ from inspect import isawaitable
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from raftdb.core.model import StartId
+from raftdb.endpoint import Endpoint
 from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
 
 Introduction: TypeAlias = Hello | Welcome
@@ -32,7 +33,7 @@ def _nothing(_peer: str) -> Recollection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalIdentity:
-    """What this node says of itself: see `Hello`. Addresses are HOST:PORT, for clients.
+    """What this node says of itself: see `Hello`.
 
     `find_http`: where this node is reached now, if that may change while it runs. `recall(peer)`: what else is to be
     said to that peer.
@@ -42,12 +43,12 @@ class LocalIdentity:
     node_id: str
     node_uuid: str
     start: StartId
-    http: str
+    http: Endpoint
     predecessor: str | None = None
     disk_term: int = 0
     disk_last_index: int = 0
-    redis: str | None = None
-    find_http: Callable[[], str] | None = None
+    redis: Endpoint | None = None
+    find_http: Callable[[], Endpoint] | None = None
     recall: Callable[[str], Recollection] = _nothing
 
     def introduce(self, kind: type[_Kind], target: str) -> _Kind:

@@ -59,7 +59,7 @@ class SnapshotClient:
         self._identity = identity
         self._check_peer = check_peer
         self._source = source
-        self._url = f"{address.url}{SNAPSHOT_PATH}"
+        self._url = address.url(SNAPSHOT_PATH)
         self._digest = digest
         self._size_bytes = size_bytes
         self._timeout_s = piece_timeout_s

@@ -5,14 +5,18 @@ a start being `[number, nonce]`.
 Members and removed ids are sorted by id, as in `Configuration`, so that one configuration has one encoding.
 """
 
+from typing import Any
+
 from raftdb.core.membership import MEMBERS_MAX, Configuration, Form
 from raftdb.core.model import Member
+from raftdb.endpoint import text_of
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.fields import (
     Check,
     check_fields,
     check_list,
+    endpoint_of,
     is_address,
     is_address_or_none,
     is_flag,
@@ -41,7 +45,10 @@ def encode_configuration(configuration: Configuration) -> bytes:
     """Return the bytes that go into the log for `configuration`. Raises `LocalProtocolError` if `decode` would refuse
     them. The length is not checked: the maker of a new configuration compares it with `CONFIGURATION_BYTES_MAX`."""
     rows: list[object] = [
-        [*(getattr(member, name) for name in _NAMES[:-1]), member.start and list(member.start)]
+        [
+            *(member.id, str(member.http), text_of(member.redis)),
+            *(member.voter, member.joining, member.uuid, member.start and list(member.start)),
+        ]
         for member in configuration.members
     ]
     removed: list[object] = list(configuration.removed)
@@ -71,8 +78,9 @@ def _check(rows: object, removed: object, birth: object) -> Configuration:
     for row in check_list("a configuration", rows, count_max=MEMBERS_MAX):
         fields = check_list("a member", row, count_max=len(_NAMES))
         check_fields("a member", _NAMES, _CHECKS, fields)
-        facts = dict(zip(_NAMES, fields, strict=True)) | {"start": start_of(fields[-1])}
-        members.append(Member(**facts))  # type: ignore[arg-type]  # just checked, one by one
+        facts: dict[str, Any] = dict(zip(_NAMES, fields, strict=True))
+        read = {"http": endpoint_of, "redis": endpoint_of, "start": start_of}
+        members.append(Member(**facts | {name: form(facts[name]) for name, form in read.items()}))
         if members[-1].voter and members[-1].joining:
             raise RemoteProtocolError(f"a configuration has {members[-1].id!r} vote and join at once")
     ids = check_list("removed ids", removed, count_max=CONFIGURATION_BYTES_MAX)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from raftdb.core.model import StartId
-from raftdb.endpoint import BadAddress, parse_reachable_endpoint
+from raftdb.endpoint import BadAddress, Endpoint, parse_reachable_endpoint
 from raftdb.errors import RemoteProtocolError
 
 NUMBER_LIMIT = 2**63
@@ -68,6 +68,11 @@ def is_address(value: object) -> bool:
 def is_address_or_none(value: object) -> bool:
     """Return whether `value` is an address or None."""
     return value is None or is_address(value)
+
+
+def endpoint_of(value: object) -> Endpoint | None:
+    """Return the address in `value`, which `is_address_or_none` has accepted."""
+    return None if value is None else parse_reachable_endpoint(value)
 
 
 def is_uuid_or_none(value: object) -> bool:

@@ -6,15 +6,18 @@ be understood well enough to be refused with a reason; the rest of the protocol 
 `PROTOCOL_VERSION`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from raftdb.core.model import StartId
+from raftdb.endpoint import Endpoint
 from raftdb.errors import RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.fields import (
     Check,
     check_fields,
+    endpoint_of,
     is_address,
     is_address_or_none,
     is_flag,
@@ -47,7 +50,7 @@ class Hello:
     speaker knows this of itself. `remembered` is the start of the target that the speaker knew before the last one that
     it met. `disk_term` and `disk_last_index`: the term, and the end of the log, that this start found on its disk.
     `birth` names the life of the cluster, None while the speaker knows none. `credential` is the secret that the
-    speaker's folder tells the target and no other node. `http` and `redis` are HOST:PORT as clients reach the speaker.
+    speaker's folder tells the target and no other node. `http` and `redis` are where clients reach the speaker.
     """
 
     protocol_version: int
@@ -63,8 +66,8 @@ class Hello:
     disk_last_index: int
     birth: str | None
     credential: str
-    http: str
-    redis: str | None
+    http: Endpoint
+    redis: Endpoint | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,8 @@ class Welcome:
     disk_last_index: int
     birth: str | None
     credential: str
-    http: str
-    redis: str | None
+    http: Endpoint
+    redis: Endpoint | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +130,11 @@ HANDSHAKE_FIELDS: dict[type[Handshake], dict[str, Check]] = {
 }
 """The fields of each handshake, in the order of its class, and what each must be."""
 
-STARTS = ("start", "remembered")
-"""Of these fields, those that are the number and nonce of a start, as a list, in the frame."""
+_FORMS: dict[str, tuple[Callable[[Any], object], Callable[[object], object]]] = {
+    **dict.fromkeys(("start", "remembered"), (list, start_of)),
+    **dict.fromkeys(("http", "redis"), (str, endpoint_of)),
+}
+"""The fields that have another form in the frame: how that is made, and how it is read. None is None in both."""
 
 _TYPES = {type_.__name__.lower(): type_ for type_ in HANDSHAKE_FIELDS}
 
@@ -137,9 +143,9 @@ def encode_handshake(handshake: Handshake) -> bytes:
     """Return the sealed frame of `handshake`."""
     type_ = type(handshake)
     facts = {name: getattr(handshake, name) for name in HANDSHAKE_FIELDS[type_]}
-    for name in STARTS:
+    for name, (write, _) in _FORMS.items():
         if facts.get(name) is not None:
-            facts[name] = list(facts[name])
+            facts[name] = write(facts[name])
     return seal(cbor.encode({"type": type_.__name__.lower(), **facts}))
 
 
@@ -165,8 +171,8 @@ def decode_handshake(data: bytes) -> Handshake:
     if type_ is Refused:
         return Refused(*values)
     known = dict(zip(fields, values, strict=True))
-    for name in STARTS:
-        known[name] = start_of(known[name])
+    for name, (_, read) in _FORMS.items():
+        known[name] = read(known[name])
     if known["start"] is None:
         raise RemoteProtocolError(f"{type_.__name__} does not say which start it is")
     return type_(**known)

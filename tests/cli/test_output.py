@@ -11,6 +11,7 @@ from cli.console.failures import CommandError, describe, exit_code_of
 from cli.console.output import Output
 from cli.run.answers import show_result
 from raftdb.errors import Conflict, Fatal, LeaderHint, OutcomeUnknown, RaftdbError, ReplyError, Unavailable
+from tests.addresses import at
 
 ERROR = "raftdb: error: get: no\nhint: try"
 
@@ -100,7 +101,7 @@ class TestJson:
             (RaftdbError("busy", "no", hint="later"), {"code": "busy", "message": "no", "hint": "later"}),
             (CommandError("", "no", exit_code=2), {"code": "bad_request", "message": "no"}),
             (
-                Unavailable("not_leader", "no", leader=LeaderHint("n1", "h:1")),
+                Unavailable("not_leader", "no", leader=LeaderHint("n1", at("h:1"))),
                 {
                     "code": "not_leader",
                     "message": "no",

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from raftdb.client.addresses import learnt_address, parse_addresses, parse_member_address
+from raftdb.client.addresses import learnt_endpoint, parse_addresses, parse_member_address
 from raftdb.client.async_connection import AsyncConnections
 from raftdb.client.dialing import now_ms
 from raftdb.client.flow import Exchange
@@ -25,7 +25,7 @@ def test_a_bare_ipv6_address_is_refused_with_the_right_spelling() -> None:
 
 @pytest.mark.parametrize("text", ["0.0.0.0:8001", "[::]:1", "n1", "a..b:1", "::1:8001"])
 def test_what_a_node_names_is_followed_only_if_it_can_be_dialled(text: str) -> None:
-    assert learnt_address(text) is None
+    assert learnt_endpoint(text) is None
     assert leader_in({"id": "n1", "http": text}) is None
     assert leader_of_error(redirect(f"http://{text}/v1/execute")) is None
     with pytest.raises(RequestRefused, match="cannot be a member's address"):

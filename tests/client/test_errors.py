@@ -15,6 +15,7 @@ import cli
 import raftdb
 from raftdb import Client, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 from raftdb.errors import Conflict, LeaderHint, RemoteProtocolError, ReplyError
+from tests.addresses import at
 from tests.client.fake_node import Canned, FakeCluster
 
 
@@ -36,7 +37,7 @@ SAMPLES: dict[str, Any] = {
     "code": "no_leader",
     "message": "what",
     "hint": "why",
-    "leader": LeaderHint("n1", "127.0.0.1:1"),
+    "leader": LeaderHint("n1", at("127.0.0.1:1")),
     "keys": (b"k", b"\xff"),
     "failed_command": 3,
     "exit_code": 4,
@@ -68,7 +69,7 @@ def test_every_error_can_be_pickled_and_copied(kind: type[BaseException]) -> Non
 
 
 def test_the_errors_of_the_client_say_everything_after_pickling() -> None:
-    leader = LeaderHint("n1", "127.0.0.1:8001", "127.0.0.1:6379")
+    leader = LeaderHint("n1", at("127.0.0.1:8001"), at("127.0.0.1:6379"))
     unavailable = pickle.loads(pickle.dumps(Unavailable("not_leader", "elsewhere", hint="go", leader=leader)))
     assert (unavailable.code, unavailable.message, unavailable.hint) == ("not_leader", "elsewhere", "go")
     assert unavailable.leader == leader

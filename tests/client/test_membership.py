@@ -10,6 +10,7 @@ from raftdb.client.async_client import AsyncClient
 from raftdb.client.model import Member, Membership
 from raftdb.client.sync_client import Client
 from raftdb.errors import Conflict, LeaderHint, OutcomeUnknown, RemoteProtocolError
+from tests.addresses import at
 from tests.client.fake_node import Canned, FakeCluster, error
 
 CHANGED = {
@@ -110,7 +111,7 @@ def test_what_is_asked_and_understood(cluster: FakeCluster, kind: str, name: str
     if name != "membership":
         leader.script.append(Canned(body={"leader": cluster.leader_body()}))
     leader.script.append(Canned(202, answer))  # type: ignore[arg-type]
-    understood = LeaderHint("n4", "127.0.0.1:8004") if name == "transfer" else UNDERSTOOD
+    understood = LeaderHint("n4", at("127.0.0.1:8004")) if name == "transfer" else UNDERSTOOD
     result = RUN[kind](cluster, call)
     assert result == understood
     assert [f"{method} {path}" for method, path in leader.requests][-1] == request

@@ -45,6 +45,7 @@ from raftdb.core.model import (
 from raftdb.core.raft import Raft
 from raftdb.core.state import Settings
 from raftdb.core.update import EntriesWanted, Persist, Update
+from tests.addresses import at
 
 DELIVERIES_MAX = 10_000
 """More deliveries than this in one go mean that the cluster talks in a circle."""
@@ -79,7 +80,12 @@ def decode_member(word: str, *, voter: bool) -> Member:
     word, _, http = word.partition("@")
     node = word.removesuffix("+")
     return Member(
-        node, http or node, voter=voter, joining=word.endswith("+"), uuid=uuid or None, start=start_of(nonce)
+        node,
+        at(http or node),
+        voter=voter,
+        joining=word.endswith("+"),
+        uuid=uuid or None,
+        start=start_of(nonce),
     )
 
 
@@ -93,7 +99,7 @@ def encode_configuration(configuration: Configuration) -> bytes:
 
     def word(member: Member) -> str:
         text = member.id + "+" * member.joining
-        text += f"@{member.http}" if member.http != member.id else ""
+        text += f"@{member.http}" if member.http != at(member.id) else ""
         text += f"#{member.uuid}" if member.uuid else ""
         return text + (f"~{member.start.nonce}" if member.start else "")
 

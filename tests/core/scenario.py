@@ -57,6 +57,7 @@ from raftdb.core.messages import (
 from raftdb.core.model import Entry, EntryKind, HardState, Index, Member, NodeId, Role
 from raftdb.core.progress import Pace
 from raftdb.core.state import RaftState, Settings
+from tests.addresses import at
 from tests.core.cluster import Cluster, Disk
 
 SEPARATOR = "----"
@@ -308,10 +309,10 @@ def change(scenario: Scenario, words: list[str]) -> None:
 
 
 CHANGES: dict[str, Callable[[NodeId, list[str]], Change]] = {
-    "add": lambda node, rest: AddMember(Member(node, node), stay_learner="learner" in rest),
+    "add": lambda node, rest: AddMember(Member(node, at(node)), stay_learner="learner" in rest),
     "remove": lambda node, rest: RemoveMember(node),
     "promote": lambda node, rest: PromoteMember(node),
-    "move": lambda node, rest: UpdateAddresses((NewAddress(node, rest[0], None),)),
+    "move": lambda node, rest: UpdateAddresses((NewAddress(node, at(rest[0]), None),)),
 }
 
 
@@ -556,7 +557,7 @@ def describe_members(cluster: Cluster, node: NodeId) -> str:
     line = f"{node} members:"
     for member in configuration.members:
         line += f" {member.id}"
-        line += f" at {member.http}" if member.http != member.id else ""
+        line += f" at {member.http}" if member.http != at(member.id) else ""
         line += "" if member.voter else " (joining)" if member.joining else " (learner)"
         line += "" if member is configuration.members[-1] else ","
     line += f"; removed: {', '.join(configuration.removed)}" if configuration.removed else ""

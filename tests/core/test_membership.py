@@ -30,6 +30,7 @@ from raftdb.core.messages import (
 from raftdb.core.model import Entry, EntryKind, Member, Role
 from raftdb.core.progress import Progress
 from raftdb.core.update import Refusal, TransferEnded, Update
+from tests.addresses import at
 from tests.core.cluster import FORM, LIFE, decode_members, encode_configuration, encode_members
 from tests.core.direct import ME, Direct, offer
 
@@ -96,9 +97,9 @@ def test_4_1_a_leader_changes_nothing_before_an_entry_of_its_term_is_committed()
     "second",
     [
         RemoveMember("n4"),
-        AddMember(Member("n9", "h:9")),
+        AddMember(Member("n9", at("h:9"))),
         PromoteMember("n4"),
-        UpdateAddresses((NewAddress("n2", "h:8", None),)),
+        UpdateAddresses((NewAddress("n2", at("h:8"), None),)),
     ],
 )
 @pytest.mark.parametrize("force", [False, True])
@@ -125,13 +126,13 @@ def test_4_1_a_change_counts_from_when_it_is_appended() -> None:
 
 def test_4_1_every_change_is_one_entry_whose_name_is_the_answer() -> None:
     node = leader()
-    update = change(node, AddMember(Member("n4", "h:4", voter=True, uuid="not believed")))
+    update = change(node, AddMember(Member("n4", at("h:4"), voter=True, uuid="not believed")))
     assert update.accepted == (3, 2)
     assert update.persist is not None
     (entry,) = update.persist.entries
     assert entry.kind is EntryKind.CONFIGURATION
     assert decode_members(entry.data) == latest(node)
-    assert latest(node).find("n4") == Member("n4", "h:4", voter=False, joining=True)
+    assert latest(node).find("n4") == Member("n4", at("h:4"), voter=False, joining=True)
 
 
 # 4.2.1 Catching up
@@ -139,7 +140,7 @@ def test_4_1_every_change_is_one_entry_whose_name_is_the_answer() -> None:
 
 def test_4_2_1_a_learner_counts_for_nothing() -> None:
     node = leader()
-    change(node, AddMember(Member("n4", "h:4")))
+    change(node, AddMember(Member("n4", at("h:4"))))
     node.acknowledge("n4", 3)
     assert (latest(node).voters, node.state.commit_index) == (("n1", "n2", "n3"), 2)
 
@@ -147,7 +148,7 @@ def test_4_2_1_a_learner_counts_for_nothing() -> None:
 def joined(node: Direct, *, stay_learner: bool = False) -> None:
     """n4 is in, holds the whole log, and its folder is known."""
     node.step(PeerMet("n4", "n4-folder"))
-    change(node, AddMember(Member("n4", "h:4"), stay_learner))
+    change(node, AddMember(Member("n4", at("h:4")), stay_learner))
     commit(node)
 
 
@@ -158,7 +159,7 @@ def test_4_2_1_a_learner_that_has_caught_up_is_promoted_by_the_leader_itself() -
     assert latest(node).voters == ("n1", "n2", "n3")
     node.tick(1)
     assert latest(node).voters == ("n1", "n2", "n3", "n4")
-    assert latest(node).find("n4") == Member("n4", "h:4", uuid="n4-folder")
+    assert latest(node).find("n4") == Member("n4", at("h:4"), uuid="n4-folder")
 
 
 def test_4_2_1_a_learner_that_is_to_stay_one_does() -> None:
@@ -176,7 +177,7 @@ def test_4_2_1_promotion_waits_for_the_change_before_it() -> None:
     node = leader()
     joined(node)
     node.tick(1)
-    change(node, UpdateAddresses((NewAddress("n2", "h:9", None),)))
+    change(node, UpdateAddresses((NewAddress("n2", at("h:9"), None),)))
     node.tick(3)
     assert latest(node).voters == ("n1", "n2", "n3")
     commit(node)
@@ -187,7 +188,7 @@ def test_4_2_1_promotion_waits_for_the_change_before_it() -> None:
 def test_4_2_1_a_node_whose_folder_is_not_known_is_not_promoted() -> None:
     """Hazard B36: the entry that lets it vote says which folder it is."""
     node = leader()
-    change(node, AddMember(Member("n4", "h:4")))
+    change(node, AddMember(Member("n4", at("h:4"))))
     commit(node)
     node.tick(5)
     assert code(change(node, PromoteMember("n4"), force=True)) == "conflict"
@@ -200,7 +201,7 @@ def test_4_2_1_a_learner_that_fell_silent_is_not_promoted() -> None:
     """Hazard B44: it held everything, and is gone now."""
     node = leader()
     node.step(PeerMet("n4", "n4-folder"))
-    change(node, AddMember(Member("n4", "h:4"), stay_learner=True))
+    change(node, AddMember(Member("n4", at("h:4")), stay_learner=True))
     commit(node)
     for round_ in range(1, 6):
         node.tick(2)
@@ -254,7 +255,7 @@ def test_4_2_2_a_leader_that_removes_itself_takes_nothing_more() -> None:
     node = leader()
     change(node, RemoveMember(ME))
     assert node.propose(b"x").accepted is None
-    assert code(change(node, AddMember(Member("n9", "h:9")))) == "busy"
+    assert code(change(node, AddMember(Member("n9", at("h:9"))))) == "busy"
     assert ended(node.step(TransferAsked(1, "n2"))) == ["busy"]
 
 
@@ -320,27 +321,35 @@ def test_what_is_unknown_known_taken_or_removed_is_refused() -> None:
         (RemoveMember("n4"), "not_found"),
         (PromoteMember("n9"), "not_found"),
         (PromoteMember("n2"), "conflict"),
-        (UpdateAddresses((NewAddress("n4", "h:1", None),)), "not_found"),
-        (UpdateAddresses((NewAddress("n3", "n2", None),)), "conflict"),
-        (UpdateAddresses((NewAddress("n3", "h:1", "n2"),)), "conflict"),
-        (AddMember(Member("n2", "h:2")), "conflict"),
-        (AddMember(Member("n4", "h:2")), "conflict"),
-        (AddMember(Member("n5", "n2")), "conflict"),
-        (AddMember(Member("n5", "h:5", "n2")), "conflict"),
+        (UpdateAddresses((NewAddress("n4", at("h:1"), None),)), "not_found"),
+        (UpdateAddresses((NewAddress("n3", at("n2"), None),)), "conflict"),
+        (UpdateAddresses((NewAddress("n3", at("h:1"), at("n2")),)), "conflict"),
+        (AddMember(Member("n2", at("h:2"))), "conflict"),
+        (AddMember(Member("n4", at("h:2"))), "conflict"),
+        (AddMember(Member("n5", at("n2"))), "conflict"),
+        (AddMember(Member("n5", at("h:5"), at("n2"))), "conflict"),
     ]
     for asked, wanted in refused:
         for force in (False, True):
             assert code(change(node, asked, force=force)) == wanted, asked
-    assert code(change(node, UpdateAddresses((NewAddress("n3", "n3", "h:3"),)))) is None
+    assert code(change(node, UpdateAddresses((NewAddress("n3", at("n3"), at("h:3")),)))) is None
 
 
 def test_members_that_change_places_do_so_in_one_entry() -> None:
     node = leader(3)
-    moved = (NewAddress("n1", "n2", None), NewAddress("n2", "n3", None), NewAddress("n3", "n1", None))
+    moved = (
+        NewAddress("n1", at("n2"), None),
+        NewAddress("n2", at("n3"), None),
+        NewAddress("n3", at("n1"), None),
+    )
     assert code(change(node, UpdateAddresses(moved[:2]))) == "conflict", "n3 is still there"
     assert code(change(node, UpdateAddresses(moved))) is None
     commit(node)
-    assert {member.id: member.http for member in latest(node).members} == {"n1": "n2", "n2": "n3", "n3": "n1"}
+    assert {member.id: member.http for member in latest(node).members} == {
+        "n1": at("n2"),
+        "n2": at("n3"),
+        "n3": at("n1"),
+    }
 
 
 def test_the_arithmetic_counts_voters_that_answer() -> None:
@@ -365,10 +374,10 @@ def test_the_only_voter_stays() -> None:
 
 def test_there_is_a_limit_of_members_and_of_what_is_remembered() -> None:
     node = leader(MEMBERS_MAX)
-    assert code(change(node, AddMember(Member("more", "h:1")))) == "conflict"
+    assert code(change(node, AddMember(Member("more", at("h:1"))))) == "conflict"
     node = leader(2)
     node.state.configurations.form = FORM._replace(bytes_max=40)
-    update = change(node, AddMember(Member("n3", "h:1" * 10)))
+    update = change(node, AddMember(Member("n3", at("h" * 30))))
     assert code(update) == "conflict"
     assert update.refusal is not None
     assert "at most 40 are possible" in update.refusal.reason
@@ -376,9 +385,9 @@ def test_there_is_a_limit_of_members_and_of_what_is_remembered() -> None:
 
 def test_a_configuration_has_no_member_that_was_removed() -> None:
     with pytest.raises(ValueError, match="still members"):
-        Configuration((Member("n1", ""),), ("n1",))
+        Configuration((Member("n1", at("")),), ("n1",))
     with pytest.raises(ValueError, match="not unique and sorted"):
-        Configuration((Member("n1", ""),), ("n3", "n2"))
+        Configuration((Member("n1", at("")),), ("n3", "n2"))
 
 
 # Folders (hazard B36)
@@ -389,7 +398,7 @@ def test_each_change_writes_down_which_folders_the_voters_are() -> None:
     for peer in (ME, "n2", "n4"):
         node.step(PeerMet(peer, f"{peer}-folder"))
     node.become_leader()
-    change(node, AddMember(Member("n5", "h:5")))
+    change(node, AddMember(Member("n5", at("h:5"))))
     assert [member.uuid for member in latest(node).members] == [
         "n1-folder",
         "n2-folder",
@@ -401,16 +410,18 @@ def test_each_change_writes_down_which_folders_the_voters_are() -> None:
 
 def test_what_is_written_down_stays() -> None:
     node = leader()
-    change(node, UpdateAddresses((NewAddress("n2", "h:2", None),)))
+    change(node, UpdateAddresses((NewAddress("n2", at("h:2"), None),)))
     commit(node)
     node.step(PeerMet("n2", "another"))
-    change(node, UpdateAddresses((NewAddress("n2", "h:3", None),)))
-    assert latest(node).find("n2") == Member("n2", "h:3", uuid="n2-folder")
+    change(node, UpdateAddresses((NewAddress("n2", at("h:3"), None),)))
+    assert latest(node).find("n2") == Member("n2", at("h:3"), uuid="n2-folder")
 
 
 def test_the_form_of_these_tests_keeps_everything() -> None:
     configuration = Configuration(
-        (Member("n1", "h", uuid="u"), Member("n2", "n2", voter=False, joining=True)), ("n0", "n3"), LIFE
+        (Member("n1", at("h"), uuid="u"), Member("n2", at("n2"), voter=False, joining=True)),
+        ("n0", "n3"),
+        LIFE,
     )
     assert decode_members(encode_configuration(configuration)) == configuration
 
@@ -423,7 +434,7 @@ def test_possible_are_the_committed_configuration_and_all_behind_it() -> None:
     }
     everything = ["n1", "n4", "n7"]
     assert possible == {0: everything, 1: everything, 3: everything, 4: ["n4", "n7"], 7: ["n7"], 9: ["n7"]}
-    assert (history.find("n4"), history.find("n9")) == (Member("n4", "n4"), None)
+    assert (history.find("n4"), history.find("n9")) == (Member("n4", at("n4")), None)
 
 
 # 3.10 Leadership transfer

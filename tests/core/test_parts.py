@@ -8,6 +8,7 @@ from raftdb.core.membership import Configuration, ConfigurationHistory
 from raftdb.core.model import Entry, EntryKind, Member
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.quorum import is_majority, majority, reached_by_majority
+from tests.addresses import at
 from tests.core.cluster import FORM, decode_members, encode_members
 
 NODES = tuple(f"n{number}" for number in range(1, 10))
@@ -175,16 +176,16 @@ def configuration_entry(index: int, voters: str, learners: str = "") -> Entry:
 
 def test_members_are_unique_and_sorted() -> None:
     with pytest.raises(ValueError, match="not unique and sorted"):
-        Configuration((Member("n2", ""), Member("n1", "")))
+        Configuration((Member("n2", at("")), Member("n1", at(""))))
     with pytest.raises(ValueError, match="not unique and sorted"):
-        Configuration((Member("n1", ""), Member("n1", "", voter=False)))
+        Configuration((Member("n1", at("")), Member("n1", at(""), voter=False)))
 
 
 def test_a_configuration_tells_voters_from_learners() -> None:
     configuration = decode_members(b"n1,n3/n2")
     assert configuration.ids == ("n1", "n2", "n3")
     assert configuration.voters == ("n1", "n3")
-    assert configuration.find("n2") == Member("n2", "n2", voter=False)
+    assert configuration.find("n2") == Member("n2", at("n2"), voter=False)
     assert configuration.find("n9") is None
 
 

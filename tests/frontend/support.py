@@ -21,6 +21,7 @@ from raftdb.machine.service import Query
 from raftdb.machine.strings import Get, Set
 from raftdb.memory import MemoryAccount
 from raftdb.route import Routes
+from tests.addresses import at
 
 WAIT_S = 10.0
 """Longest wait for something that must come: only a failing test waits as long."""
@@ -112,7 +113,7 @@ class StubNode:
         if self.failure is not None:
             raise self.failure
         self.transfers.append(target)
-        return LeaderHint(target or "n3", "127.0.0.1:8003")
+        return LeaderHint(target or "n3", at("127.0.0.1:8003"))
 
     def is_leader(self) -> bool:
         return self.leads

@@ -14,6 +14,7 @@ from raftdb.errors import LeaderHint, Unavailable
 from raftdb.frontend import http_file
 from raftdb.frontend.http_file import PIECE_BYTES
 from raftdb.frontend.node_api import Backup
+from tests.addresses import at
 from tests.frontend.support import WAIT_S, StubNode, get, post, running, wait_until
 
 
@@ -82,7 +83,7 @@ async def test_who_reads_a_backup_slowly_makes_room_for_who_asks_anew(
 
 async def test_only_the_leader_makes_backups_and_snapshots() -> None:
     async with running() as harness:
-        harness.node.leads, harness.node.leader = False, LeaderHint("n2", "other:1")
+        harness.node.leads, harness.node.leader = False, LeaderHint("n2", at("other:1"))
         for request in (get("/v1/backup"), post(b"", "/v1/snapshot")):
             response = await harness.request(request)
             assert (response.status, response.code) == (307, "not_leader")
@@ -99,7 +100,7 @@ async def test_a_backup_that_does_not_fit_is_refused_before_it_begins() -> None:
 async def test_a_warning_is_reported_by_a_node_that_is_ready() -> None:
     warning: list[str | None] = ["the disk is nearly full"]
     async with running(warnings={"space": lambda: warning[0]}) as harness:
-        harness.node.leader = LeaderHint("n1", "here:1")
+        harness.node.leader = LeaderHint("n1", at("here:1"))
         response = await harness.request(get("/readyz"))
         assert (response.status, response.body) == (200, b"[!]space warning: the disk is nearly full\nok\n")
         warning[0] = None

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from raftdb.endpoint import Endpoint
 from raftdb.errors import (
     Fatal,
     LeaderHint,
@@ -15,10 +16,11 @@ from raftdb.errors import (
 from raftdb.frontend.http_api import LOG_LIMIT_MAX
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.machine.strings import Get, Set
+from tests.addresses import at
 from tests.frontend.support import Harness, StubAnswer, get, post, running, wait_until
 from tests.interface import documented_codes
 
-LEADER = LeaderHint("n2", "127.0.0.1:8002", "127.0.0.1:6382")
+LEADER = LeaderHint("n2", at("127.0.0.1:8002"), at("127.0.0.1:6382"))
 
 
 async def test_a_command_is_executed_and_answered(http: Harness) -> None:
@@ -180,7 +182,9 @@ async def test_an_unknown_leader_is_no_redirect(http: Harness) -> None:
 
 
 async def test_a_leaders_address_cannot_add_headers(http: Harness) -> None:
-    http.node.failure = Unavailable("not_leader", "m", leader=LeaderHint("n2", "x\r\nSet-Cookie: a=b", None))
+    http.node.failure = Unavailable(
+        "not_leader", "m", leader=LeaderHint("n2", Endpoint("x\r\nSet-Cookie: a=b", 1))
+    )
     response = await http.execute({"command": "ping"})
     assert response.status == 307
     assert "set-cookie" not in response.headers

@@ -22,12 +22,13 @@ from raftdb.machine.scanning import ReadPage, ReadRecord
 from raftdb.machine.service import Query
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import Get, Set
+from tests.addresses import at
 from tests.frontend.support import Harness, Response, StubAnswer, StubNode, get, post, running, wait_until
 from tests.machine.database import Database
 
 ID = "00112233445566778899aabbccddeeff"
 NAME = bytes.fromhex(ID)
-LEADER = LeaderHint("n2", "127.0.0.1:8002", None)
+LEADER = LeaderHint("n2", at("127.0.0.1:8002"), None)
 
 
 class DatabaseNode(StubNode):

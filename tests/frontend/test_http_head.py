@@ -12,6 +12,7 @@ from raftdb.frontend.http_head import (
     REQUEST_LINE_BYTES_MAX,
 )
 from raftdb.frontend.http_host import ACCEPTED_MAX, HostCheck
+from tests.addresses import at
 from tests.frontend.support import Harness, RawClient, get, post, running, wait_until
 
 PING = b'{"command": "ping"}'
@@ -186,6 +187,6 @@ async def test_head_is_answered_without_the_work_of_a_backup() -> None:
         assert "content-length" not in head.headers
         assert (await client.receive()).body == b"ok\n"
         assert http.node.backups == 0
-        http.node.leads, http.node.leader = False, LeaderHint("n2", "127.0.0.1:8002")
+        http.node.leads, http.node.leader = False, LeaderHint("n2", at("127.0.0.1:8002"))
         await client.send(get("/v1/backup", method="HEAD"))
         assert (await client.receive(body=False)).status == 307

@@ -7,10 +7,11 @@ import pytest
 from raftdb.core.events import AddMember, Change, NewAddress, PromoteMember, RemoveMember, UpdateAddresses
 from raftdb.core.model import Member
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from tests.addresses import at
 from tests.frontend.support import Harness, get, post
 
 N4 = {"id": "n4", "http": "127.0.0.1:8004"}
-LEARNER = Member("n4", "127.0.0.1:8004", voter=False)
+LEARNER = Member("n4", at("127.0.0.1:8004"), voter=False)
 
 
 def request(method: str, path: str, content: object = None) -> bytes:
@@ -28,7 +29,7 @@ CHANGES: dict[str, tuple[bytes, Change, bool]] = {
     "add with everything": (
         request("POST", "/v1/members", {**N4, "redis": "127.0.0.1:6384", "learner": True, "force": True}),
         AddMember(
-            Member("n4", "127.0.0.1:8004", "127.0.0.1:6384", voter=False),
+            Member("n4", at("127.0.0.1:8004"), at("127.0.0.1:6384"), voter=False),
             stay_learner=True,
         ),
         True,
@@ -41,7 +42,7 @@ CHANGES: dict[str, tuple[bytes, Change, bool]] = {
     "promote by force": (request("POST", "/v1/members/n4/promote?force"), PromoteMember("n4"), True),
     "move": (
         request("POST", "/v1/members/n4/address", {"http": "127.0.0.1:9004", "redis": "127.0.0.1:9"}),
-        UpdateAddresses((NewAddress("n4", "127.0.0.1:9004", "127.0.0.1:9"),)),
+        UpdateAddresses((NewAddress("n4", at("127.0.0.1:9004"), at("127.0.0.1:9")),)),
         False,
     ),
 }
@@ -165,7 +166,7 @@ async def test_a_refusal_comes_with_its_code_and_words(
 async def test_only_the_leader_changes_anything(http: Harness, data: bytes) -> None:
     http.node.leads = False
     assert (await http.request(data)).code == "no_leader"
-    http.node.leader = LeaderHint("n2", "127.0.0.1:8002")
+    http.node.leader = LeaderHint("n2", at("127.0.0.1:8002"))
     response = await http.request(data)
     assert response.status == 307
     target = data.split(b" ", 2)[1].decode()

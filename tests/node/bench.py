@@ -26,6 +26,7 @@ from raftdb.node.stored import bootstrap, load_raft
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
 from storage.contract import FrozenChanges
 from storage.memory import MemoryLogStore, MemoryStateStore
+from tests.addresses import at
 
 SETTINGS = Settings(election_timeout_ticks=10, heartbeat_ticks=2)
 NEVER = CompactionPolicy()
@@ -35,7 +36,7 @@ NO_TAIL = CompactionPolicy(checkpoint_entries=10, tail_bytes=0)
 
 def members(count: int) -> Configuration:
     """So many voters."""
-    return Configuration(tuple(Member(f"n{number}", f"h:{number}") for number in range(1, count + 1)))
+    return Configuration(tuple(Member(f"n{number}", at(f"h:{number}")) for number in range(1, count + 1)))
 
 
 def set_entry(index: int, term: Term, value: bytes = b"v", *, key: bytes = b"k") -> Entry:

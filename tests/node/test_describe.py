@@ -15,6 +15,7 @@ from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.node.describe import describe_entries
 from raftdb.wire.configuration import encode_configuration
+from tests.addresses import at
 from tests.wire.strategies import operations
 
 NAME = bytes(range(16))
@@ -85,7 +86,7 @@ def test_every_operation_can_be_shown(operation: Operation) -> None:
 
 
 def test_entries_of_other_kinds_are_shown_without_a_time() -> None:
-    members = encode_configuration(Configuration((Member("n1", "h:1"),)))
+    members = encode_configuration(Configuration((Member("n1", at("h:1")),)))
     noop, configuration = describe_entries(
         [Entry(1, 1, EntryKind.NOOP, b""), Entry(2, 1, EntryKind.CONFIGURATION, members)]
     )

@@ -62,10 +62,10 @@ class InstantDisk:
 class NoLinks:
     """There are no peers to be linked with."""
 
-    def update_peers(self, addresses: dict[str, str]) -> None:
+    def update_peers(self, addresses: dict[str, object]) -> None:
         assert addresses == {}
 
-    def address_of(self, peer: str) -> None:
+    def endpoint_of(self, peer: str) -> None:
         """Nobody is anywhere."""
 
 

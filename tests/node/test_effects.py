@@ -6,6 +6,7 @@ from typing import Any, cast
 from raftdb.core.messages import Heartbeat, InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
 from raftdb.core.update import Trace
+from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError, Unavailable
 from raftdb.node.effects import EffectRunner
 from raftdb.node.pending import WriteRequest
@@ -28,7 +29,7 @@ class Recorder:
     def install(self, job: PersistJob, end: EntryId) -> None:
         self.asked.append(("install", job.sequence, end))
 
-    def update_peers(self, addresses: Mapping[NodeId, str]) -> None:
+    def update_peers(self, addresses: Mapping[NodeId, Endpoint]) -> None:
         self.asked.append(dict(addresses))
 
     def send(self, target: NodeId, messages: Sequence[Message]) -> None:

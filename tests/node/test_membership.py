@@ -38,9 +38,10 @@ from raftdb.node.stored import begin_empty
 from raftdb.node.turn import Effects
 from raftdb.wire.configuration import encode_configuration
 from storage.memory import MemoryLogStore
+from tests.addresses import at
 from tests.node.bench import Bench, code_of, members, set_entry, value_of
 
-N4 = Member("n4", "h:4")
+N4 = Member("n4", at("h:4"))
 
 
 def ask(bench: Bench, change: Change, *, force: bool = False) -> int:
@@ -84,7 +85,11 @@ def members_in(bench: Bench, request: int) -> list[str]:
 
 @pytest.mark.parametrize(
     "change",
-    [RemoveMember("n3"), UpdateAddresses((NewAddress("n2", "h:9", None),)), AddMember(N4, stay_learner=True)],
+    [
+        RemoveMember("n3"),
+        UpdateAddresses((NewAddress("n2", at("h:9"), None),)),
+        AddMember(N4, stay_learner=True),
+    ],
 )
 def test_a_change_is_answered_when_it_is_committed(change: Change) -> None:
     bench = leading()
@@ -113,7 +118,7 @@ def test_a_node_that_is_added_is_a_voter_when_that_is_answered() -> None:
     assert members_in(bench, request) == ["n1", "n2", "n3", "n4"]
     value = value_of(bench.answers[request])
     assert isinstance(value, MembersChanged)
-    assert value.members[3] == Member("n4", "h:4", uuid="folder")
+    assert value.members[3] == Member("n4", at("h:4"), uuid="folder")
 
 
 def test_patience_ends_with_how_far_it_is() -> None:
@@ -166,16 +171,16 @@ def test_who_does_not_lead_says_who_does() -> None:
 def test_who_does_not_lead_says_where_the_leader_is_by_now() -> None:
     """The network finds a peer that has moved before the configuration says so."""
     bench = Bench(nodes=3)
-    bench.replica.address_of = {"n2": "elsewhere:2"}.get
+    bench.replica.endpoint_of = {"n2": at("elsewhere:2")}.get
     bench.follow(2, [], commit_index=0)
     refused = bench.answers[ask(bench, RemoveMember("n3"))]
     assert isinstance(refused, Unavailable)
-    assert (refused.code, refused.leader) == ("not_leader", LeaderHint("n2", "elsewhere:2"))
+    assert (refused.code, refused.leader) == ("not_leader", LeaderHint("n2", at("elsewhere:2")))
     written = bench.do(Set(b"k", b"v"))
     assert isinstance(written, Unavailable)
-    assert written.leader == LeaderHint("n2", "elsewhere:2")
-    bench.replica.address_of = lambda peer: None
-    assert bench.replica.leader_hint() == LeaderHint("n2", "h:2")
+    assert written.leader == LeaderHint("n2", at("elsewhere:2"))
+    bench.replica.endpoint_of = lambda peer: None
+    assert bench.replica.leader_hint() == LeaderHint("n2", at("h:2"))
 
 
 def test_a_change_that_was_overwritten_was_not_made() -> None:
@@ -192,7 +197,7 @@ def test_a_node_that_somebody_else_has_added_is_added_and_the_answer_names_what_
     bench = leading()
     bench.write(b"v")
     request = ask(bench, AddMember(N4))
-    voter = Configuration((*members(3).members, Member("n4", "h:4", uuid="folder")))
+    voter = Configuration((*members(3).members, Member("n4", at("h:4"), uuid="folder")))
     entry = Entry(3, 3, EntryKind.CONFIGURATION, encode_configuration(voter))
     bench.receive(AppendEntries("n2", "n1", 3, 2, 2, 3, (entry,)))
     answer = bench.answers[request]
@@ -212,13 +217,13 @@ def test_what_became_of_a_change_that_nobody_confirms_is_not_known() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        AddMember(Member("", "h:1")),
-        AddMember(Member("n\n", "h:1")),
-        AddMember(Member("a/b", "h:1")),
-        AddMember(Member("n" * 64, "h:1")),
-        AddMember(Member("n4", "")),
-        UpdateAddresses((NewAddress("n1", "h" * 400, None),)),
-        UpdateAddresses((NewAddress("n1", "h:1", ""),)),
+        AddMember(Member("", at("h:1"))),
+        AddMember(Member("n\n", at("h:1"))),
+        AddMember(Member("a/b", at("h:1"))),
+        AddMember(Member("n" * 64, at("h:1"))),
+        AddMember(Member("n4", at(""))),
+        UpdateAddresses((NewAddress("n1", at("h" * 400), None),)),
+        UpdateAddresses((NewAddress("n1", at("h:1"), at("")),)),
     ],
 )
 def test_what_no_configuration_can_hold_never_reaches_the_core(change: Change) -> None:
@@ -231,7 +236,7 @@ def test_what_a_configuration_can_hold_is_let_through() -> None:
         AddMember(N4),
         RemoveMember("anything"),
         PromoteMember(""),
-        UpdateAddresses((NewAddress("n1", "h:1", None),)),
+        UpdateAddresses((NewAddress("n1", at("h:1"), None),)),
     ):
         check_change(change)
 
@@ -240,13 +245,13 @@ def test_the_owner_learns_whom_to_talk_to() -> None:
     bench = leading(nodes=2)
     assert bench.turn().peers is None
     effects = bench.turn(changes=[ChangeRequest(1, AddMember(N4), False)])
-    assert effects.peers == {"n2": "h:2", "n4": "h:4"}
+    assert effects.peers == {"n2": at("h:2"), "n4": at("h:4")}
     commit(bench, "n2", "n4")
     effects = bench.turn(changes=[ChangeRequest(2, RemoveMember("n4"), False)])
-    assert effects.peers == {"n2": "h:2", "n4": "h:4"}, "until it knows"
+    assert effects.peers == {"n2": at("h:2"), "n4": at("h:4")}, "until it knows"
     commit(bench, "n2", "n4")
     bench.turn(ticks=2)
-    assert bench.receive(HeartbeatReply("n4", "n1", 2, 1)).peers == {"n2": "h:2"}
+    assert bench.receive(HeartbeatReply("n4", "n1", 2, 1)).peers == {"n2": at("h:2")}
 
 
 # Transfers
@@ -260,7 +265,7 @@ def test_a_transfer_is_answered_with_the_new_leader() -> None:
     bench.receive(RequestVote("n2", "n1", 3, 2, 2, transfer=True))
     assert request not in bench.answers
     bench.receive(Heartbeat("n2", "n1", 3, 2, 1))
-    assert value_of(bench.answers[request]) == LeaderHint("n2", "h:2")
+    assert value_of(bench.answers[request]) == LeaderHint("n2", at("h:2"))
     assert bench.replica.pending_count == 0
 
 

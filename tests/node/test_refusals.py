@@ -5,9 +5,10 @@ import pytest
 from raftdb.core.messages import Heartbeat
 from raftdb.errors import LeaderHint
 from raftdb.node.refusals import leader_hint, not_executed
+from tests.addresses import at
 from tests.core.direct import ME, Direct
 
-LEADER = LeaderHint("n2", "127.0.0.1:8002", None)
+LEADER = LeaderHint("n2", at("127.0.0.1:8002"), None)
 
 
 @pytest.mark.parametrize("links", [(), ("n9",), ("n9", "n8")])
@@ -40,8 +41,8 @@ def test_who_was_removed_names_the_members() -> None:
 
 def test_the_leader_is_where_it_was_found_last() -> None:
     node = Direct()
-    assert leader_hint(node.state, lambda _node: "127.0.0.1:9") is None
+    assert leader_hint(node.state, lambda _node: at("127.0.0.1:9")) is None
     node.receive(Heartbeat("n2", ME, 2, 0, 1))
-    found = leader_hint(node.state, lambda _node: "127.0.0.1:9")
+    found = leader_hint(node.state, lambda _node: at("127.0.0.1:9"))
     assert found is not None
     assert (found.id, found.http) == ("n2", "127.0.0.1:9")

@@ -18,9 +18,10 @@ from raftdb.node.stored import (
 from raftdb.server.folder import cluster_id_of
 from raftdb.wire.configuration import decode_configuration, encode_configuration
 from storage.memory import MemoryLogStore, MemoryStateStore
+from tests.addresses import at
 
-OLD = Configuration((Member("n1", "old:1"), Member("n9", "old:9")))
-NEW = Configuration((Member("n1", "new:1"), Member("n2", "new:2"), Member("n3", "new:3")))
+OLD = Configuration((Member("n1", at("old:1")), Member("n9", at("old:9"))))
+NEW = Configuration((Member("n1", at("new:1")), Member("n2", at("new:2")), Member("n3", at("new:3"))))
 BASE = EntryId(1000, 7)
 
 
@@ -76,12 +77,12 @@ def test_a_cluster_that_began_empty_knows_its_first_entry() -> None:
 
 
 def test_the_name_of_a_cluster_depends_on_its_members_and_on_its_backup() -> None:
-    members = {"n1": "a:1", "n2": "b:2"}
+    members = {"n1": at("a:1"), "n2": at("b:2")}
     names = {
         cluster_id_of(members),
         cluster_id_of(members, "aa"),
         cluster_id_of(members, "bb"),
-        cluster_id_of({"n1": "a:1"}, "aa"),
+        cluster_id_of({"n1": at("a:1")}, "aa"),
     }
     assert len(names) == 4
     assert cluster_id_of(dict(reversed(members.items())), "aa") == cluster_id_of(members, "aa")

@@ -13,8 +13,9 @@ from raftdb.node.replica import Replica
 from raftdb.node.status import members_of
 from raftdb.node.view import NodeView
 from raftdb.server.local_node import LocalNode
+from tests.addresses import at
 
-MEMBERS = tuple(Member(f"n{number}", f"127.0.0.1:{8000 + number}") for number in (1, 2, 3))
+MEMBERS = tuple(Member(f"n{number}", at(f"127.0.0.1:{8000 + number}")) for number in (1, 2, 3))
 
 PROGRESS = {
     "n2": SimpleNamespace(match_index=7, is_caught_up=True),

@@ -196,7 +196,12 @@ class Follower:
         self.received: list[tuple[int, int]] = []
         self.may_begin = True
         self.incoming = Incoming(
-            self, receiver, identity, check_peer=check_peer, address_of=endpoints_in(addresses), limits=limits
+            self,
+            receiver,
+            identity,
+            check_peer=check_peer,
+            endpoint_of=endpoints_in(addresses),
+            limits=limits,
         )
 
     def give_up_received(self) -> bool:

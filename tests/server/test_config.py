@@ -13,6 +13,7 @@ from raftdb.server import bootstrap
 from raftdb.server.config import BadSetting, Settings, load
 from raftdb.server.folder import open_folder
 from raftdb.server.restore import restore
+from tests.addresses import at
 
 EVERYWHERE = "0.0.0.0:8001"
 
@@ -34,12 +35,14 @@ def test_addresses_are_taken_in_every_spelling_and_kept_in_one() -> None:
             "peers": "n1=http://N1.example:8001/, n2=bücher:8001",
         }
     )
-    assert settings.listen == "[::1]:8001"
-    assert settings.advertise == "n1.example:8001"
-    assert settings.peers == {"n1": "n1.example:8001", "n2": "xn--bcher-kva:8001"}
-    assert settings.advertised_redis == "n1.example:6379", "others cannot dial all addresses of this machine"
-    assert load({"join": "http://n1:1/,N2:2"}).join == ("n1:1", "n2:2")
-    assert load({"join": ["http://n1:1"]}).join == ("n1:1",)
+    assert settings.listen == at("[::1]:8001")
+    assert settings.advertise == at("n1.example:8001")
+    assert settings.peers == {"n1": at("n1.example:8001"), "n2": at("xn--bcher-kva:8001")}
+    assert settings.advertised_redis == at("n1.example:6379"), (
+        "others cannot dial all addresses of this machine"
+    )
+    assert load({"join": "http://n1:1/,N2:2"}).join == (at("n1:1"), at("n2:2"))
+    assert load({"join": ["http://n1:1"]}).join == (at("n1:1"),)
 
 
 ADDRESS_SETTINGS = {
@@ -77,7 +80,7 @@ def test_what_others_are_told_is_not_all_addresses_of_a_machine(tmp_path: Path) 
         {"peers": f"n1=n1:1,n2={EVERYWHERE}", "advertise": "n1:1"}
     )
     replaced = load({"peers": f"n1={EVERYWHERE},n2=n2:1", "advertise": "n1:1"})
-    assert replaced.peers == {"n1": "n1:1", "n2": "n2:1"}, "of itself the node has said more"
+    assert replaced.peers == {"n1": at("n1:1"), "n2": at("n2:1")}, "of itself the node has said more"
     assert "same address" in refusal({"peers": f"n1={EVERYWHERE},n2=n2:1", "advertise": "n2:1"})
 
 
@@ -89,7 +92,7 @@ def test_a_new_folder_does_not_begin_with_an_address_of_no_use(tmp_path: Path) -
             begin()
         assert "--advertise HOST:8001" in (refused.value.hint or "")
     assert not data.exists()
-    with open_folder(Settings(listen=EVERYWHERE, advertise="n1:8001", data=data)):
+    with open_folder(Settings(listen=at(EVERYWHERE), advertise=at("n1:8001"), data=data)):
         pass
 
 

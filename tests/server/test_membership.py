@@ -11,17 +11,19 @@ from aiohttp import web
 
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member
+from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal, LeaderHint, RequestRefused, Unavailable
 from raftdb.frontend.http_server import HttpServer
 from raftdb.route import Access, Route
 from raftdb.server import membership
 from raftdb.server.config import Settings
 from raftdb.server.membership import Registrar
+from tests.addresses import at
 from tests.frontend.support import StubNode, running
 from tests.node.views import view_of
 
-HERE = "127.0.0.1:8004"
-THERE = "127.0.0.1:9004"
+HERE = at("127.0.0.1:8004")
+THERE = at("127.0.0.1:9004")
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +35,7 @@ def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 class World:
     """A registrar, its node's state, and what came of it."""
 
-    def __init__(self, settings: Settings, http: str, *members: Member) -> None:
+    def __init__(self, settings: Settings, http: Endpoint, *members: Member) -> None:
         latest = Configuration(members)
         self.core = SimpleNamespace(
             id="n4",
@@ -50,7 +52,7 @@ class World:
 
 
 def joining(port: int) -> World:
-    settings = Settings(id="n4", listen=HERE, join=("127.0.0.1:1", f"127.0.0.1:{port}"))
+    settings = Settings(id="n4", listen=HERE, join=(at("127.0.0.1:1"), at(f"127.0.0.1:{port}")))
     return World(settings, HERE)
 
 
@@ -64,14 +66,14 @@ async def test_a_new_node_asks_whoever_answers_to_take_it_in() -> None:
         await asyncio.wait_for(world.registrar.run(), 10)
         assert len(cluster.node.changes) == 1
         assert "AddMember" in asked(cluster.node)[0]
-        assert HERE in asked(cluster.node)[0]
+        assert repr(HERE) in asked(cluster.node)[0]
         assert not world.fatal
 
 
 async def test_a_node_that_is_known_already_asks_for_nothing() -> None:
     """Somebody added it by hand, or the answer to its first question was lost."""
     async with running() as cluster:
-        cluster.node.membership = lambda: {"members": [{"id": "n4", "http": HERE}]}  # type: ignore[method-assign]
+        cluster.node.membership = lambda: {"members": [{"id": "n4", "http": str(HERE)}]}  # type: ignore[method-assign]
         world = joining(cluster.port)
         await asyncio.wait_for(world.registrar.run(), 10)
         assert not cluster.node.changes
@@ -80,18 +82,18 @@ async def test_a_node_that_is_known_already_asks_for_nothing() -> None:
 
 async def test_a_node_that_has_members_asks_for_nothing() -> None:
     """It was taken in before: whatever the cluster thinks of it now, asking again is not its business."""
-    settings = Settings(id="n4", listen=HERE, join=("127.0.0.1:1",))
-    world = World(settings, HERE, Member("n1", "127.0.0.1:8001"))
+    settings = Settings(id="n4", listen=HERE, join=(at("127.0.0.1:1"),))
+    world = World(settings, HERE, Member("n1", at("127.0.0.1:8001")))
     await asyncio.wait_for(world.registrar.run(), 10)
     assert not world.fatal
 
 
-@pytest.mark.parametrize("others", [(), (Member("n1", "127.0.0.1:8001"),)])
+@pytest.mark.parametrize("others", [(), (Member("n1", at("127.0.0.1:8001")),)])
 async def test_a_folder_that_is_a_cluster_of_its_own_says_that_it_does_not_join(
     others: tuple[Member, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Started once without `join`, it leads itself: what is written there never comes to the cluster that was meant."""
-    settings = Settings(id="n4", listen=HERE, join=("127.0.0.1:1",))
+    settings = Settings(id="n4", listen=HERE, join=(at("127.0.0.1:1"),))
     world = World(settings, HERE, *others, Member("n4", HERE))
     with caplog.at_level("WARNING"):
         await asyncio.wait_for(world.registrar.run(), 10)
@@ -102,13 +104,13 @@ async def test_a_folder_that_is_a_cluster_of_its_own_says_that_it_does_not_join(
 
 async def test_an_id_that_stands_for_another_address_stops_the_node() -> None:
     async with running() as cluster:
-        cluster.node.membership = lambda: {"members": [{"id": "n4", "http": THERE}]}  # type: ignore[method-assign]
+        cluster.node.membership = lambda: {"members": [{"id": "n4", "http": str(THERE)}]}  # type: ignore[method-assign]
         world = joining(cluster.port)
         await asyncio.wait_for(world.registrar.run(), 10)
         assert not cluster.node.changes
         (fatal,) = world.fatal
         assert fatal.exit_code == 2
-        assert THERE in fatal.message
+        assert str(THERE) in fatal.message
         assert f"raftdb cluster address n4 {HERE}" in (fatal.hint or "")
 
 
@@ -132,11 +134,11 @@ async def test_a_refusal_for_good_stops_the_node_and_one_that_passes_does_not() 
 async def test_a_redirect_is_followed_with_the_body() -> None:
     async with running() as leader, running() as follower:
         follower.node.leads = False
-        follower.node.leader = LeaderHint("n1", f"127.0.0.1:{leader.port}")
+        follower.node.leader = LeaderHint("n1", at(f"127.0.0.1:{leader.port}"))
         world = joining(follower.port)
         await asyncio.wait_for(world.registrar.run(), 10)
         assert not follower.node.changes
-        assert HERE in asked(leader.node)[0]
+        assert repr(HERE) in asked(leader.node)[0]
 
 
 @asynccontextmanager
@@ -157,7 +159,9 @@ async def nonsense() -> AsyncIterator[int]:
 async def test_nonsense_and_closed_ports_are_survived() -> None:
     async with nonsense() as port, running() as cluster:
         settings = Settings(
-            id="n4", listen=HERE, join=("127.0.0.1:1", f"127.0.0.1:{port}", f"127.0.0.1:{cluster.port}")
+            id="n4",
+            listen=HERE,
+            join=(at("127.0.0.1:1"), at(f"127.0.0.1:{port}"), at(f"127.0.0.1:{cluster.port}")),
         )
         world = World(settings, HERE)
         await asyncio.wait_for(world.registrar.run(), 10)

@@ -14,6 +14,7 @@ from raftdb.server.network import Network
 from raftdb.server.peers import IDENTITY_CHANGED, OTHER_LIFE, PEER_STALE_START, REMOVED, STALE_START
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import LocalIdentity
+from tests.addresses import at
 from tests.core.direct import Direct
 
 
@@ -32,7 +33,9 @@ class Refusing:
         log.get_meta.return_value = None
         start = StartId(1, "nonce")
         network = Network(
-            LocalIdentity(cluster_id="c", node_id="n1", node_uuid="uuid", start=start, http="127.0.0.1:8001"),
+            LocalIdentity(
+                cluster_id="c", node_id="n1", node_uuid="uuid", start=start, http=at("127.0.0.1:8001")
+            ),
             *(self.driver, MagicMock(), log, OwnStarts(start, b"secret"), self.background),
             addresses=AddressBook(),
             receiver=MagicMock(),

@@ -21,6 +21,7 @@ from raftdb.server.folder import create_folder, open_folder
 from raftdb.server.space import SpaceWatch
 from storage.errors import WriteFailed
 from storage.state_store import LmdbStateStore
+from tests.addresses import at
 
 WAIT_S = 20.0
 ALWAYS_SHORT_BYTES = 1 << 60
@@ -36,7 +37,7 @@ def free_address() -> str:
 @contextmanager
 def node_in(path: Path, listen: str, **more: Any) -> Iterator[_Node]:
     """A node alone in its cluster, whose folder is new."""
-    settings = Settings(listen=listen, data=path, **more)
+    settings = Settings(listen=at(listen), data=path, **more)
     with ExitStack() as stack:
         folder = stack.enter_context(open_folder(settings))
         identity = create_folder(folder, settings)

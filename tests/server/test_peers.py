@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from raftdb.core.events import PeerMet, Received
 from raftdb.core.messages import AppendEntriesReply
 from raftdb.core.model import Entry, EntryKind, StartId
+from raftdb.endpoint import Endpoint
 from raftdb.node.starts import OwnStarts, credential_for, decode_known, encode_own, next_start
 from raftdb.server.peers import (
     IDENTITY_CHANGED,
@@ -25,6 +26,7 @@ from raftdb.server.peers import (
 from raftdb.server.start import begin_start
 from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
 from storage.memory import MemoryLogStore
+from tests.addresses import at
 from tests.core.cluster import LIFE, encode_members
 from tests.core.direct import Direct
 from tests.node.views import view_of
@@ -49,7 +51,7 @@ class Desk:
         self.store = store or MemoryLogStore()
         self.node = node
         self.met: dict[str, str] = {}
-        self.stated: dict[str, str] = {}
+        self.stated: dict[str, Endpoint] = {}
         self.events: list[PeerMet] = []
         self.own = begin_start(self.store)
         self.heard = self.redials = 0
@@ -100,7 +102,7 @@ def introduce(
         disk_last_index=1,
         birth=None,
         credential=credential_for(own, "n1"),
-        http="h:1",
+        http=at("h:1"),
         redis=None,
     )
 
@@ -158,7 +160,8 @@ async def test_who_was_removed_is_told_so() -> None:
     desk = Desk(following(encode_members(("n1",), (), ("n2",))))
     assert code(await desk.says("n2", "anything")) == REMOVED
     assert code(await desk.says("n2", "anything", dialled=True)) == PEER_REMOVED, "and who dials it is not"
-    assert desk.met == desk.stated == {}
+    assert not desk.met
+    assert not desk.stated
 
 
 async def test_a_stranger_is_believed_and_bound_to_its_folder_when_it_becomes_a_member() -> None:
@@ -288,16 +291,18 @@ async def test_who_claims_a_start_of_a_member_without_its_credential_is_not_hear
     taken for a folder that was put back; and the address would be written down."""
     own, forged = next_of(None), OwnStarts(StartId(2**62, "forged"), b"a guess")
     desk = Desk(Direct())
-    assert await desk.says("n2", "its", start=own, http="h:2") is None
+    assert await desk.says("n2", "its", start=own, http=at("h:2")) is None
     again = Desk(Direct(), desk.store)
     for dialled in (False, True):
         for one in (desk, again):
-            refused = await one.says("n2", "its", start=forged, http="evil:1", put_back=True, dialled=dialled)
+            refused = await one.says(
+                "n2", "its", start=forged, http=at("evil:1"), put_back=True, dialled=dialled
+            )
             assert code(refused) == UNPROVEN
-            assert "evil:1" not in one.stated.values()
-            assert await one.says("n2", "its", start=own, http="h:2") is None
+            assert at("evil:1") not in one.stated.values()
+            assert await one.says("n2", "its", start=own, http=at("h:2")) is None
             assert one.node.state.doubts == {}
-    assert await again.says("n2", "its", start=next_of(own), http="h:3") is None, (
+    assert await again.says("n2", "its", start=next_of(own), http=at("h:3")) is None, (
         "a start has the same credential"
     )
 

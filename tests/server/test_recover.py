@@ -12,6 +12,7 @@ from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryKind, HardState, Member
 from raftdb.core.raft import Raft
 from raftdb.core.state import Settings as CoreSettings
+from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.node.stored import encode_hard_state, load_raft
 from raftdb.server.config import Settings
@@ -22,9 +23,10 @@ from raftdb.wire.configuration import encode_configuration
 from storage import DataFolder, LogBatch
 from storage.folder import RECOVERING_FILE
 from storage.identity import read_identity
+from tests.addresses import at
 
-PEERS = {"n1": "127.0.0.1:8001", "n2": "127.0.0.1:8002", "n3": "127.0.0.1:8003"}
-ALONE = {"n1": "127.0.0.1:9001"}
+PEERS = {f"n{number}": at(f"127.0.0.1:800{number}") for number in (1, 2, 3)}
+ALONE = {"n1": at("127.0.0.1:9001")}
 
 
 def make(path: Path, *, node: str = "n1", entries: int = 5, term: int = 4, voted_in: int = 6) -> None:
@@ -38,7 +40,7 @@ def make(path: Path, *, node: str = "n1", entries: int = 5, term: int = 4, voted
         log.close()
 
 
-def write_recovered(path: Path, members: Mapping[str, str] = ALONE) -> str:
+def write_recovered(path: Path, members: Mapping[str, Endpoint] = ALONE) -> str:
     """Recover the folder; returns the new cluster's id."""
     with recovery(path, members) as found:
         found.carry_out()
@@ -82,7 +84,7 @@ def test_a_node_goes_on_alone_with_all_that_it_had(tmp_path: Path) -> None:
     assert core.log.last_term == core.term == 7, "a term that nobody can have voted in"
     assert core.voted_for is None
     assert core.configurations.latest == Configuration(
-        (Member("n1", "127.0.0.1:9001", uuid=after.node_uuid),), ("n2", "n3")
+        (Member("n1", at("127.0.0.1:9001"), uuid=after.node_uuid),), ("n2", "n3")
     )
 
 
@@ -105,7 +107,7 @@ def test_nodes_come_to_one_cluster_only_if_their_logs_end_alike(
     """Two logs that share their last entry share all of them; any other two must never meet in one cluster."""
     make(tmp_path / "n1")
     make(tmp_path / "n2", node="n2", **change)
-    members = {"n1": "127.0.0.1:9001", "n2": "127.0.0.1:9002"}
+    members = {"n1": at("127.0.0.1:9001"), "n2": at("127.0.0.1:9002")}
     ids = {write_recovered(tmp_path / name, members) for name in members}
     assert (len(ids) == 1) is same
 
@@ -116,8 +118,8 @@ def test_ids_that_were_given_up_stay_given_up(tmp_path: Path) -> None:
     make(path)
     configuration = Configuration(
         (
-            Member("n1", "127.0.0.1:8001", voter=False, joining=True),
-            Member("n3", "127.0.0.1:8003", uuid="u3"),
+            Member("n1", at("127.0.0.1:8001"), voter=False, joining=True),
+            Member("n3", at("127.0.0.1:8003"), uuid="u3"),
         ),
         ("n2",),
     )
@@ -147,9 +149,9 @@ def test_a_recovery_cut_short_keeps_the_node_from_starting_and_is_done_again(tmp
     assert core.configurations.latest.removed == ("n2", "n3")
 
 
-REFUSED: dict[str, tuple[dict[str, str], str]] = {
-    "this node is not named": ({"n2": "127.0.0.1:8002"}, "do not name the node of this folder, n1"),
-    "a node that was no member": ({**ALONE, "n4": "127.0.0.1:8004"}, "n4 was not a member"),
+REFUSED: dict[str, tuple[dict[str, Endpoint], str]] = {
+    "this node is not named": ({"n2": at("127.0.0.1:8002")}, "do not name the node of this folder, n1"),
+    "a node that was no member": ({**ALONE, "n4": at("127.0.0.1:8004")}, "n4 was not a member"),
 }
 
 

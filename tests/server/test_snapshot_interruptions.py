@@ -66,7 +66,7 @@ class World:
             MemoryReceiver(self.disk),
             N2,
             check_peer=accept_everybody,
-            address_of=endpoints_in(self.addresses),
+            endpoint_of=endpoints_in(self.addresses),
             limits=LIMITS,
         )
 

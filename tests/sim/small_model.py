@@ -42,9 +42,10 @@ from raftdb.core.state import RaftState, Settings
 from raftdb.core.update import Output, Persist, Update
 from raftdb.errors import InvariantBroken
 from raftdb.simulation.promises import check_promise
+from tests.addresses import at
 
 IDS: tuple[NodeId, ...] = ("n1", "n2", "n3")
-CONFIGURATION = Configuration(tuple(Member(node, node) for node in IDS), birth="life")
+CONFIGURATION = Configuration(tuple(Member(node, at(node)) for node in IDS), birth="life")
 FORM = Form(lambda configuration: b"", lambda data: CONFIGURATION, 1)
 FIRST = Entry(1, 1, EntryKind.CONFIGURATION, b"")
 NEVER_TICKS = 1_000_000

@@ -7,6 +7,7 @@ from raftdb.core.model import HardState, Member, StartId
 from raftdb.errors import InvariantBroken
 from raftdb.simulation.forgetting import Forgetting
 from raftdb.simulation.shadow import Shadow
+from tests.addresses import at
 from tests.core.direct import Direct
 
 VOTERS = ("n1", "n2", "n3")
@@ -43,10 +44,10 @@ def test_who_was_put_back_is_not_what_a_majority_hangs_on_until_a_configuration_
     forgetting, looker = put_back()
     looker.state.starts["n2"] = AGAIN
     forgetting.check(looker.state, VOTERS, ["n1", "n3"])
-    forgetting.named(Configuration((Member("n2", "n2:1", start=StartId(2, "before")),)))
+    forgetting.named(Configuration((Member("n2", at("n2:1"), start=StartId(2, "before")),)))
     with pytest.raises(InvariantBroken, match=r"\['n2'\] have forgotten"):
         forgetting.check(looker.state, VOTERS, ["n1", "n2"])
-    forgetting.named(Configuration((Member("n2", "n2:1", start=AGAIN),)))
+    forgetting.named(Configuration((Member("n2", at("n2:1"), start=AGAIN),)))
     forgetting.check(looker.state, VOTERS, ["n1", "n2"])
 
 

@@ -30,7 +30,7 @@ def identity(node: str, *, cluster: str = "c1", start: int = 1) -> LocalIdentity
         node_id=node,
         node_uuid=f"uuid-{node}",
         start=StartId(start, f"nonce-{start}"),
-        http="127.0.0.1:8001",
+        http=Endpoint("127.0.0.1", 8001),
     )
 
 

@@ -31,6 +31,7 @@ from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import KEEP_TTL, NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
 from raftdb.wire.fields import NODE_ID_PATTERN
+from tests.addresses import at
 
 HOSTILE_BYTES = st.one_of(
     st.binary(max_size=8),
@@ -121,7 +122,7 @@ TIMES = st.one_of(st.integers(0, 10), st.integers(0, TIME_MS_MAX), st.just(TIME_
 UUIDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 LONGEST_HOST = ".".join(["h" * 63] * 3 + ["h" * 61])
 ADDRESSES = st.builds(
-    "{}:{}".format,
+    lambda host, port: at(f"{host}:{port}"),
     st.from_regex(r"[a-z]([a-z0-9_-]{0,10}[a-z0-9])?(\.[a-z]{1,5}){0,3}", fullmatch=True)
     | st.sampled_from(["127.0.0.1", "[::1]", "[fe80::1%eth0]", "xn--bcher-kva.example", LONGEST_HOST]),
     st.integers(1, 65535),

@@ -14,6 +14,7 @@ from raftdb.wire.configuration import (
     decode_configuration,
     encode_configuration,
 )
+from tests.addresses import at
 from tests.wire.strategies import CONFIGURATIONS, LONGEST_HOST, PLAIN_VALUES, exactly_equal
 
 GOOD = ["n1", "127.0.0.1:8001", None, True, False, None, [3, "nonce"]]
@@ -28,9 +29,9 @@ def test_configurations_come_back(configuration: Configuration) -> None:
 
 def test_the_bytes_never_change() -> None:
     members = (
-        Member("n1", "h:1", "h:2", uuid="u", start=StartId(7, "a")),
-        Member("n2", "h:3", voter=False),
-        Member("n3", "h:4", voter=False, joining=True),
+        Member("n1", at("h:1"), at("h:2"), uuid="u", start=StartId(7, "a")),
+        Member("n2", at("h:3"), voter=False),
+        Member("n3", at("h:4"), voter=False, joining=True),
     )
     assert encode_configuration(Configuration(members, ("n0",), "b")) == bytes.fromhex(
         "8404 83 87 626e31 63683a31 63683a32 f5 f4 6175 82076161 87 626e32 63683a33 f6 f4 f4 f6 f6"
@@ -99,26 +100,26 @@ def test_noise_is_refused(value: object) -> None:
 
 
 def test_the_number_of_members_is_limited_on_both_sides() -> None:
-    longest = f"{LONGEST_HOST}:65535"
+    longest = at(f"{LONGEST_HOST}:65535")
     members = [Member(f"n{number:02}", longest, longest, uuid="u" * 64) for number in range(MEMBERS_MAX)]
     configuration = Configuration(tuple(members))
     assert decode_configuration(encode_configuration(configuration)) == configuration
     with pytest.raises(LocalProtocolError):
-        encode_configuration(Configuration((*members, Member("n99", "h:1"))))
+        encode_configuration(Configuration((*members, Member("n99", at("h:1")))))
 
 
 def test_thousands_of_removed_ids_fit_and_there_is_an_end() -> None:
     removed = [f"node-{number:04}" for number in range(5_000)]
-    configuration = Configuration((Member("n1", "h:1"),), tuple(removed))
+    configuration = Configuration((Member("n1", at("h:1")),), tuple(removed))
     assert decode_configuration(encode_configuration(configuration)) == configuration
     more = [f"x-{number:04}" for number in range(5_000)]
-    data = encode_configuration(Configuration((Member("n1", "h:1"),), (*removed, *more)))
+    data = encode_configuration(Configuration((Member("n1", at("h:1")),), (*removed, *more)))
     assert len(data) > CONFIGURATION_BYTES_MAX
     with pytest.raises(RemoteProtocolError):
         decode_configuration(data)
 
 
 def test_what_could_not_be_decoded_is_not_encoded() -> None:
-    for members in ((Member("", "h:1"),), (Member("n1", ""),), (Member("n1", "h:1", uuid=""),)):
+    for members in ((Member("", at("h:1")),), (Member("n1", at("")),), (Member("n1", at("h:1"), uuid=""),)):
         with pytest.raises(LocalProtocolError):
             encode_configuration(Configuration(members))

@@ -21,6 +21,7 @@ from raftdb.wire.handshake import (
     decode_handshake,
     encode_handshake,
 )
+from tests.addresses import at
 from tests.wire.strategies import ADDRESSES, NODES, NONCES, NUMBERS, PLAIN_VALUES, STARTS, exactly_equal
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
@@ -34,13 +35,14 @@ HANDSHAKES: st.SearchStrategy[Handshake] = st.one_of(
 )
 HELLO = Hello(
     *(PROTOCOL_VERSION, "c1", "n1", "n2", "u1", StartId(3, "c"), "b", False, StartId(7, "g"), 2, 9, "life"),
-    *("secret", "h:1", None),
+    *("secret", at("h:1"), None),
 )
 FACTS: dict[str, object] = {
     "type": "hello",
     **{field.name: getattr(HELLO, field.name) for field in fields(HELLO)},
     "start": [3, "c"],
     "remembered": [7, "g"],
+    "http": "h:1",
 }
 
 

@@ -18,6 +18,7 @@ from raftdb.wire import cbor
 from raftdb.wire.configuration import encode_configuration
 from raftdb.wire.handshake import Hello, encode_handshake
 from raftdb.machine.entries import encode, stamp
+from tests.addresses import at
 
 class Empty:
     def get(self, key): return None
@@ -55,8 +56,9 @@ for index in range(1, 2000):
     data = stamp(encode(operation()), 500 * index)
     print(data.hex(), shown(machine.apply(index, 1, data, transaction)))
 print([(key, transaction.changes[key]) for key in transaction.changes])
-print(encode_configuration(Configuration((Member("n1", "h:1"), Member("n2", "h:2", "h:3", False)), ("n0",))).hex())
-hello = Hello(1, "c", "n1", "n2", "u", StartId(1, "a"), None, False, None, 1, 1, None, "secret", "h:1", None)
+members = (Member("n1", at("h:1")), Member("n2", at("h:2"), at("h:3"), False))
+print(encode_configuration(Configuration(members, ("n0",))).hex())
+hello = Hello(1, "c", "n1", "n2", "u", StartId(1, "a"), None, False, None, 1, 1, None, "secret", at("h:1"), None)
 print(encode_handshake(hello).hex())
 print(cbor.encode({name: {"z": 1, b"y": 2, "x": 3} for name in COMMANDS}).hex())
 """
