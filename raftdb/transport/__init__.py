@@ -2,42 +2,45 @@
 
 A node dials every other member and sends on the links that it dialled (`peer_client.PeerLinks`, each in `link.py`); it
 receives on the links that others dialled (`peer_server.PeerServer`, the route GET /v1/peer of the HTTP listener). So
-each link has one sender and one numbering, and a link that works in one direction only is seen as what it is. A dial is
-a request of HTTP that asks to change protocols (`upgrade.py`), so that a node has one address; from then on the
-connection is a stream of frames with a length and a kind (`raftdb.wire.stream`), and no task of its own reads or writes
-it (`stream.py`).
+each link has one sender and one numbering, and a network that carries messages in one direction only shows as one link
+that is up and one that is down. A dial is a request of HTTP that asks to change protocols (`upgrade.py`), so that a
+node has one address; from then on the connection is a stream of frames with a length and a kind (`raftdb.wire.stream`),
+and no task of its own reads or writes it (`stream.py`).
 
-What a link promises: messages arrive in order, each at most once, unchanged, from the node whose name they bear. What
-it does not: that they arrive. Raft repairs losses, so nothing here is sent twice and nothing waits for long.
+A link promises that messages arrive in order, each at most once, unchanged, from the node whose name they bear. It does
+not promise that they arrive. Raft repairs losses, so a link sends nothing twice and keeps nothing for long.
 
-* **Handshake first** (`handshake.py`): both sides say protocol version, cluster, who they are and whom they mean.
-  Either refuses what does not fit, before any message is looked at (hazards B90, B95).
-  A new start of a peer, known by its number and nonce, makes what earlier ones still send worthless.
+* **Handshake first** (`handshake.py`): both sides say their protocol version and cluster, who they are and which node
+  they mean. Either refuses the link if one of these does not fit, before any message is read. The start of a peer is
+  known by its number and nonce, so messages that an earlier start still sends are not taken for those of the present
+  one (hazards B90, B95).
 * **Numbered, checksummed frames** (`raftdb.wire.peer`): a gap, a repeat, a damaged frame or a message under
   another name closes the link (hazards B94, B95, B104). The dialler comes back with a new numbering.
-* **Sent at once** while the connection takes it: what the driver hands over in a turn is one frame, and the entries in
-  it are encoded once for all followers (`raftdb.wire.peer.EntryColumns`).
-* **Bounded queues** (`send_queue.py`) for what it does not take: above a limit in bytes *new* messages are dropped and
-  counted (hazard B92).
-  What is queued is older and closer to what the peer needs next; the leader repairs the gap that a drop leaves.
-  While a link is down nothing is queued, and what was queued is thrown away: stale by the time it could leave.
-* **Links follow the members**: the owner says whom to dial and where, and whose links to cut. A link that moves is down
-  before it is up again, so that the end of the one is not taken for the end of the other.
-* **Half-open connections** (`pinging.py`, hazard B93): who dials pings, who accepts expects to be pinged; a limit on
-  the time to send a frame, and one on the time that the kernel keeps trying. A link that is lost is dialled again after
-  a pause with jitter. All such times stand in `limits.py`.
-* **Losses are repaired soon** (`kernel_retries.py`): TCP waits twice as long after each try that was lost; over a way
-  that loses packets that is capped at some trips (hazard B110), on Linux since 6.15.
-* **Waits fit the way** (`trips.py`): handshakes and pings measure how long it takes there and back, and every wait is a
-  number of such trips within named bounds. The owner hears of them, for elections take trips, too.
+* **Sent at once** while the connection has room: the messages that the driver hands over in a turn are one frame, and
+  the entries in it are encoded once for all followers (`raftdb.wire.peer.EntryColumns`).
+* **Bounded queues** (`send_queue.py`) while it has none: above a limit in bytes *new* messages are dropped and counted,
+  because the queued ones are older and closer to what the peer needs next; the leader repairs the gap that a drop
+  leaves. When a link goes down its queue is dropped, and nothing is queued until it is up: the messages would be stale
+  by then (hazard B92).
+* **Links follow the members**: the owner says which peers to dial and where, and whose links to cut. A link that moves
+  to another address is reported down before it is reported up again, so that the end of the old one is not taken for
+  the end of the new one.
+* **Half-open connections** are found (`pinging.py`): the dialling side pings, and the accepting side expects pings. The
+  time to send a frame is limited, and so is the time that the kernel keeps trying. A lost link is dialled again after a
+  pause with jitter. All these times stand in `limits.py` (hazard B93).
+* **Losses are repaired soon** (`kernel_retries.py`): TCP doubles its wait after each try that is lost. That wait is
+  capped at a few trips, on Linux since 6.15 (hazard B110).
+* **Waits fit the network** (`trips.py`): handshakes and pings measure how long a trip there and back takes, and every
+  wait is a number of such trips within named bounds. The owner is told each trip, because the election timeout depends
+  on it, too.
 * **Snapshots are fetched beside the links** (`snapshot_client.py`, `snapshot_server.py`), range by range over HTTP on
-  the same address, so that no heartbeat waits behind them; what was interrupted goes on where it was.
-* **No compression**: entries are small or already dense, and a compressed length says how large its plain text is only
-  once it is too late.
+  the same address, so that no heartbeat waits for them; a download that was interrupted goes on where it stopped.
+* **No compression**: entries are small or already dense, and a compressed frame shows the size of its plain text only
+  after it was unpacked.
 
-Considered and rejected: WebSocket, which was here first. Each message was masked by the dialler, copied for that, and
-woke a task at either end: of a leader's time at 64 clients that was a sixth. What it brings (kinds of frames, pings, a
-farewell with a reason) takes few lines over a protocol of asyncio.
+Considered and rejected: WebSocket. The dialler has to mask each message, which copies it, and a task wakes at either
+end: with 64 clients that took a sixth of a leader's time. What WebSocket adds (kinds of frames, pings, a close with a
+reason) takes few lines over a protocol of asyncio.
 
 Limit of this version: a stranger who can reach the port and knows the cluster's id and a member's names and uuid
 can pose as that member. Until peers prove a secret, the port belongs on a trusted network.

@@ -1,4 +1,4 @@
-"""What a link tells its owner: plain callbacks, called on the event loop, that must not block or raise."""
+"""What links tell their owner: plain callbacks, which are called on the event loop and must not block or raise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,12 +30,11 @@ def _ignore_trip(peer: str, seconds: float) -> None:
 class PeerEvents:
     """Callbacks of one direction of links.
 
-    `on_peer_up(id)`: the handshake is done; messages can pass. `on_peer_down(id, reason)`: they no longer can; always
-    after an `on_peer_up` of the same peer. `on_refused(id, code, reason)`: the handshake ended in a refusal, by either
-    side; `id` is the peer that was dialled, or the one that the caller claims to be. `on_sighted(id, address)`: this
-    peer, of the same cluster, has answered at an address where another one was expected. `on_trip(id,
-    seconds)`: how long a trip over the link takes when nothing gets lost, whenever it was measured; only of links that
-    were dialled.
+    `on_peer_up(id)`: the handshake is done, and messages can pass. `on_peer_down(id, reason)`: they no longer can; it
+    always follows an `on_peer_up` of the same peer. `on_refused(id, code, reason)`: the handshake ended in a refusal,
+    by either side; `id` is the peer that was dialled, or the one that the caller claims to be. `on_sighted(id,
+    address)`: a node that was dialled as another one answered that it is `id`. `on_trip(id, seconds)`: the shortest of
+    the latest trips over the link, told whenever one was measured; only links that this node dialled are measured.
     """
 
     on_peer_up: Callable[[str], None] = _ignore_up

@@ -1,4 +1,4 @@
-"""Who may talk to whom: the checks of a handshake, the same on both sides (hazards B90, B95)."""
+"""The checks of a handshake, which are the same on both sides (hazards B90, B95)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
 
 Introduction: TypeAlias = Hello | Welcome
 CheckPeer: TypeAlias = Callable[[Introduction], Refused | Awaitable[Refused | None] | None]
-"""The owner's part of the check: is the speaker a member, and does its uuid match the one seen first? It may be a
-coroutine, for the first sight of a uuid is made durable before the peer is believed."""
+"""The owner's part of the check: whether the speaker may be a peer, and whether its uuid is the one that was seen
+first. It may be a coroutine, because a uuid that is seen for the first time is made durable before the peer is
+accepted. Returns the refusal, or None."""
 
 _Kind = TypeVar("_Kind", Hello, Welcome)
 
 
 class Recollection(NamedTuple):
-    """What a node says in a handshake that changes while it runs, or with who is told; see `Hello`."""
+    """The part of an introduction that changes while a node runs, or differs from peer to peer; see `Hello`."""
 
     remembered: StartId | None = None
     put_back: bool = False
@@ -27,16 +28,16 @@ class Recollection(NamedTuple):
 
 
 def _nothing(_peer: str) -> Recollection:
-    """Default: nothing is known."""
+    """The default: nothing is known."""
     return Recollection()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalIdentity:
-    """What this node says of itself: see `Hello`.
+    """How this node introduces itself: see `Hello`.
 
-    `find_http`: where this node is reached now, if that may change while it runs. `recall(peer)`: what else is to be
-    said to that peer.
+    `find_http` returns the present address, if that may change while the node runs. `recall(peer)` returns the part of
+    the introduction that is meant for that peer.
     """
 
     cluster_id: str
@@ -74,7 +75,7 @@ class LocalIdentity:
 
 
 def find_mismatch(introduction: Introduction, identity: LocalIdentity) -> Refused | None:
-    """Why the speaker cannot be a peer of this node, from what both say alone; `None` if nothing speaks against it."""
+    """Why the speaker cannot be a peer of this node, judged by the two introductions alone; None if they fit."""
     if introduction.protocol_version != PROTOCOL_VERSION:
         return Refused(
             "protocol_version",
@@ -93,7 +94,7 @@ def find_mismatch(introduction: Introduction, identity: LocalIdentity) -> Refuse
 async def check_introduction(
     introduction: Introduction, identity: LocalIdentity, check_peer: CheckPeer
 ) -> Refused | None:
-    """The whole check: what both say, then the owner's knowledge. `None` if the link may be used."""
+    """The whole check: the two introductions, then `check_peer`. Returns None if the link may be used."""
     refusal = find_mismatch(introduction, identity)
     if refusal is None:
         verdict = check_peer(introduction)

@@ -1,13 +1,13 @@
-"""How often the kernel sends again what a peer has not acknowledged, and when it gives the connection up.
+"""How often the kernel repeats unacknowledged data, and when it gives a connection up.
 
-After each try that brings nothing TCP waits twice as long. That is right for a way that is congested. Over one that
-merely loses packets a few losses in a row make silences of many seconds, and all that is sent meanwhile waits behind
-them, though a packet would get through: a follower on such a link takes its leader for dead. So the wait is capped at
-some trips, where the kernel can do that: Linux since 6.15, and never below a second. The cap must stay above what an
+TCP doubles its wait after each try that is not acknowledged. That is right for a congested network. On one that merely
+loses packets a few losses in a row make silences of many seconds, and everything that is sent later waits for the lost
+packet, though a new try would get through: a follower on such a link takes its leader for dead. So the wait is capped
+at a few trips, where the kernel can do that: Linux since 6.15, and never below a second. The cap must be longer than an
 acknowledgement takes, or every packet would be sent twice.
 
-A lower cap alone would also make the kernel give up earlier, for it reckons in tries. A limit on the time that
-something stays unacknowledged takes the place of that reckoning, and so it is set first.
+A lower cap alone would also make the kernel give up earlier, because it counts tries. A limit on the time that data may
+stay unacknowledged replaces that count, so it is set first.
 """
 
 import logging
@@ -24,8 +24,8 @@ logger = logging.getLogger("raftdb.transport")
 TCP_RTO_MAX_MS = 44
 """Socket option of Linux, of `linux/tcp.h`: the longest wait before something is sent again, in milliseconds."""
 RETRY_CAP_TRIPS = 3
-"""What is sent is repeated no later than after so many trips. An acknowledgement takes one, and the kernel itself waits
-for about two when the trips vary by a half."""
+"""Data is repeated after this many trips at the latest. An acknowledgement takes one, and the kernel itself waits for
+about two when trips vary by a half."""
 RETRY_CAP_MS_MIN = 1_000
 """The kernel takes no lower cap than this."""
 RETRY_CAP_MS_MAX = 120_000
@@ -33,7 +33,8 @@ RETRY_CAP_MS_MAX = 120_000
 
 
 def retry_cap_ms(trips: Trips) -> int:
-    """The longest wait before something is sent again; the kernel's own before the first trip was measured."""
+    """The longest wait before data is repeated, in milliseconds; the kernel's own before the first trip was
+    measured."""
     typical_s = trips.typical_s
     if typical_s is None:
         return RETRY_CAP_MS_MAX
@@ -41,10 +42,10 @@ def retry_cap_ms(trips: Trips) -> int:
 
 
 def fit_kernel_retries(stream: FrameStream, trips: Trips, limits: LinkLimits) -> None:
-    """Let the kernel's tries follow the trips of this connection, as far as it can.
+    """Fit the kernel's tries on this connection to its `trips`, as far as the kernel can do that.
 
-    It drops a connection whose data is not acknowledged for as long as a frame may take (hazard B93), and until then it
-    tries again at least as often as `retry_cap_ms` says (hazard B110).
+    It drops a connection whose data stays unacknowledged for as long as a frame may take, and until then it waits no
+    longer than `retry_cap_ms` between two tries (hazards B93, B110).
     """
     transport = stream.transport
     raw = transport.get_extra_info("socket") if transport is not None and not transport.is_closing() else None
@@ -60,7 +61,7 @@ def fit_kernel_retries(stream: FrameStream, trips: Trips, limits: LinkLimits) ->
 
 @cache
 def has_retry_cap() -> bool:
-    """True if this kernel can cap its waits. Else it is said once, and does no harm but on a slow network."""
+    """True if this kernel can cap its waits. If it cannot, that is logged once; only links that lose packets suffer."""
     try:
         # On another system the number may stand for anything.
         if sys.platform != "linux":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from raftdb.wire.peer import ENTRIES_PER_FRAME_MAX, MESSAGES_PER_FRAME_MAX
 
 FIRST_SEQUENCE = 1
-"""Number of the first frame of a link; the next are counted up from it."""
+"""Number of the first frame of a link; later frames are numbered on from it."""
 
 PEER_PATH = "/v1/peer"
 """The route on which a node is dialled by its peers."""
@@ -13,17 +13,18 @@ PEER_PATH = "/v1/peer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkLimits:
-    """What one link may hold and how long it may take.
+    """How much one link may hold, and how long it may wait.
 
     `queue_bytes_max`: messages that wait to be sent, as `message_bytes_max` estimates them; a single message always
-    fits an empty queue. `frame_bytes_target`: a frame is closed once the next message would bring it above this.
-    Waits with a `_min_s` and a `_max_s` are so many trips as `trips` says, within these. `answer`: to a ping, which is
-    sent `ping_s` after the last answer; who is silent for longer is gone. `send`: until the socket has taken a frame,
-    and until the kernel has its data acknowledged. `dial`: connection and handshake, of which the connection alone
-    takes `connect_timeout_s` at most: the kernel asks again by itself, but rarer and rarer. `hello_timeout_s`: for the
-    first word of who has connected, of whom nothing is known. `strangers_max`: links of nodes that are no members, more
-    than join at once, and `strangers_share` what their frames may take of the loop's time together.
-    `backoff_min_s` doubles up to `backoff_max_s` while dialling fails.
+    fits an empty queue. `frame_bytes_target`: a frame is closed when the next message would make it longer. A wait with
+    a `_min_s` and a `_max_s` is `trips.TRIPS_WAITED` trips, within these bounds. `answer`: the wait for the answer to a
+    ping; the next ping is sent `ping_s` after it. `send`: the wait until the socket has taken a frame, and until the
+    peer's kernel has acknowledged its data. `dial`: the wait for connection and handshake; the connection alone takes
+    `connect_timeout_s` at most, because the kernel repeats its try less and less often. `hello_timeout_s`: the wait for
+    the hello on an accepted connection. `close_timeout_s`: how long the other end may take to close after this one. The
+    pause between dials doubles from `backoff_min_s` up to `backoff_max_s` while dialling fails.
+    `handshakes_pending_max`: accepted connections without a link. `strangers_max`: links of nodes that are no members,
+    more than join at once; `strangers_share`: the share of the loop's time that all their frames may take together.
     """
 
     queue_bytes_max: int = 16 * 1024 * 1024

@@ -1,4 +1,4 @@
-"""The link to one peer: dialled again and again, and sending what it is given."""
+"""The outgoing link to one peer, which is dialled again whenever it ends."""
 
 import asyncio
 import logging
@@ -35,11 +35,11 @@ from raftdb.wire.stream import Kind
 logger = logging.getLogger("raftdb.transport")
 
 Uniform = Callable[[float, float], float]
-"""A random number between two bounds: the jitter of the pauses between dials."""
+"""Draws a random number between two bounds: the jitter of the pauses between dials."""
 
 
 class LinkStatistics(NamedTuple):
-    """What one outgoing link has done since it was made. `dropped_messages` includes those for a link that is down."""
+    """Counters of one outgoing link since it was made. `dropped_messages` includes those given while it was down."""
 
     up: bool
     sent_frames: int
@@ -58,7 +58,8 @@ class _Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkContext:
-    """What all links of a node have in common. `columns`: what was encoded for one follower serves the others."""
+    """What all links of a node have in common. `columns` keeps entries that were encoded for one follower for the
+    others."""
 
     identity: LocalIdentity
     check_peer: CheckPeer
@@ -70,9 +71,9 @@ class LinkContext:
 
 
 class PeerLink:
-    """The link to one peer, dialled at one of its addresses after the other until that peer answers there.
+    """The link to one peer, which is dialled at its addresses in turn until that peer answers.
 
-    Begins when it is made; `PeerLinks` ends it, and does not use it again after that.
+    It begins to dial when it is made. `PeerLinks` ends it by cancelling `task`, and does not use it after that.
     """
 
     def __init__(self, context: LinkContext, peer: str, addresses: tuple[Endpoint, ...]) -> None:
@@ -95,8 +96,8 @@ class PeerLink:
         self.task = context.start(self._run(), name=f"link to {peer}")
 
     def send(self, messages: Sequence[Message]) -> None:
-        """Send `messages` now, or queue them while the peer takes less than that; drop and count them if the link is
-        down or its queue full."""
+        """Send `messages` now, or queue them while the connection has no room; drop and count them if the link is down
+        or its queue full."""
         if not self.up:
             self.queue.dropped += len(messages)
             return
@@ -105,13 +106,14 @@ class PeerLink:
         self._send_queued()
 
     def nudge(self, address: Endpoint | None = None) -> None:
-        """Dial at once, at `address` if it is one of the peer's, if the link is waiting to dial again."""
+        """Dial at once if the link is waiting to dial again, at `address` if that is one of the peer's."""
         if address in self.addresses and not self.up:
             self.address = address
         self._nudged.set()
 
     def go_down(self, reason: str) -> None:
-        """Take nothing more for the peer, and say so, once: before another link to it can be up."""
+        """Drop what is queued and report the link down, if it is up: to be called before another link to the peer is
+        up."""
         if self.up:
             self.up = False
             self.queue.clear()
@@ -122,11 +124,11 @@ class PeerLink:
 
     @property
     def failure(self) -> str | None:
-        """Why the last dial failed; None if it did not."""
+        """Why the last dial failed; None if it succeeded, or none has ended yet."""
         return self._last_failure or None
 
     def statistics(self) -> LinkStatistics:
-        """The counters as they stand."""
+        """The present counters."""
         queue = self.queue
         return LinkStatistics(self.up, self.sent_frames, self.sent_messages, queue.dropped, queue.bytes)
 
@@ -149,13 +151,14 @@ class PeerLink:
                 pause_s = min(2 * pause_s, self._limits.backoff_max_s)
 
     def _turn_to_next_address(self) -> None:
-        """The peer was not found at this address: it is dialled at another one next, if it has one."""
+        """Dial another address of the peer next, if it has one, because it was not found at this one."""
         known = self.addresses
         position = known.index(self.address) if self.address in known else -1
         self.address = known[(position + 1) % len(known)]
 
     async def _dial_and_serve(self) -> bool:
-        """One connection from dial to close, for whatever reason it ends; True if the peer was there."""
+        """One connection, from dial to close. Returns True if the handshake succeeded, whatever ended the link
+        later."""
         try:
             limits = self._limits
             wait_s = self._trips.wait_s(least_s=limits.dial_min_s, most_s=limits.dial_max_s)
@@ -168,7 +171,7 @@ class PeerLink:
                 self._trips.forget()
             self._report_failure(short_reason(error))
         except Exception as error:
-            # A link must outlive a bug in what it calls: without it the node is cut off from its peer for good.
+            # A link must survive a bug in what it calls: without it the node is cut off from its peer for good.
             logger.exception(
                 "dial failed", extra={"fields": {"peer": self.peer, "address": str(self.address)}}
             )
@@ -191,7 +194,7 @@ class PeerLink:
             except ConnectionResetError as error:
                 why = "the peer closed the connection instead of answering the handshake"
                 raise RemoteProtocolError(why) from error
-            # The connection and the change of protocols take a trip each, and so does the answer to the hello.
+            # The connection, the change of protocols and the answer to the hello take a trip each.
             self._pinger.measured(min((upgraded_s - dialled_s) / 2, clock() - upgraded_s))
             fit_kernel_retries(stream, self._trips, limits)
             if kind is not Kind.HANDSHAKE:
@@ -214,7 +217,7 @@ class PeerLink:
         return stream
 
     async def _serve(self, stream: FrameStream) -> None:
-        """Send until the connection ends; then forget what was not sent."""
+        """Use the link until the connection ends; unsent messages are dropped then."""
         self._stream, self._sequence = stream, FIRST_SEQUENCE
         stream.on_room = self._has_room_again
         stream.on_broken = self._broken
@@ -242,7 +245,7 @@ class PeerLink:
         await asyncio.wait({stream.ended})
 
     def _hear(self, kind: Kind, _body: bytes) -> None:
-        """A peer sends nothing on this link but answers to pings."""
+        """Take a frame: only answers to pings are expected. Raises RemoteProtocolError for messages."""
         if kind is Kind.PONG:
             self._pinger.answered()
         elif kind is Kind.MESSAGES:
@@ -260,12 +263,12 @@ class PeerLink:
             try:
                 frame = encode_frame(self._sequence, messages, self._context.columns)
             except LocalProtocolError as error:
-                # Above a limit of the wire: our bug. The rest of the traffic must not suffer for it.
+                # A message above a limit of the wire is a bug of this node; only its frame is lost.
                 self.queue.dropped += len(messages)
                 self._log(logging.ERROR, "frame not sent", reason=error.message)
                 continue
             except Exception:
-                # Whoever sends must not suffer for a bug on the way; the link begins anew.
+                # The caller must not fail for a bug in the encoding, so only the link is dropped, and dialled again.
                 logger.exception("link failed", extra={"fields": {"peer": self.peer}})
                 stream.abort("internal error")
                 return
@@ -278,20 +281,20 @@ class PeerLink:
             self._stalled = asyncio.get_running_loop().call_later(wait_s, self._stuck, wait_s)
 
     def _has_room_again(self) -> None:
-        """The peer has taken what was sent."""
+        """The connection has taken what was sent, and there is room for more."""
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
         self._send_queued()
 
     def _stuck(self, wait_s: float) -> None:
-        """The peer has not taken what was sent."""
+        """The connection has had no room for `wait_s`: cut it."""
         self._stalled = None
         if self._stream is not None:
             self._stream.abort(f"a frame was not taken within {wait_s:g} seconds")
 
     def _sight(self, node: str) -> None:
-        """`node` says that it is the one who is reached here; a dial of its own will show whether that is true."""
+        """Report that `node` claims to be at this address; dialling it there will show whether that is true."""
         if node:
             self._context.events.on_sighted(node, self.address)
 
@@ -306,7 +309,7 @@ class PeerLink:
         self._log(level, "peer refused", code=refused.code, reason=refused.reason)
 
     def _report_failure(self, reason: str) -> None:
-        # A peer that is away is dialled many times: only what is new is worth a line.
+        # A peer that is away is dialled many times, so only a new reason is logged above DEBUG.
         level = logging.DEBUG if self._last_failure == reason else logging.INFO
         self._last_failure = reason
         self._log(level, "dial failed", reason=reason)

@@ -1,4 +1,4 @@
-"""Outgoing links: one per peer, dialled for as long as the peer is known, sending what the node hands over."""
+"""The outgoing links of a node: one per peer, which is dialled for as long as the owner names that peer."""
 
 import asyncio
 import random
@@ -17,8 +17,8 @@ from raftdb.wire.peer import EntryColumns
 class PeerLinks:
     """The outgoing links of one node. Everything is called on the event loop's thread.
 
-    `check_peer` judges who answers a dial, as it judges who dials us. `uniform` is the source of jitter. `start` runs
-    what a link does, and sees to what becomes of it.
+    `check_peer` judges the node that answers a dial, as it judges one that dials this node. `uniform` is the source of
+    jitter. `start` runs the task of each link, and handles its failures.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class PeerLinks:
     def update_peers(self, addresses: Mapping[str, tuple[Endpoint, ...]]) -> None:
         """Dial exactly the peers of `addresses` (by id, the likeliest address first), this node's own id left out.
 
-        A link that is up at one of its peer's addresses goes on undisturbed, and so does one that is looking for its
-        peer if the likeliest address did not change; one whose peer is gone is closed.
+        A link that is up stays if its address is still one of the peer's; a link that is down stays if the peer's
+        likeliest address is the same. Any other is closed, and dialled anew if its peer is still named.
         """
         wanted = {
             peer: address for peer, address in addresses.items() if peer != self._context.identity.node_id
@@ -63,32 +63,34 @@ class PeerLinks:
                 self._links[peer] = PeerLink(self._context, peer, known)
 
     def introduce_anew(self) -> None:
-        """End all links and dial the same peers again, so that they hear what this node says of itself now."""
+        """End all links and dial the same peers again, so that they get this node's present introduction."""
         addresses = {peer: link.addresses for peer, link in self._links.items()}
         self.update_peers({})
         self.update_peers(addresses)
 
     def send(self, target: str, messages: Sequence[Message]) -> None:
-        """Send `messages` to `target`, in order, if it can be reached; never blocks, never raises for a lost peer."""
+        """Send `messages` to `target`, in order, if its link is up; never blocks, never raises for a lost peer."""
         link = self._links.get(target)
         if link is not None:
             link.send(messages)
 
     def nudge(self, peer: str, address: Endpoint | None = None) -> None:
-        """Dial `peer` at once, at `address` if that is given: it was just heard of, so it is likely there."""
+        """Dial `peer` at once if its link is down, at `address` if that is given: for a peer that was just heard
+        from."""
         link = self._links.get(peer)
         if link is not None:
             link.nudge(address)
 
     def redial(self, peer: str) -> None:
-        """Dial `peer` anew, first where it is likeliest: it has moved, and a link to where it was may only seem up."""
+        """Dial `peer` anew, first at its likeliest address: it has moved, and a link to its old address may only seem
+        up."""
         link = self._links.get(peer)
         if link is not None and link.address != link.addresses[0]:
             self._stop(link)
             self._links[peer] = PeerLink(self._context, peer, link.addresses)
 
     def address(self, peer: str) -> Endpoint | None:
-        """Where `peer` is reached now; None if it is not."""
+        """The address at which the link to `peer` is up; None if it is down."""
         link = self._links.get(peer)
         return link.address if link is not None and link.up else None
 
@@ -97,13 +99,13 @@ class PeerLinks:
         return frozenset(peer for peer, link in self._links.items() if link.up)
 
     def failure(self, peer: str) -> str | None:
-        """Why `peer` could not be reached when it was last dialled; None if it could, or was not dialled yet."""
+        """Why the last dial of `peer` failed; None if it did not, or there was none."""
         link = self._links.get(peer)
         return None if link is None else link.failure
 
     @property
     def queued_bytes(self) -> int:
-        """Messages that wait to be sent, on all links."""
+        """The bytes of all messages that wait to be sent, as the queues estimate them."""
         return sum(link.queue.bytes for link in self._links.values())
 
     def statistics(self) -> dict[str, LinkStatistics]:
@@ -111,7 +113,7 @@ class PeerLinks:
         return {peer: link.statistics() for peer, link in sorted(self._links.items())}
 
     async def close(self) -> None:
-        """Close all links. What is queued is dropped: a peer learns of our end by the end of the link."""
+        """Close all links. Queued messages are dropped; a peer notices by the end of the link that this node ends."""
         for _, link in sorted(self._links.items()):
             self._stop(link)
         self._links.clear()

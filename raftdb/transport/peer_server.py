@@ -1,4 +1,4 @@
-"""Incoming links: the route on which peers dial this node, change to frames, shake hands and send messages."""
+"""The incoming links of a node: peers dial its route, change to frames, shake hands and send messages."""
 
 import asyncio
 import logging
@@ -29,11 +29,11 @@ from raftdb.wire.stream import Kind
 logger = logging.getLogger("raftdb.transport")
 
 REFUSALS_KEPT = 64
-"""Refusals that are remembered, so that each is logged once: more than a cluster has members."""
+"""This many refusals are remembered, so that each is logged once: more than a cluster has members."""
 
 OnMessages: TypeAlias = Callable[[Sequence[Message], str], None]
-"""Takes the messages of one frame, in order, and the nonce of the start that sent them; called on the event loop, must
-not block."""
+"""Takes the messages of one frame, in order, and the nonce of the start that sent them. It is called on the event loop
+and must not block."""
 
 
 @dataclass(eq=False, slots=True)
@@ -42,12 +42,12 @@ class _Incoming:
 
     stream: FrameStream
     memory: Hold
-    """What a stranger's unread frames take: one may have megabytes, and anybody may be a stranger."""
+    """The memory that a stranger's unread frames take: megabytes, while any caller may be a stranger."""
     remote: str
     source: str = ""
     start: StartId = NO_START
     is_judged: bool = False
-    """True while its hello is looked at."""
+    """True while its hello is being checked."""
     sequence: int = FIRST_SEQUENCE
     trips: Trips = field(default_factory=Trips)
     watch: asyncio.TimerHandle | None = None
@@ -67,8 +67,8 @@ class PeerServer:
         is_member: Callable[[str], bool] = lambda peer: False,
         start: StartTask = asyncio.create_task,
     ) -> None:
-        """`is_member`: of whom there are few enough, and who are never locked out by others. `start` runs what is done
-        beside the links, and sees to what becomes of it."""
+        """`is_member` tells members, whose links are never limited for others, from strangers. `start` runs the tasks
+        beside the links, and handles their failures."""
         self._start = start
         self._is_member = is_member
         self._identity = identity
@@ -77,17 +77,17 @@ class PeerServer:
         self._events = events or PeerEvents()
         self._limits = limits or LinkLimits()
         self._links: dict[str, _Incoming] = {}
-        # The oldest first.
+        # Every accepted connection, the oldest first.
         self._open: dict[_Incoming, None] = {}
-        # What was said to whom, and from where it had dialled: the latest refusals, the oldest first.
+        # The code of the latest refusal of each peer and the address that it dialled from, the oldest first.
         self._refusals: dict[str, tuple[str, str]] = {}
         self._closed = False
-        # Who is no member waits for the others of its kind.
+        # Frames of strangers are taken one at a time.
         self._strangers = asyncio.Lock()
 
     @property
     def routes(self) -> Routes:
-        """Where peers dial."""
+        """The route that peers dial."""
         return {PEER_PATH: {"GET": Route(self.handle, Access.PEER)}}
 
     def connected(self) -> frozenset[str]:
@@ -107,10 +107,10 @@ class PeerServer:
             try:
                 await self._serve(incoming)
             except OSError as error:
-                # The caller has gone in the middle of it, which is what networks do.
+                # The caller has gone during the handshake, which is not unusual.
                 fields = {"address": incoming.remote, "reason": short_reason(error)}
                 logger.info("link cut off", extra={"fields": fields})
-            except Exception as error:  # noqa: BLE001 - told there
+            except Exception as error:  # noqa: BLE001 - `_failed` handles it
                 self._failed(incoming, error)
             try:
                 await asyncio.wait({stream.ended})
@@ -120,8 +120,8 @@ class PeerServer:
         return Switched()
 
     def _has_room(self) -> bool:
-        """True if another handshake may begin. Who has said nothing yet, or is on its way out, makes room, the oldest
-        first: a few silent connections would keep all members out."""
+        """True if another handshake may begin. If there are too many, the oldest connection whose hello is not being
+        checked is cut for it, so that a few silent connections cannot keep all members out."""
         pending = [incoming for incoming in self._open if self._links.get(incoming.source) is not incoming]
         if len(pending) < self._limits.handshakes_pending_max:
             return True
@@ -133,14 +133,14 @@ class PeerServer:
         return True
 
     def cut(self, peers: Iterable[str], reason: str) -> None:
-        """Cut the links of these peers, for this reason; who dials again is judged anew."""
+        """Cut the links of these peers, for this reason; a peer that dials again is judged anew."""
         for peer in sorted(self._links.keys() & set(peers)):
             incoming = self._links[peer]
             self._forget(incoming, reason)
             incoming.stream.abort()
 
     async def close(self) -> None:
-        """End every link and refuse new ones. Bounded by the limits' `close_timeout_s`."""
+        """End every link and refuse new ones. Takes up to the limits' `close_timeout_s`."""
         self._closed = True
         links = sorted(self._open, key=lambda incoming: incoming.source)
         for incoming in links:
@@ -150,13 +150,13 @@ class PeerServer:
             await asyncio.wait({incoming.stream.ended for incoming in links})
 
     async def _serve(self, incoming: _Incoming) -> None:
-        """Handshake; after it frames are handed over until either side closes."""
+        """Shake hands, and begin to hand frames over, which goes on until either side closes."""
         clock = asyncio.get_running_loop().time
         accepted_s = clock()
         try:
             async with asyncio.timeout(self._limits.hello_timeout_s):
                 welcome = await self._shake_hands(incoming)
-            # The answer to the upgrade went there, and the hello came back.
+            # The answer to the upgrade and the hello make one trip.
             incoming.trips.note(clock() - accepted_s)
             fit_kernel_retries(incoming.stream, incoming.trips, self._limits)
         except TimeoutError:
@@ -176,7 +176,8 @@ class PeerServer:
         stream.hand_over(partial(self._take, incoming))
 
     async def _shake_hands(self, incoming: _Incoming) -> Welcome | None:
-        """Read and judge the hello. `None` if it was refused, and the connection closed."""
+        """Read and judge the hello. Returns None if it was refused, and the connection closed. Raises
+        RemoteProtocolError, ConnectionError."""
         _, body = await incoming.stream.receive()
         hello = decode_handshake(body)
         if not isinstance(hello, Hello):
@@ -196,8 +197,8 @@ class PeerServer:
         return self._identity.introduce(Welcome, hello.source)
 
     def _too_many_strangers(self, source: str) -> Refused | None:
-        """Every link is dialled back and remembered: those who are no members have only so many, whatever they are
-        called."""
+        """The refusal of a new stranger while strangers have `strangers_max` links: this node dials every peer of a
+        link back, and remembers it."""
         if self._is_member(source) or source in self._links:
             return None
         strangers = sum(not self._is_member(peer) for peer in self._links)
@@ -212,7 +213,7 @@ class PeerServer:
             "code": refused.code,
             "reason": refused.reason,
         }
-        # Who is refused dials again and again: only what is new is worth a line.
+        # A peer that is refused dials again and again, so only a new refusal is logged above DEBUG.
         said = (refused.code, incoming.remote)
         is_known = self._refusals.pop(hello.source, None) == said
         self._refusals[hello.source] = said
@@ -224,7 +225,7 @@ class PeerServer:
         incoming.stream.close(refused.reason, timeout_s=self._limits.close_timeout_s)
 
     def _watch(self, incoming: _Incoming) -> None:
-        """Cut a link whose dialler, who pings, has been silent for too long: it is gone without a word (hazard B93)."""
+        """Cut the link once its dialler, which has to ping, has been silent for too long (hazard B93)."""
         loop, limits = asyncio.get_running_loop(), self._limits
 
         def look() -> None:
@@ -239,7 +240,8 @@ class PeerServer:
         look()
 
     def _account(self, incoming: _Incoming) -> None:
-        """What has arrived of a stranger's frames takes memory that requests need, too; a member waits for none."""
+        """Account for the unread frames of a stranger in the memory for requests, and cut it if there is none left.
+        Members' frames are not accounted for."""
         is_member = self._is_member(incoming.source)
         try:
             incoming.memory.resize(0 if is_member else incoming.stream.buffered_bytes)
@@ -247,9 +249,9 @@ class PeerServer:
             incoming.stream.abort()
 
     def _take(self, incoming: _Incoming, kind: Kind, body: bytes) -> None:
-        """Take a frame. Raises RemoteProtocolError: close the link."""
+        """Take a frame. Raises RemoteProtocolError, by which the link is closed."""
         if kind is Kind.PING:
-            # Who does not read the answers gets no more of them.
+            # A peer that does not read its answers gets no more of them.
             if incoming.stream.has_room:
                 incoming.stream.send(Kind.PONG)
         elif kind is not Kind.MESSAGES:
@@ -261,14 +263,14 @@ class PeerServer:
             self._start(self._take_slowly(incoming, body), name=f"frame of {incoming.source}")
 
     async def _take_slowly(self, incoming: _Incoming, body: bytes) -> None:
-        """Take the frame of a stranger: anybody may be one, and a frame that leads to nothing costs as much as any. All
-        of them together have a share of the loop's time."""
+        """Take the frame of a stranger. Any caller may be one, and a frame without use costs as much time as any, so
+        all strangers together get `strangers_share` of the loop's time."""
         clock, stream = asyncio.get_running_loop().time, incoming.stream
         async with self._strangers:
             began_s = clock()
             try:
                 self._deliver(incoming, body)
-            except Exception as error:  # noqa: BLE001 - told there
+            except Exception as error:  # noqa: BLE001 - `_broken` handles it
                 self._broken(incoming, error)
             took_s = clock() - began_s
             await asyncio.sleep(took_s / self._limits.strangers_share - took_s)
@@ -279,7 +281,7 @@ class PeerServer:
     def _deliver(self, incoming: _Incoming, body: bytes) -> None:
         """Give the messages of a frame to the owner. Raises RemoteProtocolError."""
         if self._links.get(incoming.source) is not incoming:
-            # Replaced, or stopping: what is still in the buffer is from before.
+            # The link was replaced, or is stopping: the frame was in its buffer.
             return
         sequence, messages = decode_frame(body)
         if sequence != incoming.sequence:
@@ -293,7 +295,7 @@ class PeerServer:
         self._on_messages(messages, incoming.start.nonce)
 
     def _broken(self, incoming: _Incoming, error: Exception) -> None:
-        """The link cannot go on: the dialler breaks the protocol, or this node has failed on what it said."""
+        """End the link: the dialler breaks the protocol, or this node failed on a frame of it."""
         if isinstance(error, RemoteProtocolError):
             self._forget(incoming, error.message)
             self._close(incoming, error.message)
@@ -301,14 +303,14 @@ class PeerServer:
             self._failed(incoming, error)
 
     def _failed(self, incoming: _Incoming, error: Exception) -> None:
-        """The answer is a stream by now: an error of ours can only close it."""
+        """Close the link for an error of this node. An answer of HTTP is no longer possible on the stream."""
         fields = {"address": incoming.remote}
         logger.error("link failed", exc_info=error, extra={"fields": fields})
         self._forget(incoming, "internal error")
         incoming.stream.close("internal error", timeout_s=self._limits.close_timeout_s)
 
     def _replace(self, incoming: _Incoming) -> None:
-        """Make `incoming` the link of its peer. An older one is cut: its dialler is gone, or has given it up."""
+        """Make `incoming` the link of its peer. An older one is cut, because its dialler is gone or has given it up."""
         older = self._links.get(incoming.source)
         if older is not None:
             self._forget(older, "replaced by a newer connection")
@@ -319,7 +321,7 @@ class PeerServer:
         self._events.on_peer_up(incoming.source)
 
     def _forget(self, incoming: _Incoming, reason: str) -> None:
-        """End the use of a link, once; later calls do nothing."""
+        """Stop using a link, and report it down; does nothing if it is not in use."""
         if self._links.get(incoming.source) is not incoming:
             return
         del self._links[incoming.source]
@@ -335,7 +337,7 @@ class PeerServer:
         self._events.on_peer_down(incoming.source, reason)
 
     def _close(self, incoming: _Incoming, reason: str) -> None:
-        """Close for a breach of the protocol, and say which."""
+        """Close the connection for a breach of the protocol, which is logged and told to the peer."""
         fields = {"peer": incoming.source, "address": incoming.remote, "reason": reason}
         logger.warning("link closed", extra={"fields": fields})
         incoming.stream.close(reason, timeout_s=self._limits.close_timeout_s)

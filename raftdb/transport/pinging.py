@@ -1,4 +1,4 @@
-"""Pings on a link: they measure how long the way is, and find out that nobody answers any more (hazard B93)."""
+"""The pings on a link: they measure its trips, and show when the peer no longer answers (hazard B93)."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from raftdb.wire.stream import Kind
 
 
 class Pinger:
-    """The pings of one dialled link, connection after connection.
+    """The pings of one dialled link, on all its connections in turn.
 
-    The owner says when a ping was `answered`. `on_trip`: see `PeerEvents`.
+    The owner calls `answered` for each answer. `on_trip`: see `PeerEvents`.
     """
 
     def __init__(self, trips: Trips, limits: LinkLimits, *, on_trip: Callable[[float], None]) -> None:
@@ -28,12 +28,12 @@ class Pinger:
         self._has_answer.set()
 
     def measured(self, seconds: float) -> None:
-        """A trip was measured, by a ping or by the handshake."""
+        """Note a trip, in seconds, that a ping or a handshake has measured."""
         self._trips.note(seconds)
         self._on_trip(required(self._trips.usual_s, "trip, though one was just noted"))
 
     async def run(self, stream: FrameStream) -> str:
-        """Ping for as long as the peer answers; returns why it stopped."""
+        """Ping for as long as the peer answers; returns in words why that ended."""
         clock = asyncio.get_running_loop().time
         while True:
             self._has_answer.clear()
@@ -48,8 +48,8 @@ class Pinger:
     async def _is_answered(self, stream: FrameStream) -> bool:
         """Wait for the answer; False if it does not come.
 
-        A ping waits behind the frames that were sent before it. While the connection takes more of them the peer reads;
-        how long that takes is not a matter of trips.
+        A ping arrives after the frames that were sent before it. As long as the connection takes more of them the peer
+        is reading, so only a wait in which it took nothing counts.
         """
         wait_s = self._trips.wait_s(least_s=self._limits.answer_min_s, most_s=self._limits.answer_max_s)
         while True:

@@ -1,4 +1,4 @@
-"""Why a connection failed, in words for the log."""
+"""The reasons of failed connections, in words for the log."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from raftdb.errors import RemoteProtocolError
 
 
 class DialRefused(Exception):
-    """Whoever answers at an address does not take a link; `status` is that of HTTP, 0 if it speaks none."""
+    """The server at a dialled address did not take a link. `status` is its HTTP status, 0 if it does not speak HTTP."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP status {status}")
@@ -18,11 +18,11 @@ class DialRefused(Exception):
 
 
 def short_reason(error: object) -> str:
-    """Why a connection failed, in a few words for the log: those of the system where it gave any, and ours
+    """Why a connection failed, in a few words for the log: the operating system's where it gave any, else raftdb's own
     instead of a library's."""
     cause = error
     for _ in range(_CAUSES_MAX):
-        # aiohttp's own error has the resolver's number, which is none of the system's.
+        # aiohttp's own error has the resolver's number as its errno, which is not one of the system's.
         if isinstance(cause, socket.gaierror | aiohttp.ClientConnectorDNSError):
             return "the host name cannot be resolved"
         if isinstance(cause, OSError) and cause.errno:
@@ -31,7 +31,7 @@ def short_reason(error: object) -> str:
             break
         cause = getattr(cause, "os_error", None) or cause.__cause__ or cause.__context__
     if isinstance(error, DialRefused):
-        if error.status == HTTPStatus.SERVICE_UNAVAILABLE:  # what a node that cannot take a link now says
+        if error.status == HTTPStatus.SERVICE_UNAVAILABLE:  # the status of a node without room
             return "it takes no link now: it is stopping, or busy"
         return f"HTTP status {error.status} in answer to a dial: is that a raftdb node?"
     if isinstance(error, RemoteProtocolError):
@@ -47,4 +47,4 @@ _REASONS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] 
     ((aiohttp.ClientConnectionError, ConnectionError), "the connection broke"),
     (aiohttp.ClientError, "the answer is not one of a raftdb node"),
 )
-"""What is said of errors that the system gave no reason for; the first that fits."""
+"""The words for errors without a reason of the system's; the first match counts."""

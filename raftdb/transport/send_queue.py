@@ -1,4 +1,4 @@
-"""The messages that wait for one link: bounded in bytes, taken out a frame at a time. No I/O."""
+"""The queue of messages for one link, which is bounded in bytes and taken out a frame at a time. No I/O."""
 
 from collections import deque
 
@@ -8,7 +8,8 @@ from raftdb.wire.peer import message_bytes_max
 
 
 class SendQueue:
-    """First in, first out; above `queue_bytes_max` a new message is dropped and counted (hazard B92)."""
+    """A first-in, first-out queue. A new message that would bring it above `queue_bytes_max` is dropped and counted.
+    `bytes` is the estimated size of its messages, `dropped` how many were dropped since it was made (hazard B92)."""
 
     def __init__(self, limits: LinkLimits) -> None:
         self._limits = limits
@@ -20,7 +21,7 @@ class SendQueue:
         return len(self._messages)
 
     def put(self, message: Message) -> bool:
-        """Queue `message`; False if it was dropped instead. A message always fits an empty queue."""
+        """Queue `message`. Returns False if it was dropped; an empty queue takes any message."""
         size = message_bytes_max(message)
         if self._messages and self.bytes + size > self._limits.queue_bytes_max:
             self.dropped += 1

@@ -1,4 +1,4 @@
-"""The one place where a node makes sessions of HTTP towards other nodes; its links are no such (`upgrade.py`)."""
+"""Sessions of HTTP to other nodes, which a node makes only here. Its links do not use them (`upgrade.py`)."""
 
 import aiohttp
 
@@ -6,8 +6,8 @@ import aiohttp
 def new_session(
     *, connect_timeout_s: float | None = None, total_s: float | None = None
 ) -> aiohttp.ClientSession:
-    """A session for a few requests to one node at a time. It keeps nothing that could be stale: no cookies, no cached
-    addresses; it goes through no proxy, and unpacks nothing."""
+    """A session for a few requests to one node, one at a time. It keeps no cookies and no resolved addresses, which
+    could be stale, uses no proxy, and does not decompress answers. None for a time is no limit."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=1, use_dns_cache=False),
         cookie_jar=aiohttp.DummyCookieJar(),

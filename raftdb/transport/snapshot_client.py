@@ -1,4 +1,4 @@
-"""The fetching end of a snapshot: one range of one file from one member, checked. See `snapshot_server`."""
+"""The fetching end of a snapshot: it asks one member for ranges of one file, and checks them. See `snapshot_server`."""
 
 import asyncio
 import re
@@ -24,14 +24,15 @@ from raftdb.wire.handshake import HANDSHAKE_BYTES_MAX, Hello, Refused, decode_ha
 
 DIAL_TIMEOUT_S = 10.0
 PIECE_TIMEOUT_S = 30.0
-"""From the request to the last byte of its answer."""
+"""The limit on the time from a request to the last byte of its answer."""
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
 class FetchFailed(Exception):
-    """A piece did not arrive. `code` is the refusal of a handshake, or `gone` (the snapshot is not there any more),
-    `timeout`, `damaged`, `lost` (the connection), `refused` (an answer that no node gives)."""
+    """A piece did not arrive. `code` is that of a refused handshake, or `gone` (the member no longer has the snapshot),
+    `timeout`, `damaged` (the checksum differs), `lost` (the connection failed), `refused` (the answer is not a
+    piece)."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -40,9 +41,9 @@ class FetchFailed(Exception):
 
 
 class SnapshotClient:
-    """A connection to one member, for one snapshot; used as `async with`. On the event loop's thread.
+    """A connection to one member for one snapshot, used as `async with` on the event loop's thread.
 
-    `check_peer` judges who answers, as for the links. Memory: one piece.
+    `check_peer` judges the node that answers, as for links. `digest` is the snapshot's SHA-256. One piece is in memory.
     """
 
     def __init__(
@@ -72,7 +73,8 @@ class SnapshotClient:
         await self._session.close()
 
     async def fetch(self, offset: int, length: int) -> bytes:
-        """At least one and at most `length` bytes from `offset` on, sound as they were read. Raises FetchFailed."""
+        """At least one and at most `length` bytes from `offset` on, with the checksum of the sender. Raises
+        FetchFailed."""
         hello = self._identity.introduce(Hello, self._source)
         headers = {
             "Authorization": f"{AUTHORIZATION} {write_introduction(hello)}",
@@ -95,13 +97,14 @@ class SnapshotClient:
             raise FetchFailed("refused", error.message) from error
         except (aiohttp.ClientError, asyncio.IncompleteReadError, OSError, ValueError) as error:
             raise FetchFailed("lost", short_reason(error)) from error
-        # The sum of 4 MiB takes a millisecond.
+        # The checksum of 4 MiB takes a millisecond.
         if checksum != str(zlib.crc32(piece)):
             raise FetchFailed("damaged", f"the piece at {offset} does not match its checksum")
         return piece
 
     async def _check_head(self, response: aiohttp.ClientResponse) -> None:
-        """The answer is a piece, from whom it was asked for."""
+        """Raise FetchFailed or RemoteProtocolError unless the answer is a piece, and comes from the member that was
+        asked."""
         if response.status == 412:
             raise FetchFailed("gone", f"{self._source} does not have this snapshot any more")
         if response.status == 403 and response.content_type == REFUSED_TYPE:
@@ -119,10 +122,11 @@ class SnapshotClient:
             raise FetchFailed(mismatch.code, mismatch.reason)
 
     def _length_of(self, response: aiohttp.ClientResponse, offset: int, length: int) -> int:
-        """How long the piece is. Raises RemoteProtocolError unless it is one of those that were asked for."""
+        """The length of the piece in bytes. Raises RemoteProtocolError unless it lies in the range that was asked
+        for."""
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None:
-            raise RemoteProtocolError("an answer does not say which range it is")
+            raise RemoteProtocolError("an answer does not name its range")
         first, last, size_bytes = map(int, match.groups())
         count = last - first + 1
         if (first, size_bytes) != (offset, self._size_bytes) or not 0 < count <= length:

@@ -1,17 +1,18 @@
-"""The sending end of a snapshot: the file that a member was told of, served as any file is, range by range.
+"""The sending end of a snapshot: a member that was told of a snapshot fetches its file here, range by range.
 
     GET /v1/peer/snapshot
-    Authorization: Raftdb HELLO       who asks, and whom it means: the handshake of a link, in base64
-    If-Match: "DIGEST"                which snapshot, by its SHA-256 in hex
-    Range: bytes=FIRST-LAST           of that at most `PIECE_BYTES_MAX` come
+    Authorization: Raftdb HELLO       the node that asks, and the one it means: the handshake of a link, in base64
+    If-Match: "DIGEST"                the snapshot, by its SHA-256 in hex
+    Range: bytes=FIRST-LAST           the answer has at most `PIECE_BYTES_MAX` of it
 
     206 Partial Content
     Content-Range: bytes FIRST-LAST/SIZE
-    Raftdb-Welcome: WELCOME           who answers
-    Raftdb-Crc32: CHECKSUM            of this range, for TCP does not see all damage (hazard B94)
+    Raftdb-Welcome: WELCOME           the node that answers
+    Raftdb-Crc32: CHECKSUM            of this range, because TCP does not detect all damage (hazard B94)
 
-Who may not have it gets 403 with a sealed `Refused`; 412: that snapshot is not here any more. There is no state between
-two requests, so whatever interrupts a download, it goes on with the next range.
+A caller that may not have it gets 403 with an encoded `Refused`; 412 says that this node does not have that snapshot,
+or no longer. The server keeps no state between requests, so a download that was interrupted goes on with the next
+range.
 """
 
 import asyncio
@@ -40,11 +41,11 @@ CHECKSUM_HEADER = "Raftdb-Crc32"
 REFUSED_TYPE = "application/cbor"
 
 PIECE_BYTES_MAX = 4 * 1024 * 1024
-"""Longest range that is sent at once: it is in memory, once at each end."""
+"""Longest range that one request gets. It is in memory as a whole, at both ends."""
 WRITE_BYTES = 256 * 1024
-"""How much of a piece is handed to the socket at once: about what the kernel takes, so little is copied to wait."""
+"""How much of a piece is written at once: about as much as the kernel takes, so that little is copied into a buffer."""
 SEND_TIMEOUT_S = 30.0
-"""How long a member may take to read one piece; then it is cut off (hazard B92)."""
+"""How long a member may take to read one piece before its connection is cut (hazard B92)."""
 
 _RANGE = re.compile(r"bytes=(\d{1,19})-(\d{1,19})?", re.ASCII)
 _DIGEST = re.compile(rf'"([0-9a-f]{{{2 * DIGEST_BYTES}}})"')
@@ -57,28 +58,29 @@ class SnapshotSource(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """Length of the whole."""
+        """Length of the whole snapshot."""
         ...
 
     def read(self, offset: int, bytes_max: int) -> bytes:
-        """At most `bytes_max` bytes from `offset` on. May block; raises OSError, also if the file is gone."""
+        """At most `bytes_max` bytes from `offset` on. May block. Raises OSError, also if the file is gone."""
         ...
 
 
 FindSnapshot: TypeAlias = Callable[[str, bytes], SnapshotSource | None]
-"""The snapshot with this digest, for this member; None: there is none, or none for it. Must not block or raise."""
+"""Returns the snapshot with this digest for this member; None if there is none, or none for it. Must not block or
+raise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What is asked for of a file: from `first` on, at most `length` bytes."""
+    """A range of a file: from byte `first` on, at most `length` bytes."""
 
     first: int
     length: int
 
 
 def parse_range(text: str) -> Range:
-    """The one range that a `Range` header names. Raises RequestRefused."""
+    """The one range of a `Range` header, no longer than `PIECE_BYTES_MAX`. Raises RequestRefused."""
     match = _RANGE.fullmatch(text)
     if match is None:
         raise RequestRefused("bad_request", "a snapshot is fetched by one range: bytes=FIRST-LAST")
@@ -93,17 +95,17 @@ def parse_hello(text: str) -> Hello:
     """The caller in an `Authorization` header. Raises RemoteProtocolError."""
     scheme, _, encoded = text.partition(" ")
     if scheme != AUTHORIZATION:
-        raise RemoteProtocolError("a snapshot is for members, who say who they are")
+        raise RemoteProtocolError("a snapshot is for members, which introduce themselves")
     return _introduction(encoded, Hello)
 
 
 def parse_welcome(text: str) -> Welcome:
-    """Who has answered. Raises RemoteProtocolError."""
+    """The node that has answered, from its `Raftdb-Welcome` header. Raises RemoteProtocolError."""
     return _introduction(text, Welcome)
 
 
 def write_introduction(introduction: Hello | Welcome) -> str:
-    """An introduction as it stands in a header."""
+    """An introduction as the text of a header: base64."""
     return b64encode(encode_handshake(introduction)).decode("ascii")
 
 
@@ -118,8 +120,8 @@ def _introduction(text: str, kind: type[Kind]) -> Kind:
 
 
 class SnapshotServer:
-    """The route on which members fetch snapshots. Everything is called on the event loop's thread; files are read
-    beside it. One piece is in memory for each member."""
+    """The route on which members fetch snapshots. Everything is called on the event loop's thread; files are read on
+    other threads. At most one piece is in memory for each member."""
 
     def __init__(
         self,
@@ -135,16 +137,16 @@ class SnapshotServer:
         self._find = find
         self._is_member = is_member
         self._send_timeout_s = send_timeout_s
-        # The connection on which each member gets a piece now.
+        # The connection of each member that is getting a piece.
         self._sending: dict[str, asyncio.Transport] = {}
 
     @property
     def routes(self) -> Routes:
-        """Where members fetch."""
+        """The route of snapshots."""
         return {SNAPSHOT_PATH: {"GET": Route(self.handle, Access.PEER)}}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """GET of one range of a snapshot. Raises RequestRefused, Unavailable."""
+        """Answer a GET of one range. Raises RequestRefused, RemoteProtocolError, Unavailable."""
         if "Origin" in request.headers:
             raise RequestRefused("forbidden", "peers are not browsers")
         hello = parse_hello(request.headers.get("Authorization", ""))
@@ -167,7 +169,8 @@ class SnapshotServer:
     async def _send(
         self, request: web.BaseRequest, peer: str, source: SnapshotSource, wanted: Range
     ) -> web.StreamResponse:
-        """Send one piece. A member fetches one at a time: an older request of it is cut, for nobody waits for it."""
+        """Send one piece. A member fetches one at a time, so an older request of it, whose answer no one awaits, is
+        cut."""
         transport = request.transport
         if transport is None:
             raise Unavailable("busy", "the caller has gone")
@@ -218,7 +221,7 @@ class SnapshotServer:
 
 
 def _read(source: SnapshotSource, wanted: Range) -> tuple[bytes, int]:
-    """On a thread: one piece, and its checksum. Raises OSError."""
+    """Read one piece, on a thread, and return it with its checksum. Raises OSError."""
     piece = source.read(wanted.first, min(wanted.length, source.size_bytes - wanted.first))
     if not piece:
         raise OSError(f"the snapshot ends before {wanted.first}")

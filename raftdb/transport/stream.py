@@ -1,8 +1,8 @@
-"""One connection of frames, as either end of a link uses it: no task reads or writes for it.
+"""A connection of frames, which both ends of a link use. No task reads or writes for it.
 
-What is sent is written at once. While the other end takes less than that, `has_room` is false: then the owner keeps
-what it has, and is told when there is room again. What arrives is handed over frame by frame, one in each turn of the
-event loop, so that a burst on one link does not hold up the others.
+A frame is written at once. While more than `ROOM_BYTES` are unsent, `has_room` is false: the owner keeps its messages
+then, and is told when there is room again. Frames that arrive are handed over one in each turn of the event loop, so
+that a burst on one link does not hold up the others.
 """
 
 import asyncio
@@ -14,27 +14,27 @@ from raftdb.transport.reasons import short_reason
 from raftdb.wire.stream import BODY_BYTES_MAX, FrameReader, Kind, head_of
 
 ROOM_BYTES = 256 * 1024
-"""More than this unsent, and there is no room."""
+"""There is no room while more than this is unsent."""
 READ_AHEAD_BYTES = 256 * 1024
-"""Of what is not yet handed over so much is read, and what belongs to the frame that is arriving."""
+"""Reading pauses while more than this is read and not yet handed over, except for the rest of a frame."""
 JOINED_BYTES_MAX = 16 * 1024
-"""A body of up to so much goes out with its head in one system call; a copy of a longer one would cost more."""
+"""A body of up to this length is sent with its head in one system call; copying a longer one would cost more."""
 LINGER_S = 1.0
-"""How long the other end, which has closed, may take to read what was sent before."""
+"""How long the other end, after it has closed, may take to read what was sent before."""
 
 OnFrame = Callable[[Kind, bytes], None]
-"""Takes a frame; called on the event loop, must not block. May raise RemoteProtocolError: the stream is broken."""
+"""Takes a frame. It is called on the event loop and must not block. If it raises, the stream is broken."""
 
 
 def _ignore() -> None:
-    """Nobody wants to know."""
+    """The default: does nothing."""
 
 
 class FrameStream(asyncio.Protocol):
-    """See the module. `ended` is done when the connection is over, with the reason in words.
+    """One end of a connection of frames. `ended` is done when the connection is over, with the reason in words.
 
-    `on_room`: there is room again. `on_data`: something has arrived, or was handed over. `on_broken(error)`: the other
-    end does not keep to the protocol, or the owner failed on a frame; nothing more is handed over.
+    `on_room`: there is room again. `on_data`: bytes have arrived, or a frame was handed over. `on_broken(error)`: the
+    other end broke the protocol, or the owner failed on a frame; no further frame is handed over.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class FrameStream(asyncio.Protocol):
         self.on_broken: Callable[[Exception], None] = self._raise_later
         self.has_room = True
         self.heard_s = self._loop.time()
-        """When something came last, by the loop's clock."""
+        """When bytes arrived last, by the loop's clock."""
         self._reader = FrameReader()
         self._transport: asyncio.Transport | None = None
         self._written_bytes = 0
@@ -58,14 +58,14 @@ class FrameStream(asyncio.Protocol):
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection is this one's from now on."""
+        """Use `transport` from now on."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=ROOM_BYTES)
         if not self._transport.is_reading():
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Something has arrived."""
+        """Take bytes that have arrived."""
         self.heard_s = self._loop.time()
         if self._is_closing:
             return
@@ -74,7 +74,7 @@ class FrameStream(asyncio.Protocol):
         self._go_on()
 
     def eof_received(self) -> None:
-        """The other end says no more; the connection is closed by that."""
+        """The other end sends no more. Returning None closes the connection."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over."""
@@ -100,12 +100,12 @@ class FrameStream(asyncio.Protocol):
 
     @property
     def buffered_bytes(self) -> int:
-        """What has arrived and was not handed over."""
+        """Bytes that have arrived and were not handed over."""
         return self._reader.buffered_bytes
 
     @property
     def taken_bytes(self) -> int:
-        """How much the connection has taken of what was sent: while that grows, the other end reads."""
+        """How many of the bytes sent the socket has taken: while that grows, the other end reads."""
         transport = self._transport
         return self._written_bytes - (transport.get_write_buffer_size() if transport is not None else 0)
 
@@ -115,7 +115,7 @@ class FrameStream(asyncio.Protocol):
         return self._transport
 
     def send(self, kind: Kind, body: bytes = b"") -> None:
-        """Send a frame now. What is sent on a connection that is over goes nowhere."""
+        """Write a frame now, whether there is room or not. On a connection that is over it is dropped."""
         if self._transport is None or self._is_closing:
             return
         head = head_of(kind, len(body))
@@ -128,12 +128,12 @@ class FrameStream(asyncio.Protocol):
             self._transport.write(body)
 
     def hand_over(self, on_frame: OnFrame | None) -> None:
-        """Give frames to `on_frame` from now on; None: keep them, and read no further than there is room."""
+        """Give frames to `on_frame` from now on; with None they are kept, and reading stops at `READ_AHEAD_BYTES`."""
         self._on_frame = on_frame
         self._go_on()
 
     async def receive(self) -> tuple[Kind, bytes]:
-        """The next frame. Raises RemoteProtocolError, ConnectionError at the end of the connection."""
+        """The next frame. Raises RemoteProtocolError, and ConnectionError when the connection ends."""
         received: asyncio.Future[tuple[Kind, bytes]] = self._loop.create_future()
 
         def take(kind: Kind, body: bytes) -> None:
@@ -158,21 +158,23 @@ class FrameStream(asyncio.Protocol):
             self.hand_over(None)
 
     def close(self, reason: str, *, timeout_s: float) -> None:
-        """Say why this end closes, and close once the other end has, or after a time. `ended` has the same reason."""
+        """Send `reason`, and close when the other end has closed, or after `timeout_s`. `ended` gets the same
+        reason."""
         if self._transport is None or self._is_closing:
             return
         body = reason.encode("utf-8", "replace")[: BODY_BYTES_MAX[Kind.CLOSE]]
         self.send(Kind.CLOSE, body)
         self._is_closing, self._reason = True, reason
         self._on_frame = None
-        # What is still on its way is thrown away: a close with something unread would take the last word back.
+        # What still arrives is read and dropped: a close with unread bytes would reset the connection, and the reason
+        # could be lost.
         self._abort_timer = self._loop.call_later(timeout_s, self.abort)
         if not self._transport.is_closing():
             self._transport.resume_reading()
             self._transport.write_eof()
 
     def abort(self, reason: str = "") -> None:
-        """End the connection without a word."""
+        """End the connection without telling the other end why. `reason` is for `ended`, unless it has one."""
         self._is_closing = True
         self._reason = self._reason or reason
         if self._transport is not None:
@@ -181,7 +183,7 @@ class FrameStream(asyncio.Protocol):
     # Handing over
 
     def _go_on(self) -> None:
-        """Hand the next frame over in a turn of its own, and read ahead no more than there is room for."""
+        """Hand the next frame over in a turn of its own, and pause or resume reading."""
         transport = self._transport
         if transport is None or self._is_closing or transport.is_closing():
             return
@@ -208,7 +210,7 @@ class FrameStream(asyncio.Protocol):
                 self._closed_by_peer(body)
                 return
             on_frame(kind, body)
-        except Exception as error:  # noqa: BLE001 - the owner says what becomes of it
+        except Exception as error:  # noqa: BLE001 - `on_broken` handles it
             self._on_frame = None
             self.on_broken(error)
             return
@@ -224,5 +226,5 @@ class FrameStream(asyncio.Protocol):
             self._transport.close()
 
     def _raise_later(self, error: Exception) -> None:
-        """Nobody has said what becomes of a broken stream: it ends."""
+        """The default of `on_broken`: the stream ends."""
         self.abort(error.message if isinstance(error, RemoteProtocolError) else "internal error")

@@ -1,17 +1,17 @@
-"""How long a link takes there and back, as measured, and how long to wait for what comes over it.
+"""The measured round trips of a link, and how long to wait for an answer over it.
 
-A wait is so many of the longest trips seen lately, within bounds that its owner names: so it fits a desk as well as a
-link of seconds. What was never measured is waited for as long as the upper bound says; and so it is again once a wait
-was too short, for then the network has changed.
+A wait is `TRIPS_WAITED` times the longest of the latest trips, within bounds that the caller names, so it fits a fast
+network and one with trips of seconds. Before a trip was measured a wait is as long as the upper bound, and again after
+a wait was too short, because the network has changed then.
 """
 
 from collections import deque
 
 TRIPS_REMEMBERED = 8
-"""Of these the shortest is the way itself, the middle one what it usually takes, and the longest what a lost packet
-makes of it."""
+"""The number of latest trips that count. The shortest one shows the network without losses, the middle one a usual
+trip, and the longest the effect of a lost packet."""
 TRIPS_WAITED = 10
-"""A wait is for so many of the longest trips: an answer can be lost, and what repeats it, too."""
+"""A wait is this many times the longest trip, because an answer can be lost, and its repetition, too."""
 
 
 class Trips:
@@ -21,25 +21,25 @@ class Trips:
         self._latest: deque[float] = deque(maxlen=TRIPS_REMEMBERED)
 
     def note(self, seconds: float) -> None:
-        """Something small went there and came back."""
+        """Note the time of a small message there and of its answer back."""
         self._latest.append(seconds)
 
     def forget(self) -> None:
-        """A wait was too short: what was measured no longer holds."""
+        """Forget all trips, because a wait was too short."""
         self._latest.clear()
 
     @property
     def usual_s(self) -> float | None:
-        """How long a trip takes when nothing gets lost; None before the first."""
+        """The shortest of the latest trips, which is one without losses; None before the first."""
         return min(self._latest, default=None)
 
     @property
     def typical_s(self) -> float | None:
-        """How long most trips take, whatever becomes of single packets; None before the first."""
+        """The median of the latest trips, which single losses do not change; None before the first."""
         return sorted(self._latest)[len(self._latest) // 2] if self._latest else None
 
     def wait_s(self, *, least_s: float, most_s: float) -> float:
-        """How long to wait for an answer."""
+        """How long to wait for an answer, from `least_s` to `most_s`."""
         if not self._latest:
             return most_s
         return min(max(least_s, TRIPS_WAITED * max(self._latest)), most_s)

@@ -1,4 +1,4 @@
-"""How a connection of HTTP becomes one of frames: `Upgrade: raftdb`, on the one address that a node has."""
+"""Changing a connection of HTTP to one of frames, by `Upgrade: raftdb`, so that a node needs only one address."""
 
 import asyncio
 import re
@@ -16,9 +16,9 @@ from raftdb.transport.reasons import DialRefused
 from raftdb.transport.stream import FrameStream
 
 PROTOCOL = "raftdb"
-"""Name of the protocol that is changed to."""
+"""Name of the new protocol in `Upgrade` headers."""
 HEAD_BYTES_MAX = 16 * 1024
-"""Longest answer to a dial, up to the empty line."""
+"""Longest head of an answer to a dial, up to the empty line."""
 
 _SWITCHING = (
     f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n\r\n".encode()
@@ -36,31 +36,31 @@ class _Connection(Protocol):
 
 
 class Switched(web.Response):
-    """Stands where a response is expected, for a connection that was taken over: nothing is left to be sent."""
+    """The response of a handler whose connection was taken over: it sends nothing."""
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Nothing: the answer has been written."""
+        """Do nothing: the head was written already."""
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class _Accepted(FrameStream):
-    """A stream on a connection of the listener, which is to hear of its end."""
+    """A stream on a connection of the listener, which is told when it ends."""
 
     def __init__(self, connection: _Connection) -> None:
         super().__init__()
         self._connection = connection
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The listener counts one connection less."""
+        """Give the connection's memory back, and tell the listener, which counts its connections."""
         super().connection_lost(exc)
         self._connection.memory.release()
         self._connection.connection_lost(exc)
 
 
 def require_upgrade(request: web.BaseRequest) -> None:
-    """Raise RequestRefused unless the caller asks for frames."""
+    """Raise RequestRefused unless the caller asks to change to frames."""
     wants = request.headers.get("Upgrade", "").lower() == PROTOCOL
     if not wants or "upgrade" not in request.headers.get("Connection", "").lower():
         reason = f"this path is for the peers of the cluster, with Upgrade: {PROTOCOL}"
@@ -69,8 +69,8 @@ def require_upgrade(request: web.BaseRequest) -> None:
 
 @contextmanager
 def accepted(request: web.BaseRequest) -> Iterator[tuple[FrameStream, Hold]]:
-    """The stream on the caller's connection, from now on, and what that holds of the node's memory. Raises
-    ConnectionError if it is over already."""
+    """Answer the upgrade; within the context the caller's connection is the stream. Yields it with the connection's
+    hold on the node's memory. Raises ConnectionError if the caller has gone."""
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the caller has gone")
@@ -97,11 +97,11 @@ class _Answer(asyncio.Protocol):
 
     @property
     def tail(self) -> bytes:
-        """What has come behind the answer: the first frames, if the other end is quick."""
+        """The bytes after the head: the first frames, if the other end is quick."""
         return bytes(self._head.partition(b"\r\n\r\n")[2])
 
     def data_received(self, data: bytes) -> None:
-        """Part of the answer."""
+        """Take a part of the answer."""
         self._head += data
         match = _STATUS_LINE.match(self._head)
         is_long = len(self._head) > HEAD_BYTES_MAX
@@ -109,14 +109,15 @@ class _Answer(asyncio.Protocol):
             self.status.set_result(int(match[1]) if match is not None and not is_long else 0)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """No answer will come."""
+        """Note that no more will come."""
         self.over.set_result(None)
         if not self.status.done():
             self.status.set_exception(exc or ConnectionResetError("closed by the peer"))
 
 
 async def dial(endpoint: Endpoint, *, connect_timeout_s: float) -> FrameStream:
-    """Connect and change protocols. Raises DialRefused, TimeoutError, OSError."""
+    """Connect and change protocols. The timeout is for the connection alone. Raises DialRefused, TimeoutError,
+    OSError."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(connect_timeout_s):
         transport, answer = await loop.create_connection(_Answer, endpoint.host, endpoint.port)
