@@ -1,7 +1,7 @@
 """The entry point: `raftdb` and `python -m raftdb`.
 
-Before anything else of the command line is used the standard streams are opened, if they are not, and the package
-`cli` is found to be ours.
+Before the rest of the command line is imported, standard streams that are closed are opened, and the package `cli` is
+checked to be raftdb's own.
 """
 
 import sys
@@ -12,7 +12,7 @@ from raftdb.streams import open_standard_streams
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line (default: the process') and return the exit code (interface, section 1)."""
+    """Run one command line, by default that of the process, and return its exit code (docs/interface.md, section 1)."""
     open_standard_streams()
     reason = foreign_package("cli")
     if reason is not None:

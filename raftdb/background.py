@@ -1,9 +1,9 @@
-"""What a node has under way beside its turns: tasks and timers, all of which are started here.
+"""The tasks and timers of a node, all of which are started here.
 
-A task that ends by an error ends in silence: nobody awaits it, and what it was there for is no longer done. So each is
-watched. What was not foreseen, in a task or in what a timer calls, is told to the owner, who stops the node. A task may
-end by itself when its work is done, and by `cancel` on it; a cancellation that comes from inside, of a future that the
-task waits for, is as unforeseen as an error.
+No one awaits these tasks, so one that ended by an error would end unnoticed, and its work would no longer be done. So
+each is watched, and an unforeseen error of a task or of a timer's call is told to the owner, which stops the node. A
+task may end when its work is done, or by `cancel` on it; a cancellation from inside, of a future that the task awaits,
+is as unforeseen as an error.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ logger = logging.getLogger("raftdb.node")
 
 
 def fatal_of(error: BaseException) -> Fatal:
-    """`error` as the reason why a node stops. One that is meant for people, as those of storage, keeps its words."""
+    """`error` as the reason why a node stops. An error with a `message` and a `hint`, as storage raises, keeps both."""
     if isinstance(error, Fatal):
         return error
     message, hint = getattr(error, "message", None), getattr(error, "hint", None)
@@ -27,7 +27,7 @@ def fatal_of(error: BaseException) -> Fatal:
 
 
 class StartTask(Protocol):
-    """Whatever starts tasks and sees to what becomes of them."""
+    """Starts tasks, and handles their failures."""
 
     def __call__(self, work: Coroutine[Any, Any, None], /, *, name: str) -> "asyncio.Task[None]":
         """Run `work` from now on; `name` is for people."""
@@ -35,10 +35,10 @@ class StartTask(Protocol):
 
 
 class Background:
-    """Tasks and timers of one owner, until `close`. All on the event loop's thread."""
+    """Tasks and timers of one owner, until `close`. Everything is called on the event loop's thread."""
 
     def __init__(self, on_failure: Callable[[Fatal], None]) -> None:
-        """`on_failure` is told each end that was not foreseen, after it was logged."""
+        """`on_failure` gets each unforeseen error, after it was logged."""
         self._on_failure = on_failure
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -56,16 +56,16 @@ class Background:
     def after(
         self, delay_seconds: float, call: Callable[..., None], *arguments: object
     ) -> asyncio.TimerHandle:
-        """Call `call(*arguments)` once, unless the timer is cancelled before, or this is closed."""
+        """Call `call(*arguments)` once after the delay, unless the timer is cancelled or this is closed before."""
 
         def run() -> None:
             self._timers.discard(timer)
             try:
                 call(*arguments)
-            except Exception as error:  # noqa: BLE001 - whatever it was, what it was to do is not done
+            except Exception as error:  # noqa: BLE001 - the owner is told of any
                 self._failed(getattr(call, "__qualname__", repr(call)), error)
 
-        # Those that were cancelled are nowhere told of: they are forgotten when the next one is set.
+        # A cancelled timer tells no one, so it is forgotten when the next one is set.
         self._timers = {other for other in self._timers if not other.cancelled()}
         timer = asyncio.get_running_loop().call_later(delay_seconds, run)
         self._timers.add(timer)
@@ -74,7 +74,7 @@ class Background:
         return timer
 
     async def close(self) -> None:
-        """Cancel everything, and wait until the tasks have ended."""
+        """Cancel all tasks and timers, and wait until the tasks have ended."""
         self._closed = True
         for timer in self._timers:
             timer.cancel()

@@ -1,53 +1,52 @@
-"""How much work may be done in one go: the table of budgets.
+"""The table of budgets: how much work may be done in one turn of the event loop.
 
-A node has one event loop. Whatever runs on it without a pause holds up the heartbeats of a leader and the answers of a
-follower; for longer than an election timeout, which is 300 ms unless set otherwise, it costs the leadership. So each
-piece of work that grows with what a client sends, or with what is stored, has a bound, and one of four things happens
-beyond it:
+A node has one event loop. Work that runs on it without a pause holds up the heartbeats of a leader and the answers of a
+follower; if it takes longer than the election timeout, the leadership is lost. So each piece of work that grows with
+the requests of clients or with the stored data has a bound, and beyond it work is handled in one of four ways:
 
-* refused: the limits of `raftdb.limits`, which users see, bound what an entry of the log takes to apply;
-* cut into slices, each in a turn or an entry of its own: here, and what storage does with overlays and checkpoints
-  (`storage.overlay`), the core with batches of entries (`raftdb.core.state.Settings`);
-* done on a thread, which shares the interpreter with the loop but cannot hold it: the last part of this table;
-* given up with an error that says when to try again.
+* refused: the limits of `raftdb.limits`, which users see, bound the time that an entry of the log takes to apply;
+* cut into slices, each in a turn or an entry of its own: by this table, in storage for overlays and checkpoints
+  (`storage.overlay`), and in the core for batches of entries (`raftdb.core.state.Settings`);
+* done on a thread, which shares the interpreter with the loop but cannot hold it up: the last part of this table;
+* given up, with an error that says when to try again.
 
-Bytes stand for time: one that is copied takes a quarter of a nanosecond, one that comes from the disk and is verified a
-whole one, and a key as much as `KEY_BYTES`. `benchmarks/worst_request.py` measures what comes of it, and the watchdog
-of each node (`raftdb.node.watchdog`) tells what nobody thought of.
+Bytes stand for time: copying a byte takes a quarter of a nanosecond, reading one from the disk and verifying it a whole
+one, and a key counts as `KEY_BYTES`. `benchmarks/worst_request.py` measures how long turns take, and the watchdog of
+each node (`raftdb.node.watchdog`) reports turns that take longer than foreseen.
 """
 
 from raftdb.limits import MIB
 
 KEY_BYTES = 1024
-"""What each key counts for that is looked up, passed by a scan or changed: one to four microseconds."""
+"""The bytes that a key counts for if it is looked up, passed by a scan or changed: one to four microseconds."""
 
 APPLY_ENTRIES_MAX = 1024
 """Entries applied in one turn."""
 
 APPLY_BYTES_MAX = 8 * MIB
-"""Work of the entries applied in one turn, some 10 ms; the last one may be the largest there is."""
+"""Bytes of entries applied in one turn, about 10 ms; the last entry may exceed it."""
 
 READ_BYTES_MAX = 8 * MIB
-"""Work of the reads served in one turn, likewise; the others wait for the next."""
+"""Bytes of reads served in one turn, likewise; later reads wait for the next turn."""
 
 PROPOSE_BYTES_MAX = 4 * MIB
-"""Bytes of writes proposed in one step, so that the bound on what waits for a majority is looked at in between."""
+"""Bytes of writes proposed in one step, between which the bound on entries that wait for a majority is checked."""
 
 SWEEP_VALUES_MAX = 1_000
-"""Most values that one `Expire` ends. This and the next four are replicated rules, as all that apply goes by."""
+"""Most values that one `Expire` ends. This and the next four are replicated rules, because apply depends on them."""
 
 SWEEP_SESSIONS_MAX = 64
 """Most sessions that one `Expire` ends."""
 
 SWEEP_REPLIES_MAX = 1_000
-"""Kept replies removed with which an `Expire` ends no further session; the last may have as many as a session can."""
+"""Removed replies after which an `Expire` ends no further session; the last session may have as many as are kept."""
 
 EXPIRED_COUNTED_MAX = 1_000
-"""Of the values whose time is up and that are not removed yet, how many `dbsize` leaves out: it counts those, and must
-not take for ever if very many end at once."""
+"""How many expired values that are not removed yet `dbsize` finds and leaves out of its count: more would take it too
+long if very many expire at once."""
 
 EXPIRED_PASSED_MAX = 5_000
-"""Values whose time is up, and that are not removed yet, that one scan passes before it gives up."""
+"""Expired values that are not removed yet that one scan passes before it gives up."""
 
 LOG_PAGE_ENTRIES_MAX = 1_000
 """Most entries in one page of the log; `limits.PAGE_BYTES_MAX` bounds their bytes."""
@@ -56,8 +55,8 @@ KEYS_ON_LOOP_MAX = 256
 """An operation that names more keys is put into bytes on a thread."""
 
 BODY_BYTES_ON_LOOP_MAX = 64 * 1024
-"""A longer body of a request is read, as JSON and as commands, on a thread: half a millisecond at the most for those
-that are not."""
+"""A longer body of a request is parsed, as JSON and as commands, on a thread; a shorter one takes half a millisecond at
+most."""
 
 REPLY_BYTES_ON_LOOP_MAX = 64 * 1024
-"""A reply of more bytes of values becomes JSON on a thread."""
+"""A reply with more bytes of values is encoded as JSON on a thread."""

@@ -1,12 +1,12 @@
-"""Where a node is reached: the one value, and the one parser, of every address that is given, redirected to or learnt.
+"""The address of a node: one type and one parser for every address that is given, redirected to or learnt.
 
     Endpoint(host="::1", port=8001)   str: [::1]:8001   url(): http://[::1]:8001
 
-Text comes from people, who write `http://` in front, a slash behind, and IPv6 without brackets; and from other nodes,
-who should not. Whatever cannot be an address is refused here, with the right spelling as a hint where there is one, so
-that nothing behind this module meets a host that the system's resolver or a URL stumbles over. Two spellings of one
-address are equal once parsed: hosts are lower case, IPv6 is compressed, and names outside ASCII have the form in which
-they are looked up (RFC 3490). Nothing is resolved here: a name may be known only later, or only to others.
+Texts come from other nodes and from people, who may write `http://` before an address, a slash after it, and IPv6
+without brackets. A text that cannot be an address is refused here, with the right spelling as a hint where there is
+one, so that no other module meets a host that the system's resolver or a URL cannot take. Two spellings of one address
+are equal once parsed: hosts are lower case, IPv6 is compressed, and names outside ASCII have the form in which they are
+looked up (RFC 3490). No name is resolved here: it may be known only later, or only to other machines.
 """
 
 import re
@@ -22,14 +22,15 @@ EXAMPLE = "HOST:PORT, for example 127.0.0.1:8001"
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-"""Part of a name between dots. Underscores are not in host names by the book, but in those of containers."""
+"""Part of a name between dots. RFC 1123 has no underscores in host names, but names of containers have them."""
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
-"""A name that ends with such a part is read as an IPv4 address by resolvers, whatever stands before it."""
+"""Resolvers read a name that ends with such a part as an IPv4 address, whatever its other parts are."""
 _ZONE = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
 class BadAddress(ValueError):
-    """A text is no address. Its text completes a sentence that begins with the address ("it has no port")."""
+    """A text is not an address. `message` says why, with "it" for the address ("it has no port"); `hint` is the next
+    step."""
 
     def __init__(self, message: str, *, hint: str = f"write {EXAMPLE}") -> None:
         super().__init__(message)
@@ -39,14 +40,14 @@ class BadAddress(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
-    """Where a node is reached. `host` is a name or an address in its one spelling, IPv6 without brackets."""
+    """The address of a node. `host` is a name or an IP address in its one spelling, IPv6 without brackets."""
 
     host: str
     port: int
     scheme: str = SCHEME
 
     def __str__(self) -> str:
-        """HOST:PORT, as it stands in settings, in the log of members and in answers."""
+        """HOST:PORT, as in settings, in the configuration and in answers."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def url(self, path: str = "") -> str:
@@ -55,7 +56,7 @@ class Endpoint:
 
     @property
     def is_unspecified(self) -> bool:
-        """Whether it stands for all addresses of a machine: fit to listen on, but nothing that others can dial."""
+        """Whether it stands for all addresses of a machine: a node can listen on it, but others cannot dial it."""
         address = _ip_address(self.host)
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
@@ -126,7 +127,7 @@ def _without_scheme(text: str) -> str:
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise BadAddress(f"its port is not a number: {text!r}" if text else "it has no port")
-    # Its length is looked at first: Python refuses to convert thousands of digits, in words of its own.
+    # The length is checked first, because Python refuses to convert thousands of digits with an error of its own.
     if len(text) > 5 or not 0 < int(text) < 65536:
         raise BadAddress(f"port {text} is not between 1 and 65535")
     return int(text)
@@ -158,13 +159,13 @@ def _bracketed_host(text: str) -> str:
 def _host(text: str) -> str:
     """A name or an IPv4 address in its one spelling."""
     try:
-        # What is ASCII is left as it is: the codec would only complain of it in its own words.
+        # ASCII is left as it is, because the codec's errors about it say less than those below.
         name = (text if text.isascii() else text.encode("idna").decode("ascii")).lower()
     except UnicodeError:
         raise BadAddress(f"{text!r} cannot be a host name") from None
     if _ip_address(name) is not None:
         return name
-    # A dot at the end says that the name is complete: no domain is appended to it.
+    # A dot at the end means that the name is complete: resolvers append no domain to it.
     labels = name.removesuffix(".").split(".")
     if "" in labels:
         raise BadAddress(f"{text!r} cannot be a host name: a part between dots is empty")

@@ -1,15 +1,17 @@
-"""The errors of raftdb: five kinds, never mixed, and the one table of their codes.
+"""The errors of raftdb, of five kinds, and the table of their codes.
 
-* `CommandFailed`: the command ran and failed. Deterministic, a result of apply, equal on every replica. Two of them
-  have types of their own, for callers act on them: `Conflict` and `SessionExpired`.
-* `Unavailable`: the cluster cannot answer now, and the command was surely not executed: it may be sent again.
-* `OutcomeUnknown`: the command may have taken effect, or may yet. A timeout is *unknown*, never *failed*; and it is no
-  `Unavailable`, so that who catches that to try again does nothing twice.
-* `ProtocolError`: somebody broke a contract. `RequestRefused` is a client's fault and nothing was changed;
-  `RemoteProtocolError` is a peer's, and its connection is closed.
-* `Fatal`: the disk failed, an invariant broke, the folder is not ours. The process stops with `exit_code`.
+* `CommandFailed`: the command ran and failed. That is a deterministic result of apply, the same on every replica. Two
+  such errors have types of their own, because callers handle them: `Conflict` and `SessionExpired`.
+* `Unavailable`: the cluster cannot answer now, and the command was surely not executed, so it may be sent again.
+* `OutcomeUnknown`: the command may have taken effect, or may yet, as after a timeout. It is not an `Unavailable`, so
+  that a caller that catches `Unavailable` and tries again executes nothing twice.
+* `ProtocolError`: one side broke a contract. `RequestRefused` is for a client's fault, and nothing was changed;
+  `RemoteProtocolError` is for one of the other side, and its connection is closed; `LocalProtocolError` is for raftdb's
+  own.
+* `Fatal`: the disk failed, an invariant is broken, or the folder belongs to another node. The process stops with
+  `exit_code`.
 
-Every error says what happened, why, and where there is one, the next step (`hint`).
+Every error says what happened, why, and, if there is one, the next step (`hint`).
 """
 
 from dataclasses import dataclass
@@ -41,7 +43,7 @@ class LeaderHint:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What one error code means to a caller: its HTTP status and the exit code of a client command."""
+    """The HTTP status of an error code, and the exit code of a client command that ends with it."""
 
     status: int
     exit_code: int
@@ -72,11 +74,11 @@ CODES: dict[str, Code] = {
     "wrong_type": Code(422, 1),
     "internal": Code(500, 1),
 }
-"""Every code that crosses the HTTP interface, with its status; the shell takes its exit codes from here too."""
+"""Every code of the HTTP interface, with its status and its exit code."""
 
 
 class RaftdbError(Exception):
-    """Base of all errors of raftdb: `code` for programs, `message` and `hint` for people."""
+    """The base of all errors of raftdb, with a `code` for programs, and a `message` and a `hint` for people."""
 
     def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -85,7 +87,7 @@ class RaftdbError(Exception):
         self.hint = hint
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled and copied by what it holds: each subclass has a constructor of its own."""
+        """Pickle and copy an error by its fields, because each subclass has a constructor of its own."""
         return _restored, (type(self), self.args, self.__dict__)
 
 
@@ -96,9 +98,11 @@ def _restored(kind: type[RaftdbError], arguments: tuple[Any, ...], fields: dict[
 
 
 class CommandFailed(RaftdbError):
-    """The command ran and failed, in the same way on every replica (code `command_failed`, if no subclass).
+    """The command ran and failed, in the same way on every replica (code `command_failed` or `wrong_type`, or that of a
+    subclass).
 
-    `failed_command`: of a transaction that is undone as a whole, which command failed, counted from 0; else None.
+    `failed_command`: the index, from 0, of the command that failed in a transaction that is undone as a whole; else
+    None.
     """
 
     def __init__(
@@ -114,11 +118,11 @@ class CommandFailed(RaftdbError):
 
 
 ReplyError = CommandFailed
-"""The same where it is made: of all errors, this one is a reply of the machine, and in the log's state."""
+"""The name of `CommandFailed` in the machine, whose replies it is one of."""
 
 
 class Conflict(CommandFailed):
-    """A revision that the caller named is no longer the key's: nothing was changed (code `conflict`).
+    """A key no longer has the revision that the caller named, and nothing was changed (code `conflict`).
 
     `keys` are the keys that have changed, in the order in which the caller named them.
     """
@@ -129,16 +133,16 @@ class Conflict(CommandFailed):
 
 
 class SessionExpired(CommandFailed):
-    """The session is not known, or the answer to this sequence is no longer kept: nothing was executed
-    (code `session_expired`)."""
+    """The session is not known, or the answer to this sequence is no longer kept; nothing was executed now (code
+    `session_expired`)."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, code="session_expired")
 
 
 class Unavailable(RaftdbError):
-    """The cluster cannot serve the request now, and it was surely not executed: `not_leader`, `no_leader`,
-    `no_quorum`, `busy`, `no_space`, `unreachable`."""
+    """The cluster cannot serve the request now, and surely did not execute it (code `not_leader`, `no_leader`,
+    `no_quorum`, `busy`, `no_space` or `unreachable`). `leader` is the leader, if the answer names one."""
 
     def __init__(
         self, code: str, message: str, *, hint: str | None = None, leader: LeaderHint | None = None
@@ -148,36 +152,38 @@ class Unavailable(RaftdbError):
 
 
 class OutcomeUnknown(RaftdbError):
-    """The request may or may not have taken, or may yet take, effect (code `outcome_unknown`)."""
+    """The request may have taken effect, or may yet, or not at all (code `outcome_unknown`)."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__("outcome_unknown", message, hint=hint)
 
 
 class ProtocolError(RaftdbError):
-    """Somebody broke a contract: `RequestRefused`, `RemoteProtocolError` or `LocalProtocolError`."""
+    """One side broke a contract: `RequestRefused`, `RemoteProtocolError` or `LocalProtocolError`."""
 
 
 class RequestRefused(ProtocolError):
-    """A client's request is malformed or over a limit: refused before it reaches the log; nothing changed."""
+    """A client's request is malformed or over a limit. It was refused before it reached the log, and nothing was
+    changed."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """A peer sent what no peer of ours would send: the connection is closed, nothing of it is believed."""
+    """The other side sent what a raftdb node would not send. The connection is closed, and the message is not used."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__("bad_request", message, hint=hint)
 
 
 class LocalProtocolError(ProtocolError):
-    """Our own code misused an interface: a bug."""
+    """An interface was used in a way that it does not allow: a bug of the caller."""
 
     def __init__(self, message: str) -> None:
         super().__init__("internal", message)
 
 
 class Fatal(RaftdbError):
-    """The node must stop: going on could break a promise. `exit_code` is the process' (interface, section 1)."""
+    """The node must stop, because going on could break a promise. `exit_code` is that of the process
+    (docs/interface.md, section 1)."""
 
     def __init__(self, message: str, *, exit_code: int = 1, hint: str | None = None) -> None:
         super().__init__("internal", message, hint=hint)
@@ -185,12 +191,12 @@ class Fatal(RaftdbError):
 
 
 class InvariantBroken(Fatal):
-    """A property on which safety rests does not hold: a bug of ours, or of whoever fed us. It is looked for with `if`
-    and never with `assert`, which an optimised interpreter leaves out."""
+    """A property on which safety rests does not hold: a bug. It is checked with `if` and never with `assert`, which an
+    optimising interpreter leaves out."""
 
 
 def required(value: Value | None, what: str) -> Value:
-    """`value`, which is there by all that is known; raises `LocalProtocolError` if it is not."""
+    """`value`, which must not be None here. Raises `LocalProtocolError` if it is; `what` is its name in the message."""
     if value is None:
         raise LocalProtocolError(f"there is no {what}")
     return value

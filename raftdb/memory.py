@@ -1,17 +1,20 @@
-"""The memory of a node that others can make grow, in one account, in bytes.
+"""The account of a node's memory that clients and peers can make grow, in bytes.
 
-What takes part:
+The account has four parts:
 
-* **requests**: bodies while they arrive, what they are decoded to, and answers until they are read. Each connection
-  takes before it holds something, and gives back. Over the limit the answer is `busy`, as early as it is known.
-* **changes**: what is applied and not yet durable in the state. While much of it waits for the disk (a checkpoint, a
-  backup or an export is under way there) a leader takes no more writes, and beyond that nothing more is applied.
-* **entries** and **peers**: the newest entries of the log, and messages that wait to be sent. Bounded on their own, so
-  they are only looked at here.
+* **requests**: bodies that arrive, the commands decoded from them, and answers until they are read. Each connection
+  takes memory before it uses it, and gives it back. Over the limit a request is answered `busy`, as early as its need
+  is known.
+* **changes**: applied changes that are not yet durable in the state. While many wait for the disk, which a checkpoint,
+  a backup or an export keeps busy, a leader takes no more writes, and above a further limit entries are no longer
+  applied.
+* **entries** and **peers**: the newest entries of the log, and messages that wait to be sent. They have bounds of their
+  own, and are only counted here.
 
-Heartbeats, votes and what else peers say take nothing and never wait: who fills a node's memory deposes no leader.
+Messages of members take nothing from the account and never wait for it, so a client that fills a node's memory cannot
+depose a leader.
 
-Sizes are what Python's objects take, not what they hold: the factors below were measured with tracemalloc, and the
+Sizes are those of Python's objects, not of their content: the factors below were measured with tracemalloc, and the
 whole under attack with `benchmarks/memory_under_attack.py`.
 """
 
@@ -20,52 +23,53 @@ from collections.abc import Callable
 from raftdb.errors import Unavailable
 
 MEMORY_BYTES_MAX = 512 << 20
-"""The limit, unless the setting `memory_bytes_max` says another one."""
+"""The limit, unless the setting `memory_bytes_max` gives another one."""
 MEMORY_BYTES_MIN = 128 << 20
-"""The lowest limit that may be set: the largest legal request and its answer fit into their part of it."""
+"""The lowest limit that may be set: the largest legal request and its answer fit into the requests' part of it."""
 
 CHANGES_FRACTION = 1 / 2
-"""Of the limit, how much changes may take before nothing more is applied."""
+"""The fraction of the limit that changes may take before entries are no longer applied."""
 LARGE_FRACTION = 3 / 8
-"""Of the limit, how much all requests may take together before a large one is refused: small ones still have room."""
+"""The fraction that all requests may take together before large connections get no more: small ones still have room."""
 REQUESTS_FRACTION = 1 / 2
-"""The same for all requests."""
+"""The fraction that all requests may take together before none gets more."""
 FREE_FRACTION = 1 / 16
-"""Of the limit, how much requests may take whatever else is taken: reads go on while changes wait for the disk."""
+"""The fraction that requests may take whatever the other parts take: reads go on while changes wait for the disk."""
 LARGE_BYTES = 64 * 1024
-"""A connection that holds more than this is a large one."""
+"""A connection is large if it holds more than this."""
 
 DECODED_FACTOR = 4
-"""Times its length a long body takes until it is answered: itself, its text, the bytes that it stands for, and the
-encoded command. Measured: 3.0 for a value of 1 MiB of ASCII, 3.8 in base64, 4.4 for a transaction of 4,000 commands."""
+"""The memory that a long body takes until it is answered, in multiples of its length: the body, its text, the decoded
+bytes, and the encoded command. Measured: 3.0 for a value of 1 MiB of ASCII, 3.8 in base64, 4.4 for a transaction of
+4,000 commands."""
 DECODED_FACTOR_SMALL = 8
-"""The same for a short one: many small arguments take 8.1 times their text. While it is decoded a body takes up to 24
-times its length; that is done for one long body at a time, so it is no part of the account."""
+"""The same for a short body: many small arguments take 8.1 times their text. While a body is decoded it takes up to 24
+times its length; only one long body is decoded at a time, so that is not in the account."""
 ANSWER_FACTOR = 2
-"""Times its length a value takes until it is read: itself until it is encoded, and then up to 4/3. While it is encoded
-it takes 4.3 times its length; that, too, is done for one long value at a time."""
+"""The memory that a value of an answer takes until it is read, in multiples of its length: 1 until it is encoded, then
+up to 4/3. While it is encoded it takes 4.3; only one long value is encoded at a time, too."""
 
 
 class MemoryAccount:
-    """See the module. `bytes_max` is the limit. On the event loop's thread only."""
+    """The account of one node, with `bytes_max` as its limit. It is used on the event loop's thread only."""
 
     def __init__(self, bytes_max: int = MEMORY_BYTES_MAX) -> None:
         self.bytes_max = bytes_max
         self._free_bytes = int(FREE_FRACTION * bytes_max)
         self.request_bytes = 0
-        """Taken by requests, of all connections."""
+        """Bytes taken by the requests of all connections."""
         self._watched: dict[str, Callable[[], int]] = {}
 
     def watch(self, name: str, level: Callable[[], int]) -> None:
-        """Count what `level` says, in bytes, as taken: something that is bounded by other means."""
+        """Count the bytes that `level` returns as taken by the part `name`, which has a bound of its own."""
         self._watched[name] = level
 
     def levels(self) -> dict[str, int]:
-        """What is taken, by whom, in bytes."""
+        """The bytes taken by each part."""
         return {"requests": self.request_bytes, **{name: level() for name, level in self._watched.items()}}
 
     def has_room(self, more_bytes: int, *, large: bool) -> bool:
-        """True if requests may take so many bytes more."""
+        """True if requests may take `more_bytes` more; `large` if the connection is large with them."""
         wanted = self.request_bytes + more_bytes
         if wanted <= self._free_bytes:
             return True
@@ -76,12 +80,12 @@ class MemoryAccount:
 
     @property
     def changes_bytes_max(self) -> int:
-        """Changes above which nothing more is applied while the disk is at work."""
+        """Bytes of changes above which entries are no longer applied while the disk is busy."""
         return int(CHANGES_FRACTION * self.bytes_max)
 
 
 class Hold:
-    """What one connection has taken from the account."""
+    """The memory that one connection has taken from the account."""
 
     __slots__ = ("_account", "bytes")
 
@@ -90,23 +94,24 @@ class Hold:
         self.bytes = 0
 
     def grow(self, more_bytes: int) -> None:
-        """Take more. Raises Unavailable (`busy`), and takes nothing then."""
+        """Take `more_bytes` more. Raises Unavailable (`busy`) without taking any."""
         self.resize(self.bytes + more_bytes)
 
     def resize(self, new_bytes: int) -> None:
-        """Have so many bytes, in all. Raises Unavailable (`busy`) if that is more than before and there is no room."""
+        """Hold `new_bytes` in all. Raises Unavailable (`busy`) if that is more than before and there is no room."""
         more = new_bytes - self.bytes
         if more > 0 and not self._account.has_room(more, large=new_bytes > LARGE_BYTES):
             raise _busy()
         self.set(new_bytes)
 
     def require_room(self, more_bytes: int) -> None:
-        """Raise Unavailable (`busy`) if there is no room for so much more now; takes nothing, for it may never come."""
+        """Raise Unavailable (`busy`) if there is no room for `more_bytes` more now. Takes nothing, because they may
+        never come."""
         if not self._account.has_room(more_bytes, large=self.bytes + more_bytes > LARGE_BYTES):
             raise _busy()
 
     def set(self, new_bytes: int) -> None:
-        """Have so many bytes, in all, whether there is room or not."""
+        """Hold `new_bytes` in all, whether there is room or not."""
         self._account.request_bytes += new_bytes - self.bytes
         self.bytes = new_bytes
 

@@ -1,8 +1,8 @@
-"""Files and folders that root makes for somebody else: they belong to the owner of the folder that they are made in.
+"""New files and folders that root makes are given to the owner of the folder that they are made in.
 
-Who runs one command as root in a service user's folder, or with the home of another user, would else leave a file
-there that keeps that user from going on. Only what is surely new is given away: to give away what somebody has put
-there before would be a way to get hold of any file. `storage`, which knows nothing of this package, has its own.
+A command that is run as root in the folder of a service user, or with another user's home, would otherwise leave files
+there that the user cannot use. Only files that are surely new are given away: a user who had put a link there could
+otherwise get any file. `storage`, which does not import this package, has its own functions for it.
 """
 
 import errno
@@ -10,12 +10,13 @@ import os
 from pathlib import Path
 
 NO_OWNERS = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP})
-"""What a system answers that does not let root give a file away: a container without that right has one user only, and
-a file system without owners (of a memory stick, or of a share) has nobody to give it to."""
+"""The errors of a system on which root cannot give files away, which are ignored: a container without that right has
+one user only, and a file system without owners (on a memory stick or a share) has no one to give them to."""
 
 
 def give_to_owner_of(descriptor: int, path: Path) -> None:
-    """Give the new file behind `descriptor` to the owner of `path`, if we are root. Raises `OSError`."""
+    """Give the new file that `descriptor` refers to to the owner of `path`, if this process is root's. Raises
+    `OSError`."""
     if os.geteuid() != 0:
         return
     owner = path.stat()
@@ -27,7 +28,7 @@ def give_to_owner_of(descriptor: int, path: Path) -> None:
 
 
 def open_for_owner(path: Path, flags: int, mode: int) -> int:
-    """A descriptor of `path`, which is made if nothing is there, for the owner of its folder. Raises `OSError`."""
+    """Open `path`, which is made for the owner of its folder if it does not exist; the descriptor. Raises `OSError`."""
     flags |= os.O_CREAT | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags | os.O_EXCL, mode)
@@ -42,7 +43,8 @@ def open_for_owner(path: Path, flags: int, mode: int) -> int:
 
 
 def make_folder_for_owner(path: Path, mode: int = 0o777) -> None:
-    """Make `path`, and what is missing above it, for the owner of what they are made in. Raises `OSError`."""
+    """Make the folder `path`, and those above it that do not exist, each for the owner of the one above. Raises
+    `OSError`."""
     if path.is_dir():
         return
     make_folder_for_owner(path.parent)

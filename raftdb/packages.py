@@ -1,7 +1,7 @@
-"""Whether a top-level package is ours.
+"""Checking that the top-level packages are those of raftdb.
 
-`storage` and `cli` are common names: another distribution may have put its own package over ours, and neither pip nor
-Python says a word. So their versions are compared before anything else of them is used.
+`storage` and `cli` are common names: another distribution may have replaced a package with its own, which neither pip
+nor Python reports. So their versions are compared before they are used.
 """
 
 import importlib
@@ -9,11 +9,11 @@ import importlib
 import raftdb
 
 HINT = "install raftdb into a virtual environment of its own, or with pipx"
-"""What to do about a package that is not ours."""
+"""The advice for a package that is not raftdb's."""
 
 
 def foreign_package(name: str) -> str | None:
-    """Why the top-level package `name` is not the one of this raftdb; None if it is."""
+    """Why the top-level package `name` is not that of this raftdb; None if it is."""
     try:
         module = importlib.import_module(name)
     except ImportError as error:

@@ -1,7 +1,8 @@
-"""What is served where, as values: a handler, and what its caller must be allowed.
+"""Routes as values: a handler, and the access that its caller needs.
 
-The listener, and whoever serves something on it, meet here. That a caller is allowed is judged in one place, before the
-handler runs; today nobody has to prove who they are, and what is told apart is what must be served in any case.
+The packages that serve something give these values to the listener. It checks a caller's access in one place, before
+the handler runs. Callers do not have to prove who they are yet, so the access of a route only decides whether it is
+served under any host name, and without load limits.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,20 +13,20 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[Any]]
-"""Answers a request. Runs on the event loop; must end in bounded time unless it is a peer's link."""
+"""Answers a request. It runs on the event loop, and must end in bounded time unless it is a peer's link."""
 
 
 class Access(StrEnum):
-    """What a caller must be allowed, at least: what a command does is judged by itself."""
+    """The least that a caller must be allowed. Commands in a request are judged one by one."""
 
     OPEN = "open"
-    """Nothing: whether the process is alive, for whoever looks after it, under whatever name it is found."""
+    """No access is needed: whether the process is alive, for the one who watches it, under any host name."""
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
-    """To change who the members are, or to take all data at once."""
+    """The caller may change the members, or take all data at once."""
     PEER = "peer"
-    """To be a node of this cluster: it says who it is in a handshake of its own."""
+    """The caller must be a node of this cluster, as which it introduces itself in a handshake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,5 +38,5 @@ class Route:
 
 
 Routes: TypeAlias = Mapping[str, Mapping[str, Route]]
-"""Path -> method -> route. A path is exact, as it stands in the request line, without the query; a segment `{name}`
+"""From path to method to route. A path is that of the request line, as it is, without the query; a segment `{name}`
 stands for any one segment that is not empty."""

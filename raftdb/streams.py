@@ -1,8 +1,8 @@
 """The three standard streams, which may be closed when a program begins (`raftdb serve 2>&-`).
 
-The system gives the lowest free number to whatever is opened next: with stream 2 closed that is a file of the database,
-and the first thing that anybody writes on "standard error" lands in it. So before anything is opened the three
-numbers are taken. Nothing is read there then, and what is written is discarded, as whoever closed them wanted.
+The system gives the lowest free number to the next file that is opened: with stream 2 closed that would be a file of
+the database, and text for "standard error" would be written into it. So the three numbers are taken before any other
+file is opened. Reading such a stream gives nothing, and what is written to it is discarded.
 """
 
 import os
@@ -16,13 +16,14 @@ _closed: set[int] = set()
 
 
 def open_standard_streams() -> None:
-    """Open on the null device whichever of streams 0 to 2 is closed. For the very beginning of a program."""
+    """Open each of streams 0 to 2 that is closed on the null device. It must be called at the very beginning of a
+    program."""
     for descriptor, name in enumerate(NAMES):
         try:
             os.fstat(descriptor)
         except OSError:
             _closed.add(descriptor)
-            # All lower ones are open by now, so this one is the lowest that is free.
+            # All lower numbers are taken by now, so this is the lowest free one.
             opened = os.open(os.devnull, os.O_RDWR)
             if opened != descriptor:
                 raise LocalProtocolError("somebody opens files on another thread already") from None
@@ -34,5 +35,5 @@ def open_standard_streams() -> None:
 
 
 def closed_at_start() -> Set[int]:
-    """Which of streams 0 to 2 were closed, so that nobody hears what is written there."""
+    """Those of streams 0 to 2 that were closed, so that no one reads what is written there."""
     return _closed
