@@ -6,9 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -18,12 +16,14 @@ from raftdb.simulation.linearizability import Verdict
 from raftdb.simulation.options import Faults, draw_options
 from raftdb.simulation.scheduler import Chance
 from raftdb.simulation.story import CHECKS, simulate
+from tests.sim import pool
+
+pytestmark = pytest.mark.xdist_group(pool.GROUP)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SEEDS = 200
 SEEDS_LONG = 5_000
 STEPS = 8_000
-WORKERS = 2
 UNKNOWN_SHARE_MAX = 0.1
 """Of the runs, how many may end without a verdict on the clients' histories: those are counted, not passed."""
 
@@ -37,8 +37,8 @@ def test_every_seed_holds_every_promise(is_long: bool, capsys: pytest.CaptureFix
     began = time.perf_counter()
     totals: Counter[str] = Counter()
     broken: list[str] = []
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        for report in pool.map(run_seed, range(SEEDS_LONG if is_long else SEEDS), chunksize=10):
+    with pool.pool() as processes:
+        for report in processes.map(run_seed, range(SEEDS_LONG if is_long else SEEDS)):
             totals.update(report.faults)
             totals.update(report.operations)
             totals.update(

@@ -1,15 +1,14 @@
 """Every behaviour of three nodes within small bounds, and proof that the search would notice."""
 
 import gc
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import pytest
 
+from tests.sim import pool
 from tests.sim.mutations import MUTATIONS, planted
 from tests.sim.small_model import CI, LONG, Bounds, Broken, Searched, describe, search
 
-WORKERS = 2
+pytestmark = pytest.mark.xdist_group(pool.GROUP)
 
 
 def search_within(bounds: Bounds, states_max: int) -> Searched:
@@ -22,8 +21,8 @@ def test_no_behaviour_of_the_core_breaks_a_property(
 ) -> None:
     extents = LONG if is_long else CI
     # Nearly all that a search makes it keeps, and a collector would look through it again and again.
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn"), initializer=gc.disable) as pool:
-        found = pool.map(search_within, *zip(*extents, strict=True))
+    with pool.pool(gc.disable) as processes:
+        found = processes.map(search_within, *zip(*extents, strict=True))
         for (bounds, states_max), searched in zip(extents, found, strict=True):
             with capsys.disabled():
                 print("\n" + describe(bounds, searched), end="")

@@ -2,17 +2,15 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
 from raftdb.simulation.cluster import Simulation
+from tests.sim import pool
 from tests.sim.mutations import MUTATIONS, planted
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 STEPS = 8_000
-WORKERS = 2
 CHEAP_TURNS = 9_500
 """A run that ends within so many turns was not kept waiting for a cluster that never recovers."""
 CHEAPER_TRIES = 8
@@ -53,8 +51,8 @@ def search(
     """
     seeds = [known.get(MUTATIONS[position].hazard) for position in positions]
     tries = [CHEAPER_TRIES if cheaply else 0] * len(positions)
-    with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
-        results = pool.map(detect, positions, [seeds_max] * len(positions), seeds, tries)
+    with pool.pool() as processes:
+        results = processes.map(detect, positions, [seeds_max] * len(positions), seeds, tries)
         yield from zip(positions, results, strict=True)
 
 
