@@ -42,7 +42,7 @@ def check_log(log: Log) -> None:
         log.base.index <= log.persisted_index <= log.last_index,
         "disk within log",
         log.persisted_index,
-        log.last,
+        log.last_index,
     )
     _require(log.cache_first <= log.persisted_index + 1, "bodies not on disk are in memory", log.cache_first)
     columns = (len(log._cache), len(log._cache_kinds), len(log._cache_ends))
@@ -53,7 +53,9 @@ def check_state(state: RaftState) -> None:
     """What is true of one node at any time."""
     check_log(state.log)
     _require(state.commit_index <= state.log.last_index, "commit is within the log", state.commit_index)
-    _require(state.log.last_term <= state.term, "no entry is newer than the node's term", state.log.last)
+    _require(
+        state.log.last_term <= state.term, "no entry is newer than the node's term", state.log.last_index
+    )
     _require((state.leadership is not None) == (state.role is Role.LEADER), "leaders alone lead", state.role)
     latest_index = state.configurations.latest_index
     _require(latest_index <= state.log.last_index, "the configuration is within the log", latest_index)
