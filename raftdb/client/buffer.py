@@ -16,10 +16,10 @@ from raftdb.errors import RequestRefused, required
 from raftdb.limits import CEILING, COMMAND_BYTES_CEILING
 from raftdb.machine.batches import MultiSet
 from raftdb.machine.keyspace import VALUE_COUNT_KEY, decode_value, encode_string, pack_number
+from raftdb.machine.layer import Layer
 from raftdb.machine.service import Command
 from raftdb.machine.services import WRITES
 from raftdb.machine.strings import Condition, Delete, GetSet, Set
-from raftdb.machine.transaction import Transaction
 from raftdb.machine.values import state_key_of
 
 EVALUATED = frozenset(
@@ -103,7 +103,7 @@ class _OneValue:
         self._records = {} if record is None else {state_key: record, VALUE_COUNT_KEY: pack_number(1)}
 
     def get(self, key: bytes, /) -> bytes | None:
-        """See `raftdb.machine.transaction.KeyValueView`."""
+        """See `raftdb.machine.layer.KeyValueView`."""
         return self._records.get(key)
 
     def head(self, key: bytes, length: int, /) -> bytes | None:
@@ -122,7 +122,7 @@ def _after(command: Command, key: bytes, value: bytes | None) -> bytes | None:
     """What the machine would make of the value of `key`; raises `CommandFailed` where it fails."""
     state_key = state_key_of(key)
     record = None if value is None else encode_string(value, revision=1)
-    layer = Transaction(_OneValue(state_key, record))
+    layer = Layer(_OneValue(state_key, record))
     WRITES[type(command)](layer, command, 2)
     record = layer.changes.get(state_key, record)
     return None if record is None else decode_value(record).data

@@ -9,7 +9,7 @@ was done before may be read from where it is kept.
 from typing import Any
 
 from raftdb.errors import ReplyError
-from raftdb.machine.operations import Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Told
 from raftdb.machine.service import Query
 from raftdb.machine.services import COMMANDS
@@ -19,7 +19,7 @@ def shown(operation: Operation | Query, result: Told) -> object:
     """The `result` of `operation` as people are shown it; of what is no command, its value as it is."""
     if isinstance(operation, SessionOperation):
         operation = operation.operation
-    if isinstance(operation, Transaction):
+    if isinstance(operation, TransactionOperation):
         replies: Any = result.value
         return [
             reply if isinstance(reply, ReplyError) else shown(command, reply)

@@ -6,7 +6,7 @@ from raftdb.commands.spec import ACCESS, GROWING, Access, parse
 from raftdb.errors import ReplyError, RequestRefused
 from raftdb.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, TRANSACTION_KEYS_MAX, Limits
 from raftdb.machine.integers import INTEGER_MAX
-from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, Transaction
+from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.services import keys_named
 
 
@@ -16,7 +16,7 @@ def build_transaction(
     watched: Sequence[tuple[bytes, int]] = (),
     mode: Mode = Mode.REDIS,
     limits: Limits = DEFAULT_LIMITS,
-) -> Transaction:
+) -> TransactionOperation:
     """Return the transaction of `commands`, pairs of a name and its arguments.
 
     Raises `RequestRefused` for the first command that `parse` refuses, saying which it is, counted from 1; for a bad
@@ -38,7 +38,7 @@ def build_transaction(
         transaction_bytes += len(key)
     if transaction_bytes > limits.command_bytes:
         raise _too_large(f"has {transaction_bytes} bytes", limits.command_bytes)
-    transaction = Transaction(tuple(parsed), tuple(watched), mode)
+    transaction = TransactionOperation(tuple(parsed), tuple(watched), mode)
     named = keys_named(transaction)
     if named > TRANSACTION_KEYS_MAX:
         raise _too_large(f"touches at least {named} keys", TRANSACTION_KEYS_MAX)
@@ -70,7 +70,7 @@ def grows(operation: ClientOperation) -> bool:
     """
     if isinstance(operation, SessionOperation):
         operation = operation.operation
-    if isinstance(operation, Transaction):
+    if isinstance(operation, TransactionOperation):
         return any(type(command) in GROWING for command in operation.commands)
     return type(operation) in GROWING
 

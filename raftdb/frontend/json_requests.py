@@ -11,7 +11,7 @@ from raftdb.errors import RequestRefused
 from raftdb.frontend.json_values import Base64Bytes, bytes_of, decode_body
 from raftdb.frontend.node_api import Consistency
 from raftdb.limits import Limits
-from raftdb.machine.operations import Mode, SessionOperation, Transaction
+from raftdb.machine.operations import Mode, SessionOperation, TransactionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import SESSION_NAME_BYTES
 
@@ -83,7 +83,9 @@ def execute_of(body: bytes, *, limits: Limits) -> tuple[str, Command | SessionOp
     return request.command, _in_session(request.session, command), request.consistency
 
 
-def transaction_of(body: bytes, *, limits: Limits) -> tuple[Sequence[str], Transaction | SessionOperation]:
+def transaction_of(
+    body: bytes, *, limits: Limits
+) -> tuple[Sequence[str], TransactionOperation | SessionOperation]:
     """The names of the commands as they were sent, and the transaction that is to be done. Raises RequestRefused."""
     request = decode_body(
         _transaction_decoder, body, example='{"commands": [{"command": "incr", "args": ["kunci"]}]}'
@@ -117,7 +119,7 @@ def session_name(text: str) -> bytes:
     return bytes.fromhex(text)
 
 
-def _in_session(part: SessionPart, operation: Command | Transaction) -> SessionOperation:
+def _in_session(part: SessionPart, operation: Command | TransactionOperation) -> SessionOperation:
     acknowledged = part.seq if part.acknowledged is None else part.acknowledged
     if acknowledged > part.seq:
         raise RequestRefused(

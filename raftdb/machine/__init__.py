@@ -15,7 +15,7 @@ declares the rest.
   operations beside commands that they may hold.
 * `machine`: from an entry to its reply, and to the changes that others may wait for; reads beside the log.
 * `sweeper`: the end of what is due, of all services.
-* `transaction`: the changes of entries that are being applied, over a view of the state; and the interface of a view.
+* `layer`: the changes of entries that are being applied, laid over a view of the state; and the interface of a view.
 * `keyspace`: how keys and values of the services stand in the one ordered key space.
 * `clock`: the cluster clock, moved by the times that entries bear.
 * `deadlines`: indexes of values and sessions that are to end at a time of that clock.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from raftdb.errors import ReplyError
 from raftdb.limits import REPLY_BYTES_MAX
 from raftdb.machine.keyspace import HEADER_BYTES, KIND_STRING
+from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
 from raftdb.machine.service import (
     ALL_ARGUMENTS,
@@ -18,7 +19,6 @@ from raftdb.machine.service import (
     Service,
 )
 from raftdb.machine.strings import CONDITION_WORDS, Condition, holds, shown_set
-from raftdb.machine.transaction import KeyValueView, Transaction
 from raftdb.machine.values import (
     check_value,
     load,
@@ -74,19 +74,19 @@ class MultiSet(Command):
     condition: Condition = Condition.ALWAYS
 
 
-def multi_set(transaction: Transaction, command: MultiSet, revision: int) -> Result:
+def multi_set(layer: Layer, command: MultiSet, revision: int) -> Result:
     """Store all values, without expiries; of a key named twice the last. Answers whether the condition held."""
     checked: list[tuple[bytes, bytes]] = []
     for key, value in command.pairs:
         check_value(len(value))
         checked.append((state_key_of(key), value))
     if command.condition is not Condition.ALWAYS and not all(
-        holds(command.condition, is_missing=load_head(transaction, key) is None) for key, _ in command.pairs
+        holds(command.condition, is_missing=load_head(layer, key) is None) for key, _ in command.pairs
     ):
         return Result(False, None)
     for state_key, value in checked:
-        before = transaction.head(state_key, HEADER_BYTES)
-        put_value(transaction, state_key, before, value, revision=revision)
+        before = layer.head(state_key, HEADER_BYTES)
+        put_value(layer, state_key, before, value, revision=revision)
     return Result(True, None)
 
 
@@ -101,14 +101,14 @@ class DeleteMany(Command):
     keys: tuple[bytes, ...]
 
 
-def delete_many(transaction: Transaction, command: DeleteMany, revision: int) -> Result:
+def delete_many(layer: Layer, command: DeleteMany, revision: int) -> Result:
     """Remove the keys, whatever kind their values are. Answers how many there were."""
     state_keys = [state_key_of(key) for key in command.keys]
     count = 0
     for state_key in state_keys:
-        before = transaction.head(state_key, HEADER_BYTES)
-        if before is not None and visible(transaction, before) is not None:
-            remove_value(transaction, state_key, before)
+        before = layer.head(state_key, HEADER_BYTES)
+        if before is not None and visible(layer, before) is not None:
+            remove_value(layer, state_key, before)
             count += 1
     return Result(count, None)
 

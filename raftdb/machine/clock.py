@@ -6,7 +6,7 @@ time any entry has borne, and never back; in between it stands still. How a lead
 """
 
 from raftdb.machine.keyspace import CLOCK_KEY, pack_number, read_number
-from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.layer import KeyValueView, Layer
 
 
 def read_clock(view: KeyValueView) -> int:
@@ -14,7 +14,7 @@ def read_clock(view: KeyValueView) -> int:
     return read_number(view.get(CLOCK_KEY))
 
 
-def advance_clock(transaction: Transaction, time_ms: int) -> None:
+def advance_clock(layer: Layer, time_ms: int) -> None:
     """Move the clock to `time_ms`, if that is later than where it is; written only if it moves."""
-    if time_ms > read_number(transaction.get(CLOCK_KEY)):
-        transaction.put(CLOCK_KEY, pack_number(time_ms))
+    if time_ms > read_number(layer.get(CLOCK_KEY)):
+        layer.put(CLOCK_KEY, pack_number(time_ms))

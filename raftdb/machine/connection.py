@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from raftdb.machine.layer import KeyValueView
 from raftdb.machine.reply import Result
 from raftdb.machine.service import (
     NO_ARGUMENTS,
@@ -13,7 +14,6 @@ from raftdb.machine.service import (
     ReplyKind,
     Service,
 )
-from raftdb.machine.transaction import KeyValueView
 
 
 @dataclass(frozen=True, slots=True)

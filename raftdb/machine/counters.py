@@ -18,6 +18,7 @@ from raftdb.machine.integers import (
     parse_integer,
 )
 from raftdb.machine.keyspace import HEADER_BYTES, NEVER_EXPIRES
+from raftdb.machine.layer import Layer
 from raftdb.machine.reply import Result
 from raftdb.machine.service import (
     NO_ARGUMENTS,
@@ -29,7 +30,6 @@ from raftdb.machine.service import (
     ReplyKind,
     Service,
 )
-from raftdb.machine.transaction import Transaction
 from raftdb.machine.values import put_value, state_key_of, string_of, visible
 
 
@@ -41,12 +41,12 @@ class IncrementBy(Command):
     delta: int
 
 
-def increment_by(transaction: Transaction, command: IncrementBy, revision: int) -> Result:
+def increment_by(layer: Layer, command: IncrementBy, revision: int) -> Result:
     """Add to the integer that the value spells, 0 for a missing key; the expiry stays. Answers the sum."""
     state_key = state_key_of(command.key)
     # The beginning of a text is enough to see that it is too long for an integer.
-    before = transaction.head(state_key, HEADER_BYTES + INTEGER_TEXT_BYTES_MAX + 1)
-    stored = visible(transaction, before)
+    before = layer.head(state_key, HEADER_BYTES + INTEGER_TEXT_BYTES_MAX + 1)
+    stored = visible(layer, before)
     current = 0 if stored is None else parse_integer(string_of(stored))
     if current is None or not INTEGER_MIN <= command.delta <= INTEGER_MAX:
         raise ReplyError(NOT_AN_INTEGER)
@@ -54,7 +54,7 @@ def increment_by(transaction: Transaction, command: IncrementBy, revision: int) 
     if not INTEGER_MIN <= total <= INTEGER_MAX:
         raise ReplyError("increment or decrement would overflow")
     expires_ms = NEVER_EXPIRES if stored is None else stored.expires_ms
-    put_value(transaction, state_key, before, b"%d" % total, revision=revision, expires_ms=expires_ms)
+    put_value(layer, state_key, before, b"%d" % total, revision=revision, expires_ms=expires_ms)
     return Result(total, revision)
 
 
@@ -87,12 +87,12 @@ class IncrementByDecimal(Command):
     delta: bytes
 
 
-def increment_by_decimal(transaction: Transaction, command: IncrementByDecimal, revision: int) -> Result:
+def increment_by_decimal(layer: Layer, command: IncrementByDecimal, revision: int) -> Result:
     """Add to the number that the value spells; the expiry stays. Answers the sum, in the one spelling that is stored:
     without an exponent, and with no zero at the end of a fraction."""
     state_key = state_key_of(command.key)
-    before = transaction.head(state_key, HEADER_BYTES + DECIMAL_BYTES_MAX + 1)
-    stored = visible(transaction, before)
+    before = layer.head(state_key, HEADER_BYTES + DECIMAL_BYTES_MAX + 1)
+    stored = visible(layer, before)
     current = Decimal(0) if stored is None else parse_decimal(string_of(stored))
     delta = parse_decimal(command.delta)
     if current is None or delta is None:
@@ -103,7 +103,7 @@ def increment_by_decimal(transaction: Transaction, command: IncrementByDecimal, 
     text = f"{total:f}".rstrip("0").rstrip(".")
     data = b"0" if text == "-0" else text.encode()
     expires_ms = NEVER_EXPIRES if stored is None else stored.expires_ms
-    put_value(transaction, state_key, before, data, revision=revision, expires_ms=expires_ms)
+    put_value(layer, state_key, before, data, revision=revision, expires_ms=expires_ms)
     return Result(data, revision)
 
 

@@ -12,7 +12,7 @@ and scans begin after it: a deadline that is set later has a later time than all
 """
 
 from raftdb.machine.keyspace import pack_number
-from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.layer import KeyValueView, Layer
 
 _TIME_BYTES = 8
 
@@ -27,14 +27,14 @@ class DeadlineIndex:
         self._end = bytes((prefix[0] + 1,))
         self._swept_key = swept_key
 
-    def set(self, transaction: Transaction, time_ms: int, name: bytes) -> None:
+    def set(self, layer: Layer, time_ms: int, name: bytes) -> None:
         """`name` is to end at `time_ms`."""
-        transaction.put(self._prefix + pack_number(time_ms) + name, b"")
-        transaction.note_deadline(time_ms)
+        layer.put(self._prefix + pack_number(time_ms) + name, b"")
+        layer.note_deadline(time_ms)
 
-    def lift(self, transaction: Transaction, time_ms: int, name: bytes) -> None:
+    def lift(self, layer: Layer, time_ms: int, name: bytes) -> None:
         """`name`, which was to end at `time_ms`, has ended, or has another deadline."""
-        transaction.delete(self._prefix + pack_number(time_ms) + name)
+        layer.delete(self._prefix + pack_number(time_ms) + name)
 
     def due(self, view: KeyValueView, clock_ms: int, *, limit: int) -> list[tuple[int, bytes]]:
         """Return up to `limit` pairs (time, name) whose time is past at `clock_ms`, the earliest first."""
@@ -46,10 +46,10 @@ class DeadlineIndex:
         found = view.scan(self._front(view), self._end, limit=1)
         return self._parts(found[0][0]) if found else None
 
-    def swept(self, transaction: Transaction, time_ms: int, name: bytes) -> None:
+    def swept(self, layer: Layer, time_ms: int, name: bytes) -> None:
         """Note that everything up to this deadline has ended, and was lifted; no deadline will be set at this time or
         before."""
-        transaction.put(self._swept_key, self._prefix + pack_number(time_ms) + name)
+        layer.put(self._swept_key, self._prefix + pack_number(time_ms) + name)
 
     def _front(self, view: KeyValueView) -> bytes:
         swept = view.get(self._swept_key)

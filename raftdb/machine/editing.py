@@ -7,6 +7,7 @@ from raftdb.errors import RequestRefused
 from raftdb.machine.arguments import integer
 from raftdb.machine.integers import NotNegative
 from raftdb.machine.keyspace import NEVER_EXPIRES
+from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
 from raftdb.machine.service import (
     Arity,
@@ -18,7 +19,6 @@ from raftdb.machine.service import (
     Service,
     as_done,
 )
-from raftdb.machine.transaction import KeyValueView, Transaction
 from raftdb.machine.values import check_value, load, put_value, state_key_of, string_of, visible
 
 
@@ -30,16 +30,16 @@ class Append(Command):
     value: bytes
 
 
-def append(transaction: Transaction, command: Append, revision: int) -> Result:
+def append(layer: Layer, command: Append, revision: int) -> Result:
     """Append the text to the value, which is empty for a missing key; the expiry stays. Answers the new length."""
     state_key = state_key_of(command.key)
-    before = transaction.get(state_key)
-    stored = visible(transaction, before)
+    before = layer.get(state_key)
+    stored = visible(layer, before)
     data, expires_ms = (b"", NEVER_EXPIRES) if stored is None else (string_of(stored), stored.expires_ms)
     # The lengths are checked before the values are joined, which costs the sum of both.
     length = len(data) + len(command.value)
     check_value(length)
-    put_value(transaction, state_key, before, data + command.value, revision=revision, expires_ms=expires_ms)
+    put_value(layer, state_key, before, data + command.value, revision=revision, expires_ms=expires_ms)
     return Result(length, revision)
 
 
@@ -53,14 +53,14 @@ class SetRange(Command):
     value: bytes
 
 
-def set_range(transaction: Transaction, command: SetRange, revision: int) -> Result:
+def set_range(layer: Layer, command: SetRange, revision: int) -> Result:
     """Write over a part of the value, which zero bytes fill up to the offset; the expiry stays. Answers the length.
 
     An empty text changes nothing, and creates no key.
     """
     state_key = state_key_of(command.key)
-    before = transaction.get(state_key)
-    stored = visible(transaction, before)
+    before = layer.get(state_key)
+    stored = visible(layer, before)
     data, expires_ms = (b"", NEVER_EXPIRES) if stored is None else (string_of(stored), stored.expires_ms)
     if not command.value:
         return Result(len(data), 0 if stored is None else stored.revision)
@@ -68,7 +68,7 @@ def set_range(transaction: Transaction, command: SetRange, revision: int) -> Res
     # The length is checked before the value is made: the offset may be any number.
     check_value(end)
     data = data[: command.offset].ljust(command.offset, b"\0") + command.value + data[end:]
-    put_value(transaction, state_key, before, data, revision=revision, expires_ms=expires_ms)
+    put_value(layer, state_key, before, data, revision=revision, expires_ms=expires_ms)
     return Result(len(data), revision)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from raftdb.errors import LocalProtocolError, RemoteProtocolError, RequestRefused
 from raftdb.limits import ENTRY_BYTES_MAX, TIME_MS_MAX, TRANSACTION_KEYS_MAX
 from raftdb.machine import forms
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.services import keys_named
 from raftdb.wire import cbor
@@ -116,7 +116,7 @@ def _command_from_parts(parts: list[Any]) -> Command:
     return command
 
 
-def _transaction_to_parts(transaction: Transaction) -> list[object]:
+def _transaction_to_parts(transaction: TransactionOperation) -> list[object]:
     if keys_named(transaction) > TRANSACTION_KEYS_MAX:
         raise RequestRefused(
             "too_large", f"a transaction touches more than {TRANSACTION_KEYS_MAX} keys", hint="split it"
@@ -130,7 +130,9 @@ def _transaction_to_parts(transaction: Transaction) -> list[object]:
 
 def _session_to_parts(operation: SessionOperation) -> list[object]:
     inner = operation.operation
-    parts = _transaction_to_parts(inner) if isinstance(inner, Transaction) else _command_to_parts(inner)
+    parts = (
+        _transaction_to_parts(inner) if isinstance(inner, TransactionOperation) else _command_to_parts(inner)
+    )
     fields = (operation.session, operation.sequence, operation.acknowledged)
     for name, check, value in zip(_SESSION_NAMES, _SESSION_CHECKS, fields, strict=False):
         _require("SessionOperation", name, check, value)
@@ -143,7 +145,7 @@ def _require(what: str, name: str, check: Check, value: object) -> None:
 
 
 _TO_PARTS: dict[type[Operation], Callable[[Any], list[object]]] = {
-    Transaction: _transaction_to_parts,
+    TransactionOperation: _transaction_to_parts,
     SessionOperation: _session_to_parts,
     Expire: lambda operation: [_EXPIRE],
 }
@@ -171,19 +173,19 @@ _SESSION_NAMES = ("session", "sequence", "acknowledged", "operation")
 _SESSION_CHECKS: tuple[Check, ...] = (is_bytes, is_number, is_number, _is_list)
 
 
-def _transaction_from_fields(fields: list[Any]) -> Transaction:
+def _transaction_from_fields(fields: list[Any]) -> TransactionOperation:
     check_fields("Transaction", ("mode", "watched", "commands"), (_is_mode, _is_watched, _is_list), fields)
     mode, watched, commands = fields
     if not all(map(_is_list, commands)):
         raise RemoteProtocolError("a command of a Transaction is not an array")
     pairs = tuple(zip(watched[::2], watched[1::2], strict=True))
-    return Transaction(tuple(map(_command_from_parts, commands)), pairs, Mode(mode))
+    return TransactionOperation(tuple(map(_command_from_parts, commands)), pairs, Mode(mode))
 
 
 def _session_from_fields(fields: list[Any]) -> SessionOperation:
     check_fields("SessionOperation", _SESSION_NAMES, _SESSION_CHECKS, fields)
     session, sequence, acknowledged, parts = fields
-    inner: Command | Transaction
+    inner: Command | TransactionOperation
     if parts and parts[0] == _TRANSACTION and type(parts[0]) is int:
         inner = _transaction_from_fields(parts[1:])
     else:

@@ -20,6 +20,7 @@ from raftdb.machine.keyspace import (
     NEVER_EXPIRES,
     decode_header,
 )
+from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result, Told
 from raftdb.machine.service import (
     NO_ARGUMENTS,
@@ -34,7 +35,6 @@ from raftdb.machine.service import (
     as_flag,
 )
 from raftdb.machine.strings import NO_TTL, PAST_TTL
-from raftdb.machine.transaction import KeyValueView, Transaction
 from raftdb.machine.values import (
     EXPIRIES,
     expire_value,
@@ -85,23 +85,23 @@ class ExpireAfter(Command):
     condition: ExpiryCondition = ExpiryCondition.ALWAYS
 
 
-def expire_after(transaction: Transaction, command: ExpireAfter, revision: int) -> Result:
+def expire_after(layer: Layer, command: ExpireAfter, revision: int) -> Result:
     """Set the time at which the key ends, or delete it. Answers whether there was such a key, and the condition
     held."""
     state_key = state_key_of(command.key)
     if command.ttl_ms > TTL_MS_MAX:
         raise ReplyError("invalid time to live", hint=f"at most {TTL_MS_MAX} milliseconds")
-    before = transaction.get(state_key)
-    stored = visible(transaction, before)
+    before = layer.get(state_key)
+    stored = visible(layer, before)
     if before is None or stored is None:
         return Result(False, 0)
-    expires_ms = read_clock(transaction) + command.ttl_ms
+    expires_ms = read_clock(layer) + command.ttl_ms
     if not _HOLD[command.condition](stored.expires_ms, expires_ms):
         return Result(False, stored.revision)
     if command.ttl_ms <= 0:
-        remove_value(transaction, state_key, before)
+        remove_value(layer, state_key, before)
         return Result(True, stored.revision)
-    expire_value(transaction, state_key, before, revision=revision, expires_ms=expires_ms)
+    expire_value(layer, state_key, before, revision=revision, expires_ms=expires_ms)
     return Result(True, revision)
 
 
@@ -112,14 +112,14 @@ class Persist(Command):
     key: bytes
 
 
-def persist(transaction: Transaction, command: Persist, revision: int) -> Result:
+def persist(layer: Layer, command: Persist, revision: int) -> Result:
     """Let the key stay. Answers whether there was such a key and it was to end."""
     state_key = state_key_of(command.key)
-    before = transaction.get(state_key)
-    stored = visible(transaction, before)
+    before = layer.get(state_key)
+    stored = visible(layer, before)
     if before is None or stored is None or stored.expires_ms == NEVER_EXPIRES:
         return Result(False, 0 if stored is None else stored.revision)
-    expire_value(transaction, state_key, before, revision=revision, expires_ms=NEVER_EXPIRES)
+    expire_value(layer, state_key, before, revision=revision, expires_ms=NEVER_EXPIRES)
     return Result(True, revision)
 
 
@@ -148,12 +148,12 @@ def _shown_ttl(result: Told) -> object:
     return -1 if result.revision else -2
 
 
-def _end(transaction: Transaction, expires_ms: int, key: bytes) -> int:
+def _end(layer: Layer, expires_ms: int, key: bytes) -> int:
     """End the value of `key`, whose time is up."""
     state_key = KEY_VALUE_PREFIX + key
-    before = transaction.head(state_key, HEADER_BYTES)
+    before = layer.head(state_key, HEADER_BYTES)
     if before is not None and decode_header(before)[2] == expires_ms:
-        remove_value(transaction, state_key, before)
+        remove_value(layer, state_key, before)
     return 1
 
 
@@ -175,23 +175,23 @@ class GetAndExpire(Command):
     ttl_ms: int
 
 
-def get_and_expire(transaction: Transaction, command: GetAndExpire, revision: int) -> Result:
+def get_and_expire(layer: Layer, command: GetAndExpire, revision: int) -> Result:
     """Set the time at which the key ends. Answers its value, None if there is no such key."""
     state_key = state_key_of(command.key)
     if command.ttl_ms not in (NO_TTL, PAST_TTL) and not 0 < command.ttl_ms <= TTL_MS_MAX:
         raise ReplyError("invalid time to live", hint=f"from 1 to {TTL_MS_MAX} milliseconds")
-    before = transaction.get(state_key)
-    stored = visible(transaction, before)
+    before = layer.get(state_key)
+    stored = visible(layer, before)
     if before is None or stored is None:
         return Result(None, 0)
     data = string_of(stored)
     if command.ttl_ms == PAST_TTL:
-        remove_value(transaction, state_key, before)
+        remove_value(layer, state_key, before)
         return Result(data, stored.revision)
-    expires_ms = NEVER_EXPIRES if command.ttl_ms == NO_TTL else read_clock(transaction) + command.ttl_ms
+    expires_ms = NEVER_EXPIRES if command.ttl_ms == NO_TTL else read_clock(layer) + command.ttl_ms
     if expires_ms == stored.expires_ms:
         return Result(data, stored.revision)
-    expire_value(transaction, state_key, before, revision=revision, expires_ms=expires_ms)
+    expire_value(layer, state_key, before, revision=revision, expires_ms=expires_ms)
     return Result(data, revision)
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from raftdb.errors import ReplyError
 from raftdb.machine.keyspace import HEADER_BYTES, KINDS
+from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
 from raftdb.machine.service import Command, CommandType, Service
 from raftdb.machine.strings import CONDITION_WORDS, Condition, holds
-from raftdb.machine.transaction import KeyValueView, Transaction
 from raftdb.machine.values import load_head, move_value, remove_value, state_key_of, visible
 
 NO_SUCH_KEY = "no such key"
@@ -36,17 +36,17 @@ class Rename(Command):
     condition: Condition = Condition.ALWAYS
 
 
-def rename(transaction: Transaction, command: Rename, revision: int) -> Result:
+def rename(layer: Layer, command: Rename, revision: int) -> Result:
     """Move the value, and remove the source. Answers whether the condition held; raises `ReplyError` if there is no
     source."""
-    before = _value_of(transaction, command.source)
+    before = _value_of(layer, command.source)
     if before is None:
         raise ReplyError(NO_SUCH_KEY)
     if command.source == command.target:
         return Result(command.condition is not Condition.IF_MISSING, None)
-    if not _put(transaction, before, command.target, command.condition, revision):
+    if not _put(layer, before, command.target, command.condition, revision):
         return Result(False, None)
-    remove_value(transaction, state_key_of(command.source), before)
+    remove_value(layer, state_key_of(command.source), before)
     return Result(True, None)
 
 
@@ -59,27 +59,27 @@ class Copy(Command):
     condition: Condition = Condition.IF_MISSING
 
 
-def copy(transaction: Transaction, command: Copy, revision: int) -> Result:
+def copy(layer: Layer, command: Copy, revision: int) -> Result:
     """Copy the value. Answers whether there was a source, and the condition held."""
-    before = _value_of(transaction, command.source)
+    before = _value_of(layer, command.source)
     if before is None:
         return Result(False, None)
-    return Result(_put(transaction, before, command.target, command.condition, revision), None)
+    return Result(_put(layer, before, command.target, command.condition, revision), None)
 
 
-def _value_of(transaction: Transaction, key: bytes) -> bytes | None:
+def _value_of(layer: Layer, key: bytes) -> bytes | None:
     """The whole record of the key, None if it has none that is still there."""
-    before = transaction.get(state_key_of(key))
-    return before if visible(transaction, before) is not None else None
+    before = layer.get(state_key_of(key))
+    return before if visible(layer, before) is not None else None
 
 
-def _put(transaction: Transaction, record: bytes, target: bytes, condition: Condition, revision: int) -> bool:
+def _put(layer: Layer, record: bytes, target: bytes, condition: Condition, revision: int) -> bool:
     """Put a record in the place of what `target` holds, if the condition holds of it; returns whether it does."""
     state_key = state_key_of(target)
-    before = transaction.head(state_key, HEADER_BYTES)
-    if not holds(condition, is_missing=visible(transaction, before) is None):
+    before = layer.head(state_key, HEADER_BYTES)
+    if not holds(condition, is_missing=visible(layer, before) is None):
         return False
-    move_value(transaction, state_key, before, record, revision=revision)
+    move_value(layer, state_key, before, record, revision=revision)
     return True
 
 

@@ -8,21 +8,21 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from raftdb.errors import Fatal, LocalProtocolError, RemoteProtocolError, ReplyError
-from raftdb.machine import operations, sessions, sweeper, transactions
+from raftdb.machine import sessions, sweeper, transactions
 from raftdb.machine.clock import advance_clock, read_clock
 from raftdb.machine.entries import decode, session_payload
-from raftdb.machine.operations import Expire, SessionOperation
+from raftdb.machine.layer import KeyValueView, Layer
+from raftdb.machine.operations import Expire, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Reply, Result
 from raftdb.machine.service import Command, EntryPlace, OperationType, Query, ReadHandler
 from raftdb.machine.services import OPERATIONS, QUERIES, READS, WRITES
-from raftdb.machine.transaction import KeyValueView, Transaction
 
 _BESIDE_THE_LOG: dict[type[Any], ReadHandler] = {**READS, **QUERIES}
 
 
 class Applied(NamedTuple):
     """The outcome of an entry: the reply for its proposer; and for others that wait for changes, the names of the
-    values and sessions that have changed (`Transaction.note_change`), and the earliest deadline that was set (None:
+    values and sessions that have changed (`Layer.note_change`), and the earliest deadline that was set (None:
     none)."""
 
     reply: Reply
@@ -31,11 +31,11 @@ class Applied(NamedTuple):
 
 
 class Machine:
-    """Applies entries to a transaction and answers reads from a view. Entries of one transaction see each other."""
+    """Applies entries to a layer and answers reads from a view. Entries of one layer see each other."""
 
     __slots__ = ()
 
-    def apply(self, index: int, term: int, data: bytes, transaction: Transaction) -> Applied:
+    def apply(self, index: int, term: int, data: bytes, layer: Layer) -> Applied:
         """Apply the operation in `data`, committed at `index` in `term`; its reply may be a `ReplyError`.
 
         Raises `Fatal` if `data` is no operation that this node knows: it cannot be skipped (hazards B67,
@@ -48,16 +48,16 @@ class Machine:
                 f"the entry at index {index} cannot be applied: {error.message}",
                 hint="if others run a newer raftdb, start this node with it; otherwise run: raftdb doctor DIR",
             ) from error
-        advance_clock(transaction, time_ms)
+        advance_clock(layer, time_ms)
         run = _OPERATIONS.get(type(operation))
         if run is None:
-            reply: Reply = perform(operation, transaction, index)  # type: ignore[arg-type]  # no other is left
+            reply: Reply = perform(operation, layer, index)  # type: ignore[arg-type]  # no other is left
         else:
             try:
-                reply = run(transaction, operation, EntryPlace(index, term), data)
+                reply = run(layer, operation, EntryPlace(index, term), data)
             except ReplyError as error:
                 reply = error.with_traceback(None)
-        return Applied(reply, transaction.events, transaction.deadline_ms)
+        return Applied(reply, layer.events, layer.deadline_ms)
 
     def read(self, query: Command | Query, view: KeyValueView) -> Result | ReplyError:
         """Answer an operation that only reads, from `view`, beside the log; the reply may be a `ReplyError`.
@@ -85,37 +85,33 @@ class Machine:
         return sessions.session_count(view)
 
 
-def perform(
-    operation: Command | operations.Transaction, transaction: Transaction, index: int
-) -> Result | ReplyError:
+def perform(operation: Command | TransactionOperation, layer: Layer, index: int) -> Result | ReplyError:
     """Run a command or a transaction as part of the entry at `index`. If the reply is a `ReplyError`, nothing has
     changed."""
     write = WRITES.get(type(operation))  # type: ignore[arg-type]
     try:
         if write is not None:
-            return write(transaction, operation, index)
-        if isinstance(operation, operations.Transaction):
-            return transactions.run(transaction, operation, index, perform)
-        return READS[type(operation)](transaction, operation)
+            return write(layer, operation, index)
+        if isinstance(operation, TransactionOperation):
+            return transactions.run(layer, operation, index, perform)
+        return READS[type(operation)](layer, operation)
     except ReplyError as error:
         # The reply outlives this call: it must not keep the frames of the handler alive.
         return error.with_traceback(None)
 
 
-def _in_session(
-    transaction: Transaction, operation: SessionOperation, entry: EntryPlace, data: bytes
-) -> Reply:
+def _in_session(layer: Layer, operation: SessionOperation, entry: EntryPlace, data: bytes) -> Reply:
     payload = session_payload(data, operation)
-    return sessions.run(transaction, operation, payload, entry, perform)
+    return sessions.run(layer, operation, payload, entry, perform)
 
 
-def _of_service(kind: OperationType) -> Callable[[Transaction, Any, EntryPlace, bytes], Reply]:
-    return lambda transaction, operation, entry, data: kind.run(transaction, operation, entry)
+def _of_service(kind: OperationType) -> Callable[[Layer, Any, EntryPlace, bytes], Reply]:
+    return lambda layer, operation, entry, data: kind.run(layer, operation, entry)
 
 
-_OPERATIONS: dict[type[Any], Callable[[Transaction, Any, EntryPlace, bytes], Reply]] = {
+_OPERATIONS: dict[type[Any], Callable[[Layer, Any, EntryPlace, bytes], Reply]] = {
     SessionOperation: _in_session,
-    Expire: lambda transaction, operation, entry, data: sweeper.sweep(transaction),
+    Expire: lambda layer, operation, entry, data: sweeper.sweep(layer),
     **{kind.type: _of_service(kind) for kind in OPERATIONS.values()},
 }
 """The operations that are neither commands nor transactions, and how each is run; `data` is that of the whole entry."""

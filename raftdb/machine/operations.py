@@ -1,9 +1,10 @@
 """The operations beside a single command that an entry may hold: several commands at once, and operations done once
 however often they are sent.
 
-An *operation* is proposed and applied as one. A transaction is one of them, so all of it happens at one point of the
-log, or none. A `SessionOperation` wraps a command or a transaction with the number that lets the machine tell a
-repetition (exactly once). What they mean in full: docs/interface.md.
+An *operation* is proposed and applied as one. A `TransactionOperation` is one of them: what a client's transaction
+comes to when it is committed. So all of it happens at one point of the log, or none. A `SessionOperation` wraps a
+command or a transaction with the number that lets the machine tell a repetition (exactly once). What they mean in full:
+docs/interface.md.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class Mode(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Transaction:
+class TransactionOperation:
     """Execute `commands` in order at one point of the log, if no key of `watched` has changed.
 
     `watched`: pairs of a key and the revision that it must still have, 0 for a key that must be missing.
@@ -45,7 +46,7 @@ class SessionOperation:
     session: bytes
     sequence: int
     acknowledged: int
-    operation: "Command | Transaction"
+    operation: "Command | TransactionOperation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Expire:
     client."""
 
 
-ClientOperation: TypeAlias = Command | Transaction | SessionOperation | ServiceOperation
+ClientOperation: TypeAlias = Command | TransactionOperation | SessionOperation | ServiceOperation
 """The operations that a client may ask for."""
 
 Operation: TypeAlias = ClientOperation | Expire

@@ -7,6 +7,7 @@ from raftdb.errors import Conflict, RequestRefused
 from raftdb.machine.arguments import integer
 from raftdb.machine.integers import NotNegative
 from raftdb.machine.keyspace import HEADER_BYTES
+from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result, shown_key
 from raftdb.machine.service import (
     Arity,
@@ -19,7 +20,6 @@ from raftdb.machine.service import (
     Service,
     as_done,
 )
-from raftdb.machine.transaction import KeyValueView, Transaction
 from raftdb.machine.values import check_value, load_head, put_value, state_key_of, visible
 
 
@@ -32,12 +32,12 @@ class CompareAndSet(Command):
     value: bytes
 
 
-def compare_and_set(transaction: Transaction, command: CompareAndSet, revision: int) -> Result:
+def compare_and_set(layer: Layer, command: CompareAndSet, revision: int) -> Result:
     """Store the value, without an expiry, if the key has that revision; raises `Conflict` otherwise."""
     state_key = state_key_of(command.key)
     check_value(len(command.value))
-    before = transaction.head(state_key, HEADER_BYTES)
-    stored = visible(transaction, before)
+    before = layer.head(state_key, HEADER_BYTES)
+    stored = visible(layer, before)
     present = 0 if stored is None else stored.revision
     if present != command.revision:
         raise Conflict(
@@ -45,7 +45,7 @@ def compare_and_set(transaction: Transaction, command: CompareAndSet, revision: 
             keys=(command.key,),
             hint="read the key again, and decide anew",
         )
-    put_value(transaction, state_key, before, command.value, revision=revision)
+    put_value(layer, state_key, before, command.value, revision=revision)
     return Result(True, revision)
 
 

@@ -25,6 +25,7 @@ from raftdb.machine.keyspace import (
     NEVER_EXPIRES,
     StoredValue,
 )
+from raftdb.machine.layer import KeyValueView
 from raftdb.machine.reply import KeyRecord, Page, Result
 from raftdb.machine.service import (
     ALL_ARGUMENTS,
@@ -38,7 +39,6 @@ from raftdb.machine.service import (
     ReplyKind,
     Service,
 )
-from raftdb.machine.transaction import KeyValueView
 from raftdb.machine.values import EXPIRIES, load, value_count, visible
 
 _Head = tuple[bytes, StoredValue]

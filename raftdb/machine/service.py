@@ -18,8 +18,8 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
 from raftdb.machine.deadlines import DeadlineIndex
+from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Reply, Result, Told
-from raftdb.machine.transaction import KeyValueView, Transaction
 
 
 class Command:
@@ -51,7 +51,7 @@ class EntryPlace(NamedTuple):
 ReadHandler: TypeAlias = Callable[[KeyValueView, Any], Result]
 """Answers a command, or a query, from a view of the state. Raises `ReplyError` where it fails."""
 
-WriteHandler: TypeAlias = Callable[[Transaction, Any, int], Result]
+WriteHandler: TypeAlias = Callable[[Layer, Any, int], Result]
 """Executes a command as part of the entry at an index, which is the revision of what it changes. It checks first and
 writes last, and raises `ReplyError` where it fails: the texts are replicated rules and are never changed."""
 
@@ -190,7 +190,7 @@ class OperationType:
 
     type: type[ServiceOperation]
     number: int
-    run: Callable[[Transaction, Any, EntryPlace], Reply]
+    run: Callable[[Layer, Any, EntryPlace], Reply]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -198,12 +198,12 @@ class Ending:
     """The things of a service that end at times of the cluster clock: the sweeper ends those that are due, a bounded
     number at a time.
 
-    `end(transaction, time_ms, name)` ends one, and returns its cost. An entry ends at most `count_max`, and none
+    `end(layer, time_ms, name)` ends one, and returns its cost. An entry ends at most `count_max`, and none
     after it has cost `cost_max`. Both are replicated rules.
     """
 
     index: DeadlineIndex
-    end: Callable[[Transaction, int, bytes], int]
+    end: Callable[[Layer, int, bytes], int]
     count_max: int
     cost_max: int
 

@@ -6,7 +6,7 @@ from raftdb.machine.counters import COUNTERS
 from raftdb.machine.editing import EDITING
 from raftdb.machine.expiry import EXPIRY
 from raftdb.machine.keys import KEYS
-from raftdb.machine.operations import Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import REVISIONS
 from raftdb.machine.scanning import SCANNING
 from raftdb.machine.service import (
@@ -71,7 +71,7 @@ def keys_named(operation: Operation) -> int:
     cost to apply; keys that its scans find are counted only at apply."""
     if isinstance(operation, SessionOperation):
         operation = operation.operation
-    if not isinstance(operation, Transaction):
+    if not isinstance(operation, TransactionOperation):
         count = _KEYS_NAMED.get(type(operation))  # type: ignore[arg-type]  # what is no command names no key
         return 1 if count is None else max(1, count(operation))
     named = len(operation.watched)

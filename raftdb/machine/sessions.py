@@ -26,7 +26,6 @@ from raftdb.limits import (
     SESSION_REPLY_BYTES_MAX,
     SESSIONS_MAX,
 )
-from raftdb.machine import transaction as changes
 from raftdb.machine.clock import read_clock
 from raftdb.machine.deadlines import DeadlineIndex
 from raftdb.machine.keyspace import (
@@ -38,11 +37,11 @@ from raftdb.machine.keyspace import (
     pack_number,
     read_number,
 )
-from raftdb.machine.operations import SessionOperation, Transaction
+from raftdb.machine.layer import KeyValueView, Layer
+from raftdb.machine.operations import SessionOperation, TransactionOperation
 from raftdb.machine.replies import HEAD_BYTES, decode_head, decode_reply, digest_of, encode_reply
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command, Ending, EntryPlace, OperationType, Service, ServiceOperation
-from raftdb.machine.transaction import KeyValueView
 
 SESSION_NAME_BYTES = 16
 """Length of a session's name, which its client draws at random: 128 bits, so that no two meet."""
@@ -59,7 +58,7 @@ REFUSALS_MAX = SESSION_REPLIES_MAX
 PROBED_MAX = 64
 """Sequences acknowledged at once that are looked up one by one; more are found by a scan."""
 
-Perform = Callable[[Command | Transaction, changes.Transaction, int], Result | ReplyError]
+Perform = Callable[[Command | TransactionOperation, Layer, int], Result | ReplyError]
 """Applies the operation within a session, as part of the entry at an index."""
 
 _RECORD = Struct(">QQQQIQ")
@@ -82,29 +81,29 @@ class RegisterSession(ServiceOperation):
     session: bytes
 
 
-def register(transaction: changes.Transaction, operation: RegisterSession, entry: EntryPlace) -> Reply:
+def register(layer: Layer, operation: RegisterSession, entry: EntryPlace) -> Reply:
     """Begin a session; if there is one of that name, it goes on."""
     name = _checked(operation.session)
-    session = _load(transaction, name)
+    session = _load(layer, name)
     if session is not None:
-        _store(transaction, name, _used(transaction, name, session))
+        _store(layer, name, _used(layer, name, session))
         return Repetition(session.index, session.term, Result(True, None))
-    if session_count(transaction) >= SESSIONS_MAX:
-        _make_room(transaction)
-    _count(transaction, 1)
-    deadline_ms = _deadline_ms(transaction)
-    IDLE_SESSIONS.set(transaction, deadline_ms, name)
-    _store(transaction, name, _Session(entry.index, entry.term, deadline_ms, 1, 0, 0))
+    if session_count(layer) >= SESSIONS_MAX:
+        _make_room(layer)
+    _count(layer, 1)
+    deadline_ms = _deadline_ms(layer)
+    IDLE_SESSIONS.set(layer, deadline_ms, name)
+    _store(layer, name, _Session(entry.index, entry.term, deadline_ms, 1, 0, 0))
     return Result(True, None)
 
 
-def _make_room(transaction: changes.Transaction) -> None:
+def _make_room(layer: Layer) -> None:
     """End the session that was idle for longest."""
-    first = IDLE_SESSIONS.first(transaction)
+    first = IDLE_SESSIONS.first(layer)
     if first is not None:
-        end(transaction, first[1])
-        if first[0] < _deadline_ms(transaction):
-            IDLE_SESSIONS.swept(transaction, *first)
+        end(layer, first[1])
+        if first[0] < _deadline_ms(layer):
+            IDLE_SESSIONS.swept(layer, *first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +113,14 @@ class CloseSession(ServiceOperation):
     session: bytes
 
 
-def close(transaction: changes.Transaction, operation: CloseSession, entry: EntryPlace) -> Reply:
+def close(layer: Layer, operation: CloseSession, entry: EntryPlace) -> Reply:
     """End a session; it need not be there."""
-    end(transaction, _checked(operation.session))
+    end(layer, _checked(operation.session))
     return Result(True, None)
 
 
 def run(
-    transaction: changes.Transaction,
+    layer: Layer,
     operation: SessionOperation,
     payload: bytes,
     entry: EntryPlace,
@@ -131,7 +130,7 @@ def run(
     name, sequence = _checked(operation.session), operation.sequence
     if not 1 <= operation.acknowledged <= sequence:
         raise ReplyError("a sequence is 1 or above, and what is acknowledged not above it")
-    session = _load(transaction, name)
+    session = _load(layer, name)
     if session is None:
         raise SessionExpired(
             "no such session", hint="begin a new one; what was sent in this one may have taken effect"
@@ -139,44 +138,44 @@ def run(
     if sequence < session.floor:
         raise SessionExpired(f"the answer to sequence {sequence} is no longer kept")
     digest = digest_of(payload)
-    known = transaction.get(_reply_key(name, sequence))
+    known = layer.get(_reply_key(name, sequence))
     if known is not None and decode_head(known).digest != digest:
         raise ReplyError(f"sequence {sequence} was used for something else", hint="never use a number twice")
-    session = _used(transaction, name, session)
-    session = _acknowledged(transaction, name, session, operation.acknowledged)
+    session = _used(layer, name, session)
+    session = _acknowledged(layer, name, session, operation.acknowledged)
     if known is not None:
-        _store(transaction, name, session)
+        _store(layer, name, session)
         head = decode_head(known)
         return Repetition(head.index, head.term, decode_reply(known))
     if session.replies >= SESSION_REPLIES_MAX + REFUSALS_MAX:
-        _store(transaction, name, session)
-        end(transaction, name)
+        _store(layer, name, session)
+        end(layer, name)
         return SessionExpired("the session was ended: too many replies were not acknowledged")
     if session.replies >= SESSION_REPLIES_MAX or session.reply_bytes >= SESSION_REPLY_BYTES_MAX:
         reply: Result | ReplyError = ReplyError(
             "too many replies are not acknowledged", hint="acknowledge some, then send it as a new operation"
         )
     else:
-        reply = perform(operation.operation, transaction, entry.index)
+        reply = perform(operation.operation, layer, entry.index)
     record = encode_reply(reply, digest=digest, index=entry.index, term=entry.term)
-    transaction.put(_reply_key(name, sequence), record)
+    layer.put(_reply_key(name, sequence), record)
     _store(
-        transaction,
+        layer,
         name,
         session._replace(replies=session.replies + 1, reply_bytes=session.reply_bytes + len(record)),
     )
     return reply
 
 
-def end(transaction: changes.Transaction, name: bytes) -> int:
+def end(layer: Layer, name: bytes) -> int:
     """Remove a session and all that is kept for it; it need not be there. Returns how many replies those were."""
-    session = _load(transaction, name)
+    session = _load(layer, name)
     if session is None:
         return 0
-    _acknowledged(transaction, name, session, None)
-    IDLE_SESSIONS.lift(transaction, session.deadline_ms, name)
-    transaction.delete(SESSION_PREFIX + name)
-    _count(transaction, -1)
+    _acknowledged(layer, name, session, None)
+    IDLE_SESSIONS.lift(layer, session.deadline_ms, name)
+    layer.delete(SESSION_PREFIX + name)
+    _count(layer, -1)
     return session.replies
 
 
@@ -185,13 +184,13 @@ def session_count(view: KeyValueView) -> int:
     return read_number(view.get(SESSION_COUNT_KEY))
 
 
-def _used(transaction: changes.Transaction, name: bytes, session: _Session) -> _Session:
+def _used(layer: Layer, name: bytes, session: _Session) -> _Session:
     """The session with its deadline moved, if it is time for that."""
-    if session.deadline_ms >= read_clock(transaction) + SESSION_IDLE_MS:
+    if session.deadline_ms >= read_clock(layer) + SESSION_IDLE_MS:
         return session
-    deadline_ms = _deadline_ms(transaction)
-    IDLE_SESSIONS.lift(transaction, session.deadline_ms, name)
-    IDLE_SESSIONS.set(transaction, deadline_ms, name)
+    deadline_ms = _deadline_ms(layer)
+    IDLE_SESSIONS.lift(layer, session.deadline_ms, name)
+    IDLE_SESSIONS.set(layer, deadline_ms, name)
     return session._replace(deadline_ms=deadline_ms)
 
 
@@ -199,9 +198,7 @@ def _deadline_ms(view: KeyValueView) -> int:
     return read_clock(view) + SESSION_IDLE_MS + IDLE_GRAIN_MS
 
 
-def _acknowledged(
-    transaction: changes.Transaction, name: bytes, session: _Session, floor: int | None
-) -> _Session:
+def _acknowledged(layer: Layer, name: bytes, session: _Session, floor: int | None) -> _Session:
     """The session without the replies below `floor`, None for all of them; they are removed."""
     if floor is not None and floor <= session.floor:
         return session
@@ -210,16 +207,16 @@ def _acknowledged(
         heads = []
     elif floor is not None and floor - session.floor <= PROBED_MAX:
         keys = [_reply_key(name, sequence) for sequence in range(session.floor, floor)]
-        heads = [(key, transaction.head(key, HEAD_BYTES)) for key in keys]
+        heads = [(key, layer.head(key, HEAD_BYTES)) for key in keys]
     else:
         first = _reply_key(name, session.floor)
         last = REPLY_PREFIX + name + b"\xff" * 9 if floor is None else _reply_key(name, floor)
         limit = SESSION_REPLIES_MAX + REFUSALS_MAX
-        heads = list(transaction.scan(first, last, limit=limit, length=HEAD_BYTES))
+        heads = list(layer.scan(first, last, limit=limit, length=HEAD_BYTES))
     replies, reply_bytes = session.replies, session.reply_bytes
     for key, head in heads:
         if head is not None:
-            transaction.delete(key)
+            layer.delete(key)
             replies -= 1
             reply_bytes -= decode_head(head).record_bytes
     return session._replace(floor=floor or session.floor, replies=replies, reply_bytes=reply_bytes)
@@ -236,16 +233,16 @@ def _load(view: KeyValueView, name: bytes) -> _Session | None:
     return None if record is None else _Session(*_RECORD.unpack(record))
 
 
-def _store(transaction: changes.Transaction, name: bytes, session: _Session) -> None:
-    transaction.put(SESSION_PREFIX + name, _RECORD.pack(*session))
+def _store(layer: Layer, name: bytes, session: _Session) -> None:
+    layer.put(SESSION_PREFIX + name, _RECORD.pack(*session))
 
 
 def _reply_key(name: bytes, sequence: int) -> bytes:
     return REPLY_PREFIX + name + pack_number(sequence)
 
 
-def _count(transaction: changes.Transaction, change: int) -> None:
-    transaction.put(SESSION_COUNT_KEY, pack_number(session_count(transaction) + change))
+def _count(layer: Layer, change: int) -> None:
+    layer.put(SESSION_COUNT_KEY, pack_number(session_count(layer) + change))
 
 
 SESSIONS = Service(
@@ -257,7 +254,7 @@ SESSIONS = Service(
     ),
     ending=Ending(
         index=IDLE_SESSIONS,
-        end=lambda transaction, time_ms, name: end(transaction, name),
+        end=lambda layer, time_ms, name: end(layer, name),
         count_max=SWEEP_SESSIONS_MAX,
         cost_max=SWEEP_REPLIES_MAX,
     ),

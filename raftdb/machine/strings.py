@@ -15,6 +15,7 @@ from raftdb.machine.keyspace import (
     VALUE_COUNT_KEY,
     StoredValue,
 )
+from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result, Told
 from raftdb.machine.service import (
     NO_ARGUMENTS,
@@ -27,7 +28,6 @@ from raftdb.machine.service import (
     Service,
     as_text,
 )
-from raftdb.machine.transaction import KeyValueView, Transaction
 from raftdb.machine.values import (
     check_value,
     load,
@@ -81,22 +81,22 @@ class Set(Command):
     condition: Condition = Condition.ALWAYS
 
 
-def set_(transaction: Transaction, command: Set, revision: int) -> Result:
+def set_(layer: Layer, command: Set, revision: int) -> Result:
     """Store the value if the condition holds. Answers whether it did; if not, with the present revision."""
     state_key = state_key_of(command.key)
     check_value(len(command.value))
-    before = transaction.head(state_key, HEADER_BYTES)
+    before = layer.head(state_key, HEADER_BYTES)
     if not command.ttl_ms and not command.condition:
-        put_value(transaction, state_key, before, command.value, revision=revision)
+        put_value(layer, state_key, before, command.value, revision=revision)
         return Result(True, revision)
-    present = visible(transaction, before)
-    if _store(transaction, command, state_key, before, present, revision):
+    present = visible(layer, before)
+    if _store(layer, command, state_key, before, present, revision):
         return Result(True, revision)
     return Result(False, 0 if present is None else present.revision)
 
 
 def _store(
-    transaction: Transaction,
+    layer: Layer,
     command: "Set | GetSet",
     state_key: bytes,
     before: bytes | None,
@@ -111,14 +111,14 @@ def _store(
         return False
     if command.ttl_ms == PAST_TTL:
         if before is not None:
-            remove_value(transaction, state_key, before)
+            remove_value(layer, state_key, before)
         return True
     expires_ms = NEVER_EXPIRES
     if command.ttl_ms > NO_TTL:
-        expires_ms = read_clock(transaction) + command.ttl_ms
+        expires_ms = read_clock(layer) + command.ttl_ms
     elif command.ttl_ms == KEEP_TTL and present is not None:
         expires_ms = present.expires_ms
-    put_value(transaction, state_key, before, command.value, revision=revision, expires_ms=expires_ms)
+    put_value(layer, state_key, before, command.value, revision=revision, expires_ms=expires_ms)
     return True
 
 
@@ -198,15 +198,15 @@ class Delete(Command):
     key: bytes
 
 
-def delete(transaction: Transaction, command: Delete, revision: int) -> Result:
+def delete(layer: Layer, command: Delete, revision: int) -> Result:
     """Remove the key. Answers the value it had and that value's revision, or None and 0."""
     state_key = state_key_of(command.key)
-    before = transaction.get(state_key)
-    stored = visible(transaction, before)
+    before = layer.get(state_key)
+    stored = visible(layer, before)
     if before is None or stored is None:
         return Result(None, 0)
     data = string_of(stored)
-    remove_value(transaction, state_key, before)
+    remove_value(layer, state_key, before)
     return Result(data, stored.revision)
 
 
@@ -220,14 +220,14 @@ class GetSet(Command):
     condition: Condition = Condition.ALWAYS
 
 
-def get_set(transaction: Transaction, command: GetSet, revision: int) -> Result:
+def get_set(layer: Layer, command: GetSet, revision: int) -> Result:
     """Store the value if the condition holds. Answers the one before it, None if there was none."""
     state_key = state_key_of(command.key)
     check_value(len(command.value))
-    before = transaction.get(state_key)
-    present = visible(transaction, before)
+    before = layer.get(state_key)
+    present = visible(layer, before)
     data = None if present is None else string_of(present)
-    if _store(transaction, command, state_key, before, present, revision):
+    if _store(layer, command, state_key, before, present, revision):
         return Result(data, revision)
     return Result(data, 0 if present is None else present.revision)
 

@@ -6,25 +6,25 @@ order of the entries in the log decides (hazard B55).
 """
 
 from raftdb.machine.clock import read_clock
+from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
 from raftdb.machine.services import ENDINGS
-from raftdb.machine.transaction import KeyValueView, Transaction
 
 
-def sweep(transaction: Transaction) -> Result:
+def sweep(layer: Layer) -> Result:
     """End what is due by the clock, up to the bounds of each service. Answers how many ended."""
-    clock_ms = read_clock(transaction)
+    clock_ms = read_clock(layer)
     count = 0
     for ending in ENDINGS:
         cost = 0
         last: tuple[int, bytes] | None = None
-        for last in ending.index.due(transaction, clock_ms, limit=ending.count_max):
-            cost += ending.end(transaction, *last)
+        for last in ending.index.due(layer, clock_ms, limit=ending.count_max):
+            cost += ending.end(layer, *last)
             count += 1
             if cost >= ending.cost_max:
                 break
         if last is not None:
-            ending.index.swept(transaction, *last)
+            ending.index.swept(layer, *last)
     return Result(count, None)
 
 

@@ -13,41 +13,39 @@ from collections.abc import Callable
 
 from raftdb.errors import Conflict, ReplyError
 from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, TRANSACTION_MOVED_BYTES_MAX
-from raftdb.machine import operations
+from raftdb.machine.layer import TOO_MANY_KEYS, KeyValueView, Layer
+from raftdb.machine.operations import Mode, TransactionOperation
 from raftdb.machine.reply import ELEMENT_BYTES, Result, shown_key, value_bytes
 from raftdb.machine.service import Command
 from raftdb.machine.services import keys_named
-from raftdb.machine.transaction import TOO_MANY_KEYS, KeyValueView, Transaction
 from raftdb.machine.values import load_head
 
 KEYS_SHOWN = 3
 """How many of the keys that have changed the message names; the error has them all."""
 
-Execute = Callable[[Command, Transaction, int], Result | ReplyError]
+Execute = Callable[[Command, Layer, int], Result | ReplyError]
 """Runs one command as part of the entry at an index; a command that answers an error has changed nothing."""
 
 
-def run(
-    transaction: Transaction, operation: operations.Transaction, revision: int, execute: Execute
-) -> Result:
+def run(layer: Layer, operation: TransactionOperation, revision: int, execute: Execute) -> Result:
     """Answer the list of the commands' answers. Raises `Conflict`, or `ReplyError` if the whole is undone."""
     named = keys_named(operation)
     if named > TRANSACTION_KEYS_MAX:
         raise _too_many_keys()
-    changed = tuple(key for key, watched in operation.watched if _revision(transaction, key) != watched)
+    changed = tuple(key for key, watched in operation.watched if _revision(layer, key) != watched)
     if changed:
         raise _conflict(changed)
-    layer = Transaction(transaction, passed_max=TRANSACTION_KEYS_MAX - named)
+    upper = Layer(layer, passed_max=TRANSACTION_KEYS_MAX - named)
     try:
-        results = _run_all(layer, operation, revision, execute)
+        results = _run_all(upper, operation, revision, execute)
     finally:
-        transaction.count(layer)
-    transaction.merge(layer)
+        layer.count(upper)
+    layer.merge(upper)
     return Result(results, None)
 
 
 def _run_all(
-    layer: Transaction, operation: operations.Transaction, revision: int, execute: Execute
+    layer: Layer, operation: TransactionOperation, revision: int, execute: Execute
 ) -> list[Result | ReplyError]:
     """The answers of the commands, one after the other. Raises `ReplyError` if the whole is undone."""
     results: list[Result | ReplyError] = []
@@ -62,7 +60,7 @@ def _run_all(
                 "the transaction reads and writes too much",
                 f"the limit is {TRANSACTION_MOVED_BYTES_MAX} bytes of values",
             )
-        if isinstance(reply, ReplyError) and operation.mode is operations.Mode.ATOMIC:
+        if isinstance(reply, ReplyError) and operation.mode is Mode.ATOMIC:
             raise _failed(position, reply.message, reply.hint)
         results.append(reply)
         value = reply if isinstance(reply, ReplyError) else reply.value

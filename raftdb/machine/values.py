@@ -27,7 +27,7 @@ from raftdb.machine.keyspace import (
     pack_number,
     read_number,
 )
-from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.layer import KeyValueView, Layer
 
 EXPIRIES = DeadlineIndex(EXPIRY_PREFIX, EXPIRY_SWEPT_KEY)
 """The values that expire, by their keys."""
@@ -81,7 +81,7 @@ def string_of(stored: StoredValue) -> bytes:
 
 
 def put_value(
-    transaction: Transaction,
+    layer: Layer,
     state_key: bytes,
     before: bytes | None,
     data: bytes,
@@ -90,50 +90,46 @@ def put_value(
     expires_ms: int = NEVER_EXPIRES,
 ) -> None:
     """Store the string `data` in place of the record `before`, None if there is none."""
-    _replace(transaction, state_key, before, expires_ms)
-    transaction.put(state_key, encode_string(data, revision=revision, expires_ms=expires_ms))
+    _replace(layer, state_key, before, expires_ms)
+    layer.put(state_key, encode_string(data, revision=revision, expires_ms=expires_ms))
 
 
-def expire_value(
-    transaction: Transaction, state_key: bytes, before: bytes, *, revision: int, expires_ms: int
-) -> None:
+def expire_value(layer: Layer, state_key: bytes, before: bytes, *, revision: int, expires_ms: int) -> None:
     """Let the value that is whole in the record `before`, of whatever kind, end at another time."""
-    _replace(transaction, state_key, before, expires_ms)
-    transaction.put(state_key, encode_again(before, revision=revision, expires_ms=expires_ms))
+    _replace(layer, state_key, before, expires_ms)
+    layer.put(state_key, encode_again(before, revision=revision, expires_ms=expires_ms))
 
 
-def move_value(
-    transaction: Transaction, state_key: bytes, before: bytes | None, record: bytes, *, revision: int
-) -> None:
+def move_value(layer: Layer, state_key: bytes, before: bytes | None, record: bytes, *, revision: int) -> None:
     """Store the value of another key that is whole in `record`, of whatever kind, in place of the record `before`."""
     expires_ms = decode_header(record)[2]
-    _replace(transaction, state_key, before, expires_ms)
-    transaction.put(state_key, encode_again(record, revision=revision, expires_ms=expires_ms))
+    _replace(layer, state_key, before, expires_ms)
+    layer.put(state_key, encode_again(record, revision=revision, expires_ms=expires_ms))
 
 
-def _replace(transaction: Transaction, state_key: bytes, before: bytes | None, expires_ms: int) -> None:
+def _replace(layer: Layer, state_key: bytes, before: bytes | None, expires_ms: int) -> None:
     """Update the number of values and the index of expiries for a value that replaces `before`."""
-    transaction.note_change(state_key)
+    layer.note_change(state_key)
     if before is None:
         expires_before_ms = NEVER_EXPIRES
-        _count(transaction, 1)
+        _count(layer, 1)
     else:
         expires_before_ms = decode_header(before)[2]
     if expires_ms != expires_before_ms:
         if expires_before_ms != NEVER_EXPIRES:
-            EXPIRIES.lift(transaction, expires_before_ms, state_key[1:])
+            EXPIRIES.lift(layer, expires_before_ms, state_key[1:])
         if expires_ms != NEVER_EXPIRES:
-            EXPIRIES.set(transaction, expires_ms, state_key[1:])
+            EXPIRIES.set(layer, expires_ms, state_key[1:])
 
 
-def remove_value(transaction: Transaction, state_key: bytes, before: bytes) -> None:
+def remove_value(layer: Layer, state_key: bytes, before: bytes) -> None:
     """Remove the record `before`."""
-    transaction.note_change(state_key)
+    layer.note_change(state_key)
     expires_before_ms = decode_header(before)[2]
     if expires_before_ms != NEVER_EXPIRES:
-        EXPIRIES.lift(transaction, expires_before_ms, state_key[1:])
-    transaction.delete(state_key)
-    _count(transaction, -1)
+        EXPIRIES.lift(layer, expires_before_ms, state_key[1:])
+    layer.delete(state_key)
+    _count(layer, -1)
 
 
 def value_count(view: KeyValueView) -> int:
@@ -141,5 +137,5 @@ def value_count(view: KeyValueView) -> int:
     return read_number(view.get(VALUE_COUNT_KEY))
 
 
-def _count(transaction: Transaction, change: int) -> None:
-    transaction.put(VALUE_COUNT_KEY, pack_number(value_count(transaction) + change))
+def _count(layer: Layer, change: int) -> None:
+    layer.put(VALUE_COUNT_KEY, pack_number(value_count(layer) + change))

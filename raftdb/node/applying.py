@@ -6,9 +6,9 @@ from raftdb.budgets import KEY_BYTES
 from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import ReplyError
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
+from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Applied, Machine
 from raftdb.machine.reply import Repetition, Reply, Result
-from raftdb.machine.transaction import Transaction
 from raftdb.node.turn import Answer, State
 
 
@@ -21,20 +21,20 @@ def apply_entry(entry: Entry, state: State, machine: Machine) -> tuple[Applied, 
     changes: Mapping[bytes, bytes | None] = {}
     work_bytes = len(entry.data)
     if entry.kind is EntryKind.COMMAND:
-        transaction = Transaction(state)
-        applied = machine.apply(entry.index, entry.term, entry.data, transaction)
-        changes = transaction.changes
-        work_bytes += work_of(transaction)
+        layer = Layer(state)
+        applied = machine.apply(entry.index, entry.term, entry.data, layer)
+        changes = layer.changes
+        work_bytes += work_of(layer)
     elif entry.kind is EntryKind.CONFIGURATION:
         changes = {CONFIGURATION_KEY: pack_configuration(entry.index, entry.data)}
     state.write(changes, index=entry.index, term=entry.term)
     return applied, work_bytes
 
 
-def work_of(transaction: Transaction) -> int:
-    """How much was done in a transaction, in bytes as `raftdb.budgets` counts."""
-    keys = transaction.looked_up + transaction.passed + len(transaction.changes)
-    return KEY_BYTES * keys + transaction.moved_bytes
+def work_of(layer: Layer) -> int:
+    """How much was done in a layer, in bytes as `raftdb.budgets` counts."""
+    keys = layer.looked_up + layer.passed + len(layer.changes)
+    return KEY_BYTES * keys + layer.moved_bytes
 
 
 def answer_of(reply: Reply, entry: Entry) -> Answer | ReplyError:

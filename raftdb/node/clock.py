@@ -34,9 +34,9 @@ from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState
 from raftdb.core.update import Update
 from raftdb.machine.entries import encode, stamp
+from raftdb.machine.layer import KeyValueView
 from raftdb.machine.machine import Machine
 from raftdb.machine.operations import Expire
-from raftdb.machine.transaction import KeyValueView
 
 EXPIRE = encode(Expire())
 NEVER_MS = 1 << 63

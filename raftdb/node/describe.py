@@ -8,7 +8,7 @@ from raftdb.core.model import Entry, EntryKind
 from raftdb.endpoint import text_of
 from raftdb.limits import PAGE_BYTES_MAX
 from raftdb.machine.entries import decode
-from raftdb.machine.operations import Expire, Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.wire.configuration import decode_configuration
@@ -60,7 +60,7 @@ def _describe_command(command: Command) -> Described:
     return {"command": name, "args": arguments}
 
 
-def _describe_transaction(transaction: Transaction) -> Described:
+def _describe_transaction(transaction: TransactionOperation) -> Described:
     described: Described = {
         "command": "transaction",
         "args": [],
@@ -86,7 +86,7 @@ def _describe_of_session(name: str) -> Callable[[RegisterSession | CloseSession]
 
 
 _DESCRIBE: dict[type[Operation], Callable[[Any], Described]] = {
-    Transaction: _describe_transaction,
+    TransactionOperation: _describe_transaction,
     SessionOperation: _describe_in_session,
     RegisterSession: _describe_of_session("register_session"),
     CloseSession: _describe_of_session("close_session"),

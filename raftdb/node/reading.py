@@ -8,11 +8,11 @@ from raftdb.core.model import Entry, Index
 from raftdb.core.state import RaftState
 from raftdb.errors import RaftdbError
 from raftdb.limits import PAGE_BYTES_MAX
+from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Result
 from raftdb.machine.service import Command
 from raftdb.machine.service import Query as RecordQuery
-from raftdb.machine.transaction import Transaction
 from raftdb.node.applying import work_of
 from raftdb.node.pending import LogPage
 from raftdb.node.turn import Answer, State
@@ -27,7 +27,7 @@ def serve(
     """The answer to `query` from the state, or from the log, as they are; and the work that it was (see `work_of`)."""
     if isinstance(query, LogPage):
         return _read_log(query, core, bodies)
-    view = Transaction(state)
+    view = Layer(state)
     reply = machine.read(query, view)
     if not isinstance(reply, Result):
         return reply, work_of(view)

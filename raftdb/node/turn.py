@@ -10,7 +10,7 @@ from raftdb.core.model import EntryId, Index, NodeId
 from raftdb.core.update import Trace
 from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
-from raftdb.machine.transaction import KeyValueView
+from raftdb.machine.layer import KeyValueView
 from raftdb.node.membership import ChangeRequest, TransferRequest
 from raftdb.node.pending import ReadRequest, WriteRequest
 from storage.contract import FrozenChanges, LogBatch

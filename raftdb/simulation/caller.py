@@ -22,7 +22,7 @@ from raftdb.errors import (
     Unavailable,
 )
 from raftdb.machine import entries, services
-from raftdb.machine.operations import Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import SESSION_NAME_BYTES, RegisterSession
 from raftdb.machine.strings import Get
@@ -37,7 +37,7 @@ RETRY_US = 20 * MILLISECOND
 RESENDS = 4
 """How often a client with a session sends a request again, within its patience, if nothing comes back at all."""
 
-WRITES = (*services.WRITES, Transaction)
+WRITES = (*services.WRITES, TransactionOperation)
 """What goes through the log."""
 
 
@@ -90,7 +90,7 @@ class Caller:
         self._sequence = 0
         self._target: NodeId = world.chance.choose(tuple(world.hosts))
         self._number = 0
-        self._operation: Command | Transaction = Get(b"?")
+        self._operation: Command | TransactionOperation = Get(b"?")
         self._sent: Operation = self._operation
         self._done: Callable[[Ending], None] = lambda ending: None
         self._began_us = 0
@@ -100,7 +100,7 @@ class Caller:
         self._may_have_happened = False
 
     def call(
-        self, operation: Command | Transaction, done: Callable[[Ending], None], *, timeout_us: int
+        self, operation: Command | TransactionOperation, done: Callable[[Ending], None], *, timeout_us: int
     ) -> None:
         """Send this request; `done` is told how it ended."""
         world = self._world

@@ -21,7 +21,7 @@ from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.machine.keys import Copy, KindOf, Rename
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
@@ -61,7 +61,7 @@ class Session:
 
     ends_ms: int
     acknowledged: int = 1
-    answers: dict[int, tuple[Command | Transaction, Told]] = field(default_factory=dict)
+    answers: dict[int, tuple[Command | TransactionOperation, Told]] = field(default_factory=dict)
 
 
 class _Failed(Exception):
@@ -137,15 +137,15 @@ class Model:
         if session.ends_ms < self.clock_ms + SESSION_IDLE_MS:
             session.ends_ms = self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS
 
-    def _execute(self, index: int, operation: Command | Transaction) -> Any:
-        if isinstance(operation, Transaction):
+    def _execute(self, index: int, operation: Command | TransactionOperation) -> Any:
+        if isinstance(operation, TransactionOperation):
             return self._transact(index, operation)
         try:
             return self._run(index, operation)
         except _Failed as failed:
             return failed.failure
 
-    def _transact(self, index: int, transaction: Transaction) -> Any:
+    def _transact(self, index: int, transaction: TransactionOperation) -> Any:
         changed = tuple(key for key, revision in transaction.watched if self._revision(key) != revision)
         if changed:
             return Failure("conflict", changed)

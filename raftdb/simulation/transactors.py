@@ -10,7 +10,7 @@ from collections.abc import Callable
 from raftdb.errors import Conflict, required
 from raftdb.machine.batches import MultiGet
 from raftdb.machine.editing import Append
-from raftdb.machine.operations import Mode, Transaction
+from raftdb.machine.operations import Mode, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.service import Command
 from raftdb.machine.strings import Get, Set
@@ -115,10 +115,10 @@ class Transactor:
                 commands.append(Append(key, element + SEPARATOR))
                 self._steps.append(Appended(key, element))
         mode = Mode.ATOMIC if chance.happens(0.5) else Mode.REDIS
-        transaction = Transaction(tuple(commands), tuple(self._watched), mode)
+        transaction = TransactionOperation(tuple(commands), tuple(self._watched), mode)
         self._ask(transaction, lambda ending: self._ended(transaction, ending))
 
-    def _ended(self, transaction: Transaction, ending: Ending) -> None:
+    def _ended(self, transaction: TransactionOperation, ending: Ending) -> None:
         steps: tuple[Appended | Seen, ...] = tuple(step for step in self._steps if isinstance(step, Appended))
         outcome = Outcome.NOT_EXECUTED
         if ending.kind is Kind.ANSWERED:
@@ -131,7 +131,7 @@ class Transactor:
         self._transactions.observed.append(observed)
         self._pause()
 
-    def _steps_told(self, transaction: Transaction, ending: Ending) -> tuple[Appended | Seen, ...]:
+    def _steps_told(self, transaction: TransactionOperation, ending: Ending) -> tuple[Appended | Seen, ...]:
         """What was read before, then each command in order with what it has seen."""
         steps = [step for step in self._steps if isinstance(step, Seen)]
         told: list[Appended | Seen] = list(steps)
@@ -142,7 +142,7 @@ class Transactor:
                 told.append(Seen(command.keys[0], elements_of(result[0])))
         return tuple(told)
 
-    def _ask(self, operation: Command | Transaction, done: Callable[[Ending], None]) -> None:
+    def _ask(self, operation: Command | TransactionOperation, done: Callable[[Ending], None]) -> None:
         self._caller.call(operation, done, timeout_us=self._world.options.client_timeout_us)
 
     def _pause(self) -> None:

@@ -7,7 +7,7 @@ from raftdb.commands.spec import Access, lookup, parse
 from raftdb.errors import CODES, Conflict, ReplyError
 from raftdb.limits import SESSION_IDLE_MS
 from raftdb.machine.keyspace import HEADER_BYTES, KEY_VALUE_END, KEY_VALUE_PREFIX
-from raftdb.machine.operations import Expire, Mode, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.sessions import CloseSession, RegisterSession, session_count
 from tests.client.fake_state import Arguments, FakeState, Refused
@@ -30,11 +30,11 @@ class MachineState(FakeState):
 
     @property
     def session_count(self) -> int:
-        return session_count(self.database.transaction)
+        return session_count(self.database.layer)
 
     def contents(self) -> dict[bytes, bytes]:
         """All keys and their values."""
-        found = self.database.transaction.scan(KEY_VALUE_PREFIX, KEY_VALUE_END, limit=EVERYTHING)
+        found = self.database.layer.scan(KEY_VALUE_PREFIX, KEY_VALUE_END, limit=EVERYTHING)
         return {key[1:]: record[HEADER_BYTES:] for key, record in found}
 
     def forget_sessions(self) -> None:
@@ -60,14 +60,14 @@ class MachineState(FakeState):
         assert spec is not None
         if spec.access is Access.READ:
             self._index = self.database.index
-            return _answer(MACHINE.read(command, self.database.transaction))
+            return _answer(MACHINE.read(command, self.database.layer))
         return self._apply(command)
 
     def transact(
         self, commands: Sequence[tuple[str, Arguments]], watch: Sequence[tuple[bytes, int]], mode: str
     ) -> list[object]:
         parsed = tuple(parse(name, arguments) for name, arguments in commands)
-        results, _ = self._apply(Transaction(parsed, tuple(watch), Mode[mode.upper()]))
+        results, _ = self._apply(TransactionOperation(parsed, tuple(watch), Mode[mode.upper()]))
         assert isinstance(results, list)
         return [_refused(item).body if isinstance(item, ReplyError) else item for item in results]
 

@@ -38,7 +38,7 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.editing import Append
 from raftdb.machine.entries import encode, stamp
 from raftdb.machine.integers import INTEGER_MAX
-from raftdb.machine.operations import Mode, Transaction
+from raftdb.machine.operations import Mode, TransactionOperation
 from raftdb.machine.reply import Page, Result
 from raftdb.machine.scanning import ReadPage
 from raftdb.machine.services import keys_named
@@ -110,7 +110,7 @@ def sent(request: protocol.Request | None) -> bytes:
 
 
 def answer_to(database: Database, operation: Any) -> Shown:
-    reply = MACHINE.read(operation, database.transaction) if is_read(operation) else database.run(operation)
+    reply = MACHINE.read(operation, database.layer) if is_read(operation) else database.run(operation)
     if isinstance(reply, ReplyError):
         raise reply
     assert isinstance(reply, Result)
@@ -185,7 +185,7 @@ def test_every_legal_transaction_is_accepted_and_its_results_are_read(
     _, operation = transaction_of(body, limits=limits)
     assert getattr(operation, "operation", operation) == legal
     database = Database()
-    reply = database.run(Transaction(legal.commands))
+    reply = database.run(TransactionOperation(legal.commands))
     assert isinstance(reply, Result)
     response = received(encode_json({"results": reply.value, "index": 1, "term": 1}))
     read = answers.transaction_answer_of([name for name, _ in commands], response, bytes).results
@@ -253,7 +253,7 @@ def test_the_largest_results_are_read(pattern: bytes) -> None:
     for _ in range(2):
         database.run(Append(b"k", content[: len(content) // 2]))
     assert executed(database, "get", [b"k"]) == content
-    page = MACHINE.read(ReadPage(b"", b"", 1000, True), database.transaction)
+    page = MACHINE.read(ReadPage(b"", b"", 1000, True), database.layer)
     assert isinstance(page, Result)
     assert isinstance(page.value, Page)
     (record,) = page.value.records
@@ -279,8 +279,8 @@ def test_a_page_of_large_values_is_read() -> None:
 @pytest.mark.parametrize(
     "operation",
     [
-        Transaction((Ping(),) * (TRANSACTION_KEYS_MAX - 1)),
-        Transaction((Set(b"\0", b"\0\0\0"),) * (TRANSACTION_KEYS_MAX - 1), ((b"\xff", 2**60),)),
+        TransactionOperation((Ping(),) * (TRANSACTION_KEYS_MAX - 1)),
+        TransactionOperation((Set(b"\0", b"\0\0\0"),) * (TRANSACTION_KEYS_MAX - 1), ((b"\xff", 2**60),)),
         Set(b"k", bytes(MIB)),
     ],
     ids=["pings", "sets", "zeros"],

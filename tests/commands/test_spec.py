@@ -40,7 +40,7 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.expiry import ExpireAfter, GetAndExpire, Persist, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
-from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, Transaction
+from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
@@ -354,8 +354,8 @@ def test_a_transaction_is_made_of_commands_by_name() -> None:
     made = build_transaction(
         [("SET", [b"a", b"1"]), ("get", [b"a"])], watched=[(b"k", 7), (b"l", 0)], mode=Mode.ATOMIC
     )
-    assert made == Transaction((Set(b"a", b"1"), Get(b"a")), ((b"k", 7), (b"l", 0)), Mode.ATOMIC)
-    assert build_transaction([]) == Transaction(())
+    assert made == TransactionOperation((Set(b"a", b"1"), Get(b"a")), ((b"k", 7), (b"l", 0)), Mode.ATOMIC)
+    assert build_transaction([]) == TransactionOperation(())
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_what_a_transaction_names_bounds_its_time() -> None:
         *(Ping(), MultiGet(()), MultiGet((b"a", b"b", b"c")), MultiSet(((b"a", b""), (b"b", b"")))),
         *(Scan(b"", b"", 50), Keys(b""), DatabaseSize()),
     )
-    assert keys_named(Transaction(commands, ((b"w", 1),))) == 1 + 1 + 1 + 3 + 2 + 1 + 1 + 1
+    assert keys_named(TransactionOperation(commands, ((b"w", 1),))) == 1 + 1 + 1 + 3 + 2 + 1 + 1 + 1
 
 
 def test_operations_grow_if_what_is_in_them_does() -> None:
@@ -397,13 +397,19 @@ def test_operations_grow_if_what_is_in_them_does() -> None:
     growing: tuple[ClientOperation, ...] = (
         write,
         GetSet(b"k", b"v"),
-        Transaction((end, write)),
+        TransactionOperation((end, write)),
         SessionOperation(name, 1, 1, write),
     )
     others: tuple[ClientOperation, ...] = (
-        *(end, ExpireAfter(b"k", 1), Persist(b"k"), Transaction((end, Get(b"k"))), Transaction(())),
+        *(
+            end,
+            ExpireAfter(b"k", 1),
+            Persist(b"k"),
+            TransactionOperation((end, Get(b"k"))),
+            TransactionOperation(()),
+        ),
         *(SessionOperation(name, 1, 1, end), RegisterSession(name), CloseSession(name)),
-        SessionOperation(name, 1, 1, Transaction((end,))),
+        SessionOperation(name, 1, 1, TransactionOperation((end,))),
     )
     assert all(grows(operation) for operation in growing)
     assert not any(grows(operation) for operation in others)
@@ -413,7 +419,7 @@ def test_only_a_reading_command_needs_no_entry() -> None:
     assert all(is_read(command) for command in (Get(b"k"), TimeToLive(b"k"), Keys(b""), Ping()))
     name = b"s" * 16
     for operation in (
-        *(Set(b"k", b"v"), Transaction((Get(b"k"),)), SessionOperation(name, 1, 1, Get(b"k"))),
+        *(Set(b"k", b"v"), TransactionOperation((Get(b"k"),)), SessionOperation(name, 1, 1, Get(b"k"))),
         *(RegisterSession(name), CloseSession(name)),
     ):
         assert not is_read(operation)

@@ -16,7 +16,7 @@ from raftdb.frontend.node_api import Consistency
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.machine import Machine
-from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, Transaction
+from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.scanning import ReadPage, ReadRecord
 from raftdb.machine.service import Query
@@ -46,7 +46,7 @@ class DatabaseNode(StubNode):
             raise self.failure
         database = self.database
         if isinstance(operation, Query) or is_read(operation):
-            reply: Any = Machine().read(operation, database.transaction)  # type: ignore[arg-type]
+            reply: Any = Machine().read(operation, database.layer)  # type: ignore[arg-type]
         else:
             reply = database.applied(operation).reply
         index, term = database.index, database.term
@@ -98,7 +98,7 @@ async def test_a_transaction_answers_its_results(http: Harness) -> None:
     response = await transact(http, ("set", "a", "1"), ("incr", "n"), ("mget", "a", "x"), ("get", "a"))
     assert response.status == 200
     assert response.json == {"results": ["OK", 1, ["1", None], "1"], "index": 1, "term": 3}
-    assert isinstance(asked(http), Transaction)
+    assert isinstance(asked(http), TransactionOperation)
 
 
 async def test_nothing_is_a_transaction_too(http: Harness) -> None:
@@ -133,7 +133,7 @@ async def test_what_is_watched_decides(http: Harness) -> None:
 
 async def test_keys_that_are_not_utf8_are_watched_in_pairs(http: Harness) -> None:
     response = await transact(http, watch=[[{"base64": "/w=="}, 5], ["k", 0]])
-    assert asked(http) == Transaction((), ((b"\xff", 5), (b"k", 0)))
+    assert asked(http) == TransactionOperation((), ((b"\xff", 5), (b"k", 0)))
     assert response.json["conflict"] == [{"base64": "/w=="}]
 
 
@@ -154,7 +154,7 @@ async def test_the_atomic_mode_says_which_command_failed(http: Harness) -> None:
 async def test_modes(http: Harness) -> None:
     for mode in ("redis", "atomic"):
         await transact(http, mode=mode)
-        assert asked(http) == Transaction((), (), Mode[mode.upper()])
+        assert asked(http) == TransactionOperation((), (), Mode[mode.upper()])
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ async def test_the_parts_of_a_session_become_the_operation(http: Harness) -> Non
     await once(http, 2**63 - 1, "append", "k", "v", acknowledged=5)
     assert asked(http) == SessionOperation(NAME, 2**63 - 1, 5, Append(b"k", b"v"))
     await transact(http, ("get", "k"), session={"id": ID, "seq": 8})
-    assert asked(http) == SessionOperation(NAME, 8, 8, Transaction((Get(b"k"),)))
+    assert asked(http) == SessionOperation(NAME, 8, 8, TransactionOperation((Get(b"k"),)))
 
 
 async def test_a_read_needs_no_session(http: Harness) -> None:

@@ -14,13 +14,13 @@ from raftdb.machine.keyspace import (
     SESSION_PREFIX,
     decode_header,
 )
+from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.machine import Applied, Machine
 from raftdb.machine.operations import Operation
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command, Ending, Query, Service
 from raftdb.machine.services import ENDINGS
 from raftdb.machine.sessions import IDLE_SESSIONS, CloseSession, RegisterSession, session_count
-from raftdb.machine.transaction import KeyValueView, Transaction
 from raftdb.machine.values import EXPIRIES, value_count
 from tests.machine.views import DictionaryView
 
@@ -28,8 +28,8 @@ from tests.machine.views import DictionaryView
 class ShowingMachine(Machine):
     """The machine, with its results as people are shown them."""
 
-    def apply(self, index: int, term: int, data: bytes, transaction: Transaction) -> Applied:
-        applied = super().apply(index, term, data, transaction)
+    def apply(self, index: int, term: int, data: bytes, layer: Layer) -> Applied:
+        applied = super().apply(index, term, data, layer)
         return applied._replace(reply=shown_reply(decode(data)[1], applied.reply))
 
     def read(self, query: Command | Query, view: KeyValueView) -> Result | ReplyError:
@@ -72,7 +72,7 @@ class Database:
         self.index = 0
         self.term = 1
         self.now_ms = 0
-        self.transaction = Transaction(view or DictionaryView())
+        self.layer = Layer(view or DictionaryView())
 
     def run(self, operation: Operation) -> Reply:
         """The reply of the next entry, as people are shown it."""
@@ -82,7 +82,7 @@ class Database:
         """What came of the next entry, as the machine says it."""
         self.index += 1
         data = stamp(encode(operation), self.now_ms)
-        return Machine().apply(self.index, self.term, data, self.transaction)
+        return Machine().apply(self.index, self.term, data, self.layer)
 
     def result(self, operation: Operation) -> Result:
         """The same, which must be a result of now."""
@@ -96,10 +96,10 @@ class Database:
 
     def failed(self, operation: Operation) -> ReplyError:
         """The error of the next entry, which changes nothing but the clock."""
-        before = dict(self.transaction.changes)
+        before = dict(self.layer.changes)
         reply = self.run(operation)
         assert isinstance(reply, ReplyError), reply
-        assert changes_but_clock(self.transaction.changes) == changes_but_clock(before)
+        assert changes_but_clock(self.layer.changes) == changes_but_clock(before)
         return reply
 
     def error(self, operation: Operation) -> str:
@@ -118,24 +118,24 @@ def changes_but_clock(changes: dict[bytes, bytes | None]) -> dict[bytes, bytes |
     return {key: value for key, value in changes.items() if key != b"t"}
 
 
-def check_books(transaction: Transaction) -> None:
+def check_books(layer: Layer) -> None:
     """What is kept beside the values and sessions agrees with them, exactly."""
-    values = transaction.scan(KEY_VALUE_PREFIX, KEY_VALUE_END, limit=EVERYTHING, length=HEADER_BYTES)
-    assert value_count(transaction) == len(values)
+    values = layer.scan(KEY_VALUE_PREFIX, KEY_VALUE_END, limit=EVERYTHING, length=HEADER_BYTES)
+    assert value_count(layer) == len(values)
     expiring = [(decode_header(record)[2], key[1:]) for key, record in values]
     end_ms = 1 << 62
-    assert EXPIRIES.due(transaction, end_ms, limit=EVERYTHING) == sorted(
+    assert EXPIRIES.due(layer, end_ms, limit=EVERYTHING) == sorted(
         pair for pair in expiring if pair[0] != NEVER_EXPIRES
     )
-    sessions = transaction.scan(SESSION_PREFIX, b"t", limit=EVERYTHING)
-    assert session_count(transaction) == len(sessions)
-    idle = IDLE_SESSIONS.due(transaction, end_ms, limit=EVERYTHING)
+    sessions = layer.scan(SESSION_PREFIX, b"t", limit=EVERYTHING)
+    assert session_count(layer) == len(sessions)
+    idle = IDLE_SESSIONS.due(layer, end_ms, limit=EVERYTHING)
     assert sorted(name for _, name in idle) == [key[1:] for key, _ in sessions]
     for key, record in sessions:
-        replies = transaction.scan(b"r" + key[1:], b"r" + key[1:] + b"\xff" * 9, limit=EVERYTHING)
+        replies = layer.scan(b"r" + key[1:], b"r" + key[1:] + b"\xff" * 9, limit=EVERYTHING)
         assert int.from_bytes(record[32:36]) == len(replies)
         assert int.from_bytes(record[36:44]) == sum(len(reply) for _, reply in replies)
-    kept = transaction.scan(b"r", b"s", limit=EVERYTHING)
+    kept = layer.scan(b"r", b"s", limit=EVERYTHING)
     names = [key[1:] for key, _ in sessions]
     assert all(key[1:17] in names for key, _ in kept), "replies of sessions that are gone"
-    assert read_clock(transaction) < end_ms
+    assert read_clock(layer) < end_ms

@@ -11,11 +11,11 @@ import raftdb.machine
 from raftdb.errors import Fatal, RaftdbError, ReplyError
 from raftdb.limits import TIME_MS_MAX
 from raftdb.machine.entries import encode, stamp
+from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Machine
 from raftdb.machine.operations import Operation, SessionOperation
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.sessions import RegisterSession
-from raftdb.machine.transaction import Transaction
 from raftdb.wire import cbor
 from tests.machine.database import changes_but_clock, check_books
 from tests.machine.views import DictionaryView
@@ -35,9 +35,9 @@ def shown(reply: object) -> object:
     return type(reply), reply
 
 
-def write_down(view: DictionaryView, transaction: Transaction) -> None:
+def write_down(view: DictionaryView, layer: Layer) -> None:
     """As a store does it."""
-    for key, value in transaction.changes.items():
+    for key, value in layer.changes.items():
         assert 0 < len(key) <= 511
         view.pairs.pop(key, None)
         if value is not None:
@@ -48,7 +48,7 @@ def write_down(view: DictionaryView, transaction: Transaction) -> None:
 def test_hostile_operations_are_answered_and_replicas_agree(log: list[tuple[Operation, int]]) -> None:
     """One replica applies in one transaction, the other writes each entry down and starts anew."""
     machine = Machine()
-    together = Transaction(DictionaryView())
+    together = Layer(DictionaryView())
     apart = DictionaryView()
     now_ms = 10_000
     beginning: list[tuple[Operation, int]] = [(RegisterSession(name), 0) for name in SESSIONS]
@@ -57,7 +57,7 @@ def test_hostile_operations_are_answered_and_replicas_agree(log: list[tuple[Oper
         data = stamp(encode(operation), now_ms)
         before = dict(together.changes)
         reply: Reply = machine.apply(index, 3, data, together).reply
-        one = Transaction(apart)
+        one = Layer(apart)
         assert shown(machine.apply(index, 3, data, one).reply) == shown(reply)
         write_down(apart, one)
         assert isinstance(reply, Result | Repetition | ReplyError)
@@ -77,11 +77,11 @@ def test_hostile_entries_are_answered_or_stop_the_node(
     number: int, fields: list[object], time_ms: int
 ) -> None:
     """Integers of any size, text for bytes, too many fields: what no leader of ours encodes."""
-    transaction = Transaction(DictionaryView({b"ka": b"\x01" + bytes(15) + b"\x01x"}))
+    layer = Layer(DictionaryView({b"ka": b"\x01" + bytes(15) + b"\x01x"}))
     try:
-        reply = Machine().apply(1, 1, stamp(cbor.encode([number, *fields]), time_ms), transaction).reply
+        reply = Machine().apply(1, 1, stamp(cbor.encode([number, *fields]), time_ms), layer).reply
     except Fatal:
-        assert transaction.changes == {}
+        assert layer.changes == {}
     else:
         assert isinstance(reply, Result | ReplyError)
 
@@ -89,16 +89,16 @@ def test_hostile_entries_are_answered_or_stop_the_node(
 @given(operations(FEW_KEYS), operations(FEW_KEYS))
 def test_the_latest_time_that_an_entry_may_bear_is_survived(first: Operation, second: Operation) -> None:
     """Nothing that is reckoned from it leaves 64 bits (hazard B67)."""
-    transaction = Transaction(DictionaryView())
+    layer = Layer(DictionaryView())
     for index, operation in enumerate((RegisterSession(SESSIONS[0]), first, second), start=1):
-        Machine().apply(index, 1, stamp(encode(operation), TIME_MS_MAX), transaction)
-    Machine().next_deadline_ms(transaction)
+        Machine().apply(index, 1, stamp(encode(operation), TIME_MS_MAX), layer)
+    Machine().next_deadline_ms(layer)
 
 
 @pytest.mark.parametrize("delta", [2**63, -(2**63) - 1, 2**64 - 1, -(2**64)])
 def test_an_integer_that_no_leader_encodes_is_answered(delta: int) -> None:
     for parts in ([8, b"k", delta], [3, b"k", b"v", delta, 1], [17, b"", b"", delta]):
-        reply = Machine().apply(1, 1, stamp(cbor.encode(parts), 0), Transaction(DictionaryView())).reply
+        reply = Machine().apply(1, 1, stamp(cbor.encode(parts), 0), Layer(DictionaryView())).reply
         assert isinstance(reply, ReplyError)
 
 

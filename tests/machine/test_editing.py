@@ -33,7 +33,7 @@ def test_zero_bytes_fill_up_what_is_shorter_or_missing(database: Database) -> No
     assert database.value(Get(b"k")) == b"\0\0\0x"
     assert database.value(SetRange(b"k", 6, b"y")) == 7
     assert database.value(Get(b"k")) == b"\0\0\0x\0\0y"
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_an_empty_text_changes_nothing_and_creates_nothing(database: Database) -> None:
@@ -48,7 +48,7 @@ def test_the_expiry_stays(database: Database) -> None:
     database.run(Set(b"k", b"v", 60_000))
     database.run(SetRange(b"k", 1, b"w"))
     assert database.value(TimeToLive(b"k")) == 60
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_the_value_has_the_limit_of_all_values(database: Database) -> None:

@@ -10,6 +10,7 @@ from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
 from raftdb.machine.keyspace import CLOCK_KEY
+from raftdb.machine.layer import Layer
 from raftdb.machine.operations import Expire
 from raftdb.machine.reply import Page, Result
 from raftdb.machine.revisions import CompareAndSet
@@ -17,7 +18,6 @@ from raftdb.machine.scanning import DatabaseSize, Keys, ReadPage, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import RegisterSession
 from raftdb.machine.strings import KEEP_TTL, Condition, Delete, Get, GetSet, Set, Strlen
-from raftdb.machine.transaction import Transaction
 from tests.machine.database import MACHINE, Database, bounded, check_books
 from tests.machine.views import DictionaryView
 
@@ -31,23 +31,23 @@ def database() -> Database:
 
 def test_the_clock_moves_with_entries_and_never_back(database: Database) -> None:
     database.run(Get(b"k"))
-    assert read_clock(database.transaction) == 1_000
+    assert read_clock(database.layer) == 1_000
     for time_ms in (0, 999, 1_000):
         database.now_ms = time_ms
-        database.transaction.changes.pop(b"never", None)
-        layer = Transaction(database.transaction)
-        below, database.transaction = database.transaction, layer
+        database.layer.changes.pop(b"never", None)
+        layer = Layer(database.layer)
+        below, database.layer = database.layer, layer
         database.run(Get(b"k"))
-        database.transaction = below
+        database.layer = below
         assert CLOCK_KEY not in layer.changes, "written only when it moves"
     database.now_ms = 1_001
     database.run(Get(b"k"))
-    assert read_clock(database.transaction) == 1_001
+    assert read_clock(database.layer) == 1_001
 
 
 def test_a_failing_command_moves_the_clock_too(database: Database) -> None:
     database.error(Get(b""))
-    assert read_clock(database.transaction) == 1_000
+    assert read_clock(database.layer) == 1_000
 
 
 def test_a_value_is_there_to_its_time_and_not_beyond(database: Database) -> None:
@@ -59,7 +59,7 @@ def test_a_value_is_there_to_its_time_and_not_beyond(database: Database) -> None
     assert database.value(Expire()) == 0
     database.now_ms = 1_501
     assert database.result(Get(b"k")) == Result(b"", 0)
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 MISSING = {
@@ -97,7 +97,7 @@ def test_a_value_whose_time_is_up_is_missing_to_every_command(
         assert database.value(Expire()) == 1
         database.index -= 1
     assert database.result(command) == answer
-    check_books(database.transaction)
+    check_books(database.layer)
     if answer.revision == 2:
         assert database.value(Get(b"k")) == b"5"
         assert database.value(TimeToLive(b"k")) == -1
@@ -107,7 +107,7 @@ def test_appending_and_counting_keep_the_expiry_and_setting_clears_it(database: 
     def ttl_after(command: Command) -> object:
         database.run(Set(b"k", b"5", 9_500))
         database.run(command)
-        check_books(database.transaction)
+        check_books(database.layer)
         return database.value(TimeToLive(b"k"))
 
     assert ttl_after(Append(b"k", b"5")) == 10
@@ -172,9 +172,9 @@ def test_a_sweep_ends_what_is_due_and_nothing_else(database: Database) -> None:
     database.now_ms = 1_501
     assert database.value(Expire()) == 5
     assert database.value(Keys(b"")) == [b"5", b"6", b"7", b"8", b"9", b"stays"]
-    assert MACHINE.next_deadline_ms(database.transaction) == 1_600
+    assert MACHINE.next_deadline_ms(database.layer) == 1_600
     assert database.value(Expire()) == 0
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_a_sweep_is_bounded_and_the_next_one_goes_on(
@@ -185,10 +185,10 @@ def test_a_sweep_is_bounded_and_the_next_one_goes_on(
         database.run(Set(b"%d" % number, b"v", 100))
     database.now_ms = 1_101
     assert [database.value(Expire()) for _ in range(4)] == [3, 3, 2, 0]
-    assert MACHINE.next_deadline_ms(database.transaction) is None
+    assert MACHINE.next_deadline_ms(database.layer) is None
     database.run(Set(b"0", b"again", 100))
-    assert MACHINE.next_deadline_ms(database.transaction) == 1_201
-    check_books(database.transaction)
+    assert MACHINE.next_deadline_ms(database.layer) == 1_201
+    check_books(database.layer)
 
 
 def test_what_was_set_anew_is_not_ended_by_its_old_deadline(database: Database) -> None:
@@ -201,7 +201,7 @@ def test_what_was_set_anew_is_not_ended_by_its_old_deadline(database: Database) 
     database.now_ms = 2_000
     assert database.value(Expire()) == 0
     assert database.value(MultiGet((b"a", b"b", b"c"))) == [b"new", b"new", None]
-    assert MACHINE.next_deadline_ms(database.transaction) == 6_000
+    assert MACHINE.next_deadline_ms(database.layer) == 6_000
 
 
 def test_an_expiry_without_a_time_ends_what_was_due_before(database: Database) -> None:
@@ -217,7 +217,7 @@ def test_an_expiry_without_a_time_ends_what_was_due_before(database: Database) -
 
 def test_reads_beside_the_log_go_by_the_applied_clock(database: Database) -> None:
     database.run(Set(b"k", b"v", 500))
-    view = database.transaction
+    view = database.layer
     assert MACHINE.read(Get(b"k"), view) == Result(b"v", 1)
     database.now_ms = 5_000
     assert MACHINE.read(Get(b"k"), view) == Result(b"v", 1), "no entry has said that time has passed"
@@ -253,7 +253,7 @@ def test_a_scan_passes_no_more_than_a_bound_of_what_has_ended(
     for ended in (Keys(b""), Keys(b"b"), Scan(b"", b"a", 2)):
         assert database.error(ended) == "too many keys have just ended"
     assert database.value(Scan(b"", b"", 4)) == [b"a", b"v"]
-    view, after, found = database.transaction, b"", []
+    view, after, found = database.layer, b"", []
     for _ in range(4):
         reply = MACHINE.read(ReadPage(b"", after, 4), view)
         assert isinstance(reply, Result)
@@ -285,18 +285,18 @@ def test_the_front_of_the_index_is_not_scanned_again_and_again(database: Databas
     database.run(Set(b"k", b"v", 500))
     database.now_ms = 600
     database.run(Expire())
-    MACHINE.next_deadline_ms(database.transaction)
+    MACHINE.next_deadline_ms(database.layer)
     assert view.firsts[-2] == b"x" + (500).to_bytes(8) + b"k\0"
 
 
 def test_sessions_have_a_deadline_that_values_do_not_hide(database: Database) -> None:
     database.run(RegisterSession(b"s" * 16))
-    session_ms = MACHINE.next_deadline_ms(database.transaction)
+    session_ms = MACHINE.next_deadline_ms(database.layer)
     assert session_ms is not None
     assert session_ms > database.now_ms + SESSION_IDLE_MS
     database.run(Set(b"k", b"v", 500))
-    assert MACHINE.next_deadline_ms(database.transaction) == 1_500
+    assert MACHINE.next_deadline_ms(database.layer) == 1_500
     database.now_ms = session_ms + 1
     assert database.value(Expire()) == 2
-    assert MACHINE.next_deadline_ms(database.transaction) is None
-    check_books(database.transaction)
+    assert MACHINE.next_deadline_ms(database.layer) is None
+    check_books(database.layer)

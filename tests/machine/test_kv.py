@@ -46,7 +46,7 @@ def test_missing_keys_answer_as_empty(database: Database) -> None:
     assert database.run(Delete(b"k")) == Result(b"", 0)
     assert database.run(Exists((b"k",))) == Result(0, None)
     assert database.run(MultiGet((b"k",))) == Result([None], None)
-    assert database.transaction.changes == {}
+    assert database.layer.changes == {}
 
 
 def test_an_empty_value_is_not_a_missing_key(database: Database) -> None:
@@ -110,7 +110,7 @@ def test_bad_keys_are_answered_and_change_nothing(database: Database, key: bytes
         ),
     ):
         assert "key" in database.error(command)
-    assert database.transaction.changes == {}
+    assert database.layer.changes == {}
 
 
 def test_values_have_a_limit_that_no_configuration_moves(database: Database) -> None:
@@ -136,14 +136,14 @@ def test_a_reply_has_a_limit(database: Database) -> None:
 def test_reads_beside_the_log_answer_as_within_it(database: Database) -> None:
     database.run(MultiSet(((b"a", b"1"), (b"b", b"2"))))
     for command in (Ping(), Get(b"a"), Strlen(b"a"), Exists((b"a", b"x")), MultiGet((b"a", b"x"))):
-        assert MACHINE.read(command, database.transaction) == database.run(command)
-    assert isinstance(MACHINE.read(Get(b""), database.transaction), ReplyError)
+        assert MACHINE.read(command, database.layer) == database.run(command)
+    assert isinstance(MACHINE.read(Get(b""), database.layer), ReplyError)
 
 
 def test_a_write_cannot_be_read(database: Database) -> None:
     for command in (Set(b"k", b""), Delete(b"k"), Append(b"k", b""), IncrementBy(b"k", 1), MultiSet(())):
         with pytest.raises(LocalProtocolError):
-            MACHINE.read(command, database.transaction)
+            MACHINE.read(command, database.layer)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_a_write_cannot_be_read(database: Database) -> None:
 def test_an_entry_that_cannot_be_decoded_stops_the_node(database: Database, data: bytes) -> None:
     """Hazard B107: skipping it would be to diverge."""
     with pytest.raises(Fatal, match="index 5"):
-        MACHINE.apply(5, 1, data, database.transaction)
+        MACHINE.apply(5, 1, data, database.layer)
 
 
 @pytest.mark.parametrize("record", [b"", b"\x01", b"\x02" + bytes(16), bytes(17), bytes(30)])
 def test_a_stored_value_of_unknown_form_stops_the_node(database: Database, record: bytes) -> None:
-    database.transaction.put(KEY_VALUE_PREFIX + b"k", record)
+    database.layer.put(KEY_VALUE_PREFIX + b"k", record)
     for command in (Get(b"k"), Append(b"k", b""), IncrementBy(b"k", 1), Delete(b"k"), MultiGet((b"k",))):
         with pytest.raises(Fatal):
             database.run(command)

@@ -15,7 +15,7 @@ from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
 from raftdb.machine.keys import Copy, KindOf, Rename
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
@@ -65,7 +65,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.just(Ping()),
 )
 TRANSACTIONS = st.builds(
-    Transaction,
+    TransactionOperation,
     st.lists(COMMANDS, min_size=2, max_size=5).map(tuple) | st.just(()),
     # Most guesses of a revision are wrong, and then nothing else is seen of the transaction.
     st.just(()) | st.lists(st.tuples(KEYS, st.just(0) | st.integers(0, 9)), max_size=2).map(tuple),
@@ -74,10 +74,10 @@ TRANSACTIONS = st.builds(
 
 
 @st.composite
-def works(draw: st.DrawFn) -> Command | Transaction:
+def works(draw: st.DrawFn) -> Command | TransactionOperation:
     """A command or a transaction, as often as not: `|` would make a transaction one of eighteen other choices."""
     strategy: st.SearchStrategy[Any] = TRANSACTIONS if draw(st.booleans()) else COMMANDS
-    work: Command | Transaction = draw(strategy)
+    work: Command | TransactionOperation = draw(strategy)
     return work
 
 
@@ -103,7 +103,7 @@ def histories(draw: st.DrawFn) -> list[tuple[str, Any]]:
 @given(histories())
 def test_the_machine_does_what_the_model_does(steps: list[tuple[str, Any]]) -> None:
     database, model = Database(), Model()
-    asked: dict[tuple[bytes, int], Command | Transaction] = {}
+    asked: dict[tuple[bytes, int], Command | TransactionOperation] = {}
 
     def run(operation: Operation) -> None:
         reply = database.run(operation)
@@ -131,4 +131,4 @@ def test_the_machine_does_what_the_model_does(steps: list[tuple[str, Any]]) -> N
         held = visible.get(key)
         expected = Result(b"", 0) if held is None else Result(held.data, held.revision)
         assert database.run(Get(key)) == expected
-    check_books(database.transaction)
+    check_books(database.layer)

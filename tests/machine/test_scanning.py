@@ -25,7 +25,7 @@ def database() -> Database:
 
 
 def page(database: Database, query: ReadPage) -> Page:
-    reply = MACHINE.read(query, database.transaction)
+    reply = MACHINE.read(query, database.layer)
     assert isinstance(reply, Result)
     assert isinstance(reply.value, Page)
     return reply.value
@@ -89,9 +89,9 @@ def test_records_say_all_about_a_key(database: Database) -> None:
     assert page(database, ReadPage(b"", b"", 10)).records == [first, second]
     without = page(database, ReadPage(b"", b"", 10, with_values=False)).records
     assert without == [first._replace(value=None), second._replace(value=None)]
-    assert MACHINE.read(ReadRecord(b"a"), database.transaction) == Result(first, 1)
-    assert MACHINE.read(ReadRecord(b"c"), database.transaction) == Result(None, 0)
-    assert isinstance(MACHINE.read(ReadRecord(b""), database.transaction), ReplyError)
+    assert MACHINE.read(ReadRecord(b"a"), database.layer) == Result(first, 1)
+    assert MACHINE.read(ReadRecord(b"c"), database.layer) == Result(None, 0)
+    assert isinstance(MACHINE.read(ReadRecord(b""), database.layer), ReplyError)
 
 
 @pytest.mark.parametrize("limit", [0, -1, SCAN_LIMIT_MAX + 1, 2**63 - 1])

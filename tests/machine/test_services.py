@@ -15,7 +15,7 @@ from raftdb.machine.editing import Append, GetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
 from raftdb.machine.keys import NO_SUCH_KEY, Copy, KindOf, Rename
 from raftdb.machine.keyspace import CLOCK_KEY, CONFIGURATION_KEY, HEADER_BYTES, KEY_VALUE_PREFIX
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.reply import KeyRecord, Repetition, Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, ReadRecord, Scan
@@ -55,7 +55,7 @@ def test_what_services_write_is_under_their_prefixes(database: Database) -> None
     database.now_ms = 5_000
     database.run(Expire())
     theirs = set(b"".join(service.prefixes for service in SERVICES) + CLOCK_KEY)
-    assert {key[0] for key in database.transaction.changes} <= theirs
+    assert {key[0] for key in database.layer.changes} <= theirs
 
 
 def test_every_command_has_one_handler() -> None:
@@ -86,7 +86,7 @@ NEUTRAL: list[tuple[Operation, Result]] = [
     (MultiSet(((b"a", b"1"), (b"b", b"2"))), Result(True, None)),
     (MultiGet((b"a", b"x")), Result([b"1", None], None)),
     (
-        Transaction((Delete(b"a"), Delete(b"a"), Set(b"c", b"v"))),
+        TransactionOperation((Delete(b"a"), Delete(b"a"), Set(b"c", b"v"))),
         Result([Result(b"1", 21), Result(None, 0), Result(True, 23)], None),
     ),
 ]  # fmt: skip
@@ -172,12 +172,14 @@ def test_what_must_be_there_to_be_renamed(database: Database) -> None:
     assert database.applied(Rename(b"k", b"k")).reply == Result(True, None)
     database.run(Rename(b"k", b"l"))
     assert database.applied(TimeToLive(b"l")).reply == Result(1_500, 5)
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_what_is_kept_for_a_session_is_the_same(database: Database) -> None:
     database.run(RegisterSession(NAME))
-    several = Transaction((Set(b"k", b"v"), IncrementBy(b"k", 1), Delete(b"k"), MultiGet((b"x", b"y"))))
+    several = TransactionOperation(
+        (Set(b"k", b"v"), IncrementBy(b"k", 1), Delete(b"k"), MultiGet((b"x", b"y")))
+    )
     once = SessionOperation(NAME, 1, 1, several)
     first = database.applied(once).reply
     assert isinstance(first, Result)
@@ -195,18 +197,18 @@ def test_what_changes_is_an_event_beside_the_reply(database: Database) -> None:
         return list(database.applied(operation).events)
 
     def since(operation: Operation) -> list[bytes]:
-        before = len(database.transaction.events)
+        before = len(database.layer.events)
         return events(operation)[before:]
 
     assert since(Set(b"k", b"v")) == [b"zk"]
     assert since(MultiSet(((b"a", b""), (b"b", b"")))) == [b"za", b"zb"]
     assert since(ExpireAfter(b"k", 50)) == [b"zk"]
     assert since(Get(b"k")) == since(Set(b"k", b"w", condition=Condition.IF_MISSING)) == []
-    assert since(Transaction((Delete(b"a"), Append(b"b", b"c")))) == [b"za", b"zb"]
+    assert since(TransactionOperation((Delete(b"a"), Append(b"b", b"c")))) == [b"za", b"zb"]
     failing = (Set(b"k", b"x"), IncrementBy(b"k", 1))
-    assert since(Transaction(failing)) == [b"zk"]
-    assert since(Transaction(failing, mode=Mode.ATOMIC)) == [], "what is undone did not happen"
-    assert since(Transaction(failing, ((b"k", 99),))) == []
+    assert since(TransactionOperation(failing)) == [b"zk"]
+    assert since(TransactionOperation(failing, mode=Mode.ATOMIC)) == [], "what is undone did not happen"
+    assert since(TransactionOperation(failing, ((b"k", 99),))) == []
     database.run(Set(b"k", b"v", 50))
     database.now_ms += 51
     assert since(Expire()) == [b"zk"], "an end is a change"
@@ -222,7 +224,7 @@ def mixed(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     monkeypatch.setitem(keyspace.KINDS, OTHER_KIND, "queue")
     database.run(Set(b"k", b"v"))
     database.run(Set(b"s", b"v"))
-    database.transaction.put(KEY_VALUE_PREFIX + b"k", HELD)
+    database.layer.put(KEY_VALUE_PREFIX + b"k", HELD)
     return database
 
 
@@ -236,13 +238,13 @@ def test_who_expects_a_string_and_finds_another_kind_is_told(mixed: Database) ->
             GetSet(b"k", b"v"),
             Delete(b"k"),
         ),
-        Transaction((Set(b"s", b"w"), Get(b"k")), mode=Mode.ATOMIC),
+        TransactionOperation((Set(b"s", b"w"), Get(b"k")), mode=Mode.ATOMIC),
     ):
         error = mixed.failed(command)
         assert error.message == "the key holds a queue, not a string"
-        assert error.code == ("command_failed" if isinstance(command, Transaction) else "wrong_type")
+        assert error.code == ("command_failed" if isinstance(command, TransactionOperation) else "wrong_type")
         assert error.code in CODES
-    check_books(mixed.transaction)
+    check_books(mixed.layer)
 
 
 def test_what_is_true_of_every_kind_is_said_of_it(mixed: Database) -> None:
@@ -254,18 +256,18 @@ def test_what_is_true_of_every_kind_is_said_of_it(mixed: Database) -> None:
     assert mixed.value(ExpireAfter(b"k", 60_000)) == 1
     assert mixed.value(TimeToLive(b"k")) == 60
     assert mixed.value(Persist(b"k")) == 1
-    kept = mixed.transaction.get(KEY_VALUE_PREFIX + b"k")
+    kept = mixed.layer.get(KEY_VALUE_PREFIX + b"k")
     assert kept is not None
     assert (kept[0], kept[HEADER_BYTES:]) == (OTHER_KIND, HELD[HEADER_BYTES:]), "and it stays what it is"
-    record = values.load(mixed.transaction, b"k")
+    record = values.load(mixed.layer, b"k")
     assert record is not None
     assert mixed.value(Set(b"k", b"string")) == "OK"
     assert mixed.value(Get(b"k")) == b"string"
-    check_books(mixed.transaction)
+    check_books(mixed.layer)
 
 
 def test_a_record_of_another_kind_shows_no_value(mixed: Database) -> None:
     from tests.machine.database import MACHINE
 
-    reply = MACHINE.read(ReadRecord(b"k"), mixed.transaction)
+    reply = MACHINE.read(ReadRecord(b"k"), mixed.layer)
     assert reply == Result(KeyRecord(b"k", None, 1, None, None), 1)

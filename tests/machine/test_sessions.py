@@ -10,7 +10,7 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.keyspace import REPLY_PREFIX
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.replies import decode_reply, encode_reply
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.revisions import CompareAndSet
@@ -35,7 +35,7 @@ def database() -> Database:
 
 def once(
     sequence: int,
-    operation: Command | Transaction,
+    operation: Command | TransactionOperation,
     *,
     acknowledged: int | None = None,
     session: bytes = NAME,
@@ -59,24 +59,26 @@ def test_a_repetition_is_answered_as_it_was_and_not_done_again(database: Databas
         assert database.run(once(1, IncrementBy(b"n", 5))) == Repetition(2, 2, Result(5, 2))
     assert database.value(Get(b"n")) == b"5"
     assert database.run(once(2, IncrementBy(b"n", 1))) == Result(6, 7)
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
-SEVERAL = Transaction((Set(b"k", b"1"), IncrementBy(b"list", 1), MultiGet((b"k", b"x")), Get(b""), Ping()))
+SEVERAL = TransactionOperation(
+    (Set(b"k", b"1"), IncrementBy(b"list", 1), MultiGet((b"k", b"x")), Get(b""), Ping())
+)
 
-ANSWERS: dict[str, tuple[Command | Transaction, object]] = {
+ANSWERS: dict[str, tuple[Command | TransactionOperation, object]] = {
     "status": (Set(b"k", b"v"), "OK"),
     "string": (GetSet(b"list", b"v"), b"\xff\x00"),
     "integer": (IncrementBy(b"n", -(2**63)), -(2**63)),
     "nil": (Set(b"k", b"v", condition=2), None),  # type: ignore[arg-type]
     "list": (MultiGet((b"list", b"x", b"list")), [b"\xff\x00", None, b"\xff\x00"]),
-    "nothing": (Transaction(()), []),
+    "nothing": (TransactionOperation(()), []),
 }
 
 
 @pytest.mark.parametrize(("operation", "value"), ANSWERS.values(), ids=ANSWERS)
 def test_every_kind_of_answer_is_kept(
-    database: Database, operation: Command | Transaction, value: object
+    database: Database, operation: Command | TransactionOperation, value: object
 ) -> None:
     database.run(Set(b"list", b"\xff\x00"))
     first = database.result(once(1, operation))
@@ -102,13 +104,15 @@ def same_error(left: object, right: object) -> bool:
         IncrementBy(b"text", 1),
         Get(b""),
         CompareAndSet(b"text", 99, b"v"),
-        Transaction((Set(b"a", b"1"), IncrementBy(b"text", 1)), mode=Mode.ATOMIC),
-        Transaction((Set(b"a", b"1"),), ((b"text", 99), (b"other", 5))),
-        Transaction((), ((b"", 5),)),
+        TransactionOperation((Set(b"a", b"1"), IncrementBy(b"text", 1)), mode=Mode.ATOMIC),
+        TransactionOperation((Set(b"a", b"1"),), ((b"text", 99), (b"other", 5))),
+        TransactionOperation((), ((b"", 5),)),
     ],
     ids=repr,
 )
-def test_a_failure_is_an_answer_that_is_kept(database: Database, operation: Command | Transaction) -> None:
+def test_a_failure_is_an_answer_that_is_kept(
+    database: Database, operation: Command | TransactionOperation
+) -> None:
     """Also if it would succeed by now."""
     database.run(Set(b"text", b"x"))
     first = database.run(once(1, operation))
@@ -118,7 +122,7 @@ def test_a_failure_is_an_answer_that_is_kept(database: Database, operation: Comm
     assert (again.index, again.term) == (3, 2)
     assert same_error(again.reply, first)
     assert database.value(Get(b"a")) == b""
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_errors_within_a_transaction_are_kept_in_their_places(database: Database) -> None:
@@ -135,7 +139,7 @@ def test_errors_within_a_transaction_are_kept_in_their_places(database: Database
 def test_another_operation_under_the_same_number_is_a_mistake(database: Database) -> None:
     """Hazard B56: and changes nothing; the first one can still be asked for."""
     database.run(once(1, Append(b"k", b"x")))
-    for other in (Append(b"k", b"y"), Set(b"k", b"x"), Transaction((Append(b"k", b"x"),))):
+    for other in (Append(b"k", b"y"), Set(b"k", b"x"), TransactionOperation((Append(b"k", b"x"),))):
         assert database.error(once(1, other)) == "sequence 1 was used for something else"
     assert database.repetition(once(1, Append(b"k", b"x"))).index == 2
     assert database.value(Get(b"k")) == b"x"
@@ -151,7 +155,7 @@ def test_what_is_acknowledged_is_forgotten_and_never_done_again(database: Databa
     expired(database, once(2, IncrementBy(b"n", 1)))
     assert database.repetition(once(3, IncrementBy(b"n", 1), acknowledged=1)).reply == Result(3, 4)
     assert database.value(Get(b"n")) == b"4"
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_sequences_may_come_in_any_order_above_what_is_acknowledged(database: Database) -> None:
@@ -160,7 +164,7 @@ def test_sequences_may_come_in_any_order_above_what_is_acknowledged(database: Da
     assert database.value(Get(b"k")) == b"524"
     assert database.repetition(once(2, Append(b"k", b"2"), acknowledged=2)).index == 3
     assert database.run(once(3, Append(b"k", b"3"), acknowledged=2)) == Result("OK", 7)
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 @pytest.mark.parametrize("gap", [sessions.PROBED_MAX, sessions.PROBED_MAX + 1, 2**62])
@@ -168,8 +172,8 @@ def test_a_leap_of_what_is_acknowledged_removes_all_below(database: Database, ga
     for sequence in range(1, 11):
         database.run(once(sequence, Ping(), acknowledged=1))
     database.run(once(1 + gap, Ping()))
-    assert len(database.transaction.scan(REPLY_PREFIX, b"s", limit=99)) == 1
-    check_books(database.transaction)
+    assert len(database.layer.scan(REPLY_PREFIX, b"s", limit=99)) == 1
+    check_books(database.layer)
 
 
 @pytest.mark.parametrize(("sequence", "acknowledged"), [(0, 0), (1, 0), (1, 2), (5, 2**63 - 1)])
@@ -193,14 +197,14 @@ def test_an_unknown_session_is_refused_and_not_made(database: Database) -> None:
     for _ in range(2):
         assert expired(database, once(1, Append(b"k", b"x"), session=OTHER)) == "no such session"
     assert database.value(Get(b"k")) == b""
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_to_register_again_finds_what_is_there(database: Database) -> None:
     database.run(once(1, IncrementBy(b"n", 1)))
     assert database.run(RegisterSession(NAME)) == Repetition(1, 1, Result("OK", None))
     assert database.repetition(once(1, IncrementBy(b"n", 1))).index == 2
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_a_closed_session_is_gone_with_its_replies(database: Database) -> None:
@@ -209,7 +213,7 @@ def test_a_closed_session_is_gone_with_its_replies(database: Database) -> None:
     assert database.value(CloseSession(NAME)) == "OK"
     assert database.value(CloseSession(NAME)) == "OK"
     expired(database, once(2, Append(b"k", b"x"), acknowledged=1))
-    check_books(database.transaction)
+    check_books(database.layer)
     database.run(RegisterSession(NAME))
     assert database.result(once(2, Append(b"k", b"x"))).value == "OK", "a new session knows no old replies"
     assert database.value(Get(b"k")) == b"xxx"
@@ -225,7 +229,7 @@ def test_only_an_entry_ends_an_idle_session(database: Database) -> None:
     database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS + 1
     assert database.value(Expire()) == 1
     expired(database, once(2, IncrementBy(b"n", 1)))
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_a_session_that_is_used_lives(database: Database) -> None:
@@ -239,15 +243,15 @@ def test_a_session_that_is_used_lives(database: Database) -> None:
     database.now_ms += SESSION_IDLE_MS - 1
     assert database.value(Expire()) == 0
     assert database.repetition(once(sequence, Ping())).reply == Result("PONG", None)
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_the_deadline_is_not_written_with_every_operation(database: Database) -> None:
-    deadlines = [key for key in database.transaction.changes if key.startswith(b"y")]
+    deadlines = [key for key in database.layer.changes if key.startswith(b"y")]
     for sequence in range(1, 20):
         database.now_ms += sessions.IDLE_GRAIN_MS // 20
         database.run(once(sequence, Ping()))
-    assert [key for key in database.transaction.changes if key.startswith(b"y")] == deadlines
+    assert [key for key in database.layer.changes if key.startswith(b"y")] == deadlines
 
 
 def test_one_session_too_many_ends_the_one_that_was_idle_for_longest(
@@ -263,12 +267,12 @@ def test_one_session_too_many_ends_the_one_that_was_idle_for_longest(
     database.run(once(1, Ping()))
     database.run(once(1, Ping(), session=names[0]))
     database.run(RegisterSession(names[2]))
-    check_books(database.transaction)
+    check_books(database.layer)
     expired(database, once(1, Ping(), session=names[1]))
     for name in (NAME, names[0], names[2]):
         database.run(once(2, Ping(), session=name))
     database.run(RegisterSession(names[3]))
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_sessions_of_one_moment_make_room_without_getting_lost(
@@ -277,7 +281,7 @@ def test_sessions_of_one_moment_make_room_without_getting_lost(
     monkeypatch.setattr(sessions, "SESSIONS_MAX", 3)
     for name in (b"z" * 16, b"b" * 16, b"y" * 16, b"a" * 16, b"c" * 16, b"x" * 16):
         database.run(RegisterSession(name))
-        check_books(database.transaction)
+        check_books(database.layer)
 
 
 def test_too_many_replies_are_refused_for_good_and_end_the_session_at_last(
@@ -295,14 +299,14 @@ def test_too_many_replies_are_refused_for_good_and_end_the_session_at_last(
     database.result(once(5, IncrementBy(b"n", 1), acknowledged=3))
     assert same_error(database.repetition(once(4, IncrementBy(b"n", 1), acknowledged=1)).reply, refused)
     assert database.value(Get(b"n")) == b"4"
-    check_books(database.transaction)
+    check_books(database.layer)
     database.run(once(6, IncrementBy(b"n", 1), acknowledged=3))
     database.run(once(7, IncrementBy(b"n", 1), acknowledged=3))
     ended = database.run(once(8, IncrementBy(b"n", 1), acknowledged=3))
     assert isinstance(ended, SessionExpired)
     expired(database, once(3, IncrementBy(b"n", 1)))
     assert database.value(Get(b"n")) == b"4"
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_too_many_bytes_of_replies_are_refused_too(
@@ -315,7 +319,7 @@ def test_too_many_bytes_of_replies_are_refused_too(
     assert database.value(Get(b"k")) == bytes(4_000), "the third was refused"
     database.run(once(4, Delete(b"k"), acknowledged=3))
     assert database.value(Get(b"k")) == b""
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_a_sweep_of_sessions_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,7 +329,7 @@ def test_a_sweep_of_sessions_is_bounded(database: Database, monkeypatch: pytest.
         database.run(once(1, Ping(), session=b"%016d" % number))
     database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS + 1
     assert [database.value(Expire()) for _ in range(4)] == [2, 2, 1, 0]
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_a_sweep_ends_no_further_session_once_it_has_removed_enough(
@@ -340,7 +344,7 @@ def test_a_sweep_ends_no_further_session_once_it_has_removed_enough(
             database.run(once(sequence, Ping(), session=name, acknowledged=1))
     database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS + 1
     assert [database.value(Expire()) for _ in range(4)] == [2, 2, 1, 0]
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_a_session_needs_no_write_to_answer_once(database: Database) -> None:
@@ -371,7 +375,7 @@ def test_the_form_of_kept_replies_never_changes() -> None:
 @pytest.mark.parametrize("body", [b"", b"\x80", b"\x83\x02\x00\x00", b"\xff", b"\x00"])
 def test_a_kept_reply_of_unknown_form_stops_the_node(database: Database, body: bytes) -> None:
     database.run(once(1, Ping()))
-    ((key, record),) = database.transaction.scan(REPLY_PREFIX, b"s", limit=9)
-    database.transaction.put(key, record[:28] + body)
+    ((key, record),) = database.layer.scan(REPLY_PREFIX, b"s", limit=9)
+    database.layer.put(key, record[:28] + body)
     with pytest.raises(Fatal):
         database.run(once(1, Ping()))

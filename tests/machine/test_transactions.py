@@ -10,13 +10,13 @@ from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.entries import encode, stamp
 from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
-from raftdb.machine.operations import Expire, Mode, Transaction
+from raftdb.machine.layer import Layer
+from raftdb.machine.operations import Expire, Mode, TransactionOperation
 from raftdb.machine.reply import Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.strings import Delete, Get, GetSet, Set, Strlen
-from raftdb.machine.transaction import Transaction as Changes
 from raftdb.wire import cbor
 from tests.machine.database import MACHINE, Database, changes_but_clock, check_books
 
@@ -32,7 +32,7 @@ def database() -> Database:
 
 def conflict(database: Database, *watched: tuple[bytes, int], mode: Mode = Mode.REDIS) -> tuple[bytes, ...]:
     """The keys that are said to have changed; nothing else is changed by that."""
-    error = database.failed(Transaction((Set(b"never", b"v"),), watched, mode))
+    error = database.failed(TransactionOperation((Set(b"never", b"v"),), watched, mode))
     assert isinstance(error, Conflict)
     assert error.code == "conflict"
     return error.keys
@@ -40,17 +40,17 @@ def conflict(database: Database, *watched: tuple[bytes, int], mode: Mode = Mode.
 
 @MODES
 def test_nothing_is_a_transaction_too(database: Database, mode: Mode) -> None:
-    assert database.run(Transaction((), mode=mode)) == Result([], None)
+    assert database.run(TransactionOperation((), mode=mode)) == Result([], None)
 
 
 @MODES
 def test_all_commands_are_answered_in_order_and_share_a_revision(database: Database, mode: Mode) -> None:
     database.run(Set(b"old", b"1"))
     commands = (Set(b"a", b"1"), Get(b"old"), Delete(b"old"), IncrementBy(b"n", 5), Ping(), Get(b"x"))
-    assert database.value(Transaction(commands, mode=mode)) == ["OK", b"1", b"1", 5, "PONG", b""]
+    assert database.value(TransactionOperation(commands, mode=mode)) == ["OK", b"1", b"1", 5, "PONG", b""]
     assert database.run(Get(b"a")) == Result(b"1", 2)
     assert database.run(Get(b"n")) == Result(b"5", 2)
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 @MODES
@@ -71,13 +71,13 @@ def test_reads_see_the_commands_before_them(database: Database, mode: Mode) -> N
         *(Keys(b""), Scan(b"", b"b", 10), DatabaseSize()),
         *(ExpireAfter(b"k", 5_000), TimeToLive(b"k"), Persist(b"k"), TimeToLive(b"k")),
     )
-    assert database.value(Transaction(commands, mode=mode)) == [
+    assert database.value(TransactionOperation(commands, mode=mode)) == [
         *(b"", "OK", b"1", "OK", b"12", b"12", b"3"),
         *(2, b"v", 0, [None, b"3"]),
         *([b"b", b"k"], [b"k", b"3"], 2),
         *(1, 5, 1, -1),
     ]
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_a_failing_command_is_an_error_in_its_place_and_the_others_run(database: Database) -> None:
@@ -87,7 +87,7 @@ def test_a_failing_command_is_an_error_in_its_place_and_the_others_run(database:
         *(Set(b"a", b"1"), IncrementBy(b"s", 1), IncrementBy(b"n", 1), Get(b"")),
         *(CompareAndSet(b"s", 9, b"y"), Set(b"z", b"1")),
     )
-    results = database.value(Transaction(commands))
+    results = database.value(TransactionOperation(commands))
     assert isinstance(results, list)
     assert [getattr(result, "code", result) for result in results] == [
         *("OK", "command_failed", 1, "command_failed", "conflict", "OK")
@@ -95,7 +95,7 @@ def test_a_failing_command_is_an_error_in_its_place_and_the_others_run(database:
     assert results[1].message == "value is not an integer or out of range"
     assert results[4].keys == (b"s",)
     assert database.value(MultiGet((b"a", b"s", b"n", b"z"))) == [b"1", b"x", b"1", b"1"]
-    check_books(database.transaction)
+    check_books(database.layer)
 
 
 def test_in_the_atomic_mode_a_failing_command_undoes_all(database: Database) -> None:
@@ -105,18 +105,18 @@ def test_in_the_atomic_mode_a_failing_command_undoes_all(database: Database) -> 
         *(Set(b"a", b"1", 500), Delete(b"s"), Persist(b"t"), Set(b"s", b"y")),
         *(IncrementBy(b"s", 1), Set(b"z", b"1")),
     )
-    error = database.failed(Transaction(commands, mode=Mode.ATOMIC))
+    error = database.failed(TransactionOperation(commands, mode=Mode.ATOMIC))
     assert (error.code, error.failed_command) == ("command_failed", 4)
     assert error.message == "value is not an integer or out of range"
     assert database.value(MultiGet((b"a", b"s", b"t", b"z"))) == [None, b"x", b"x", None]
-    assert MACHINE.next_deadline_ms(database.transaction) == 6_000
-    check_books(database.transaction)
+    assert MACHINE.next_deadline_ms(database.layer) == 6_000
+    check_books(database.layer)
 
 
 def test_a_failed_compare_and_set_fails_an_atomic_transaction_as_any_command_does(database: Database) -> None:
     database.run(Set(b"k", b"v"))
     commands = (Set(b"a", b"1"), CompareAndSet(b"k", 99, b"w"))
-    error = database.failed(Transaction(commands, mode=Mode.ATOMIC))
+    error = database.failed(TransactionOperation(commands, mode=Mode.ATOMIC))
     assert (type(error), error.code, error.failed_command) == (ReplyError, "command_failed", 1)
     assert error.message == "the revision of 'k' is 1, not 99"
 
@@ -127,14 +127,14 @@ def test_a_changed_revision_is_a_conflict_that_names_the_keys(database: Database
         database.run(Set(key, b"v"))
     assert conflict(database, (b"a", 1), (b"b", 3), (b"x", 0), (b"c", 0), mode=mode) == (b"b", b"c")
     assert database.value(Get(b"never")) == b""
-    held = Transaction((Set(b"d", b"v"),), ((b"a", 1), (b"b", 2), (b"x", 0)), mode)
+    held = TransactionOperation((Set(b"d", b"v"),), ((b"a", 1), (b"b", 2), (b"x", 0)), mode)
     assert database.value(held) == ["OK"]
 
 
 def test_the_message_of_a_conflict_stays_short(database: Database) -> None:
-    error = database.failed(Transaction((), tuple((b"%d" % number, 7) for number in range(1_000))))
+    error = database.failed(TransactionOperation((), tuple((b"%d" % number, 7) for number in range(1_000))))
     assert error.message == "changed meanwhile: '0', '1', '2' and 997 more"
-    error = database.failed(Transaction((), ((b"\xc3\xa9\n" + bytes(400), 7),)))
+    error = database.failed(TransactionOperation((), ((b"\xc3\xa9\n" + bytes(400), 7),)))
     assert error.message.isascii()
     assert len(error.message) < 300
 
@@ -159,7 +159,7 @@ def test_any_change_of_a_watched_key_is_seen(
 ) -> None:
     """Hazard B58: by whomever, and also deletion and re-creation with the same value, in one entry too."""
     database.run(Set(b"k", b"old"))
-    for operation in (Transaction(commands),) if at_once else commands:
+    for operation in (TransactionOperation(commands),) if at_once else commands:
         database.run(operation)
     assert conflict(database, (b"k", 1)) == (b"k",)
 
@@ -171,13 +171,13 @@ def test_what_changes_nothing_is_no_conflict(database: Database) -> None:
         *(Delete(b"other"), IncrementBy(b"k", 1)),
     ):
         database.run(command)
-    assert database.value(Transaction((Get(b"k"),), ((b"k", 1),))) == [b"old"]
+    assert database.value(TransactionOperation((Get(b"k"),), ((b"k", 1),))) == [b"old"]
 
 
 def test_expiry_of_a_watched_key_is_a_change_at_the_time_of_the_entry(database: Database) -> None:
     """Hazard B57: before and after the sweep."""
     database.run(Set(b"k", b"1", 500))
-    held = Transaction((IncrementBy(b"k", 1),), ((b"k", 1),))
+    held = TransactionOperation((IncrementBy(b"k", 1),), ((b"k", 1),))
     database.now_ms = 1_501
     error = database.run(held)
     assert isinstance(error, Conflict)
@@ -193,15 +193,15 @@ def test_a_key_that_had_expired_when_it_was_watched_is_missing_and_stays_so(data
     database.now_ms = 1_501
     assert database.run(Get(b"k")) == Result(b"", 0)
     for _ in range(2):
-        layer = Changes(database.transaction)
-        data = stamp(encode(Transaction((IncrementBy(b"k", 1),), ((b"k", 0),))), 1_501)
+        layer = Layer(database.layer)
+        data = stamp(encode(TransactionOperation((IncrementBy(b"k", 1),), ((b"k", 0),))), 1_501)
         assert MACHINE.apply(9, 1, data, layer).reply == Result([1], None)
         database.run(Expire())
 
 
 def test_revisions_are_compared_before_anything_is_done(database: Database) -> None:
     database.run(Set(b"k", b"v"))
-    held = Transaction((Set(b"k", b"w"), Set(b"k", b"x")), ((b"k", 1),))
+    held = TransactionOperation((Set(b"k", b"w"), Set(b"k", b"x")), ((b"k", 1),))
     assert database.value(held) == ["OK", "OK"]
     assert conflict(database, (b"k", 1)) == (b"k",)
 
@@ -209,14 +209,14 @@ def test_revisions_are_compared_before_anything_is_done(database: Database) -> N
 @pytest.mark.parametrize("key", [b"", b"k" * 481, b"k" * 65_536])
 def test_a_watched_key_that_cannot_be_one_is_answered(database: Database, key: bytes) -> None:
     """Hazard B67."""
-    assert "key" in database.error(Transaction((Set(b"k", b"v"),), ((key, 0),)))
+    assert "key" in database.error(TransactionOperation((Set(b"k", b"v"),), ((key, 0),)))
 
 
 @MODES
 def test_a_reply_that_is_too_long_undoes_all(database: Database, mode: Mode) -> None:
     database.run(Set(b"k", bytes(VALUE_BYTES_CEILING)))
     fitting = (Get(b"k"),) * (REPLY_BYTES_MAX // VALUE_BYTES_CEILING - 1)
-    error = database.failed(Transaction((Set(b"a", b"1"), *fitting, Get(b"k")), mode=mode))
+    error = database.failed(TransactionOperation((Set(b"a", b"1"), *fitting, Get(b"k")), mode=mode))
     assert error.message == "the reply is too long"
     assert error.failed_command == 1 + len(fitting)
 
@@ -224,7 +224,7 @@ def test_a_reply_that_is_too_long_undoes_all(database: Database, mode: Mode) -> 
 def test_what_it_touches_has_a_limit_that_no_configuration_moves(database: Database) -> None:
     """Hazard B64: an entry that no leader of ours encodes is answered, too."""
     pings = cbor.encode([64, 0, [], [[1]] * (TRANSACTION_KEYS_MAX + 1)])
-    reply = MACHINE.apply(9, 1, stamp(pings, 0), database.transaction).reply
+    reply = MACHINE.apply(9, 1, stamp(pings, 0), database.layer).reply
     assert isinstance(reply, ReplyError)
     assert reply.message == "the transaction touches too many keys"
 
@@ -234,30 +234,32 @@ def test_what_its_scans_pass_counts_and_undoes_all(database: Database, mode: Mod
     """What a scan finds, and what of the transaction's own changes it passes as deleted."""
     database.run(MultiSet(tuple((b"%04d" % number, b"") for number in range(500))))
     reads = (Scan(b"", b"", 500), Keys(b"0"))
-    assert len(database.value(Transaction(reads * 2, mode=mode))) == 4  # type: ignore[arg-type]
+    assert len(database.value(TransactionOperation(reads * 2, mode=mode))) == 4  # type: ignore[arg-type]
     for last in (Scan(b"", b"", 49), Keys(b"00")):
-        passing = Transaction((Set(b"k", b""), *reads, *reads, last), mode=mode)
+        passing = TransactionOperation((Set(b"k", b""), *reads, *reads, last), mode=mode)
         assert database.error(passing) == "the transaction touches too many keys"
     deleting = tuple(Delete(b"%04d" % number) for number in range(500))
-    passing = Transaction((*deleting, *(Scan(b"", b"", 1),) * 4), mode=mode)
+    passing = TransactionOperation((*deleting, *(Scan(b"", b"", 1),) * 4), mode=mode)
     assert database.error(passing) == "the transaction touches too many keys"
-    assert database.value(Transaction((*deleting, Scan(b"", b"", 1)), mode=mode)) == [b""] * 500 + [[]]
+    assert database.value(TransactionOperation((*deleting, Scan(b"", b"", 1)), mode=mode)) == [b""] * 500 + [
+        []
+    ]
 
 
 @MODES
 def test_values_that_are_moved_count_however_short_the_commands_are(database: Database, mode: Mode) -> None:
     database.run(Set(b"k", bytes(VALUE_BYTES_CEILING - 9)))
     moves = (Append(b"k", b"1"), Strlen(b"k"), Persist(b"k"), ExpireAfter(b"k", 1_000))
-    assert isinstance(database.result(Transaction(moves[:2], mode=mode)).value, list)
-    error = database.failed(Transaction((Set(b"a", b"1"), *moves * 500), mode=mode))
+    assert isinstance(database.result(TransactionOperation(moves[:2], mode=mode)).value, list)
+    error = database.failed(TransactionOperation((Set(b"a", b"1"), *moves * 500), mode=mode))
     assert (error.message, error.failed_command) == ("the transaction reads and writes too much", 3)
 
 
 def test_a_transaction_moves_the_clock_once(database: Database) -> None:
     """So that all of it happens at one time, and what it sets ends together."""
     database.now_ms = 5_000
-    database.run(Transaction((Set(b"a", b"1", 1_000), Set(b"b", b"1", 1_000), TimeToLive(b"a"))))
-    before = changes_but_clock(database.transaction.changes)
+    database.run(TransactionOperation((Set(b"a", b"1", 1_000), Set(b"b", b"1", 1_000), TimeToLive(b"a"))))
+    before = changes_but_clock(database.layer.changes)
     database.now_ms = 6_001
-    assert database.value(Transaction((Exists((b"a", b"b")),))) == [0]
-    assert changes_but_clock(database.transaction.changes) == before
+    assert database.value(TransactionOperation((Exists((b"a", b"b")),))) == [0]
+    assert changes_but_clock(database.layer.changes) == before

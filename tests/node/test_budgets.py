@@ -9,7 +9,7 @@ import pytest
 
 from raftdb import budgets
 from raftdb.machine.batches import Exists, MultiSet
-from raftdb.machine.operations import Transaction
+from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.services import keys_named
 from raftdb.machine.strings import Get, Set
 from raftdb.node import replica
@@ -87,7 +87,7 @@ def test_an_operation_of_many_keys_is_counted_without_being_encoded() -> None:
     pairs = tuple((b"%d" % number, b"") for number in range(many))
     for operation in (
         MultiSet(pairs),
-        Transaction((Set(b"k", b""),) * many),
-        Transaction((MultiSet(pairs),)),
+        TransactionOperation((Set(b"k", b""),) * many),
+        TransactionOperation((MultiSet(pairs),)),
     ):
         assert keys_named(operation) == many

@@ -15,7 +15,7 @@ from raftdb.machine.counters import IncrementBy
 from raftdb.machine.entries import decode, encode, stamp
 from raftdb.machine.expiry import TimeToLive
 from raftdb.machine.machine import Machine
-from raftdb.machine.operations import Expire, Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Result
 from raftdb.machine.scanning import Keys
 from raftdb.machine.service import Command
@@ -171,7 +171,7 @@ def test_what_is_due_is_ended_once_and_by_an_entry(alone: Bench) -> None:
 
 def test_what_does_not_fit_into_one_sweep_is_ended_by_the_next(alone: Bench) -> None:
     pairs = tuple(Set(b"%d" % number, b"v", 1_000) for number in range(SWEEP_VALUES_MAX + 1))
-    alone.do(Transaction((*pairs, Set(b"later", b"v", 5_000))))
+    alone.do(TransactionOperation((*pairs, Set(b"later", b"v", 5_000))))
     pass_time(alone, 1_001)
     assert expiries(alone) == [1_001, 1_001]
     assert local(alone, Keys(b"")) == [b"later"]
@@ -291,7 +291,7 @@ def test_sessions_clock_and_expiries_are_in_every_generation_of_snapshots(alone:
     alone.do(RegisterSession(NAME))
     first = alone.do(operation)
     alone.now_ms += 4_000
-    alone.do(Transaction((Set(b"k", b"v", 1_000), Set(b"gone", b"v", 1))))
+    alone.do(TransactionOperation((Set(b"k", b"v", 1_000), Set(b"gone", b"v", 1))))
     pass_time(alone, 2)
     contents, snapshots = [], []
     alone.ask_for_checkpoint()
@@ -320,9 +320,9 @@ def test_sessions_clock_and_expiries_are_in_every_generation_of_snapshots(alone:
 def test_a_large_transaction_ends_the_turn(alone: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that many of them do not keep heartbeats waiting: their changes and replies count, not only their bytes."""
     monkeypatch.setattr(replica, "APPLY_BYTES_MAX", 20_000)
-    many = Transaction(tuple(Set(b"%d" % number, b"") for number in range(200)))
+    many = TransactionOperation(tuple(Set(b"%d" % number, b"") for number in range(200)))
     longer = Set(b"long", bytes(9_900))
-    reading = Transaction((Get(b"long"),))
+    reading = TransactionOperation((Get(b"long"),))
     for operations, applied in (
         ([many, many], 1),
         ([longer, Get(b"long")], 1),

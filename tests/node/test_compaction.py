@@ -16,9 +16,9 @@ from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Term
 from raftdb.errors import Fatal
 from raftdb.machine.entries import encode, stamp
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
+from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Machine
 from raftdb.machine.strings import Set
-from raftdb.machine.transaction import Transaction
 from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.pending import LogPage, MakeCheckpoint, ReadRequest
 from raftdb.node.stored import bootstrap, decode_hard_state, encode_hard_state, load_raft
@@ -338,9 +338,9 @@ def snapshot_of(end: EntryId, value: bytes = b"from the snapshot", nodes: int = 
     """The state of a cluster that applied everything up to `end`, and stored `value` under b"k"."""
     state = MemoryStateStore()
     configuration = pack_configuration(1, encode_configuration(members(nodes)))
-    transaction = Transaction(state)
-    Machine().apply(end.index, end.term, stamp(encode(Set(b"k", value)), 0), transaction)
-    state.write({**transaction.changes, CONFIGURATION_KEY: configuration}, index=end.index, term=end.term)
+    layer = Layer(state)
+    Machine().apply(end.index, end.term, stamp(encode(Set(b"k", value)), 0), layer)
+    state.write({**layer.changes, CONFIGURATION_KEY: configuration}, index=end.index, term=end.term)
     frozen = state.freeze()
     assert frozen is not None
     state.flush(frozen)

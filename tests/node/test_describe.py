@@ -10,7 +10,7 @@ from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryKind, Member
 from raftdb.machine.editing import Append
 from raftdb.machine.entries import encode, stamp
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.node.describe import describe_entries
@@ -20,7 +20,7 @@ from tests.wire.strategies import operations
 
 NAME = bytes(range(16))
 SESSION = {"id": "000102030405060708090a0b0c0d0e0f", "seq": 7, "acknowledged": 5}
-SEVERAL = Transaction((Set(b"a", b"1"), Get(b"b")), ((b"k", 12), (b"x", 0)), Mode.ATOMIC)
+SEVERAL = TransactionOperation((Set(b"a", b"1"), Get(b"b")), ((b"k", 12), (b"x", 0)), Mode.ATOMIC)
 
 
 def described(operation: Operation) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def described(operation: Operation) -> dict[str, Any]:
             },
         ),
         (
-            Transaction(()),
+            TransactionOperation(()),
             {"command": "transaction", "args": [], "mode": "redis", "commands": []},
         ),
         (
@@ -59,7 +59,7 @@ def described(operation: Operation) -> dict[str, Any]:
             {"command": "append", "args": [b"k", b"v"], "session": SESSION},
         ),
         (
-            SessionOperation(NAME, 7, 5, Transaction(())),
+            SessionOperation(NAME, 7, 5, TransactionOperation(())),
             {"command": "transaction", "args": [], "mode": "redis", "commands": [], "session": SESSION},
         ),
         (

@@ -15,7 +15,7 @@ from raftdb.core.raft import STEPS
 from raftdb.errors import Conflict, Fatal, ReplyError, RequestRefused, SessionExpired, Unavailable
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.expiry import ExpireAfter
-from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, Transaction
+from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.reply import KeyRecord, Page, Result
 from raftdb.machine.scanning import ReadPage, ReadRecord
 from raftdb.machine.sessions import CloseSession, RegisterSession
@@ -107,7 +107,7 @@ async def answer(driver: Driver, operation: Any, **more: str) -> Answer:
 
 
 async def test_every_kind_of_operation_is_answered(driver: Driver) -> None:
-    several = await answer(driver, Transaction((Set(b"a", b"1"), IncrementBy(b"a", 1), Get(b"a"))))
+    several = await answer(driver, TransactionOperation((Set(b"a", b"1"), IncrementBy(b"a", 1), Get(b"a"))))
     assert several.value == ["OK", 2, b"2"]
     assert (await answer(driver, RegisterSession(NAME))).value == "OK"
     first = await answer(driver, SessionOperation(NAME, 1, 1, IncrementBy(b"a", 1)))
@@ -123,17 +123,17 @@ async def test_every_kind_of_operation_is_answered(driver: Driver) -> None:
 
 async def test_failures_are_raised_as_what_they_are(driver: Driver) -> None:
     with pytest.raises(Conflict) as conflict:
-        await answer(driver, Transaction((), ((b"k", 5),)))
+        await answer(driver, TransactionOperation((), ((b"k", 5),)))
     assert conflict.value.keys == (b"k",)
     with pytest.raises(SessionExpired):
         await answer(driver, SessionOperation(NAME, 1, 1, IncrementBy(b"n", 1)))
     with pytest.raises(ReplyError) as failed:
-        await answer(driver, Transaction((Get(b""),), mode=Mode.ATOMIC))
+        await answer(driver, TransactionOperation((Get(b""),), mode=Mode.ATOMIC))
     assert failed.value.failed_command == 0
 
 
 @pytest.mark.parametrize(
-    "operation", [Set(b"k", b"v"), Transaction((Get(b"k"),)), RegisterSession(NAME)], ids=repr
+    "operation", [Set(b"k", b"v"), TransactionOperation((Get(b"k"),)), RegisterSession(NAME)], ids=repr
 )
 async def test_what_goes_through_the_log_cannot_be_stale(driver: Driver, operation: ClientOperation) -> None:
     with pytest.raises(RequestRefused):
@@ -142,20 +142,20 @@ async def test_what_goes_through_the_log_cannot_be_stale(driver: Driver, operati
 
 async def test_short_of_space_only_what_grows_is_refused(driver: Driver) -> None:
     """Hazard B84: who has nothing but a session can still delete."""
-    await answer(driver, Transaction((Set(b"k", b"v"), Set(b"l", b"v"))))
+    await answer(driver, TransactionOperation((Set(b"k", b"v"), Set(b"l", b"v"))))
     driver.space.measured("full", grown_bytes=0, headroom_bytes=0, last_headroom_bytes=1 << 40)
     await answer(driver, RegisterSession(NAME))
     for operation in (
         Set(b"k", b"w"),
-        Transaction((Delete(b"k"), Set(b"k", b"w"))),
+        TransactionOperation((Delete(b"k"), Set(b"k", b"w"))),
         SessionOperation(NAME, 1, 1, Set(b"k", b"w")),
-        SessionOperation(NAME, 1, 1, Transaction((Set(b"k", b"w"),))),
+        SessionOperation(NAME, 1, 1, TransactionOperation((Set(b"k", b"w"),))),
     ):
         with pytest.raises(Unavailable) as refused:
             await answer(driver, operation)
         assert refused.value.code == "no_space"
     assert (await answer(driver, SessionOperation(NAME, 1, 1, Delete(b"k")))).value == b"v"
-    assert (await answer(driver, Transaction((ExpireAfter(b"l", 0),)))).value == [1]
+    assert (await answer(driver, TransactionOperation((ExpireAfter(b"l", 0),)))).value == [1]
 
 
 async def test_a_key_ends_by_the_clock_of_the_machine(driver: Driver) -> None:

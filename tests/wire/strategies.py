@@ -24,7 +24,7 @@ from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
 from raftdb.machine.keys import Copy, KindOf, Rename
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
@@ -101,7 +101,7 @@ def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrat
     """Everything that an entry can hold, with these keys."""
     one = commands(keys)
     transactions = st.builds(
-        Transaction,
+        TransactionOperation,
         st.lists(one, max_size=5).map(tuple),
         st.lists(st.tuples(keys, REVISIONS), max_size=3).map(tuple),
         st.sampled_from(Mode),

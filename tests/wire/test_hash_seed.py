@@ -6,14 +6,14 @@ import sys
 
 CODE = """
 import random
-from raftdb.machine.operations import Expire, Mode, SessionOperation, Transaction as Several
+from raftdb.machine.operations import Expire, Mode, SessionOperation, TransactionOperation as Several
 from raftdb.machine.sessions import RegisterSession
 from raftdb.commands.spec import COMMANDS, parse
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member, StartId
 from raftdb.errors import RaftdbError, RequestRefused
 from raftdb.machine.machine import Machine
-from raftdb.machine.transaction import Transaction
+from raftdb.machine.layer import Layer
 from raftdb.wire import cbor
 from raftdb.wire.configuration import encode_configuration
 from raftdb.wire.handshake import Hello, encode_handshake
@@ -26,7 +26,7 @@ class Empty:
     def scan(self, first, end, *, limit, length=None): return []
 
 chance = random.Random(1)
-machine, transaction = Machine(), Transaction(Empty())
+machine, layer = Machine(), Layer(Empty())
 
 def command():
     while True:
@@ -54,8 +54,8 @@ def shown(reply):
 
 for index in range(1, 2000):
     data = stamp(encode(operation()), 500 * index)
-    print(data.hex(), shown(machine.apply(index, 1, data, transaction)))
-print([(key, transaction.changes[key]) for key in transaction.changes])
+    print(data.hex(), shown(machine.apply(index, 1, data, layer)))
+print([(key, layer.changes[key]) for key in layer.changes])
 members = (Member("n1", at("h:1")), Member("n2", at("h:2"), at("h:3"), False))
 print(encode_configuration(Configuration(members, ("n0",))).hex())
 hello = Hello(1, "c", "n1", "n2", "u", StartId(1, "a"), None, False, None, 1, 1, None, "secret", at("h:1"), None)

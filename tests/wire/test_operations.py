@@ -19,7 +19,7 @@ from raftdb.machine.entries import (
     session_payload,
     stamp,
 )
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, Transaction
+from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.service import Command, ServiceOperation
 from raftdb.machine.services import OPERATIONS
 from raftdb.machine.sessions import CloseSession, RegisterSession
@@ -33,12 +33,12 @@ TIMES = st.sampled_from([0, 1, TIME_MS_MAX]) | st.integers(0, TIME_MS_MAX)
 
 def test_the_form_of_entries_never_changes() -> None:
     """Entries of years ago are read by it."""
-    several = Transaction((Get(b"a"), Set(b"b", b"c")), ((b"a", 5), (b"b", 0)), Mode.ATOMIC)
+    several = TransactionOperation((Get(b"a"), Set(b"b", b"c")), ((b"a", 5), (b"b", 0)), Mode.ATOMIC)
     several_form = "84 1840 01 84 4161 05 4162 00 82 82 02 4161 83 03 4162 4163"
     name_form = "50" + "73" * 16
     forms: list[tuple[Operation, str]] = [
         (Set(b"k", b"v"), "83 03 416b 4176"),
-        (Transaction(()), "84 1840 00 80 80"),
+        (TransactionOperation(()), "84 1840 00 80 80"),
         (several, several_form),
         (
             SessionOperation(NAME, 300, 70_000, several),
@@ -74,7 +74,7 @@ def test_different_operations_have_different_bytes(left: Operation, right: Opera
 @pytest.mark.parametrize("sequence", [1, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**63 - 1])
 @pytest.mark.parametrize("session", [b"", NAME, b"s" * 24, b"s" * 300])
 def test_the_payload_of_a_session_is_what_stands_in_it(sequence: int, session: bytes) -> None:
-    for inner in (Set(b"k", b"v"), Transaction((Ping(),), ((b"k", 3),))):
+    for inner in (Set(b"k", b"v"), TransactionOperation((Ping(),), ((b"k", 3),))):
         operation = SessionOperation(session, sequence, max(1, sequence // 2), inner)
         assert session_payload(stamp(encode(operation), 7), operation) == encode(inner)
 
@@ -177,12 +177,12 @@ def test_trailing_bytes_are_refused(operation: Operation, trailing: bytes) -> No
 @pytest.mark.parametrize(
     "operation",
     [
-        Transaction((Get("text"),)),  # type: ignore[arg-type]
-        Transaction((), ((b"k", -1),)),
-        Transaction((), ((b"k", 2**63),)),
-        Transaction((), ((b"k", True),)),
-        Transaction((), (("k", 1),)),  # type: ignore[arg-type]
-        Transaction((), mode=2),  # type: ignore[arg-type]
+        TransactionOperation((Get("text"),)),  # type: ignore[arg-type]
+        TransactionOperation((), ((b"k", -1),)),
+        TransactionOperation((), ((b"k", 2**63),)),
+        TransactionOperation((), ((b"k", True),)),
+        TransactionOperation((), (("k", 1),)),  # type: ignore[arg-type]
+        TransactionOperation((), mode=2),  # type: ignore[arg-type]
         SessionOperation("name", 1, 1, Ping()),  # type: ignore[arg-type]
         SessionOperation(NAME, -1, 1, Ping()),
         SessionOperation(NAME, 1, 2**63, Ping()),
@@ -204,9 +204,9 @@ def test_the_largest_operations_pass() -> None:
     key_bytes = COMMAND_BYTES_CEILING // count
     keys = [b"%d" % number + bytes(key_bytes - 6) for number in range(100_000, 100_000 + count)]
     for transaction in (
-        Transaction(tuple(Set(key, b"", 2**50) for key in keys)),
-        Transaction((), tuple((key, 2**63 - 1) for key in keys)),
-        Transaction((MultiGet(tuple(keys[:1_000])), MultiGet(tuple(keys[:1_000])))),
+        TransactionOperation(tuple(Set(key, b"", 2**50) for key in keys)),
+        TransactionOperation((), tuple((key, 2**63 - 1) for key in keys)),
+        TransactionOperation((MultiGet(tuple(keys[:1_000])), MultiGet(tuple(keys[:1_000])))),
     ):
         operation = SessionOperation(NAME, 2**63 - 1, 2**63 - 1, transaction)
         data = stamp(encode(operation), TIME_MS_MAX)
@@ -216,11 +216,11 @@ def test_the_largest_operations_pass() -> None:
 def test_too_large_operations_are_refused_before_the_log() -> None:
     ping, key = (Ping(),), (b"k", 0)
     for operation in (
-        Transaction((Set(b"k", bytes(BODY_BYTES_MAX)),)),
-        Transaction(ping * (TRANSACTION_KEYS_MAX + 1)),
-        Transaction(ping * TRANSACTION_KEYS_MAX, (key,)),
-        Transaction((), (key,) * (TRANSACTION_KEYS_MAX + 1)),
-        SessionOperation(NAME, 1, 1, Transaction(ping * (TRANSACTION_KEYS_MAX + 1))),
+        TransactionOperation((Set(b"k", bytes(BODY_BYTES_MAX)),)),
+        TransactionOperation(ping * (TRANSACTION_KEYS_MAX + 1)),
+        TransactionOperation(ping * TRANSACTION_KEYS_MAX, (key,)),
+        TransactionOperation((), (key,) * (TRANSACTION_KEYS_MAX + 1)),
+        SessionOperation(NAME, 1, 1, TransactionOperation(ping * (TRANSACTION_KEYS_MAX + 1))),
     ):
         with pytest.raises(RequestRefused) as refused:
             encode(operation)

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from raftdb.errors import Conflict, ReplyError
-from raftdb.machine import clock, machine, operations, sessions, transactions, values
-from raftdb.machine import transaction as changes
+from raftdb.machine import clock, machine, sessions, transactions, values
 from raftdb.machine.batches import MultiGet
 from raftdb.machine.keyspace import HEADER_BYTES, REPLY_PREFIX, decode_value
-from raftdb.machine.operations import Mode, SessionOperation
+from raftdb.machine.layer import KeyValueView, Layer
+from raftdb.machine.operations import Mode, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Result
 from raftdb.machine.service import Command, EntryPlace
-from raftdb.machine.transaction import KeyValueView
 from raftdb.machine.values import state_key_of
 from raftdb.node import clock as node_clock
 from raftdb.node.clock import LeaderClock, _Base
@@ -23,13 +22,13 @@ def repetitions_are_executed() -> Patches:
     """Whoever repeats an operation gets it done again."""
 
     def run(
-        transaction: changes.Transaction,
+        layer: Layer,
         operation: SessionOperation,
         payload: bytes,
         entry: EntryPlace,
         perform: Callable[..., Result | ReplyError],
     ) -> Result | ReplyError:
-        return perform(operation.operation, transaction, entry.index)
+        return perform(operation.operation, layer, entry.index)
 
     return [(sessions, "run", run)]
 
@@ -50,10 +49,10 @@ def ended_sessions_begin_by_themselves() -> Patches:
     """An operation of a session that is gone is executed, as the first of a new one."""
     plain = sessions.run
 
-    def run(transaction: changes.Transaction, operation: SessionOperation, *others: Any) -> Any:
-        if sessions._load(transaction, operation.session) is None:
-            sessions.register(transaction, sessions.RegisterSession(operation.session), others[1])
-        return plain(transaction, operation, *others)
+    def run(layer: Layer, operation: SessionOperation, *others: Any) -> Any:
+        if sessions._load(layer, operation.session) is None:
+            sessions.register(layer, sessions.RegisterSession(operation.session), others[1])
+        return plain(layer, operation, *others)
 
     return [(sessions, "run", run)]
 
@@ -62,11 +61,11 @@ def replies_go_too_early() -> Patches:
     """The answer is forgotten with the operation behind it, whatever the client has acknowledged."""
     plain = sessions.run
 
-    def run(transaction: changes.Transaction, operation: SessionOperation, *others: Any) -> Any:
-        reply = plain(transaction, operation, *others)
+    def run(layer: Layer, operation: SessionOperation, *others: Any) -> Any:
+        reply = plain(layer, operation, *others)
         first = REPLY_PREFIX + operation.session
-        for key, _ in transaction.scan(first, first + b"\xff" * 9, limit=1_000):
-            transaction.delete(key)
+        for key, _ in layer.scan(first, first + b"\xff" * 9, limit=1_000):
+            layer.delete(key)
         return reply
 
     return [(sessions, "run", run)]
@@ -83,12 +82,12 @@ def watches_do_not_see_expiry() -> Patches:
 def watches_see_only_whether_a_key_is_there() -> Patches:
     plain = transactions.run
 
-    def run(transaction: changes.Transaction, operation: operations.Transaction, *others: Any) -> Result:
+    def run(layer: Layer, operation: TransactionOperation, *others: Any) -> Result:
         for key, watched in operation.watched:
-            if (transactions._revision(transaction, key) == 0) != (watched == 0):
+            if (transactions._revision(layer, key) == 0) != (watched == 0):
                 raise Conflict("changed meanwhile", keys=(key,))
-        unwatched = operations.Transaction(operation.commands, (), operation.mode)
-        return plain(transaction, unwatched, *others)
+        unwatched = TransactionOperation(operation.commands, (), operation.mode)
+        return plain(layer, unwatched, *others)
 
     return [(transactions, "run", run)]
 
@@ -96,12 +95,12 @@ def watches_see_only_whether_a_key_is_there() -> Patches:
 def a_failed_transaction_is_not_undone() -> Patches:
     plain = transactions.run
 
-    def run(transaction: changes.Transaction, operation: operations.Transaction, *others: Any) -> Result:
+    def run(layer: Layer, operation: TransactionOperation, *others: Any) -> Result:
         try:
-            return plain(transaction, operation, *others)
+            return plain(layer, operation, *others)
         except ReplyError as error:
             if not isinstance(error, Conflict) and operation.mode is Mode.ATOMIC:
-                plain(transaction, operations.Transaction(operation.commands), *others)
+                plain(layer, TransactionOperation(operation.commands), *others)
             raise
 
     return [(transactions, "run", run)]
@@ -111,15 +110,15 @@ def reads_in_a_transaction_see_what_was_before() -> Patches:
     plain = transactions.run
 
     def run(
-        transaction: changes.Transaction,
-        operation: operations.Transaction,
+        layer: Layer,
+        operation: TransactionOperation,
         revision: int,
         execute: transactions.Execute,
     ) -> Result:
-        def elsewhere(command: Command, layer: changes.Transaction, index: int) -> Result | ReplyError:
-            return execute(command, transaction if isinstance(command, MultiGet) else layer, index)
+        def elsewhere(command: Command, upper: Layer, index: int) -> Result | ReplyError:
+            return execute(command, layer if isinstance(command, MultiGet) else upper, index)
 
-        return plain(transaction, operation, revision, elsewhere)
+        return plain(layer, operation, revision, elsewhere)
 
     return [(transactions, "run", run)]
 
@@ -155,8 +154,8 @@ def what_was_heard_counts_for_ever() -> Patches:
 def values_end_early() -> Patches:
     plain = clock.advance_clock
 
-    def advance(transaction: changes.Transaction, time_ms: int) -> None:
-        plain(transaction, time_ms + 50 if time_ms else 0)
+    def advance(layer: Layer, time_ms: int) -> None:
+        plain(layer, time_ms + 50 if time_ms else 0)
 
     return [(machine, "advance_clock", advance)]
 

@@ -1,9 +1,9 @@
-"""A transaction sees its own writes, and the view below never does."""
+"""A layer sees its own writes, and the view below never does."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftdb.machine.transaction import KeyValueView, Transaction
+from raftdb.machine.layer import KeyValueView, Layer
 from tests.machine.views import DictionaryView
 
 KEYS = st.sampled_from([b"a", b"ab", b"b", b"c", b"d", b"\xff"])
@@ -11,12 +11,12 @@ PAIRS = st.dictionaries(KEYS, st.binary(max_size=2))
 CHANGES = st.lists(st.tuples(KEYS, st.none() | st.binary(max_size=2)), max_size=8)
 
 
-def change(transaction: Transaction, changes: list[tuple[bytes, bytes | None]]) -> None:
+def change(layer: Layer, changes: list[tuple[bytes, bytes | None]]) -> None:
     for key, value in changes:
         if value is None:
-            transaction.delete(key)
+            layer.delete(key)
         else:
-            transaction.put(key, value)
+            layer.put(key, value)
 
 
 @given(PAIRS, CHANGES, CHANGES, KEYS, st.none() | KEYS, st.integers(0, 8), st.none() | st.integers(0, 2))
@@ -30,9 +30,9 @@ def test_transactions_read_as_if_all_were_written_below(
     length: int | None,
 ) -> None:
     below = DictionaryView(dict(pairs))
-    lower = Transaction(below)
+    lower = Layer(below)
     change(lower, lower_changes)
-    upper = Transaction(lower)
+    upper = Layer(lower)
     change(upper, upper_changes)
     expected = dict(pairs)
     for key, value in [*lower_changes, *upper_changes]:
@@ -52,25 +52,25 @@ def test_transactions_read_as_if_all_were_written_below(
 
 def test_what_is_deleted_above_leaves_no_gap_in_a_limited_scan() -> None:
     below = DictionaryView({b"%d" % number: b"v" for number in range(9)})
-    transaction = Transaction(below)
+    layer = Layer(below)
     for key in (b"0", b"1", b"3"):
-        transaction.delete(key)
-    transaction.put(b"25", b"w")
-    assert [key for key, _ in transaction.scan(b"", None, limit=4)] == [b"2", b"25", b"4", b"5"]
+        layer.delete(key)
+    layer.put(b"25", b"w")
+    assert [key for key, _ in layer.scan(b"", None, limit=4)] == [b"2", b"25", b"4", b"5"]
 
 
 @given(PAIRS, st.lists(CHANGES, max_size=4))
 def test_changes_between_scans_are_seen_in_their_order(
     pairs: dict[bytes, bytes], rounds: list[list[tuple[bytes, bytes | None]]]
 ) -> None:
-    transaction, expected = Transaction(DictionaryView(dict(pairs))), dict(pairs)
+    layer, expected = Layer(DictionaryView(dict(pairs))), dict(pairs)
     for changes in rounds:
-        change(transaction, changes)
+        change(layer, changes)
         for key, value in changes:
             expected.pop(key, None)
             if value is not None:
                 expected[key] = value
-        assert transaction.scan(b"", None, limit=100) == sorted(expected.items())
+        assert layer.scan(b"", None, limit=100) == sorted(expected.items())
 
 
 def test_a_scan_asks_below_for_what_it_returns_however_much_was_changed() -> None:
@@ -84,19 +84,19 @@ def test_a_scan_asks_below_for_what_it_returns_however_much_was_changed() -> Non
             return super().scan(first, end, limit=limit, length=length)
 
     view = AskedView({b"a%04d" % number: b"v" for number in range(2_000)})
-    transaction = Transaction(view)
+    layer = Layer(view)
     for number in range(1_000):
-        transaction.delete(b"b%04d" % number)
-        transaction.put(b"c%04d" % number, b"v")
-        assert len(transaction.scan(b"a", None, limit=1)) == 1
-    assert (view.asked, transaction.passed) == (1_000, 1_000)
-    assert len(transaction.scan(b"b", None, limit=1)) == 1
-    assert transaction.passed == 1_000 + 1_001
+        layer.delete(b"b%04d" % number)
+        layer.put(b"c%04d" % number, b"v")
+        assert len(layer.scan(b"a", None, limit=1)) == 1
+    assert (view.asked, layer.passed) == (1_000, 1_000)
+    assert len(layer.scan(b"b", None, limit=1)) == 1
+    assert layer.passed == 1_000 + 1_001
 
 
 def test_what_is_read_through_layers_is_counted_once() -> None:
-    lower = Transaction(DictionaryView({b"a": b"12345"}))
-    upper = Transaction(lower)
+    lower = Layer(DictionaryView({b"a": b"12345"}))
+    upper = Layer(lower)
     for _ in range(3):
         upper.get(b"a")
     upper.head(b"a", 2)
@@ -107,19 +107,19 @@ def test_what_is_read_through_layers_is_counted_once() -> None:
 
 
 def test_a_deleted_key_is_a_change_and_not_a_gap() -> None:
-    transaction = Transaction(DictionaryView({b"a": b"1"}))
-    transaction.delete(b"a")
-    transaction.delete(b"never")
-    assert transaction.changes == {b"a": None, b"never": None}
-    assert transaction.get(b"a") is None
+    layer = Layer(DictionaryView({b"a": b"1"}))
+    layer.delete(b"a")
+    layer.delete(b"never")
+    assert layer.changes == {b"a": None, b"never": None}
+    assert layer.get(b"a") is None
 
 
 def test_the_earliest_deadline_is_remembered_through_layers() -> None:
-    lower = Transaction(DictionaryView())
-    lower.merge(Transaction(lower))
+    lower = Layer(DictionaryView())
+    lower.merge(Layer(lower))
     assert lower.deadline_ms is None
     for time_ms, earliest_ms in ((7, 7), (9, 7), (5, 5)):
-        upper = Transaction(lower)
+        upper = Layer(lower)
         upper.note_deadline(time_ms)
         lower.merge(upper)
         assert lower.deadline_ms == earliest_ms

@@ -1,4 +1,5 @@
-"""The changes of entries that are being applied, over a view of the state that stays as it is until they are handed on.
+"""The changes of entries that are being applied: a layer over a view of the state, which stays as it is until they are
+handed on.
 
 Nothing else happens while an entry is applied, so its cost is counted here, where all accesses pass: keys that were
 looked up, keys that scans passed, bytes of values. The last two bound a client's transaction
@@ -14,7 +15,7 @@ from raftdb.errors import ReplyError, required
 
 
 class KeyValueView(Protocol):
-    """A readable ordered key space: the state store, or a transaction over it."""
+    """A readable ordered key space: the state store, or a layer over it."""
 
     def get(self, key: bytes, /) -> bytes | None:
         """Return the value of `key`, or None."""
@@ -36,10 +37,10 @@ TOO_MANY_KEYS = "the transaction touches too many keys"
 """The error where `passed_max` ends a scan. It is a replicated rule, as all texts of errors are."""
 
 
-class Transaction:
+class Layer:
     """Reads through its own changes to the view below, and collects writes in `changes` (None: deleted).
 
-    A transaction is itself a view: another one laid over it can be thrown away, or merged. It is valid until the view
+    A layer is itself a view: another one laid over it can be thrown away, or merged. It is valid until the view
     below is written to. `deadline_ms` is the earliest of the deadlines that were set in it, None if none was; `events`
     are, in order, the names of all that has changed in it (`note_change`), for others that wait for changes.
 
@@ -64,18 +65,18 @@ class Transaction:
     def __init__(self, view: KeyValueView, *, passed_max: int | None = None) -> None:
         self._view = view
         # A key that is looked up through a layer is counted in that layer, and only once.
-        self._get_below = view.peek if isinstance(view, Transaction) else view.get
-        self._head_below = view.peek_head if isinstance(view, Transaction) else view.head
+        self._get_below = view.peek if isinstance(view, Layer) else view.get
+        self._head_below = view.peek_head if isinstance(view, Layer) else view.head
         self.changes: dict[bytes, bytes | None] = {}
         self._order: list[bytes] | None = None
-        """The keys of `changes` in ascending order, from the first scan on: most transactions have none."""
+        """The keys of `changes` in ascending order, from the first scan on: most layers have none."""
         self.deadline_ms: int | None = None
         self.events: list[bytes] = []
         self.looked_up = self.passed = self.moved_bytes = 0
         self.passed_max = passed_max
 
     def peek(self, key: bytes, /) -> bytes | None:
-        """Return the value of `key` as this transaction sees it, or None, without counting it."""
+        """Return the value of `key` as this layer sees it, or None, without counting it."""
         changes = self.changes
         return changes[key] if key in changes else self._get_below(key)
 
@@ -88,7 +89,7 @@ class Transaction:
         return None if value is None else value[:length]
 
     def get(self, key: bytes, /) -> bytes | None:
-        """Return the value of `key` as this transaction sees it, or None."""
+        """Return the value of `key` as this layer sees it, or None."""
         self.looked_up += 1
         changes = self.changes
         value = changes[key] if key in changes else self._get_below(key)
@@ -97,7 +98,7 @@ class Transaction:
         return value
 
     def head(self, key: bytes, length: int, /) -> bytes | None:
-        """Return the first `length` bytes of the value of `key` as this transaction sees it, or None."""
+        """Return the first `length` bytes of the value of `key` as this layer sees it, or None."""
         self.looked_up += 1
         return self.peek_head(key, length)
 
@@ -125,7 +126,7 @@ class Transaction:
         content."""
         self.events.append(name)
 
-    def merge(self, upper: "Transaction") -> None:
+    def merge(self, upper: "Layer") -> None:
         """Take over all changes of `upper`, which was laid over this one."""
         self.changes.update(upper.changes)
         self._order = None
@@ -133,7 +134,7 @@ class Transaction:
         if upper.deadline_ms is not None:
             self.note_deadline(upper.deadline_ms)
 
-    def count(self, upper: "Transaction") -> None:
+    def count(self, upper: "Layer") -> None:
         """Count what was done in `upper`, which was laid over this one, whether it is merged or thrown away."""
         self.looked_up += upper.looked_up
         self.passed += upper.passed
