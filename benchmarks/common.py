@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SYNC_BYTES = 4096
@@ -106,6 +106,30 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def end_process(process: subprocess.Popen[Any]) -> None:
+    """End a process: politely, then by force."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def running_process(command: Sequence[str], output: int | IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+    """A process that is ended when the `with` block is left; both its streams of output go to `output`."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        end_process(process)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
 class LocalCluster:
     """Nodes n1, n2, ... as processes on free ports, with their data and logs below `folder`."""
 
@@ -117,13 +141,19 @@ class LocalCluster:
         flags: Sequence[str] = (),
         settings: Mapping[str, object] | None = None,
         module: str = "raftdb",
+        redis: bool = False,
     ) -> None:
-        """`settings` are a node's, by their names in the configuration. `module` is run, as `raftdb` is."""
+        """`settings` are a node's, by their names in the configuration. `module` is run, as `raftdb` is.
+
+        With `redis` each node gets an address for Redis clients, too.
+        """
         self.folder = folder
         self._module = module
         self._settings = {f"RAFTDB_{name.upper()}": str(value) for name, value in (settings or {}).items()}
         names = [f"n{number}" for number in range(1, nodes + 1)]
-        self.addresses = dict(zip(names, free_addresses(nodes), strict=True))
+        addresses = free_addresses(2 * nodes)
+        self.addresses = dict(zip(names, addresses[:nodes], strict=True))
+        self.redis_addresses = dict(zip(names, addresses[nodes:], strict=True)) if redis else {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.down: set[str] = set()
         """Nodes that were killed here and not started again."""
@@ -140,6 +170,8 @@ class LocalCluster:
         peers = ",".join(f"{name}={address}" for name, address in self.addresses.items())
         address = self.addresses[name]
         where = ["--listen", address, "--data", str(self.folder / name), "--peers", peers]
+        if name in self.redis_addresses:
+            where += ["--redis", self.redis_addresses[name]]
         kept = {key: value for key, value in os.environ.items() if not key.startswith("RAFTDB_")}
         watched = {"WATCHED_NODE_FILE": str(self.folder / f"{name}.stalls")}
         with self.log_of(name).open("ab") as log:
@@ -202,11 +234,7 @@ class LocalCluster:
         for process in self.processes.values():
             process.send_signal(signal.SIGTERM)
         for process in self.processes.values():
-            try:
-                process.wait(STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end_process(process)
 
 
 @contextmanager
@@ -217,9 +245,10 @@ def running_cluster(
     flags: Sequence[str] = (),
     settings: Mapping[str, object] | None = None,
     module: str = "raftdb",
+    redis: bool = False,
 ) -> Iterator[LocalCluster]:
     """A cluster that runs inside the `with` block."""
-    cluster = LocalCluster(folder, nodes=nodes, flags=flags, settings=settings, module=module)
+    cluster = LocalCluster(folder, nodes=nodes, flags=flags, settings=settings, module=module, redis=redis)
     try:
         cluster.start()
         yield cluster
