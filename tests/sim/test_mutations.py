@@ -30,7 +30,7 @@ def row(mutation: Mutation, found: Detection) -> str:
     )
 
 
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(14_400)
 def test_every_planted_bug_is_found(is_long: bool, capsys: pytest.CaptureFixture[str]) -> None:
     positions = [n for n, mutation in enumerate(MUTATIONS) if is_long or mutation.hazard not in RARE]
     limit = SEEDS_MAX_LONG if is_long else SEEDS_MAX
