@@ -11,8 +11,8 @@ The account has four parts:
 * **entries** and **peers**: the newest entries of the log, and messages that wait to be sent. They have bounds of their
   own, and are only counted here.
 
-Messages of members take nothing from the account and never wait for it, so a client that fills a node's memory cannot
-depose a leader.
+Messages that arrive from members take nothing from the account and never wait for it, so a client that fills a node's
+memory cannot depose a leader.
 
 Sizes are those of Python's objects, not of their content: the factors below were measured with tracemalloc, and the
 whole under attack with `benchmarks/memory_under_attack.py`.

@@ -1,5 +1,4 @@
-"""The Python client: finds the leader, follows redirects, retries what may be retried, and says what it
-knows.
+"""The Python client: it finds the leader, follows redirects, and retries what may be retried.
 
 ```python
 from raftdb import AsyncClient, Client
@@ -9,49 +8,51 @@ with Client("127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003") as client:
     client.get("kunci")  # b"satu"
 ```
 
-Blocking and asynchronous, one client over a core without I/O:
+The blocking and the asynchronous client share a core without I/O:
 
-* `given`, `addresses`: what callers give, as bytes and addresses, or a `TypeError`; and the form in which they get it
-  back.
-* `protocol`, `answers`, `refusals`, `json_body`, `model`: our HTTP interface as values: a `Request` to send, an answer
-  or a typed error out of what came back.
-* `routing`: which node to ask next, and when to stop. No sockets, clock or sleep: it is told the time and
-  what happened, and answers with the next step.
+* `given`, `addresses`: arguments of callers as bytes and addresses, or a `TypeError`; and the form in which results
+  come back.
+* `protocol`, `answers`, `refusals`, `json_body`, `model`: the HTTP interface as values: a `Request` to send, and a
+  typed answer or error from the response.
+* `routing`: which node to ask next, and when to stop. It has no sockets and no clock: it is told the time and what
+  happened, and returns the next step.
 * `session`: the numbers that make a write happen once.
 * `flow`: a call from beginning to end, as a generator of steps: session, then routing.
-* `methods`, `cluster_methods`: what each method sends, and what it makes of the answer.
-* `buffer`, `transaction`, `retrying`: a transaction as it grows, what is known of it, and when it is tried again.
+* `methods`, `cluster_methods`: the request of each method, and how its answer is read.
+* `buffer`, `transaction`, `retrying`: the reads and writes of a transaction, its state, and when it is tried again.
 
-Above that the two halves differ in `await`, and in little else. So one is written, the asynchronous one, and
-`.ci/unasync.py` makes each `sync_NAME` from its `async_NAME` (a test says whether it is current):
+The two halves above the core differ in `await`, and in little else. So only the asynchronous one is written, and
+`.ci/unasync.py` makes each `sync_NAME` from its `async_NAME` (a test checks that it is current):
 
 * `async_connection`: one exchange over a kept-alive connection, spoken in `http1`.
-* `async_sharing`: the steps of flows, in turn where they count and side by side where they wait.
-* `async_client`: the client itself; `async_commands` are its methods, each of them a line.
-* `async_transaction`: reads at once, writes when it is committed.
+* `async_sharing`: the flows of all calls of a client. Their steps are computed one at a time, and carried out side by
+  side.
+* `async_client`: the client itself; `async_commands`: its methods, each of which is one line.
+* `async_transaction`: a transaction, which reads at once and writes when it is committed.
 * `async_backup`: a backup into a file, which is verified before it takes its name (`backup`).
 
-By hand and twice is only what each half does by means of its own, under the same names: `async_io` and `sync_io`
-connect (`dialing`, with `resolving` for names), send, receive, wait, and know where they are at home. Nothing but the
-asynchronous half imports asyncio, and nothing at all imports aiohttp: a one-shot `raftdb get` must be quick.
+Only `async_io` and `sync_io` are both written by hand, with the same names: they connect (with `dialing`, and
+`resolving` for names), send, receive and wait, and know the process or event loop that a client belongs to. Only the
+asynchronous half imports asyncio, and nothing here imports aiohttp: a one-shot `raftdb get` must be quick.
 
-**What is retried.** Reads change nothing and are asked again. A write that was sent and not answered may have happened.
-Within a session it is sent again under its number until the deadline, for it happens once however often it arrives;
-only if no answer comes by then is its outcome unknown. Without a session repeating it could do it twice, or undo what
-another client did since (a `set` is not idempotent among several clients). So there it is sent again only if it surely
-was not executed: the connection was refused, the node said `not_leader`, or answered 503. Otherwise the caller gets
-`OutcomeUnknown`; and while the leader is unknown such a write is preceded by `GET /v1/status`, which may be asked of a
-node that does not answer: a write sent to a paused follower would end as *unknown* for nothing.
+**What is retried.** Reads change nothing and are repeated. A write that was sent and not answered may have been
+executed. Within a session it is sent again under its number until the deadline, because it is executed once however
+often it arrives; its outcome is unknown only if no answer comes by then. Without a session, repeating it could execute
+it twice, or undo a later write of another client (a `set` is not idempotent among several clients). So without one it
+is sent again only if it surely was not executed: the connection was refused, or the node answered `not_leader` or 503.
+Otherwise the caller gets `OutcomeUnknown`. While the leader is unknown such a write is preceded by `GET /v1/status`,
+which may safely be lost: if the write itself were sent to a follower that is paused, its outcome would be unknown
+without need.
 
-**What exactly once rests on.** A session outlives every message of it. The cluster forgets one after an hour of
-silence, or sooner if there are more clients than it remembers; a registration that is delayed for longer than that
-would bring the session back without its memory. A client never registers a name again that it knows to be registered.
+**What exactly once rests on.** A session must outlive each of its messages. The cluster forgets a session after an hour
+without use, or sooner if there are more clients than it remembers; a registration that arrives later than that would
+bring the session back without its answers. A client never registers a name again that it knows to be registered.
 
-**Sharing.** Threads share a blocking client, tasks of one event loop an asynchronous one, and neither wait for each
-other's answers: in `benchmarks/client_threads.py` 16 threads do about as much through one client as through one each. A
-child process begins a session of its own: two processes with one numbering would take each other's answers. A
-transaction belongs to one thread or task.
+**Sharing.** Threads may share a blocking client, and tasks of one event loop an asynchronous one. They do not wait for
+each other's answers: in `benchmarks/client_threads.py` 16 threads do about as much through one client as through one
+each. A child process begins a session of its own, because two processes with the same numbers would get each other's
+answers. A transaction belongs to one thread or task.
 
-**Deadlines.** A call ends by its deadline, whatever the system's resolver, a silent address, another thread or a
-dripping server does; then the socket is closed and the thread that still resolves is left behind.
+**Deadlines.** A call ends by its deadline, whatever the system's resolver, a silent address, another thread or a server
+that sends byte by byte does. Its socket is closed then, and a thread that still resolves a name is not waited for.
 """

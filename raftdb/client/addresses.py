@@ -1,4 +1,4 @@
-"""Addresses as a client meets them: given by a person, or named by a node. No I/O."""
+"""The addresses of a client's nodes: given by a caller, or named by a node. No I/O."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from raftdb.errors import RequestRefused
 
 
 def parse_addresses(text: str) -> tuple[str, ...]:
-    """The addresses in `HOST:PORT,HOST:PORT`, each with or without `http://`, without doubles, in order.
+    """The addresses in `HOST:PORT,HOST:PORT`, each with or without `http://`, in order, each once.
 
     Raises `RequestRefused` `bad_request` naming the part that is not an address.
     """
@@ -30,7 +30,7 @@ def _parse_address(part: str) -> str:
 
 
 def parse_member_address(text: str) -> str:
-    """HOST:PORT at which others are to reach a member. Raises `RequestRefused` `bad_request`."""
+    """HOST:PORT of a member for the other nodes. Raises `RequestRefused` `bad_request`."""
     try:
         return str(parse_reachable_endpoint(text))
     except BadAddress as error:
@@ -39,7 +39,7 @@ def parse_member_address(text: str) -> str:
 
 
 def learnt_endpoint(text: object) -> Endpoint | None:
-    """The address, given as HOST:PORT or as a URL, that a node named; None if it is none that can be reached."""
+    """The address in `text`, HOST:PORT or a URL, that a node named; None if it is not one that can be dialled."""
     try:
         return parse_reachable_endpoint(text)
     except BadAddress:
@@ -47,16 +47,17 @@ def learnt_endpoint(text: object) -> Endpoint | None:
 
 
 def addresses_of(given: str | Iterable[str]) -> tuple[str, ...]:
-    """`parse_addresses` of a text, or of a sequence of such. Raises `TypeError` for anything else."""
+    """`parse_addresses` of a text, or of several. Raises `TypeError` for anything else."""
     if isinstance(given, str):
         return parse_addresses(given)
     return parse_addresses(as_text(b",".join(several(given, "addresses of nodes"))))
 
 
 def parse_url(url: str) -> tuple[str, dict[str, Any]]:
-    """Addresses and options of a client as a URL has them: `raftdb://HOST:PORT,HOST:PORT/?timeout_ms=500`.
+    """The addresses and options of a client in a URL: `raftdb://HOST:PORT,HOST:PORT/?timeout_ms=500`.
 
-    Raises `TypeError`, and `RequestRefused` for a scheme, a path or an option that there is not.
+    The addresses are not checked here. Raises `TypeError`, and `RequestRefused` for an unknown option or a bad value of
+    one.
     """
     if not isinstance(url, str):
         raise TypeError(f"a URL is str, not {type(url).__name__}")
@@ -89,4 +90,4 @@ _OPTIONS: dict[str, Callable[[str], float | bool | None]] = {
     "unreachable_timeout_ms": _milliseconds,
     "sessions": {"true": True, "false": False}.get,
 }
-"""What a URL may say of a client, and how it is read: None if it cannot be."""
+"""The options of a URL, each with the function that reads it, which returns None for a bad value."""

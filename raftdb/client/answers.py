@@ -1,4 +1,4 @@
-"""What a successful response says, as the typed answers of `model`. No I/O."""
+"""Successful responses as the typed answers of `model`. All raise `RemoteProtocolError` for other content. No I/O."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -35,11 +35,11 @@ from raftdb.endpoint import text_of
 from raftdb.errors import CommandFailed, LeaderHint, RemoteProtocolError
 
 INDEX_HEADER = "raftdb-index"
-"""Says up to which entry a backup goes."""
+"""The header with the index of the last entry in a backup."""
 
 
 def answer_of(name: str, response: Response, form: Form[bytes | str]) -> Answer:
-    """The answer of a successful `execute` of command `name`."""
+    """The answer to an `execute` of the command `name`."""
     body = object_of(response)
     if "result" not in body:
         raise RemoteProtocolError("the answer to a command has no result")
@@ -58,7 +58,7 @@ def _result_of(name: str, result: object, form: Form[bytes | str]) -> Value:
 
 
 def in_form(value: Value, form: Form[bytes | str]) -> Value:
-    """A result with its byte strings in another form."""
+    """The result with its byte strings in `form`."""
     if isinstance(value, bytes):
         return form(value)
     return [in_form(item, form) for item in value] if isinstance(value, list) else value
@@ -67,7 +67,7 @@ def in_form(value: Value, form: Form[bytes | str]) -> Value:
 def transaction_answer_of(
     names: Sequence[str], response: Response, form: Form[bytes | str]
 ) -> TransactionAnswer:
-    """The answer of a transaction whose commands are `names`."""
+    """The answer to a transaction whose commands are `names`."""
     body = object_of(response)
     results = body.get("results")
     if not isinstance(results, list) or len(results) != len(names):
@@ -81,7 +81,7 @@ def transaction_answer_of(
 
 
 def _element_of(name: str, result: object, form: Form[bytes | str]) -> "Value | CommandFailed":
-    """One result of a transaction, or the error that stands in its place."""
+    """One result of a transaction, or the error in its place."""
     error = result.get("error") if isinstance(result, dict) else None
     if not isinstance(error, dict):
         return _result_of(name, result, form)
@@ -166,12 +166,12 @@ def new_leader_of(response: Response) -> LeaderHint:
 
 
 def snapshot_index_of(response: Response) -> int:
-    """The answer to `POST /v1/snapshot`: the index that the state is durable up to."""
+    """The answer to `POST /v1/snapshot`: the index up to which the state is durable."""
     return integer(object_of(response), "index")
 
 
 def backup_index_of(response: Response) -> int:
-    """The head of the answer to `GET /v1/backup`: the index that the backup goes up to."""
+    """The head of the answer to `GET /v1/backup`: the index of the last entry in the backup."""
     text = response.headers.get(INDEX_HEADER, "")
     if not (text.isascii() and text.isdigit()):
         raise RemoteProtocolError("the answer is not a backup", hint="is that address a raftdb node?")

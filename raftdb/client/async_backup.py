@@ -1,4 +1,4 @@
-"""Taking a backup into a file, which is written as `raftdb.client.backup` says."""
+"""Taking a backup into a file. `raftdb.client.backup` says how the file is written."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 async def take_backup(
     client: "AsyncClient[Any]", path: Path, *, replace: bool = False, timeout_ms: float | None = None
 ) -> BackupTaken:
-    """Stream a backup of the cluster into `path`; durable, whole and verified when it returns, or not there.
+    """Stream a backup of the cluster into `path`. The file is complete, verified and durable when this returns.
 
-    With `replace` it takes the place of a regular file of that name, or of the one that a link of that name leads to;
-    else raises `FileExistsError`. Memory is bounded. Raises `NotRegular`, `BackupDamaged`, `OSError`, and what
-    `backup` of the client raises. Interrupted or cancelled, it leaves no file.
+    With `replace` it replaces a regular file of that name, or the one that a link of that name leads to; without, it
+    raises `FileExistsError` if there is one. Memory is bounded. Raises `NotRegular`, `BackupDamaged`, `OSError`, and
+    the errors of the client's `backup`. After an error, an interrupt or a cancellation there is no file.
     """
     file = BackupFile(path, replace=replace)
     try:

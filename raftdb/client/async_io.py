@@ -1,13 +1,13 @@
-"""What the asynchronous half of the client does by means of its own: sockets of an event loop, tasks, threads for what
-would block the loop.
+"""The part of the client that only its asynchronous half has: sockets on an event loop, tasks, and threads for calls
+that would block the loop.
 
-`sync_io` has the same names with the same meaning, for threads. All above these two is written once.
+`sync_io` has the same names with the same meaning, for threads. All modules above these two are written once.
 
-Considered and rejected: aiohttp's client. It repeats some requests by itself when a kept connection turns out closed,
-which a client that tells "not sent" from "sent and not answered" cannot use; and it would be a second HTTP
-implementation with limits of its own, where `http1` is there. Streams and protocols of asyncio: they read ahead. Here
-nothing is read but what a call has asked for, so a slow sink slows the node, and bytes that arrive while no answer is
-awaited are seen before the connection is used again (hazard B59).
+Considered and rejected: aiohttp's client, which repeats some requests by itself when a kept connection turns out to be
+closed, so that "not sent" cannot be told from "sent and not answered"; it would also be a second implementation of HTTP
+beside `http1`, with limits of its own. Streams and protocols of asyncio, which read ahead. Here bytes are read only
+when a call asks for them, so a slow sink slows the node down, and bytes that arrive while no answer is awaited are
+noticed before the connection is used again (hazard B59).
 """
 
 import asyncio
@@ -34,19 +34,19 @@ from raftdb.endpoint import parse_endpoint
 from raftdb.errors import LocalProtocolError, Unavailable
 
 CONCURRENCY_MAX = 64
-"""How many calls of one client are under way at a time, and so how many connections it has to one node."""
+"""Most calls of one client at a time by default, and so most connections to one node."""
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
 class Stream(ConnectedSocket):
-    """A connection to a node. Times are of `now_ms`; all raise `TimeoutError` and `OSError`."""
+    """A connection to a node. Times are those of `now_ms`. All methods raise `TimeoutError` and `OSError`."""
 
     async def send(self, content: bytes, by_ms: float) -> None:
-        """Send all of it."""
+        """Send all of `content`."""
         left = memoryview(content)
-        # Nearly always there is room for all of it, and then there is nothing to wait for.
+        # Nearly always the socket has room for all of it at once.
         with suppress(BlockingIOError):
             left = left[self.socket.send(left) :]
         if left:
@@ -54,7 +54,7 @@ class Stream(ConnectedSocket):
                 await asyncio.get_running_loop().sock_sendall(self.socket, left)
 
     async def receive(self, by_ms: float) -> bytes:
-        """What has arrived, up to `RECEIVE_BYTES`; nothing if the other side has closed the connection."""
+        """Bytes that have arrived, up to `RECEIVE_BYTES`; none if the other side has closed the connection."""
         async with asyncio.timeout(left_s(by_ms)):
             return await asyncio.get_running_loop().sock_recv(self.socket, RECEIVE_BYTES)
 
@@ -127,19 +127,19 @@ async def _connected(target: Target) -> socket.socket:
 
 
 def _dispose(attempt: "asyncio.Task[socket.socket]") -> None:
-    """Close what was connected after all, and nobody needs."""
+    """Close a socket that was connected after another one was chosen."""
     if not attempt.cancelled() and attempt.exception() is None:
         attempt.result().close()
 
 
 async def sleep(duration_ms: float) -> None:
-    """Wait so long."""
+    """Wait for this long."""
     await asyncio.sleep(duration_ms / 1000.0)
 
 
 async def off_loop(call: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
-    """The result of a call that may block, and is made on another thread. Whoever cancels this waits for its end, for
-    nobody else may touch meanwhile what the call works on."""
+    """Make a call that may block on another thread; returns its result. A cancellation waits for the end of the call,
+    which no other thread may disturb."""
     working = asyncio.ensure_future(asyncio.to_thread(partial(call, *arguments, **options)))
     try:
         return await asyncio.shield(working)
@@ -149,33 +149,33 @@ async def off_loop(call: Callable[P, T], /, *arguments: P.args, **options: P.kwa
 
 
 class Waiter:
-    """What one call waits on, once."""
+    """An event that one call waits for, once."""
 
     def __init__(self) -> None:
         self._woken = asyncio.get_running_loop().create_future()
 
     async def wait(self, until_ms: float) -> None:
-        """Until `wake`, or until then."""
+        """Wait for `wake`, or until `until_ms`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(left_s(until_ms)):
                 await self._woken
 
     def wake(self) -> None:
-        """Once is enough; more do no harm."""
+        """End the wait. Further calls do nothing."""
         if not self._woken.done():
             self._woken.set_result(None)
 
 
 class Home:
-    """Where calls belong to: the event loop that made the first of them, in this process."""
+    """The process and the event loop that calls belong to: those of the first call."""
 
     def __init__(self) -> None:
         self.process_id = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def is_here(self) -> bool:
-        """Whether the caller is at home. Raises `LocalProtocolError` if home is another event loop that is still
-        there."""
+        """Whether the caller is in this process and on this event loop. Raises `LocalProtocolError` if it is on another
+        event loop while this one is not closed."""
         if self.process_id != os.getpid():
             return False
         loop = asyncio.get_running_loop()
@@ -187,14 +187,15 @@ class Home:
 
 
 class Turns:
-    """Bounds how many calls are under way at a time. Threads need none: there are as many as somebody has started."""
+    """A limit on the number of calls at a time. The blocking half needs none, because it has one call on each
+    thread."""
 
     def __init__(self, concurrency_max: int) -> None:
         self._concurrency_max = concurrency_max
         self._places = asyncio.Semaphore(concurrency_max)
 
     async def take(self, limits: Limits) -> None:
-        """Wait for a turn, which is part of the call's time. Raises `Unavailable`."""
+        """Wait for a turn, within the call's time. Raises `Unavailable`."""
         try:
             async with asyncio.timeout((limits.ends_ms - now_ms()) / 1000.0):
                 await self._places.acquire()
@@ -206,5 +207,5 @@ class Turns:
             ) from None
 
     def give_back(self) -> None:
-        """The call has ended."""
+        """Let another call begin."""
         self._places.release()

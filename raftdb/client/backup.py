@@ -1,10 +1,11 @@
-"""A backup on its way into a file: written under another name, verified, synced, and only then there.
+"""Backups into files and streams. A file is written under another name, verified and synced before it gets its name.
 
-Only a regular file is ever replaced, and of a link what it leads to: never a device, a pipe, or the link. On a stream
-nothing can be taken back, so there it goes as it comes, and an error says that what was written is no backup.
+Only a regular file is ever replaced, or the one that a link leads to: never a device, a pipe, or the link itself. Bytes
+that were written to a stream cannot be taken back, so they are written as they arrive, and an error says that they are
+not a backup.
 
-All that has to be known of a backup here is its frame: it begins with a mark, and ends with the SHA-256 of all that
-comes before. The node says the length beforehand. What the data is, `raftdb restore` and `raftdb doctor` check.
+A backup begins with a mark and ends with the SHA-256 of all bytes before that; the node gives its length beforehand.
+Only these are checked here; `raftdb restore` and `raftdb doctor` check the content.
 """
 
 import os
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
     from raftdb.client.sync_client import Client
 
 MARK = b"raftdb snapshot\n"
-"""How every backup begins."""
+"""Every backup begins with this."""
 DIGEST_BYTES = 32
 FILE_MODE = 0o600
-"""A backup holds everything: it is for its owner only."""
+"""A backup has all data, so only its owner may read it."""
 DAMAGED_HINT = "nothing was kept: take the backup again"
 
 
 class BackupDamaged(RaftdbError):
-    """What arrived is not what the node sent, or no backup at all. Nothing of it was kept."""
+    """The bytes that arrived are not those that the node sent, or not a backup. A file of them was removed."""
 
     def __init__(self, message: str, *, hint: str) -> None:
         super().__init__("internal", message, hint=hint)
 
 
 class BackupTaken(NamedTuple):
-    """What a backup file holds: the state up to `index`; its length; the hexadecimal SHA-256 that it ends with."""
+    """A finished backup: the index of its last entry, its length in bytes, and its SHA-256 in hexadecimal digits."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index
     bytes: int
@@ -45,10 +46,10 @@ class BackupTaken(NamedTuple):
 
 
 def stream_backup(client: "Client[Any]", descriptor: int) -> BackupTaken:
-    """Stream a backup of the cluster to an open file, pipe or socket; it is verified when this returns.
+    """Stream a backup of the cluster to an open file, pipe or socket, and verify it.
 
-    Raises `BackupDamaged`, also if the connection breaks after some of it was written; `OSError`, and what
-    `Client.backup` raises.
+    Raises `BackupDamaged`, also if the connection breaks after a part was written; `OSError`, and the errors of
+    `Client.backup`.
     """
     stream = _BackupStream(descriptor)
     index = client.backup(stream)
@@ -57,11 +58,11 @@ def stream_backup(client: "Client[Any]", descriptor: int) -> BackupTaken:
 
 
 class NotRegular(OSError):
-    """What stands where a backup is to be put is a device, a pipe, or what this process writes its results to."""
+    """The path of a backup is a device, a pipe, or the file that is this process' standard output."""
 
 
 def _place(path: Path, *, replace: bool) -> Path:
-    """Where the file is to be made. Raises `NotRegular`, `FileExistsError`, `OSError`."""
+    """The path of the file to make, with links resolved. Raises `NotRegular`, `FileExistsError`, `OSError`."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -74,7 +75,7 @@ def _place(path: Path, *, replace: bool) -> Path:
 
 
 def _may_be_replaced(found: os.stat_result) -> bool:
-    """Whether it is a regular file, and not the one that standard output is, which has names of its own."""
+    """Whether it is a regular file, and not the one that is standard output, as which `/dev/stdout` may lead to it."""
     try:
         is_output = os.path.samestat(found, os.fstat(1))
     except OSError:
@@ -83,7 +84,7 @@ def _may_be_replaced(found: os.stat_result) -> bool:
 
 
 class _BackupStream:
-    """The sink of the stream, which goes on to an open file, and what must be known of it to verify it."""
+    """A sink that writes the stream to an open file, and keeps what is needed to verify it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -105,13 +106,13 @@ class _BackupStream:
             view = view[os.write(self._descriptor, view) :]
         self.size_bytes += len(piece)
         self._start = (self._start + piece[: len(MARK)])[: len(MARK)]
-        # The last bytes are the digest of the others, and which ones are the last is known only at the end.
+        # The last bytes are the digest of the others, so as many are held until more arrive.
         held = self._end + piece
         self._hash.update(memoryview(held)[:-DIGEST_BYTES])
         self._end = held[-DIGEST_BYTES:]
 
     def verify(self) -> bytes:
-        """The digest of what arrived, if it is what the node sent. Raises `BackupDamaged`."""
+        """The digest of the backup, if it arrived undamaged. Raises `BackupDamaged`."""
         if self._expected_bytes is not None and self.size_bytes != self._expected_bytes:
             why = f"{self.size_bytes} bytes of {self._expected_bytes} arrived"
             raise BackupDamaged(f"the backup is damaged: {why}", hint=DAMAGED_HINT)
@@ -122,51 +123,54 @@ class _BackupStream:
         return self._end
 
     def _start_over(self) -> None:
-        """Another answer begins, for the first one broke off. Raises `BackupDamaged` if it cannot be taken back."""
+        """Begin anew with another answer, because the first one broke off. Raises `BackupDamaged` if bytes were
+        written."""
         if self.size_bytes:
             why = f"it broke off after {self.size_bytes} bytes, which are written"
-            raise BackupDamaged(f"the backup is damaged: {why}", hint="throw that away, and take it again")
+            raise BackupDamaged(f"the backup is damaged: {why}", hint="discard it, and take the backup again")
 
 
 class BackupFile(_BackupStream):
-    """A file beside `path`, removed unless it was published."""
+    """The sink of a backup into a file, which is written beside `path`, and removed by `close` unless it was
+    published."""
 
     def __init__(self, path: Path, *, replace: bool) -> None:
-        """With `replace` it takes the place of a regular file of that name, or of the one that a link of that name
-        leads to. Nothing is done to the disk before `open`."""
+        """With `replace` it replaces a regular file of that name, or the one that a link of that name leads to. Nothing
+        is done on the disk before `open`."""
         super().__init__(-1)
         self._path = path
         self._replace = replace
         self._temporary: Path | None = None
 
     def open(self) -> None:
-        """Begin it. Raises `NotRegular`, `FileExistsError`, `OSError`."""
+        """Make the file. Raises `NotRegular`, `FileExistsError`, `OSError`."""
         path = self._path = _place(self._path, replace=self._replace)
-        # Not made of its name: that may be as long as a name can be.
+        # The name does not contain that of `path`, which may be as long as a name can be.
         temporary = path.with_name(f".raftdb-backup.{os.getpid()}.part")
         with suppress(FileNotFoundError):
             temporary.unlink()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._descriptor = os.open(temporary, flags, FILE_MODE)
         self._temporary = temporary
-        # Of the file that is replaced, if there is one.
+        # The owner is that of the file that is replaced, if there is one.
         give_to_owner_of(self._descriptor, path if path.exists() else path.parent)
 
     def close(self) -> None:
-        """Remove what was begun, unless it was published."""
+        """Close the file, and remove it unless it was published."""
         if self._temporary is not None:
             os.close(self._descriptor)
             with suppress(FileNotFoundError):
                 self._temporary.unlink()
 
     def publish(self) -> None:
-        """Make the file durable, and give it its name. Raises `FileExistsError` rather than replace another."""
+        """Make the file durable, and give it its name. Raises `OSError`, and `FileExistsError` unless it may replace
+        one."""
         temporary = required(self._temporary, "file of a backup that is open")
         os.fsync(self._descriptor)
         if self._replace:
             os.rename(temporary, self._path)
         else:
-            # Unlike a rename, a link never takes the place of a file that has come up meanwhile.
+            # Unlike a rename, a link never replaces a file that was made meanwhile.
             try:
                 os.link(temporary, self._path)
             except FileExistsError:

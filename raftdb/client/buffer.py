@@ -1,11 +1,11 @@
-"""An interactive transaction as it grows: what was read, what is to be written, and what it would read by now. No I/O.
+"""The reads and writes of an interactive transaction, and the values that it sees. No I/O.
 
-A `Buffer` remembers of each key that was read its value and its revision, and of each write the command. A read sees
-the transaction's own writes: commands are evaluated here, on what is known of their key, exactly as the machine would.
-A write alone needs no read: what it does to a key that is not known is evaluated once somebody reads the key.
+A `Buffer` keeps the value and the revision of each key that was read, and the command of each write. A read sees the
+transaction's own writes: commands are evaluated here on the known value of their key, by the code of the machine. A
+write needs no read: its effect on a key that is not known is evaluated once the key is read.
 
-The commit is one entry of the log with the commands as they were given, executed only if all revisions read are still
-the same: so what was evaluated here is what happens there, or nothing happens.
+The commit is one entry of the log with the commands as they were given, which is executed only if all revisions that
+were read are still the same. So the commands have the effect that was evaluated here, or none.
 """
 
 from collections.abc import Sequence
@@ -25,35 +25,36 @@ from raftdb.machine.values import state_key_of
 EVALUATED = frozenset(
     {"set", "append", "setrange", "del", "incr", "decr", "incrby", "getset", "expire", "persist"}
 )
-"""The commands that write the value of one key, and nothing else. `mset` is several of `set`."""
+"""The commands that write the value of one key, and nothing else. `mset` is evaluated as several `set`."""
 
 ANSWERED_BY_GET = frozenset({"get", "strlen", "exists", "mget"})
-"""The reads that a transaction can answer: those of values. Others would see what it cannot watch, or its own writes
-not at all."""
+"""The reads that a transaction can answer, which are those of values. Others would read what it cannot watch, or would
+not see its own writes."""
 
 
 class Buffer:
-    """The reads and writes of one transaction. `commands` are the writes in order; `watched` keys and revisions."""
+    """The reads and writes of one transaction. `commands` has the writes in order, `watched` the revision of each key
+    that was read."""
 
     def __init__(self) -> None:
         self.commands: list[tuple[str, tuple[bytes, ...]]] = []
         self.watched: dict[bytes, int] = {}
-        self._values: dict[bytes, bytes | None] = {}  # of the keys whose value is known by now
-        self._writes: dict[bytes, list[Command]] = {}  # to keys of which it is not
+        self._values: dict[bytes, bytes | None] = {}  # of the keys whose value is known
+        self._writes: dict[bytes, list[Command]] = {}  # to the other keys
         self._bytes = 0
 
     def knows(self, key: bytes) -> bool:
-        """Whether `value` can tell what the key holds without a read."""
+        """Whether the value of the key is known without a read."""
         return key in self._values
 
     def value(self, key: bytes) -> bytes | None:
-        """What the transaction would read; the key is known."""
+        """The value of a known key as the transaction sees it; None if there is no such key."""
         return self._values[key]
 
     def remember(self, key: bytes, value: bytes | None, revision: int) -> None:
-        """A read of the key brought this; the transaction's own writes are put on top.
+        """Take the result of a read of the key, and evaluate the transaction's own writes on it.
 
-        Of several reads at a time the first counts. Raises `CommandFailed` if one of the writes would fail.
+        The first of several reads counts. Raises `CommandFailed` if one of the writes would fail.
         """
         self.watched.setdefault(key, revision)
         if key in self._values:
@@ -66,8 +67,8 @@ class Buffer:
     def write(self, name: str, arguments: Sequence[bytes]) -> None:
         """Add a command that writes.
 
-        Raises `RequestRefused` if it is none, malformed, or the transaction becomes too large, and `CommandFailed` if
-        it would fail on what the key is known to hold. Then nothing is added.
+        Raises `RequestRefused` if it is not such a command, is malformed, or makes the transaction too large, and
+        `CommandFailed` if it would fail on the known value of the key. Nothing is added then.
         """
         name = name.lower()
         command = parse(name, arguments, limits=CEILING)
@@ -97,7 +98,7 @@ class Buffer:
 
 
 class _OneValue:
-    """A key space that holds the value of one key, or nothing, and whose clock stands still: nothing ends in it."""
+    """A key space with the value of one key, or without one. Its clock stands still, so nothing expires in it."""
 
     def __init__(self, state_key: bytes, record: bytes | None) -> None:
         self._records = {} if record is None else {state_key: record, VALUE_COUNT_KEY: pack_number(1)}
@@ -114,12 +115,12 @@ class _OneValue:
     def scan(
         self, first: bytes, end: bytes | None, *, limit: int, length: int | None = None
     ) -> list[tuple[bytes, bytes]]:
-        """No command that writes one value looks for others."""
+        """Return nothing: a command that writes one value does not scan."""
         return []
 
 
 def _after(command: Command, key: bytes, value: bytes | None) -> bytes | None:
-    """What the machine would make of the value of `key`; raises `CommandFailed` where it fails."""
+    """The value of `key` after the command, as the machine computes it. Raises `CommandFailed` if the command fails."""
     state_key = state_key_of(key)
     record = None if value is None else encode_string(value, revision=1)
     layer = Layer(_OneValue(state_key, record))
@@ -129,14 +130,14 @@ def _after(command: Command, key: bytes, value: bytes | None) -> bytes | None:
 
 
 def _is_absolute(command: Command) -> bool:
-    """True if the value before makes no difference to the one after."""
+    """True if the new value does not depend on the old one."""
     if isinstance(command, Set):
         return command.condition is Condition.ALWAYS
     return isinstance(command, Delete | GetSet)
 
 
 def is_read(name: str, arguments: Sequence[bytes]) -> bool:
-    """Whether a command is a read that a transaction answers; False for a write.
+    """True if the command is a read that a transaction can answer, False if it is a write.
 
     Raises `RequestRefused` if it is malformed, or a read of another kind.
     """
@@ -150,7 +151,8 @@ def is_read(name: str, arguments: Sequence[bytes]) -> bool:
 
 
 def answer(name: str, values: Sequence[bytes | None]) -> Value:
-    """What a read (see `is_read`) answers if these are the values of the keys that it names."""
+    """The answer of a read (see `is_read`), given the values of the keys that it names; None for a key that does not
+    exist."""
     match name.lower():
         case "get":
             return values[0] or b""

@@ -1,8 +1,8 @@
-"""What each method about the cluster itself sends, and what it makes of the answer: nodes, members, leadership, log,
-backup. No I/O.
+"""The request of each method about the cluster itself (nodes, members, leadership, log, backup), and how its answer is
+read. No I/O.
 
-A change of the members is sent again only if it surely was not made; `OutcomeUnknown` says that somebody has to look.
-While another change is under way the leader asks for patience (`busy`), which these calls have, up to their deadline.
+A change of the members is sent again only if it surely was not made; after `OutcomeUnknown` the caller has to look.
+While another change is under way the leader answers `busy`, and these calls try again up to their deadline.
 """
 
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ SNAPSHOT: Method[int] = Method(Request("POST", "/v1/snapshot", None, Kind.TASK),
 
 
 def request_log(first: int | None, limit: int) -> Method[LogPage]:
-    """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice)."""
+    """A page of the leader's log: up to `limit` entries from index `first` on (None: the leader chooses)."""
     start = "" if first is None else f"from={whole(first, 'the first index')}&"
     target = f"/v1/request_log?{start}limit={whole(limit, 'the limit')}"
     return Method(Request("GET", target, None, Kind.READ), answers.log_page_of)
 
 
 def backup(sink: Sink) -> Method[int]:
-    """A stream into `sink`; the index that it goes up to."""
+    """Stream a backup into `sink`; the result is the index of its last entry."""
     return Method(Request("GET", "/v1/backup", None, Kind.TASK), answers.backup_index_of, sink)
 
 

@@ -1,9 +1,8 @@
-"""Sockets that connect by a deadline: what both halves of the client need for that. The rest is in `async_io` and
-`sync_io`.
+"""What both halves of the client need to connect by a deadline. The rest is in `async_io` and `sync_io`.
 
-A host may have several addresses, of which some are silent. They are tried in the order of the resolver, each a little
-after the one before, or as soon as that has failed, and whichever connects first is taken (RFC 8305, without the
-sorting, which the resolver has done).
+A host may have several addresses, of which some may not answer. They are tried in the order of the resolver, each a
+little after the one before, or as soon as that has failed, and the first connection is used (RFC 8305, without the
+sorting, which the resolver does).
 """
 
 import os
@@ -14,7 +13,7 @@ from collections.abc import Sequence
 from raftdb.client.resolving import Target
 
 NEXT_ATTEMPT_MS = 250
-"""How long one address is waited for at most before the next one is tried as well."""
+"""The longest wait for one address before the next one is tried as well."""
 IN_TIME = "no answer in time"
 RECEIVE_BYTES = 256 * 1024
 
@@ -33,13 +32,13 @@ def left_s(by_ms: float) -> float:
 
 
 def attempt_ms(targets: Sequence[Target], by_ms: float) -> float:
-    """How long one of the targets is waited for alone: all get their turn in half of the time there is."""
+    """How long to wait for one target before the next, in milliseconds: all are tried within half of the time left."""
     return min(NEXT_ATTEMPT_MS, max(by_ms - now_ms(), 0.0) / (2 * max(len(targets), 1)))
 
 
 class _Socket(socket.socket):
-    """Closed without a warning when it is collected. A kept connection has nothing to flush and nothing to say: a
-    client that is dropped leaves nothing undone that closing it would have done, but for a word to the leader."""
+    """A socket that is closed without a ResourceWarning when it is collected. A kept connection has no unsent data, so
+    a client that is dropped without `close` loses nothing but the message that ends its session."""
 
     __slots__ = ()
 
@@ -48,7 +47,7 @@ class _Socket(socket.socket):
 
 
 def new_socket(family: socket.AddressFamily) -> socket.socket:
-    """A socket for a stream that does not block and sends at once. Raises OSError."""
+    """A stream socket that does not block, and sends without delay (`TCP_NODELAY`). Raises OSError."""
     dialled = _Socket(family, socket.SOCK_STREAM)
     dialled.setblocking(False)
     dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -63,8 +62,8 @@ class ConnectedSocket:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether it is open and nothing has arrived, as it should be while nobody awaits an answer. A readable idle
-        connection is a closed one, or holds what belongs to nobody."""
+        """Whether it is open and nothing has arrived, as it must be between two answers. An idle connection that can be
+        read from was closed by the server, or has bytes that belong to no answer."""
         try:
             self.socket.setblocking(False)
             self.socket.recv(1, socket.MSG_PEEK)
@@ -75,7 +74,7 @@ class ConnectedSocket:
         return False
 
     def close(self) -> None:
-        """Close it at once, whatever is on its way."""
+        """Close it at once."""
         self.socket.close()
 
 

@@ -1,12 +1,12 @@
-"""Each call of a client from beginning to end, as a generator of steps: what both clients have in common. No I/O.
+"""A whole call of a client as a generator of steps, which both clients have in common. No I/O.
 
-A *flow* yields what is to be done next (an `Exchange` with a node, a `Pause`, or to `AwaitOthers`), is sent what came
-of it, and returns the call's result or raises its error. The blocking client carries steps out with sockets and
-`sleep`, the asynchronous one with streams; tests carry them out on a simulated cluster in virtual time.
+A *flow* yields the next step (an `Exchange` with a node, a `Pause`, or `AwaitOthers`), is sent its outcome, and returns
+the call's result or raises its error. The blocking client carries steps out with sockets and `sleep`, the asynchronous
+one on an event loop; tests carry them out on a simulated cluster in virtual time.
 
-Above `routing`, which brings one request to whoever serves it, flows add sessions: a write is preceded by the
-registration of the session if there is none yet, gets its sequence, and may then be sent again and again. If the
-session has expired and the write surely was never sent in it, the flow goes on in a new session.
+`routing` brings one request to the node that serves it, and flows add sessions: before a write the session is
+registered if there is none yet, then the write gets its sequence, and may be sent repeatedly. If the session has
+expired and the write surely was not executed in it, the flow goes on in a new session.
 """
 
 from collections.abc import Callable, Generator
@@ -28,21 +28,22 @@ from raftdb.client.session import Place, Session, Sessions
 from raftdb.errors import SessionExpired, Unavailable, required
 
 SESSIONS_PER_CALL_MAX = 3
-"""How many expired sessions one call puts up with: a cluster that forgets them at once must be told of."""
+"""How many sessions may expire under one call before it fails, so that a cluster that forgets them at once is
+noticed."""
 CLOSE_TIMEOUT_MS = 500
-"""How long closing a client may take to tell the cluster that its session is over; on a slow network as long as two
-answers."""
+"""How long closing a client may take to end its session; on a slow network, as long as two answers take."""
 
 LOOK_AGAIN_MS = 1_000
-"""Who waits for others looks again after so long, woken or not: an interrupted call may have woken nobody."""
+"""A call that waits for others looks again after this time even if it was not woken, because a call that was
+interrupted may not have woken it."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[T]):
-    """What a method of the clients sends, and what it makes of the answer; a body too long for memory goes to
-    `sink`. Without a request there is nothing to ask."""
+    """A method of the clients: the request to send, and the function that reads the answer. A body that is too long for
+    memory goes to `sink`. Without a request `parse` gets an empty response, and nothing is sent."""
 
     request: Request | None
     parse: Callable[[Response], T]
@@ -51,7 +52,7 @@ class Method(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Send `request` as `attempt` says, and send back the `Response`, or the reason why there is none."""
+    """A step: send `request` as `attempt` says. The outcome is the `Response`, or the reason why there is none."""
 
     attempt: Attempt
     request: Request
@@ -60,7 +61,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class AwaitOthers:
-    """Wait until another call of this client ends or gets on, or until `until_ms`."""
+    """A step: wait until another call of this client ends or makes progress, or until `until_ms`."""
 
     until_ms: float
 
@@ -72,25 +73,26 @@ Flow: TypeAlias = Generator[Step, Outcome, T]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a call began, in ms of the client's clock, and how long it may take (see `raftdb.client.routing.Call`)."""
+    """When a call began, in milliseconds of the client's clock, and how long it may take (see
+    `raftdb.client.routing.Call`)."""
 
     began_ms: float
     timeout_ms: float
     unreachable_timeout_ms: float | None = None
     stretches: bool = False
     is_strict: bool = False
-    """Whether it holds for tasks as well, which else have the patience of `raftdb.client.routing`."""
+    """Whether the timeout holds for tasks as well, which otherwise may take `routing.TASK_ATTEMPT_MS`."""
 
     @property
     def ends_ms(self) -> float:
-        """The deadline, on a network that is not slow."""
+        """The deadline on a network that is not slow."""
         return self.began_ms + self.timeout_ms
 
 
 class Caller:
-    """What a client knows between calls: the router and, unless `sessions` is None, the session.
+    """The state of a client between calls: the router and, unless `sessions` is None, the session.
 
-    `clock` is the monotonic clock of all deadlines, in ms; `random` the source of jitter.
+    `clock` is the monotonic clock of all deadlines, in milliseconds; `random` is the source of jitter.
     """
 
     def __init__(
@@ -114,7 +116,7 @@ class Caller:
         return method.parse(response)
 
     def ask(self, method: Method[T], address: str, limits: Limits) -> Flow[T]:
-        """The flow of a question to one node alone, without a second chance: is it up, and what does it know?"""
+        """The flow of a call to the node at `address` alone, in one attempt. Raises `RaftdbError`."""
         if method.request is None:
             return method.parse(Response(200))
         router = Router(parse_addresses(address), random=self._random)
@@ -130,9 +132,9 @@ class Caller:
         return method.parse((yield from self._carry_out(call, method.request)))
 
     def close(self) -> Flow[None]:
-        """The flow that ends the session: one attempt at the leader, if it is known. Never raises.
+        """The flow that ends the session, by one attempt at the leader if that is known. It never raises.
 
-        It is a courtesy: a session that nobody ends is ended by its silence.
+        It is not necessary, because a session ends after a time without use.
         """
         session = None if self._sessions is None else self._sessions.take()
         leader = self.router.leader
@@ -142,7 +144,8 @@ class Caller:
             yield Exchange(attempt, close_request(session.id), None)
 
     def _once(self, request: Request, sessions: Sessions, limits: Limits) -> Flow[Response]:
-        """A write within the session, in a new one if the old has expired and has surely not seen the write."""
+        """A write within the session, or in a new one if the session has expired and surely did not execute the
+        write."""
         for _ in range(SESSIONS_PER_CALL_MAX):
             session = yield from self._registered(sessions, limits)
             while session.is_full:
@@ -162,7 +165,7 @@ class Caller:
         )
 
     def _registered(self, sessions: Sessions, limits: Limits) -> Flow[Session]:
-        """The present session, registered by one of the calls that wait for it."""
+        """The present session, once it is registered by this call or by another."""
         while True:
             session = sessions.current()
             if session.is_registered:

@@ -1,7 +1,7 @@
-"""What callers give, as what is sent: keys, values, times to live, and how results are to come back. No I/O.
+"""Converting the arguments of callers: keys, values, times to live, and the form of results. No I/O.
 
-What has a type that nothing can be meant by is a `TypeError` of Python, before anything is sent: `True` is no number,
-`b"abc"` no list of keys, and what is neither text nor bytes nor a whole number has no one form as bytes.
+An argument of a wrong type raises `TypeError` before anything is sent: `True` is not a number here, `b"abc"` is not a
+list of keys, and only text, bytes and whole numbers have one obvious form as bytes.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from raftdb.errors import RequestRefused
 
 if TYPE_CHECKING:
-    # With a default, so that `Client` alone is a client of bytes; the standard library has that from Python 3.13 on.
+    # `V` has a default, so that `Client` alone is a client of bytes; the standard library has defaults from Python 3.13
+    # on.
     from typing_extensions import TypeVar
 
     V = TypeVar("V", bound=bytes | str, default=bytes)
@@ -28,40 +29,41 @@ Command: TypeAlias = tuple[str, Iterable[Text]]
 """A command's name and its arguments, as in `execute`."""
 
 Pairs: TypeAlias = Mapping[Any, Text]
-"""Keys, each a `Text`, and values. (A mapping's type of key is exact, and `Text` would refuse a dict of `str`.)"""
+"""Keys, each a `Text`, and values. (With `Text` as its type of key a type checker would refuse a dict of `str`.)"""
 
 Revisions: TypeAlias = Mapping[Any, int]
 """Keys, each a `Text`, and their revisions."""
 
 Lifetime: TypeAlias = int | float | timedelta
-"""How long: a number is of seconds."""
+"""A time to live; a number is in seconds."""
 
 Form: TypeAlias = Callable[[bytes], V]
-"""What a byte string comes back as."""
+"""Converts a byte string of a result to what the caller gets."""
 
 _TEXTS = (str, bytes, bytearray, memoryview)
 
 
 def as_bytes(content: bytes) -> bytes:
-    """The form of results unless the caller says otherwise."""
+    """The form of results without `decode`: the bytes themselves."""
     return content
 
 
 def as_text(content: bytes) -> str:
-    """The form of results with `decode=True`: UTF-8, and bytes that are not, as lone surrogates, which `to_bytes` takes
-    back (PEP 383)."""
+    """The form of results with `decode=True`: decoded as UTF-8, and other bytes as lone surrogates, which `to_bytes`
+    encodes again (PEP 383)."""
     return content.decode("utf-8", "surrogateescape")
 
 
 def to_bytes(text: Text) -> bytes:
-    """A key, a value or an argument as bytes. Raises `TypeError`, and `RequestRefused` for a `str` that is no text."""
+    """A key, a value or an argument as bytes. Raises `TypeError`, and `RequestRefused` for a `str` that cannot be
+    encoded."""
     given: object = text
     try:
         match given:
             case bytes():
                 return bytes(given)
             case str():
-                # Text from the command line holds bytes that are not UTF-8 as lone surrogates (PEP 383).
+                # In text from the command line, bytes that are not UTF-8 are lone surrogates (PEP 383).
                 return given.encode("utf-8", "surrogateescape")
             case int() if not isinstance(given, bool):
                 return str(int(given)).encode()
@@ -71,7 +73,8 @@ def to_bytes(text: Text) -> bytes:
 
 
 def several(texts: Iterable[Text], what: str) -> list[bytes]:
-    """Keys or arguments. Raises `TypeError` for one alone, whose letters would be taken for several."""
+    """Several keys or arguments as bytes. Raises `TypeError` for a single one, whose letters would be taken for
+    several."""
     _refuse_one(texts, f"{what} are several, as a list")
     return [to_bytes(text) for text in texts]
 
@@ -82,14 +85,14 @@ def _refuse_one(given: object, what: str) -> None:
 
 
 def command_name(name: object) -> str:
-    """The name of a command. Raises `TypeError`."""
+    """`name`, if it is `str`. Raises `TypeError`."""
     if not isinstance(name, str):
         raise TypeError(f"the name of a command is str, not {type(name).__name__}")
     return name
 
 
 def commands_of(commands: Iterable[Command]) -> list[tuple[str, list[bytes]]]:
-    """The commands of a transaction. Raises `TypeError`."""
+    """The commands of a transaction as names and arguments in bytes. Raises `TypeError`."""
     _refuse_one(commands, "commands are several, as a list of (name, arguments)")
     listed = []
     for command in commands:
@@ -102,14 +105,14 @@ def commands_of(commands: Iterable[Command]) -> list[tuple[str, list[bytes]]]:
 
 
 def pairs_of(pairs: Pairs) -> list[bytes]:
-    """Key, value, key, value, ... Raises `TypeError`."""
+    """Keys and values in turn, as bytes. Raises `TypeError`."""
     if not isinstance(pairs, Mapping):
         raise TypeError(f"keys and values are a mapping, such as a dict: not {type(pairs).__name__}")
     return [to_bytes(text) for pair in pairs.items() for text in pair]
 
 
 def revisions_of(watch: Revisions | None) -> dict[bytes, int]:
-    """Keys and revisions with the keys as bytes. Raises `TypeError`."""
+    """The watched keys, as bytes, and their revisions. Raises `TypeError`."""
     if watch is None:
         return {}
     if not isinstance(watch, Mapping):
@@ -118,14 +121,14 @@ def revisions_of(watch: Revisions | None) -> dict[bytes, int]:
 
 
 def whole(number: int, what: str) -> int:
-    """A whole number. Raises `TypeError`."""
+    """`number`, if it is a whole number and not a bool. Raises `TypeError`."""
     if isinstance(number, bool) or not isinstance(number, int):
         raise TypeError(f"{what} is int, not {type(number).__name__}")
     return int(number)
 
 
 def duration(number: float, what: str) -> float:
-    """A deadline in milliseconds. Raises `TypeError`, and `RequestRefused` for what is no time."""
+    """`number`, if it is a time in milliseconds. Raises `TypeError`, and `RequestRefused` for a negative one or NaN."""
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise TypeError(f"{what} is a number of milliseconds, not {type(number).__name__}")
     if not number >= 0.0:
@@ -134,7 +137,8 @@ def duration(number: float, what: str) -> float:
 
 
 def milliseconds(lifetime: Lifetime) -> int:
-    """A lifetime in whole milliseconds, rounded up: it may end late, never early. Raises `TypeError`."""
+    """A time to live in whole milliseconds, rounded up, so that it never ends early. Raises `TypeError`, and
+    `RequestRefused` for infinity and NaN."""
     if isinstance(lifetime, timedelta):
         return -(-lifetime // timedelta(milliseconds=1))
     if isinstance(lifetime, bool) or not isinstance(lifetime, int | float):
@@ -147,5 +151,5 @@ def milliseconds(lifetime: Lifetime) -> int:
 
 
 def seconds(lifetime: Lifetime) -> int:
-    """A lifetime in whole seconds, rounded up. Raises `TypeError`."""
+    """A time to live in whole seconds, rounded up. Raises as `milliseconds`."""
     return -(-milliseconds(lifetime) // 1000)

@@ -1,11 +1,10 @@
-"""HTTP/1.1 as the client needs it, without I/O: a request to bytes, received bytes to a response.
+"""The part of HTTP/1.1 that the client needs: encoding a request, and parsing a response. No I/O.
 
-Considered and rejected: `http.client`. It brings `email` and `ssl` along (50 ms of the 150 ms that a one-shot
-command may take), its time-outs are per read instead of per call, so that a server which drips bytes holds
-the caller for ever, and it reads bodies of any size. What a client of our own JSON interface needs is small:
-a status, headers, and a body by Content-Length, in chunks, or up to the end of the connection (RFC 9112,
-section 6.3). `h11`, which is sound, pure Python and quick to import: it takes 46 microseconds of the processor for one
-exchange (0.16, measured) where this takes 5, and a whole call of the client takes 60.
+Considered and rejected: `http.client` imports `email` and `ssl` (50 ms of the 150 ms that a one-shot command may take),
+its timeouts are per read instead of per call, so that a server that sends byte by byte holds the caller for ever, and
+it reads bodies of any size. The client needs little: a status, headers, and a body by Content-Length, in chunks, or up
+to the end of the connection (RFC 9112, section 6.3). `h11` is sound, pure Python and quick to import, but takes 46
+microseconds for one exchange (version 0.16, measured) where this module takes 5, and a whole call of the client 60.
 """
 
 import re
@@ -20,17 +19,17 @@ HEAD_BYTES_MAX = 64 * 1024
 """Most bytes of a status line and headers together, and of one chunk-size line."""
 
 CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;|\Z)")
-"""A chunk's size (RFC 9112, section 7.1): digits and nothing else. `int` would also take signs, `0x` and `_`."""
+"""A chunk's size (RFC 9112, section 7.1): hexadecimal digits only. `int` would also take signs, `0x` and `_`."""
 
 _CRLF = b"\r\n"
 
 
 class NotSent(Exception):
-    """No connection could be made: nothing was sent. The text is the reason."""
+    """No connection could be made, so nothing was sent. The text is the reason."""
 
 
 class AnswerLost(Exception):
-    """The request was sent, wholly or in part, and no whole answer came. The text is the reason."""
+    """The request was sent, wholly or in part, and no complete answer came. The text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +55,25 @@ def encode_request(method: str, target: str, *, host: str, body: bytes | None = 
 
 
 class Sink(Protocol):
-    """Takes a body that is too long to be held in memory. What it raises ends the exchange."""
+    """Takes a body that is too long for memory. If it raises, the exchange ends with that exception."""
 
     def begin(self, head: Response) -> None:
-        """The head has arrived, status 200. May come again if the exchange was cut off and is repeated."""
+        """Take the head of a response with status 200. It is called again if the exchange broke off and is repeated."""
 
     def write(self, piece: bytes) -> None:
-        """The next piece of the body, which is never empty."""
+        """Take the next piece of the body, which is never empty."""
 
 
 class ResponseParser:
-    """Turns received bytes into one `Response`; for one request of one connection.
+    """Parses received bytes into the `Response` to one request.
 
-    `feed` takes any cut of the stream and returns the response once it is complete, else None. `end` says
-    that the server closed the connection. Malformed or oversized input raises `RemoteProtocolError`: close
-    the connection.
+    The bytes may be cut anywhere. Malformed or oversized input raises `RemoteProtocolError`, after which the connection
+    has to be closed.
     """
 
     def __init__(self, *, body_bytes_max: int = RESPONSE_BYTES_MAX, sink: Sink | None = None) -> None:
-        """`sink` takes the body of a response 200 piece by piece, however long it is; its `body` is then empty."""
+        """`sink` takes the body of a response with status 200 piece by piece, however long it is; `body` is empty
+        then."""
         self._buffer = bytearray()
         self._body = bytearray()
         self._body_bytes_max = body_bytes_max
@@ -93,7 +92,7 @@ class ResponseParser:
 
     @property
     def has_sink(self) -> bool:
-        """True if the body may go to a sink, so that `feed` may take as long as that takes."""
+        """True if the body may go to a sink, so that `feed` may block as long as the sink does."""
         return self._offered_sink is not None
 
     @property
@@ -102,14 +101,14 @@ class ResponseParser:
         return self._sink is not None
 
     def feed(self, data: bytes) -> Response | None:
-        """Take received bytes (at least one); the response if it is complete now."""
+        """Take received bytes (at least one). Returns the response if it is complete now, else None."""
         self._buffer += data
         if self._framing == "head" and not self._parse_head():
             return None
         return self._parse_body()
 
     def end(self) -> Response | None:
-        """The server closed the connection: the response if that is what ends its body, else None."""
+        """Take the end of the connection. Returns the response if its body ends by that, else None."""
         return self._complete() if self._framing == "until_close" else None
 
     def _parse_head(self) -> bool:
@@ -136,8 +135,8 @@ class ResponseParser:
         return True
 
     def _choose_framing(self, status: int, headers: Mapping[str, str]) -> None:
-        """How the body ends (RFC 9112, section 6.3). Both framings at once is how requests are smuggled:
-        refused."""
+        """Find out how the body ends (RFC 9112, section 6.3). Both framings at once, by which requests are smuggled,
+        are refused."""
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
         if coding is not None:
             if coding.lower() != "chunked" or length is not None:
@@ -154,7 +153,7 @@ class ResponseParser:
             self._framing = "until_close"
 
     def _parse_body(self) -> Response | None:
-        """Move what has arrived to the body; the response once it is whole."""
+        """Move received bytes to the body. Returns the response if it is complete, else None."""
         if self._framing == "until_close":
             self._take(len(self._buffer))
             return None
@@ -185,7 +184,7 @@ class ResponseParser:
                 self._start_chunk(line)
 
     def _start_chunk(self, line: bytes) -> None:
-        """Read a chunk-size line; extensions after `;` mean nothing to us."""
+        """Read a chunk-size line; extensions after `;` are ignored."""
         digits = CHUNK_SIZE.match(line)
         if digits is None:
             raise RemoteProtocolError("an HTTP chunk whose size is not a number")
@@ -205,7 +204,7 @@ class ResponseParser:
         return line
 
     def _take(self, count: int) -> int:
-        """Move up to `count` received bytes to the body; how many there were."""
+        """Move up to `count` received bytes to the body or the sink; returns how many."""
         piece = bytes(self._buffer[:count])
         del self._buffer[:count]
         if self._sink is not None:
@@ -221,14 +220,14 @@ class ResponseParser:
             raise RemoteProtocolError(f"an HTTP response of more than {self._body_bytes_max} bytes")
 
     def _complete(self) -> Response:
-        """The finished response. Bytes after its end mean that we lost count: the connection is not kept."""
+        """The complete response. If bytes follow its end, which no request asked for, the connection is not kept."""
         head = required(self._head, "head of a response that is complete")
         keep_alive = head.keep_alive and self._framing != "until_close" and not self._buffer
         return Response(head.status, head.headers, bytes(self._body), keep_alive)
 
 
 def _parse_head_text(head: bytes) -> tuple[str, int, dict[str, str]]:
-    """(version, status, headers by lower-case name) of a head without its final empty line."""
+    """The version, status and headers by lower-case name of a head without its final empty line."""
     status_line, *header_lines = head.decode("latin-1").split("\r\n")
     version, _, rest = status_line.partition(" ")
     code = rest[:3]

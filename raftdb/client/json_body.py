@@ -1,6 +1,6 @@
-"""JSON as our HTTP interface uses it: bytes in and out, and fields that are what they should be, or a typed error.
+"""The JSON of the HTTP interface: keys and values, and typed fields. Unexpected content raises `RemoteProtocolError`.
 
-Keys and values are byte strings; how they stand in JSON is in `raftdb.wire.json_bytes`.
+Keys and values are byte strings; `raftdb.wire.json_bytes` says how JSON represents them.
 """
 
 import json
@@ -15,20 +15,19 @@ from raftdb.wire import json_bytes
 
 
 def bytes_to_json(text: Text) -> object:
-    """The JSON of a key, a value or an argument."""
+    """The JSON of a key, a value or an argument. Raises as `to_bytes`."""
     return json_bytes.to_json(to_bytes(text))
 
 
 def value_of(result: object, reply: ReplyKind | None) -> Value:
-    """The typed value of a JSON result; `reply` is the command's kind of reply and tells a status from a
-    string."""
+    """The typed value of a JSON result. `reply`, the command's kind of reply, tells a status from a string."""
     if isinstance(result, str):
         return result if reply is ReplyKind.STATUS else result.encode("utf-8")
     if isinstance(result, dict):
         try:
             return json_bytes.from_base64(result["base64"])
         except (KeyError, TypeError, ValueError):
-            raise RemoteProtocolError("a result is neither JSON of ours nor base64") from None
+            raise RemoteProtocolError("a result is an object without base64") from None
     if isinstance(result, list):
         return [value_of(item, ReplyKind.STRING if reply is ReplyKind.ARRAY else reply) for item in result]
     if result is None or type(result) is int:
@@ -45,7 +44,7 @@ def bytes_of(content: object) -> bytes:
 
 
 def json_of(response: Response) -> object:
-    """The JSON that a response carries: its text is UTF-8, without lone surrogates, and so are its escapes."""
+    """The JSON of a response. It must be UTF-8, without lone surrogates in its text or its escapes."""
     try:
         content = json.loads(response.body.decode("utf-8"))
         if b"\\ud" in response.body or b"\\uD" in response.body:
@@ -58,7 +57,7 @@ def json_of(response: Response) -> object:
 
 
 def object_of(response: Response) -> Json:
-    """The JSON object that a response carries."""
+    """The JSON object of a response."""
     content = json_of(response)
     if not isinstance(content, dict):
         raise RemoteProtocolError("the answer is not a JSON object")
@@ -74,7 +73,7 @@ def objects(value: object) -> list[Json]:
 
 
 def integer(body: Json, name: str) -> int:
-    """An integer field; 0 if it is absent or null (older nodes, and nodes that have nothing yet)."""
+    """An integer field; 0 if it is absent or null, as in a node without a log yet."""
     value = body.get(name)
     if value is None:
         return 0

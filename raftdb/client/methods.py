@@ -1,7 +1,8 @@
-"""What each method about keys and values sends, and what it makes of the answer. No I/O.
+"""The request of each method about keys and values, and how its answer is read. No I/O.
 
-A `form` is what byte strings come back as (`raftdb.client.given`). A command whose name is not in our table is sent all
-the same, as a write: the node may be newer.
+`form` converts the byte strings of results (`raftdb.client.given`). A command that is not in this version's table is
+sent all the same, as a write, because the node may be newer. All raise `TypeError` and `RequestRefused` for bad
+arguments.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,19 +36,19 @@ from raftdb.commands.spec import Access, lookup
 from raftdb.errors import RemoteProtocolError, RequestRefused
 
 Condition: TypeAlias = Literal["missing", "present"]
-"""What must be true of the key for a `set` to do anything."""
+"""A `set` with it stores nothing unless the key is missing, or present."""
 
 T = TypeVar("T")
 
 LINEARIZABLE: Consistency = "linearizable"
 SCAN_PAGE = 1000
-"""Keys asked for at a time by a scan; nodes give no more."""
+"""Keys that a scan asks for at a time, which is the most that nodes give."""
 
 _CONDITION_WORDS = {None: (), "missing": (b"NX",), "present": (b"XX",)}
 
 
 def known(value: T) -> Method[T]:
-    """What needs no node: nothing of nothing."""
+    """A method whose result is known without asking a node, such as `mget` of no keys."""
     return Method(None, lambda response: value)
 
 
@@ -59,7 +60,7 @@ def execute(form: Form[V], name: str, arguments: Iterable[Text], consistency: Co
 
 
 def get_with_revision(form: Form[V], key: Text, consistency: Consistency) -> Method[tuple[V | None, int]]:
-    """The value and the revision; None and 0 if there is no such key."""
+    """The value of a key and its revision; None and 0 if there is no such key."""
 
     def parse(response: Response) -> tuple[V | None, int]:
         answer = answers.answer_of("get", response, as_bytes)
@@ -71,13 +72,13 @@ def get_with_revision(form: Form[V], key: Text, consistency: Consistency) -> Met
 
 
 def get(form: Form[V], key: Text, consistency: Consistency) -> Method[V | None]:
-    """The value, or None."""
+    """The value of a key; None if there is no such key."""
     method = get_with_revision(form, key, consistency)
     return Method(method.request, lambda response: method.parse(response)[0])
 
 
 def pop(form: Form[V], key: Text) -> Method[V | None]:
-    """Delete a key: the value it had, or None if there was none."""
+    """Delete a key; the result is its old value, or None if there was no such key."""
 
     def parse(answer: Answer) -> V | None:
         return None if answer.revision == 0 else form(_bytes(answer))
@@ -86,7 +87,7 @@ def pop(form: Form[V], key: Text) -> Method[V | None]:
 
 
 def delete(keys: Sequence[Text]) -> Method[int]:
-    """Delete keys at once: how many there were."""
+    """Delete keys in one entry of the log; the result is how many there were."""
     names = list(dict.fromkeys(map(to_bytes, keys)))
     if not names:
         return known(0)
@@ -104,7 +105,7 @@ def delete(keys: Sequence[Text]) -> Method[int]:
 def set_arguments(
     key: Text, value: Text, ttl: Lifetime | None, keep_ttl: bool, only_if: Condition | None
 ) -> list[bytes]:
-    """The arguments of `set`. Raises `RequestRefused` for options that are not or do not go together."""
+    """The arguments of `set`. Raises `RequestRefused` for a bad option, and for options that exclude each other."""
     if only_if not in _CONDITION_WORDS:
         raise RequestRefused("bad_request", 'only_if must be None, "missing" or "present"')
     if ttl is not None and keep_ttl:
@@ -115,24 +116,25 @@ def set_arguments(
 
 
 def increment(key: Text, by: int) -> tuple[str, *tuple[Text, ...]]:
-    """The command that adds `by`, and its arguments, by the name that its caller would give it."""
+    """The command that adds `by`, with its arguments: `incr` for 1, else `incrby`."""
     added = whole(by, "what is added")
     return ("incr", key) if added == 1 else ("incrby", key, added)
 
 
 def set_value(arguments: Sequence[Text]) -> Method[bool]:
-    """Whether the value was set, which its condition may have prevented."""
+    """Set a value; the result is False if the condition prevented it."""
     return _command("set", arguments, lambda answer: answer.value is not None)
 
 
 def cas(key: Text, revision: int, value: Text) -> Method[int]:
-    """The new revision."""
+    """Set a value if the key has this revision; the result is the new revision."""
     arguments = [key, whole(revision, "a revision"), value]
     return _command("cas", arguments, lambda answer: answer.revision or answer.index)
 
 
 def getset(form: Form[V], key: Text, value: Text) -> Method[V | None]:
-    """The value before, or None, which the answer to `getset` alone would not tell from an empty one."""
+    """Set a value; the result is the old value, or None. The answer to `getset` alone does not tell None from an empty
+    value, so `exists` comes with it."""
     method = transact(as_bytes, [("exists", [key]), ("getset", [key, value])], {}, "atomic")
 
     def parse(response: Response) -> V | None:
@@ -143,22 +145,22 @@ def getset(form: Form[V], key: Text, value: Text) -> Method[V | None]:
 
 
 def incr(key: Text, by: int) -> Method[int]:
-    """The sum."""
+    """Add to a number; the result is the sum."""
     return integer("incrby", key, whole(by, "what is added"))
 
 
 def expire(key: Text, lifetime: Lifetime) -> Method[bool]:
-    """Whether there is such a key."""
+    """Set a time to live; the result is whether there is such a key."""
     return boolean("expire", key, seconds(lifetime))
 
 
 def exists(keys: Sequence[Text]) -> Method[int]:
-    """How many there are."""
+    """The number of keys that exist."""
     return integer("exists", *keys) if keys else known(0)
 
 
 def setrange(key: Text, offset: int, value: Text) -> Method[int]:
-    """The length that came of it."""
+    """Overwrite a part of a value; the result is its new length in bytes."""
     return integer("setrange", key, whole(offset, "an offset"), value)
 
 
@@ -173,7 +175,7 @@ def boolean(name: str, *arguments: Text) -> Method[bool]:
 
 
 def status_only(name: str, *arguments: Text) -> Method[None]:
-    """A command that answers no more than `OK`."""
+    """A command that answers `OK` and nothing else."""
     return _command(name, arguments, lambda answer: None)
 
 
@@ -191,7 +193,7 @@ def mget(form: Form[V], keys: Iterable[Text]) -> Method[list[V | None]]:
 
 
 def mset(pairs: Pairs) -> Method[None]:
-    """Store all pairs at once."""
+    """Store all pairs in one entry of the log."""
     arguments = pairs_of(pairs)
     return status_only("mset", *arguments) if arguments else known(None)
 
@@ -216,8 +218,8 @@ def key_page(
 def transact(
     form: Form[V], commands: Iterable[Command], watch: Mapping[bytes, int], mode: Mode
 ) -> Method[TransactionAnswer]:
-    """Commands as one entry of the log, if all keys of `watch` still have their revisions. Without commands it only
-    asks about the revisions, and is a read. Raises `RequestRefused` for a mode that does not exist."""
+    """Execute commands as one entry of the log, if all keys of `watch` still have their revisions. Without commands it
+    only checks the revisions, and is a read. Raises `RequestRefused` for a mode that does not exist."""
     _check_one_of("mode", mode, MODES)
     listed = commands_of(commands)
     names = [name for name, _ in listed]
@@ -246,7 +248,7 @@ def _bytes(answer: Answer) -> bytes:
 
 
 def _execution(name: str, arguments: Iterable[Text], consistency: Consistency) -> Request:
-    """One command. Raises `RequestRefused` for a consistency that does not exist."""
+    """The request of one command. Raises `RequestRefused` for a consistency that does not exist."""
     _check_one_of("consistency", consistency, CONSISTENCIES)
     spec = lookup(name)
     kind = Kind.WRITE

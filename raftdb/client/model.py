@@ -1,4 +1,4 @@
-"""What the calls of a client return: typed, with the fields of our HTTP interface (its names, its units).
+"""The results of a client's calls, with the names and units of the HTTP interface.
 
 `body` is the JSON object as the node sent it, for fields that this version does not know and for `-o json`.
 """
@@ -11,8 +11,8 @@ from raftdb.client.given import V
 from raftdb.errors import CommandFailed, LeaderHint
 
 Value: TypeAlias = "str | bytes | int | list[Value] | None"
-"""A result: `str` is a status (`OK`, `PONG`), `bytes` a stored string, None nil, a list several of those. With
-`decode=True` a stored string is `str` as well."""
+"""A result of a command: a status (`OK`, `PONG`) is `str`, a stored string `bytes`, nil None, and several results are a
+list. With `decode=True` a stored string is `str` as well."""
 
 Json: TypeAlias = Mapping[str, object]
 """A decoded JSON object."""
@@ -20,11 +20,10 @@ Json: TypeAlias = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A command's result and where in the log it stands: `index` and `term` of the entry (or of the read
-    point).
+    """A command's result, with the `index` and `term` of its entry, or of the entry up to which a read saw the state.
 
-    `revision`, for reads of one key: the index that last changed the key, 0 if there is no such key. None
-    where the node did not say.
+    `revision` is the index of the entry that last changed the key, 0 if there is no such key, and None for a command
+    whose answer has none.
     """
 
     value: Value
@@ -36,9 +35,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionAnswer:
-    """What each command of a transaction answered, in order, and the entry that all of them are: `index`, `term`.
+    """The result of each command of a transaction, in order, and the `index` and `term` of its entry.
 
-    In mode `redis` an error stands in the place of a command that failed, as a value and not raised.
+    In mode `redis` the result of a command that failed is its error, which is not raised.
     """
 
     results: "tuple[Value | CommandFailed, ...]"
@@ -48,7 +47,8 @@ class TransactionAnswer:
 
 
 class KeyValue(NamedTuple, Generic[V]):
-    """One key of a scan, its value (empty if only keys were asked for), and the index that last changed it."""
+    """One key of a scan, its value (empty if only keys were asked for), and the index of the entry that last changed
+    it."""
 
     key: V
     value: V
@@ -57,7 +57,7 @@ class KeyValue(NamedTuple, Generic[V]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPage(Generic[V]):
-    """A page of keys in order, all as of one moment. `next_after`: where the next page begins; None if this is the
+    """A page of keys in order, all as of one moment. `next_after` is the `after` of the next page; None if this is the
     last."""
 
     keys: tuple[KeyValue[V], ...]
@@ -67,12 +67,13 @@ class KeyPage(Generic[V]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One node of the cluster. None is what the answering node cannot know, mostly because it does not lead.
+    """One node of the cluster. A field is None if the answering node cannot know it, mostly because it does not lead.
 
-    `voter` False: a learner, which becomes a voter by itself if it is `joining`. `match_index`: how far its log agrees
-    with the leader's. `alive`: a connection to it stands; `problem`: why not. `last_contact_seconds`: since it was
-    heard; `suspicion`: phi, how unlikely so long a silence is. `put_back`: its data folder is an older copy of itself,
-    and it counts for nothing until it is filled anew.
+    A member that is not a `voter` is a learner, which becomes a voter by itself if it is `joining`. `match_index` is
+    the last index at which its log agrees with the leader's. `alive` says whether there is a connection to it, and
+    `problem` why not. `last_contact_seconds` is the time since it was last heard, and `suspicion` is phi, which grows
+    as so long a silence gets less likely. `put_back`: its data folder is an older copy of itself, and it does not count
+    towards majorities until it has caught up.
     """
 
     id: str
@@ -91,10 +92,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """The members as the leader knows them, the ids that were members and never are again, and where its log ends.
+    """The members as the leader knows them, the ids of removed members, which cannot be used again, and the last index
+    of its log.
 
-    After a change `index` is that of the entry with the new members, and `pending` says whether a node that was added
-    is still catching up; else they are None and False.
+    After a change `index` is that of the entry with the new members, and `pending` says whether an added node is still
+    catching up; otherwise they are None and False.
     """
 
     members: tuple[Member, ...]
@@ -105,14 +107,14 @@ class Membership:
     body: Json = field(default_factory=dict, repr=False, compare=False)
 
     def find(self, node_id: str) -> Member | None:
-        """The member of that id, or None."""
+        """The member with this id, or None."""
         return next((member for member in self.members if member.id == node_id), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
-    """One node's view of itself and the cluster (`GET /v1/status`). Indexes are of the log, from 1; 0 is
-    none. `birth` names the life of the cluster; `put_back` is that of this node as a `Member`."""
+    """One node's view of itself and the cluster (`GET /v1/status`). Indexes are those of the log, from 1; 0 means none.
+    `birth` identifies the cluster's life, which a recovery begins anew; `put_back` is as in `Member`."""
 
     id: str
     cluster_id: str
@@ -134,8 +136,7 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
-    """One entry of the leader's log. `command` is None for entries that are no commands (no-op,
-    configuration)."""
+    """One entry of the leader's log. `command` is None for entries without a command (no-op, configuration)."""
 
     index: int
     term: int
@@ -147,7 +148,7 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogPage:
-    """A page of the leader's log, ascending. `first_index` and `last_index` are of the whole log kept, not of
+    """A page of the leader's log, in ascending order. `first_index` and `last_index` are those of its whole log, not of
     the page; entries above `commit_index` may still be replaced."""
 
     first_index: int

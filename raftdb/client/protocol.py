@@ -1,6 +1,7 @@
-"""Our HTTP interface as values: what a request of a client is, and those that calls send on their own account. No I/O.
+"""Requests of the HTTP interface as values, and those about sessions and status. No I/O.
 
-What the methods send is in `methods`. What comes back is read by `answers` and `refusals`."""
+The requests of the methods are made in `methods` and `cluster_methods`; `answers` and `refusals` read the answers.
+"""
 
 import json
 from dataclasses import dataclass, replace
@@ -11,9 +12,9 @@ from raftdb.client.model import Json
 from raftdb.errors import LocalProtocolError
 
 Consistency: TypeAlias = Literal["linearizable", "stale"]
-"""How fresh a read must be: as of now, proven by a majority; or as of whatever the asked node has applied."""
+"""How fresh a read must be: it sees all earlier writes, which a majority proves, or what the asked node has applied."""
 Mode: TypeAlias = Literal["atomic", "redis"]
-"""What a failing command does to its transaction: undoes all of it, or is an error among the results."""
+"""What a failing command does to its transaction: it undoes all of it, or becomes an error among the results."""
 
 CONSISTENCIES: tuple[Consistency, ...] = get_args(Consistency)
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -32,8 +33,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What makes a write happen once: session `id` (32 hexadecimal digits), the call's `sequence` in it, and the
-    lowest sequence that the client still waits for, `acknowledged`."""
+    """The fields by which a write is executed once: the session's `id` (32 hexadecimal digits), the call's `sequence`
+    in it, and `acknowledged`, the lowest sequence whose answer the client still waits for."""
 
     id: str
     sequence: int
@@ -42,7 +43,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call as HTTP: `target` is the path with its query, percent-encoded; `content` the body, if any, as JSON."""
+    """A request: `target` is the path with its query, percent-encoded, and `content` the JSON of the body, or None."""
 
     method: str
     target: str
@@ -51,13 +52,13 @@ class Request:
 
     @property
     def body(self) -> bytes | None:
-        """`content` as bytes."""
+        """`content` as bytes, or None."""
         if self.content is None:
             return None
         return json.dumps(self.content, ensure_ascii=False, separators=(",", ":")).encode()
 
     def stamped(self, stamp: Stamp) -> "Request":
-        """This write as one of a session: it may be sent again and again."""
+        """This write within a session, so that it may be sent repeatedly."""
         if self.kind is not Kind.WRITE:
             raise LocalProtocolError("only writes are numbered")
         session = {"id": stamp.id, "seq": stamp.sequence, "acknowledged": stamp.acknowledged}
@@ -68,10 +69,10 @@ STATUS_REQUEST = Request("GET", "/v1/status", None, Kind.ANY_NODE)
 
 
 def register_request(session_id: str) -> Request:
-    """`POST /v1/sessions`: begin a session of this name. Twice is as good as once, so it is routed like a read."""
+    """`POST /v1/sessions`: begin a session with this name. Repeating it does no harm, so it is routed like a read."""
     return Request("POST", "/v1/sessions", {"id": session_id}, Kind.READ)
 
 
 def close_request(session_id: str) -> Request:
-    """`DELETE /v1/sessions/{id}`: what the cluster keeps for the session may go."""
+    """`DELETE /v1/sessions/{id}`: end the session. Repeating it does no harm, either."""
     return Request("DELETE", f"/v1/sessions/{session_id}", None, Kind.READ)

@@ -1,4 +1,4 @@
-"""The typed error of an answer that is no success, and the leader that it names. No I/O."""
+"""The typed error of an unsuccessful answer, and the leader that it names. No I/O."""
 
 from typing import cast
 from urllib.parse import urlsplit
@@ -30,7 +30,7 @@ _FOREIGN_CODES = {
     413: "too_large",
     429: "busy",
 }
-"""What a proxy means that says so without our JSON. It was not executed."""
+"""The codes of statuses without raftdb's JSON, as a proxy sends them. The request was not executed."""
 LOCATION_CHARACTERS_SHOWN = 100
 _REFUSED_STATUSES = frozenset({400, 401, 403, 405, 413, 415, 431})
 
@@ -38,26 +38,26 @@ _REFUSED_STATUSES = frozenset({400, 401, 403, 405, 413, 415, 431})
 def error_of(response: Response) -> RaftdbError:
     """The typed error of an answer that is not a success.
 
-    An answer without our JSON comes from something between us and the node, or from another server. Of status 500 and
-    above it does not prove that the request was not executed, so it is `outcome_unknown`; below that it was refused,
-    for the reasons of `_FOREIGN_CODES`, or by somebody who is no node.
+    An answer without raftdb's JSON comes from a proxy before the node, or from another server. With status 500 and
+    above it does not prove that the request was not executed, so it is `outcome_unknown`; below that the request was
+    refused, for the reasons of `_FOREIGN_CODES`, or by a server that is not a node.
     """
     body = _body_of(response)
     error = body.get("error")
     code = error.get("code") if isinstance(error, dict) else None
     if isinstance(code, str):
         return error_of_body(code, body)
-    what = f"the answer was HTTP status {response.status} without a reason of ours"
+    what = f"the answer was HTTP status {response.status}, without the JSON of a raftdb node"
     foreign = "outcome_unknown" if response.status >= 500 else _FOREIGN_CODES.get(response.status)
     if foreign is None:
         location = response.headers.get("location")
-        hint = f"it sends on to {location[:LOCATION_CHARACTERS_SHOWN]!r}: " if location else ""
+        hint = f"it redirects to {location[:LOCATION_CHARACTERS_SHOWN]!r}: " if location else ""
         return RemoteProtocolError(what, hint=f"{hint}is that address a raftdb node?")
     return error_of_body(foreign, {"error": {"message": what}})
 
 
 def error_of_body(code: str, body: Json) -> RaftdbError:
-    """The typed error of `code`; `body` holds the object `error`, and beside it what belongs to some codes."""
+    """The typed error of `code`. `body` has the object `error`, and beside it fields of some codes."""
     error = cast(Json, body["error"])
     message = error["message"] if isinstance(error.get("message"), str) else code
     hint = error.get("hint")
@@ -85,7 +85,7 @@ def _typed_error(code: str, message: str, hint: str | None, body: Json) -> Raftd
 
 
 def leader_of_error(response: Response) -> str | None:
-    """HOST:PORT of the leader that a `not_leader` answer names, in its body or in its `Location`."""
+    """HOST:PORT of the leader that a `not_leader` answer names in its body or its `Location`; None if it names none."""
     error = _body_of(response).get("error")
     leader = leader_in(error.get("leader")) if isinstance(error, dict) else None
     if leader is not None:
@@ -98,7 +98,7 @@ def leader_of_error(response: Response) -> str | None:
 
 
 def leader_of_status(response: Response) -> str | None:
-    """HOST:PORT of the leader that a status names, or None if it names none or is no status at all."""
+    """HOST:PORT of the leader that a status names; None if it names none, or the answer is not a status."""
     if response.status != 200:
         return None
     leader = leader_in(_body_of(response).get("leader"))
@@ -111,7 +111,7 @@ def leads_by_status(response: Response) -> bool:
 
 
 def leader_in(value: object) -> LeaderHint | None:
-    """A leader object of an error or a status; None if it is null or has no HTTP address that could be asked."""
+    """The leader object of an error or a status; None if it is null, or has no HTTP address that can be dialled."""
     if not isinstance(value, dict):
         return None
     http = learnt_endpoint(value.get("http"))

@@ -1,11 +1,11 @@
-"""Names to addresses by a deadline.
+"""Resolving host names by a deadline.
 
-The system's resolver takes as long as it likes (half a minute, with a name server that is silent) and cannot be
-interrupted. So it is asked on a thread of its own, which whoever waits may leave behind. Threads that ask for the same
-name are one, and few are allowed to be left behind at a time.
+The system's resolver may take half a minute, if a name server is silent, and cannot be interrupted. So it is called on
+a thread of its own, and a caller whose deadline passes no longer waits for that thread. One thread serves all callers
+that ask for the same name, and the number of threads is limited.
 
-Considered and rejected: the thread pool of the event loop, for `asyncio.run` does not end before all of its threads
-have; and remembering addresses, which would be a second opinion on how long a name may be believed.
+Considered and rejected: the thread pool of the event loop, because `asyncio.run` does not end before all of its threads
+have; and a cache of addresses, because the resolver's own already decides how long an address is valid.
 """
 
 import os
@@ -17,20 +17,20 @@ from typing import Any, TypeAlias
 from raftdb.client.http1 import NotSent
 
 RESOLUTIONS_MAX = 32
-"""How many names are asked for at a time in a process. More are refused: their resolver does not answer."""
+"""The most names that a process resolves at a time. More are refused, because the resolver does not answer."""
 TARGETS_MAX = 16
-"""How many addresses of one name are tried."""
+"""The most addresses of one name that are tried."""
 
 Target: TypeAlias = tuple[socket.AddressFamily, tuple[Any, ...]]
-"""An address family and what `connect` takes."""
+"""An address family and an address as `connect` takes it."""
 
 _under_way: dict[tuple[int, str, int], "Resolution"] = {}
-"""By process: a child has none of its parent's threads. Each step on it is a single one, so it needs no lock, which a
-fork might leave locked for good."""
+"""The resolutions by process id, host and port: a child process has none of its parent's threads. Each operation on
+this dictionary is atomic, so it needs no lock, which a fork could leave locked for good."""
 
 
 class Resolution:
-    """A name that is being asked for."""
+    """A host name that is being resolved."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
@@ -41,28 +41,28 @@ class Resolution:
 
     @property
     def is_done(self) -> bool:
-        """True once `targets` answers."""
+        """True once the resolver has answered or failed."""
         return self._done.is_set()
 
     def start(self) -> None:
-        """Ask, on a thread. Raises `NotSent` if there can be no more threads."""
+        """Begin on a thread. Raises `NotSent` if no thread can be started."""
         try:
             Thread(target=self._ask, name=f"resolving {self._host}", daemon=True).start()
         except RuntimeError as error:
             raise NotSent(f"the name {self._host} cannot be looked up: {error}") from None
 
     def wait(self, timeout_s: float) -> None:
-        """Until it is done, or so long."""
+        """Wait until it is done, or for `timeout_s`."""
         self._done.wait(timeout_s)
 
     def on_done(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called from some thread when it is done; perhaps twice."""
+        """Have `callback` called on some thread when it is done, perhaps twice."""
         self._callbacks.append(callback)
         if self.is_done:
             callback()
 
     def targets(self) -> list[Target]:
-        """The addresses. Raises `NotSent` if there are none, or none were found yet."""
+        """The addresses of the name. Raises `NotSent` if it has none, or the resolver has not answered yet."""
         if self._outcome is None:
             raise NotSent(f"the name {self._host} was not resolved in time")
         if isinstance(self._outcome, OSError):
@@ -83,7 +83,7 @@ class Resolution:
 
 
 def targets_of(host: str, port: int) -> "list[Target] | Resolution":
-    """The address that `host` is; or, if it is a name, what finds it out. Raises `NotSent`."""
+    """The target of an IP address; or, for a name, the resolution that is under way. Raises `NotSent`."""
     try:
         return _look_up(host, port, numeric=True)
     except OSError:
@@ -97,7 +97,7 @@ def targets_of(host: str, port: int) -> "list[Target] | Resolution":
         try:
             _under_way[key] = resolution
             resolution.start()
-        except BaseException:  # Ctrl-C as well: others would wait for what nobody asks for
+        except BaseException:  # Ctrl-C as well, or others would wait for a resolution that has no thread
             _under_way.pop(key, None)
             raise
     return resolution

@@ -1,7 +1,7 @@
-"""When a transaction that met a conflict is tried again. No I/O.
+"""When a transaction that had a conflict is tried again. No I/O.
 
-Whoever loses a race reads anew and tries again, after a pause with jitter that grows: several that lose to each other
-must not come back together. One deadline is for all attempts.
+A transaction that lost to another one reads anew and tries again after a pause. The pause is random and grows, so that
+several such transactions do not meet again. One deadline holds for all attempts.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
     from raftdb.client.sync_transaction import Transaction
 
 Values = TypeVar("Values", bound=bytes | str)
-"""What a client's values are: `raftdb.client.given.V` without its default, as the parameters after it have none."""
+"""The type of a client's values: `raftdb.client.given.V`, but without a default, because the parameters after it have
+none."""
 T = TypeVar("T")
 P = ParamSpec("P")
 
 ATTEMPTS_MAX = 100
-"""How often a transaction is tried unless the caller says otherwise."""
+"""How often a transaction is tried by default."""
 TIMEOUT_MS = 30_000.0
-"""How long all attempts together may take unless the caller says otherwise."""
+"""How long all attempts together may take by default."""
 PAUSE_MS_FIRST = 2.0
 PAUSE_MS_MAX = 250.0
-"""Longest pause after the first conflict, and after many."""
+"""Longest pause after many conflicts; `PAUSE_MS_FIRST` is the longest after the first."""
 CALL_MS_MIN = 1.0
 
 
 class Attempts:
-    """The attempts at one transaction, from `now_ms` on. Times are in ms of one monotonic clock."""
+    """The attempts at one transaction, from `now_ms` on. Times are in milliseconds of one monotonic clock."""
 
     def __init__(self, *, max_attempts: int, timeout_ms: float, now_ms: float, random: Random) -> None:
         self._left = max_attempts
@@ -39,11 +40,11 @@ class Attempts:
         self._longest_ms = PAUSE_MS_FIRST
 
     def call_timeout_ms(self, now_ms: float) -> float:
-        """How long a call within the present attempt may take at most."""
+        """The longest time that a call within the present attempt may take."""
         return max(self._ends_ms - now_ms, CALL_MS_MIN)
 
     def pause_ms(self, now_ms: float) -> float | None:
-        """How long to wait after a conflict before the next attempt; None if there is none."""
+        """How long to wait after a conflict before the next attempt; None if there is no next one."""
         self._left -= 1
         pause_ms = self._random.uniform(0.0, self._longest_ms)
         self._longest_ms = min(self._longest_ms * 2.0, PAUSE_MS_MAX)
@@ -70,6 +71,6 @@ def transactional(
     max_attempts: int = ATTEMPTS_MAX,
     timeout_ms: float = TIMEOUT_MS,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a function whose first argument is a transaction of `client`: each call of it is one, repeated on a
-    conflict. See `raftdb.client.sync_client.Client.transactional`."""
+    """Decorate a function whose first argument is a transaction of `client`. Each call of it is one transaction, which
+    is repeated on a conflict. See `raftdb.client.sync_client.Client.transactional`."""
     return client.transactional(max_attempts=max_attempts, timeout_ms=timeout_ms)

@@ -1,15 +1,13 @@
-"""Which node to ask next: leader discovery, redirects, retries with jittered backoff under one deadline. No
-I/O.
+"""Which node to ask next: leader discovery, redirects, and retries with jittered pauses under one deadline. No I/O.
 
-A `Router` is what a client knows between calls: the addresses it was given and the last known leader. A
-`Call` is one call in progress. Its driver repeats: `next_step(now)` says what to do (an `Attempt` or a
-`Pause`), and `answered(...)` or `failed(...)` says what came of the attempt, until `answered` returns the
-response that ends the call or one of them raises the error that does.
+A `Router` keeps the addresses that a client was given and the last known leader between calls. A `Call` is one call in
+progress. Its driver asks `next_step` for an `Attempt` or a `Pause`, carries that out, and reports an attempt's outcome
+by `answered` or `failed`; it repeats this until `answered` returns the response that ends the call, or one of the three
+raises the error that does.
 
-A call goes over the nodes in *sweeps*: the known leader first, then the others in the order given; a redirect
-is followed at once. A sweep that found nobody to execute the call is followed by a pause, each longer than
-the last, up to `PAUSE_MS_MAX`, with jitter so that the clients of a lost leader do not come back all
-together.
+A call asks the nodes in *sweeps*: the known leader first, then the others in the order given; a redirect is followed at
+once. A sweep in which no node executed the call is followed by a pause. Pauses grow up to `PAUSE_MS_MAX`, with jitter
+so that the clients of a lost leader do not come back at the same time.
 """
 
 from collections.abc import Sequence
@@ -23,40 +21,43 @@ from raftdb.client.refusals import error_of, leader_of_error, leader_of_status, 
 from raftdb.errors import CommandFailed, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 
 DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
-"""Where `raftdb up` puts its first three nodes."""
+"""The addresses of the first three nodes of `raftdb up`."""
 ATTEMPT_MS_MIN = 500
-"""What may be repeated waits at least so long for one node, or for a third of the time left, or for some answers of the
-pace of before, before it asks another."""
+"""A request that may be repeated waits for one node for at least this time, a third of the time left, or some times the
+latest answers, whichever is longest, before it asks another."""
 TASK_ATTEMPT_MS = 600_000
-"""How long the leader may work on a task before its answer begins, such as copying the whole state."""
+"""How long the leader may work on a task, such as copying the whole state, before its answer begins."""
 PAUSE_MS_FIRST = 50
 PAUSE_MS_MAX = 1_000
 """First and longest pause between sweeps; elections take about a second."""
 RETRY_AFTER_MS_MAX = 30_000
-"""Longest pause that a node can ask for; a pause beyond the deadline ends the call at once."""
+"""Longest pause that a node can ask for; a pause that would end after the deadline ends the call at once."""
 SENT_ONCE = (Kind.WRITE, Kind.CHANGE)
-"""What is not sent again once it may have been executed."""
+"""The kinds of requests that are not sent again once they may have been executed."""
 REDIRECTS_MAX = 5
-"""Most redirects followed within one sweep: more means that nodes disagree on who leads, so pause."""
+"""Most redirects followed within one sweep: more mean that the nodes disagree on which one leads, so a pause
+follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Send the call's request (or, if `probe`, `GET /v1/status`) to `address`; times are absolute, in ms."""
+    """A step: send the call's request, or `GET /v1/status` if it is a `probe`, to `address`. Times are absolute, in
+    milliseconds."""
 
     address: str
     probe: bool
     connect_by_ms: float
     answer_by_ms: float
     prompt_ms: float | None = None
-    """Not None: the node is not given all the time there is; see `raftdb.client.pace.answer_deadline_ms`."""
+    """How long the node may take, if that is less than until `answer_by_ms`; see
+    `raftdb.client.pace.answer_deadline_ms`."""
     stretches: bool = False
-    """A slow network gives the call more time."""
+    """True if the call may take longer on a slow network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait this long, then ask for the next step."""
+    """A step: wait this long."""
 
     duration_ms: float
 
@@ -81,19 +82,18 @@ class Router:
         return [*first, *(address for address in self.addresses if address != self.leader)]
 
     def forget(self, address: str) -> None:
-        """`address` did not act as leader: do not begin with it next time."""
+        """Do not begin the next sweep with `address` as the leader, because it did not act as one."""
         if self.leader == address:
             self.leader = None
 
 
 class Call:
-    """One call in progress (see the module's text). Times are in ms of one monotonic clock, given by the
-    driver.
+    """One call in progress. The driver gives the times, in milliseconds of one monotonic clock.
 
-    `unreachable_timeout_ms`: give up earlier if not one node can be connected to for so long (None: do not);
-    right for a person at a terminal, wrong for a service that outlives restarts of the cluster. `stretches`: on a slow
-    network the call may take longer than `timeout_ms`. `is_strict`: the leader has no longer for a task than anybody
-    for anything. `is_repeated` False: one sweep has to do.
+    `unreachable_timeout_ms`: give up earlier if no node could be connected to for this long (None: do not), as a person
+    at a terminal wants, but not a service that outlives restarts of the cluster. `stretches`: on a slow network the
+    call may take longer than `timeout_ms`. `is_strict`: a task may not take longer, either. `is_repeated`: more than
+    one sweep is allowed.
     """
 
     def __init__(
@@ -117,17 +117,17 @@ class Call:
         self._is_repeated = is_repeated
         self._unreachable_at_ms = None if unreachable_timeout_ms is None else now_ms + unreachable_timeout_ms
         self._sweeps = 0
-        self._pause_ms_min = 0.0  # what the last Retry-After asked for
-        self._reached = False  # somebody answered, or at least took a connection, in this call
-        self._reasons: dict[str, str] = {}  # address -> why it did not help, the latest
-        self._named_by: dict[str, str] = {}  # address said to be the leader's -> the node that said so
-        self._refusal: RaftdbError | None = None  # the latest answer that said no
+        self._pause_ms_min = 0.0  # from the last Retry-After
+        self._reached = False  # a node answered, or at least took a request, in this call
+        self._reasons: dict[str, str] = {}  # address -> why it did not serve the call, the latest reason
+        self._named_by: dict[str, str] = {}  # address of a leader that a node named -> that node
+        self._refusal: RaftdbError | None = None  # the latest refusal
         self._may_have_happened = False
         self._start_sweep()
 
     @property
     def _timeout_ms(self) -> float:
-        """How long this call may take, by what is known now."""
+        """How long this call may take, by the present measurements."""
         return self._router.pace.call_ms(self._given_ms, stretches=self._stretches)
 
     @property
@@ -136,7 +136,8 @@ class Call:
 
     @property
     def may_have_happened(self) -> bool:
-        """True once a write within a session was sent and not answered, so that it may have been executed."""
+        """True once a write within a session may have been executed, because it was sent and not answered with
+        certainty."""
         return self._may_have_happened
 
     def _start_sweep(self) -> None:
@@ -146,8 +147,8 @@ class Call:
         self._redirects = 0
 
     def next_step(self, now_ms: float) -> Attempt | Pause:
-        """What to do now; once the time is over raises `Unavailable`, or `OutcomeUnknown` for a write that may have
-        been executed."""
+        """The next step. After the deadline it raises `Unavailable`, or `OutcomeUnknown` for a write that may have been
+        executed."""
         address = self._redirect or (self._left[0] if self._left else None)
         if now_ms >= self._deadline_ms:
             raise self._given_up()
@@ -155,14 +156,14 @@ class Call:
             return self._end_sweep(now_ms)
         self._redirect = None
         self._left = [other for other in self._left if other != address]
-        # What may be repeated need not know the leader: a node that cannot answer costs it some time, but a write
-        # without a session its certainty, and a task the patience that only the leader deserves.
+        # A request that may be repeated can be sent without knowing the leader: a node that does not answer costs it
+        # only time. A write without a session would end with an unknown outcome, and a task waits too long for that.
         probe = self._kind in (*SENT_ONCE, Kind.TASK) and self._router.leader != address
         self._asked.add(address)
         left_ms, pace = self._deadline_ms - now_ms, self._router.pace
         prompt_ms = None
         if probe or self._kind is Kind.ANY_NODE:
-            # Whoever connects is not always the node: behind a tunnel the way may be long, so each sweep waits longer.
+            # The connection may be to the near end of a tunnel, with the node far away, so each sweep waits longer.
             allowed_ms, prompt_ms = left_ms, min(NODE_MS_MIN * 2.0 ** min(self._sweeps, 10), NODE_MS_MAX)
         elif self._kind in SENT_ONCE:
             allowed_ms = left_ms
@@ -171,20 +172,20 @@ class Call:
         else:
             allowed_ms = left_ms
             prompt_ms = max(ATTEMPT_MS_MIN, left_ms / 3, ANSWERS_WAITED * pace.answer_ms)
-        # Where there is no other node to turn to, the kernel may go on asking this one for longer.
+        # If there is no other node to ask, the kernel may try this one for longer.
         is_only = self._router.sweep() == [address]
         node_ms = pace.node_ms(address, call_ms=self._timeout_ms)
         connect_ms = min(left_ms, 2 * node_ms if is_only else node_ms)
         return Attempt(address, probe, now_ms + connect_ms, now_ms + allowed_ms, prompt_ms, self._stretches)
 
     def took(self, attempt: Attempt, duration_ms: float) -> None:
-        """The node has answered after so long, with the connection if that was new."""
+        """Note how long an answered attempt took, connecting included if the connection was new."""
         if attempt.probe or self._kind is not Kind.TASK:
             self._router.pace.answered(attempt.address, duration_ms)
 
     def _end_sweep(self, now_ms: float) -> Pause:
-        """Nobody served the call: pause and begin again, or give up if the pause would last beyond the
-        end."""
+        """Pause, and begin a new sweep. Raises `Unavailable` or `OutcomeUnknown` if there is no time or no leave for
+        one."""
         is_late = self._unreachable_at_ms is not None and now_ms >= self._unreachable_at_ms
         if not self._is_repeated or (is_late and not self._reached):
             raise self._given_up()
@@ -198,7 +199,7 @@ class Call:
         return Pause(pause_ms)
 
     def failed(self, attempt: Attempt, reason: str, *, sent: bool) -> None:
-        """The attempt brought no answer. `sent`: the node may have seen the request.
+        """Note that an attempt got no answer. `sent`: the node may have got the request.
 
         Raises `OutcomeUnknown` for a write that may have been executed.
         """
@@ -217,8 +218,8 @@ class Call:
             self._refusal = Unavailable("unreachable", f"{attempt.address} did not finish: {reason}")
 
     def answered(self, attempt: Attempt, response: Response) -> Response | None:
-        """The node answered: the response if that ends the call, None to go on; raises the error it
-        carries."""
+        """Take an answer. Returns the response if it ends the call, and None if the call goes on. Raises its error if
+        that ends the call."""
         self._reached = True
         if attempt.probe:
             self._take_probe(attempt, response)
@@ -238,7 +239,7 @@ class Call:
             self._router.forget(attempt.address)
             self._note_retry_after(response)
         elif error.code == "busy":
-            # The leader itself asks for a pause; the other nodes would only send us back to it.
+            # The leader asks for a pause; the other nodes would only redirect to it.
             self._refusal = error
             self._left = []
             self._note_retry_after(response)
@@ -246,15 +247,15 @@ class Call:
             self._may_have_happened |= self._kind is Kind.ONCE
             self._refusal = Unavailable("no_quorum", error.message, hint=error.hint)
         elif self._may_have_happened and not isinstance(error, CommandFailed):
-            # A door that is closed now (short of space, say) tells nothing of what went through it before.
+            # A refusal of this attempt, for lack of space for example, says nothing about the earlier one.
             self._refusal = error
         else:
             raise error
         return None
 
     def _take_probe(self, attempt: Attempt, response: Response) -> None:
-        """A node said who leads, or that it does not know. Only its word is taken: whether it is true, the
-        leader itself will say. One that leads does so where it answered, whatever address others know it by."""
+        """Follow a node's status to the leader that it names, which may prove to be wrong. A node that says that it
+        leads is asked at the address where it answered, whatever address it has for others."""
         leader = attempt.address if leads_by_status(response) else leader_of_status(response)
         if leader is None:
             self._reasons[attempt.address] = "knows no leader"
@@ -263,7 +264,7 @@ class Call:
         self._follow(leader, attempt.address)
 
     def _follow(self, leader: str | None, named_by: str) -> None:
-        """Go to the leader just named, unless it was asked in this sweep already or there were too many
+        """Ask the leader that was just named next, unless it was asked in this sweep already, or there were too many
         redirects."""
         self._redirects += 1
         if leader is None or leader in self._asked or self._redirects > REDIRECTS_MAX:
@@ -273,14 +274,15 @@ class Call:
         self._redirect = leader
 
     def _reason_of(self, address: str, reason: str) -> str:
-        """Why the node did not help; of an address that only another node knows, also who sent us there."""
+        """Why the node did not serve the call; for an address that was not given, also which node named it."""
         named_by = self._named_by.get(address)
         if named_by is None or address in self._router.addresses:
             return reason
         return f"{reason} ({named_by} says that the leader is there)"
 
     def _unreachable_leaders(self) -> list[str]:
-        """Addresses that other nodes gave for the leader, that are not among those we were given, and did not serve."""
+        """The addresses of leaders that nodes named, that were not given to this client, and that did not serve the
+        call."""
         return [
             address
             for address in sorted(self._named_by)
@@ -293,7 +295,8 @@ class Call:
             self._pause_ms_min = min(int(seconds[:_SECONDS_DIGITS_MAX]) * 1000.0, RETRY_AFTER_MS_MAX)
 
     def _given_up(self) -> Unavailable | OutcomeUnknown:
-        """Why nobody served the call. Unless it may have happened it surely was not executed, or it was a read."""
+        """The error of a call that no node served: `OutcomeUnknown` if it may have been executed, else
+        `Unavailable`."""
         if self._may_have_happened:
             return OutcomeUnknown(
                 f"the request was sent, and no answer to it came in {self._time_in_words()}"
@@ -326,7 +329,7 @@ class Call:
         return Unavailable("no_leader", f"no leader was found in {seconds} ({details})", hint=hint)
 
     def _time_in_words(self) -> str:
-        """How long this call has tried, and if so that the network is slow."""
+        """How long this call has tried, and whether the network is slow."""
         pace = self._router.pace
         slow = (
             f", on a slow network: nodes answer after {pace.answer_ms / 1000:.1f} s" if pace.is_slow else ""
@@ -334,7 +337,8 @@ class Call:
         return f"{self._timeout_ms / 1000:g} s{slow}"
 
     def _reasons_in_words(self, *, but: str = "") -> str:
-        """Why each node did not help, the nodes with the same reason together; without those of reason `but`."""
+        """Why each node did not serve the call, nodes with the same reason together; those with the reason `but` are
+        left out."""
         nodes_by_reason: dict[str, list[str]] = {}
         for address, reason in sorted(self._reasons.items()):
             if reason != but:

@@ -1,13 +1,13 @@
-"""The numbering that makes a write happen once, however often it is sent. No I/O.
+"""The numbers by which a write is executed once, however often it is sent. No I/O.
 
-A session is a name, drawn at random by the client and registered with the cluster, under which the cluster remembers
-what it answered. Each write has a *sequence* in it, from 1 on; a repeated one is answered from memory. The cluster
-forgets an answer when the client says that it waits for nothing below `acknowledged` any more, or when the whole
-session is over, after an hour of silence.
+A session has a random name, which the client registers with the cluster, and under which the cluster keeps its answers.
+Each write has a *sequence* in the session, from 1 on; a repeated write gets the kept answer. The cluster forgets the
+answers below `acknowledged`, for which the client no longer waits, and all of them when the session ends, after an hour
+without use.
 
-So a sequence is used for one call only, all attempts of it included, and `acknowledged` is the lowest sequence of a
-call that is still going on. A request that is still under way when its call has been given up may arrive later:
-then it is executed once, or refused because it is below `acknowledged`, and never executed twice.
+So a sequence is used for all attempts of one call, and for no other call, and `acknowledged` is the lowest sequence of
+a call that is still going on. A request that arrives after its call was given up is executed once, or refused because
+it is below `acknowledged`, and never executed twice.
 """
 
 import os
@@ -18,9 +18,9 @@ from raftdb.client.protocol import Stamp
 from raftdb.errors import LocalProtocolError
 
 ID_BYTES = 16
-"""A session's name has 128 bits, so that no two clients ever draw the same."""
+"""A session's name has 128 random bits, so that no two clients have the same."""
 SEQUENCES_AHEAD_MAX = 512
-"""How far a sequence may be ahead of the lowest one waited for: the cluster keeps 1024 answers of a session."""
+"""How far a sequence may be ahead of the lowest one that is waited for: the cluster keeps 1024 answers of a session."""
 
 
 def draw_id() -> str:
@@ -36,12 +36,12 @@ class Session:
         self.is_registered = False
         self._registrar: ref[Place] | None = None
         self._next = 1
-        # In ascending order, for they are taken in that order. A call that is gone waits for nothing.
+        # The calls that are going on, in ascending order, in which they are taken. A call that is collected drops out.
         self._waiting: WeakValueDictionary[int, Place] = WeakValueDictionary()
 
     @property
     def is_full(self) -> bool:
-        """True while the next sequence would be too far ahead: wait until a call has ended."""
+        """True while the next sequence would be too far ahead, so that a call has to end first."""
         return self._next - self._lowest() >= SEQUENCES_AHEAD_MAX
 
     @property
@@ -50,11 +50,12 @@ class Session:
         return self._registrar is not None and self._registrar() is not None
 
     def begin_registration(self, place: "Place") -> None:
-        """The call that `place` belongs to registers it, until it says otherwise or is gone."""
+        """Note that the call of `place` registers the session, until `end_registration` or until `place` is
+        collected."""
         self._registrar = ref(place)
 
     def end_registration(self) -> None:
-        """Nobody registers it any more, whether it is registered now or not."""
+        """Note that the registration has ended, successfully or not."""
         self._registrar = None
 
     @property
@@ -63,10 +64,10 @@ class Session:
         return bool(self._waiting)
 
     def take(self, place: "Place") -> Stamp:
-        """The stamp of the next call, which is waited for until `place` is left.
+        """The stamp of the next call, which counts as going on until `place` is left or collected.
 
-        Ctrl-C may come between any two lines here. Then the sequence is either not taken, or found in `place`, and
-        given back when that is left or gone.
+        A KeyboardInterrupt may come between any two lines here. The sequence then is either not taken, or stands in
+        `place`, and is given back with that.
         """
         if self.is_full:
             raise LocalProtocolError("a sequence too far ahead")
@@ -76,7 +77,7 @@ class Session:
         return Stamp(self.id, place.sequence, self._lowest())
 
     def leave(self, place: "Place") -> None:
-        """The call has ended, whether it came to take a sequence or not."""
+        """Note that the call of `place` has ended, whether it took a sequence or not."""
         if self._waiting.get(place.sequence) is place:
             del self._waiting[place.sequence]
 
@@ -85,7 +86,7 @@ class Session:
 
 
 class Place:
-    """What a call has of a session: a sequence, 0 while it has none. It is gone when the call is."""
+    """The sequence of a call in a session, 0 while it has none. It is collected with the call."""
 
     __slots__ = ("__weakref__", "sequence")
 
@@ -94,26 +95,26 @@ class Place:
 
 
 class Sessions:
-    """The session that a client uses at present: begun when it is first needed, and anew when it has expired."""
+    """The present session of a client, which is begun when it is first needed, and anew when it has expired."""
 
     def __init__(self, draw: Callable[[], str] = draw_id) -> None:
         self._draw = draw
         self._current: Session | None = None
 
     def current(self) -> Session:
-        """The session for the next write; the caller registers it if it is not yet."""
+        """The session for the next write; the caller registers it if it is not registered yet."""
         if self._current is None:
             self._current = Session(self._draw())
         return self._current
 
     def leave(self, session: Session) -> None:
-        """`session` is over: the next write begins another."""
+        """Do not use `session` any more: the next write begins another one."""
         if self._current is session:
             self._current = None
 
     def take(self) -> Session | None:
-        """The session that is to be closed: if one was registered, and no call is under way in it. The next write
-        begins another."""
+        """The session to close, if one is registered and no call in it is going on; else None. The next write begins
+        another one."""
         session, self._current = self._current, None
         is_idle = session is not None and session.is_registered and not session.is_waited_for
         return session if is_idle else None

@@ -1,6 +1,5 @@
 # Made from async_client.py by .ci/unasync.py: what is to be changed is changed there.
-"""The clients: `flow` decides, `async_connection` and `sync_connection` carry out, `async_sharing` and `sync_sharing`
-join them."""
+"""The clients. A `flow` decides each step of a call, and `async_sharing` and `sync_sharing` have it carried out."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -28,45 +27,46 @@ from raftdb.client.sync_transaction import Transaction
 from raftdb.errors import Conflict, RaftdbError
 
 DEFAULT_TIMEOUT_MS = 8_000
-"""Longest time of one call, retries included. Nodes give a request up after 5 s unless configured otherwise:
-the one who knows more should speak first."""
+"""Longest time of one call, retries included. Nodes give a request up after 5 s by default, so that the caller gets
+their error, which says more than the client's."""
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
 class Client(ClientCommands[V]):
-    """A connection to a cluster. `Client` is for ordinary, blocking Python, `AsyncClient` for the tasks of one event
-    loop; all else is the same.
+    """A client of one cluster. `Client` is for ordinary, blocking Python, `AsyncClient` for the tasks of one event
+    loop; the rest is the same.
 
-    `addresses`: the nodes' HTTP addresses, `"HOST:PORT,HOST:PORT"` or a sequence of such; any of them will
-    do, more survive more failures. `timeout_ms`: the deadline of each call, retries included (None: 8 seconds, and more
-    on a network that turns out to be slow, but at most a minute).
-    `unreachable_timeout_ms`: give up sooner if no node at all can be connected to (None: do not). `random`:
-    the source of jitter.
+    `addresses`: the nodes' HTTP addresses, `"HOST:PORT,HOST:PORT"` or several such texts; one is enough, but with more
+    the client works while some nodes are down. `timeout_ms`: the longest time of each call, retries included (None: 8
+    seconds, and more on a network that turns out to be slow, but at most a minute). `unreachable_timeout_ms`: give up
+    earlier if no node can be connected to for this long (None: do not). `random`: the source of jitter.
 
-    `sessions`: writes are numbered within a session, which the first of them registers. So they are sent again, for as
-    long as the deadline allows, whatever became of them, and happen once. Without, a write is sent again only if it
-    surely was not executed; and a client that makes one write only is spared a round trip.
+    `sessions`: writes are numbered within a session, which the first of them registers. So a write is sent again until
+    the deadline, even if it may have been executed, and is executed once. Without sessions a write is sent again only
+    if it surely was not executed; a client that makes only one write saves a round trip.
 
-    Keys and values are `bytes`, `str` for its UTF-8, or `int` for its decimal; anything else is a `TypeError`. What
-    comes back is `bytes`, or, with `decode`, `str`: UTF-8, and bytes that are not, as lone surrogates (PEP 383), which
-    go back as what they were.
+    Keys and values are given as `bytes`, as `str`, which is sent as UTF-8, or as `int`, which is sent as decimal
+    digits; anything else is a `TypeError`. They are returned as `bytes`, or, with `decode`, as `str`: bytes that are
+    not UTF-8 become lone surrogates (PEP 383), which are sent as the same bytes again.
 
-    Every method takes `timeout_ms`, its own deadline instead of the client's. Without it, what takes the leader long
-    (`snapshot`, `backup`) may take ten minutes once the leader is found.
+    Every method takes a `timeout_ms` of its own, which replaces the client's. Without it `snapshot` and `backup`, which
+    take the leader long, may take ten minutes once the leader is found.
 
     Threads may share a `Client`, and the tasks of a loop an `AsyncClient`: each call has a connection for itself, so
-    they do not wait for each other. A child process that inherits a client begins connections and a session of its own.
+    calls do not wait for each other. In a child process an inherited client begins with new connections and a new
+    session.
 
-    Of an `AsyncClient` only: `concurrency_max` is how many calls are under way at a time; more wait for their turn, and
-    waiting is part of a call's time. A call may be cancelled at any moment. Its connection is then closed; a write that
-    was under way may or may not take effect, as after `OutcomeUnknown`.
+    Only an `AsyncClient` has `concurrency_max`, the most calls at a time; more wait for their turn, which is part of
+    their time. Its calls may be cancelled at any moment. The call's connection is closed then, and a write may or may
+    not take effect, as after `OutcomeUnknown`.
 
     Every method raises `RaftdbError`: `Unavailable` if the cluster cannot answer now, and the call surely was not
-    executed; `OutcomeUnknown` if a write may have happened or may yet; `CommandFailed` if the command ran and failed,
-    with `Conflict` for a revision that has changed; `SessionExpired` if the cluster no longer remembers whether it
-    executed a write; `RequestRefused` if it is malformed; `RemoteProtocolError` if what answers is no raftdb node.
+    executed; `OutcomeUnknown` if a write may have been executed or may yet be; `CommandFailed` if the command ran and
+    failed, with `Conflict` for a revision that has changed; `SessionExpired` if the cluster no longer knows whether it
+    executed a write; `RequestRefused` if the request is malformed or over a limit; `RemoteProtocolError` if the server
+    is not a raftdb node.
     """
 
     @overload
@@ -117,7 +117,7 @@ class Client(ClientCommands[V]):
         self._calls = self._begin()
 
     def _begin(self) -> SharedCalls:
-        """What belongs to one home alone: connections, the session, and who leads."""
+        """The state that belongs to one home: the connections, the session, and the known leader."""
         caller = Caller(
             Router(self._addresses, random=self._random),
             sessions=Sessions() if self._has_sessions else None,
@@ -136,10 +136,10 @@ class Client(ClientCommands[V]):
 
     @classmethod
     def from_url(cls, url: str, *, decode: bool = False) -> "Client[Any]":
-        """The client that a URL describes: `raftdb://HOST:PORT,HOST:PORT/?timeout_ms=500&sessions=false`.
+        """The client of a URL, such as `raftdb://HOST:PORT,HOST:PORT/?timeout_ms=500&sessions=false`.
 
-        The options of the query are those above but `decode`, and none must be there. `http://` is taken as well, or no
-        scheme at all. Raises `RequestRefused` for what is none.
+        The query may have `timeout_ms`, `unreachable_timeout_ms` and `sessions`. `http://` instead of `raftdb://` works
+        as well, and so does no scheme. Raises `RequestRefused` for any other URL.
         """
         addresses, options = parse_url(url)
         return cast("Client[Any]", cls(addresses, decode=decode, **options))  # type: ignore[call-overload]
@@ -149,12 +149,12 @@ class Client(ClientCommands[V]):
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The addresses this client was given, in order."""
+        """The addresses that this client was given, in order."""
         return self._addresses
 
     def transaction(self, *, timeout_ms: float | None = None) -> Transaction[V]:
-        """A transaction that reads at once and writes when it is committed (see `raftdb.client.transaction`).
-        `timeout_ms` is the deadline of each of its calls."""
+        """A transaction, which reads at once and writes when it is committed (see `raftdb.client.transaction`).
+        `timeout_ms` is the longest time of each of its calls."""
         return Transaction(self, self._form, partial(self._run, timeout_ms=timeout_ms))
 
     @overload
@@ -173,12 +173,12 @@ class Client(ClientCommands[V]):
         max_attempts: int = retrying.ATTEMPTS_MAX,
         timeout_ms: float = retrying.TIMEOUT_MS,
     ) -> Callable[..., Any]:
-        """Decorate a function that gets a transaction as its first argument: each call of it is one.
+        """Decorate a function whose first argument is a transaction, so that each call of it is one transaction.
 
-        It is committed when the function returns; if that meets a conflict, the function is called again with a new
-        one, up to `max_attempts` times and for `timeout_ms`, then `Conflict` is raised. So what the function does
-        beside its transaction may be done several times. If it raises an exception, its writes are forgotten; but if
-        what it had read was not of one moment, that proves nothing, and it is called again.
+        The transaction is committed when the function returns. After a conflict the function is called again with a new
+        one, up to `max_attempts` times in all and for `timeout_ms`, before `Conflict` is raised. So other effects of
+        the function may happen several times. If the function raises an exception, its writes are discarded and the
+        exception is passed on, except if its reads turn out not to be of one moment: then it is called again.
         """
         decorate = partial(self._repeated, max_attempts=max_attempts, timeout_ms=timeout_ms)
         return decorate if function is None else decorate(function)
@@ -205,9 +205,10 @@ class Client(ClientCommands[V]):
         return run
 
     def status(self, address: str | None = None, *, timeout_ms: float | None = None) -> NodeStatus:
-        """The view of the node at `address` (HOST:PORT), or of the first node that answers.
+        """The status of the node at `address` (HOST:PORT), or of the first node that answers.
 
-        With an address the question is whether that node is up: it gets one second at most and no second chance.
+        With an address the node is asked once. It has a second to answer, or longer if connecting took long; a
+        connection may take up to two thirds of the timeout.
         """
         if address is None:
             return self._run(cluster_methods.STATUS, timeout_ms)
@@ -217,13 +218,14 @@ class Client(ClientCommands[V]):
     def backup(
         self, target: Sink | str | os.PathLike[str], *, replace: bool = False, timeout_ms: float | None = None
     ) -> int:
-        """Write a backup of the leader's state to a file, or stream it into a `Sink`; the index that it goes up to.
+        """Write a backup of the leader's state to a file, or stream it into a `Sink`. Returns the index of its last
+        entry.
 
-        A file is whole, verified and durable when this returns, or not there; with `replace` it takes the place of one
-        of that name, else raises `FileExistsError`. Raises `OSError` of the file as it is, and `BackupDamaged`. An
-        answer that is cut off is asked for again, as long as the time of a call lasts: a sink then begins anew. What it
-        raises is passed on, and verifying what it got is the caller's work. Memory is bounded. An `AsyncClient` has
-        files, and the calls of a sink, on other threads, one call after the other.
+        A file is complete, verified and durable when this returns, and is removed if it raises. With `replace` it
+        replaces a file of that name; without, `FileExistsError` is raised if there is one. An answer that breaks off is
+        asked for again within the time of the call, and a sink's `begin` is called again then. The caller has to verify
+        what a sink gets. Memory is bounded. An `AsyncClient` writes files, and calls a sink, on other threads, one call
+        at a time. Raises `BackupDamaged`, the `OSError` of a file, and what a sink raises.
         """
         if isinstance(target, str | os.PathLike):
             from raftdb.client.sync_backup import take_backup
@@ -233,10 +235,11 @@ class Client(ClientCommands[V]):
         return self._run(cluster_methods.backup(target), timeout_ms)
 
     def close(self) -> None:
-        """End the session, if the leader can be told quickly, and close the connections. The client may be used again.
+        """End the session, if the leader can be reached quickly, and close the connections. The client may be used
+        again.
 
-        Nobody is waited for: other calls go on, close their connections when they are done, and leave the session to
-        end by its silence.
+        Other calls are not waited for: they go on, and close their connections when they are done. The session then
+        ends after a time without use.
         """
         with suppress(RaftdbError):
             calls = self._own_calls()
@@ -267,7 +270,8 @@ class Client(ClientCommands[V]):
         return self._run(method, min(self._timeout_ms, attempts.call_timeout_ms(now_ms())))
 
     def _own_calls(self) -> SharedCalls:
-        """What is known here: two homes on one connection, or with one numbering, would take each other's answers."""
+        """The calls of the present home. Two homes with the same connections or sequences would get each other's
+        answers."""
         calls = self._calls
         while not calls.home.is_here():
             calls.connections.close()

@@ -1,6 +1,6 @@
 # Made from async_commands.py by .ci/unasync.py: what is to be changed is changed there.
-"""The methods of a client that are calls of the cluster: each is a line, for what it sends and understands is in
-`methods` and `cluster_methods`, and how it is carried out in `async_client` and `sync_client`."""
+"""The methods of a client that are one call each. `methods` and `cluster_methods` make their requests and read the
+answers, and `async_client` and `sync_client` carry them out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -18,13 +18,13 @@ T = TypeVar("T")
 
 
 class ClientCommands(ABC, Generic[V]):
-    """The calls of a client. `timeout_ms` is the deadline of the one call; without it, the client's."""
+    """The calls of a client. `timeout_ms` is the longest time of the one call, by default the client's."""
 
     _form: Form[V]
 
     @abstractmethod
     def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
-        """Make one call, from beginning to end."""
+        """Make one call. Raises `RaftdbError`."""
 
     def execute(
         self,
@@ -34,7 +34,7 @@ class ClientCommands(ABC, Generic[V]):
         consistency: Consistency = LINEARIZABLE,
         timeout_ms: float | None = None,
     ) -> Answer:
-        """Run one command of the table of commands. `consistency="stale"`: reads by any node."""
+        """Execute a command of the table of commands. With `consistency="stale"` any node may answer a read."""
         return self._run(methods.execute(self._form, name, arguments, consistency), timeout_ms)
 
     def get(
@@ -71,64 +71,65 @@ class ClientCommands(ABC, Generic[V]):
         only_if: Condition | None = None,
         timeout_ms: float | None = None,
     ) -> bool:
-        """Store a value; True unless `only_if`, `"missing"` or `"present"`, is not true of the key.
+        """Store a value. With `only_if`, which is `"missing"` or `"present"`, False if that is not true of the key.
 
-        `ttl`: it lives for so long, in seconds or as a `timedelta`, on the cluster's clock, to the millisecond. Else
-        for ever, or, with `keep_ttl`, as long as the value before it would have.
+        The value lives for `ttl`, in seconds or as a `timedelta`, to the millisecond, on the cluster's clock. Without
+        it the value lives for ever, or, with `keep_ttl`, as long as the old value would have.
         """
         arguments = methods.set_arguments(key, value, ttl, keep_ttl, only_if)
         return self._run(methods.set_value(arguments), timeout_ms)
 
     def delete(self, *keys: Text, timeout_ms: float | None = None) -> int:
-        """Delete keys, all at one moment; how many of them there were. `pop` answers the value."""
+        """Delete keys at one moment; returns how many there were. `pop` returns the value."""
         return self._run(methods.delete(keys), timeout_ms)
 
     def pop(self, key: Text, *, timeout_ms: float | None = None) -> V | None:
-        """Delete a key; the value it had, or None."""
+        """Delete a key; returns its old value, or None if there was no such key."""
         return self._run(methods.pop(self._form, key), timeout_ms)
 
     def append(self, key: Text, value: Text, *, timeout_ms: float | None = None) -> None:
-        """Append text to a value; creates the key if there is none."""
+        """Append bytes to the value of a key, which is created if there is none."""
         self._run(methods.status_only("append", key, value), timeout_ms)
 
     def setrange(self, key: Text, offset: int, value: Text, *, timeout_ms: float | None = None) -> int:
-        """Write over a value from byte `offset` on, filled up with zero bytes; its length then."""
+        """Overwrite a value from byte `offset` on; a gap before that is filled with zero bytes. Returns the new length
+        in bytes."""
         return self._run(methods.setrange(key, offset, value), timeout_ms)
 
     def incr(self, key: Text, by: int = 1, *, timeout_ms: float | None = None) -> int:
-        """Add to a number, 64 bits, signed; the sum. A missing key counts as 0."""
+        """Add `by` to a number of 64 bits, signed; returns the sum. A missing key counts as 0."""
         return self._run(methods.incr(key, by), timeout_ms)
 
     def cas(self, key: Text, revision: int, value: Text, *, timeout_ms: float | None = None) -> int:
-        """Store a value if the key still has `revision` (0: if there is no such key); the new revision.
+        """Store a value if the key still has `revision` (0: if there is no such key); returns the new revision.
 
-        Raises `Conflict` if it has not.
+        Raises `Conflict` if the key has another revision.
         """
         return self._run(methods.cas(key, revision, value), timeout_ms)
 
     def getset(self, key: Text, value: Text, *, timeout_ms: float | None = None) -> V | None:
-        """Store a value; the one before, or None."""
+        """Store a value; returns the old one, or None if there was no such key."""
         return self._run(methods.getset(self._form, key, value), timeout_ms)
 
     def mset(self, pairs: Pairs, *, timeout_ms: float | None = None) -> None:
-        """Store several values at once."""
+        """Store several values at one moment."""
         self._run(methods.mset(pairs), timeout_ms)
 
     def expire(self, key: Text, ttl: Lifetime, *, timeout_ms: float | None = None) -> bool:
-        """Let a key live for so long from now on, in seconds or as a `timedelta`, rounded up to whole seconds, on the
-        cluster's clock; deletes it if that is 0 or less. False if there is no such key."""
+        """Let a key live for `ttl` from now on, in seconds or as a `timedelta`, rounded up to whole seconds, on the
+        cluster's clock; 0 or less deletes it. Returns False if there is no such key."""
         return self._run(methods.expire(key, ttl), timeout_ms)
 
     def ttl(self, key: Text, *, timeout_ms: float | None = None) -> int:
-        """How long a key will live, in seconds, rounded up; -1 for ever, -2 if there is no such key."""
+        """How long a key will live, in seconds, rounded up; -1 if it lives for ever, -2 if there is no such key."""
         return self._run(methods.integer("ttl", key), timeout_ms)
 
     def persist(self, key: Text, *, timeout_ms: float | None = None) -> bool:
-        """Let a key live for ever; False if there is no such key, or if it does already."""
+        """Let a key live for ever; returns False if there is no such key, or it has no time to live."""
         return self._run(methods.boolean("persist", key), timeout_ms)
 
     def dbsize(self, *, timeout_ms: float | None = None) -> int:
-        """How many keys there are."""
+        """The number of keys."""
         return self._run(methods.integer("dbsize"), timeout_ms)
 
     def key_page(
@@ -153,8 +154,8 @@ class ClientCommands(ABC, Generic[V]):
         consistency: Consistency = LINEARIZABLE,
         timeout_ms: float | None = None,
     ) -> Iterator[KeyValue[V]]:
-        """All keys that begin with `prefix`, with values and revisions, in order; `page` of them are asked for at a
-        time. Each page is of one moment, the whole is not. `timeout_ms` is for one page."""
+        """All keys that begin with `prefix`, with values and revisions, in order. They are asked for in pages of `page`
+        keys (at most 1000). Each page is of one moment, but different pages are not. `timeout_ms` is for one page."""
         return self._pages(prefix, page, True, consistency, timeout_ms)
 
     def keys(
@@ -165,7 +166,7 @@ class ClientCommands(ABC, Generic[V]):
         consistency: Consistency = LINEARIZABLE,
         timeout_ms: float | None = None,
     ) -> Iterator[V]:
-        """As `scan`, without the values."""
+        """The same keys as `scan`, without values."""
         return (found.key for found in self._pages(prefix, page, False, consistency, timeout_ms))
 
     def transact(
@@ -176,34 +177,35 @@ class ClientCommands(ABC, Generic[V]):
         mode: Mode = "atomic",
         timeout_ms: float | None = None,
     ) -> TransactionAnswer:
-        """Execute several commands, `(name, arguments)`, as one entry of the log, if each key of `watch` still has the
-        revision given (0: there is no such key).
+        """Execute several commands, each `(name, arguments)`, as one entry of the log, if each key of `watch` still has
+        its revision there (0: there is no such key).
 
-        If one fails: in mode `"atomic"` nothing is executed, and `CommandFailed` says which by `failed_command`; in
-        mode `"redis"` its error stands among the results. Raises `Conflict`, with nothing executed, if a revision has
-        changed.
+        If a command fails in mode `"atomic"`, nothing is executed, and the `CommandFailed` has its index as
+        `failed_command`; in mode `"redis"` its error is one of the results. Raises `Conflict`, with nothing executed,
+        if a revision has changed.
         """
         return self._run(methods.transact(self._form, commands, revisions_of(watch), mode), timeout_ms)
 
     def request_log(
         self, *, first: int | None = None, limit: int = 100, timeout_ms: float | None = None
     ) -> LogPage:
-        """A page of the leader's log: up to `limit` entries from index `first` (None: the node's choice).
+        """A page of the leader's log: up to `limit` entries from index `first` on (None: the leader chooses).
 
         Raises `RaftdbError` `compacted` if `first` is no longer in the log.
         """
         return self._run(cluster_methods.request_log(first, limit), timeout_ms)
 
     def snapshot(self, *, timeout_ms: float | None = None) -> int:
-        """Make the leader's state durable and compact its log now; the index that the state is durable up to."""
+        """Make the leader's state durable and compact its log now; returns the index up to which the state is
+        durable."""
         return self._run(cluster_methods.SNAPSHOT, timeout_ms)
 
     def members(self, *, timeout_ms: float | None = None) -> tuple[Member, ...]:
-        """The cluster's members as the leader knows them, with how far each has come."""
+        """The cluster's members as the leader knows them, with the last index that each is known to have."""
         return self._run(cluster_methods.MEMBERS, timeout_ms)
 
     def membership(self, *, timeout_ms: float | None = None) -> Membership:
-        """The members as the leader knows them, and the ids that are gone."""
+        """The members as the leader knows them, and the ids of removed ones."""
         return self._run(cluster_methods.MEMBERSHIP, timeout_ms)
 
     def add_member(
@@ -216,8 +218,8 @@ class ClientCommands(ABC, Generic[V]):
         force: bool = False,
         timeout_ms: float | None = None,
     ) -> Membership:
-        """Take in the node `node_id`, reached at `http` (HOST:PORT), as a learner that becomes a voter once it has
-        caught up; with `learner` it stays one. `pending` in the answer: it is not there yet, and goes on."""
+        """Add the node `node_id` at the address `http` (HOST:PORT) as a learner, which becomes a voter once it has
+        caught up; with `learner` it stays a learner. If `pending` is True in the answer, it is still catching up."""
         return self._run(
             cluster_methods.add(node_id, http, redis=redis, learner=learner, force=force), timeout_ms
         )
@@ -225,25 +227,26 @@ class ClientCommands(ABC, Generic[V]):
     def remove_member(
         self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
     ) -> Membership:
-        """Take the node out for good. `force`: even if fewer voters than a majority are alive then."""
+        """Remove a node for good. With `force` also if fewer voters than a majority are alive then."""
         return self._run(cluster_methods.remove(node_id, force=force), timeout_ms)
 
     def promote_member(
         self, node_id: str, *, force: bool = False, timeout_ms: float | None = None
     ) -> Membership:
-        """Make a learner a voter."""
+        """Make a learner a voter. `force` as in `remove_member`."""
         return self._run(cluster_methods.promote(node_id, force=force), timeout_ms)
 
     def move_member(
         self, node_id: str, http: str, *, redis: str | None = None, timeout_ms: float | None = None
     ) -> Membership:
-        """The node is reached at another address from now on."""
+        """Change the address of a node to `http`, and that of its Redis port to `redis` (HOST:PORT)."""
         return self._run(cluster_methods.move(node_id, http, redis=redis), timeout_ms)
 
     def transfer_leadership(
         self, node_id: str | None = None, *, timeout_ms: float | None = None
     ) -> LeaderHint:
-        """Let the node (None: whichever voter is furthest) lead; where it is, once it does."""
+        """Let the node lead (None: the voter with the most entries); returns the new leader's addresses once it
+        leads."""
         return self._run(cluster_methods.transfer(node_id), timeout_ms)
 
     def _pages(

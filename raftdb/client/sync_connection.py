@@ -1,8 +1,9 @@
 # Made from async_connection.py by .ci/unasync.py: what is to be changed is changed there.
-"""One request, one answer, over kept-alive connections; and the one distinction that retries depend on.
+"""Sending a request and receiving its answer over kept-alive connections.
 
-A failure is either `NotSent` (no connection: the node has not seen a byte, so anything may be retried) or
-`AnswerLost` (the request may have arrived, so a write may have taken effect). Nothing here retries.
+Retries depend on how an exchange fails: by `NotSent` if there was no connection, so that the node got nothing and any
+request may be repeated, or by `AnswerLost` if the request may have arrived, so that a write may have taken effect.
+Nothing is repeated here.
 """
 
 from dataclasses import dataclass
@@ -14,17 +15,17 @@ from raftdb.client.pace import answer_deadline_ms
 from raftdb.client.sync_io import Stream, connect, off_loop
 
 IDLE_MS_MAX = 10_000
-"""A connection unused for longer is not used again: servers and gateways close idle ones after 15 s and more,
-and a request that races with such a close could not be told from one that was executed."""
+"""A connection that was idle for longer is not used again: servers and proxies close idle ones after 15 s or more, and
+a request that is sent at that moment cannot be told from one that was executed."""
 IDLE_CONNECTIONS_MAX = 64
-"""Most connections to one node that are kept while nobody uses them, unless whoever makes them says otherwise."""
+"""Most idle connections to one node that are kept by default."""
 STREAM_IDLE_MS = 30_000
-"""Longest wait for the next piece of a body that is streamed."""
+"""Longest wait for the next piece of a streamed body."""
 
 
 @dataclass(slots=True)
 class _Connection:
-    """A connection, when it was last used, and how long it took to connect; in ms of `now_ms`."""
+    """A connection, when it was last used, and how long connecting took, in milliseconds of `now_ms`."""
 
     stream: Stream
     used_ms: float
@@ -32,27 +33,27 @@ class _Connection:
 
 
 class Connections:
-    """Kept-alive connections, several per address if there are several exchanges at a time. Threads may share them, or
-    the tasks of one event loop.
+    """Kept-alive connections, as many to an address as there were exchanges at a time. Threads may share them, or the
+    tasks of one event loop.
 
-    Every step on what is kept is a single one (a `pop`, an `append`), so there is no lock that an interrupt, or a fork,
-    could leave locked: an exchange has its connection for itself.
+    An exchange takes its connection out of the idle ones and has it for itself. Each operation on the idle ones is
+    atomic (a `pop`, an `append`), so there is no lock that an interrupt or a fork could leave locked.
     """
 
     def __init__(self, idle_max: int = IDLE_CONNECTIONS_MAX) -> None:
         self._idle: dict[str, list[_Connection]] = {}
         self._idle_max = idle_max
-        self._closed = 0  # how often; a connection from before belongs to nobody
+        self._closed = 0  # how often; connections from before are not kept
         self._cleaned_ms = now_ms()
 
     def exchange(self, step: Exchange) -> Response:
-        """Send the request to the address that the attempt names (HOST:PORT), and return the answer.
+        """Send the request to the attempt's address, and return the answer.
 
-        The attempt's times are of `now_ms`; for `prompt_ms` and `stretches` see `raftdb.client.pace`. Raises `NotSent`,
-        `AnswerLost`, or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only after a whole
-        answer: any exception closes it, Ctrl-C and being cancelled included.
-        With a `sink` the body of a success goes there, for as long as something of it comes every
-        `STREAM_IDLE_MS`; what the sink raises is passed on.
+        The attempt's times are those of `now_ms`; for `prompt_ms` and `stretches` see `raftdb.client.pace`. Raises
+        `NotSent`, `AnswerLost`, or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only
+        after a complete answer: any exception closes it, an interrupt and a cancellation included. The body of a
+        success goes to the step's `sink`, if it has one, as long as a piece of it comes every `STREAM_IDLE_MS`;
+        exceptions of the sink are passed on.
         """
         attempt, sent = step.attempt, step.request
         request = encode_request(sent.method, sent.target, host=attempt.address, body=sent.body)
@@ -87,7 +88,7 @@ class Connections:
         return response
 
     def close(self) -> None:
-        """Close every connection that is not in use, and the others when they are not any more. The object may be used
+        """Close every connection that is not in use, and each other one after its exchange. The object may be used
         again."""
         self._closed += 1
         for idle in list(self._idle.values()):
@@ -95,7 +96,8 @@ class Connections:
                 connection.stream.close()
 
     def _take(self, address: str) -> _Connection | None:
-        """The kept connection to `address` that was used last, if there is one that is fresh and open."""
+        """The idle connection to `address` that was used last, among those that are fresh and open; None if there is
+        none."""
         self._clean()
         idle = self._idle.get(address, [])
         while (connection := _take_out(idle)) is not None:
@@ -105,7 +107,8 @@ class Connections:
         return None
 
     def _clean(self) -> None:
-        """Now and then close what has been idle for too long, at nodes that are not asked any more as well."""
+        """Close connections that have been idle for too long, at most every `IDLE_MS_MAX`, also those to nodes that are
+        no longer asked."""
         if now_ms() - self._cleaned_ms < IDLE_MS_MAX:
             return
         self._cleaned_ms = now_ms()
@@ -120,7 +123,7 @@ class Connections:
 
 
 def _take_out(idle: list[_Connection]) -> _Connection | None:
-    """What is idle and was used last, if there is any; whoever takes one out has it alone."""
+    """Take out the connection that was used last; None if there is none."""
     try:
         return idle.pop()
     except IndexError:
@@ -134,14 +137,15 @@ def _is_fresh(connection: _Connection) -> bool:
 def _send_and_receive(
     stream: Stream, request: bytes, answer_by_ms: float, parser: ResponseParser
 ) -> Response:
-    """One exchange on an open connection, all of it by `answer_by_ms`, or only its head if the body is streamed."""
+    """One exchange on an open connection, which must end by `answer_by_ms`; if the body is streamed, its head must come
+    by then. Raises `AnswerLost`, `RemoteProtocolError`, and what the parser's sink raises."""
     send_error: OSError | None = None
     try:
         stream.send(request, answer_by_ms)
     except TimeoutError as error:
         raise AnswerLost(reason_of(error)) from error
     except OSError as error:
-        send_error = error  # a server that refuses a request for its size answers before it has read it all
+        send_error = error  # a server may refuse a long request before it has read all of it
     while True:
         try:
             by_ms = now_ms() + STREAM_IDLE_MS if parser.streaming else answer_by_ms

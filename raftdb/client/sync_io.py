@@ -1,6 +1,6 @@
-"""What the blocking half of the client does by means of its own: sockets with time-outs, threads that wait, processes.
+"""The part of the client that only its blocking half has: sockets with timeouts, and waits of threads.
 
-`async_io` has the same names with the same meaning, for an event loop. All above these two is written once.
+`async_io` has the same names with the same meaning, for an event loop. All modules above these two are written once.
 """
 
 import errno
@@ -33,15 +33,15 @@ _WRITABLE = select.POLLOUT | select.POLLERR | select.POLLHUP
 
 
 class Stream(ConnectedSocket):
-    """A connection to a node. Times are of `now_ms`; all raise `TimeoutError` and `OSError`."""
+    """A connection to a node. Times are those of `now_ms`. All methods raise `TimeoutError` and `OSError`."""
 
     def send(self, content: bytes, by_ms: float) -> None:
-        """Send all of it."""
+        """Send all of `content`."""
         self.socket.settimeout(left_s(by_ms))
         self.socket.sendall(content)
 
     def receive(self, by_ms: float) -> bytes:
-        """What has arrived, up to `RECEIVE_BYTES`; nothing if the other side has closed the connection."""
+        """Bytes that have arrived, up to `RECEIVE_BYTES`; none if the other side has closed the connection."""
         self.socket.settimeout(left_s(by_ms))
         return self.socket.recv(RECEIVE_BYTES)
 
@@ -97,7 +97,7 @@ def _first_connected(targets: list[Target], by_ms: float) -> socket.socket:
 
 
 def _begin(target: Target) -> tuple[socket.socket, bool]:
-    """A socket that does not block and is about to be connected, and whether it is already. Raises OSError."""
+    """A socket that has begun to connect to `target`, and whether it is connected already. Raises OSError."""
     family, address = target
     dialled = new_socket(family)
     try:
@@ -111,39 +111,39 @@ def _begin(target: Target) -> tuple[socket.socket, bool]:
 
 
 def sleep(duration_ms: float) -> None:
-    """Wait so long."""
+    """Wait for this long."""
     time.sleep(duration_ms / 1000.0)
 
 
 def off_loop(call: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> T:
-    """The result of a call that may block. There is no loop here that it could hold up."""
+    """Make a call that may block; returns its result. There is no event loop that it could hold up."""
     return call(*arguments, **options)
 
 
 class Waiter:
-    """What one call waits on, once. A plain lock: it can be waited on and opened in one step each, which the events
-    of the library cannot."""
+    """An event that one call waits for, once. It is a plain lock, whose operations are atomic, which those of
+    `threading.Event` are not."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._lock.acquire()
 
     def wait(self, until_ms: float) -> None:
-        """Until `wake`, or until then."""
+        """Wait for `wake`, or until `until_ms`."""
         self._lock.acquire(timeout=max(until_ms - now_ms(), 0.0) / 1000.0)
 
     def wake(self) -> None:
-        """Once is enough; more do no harm."""
+        """End the wait. Further calls do nothing."""
         if self._lock.locked():
             self._lock.release()
 
 
 class Home:
-    """Where calls belong to: this process. A child that inherits them has nothing of what they know."""
+    """The process that calls belong to. A child process must not use the connections and the session of its parent."""
 
     def __init__(self) -> None:
         self.process_id = os.getpid()
 
     def is_here(self) -> bool:
-        """Whether the caller is at home."""
+        """Whether the caller is in this process."""
         return self.process_id == os.getpid()

@@ -1,20 +1,20 @@
 # Made from async_sharing.py by .ci/unasync.py: what is to be changed is changed there.
-"""One client shared by threads or tasks: bookkeeping in turn, input and output side by side.
+"""Sharing one client among threads or tasks: steps are computed one at a time, and carried out side by side.
 
-What calls have in common (who leads, the session and its numbers, who waits) changes only while a flow computes its
-next step, and that happens under one lock. Requests, pauses and waiting are done outside, each call on a connection
-of its own. So the lock is held for microseconds, and no thread waits for another's answer. On an event loop nobody else
-could come between anyway, and the lock is always free.
+The common state of calls (the known leader, the session and its sequences, the calls that wait) changes only while a
+flow computes its next step, which happens under one lock. Requests, pauses and waits are carried out without the lock,
+each call on a connection of its own. So the lock is held for microseconds, and no thread waits for another's answer. On
+an event loop the lock is always free.
 
-**Interrupts.** KeyboardInterrupt may be raised between any two calls of this code, those that clean up included. The
-lock is only ever taken by `with`, which the interpreter makes safe. What else a call takes (its number in the session,
-the registration) is its own only as long as the call exists: it is held by a weak reference to an object of the flow,
-which is given back explicitly, and by being forgotten at the latest. A signal handler that makes a call while this very
-thread is computing a step gets an error, for it would change what is being changed.
+**Interrupts.** KeyboardInterrupt may be raised between any two lines of this code, those that clean up included. The
+lock is only taken by `with`, which the interpreter makes safe. A call's sequence and its registration of the session
+are held by weak references to an object of its flow, so they are given back when that object is collected, if not
+before. A signal handler that makes a call while its own thread computes a step gets an error, because both would change
+the same state.
 
-**Forks.** A child never takes the lock, for another thread may have held it in that moment: it begins anew with an
-object of its own (see `Home`), made whole before it is seen, so that threads of the child cannot count on in the
-parent's session. Two that begin at the same time may begin twice, which costs a session.
+**Forks.** A child process never takes its parent's lock, which another thread may have held at the fork. It makes an
+object of its own (see `Home`), which is complete before other threads see it, so that no thread of the child uses the
+parent's session. Two threads of the child may both make one, which costs a session.
 """
 
 from threading import RLock
@@ -32,24 +32,24 @@ T = TypeVar("T")
 
 
 class SharedCalls:
-    """The calls of one client at one home: what they know in common, their connections, and their turns."""
+    """The calls of one client at one home: their common state, their connections, and the limit on their number."""
 
     def __init__(self, caller: Caller) -> None:
         self.home = Home()
         self.caller = caller
         self.connections = Connections()
-        # Reentrant, so that a signal handler is refused below instead of waiting for the thread it interrupted.
+        # The lock is reentrant, so that a signal handler is refused below instead of waiting for its own thread.
         self._lock = RLock()
         self._computing: Flow[Any] | None = None
         self._waiting: dict[Waiter, None] = {}
 
     def carry_out(self, flow: Flow[T]) -> T:
-        """Do what the flow says until it ends; its result. Raises what it raises."""
+        """Carry out the flow's steps until it ends; returns its result, or raises its error."""
         outcome: Outcome = None
         done: Step | None = None
         try:
             while True:
-                # Who has only waited has changed nothing: two of them would wake each other for ever.
+                # A call that has only waited wakes no others: two of them would wake each other for ever.
                 step, waiter = self._next_step(
                     flow, outcome, changed=not isinstance(done, AwaitOthers | None)
                 )
@@ -62,7 +62,7 @@ class SharedCalls:
             self._end(flow)
 
     def _next_step(self, flow: Flow[T], outcome: Outcome, *, changed: bool) -> tuple[Step, Waiter | None]:
-        """What to do now; and if that is to wait for others, what they wake."""
+        """The next step of the flow; and if that is to wait for others, the waiter that they wake."""
         with self._lock:
             self._refuse_within()
             self._computing = flow
@@ -71,13 +71,13 @@ class SharedCalls:
                 self._wake()
             if not isinstance(step, AwaitOthers):
                 return step, None
-            # Made before the lock is given back: what others do from then on is not missed.
+            # The waiter is made under the lock, so that it misses no later change by others.
             waiter = Waiter()
             self._waiting[waiter] = None
             return step, waiter
 
     def _perform(self, step: Step, waiter: Waiter | None) -> Outcome:
-        """Carry out one step; what came of it."""
+        """Carry out one step; returns its outcome."""
         if isinstance(step, Pause):
             sleep(step.duration_ms)
             return None
@@ -92,20 +92,21 @@ class SharedCalls:
             return error
 
     def _end(self, flow: Flow[T]) -> None:
-        """Give back what the flow still holds, whatever has ended it."""
+        """Let the flow give back what it still holds, whatever has ended it."""
         with self._lock:
             flow.close()
             self._wake()
 
     def _wake(self) -> None:
-        """Something has changed: let those who wait for it look again."""
+        """Wake all calls that wait, because the common state has changed."""
         for waiter in list(self._waiting):
             waiter.wake()
             self._waiting.pop(waiter, None)
 
     def _refuse_within(self) -> None:
-        """Only a signal handler can come here while a flow of this thread computes: nobody else has the lock."""
+        """Refuse a call that is made while a flow computes a step. Only a signal handler can make one, because its
+        thread has the lock."""
         if isinstance(self._computing, GeneratorType) and self._computing.gi_running:
             raise LocalProtocolError(
-                "a signal handler made a call of this client just while the interrupted thread counted one"
+                "a signal handler made a call of this client while its thread computed a step of another"
             )

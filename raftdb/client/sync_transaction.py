@@ -1,5 +1,5 @@
 # Made from async_transaction.py by .ci/unasync.py: what is to be changed is changed there.
-"""The calls of a transaction (see `transaction` for what it is): reads at once, writes when it is committed."""
+"""The methods of a transaction (see `transaction`): reads are answered at once, writes are kept for the commit."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -36,21 +36,22 @@ class Run(Protocol):
     """Makes one call of a client."""
 
     def __call__(self, method: Method[T], /) -> T:
-        """The result; raises `RaftdbError`."""
+        """Returns the result. Raises `RaftdbError`."""
         ...
 
 
 class Transaction(TransactionState[V]):
-    """One transaction of a client, made by its `transaction`. It belongs to one thread or task.
+    """One transaction of a client, made by its method `transaction`. It belongs to one thread or task.
 
-    Use it as a context, or end it by `commit` or `rollback`. Its methods mean what those of the client mean, with two
-    differences: a read sees the writes of this transaction before it, and a write is only noted. A write whose result
-    depends on the old value (`incr`, `setrange`, `delete`, `pop`, `getset`, `set` with a condition) reads it first.
-    Afterwards every use but `rollback` raises `LocalProtocolError`.
+    Use it as a context, or end it by `commit` or `rollback`. Its methods are those of the client, with two differences:
+    a read sees the earlier writes of this transaction, and a write is kept for the commit. A write whose result depends
+    on the old value (`incr`, `setrange`, `delete`, `pop`, `getset`, `set` with a condition) reads that first, and so
+    watches the key. After the end every method but `rollback` raises `LocalProtocolError`. Reads raise `RaftdbError` as
+    the client's do.
     """
 
     def __init__(self, owner: object, form: Form[V], run: Run) -> None:
-        """`run` makes one call of the client `owner`, and `form` is what byte strings come back as."""
+        """`run` makes one call of the client `owner`, and `form` converts the byte strings of results."""
         super().__init__(owner, form)
         self._run = run
 
@@ -79,14 +80,15 @@ class Transaction(TransactionState[V]):
         keep_ttl: bool = False,
         only_if: Condition | None = None,
     ) -> bool:
-        """Store a value; with a condition, whether it holds."""
+        """Store a value; returns False if the condition `only_if` does not hold."""
         arguments = set_arguments(key, value, ttl, keep_ttl, only_if)
         holds = only_if is None or (self._read(arguments[0]) is None) == (only_if == "missing")
         self._write("set", *arguments)
         return holds
 
     def delete(self, *keys: Text) -> int:
-        """Delete keys; how many of them there were. They are read for that: `execute("del", [key])` does not."""
+        """Delete keys; returns how many there were. They are read for that, which `execute("del", [key])` does not
+        do."""
         count = 0
         for key in map(to_bytes, keys):
             count += self._read(key) is not None
@@ -94,32 +96,34 @@ class Transaction(TransactionState[V]):
         return count
 
     def pop(self, key: Text) -> V | None:
-        """Delete a key; the value it had, or None."""
+        """Delete a key; returns its old value, or None if there was no such key."""
         name = to_bytes(key)
         old = self._read(name)
         self._write("del", name)
         return self._shown(old)
 
     def append(self, key: Text, value: Text) -> None:
-        """Append text to a value; creates the key if there is none."""
+        """Append bytes to the value of a key, which is created if there is none."""
         self._write("append", key, value)
 
     def setrange(self, key: Text, offset: int, value: Text) -> int:
-        """Write over a value; its length then. It is read for that, which `execute("setrange", ...)` does not."""
+        """Overwrite a value; returns its new length. It is read for that, which `execute("setrange", ...)` does not
+        do."""
         name = to_bytes(key)
         self._read(name)
         self._write("setrange", name, whole(offset, "an offset"), value)
         return len(self._read(name) or b"")
 
     def incr(self, key: Text, by: int = 1) -> int:
-        """Add to a number; the sum. It is read for that: `execute("incr", [key])` does not, and conflicts less."""
+        """Add to a number; returns the sum. It is read for that, which `execute("incr", [key])` does not do, so that
+        has fewer conflicts."""
         name = to_bytes(key)
         self._read(name)
         self._write(*increment(name, by))
         return int(self._read(name) or b"0")
 
     def getset(self, key: Text, value: Text) -> V | None:
-        """Store a value; the one before, or None."""
+        """Store a value; returns the old one, or None if there was no such key."""
         name, content = to_bytes(key), to_bytes(value)
         old = self._read(name)
         self._write("set", name, content)
@@ -132,8 +136,8 @@ class Transaction(TransactionState[V]):
             self._write("mset", *arguments)
 
     def expire(self, key: Text, ttl: Lifetime) -> None:
-        """Let a key that exists live for so long, from the commit on, in seconds or as a `timedelta`, rounded up to
-        whole seconds; delete it if that is 0 or less."""
+        """Let a key, if there is one, live for `ttl` from the commit on, in seconds or as a `timedelta`, rounded up to
+        whole seconds; 0 or less deletes it."""
         self._write("expire", key, seconds(ttl))
 
     def persist(self, key: Text) -> None:
@@ -141,9 +145,10 @@ class Transaction(TransactionState[V]):
         self._write("persist", key)
 
     def execute(self, name: str, arguments: Iterable[Text] = ()) -> Value:
-        """Any command that a transaction can hold: the result of a read, or `QUEUED` for a write, which reads nothing.
+        """Execute any command that a transaction can hold. Returns the result of a read, or `QUEUED` for a write, which
+        reads nothing.
 
-        Raises `RequestRefused` if it is malformed or not for transactions.
+        Raises `RequestRefused` if the command is malformed, or cannot be in a transaction.
         """
         self._check_open()
         words = several(arguments, "the arguments of a command")
@@ -154,18 +159,18 @@ class Transaction(TransactionState[V]):
         return QUEUED
 
     def _read(self, key: bytes) -> bytes | None:
-        """What the transaction sees of a key."""
+        """The value of a key as the transaction sees it; None if there is no such key."""
         self._check_open()
         if not self._buffer.knows(key):
             self._buffer.remember(key, *self._run(get_with_revision(as_bytes, key, LINEARIZABLE)))
         return self._buffer.value(key)
 
     def commit(self) -> int:
-        """Execute it: the index of its entry, 0 if there was nothing to do.
+        """Execute the transaction; returns the index of its entry, 0 if there was nothing to execute.
 
-        Raises `Conflict` if a key that was read has changed: nothing was executed. `CommandFailed`: a command failed,
-        and nothing was executed. `Unavailable`: nothing was executed, and it is still open: commit again.
-        `OutcomeUnknown` and `SessionExpired`: it may have been executed.
+        Raises `Conflict` if a key that was read has changed, and `CommandFailed` if a command failed; nothing was
+        executed then. After `Unavailable` nothing was executed, the transaction is still open, and may be committed
+        again. After `OutcomeUnknown` and `SessionExpired` it may have been executed.
         """
         if not self._begin_commit():
             return 0
@@ -187,7 +192,8 @@ class Transaction(TransactionState[V]):
 
     @contextmanager
     def judging_exceptions(self) -> Iterator[None]:
-        """Let an exception of the block pass only if what was read was of one moment; else `Conflict` is raised."""
+        """Raise `Conflict` in place of an exception other than `RaftdbError` if the values that were read are not of
+        one moment."""
         try:
             yield
         except RaftdbError:

@@ -1,4 +1,4 @@
-"""An interactive, serializable transaction: what it is, and what it knows, without input and output.
+"""The state of an interactive, serializable transaction. No I/O.
 
 ```python
 with client.transaction() as transaction:
@@ -8,11 +8,13 @@ with client.transaction() as transaction:
         transaction.append("orders", "one;")
 ```
 
-Reads are answered at once: by the cluster, with the transaction's own writes on top. Writes wait here until the block
-is left; then reads and writes become one entry of the log, which is executed only if every key that was read is still
-as it was read, else `Conflict` names the keys that are not. An exception in the block forgets all of it.
+A read is answered at once, by the cluster, with the transaction's own writes applied. Writes are kept here until the
+block is left; then reads and writes become one entry of the log, which is executed only if every key that was read
+still has the same revision. If not, `Conflict` names the keys that have changed. An exception in the block discards the
+transaction.
 
-The transaction is nowhere but here until then: a leader may die between a read and the commit, and nothing is lost.
+Until the commit the transaction exists only in the client, so the leader may fail between a read and the commit without
+losing anything.
 """
 
 from collections.abc import Mapping
@@ -35,14 +37,14 @@ from raftdb.client.model import TransactionAnswer
 from raftdb.errors import Conflict, LocalProtocolError, Unavailable
 
 QUEUED = "QUEUED"
-"""What `execute` answers to a write: it waits for the commit."""
+"""The result of `execute` for a write, which waits for the commit."""
 
 _entered: ContextVar[tuple["TransactionState[Any]", ...]] = ContextVar("entered", default=())
-"""The transactions whose blocks this thread or task is in."""
+"""The transactions in whose blocks this thread or task is."""
 
 
 class TransactionState(Generic[V]):
-    """What a transaction is without its input and output: its buffer, and whether it is still going on."""
+    """The state of one transaction: its buffer, and whether it is open."""
 
     def __init__(self, owner: object, form: Form[V]) -> None:
         self._owner = owner
@@ -58,7 +60,7 @@ class TransactionState(Generic[V]):
 
     @property
     def is_open(self) -> bool:
-        """False once it was committed or rolled back."""
+        """False once it was committed or rolled back, or its commit failed in a way that ends it."""
         return self._ended is None
 
     @property
@@ -72,7 +74,7 @@ class TransactionState(Generic[V]):
         return dict(self._buffer.watched)
 
     def rollback(self) -> None:
-        """Forget all of it; nothing was sent. Once it has ended, this does nothing."""
+        """Discard the transaction, of which nothing was executed. Does nothing if it has ended."""
         if self.is_open:
             self._ended = "rolled back"
 
@@ -99,7 +101,7 @@ class TransactionState(Generic[V]):
         return None if value is None else self._form(value)
 
     def _begin_commit(self) -> bool:
-        """True if there is anything to commit."""
+        """End the transaction for its commit. Returns False if there is nothing to commit."""
         self._check_open()
         self._ended = "committed"
         return bool(self._buffer.commands or self._buffer.watched)
@@ -111,10 +113,11 @@ class TransactionState(Generic[V]):
         return transact(as_bytes, (), self._buffer.watched, "atomic")
 
     def lost_by(self, error: Conflict) -> bool:
-        """Whether `error` is what this transaction's commit raised, and not some other conflict within its block."""
+        """Whether this transaction's commit or check raised `error`, and not another one's within its block."""
         return self._failure is error
 
     def _commit_failed(self, error: BaseException) -> None:
-        """Only if it surely was not executed is there something left to commit."""
+        """Note the commit's error. The transaction is open again if it surely was not executed and may be committed
+        again."""
         self._failure = error
         self._ended = None if isinstance(error, Unavailable) else f"ended by {type(error).__name__}"
