@@ -34,8 +34,8 @@ from cli.prompt.history import ShellHistory
 from cli.prompt.monitor import Monitor
 from cli.prompt.pasting import PastingInput
 from cli.prompt.patience import Patience
+from cli.run.context import Quit
 from cli.run.interpreter import Interpreter
-from cli.run.session import Quit
 from raftdb.errors import RaftdbError
 
 _STYLE = Style.from_dict(

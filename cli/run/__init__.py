@@ -2,7 +2,7 @@
 
 * `interpreter` runs one command. `dot_commands` are those about the cluster and the shell; `executor` runs those of
   the database.
-* `session` is what all that is carried out may know of the interpreter: a protocol, so that nothing goes in circles.
+* `context` is what all that is carried out may know of the interpreter: a protocol, so that nothing goes in circles.
 * `transactions` says what a line means while a transaction is open, and `answers` how a result is shown.
 * `script`, `repeat` and `expansion` take lines and values from a file, from a clock, and from stdin.
 

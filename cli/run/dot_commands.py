@@ -11,18 +11,18 @@ from cli.console.render import encoded
 from cli.line import vocabulary
 from cli.line.lexer import Word
 from cli.line.numbers import parse_count
+from cli.run.context import Context, Quit
 from cli.run.expansion import expanded
 from cli.run.repeat import repeat
 from cli.run.script import run_file
-from cli.run.session import Quit, Session
 from raftdb.commands.spec import lookup
 from raftdb.errors import RequestRefused
 
-Run: TypeAlias = Callable[[Session, Sequence[str]], None]
-Question: TypeAlias = Callable[[Session, Sequence[str]], str | None]
+Run: TypeAlias = Callable[[Context, Sequence[str]], None]
+Question: TypeAlias = Callable[[Context, Sequence[str]], str | None]
 
 
-def _nothing_to_ask(session: Session, arguments: Sequence[str]) -> None:
+def _nothing_to_ask(context: Context, arguments: Sequence[str]) -> None:
     return None
 
 
@@ -39,49 +39,49 @@ class DotCommand:
     changes: bool = False
 
 
-def _status(session: Session, arguments: Sequence[str]) -> None:
-    nodes.show_status(session.client.status(), session.output)
+def _status(context: Context, arguments: Sequence[str]) -> None:
+    nodes.show_status(context.client.status(), context.output)
 
 
-def _nodes(session: Session, arguments: Sequence[str]) -> None:
-    nodes.show_nodes(nodes.survey(session.client), session.output)
+def _nodes(context: Context, arguments: Sequence[str]) -> None:
+    nodes.show_nodes(nodes.survey(context.client), context.output)
 
 
-def _leader(session: Session, arguments: Sequence[str]) -> None:
-    leader = session.client.status().leader
+def _leader(context: Context, arguments: Sequence[str]) -> None:
+    leader = context.client.status().leader
     if leader is None:
-        session.output.text("no leader is known at the moment")
+        context.output.text("no leader is known at the moment")
     else:
-        session.output.text(f"{leader.id} {leader.http}")
+        context.output.text(f"{leader.id} {leader.http}")
 
 
-def _members(session: Session, arguments: Sequence[str]) -> None:
-    members.show_members(session.client.membership(), session.output)
+def _members(context: Context, arguments: Sequence[str]) -> None:
+    members.show_members(context.client.membership(), context.output)
 
 
-def _add(session: Session, arguments: Sequence[str]) -> None:
+def _add(context: Context, arguments: Sequence[str]) -> None:
     node_id, address, *words = arguments
     learner, force = _said(words, "learner", "force")
-    answer = members.add(session.client, session.output, node_id, address, learner=learner, force=force)
-    members.show_change(answer, session.output)
+    answer = members.add(context.client, context.output, node_id, address, learner=learner, force=force)
+    members.show_change(answer, context.output)
 
 
-def _remove(session: Session, arguments: Sequence[str]) -> None:
+def _remove(context: Context, arguments: Sequence[str]) -> None:
     (force,) = _said(arguments[1:], "force")
-    members.show_change(session.client.remove_member(arguments[0], force=force), session.output)
+    members.show_change(context.client.remove_member(arguments[0], force=force), context.output)
 
 
-def _promote(session: Session, arguments: Sequence[str]) -> None:
+def _promote(context: Context, arguments: Sequence[str]) -> None:
     (force,) = _said(arguments[1:], "force")
-    members.show_change(session.client.promote_member(arguments[0], force=force), session.output)
+    members.show_change(context.client.promote_member(arguments[0], force=force), context.output)
 
 
-def _transfer(session: Session, arguments: Sequence[str]) -> None:
+def _transfer(context: Context, arguments: Sequence[str]) -> None:
     target = arguments[0] if arguments else None
-    members.show_leader(session.client.transfer_leadership(target), session.output)
+    members.show_leader(context.client.transfer_leadership(target), context.output)
 
 
-def _removes_for_good(session: Session, arguments: Sequence[str]) -> str:
+def _removes_for_good(context: Context, arguments: Sequence[str]) -> str:
     return f"{arguments[0]} is removed for good, and its id is never used again. Go on?"
 
 
@@ -95,72 +95,72 @@ def _said(words: Sequence[str], *known: str) -> list[bool]:
     return [word in given for word in known]
 
 
-def _help(session: Session, arguments: Sequence[str]) -> None:
+def _help(context: Context, arguments: Sequence[str]) -> None:
     """Print what there is, or what one command does."""
     columns = terminal_columns()
     if arguments:
-        session.output.text(vocabulary.help_of(arguments[0], columns))
+        context.output.text(vocabulary.help_of(arguments[0], columns))
     else:
-        session.output.text(vocabulary.overview(columns, local=session.cluster is not None))
+        context.output.text(vocabulary.overview(columns, local=context.cluster is not None))
 
 
-def _log(session: Session, arguments: Sequence[str]) -> None:
+def _log(context: Context, arguments: Sequence[str]) -> None:
     try:
         numbers = [parse_count(text) for text in arguments]
     except ValueError as error:
         raise RequestRefused("bad_request", str(error), hint="the syntax is: .log [FROM] [LIMIT]") from None
     first, limit = [*numbers, None, None][:2]
     limit = min(limit or log.LOG_ENTRIES_SHOWN, log.LOG_LIMIT_MAX)
-    log.show_log(log.read_log(session.client, first=first, limit=limit), session.output)
+    log.show_log(log.read_log(context.client, first=first, limit=limit), context.output)
 
 
-def _snapshot(session: Session, arguments: Sequence[str]) -> None:
-    index = session.client.snapshot()
-    session.output.fields({"index": str(index)}, {"index": index})
+def _snapshot(context: Context, arguments: Sequence[str]) -> None:
+    index = context.client.snapshot()
+    context.output.fields({"index": str(index)}, {"index": index})
 
 
-def _mode(session: Session, arguments: Sequence[str]) -> None:
+def _mode(context: Context, arguments: Sequence[str]) -> None:
     if not arguments:
-        session.output.text(session.output.format)
+        context.output.text(context.output.format)
         return
     mode = arguments[0].lower()
     if mode not in FORMATS:
         raise RequestRefused(
             "bad_request", f"there is no mode {mode[:40]!r}", hint=f"one of: {', '.join(FORMATS)}"
         )
-    session.output.format = mode
+    context.output.format = mode
 
 
-def _watch(session: Session, arguments: Sequence[str]) -> None:
-    repeat(session, arguments[0], arguments[1:])
+def _watch(context: Context, arguments: Sequence[str]) -> None:
+    repeat(context, arguments[0], arguments[1:])
 
 
-def _read(session: Session, arguments: Sequence[str]) -> None:
-    run_file(session, arguments[0])
+def _read(context: Context, arguments: Sequence[str]) -> None:
+    run_file(context, arguments[0])
 
 
-def _expand(session: Session, arguments: Sequence[str]) -> None:
+def _expand(context: Context, arguments: Sequence[str]) -> None:
     if lookup(arguments[0]) is None:
         hint = "for example: .expand set photo @photo.jpg"
         raise RequestRefused("bad_request", f"{arguments[0][:40]!r} is no command of the database", hint=hint)
     given = [encoded(text) for text in arguments]
     words = [given[0], *expanded(given[1:], ".expand", None)]
-    session.run([Word(word, 0, 0, quoted=False) for word in words])
+    context.run([Word(word, 0, 0, quoted=False) for word in words])
 
 
-def _backup(session: Session, arguments: Sequence[str]) -> None:
+def _backup(context: Context, arguments: Sequence[str]) -> None:
     from cli.admin.backup import back_up
 
-    back_up(session.client, typed_path(arguments[0], ".backup"), session.output)
+    back_up(context.client, typed_path(arguments[0], ".backup"), context.output)
 
 
-def _quit(session: Session, arguments: Sequence[str]) -> None:
+def _quit(context: Context, arguments: Sequence[str]) -> None:
     raise Quit
 
 
-def _loses_majority(session: Session, arguments: Sequence[str]) -> str | None:
+def _loses_majority(context: Context, arguments: Sequence[str]) -> str | None:
     """What to ask before a node is taken away without which no majority runs."""
-    cluster = session.cluster
+    cluster = context.cluster
     if cluster is None or arguments[0] not in cluster.running_ids:
         return None
     every, running = len(cluster.node_ids), len(cluster.running_ids)
@@ -173,17 +173,17 @@ def _loses_majority(session: Session, arguments: Sequence[str]) -> str | None:
     )
 
 
-def _control(action: str) -> Callable[[Session, Sequence[str]], None]:
+def _control(action: str) -> Callable[[Context, Sequence[str]], None]:
     """The command that calls method `action` of the cluster's control with a node's id."""
 
-    def run(session: Session, arguments: Sequence[str]) -> None:
-        if session.cluster is None:
+    def run(context: Context, arguments: Sequence[str]) -> None:
+        if context.cluster is None:
             raise RequestRefused(
                 "bad_request",
                 "this shell did not start the cluster",
                 hint=f"'raftdb up' opens a shell in which .{action} works",
             )
-        session.output.text(getattr(session.cluster, action)(arguments[0]))
+        context.output.text(getattr(context.cluster, action)(arguments[0]))
 
     return run
 

@@ -16,9 +16,9 @@ from cli.line import help_text, vocabulary
 from cli.line.dot_words import DOT_WORDS
 from cli.line.lexer import Word
 from cli.line.words import WORDS
+from cli.run.context import LocalControl, Quit
 from cli.run.dot_commands import DOT_COMMANDS
 from cli.run.executor import Executor
-from cli.run.session import LocalControl, Quit
 from cli.run.transactions import State, Transactions
 from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client

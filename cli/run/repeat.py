@@ -12,7 +12,7 @@ from cli.console.output import Output, is_terminal
 from cli.line.lexer import Word
 from cli.line.numbers import parse_seconds
 from cli.line.words import TRANSACTIONS, WORDS
-from cli.run.session import Session
+from cli.run.context import Context
 from raftdb.errors import RaftdbError, RequestRefused
 
 SECONDS_MIN = 0.1
@@ -20,7 +20,7 @@ SECONDS_MAX = 86_400.0
 _NOT_REPEATED = frozenset({".watch", ".read", ".quit", "quit", "exit"})
 
 
-def repeat(session: Session, interval: str, command: Sequence[str]) -> None:
+def repeat(context: Context, interval: str, command: Sequence[str]) -> None:
     """Run `command` every so many seconds until Ctrl-C, which ends the script, too, in which it stands.
 
     An error is shown as an answer is, for the cluster may be back soon; only a command that makes no sense ends it,
@@ -34,7 +34,7 @@ def repeat(session: Session, interval: str, command: Sequence[str]) -> None:
     word = WORDS.get(name)
     if name in _NOT_REPEATED or (word is not None and word.heading == TRANSACTIONS):
         raise RequestRefused("bad_request", f"{name} cannot be repeated")
-    if session.transactions.is_open:
+    if context.transactions.is_open:
         raise RequestRefused(
             "bad_request",
             "a transaction is open: it reads everything once",
@@ -42,43 +42,43 @@ def repeat(session: Session, interval: str, command: Sequence[str]) -> None:
         )
     words = [Word(text.encode("utf-8", "surrogateescape"), 0, 0, quoted=False) for text in command]
     screen = _Screen(
-        session.output, f"every {seconds:g} s: {' '.join(map(render.word, (w.value for w in words)))}"
+        context.output, f"every {seconds:g} s: {' '.join(map(render.word, (w.value for w in words)))}"
     )
     try:
         while True:
             if screen.is_over:
-                screen.show(_answer(session, words))
+                screen.show(_answer(context, words))
             else:
-                _run(session, words)
+                _run(context, words)
             sleep(seconds)
     except KeyboardInterrupt as interrupt:
-        if session.person is None:
+        if context.person is None:
             raise
-        session.output.text("")  # after the ^C that the terminal shows
+        context.output.text("")  # after the ^C that the terminal shows
         if isinstance(interrupt, Interrupted) and interrupt.may_have_changed:
-            session.output.notice(INTERRUPTED_WRITE)
+            context.output.notice(INTERRUPTED_WRITE)
 
 
-def _answer(session: Session, words: Sequence[Word]) -> str:
+def _answer(context: Context, words: Sequence[Word]) -> str:
     """What the command prints, as text."""
     stream = io.StringIO()
-    output = session.output
-    session.output = Output(output.format, stream=stream, errors=stream)
+    output = context.output
+    context.output = Output(output.format, stream=stream, errors=stream)
     try:
-        _run(session, words)
+        _run(context, words)
     finally:
-        session.output = output
+        context.output = output
     return stream.getvalue()
 
 
-def _run(session: Session, words: Sequence[Word]) -> None:
+def _run(context: Context, words: Sequence[Word]) -> None:
     """Run the command; an error is an answer."""
     try:
-        session.run(words)
+        context.run(words)
     except RequestRefused:
         raise
     except RaftdbError as error:
-        session.output.failure(error, words[0].text, program=None)
+        context.output.failure(error, words[0].text, program=None)
 
 
 class _Screen:

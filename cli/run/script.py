@@ -10,7 +10,7 @@ from typing import BinaryIO
 from cli.console.failures import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, as_ours, exit_code_of, reason
 from cli.console.paths import typed_path
 from cli.line.lexer import LexError, split
-from cli.run.session import Quit, Session
+from cli.run.context import Context, Quit
 from raftdb.errors import RaftdbError, RequestRefused
 from raftdb.limits import COMMAND_BYTES_CEILING
 
@@ -43,32 +43,32 @@ def lines_of_stream(stream: BinaryIO, name: str) -> Iterator[tuple[str, str]]:
         yield place, text.removeprefix(_MARK) if number == 1 else text
 
 
-def run_script(session: Session, lines: Iterable[tuple[str, str]], *, keep_going: bool = False) -> int:
+def run_script(context: Context, lines: Iterable[tuple[str, str]], *, keep_going: bool = False) -> int:
     """Run the commands of all lines, in order; the exit code is that of the first error.
 
     Stops at the first error unless `keep_going`. A line that cannot be split is an error as a whole: none of
     it runs. So is a transaction that is open in the end: nothing of it happens.
     """
-    exit_code = _run_lines(session, lines, keep_going=keep_going)
-    if session.transactions.is_open:
-        opened_by = session.transactions.opened_by
-        session.transactions.clear()
+    exit_code = _run_lines(context, lines, keep_going=keep_going)
+    if context.transactions.is_open:
+        opened_by = context.transactions.opened_by
+        context.transactions.clear()
         error = CommandError(
             opened_by,
             "the script ended in the middle of its transaction, of which nothing happened",
             exit_code=EXIT_FAILED,
         )
-        session.output.failure(error, opened_by)
+        context.output.failure(error, opened_by)
         exit_code = exit_code or EXIT_FAILED
     return exit_code
 
 
-def _run_lines(session: Session, lines: Iterable[tuple[str, str]], *, keep_going: bool) -> int:
+def _run_lines(context: Context, lines: Iterable[tuple[str, str]], *, keep_going: bool) -> int:
     exit_code = EXIT_OK
     try:
         for place, line in lines:
-            for error, what in _run_line(session, place, line):
-                session.output.failure(error, what)
+            for error, what in _run_line(context, place, line):
+                context.output.failure(error, what)
                 exit_code = exit_code or exit_code_of(error)
                 if not keep_going:
                     return exit_code
@@ -77,12 +77,12 @@ def _run_lines(session: Session, lines: Iterable[tuple[str, str]], *, keep_going
     except BrokenPipeError:
         raise
     except (RaftdbError, OSError) as error:  # the script itself cannot be read on
-        session.output.failure(as_ours(error), "script")
+        context.output.failure(as_ours(error), "script")
         exit_code = exit_code or exit_code_of(as_ours(error))
     return exit_code
 
 
-def _run_line(session: Session, place: str, line: str) -> Iterator[tuple[RaftdbError, str]]:
+def _run_line(context: Context, place: str, line: str) -> Iterator[tuple[RaftdbError, str]]:
     """Run one line, yielding each (error, what failed); the rest of the line runs if the caller goes on."""
     prefix = f"{place}: " if place else ""
     try:
@@ -93,23 +93,23 @@ def _run_line(session: Session, place: str, line: str) -> Iterator[tuple[RaftdbE
         return
     for words in commands:
         try:
-            session.run(words)
+            context.run(words)
         except RaftdbError as error:
             yield error, prefix + words[0].text
 
 
-def run_file(session: Session, name: str) -> None:
+def run_file(context: Context, name: str) -> None:
     """Run the commands of a file in the shell, up to the first error, which is raised with its place: `.read`.
 
     A transaction that is open in the end stays open.
     """
-    if session.is_reading:
+    if context.is_reading:
         raise RequestRefused("bad_request", "a file that is read cannot read another")
-    session.is_reading = True
+    context.is_reading = True
     try:
         with open_script(name, ".read") as stream:
             for place, line in lines_of_stream(stream, name):
-                for error, what in _run_line(session, place, line):
+                for error, what in _run_line(context, place, line):
                     raise CommandError(
                         what,
                         error.message,
@@ -118,7 +118,7 @@ def run_file(session: Session, name: str) -> None:
                         code=error.code,
                     ) from error
     finally:
-        session.is_reading = False
+        context.is_reading = False
 
 
 def open_script(name: str, what: str) -> BinaryIO:

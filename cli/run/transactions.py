@@ -59,8 +59,8 @@ class Action(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a line makes no sense in a state, and what would."""
+class OutOfPlace:
+    """A line makes no sense in a state: why, and what would."""
 
     message: str
     hint: str
@@ -84,22 +84,22 @@ class Input(Enum):
     OTHER = "a command about no key"
 
 
-_NO_BEGIN = Refusal("no transaction is open", "begin opens one")
-_IS_BEGIN = Refusal("a transaction is open already", "commit carries it out, rollback forgets it")
-_NO_MULTI = Refusal("no commands are queued: there was no multi", "multi begins a queue")
-_IS_MULTI = Refusal("commands are being queued since multi", "exec runs them, discard forgets them")
-_NOT_NESTED = Refusal("multi calls cannot be nested", "exec runs what is queued, discard forgets it")
-_WATCH_LATE = Refusal("watch inside multi is not allowed", "watch first, then multi")
-_UNWATCH_LATE = Refusal("unwatch inside multi is not allowed", "discard forgets watched keys, too")
-_READS_ARE_WATCHED = Refusal(
+_NO_BEGIN = OutOfPlace("no transaction is open", "begin opens one")
+_IS_BEGIN = OutOfPlace("a transaction is open already", "commit carries it out, rollback forgets it")
+_NO_MULTI = OutOfPlace("no commands are queued: there was no multi", "multi begins a queue")
+_IS_MULTI = OutOfPlace("commands are being queued since multi", "exec runs them, discard forgets them")
+_NOT_NESTED = OutOfPlace("multi calls cannot be nested", "exec runs what is queued, discard forgets it")
+_WATCH_LATE = OutOfPlace("watch inside multi is not allowed", "watch first, then multi")
+_UNWATCH_LATE = OutOfPlace("unwatch inside multi is not allowed", "discard forgets watched keys, too")
+_READS_ARE_WATCHED = OutOfPlace(
     "begin watches what it reads: watch belongs to multi", "get the key: commit checks that it is unchanged"
 )
-_PHANTOMS = Refusal(
+_PHANTOMS = OutOfPlace(
     "a transaction cannot read a range of keys: keys that others add meanwhile would go unnoticed",
     "read the keys by name, or scan before begin",
 )
 
-_QUEUEING: Mapping[Input, Action | Refusal] = {
+_QUEUEING: Mapping[Input, Action | OutOfPlace] = {
     Input.BEGIN: _IS_MULTI,
     Input.COMMIT: _IS_MULTI,
     Input.ROLLBACK: _IS_MULTI,
@@ -115,7 +115,7 @@ _QUEUEING: Mapping[Input, Action | Refusal] = {
     Input.OTHER: Action.QUEUE,
 }
 
-TABLE: Mapping[State, Mapping[Input, Action | Refusal]] = {
+TABLE: Mapping[State, Mapping[Input, Action | OutOfPlace]] = {
     State.IDLE: {
         Input.BEGIN: Action.BEGIN,
         Input.COMMIT: _NO_BEGIN,
@@ -254,7 +254,7 @@ class Transactions:
 
     def _action(self, given: Input) -> Action:
         step = TABLE[self.state][given]
-        if isinstance(step, Refusal):
+        if isinstance(step, OutOfPlace):
             raise RequestRefused("bad_request", step.message, hint=step.hint)
         return step
 

@@ -8,8 +8,8 @@ import pytest
 
 from cli.console.failures import CommandError, exit_code_of
 from cli.line.dot_words import DOT_WORDS
+from cli.run.context import Quit
 from cli.run.dot_commands import DOT_COMMANDS
-from cli.run.session import Quit
 from cli.run.transactions import State
 from raftdb.errors import RaftdbError, RequestRefused
 from tests.cli.prompt import Prompt

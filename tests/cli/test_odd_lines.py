@@ -20,7 +20,7 @@ from cli.prompt.completer import ShellLexer
 from cli.prompt.finder import Finder, _paths
 from cli.prompt.history import ShellHistory
 from cli.run import repeat
-from cli.run.session import Quit
+from cli.run.context import Quit
 from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
 from tests.cli.prompt import Prompt

@@ -8,7 +8,7 @@ from cli.run.transactions import (
     TABLE,
     Action,
     Input,
-    Refusal,
+    OutOfPlace,
     State,
     Transactions,
 )
@@ -58,10 +58,10 @@ def test_every_word_about_transactions_is_an_input() -> None:
     assert words == {given.value for given in Input if " " not in given.value}
 
 
-def test_every_refusal_says_what_to_do() -> None:
-    refusals = {step for row in TABLE.values() for step in row.values() if isinstance(step, Refusal)}
-    assert len(refusals) >= 8
-    assert all(refusal.message and refusal.hint for refusal in refusals)
+def test_every_line_out_of_place_is_told_what_to_do() -> None:
+    steps = {step for row in TABLE.values() for step in row.values() if isinstance(step, OutOfPlace)}
+    assert len(steps) >= 8
+    assert all(step.message and step.hint for step in steps)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a session at the prompt, or of a script, is to whatever is carried out in it. A leaf: nothing is done here.
+"""What the prompt, or a script, is to whatever is carried out in it. A leaf: nothing is done here.
 
 `cli.run.interpreter` is the one that there is; the commands with a dot, files that are read and repetition know only
 this much of it, and so none of them needs the interpreter, which needs them all.
@@ -14,11 +14,11 @@ from raftdb.client.sync_client import Client
 
 
 class Quit(Exception):
-    """The session is asked to end."""
+    """The prompt, or the script, is asked to end."""
 
 
 class LocalControl(Protocol):
-    """What a session may do to the processes of a cluster that `raftdb up` started. Errors are `RaftdbError`."""
+    """What may be done to the processes of a cluster that `raftdb up` started. Errors are `RaftdbError`."""
 
     @property
     def node_ids(self) -> Sequence[str]:
@@ -47,7 +47,7 @@ class LocalControl(Protocol):
         ...
 
 
-class Session(Protocol):
+class Context(Protocol):
     """Where commands are carried out one after the other.
 
     `cluster`: the control of local nodes, if `raftdb up` started them. `person`: how to ask somebody at a terminal
@@ -68,6 +68,6 @@ class Session(Protocol):
     def run(self, words: Sequence[Word]) -> None:
         """Run one command (at least one word).
 
-        Raises `RaftdbError`; `Quit` if it ends the session; `Interrupted` for Ctrl-C; `BrokenPipeError` if whoever read
-        the results has gone; and no other exception.
+        Raises `RaftdbError`; `Quit` if no other is to follow; `Interrupted` for Ctrl-C; `BrokenPipeError` if whoever
+        read the results has gone; and no other exception.
         """
