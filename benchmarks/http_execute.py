@@ -29,31 +29,23 @@ from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
-from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
+from raftdb.frontend.node_api import Backup, Consistency
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query
+from raftdb.node.turn import Answer
 
 BODY = b'{"command": "set", "args": ["kunci", "satu"]}'
 WARM_UP_S = 0.5
 VARIANTS = ("application", "low level", "raftdb")
 
 
-class Answered:
-    """The answer to every command."""
-
-    value: object = "OK"
-    index = 12
-    term = 3
-    revision: int | None = None
-
-
 class InstantNode:
     """A node that has executed every command already."""
 
     def __init__(self) -> None:
-        self._answer = Answered()
+        self._answer = Answer("OK", 12, 3)
 
-    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answered:
+    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
         return self._answer
 
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
@@ -71,7 +63,7 @@ class InstantNode:
     def membership(self) -> Mapping[str, object]:
         return {}
 
-    async def change_members(self, change: Change, *, force: bool) -> MembersChanged:
+    async def change_members(self, change: Change, *, force: bool) -> Answer:
         raise NotImplementedError
 
     async def transfer(self, target: str | None) -> LeaderHint:

@@ -5,7 +5,6 @@ Each handler makes an operation of a request, has the node do it, and encodes wh
 
 import logging
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -41,12 +40,12 @@ logger = logging.getLogger("raftdb.http")
 class ApiLimits:
     """What the client API takes on.
 
-    `request_bytes_max` bounds a body; None: it is what the longest legal command, or transaction, takes. Above
-    `requests_in_flight_max` commands at once the answer is `busy`. A body has `body_timeout_s` seconds.
+    `request_bytes_max` bounds a body; None: it is what the longest legal command, or transaction, takes.
+    A body has `body_timeout_s` seconds. How many there are at once is bounded by the listener's connections, each of
+    which counts until its request is done, whether its client is still there or not.
     """
 
     request_bytes_max: int | None = None
-    requests_in_flight_max: int = 4096
     body_timeout_s: float = 10.0
 
 
@@ -60,26 +59,6 @@ def _of_kind(kind: type[Kind], value: object) -> Kind:
     return value
 
 
-class _InFlight:
-    """Counts the requests that are inside, and lets no more in than `limit`."""
-
-    __slots__ = ("_count", "_limit")
-
-    def __init__(self, limit: int) -> None:
-        self._count = 0
-        self._limit = limit
-
-    def __enter__(self) -> None:
-        if self._count >= self._limit:
-            raise Unavailable("busy", f"{self._count} requests are in flight", hint="retry a little later")
-        self._count += 1
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._count -= 1
-
-
 class DataApi:
     """The handlers about data. `limits` bounds requests, `command_limits` what a command may hold; what is long is read
     and written `aside`."""
@@ -89,7 +68,6 @@ class DataApi:
         self._limits = limits
         self._command_limits = command_limits
         self._body_bytes_max = limits.request_bytes_max or request_bytes_max(command_limits.command_bytes)
-        self._in_flight = _InFlight(limits.requests_in_flight_max)
         self._aside = aside
 
     def routes(self) -> dict[str, dict[str, Route]]:
@@ -105,49 +83,45 @@ class DataApi:
 
     async def execute(self, request: web.BaseRequest) -> Reply:
         """POST /v1/execute: one command, in a session or not."""
-        with self._in_flight:
-            body = await self._body(request)
-            if len(body) <= BODY_BYTES_ON_LOOP_MAX:
-                name, operation, consistency = execute_of(body, limits=self._command_limits)
-            else:
-                name, operation, consistency = await self._aside.run(
-                    execute_of, body, limits=self._command_limits
-                )
-            answer = await self._ask(request, name, operation, consistency)
-            if value_bytes(answer.value) <= REPLY_BYTES_ON_LOOP_MAX:
-                return Reply(encode_answer(answer))
-            return Reply(await self._aside.run(encode_answer, answer))
+        body = await self._body(request)
+        if len(body) <= BODY_BYTES_ON_LOOP_MAX:
+            name, operation, consistency = execute_of(body, limits=self._command_limits)
+        else:
+            name, operation, consistency = await self._aside.run(
+                execute_of, body, limits=self._command_limits
+            )
+        answer = await self._ask(request, name, operation, consistency)
+        if value_bytes(answer.value) <= REPLY_BYTES_ON_LOOP_MAX:
+            return Reply(encode_answer(answer))
+        return Reply(await self._aside.run(encode_answer, answer))
 
     async def transaction(self, request: web.BaseRequest) -> Reply:
         """POST /v1/transaction: several commands as one entry, if what is watched has not changed."""
-        with self._in_flight:
-            body = await self._body(request)
-            if len(body) <= BODY_BYTES_ON_LOOP_MAX:
-                names, operation = transaction_of(body, limits=self._command_limits)
-            else:
-                names, operation = await self._aside.run(transaction_of, body, limits=self._command_limits)
-            try:
-                answer = await self._ask(request, "transaction", operation)
-            except Conflict as error:
-                conflict = {"results": None, **error_object(error)}
-                return Reply(encode_json(conflict), status=CODES[error.code].status)
-            except ReplyError as error:
-                raise called_by_name(error, names) from None
-            fields = {"results": answer.value, "index": answer.index, "term": answer.term}
-            return Reply(await self._encoded(fields, answer.value))
+        body = await self._body(request)
+        if len(body) <= BODY_BYTES_ON_LOOP_MAX:
+            names, operation = transaction_of(body, limits=self._command_limits)
+        else:
+            names, operation = await self._aside.run(transaction_of, body, limits=self._command_limits)
+        try:
+            answer = await self._ask(request, "transaction", operation)
+        except Conflict as error:
+            conflict = {"results": None, **error_object(error)}
+            return Reply(encode_json(conflict), status=CODES[error.code].status)
+        except ReplyError as error:
+            raise called_by_name(error, names) from None
+        fields = {"results": answer.value, "index": answer.index, "term": answer.term}
+        return Reply(await self._encoded(fields, answer.value))
 
     async def register_session(self, request: web.BaseRequest) -> Reply:
         """POST /v1/sessions: begin a session; one of that name that is there goes on."""
-        with self._in_flight:
-            name = session_of(await self._body(request))
-            answer = await self._ask(request, "register_session", RegisterSession(name))
+        name = session_of(await self._body(request))
+        answer = await self._ask(request, "register_session", RegisterSession(name))
         return Reply(encode_json({"session": {"id": name.hex()}, "index": answer.index, "term": answer.term}))
 
     async def close_session(self, request: web.BaseRequest) -> Reply:
         """DELETE /v1/sessions/{id}: end a session; it need not be there."""
-        with self._in_flight:
-            name = session_name(request[SEGMENTS]["id"])
-            answer = await self._ask(request, "close_session", CloseSession(name))
+        name = session_name(request[SEGMENTS]["id"])
+        answer = await self._ask(request, "close_session", CloseSession(name))
         return Reply(encode_json({"index": answer.index, "term": answer.term}))
 
     async def key(self, request: web.BaseRequest) -> Reply:
@@ -156,13 +130,12 @@ class DataApi:
         key = unquote_to_bytes(request[SEGMENTS]["key"])
         if len(key) > KEY_BYTES_MAX:
             raise RequestRefused("bad_key", f"a key has {len(key)} bytes: the limit is {KEY_BYTES_MAX}")
-        with self._in_flight:
-            answer = await self._ask(request, "key", ReadRecord(key), _consistency(given))
-            if answer.value is None:
-                raise RequestRefused("not_found", f"there is no key {shown_key(key)}")
-            record = _of_kind(KeyRecord, answer.value)
-            fields = {**_record(record), "index": answer.index, "term": answer.term}
-            return Reply(await self._encoded(fields, record))
+        answer = await self._ask(request, "key", ReadRecord(key), _consistency(given))
+        if answer.value is None:
+            raise RequestRefused("not_found", f"there is no key {shown_key(key)}")
+        record = _of_kind(KeyRecord, answer.value)
+        fields = {**_record(record), "index": answer.index, "term": answer.term}
+        return Reply(await self._encoded(fields, record))
 
     async def keys(self, request: web.BaseRequest) -> Reply:
         """GET /v1/keys[?prefix=&after=&limit=&values=&consistency=]: keys in order, page by page."""
@@ -175,16 +148,15 @@ class DataApi:
         if "limit" in given:
             limit = integer_of("limit", given["limit"], maximum=SCAN_LIMIT_MAX)
         with_values = flag_of("values", given.get("values", b"true"))
-        with self._in_flight:
-            answer = await self._ask(
-                request, "keys", ReadPage(prefix, after, limit, with_values), _consistency(given)
-            )
-            page = _of_kind(Page, answer.value)
-            fields: dict[str, object] = {"keys": [_record(record) for record in page.records]}
-            if page.next_after is not None:
-                fields["next"] = page.next_after
-            fields |= {"index": answer.index, "term": answer.term}
-            return Reply(await self._encoded(fields, page))
+        answer = await self._ask(
+            request, "keys", ReadPage(prefix, after, limit, with_values), _consistency(given)
+        )
+        page = _of_kind(Page, answer.value)
+        fields: dict[str, object] = {"keys": [_record(record) for record in page.records]}
+        if page.next_after is not None:
+            fields["next"] = page.next_after
+        fields |= {"index": answer.index, "term": answer.term}
+        return Reply(await self._encoded(fields, page))
 
     async def _encoded(self, fields: dict[str, object], value: object) -> bytes:
         """The JSON of `fields`, in which `value` is what may be long."""

@@ -20,6 +20,7 @@ from raftdb.frontend.http_server import SEGMENTS
 from raftdb.frontend.json_values import decode_body, encode_json
 from raftdb.frontend.leading import require_leader
 from raftdb.frontend.node_api import Node
+from raftdb.node.membership import CatchingUp
 from raftdb.route import Access, Route
 
 BODY_BYTES_MAX = 16 * 1024
@@ -107,11 +108,14 @@ class MembersApi:
     async def _change(self, change: Change, *, force: bool) -> Reply:
         """Make a change, and say what came of it."""
         require_leader(self._node, "members")
-        index, catching_up = await self._node.change_members(change, force=force)
-        body = {"index": index, **self._node.membership()}
+        answer = await self._node.change_members(change, force=force)
+        body = {"index": answer.index, **self._node.membership()}
+        catching_up: CatchingUp | None = answer.value.catching_up
         if catching_up is None:
             return Reply(encode_json(body))
-        return Reply(encode_json({**body, "pending": True, **catching_up}), status=202)
+        node, match_index, last_index = catching_up
+        body |= {"pending": True, "id": node, "match_index": match_index, "last_index": last_index}
+        return Reply(encode_json(body), status=202)
 
 
 async def _body(request: web.BaseRequest) -> bytes:

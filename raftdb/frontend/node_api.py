@@ -1,4 +1,4 @@
-"""What a frontend needs of a node: two Protocols, so that a frontend is tested without a node."""
+"""What a frontend needs of a node: a Protocol, so that a frontend is tested without a node."""
 
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -9,6 +9,7 @@ from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query
+from raftdb.node.turn import Answer
 
 Consistency = Literal["linearizable", "stale"]
 """How fresh a read must be. A write is always linearizable."""
@@ -22,42 +23,15 @@ class Backup(NamedTuple):
     term: int
 
 
-class MembersChanged(NamedTuple):
-    """A change of the members that is committed: the index of its entry, and how far the new node is if it has to catch
-    up before it is what it is to be."""
-
-    index: int  # type: ignore[assignment]  # hides tuple.index
-    catching_up: Mapping[str, object] | None
-
-
-class Answer(Protocol):
-    """The outcome of one operation: what happened, in no frontend's words (`raftdb.machine.reply.Result`)."""
-
-    @property
-    def value(self) -> object:
-        """What came of it, as the handler of the operation says."""
-
-    @property
-    def index(self) -> int:
-        """The log index at which the command took effect; for a read, the applied index that it saw."""
-        ...
-
-    @property
-    def term(self) -> int:
-        """The term in which the node answered."""
-        ...
-
-    @property
-    def revision(self) -> int | None:
-        """Reads of one key: the index that last changed the key, 0 if it is missing. `None` for all else."""
-
-
 class Node(Protocol):
     """One running node, as its frontends see it. All methods are called on the event loop's thread."""
 
     def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Awaitable[Answer]:
-        """Run `operation`; raises `RequestRefused`, `Unavailable`, `OutcomeUnknown` or `ReplyError`, and always ends in
-        bounded time."""
+        """Run `operation`: what happened is in no frontend's words (`raftdb.machine.reply.Result`). The index is that
+        at which it took effect, or for a read the applied index that it saw.
+
+        Raises `RequestRefused`, `Unavailable`, `OutcomeUnknown` or `ReplyError`, and always ends in bounded time.
+        """
         ...
 
     def request_log(self, first: int | None, limit: int) -> Awaitable[Mapping[str, object]]:
@@ -80,9 +54,12 @@ class Node(Protocol):
         """The body of GET /v1/members."""
         ...
 
-    def change_members(self, change: Change, *, force: bool) -> Awaitable[MembersChanged]:
-        """Make one change of the members; raises `Unavailable`, `OutcomeUnknown`, or `RequestRefused` with the
-        arithmetic. `force` overrides what only keeps people from harm."""
+    def change_members(self, change: Change, *, force: bool) -> Awaitable[Answer]:
+        """Make one change of the members; the answer's value is a `MembersChanged` of `raftdb.node.membership`.
+
+        Raises `Unavailable`, `OutcomeUnknown`, or `RequestRefused` with the arithmetic. `force` overrides what only
+        keeps people from harm.
+        """
         ...
 
     def transfer(self, target: str | None) -> Awaitable[LeaderHint]:

@@ -10,13 +10,12 @@ from typing import Any
 from raftdb import __version__
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
-from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
+from raftdb.frontend.node_api import Backup, Consistency
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query
 from raftdb.memory import MemoryAccount
 from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver
-from raftdb.node.membership import CatchingUp
 from raftdb.node.status import is_caught_up, members_of, status_of
 from raftdb.node.turn import Answer
 from raftdb.server.disk import NodeDisk
@@ -117,16 +116,9 @@ class LocalNode:
             "last_index": view.last_index,
         }
 
-    async def change_members(self, change: Change, *, force: bool) -> MembersChanged:
+    async def change_members(self, change: Change, *, force: bool) -> Answer:
         """Make one change of the members; see `Driver.change_members`."""
-        answer = await self._driver.change_members(change, force=force)
-        catching_up: CatchingUp | None = answer.value.catching_up
-        if catching_up is None:
-            return MembersChanged(answer.index, None)
-        node, match_index, last_index = catching_up
-        return MembersChanged(
-            answer.index, {"id": node, "match_index": match_index, "last_index": last_index}
-        )
+        return await self._driver.change_members(change, force=force)
 
     async def transfer(self, target: str | None) -> LeaderHint:
         """Let another node lead; see `Driver.transfer`."""

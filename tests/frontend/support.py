@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +12,15 @@ from raftdb.errors import LeaderHint
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_server import HttpServer, ServerLimits
-from raftdb.frontend.node_api import Backup, Consistency, MembersChanged
+from raftdb.frontend.node_api import Backup, Consistency
 from raftdb.limits import DEFAULT_LIMITS, Limits
 from raftdb.machine.connection import Ping
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query
 from raftdb.machine.strings import Get, Set
 from raftdb.memory import MemoryAccount
+from raftdb.node.membership import CatchingUp, MembersChanged
+from raftdb.node.turn import Answer
 from raftdb.route import Routes
 from tests.addresses import at
 
@@ -27,12 +28,9 @@ WAIT_S = 10.0
 """Longest wait for something that must come: only a failing test waits as long."""
 
 
-@dataclass(frozen=True)
-class StubAnswer:
-    value: object
-    index: int = 12
-    term: int = 3
-    revision: int | None = None
+def answered(value: object, *, revision: int | None = None) -> Answer:
+    """The answer of an operation at a place in the log that has nothing special."""
+    return Answer(value, 12, 3, revision)
 
 
 class StubNode:
@@ -42,18 +40,18 @@ class StubNode:
         self.values: dict[bytes, bytes] = {}
         self.executed: list[tuple[ClientOperation | Query, Consistency]] = []
         self.failure: BaseException | None = None
-        self.answer: StubAnswer | None = None
+        self.answer: Answer | None = None
         self.leader: LeaderHint | None = None
         self.leads = True
         self.changes: list[tuple[Change, bool]] = []
-        self.catching_up: Mapping[str, object] | None = None
+        self.catching_up: CatchingUp | None = None
         self.transfers: list[str | None] = []
         self.backup_path: Path | None = None
         self.backups = 0
         self.release = asyncio.Event()
         self.release.set()
 
-    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> StubAnswer:
+    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
         self.executed.append((operation, consistency))
         await self.release.wait()
         if self.failure is not None:
@@ -62,12 +60,12 @@ class StubNode:
             return self.answer
         match operation:
             case Ping():
-                return StubAnswer("PONG")
+                return answered("PONG")
             case Set(key, value):
                 self.values[key] = value
-                return StubAnswer("OK")
+                return answered("OK")
             case Get(key):
-                return StubAnswer(self.values.get(key, b""), revision=12 if key in self.values else 0)
+                return answered(self.values.get(key, b""), revision=12 if key in self.values else 0)
             case _:
                 raise AssertionError(operation)
 
@@ -103,11 +101,11 @@ class StubNode:
         members = [{"id": "n1", "http": "127.0.0.1:8001", "redis": None, "voter": True}]
         return {"members": members, "removed": ["n0"]}
 
-    async def change_members(self, change: Change, *, force: bool) -> MembersChanged:
+    async def change_members(self, change: Change, *, force: bool) -> Answer:
         if self.failure is not None:
             raise self.failure
         self.changes.append((change, force))
-        return MembersChanged(7, self.catching_up)
+        return Answer(MembersChanged((), self.catching_up), 7, 3)
 
     async def transfer(self, target: str | None) -> LeaderHint:
         if self.failure is not None:

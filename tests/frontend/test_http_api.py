@@ -14,10 +14,9 @@ from raftdb.errors import (
     Unavailable,
 )
 from raftdb.frontend.http_api import LOG_LIMIT_MAX
-from raftdb.frontend.http_data import ApiLimits
 from raftdb.machine.strings import Get, Set
 from tests.addresses import at
-from tests.frontend.support import Harness, StubAnswer, get, post, running, wait_until
+from tests.frontend.support import Harness, answered, get, post, running, wait_until
 from tests.interface import documented_codes
 
 LEADER = LeaderHint("n2", at("127.0.0.1:8002"), at("127.0.0.1:6382"))
@@ -69,7 +68,7 @@ async def test_bytes_that_are_not_utf8_travel_as_base64_both_ways(http: Harness)
     ],
 )
 async def test_every_kind_of_reply_has_its_json(http: Harness, value: object, result: object) -> None:
-    http.node.answer = StubAnswer(value)
+    http.node.answer = answered(value)
     response = await http.execute({"command": "dbsize"})
     assert response.json == {"result": result, "index": 12, "term": 3}
 
@@ -203,21 +202,6 @@ async def test_a_bug_is_logged_and_not_shown(
         assert b"secret" not in response.body
         assert b"Traceback" not in response.body
         assert [record.getMessage() for record in log_records] == ["request failed"]
-
-
-async def test_requests_above_the_limit_are_busy_and_the_rest_go_on() -> None:
-    async with running(api_limits=ApiLimits(requests_in_flight_max=1)) as http:
-        http.node.release.clear()
-        first = await http.connect()
-        await first.send(post(b'{"command": "ping"}'))
-        await wait_until(lambda: len(http.node.executed) == 1)
-        refused = await http.execute({"command": "ping"})
-        assert (refused.status, refused.code) == (503, "busy")
-        assert refused.headers["retry-after"] == "1"
-        assert (await http.request(get("/livez"))).status == 200
-        http.node.release.set()
-        assert (await first.receive()).status == 200
-        assert (await http.execute({"command": "ping"})).status == 200
 
 
 async def test_a_command_runs_to_its_end_when_its_client_goes_away(http: Harness) -> None:

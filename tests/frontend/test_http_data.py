@@ -11,7 +11,6 @@ import pytest
 from raftdb.commands.transactions import is_read
 from raftdb.errors import LeaderHint, OutcomeUnknown, ReplyError, Unavailable
 from raftdb.frontend import http_data
-from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.node_api import Consistency
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
@@ -22,8 +21,9 @@ from raftdb.machine.scanning import ReadPage, ReadRecord
 from raftdb.machine.service import Query
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import Get, Set
+from raftdb.node.turn import Answer
 from tests.addresses import at
-from tests.frontend.support import Harness, Response, StubAnswer, StubNode, get, post, running, wait_until
+from tests.frontend.support import Harness, Response, StubNode, get, post, running
 from tests.machine.database import Database
 
 ID = "00112233445566778899aabbccddeeff"
@@ -39,7 +39,7 @@ class DatabaseNode(StubNode):
         self.database = Database()
         self.database.term = 3
 
-    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> StubAnswer:
+    async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
         self.executed.append((operation, consistency))
         await self.release.wait()
         if self.failure is not None:
@@ -55,7 +55,7 @@ class DatabaseNode(StubNode):
         if isinstance(reply, ReplyError):
             raise reply
         assert isinstance(reply, Result)
-        return StubAnswer(reply.value, index, term, reply.revision)
+        return Answer(reply.value, index, term, reply.revision)
 
 
 @pytest.fixture
@@ -214,19 +214,6 @@ async def test_an_unknown_outcome_is_said_to_be_one(http: Harness) -> None:
         504,
         "outcome_unknown",
     )
-
-
-async def test_transactions_count_as_requests_in_flight() -> None:
-    async with running(node=DatabaseNode(), api_limits=ApiLimits(requests_in_flight_max=1)) as http:
-        http.node.release.clear()
-        first = await http.connect()
-        await first.send(post(b'{"commands": []}', "/v1/transaction"))
-        await wait_until(lambda: len(http.node.executed) == 1)
-        assert (await transact(http)).code == "busy"
-        assert (await http.request(get("/v1/keys"))).code == "busy"
-        http.node.release.set()
-        assert (await first.receive()).status == 200
-        assert (await transact(http)).status == 200
 
 
 # Sessions

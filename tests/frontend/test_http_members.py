@@ -7,6 +7,7 @@ import pytest
 from raftdb.core.events import AddMember, Change, NewAddress, PromoteMember, RemoveMember, UpdateAddresses
 from raftdb.core.model import Member
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb.node.membership import CatchingUp
 from tests.addresses import at
 from tests.frontend.support import Harness, get, post
 
@@ -58,7 +59,7 @@ async def test_a_change_is_asked_for_and_answered_with_the_members(http: Harness
 
 
 async def test_a_node_that_catches_up_is_pending_and_says_how_far_it_is(http: Harness) -> None:
-    http.node.catching_up = {"id": "n4", "match_index": 100, "last_index": 5000}
+    http.node.catching_up = CatchingUp("n4", 100, 5000)
     response = await http.request(request("POST", "/v1/members", N4))
     assert response.status == 202
     assert response.json["pending"] is True

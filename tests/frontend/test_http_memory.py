@@ -4,7 +4,7 @@ import json
 
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.memory import DECODED_FACTOR, LARGE_BYTES, LARGE_FRACTION, MemoryAccount
-from tests.frontend.support import Harness, RawClient, StubAnswer, get, post, running, wait_until
+from tests.frontend.support import Harness, RawClient, answered, get, post, running, wait_until
 
 PING = b'{"command": "ping"}'
 MIB = 1024 * 1024
@@ -78,7 +78,7 @@ async def test_answers_that_are_not_read_take_no_more_than_their_part() -> None:
     account = MemoryAccount(4 * LIMIT_BYTES)
     async with running(memory=account) as http:
         # Longer than what the sockets between us hold.
-        http.node.answer = StubAnswer(b"x" * 11 * MIB)
+        http.node.answer = answered(b"x" * 11 * MIB)
         silent = await http.connect()
         silent.writer.transport.pause_reading()  # type: ignore[attr-defined]
         silent.writer.write(post(b'{"command": "get", "args": ["k"]}'))
@@ -87,7 +87,7 @@ async def test_answers_that_are_not_read_take_no_more_than_their_part() -> None:
         assert (busy.status, busy.code) == (503, "busy")
         unknown = await http.execute({"command": "getset", "args": ["k", "v"]})
         assert (unknown.status, unknown.code) == (504, "outcome_unknown"), "it took effect"
-        http.node.answer = StubAnswer(b"short")
+        http.node.answer = answered(b"short")
         assert (await http.execute({"command": "get", "args": ["k"]})).status == 200
         assert account.request_bytes <= 4 * LARGE_BYTES_MAX
         silent.writer.transport.abort()
@@ -98,7 +98,7 @@ async def test_whatever_becomes_of_a_request_gives_everything_back() -> None:
     account = MemoryAccount(LIMIT_BYTES)
     limits = ApiLimits(body_timeout_s=0.05, request_bytes_max=MIB)
     async with running(memory=account, api_limits=limits) as http:
-        http.node.answer = StubAnswer(b"\xff" * 300_000)
+        http.node.answer = answered(b"\xff" * 300_000)
         for data in (
             post(set_of(200_000)),
             post(set_of(200_000), "/v1/transaction"),

@@ -18,7 +18,7 @@ from raftdb.frontend.http_server import (
     connections_allowed,
 )
 from raftdb.route import Access, Handler, Route, Routes
-from tests.frontend.support import WAIT_S, Harness, StubAnswer, get, post, running, wait_until
+from tests.frontend.support import WAIT_S, Harness, answered, get, post, running, wait_until
 
 PING = b'{"command": "ping"}'
 GET = b'{"command": "get", "args": ["long"]}'
@@ -366,6 +366,26 @@ async def test_health_checks_have_room_beside_as_many_requests_as_there_may_be()
         assert (await http.execute({"command": "ping"})).status == 200
 
 
+async def test_a_connection_counts_until_its_request_is_done_also_without_its_client() -> None:
+    """It bounds the requests at work, and a crowd that sends and hangs up would have any number of them otherwise."""
+    async with running(server_limits=ServerLimits(connections_max=CONNECTIONS_SPARED)) as http:
+        http.node.release.clear()
+        gone = [await http.connect() for _ in range(CONNECTIONS_SPARED - 1)]
+        for client in gone:
+            await client.send(post(PING))
+        await wait_until(lambda: len(http.node.executed) == len(gone))
+        connections = http.server._server.connections  # type: ignore[union-attr]
+        for client in gone:
+            await client.close()
+        await wait_until(lambda: all(connection.transport is None for connection in connections))
+        response = await http.execute({"command": "ping"})
+        assert (response.status, response.code) == (503, "busy")
+        assert response.headers["retry-after"] == "1"
+        http.node.release.set()
+        await wait_until(lambda: http.server.connections <= 1)
+        assert (await http.execute({"command": "ping"})).status == 200
+
+
 async def test_a_silent_connection_is_closed_after_the_keepalive_time() -> None:
     async with running(server_limits=ServerLimits(keepalive_timeout_s=0.05)) as http:
         silent = await http.connect()
@@ -378,7 +398,7 @@ async def test_a_silent_connection_is_closed_after_the_keepalive_time() -> None:
 async def test_a_client_that_does_not_read_its_answers_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_reply, "SEND_TIMEOUT_S", 0.05)
     async with running() as http:
-        http.node.answer = StubAnswer(b"x" * 1024 * 1024)
+        http.node.answer = answered(b"x" * 1024 * 1024)
         client = await http.connect()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.writer.write(post(GET) * 100)

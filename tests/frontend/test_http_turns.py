@@ -7,7 +7,8 @@ from typing import Any
 
 from raftdb.frontend.http_server import PIPELINED_MAX
 from raftdb.frontend.http_turns import PASSES_PER_TURN, Turnstile
-from tests.frontend.support import StubAnswer, StubNode, post, running, wait_until
+from raftdb.node.turn import Answer
+from tests.frontend.support import StubNode, post, running, wait_until
 
 PING = b'{"command": "ping"}'
 
@@ -75,7 +76,7 @@ class Timed(StubNode):
         self.turns = turns
         self.asked: list[int] = []
 
-    async def execute(self, *arguments: Any, **more: Any) -> StubAnswer:
+    async def execute(self, *arguments: Any, **more: Any) -> Answer:
         self.asked.append(self.turns.number)
         return await super().execute(*arguments, **more)
 
