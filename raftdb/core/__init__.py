@@ -44,10 +44,11 @@ on which a trip takes seconds.
 
 Replication [3.5, 10.2.1]
 -------------------------
-The leader appends clients' commands and sends them to each follower, many entries a message, the next message before
-the last is answered, and writes them to its own disk at the same time. A follower whose log differs answers with the
-last place where the two may still agree; the leader goes back there, a term at a time, and the follower drops its own
-entries from the first real conflict on. A message that comes late or twice conflicts with nothing and changes nothing.
+The leader appends clients' commands, those of one moment as one block of bytes, and sends them to each follower, many
+entries a message, the next message before the last is answered, and writes them to its own disk at the same time. A
+follower whose log differs answers with the last place where the two may still agree; the leader goes back there, a term
+at a time, and the follower drops its own entries from the first real conflict on. A message that comes late or twice
+conflicts with nothing and changes nothing.
 
 Commitment [3.6.2]
 ------------------
@@ -154,9 +155,9 @@ same events give the same updates, so a simulator can replay any run from one nu
 
 Where to read on: `raft` (the rule of terms, and the one table of roles and messages), `elections`, `follower`,
 `leader`, `reads`, `snapshots`, `changes`, `parting`, `transfer`, `timing`, `doubts` (the rules), `state` (what they act
-on), `log`, `measured`, `progress`, `quorum`, `membership` (their parts), `model` and `messages` (the words of all of
-these), `events` and `update` (in and out), `invariants` (the safety properties as code), `describe` (all of it in
-words).
+on), `log`, `block`, `measured`, `progress`, `quorum`, `membership` (their parts), `model` and `messages` (the words of
+all of these), `events` and `update` (in and out), `invariants` (the safety properties as code), `describe` (all of it
+in words).
 
 What is not here
 ----------------
@@ -179,4 +180,5 @@ Considered and rejected
 * `Persisted(index, term)`: if the same entry is written, truncated and written again while the first write is in
   flight, (index, term) cannot tell them apart. A sequence number can.
 * Bodies of all entries in the core: memory would grow with the log. Terms and the tail are enough to decide.
+* An object per entry: encoding, storing, sending and decoding it each cost more than its bytes do.
 """

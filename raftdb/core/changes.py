@@ -24,7 +24,7 @@ from raftdb.core.events import (
     UpdateAddresses,
 )
 from raftdb.core.membership import MEMBERS_MAX, Configuration
-from raftdb.core.model import EntryKind, Member, NodeId
+from raftdb.core.model import EntryId, EntryKind, Member, NodeId
 from raftdb.core.state import Leadership, RaftState
 from raftdb.core.update import Refusal
 
@@ -86,8 +86,8 @@ def _append(state: RaftState, leadership: Leadership, configuration: Configurati
             f"members and removed ids would take {len(data)} bytes, at most {form.bytes_max} are possible",
             hint="make a new cluster of a backup",
         )
-    state.append_as_leader((data,), EntryKind.CONFIGURATION)
-    state.output.accepted = state.output.entries[0].name
+    index = state.append_as_leader((data,), EntryKind.CONFIGURATION)
+    state.output.accepted = EntryId(index, state.term)
     leader.broadcast_entries(state, leadership)
     return None
 

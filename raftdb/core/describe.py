@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from raftdb.core.block import entries_of
 from raftdb.core.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -66,7 +67,7 @@ def _answer(granted: bool) -> str:
 
 
 def _append_entries(message: AppendEntries) -> str:
-    entries = ", ".join(map(describe_entry, message.entries)) or "nothing"
+    entries = ", ".join(map(describe_entry, entries_of(message.blocks))) or "nothing"
     return (
         f"append_entries term={message.term} after={message.previous_index}@{message.previous_term} "
         f"commit={message.commit_index} [{entries}]"

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
+from raftdb.core.block import Block
 from raftdb.core.messages import InstallSnapshot, Message
-from raftdb.core.model import NO_START, Entry, EntryId, Index, Member, NodeId, StartId
+from raftdb.core.model import NO_START, EntryId, Index, Member, NodeId, StartId
 from raftdb.endpoint import Endpoint
 
 
@@ -51,7 +52,7 @@ class EntriesLoaded:
     """The bodies that `Update.entries_wanted` asked for, read from disk for one follower."""
 
     target: NodeId
-    entries: tuple[Entry, ...]
+    blocks: tuple[Block, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from raftdb.core import timing
+from raftdb.core.block import Block
 from raftdb.core.log import Log
 from raftdb.core.messages import AppendEntries, AppendEntriesReply, Heartbeat, HeartbeatReply
-from raftdb.core.model import Entry, Index
+from raftdb.core.model import Index
 from raftdb.core.state import RaftState
 
 
@@ -38,10 +39,9 @@ def on_append_entries(state: RaftState, message: AppendEntries) -> None:
             )
         )
         return
-    _store(state, message.entries)
-    last_verified = message.previous_index + len(message.entries)
-    state.commit_to(min(message.commit_index, last_verified))
-    _acknowledge(state, message, last_verified)
+    _store(state, message.blocks)
+    state.commit_to(min(message.commit_index, message.last_index))
+    _acknowledge(state, message, message.last_index)
 
 
 def on_heartbeat(state: RaftState, message: Heartbeat) -> None:
@@ -64,34 +64,41 @@ def _accept_beyond_commit(state: RaftState, message: AppendEntries) -> None:
     What is committed here equals the leader's log, so that part needs no comparison; only the rest of the message is
     looked at (hazards B18, B20).
     """
-    beyond = tuple(entry for entry in message.entries if entry.index > state.commit_index)
-    _store(state, beyond)
-    last_verified = max(state.commit_index, message.previous_index + len(message.entries))
+    _store(state, _after(message.blocks, state.commit_index))
+    last_verified = max(state.commit_index, message.last_index)
     state.commit_to(min(message.commit_index, last_verified))
     _acknowledge(state, message, last_verified)
 
 
-def _store(state: RaftState, entries: Sequence[Entry]) -> None:
+def _store(state: RaftState, blocks: Sequence[Block]) -> None:
     """Keep what is already here, drop the local log from the first real conflict on, add the rest (thesis 3.5).
 
     A shorter message that comes late conflicts with nothing and so removes nothing (hazard B15).
     """
-    known = 0
-    for entry in entries:
-        local_term = state.log.term_at(entry.index)
-        if local_term is None:
-            break
-        if local_term != entry.term:
+    for block in blocks:
+        known_index = min(state.log.last_of_term(block.first_index, block.term), block.last_index)
+        if known_index == block.last_index:
+            continue
+        local_term = state.log.term_at(known_index + 1)
+        if local_term is not None:
             state.trace(
-                "conflict, truncates", from_index=entry.index, was_term=local_term, leader_term=entry.term
+                "conflict, truncates", from_index=known_index + 1, was_term=local_term, leader_term=block.term
             )
-            state.truncate_log_from(entry.index)
-            break
-        known += 1
-    new = entries[known:]
-    if new:
+            state.truncate_log_from(known_index + 1)
+        new = _after(blocks, known_index)
+        first, last = new[0], new[-1]
         state.append_to_log(new)
-        state.trace("appended", first_index=new[0].index, last_index=new[-1].index, term=new[-1].term)
+        state.trace("appended", first_index=first.first_index, last_index=last.last_index, term=last.term)
+        return
+
+
+def _after(blocks: Sequence[Block], index: Index) -> list[Block]:
+    """The entries after `index` of neighbouring blocks."""
+    return [
+        block.part(max(block.first_index, index + 1), block.last_index)
+        for block in blocks
+        if block.last_index > index
+    ]
 
 
 def _why_refused(log: Log, previous_index: Index) -> str:

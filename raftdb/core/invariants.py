@@ -7,6 +7,7 @@ at once. The simulator calls all of them after every step. Each raises `Invarian
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from raftdb.core.block import Block
 from raftdb.core.log import Log
 from raftdb.core.model import Index, NodeId, Role, Term
 from raftdb.core.state import RaftState
@@ -45,8 +46,14 @@ def check_log(log: Log) -> None:
         log.last_index,
     )
     _require(log.cache_first <= log.persisted_index + 1, "bodies not on disk are in memory", log.cache_first)
-    columns = (len(log._cache), len(log._cache_kinds), len(log._cache_ends))
-    _require(min(columns) == max(columns), "the columns of cached entries are of one length", *columns)
+    columns = (len(log._blocks), len(log._block_ends), len(log._byte_ends))
+    _require(min(columns) == max(columns), "the columns of cached blocks are of one length", *columns)
+    following = None
+    for block in map(Block.read, log._blocks):
+        _require(following in (None, block.first_index), "cached blocks follow each other", following, block)
+        _require(log.term_at(block.last_index) == block.term, "cached blocks have the log's terms", block)
+        following = block.last_index + 1
+    _require(following in (None, log.last_index + 1), "cached blocks end with the log", following)
 
 
 def check_state(state: RaftState) -> None:

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from raftdb.core import parting, reads, snapshots, timing, transfer
-from raftdb.core.log import entry_bytes
+from raftdb.core.block import Block
 from raftdb.core.messages import AppendEntries, AppendEntriesReply, HeartbeatReply
-from raftdb.core.model import Entry, EntryKind, NodeId, Role, Term
+from raftdb.core.model import EntryId, EntryKind, NodeId, Role, Term
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.roles import become_follower
 from raftdb.core.state import Leadership, RaftState
@@ -52,9 +52,8 @@ def propose(state: RaftState, payloads: tuple[bytes, ...]) -> None:
         return
     if _waiting_bytes(state) > state.settings.uncommitted_bytes_max:
         return
-    state.append_as_leader(payloads, EntryKind.COMMAND)
-    first = state.output.entries[0]
-    state.output.accepted = first.name
+    first_index = state.append_as_leader(payloads, EntryKind.COMMAND)
+    state.output.accepted = EntryId(first_index, state.term)
     broadcast_entries(state, leadership)
 
 
@@ -137,7 +136,7 @@ def _send_one_batch(state: RaftState, node: NodeId, progress: Progress) -> bool:
         state.trace("follower needs a snapshot", follower=node, next_index=progress.next_index)
         snapshots.want(state, node, progress)
         return False
-    entries: tuple[Entry, ...] = ()
+    blocks: tuple[Block, ...] = ()
     if progress.next_index <= log.last_index:
         last = min(log.last_index, previous_index + state.settings.batch_entries_max)
         cached = log.cached(progress.next_index, last, bytes_max=state.settings.batch_bytes_max)
@@ -149,25 +148,26 @@ def _send_one_batch(state: RaftState, node: NodeId, progress: Progress) -> bool:
                 )
             )
             return False
-        entries = cached
-    _send(state, node, progress, previous_term, entries)
+        blocks = cached
+    _send(state, node, progress, previous_term, blocks)
     return True
 
 
 def _send(
-    state: RaftState, node: NodeId, progress: Progress, previous_term: Term, entries: tuple[Entry, ...]
+    state: RaftState, node: NodeId, progress: Progress, previous_term: Term, blocks: tuple[Block, ...]
 ) -> None:
     """Send one AppendEntries that starts at `next_index`."""
     previous_index = progress.next_index - 1
-    state.say(
-        AppendEntries(state.id, node, state.term, previous_index, previous_term, state.commit_index, entries)
+    message = AppendEntries(
+        state.id, node, state.term, previous_index, previous_term, state.commit_index, blocks
     )
+    state.say(message)
     leadership = required(state.leadership, "leadership")
-    size_bytes = sum(map(entry_bytes, entries))
-    progress.sent(previous_index + len(entries), size_bytes, round_=leadership.round)
+    size_bytes = sum(block.size_bytes for block in blocks)
+    progress.sent(message.last_index, size_bytes, round_=leadership.round)
 
 
-def on_entries_loaded(state: RaftState, node: NodeId, entries: tuple[Entry, ...]) -> None:
+def on_entries_loaded(state: RaftState, node: NodeId, blocks: tuple[Block, ...]) -> None:
     """Bodies read from disk for one follower: send them, if they are still what it needs.
 
     A slow read may come back to a later leadership, whose log holds other entries at these indexes. The name of the
@@ -180,16 +180,16 @@ def on_entries_loaded(state: RaftState, node: NodeId, entries: tuple[Entry, ...]
     progress.loading = False
     previous_term = state.log.term_at(progress.next_index - 1)
     wanted = (
-        bool(entries)
-        and entries[0].index == progress.next_index
-        and state.log.term_at(entries[-1].index) == entries[-1].term
+        bool(blocks)
+        and blocks[0].first_index == progress.next_index
+        and state.log.term_at(blocks[-1].last_index) == blocks[-1].term
     )
     window_is_open = not progress.is_paused(
         in_flight_bytes_max=state.settings.in_flight_bytes_max,
         in_flight_messages_max=state.settings.in_flight_messages_max,
     )
     if wanted and window_is_open and previous_term is not None:
-        _send(state, node, progress, previous_term, entries)
+        _send(state, node, progress, previous_term, blocks)
     send_entries(state, node, progress)
 
 

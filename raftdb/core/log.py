@@ -6,38 +6,29 @@ its bytes can be counted: `cached_bytes_above`), and beyond that as many bytes a
 and the state machine mostly ask for what was just appended. Older bodies are read from disk by the replica, on
 request (`update.EntriesWanted`).
 
-Bodies are kept in columns of bytes, and an entry object is made anew for each caller. The garbage collector does not
-track bytes, but took 107 ms to walk over half a million entry objects, during which nothing else ran.
+Bodies are kept as the bytes of whole blocks (`raftdb.core.block`); the value that names what is in one is made anew for
+each caller. The garbage collector does not track bytes, but took 107 ms to walk over half a million objects, during
+which nothing else ran.
 
 Invariants, checked by `invariants.check_log`:
 * indexes run from `base.index + 1` to `last_index` without a gap; terms never decrease along it;
 * `base.index <= persisted_index <= last_index`; everything above `persisted_index` is in the cache;
+* the cached blocks follow each other and end with the log; `base` may be inside the first one;
 * a position outside of the log has no term: the answer is None, never 0 (hazard B19).
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterable, Sequence
-from itertools import accumulate, repeat
+from collections.abc import Iterator, Sequence
 
-from raftdb.core.model import ORIGIN, Entry, EntryId, EntryKind, Index, Term
+from raftdb.core.block import ENTRY_OVERHEAD_BYTES, SIZE_BYTES, Block, cut_to
+from raftdb.core.model import ORIGIN, EntryId, Index, Term
 from raftdb.errors import InvariantBroken
 
-KINDS = {int(kind): kind for kind in EntryKind}
-"""The kind of an entry by its number."""
-ENTRY_OVERHEAD_BYTES = 32
-"""Counted for every entry beside its data, so that many empty entries are not free."""
-
-
-ENTRY_MEMORY_BYTES = 52
-"""What an entry in memory takes beside its data: the data's object, and its places in the lists. Measured with
-tracemalloc: 51 to 52 bytes for data of 20 to 4000."""
-
-
-def entry_bytes(entry: Entry) -> int:
-    """Size of an entry as limits count it, in bytes."""
-    return len(entry.data) + ENTRY_OVERHEAD_BYTES
+BLOCK_MEMORY_BYTES = 96
+"""What a block in memory takes beside the data and the sizes of its entries: the header, the object around the bytes,
+and its places in the lists. Measured with tracemalloc."""
 
 
 class Log:
@@ -57,12 +48,12 @@ class Log:
         self._run_starts = [base.index] + [start for start, _ in term_starts]
         self._run_terms = [base.term] + [term for _, term in term_starts]
         self._cache_bytes_max = cache_bytes_max
-        self._cache: list[bytes] = []  # data of the last entries
-        self._cache_kinds = bytearray()  # their kinds
-        self._cache_ends = array("q")  # running total of bytes up to and with each of them
+        self._blocks: list[bytes] = []  # the blocks of the last entries
+        self._block_ends = array("q")  # the last index of each
+        self._byte_ends = array("q")  # running total of bytes up to and with each of them
         self._writes: deque[tuple[int, Index]] = deque()  # (sequence, last index written by it)
-        self._given: tuple[range, tuple[Entry, ...]] = (
-            range(0),
+        self._given: tuple[tuple[Index, Index, int], tuple[Block, ...]] = (
+            (0, 0, 0),
             (),
         )  # what was last asked for: followers get the same
 
@@ -79,7 +70,9 @@ class Log:
     @property
     def cache_first(self) -> Index:
         """Index of the first entry whose body is in memory; `last_index + 1` if none is."""
-        return self.last_index + 1 - len(self._cache)
+        if not self._blocks:
+            return self.last_index + 1
+        return max(self.base.index + 1, self._block(0).first_index)
 
     def term_at(self, index: Index) -> Term | None:
         """Term of the entry at `index`; None if it was compacted away or never existed."""
@@ -101,19 +94,24 @@ class Log:
             run -= 1
         return EntryId(position, self._run_terms[run])
 
-    def append(self, entries: Sequence[Entry]) -> None:
-        """Add entries that follow the last one."""
-        for entry in entries:
-            if entry.term != self._run_terms[-1]:
-                self._run_starts.append(entry.index)
-                self._run_terms.append(entry.term)
-        start = self._cache_ends[-1] if self._cache_ends else 0
-        sizes = accumulate((entry_bytes(entry) for entry in entries), initial=start)
-        next(sizes)
-        self._cache.extend([entry.data for entry in entries])
-        self._cache_kinds.extend([entry.kind for entry in entries])
-        self._cache_ends.extend(sizes)
-        self.last_index += len(entries)
+    def last_of_term(self, first: Index, term: Term) -> Index:
+        """The last of the neighbouring entries of `term` that begin at `first`; the index before it if that is not in
+        the log or of another term."""
+        if self.term_at(first) != term:
+            return first - 1
+        following = bisect_right(self._run_starts, first)
+        return self._run_starts[following] - 1 if following < len(self._run_starts) else self.last_index
+
+    def append(self, blocks: Sequence[Block]) -> None:
+        """Add blocks that follow the last entry."""
+        for block in blocks:
+            if block.term != self._run_terms[-1]:
+                self._run_starts.append(block.first_index)
+                self._run_terms.append(block.term)
+            self._byte_ends.append(block.size_bytes + (self._byte_ends[-1] if self._byte_ends else 0))
+            self._block_ends.append(block.last_index)
+            self._blocks.append(block.encoded)
+            self.last_index = block.last_index
 
     def truncate_from(self, index: Index) -> None:
         """Forget the entries from `index` on. A write in flight no longer counts for them.
@@ -121,13 +119,15 @@ class Log:
         A write in flight may complete after this: its claim is cut here, so that a different entry that comes to
         stand at the same index is never taken for durable (hazard B17).
         """
-        self._given = range(0), ()
-        kept = max(0, index - self.cache_first)
-        del self._cache[kept:], self._cache_kinds[kept:], self._cache_ends[kept:]
+        self._given = (0, 0, 0), ()
         self.last_index = index - 1
         while len(self._run_starts) > 1 and self._run_starts[-1] >= index:
             self._run_starts.pop()
             self._run_terms.pop()
+        kept = bisect_left(self._block_ends, index)
+        cut = [self._block(kept)] if kept < len(self._blocks) else []
+        del self._blocks[kept:], self._block_ends[kept:], self._byte_ends[kept:]
+        self.append([block.part(block.first_index, index - 1) for block in cut if block.first_index < index])
         self.persisted_index = min(self.persisted_index, self.last_index)
         self._writes = deque((sequence, min(last, self.last_index)) for sequence, last in self._writes)
 
@@ -142,16 +142,16 @@ class Log:
         self._run_starts[: run + 1] = [index]
         self._run_terms[: run + 1] = [term]
         self.base = EntryId(index, term)
-        self._drop(index + 1 - self.cache_first)
+        self._drop(bisect_right(self._block_ends, index))
 
     def reset(self, base: EntryId) -> None:
         """Forget everything and begin anew after `base`, the end of a snapshot. Claims of writes in flight are cut."""
-        self._given = range(0), ()
+        self._given = (0, 0, 0), ()
         self.base = base
         self.last_index = self.persisted_index = base.index
         self._run_starts = [base.index]
         self._run_terms = [base.term]
-        self._drop(len(self._cache))
+        self._drop(len(self._blocks))
         self._writes = deque((sequence, base.index) for sequence, _ in self._writes)
 
     def written(self, sequence: int) -> None:
@@ -164,65 +164,70 @@ class Log:
             self.persisted_index = max(self.persisted_index, self._writes.popleft()[1])
         self._evict(min(self.persisted_index, commit_index))
 
-    def cached(self, first: Index, last: Index, *, bytes_max: int) -> tuple[Entry, ...] | None:
+    def cached(self, first: Index, last: Index, *, bytes_max: int) -> tuple[Block, ...] | None:
         """Entries from `first` on, up to `last` or `bytes_max` bytes, but at least one; None if not in memory."""
-        offset = first - self.cache_first
-        if offset < 0:
+        if first < self.cache_first:
             return None
         if first > last:
             return ()
-        fitting = bisect_right(self._cache_ends, self._bytes_before(offset) + bytes_max, lo=offset)
-        end = min(max(fitting, offset + 1), last - self.cache_first + 1)
-        indexes = range(first, first + end - offset)
-        if indexes != self._given[0]:
-            kinds = map(KINDS.__getitem__, self._cache_kinds[offset:end])
-            entries = tuple(map(Entry, indexes, self._terms_of(indexes), kinds, self._cache[offset:end]))
-            self._given = indexes, entries
+        asked = first, last, bytes_max
+        if asked != self._given[0]:
+            self._given = asked, cut_to(self._blocks_from(first), first, last, bytes_max=bytes_max)
         return self._given[1]
+
+    def cached_block(self, index: Index) -> Block | None:
+        """The block that has the entry at `index`; None if it is not in memory."""
+        return None if index < self.cache_first else next(self._blocks_from(index), None)
 
     def cached_bytes_above(self, index: Index) -> int:
         """Bytes of the cached entries above `index`: derived, so that no counter can leak (hazard B21)."""
-        if not self._cache or index >= self.last_index:
+        if not self._blocks or index >= self.last_index:
             return 0
-        return self._cache_ends[-1] - self._bytes_before(max(0, index + 1 - self.cache_first))
+        index = max(index, self.cache_first - 1)
+        place = bisect_left(self._block_ends, index + 1)
+        return self._byte_ends[-1] - self._bytes_before(place) - self._block(place).bytes_up_to(index)
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of memory that the cached entries take."""
-        overhead = len(self._cache) * (ENTRY_MEMORY_BYTES - ENTRY_OVERHEAD_BYTES)
-        return self.cached_bytes_above(self.cache_first - 1) + overhead
+        if not self._blocks:
+            return 0
+        entry_count = self.last_index + 1 - self._block(0).first_index
+        overhead = entry_count * (SIZE_BYTES - ENTRY_OVERHEAD_BYTES) + len(self._blocks) * BLOCK_MEMORY_BYTES
+        return self._byte_ends[-1] - self._bytes_before(0) + overhead
 
     def index_with_bytes_above(self, bytes_max: int) -> Index | None:
         """The lowest index with at most `bytes_max` bytes above it; None if that is below what is in memory."""
         if self.cached_bytes_above(self.cache_first - 1) <= bytes_max:
             return None
-        return self.cache_first + bisect_right(self._cache_ends, self._cache_ends[-1] - bytes_max - 1)
+        goal = self._byte_ends[-1] - bytes_max
+        place = bisect_left(self._byte_ends, goal)
+        return self._block(place).index_at(goal - self._bytes_before(place))
 
     def _evict(self, last_evictable: Index) -> None:
-        """Drop the oldest bodies, up to `last_evictable`, while the cache is over its limit, many at a time."""
+        """Drop the oldest blocks, up to `last_evictable`, while the cache is over its limit, many at a time."""
         if self.memory_bytes <= self._cache_bytes_max:
             return
-        total = self.cached_bytes_above(self.cache_first - 1)
+        total = self._byte_ends[-1] - self._bytes_before(0)
         # The limit is of memory, the running totals are of bytes as the other limits count them.
         kept_bytes = self._cache_bytes_max * 3 // 4 * total // self.memory_bytes
-        surplus = self._cache_ends[-1] - kept_bytes
-        count = bisect_right(self._cache_ends, surplus)
-        self._drop(min(count, last_evictable - self.cache_first + 1))
+        count = bisect_right(self._byte_ends, self._byte_ends[-1] - kept_bytes)
+        self._drop(min(count, bisect_right(self._block_ends, last_evictable)))
 
     def _drop(self, count: int) -> None:
-        """Forget the oldest `count` bodies."""
+        """Forget the oldest `count` blocks."""
         if count > 0:
-            del self._cache[:count], self._cache_kinds[:count], self._cache_ends[:count]
+            del self._blocks[:count], self._block_ends[:count], self._byte_ends[:count]
 
-    def _bytes_before(self, offset: int) -> int:
-        """The running total up to the cached entry at `offset`, without it."""
-        if offset:
-            return self._cache_ends[offset - 1]
-        return self._cache_ends[0] - len(self._cache[0]) - ENTRY_OVERHEAD_BYTES
+    def _block(self, place: int) -> Block:
+        """The cached block at `place`."""
+        return Block.read(self._blocks[place])
 
-    def _terms_of(self, indexes: range) -> Iterable[Term]:
-        """The terms of these entries, which are in the log; mostly all of them are of one."""
-        run = bisect_right(self._run_starts, indexes[0]) - 1
-        if bisect_right(self._run_starts, indexes[-1]) - 1 == run:
-            return repeat(self._run_terms[run])
-        return [self._run_terms[bisect_right(self._run_starts, index) - 1] for index in indexes]
+    def _blocks_from(self, index: Index) -> Iterator[Block]:
+        """The cached blocks from the one on that has the entry at `index`."""
+        place = bisect_left(self._block_ends, index)
+        return map(self._block, range(place, len(self._blocks)))
+
+    def _bytes_before(self, place: int) -> int:
+        """The running total before the cached block at `place`."""
+        return self._byte_ends[place - 1] if place else self._byte_ends[0] - self._block(0).size_bytes

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raftdb.core.model import Entry, EntryKind, Index, Member, NodeId
+from raftdb.core.block import Block, entries_of
+from raftdb.core.model import EntryKind, Index, Member, NodeId
 
 MEMBERS_MAX = 64
 """Most members of a cluster, learners counted."""
@@ -77,13 +78,10 @@ class ConfigurationHistory:
         self.voters = self.latest.voters
         self.ids = self.latest.ids
 
-    def appended(self, entries: Iterable[Entry]) -> bool:
-        """Take up the configurations among entries just appended; True if there was one."""
-        found = [
-            (entry.index, self.form.decode(entry.data))
-            for entry in entries
-            if entry.kind is EntryKind.CONFIGURATION
-        ]
+    def appended(self, blocks: Iterable[Block]) -> bool:
+        """Take up the configurations in blocks just appended; True if there was one."""
+        named = [block for block in blocks if block.kind is EntryKind.CONFIGURATION]
+        found = [(entry.index, self.form.decode(entry.data)) for entry in entries_of(named)]
         if found:
             self._history.extend(found)
             self._refresh()

@@ -8,7 +8,8 @@ Messages are frozen: in one process they may be shared, between processes `raftd
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from raftdb.core.model import Entry, Index, NodeId, Term
+from raftdb.core.block import Block
+from raftdb.core.model import Index, NodeId, Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,9 @@ class RequestVoteReply:
 
 @dataclass(frozen=True, slots=True)
 class AppendEntries:
-    """Entries that follow (`previous_index`, `previous_term`), in order and without a gap (thesis 3.5).
+    """Blocks of entries that follow (`previous_index`, `previous_term`), in order and without a gap (thesis 3.5).
 
-    `entries` may be empty: then it only asks whether the logs agree up to `previous_index`.
+    `blocks` may be empty: then it only asks whether the logs agree up to `previous_index`.
     """
 
     source: NodeId
@@ -70,7 +71,17 @@ class AppendEntries:
     previous_index: Index
     previous_term: Term
     commit_index: Index
-    entries: tuple[Entry, ...]
+    blocks: tuple[Block, ...]
+
+    @property
+    def last_index(self) -> Index:
+        """The last entry; `previous_index` if there is none."""
+        return self.blocks[-1].last_index if self.blocks else self.previous_index
+
+    @property
+    def entry_count(self) -> int:
+        """The number of entries."""
+        return self.last_index - self.previous_index
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The vocabulary of the core: log entries, hard state, members, roles.
 
-Entries travel by the thousand, so an entry is a NamedTuple (a third of the cost of a frozen dataclass).
+Entries travel and are kept in blocks (`raftdb.core.block`). An `Entry` is what is made of one for a moment, where
+somebody looks at it alone.
 """
 
 from dataclasses import dataclass

@@ -194,7 +194,7 @@ class Raft:
             state.sequence += 1
             if output.hard_state is not None:
                 state.hard_state_sequence = state.sequence
-            if output.entries or output.truncate_from is not None or output.install is not None:
+            if output.blocks or output.truncate_from is not None or output.install is not None:
                 state.log.written(state.sequence)
         return output.freeze(state.sequence)
 
@@ -321,7 +321,7 @@ def _on_persisted(state: RaftState, event: Persisted) -> None:
 
 def _on_entries_loaded(state: RaftState, event: EntriesLoaded) -> None:
     """Bodies for a follower have come from disk."""
-    leader.on_entries_loaded(state, event.target, event.entries)
+    leader.on_entries_loaded(state, event.target, event.blocks)
 
 
 def _on_change_asked(state: RaftState, event: ConfigurationChangeAsked) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raftdb.core import quorum
+from raftdb.core.block import Block, blocks_of
 from raftdb.core.log import Log
 from raftdb.core.measured import Measured
 from raftdb.core.membership import ConfigurationHistory
 from raftdb.core.messages import Message
-from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, Member, NodeId, Role, StartId, Term
+from raftdb.core.model import EntryId, EntryKind, HardState, Index, Member, NodeId, Role, StartId, Term
 from raftdb.core.progress import Progress
 from raftdb.core.update import Output, Trace
 from raftdb.errors import InvariantBroken
@@ -253,18 +254,18 @@ class RaftState:
         self.voted_for = voted_for
         self.output.hard_state = HardState(term, voted_for)
 
-    def append_to_log(self, entries: Sequence[Entry]) -> None:
-        """Add entries after the last one, to be persisted with this step."""
-        self.log.append(entries)
-        self.output.entries.extend(entries)
-        if self.configurations.appended(entries):
+    def append_to_log(self, blocks: Sequence[Block]) -> None:
+        """Add blocks after the last entry, to be persisted with this step."""
+        self.log.append(blocks)
+        self.output.blocks.extend(blocks)
+        if self.configurations.appended(blocks):
             self.configuration_changed()
 
     def truncate_log_from(self, index: Index) -> None:
         """Drop entries that conflict with the leader's. A committed one never does (State Machine Safety, 3.6.3)."""
         if index <= self.commit_index:
             raise InvariantBroken(f"truncation from {index} would undo commit {self.commit_index}")
-        if self.output.entries:
+        if self.output.blocks:
             raise InvariantBroken("a step truncates after it has appended")
         self.log.truncate_from(index)
         self.output.truncate_from = index
@@ -319,7 +320,6 @@ class RaftState:
     def append_as_leader(self, payloads: Sequence[bytes], kind: EntryKind) -> Index:
         """Append payloads as entries of this term; returns the index of the first."""
         first = self.log.last_index + 1
-        entries = [Entry(first + offset, self.term, kind, data) for offset, data in enumerate(payloads)]
-        self.append_to_log(entries)
+        self.append_to_log(blocks_of(first, self.term, kind, payloads))
         self.trace("appended", first_index=first, last_index=self.log.last_index, term=self.term)
         return first

@@ -8,8 +8,9 @@ in the second list, so that a crash cannot take back what was said (hazard B02).
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from raftdb.core.block import Block
 from raftdb.core.messages import InstallSnapshot, Message
-from raftdb.core.model import Entry, EntryId, HardState, Index, NodeId
+from raftdb.core.model import EntryId, HardState, Index, NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +18,13 @@ class Persist:
     """Write this to disk, all of it in one atomic step, in the order of `sequence`; then step `Persisted`.
 
     First the hard state (None: unchanged), then the snapshot to install, then drop entries from `truncate_from` on
-    (None: keep all), then add `entries`.
+    (None: keep all), then add `blocks`.
     """
 
     sequence: int
     hard_state: HardState | None
     truncate_from: Index | None
-    entries: tuple[Entry, ...]
+    blocks: tuple[Block, ...]
     install: EntryId | None = None
     """Not None: make the received snapshot that ends at this entry the state, and begin the log anew after it.
     Nothing may be applied until this is done."""
@@ -104,7 +105,7 @@ class Output:
     """The update under construction: rules write here during a step, `freeze` finishes it."""
 
     truncate_from: Index | None = None
-    entries: list[Entry] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
     hard_state: HardState | None = None
     install: EntryId | None = None
     messages: list[Message] = field(default_factory=list)
@@ -128,16 +129,14 @@ class Output:
             self.hard_state is not None
             or self.truncate_from is not None
             or self.install is not None
-            or bool(self.entries)
+            or bool(self.blocks)
         )
 
     def freeze(self, sequence: int) -> Update:
         """The finished update; `sequence` numbers its `Persist`, if it has one."""
         persist = None
         if self.has_something_to_persist:
-            persist = Persist(
-                sequence, self.hard_state, self.truncate_from, tuple(self.entries), self.install
-            )
+            persist = Persist(sequence, self.hard_state, self.truncate_from, tuple(self.blocks), self.install)
         return Update(
             persist=persist,
             messages=tuple(self.messages),

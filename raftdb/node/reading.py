@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from raftdb.budgets import KEY_BYTES
-from raftdb.core.log import entry_bytes
+from raftdb.core.block import Block, entries_of, entry_bytes
 from raftdb.core.model import Entry, Index
 from raftdb.core.state import RaftState
 from raftdb.errors import RaftdbError
@@ -17,7 +17,7 @@ from raftdb.node.applying import work_of
 from raftdb.node.pending import LogPage
 from raftdb.node.turn import Answer, State
 
-Bodies = Callable[[Index, Index, int], Sequence[Entry]]
+Bodies = Callable[[Index, Index, int], Sequence[Block]]
 """Entries from a first to a last index, as many as fit into so many bytes, at least one."""
 
 
@@ -50,6 +50,6 @@ def _read_log(page: LogPage, core: RaftState, bodies: Bodies) -> tuple[Answer | 
     entries: list[Entry] = []
     page_bytes = 0
     while first + len(entries) <= last and page_bytes < PAGE_BYTES_MAX:
-        entries.extend(bodies(first + len(entries), last, PAGE_BYTES_MAX))
-        page_bytes = sum(map(entry_bytes, entries))
+        entries.extend(entries_of(bodies(first + len(entries), last, PAGE_BYTES_MAX)))
+        page_bytes = sum(entry_bytes(entry.data) for entry in entries)
     return Answer(entries, core.commit_index, core.term), page_bytes + KEY_BYTES * len(entries)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from raftdb.budgets import APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, KEY_BYTES, PROPOSE_BYTES_MAX, READ_BYTES_MAX
+from raftdb.core.block import Block, entries_of
 from raftdb.core.events import (
     Compacted,
     EntriesLoaded,
@@ -36,7 +37,7 @@ from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, Wri
 from raftdb.node.reading import serve
 from raftdb.node.refusals import leader_hint, not_executed, out_of_time, too_much_waits
 from raftdb.node.standing import is_new, is_unproven
-from raftdb.node.stored import FIRST_ENTRY, batch_of, entry_of
+from raftdb.node.stored import FIRST_ENTRY, batch_of, blocks_of_records
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from storage.contract import FrozenChanges
 
@@ -282,7 +283,7 @@ class Replica:
         """Read bodies that a follower needs and that have left the cache; the core decides whether they are still
         wanted."""
         records = self._log_reader.read(wanted.first, wanted.last, bytes_max=wanted.bytes_max)
-        self._carry_out(self.raft.step(EntriesLoaded(wanted.target, tuple(map(entry_of, records)))))
+        self._carry_out(self.raft.step(EntriesLoaded(wanted.target, blocks_of_records(records))))
 
     def _release_messages(self) -> None:
         """Send the messages whose promises are now on the disk."""
@@ -342,7 +343,7 @@ class Replica:
         if first > last:
             return
         work_bytes = 0
-        for entry in self._bodies(first, last, APPLY_BYTES_MAX):
+        for entry in entries_of(self._bodies(first, last, APPLY_BYTES_MAX)):
             work_bytes += self._apply_entry(entry)
             if work_bytes >= APPLY_BYTES_MAX:
                 break
@@ -390,11 +391,11 @@ class Replica:
         self._effects.answers.append((request_id, answer))
         return work_bytes
 
-    def _bodies(self, first: Index, last: Index, bytes_max: int) -> Sequence[Entry]:
+    def _bodies(self, first: Index, last: Index, bytes_max: int) -> Sequence[Block]:
         """Entries from memory if they are there, else from disk."""
         log = self.raft.state.log
         cached = log.cached(first, last, bytes_max=bytes_max)
         if cached is not None:
             return cached
         last = min(last, log.cache_first - 1)
-        return [entry_of(record) for record in self._log_reader.read(first, last, bytes_max=bytes_max)]
+        return blocks_of_records(self._log_reader.read(first, last, bytes_max=bytes_max))

@@ -111,10 +111,11 @@ class SpaceBudget:
                 self._short_members.add(message.source)
             else:
                 self._short_members.discard(message.source)
-        elif isinstance(message, AppendEntries) and message.entries:
-            if self.is_exhausted and any(entry.kind is EntryKind.COMMAND for entry in message.entries):
+        elif isinstance(message, AppendEntries) and message.blocks:
+            if self.is_exhausted and any(block.kind is EntryKind.COMMAND for block in message.blocks):
                 return False
-            self.take(sum([len(entry.data) for entry in message.entries]), commands=len(message.entries))
+            data_bytes = sum(block.data_bytes for block in message.blocks)
+            self.take(data_bytes, commands=message.entry_count)
         return True
 
     def shortage_of_members(self, core: RaftState, links: Set[NodeId]) -> str | None:

@@ -4,6 +4,10 @@
 the real node and by the simulator, on real and on simulated disks.
 """
 
+from collections.abc import Iterable
+from itertools import groupby
+
+from raftdb.core.block import Block, blocks_of, entries_of
 from raftdb.core.log import Log
 from raftdb.core.membership import Configuration, ConfigurationHistory
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, NodeId
@@ -40,13 +44,16 @@ def decode_hard_state(data: bytes) -> HardState:
 def batch_of(persist: Persist) -> LogBatch:
     """The batch for the log store that one `Persist` asks for."""
     hard_state = None if persist.hard_state is None else encode_hard_state(persist.hard_state)
-    return LogBatch(hard_state, persist.truncate_from, persist.entries)
+    return LogBatch(hard_state, persist.truncate_from, tuple(entries_of(persist.blocks)))
 
 
-def entry_of(record: tuple[int, int, int, bytes]) -> Entry:
-    """A stored record as an entry."""
-    index, term, kind, data = record
-    return Entry(index, term, EntryKind(kind), data)
+def blocks_of_records(records: Iterable[tuple[int, int, int, bytes]]) -> tuple[Block, ...]:
+    """Stored records as blocks."""
+    blocks: list[Block] = []
+    for (term, kind), run in groupby(records, key=lambda record: record[1:3]):
+        neighbours = list(run)
+        blocks += blocks_of(neighbours[0][0], term, EntryKind(kind), [data for *_, data in neighbours])
+    return tuple(blocks)
 
 
 FIRST_ENTRY = EntryId(1, BOOTSTRAP_TERM)

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from raftdb.core.block import entries_of
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, NodeId
 from raftdb.core.state import Settings as CoreSettings
@@ -32,7 +33,7 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.machine.machine import Machine
 from raftdb.node.applying import apply_entry
-from raftdb.node.stored import encode_hard_state, entry_of, load_raft
+from raftdb.node.stored import blocks_of_records, encode_hard_state, load_raft
 from raftdb.server.config import BadSetting
 from raftdb.server.folder import EXIT_FOLDER, cluster_id_of, storage_errors
 from raftdb.server.peers import forget_peers
@@ -95,8 +96,8 @@ class Recovery:
         while state.applied[0] < plan.last.index:
             first = state.applied[0] + 1
             last = min(first + APPLY_ENTRIES - 1, plan.last.index)
-            for record in log.read(first, last, bytes_max=APPLY_BYTES):
-                apply_entry(entry_of(record), state, machine)
+            for entry in entries_of(blocks_of_records(log.read(first, last, bytes_max=APPLY_BYTES))):
+                apply_entry(entry, state, machine)
             _flush(state)
         base = EntryId(plan.entry.index - 1, plan.last.term)
         state.write({}, index=base.index, term=base.term)

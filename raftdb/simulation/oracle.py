@@ -26,6 +26,7 @@ every step of every core, every synced write, every applied entry and every mess
 from collections.abc import Iterable, Mapping, Sequence
 
 from raftdb.core import invariants
+from raftdb.core.block import Block, entries_of
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import Message
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
@@ -192,8 +193,7 @@ class Oracle:
                 self._installs(node, shadow, before, state, update.persist.install)
             if update.persist.truncate_from is not None:
                 self._truncated(node, shadow, update.persist.truncate_from)
-            if update.persist.entries:
-                self._register(node, update.persist.entries)
+            self._register(node, update.persist.blocks)
         self.electorate.check(node, state)
         log, spoken = state.log, shadow.spoken
         if log.last != (len(spoken) - 1, spoken[-1]) or log.base != (log.base.index, spoken[log.base.index]):
@@ -286,9 +286,10 @@ class Oracle:
         shadow.installing = end
         self._begin_electorate(node)
 
-    def _register(self, node: NodeId, entries: Sequence[Entry]) -> None:
+    def _register(self, node: NodeId, blocks: Sequence[Block]) -> None:
         """Log Matching, by induction: a name has one content and one predecessor."""
         spoken = self.shadows[node].spoken
+        entries = list(entries_of(blocks))
         for entry in entries:
             index, term, kind, data = entry
             if index != len(spoken):
@@ -323,9 +324,10 @@ class Oracle:
         for peer, progress in leadership.progress.items():
             if progress.acknowledged_round > leadership.round:
                 raise InvariantBroken(f"{node} believes that {peer} has answered a round that was not begun")
-        if update.persist is not None and update.persist.entries:
-            self._check_appends(node, before, state, update.persist.entries)
-            self.leader_logs[state.term].extend(entry.term for entry in update.persist.entries)
+        if update.persist is not None and update.persist.blocks:
+            self._check_appends(node, before, state, update.persist.blocks)
+            terms = [entry.term for entry in entries_of(update.persist.blocks)]
+            self.leader_logs[state.term].extend(terms)
 
     def _check_elected(self, node: NodeId, term: Term, state: RaftState) -> None:
         """A majority of the voters in its own log has a vote for the new leader on disk (3.4)."""
@@ -338,15 +340,15 @@ class Oracle:
         self._check_sound(node, state, votes)
 
     def _check_appends(
-        self, node: NodeId, before: invariants.Snapshot, state: RaftState, entries: Sequence[Entry]
+        self, node: NodeId, before: invariants.Snapshot, state: RaftState, blocks: Sequence[Block]
     ) -> None:
         """What a leader adds to its log: nothing while another is to take over, and one change at a time."""
         transfer = state.transfer
         if transfer is not None and transfer.is_said and transfer.term == state.term:
             raise InvariantBroken(
-                f"{node} told {transfer.target} to take over, and appends {entries[0].name}"
+                f"{node} told {transfer.target} to take over, and appends {blocks[0].first_index}"
             )
-        if entries[0].kind is EntryKind.CONFIGURATION:
+        if blocks[0].kind is EntryKind.CONFIGURATION:
             commits_in_own_term = self.shadows[node].spoken[before.commit_index] == state.term
             self.electorate.check_made(node, before.commit_index, commits_in_own_term)
 

@@ -17,7 +17,7 @@ not promise that they arrive. Raft repairs losses, so a link sends nothing twice
 * **Numbered, checksummed frames** (`raftdb.wire.peer`): a gap, a repeat, a damaged frame or a message under
   another name closes the link (hazards B94, B95, B104). The dialler comes back with a new numbering.
 * **Sent at once** while the connection has room: the messages that the driver hands over in a turn are one frame, and
-  the entries in it are encoded once for all followers (`raftdb.wire.peer.EntryColumns`).
+  the entries in it are the bytes of their blocks, encoded once for all followers (`raftdb.core.block`).
 * **Bounded queues** (`send_queue.py`) while it has none: above a limit in bytes *new* messages are dropped and counted,
   because the queued ones are older and closer to what the peer needs next; the leader repairs the gap that a drop
   leaves. When a link goes down its queue is dropped, and nothing is queued until it is up: the messages would be stale

@@ -22,7 +22,6 @@ from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
 from raftdb.transport.upgrade import dial
 from raftdb.wire.peer import (
-    EntryColumns,
     Hello,
     Refused,
     Welcome,
@@ -58,8 +57,7 @@ class _Refusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkContext:
-    """What all links of a node have in common. `columns` keeps entries that were encoded for one follower for the
-    others."""
+    """What all links of a node have in common."""
 
     identity: LocalIdentity
     check_peer: CheckPeer
@@ -67,7 +65,6 @@ class LinkContext:
     limits: LinkLimits
     uniform: Uniform
     start: StartTask
-    columns: EntryColumns
 
 
 class PeerLink:
@@ -261,7 +258,7 @@ class PeerLink:
         while stream is not None and self.up and self.queue and stream.has_room:
             messages = self.queue.take_frame()
             try:
-                frame = encode_frame(self._sequence, messages, self._context.columns)
+                frame = encode_frame(self._sequence, messages)
             except LocalProtocolError as error:
                 # A message above a limit of the wire is a bug of this node; only its frame is lost.
                 self.queue.dropped += len(messages)

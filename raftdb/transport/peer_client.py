@@ -11,7 +11,6 @@ from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.limits import LinkLimits
 from raftdb.transport.link import LinkContext, LinkStatistics, PeerLink, Uniform
-from raftdb.wire.peer import EntryColumns
 
 
 class PeerLinks:
@@ -38,7 +37,6 @@ class PeerLinks:
             limits=limits or LinkLimits(),
             uniform=uniform,
             start=start,
-            columns=EntryColumns(),
         )
         self._links: dict[str, PeerLink] = {}
         self._stopped: set[asyncio.Task[None]] = set()

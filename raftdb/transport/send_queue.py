@@ -37,7 +37,7 @@ class SendQueue:
         frame_bytes = frame_entries = 0
         while self._messages and len(frame) < limits.frame_messages_max:
             size, message = self._messages[0]
-            entries = len(message.entries) if type(message) is AppendEntries else 0
+            entries = message.entry_count if type(message) is AppendEntries else 0
             if frame and (
                 frame_bytes + size > limits.frame_bytes_target
                 or frame_entries + entries > limits.frame_entries_max

@@ -1,8 +1,7 @@
 """Frames between peers once the handshake is done: `crc32 | sequence | CBOR array of messages`.
 
 A message is `[number, fields...]`: the number is its place in `MESSAGE_TYPES`, from 1, and the fields stand
-in the order of its class. The entries of an `AppendEntries` are three columns instead of one field (see the
-package).
+in the order of its class. The blocks of an `AppendEntries` travel as the bytes that they are (see the package).
 
 The sequence counts the frames of one link from its handshake on; the reader closes the link on a repeat or a gap
 (hazard B104). Sender, receiver and cluster were named in the handshake: the reader of a frame compares each message's
@@ -11,10 +10,10 @@ The sequence counts the frames of one link from its handshake on; the reader clo
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields as dataclass_fields
-from itertools import chain, groupby
 from struct import Struct
 from typing import Any
 
+from raftdb.core.block import Block
 from raftdb.core.messages import (
     MESSAGE_TYPES,
     AppendEntries,
@@ -29,7 +28,7 @@ from raftdb.core.messages import (
     RequestVoteReply,
     TimeoutNow,
 )
-from raftdb.core.model import Entry, EntryKind
+from raftdb.core.model import EntryId
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.limits import ENTRY_BYTES_MAX, TIME_MS_MAX
 from raftdb.wire import cbor
@@ -61,7 +60,6 @@ __all__ = [
     "FRAME_ITEMS_MAX",
     "FRAME_OVERHEAD_BYTES",
     "MESSAGES_PER_FRAME_MAX",
-    "EntryColumns",
     "PROTOCOL_VERSION",
     "Handshake",
     "Hello",
@@ -85,7 +83,7 @@ MESSAGES_PER_FRAME_MAX = 1_024
 mixture."""
 
 ENTRIES_PER_FRAME_MAX = 16_384
-"""Most entries of all messages of a frame: each costs one item, and two more if it starts a run of a term."""
+"""Most entries of all messages of a frame. Only their blocks cost items, and each has at least one."""
 
 _SEQUENCE = Struct(">Q")
 
@@ -96,9 +94,8 @@ _MESSAGE_OVERHEAD_BYTES = 256
 """Most bytes of a message besides its entries and its configuration: two ids, and at most seven numbers of nine
 bytes, or five and a digest."""
 
-_ENTRY_OVERHEAD_BYTES = 32
-"""Most bytes of an entry besides its data: its own run (twice nine bytes), its kind, and the head of its
-data."""
+_BLOCK_OVERHEAD_BYTES = 5
+"""Most bytes of the head of a block."""
 
 
 def _is_time(value: object) -> bool:
@@ -127,51 +124,30 @@ MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
     ),
     TimeoutNow: (is_node_id, is_node_id, is_number, is_number, is_number),
 }
-"""The check of each field, in the order of the class. The entries, the last field of `AppendEntries`, are columns."""
+"""The check of each field, in the order of the class. The blocks, the last field of `AppendEntries`, have their own."""
 
 _FIELD_NAMES: dict[type[Message], tuple[str, ...]] = {
     type_: tuple(field.name for field in dataclass_fields(type_))[: len(checks)]
     for type_, checks in MESSAGE_FIELDS.items()
 }
 _NUMBERS = {type_: number for number, type_ in enumerate(MESSAGE_TYPES, start=1)}
-_KINDS = {int(kind): kind for kind in EntryKind}
 _APPEND_NUMBER = _NUMBERS[AppendEntries]
 
 
-class EntryColumns:
-    """The entries of an `AppendEntries`, encoded: once for all followers that get the same ones in a row."""
+def encode_frame(sequence: int, messages: Sequence[Message]) -> bytes:
+    """Return the frame that carries `messages`, in order, as frame number `sequence` (0 to below 2^63) of a link.
 
-    def __init__(self) -> None:
-        self._latest: tuple[int, tuple[Entry, ...]] = (0, ())
-        self._encoded = _NO_COLUMNS
-
-    def of(self, message: AppendEntries) -> bytes:
-        """The three columns, one after another. Raises `LocalProtocolError` if the entries do not follow each other."""
-        previous_index, entries = message.previous_index, message.entries
-        if not entries:
-            return _NO_COLUMNS
-        if entries is not self._latest[1] or previous_index != self._latest[0]:
-            self._encoded = _encode_columns(previous_index, entries)
-            self._latest = previous_index, entries
-        return self._encoded
-
-
-def encode_frame(sequence: int, messages: Sequence[Message], columns: EntryColumns | None = None) -> bytes:
-    """Return the frame that carries `messages`, in order, as frame number `sequence` (0 to below 2^63) of a
-    link. `columns` remembers the entries that were encoded last.
-
-    Raises `LocalProtocolError` if the frame would break a limit or the entries of a message do not follow
-    each other: the receiver would close the link.
+    Raises `LocalProtocolError` if the frame would break a limit or the blocks of a message do not follow each other:
+    the receiver would close the link.
     """
     if not 0 <= sequence < NUMBER_LIMIT or len(messages) > MESSAGES_PER_FRAME_MAX:
         raise LocalProtocolError(f"a frame cannot have number {sequence} or {len(messages)} messages")
-    columns = columns or EntryColumns()
     rows: list[bytes] = []
     entries_count = 0
     for message in messages:
         if type(message) is AppendEntries:
-            entries_count += len(message.entries)
-            rows.append(_append_row(message, columns.of(message)))
+            entries_count += message.entry_count
+            rows.append(_append_row(message))
         else:
             row: list[object] = [_NUMBERS[type(message)]]
             row += [getattr(message, name) for name in _FIELD_NAMES[type(message)]]
@@ -205,38 +181,27 @@ def message_bytes_max(message: Message) -> int:
         return _MESSAGE_OVERHEAD_BYTES + len(message.configuration)
     if type(message) is not AppendEntries:
         return _MESSAGE_OVERHEAD_BYTES
-    entries = message.entries
-    data_bytes = sum(len(entry.data) for entry in entries)
-    return _MESSAGE_OVERHEAD_BYTES + _ENTRY_OVERHEAD_BYTES * len(entries) + data_bytes
+    blocks = message.blocks
+    block_bytes = sum(len(block.encoded) for block in blocks)
+    return _MESSAGE_OVERHEAD_BYTES + _BLOCK_OVERHEAD_BYTES * len(blocks) + block_bytes
 
 
-def _append_row(message: AppendEntries, columns: bytes) -> bytes:
-    """The row of an AppendEntries around its columns, which are there already."""
-    fields = cbor.encode(
+def _append_row(message: AppendEntries) -> bytes:
+    """The row of an AppendEntries, with the bytes of its blocks as they are."""
+    following = message.previous_index + 1
+    for block in message.blocks:
+        if block.first_index != following:
+            raise LocalProtocolError(
+                f"blocks sent after index {message.previous_index} do not follow each other"
+            )
+        following = block.last_index + 1
+    return cbor.encode(
         (
             *(_APPEND_NUMBER, message.source, message.target, message.term),
             *(message.previous_index, message.previous_term, message.commit_index),
+            [block.encoded for block in message.blocks],
         )
     )
-    # The head of so short an array is one byte.
-    return b"".join((cbor.array_head(1 + len(_APPEND_FIELDS) + 3), fields[1:], columns))
-
-
-def _encode_columns(previous_index: int, entries: tuple[Entry, ...]) -> bytes:
-    """Terms, kinds and data of entries that follow `previous_index`."""
-    indexes, terms, kinds, data = zip(*entries, strict=True)
-    first = previous_index + 1
-    if indexes != tuple(range(first, first + len(entries))):
-        raise LocalProtocolError(f"entries sent after index {previous_index} do not follow each other")
-    # Terms never fall along a log: equal ends mean one run.
-    if terms[0] == terms[-1]:
-        runs = [len(terms), terms[0]]
-    else:
-        runs = list(chain.from_iterable((len(list(run)), term) for term, run in groupby(terms)))
-    return cbor.encode((runs, bytes(kinds), data))[1:]
-
-
-_NO_COLUMNS = cbor.encode(([], b"", []))[1:]
 
 
 def _decode_message(row: object) -> Message:
@@ -261,49 +226,24 @@ def _plain_decoder(type_: type[Message]) -> Callable[[list[Any]], Message]:
 
 
 def _decode_append(row: list[Any]) -> Message:
-    fields_count = len(_APPEND_FIELDS)
-    values = row[1 : 1 + fields_count]
+    if len(row) != 1 + len(_APPEND_FIELDS) + 1:
+        raise RemoteProtocolError("AppendEntries does not end with the list of its blocks")
+    *values, encoded = row[1:]
     check_fields(AppendEntries.__name__, _FIELD_NAMES[AppendEntries], _APPEND_FIELDS, values)
-    if len(row) != 1 + fields_count + 3:
-        raise RemoteProtocolError("AppendEntries does not end with the three columns of its entries")
-    runs, kinds, data = row[1 + fields_count :]
-    _check_data(data)
-    if type(kinds) is not bytes or len(kinds) != len(data):
-        raise RemoteProtocolError("AppendEntries has columns of different lengths")
-    try:
-        known_kinds = [_KINDS[kind] for kind in kinds]
-    except KeyError as error:
-        raise RemoteProtocolError(f"an entry is of kind {error}, which this node does not know") from None
-    terms = _expand_runs(runs, entries_count=len(data))
-    first = values[3] + 1
-    if first + len(data) > NUMBER_LIMIT:
-        raise RemoteProtocolError("an entry's index is out of range")
-    entries = tuple(map(Entry, range(first, first + len(data)), terms, known_kinds, data))
     source, target, term, previous_index, previous_term, commit_index = values
-    return AppendEntries(source, target, term, previous_index, previous_term, commit_index, entries)
-
-
-def _check_data(data: object) -> None:
-    """Raise unless `data` is the column of the entries' data: byte strings that the log may hold."""
-    for datum in check_list("a column of data", data, count_max=ENTRIES_PER_FRAME_MAX):
-        if type(datum) is not bytes or len(datum) > ENTRY_BYTES_MAX:
-            raise RemoteProtocolError("AppendEntries has data that is not a byte string, or too long")
-
-
-def _expand_runs(runs: object, *, entries_count: int) -> list[int]:
-    """Return the term of each of `entries_count` entries from the flat list count, term, count, term, ..."""
-    flat = check_list("a column of terms", runs, count_max=2 * entries_count)
-    terms: list[int] = []
-    for count, term in zip(flat[::2], flat[1::2], strict=False):
-        # The count is bounded before it is used: a short frame must not ask for a long list.
-        if type(count) is not int or not 0 < count <= entries_count - len(terms):
-            raise RemoteProtocolError("AppendEntries has a run of a wrong length")
-        if type(term) is not int or not 0 <= term < NUMBER_LIMIT or (terms and term < terms[-1]):
+    blocks: list[Block] = []
+    last = EntryId(previous_index, 0)
+    for one in check_list("a list of blocks", encoded, count_max=ENTRIES_PER_FRAME_MAX):
+        if type(one) is not bytes:
+            raise RemoteProtocolError("AppendEntries has a block that is not a byte string")
+        block = Block.verified(one)
+        if block.first_index != last.index + 1 or block.last_index >= NUMBER_LIMIT:
+            raise RemoteProtocolError("AppendEntries has a block that does not follow the one before it")
+        if not last.term <= block.term < NUMBER_LIMIT:
             raise RemoteProtocolError("AppendEntries has a term that is out of range or falls along the log")
-        terms += [term] * count
-    if len(terms) != entries_count or len(flat) % 2:
-        raise RemoteProtocolError("AppendEntries has columns of different lengths")
-    return terms
+        last = EntryId(block.last_index, block.term)
+        blocks.append(block)
+    return AppendEntries(source, target, term, previous_index, previous_term, commit_index, tuple(blocks))
 
 
 _DECODERS: dict[int, Callable[[list[Any]], Message]] = {

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from raftdb.core import invariants
+from raftdb.core.block import entries_of
 from raftdb.core.describe import describe_message, describe_trace
 from raftdb.core.events import (
     Compacted,
@@ -46,6 +47,7 @@ from raftdb.core.raft import Raft
 from raftdb.core.state import Settings
 from raftdb.core.update import EntriesWanted, Persist, Update
 from tests.addresses import at
+from tests.blocks import blocks
 
 DELIVERIES_MAX = 10_000
 """More deliveries than this in one go mean that the cluster talks in a circle."""
@@ -135,8 +137,8 @@ class Disk:
             self.base = persist.install
         if persist.truncate_from is not None:
             del self.entries[persist.truncate_from - 1 :]
-        assert not persist.entries or persist.entries[0].index == len(self.entries) + 1, "a gap on disk"
-        self.entries.extend(persist.entries)
+        assert not persist.blocks or persist.blocks[0].first_index == len(self.entries) + 1, "a gap on disk"
+        self.entries.extend(entries_of(persist.blocks))
 
     def copy(self) -> "Disk":
         """The same content, to be changed apart."""
@@ -313,7 +315,7 @@ class Cluster:
                 break
             found.append(entry)
         self.tell(f"  {node}: reads {found[0].index}..{found[-1].index} from its disk for {wanted.target}")
-        self.nodes[node].loads.append(EntriesLoaded(wanted.target, tuple(found)))
+        self.nodes[node].loads.append(EntriesLoaded(wanted.target, blocks(found)))
 
     def give_loads(self, node: NodeId) -> int:
         """Give the core what was read from disk; returns how many answers that were."""
@@ -489,6 +491,6 @@ def describe_persist(persist: Persist) -> str:
         parts += f" install={persist.install.index}@{persist.install.term}"
     if persist.truncate_from is not None:
         parts += f" truncate_from={persist.truncate_from}"
-    if persist.entries:
-        parts += f" entries={persist.entries[0].index}..{persist.entries[-1].index}"
+    if persist.blocks:
+        parts += f" entries={persist.blocks[0].first_index}..{persist.blocks[-1].last_index}"
     return parts

@@ -22,6 +22,7 @@ from raftdb.core.model import ORIGIN, Entry, EntryKind, HardState, NodeId, Role,
 from raftdb.core.raft import Raft
 from raftdb.core.state import RaftState, Settings
 from raftdb.core.update import Update
+from tests.blocks import blocks
 from tests.core.cluster import FIRST_TERM, Disk, encode_members
 
 ME = "n1"
@@ -190,7 +191,7 @@ class Direct:
         commit_index: int = 0,
     ) -> list[Message]:
         """Entries of a leader arrive: of these terms, after `previous`."""
-        entries = tuple(
+        entries = blocks(
             command(previous[0] + offset, entry_term) for offset, entry_term in enumerate(terms, start=1)
         )
         return self.receive(AppendEntries(leader, ME, term, *previous, commit_index, entries))

@@ -18,6 +18,7 @@ from raftdb.core.log import Log
 from raftdb.core.model import Role
 from raftdb.core.state import Candidacy, Leadership, RaftState
 from raftdb.errors import InvariantBroken
+from tests.blocks import blocks
 from tests.core.direct import Direct
 from tests.core.test_log import EVERYTHING, entries_of
 
@@ -39,17 +40,24 @@ def break_log(log: Log, what: str, value: object) -> None:
     setattr(log, what, value)
 
 
+def drop_first_block(log: Log) -> None:
+    del log._blocks[0], log._block_ends[0], log._byte_ends[0]
+
+
 LOGS: dict[str, Callable[[Log], None]] = {
     "disk within log": lambda log: break_log(log, "persisted_index", 9),
-    "bodies not on disk are in memory": lambda log: break_log(log, "_cache", log._cache[2:]),
-    "the columns of cached entries are of one length": lambda log: log._cache_kinds.pop(),  # type: ignore[dict-item]
+    "bodies not on disk are in memory": drop_first_block,
+    "the columns of cached blocks are of one length": lambda log: break_log(log, "_blocks", log._blocks[:1]),
+    "cached blocks follow each other": lambda log: break_log(log, "_blocks", [log._blocks[0]] * 2),
+    "cached blocks have the log's terms": lambda log: break_log(log, "_run_terms", [0, 1, 1]),
+    "cached blocks end with the log": lambda log: break_log(log, "last_index", 4),
 }
 
 
 @pytest.mark.parametrize("what", LOGS)
 def test_a_broken_log_is_found(what: str) -> None:
     log = Log(cache_bytes_max=EVERYTHING)
-    log.append(entries_of(1, [1, 1, 2]))
+    log.append(blocks(entries_of(1, [1, 1, 2])))
     check_log(log)
     LOGS[what](log)
     with pytest.raises(InvariantBroken, match=what):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raftdb.core.block import entries_of
 from raftdb.core.events import (
     AddMember,
     Change,
@@ -31,6 +32,7 @@ from raftdb.core.model import Entry, EntryKind, Member, Role
 from raftdb.core.progress import Progress
 from raftdb.core.update import Refusal, TransferEnded, Update
 from tests.addresses import at
+from tests.blocks import blocks
 from tests.core.cluster import FORM, LIFE, decode_members, encode_configuration, encode_members
 from tests.core.direct import ME, Direct, offer
 
@@ -129,7 +131,7 @@ def test_4_1_every_change_is_one_entry_whose_name_is_the_answer() -> None:
     update = change(node, AddMember(Member("n4", at("h:4"), voter=True, uuid="not believed")))
     assert update.accepted == (3, 2)
     assert update.persist is not None
-    (entry,) = update.persist.entries
+    (entry,) = entries_of(update.persist.blocks)
     assert entry.kind is EntryKind.CONFIGURATION
     assert decode_members(entry.data) == latest(node)
     assert latest(node).find("n4") == Member("n4", at("h:4"), voter=False, joining=True)
@@ -263,7 +265,7 @@ def test_4_2_2_who_is_removed_by_an_entry_that_may_not_be_committed_still_stands
     """Hazard B40."""
     node = Direct()
     entry = Entry(2, 2, EntryKind.CONFIGURATION, encode_members(("n2", "n3"), (), (ME,)))
-    node.receive(AppendEntries("n2", ME, 2, 1, 1, 1, (entry,)))
+    node.receive(AppendEntries("n2", ME, 2, 1, 1, 1, blocks([entry])))
     assert (node.state.is_voter, node.state.may_stand, node.state.is_removed) == (False, True, False)
     node.receive(Heartbeat("n2", ME, 2, 2, 1))
     assert (node.state.is_voter, node.state.may_stand, node.state.is_removed) == (False, False, True)
@@ -504,7 +506,7 @@ def test_3_10_a_learner_and_who_has_another_log_do_not_take_over() -> None:
     assert node.receive(TimeoutNow("n2", ME, 1, 2, 2)) == [], "of an older term"
     data = encode_members(("n2", "n3"), (ME,))
     entry = Entry(3, 2, EntryKind.CONFIGURATION, data)
-    node.receive(AppendEntries("n2", ME, 2, 2, 2, 3, (entry,)))
+    node.receive(AppendEntries("n2", ME, 2, 2, 2, 3, blocks([entry])))
     assert node.receive(TimeoutNow("n2", ME, 2, 3, 2)) == []
     assert node.is_a(Role.FOLLOWER)
 

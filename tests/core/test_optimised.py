@@ -13,6 +13,7 @@ from raftdb.core.events import Compacted, Received
 from raftdb.core.messages import AppendEntries, Heartbeat
 from raftdb.core.model import Entry, EntryId, EntryKind, Role
 from raftdb.errors import InvariantBroken
+from tests.blocks import blocks
 from tests.core.direct import Direct
 
 assert False, "asserts are left out here"
@@ -20,8 +21,8 @@ assert False, "asserts are left out here"
 
 def following():
     node = Direct(nodes=3)
-    entries = tuple(Entry(index, 2, EntryKind.NOOP, b"") for index in (2, 3))
-    node.receive(AppendEntries("n2", "n1", 2, 1, 1, 3, entries))
+    new = blocks(Entry(index, 2, EntryKind.NOOP, b"") for index in (2, 3))
+    node.receive(AppendEntries("n2", "n1", 2, 1, 1, 3, new))
     return node
 
 
@@ -42,7 +43,7 @@ def truncate():
 
 def truncate_late():
     state = following().state
-    state.append_to_log([Entry(4, 2, EntryKind.NOOP, b"")])
+    state.append_to_log(blocks([Entry(4, 2, EntryKind.NOOP, b"")]))
     state.truncate_log_from(4)
 
 
@@ -60,7 +61,7 @@ def compact():
 
 def compact_beyond_the_disk():
     state = following().state
-    state.append_to_log([Entry(4, 2, EntryKind.NOOP, b"")])
+    state.append_to_log(blocks([Entry(4, 2, EntryKind.NOOP, b"")]))
     state.log.compact_to(4)
 
 

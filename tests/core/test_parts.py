@@ -9,6 +9,7 @@ from raftdb.core.model import Entry, EntryKind, Member
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.quorum import is_majority, majority, reached_by_majority
 from tests.addresses import at
+from tests.blocks import blocks
 from tests.core.cluster import FORM, decode_members, encode_members
 
 NODES = tuple(f"n{number}" for number in range(1, 10))
@@ -192,8 +193,8 @@ def test_a_configuration_tells_voters_from_learners() -> None:
 def test_the_latest_configuration_counts_and_truncation_goes_back() -> None:
     """Hazard B37."""
     history = ConfigurationHistory(FORM, [(1, decode_members(b"n1,n2,n3/"))])
-    assert not history.appended([Entry(2, 1, EntryKind.COMMAND, b"n9/")])
-    assert history.appended([configuration_entry(3, "n1,n2"), configuration_entry(4, "n1", "n2")])
+    assert not history.appended(blocks([Entry(2, 1, EntryKind.COMMAND, b"n9/")]))
+    assert history.appended(blocks([configuration_entry(3, "n1,n2"), configuration_entry(4, "n1", "n2")]))
     assert (history.latest_index, history.voters, history.ids) == (4, ("n1",), ("n1", "n2"))
     assert not history.truncated_from(5)
     assert history.truncated_from(4)
@@ -207,13 +208,13 @@ def test_a_snapshot_carries_the_last_committed_configuration() -> None:
     history = ConfigurationHistory(FORM, [])
     assert history.voters == ()
     assert history.committed_at(9) == (0, Configuration(()))
-    history.appended([configuration_entry(1, "n1,n2"), configuration_entry(5, "n1")])
+    history.appended(blocks([configuration_entry(1, "n1,n2"), configuration_entry(5, "n1")]))
     assert [history.committed_at(index)[0] for index in (0, 1, 4, 5, 9)] == [0, 1, 1, 5, 5]
 
 
 def test_a_compacted_history_begins_with_what_is_in_force_there() -> None:
     history = ConfigurationHistory(FORM, [])
-    history.appended([configuration_entry(index, f"n{index}") for index in (1, 4, 7, 9)])
+    history.appended(blocks(configuration_entry(index, f"n{index}") for index in (1, 4, 7, 9)))
     for index, known in [
         (0, [0, 1, 4, 7, 9]),
         (3, [0, 1, 4, 7, 9]),
@@ -232,7 +233,7 @@ def test_a_compacted_history_begins_with_what_is_in_force_there() -> None:
 def test_a_history_begins_anew_with_the_configuration_of_a_snapshot() -> None:
     """Hazard B35: whatever the log had, also with a higher index."""
     history = ConfigurationHistory(FORM, [(1, decode_members(b"n1/"))])
-    history.appended([configuration_entry(8, "n8")])
+    history.appended(blocks([configuration_entry(8, "n8")]))
     history.reset(5, encode_members(("n2", "n3"), ("n4",)))
     assert (history.latest_index, history.voters, history.ids) == (5, ("n2", "n3"), ("n2", "n3", "n4"))
     assert history.committed_at(5)[0] == 5
@@ -256,7 +257,7 @@ def test_a_history_is_that_of_the_log(steps: list[tuple[int, str]]) -> None:
             else Entry(next_index, 1, EntryKind.COMMAND, b"")
         )
         log.append(new)
-        history.appended([new])
+        history.appended(blocks([new]))
         latest = [entry for entry in log if entry.kind is EntryKind.CONFIGURATION][-1]
         assert history.latest_index == latest.index
         assert history.voters == decode_members(latest.data).voters

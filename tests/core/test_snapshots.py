@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from raftdb.core.block import entries_of
 from raftdb.core.events import Compacted, Persisted, Received, SnapshotFetched, SnapshotMade
 from raftdb.core.messages import (
     AppendEntries,
@@ -19,6 +20,7 @@ from raftdb.core.messages import (
 from raftdb.core.model import EntryId, EntryKind, Role, Term
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.update import Update
+from tests.blocks import blocks
 from tests.core.cluster import encode_members
 from tests.core.direct import ME, SETTINGS, SNAPSHOT_BYTES, SNAPSHOT_DIGEST, Direct, command, offer
 
@@ -117,7 +119,7 @@ def test_a_snapshot_is_answered_when_it_is_installed_and_not_before() -> None:
     assert update.messages == ()
     assert held_up_to(update.messages_after_persist) == 5
     assert update.persist is not None
-    assert (update.persist.install, update.persist.truncate_from, update.persist.entries) == (
+    assert (update.persist.install, update.persist.truncate_from, update.persist.blocks) == (
         (5, 2),
         None,
         (),
@@ -190,7 +192,7 @@ def test_the_configuration_of_a_snapshot_takes_the_place_of_uncommitted_ones() -
     """Hazard B35."""
     node = Direct(terms=(1, 1, 1))
     alone = command(4, 2, encode_members(("n1", "n9")))._replace(kind=EntryKind.CONFIGURATION)
-    node.receive(AppendEntries("n2", ME, 2, 3, 1, 0, (alone,)))
+    node.receive(AppendEntries("n2", ME, 2, 3, 1, 0, blocks([alone])))
     assert node.state.configurations.voters == ("n1", "n9")
     node.hear_snapshot("n3", 3, (5, 3), nodes=5)
     configurations = node.state.configurations
@@ -202,7 +204,7 @@ def test_a_snapshot_of_which_the_log_holds_the_end_leaves_the_configuration_behi
     """Hazard B35, the other way round: what stays in the log counts."""
     node = Direct(terms=(1, 1, 1))
     alone = command(4, 2, encode_members(("n1", "n9")))._replace(kind=EntryKind.CONFIGURATION)
-    node.receive(AppendEntries("n2", ME, 2, 3, 1, 0, (alone,)))
+    node.receive(AppendEntries("n2", ME, 2, 3, 1, 0, blocks([alone])))
     node.hear_snapshot("n2", 2, (3, 1))
     assert (node.state.configurations.latest_index, outline(node)) == (4, (0, 4, 3))
 
@@ -245,7 +247,7 @@ def test_a_gap_behind_a_snapshot_is_refused_with_its_end_as_hint(terms: list[Ter
 def test_the_first_append_of_all_that_comes_again_after_a_snapshot_adds_nothing() -> None:
     """Hazard B18."""
     node = Direct(terms=(1,))
-    first = AppendEntries("n2", ME, 3, 0, 0, 0, (node.disk.entries[0], command(2, 3)))
+    first = AppendEntries("n2", ME, 3, 0, 0, 0, blocks([node.disk.entries[0], command(2, 3)]))
     node.receive(first)
     node.hear_snapshot("n2", 3, (5, 3))
     assert held_up_to(node.hear_entries("n2", 3, (5, 3), [3])) == 6
@@ -273,11 +275,13 @@ def test_a_log_that_holds_only_a_state_is_compared_by_the_end_of_it() -> None:
 def test_a_write_that_was_on_its_way_when_the_log_was_dropped_counts_up_to_the_snapshot_only() -> None:
     """Hazard B17: another entry stands there now."""
     node = Direct(terms=(1, 2), disk_is_quick=False)
-    old = node.step(Received(AppendEntries("n2", ME, 2, 2, 2, 0, tuple(command(i, 2) for i in range(3, 10)))))
+    old = node.step(
+        Received(AppendEntries("n2", ME, 2, 2, 2, 0, blocks(command(i, 2) for i in range(3, 10))))
+    )
     offered = node.step(Received(offer("n3", 4, (5, 3), THREE)))
     assert sequence_of(offered) == 2
     install = node.step(SnapshotFetched(offer("n3", 4, (5, 3), THREE)))
-    new = node.step(Received(AppendEntries("n3", ME, 4, 5, 3, 5, (command(6, 4), command(7, 4)))))
+    new = node.step(Received(AppendEntries("n3", ME, 4, 5, 3, 5, blocks([command(6, 4), command(7, 4)]))))
     assert (sequence_of(old), sequence_of(install), sequence_of(new)) == (1, 3, 4)
     log = node.state.log
     assert (log.persisted_index, log.last_index) == (5, 7)
@@ -338,7 +342,7 @@ def test_a_compaction_does_not_change_who_the_members_are() -> None:
 def test_a_compaction_forgets_the_members_that_were_replaced_before_it() -> None:
     node = Direct(terms=(1, 1))
     four = command(3, 1, encode_members(("n1", "n2", "n3", "n4")))._replace(kind=EntryKind.CONFIGURATION)
-    node.receive(AppendEntries("n2", ME, 1, 2, 1, 3, (four,)))
+    node.receive(AppendEntries("n2", ME, 1, 2, 1, 3, blocks([four])))
     configurations = node.state.configurations
     assert [configurations.committed_at(index)[0] for index in (2, 3)] == [1, 3]
     node.step(Compacted(3))
@@ -461,7 +465,7 @@ def test_a_snapshot_that_was_made_is_offered_and_entries_go_on_behind_it() -> No
     (append,) = node.acknowledge("n3", 4)
     assert isinstance(append, AppendEntries)
     assert (append.previous_index, append.previous_term) == (4, 2)
-    assert [entry.index for entry in append.entries] == [5, 6, 7]
+    assert [entry.index for entry in entries_of(append.blocks)] == [5, 6, 7]
     assert progress_of(node).pace is Pace.REPLICATE
 
 

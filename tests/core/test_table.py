@@ -22,6 +22,7 @@ from raftdb.core.messages import (
 from raftdb.core.model import Entry, EntryKind, Role
 from raftdb.core.raft import HANDLERS, STEPS, second_leader
 from raftdb.core.update import Trace
+from tests.blocks import blocks
 from tests.core.cluster import encode_members
 from tests.core.direct import ME, Direct, command
 
@@ -32,7 +33,7 @@ EXAMPLES: dict[type[Message], Message] = {
         RequestPreVoteReply("n2", ME, 2, True),
         RequestVote("n2", ME, 2, 1, 1),
         RequestVoteReply("n2", ME, 2, True),
-        AppendEntries("n2", ME, 2, 1, 1, 1, (command(2, 2, b"a"),)),
+        AppendEntries("n2", ME, 2, 1, 1, 1, blocks([command(2, 2, b"a")])),
         AppendEntriesReply("n2", ME, 2, 1, True, 1),
         Heartbeat("n2", ME, 2, 1, 7),
         HeartbeatReply("n2", ME, 2, 7),

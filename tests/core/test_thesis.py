@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from raftdb.core.block import entries_of
 from raftdb.core.events import EntriesLoaded, Persisted, ReadRequested, Received
 from raftdb.core.messages import (
     AppendEntries,
@@ -20,6 +21,7 @@ from raftdb.core.model import EntryKind, HardState, Role, Term
 from raftdb.core.progress import Pace
 from raftdb.core.state import Settings
 from raftdb.errors import InvariantBroken
+from tests.blocks import blocks
 from tests.core.direct import ME, SETTINGS, Direct
 
 
@@ -289,7 +291,7 @@ def test_3_5_a_leader_appends_and_sends_at_once() -> None:
     for message in update.messages:
         assert isinstance(message, AppendEntries)
         assert (message.previous_index, message.previous_term) == (2, 2)
-        assert [entry.data for entry in message.entries] == [b"a", b"b"]
+        assert [entry.data for entry in entries_of(message.blocks)] == [b"a", b"b"]
 
 
 def test_3_5_only_a_leader_takes_proposals() -> None:
@@ -472,7 +474,7 @@ def test_4_1_a_configuration_counts_from_when_it_is_appended_and_until_it_is_tru
     """Hazard B37."""
     node = Direct(terms=(1,))
     entry = Direct(nodes=5).disk.entries[0]._replace(index=2, term=2)
-    node.receive(AppendEntries("n2", ME, 2, 1, 1, 0, (entry,)))
+    node.receive(AppendEntries("n2", ME, 2, 1, 1, 0, blocks([entry])))
     assert len(node.state.configurations.voters) == 5
     node.hear_entries("n3", 3, (1, 1), [3])
     assert len(node.state.configurations.voters) == 3
@@ -483,7 +485,7 @@ def test_4_2_2_a_voter_does_not_ask_whether_it_is_one() -> None:
     node = Direct()
     data = b"n2,n3/n1"
     entry = node.disk.entries[0]._replace(index=2, term=2, data=data)
-    node.receive(AppendEntries("n2", ME, 2, 1, 1, 0, (entry,)))
+    node.receive(AppendEntries("n2", ME, 2, 1, 1, 0, blocks([entry])))
     assert not node.state.is_voter
     node.tick(10)
     assert votes(node.receive(RequestVote("n3", ME, 3, 2, 2))) == [True]
@@ -656,7 +658,7 @@ def test_10_2_1_messages_go_ahead_of_their_answers_within_a_window() -> None:
         assert sent == [1, 1, 1, 0, 0]
         (message,) = node.acknowledge("n2", 3)
         assert isinstance(message, AppendEntries)
-        assert [entry.index for entry in message.entries] == [6, 7]
+        assert [entry.index for entry in entries_of(message.blocks)] == [6, 7]
 
 
 def test_10_2_1_a_batch_is_cut_by_bytes_but_for_one_large_entry() -> None:
@@ -664,7 +666,7 @@ def test_10_2_1_a_batch_is_cut_by_bytes_but_for_one_large_entry() -> None:
     node = Direct(nodes=2, settings=Settings(10, 2, batch_bytes_max=100))
     node.become_leader()
     update = node.propose(b"x" * 500, b"y" * 10, b"y" * 10, b"y" * 10)
-    batches = [len(message.entries) for message in update.messages if isinstance(message, AppendEntries)]
+    batches = [message.entry_count for message in update.messages if isinstance(message, AppendEntries)]
     assert batches == [1, 2, 1]
 
 
@@ -689,14 +691,14 @@ def test_bodies_that_are_not_wanted_any_more_are_not_sent() -> None:
     update = node.step(Received(AppendEntriesReply("n2", ME, 3, 3, False, 0, 1, 1)))
     (wanted,) = update.entries_wanted
     assert (wanted.target, wanted.first, wanted.last) == ("n2", 2, 3)
-    replaced = tuple(entry._replace(term=1) for entry in node.disk.entries[1:3])
+    replaced = blocks(entry._replace(term=1) for entry in node.disk.entries[1:3])
     update = node.step(EntriesLoaded("n2", replaced))
     assert update.messages == ()
     (again,) = update.entries_wanted
     assert again == wanted
-    (message,) = node.step(EntriesLoaded("n2", tuple(node.disk.entries[1:3]))).messages
+    (message,) = node.step(EntriesLoaded("n2", blocks(node.disk.entries[1:3]))).messages
     assert isinstance(message, AppendEntries)
-    assert message.entries == tuple(node.disk.entries[1:3])
+    assert list(entries_of(message.blocks)) == node.disk.entries[1:3]
 
 
 def test_a_message_for_another_node_is_ignored() -> None:

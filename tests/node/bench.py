@@ -27,6 +27,7 @@ from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
 from storage.contract import FrozenChanges
 from storage.memory import MemoryLogStore, MemoryStateStore
 from tests.addresses import at
+from tests.blocks import blocks
 
 SETTINGS = Settings(election_timeout_ticks=10, heartbeat_ticks=2)
 NEVER = CompactionPolicy()
@@ -182,7 +183,7 @@ class Bench:
     def follow(self, term: Term, entries: Sequence[Entry], commit_index: int) -> None:
         """Entries of n2, the leader of `term`, arrive behind what is here."""
         last = self.core.log.last
-        self.receive(AppendEntries("n2", "n1", term, last.index, last.term, commit_index, tuple(entries)))
+        self.receive(AppendEntries("n2", "n1", term, last.index, last.term, commit_index, blocks(entries)))
 
     def base(self) -> tuple[int, int]:
         """Where the log begins: in memory, and on disk."""

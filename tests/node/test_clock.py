@@ -27,6 +27,7 @@ from raftdb.node.turn import Answer, Inputs
 from raftdb.server.disk import describe_state
 from storage.memory import MemoryStateStore
 from storage.memory_disk import MemoryDisk
+from tests.blocks import blocks
 from tests.node.bench import Bench, value_of
 
 NAME = b"s" * 16
@@ -138,7 +139,7 @@ def test_who_no_longer_leads_stamps_nothing_and_counts_anew_when_it_leads_again(
     term = bench.core.term + 1
     last = bench.core.log.last
     entry = command_entry(last.index + 1, term, Set(b"b", b"1"), 50)
-    bench.receive(AppendEntries("n2", "n1", term, last.index, last.term, last.index + 1, (entry,)))
+    bench.receive(AppendEntries("n2", "n1", term, last.index, last.term, last.index + 1, blocks([entry])))
     assert bench.core.role is Role.FOLLOWER
     assert bench.replica.clock_ms == 8_000, "a time that is behind moves nothing"
     bench.now_ms = 90_000.0
@@ -237,7 +238,7 @@ def test_an_end_that_is_under_way_is_not_asked_for_again_until_its_term_is_over(
     last = bench.core.log.last
     term = bench.core.term + 1
     # Another leader, whose log does not have it.
-    other = (Entry(last.index, term, EntryKind.NOOP, b""),)
+    other = blocks([Entry(last.index, term, EntryKind.NOOP, b"")])
     bench.receive(AppendEntries("n2", "n1", term, last.index - 1, last.term, last.index - 1, other))
     assert expiries(bench) == []
     bench.lead()

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from raftdb.core.block import entry_bytes
 from raftdb.core.events import SnapshotFetched, SnapshotMade
-from raftdb.core.log import Log, entry_bytes
+from raftdb.core.log import Log
 from raftdb.core.messages import (
     AppendEntriesReply,
     HeartbeatReply,
@@ -28,6 +29,7 @@ from raftdb.wire.configuration import encode_configuration
 from storage.contract import LogBatch
 from storage.memory import MemoryLogStore, MemoryStateStore
 from storage.memory_disk import MemoryDisk
+from tests.blocks import blocks
 from tests.node.bench import NEVER, NO_TAIL, SETTINGS, Bench, code_of, members, set_entry, value_of
 
 # When a checkpoint is due
@@ -226,8 +228,8 @@ def log_with(entries: int, *, cached_from: int = 1, base: EntryId = EntryId(0, 0
         cache_bytes_max=1 << 30,
     )
     new = [Entry(index, 1, EntryKind.COMMAND, b"x" * 68) for index in range(cached_from, entries + 1)]
-    log.append(new)
-    assert all(entry_bytes(entry) == 100 for entry in new)
+    log.append(blocks(new))
+    assert all(entry_bytes(entry.data) == 100 for entry in new)
     return log
 
 

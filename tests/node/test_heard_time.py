@@ -7,6 +7,7 @@ from raftdb.core.model import Entry, EntryKind
 from raftdb.machine.machine import Machine
 from raftdb.machine.strings import Get, Set
 from raftdb.node.clock import COMMIT_MS
+from tests.blocks import blocks
 from tests.node.bench import SETTINGS, Bench
 from tests.node.test_clock import command_entry, entries, expiries, local, pass_time
 
@@ -55,7 +56,7 @@ def test_who_leads_next_goes_on_from_the_latest_time_that_it_heard() -> None:
 def test_a_time_in_the_log_that_is_later_counts() -> None:
     bench = followed(9_000)
     entry = command_entry(3, 2, Set(b"k", b"v"), 9_800)
-    bench.receive(AppendEntries("n2", "n1", 2, 2, 2, 3, (entry,)))
+    bench.receive(AppendEntries("n2", "n1", 2, 2, 2, 3, blocks([entry])))
     assert first_stamp(bench) == 9_800
 
 
@@ -64,7 +65,7 @@ def test_what_is_heard_is_forgotten_if_somebody_may_have_counted_from_less_since
     what began by its clock must not end by that of n2."""
     bench = followed(9_000)
     later = [Entry(3, 3, EntryKind.NOOP, b""), command_entry(4, 3, Set(b"k", b"v", 1_500), 7_000)]
-    bench.receive(AppendEntries("n3", "n1", 3, 2, 2, 4, tuple(later)))
+    bench.receive(AppendEntries("n3", "n1", 3, 2, 2, 4, blocks(later)))
     assert first_stamp(bench) == 7_000
     assert local(bench, Get(b"k")) == b"v"
 
@@ -72,7 +73,7 @@ def test_what_is_heard_is_forgotten_if_somebody_may_have_counted_from_less_since
 def test_who_may_have_counted_need_not_have_been_heard() -> None:
     """The latest no-op in the log is of a leader that this node never followed: it may have been committed."""
     bench = followed(9_000)
-    bench.receive(AppendEntries("n3", "n1", 4, 2, 2, 2, (Entry(3, 3, EntryKind.NOOP, b""),)))
+    bench.receive(AppendEntries("n3", "n1", 4, 2, 2, 2, blocks([Entry(3, 3, EntryKind.NOOP, b"")])))
     assert first_stamp(bench) == 0
 
 

@@ -39,6 +39,7 @@ from raftdb.node.turn import Effects
 from raftdb.wire.configuration import encode_configuration
 from storage.memory import MemoryLogStore
 from tests.addresses import at
+from tests.blocks import blocks
 from tests.node.bench import Bench, code_of, members, set_entry, value_of
 
 N4 = Member("n4", at("h:4"))
@@ -186,7 +187,7 @@ def test_who_does_not_lead_says_where_the_leader_is_by_now() -> None:
 def test_a_change_that_was_overwritten_was_not_made() -> None:
     bench = leading()
     request = ask(bench, RemoveMember("n3"))
-    bench.receive(AppendEntries("n2", "n1", 3, 2, 2, 2, (set_entry(3, 3),)))
+    bench.receive(AppendEntries("n2", "n1", 3, 2, 2, 2, blocks([set_entry(3, 3)])))
     assert request not in bench.answers, "the new leader may fail, and the old entry come back"
     bench.receive(Heartbeat("n2", "n1", 3, 3, 1))
     assert code_of(bench.answers[request]) == "no_leader"
@@ -199,7 +200,7 @@ def test_a_node_that_somebody_else_has_added_is_added_and_the_answer_names_what_
     request = ask(bench, AddMember(N4))
     voter = Configuration((*members(3).members, Member("n4", at("h:4"), uuid="folder")))
     entry = Entry(3, 3, EntryKind.CONFIGURATION, encode_configuration(voter))
-    bench.receive(AppendEntries("n2", "n1", 3, 2, 2, 3, (entry,)))
+    bench.receive(AppendEntries("n2", "n1", 3, 2, 2, 3, blocks([entry])))
     answer = bench.answers[request]
     assert not isinstance(answer, Exception)
     assert (answer.index, answer.term) == (3, 3)
@@ -348,7 +349,7 @@ def hear(bench: Bench, *, entries: int) -> Effects:
     """The leader n2 of term 2 sends its log, up to so many entries."""
     first = Entry(1, 1, EntryKind.CONFIGURATION, encode_configuration(members(3)))
     log = [first, Entry(2, 2, EntryKind.NOOP, b""), set_entry(3, 2)]
-    return bench.receive(AppendEntries("n2", "n1", 2, 0, 0, 0, tuple(log[:entries])))
+    return bench.receive(AppendEntries("n2", "n1", 2, 0, 0, 0, blocks(log[:entries])))
 
 
 def test_a_node_that_joins_begins_with_nothing_and_stays_quiet() -> None:

@@ -6,6 +6,7 @@ from raftdb.core.messages import AppendEntries, Heartbeat, HeartbeatReply
 from raftdb.core.model import Entry, EntryKind
 from raftdb.node.refusals import no_space
 from raftdb.node.space import GROWTH_OVERHEAD_BYTES, SpaceBudget
+from tests.blocks import blocks
 from tests.core.direct import ME, Direct
 
 DATA = bytes(1000)
@@ -15,7 +16,7 @@ ANSWER = HeartbeatReply(ME, "n2", 2, 1)
 
 
 def append(kind: EntryKind = EntryKind.COMMAND) -> AppendEntries:
-    return AppendEntries("n2", ME, 2, 0, 0, 0, (Entry(1, 2, kind, DATA),))
+    return AppendEntries("n2", ME, 2, 0, 0, 0, blocks([Entry(1, 2, kind, DATA)]))
 
 
 def budget(*, headroom_bytes: int, last_headroom_bytes: int, reason: str | None = None) -> SpaceBudget:

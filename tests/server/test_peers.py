@@ -27,6 +27,7 @@ from raftdb.server.start import begin_start
 from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
 from storage.memory import MemoryLogStore
 from tests.addresses import at
+from tests.blocks import blocks
 from tests.core.cluster import LIFE, encode_members
 from tests.core.direct import Direct
 from tests.node.views import view_of
@@ -171,7 +172,7 @@ async def test_a_stranger_is_believed_and_bound_to_its_folder_when_it_becomes_a_
     assert await desk.says("n4", "first") is None
     assert await desk.says("n4", "second") is None
     assert node.state.configurations.appended(
-        [Entry(2, 2, EntryKind.CONFIGURATION, encode_members(("n1", "n2", "n3"), ("n4",)))]
+        blocks([Entry(2, 2, EntryKind.CONFIGURATION, encode_members(("n1", "n2", "n3"), ("n4",)))])
     )
     assert code(await desk.says("n4", "third")) == IDENTITY_CHANGED
     assert await desk.says("n4", "second") is None
@@ -263,7 +264,7 @@ async def test_who_becomes_a_member_after_it_was_met_is_written_down_and_who_is_
     assert await desk.says("n4", "its", start=stranger) is None
     assert desk.store.get_meta("starts:n4") is None
     assert desk.node.state.configurations.appended(
-        [Entry(2, 2, EntryKind.CONFIGURATION, encode_members(("n1", "n2", "n3"), ("n4",)))]
+        blocks([Entry(2, 2, EntryKind.CONFIGURATION, encode_members(("n1", "n2", "n3"), ("n4",)))])
     )
     await desk.registry.tidy()
     assert decode_known(desk.store.get_meta("starts:n4") or b"").last == stranger.start
@@ -312,7 +313,7 @@ async def test_what_a_stranger_has_shown_counts_once_it_is_a_member() -> None:
     own = next_of(None)
     assert await desk.says("n4", "its", start=own) is None
     assert desk.node.state.configurations.appended(
-        [Entry(2, 2, EntryKind.CONFIGURATION, encode_members(("n1", "n2", "n3"), ("n4",)))]
+        blocks([Entry(2, 2, EntryKind.CONFIGURATION, encode_members(("n1", "n2", "n3"), ("n4",)))])
     )
     await desk.registry.tidy()
     assert desk.store.get_meta("credential:n4") == credential_for(own, "n1").encode()

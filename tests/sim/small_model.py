@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from raftdb.core import invariants
+from raftdb.core.block import entries_of
 from raftdb.core.events import Event, Persisted, Proposed, Received, Ticked
 from raftdb.core.log import Log
 from raftdb.core.membership import Configuration, ConfigurationHistory, Form
@@ -43,6 +44,7 @@ from raftdb.core.update import Output, Persist, Update
 from raftdb.errors import InvariantBroken
 from raftdb.simulation.promises import check_promise
 from tests.addresses import at
+from tests.blocks import blocks
 
 IDS: tuple[NodeId, ...] = ("n1", "n2", "n3")
 CONFIGURATION = Configuration(tuple(Member(node, at(node)) for node in IDS), birth="life")
@@ -90,7 +92,7 @@ class Disk:
         votes = self.votes if vote[1] is None or vote in self.votes else (*self.votes, vote)
         if len(dict(votes)) < len(votes):
             raise Broken(f"two votes in one term: {votes}")
-        return Disk(hard_state, (*kept, *write.entries), votes)
+        return Disk(hard_state, (*kept, *entries_of(write.blocks)), votes)
 
     @property
     def synced_term(self) -> int:
@@ -161,7 +163,8 @@ def start(node: NodeId, hard_state: HardState, entries: tuple[Entry, ...]) -> Ra
         if not starts or starts[-1][1] != entry.term:
             starts.append((entry.index, entry.term))
     log = Log(last_index=0, cache_bytes_max=1 << 30)
-    log.append(entries)  # bodies in memory, so that nothing has to be loaded
+    # Bodies in memory, so that nothing has to be loaded; each entry as it was proposed, in a block of its own.
+    log.append([block for entry in entries for block in blocks([entry])])
     log.persisted_index = log.last_index
     return Raft(
         node,
@@ -222,7 +225,7 @@ def fingerprint(node: Node) -> tuple[object, ...]:
         (candidacy, leadership),
         node.disk,
         tuple(
-            (write.sequence - seen, write.hard_state, write.truncate_from, write.entries)
+            (write.sequence - seen, write.hard_state, write.truncate_from, write.blocks)
             for write in node.writes
         ),
         tuple((sequence - seen, messages) for sequence, messages in node.held),
@@ -258,7 +261,7 @@ class Model:
             number = self._node_numbers[key] = len(self.nodes)
             state = node.raft.state
             invariants.check_state(state)
-            entries = state.log.cached(1, state.log.last_index, bytes_max=1 << 60) or ()
+            entries = entries_of(state.log.cached(1, state.log.last_index, bytes_max=1 << 60) or ())
             self.nodes.append(node)
             self.views.append(
                 View(

@@ -16,6 +16,7 @@ from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
 from raftdb.wire.peer import Hello, Refused, Welcome, decode_handshake, encode_handshake
 from raftdb.wire.stream import Kind
+from tests.blocks import blocks
 
 WAIT_S = 10.0
 """Longest wait for something that must come: only a failing test waits as long."""
@@ -47,7 +48,7 @@ def heartbeat(round_: int, *, source: str = "n1", target: str = "n2") -> Heartbe
 
 
 def append(data: bytes, *, index: int = 1) -> AppendEntries:
-    return AppendEntries("n1", "n2", 1, index - 1, 0, 0, (Entry(index, 1, EntryKind.COMMAND, data),))
+    return AppendEntries("n1", "n2", 1, index - 1, 0, 0, blocks([Entry(index, 1, EntryKind.COMMAND, data)]))
 
 
 class EventLog:

@@ -5,6 +5,7 @@ from raftdb.core.model import Entry, EntryKind
 from raftdb.transport.limits import LinkLimits
 from raftdb.transport.send_queue import SendQueue
 from raftdb.wire.peer import message_bytes_max
+from tests.blocks import blocks
 from tests.transport.support import append, heartbeat
 
 ONE = message_bytes_max(append(b"x" * 1000))
@@ -40,7 +41,7 @@ def test_a_message_larger_than_every_limit_still_gets_through_alone() -> None:
 
 def test_a_frame_has_a_limit_on_messages_and_on_entries() -> None:
     queue = SendQueue(LinkLimits(frame_messages_max=2, frame_entries_max=3))
-    two = AppendEntries("n1", "n2", 1, 0, 0, 0, tuple(Entry(i, 1, EntryKind.NOOP, b"") for i in (1, 2)))
+    two = AppendEntries("n1", "n2", 1, 0, 0, 0, blocks(Entry(i, 1, EntryKind.NOOP, b"") for i in (1, 2)))
     for message in (two, two, heartbeat(1), heartbeat(2), heartbeat(3)):
         queue.put(message)
     assert queue.take_frame() == [two]

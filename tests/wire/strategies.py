@@ -32,6 +32,7 @@ from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import KEEP_TTL, NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
 from raftdb.wire.fields import NODE_ID_PATTERN
 from tests.addresses import at
+from tests.blocks import blocks
 
 HOSTILE_BYTES = st.one_of(
     st.binary(max_size=8),
@@ -134,7 +135,7 @@ def append_entries(draw: st.DrawFn) -> AppendEntries:
     """An AppendEntries whose entries follow each other, with terms that never fall."""
     terms = sorted(draw(st.lists(st.one_of(st.integers(0, 3), NUMBERS), max_size=12)))
     previous_index = draw(st.integers(0, 2**63 - 1 - len(terms)))
-    entries = tuple(
+    entries = blocks(
         Entry(previous_index + offset, term, draw(st.sampled_from(EntryKind)), draw(st.binary(max_size=40)))
         for offset, term in enumerate(terms, start=1)
     )

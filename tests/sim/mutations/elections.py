@@ -25,7 +25,7 @@ from tests.sim.mutations.planting import Mutation, Patches, handlers
 def term_is_not_stored() -> Patches:
     def has_something(self: Output) -> bool:
         self.hard_state = None
-        return self.truncate_from is not None or self.install is not None or bool(self.entries)
+        return self.truncate_from is not None or self.install is not None or bool(self.blocks)
 
     return [
         (Output, "has_something_to_persist", property(has_something)),

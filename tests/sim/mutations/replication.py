@@ -1,17 +1,19 @@
 """Planted bugs of the log: replication and commitment."""
 
+import itertools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
 from raftdb.core import follower, leader, quorum, raft, reads
+from raftdb.core.block import Block, entries_of
 from raftdb.core.log import Log
 from raftdb.core.messages import (
     AppendEntries,
     Heartbeat,
     HeartbeatReply,
 )
-from raftdb.core.model import Entry, Index, Role
+from raftdb.core.model import Index, Role
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.state import Leadership, RaftState
 from tests.sim.mutations.planting import Mutation, Patches, handlers
@@ -79,29 +81,29 @@ def append_commits_the_whole_log() -> Patches:
 def late_append_truncates() -> Patches:
     plain = follower._store
 
-    def store(state: RaftState, entries: Sequence[Entry]) -> None:
-        plain(state, entries)
-        if entries and entries[-1].index < state.log.last_index and not state.output.entries:
-            state.truncate_log_from(max(entries[-1].index, state.commit_index) + 1)
+    def store(state: RaftState, blocks: Sequence[Block]) -> None:
+        plain(state, blocks)
+        if blocks and blocks[-1].last_index < state.log.last_index and not state.output.blocks:
+            state.truncate_log_from(max(blocks[-1].last_index, state.commit_index) + 1)
 
     return [(follower, "_store", store)]
 
 
 def tail_survives_a_conflict() -> Patches:
-    def store(state: RaftState, entries: Sequence[Entry]) -> None:
+    def store(state: RaftState, blocks: Sequence[Block]) -> None:
         log = state.log
-        for position, entry in enumerate(entries):
+        for entry in entries_of(blocks):
             local = log.term_at(entry.index)
             if local is not None and local != entry.term:
-                first = entries[-1].index + 1
-                tail: Sequence[Entry] = ()
+                first = blocks[-1].last_index + 1
+                tail: Sequence[Block] = ()
                 if log.cache_first <= first <= log.last_index:
                     tail = log.cached(first, log.last_index, bytes_max=1 << 60) or ()
                 state.truncate_log_from(entry.index)
-                state.append_to_log([*entries[position:], *tail])
+                state.append_to_log([*follower._after(blocks, entry.index - 1), *tail])
                 return
             if local is None:
-                state.append_to_log(entries[position:])
+                state.append_to_log(follower._after(blocks, entry.index - 1))
                 return
 
     return [(follower, "_store", store)]
@@ -119,12 +121,15 @@ def write_in_flight_counts_for_its_successor() -> Patches:
 
 
 def known_entries_are_appended_again() -> Patches:
-    def store(state: RaftState, entries: Sequence[Entry]) -> None:
-        new = [entry for entry in entries if entry.index > state.log.last_index]
-        again = [entry for entry in entries if entry.index <= state.log.last_index]
-        if again and not new and state.log.last_index == again[-1].index:
-            last = state.log.last_index
-            new = [entry._replace(index=last + 1 + offset) for offset, entry in enumerate(again)]
+    def store(state: RaftState, blocks: Sequence[Block]) -> None:
+        last = state.log.last_index
+        new = follower._after(blocks, last)
+        if blocks and not new and last == blocks[-1].last_index:
+            following = itertools.count(last + 1)
+            new = [
+                Block.of(next(following), entry.term, entry.kind, [entry.data])
+                for entry in entries_of(blocks)
+            ]
         if new:
             state.append_to_log(new)
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from raftdb.core import follower, raft, snapshots
+from raftdb.core.block import Block
 from raftdb.core.log import Log
 from raftdb.core.messages import (
     AppendEntries,
     AppendEntriesReply,
     InstallSnapshot,
 )
-from raftdb.core.model import Entry, EntryId, Index, Role
+from raftdb.core.model import EntryId, Index, Role
 from raftdb.core.state import RaftState
 from raftdb.node import stored
 from raftdb.node.compaction import CompactionPolicy
@@ -38,7 +39,7 @@ def install_keeps_a_conflicting_tail() -> Patches:
 
     def install_snapshot(self: RaftState, end: EntryId, index: Index, data: bytes) -> None:
         first = max(end.index + 1, self.log.cache_first)
-        tail: Sequence[Entry] = ()
+        tail: Sequence[Block] = ()
         if first == end.index + 1 <= self.log.last_index:
             tail = self.log.cached(first, self.log.last_index, bytes_max=1 << 60) or ()
         plain(self, end, index, data)
