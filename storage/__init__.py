@@ -4,7 +4,7 @@ The layers above bring indexes, terms, bytes and keys; nothing here knows what t
 
     LOCK             one process per folder (flock); its pid and node id
     identity.cbor    whose folder it is, with a checksum
-    log/data.mdb     the log: records, hard state, facts            storage.log_store
+    log/data.mdb     the log: blocks of entries, hard state, facts            storage.log_store
     state/data.mdb   the state as of a checkpoint                   storage.state_store
     incoming/        a snapshot being received                      storage.receive
     outgoing/        snapshots made to be sent                      storage.export, storage.send
@@ -14,7 +14,7 @@ does not know, and never converts in place without being asked.
 
 What is promised
 ----------------
-* A write of the log that returned is on the disk: one LMDB transaction, one fsync, hard state, truncation and records
+* A write of the log that returned is on the disk: one LMDB transaction, one fsync, hard state, truncation and blocks
   together. The state is durable up to its checkpoint only; after a crash the log from there on is applied again.
 * A transaction is there as a whole or not at all, whenever the process or the power dies.
 * After the first error of a write, commit or fsync a store never writes again, and the process has to stop. Trying
@@ -43,12 +43,13 @@ Caveats
 * Values of the state are verified when they are read, not when the folder is opened; `examine` reads them all.
 * A snapshot is LMDB's own file, so it moves between machines of one page size and byte order only (`storage.manifest`).
 * py-lmdb releases the interpreter lock in every put, also within `putmulti`. With an event loop that never idles, each
-  release may wait for `sys.getswitchinterval()`: set it well below its default of 5 ms in a server.
+  release may wait for `sys.getswitchinterval()`: set it well below its default of 5 ms in a server. That is why the
+  log has a record for each block of entries and not for each entry.
 
 Where to read on
 ----------------
 `contract` (what the layers above rely on) and `errors`; `writer` (the thread of the log), `log_store` over `plan` (a
-write, checked before it is made) and `codec` (its bytes); `state_store` over `overlay`, `scanning` and `gaps` (changes
+write, checked before it is made) and `blocks` (its bytes); `state_store` over `overlay`, `scanning` and `gaps` (changes
 that are in memory over what is on disk); both over `env`, an LMDB environment with our settings; `folder`, `identity`,
 `files`, `space` and `system_failures` (what is around them); `check` (`raftdb doctor`), `restore`, `recover`. `memory`
 and `memory_disk` are the twins for simulators and tests, and `bounds` says how much disk both may take.
@@ -65,12 +66,11 @@ from storage.check import Finding, examine, examine_snapshot
 from storage.contract import (
     INDEX_MAX,
     KEY_BYTES_MAX,
-    TRIM_RECORDS_MAX,
+    TRIM_BLOCKS_MAX,
     Describe,
     FrozenChanges,
     LogBatch,
     LogStore,
-    Record,
     RecoveredLog,
     StateStore,
     Usage,
@@ -112,7 +112,7 @@ __all__ = [
     "INDEX_MAX",
     "KEY_BYTES_MAX",
     "RAFTDB_VERSION",
-    "TRIM_RECORDS_MAX",
+    "TRIM_BLOCKS_MAX",
     "DataFolder",
     "Describe",
     "Finding",
@@ -135,7 +135,6 @@ __all__ = [
     "Misused",
     "OutOfSpace",
     "Reason",
-    "Record",
     "RecoveredLog",
     "SnapshotDamaged",
     "SnapshotForeign",

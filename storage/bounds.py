@@ -5,8 +5,9 @@ long as it was at its worst moment, when live pages and pages freed too recently
 
 The log. Live records are the tail kept before a checkpoint, those appended since then until the next one began, and
 those appended while that one was written and the log trimmed: the last are fewer than those before them, for a
-checkpoint is written faster than its changes come. A record is counted with 32 bytes beside its data and takes 31 in a
-page; one larger than half a page has pages of its own, of which the last may be nearly empty: twice its bytes at most.
+checkpoint is written faster than its changes come. An entry is counted with 32 bytes beside its data. In a block of its
+own it takes 47, which with an operation in it is at most half as much again, and in a larger block 4. A block larger
+than half a page has pages of its own, of which the last may be nearly empty: twice its bytes at most.
 
 The state. A checkpoint writes new pages and frees the old ones, which the next transaction but one may use: so there
 are at most three copies of each page. Pages that were split in the middle are half full at worst.

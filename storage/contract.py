@@ -12,17 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-Record = tuple[int, int, int, bytes]
-"""(index >= 1, term >= 0, kind 0..255, data). The core's entries are such tuples."""
-
 INDEX_MAX = 2**63 - 1
 """Largest index and term: eight bytes with room to compare as signed numbers anywhere."""
 
 KEY_BYTES_MAX = 511
 """Longest key of the state store, LMDB's own limit (hazard B67). The shortest is one byte."""
 
-TRIM_RECORDS_MAX = 4096
-"""Records that one `trim` deletes unless told otherwise: some milliseconds of the writing thread."""
+TRIM_BLOCKS_MAX = 4096
+"""Blocks that one `trim` deletes unless told otherwise: some milliseconds of the writing thread."""
 
 
 Describe = Callable[[Callable[[bytes], bytes | None]], tuple[int, bytes]]
@@ -31,25 +28,25 @@ that state."""
 
 
 class LogBatch(NamedTuple):
-    """What must become durable together: a new hard state, a truncation, records appended, in that order of effect.
+    """What must become durable together: a new hard state, a truncation, blocks appended, in that order of effect.
 
     * `hard_state`: replaces the stored one; None leaves it.
-    * `truncate_from`: records with index >= it go before the append; None truncates nothing.
-    * `records`: appended; their indexes go on without a gap from the last one kept.
+    * `truncate_from`: entries with index >= it go before the append; None truncates nothing.
+    * `blocks`: appended as they are; their indexes go on without a gap from the last one kept.
     """
 
     hard_state: bytes | None = None
     truncate_from: int | None = None
-    records: Sequence[Record] = ()
+    blocks: Sequence[bytes] = ()
 
 
 class RecoveredLog(NamedTuple):
     """What a log holds, after all of it was verified.
 
-    * `base_index`, `base_term`: the record before the first one kept, (0, 0) if nothing was ever trimmed.
-    * `last_index`: the last record, equal to `base_index` if there is none.
-    * `term_starts`: (first index of a run, its term), ascending, for the records kept.
-    * `collected`: the records of the kinds that `recover` was asked to collect, ascending.
+    * `base_index`, `base_term`: the entry before the first one kept, (0, 0) if nothing was ever trimmed.
+    * `last_index`: the last entry, equal to `base_index` if there is none.
+    * `term_starts`: (first index of a run, its term), ascending, for the entries kept.
+    * `collected`: the blocks of the kinds that `recover` was asked to collect, ascending.
     """
 
     hard_state: bytes | None
@@ -57,7 +54,7 @@ class RecoveredLog(NamedTuple):
     base_term: int
     last_index: int
     term_starts: tuple[tuple[int, int], ...]
-    collected: tuple[Record, ...] = ()
+    collected: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +78,24 @@ class Usage:
 
 
 class LogStore(Protocol):
-    """A durable sequence of records with a hard state beside it, and small named facts."""
+    """A durable sequence of entries in blocks (`storage.blocks`), a hard state beside it, and small named facts."""
 
     def claim_writes(self) -> None:
         """From now on only the calling thread may write. Call it while no write is under way."""
 
     def recover(self, *, collect_kinds: frozenset[int] = frozenset()) -> RecoveredLog:
-        """Read everything once, verifying checksums and contiguity; keep the records of `collect_kinds`.
+        """Read everything once, verifying checksums and contiguity; keep the blocks of `collect_kinds`.
 
         Raises `FolderDamaged`, and mends nothing.
         """
         ...
 
-    def read(self, first: int, last: int, *, bytes_max: int) -> list[Record]:
-        """The records first..last, checksums verified; empty if first > last.
+    def read(self, first: int, last: int, *, bytes_max: int) -> list[bytes]:
+        """The blocks with the entries first..last, checksums verified; empty if first > last.
 
-        Stops before the data would pass `bytes_max`, but returns at least one record. Raises `Missing` if `first` is
-        not held or, unless `bytes_max` ended it before, `last` is not; `FolderDamaged` for a bad checksum.
+        They are whole, so there may be entries before `first` in the first one, and after `last` in the last one. Stops
+        before they would pass `bytes_max`, but returns at least one. Raises `Missing` if `first` is not held or, unless
+        `bytes_max` ended it before, `last` is not; `FolderDamaged` for a bad checksum.
         """
         ...
 
@@ -108,16 +106,17 @@ class LogStore(Protocol):
         after which this store never writes again.
         """
 
-    def trim(self, base_index: int, base_term: int, *, records_max: int = TRIM_RECORDS_MAX) -> int:
-        """Delete records from the front up to `base_index`, at most `records_max`; returns how many.
+    def trim(self, base_index: int, base_term: int, *, blocks_max: int = TRIM_BLOCKS_MAX) -> int:
+        """Let the log begin after `base_index`, deleting at most `blocks_max` blocks; returns how many entries went.
 
-        Durable. The base is right after every step, so a caller repeats it until it returns 0. Raises `Misused` if
-        `base_index` is past the end or has another term, and what `write` raises.
+        Durable. A block goes once the base has passed its last entry. The base is right after every step, so a caller
+        repeats it until it returns 0. Raises `Misused` if `base_index` is past the end or has another term, and what
+        `write` raises.
         """
         ...
 
     def reset(self, base_index: int, base_term: int, *, hard_state: bytes | None = None) -> None:
-        """Delete every record and go on after (base_index, base_term), as if all before it had been trimmed.
+        """Delete every block and go on after (base_index, base_term), as if all before it had been trimmed.
 
         For a snapshot that the log does not connect to (hazards B25, B34). Durable; raises what `write` raises.
         """

@@ -1,6 +1,7 @@
 """The log on LMDB: records under their index, hard state and facts beside them, one transaction per write.
 
-Two named databases: `records` (see `storage.codec`) and `meta` with sealed values under
+Two named databases: `records`, each a block under the index of its first entry (see `storage.blocks`), and `meta` with
+sealed values under
 
     format      version of this layout, 4 bytes
     range       base index, base term, last index, 8 bytes each; written in every transaction that moves one of them
@@ -10,32 +11,27 @@ Two named databases: `records` (see `storage.codec`) and `meta` with sealed valu
 Considered and rejected: treating a bad checksum at the end as a torn tail and cutting it off. An LMDB transaction is
 never torn, so a bad record was once whole and perhaps acknowledged (hazard B79). The `range` record is there for the
 same reason: a tree that lost its tail, or shows an older root, still looks sound to LMDB.
+
+A record for each entry was here first. py-lmdb releases the interpreter lock in every put, so beside a busy event loop
+the thread that writes waits for it with each entry, and not once with each block.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from struct import Struct
+from typing import Any
 from zlib import crc32
 
 import lmdb
 
-from storage.codec import (
-    CHECKSUM_BYTES,
-    HEADER_BYTES,
-    INDEX_KEY,
-    RECORD_HEADER,
-    decode_record,
-    encode_records,
-    seal,
-    unseal,
-    verify_record,
-)
-from storage.contract import TRIM_RECORDS_MAX, LogBatch, Record, RecoveredLog, Usage
+from storage.blocks import HEADER, HEADER_BYTES, Span, cut_before, span_of, verify
+from storage.codec import CHECKSUM_BYTES, INDEX_KEY, seal, unseal
+from storage.contract import TRIM_BLOCKS_MAX, LogBatch, RecoveredLog, Usage
 from storage.env import Environment
 from storage.errors import FolderDamaged, Missing, Misused, other_format
 from storage.plan import plan_write
 
-LOG_FORMAT_VERSION = 1
+LOG_FORMAT_VERSION = 2
 LOG_MAP_BYTES = 1 << 38
 """Address space set aside for the log, 256 GiB. Sparse: neither memory nor disk until used."""
 
@@ -81,76 +77,78 @@ class LmdbLogStore:
         self._environment.claim_writes()
 
     def recover(self, *, collect_kinds: frozenset[int] = frozenset()) -> RecoveredLog:
-        """See `LogStore.recover`. One pass of a cursor; of each record only the header is copied."""
+        """See `LogStore.recover`. One pass of a cursor; of each block only the header is copied."""
         term_starts: list[tuple[int, int]] = []
-        collected: list[Record] = []
+        collected: list[bytes] = []
         term_of_run = -1
         with self._environment.read("log") as transaction:
             for key, sealed in transaction.cursor(self._meta).iternext():
                 unseal(key, sealed, what="log meta record")
             base_index, base_term, last_index = self._range(transaction)
-            index = base_index
-            # Local names and no calls in the loop: a log may hold millions of records.
-            unpack_header, pack_key, skip = RECORD_HEADER.unpack_from, INDEX_KEY.pack, CHECKSUM_BYTES
-            for key, value in transaction.cursor(self._records).iternext():
-                index += 1
-                if key != pack_key(index):
-                    raise FolderDamaged(
-                        "log", f"record {index} is missing, key {key.hex()} stands in its place"
-                    )
-                if len(value) < HEADER_BYTES:
-                    raise FolderDamaged(f"log record {index}", f"it has {len(value)} bytes")
-                checksum, term, kind = unpack_header(value)
-                if crc32(value[skip:], crc32(key)) != checksum:
-                    raise FolderDamaged(f"log record {index}", "its checksum does not match")
+            following = base_index + 1
+            # Local names and no calls in the loop: a log may hold millions of blocks.
+            unpack_header, pack_key, skip = HEADER.unpack_from, INDEX_KEY.pack, CHECKSUM_BYTES
+            for key, block in transaction.cursor(self._records).iternext():
+                if len(block) < HEADER_BYTES:
+                    raise FolderDamaged(f"log record {key.hex()}", f"it has {len(block)} bytes")
+                checksum, first, term, count, kind = unpack_header(block)
+                if key != pack_key(first) or crc32(block[skip:]) != checksum:
+                    raise FolderDamaged(f"log record {int.from_bytes(key)}", "its checksum does not match")
+                # The log may begin inside its first block, and nowhere else.
+                if first != following and not (
+                    following == base_index + 1 and first <= base_index < first + count - 1
+                ):
+                    raise FolderDamaged("log", f"record {following} is missing, {first} stands in its place")
                 if term != term_of_run:
                     term_of_run = term
-                    term_starts.append((index, term))
+                    term_starts.append((following, term))
                 if kind in collect_kinds:
-                    collected.append(decode_record(key, value))
-            if index != last_index:
-                raise FolderDamaged("log", f"it ends at record {index}, but {last_index} was written")
+                    collected.append(bytes(block))
+                following = first + count
+            if following != last_index + 1:
+                raise FolderDamaged("log", f"it ends at record {following - 1}, but {last_index} was written")
             hard_state = self._get(transaction, HARD_STATE_KEY)
         return RecoveredLog(
             hard_state, base_index, base_term, last_index, tuple(term_starts), tuple(collected)
         )
 
-    def read(self, first: int, last: int, *, bytes_max: int) -> list[Record]:
+    def read(self, first: int, last: int, *, bytes_max: int) -> list[bytes]:
         """See `LogStore.read`."""
         if first > last:
             return []
-        records: list[Record] = []
-        data_bytes = 0
+        blocks: list[bytes] = []
+        block_bytes = 0
         with self._environment.read("log") as transaction:
             base_index, _base_term, last_index = self._range(transaction)
             if not base_index < first <= last_index:
                 raise Missing(first, base_index=base_index, last_index=last_index)
+            following = first
             cursor = transaction.cursor(self._records)
-            cursor.set_range(INDEX_KEY.pack(first))
-            for key, value in cursor.iternext():
-                data_bytes += len(value) - HEADER_BYTES
-                if records and data_bytes > bytes_max:
-                    return records
-                record = decode_record(key, value)
-                if record[0] != first + len(records):
+            _seek(cursor, first)
+            for key, block in cursor.iternext():
+                block_bytes += len(block)
+                if blocks and block_bytes > bytes_max:
+                    return blocks
+                span = verify(key, block)
+                if not span.first_index <= following <= span.last_index:
                     break
-                records.append(record)
-                if record[0] == last:
-                    return records
-        index = first + len(records)
-        if index > last_index:
-            raise Missing(index, base_index=base_index, last_index=last_index)
-        raise FolderDamaged(f"log record {index}", "it is missing")
+                blocks.append(bytes(block))
+                following = span.last_index + 1
+                if following > last:
+                    return blocks
+        if following > last_index:
+            raise Missing(following, base_index=base_index, last_index=last_index)
+        raise FolderDamaged(f"log record {following}", "it is missing")
 
     def write(self, batches: Sequence[LogBatch]) -> None:
         """See `LogStore.write`."""
         plan = plan_write(batches, base_index=self._base_index, last_index=self._last_index)
-        if plan.cut_from is None and not plan.records and plan.hard_state is None:
+        if plan.cut_from is None and not plan.blocks and plan.hard_state is None:
             return
-        pairs = list(encode_records(plan.records))
+        pairs = [(INDEX_KEY.pack(first), block) for first, block in plan.blocks]
         with self._environment.write() as transaction:
             if plan.cut_from is not None:
-                self._delete(transaction, plan.cut_from, self._last_index)
+                self._cut(transaction, plan.cut_from)
             if pairs:
                 with transaction.cursor(self._records) as cursor:
                     _consumed, added = cursor.putmulti(pairs, overwrite=False, append=True)
@@ -162,26 +160,30 @@ class LmdbLogStore:
                 self._put_range(transaction, self._base_index, self._base_term, plan.last_index)
         self._last_index = plan.last_index
 
-    def trim(self, base_index: int, base_term: int, *, records_max: int = TRIM_RECORDS_MAX) -> int:
+    def trim(self, base_index: int, base_term: int, *, blocks_max: int = TRIM_BLOCKS_MAX) -> int:
         """See `LogStore.trim`."""
-        if base_index <= self._base_index or records_max <= 0:
+        if base_index <= self._base_index or blocks_max <= 0:
             return 0
         if base_index > self._last_index:
             raise Misused(f"cannot trim up to {base_index}: the log ends at {self._last_index}")
         self._require_term(base_index, base_term)
-        first = self._base_index + 1
-        stop = min(base_index, self._base_index + records_max)
+        stop, stop_term = self._base_index, self._base_term
         with self._environment.write() as transaction:
-            # The new base is the last record deleted in this step, so it has that record's term, not the final base's.
-            key = INDEX_KEY.pack(stop)
-            value = transaction.get(key, db=self._records)
-            if value is None:
-                raise FolderDamaged(f"log record {stop}", "it is missing")
-            _index, stop_term, _kind = verify_record(key, value)
-            self._delete(transaction, first, stop)
+            with transaction.cursor(self._records) as cursor:
+                found = cursor.first()
+                for _ in range(blocks_max):
+                    if stop == base_index:
+                        break
+                    if not found:
+                        raise FolderDamaged(f"log record {stop + 1}", "it is missing")
+                    span = verify(cursor.key(), cursor.value())
+                    stop, stop_term = min(span.last_index, base_index), span.term
+                    if span.last_index <= base_index:
+                        found = cursor.delete()
             self._put_range(transaction, stop, stop_term, self._last_index)
+        trimmed = stop - self._base_index
         self._base_index, self._base_term = stop, stop_term
-        return stop - first + 1
+        return trimmed
 
     def reset(self, base_index: int, base_term: int, *, hard_state: bytes | None = None) -> None:
         """See `LogStore.reset`."""
@@ -242,8 +244,8 @@ class LmdbLogStore:
         self._put(transaction, RANGE_KEY, RANGE.pack(base, base_term, last))
 
     def _require_term(self, index: int, term: int) -> None:
-        """Check that the record at `index` has `term`; otherwise the caller means another log."""
-        found = self.read(index, index, bytes_max=0)[0][1]
+        """Check that the entry at `index` has `term`; otherwise the caller means another log."""
+        found = span_of(self.read(index, index, bytes_max=0)[0]).term
         if found != term:
             raise Misused(f"record {index} has term {found}, not {term}")
 
@@ -254,11 +256,30 @@ class LmdbLogStore:
     def _put(self, transaction: "lmdb.Transaction[bytes]", key: bytes, data: bytes) -> None:
         transaction.put(key, seal(key, data), db=self._meta)
 
-    def _delete(self, transaction: "lmdb.Transaction[bytes]", first: int, last: int) -> None:
-        """Delete records first..last, all of which exist."""
+    def _cut(self, transaction: "lmdb.Transaction[bytes]", index: int) -> None:
+        """Delete the entries from `index` on; what is left of a block is written anew."""
         with transaction.cursor(self._records) as cursor:
-            if not cursor.set_key(INDEX_KEY.pack(first)):
-                raise FolderDamaged(f"log record {first}", "it is missing")
-            for index in range(first, last + 1):
-                if not cursor.delete():
-                    raise FolderDamaged(f"log record {index}", "it is missing")
+            span = _seek(cursor, index)
+            if span is None:
+                raise FolderDamaged(f"log record {index}", "it is missing")
+            kept = (
+                cut_before(cursor.value(), index)
+                if max(span.first_index, self._base_index + 1) < index
+                else None
+            )
+            while cursor.delete():
+                pass
+        if kept is not None:
+            transaction.put(INDEX_KEY.pack(span.first_index), kept, db=self._records)
+
+
+def _seek(cursor: "lmdb.Cursor[Any]", index: int) -> Span | None:
+    """Move the cursor to the block that has the entry at `index`, and say what is in it; None if there is none."""
+    key = INDEX_KEY.pack(index)
+    found = cursor.set_range(key)
+    if not found or cursor.key() != key:
+        found = cursor.prev() if found else cursor.last()
+    if not found:
+        return None
+    span = verify(cursor.key(), cursor.value())
+    return span if index <= span.last_index else None

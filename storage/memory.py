@@ -1,26 +1,19 @@
 """Twins of the LMDB stores on a disk in memory: the same contract, for simulators and for tests.
 
-They keep the checks and the stored bytes of the LMDB pair (`storage.codec`, `storage.plan`), and none of its data
-structures: the state here is a plain dictionary sorted at each scan, so that one can be the model of the other. The
-faults that a simulator can inject into the disk under them are in `storage.memory_disk`.
+They keep the checks and the stored bytes of the LMDB pair (`storage.blocks`, `storage.codec`, `storage.plan`), and none
+of its data structures: the state here is a plain dictionary sorted at each scan, so that one can be the model of the
+other. The faults that a simulator can inject into the disk under them are in `storage.memory_disk`.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from struct import Struct
 
 import cbor2
 
-from storage.codec import (
-    HEADER_BYTES,
-    INDEX_KEY,
-    decode_record,
-    encode_records,
-    seal,
-    unseal,
-    unseal_head,
-    verify_record,
-)
-from storage.contract import TRIM_RECORDS_MAX, Describe, FrozenChanges, LogBatch, Record, RecoveredLog
+from storage.blocks import Span, cut_before, verify
+from storage.codec import INDEX_KEY, seal, unseal, unseal_head
+from storage.contract import TRIM_BLOCKS_MAX, Describe, FrozenChanges, LogBatch, RecoveredLog
 from storage.errors import FolderDamaged, Missing, Misused, SnapshotDamaged
 from storage.manifest import Manifest, pack_container, unpack_container
 from storage.memory_disk import MemoryDisk, Session
@@ -49,6 +42,9 @@ class MemoryLogStore:
             self._session.commit(_range_of(0, 0, 0))
             self.disk.sync()
         self._base_index, self._base_term, self._last_index = self._range()
+        keys = [key for key in self.disk.content if key.startswith(DATA_PREFIX)]
+        self._firsts = sorted(INDEX_KEY.unpack(key[len(DATA_PREFIX) :])[0] for key in keys)
+        """The first index of each block."""
 
     def claim_writes(self) -> None:
         """See `LogStore.claim_writes`."""
@@ -59,83 +55,93 @@ class MemoryLogStore:
         content = self._session.content()
         base_index, base_term, last_index = self._range()
         terms: list[tuple[int, int]] = []
-        collected: list[Record] = []
-        for index in range(base_index + 1, last_index + 1):
-            record = self._verified(index)
-            term = record[1]
-            if record[2] in collect_kinds:
-                key = INDEX_KEY.pack(index)
-                collected.append(decode_record(key, content[DATA_PREFIX + key]))
-            if not terms or terms[-1][1] != term:
-                terms.append((index, term))
+        collected: list[bytes] = []
+        index = base_index + 1
+        for place, first in enumerate(self._firsts):
+            span = self._verified(first)
+            if first != index and not (place == 0 and first <= base_index < span.last_index):
+                raise FolderDamaged("log", f"record {index} is missing, {first} stands in its place")
+            if span.kind in collect_kinds:
+                collected.append(content[_key_of(first)])
+            if not terms or terms[-1][1] != span.term:
+                terms.append((index, span.term))
+            index = span.last_index + 1
         for key, value in content.items():
             if key.startswith(META_PREFIX):
                 unseal(key, value, what="log meta record")
-        records = sum(1 for key in content if key.startswith(DATA_PREFIX))
-        if records != last_index - base_index:
-            raise FolderDamaged(
-                "log", f"it holds {records} records, but {last_index - base_index} were written"
-            )
+        if index != last_index + 1:
+            raise FolderDamaged("log", f"it ends at record {index - 1}, but {last_index} was written")
         return RecoveredLog(
             self._get(HARD_STATE_KEY), base_index, base_term, last_index, tuple(terms), tuple(collected)
         )
 
-    def read(self, first: int, last: int, *, bytes_max: int) -> list[Record]:
+    def read(self, first: int, last: int, *, bytes_max: int) -> list[bytes]:
         """See `LogStore.read`."""
         content = self._session.content()
         base_index, _base_term, last_index = self._range()
-        records: list[Record] = []
-        data_bytes = 0
-        for index in range(first, last + 1):
-            if not base_index < index <= last_index:
-                raise Missing(index, base_index=base_index, last_index=last_index)
-            self._verified(index)
-            key = INDEX_KEY.pack(index)
-            value = content[DATA_PREFIX + key]
-            data_bytes += len(value) - HEADER_BYTES
-            if records and data_bytes > bytes_max:
+        blocks: list[bytes] = []
+        block_bytes = 0
+        while first <= last:
+            if not base_index < first <= last_index:
+                raise Missing(first, base_index=base_index, last_index=last_index)
+            span = self._holding(first)
+            block = content[_key_of(span.first_index)]
+            block_bytes += len(block)
+            if blocks and block_bytes > bytes_max:
                 break
-            records.append(decode_record(key, value))
-        return records
+            blocks.append(block)
+            first = span.last_index + 1
+        return blocks
 
     def write(self, batches: Sequence[LogBatch]) -> None:
         """See `LogStore.write`."""
         plan = plan_write(batches, base_index=self._base_index, last_index=self._last_index)
         transaction: dict[bytes, bytes | None] = {}
+        firsts = self._firsts
         if plan.cut_from is not None:
-            transaction.update(_deletions(plan.cut_from, self._last_index))
-        for key, value in encode_records(plan.records):
-            transaction[DATA_PREFIX + key] = value
+            kept = bisect_left(firsts, plan.cut_from)
+            cut = self._holding(plan.cut_from).first_index
+            if cut < plan.cut_from == self._base_index + 1:
+                kept -= 1
+            elif cut < plan.cut_from:
+                block = self._session.content()[_key_of(cut)]
+                transaction[_key_of(cut)] = cut_before(block, plan.cut_from)
+            transaction.update(_deletions(firsts[kept:]))
+            firsts = firsts[:kept]
+        transaction.update((_key_of(first), block) for first, block in plan.blocks)
         if transaction:
             transaction.update(_range_of(self._base_index, self._base_term, plan.last_index))
         if plan.hard_state is not None:
             transaction[HARD_STATE_KEY] = seal(HARD_STATE_KEY, plan.hard_state)
         if transaction:
             self._session.commit(transaction)
+        self._firsts = firsts + [first for first, _ in plan.blocks]
         self._last_index = plan.last_index
 
-    def trim(self, base_index: int, base_term: int, *, records_max: int = TRIM_RECORDS_MAX) -> int:
+    def trim(self, base_index: int, base_term: int, *, blocks_max: int = TRIM_BLOCKS_MAX) -> int:
         """See `LogStore.trim`."""
-        if base_index <= self._base_index or records_max <= 0:
+        if base_index <= self._base_index or blocks_max <= 0:
             return 0
         if base_index > self._last_index:
             raise Misused(f"cannot trim up to {base_index}: the log ends at {self._last_index}")
-        if self._verified(base_index)[1] != base_term:
+        if self._holding(base_index).term != base_term:
             raise Misused(f"record {base_index} does not have term {base_term}")
-        first, stop = self._base_index + 1, min(base_index, self._base_index + records_max)
-        term = self._verified(stop)[1]
-        self._session.commit(_deletions(first, stop) | _range_of(stop, term, self._last_index))
+        passed = [self._verified(first) for first in self._firsts[:blocks_max] if first <= base_index]
+        stop, term = min(passed[-1].last_index, base_index), passed[-1].term
+        gone = [span.first_index for span in passed if span.last_index <= base_index]
+        self._session.commit(_deletions(gone) | _range_of(stop, term, self._last_index))
+        trimmed = stop - self._base_index
         self._base_index, self._base_term = stop, term
-        return stop - first + 1
+        self._firsts = self._firsts[len(gone) :]
+        return trimmed
 
     def reset(self, base_index: int, base_term: int, *, hard_state: bytes | None = None) -> None:
         """See `LogStore.reset`."""
-        transaction = _deletions(self._base_index + 1, self._last_index) | _range_of(
-            base_index, base_term, base_index
-        )
+        transaction = _deletions(self._firsts) | _range_of(base_index, base_term, base_index)
         if hard_state is not None:
             transaction[HARD_STATE_KEY] = seal(HARD_STATE_KEY, hard_state)
         self._session.commit(transaction)
+        self._firsts = []
         self._base_index, self._base_term, self._last_index = base_index, base_term, base_index
 
     def get_meta(self, name: str) -> bytes | None:
@@ -152,8 +158,8 @@ class MemoryLogStore:
         self._session.close()
 
     def flip_record_bit(self, index: int, *, bit: int) -> None:
-        """Damage the stored record at `index`; see `MemoryDisk.flip_bit`."""
-        self.disk.flip_bit(DATA_PREFIX + INDEX_KEY.pack(index), bit=bit)
+        """Damage the stored block that has the entry at `index`; see `MemoryDisk.flip_bit`."""
+        self.disk.flip_bit(_key_of(self._firsts[bisect_right(self._firsts, index) - 1]), bit=bit)
 
     def _range(self) -> tuple[int, int, int]:
         data = self._get(RANGE_KEY)
@@ -162,12 +168,20 @@ class MemoryLogStore:
         base_index, base_term, last_index = THREE_NUMBERS.unpack(data)
         return base_index, base_term, last_index
 
-    def _verified(self, index: int) -> tuple[int, int, int]:
-        key = INDEX_KEY.pack(index)
-        value = self._session.content().get(DATA_PREFIX + key)
-        if value is None:
+    def _holding(self, index: int) -> Span:
+        """What is in the block that has the entry at `index`."""
+        place = bisect_right(self._firsts, index) - 1
+        span = self._verified(self._firsts[place]) if place >= 0 else None
+        if span is None or index > span.last_index:
             raise FolderDamaged(f"log record {index}", "it is missing")
-        return verify_record(key, value)
+        return span
+
+    def _verified(self, first: int) -> Span:
+        """What is in the block that begins with the entry at `first`."""
+        block = self._session.content().get(_key_of(first))
+        if block is None:
+            raise FolderDamaged(f"log record {first}", "it is missing")
+        return verify(INDEX_KEY.pack(first), block)
 
     def _get(self, key: bytes) -> bytes | None:
         sealed = self._session.content().get(key)
@@ -361,9 +375,14 @@ class MemoryStateStore:
         self.disk.flip_bit(DATA_PREFIX + key, bit=bit)
 
 
-def _deletions(first: int, last: int) -> dict[bytes, bytes | None]:
-    """A transaction that deletes log records first..last."""
-    return {DATA_PREFIX + INDEX_KEY.pack(index): None for index in range(first, last + 1)}
+def _key_of(first: int) -> bytes:
+    """Where the block is stored that begins with the entry at `first`."""
+    return DATA_PREFIX + INDEX_KEY.pack(first)
+
+
+def _deletions(firsts: Sequence[int]) -> dict[bytes, bytes | None]:
+    """A transaction that deletes the blocks that begin with these entries."""
+    return {_key_of(first): None for first in firsts}
 
 
 def _range_of(base_index: int, base_term: int, last_index: int) -> dict[bytes, bytes | None]:

@@ -1,29 +1,31 @@
 """The outcome of a write, computed and checked before anything is written.
 
 Batches that queued up while the last fsync ran may append, truncate and append again. Only the outcome needs to
-reach the disk: one cut, one run of records, the last hard state. Deciding that here, in plain Python, leaves few and
+reach the disk: one cut, one run of blocks, the last hard state. Deciding that here, in plain Python, leaves few and
 large LMDB calls, and finds a caller's mistake while nothing has been touched.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from storage.contract import INDEX_MAX, KEY_BYTES_MAX, LogBatch, Record
+from storage.blocks import cut_before, span_of
+from storage.contract import INDEX_MAX, KEY_BYTES_MAX, LogBatch
 from storage.errors import Misused
 
 
 class WritePlan(NamedTuple):
-    """The outcome of some batches on a log: cut it from `cut_from` (None: nowhere), then append `records`."""
+    """The outcome of some batches on a log: cut it from `cut_from` (None: nowhere), then append `blocks`, each with its
+    first index."""
 
     cut_from: int | None
-    records: list[Record]
+    blocks: list[tuple[int, bytes]]
     hard_state: bytes | None
     last_index: int
 
 
 def plan_write(batches: Sequence[LogBatch], *, base_index: int, last_index: int) -> WritePlan:
     """Combine `batches` into one plan for a log that holds base_index + 1 to last_index. Raises `Misused`."""
-    records: list[Record] = []
+    blocks: list[tuple[int, bytes]] = []
     hard_state: bytes | None = None
     cut_from: int | None = None
     last = last_index
@@ -36,20 +38,26 @@ def plan_write(batches: Sequence[LogBatch], *, base_index: int, last_index: int)
                 raise Misused(
                     f"cannot truncate from {truncate_from}: the log holds {base_index + 1} to {last}"
                 )
-            unwritten = min(len(records), last - truncate_from + 1)
-            if unwritten:
-                del records[-unwritten:]
+            _cut_unwritten(blocks, truncate_from)
             if truncate_from <= last_index:
                 cut_from = truncate_from if cut_from is None else min(cut_from, truncate_from)
             last = truncate_from - 1
-        for record in batch.records:
-            last += 1
-            if record[0] != last or not 0 <= record[1] <= INDEX_MAX or not 0 <= record[2] <= 255:
-                raise Misused(f"cannot append record {record[:3]}: index {last} is next")
-            records.append(record)
-    if last > INDEX_MAX:
-        raise Misused(f"index {last} is past the largest possible")
-    return WritePlan(cut_from, records, hard_state, last)
+        for block in batch.blocks:
+            span = span_of(block)
+            if span.first_index != last + 1 or span.term > INDEX_MAX:
+                raise Misused(f"cannot append {span}: index {last + 1} is next")
+            blocks.append((span.first_index, block))
+            last = span.last_index
+    return WritePlan(cut_from, blocks, hard_state, last)
+
+
+def _cut_unwritten(blocks: list[tuple[int, bytes]], index: int) -> None:
+    """Remove the entries from `index` on from blocks that are not written yet."""
+    while blocks and blocks[-1][0] >= index:
+        blocks.pop()
+    if blocks and span_of(blocks[-1][1]).last_index >= index:
+        first, block = blocks.pop()
+        blocks.append((first, cut_before(block, index)))
 
 
 def check_write(changes: Mapping[bytes, bytes | None], *, index: int, applied_index: int) -> None:

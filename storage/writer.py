@@ -15,10 +15,10 @@ from typing import Final, NamedTuple, TypeVar
 from storage.contract import LogBatch, LogStore
 from storage.errors import Misused, WriteFailed
 
-GROUP_RECORDS_MAX = 16_384
-"""Records in one transaction. A group ends after the batch that reaches this number, so one batch may be larger."""
+GROUP_BLOCKS_MAX = 16_384
+"""Blocks in one transaction. A group ends after the batch that reaches this number, so one batch may be larger."""
 GROUP_BYTES_MAX = 32 << 20
-"""Bytes of record data in one transaction; as above."""
+"""Bytes of blocks in one transaction; as above."""
 
 Result = TypeVar("Result")
 
@@ -139,8 +139,8 @@ class LogWriter:
     def _gather(self, first: _Batch) -> tuple[list[_Batch], _Item | None]:
         """The batches that go with `first`, and the item taken from the queue that does not, if any."""
         group = [first]
-        records, data_bytes = _size(first.batch)
-        while records < GROUP_RECORDS_MAX and data_bytes < GROUP_BYTES_MAX:
+        blocks, block_bytes = _size(first.batch)
+        while blocks < GROUP_BLOCKS_MAX and block_bytes < GROUP_BYTES_MAX:
             try:
                 item = self._queue.get_nowait()
             except Empty:
@@ -148,9 +148,9 @@ class LogWriter:
             if not isinstance(item, _Batch):
                 return group, item
             group.append(item)
-            more_records, more_bytes = _size(item.batch)
-            records += more_records
-            data_bytes += more_bytes
+            more_blocks, more_bytes = _size(item.batch)
+            blocks += more_blocks
+            block_bytes += more_bytes
         return group, None
 
     def _write(self, group: list[_Batch]) -> None:
@@ -183,5 +183,5 @@ class LogWriter:
 
 
 def _size(batch: LogBatch) -> tuple[int, int]:
-    """Records and bytes of data in `batch`."""
-    return len(batch.records), sum(len(record[3]) for record in batch.records)
+    """Blocks in `batch`, and their bytes."""
+    return len(batch.blocks), sum(map(len, batch.blocks))

@@ -5,7 +5,7 @@ drawn from a seed. Both carry out the same effects, so the simulator tests the c
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from raftdb.budgets import APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, KEY_BYTES, PROPOSE_BYTES_MAX, READ_BYTES_MAX
@@ -37,7 +37,7 @@ from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, Wri
 from raftdb.node.reading import serve
 from raftdb.node.refusals import leader_hint, not_executed, out_of_time, too_much_waits
 from raftdb.node.standing import is_new, is_unproven
-from raftdb.node.stored import FIRST_ENTRY, batch_of, blocks_of_records
+from raftdb.node.stored import FIRST_ENTRY, batch_of, read_blocks
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from storage.contract import FrozenChanges
 
@@ -282,8 +282,8 @@ class Replica:
     def _load(self, wanted: EntriesWanted) -> None:
         """Read bodies that a follower needs and that have left the cache; the core decides whether they are still
         wanted."""
-        records = self._log_reader.read(wanted.first, wanted.last, bytes_max=wanted.bytes_max)
-        self._carry_out(self.raft.step(EntriesLoaded(wanted.target, blocks_of_records(records))))
+        blocks = read_blocks(self._log_reader, wanted.first, wanted.last, bytes_max=wanted.bytes_max)
+        self._carry_out(self.raft.step(EntriesLoaded(wanted.target, blocks)))
 
     def _release_messages(self) -> None:
         """Send the messages whose promises are now on the disk."""
@@ -391,11 +391,10 @@ class Replica:
         self._effects.answers.append((request_id, answer))
         return work_bytes
 
-    def _bodies(self, first: Index, last: Index, bytes_max: int) -> Sequence[Block]:
+    def _bodies(self, first: Index, last: Index, bytes_max: int) -> tuple[Block, ...]:
         """Entries from memory if they are there, else from disk."""
         log = self.raft.state.log
-        cached = log.cached(first, last, bytes_max=bytes_max)
-        if cached is not None:
-            return cached
-        last = min(last, log.cache_first - 1)
-        return blocks_of_records(self._log_reader.read(first, last, bytes_max=bytes_max))
+        found = log.cached(first, last, bytes_max=bytes_max)
+        if found is None:
+            found = read_blocks(self._log_reader, first, min(last, log.cache_first - 1), bytes_max=bytes_max)
+        return found

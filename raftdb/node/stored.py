@@ -1,21 +1,19 @@
-"""The core's records as bytes on disk, and a node's memory rebuilt from them.
+"""What the core persists as bytes on disk, and a node's memory rebuilt from them.
 
 `bootstrap` writes what a first member starts from, `load_raft` makes a node of what any start finds. Both are used by
 the real node and by the simulator, on real and on simulated disks.
 """
 
-from collections.abc import Iterable
-from itertools import groupby
-
-from raftdb.core.block import Block, blocks_of, entries_of
+from raftdb.core.block import Block, cut_to, entries_of
 from raftdb.core.log import Log
 from raftdb.core.membership import Configuration, ConfigurationHistory
-from raftdb.core.model import Entry, EntryId, EntryKind, HardState, NodeId
+from raftdb.core.model import EntryId, EntryKind, HardState, Index, NodeId
 from raftdb.core.raft import Raft
 from raftdb.core.state import RandomRange, Settings
 from raftdb.core.update import Persist
 from raftdb.errors import Fatal
 from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
+from raftdb.node.turn import LogReader
 from raftdb.wire import cbor
 from raftdb.wire.configuration import FORM, decode_configuration, encode_configuration
 from storage.contract import LogBatch, LogStore, RecoveredLog, StateStore
@@ -44,16 +42,13 @@ def decode_hard_state(data: bytes) -> HardState:
 def batch_of(persist: Persist) -> LogBatch:
     """The batch for the log store that one `Persist` asks for."""
     hard_state = None if persist.hard_state is None else encode_hard_state(persist.hard_state)
-    return LogBatch(hard_state, persist.truncate_from, tuple(entries_of(persist.blocks)))
+    return LogBatch(hard_state, persist.truncate_from, [block.encoded for block in persist.blocks])
 
 
-def blocks_of_records(records: Iterable[tuple[int, int, int, bytes]]) -> tuple[Block, ...]:
-    """Stored records as blocks."""
-    blocks: list[Block] = []
-    for (term, kind), run in groupby(records, key=lambda record: record[1:3]):
-        neighbours = list(run)
-        blocks += blocks_of(neighbours[0][0], term, EntryKind(kind), [data for *_, data in neighbours])
-    return tuple(blocks)
+def read_blocks(log: LogReader, first: Index, last: Index, *, bytes_max: int) -> tuple[Block, ...]:
+    """The entries `first` to `last` from the disk, as many as fit into `bytes_max`, at least one."""
+    stored = map(Block.read, log.read(first, last, bytes_max=bytes_max))
+    return cut_to(stored, first, last, bytes_max=bytes_max)
 
 
 FIRST_ENTRY = EntryId(1, BOOTSTRAP_TERM)
@@ -82,8 +77,8 @@ def bootstrap_restored(log_store: LogStore, configuration: Configuration) -> Non
     first = EntryId(base.base_index + 1, base.base_term + 1)
     log_store.put_meta(FIRST_ENTRY_FACT, cbor.encode(list(first)))
     data = encode_configuration(configuration)
-    entry = Entry(first.index, first.term, EntryKind.CONFIGURATION, data)
-    log_store.write([LogBatch(encode_hard_state(HardState(first.term, None)), None, (entry,))])
+    block = Block.of(first.index, first.term, EntryKind.CONFIGURATION, (data,))
+    log_store.write([LogBatch(encode_hard_state(HardState(first.term, None)), None, (block.encoded,))])
 
 
 def bootstrap(log_store: LogStore, configuration: Configuration) -> None:
@@ -91,8 +86,8 @@ def bootstrap(log_store: LogStore, configuration: Configuration) -> None:
     if log_store.recover().hard_state is not None:
         return  # a crash came after this was written, but before the folder was marked complete
     data = encode_configuration(configuration)
-    first = Entry(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, data)
-    log_store.write([LogBatch(encode_hard_state(HardState(BOOTSTRAP_TERM, None)), None, (first,))])
+    first = Block.of(1, BOOTSTRAP_TERM, EntryKind.CONFIGURATION, (data,))
+    log_store.write([LogBatch(encode_hard_state(HardState(BOOTSTRAP_TERM, None)), None, (first.encoded,))])
 
 
 def begin_empty(log_store: LogStore) -> None:
@@ -119,7 +114,8 @@ def load_raft(
             exit_code=4,
             hint="the folder was wiped or only half written: remove the node and add it under a new id",
         )
-    configurations = [(record[0], decode_configuration(record[3])) for record in recovered.collected]
+    named = entries_of(map(Block.read, recovered.collected))
+    configurations = [(entry.index, decode_configuration(entry.data)) for entry in named]
     stored = state_store.get(CONFIGURATION_KEY)
     if stored is not None:
         index, data = unpack_configuration(stored)

@@ -19,8 +19,8 @@ from storage.contract import FrozenChanges, LogBatch
 class LogReader(Protocol):
     """The log store as the replica uses it, for bodies that are no longer in memory."""
 
-    def read(self, first: int, last: int, *, bytes_max: int) -> list[tuple[int, int, int, bytes]]:
-        """Records `first..last`, as many as fit into `bytes_max`, at least one."""
+    def read(self, first: int, last: int, *, bytes_max: int) -> list[bytes]:
+        """The blocks with the entries `first..last`, whole, as many as fit into `bytes_max`, at least one."""
         ...
 
 

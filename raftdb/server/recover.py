@@ -25,15 +25,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raftdb.core.block import entries_of
+from raftdb.core.block import Block, entries_of
 from raftdb.core.membership import Configuration
-from raftdb.core.model import Entry, EntryId, EntryKind, HardState, NodeId
+from raftdb.core.model import EntryId, EntryKind, HardState, NodeId
 from raftdb.core.state import Settings as CoreSettings
 from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.machine.machine import Machine
 from raftdb.node.applying import apply_entry
-from raftdb.node.stored import blocks_of_records, encode_hard_state, load_raft
+from raftdb.node.stored import encode_hard_state, load_raft, read_blocks
 from raftdb.server.config import BadSetting
 from raftdb.server.folder import EXIT_FOLDER, cluster_id_of, storage_errors
 from raftdb.server.peers import forget_peers
@@ -96,7 +96,7 @@ class Recovery:
         while state.applied[0] < plan.last.index:
             first = state.applied[0] + 1
             last = min(first + APPLY_ENTRIES - 1, plan.last.index)
-            for entry in entries_of(blocks_of_records(log.read(first, last, bytes_max=APPLY_BYTES))):
+            for entry in entries_of(read_blocks(log, first, last, bytes_max=APPLY_BYTES)):
                 apply_entry(entry, state, machine)
             _flush(state)
         base = EntryId(plan.entry.index - 1, plan.last.term)
@@ -104,8 +104,8 @@ class Recovery:
         _flush(state)
         log.reset(*base)
         data = encode_configuration(plan.configuration)
-        entry = Entry(*plan.entry, EntryKind.CONFIGURATION, data)
-        log.write([LogBatch(encode_hard_state(HardState(entry.term, None)), None, (entry,))])
+        block = Block.of(*plan.entry, EntryKind.CONFIGURATION, (data,))
+        log.write([LogBatch(encode_hard_state(HardState(block.term, None)), None, (block.encoded,))])
         forget_peers(log, plan.configuration.ids)
 
 

@@ -18,8 +18,8 @@ from storage.memory_disk import MemoryDisk
 SLOW_FACTOR = 100
 """How many times longer than the mean a slow sync takes, at most."""
 STALL_US_MAX = 1 * SECOND
-TRIM_RECORDS = 40
-"""Records that one step of a trim deletes, at most."""
+TRIM_BLOCKS = 40
+"""Blocks that one step of a trim deletes, at most."""
 
 
 class Submitted(NamedTuple):
@@ -30,10 +30,10 @@ class Submitted(NamedTuple):
 
 
 class Trim(NamedTuple):
-    """Begin the log after `base`; `records` is how many of its records went in this step, as it is carried out."""
+    """Begin the log after `base`; `entries` is how many of its entries went in this step, as it is carried out."""
 
     base: EntryId
-    records: int = 0
+    entries: int = 0
 
 
 class Reset(NamedTuple):
@@ -173,9 +173,9 @@ class SimulatedDisk:
             self.log.reset(*write.end, hard_state=write.hard_state)
             self._transactions.append([write])
             return
-        records = self.log.trim(*write.base, records_max=1 + self._chance.below(TRIM_RECORDS))
-        if records:
-            self._transactions.append([write._replace(records=records)])
+        entries = self.log.trim(*write.base, blocks_max=1 + self._chance.below(TRIM_BLOCKS))
+        if entries:
+            self._transactions.append([write._replace(entries=entries)])
             self._queue.append(Trim(write.base))
 
     def _sync_duration(self) -> int:

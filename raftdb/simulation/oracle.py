@@ -164,7 +164,7 @@ class Oracle:
             elif isinstance(write, Reset):
                 shadow.reset(self.committed[: write.end.index + 1], write.hard_state)
             else:
-                shadow.base += write.records
+                shadow.base += write.entries
                 self.trims += 1
 
     def asked(self, node: NodeId, request_ids: Iterable[int]) -> None:

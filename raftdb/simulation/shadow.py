@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from raftdb.core.block import Block
 from raftdb.core.model import EntryId, HardState, Index, NodeId, Term
 from raftdb.core.state import RaftState
 from raftdb.errors import InvariantBroken
@@ -71,11 +72,13 @@ class Shadow:
                 raise InvariantBroken(f"two votes in term {term} on one disk: {self.votes[term]} and {vote}")
         if batch.truncate_from is not None:
             del self.synced[batch.truncate_from :]
-        for index, term, _, _ in batch.records:
-            if index != len(self.synced):
-                raise InvariantBroken(f"entry {index} was written behind entry {len(self.synced) - 1}")
-            self.synced.append(term)
-            self.held.add((index, term))
+        for block in map(Block.read, batch.blocks):
+            if block.first_index != len(self.synced):
+                raise InvariantBroken(
+                    f"entry {block.first_index} was written behind entry {len(self.synced) - 1}"
+                )
+            self.synced.extend([block.term] * block.entry_count)
+            self.held.update((index, block.term) for index in range(block.first_index, block.last_index + 1))
 
     def reset(self, prefix: Sequence[Term], hard_state: bytes | None) -> None:
         """An installed state has taken the place of the log: all that it was made of is kept (hazards B25, B34)."""

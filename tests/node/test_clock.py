@@ -7,6 +7,7 @@ import pytest
 from raftdb.budgets import SWEEP_VALUES_MAX
 from raftdb.commands.answers import shown
 from raftdb.core import leader
+from raftdb.core.block import entries_of
 from raftdb.core.messages import AppendEntries, Heartbeat, HeartbeatReply
 from raftdb.core.model import Entry, EntryKind, Role
 from raftdb.errors import SessionExpired
@@ -23,6 +24,7 @@ from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.node import replica
 from raftdb.node.pending import ReadRequest
+from raftdb.node.stored import read_blocks
 from raftdb.node.turn import Answer, Inputs
 from raftdb.server.disk import describe_state
 from storage.memory import MemoryStateStore
@@ -36,8 +38,8 @@ NAME = b"s" * 16
 def entries(bench: Bench) -> list[tuple[int, Operation]]:
     """Time and operation of every entry in the log that has one."""
     first, last = bench.core.log.base.index + 1, bench.core.log.last_index
-    records = bench.log.read(first, last, bytes_max=1 << 30)
-    return [decode(data) for _, _, kind, data in records if kind == EntryKind.COMMAND]
+    stored = entries_of(read_blocks(bench.log, first, last, bytes_max=1 << 30))
+    return [decode(entry.data) for entry in stored if entry.kind is EntryKind.COMMAND]
 
 
 def expiries(bench: Bench) -> list[int]:

@@ -211,9 +211,11 @@ def test_a_crash_in_the_middle_of_a_trim_leaves_a_log_that_begins_somewhere_befo
     """Hazard B31."""
     bench = Bench(policy=NO_TAIL)
     bench.lead()
-    bench.write(*[b"v"] * 9)
+    for _ in range(7):
+        bench.write(b"v")
+    bench.write(b"v", b"v")
     bench.flush()
-    bench.log.trim(11, 2, records_max=4)
+    bench.log.trim(11, 2, blocks_max=4)
     bench.start()
     assert (bench.base(), bench.replica.applied_index) == ((4, 4), 11)
 
@@ -547,7 +549,9 @@ def stores(
     bootstrap(log_store, members(3))
     if log_base is not None:
         log_store.reset(*log_base)
-    log_store.write([LogBatch(encode_hard_state(HardState(7, "n3")), None, log)])
+    log_store.write(
+        [LogBatch(encode_hard_state(HardState(7, "n3")), None, [block.encoded for block in blocks(log)])]
+    )
     MemoryStateStore(disk).close()
     MemoryStateStore.install(disk, snapshot_of(state_end))
     return log_store, MemoryStateStore(disk)

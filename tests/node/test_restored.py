@@ -1,5 +1,6 @@
 """The beginning of a restored cluster: what its first members write, what they know of it, and its name."""
 
+from raftdb.core.block import Block, entries_of
 from raftdb.core.membership import Configuration
 from raftdb.core.model import EntryId, EntryKind, HardState, Member
 from raftdb.core.state import Settings
@@ -45,8 +46,8 @@ def test_the_log_goes_on_behind_the_backup_with_the_new_members_in_a_new_term() 
     assert (found.base_index, found.base_term, found.last_index) == (1000, 7, 1001)
     assert found.hard_state is not None
     assert decode_hard_state(found.hard_state) == HardState(8, None)
-    ((index, term, _, data),) = found.collected
-    assert (index, term, decode_configuration(data)) == (1001, 8, NEW)
+    (entry,) = entries_of(map(Block.read, found.collected))
+    assert (*entry.name, decode_configuration(entry.data)) == (1001, 8, NEW)
     assert log.recover() == restored_stores()[0].recover(), "equal on every first member"
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from cli.main import run
+from raftdb.core.block import Block
 from raftdb.core.membership import Configuration
-from raftdb.core.model import Entry, EntryKind, HardState, Member
+from raftdb.core.model import EntryKind, HardState, Member
 from raftdb.core.raft import Raft
 from raftdb.core.state import Settings as CoreSettings
 from raftdb.endpoint import Endpoint
@@ -35,8 +36,8 @@ def make(path: Path, *, node: str = "n1", entries: int = 5, term: int = 4, voted
     with open_folder(settings) as folder:
         create_folder(folder, settings)
         log = folder.open_log()
-        records = tuple(Entry(2 + offset, term, EntryKind.NOOP, b"") for offset in range(entries))
-        log.write([LogBatch(encode_hard_state(HardState(voted_in, "n2")), None, records)])
+        blocks = [Block.of(2, term, EntryKind.NOOP, [b""] * entries).encoded] if entries else []
+        log.write([LogBatch(encode_hard_state(HardState(voted_in, "n2")), None, blocks)])
         log.close()
 
 
@@ -125,8 +126,8 @@ def test_ids_that_were_given_up_stay_given_up(tmp_path: Path) -> None:
     )
     with DataFolder(path, node_id="n1") as folder:
         log = folder.open_log()
-        entry = Entry(7, 6, EntryKind.CONFIGURATION, encode_configuration(configuration))
-        log.write([LogBatch(None, None, (entry,))])
+        block = Block.of(7, 6, EntryKind.CONFIGURATION, [encode_configuration(configuration)])
+        log.write([LogBatch(None, None, [block.encoded])])
         log.close()
     write_recovered(path)
     latest = start(path, Settings(id="n1", data=path)).state.configurations.latest

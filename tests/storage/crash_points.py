@@ -27,7 +27,7 @@ from storage import (
     restore_folder,
 )
 from storage.folder import INCOMING_FOLDER, RECOVERING_FILE, STATE_FOLDER
-from tests.storage.media import scratch_folder
+from tests.storage.media import blocks, scratch_folder
 from tests.storage.snapshots import contents, export, feed, fill, fill_log, make_snapshot, state_of
 
 CALLS = ("open", "mkdir", "rename", "unlink", "rmdir", "pwrite", "fsync", "fdatasync")
@@ -222,7 +222,7 @@ class Recover(Action):
 
     def append(self, log: LmdbLogStore) -> None:
         index = log.recover().last_index + 1
-        log.write([LogBatch(b"hard state", None, ((index, 2, 0, b"c2"),))])
+        log.write([LogBatch(b"hard state", None, blocks(index, index, term=2, kind=0, data=b"c2"))])
 
     def check(self) -> None:
         try:

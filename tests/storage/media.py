@@ -1,8 +1,10 @@
 """What a store is opened on, twice if need be: a folder for LMDB, a disk in memory for the twins."""
 
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +15,6 @@ from storage import (
     MemoryDisk,
     MemoryLogStore,
     MemoryStateStore,
-    Record,
     StateStore,
 )
 
@@ -53,11 +54,23 @@ class Medium:
         return LmdbStateStore(self.folder, create=not made)
 
 
-def records(first: int, last: int, *, term: int = 1, data: bytes | None = None) -> list[Record]:
-    """Records first..last of one term; each says its index unless `data` is given."""
+def blocks(
+    first: int, last: int, *, term: int = 1, kind: int = 1, data: bytes | None = None, of: int | None = None
+) -> list[bytes]:
+    """The entries first..last of one term and kind, in one block or in blocks `of` so many each; each entry says its
+    index unless `data` is given. They are made by hand, from what `storage.blocks` says of their layout."""
+    size = last + 1 - first if of is None else of
     return [
-        (index, term, 1, b"data of %d" % index if data is None else data) for index in range(first, last + 1)
+        _block(start, min(start + size, last + 1), term, kind, data)
+        for start in range(first, last + 1, size or 1)
     ]
+
+
+def _block(start: int, stop: int, term: int, kind: int, data: bytes | None) -> bytes:
+    parts = [b"data of %d" % index if data is None else data for index in range(start, stop)]
+    rest = struct.pack(">QQIB", start, term, len(parts), kind)
+    rest += b"".join([*(len(part).to_bytes(4) for part in parts), *parts])
+    return struct.pack(">I", zlib.crc32(rest)) + rest
 
 
 def run_child(source: str, *arguments: object) -> "subprocess.CompletedProcess[str]":

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from storage import LmdbStateStore, LogBatch, LogStore, Manifest, SnapshotId, SnapshotReader, SnapshotReceiver
+from tests.storage.media import blocks
 
 CONFIGURATION_KEY = b"configuration"
 CLUSTER = "c1"
@@ -83,4 +84,7 @@ def state_of(folder: Path) -> tuple[int, dict[bytes, bytes]]:
 
 
 def fill_log(log: LogStore, manifest: Manifest) -> None:
-    log.write([LogBatch(b"hard", None, [(manifest.index + 1, manifest.term, 2, b"new members")])])
+    index = manifest.index + 1
+    log.write(
+        [LogBatch(b"hard", None, blocks(index, index, term=manifest.term, kind=2, data=b"new members"))]
+    )

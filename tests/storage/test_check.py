@@ -10,7 +10,7 @@ from storage import DataFolder, Finding, LogBatch, examine, examine_snapshot, re
 from storage.env import DATA_FILE
 from storage.folder import LOG_FOLDER, RECOVERING_FILE, RESTORING_FILE, STATE_FOLDER
 from storage.manifest import PAGE_BYTES
-from tests.storage.media import records
+from tests.storage.media import blocks
 from tests.storage.snapshots import CLUSTER, contents, feed, fill, fill_log, make_snapshot
 
 
@@ -18,7 +18,7 @@ def make(path: Path) -> None:
     with DataFolder(path, node_id="n1") as folder:
         folder.create(cluster_id=CLUSTER, node_id="n1", node_uuid="u1")
         log = folder.open_log()
-        log.write([LogBatch(b"term and vote", None, records(1, 30, term=2))])
+        log.write([LogBatch(b"term and vote", None, blocks(1, 30, term=2))])
         log.trim(5, 2)
         log.close()
     fill(path / STATE_FOLDER, 1)

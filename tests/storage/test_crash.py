@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from storage import LmdbLogStore, LmdbStateStore, LogBatch, RecoveredLog
-from tests.storage.media import records, run_child
+from tests.storage.media import blocks, run_child
 
 DIES_IN_A_WRITE = """
 import os, pathlib, sys
 import storage.env, storage.log_store
 from storage import LmdbLogStore, LogBatch
+from tests.storage.media import blocks
 log = LmdbLogStore(pathlib.Path(sys.argv[1]), create=False)
 where, name = sys.argv[2].split(":")
 owner = storage.env.Environment if where == "Environment" else storage.log_store.LmdbLogStore
@@ -21,13 +22,12 @@ def die(*arguments):
         original(*arguments)
     os._exit(9)
 setattr(owner, name, die)
-new = [(index, 2, 1, b"new") for index in range(5, 2000)]
-log.write([LogBatch(b"new", 5, new)])
+log.write([LogBatch(b"new", 5, blocks(5, 1999, term=2, data=b"new", of=100))])
 """
 
 STEPS = [
-    ("LmdbLogStore:_delete", "before", False),
-    ("LmdbLogStore:_delete", "after", False),
+    ("LmdbLogStore:_cut", "before", False),
+    ("LmdbLogStore:_cut", "after", False),
     ("LmdbLogStore:_put", "before", False),
     ("LmdbLogStore:_put_range", "before", False),
     ("LmdbLogStore:_put_range", "after", False),
@@ -38,7 +38,7 @@ STEPS = [
 @pytest.mark.parametrize(("step", "when", "new"), STEPS)
 def test_a_write_cut_off_at_any_step_is_there_or_not(tmp_path: Path, step: str, when: str, new: bool) -> None:
     log = LmdbLogStore(tmp_path / "log", create=True)
-    log.write([LogBatch(b"old", None, records(1, 9))])
+    log.write([LogBatch(b"old", None, blocks(1, 9))])
     log.close()
     assert run_child(DIES_IN_A_WRITE, tmp_path / "log", step, when).returncode == 9
     found = LmdbLogStore(tmp_path / "log", create=False).recover()
@@ -51,6 +51,7 @@ def test_a_write_cut_off_at_any_step_is_there_or_not(tmp_path: Path, step: str, 
 DIES_UNDER_LOAD = """
 import os, pathlib, sys, threading
 from storage import LmdbLogStore, LogBatch, LogWriter
+from tests.storage.media import blocks
 log = LmdbLogStore(pathlib.Path(sys.argv[1]), create=True)
 ready = threading.Event()
 def on_durable(sequence):
@@ -65,7 +66,7 @@ threading.Thread(target=end).start()
 index = 0
 while True:
     index += 1
-    writer.submit(index, LogBatch(b"%d" % index, None, [(index, 1, 1, b"x" * (index % 300))]))
+    writer.submit(index, LogBatch(b"%d" % index, None, blocks(index, index, data=b"x" * (index % 300))))
     if index % 50 == 0:
         threading.Event().wait(0.001)
 """

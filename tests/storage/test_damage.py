@@ -17,7 +17,7 @@ from storage import (
     WriteFailed,
 )
 from storage.env import DATA_FILE, META_PAGE, check_data_file
-from tests.storage.media import Medium, records, run_child
+from tests.storage.media import Medium, blocks, run_child
 
 PAGE_BYTES = 4096
 SMALL_MAP_BYTES = 64 << 10
@@ -26,7 +26,13 @@ SMALL_MAP_BYTES = 64 << 10
 def make_log(folder: Path, *, count: int = 300) -> Path:
     """A closed log of `count` records and a hard state; returns its data file."""
     log = LmdbLogStore(folder, create=True)
-    log.write([LogBatch(b"the hard state", None, [(1, 1, 1, b"the first record"), *records(2, count)])])
+    log.write(
+        [
+            LogBatch(
+                b"the hard state", None, [*blocks(1, 1, data=b"the first record"), *blocks(2, count, of=7)]
+            )
+        ]
+    )
     log.put_meta("peer", b"the fact")
     log.close()
     return folder / DATA_FILE
@@ -66,7 +72,7 @@ def test_a_flipped_bit_anywhere_in_what_is_stored_is_found_at_recovery(tmp_path:
 
 def test_a_flipped_bit_is_found_by_a_read_too(medium: Medium) -> None:
     log = medium.log()
-    log.write([LogBatch(records=records(1, 9))])
+    log.write([LogBatch(blocks=blocks(1, 9, of=1))])
     log.close()
     if medium.kind == "lmdb":
         flip_within(medium.folder / DATA_FILE, b"data of 5")
@@ -202,9 +208,10 @@ def test_a_log_that_lost_its_tail_is_damaged(tmp_path: Path) -> None:
     The records come from the old file, the range from the new one: what a lost page write would leave.
     """
     log = LmdbLogStore(tmp_path / "log", create=True)
-    log.write([LogBatch(records=records(1, 9))])
+    log.write([LogBatch(blocks=blocks(1, 9, of=1))])
     with log._environment.write() as transaction:
-        log._delete(transaction, 8, 9)
+        for index in (8, 9):
+            transaction.delete(index.to_bytes(8), db=log._records)
     log.close()
     log = LmdbLogStore(tmp_path / "log", create=False)
     with pytest.raises(FolderDamaged, match="ends at record 7, but 9"):
@@ -215,9 +222,9 @@ def test_a_log_that_lost_its_tail_is_damaged(tmp_path: Path) -> None:
 
 def test_a_hole_in_the_log_is_damaged(tmp_path: Path) -> None:
     log = LmdbLogStore(tmp_path / "log", create=True)
-    log.write([LogBatch(records=records(1, 9))])
+    log.write([LogBatch(blocks=blocks(1, 9, of=1))])
     with log._environment.write() as transaction:
-        log._delete(transaction, 4, 4)
+        transaction.delete((4).to_bytes(8), db=log._records)
     with pytest.raises(FolderDamaged, match="record 4 is missing"):
         log.recover()
     with pytest.raises(FolderDamaged, match="4 is damaged: it is missing"):
@@ -226,7 +233,7 @@ def test_a_hole_in_the_log_is_damaged(tmp_path: Path) -> None:
 
 def test_a_record_under_another_index_is_damaged(tmp_path: Path) -> None:
     log = LmdbLogStore(tmp_path / "log", create=True)
-    log.write([LogBatch(records=records(1, 2))])
+    log.write([LogBatch(blocks=blocks(1, 2, of=1))])
     with log._environment.write() as transaction:
         first, second = (number.to_bytes(8, "big") for number in (1, 2))
         value = transaction.get(second, db=log._records)
@@ -263,18 +270,18 @@ def test_a_write_into_a_file_that_is_gone_is_not_acknowledged(
 ) -> None:
     """LMDB goes on committing into the deleted file (hazard B89)."""
     log = LmdbLogStore(tmp_path / "log", create=True)
-    log.write([LogBatch(records=records(1, 1))])
+    log.write([LogBatch(blocks=blocks(1, 1))])
     loss(tmp_path / "log" / DATA_FILE)
     for index in (2, 2):
         with pytest.raises(WriteFailed):
-            log.write([LogBatch(records=records(index, index))])
+            log.write([LogBatch(blocks=blocks(index, index))])
 
 
 def test_a_full_map_fails_the_write_and_all_later_ones(tmp_path: Path) -> None:
     log = LmdbLogStore(tmp_path / "log", create=True, map_bytes=SMALL_MAP_BYTES)
-    log.write([LogBatch(b"a", None, records(1, 9))])
+    log.write([LogBatch(b"a", None, blocks(1, 9))])
     with pytest.raises(WriteFailed, match="MAP_FULL"):
-        log.write([LogBatch(b"b", None, records(10, 10, data=b"x" * SMALL_MAP_BYTES))])
+        log.write([LogBatch(b"b", None, blocks(10, 10, data=b"x" * SMALL_MAP_BYTES))])
     with pytest.raises(WriteFailed, match="since one failed"):
         log.write([LogBatch(b"c")])
     assert log.recover()[::3] == (b"a", 9)
@@ -301,12 +308,13 @@ def test_a_full_map_fails_a_flush_and_keeps_the_old_checkpoint(tmp_path: Path) -
 REFUSED_BY_THE_SYSTEM = """
 import pathlib, resource, sys
 from storage import LmdbLogStore, LogBatch, WriteFailed
+from tests.storage.media import blocks
 log = LmdbLogStore(pathlib.Path(sys.argv[1]), create=True)
-log.write([LogBatch(records=[(1, 1, 1, b"acknowledged")])])
+log.write([LogBatch(blocks=blocks(1, 1, data=b"acknowledged"))])
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 def attempt(index):
     try:
-        log.write([LogBatch(records=[(index, 1, 1, b"x" * 1_000_000)])])
+        log.write([LogBatch(blocks=blocks(index, index, data=b"x" * 1_000_000))])
     except WriteFailed as error:
         return error.message
     return "written"

@@ -12,7 +12,7 @@ from storage import DataFolder, FolderDamaged, FolderForeign, FolderLocked, LogB
 from storage.env import DATA_FILE
 from storage.folder import LOG_FOLDER, STATE_FOLDER
 from storage.identity import IDENTITY_FILE, LOCK_FILE
-from tests.storage.media import ROOT, child_command, records
+from tests.storage.media import ROOT, blocks, child_command
 
 HOLDER = """
 import sys, pathlib, storage
@@ -186,7 +186,7 @@ def test_a_creation_cut_short_is_taken_up(tmp_path: Path, monkeypatch: pytest.Mo
         identity = folder.create(cluster_id="c1", node_id="n1", node_uuid="u2")
         assert (identity.node_uuid, identity.bootstrapped) == ("u1", True)
         log = folder.open_log()
-        log.write([LogBatch(records=records(1, 1))])
+        log.write([LogBatch(blocks=blocks(1, 1))])
         log.close()
 
 

@@ -12,17 +12,17 @@ from storage import (
     RecoveredLog,
     WriteFailed,
 )
-from tests.storage.media import records
+from tests.storage.media import blocks
 
 
 def lazy_log() -> tuple[MemoryDisk, MemoryLogStore]:
     """A log of records 1 to 3, synced, and two writes that are not: up to 6, then from 5 anew."""
     disk = MemoryDisk(auto_sync=False)
     log = MemoryLogStore(disk)
-    log.write([LogBatch(b"a", None, records(1, 3))])
+    log.write([LogBatch(b"a", None, blocks(1, 3))])
     disk.sync()
-    log.write([LogBatch(b"b", None, records(4, 6))])
-    log.write([LogBatch(b"c", 5, records(5, 9, term=2))])
+    log.write([LogBatch(b"b", None, blocks(4, 6))])
+    log.write([LogBatch(b"c", 5, blocks(5, 9, term=2))])
     assert disk.unsynced_count == 2
     assert log.recover().last_index == 9
     return disk, log
@@ -70,7 +70,7 @@ def test_a_crashed_process_cannot_touch_the_disk_any_more() -> None:
     for work in (log.recover, lambda: log.write([LogBatch(hard_state=b"ghost")])):
         with pytest.raises(Misused):
             work()
-    MemoryLogStore(disk).write([LogBatch(records=records(4, 4))])
+    MemoryLogStore(disk).write([LogBatch(blocks=blocks(4, 4))])
 
 
 def test_a_failed_sync_is_final_until_the_crash_that_decides_what_was_kept() -> None:
@@ -92,39 +92,39 @@ def test_a_failed_sync_is_final_until_the_crash_that_decides_what_was_kept() -> 
 def test_a_write_syncs_by_itself_by_default() -> None:
     disk = MemoryDisk()
     log = MemoryLogStore(disk)
-    log.write([LogBatch(records=records(1, 2))])
+    log.write([LogBatch(blocks=blocks(1, 2))])
     disk.crash()
     assert MemoryLogStore(disk).recover().last_index == 2
     disk.fail_next_sync(OSError("Input/output error"))
     log = MemoryLogStore(disk)
     with pytest.raises(WriteFailed):
-        log.write([LogBatch(records=records(3, 3))])
+        log.write([LogBatch(blocks=blocks(3, 3))])
     with pytest.raises(WriteFailed):
-        log.write([LogBatch(records=records(3, 3))])
+        log.write([LogBatch(blocks=blocks(3, 3))])
 
 
 def test_a_full_disk_refuses_growth_and_keeps_what_it_has() -> None:
     disk = MemoryDisk()
     log = MemoryLogStore(disk)
-    log.write([LogBatch(records=records(1, 5, data=b"x" * 100))])
+    log.write([LogBatch(blocks=blocks(1, 5, data=b"x" * 100))])
     disk.bytes_max = disk.bytes_used + 50
     log.write([LogBatch(truncate_from=5)])
     assert log.trim(1, 1) == 1
     with pytest.raises(WriteFailed, match="no space"):
-        log.write([LogBatch(records=records(5, 9, data=b"x" * 100))])
+        log.write([LogBatch(blocks=blocks(5, 9, data=b"x" * 100))])
     disk.crash()
     disk.bytes_max = None
     log = MemoryLogStore(disk)
     assert log.recover() == RecoveredLog(None, 1, 1, 4, ((2, 1),))
     assert disk.bytes_used == sum(len(key) + len(value) for key, value in disk.content.items())
-    log.write([LogBatch(records=records(5, 9))])
+    log.write([LogBatch(blocks=blocks(5, 9))])
 
 
 def test_every_flipped_bit_of_a_record_is_noticed() -> None:
     disk = MemoryDisk()
     log = MemoryLogStore(disk)
-    log.write([LogBatch(records=records(1, 3))])
-    for bit in range(8 * 20):
+    log.write([LogBatch(blocks=blocks(1, 3, of=1))])
+    for bit in range(8 * len(blocks(2, 2)[0])):
         log.flip_record_bit(2, bit=bit)
         with pytest.raises(FolderDamaged, match="record 2"):
             log.recover()
@@ -135,7 +135,7 @@ def test_every_flipped_bit_of_a_record_is_noticed() -> None:
 def test_every_flipped_bit_of_the_range_is_noticed() -> None:
     disk = MemoryDisk()
     log = MemoryLogStore(disk)
-    log.write([LogBatch(records=records(1, 3))])
+    log.write([LogBatch(blocks=blocks(1, 3))])
     for bit in range(8 * 28):
         disk.flip_bit(b"mrange", bit=bit)
         with pytest.raises(FolderDamaged):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from storage import LmdbLogStore, LmdbStateStore, LogBatch, WriteFailed
-from tests.storage.media import ROOT, records
+from tests.storage.media import ROOT, blocks
 from tests.storage.snapshots import checkpoint
 
 VALUE = bytes(20_000)
@@ -99,12 +99,13 @@ def test_what_was_read_outlives_its_transaction_and_its_store(tmp_path: Path) ->
     found = [state.get(b"key"), *(part for pair in state.scan(b"", None, limit=9) for part in pair)]
     state.close()
     log = LmdbLogStore(tmp_path / "log", create=True)
-    log.write([LogBatch(b"hard state", records=records(1, 3, data=VALUE))])
-    found += [record[3] for record in log.read(1, 3, bytes_max=1 << 30)]
+    stored = blocks(1, 3, data=VALUE, of=1)
+    log.write([LogBatch(b"hard state", blocks=stored)])
+    found += log.read(1, 3, bytes_max=1 << 30)
     found.append(log.recover().hard_state)
     log.close()
     assert [type(one) for one in found] == [bytes] * 7
-    assert found == [VALUE, b"key", VALUE, VALUE, VALUE, VALUE, b"hard state"]
+    assert found == [VALUE, b"key", VALUE, *stored, b"hard state"]
 
 
 def test_a_map_that_is_full_is_not_enlarged(tmp_path: Path) -> None:

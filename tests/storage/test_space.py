@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage import LmdbLogStore, LmdbStateStore, LogBatch, SpaceGuard, Usage
-from tests.storage.media import records
+from tests.storage.media import blocks
 from tests.storage.snapshots import checkpoint
 
 MIB = 1 << 20
@@ -112,7 +112,7 @@ def test_a_map_is_refused_before_it_is_full_and_recovers_by_deletes(tmp_path: Pa
 def test_usage_tells_used_from_reusable(tmp_path: Path) -> None:
     log = LmdbLogStore(tmp_path / "log", create=True)
     empty = log.usage()
-    log.write([LogBatch(records=records(1, 4000, data=bytes(1000)))])
+    log.write([LogBatch(blocks=blocks(1, 4000, data=bytes(1000), of=10))])
     full = log.usage()
     assert full.used_bytes > 4_000_000 > empty.used_bytes
     while log.trim(4000, 1):
@@ -150,7 +150,7 @@ def test_a_small_disk_is_never_filled_and_serves_again_when_there_is_space(small
     def grow() -> None:
         nonlocal index
         index += 1
-        log.write([LogBatch(records=[(index, 1, 1, bytes(20_000))])])
+        log.write([LogBatch(blocks=blocks(index, index, data=bytes(20_000)))])
         state.write({b"%d" % index: bytes(20_000)}, index=index, term=1)
         checkpoint(state)
 
@@ -162,7 +162,7 @@ def test_a_small_disk_is_never_filled_and_serves_again_when_there_is_space(small
     # What must go on goes on: reads, deletes, checkpoints, trims, hard states.
     assert state.get(b"1") == bytes(20_000)
     log.write([LogBatch(b"term and vote")])
-    while log.trim(index - 10, 1, records_max=20):
+    while log.trim(index - 10, 1, blocks_max=20):
         pass
     assert guard.refresh() is not None, "the log has room now, the state has not"
     ballast.unlink()

@@ -17,8 +17,8 @@ from storage import (
     StorageError,
     WriteFailed,
 )
-from storage.writer import GROUP_RECORDS_MAX
-from tests.storage.media import Medium, records
+from storage.writer import GROUP_BLOCKS_MAX
+from tests.storage.media import Medium, blocks
 
 SECONDS_MAX = 10
 
@@ -69,7 +69,7 @@ class Reports:
 
 
 def one(index: int) -> LogBatch:
-    return LogBatch(records=records(index, index))
+    return LogBatch(blocks=blocks(index, index))
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def test_batches_become_durable_in_order(medium: Medium) -> None:
     assert threading.get_ident() not in reports.threads
     assert writer.last_sync_ms > 0
     assert not reports.failures
-    assert log.read(1, 200, bytes_max=1 << 30) == records(1, 200)
+    assert log.read(1, 200, bytes_max=1 << 30) == blocks(1, 200, of=1)
 
 
 def test_what_queues_during_a_sync_goes_in_one_transaction() -> None:
@@ -110,14 +110,13 @@ def test_what_queues_during_a_sync_goes_in_one_transaction() -> None:
 
 def test_a_group_is_bounded() -> None:
     store, reports = GatedStore(), Reports()
-    half = GROUP_RECORDS_MAX // 2
+    half = GROUP_BLOCKS_MAX // 2
     with writing(store, reports) as writer:
         writer.submit(0, LogBatch(hard_state=b"first"))
         assert store.entered.wait(SECONDS_MAX)
         for number in range(5):
-            writer.submit(
-                number + 1, LogBatch(records=records(number * half + 1, (number + 1) * half, data=b""))
-            )
+            new = blocks(number * half + 1, (number + 1) * half, data=b"", of=1)
+            writer.submit(number + 1, LogBatch(blocks=new))
         store.gate.set()
         reports.wait_durable(5)
     assert [len(group) for group in store.groups] == [1, 2, 2, 1]
