@@ -51,8 +51,11 @@ def serve(**flags: Any) -> int:
     """
     given = given_flags(flags)
     # Loading the server takes a while: a wrong flag is told before.
-    from raftdb.server.bootstrap import run_node
-    from raftdb.server.config import load
+    from raftdb.server import collector
+
+    with collector.paused():
+        from raftdb.server.bootstrap import run_node
+        from raftdb.server.config import load
 
     return run_node(load(given))
 

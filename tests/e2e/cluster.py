@@ -45,9 +45,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process' environment without settings of raftdb."""
+    """This process' environment without settings of raftdb, and without certificates.
+
+    Nobody speaks TLS here, and aiohttp reads all that the system trusts when it is imported: a good part of a start.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAFTDB_")}
-    return {**kept, **(extra or {})}
+    return {**kept, "SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull, **(extra or {})}
 
 
 def run_cli(
