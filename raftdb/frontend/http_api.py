@@ -1,4 +1,4 @@
-"""The client API over HTTP (interface, section 3): one handler per route, over a `Node`.
+"""The client API over HTTP (docs/interface.md, section 3): one handler per route, over a `Node`.
 
 `HttpApi.routes()` is the table for `HttpServer`; the composition root adds the route of the peers to it.
 """
@@ -21,25 +21,25 @@ from raftdb.node.aside import Aside
 from raftdb.route import Access, Route
 
 LOG_LIMIT_DEFAULT = 100
-"""Entries in one page of GET /v1/request_log if the client does not say."""
+"""Entries in one page of GET /v1/request_log unless the client gives a number."""
 LOG_LIMIT_MAX = 1000
 """Most entries in one page of GET /v1/request_log."""
 
 INDEX_HEADER = "Raftdb-Index"
-"""Says up to which entry a backup goes."""
+"""The header with the index of the last entry in a backup."""
 
 LOG_PAGE_HELD_BYTES = PAGE_BYTES_MAX // 2
-"""Taken for a page of the log before it is read: most are far below what they may have."""
+"""The memory taken for a page of the log before it is read, because most pages are far shorter than they may be."""
 
 ReadinessCheck = Callable[[], str | None]
-"""One condition of being fit to serve: `None` if it holds, else what is wrong."""
+"""One condition of being ready to serve: returns None if it holds, else what is wrong."""
 
 
 class HttpApi:
     """The handlers of the client API.
 
-    `limits` bounds requests, `command_limits` what a command may hold; `readiness_checks` adds conditions to
-    GET /readyz, by name, and `readiness_warnings` what it reports without being less ready.
+    `limits` bounds requests, and `command_limits` commands. `readiness_checks` are further conditions of GET /readyz,
+    by name, and `readiness_warnings` are conditions that it reports but does not require.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class HttpApi:
         self._node = node
         self._aside = Aside()
         self._sending: Sending | None = None
-        """The backup that a client reads at present."""
+        """The backup that a client is reading."""
         self._data = DataApi(
             node, limits=limits or ApiLimits(), command_limits=command_limits, aside=self._aside
         )
@@ -64,8 +64,8 @@ class HttpApi:
     def routes(self) -> dict[str, dict[str, Route]]:
         """A new path table with every route of this API: path -> method -> route.
 
-        HEAD is GET without the body, which the reply leaves out (RFC 9110, 9.3.2); where a body is made only to be
-        sent, HEAD has a handler of its own.
+        HEAD has the handler of GET, and the reply leaves the body out (RFC 9110, 9.3.2); only a backup, which would be
+        made for nothing, has a handler of its own for HEAD.
         """
         routes: dict[str, dict[str, Route]] = {
             "/": {"GET": Route(self.index, Access.READ)},
@@ -99,16 +99,16 @@ class HttpApi:
         return Reply(await self._aside.run(encode_json, page))
 
     async def status(self, _request: web.BaseRequest) -> Reply:
-        """GET /v1/status: any node answers."""
+        """GET /v1/status, which any node answers."""
         return Reply(encode_json(self._node.status()))
 
     async def snapshot(self, _request: web.BaseRequest) -> Reply:
-        """POST /v1/snapshot: checkpoint and compact now, at the leader."""
+        """POST /v1/snapshot: make a checkpoint and compact the log now, on the leader."""
         require_leader(self._node, "snapshot")
         return Reply(encode_json({"index": await self._node.checkpoint()}))
 
     async def backup(self, request: web.BaseRequest) -> web.StreamResponse:
-        """GET /v1/backup: a stream of a consistent copy of the leader's state, with a digest at its end."""
+        """GET /v1/backup: stream a consistent copy of the leader's state, which ends with its digest."""
         require_leader(self._node, "backup")
         if self._sending is not None:
             await self._sending.make_room()
@@ -127,16 +127,17 @@ class HttpApi:
                 sending.is_over.set()
 
     async def backup_head(self, _request: web.BaseRequest) -> Reply:
-        """HEAD /v1/backup: who would make one, and as what. How long it would be is known only when it is made."""
+        """HEAD /v1/backup: the head of the answer without a length, which is known only once a backup is made."""
         require_leader(self._node, "backup")
         return Reply(None, content_type=OCTETS)
 
     async def livez(self, _request: web.BaseRequest) -> Reply:
-        """GET /livez: the process is alive. It asks for no quorum: a restart would not bring one."""
+        """GET /livez: the process is alive. A quorum is not required, because a restart would not bring one."""
         return Reply(b"ok\n", content_type=TEXT)
 
     async def readyz(self, request: web.BaseRequest) -> Reply:
-        """GET /readyz[?verbose]: fit to serve, which includes sending clients on to the leader."""
+        """GET /readyz[?verbose]: the node can serve clients, which a follower does by redirecting them to the
+        leader."""
         problems = {name: check() for name, check in sorted(self._checks.items())}
         warnings = {name: check() for name, check in sorted(self._warnings.items())}
         ready = not any(problems.values())
@@ -152,7 +153,7 @@ class HttpApi:
         return Reply(text, status=200 if ready else 503, content_type=TEXT, headers=headers)
 
     async def index(self, _request: web.BaseRequest) -> Reply:
-        """GET /: what there is."""
+        """GET /: the list of routes."""
         routes: Sequence[str] = [
             f"{method} {path}"
             for path, methods in sorted(self.routes().items())

@@ -1,4 +1,4 @@
-"""Reading a request's body: bounded in bytes and in time, whatever the headers promise (hazards B96, B98, B99)."""
+"""Reading a request's body, bounded in bytes and in time, whatever the headers say (hazards B96, B98, B99)."""
 
 import asyncio
 from contextlib import AbstractContextManager
@@ -12,28 +12,28 @@ from raftdb.frontend.http_memory import held_for, hold_body
 from raftdb.frontend.http_reply import BodyRefused
 
 CONTINUED: web.RequestKey[bool] = web.RequestKey("CONTINUED", bool)
-"""Set once the client was told to go on with its body."""
+"""Set once the client was told to send its body."""
 
 
 class _Connection(Protocol):
     """A connection of `raftdb.frontend.http_server`."""
 
     def awaiting_client(self) -> AbstractContextManager[None]:
-        """While this is held the request is not all there."""
+        """A context for the time in which the request has not fully arrived."""
         ...
 
 
 async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: float) -> bytes:
-    """The whole body of `request`, at most `bytes_max` bytes that arrive within `timeout_s` seconds.
+    """The body of `request`, which may have `bytes_max` bytes and must arrive within `timeout_s` seconds.
 
     Raises BodyRefused (`too_large`, `bad_request`), which closes the connection, RequestRefused
-    (`unsupported_encoding`), Unavailable (`busy`: there is no memory for it now), or ConnectionError: nobody is there
-    to be answered.
+    (`unsupported_encoding`), Unavailable (`busy`, if there is no memory for it now), or ConnectionError if the client
+    has gone.
     """
     refuse_coded(request)
     content = request.content
     if content.is_eof():
-        # The usual case: the body came with the head. No task switch and no timer.
+        # Usually the body has come with the head, and needs neither a task switch nor a timer.
         body = content.read_nowait(-1)
         if len(body) > bytes_max:
             raise _too_large(bytes_max)
@@ -47,7 +47,7 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
         _write_continue(request)
     try:
         async with asyncio.timeout(timeout_s):
-            # Meanwhile it makes room if there are too many connections, as one that has sent nothing does.
+            # Meanwhile this connection may be closed for a new one, like one that has sent nothing.
             with cast(_Connection, request.protocol).awaiting_client():
                 body = await _read_pieces(request, bytes_max=bytes_max)
     except TimeoutError:
@@ -59,14 +59,14 @@ async def read_body(request: web.BaseRequest, *, bytes_max: int, timeout_s: floa
 
 
 def refuse_coded(request: web.BaseRequest) -> None:
-    """Raise RequestRefused for a body that would have to be unpacked first (hazard B99)."""
+    """Raise RequestRefused for a compressed body (hazard B99)."""
     coding = request.headers.get(CONTENT_ENCODING)
     if coding is not None and coding.strip().lower() not in ("", "identity"):
         raise RequestRefused("unsupported_encoding", "the body is compressed", hint="send it as it is")
 
 
 def awaits_continue(request: web.BaseRequest) -> bool:
-    """True if the client waits with its body until it is told to go on, and was not told."""
+    """True if the client waits to be told to send its body, and was not told."""
     return (
         not request.content.is_eof()
         and CONTINUED not in request
@@ -75,9 +75,9 @@ def awaits_continue(request: web.BaseRequest) -> bool:
 
 
 async def _next_piece(request: web.BaseRequest) -> bytes:
-    """What has arrived of the body, waited for; empty at its end. Raises ConnectionError if it ends before that."""
+    """The next piece of the body, empty at its end. Raises ConnectionError if the connection was closed before that."""
     if request.transport is None and not request.content.is_eof():
-        # Closed by this side: aiohttp takes a wait for more for a mistake of its caller.
+        # This node has closed the connection: aiohttp would treat a read now as a mistake of its caller.
         raise ConnectionResetError("the connection was closed")
     return await request.content.readany()
 
@@ -92,7 +92,7 @@ async def _read_pieces(request: web.BaseRequest, *, bytes_max: int) -> bytes:
                 raise _too_large(bytes_max)
         return bytes(body)
     finally:
-        # An error that the stream keeps would keep this frame, and them until the collector of cycles comes by.
+        # An error that the stream keeps also keeps this frame, and with it these bytes until the next cycle collection.
         body.clear()
         piece = b""
 
@@ -102,7 +102,7 @@ def _too_large(bytes_max: int) -> RequestRefused:
 
 
 def _write_continue(request: web.BaseRequest) -> None:
-    """Tell a waiting client to go on: the size that it announced is acceptable."""
+    """Tell a waiting client to send its body, whose announced size is acceptable."""
     request[CONTINUED] = True
     transport = request.writer.transport
     if transport is not None:

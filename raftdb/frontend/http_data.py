@@ -1,6 +1,6 @@
-"""What a client does with data over HTTP (interface, section 3): commands, transactions, sessions, and keys to read.
+"""The handlers about data (docs/interface.md, section 3): commands, transactions, sessions, and reads of keys.
 
-Each handler makes an operation of a request, has the node do it, and encodes what it answers.
+Each handler makes an operation of a request, has the node execute it, and encodes the answer.
 """
 
 import logging
@@ -38,11 +38,11 @@ logger = logging.getLogger("raftdb.http")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiLimits:
-    """What the client API takes on.
+    """The limits of the client API.
 
-    `request_bytes_max` bounds a body; None: it is what the longest legal command, or transaction, takes.
-    A body has `body_timeout_s` seconds. How many there are at once is bounded by the listener's connections, each of
-    which counts until its request is done, whether its client is still there or not.
+    `request_bytes_max` bounds a body; None is the length of the longest legal command or transaction. A body must
+    arrive within `body_timeout_s` seconds. The number of requests at a time is bounded by the listener's connections,
+    each of which counts until its request has ended, even if its client has gone.
     """
 
     request_bytes_max: int | None = None
@@ -53,15 +53,15 @@ Kind = TypeVar("Kind")
 
 
 def _of_kind(kind: type[Kind], value: object) -> Kind:
-    """`value`, which is what its request is answered with; raises `LocalProtocolError` if it is not."""
+    """`value`, which must be of this kind. Raises `LocalProtocolError` if it is not."""
     if not isinstance(value, kind):
         raise LocalProtocolError(f"an answer is {type(value).__name__}, not {kind.__name__}")
     return value
 
 
 class DataApi:
-    """The handlers about data. `limits` bounds requests, `command_limits` what a command may hold; what is long is read
-    and written `aside`."""
+    """The handlers about data. `limits` bounds requests, and `command_limits` commands; long bodies and answers are
+    decoded and encoded on the thread of `aside`."""
 
     def __init__(self, node: Node, *, limits: ApiLimits, command_limits: Limits, aside: Aside) -> None:
         self._node = node
@@ -82,7 +82,7 @@ class DataApi:
         }
 
     async def execute(self, request: web.BaseRequest) -> Reply:
-        """POST /v1/execute: one command, in a session or not."""
+        """POST /v1/execute: execute one command, in a session or without."""
         body = await self._body(request)
         if len(body) <= BODY_BYTES_ON_LOOP_MAX:
             name, operation, consistency = execute_of(body, limits=self._command_limits)
@@ -96,7 +96,7 @@ class DataApi:
         return Reply(await self._aside.run(encode_answer, answer))
 
     async def transaction(self, request: web.BaseRequest) -> Reply:
-        """POST /v1/transaction: several commands as one entry, if what is watched has not changed."""
+        """POST /v1/transaction: execute several commands as one entry, if no watched key has changed."""
         body = await self._body(request)
         if len(body) <= BODY_BYTES_ON_LOOP_MAX:
             names, operation = transaction_of(body, limits=self._command_limits)
@@ -113,19 +113,19 @@ class DataApi:
         return Reply(await self._encoded(fields, answer.value))
 
     async def register_session(self, request: web.BaseRequest) -> Reply:
-        """POST /v1/sessions: begin a session; one of that name that is there goes on."""
+        """POST /v1/sessions: begin a session, or go on with the one of this name."""
         name = session_of(await self._body(request))
         answer = await self._ask(request, "register_session", RegisterSession(name))
         return Reply(encode_json({"session": {"id": name.hex()}, "index": answer.index, "term": answer.term}))
 
     async def close_session(self, request: web.BaseRequest) -> Reply:
-        """DELETE /v1/sessions/{id}: end a session; it need not be there."""
+        """DELETE /v1/sessions/{id}: end a session, if it exists."""
         name = session_name(request[SEGMENTS]["id"])
         answer = await self._ask(request, "close_session", CloseSession(name))
         return Reply(encode_json({"index": answer.index, "term": answer.term}))
 
     async def key(self, request: web.BaseRequest) -> Reply:
-        """GET /v1/keys/{key}[?consistency=]: all about one key."""
+        """GET /v1/keys/{key}[?consistency=]: the value, the revision and the time to live of one key."""
         given = parameters(request, ("consistency",))
         key = unquote_to_bytes(request[SEGMENTS]["key"])
         if len(key) > KEY_BYTES_MAX:
@@ -138,7 +138,7 @@ class DataApi:
         return Reply(await self._encoded(fields, record))
 
     async def keys(self, request: web.BaseRequest) -> Reply:
-        """GET /v1/keys[?prefix=&after=&limit=&values=&consistency=]: keys in order, page by page."""
+        """GET /v1/keys[?prefix=&after=&limit=&values=&consistency=]: a page of keys in order."""
         given = parameters(request, ("prefix", "after", "limit", "values", "consistency"))
         prefix, after = given.get("prefix", b""), given.get("after", b"")
         for name, text in (("prefix", prefix), ("after", after)):
@@ -159,7 +159,7 @@ class DataApi:
         return Reply(await self._encoded(fields, page))
 
     async def _encoded(self, fields: dict[str, object], value: object) -> bytes:
-        """The JSON of `fields`, in which `value` is what may be long."""
+        """The JSON of `fields`, of which `value` is the part that may be long."""
         if value_bytes(value) <= REPLY_BYTES_ON_LOOP_MAX:
             return encode_json(fields)
         return await self._aside.run(encode_json, fields)
@@ -174,7 +174,8 @@ class DataApi:
         operation: ClientOperation | Query,
         consistency: Consistency = "linearizable",
     ) -> Shown:
-        """What the node answers, as it is shown; `name` is what was asked for, for the log."""
+        """Have the node execute `operation`, and take memory for its answer. `name` stands for it in the log. Raises as
+        `Node.execute` and `hold_answer`."""
         try:
             answer = await self._node.execute(operation, consistency=consistency)
         except Unavailable as error:
@@ -200,7 +201,7 @@ def _consistency(given: dict[str, bytes]) -> Consistency:
 
 
 def _record(record: KeyRecord) -> dict[str, object]:
-    """A key as it is answered; what it has not is left out."""
+    """The JSON fields of a key; those that it does not have are left out."""
     fields: dict[str, object] = {"key": record.key}
     if record.value is not None:
         fields["value"] = record.value

@@ -1,4 +1,4 @@
-"""A file as an answer: streamed in pieces, read beside the event loop, bounded in memory and in time."""
+"""Streaming a file as an answer, in pieces, which are read on threads, bounded in memory and in time."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -12,17 +12,18 @@ from raftdb.frontend.http_body import awaits_continue
 from raftdb.frontend.http_reply import OCTETS
 
 PIECE_BYTES = 1 << 20
-"""Read and sent at once; a client holds up no more than this."""
+"""The length of a piece, of which one is in memory."""
 PIECE_TIMEOUT_S = 30.0
-"""How long a client may take to read one piece; then it is cut off."""
+"""How long a client may take to read one piece before its connection is cut."""
 SLOW_BYTES_PER_SECOND = 1 << 20
-"""Who reads less, on average, makes room for who asks anew: one piece now and then would keep others out for hours."""
+"""A client that reads less than this, on average, is cut off for a new one: by reading one piece now and then it could
+keep others out for hours."""
 SLOW_AFTER_S = 10.0
-"""Nobody is called slow before that."""
+"""A client is not cut off as slow before this time."""
 
 
 class Sending:
-    """A file on its way to a client. `is_over` is set once all that was held for it is free."""
+    """A file that a client is reading. `is_over` is set once everything that was held for it is free."""
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
@@ -32,7 +33,7 @@ class Sending:
         self.is_over = asyncio.Event()
 
     async def make_room(self) -> None:
-        """Cut off a client that reads slowly, and wait for its end."""
+        """Cut the client off if it reads slowly, and wait until its request has ended."""
         passed_s = self._clock() - self._began_s
         if passed_s < SLOW_AFTER_S or self.sent_bytes >= passed_s * SLOW_BYTES_PER_SECOND:
             return
@@ -44,8 +45,8 @@ class Sending:
 async def stream_file(
     request: web.BaseRequest, path: Path, *, headers: Mapping[str, str], sending: Sending
 ) -> web.StreamResponse:
-    """Send the whole of `path`. A client that goes away, or does not read, ends it; the length is said beforehand, so
-    that a cut stream is known for one."""
+    """Send the file at `path`. If the client goes away or does not read, its connection is cut. The length is sent
+    beforehand, so that a client notices a stream that was cut."""
     response = web.StreamResponse(headers=headers)
     response.content_type = OCTETS.decode("ascii")
     response.content_length = (await asyncio.to_thread(path.stat)).st_size
@@ -67,8 +68,8 @@ async def stream_file(
 
 @asynccontextmanager
 async def _opened(path: Path) -> AsyncIterator[BinaryIO]:
-    """The file, opened and closed on a thread. It is closed whenever a cancellation comes: that would take back what
-    no thread has begun yet, and lose what one is about to open."""
+    """Open and close the file on a thread, as a context. It is closed whenever a cancellation comes, which without the
+    shield could take back the closing, or lose a file that a thread is opening."""
     loop = asyncio.get_running_loop()
     opening = loop.run_in_executor(None, _open, path)
     try:

@@ -1,4 +1,4 @@
-"""How long the head of a request may be, and what is said of one that is longer, or that is none."""
+"""The limits on the head of a request, and the refusals of one that is too long or malformed."""
 
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 
@@ -11,11 +11,11 @@ HEADER_BYTES_MAX = 8190
 HEADERS_MAX = 64
 """Most header fields of one request."""
 HEAD_BYTES_MAX = 32 * 1024
-"""Longest head of a request that takes more than one read to arrive: it is in memory before anything is known of it."""
+"""Longest head of a request that arrives in more than one read; it is in memory before it can be judged."""
 
 
 def refusal_of(error: BaseException | None) -> RequestRefused:
-    """What the client is told of a request that aiohttp could not read."""
+    """The refusal of a request that aiohttp could not parse, given its error."""
     if isinstance(error, LineTooLong):
         if error.args[1] == REQUEST_LINE_BYTES_MAX:
             return head_refused(f"a target of more than {REQUEST_LINE_BYTES_MAX} bytes")
@@ -26,5 +26,5 @@ def refusal_of(error: BaseException | None) -> RequestRefused:
 
 
 def head_refused(what: str) -> RequestRefused:
-    """The refusal of a head of which `what` is too much."""
+    """The refusal of a head that is too large, because it has `what`."""
     return RequestRefused("head_too_large", f"the head of this request is too large: {what}")

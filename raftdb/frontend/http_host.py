@@ -1,8 +1,9 @@
-"""Who a request says that it talks to: the names that this node answers to, and the pages that may ask it to write.
+"""The host names that a request may name, and the pages that may ask for changes.
 
-A page of any site can have its own name resolve to an address of ours (DNS rebinding): to the browser our answers are
-then of the page's origin, and it may read them. What gives it away is `Host`, which the browser fills with the page's
-name. So a name has to be one of ours. An IP literal is: no page is rebound to one that it was not loaded from.
+A page of any site can have its own name resolve to this node's address (DNS rebinding): for the browser this node's
+answers then belong to the page's origin, and the page may read them. The browser puts the page's name into `Host`, so
+that has to be one of this node's names. An IP literal is accepted, because a page whose host is one was loaded from
+that address.
 """
 
 import ipaddress
@@ -16,16 +17,16 @@ from aiohttp.hdrs import HOST, ORIGIN
 from raftdb.errors import RequestRefused
 
 AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]|[^\[\]:/@]+)(?::[0-9]*)?")
-"""`Host`: a name, an IPv4 address, or an IPv6 address in brackets; then perhaps a port."""
+"""The syntax of `Host`: a name, an IPv4 address, or an IPv6 address in brackets, and perhaps a port."""
 ACCEPTED_MAX = 256
-"""Spellings of `Host` that are remembered as good, so that most requests cost one look into a set."""
+"""Most spellings of `Host` that are remembered as accepted, so that most requests cost one look-up in a set."""
 
 HostNames = Callable[[], Iterable[str]]
-"""The names that a node has now, without ports."""
+"""Returns the names that a node has now, without ports."""
 
 
 def host_of(authority: str) -> str | None:
-    """The host that HOST[:PORT] names, in lower case, without brackets or the dot at the end; None if it names none."""
+    """The host of HOST[:PORT], in lower case, without brackets or a dot at the end; None if the text is malformed."""
     found = AUTHORITY.fullmatch(authority.strip())
     return found[1].strip("[]").removesuffix(".").lower() if found else None
 
@@ -40,7 +41,7 @@ def is_ip_literal(host: str) -> bool:
 
 
 class HostCheck:
-    """Lets requests pass whose `Host` is an IP literal, `localhost`, or one of `names`."""
+    """Accepts requests whose `Host` is an IP literal, `localhost`, or one of `names`."""
 
     def __init__(self, names: HostNames) -> None:
         self._names = names
@@ -48,20 +49,20 @@ class HostCheck:
 
     @property
     def remembered(self) -> int:
-        """How many spellings are remembered."""
+        """The number of remembered spellings."""
         return len(self._accepted)
 
     def is_known(self, request: web.BaseRequest) -> bool:
-        """True if the request is for a name that this node has.
+        """True if the request names this node.
 
-        A host in the target counts instead of `Host` (RFC 9112, 3.2.2). Without `Host`, which only HTTP/1.0 may leave
-        out, a request is not from a browser.
+        A host in the target counts instead of `Host` (RFC 9112, 3.2.2). A request without `Host`, which only HTTP/1.0
+        may leave out, is not from a browser and is accepted.
         """
         authority = _authority_of(request)
         return authority is None or authority in self._accepted or self.knows(authority)
 
     def refuse(self, request: web.BaseRequest) -> NoReturn:
-        """Raise RequestRefused (`forbidden`) for a request that is for somebody else."""
+        """Raise RequestRefused (`forbidden`) for a request that names another host."""
         raise RequestRefused(
             "forbidden",
             f"this node is not known as {shown(_authority_of(request) or '') or 'a host without a name'}",
@@ -69,7 +70,7 @@ class HostCheck:
         )
 
     def knows(self, authority: str) -> bool:
-        """True if HOST[:PORT] is this node."""
+        """True if HOST[:PORT] names this node."""
         host = host_of(authority)
         names = {name.strip("[]").removesuffix(".").lower() for name in self._names()}
         if host is None or not (host == "localhost" or host in names or is_ip_literal(host)):
@@ -87,8 +88,8 @@ def _authority_of(request: web.BaseRequest) -> str | None:
 
 
 def refuse_foreign_origin(request: web.BaseRequest) -> None:
-    """Raise RequestRefused (`forbidden`) for what a page of another origin wants changed: a browser names the page's
-    origin on every request that may change something (hazard B103)."""
+    """Raise RequestRefused (`forbidden`) for a change that a page of another origin asks for. Browsers send `Origin` on
+    every request that may change something (hazard B103)."""
     origin = request.headers.get(ORIGIN)
     if origin is None or request.method in ("GET", "HEAD"):
         return
@@ -98,5 +99,5 @@ def refuse_foreign_origin(request: web.BaseRequest) -> None:
 
 
 def shown(text: str) -> str:
-    """The beginning of what a client sent, for a message: bytes that are not UTF-8 are no text to send back."""
+    """The beginning of a client's text for a message, in ASCII, because it may have lone surrogates."""
     return text[:200].encode("ascii", "backslashreplace").decode("ascii")

@@ -1,7 +1,7 @@
-"""Members and leadership over HTTP (interface, section 3): who is in the cluster, and who leads it.
+"""The handlers about members and leadership (docs/interface.md, section 3).
 
-Everything here is the leader's to do. Changes are bounded like commands are, by the node's patience: taking in a node
-that has much to catch up on is answered 202 then, with how far it is, and goes on.
+Only the leader serves them. The node bounds the time of a change as it does for commands: if an added node is still
+catching up by then, the answer is 202 with its progress, and the change goes on.
 """
 
 from urllib.parse import unquote
@@ -46,7 +46,7 @@ class AddressRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /v1/leader/transfer, which may be left out."""
+    """The body of POST /v1/leader/transfer, which may be empty."""
 
     to: str | None = None
 
@@ -78,13 +78,14 @@ class MembersApi:
         return Reply(encode_json(self._node.membership()))
 
     async def add(self, request: web.BaseRequest) -> Reply:
-        """POST /v1/members: take a node in, as a learner first. 200 when it is what it is to be, 202 until then."""
+        """POST /v1/members: add a node, at first as a learner. Answered 202 if it has still to catch up to become a
+        voter."""
         asked = decode_body(_add_decoder, await _body(request), example='{"id": "n4", "http": "HOST:PORT"}')
         member = Member(asked.id, _address(asked.http), _redis(asked.redis), voter=False)
         return await self._change(AddMember(member, stay_learner=asked.learner), force=asked.force)
 
     async def remove(self, request: web.BaseRequest) -> Reply:
-        """DELETE /v1/members/{id}[?force=true]: take a member out for good."""
+        """DELETE /v1/members/{id}[?force=true]: remove a member for good."""
         return await self._change(RemoveMember(_id(request)), force=_force(request))
 
     async def promote(self, request: web.BaseRequest) -> Reply:
@@ -92,13 +93,13 @@ class MembersApi:
         return await self._change(PromoteMember(_id(request)), force=_force(request))
 
     async def move(self, request: web.BaseRequest) -> Reply:
-        """POST /v1/members/{id}/address: a member is reached elsewhere from now on."""
+        """POST /v1/members/{id}/address: change the address of a member."""
         asked = decode_body(_address_decoder, await _body(request), example='{"http": "HOST:PORT"}')
         new = NewAddress(_id(request), _address(asked.http), _redis(asked.redis))
         return await self._change(UpdateAddresses((new,)), force=False)
 
     async def transfer(self, request: web.BaseRequest) -> Reply:
-        """POST /v1/leader/transfer: let another voter lead; answered when it does."""
+        """POST /v1/leader/transfer: let another voter lead. Answered once it leads."""
         body = await _body(request)
         asked = decode_body(_transfer_decoder, body or b"{}", example='{"to": "n2"}')
         require_leader(self._node, "transfer")
@@ -106,7 +107,7 @@ class MembersApi:
         return Reply(encode_json({"leader": {"id": leader.id, "http": leader.http, "redis": leader.redis}}))
 
     async def _change(self, change: Change, *, force: bool) -> Reply:
-        """Make a change, and say what came of it."""
+        """Make a change, and answer with the members after it."""
         require_leader(self._node, "members")
         answer = await self._node.change_members(change, force=force)
         body = {"index": answer.index, **self._node.membership()}
@@ -123,7 +124,7 @@ async def _body(request: web.BaseRequest) -> bytes:
 
 
 def _id(request: web.BaseRequest) -> str:
-    """The id in the path."""
+    """The member's id in the path."""
     return unquote(request[SEGMENTS]["id"])
 
 
@@ -141,5 +142,5 @@ def _redis(text: str | None) -> Endpoint | None:
 
 
 def _force(request: web.BaseRequest) -> bool:
-    """The one parameter that the query may have."""
+    """The parameter `force`, the only one that the query may have. Raises `RequestRefused`."""
     return flag_of("force", parameters(request, ("force",)).get("force", b"false"))

@@ -1,7 +1,7 @@
-"""What a connection holds in memory for its present request, against the node's account (`raftdb.memory`).
+"""The memory that a connection takes for its request from the node's account (`raftdb.memory`).
 
-The body takes its place as it arrives, and several times its length once it is whole, for what is made of it. The
-answer takes its place before it is written, and gives it back when the client has read all but the last bytes of it.
+A body takes memory as it arrives, and several times its length once it is complete, for decoding. An answer takes
+memory before it is encoded, and gives it back when the client has read all but its last bytes.
 """
 
 from typing import Protocol, cast
@@ -12,7 +12,7 @@ from raftdb.errors import OutcomeUnknown, Unavailable
 from raftdb.memory import ANSWER_FACTOR, DECODED_FACTOR, DECODED_FACTOR_SMALL, LARGE_BYTES, Hold
 
 COUNTED_BYTES_MIN = 1024
-"""Shorter bodies and answers are not counted: most are, and all that may be in flight together take 32 MiB."""
+"""Shorter bodies and answers are not counted. Most are that short, and as many as may be in flight take 32 MiB."""
 
 
 class _Holding(Protocol):
@@ -22,21 +22,21 @@ class _Holding(Protocol):
 
 
 def held_for(request: web.BaseRequest) -> Hold:
-    """What the connection of the request has taken."""
+    """The memory that the connection of the request has taken."""
     return cast(_Holding, request.protocol).memory
 
 
 def hold_body(request: web.BaseRequest, body_bytes: int) -> None:
-    """The body is whole: take what it will be decoded to. Raises Unavailable (`busy`)."""
+    """Take memory for decoding a complete body. Raises Unavailable (`busy`)."""
     if body_bytes > COUNTED_BYTES_MIN:
         factor = DECODED_FACTOR if body_bytes > LARGE_BYTES else DECODED_FACTOR_SMALL
         held_for(request).resize(factor * body_bytes)
 
 
 def hold_answer(request: web.BaseRequest, value_bytes: int, *, was_written: bool) -> None:
-    """There is an answer of about so many bytes: take what it will be encoded to.
+    """Take memory for encoding an answer of about this length.
 
-    Raises Unavailable (`busy`); after a write, which has taken effect, OutcomeUnknown.
+    Raises Unavailable (`busy`), or OutcomeUnknown after a write, which has taken effect.
     """
     if value_bytes <= COUNTED_BYTES_MIN:
         return
@@ -46,5 +46,6 @@ def hold_answer(request: web.BaseRequest, value_bytes: int, *, was_written: bool
         if not was_written:
             raise
         raise OutcomeUnknown(
-            "it was executed, but there is no memory for its answer", hint="send fewer such requests at once"
+            "the write was executed, but there is no memory for its answer",
+            hint="send fewer such requests at once",
         ) from error

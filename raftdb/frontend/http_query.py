@@ -1,4 +1,4 @@
-"""What stands in the query of a request: strictly, parameters that are known, each at most once."""
+"""Parsing the query of a request strictly: only known parameters may be in it, each at most once."""
 
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
@@ -8,15 +8,15 @@ from aiohttp import web
 from raftdb.errors import RequestRefused
 
 QUERY_INTEGER_MAX = 2**63 - 1
-"""Largest number that a query may name: indexes are below it everywhere."""
+"""Largest number that a query may have: indexes are below it."""
 
 FLAGS = {b"true": True, b"1": True, b"": True, b"false": False, b"0": False}
-"""What a flag may say; named alone it is true."""
+"""The values of a flag; a flag without a value is true."""
 
 
 def parameters(request: web.BaseRequest, known: Sequence[str]) -> dict[str, bytes]:
     """The values of the parameters, as bytes, by name; both are percent-decoded. Raises RequestRefused for one that is
-    not `known` or stands twice."""
+    not `known` or is there twice."""
     found: dict[str, bytes] = {}
     for part in filter(None, request.rel_url.raw_query_string.split("&")):
         encoded_name, _, text = part.partition("=")
@@ -32,12 +32,12 @@ def parameters(request: web.BaseRequest, known: Sequence[str]) -> dict[str, byte
 
 
 def _decoded(text: str) -> bytes:
-    """What a part of a query stands for: percent-decoded, `+` for a space."""
+    """A decoded part of a query: percent-encoded bytes, and `+` for a space."""
     return unquote_to_bytes(text.replace("+", " "))
 
 
 def integer_of(name: str, text: bytes, *, maximum: int = QUERY_INTEGER_MAX) -> int:
-    """The number from 1 to `maximum` that `text` spells. Raises RequestRefused."""
+    """The number in `text`, from 1 to `maximum`. Raises RequestRefused."""
     value = int(text) if text.isdigit() and len(text) <= 19 else 0
     if not 1 <= value <= QUERY_INTEGER_MAX:
         raise RequestRefused("bad_request", f"{name} must be a positive integer, not {_shown(text)}")
@@ -47,7 +47,7 @@ def integer_of(name: str, text: bytes, *, maximum: int = QUERY_INTEGER_MAX) -> i
 
 
 def flag_of(name: str, text: bytes) -> bool:
-    """Whether `text` says yes. Raises RequestRefused."""
+    """The value of a flag. Raises RequestRefused."""
     if text not in FLAGS:
         raise RequestRefused("bad_request", f"{name} must be true or false, not {_shown(text)}")
     return FLAGS[text]

@@ -1,9 +1,8 @@
-"""The bytes of an HTTP answer, written in one piece.
+"""The bytes of an HTTP answer, which are written in one piece.
 
-`Reply` stands where aiohttp expects a response: its server calls `prepare`, then `write_eof`, and reads
-`keep_alive`. Building the head as bytes and writing head and body with one system call is worth nearly half of
-the throughput of a small request (package essay). The price is that this file must know the head's few rules:
-`Connection`, HEAD, `Date`.
+aiohttp takes a `Reply` as a response: its server calls `prepare`, then `write_eof`, and reads `keep_alive`. Because the
+head is built as bytes and written with the body in one system call, small requests have nearly half more throughput
+(package essay). In return this module has to follow the rules of the head: `Connection`, HEAD, `Date`.
 """
 
 import asyncio
@@ -24,11 +23,11 @@ TEXT = b"text/plain; charset=utf-8"
 OCTETS = b"application/octet-stream"
 
 UNSENT_BYTES_MAX = 64 * 1024
-"""A connection with more than this still unsent waits for its client before the next request is looked at."""
+"""A connection with more than this unsent waits for its client before the next request is handled."""
 SEND_TIMEOUT_S = 10.0
-"""How long a client may take to read its answer when that much is unsent; then it is cut off (hazard B92)."""
+"""How long a client may take to read its answer while that much is unsent, before it is cut off (hazard B92)."""
 RETRY_AFTER_S = 1
-"""`Retry-After` of every 503: an election or a full queue is over within about a second."""
+"""`Retry-After` of every 503, because an election or a full queue is over within about a second."""
 
 _STATUS_LINES = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in http.HTTPStatus
@@ -37,8 +36,8 @@ _HEADER_FORBIDDEN = re.compile(rb"[^\x20-\x7e]")
 
 
 class Reply:
-    """One answer: status, body, its type, further headers. `close` ends the connection after it. Without a body (None)
-    it is the answer to a HEAD whose GET is of unknown length.
+    """One answer: status, body, type of the body, further headers. `close` ends the connection after it. The body is
+    None for a HEAD whose GET would have an unknown length.
 
     A reply is written at most once.
     """
@@ -75,8 +74,9 @@ class Reply:
             elif len(self.body) <= UNSENT_BYTES_MAX:
                 transport.write(head + self.body)
             else:
-                # A second system call costs less than a second copy of a long body. `writelines` of asyncio does not
-                # pause its protocol in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1: nothing would be waited for.
+                # A second system call costs less than a second copy of a long body. `writelines` of asyncio is not
+                # used, because it does not pause its protocol in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1, so the
+                # drain below would not wait.
                 transport.write(head)
                 transport.write(self.body)
             if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
@@ -86,7 +86,7 @@ class Reply:
                 held.release()
 
     def _head(self, *, keep_alive: bool, version: HttpVersion = HttpVersion11) -> bytes:
-        """Status line and headers, with the empty line behind them."""
+        """The status line, the headers and the empty line after them."""
         length = b"" if self.body is None else b"Content-Length: %d\r\n" % len(self.body)
         head = b"%b\r\nContent-Type: %b\r\n%bDate: %b\r\n" % (
             _STATUS_LINES[self.status],
@@ -103,15 +103,16 @@ class Reply:
         return head + b"\r\n"
 
     def last_bytes(self) -> bytes:
-        """The answer as a whole, to a connection that ends with it and of which no request is known."""
+        """The whole answer, for a connection that ends with it before a request was parsed."""
         return self._head(keep_alive=False) + (self.body or b"")
 
     async def write_eof(self) -> None:
-        """Nothing is left to write; called by aiohttp."""
+        """Do nothing: `prepare` has written everything. Called by aiohttp."""
 
 
 async def _drain(request: web.BaseRequest, transport: asyncio.WriteTransport) -> None:
-    """Wait until the client has read its answer, or cut it off."""
+    """Wait until the client has read its answer. Cuts it off after `SEND_TIMEOUT_S`, and raises
+    ConnectionResetError."""
     try:
         async with asyncio.timeout(SEND_TIMEOUT_S):
             await request.writer.drain()
@@ -121,7 +122,7 @@ async def _drain(request: web.BaseRequest, transport: asyncio.WriteTransport) ->
 
 
 def _checked(value: bytes) -> bytes:
-    """A header value that cannot start another header; addresses of members come from outside."""
+    """A header value without line ends, because addresses of members come from other nodes and clients."""
     return _HEADER_FORBIDDEN.sub(b"?", value)
 
 
@@ -140,13 +141,13 @@ def _date_header() -> bytes:
 
 
 class BodyRefused(RequestRefused):
-    """The request's body is too large, too slow or broken: what follows on the connection cannot be trusted."""
+    """The request's body is too large, too slow or broken, so the next request on the connection cannot be found."""
 
 
 def error_reply(error: RaftdbError, request: web.BaseRequest | None = None) -> Reply:
-    """The answer for `error`. A `not_leader` becomes a redirect of `request` to the same path at the leader.
+    """The answer for `error`. A `not_leader` becomes a redirect of `request` to the same path on the leader.
 
-    A `not_leader` that does not know the leader is `no_leader`: there is nowhere to redirect to.
+    A `not_leader` without a known leader becomes `no_leader`.
     """
     code, headers = error.code, []
     leader = error.leader if isinstance(error, Unavailable) else None

@@ -1,7 +1,7 @@
-"""The HTTP listener: bounded connections, the path table, one place where every error becomes JSON, orderly close.
+"""The HTTP listener: it bounds connections, has the path table, turns every error into JSON, and closes in order.
 
-It knows no route. A handler is `async (request) -> Reply` or any aiohttp response, as for a peer's link; it raises
-`RaftdbError` to refuse. Handlers are not cancelled when their client goes away (package essay).
+It knows no route of its own. A handler is `async (request) -> Reply`, or returns another aiohttp response, as for a
+peer's link; it raises `RaftdbError` to refuse. Handlers are not cancelled when their client goes away (package essay).
 """
 
 import asyncio
@@ -34,33 +34,33 @@ from raftdb.route import Access, Handler, Route, Routes
 logger = logging.getLogger("raftdb.http")
 
 SEGMENTS: web.RequestKey[dict[str, str]] = web.RequestKey("SEGMENTS", dict[str, str])
-"""What stands for the names of the path's pattern, percent-encoded still."""
+"""The segments of the path at the names of its pattern, still percent-encoded."""
 
 CONNECTIONS_SPARED = 16
-"""One of so many connections is kept for peers, health checks, and who is told to come again."""
+"""One connection in this many is kept for peers, for health checks, and for clients that are answered `busy`."""
 OPEN_FILES_RESERVED = 64
 """File descriptors kept free of client connections: storage, peers, logs, the listener itself."""
 LINGERING_TIME_S = 2.0
-"""How long the rest of a refused body is read and thrown away, so that the client gets to read the refusal."""
+"""How long the rest of a refused request is read and dropped, so that the client can read the refusal."""
 READ_BUFFER_BYTES = 64 * 1024
-"""Of a body, what is read ahead of its handler: twice as much at the most, and one read of the socket."""
+"""aiohttp's bound on reading a body ahead of its handler: up to twice as much, and one read of the socket, is held."""
 PIPELINED_MAX = 2
-"""Requests of one connection that are taken apart before the first is answered: whatever has arrived on thousands of
-connections is looked at in one turn of the loop."""
+"""Requests of one connection that are parsed before the first is answered. It is small, because the requests that
+arrive on thousands of connections may be parsed in one turn of the loop."""
 ACCEPT_BACKLOG = 512
-"""Connections that the kernel queues before we accept them: a burst of clients after a change of leader."""
+"""Connections that the kernel queues before they are accepted, for a burst of clients after a change of leader."""
 
 
-# aiohttp has no parameter for it; this is its default for the connections that it makes.
+# aiohttp has no parameter for this limit of its connections.
 web_protocol.MAX_MSG_QUEUE_SIZE = PIPELINED_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
-    """What one listener takes on. Times are in seconds.
+    """The limits of one listener. Times are in seconds.
 
-    `connections_max` counts clients and peers together and is lowered to what the process may open. A connection
-    without a request for `keepalive_timeout_s` is closed, and so is one whose header drips in for longer.
+    `connections_max` counts clients and peers together, and is lowered to what the limit on open files allows. A
+    connection is closed if it has no request for `keepalive_timeout_s`, or if the head of one takes longer to arrive.
     """
 
     connections_max: int = 4096
@@ -68,22 +68,24 @@ class ServerLimits:
 
 
 def connections_allowed(wanted: int) -> int:
-    """The lower of `wanted` and what the limit on open files (`ulimit -n`) leaves for connections, at least 1."""
+    """The lower of `wanted` and what the limit on open files (`ulimit -n`) leaves for connections; at least 1."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - OPEN_FILES_RESERVED))
 
 
 class _Connection(web.RequestHandler):
-    """aiohttp's connection, but malformed HTTP is answered in the error shape of the API, and not logged as a bug."""
+    """aiohttp's connection, except that malformed HTTP is answered with an error of the API, and not logged as a
+    bug."""
 
     __slots__ = ("_head_bytes", "_payload", "memory")
 
     def __init__(self, manager: web.Server, memory: Hold, **options: Any) -> None:
         super().__init__(manager, **options)
         self.memory = memory
-        """What this connection holds of the node's memory."""
+        """The memory that this connection has taken."""
         self._head_bytes = 0
-        """Of the head that is arriving, but for what came in one read with the end of the request before."""
+        """Bytes of the head that is arriving, without those that came in one read with the end of the request
+        before."""
         self._payload: StreamReader = EMPTY_PAYLOAD
         """The body of the last request whose head is complete."""
 
@@ -106,7 +108,7 @@ class _Connection(web.RequestHandler):
         return cast(web.StreamResponse, reply)
 
     def data_received(self, data: bytes) -> None:
-        """Take in what has arrived, but no head without end: aiohttp bounds each of its lines, not all together."""
+        """Take bytes, and bound the head as a whole: aiohttp bounds only each of its lines."""
         requests, is_head = self._request_count, self._payload.is_eof()
         super().data_received(data)
         if self._request_count != requests:
@@ -116,13 +118,14 @@ class _Connection(web.RequestHandler):
             self._count_head(len(data))
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let go of the last body: it knows this connection, and only the collector of cycles would find the two."""
+        """Drop the last body, which refers to this connection, so that no cycle is left for the collector."""
         super().connection_lost(exc)
         self._payload = EMPTY_PAYLOAD
 
     @contextmanager
     def awaiting_client(self) -> Iterator[None]:
-        """While this is held the request is not all there, and the connection makes room if there are too many."""
+        """A context for the time in which the request has not fully arrived. The connection may be closed for a new
+        one."""
         waiting = cast(_BoundedServer, self._manager).waiting
         waiting[self] = None
         try:
@@ -131,20 +134,22 @@ class _Connection(web.RequestHandler):
             waiting.pop(self, None)
 
     def _count_head(self, more_bytes: int) -> None:
-        """Bound what arrives before it is known what it is: a head, or what follows one that asks for other frames."""
+        """Count bytes that are not yet parsed: a head, or bytes after a request that asks to change protocols."""
         self._head_bytes += more_bytes
         if self._head_bytes > HEAD_BYTES_MAX:
             self._refuse_head()
 
     def _refuse_head(self) -> None:
-        """Answer instead of reading on, unless earlier requests still wait for their answers."""
+        """Refuse a head that is too long. If earlier requests are not answered yet, the connection is closed without an
+        answer."""
         is_answering = bool(self._messages) or self._request_in_progress
         if self.transport is None or is_answering:
             self.force_close()
             return
         refusal = head_refused(f"more than {HEAD_BYTES_MAX} bytes of it")
         self.transport.write(error_reply(refusal).last_bytes())
-        # What is still on its way is thrown away; a close with something unread would take the answer back.
+        # What still arrives is read and dropped: a close with unread bytes would reset the connection, and the answer
+        # could be lost.
         self._close = True
         self._loop.call_later(LINGERING_TIME_S, self.force_close)
 
@@ -152,9 +157,10 @@ class _Connection(web.RequestHandler):
 class _BoundedServer(web.Server):
     """aiohttp's low-level server with a limit on connections.
 
-    Above the limit the connection that has waited for its client for longest is closed: it is idle, or its request is
-    not all there. If none is, the new one is refused; and so many requests at work are not taken on, but for those of
-    peers and health checks. So a crowd of silent sockets locks out neither of these (hazard B98).
+    Above the limit the connection that has waited for its client for longest is closed, which is idle, or whose request
+    has not fully arrived. If there is none, the new one is refused. Before that many requests are at work, further ones
+    are answered `busy`, except those of peers and health checks. So a crowd of silent sockets locks out neither of
+    these (hazard B98).
     """
 
     def __init__(
@@ -163,12 +169,14 @@ class _BoundedServer(web.Server):
         super().__init__(cast(Any, dispatch), **options)
         self._memory = memory
         self.connections_max = connections_max
-        # Ordered: the connection that has waited for its client for longest is first. A busy one is not in it.
+        # The connections that wait for their clients, the one that has waited longest first. A busy one is not among
+        # them.
         self.waiting: dict[web.RequestHandler, None] = {}
 
     @property
     def is_crowded(self) -> bool:
-        """True if nearly all connections that there may be have requests at work, which make no room."""
+        """True if nearly as many connections as are allowed have requests at work, and so cannot be closed for new
+        ones."""
         busy = len(self._connections) - len(self.waiting)
         return busy > self.connections_max - self.connections_max // CONNECTIONS_SPARED
 
@@ -177,13 +185,13 @@ class _BoundedServer(web.Server):
         return _Connection(self, Hold(self._memory), loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Take the connection in, at the cost of an idle one if need be."""
+        """Take the connection, and close one that waits for its client if there are too many."""
         super().connection_made(handler, transport)
         if len(self._connections) > self.connections_max:
             victim = next(iter(self.waiting), None)
             if victim is None:
                 logger.warning("connection refused", extra={"fields": {"connections": self.connections_max}})
-                # Not before the connection's own task has begun: aiohttp asserts that order.
+                # aiohttp requires that the connection's own task has begun before it is closed.
                 self._loop.call_soon(handler.force_close)
                 return
             del self.waiting[victim]
@@ -197,7 +205,7 @@ class _BoundedServer(web.Server):
 
 
 def paths_of(routes: Routes, *access: Access) -> frozenset[str]:
-    """The paths at which nothing else is needed than one of these."""
+    """The paths whose routes all have one of these accesses."""
     return frozenset(
         path for path, methods in routes.items() if all(route.access in access for route in methods.values())
     )
@@ -214,9 +222,9 @@ class HttpServer:
         memory: MemoryAccount | None = None,
         host_names: HostNames = tuple,
     ) -> None:
-        """`memory`: what all connections take what they hold from, None: an account of their own. `host_names`: which
-        names beside IP addresses and `localhost` a request may be sent to; what is open is answered under any. Segments
-        of a path that stand for names are in `request[SEGMENTS]`."""
+        """`memory` is the account that connections take their memory from (None: one of their own). `host_names`
+        returns the names beside IP addresses and `localhost` that a request may name; open routes are served under any
+        name. A handler finds the segments of a path pattern in `request[SEGMENTS]`."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._server: _BoundedServer | None = None
@@ -226,7 +234,7 @@ class HttpServer:
         self._turnstile = Turnstile()
         self._open_paths = paths_of(routes, Access.OPEN)
         self._spared_paths = paths_of(routes, Access.OPEN, Access.PEER)
-        # The usual case is one lookup by method and path; everything else may take longer.
+        # Most requests need one look-up by method and path.
         self._handlers = {
             (method, path): route.handler
             for path, methods in self._routes.items()
@@ -235,7 +243,7 @@ class HttpServer:
         self._patterns = [(path.split("/"), methods) for path, methods in routes.items() if "{" in path]
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Listen on `host`:`port` (0: any free port); returns what was bound. Raises OSError, EADDRINUSE included."""
+        """Listen on `host`:`port` (0: any free port); returns the bound address and port. Raises OSError."""
         self._server = _BoundedServer(
             self._dispatch,
             connections_max=connections_allowed(self._limits.connections_max),
@@ -257,25 +265,26 @@ class HttpServer:
 
     @property
     def connections(self) -> int:
-        """How many connections are open, those of peers included."""
+        """The number of open connections, those of peers included."""
         return len(self._server.connections) if self._server is not None else 0
 
     async def close(self, *, grace_s: float) -> None:
-        """Stop accepting, close idle connections, give requests in flight `grace_s` seconds, then cut them off.
+        """Stop accepting, close idle connections, and give requests in flight `grace_s` seconds before they are cut
+        off.
 
-        Links of peers count as in flight: close them first.
+        Links of peers count as requests in flight, so they have to be closed first.
         """
         listener, self._listener = self._listener, None
         if listener is None or self._server is None:
             return
         listener.close()
         self._server.pre_shutdown()
-        # aiohttp waits twice, before and after it cancels a handler; and it takes 0 for "no limit".
+        # aiohttp waits twice, before and after it cancels a handler, and takes 0 as no limit.
         await self._server.shutdown(max(grace_s / 2, 0.001))
         await listener.wait_closed()
 
     async def _dispatch(self, request: web.BaseRequest) -> Reply | web.StreamResponse:
-        """Find and run the handler of `request`; every error becomes an answer."""
+        """Find and run the handler of `request`. Every error becomes an answer."""
         server = required(self._server, "server")
         connection = cast(_Connection, request.protocol)
         server.waiting.pop(connection, None)
@@ -299,7 +308,7 @@ class HttpServer:
             reply = error_reply(error, request)
         except Exception as error:
             if isinstance(error, ConnectionError) and not _is_open(request):
-                # Nobody reads it: writing it fails, which is how aiohttp learns that the connection is over.
+                # The client has gone: writing this reply fails, by which aiohttp notices that the connection is over.
                 reply = Reply(b"", status=400, close=True)
             else:
                 fields = {"path": request.raw_path.partition("?")[0]}
@@ -309,34 +318,34 @@ class HttpServer:
                 )
         finally:
             if request.transport is not None:
-                # Back in, at the end: idle for the shortest time. The answer is written before anything else runs.
+                # The connection waits again, as the last in order. Its answer is written before anything else runs.
                 server.waiting[connection] = None
         _close_if_unread(request, reply)
         if connection.memory.bytes:
-            # What it was made of is gone: what is left to be read is held.
+            # The body and the decoded request are gone, and only the answer takes memory.
             connection.memory.set(len(reply.body or b"") if isinstance(reply, Reply) else 0)
         return reply
 
     def _is_let_in(self, path: str) -> bool:
-        """True for what must go on whatever clients do."""
+        """True for a request of peers or a health check, which must be served under any load."""
         return path.partition("?")[0] in self._spared_paths
 
     def _find(self, request: web.BaseRequest) -> Handler:
-        """The handler of `request`, or the refusal that says what would have been possible."""
+        """The handler of `request`, or one that refuses its method. Raises RequestRefused."""
         path = request.rel_url.raw_path
         methods = self._routes.get(path)
         if methods is None:
             methods = self._match(request, path.split("/"))
         if methods is None:
             raise RequestRefused(
-                "not_found", f"there is nothing at {shown(path)}", hint="GET / lists what there is"
+                "not_found", f"there is nothing at {shown(path)}", hint="GET / lists all routes"
             )
         refuse_foreign_origin(request)
         route = methods.get(request.method)
         return _method_refuser(path, sorted(methods)) if route is None else route.handler
 
     def _match(self, request: web.BaseRequest, segments: Sequence[str]) -> Mapping[str, Route] | None:
-        """The methods of the first pattern that fits; what stands for its names goes into the request."""
+        """The methods of the first pattern that fits, or None. Sets `request[SEGMENTS]`."""
         for pattern, methods in self._patterns:
             pairs = list(zip(pattern, segments, strict=False))
             named = [(name[1:-1], segment) for name, segment in pairs if name.startswith("{")]
@@ -350,13 +359,13 @@ class HttpServer:
 
 
 def _is_open(request: web.BaseRequest) -> bool:
-    """True if there may still be somebody who is answered."""
+    """True if the connection can still take an answer."""
     return request.transport is not None and not request.transport.is_closing()
 
 
 def _close_if_unread(request: web.BaseRequest, reply: Reply | web.StreamResponse) -> None:
-    """The connection ends with an answer to who waits for a go-ahead: it may send the body after all, or the next
-    request, and nobody can tell which (RFC 9110, 10.1.1)."""
+    """Have the connection closed after the answer to a client that waits to be told to send its body. It may send the
+    body after all, or the next request, and the two could not be told apart (RFC 9110, 10.1.1)."""
     if isinstance(reply, Reply) and awaits_continue(request):
         reply.close = True
 

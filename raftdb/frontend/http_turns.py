@@ -1,34 +1,34 @@
-"""How much of one turn of the event loop requests may take.
+"""The share of one turn of the event loop that requests may take.
 
-asyncio runs in one turn whatever is ready. Of thousands of connections that each have a request ready all would be in
-the same turn, which would take a second, and a leader that is silent for so long is deposed. So requests pass a
-turnstile, in order, when they begin and when they are answered: the heartbeats' timers get their turn in between.
+asyncio runs everything that is ready in one turn. If thousands of connections each had a request ready, that turn would
+take a second, and a leader that is silent for so long is deposed. So requests pass a turnstile, in order, when they
+begin and when they are answered, and the timers of heartbeats run in between.
 """
 
 import asyncio
 from collections import deque
 
 PASSES_PER_TURN = 128
-"""Beginnings and ends of requests in one turn. Of short ones each takes 0.1 to 0.2 ms, and what is long is done aside
-(`raftdb.budgets`): about 20 ms."""
+"""Beginnings and ends of requests in one turn, about 20 ms. Each takes 0.1 to 0.2 ms, because long ones are decoded and
+encoded on a thread (`raftdb.budgets`)."""
 
 
 class Turnstile:
-    """Lets so many through in one turn of the loop, the others in the next ones, who came first first."""
+    """Lets `passes_per_turn` requests through in one turn of the loop, and the others in the next ones, in order."""
 
     def __init__(self, passes_per_turn: int = PASSES_PER_TURN) -> None:
         self._passes_per_turn = self._left = passes_per_turn
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> None:
-        """Go through; without a wait, and a change of tasks, if there is room in this turn."""
+        """Pass, at once if there is room in this turn, without a change of tasks."""
         loop = asyncio.get_running_loop()
         if self._left == self._passes_per_turn:
             loop.call_soon(self._begin_turn)
         if self._left and not self._waiting:
             self._left -= 1
             return
-        # Nothing is left, or others are before this one: the next turn is asked for.
+        # No pass is left, or others wait already.
         turn = loop.create_future()
         self._waiting.append(turn)
         await turn

@@ -1,4 +1,4 @@
-"""The bodies of requests about data, and the operations that they ask for (interface, section 3)."""
+"""The bodies of requests about data, and the operations made of them (docs/interface.md, section 3)."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
@@ -28,7 +28,7 @@ _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
 
 class SessionPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a request stands in its session; `acknowledged` is `seq` unless it is said."""
+    """The session of a request, and its sequence there. `acknowledged` is `seq` by default."""
 
     id: str
     seq: SequenceNumber
@@ -52,7 +52,8 @@ class CommandPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TransactionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /v1/transaction. Keys that are not UTF-8 cannot be names in JSON: hence pairs as well."""
+    """The body of POST /v1/transaction. `watch` may also be a list of pairs, because keys that are not UTF-8 cannot be
+    names in JSON."""
 
     commands: list[CommandPart]
     watch: dict[str, Revision] | list[tuple[str | Base64Bytes, Revision]] = {}
@@ -72,7 +73,8 @@ _session_decoder = msgspec.json.Decoder(SessionRequest)
 
 
 def execute_of(body: bytes, *, limits: Limits) -> tuple[str, Command | SessionOperation, Consistency]:
-    """The command's name as it was sent, what is to be done, and how fresh it must be. A read needs no session.
+    """The command's name as it was sent, the operation, and the consistency of a read. A session given with a read is
+    ignored.
 
     Raises RequestRefused.
     """
@@ -86,7 +88,7 @@ def execute_of(body: bytes, *, limits: Limits) -> tuple[str, Command | SessionOp
 def transaction_of(
     body: bytes, *, limits: Limits
 ) -> tuple[Sequence[str], TransactionOperation | SessionOperation]:
-    """The names of the commands as they were sent, and the transaction that is to be done. Raises RequestRefused."""
+    """The names of the commands as they were sent, and the transaction. Raises RequestRefused."""
     request = decode_body(
         _transaction_decoder, body, example='{"commands": [{"command": "incr", "args": ["kunci"]}]}'
     )
@@ -103,13 +105,13 @@ def transaction_of(
 
 
 def session_of(body: bytes) -> bytes:
-    """The name of the session that is to be registered. Raises RequestRefused."""
+    """The name of the session to register. Raises RequestRefused."""
     request = decode_body(_session_decoder, body, example='{"id": "32 hexadecimal digits"}')
     return session_name(request.id)
 
 
 def session_name(text: str) -> bytes:
-    """The name that `text` spells in hexadecimal digits of any case. Raises RequestRefused."""
+    """The name of a session in `text`, hexadecimal digits of any case. Raises RequestRefused."""
     if len(text) != 2 * SESSION_NAME_BYTES or not _HEX_DIGITS.issuperset(text):
         raise RequestRefused(
             "bad_request",

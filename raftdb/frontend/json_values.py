@@ -1,7 +1,8 @@
-"""JSON in and out: strict decoding, byte strings as JSON values, answers and errors.
+"""Decoding and encoding JSON: requests, byte strings, answers and errors.
 
-How byte strings stand in JSON is in `raftdb.wire.json_bytes`; both forms may be sent, whatever is shorter. Decoding is
-strict (msgspec): exact types, no unknown fields, no lone surrogates, bounded nesting; every refusal says where.
+`raftdb.wire.json_bytes` says how JSON represents byte strings; a client may send either form. Decoding is strict
+(msgspec): types are exact, unknown fields and lone surrogates are refused, nesting is bounded, and a refusal names the
+place.
 """
 
 import re
@@ -19,13 +20,13 @@ ARGUMENT_RULE = (
 
 
 class Base64Bytes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Any bytes as they travel in JSON: standard alphabet, with padding."""
+    """Any bytes in JSON, in the standard alphabet of base64, with padding."""
 
     base64: str
 
 
 class Shown(NamedTuple):
-    """The outcome of an operation as it is answered: see `raftdb.commands.answers`."""
+    """The outcome of an operation as HTTP shows it: see `raftdb.commands.answers`."""
 
     value: object
     index: int  # type: ignore[assignment]  # hides tuple.index
@@ -34,7 +35,7 @@ class Shown(NamedTuple):
 
 
 class ExecuteAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to POST /v1/execute. `revision` is left out where the command has none."""
+    """The answer to POST /v1/execute. `revision` is left out if the command has none."""
 
     result: object
     index: int
@@ -43,7 +44,7 @@ class ExecuteAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ErrorLeader(msgspec.Struct, frozen=True):
-    """Where the leader is, in an error's body."""
+    """The leader's addresses in the body of an error."""
 
     id: str
     http: str
@@ -51,7 +52,7 @@ class ErrorLeader(msgspec.Struct, frozen=True):
 
 
 class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The inside of `{"error": ...}` (interface, section 3)."""
+    """The content of `{"error": ...}` (docs/interface.md, section 3)."""
 
     code: str
     message: str
@@ -64,13 +65,13 @@ _encoder = msgspec.json.Encoder()
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
-"""An escaped half of a surrogate pair without the other; looked for only in what was refused."""
+"""An escaped half of a surrogate pair without the other; only a refused body is searched for it."""
 EXPLAINED_BYTES_MAX = 64 * 1024
-"""Longest body that is searched for one, so that a long one costs no more than its parsing."""
+"""Longest body that is searched for a lone surrogate, so that a long one costs no more than its parsing."""
 
 
 def decode_body(decoder: "msgspec.json.Decoder[_Request]", body: bytes, *, example: str) -> _Request:
-    """The request in `body`, or RequestRefused `bad_request` with the place of what is wrong."""
+    """The request in `body`. Raises RequestRefused (`bad_request`), which names the place of the fault."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -96,7 +97,7 @@ def decode_body(decoder: "msgspec.json.Decoder[_Request]", body: bytes, *, examp
 
 
 def bytes_of(argument: str | int | Base64Bytes) -> bytes:
-    """The byte string that a JSON value stands for: a number for its decimal. Raises RequestRefused `bad_request`."""
+    """The byte string of a JSON value; a number is its decimal digits. Raises RequestRefused (`bad_request`)."""
     if isinstance(argument, str):
         return argument.encode()
     if isinstance(argument, int):
@@ -117,21 +118,21 @@ def _refused_value(problem: str) -> RequestRefused:
 
 
 def encode_answer(answer: Shown) -> bytes:
-    """The JSON of one command's outcome (interface, section 3)."""
+    """The JSON of one command's outcome (docs/interface.md, section 3)."""
     return _encoder.encode(
         ExecuteAnswer(to_json(answer.value), answer.index, answer.term, revision=answer.revision)
     )
 
 
 def encode_json(value: object) -> bytes:
-    """The JSON of `value`, with byte strings anywhere inside as this module's essay says."""
+    """The JSON of `value`, which may contain byte strings."""
     return _encoder.encode(to_json(value))
 
 
 def to_json(value: object) -> object:
-    """`value` with each byte string in it made a JSON value; lists, tuples and dictionaries are walked.
+    """`value` with each byte string in it, in lists, tuples and dictionaries as well, as a JSON value.
 
-    An error in it, which stands for a command of a transaction, becomes what its body would be.
+    An error in it, which is the result of a command in a transaction, becomes its body.
     """
     if isinstance(value, bytes):
         return json_bytes.to_json(value)
@@ -145,7 +146,7 @@ def to_json(value: object) -> object:
 
 
 def error_object(error: RaftdbError, *, code: str | None = None) -> dict[str, object]:
-    """The JSON of an error (interface, section 3); `code` stands for its own if it is given."""
+    """The JSON of an error (docs/interface.md, section 3). `code` replaces the error's own if it is given."""
     leader = None
     if isinstance(error, Unavailable) and error.leader is not None:
         leader = ErrorLeader(error.leader.id, error.leader.http, error.leader.redis)

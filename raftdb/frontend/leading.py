@@ -1,4 +1,4 @@
-"""Only the leader executes: what another node says to a request that is the leader's."""
+"""The answers of a node that does not lead to requests that only the leader serves."""
 
 import logging
 
@@ -9,7 +9,7 @@ logger = logging.getLogger("raftdb.http")
 
 
 def require_leader(node: Node, what: str) -> None:
-    """Raise `not_leader` or `no_leader` unless `node` leads. `what` was asked for, for the log."""
+    """Raise Unavailable (`not_leader` or `no_leader`) unless `node` leads. `what` stands for the request in the log."""
     if node.is_leader():
         return
     leader = node.leader_hint()
@@ -20,5 +20,5 @@ def require_leader(node: Node, what: str) -> None:
 
 
 def log_redirect(what: str, leader: str) -> None:
-    """Say that a client was sent on to `leader`."""
+    """Log that a client was redirected to `leader`."""
     logger.info("redirected", extra={"fields": {"command": what.lower()[:32], "leader": leader}})

@@ -12,11 +12,11 @@ from raftdb.machine.service import Query
 from raftdb.node.turn import Answer
 
 Consistency = Literal["linearizable", "stale"]
-"""How fresh a read must be. A write is always linearizable."""
+"""How fresh a read must be. Writes are always linearizable."""
 
 
 class Backup(NamedTuple):
-    """A file with a consistent copy of the state, and the entry up to which it goes."""
+    """A file with a consistent copy of the state, and the index and term of its last entry."""
 
     path: Path
     index: int  # type: ignore[assignment]  # hides tuple.index
@@ -39,11 +39,11 @@ class Node(Protocol):
         ...
 
     def checkpoint(self) -> Awaitable[int]:
-        """Make the state durable and compact the log now; the index that the state is durable up to."""
+        """Make the state durable and compact the log now; returns the index up to which the state is durable."""
         ...
 
     def backup(self) -> AbstractAsyncContextManager[Backup]:
-        """A verified backup of now; its file is there until the context ends. Raises `Unavailable`."""
+        """Make a verified backup of the present state. Its file exists until the context ends. Raises `Unavailable`."""
         ...
 
     def status(self) -> Mapping[str, Any]:
@@ -63,7 +63,8 @@ class Node(Protocol):
         ...
 
     def transfer(self, target: str | None) -> Awaitable[LeaderHint]:
-        """Let `target` lead (None: whoever is furthest), and say where it is. Raises as `change_members` does."""
+        """Let `target` lead (None: the voter with the most entries); returns its addresses. Raises as
+        `change_members`."""
         ...
 
     def is_leader(self) -> bool:
@@ -71,4 +72,4 @@ class Node(Protocol):
         ...
 
     def leader_hint(self) -> LeaderHint | None:
-        """Where the leader is, as far as this node knows; `None` if it knows of none."""
+        """The leader, as far as this node knows; None if it knows none."""
