@@ -2,11 +2,11 @@
 
     python -m benchmarks.grpc_load HOST:PORT CLIENTS SECONDS [--streams 16] [--reads] ...
 
-h2load, which is C, sends one body over and over, and so loads a single key. This one sends another key with each
-request. It speaks as much of HTTP/2 (RFC 9113) and gRPC as a closed loop needs: each request is a HEADERS frame of ten
-bytes, as all header fields are in the connection's dynamic table after its first request, and a DATA frame made in
-advance; of an answer only frame heads are looked at. A stream with a DATA frame is a success, for gRPC sends errors in
-trailers alone. Output is that of `load.py`.
+h2load, which is C, sends one body over and over, and so loads a single key; with `--keys 1` this one does, too.
+Otherwise it sends another key with each request. It speaks as much of HTTP/2 (RFC 9113) and gRPC as a closed loop
+needs: each request is a short HEADERS frame, as all header fields are in the connection's dynamic table after its first
+request, and a DATA frame made in advance; of an answer only frame heads are looked at. A stream with a DATA frame is a
+success, for gRPC sends errors in trailers alone. Output is that of `load.py`.
 """
 
 import argparse
@@ -96,13 +96,14 @@ class Requests(NamedTuple):
     """A DATA frame of an answer has at least so many bytes: a value that is missing is no success."""
 
 
-def make_requests(address: str, *, reads: bool, value_bytes: int, seed: int) -> Requests:
+def make_requests(address: str, options: argparse.Namespace) -> Requests:
     """Puts of all keys, or linearizable reads."""
-    pairs = make_pairs(value_bytes=value_bytes, seed=seed)
+    reads: bool = options.reads
+    pairs = make_pairs(keys=options.keys, value_bytes=options.value_bytes, seed=options.seed)
     return Requests(
         first_headers(address, METHODS[reads]),
         [grpc_message(key) if reads else grpc_message(key, value) for key, value in pairs],
-        GRPC_PREFIX_BYTES + value_bytes if reads else GRPC_PREFIX_BYTES,
+        GRPC_PREFIX_BYTES + options.value_bytes if reads else GRPC_PREFIX_BYTES,
     )
 
 
@@ -212,9 +213,7 @@ def main() -> None:
     options = parse_options(parser)
     if not 1 <= options.streams <= STREAMS_MAX:
         parser.error(f"--streams is 1 to {STREAMS_MAX}")
-    requests = make_requests(
-        options.address, reads=options.reads, value_bytes=options.value_bytes, seed=options.seed
-    )
+    requests = make_requests(options.address, options)
     run(lambda position, tally: Client(requests, position, options.streams, tally), options)
 
 

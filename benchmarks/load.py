@@ -35,10 +35,10 @@ def key_of(number: int) -> str:
     return f"key:{number:012}"
 
 
-def make_pairs(*, value_bytes: int, seed: int) -> list[tuple[str, str]]:
-    """All keys in the order of the seed, each with a value of so many letters."""
+def make_pairs(*, keys: int, value_bytes: int, seed: int) -> list[tuple[str, str]]:
+    """So many keys in the order of the seed, each with a value of so many letters."""
     chance = random.Random(seed)
-    numbers = list(range(KEYS))
+    numbers = list(range(keys))
     chance.shuffle(numbers)
     return [
         (key_of(number), "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=value_bytes)))
@@ -51,11 +51,12 @@ def execute_body(command: str, *arguments: str) -> bytes:
     return json.dumps({"command": command, "args": arguments}).encode()
 
 
-def make_requests(address: str, *, reads: bool, value_bytes: int, seed: int) -> list[bytes]:
+def make_requests(address: str, options: argparse.Namespace) -> list[bytes]:
     """One whole request per key."""
     requests = []
-    for key, value in make_pairs(value_bytes=value_bytes, seed=seed):
-        body = execute_body("get", key) if reads else execute_body("set", key, value)
+    pairs = make_pairs(keys=options.keys, value_bytes=options.value_bytes, seed=options.seed)
+    for key, value in pairs:
+        body = execute_body("get", key) if options.reads else execute_body("set", key, value)
         head = f"POST /v1/execute HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
         requests.append(head.encode() + body)
     return requests
@@ -172,6 +173,7 @@ def parse_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
     parser.add_argument("seconds", type=float)
     parser.add_argument("--warm-up", type=float, default=2.0)
     parser.add_argument("--reads", action="store_true")
+    parser.add_argument("--keys", type=int, default=KEYS)
     parser.add_argument("--value-bytes", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
@@ -192,9 +194,7 @@ def main() -> None:
     options = parse_options(
         argparse.ArgumentParser(description="Load one node over HTTP keep-alive, in a closed loop.")
     )
-    requests = make_requests(
-        options.address, reads=options.reads, value_bytes=options.value_bytes, seed=options.seed
-    )
+    requests = make_requests(options.address, options)
     run(lambda position, tally: Client(requests, position, tally), options)
 
 

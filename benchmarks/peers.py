@@ -130,7 +130,7 @@ class Run:
         self._report = report
         self._folder = folder
         self._options = options
-        self._pairs = make_pairs(value_bytes=options.value_bytes, seed=options.seed)
+        self._pairs = make_pairs(keys=options.keys, value_bytes=options.value_bytes, seed=options.seed)
 
     def measure_all(self, systems: list[str]) -> None:
         """Every shape on every system, round by round; who comes first changes with each."""
@@ -160,7 +160,7 @@ class Run:
             ask = Ask(
                 command, *shape,
                 seconds=options.seconds, warm_up_s=options.warm_up,
-                value_bytes=options.value_bytes, seed=options.seed,
+                keys=options.keys, value_bytes=options.value_bytes, seed=options.seed,
             )  # fmt: skip
             for protocol, address in system.ports().items():
                 for generator in GENERATORS:
@@ -209,6 +209,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="measured, of each row")
     parser.add_argument("--warm-up", type=float, default=1.5, help="seconds before, not measured")
     parser.add_argument("--nodes", type=int, default=3, help="of raftdb and of etcd")
+    parser.add_argument("--keys", type=int, default=KEYS, help="written before, and loaded")
     parser.add_argument("--value-bytes", type=int, default=64)
     add_common_options(parser)
     options = parser.parse_args()
@@ -235,8 +236,8 @@ def main() -> None:
                 f"{program} is not installed, and left out: it is in Debian's package {PACKAGES[program]}"
             )
         report.say(
-            f"{options.nodes} nodes, {KEYS:,} keys, values of {options.value_bytes} bytes, "
-            f"{options.rounds} rounds of {options.seconds:g} s for each row\n"
+            f"{options.nodes} nodes, {options.keys:,} keys, values of {options.value_bytes} bytes, "
+            f"{options.rounds} x {options.seconds:g} s for each row\n"
         )
         run = Run(report, folder, options)
         run.measure_all(systems)

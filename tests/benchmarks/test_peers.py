@@ -10,7 +10,7 @@ from benchmarks.generators import Ask, Generator, Loaded, LoadError, Mark, read_
 from benchmarks.peer_table import Row, line_of, summarize
 from benchmarks.peers import Shape, measure
 
-ASK = Ask("set", 64, 1, seconds=1.0, warm_up_s=0.0, value_bytes=64, seed=1)
+ASK = Ask("set", 64, 1, seconds=1.0, warm_up_s=0.0, keys=9, value_bytes=64, seed=1)
 H2LOAD = """\
 Main benchmark duration is over for thread #0. Stopping all clients.
 
@@ -141,4 +141,4 @@ def test_a_ratio_is_to_the_fastest_of_the_other_system_in_the_same_round() -> No
     assert summaries[0]["per_second"] == {"median": 300, "lowest": 200, "highest": 400}
     assert summaries[0]["ratios"] == {"etcd": {"median": 2.0, "lowest": 0.5, "highest": 4.0}}
     assert summaries[1]["ratios"] == {}
-    assert "2.00 [0.50 to 4.00]" in line_of(summaries[0])
+    assert "etcd 2.00 [0.50 to 4.00]" in line_of(summaries[0])
