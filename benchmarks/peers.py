@@ -17,6 +17,7 @@ redis-benchmark) and nghttp2-client (for h2load); what is not installed is said,
 import argparse
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -59,6 +60,10 @@ class Shape(NamedTuple):
         if min(shape) < 1:
             raise ValueError(text)
         return shape
+
+    def __str__(self) -> str:
+        """As it is read."""
+        return f"{self.connections}x{self.depth}" if self.depth > 1 else str(self.connections)
 
 
 class Node(NamedTuple):
@@ -127,6 +132,7 @@ class Run:
     def __init__(self, report: Report, folder: Path, options: argparse.Namespace) -> None:
         self.rows: list[Row] = []
         self.failures: list[str] = []
+        self.without_redis_port = False
         self._report = report
         self._folder = folder
         self._options = options
@@ -138,8 +144,18 @@ class Run:
             turn = number % len(systems)
             for shape in self._options.shapes:
                 for name in systems[turn:] + systems[:turn]:
-                    with self._started(name) as system:
+                    what = f"round {number + 1}, {shape}, {name}"
+                    with self._failing_alone(what), self._started(name) as system:
                         self._measure_shape(system, shape, number + 1)
+
+    @contextmanager
+    def _failing_alone(self, what: str) -> Iterator[None]:
+        """One row that cannot be measured is told, and the others are."""
+        try:
+            yield
+        except (RuntimeError, OSError) as error:
+            self.failures.append(f"{what}: {error}")
+            self._report.say(f"{what}: FAILED: {error}")
 
     @contextmanager
     def _started(self, name: str) -> Iterator[System]:
@@ -162,7 +178,11 @@ class Run:
                 seconds=options.seconds, warm_up_s=options.warm_up,
                 keys=options.keys, value_bytes=options.value_bytes, seed=options.seed,
             )  # fmt: skip
-            for protocol, address in system.ports().items():
+            ports = system.ports()
+            if system.name == "raftdb" and "redis" not in ports and not self.without_redis_port:
+                self.without_redis_port = True
+                self._report.say("raftdb does not answer on its Redis port, and has no rows for it")
+            for protocol, address in ports.items():
                 for generator in GENERATORS:
                     if (
                         generator.protocol == protocol
@@ -174,16 +194,13 @@ class Run:
     def _measure_one(
         self, system: System, generator: Generator, address: str, ask: Ask, round_number: int
     ) -> None:
-        what = f"round {round_number}, {ask.command} {ask.connections}x{ask.depth}, {system.name}: {generator.name}"
-        try:
+        shape = Shape(ask.connections, ask.depth)
+        what = f"round {round_number}, {ask.command}, {shape}, {system.name}: {generator.name} on {generator.protocol}"
+        with self._failing_alone(what):
             row = measure(system, generator, address, ask, folder=self._folder, round_number=round_number)
-        except LoadError as error:
-            self.failures.append(f"{what}: {error}")
-            self._report.say(f"{what}: FAILED: {error}")
-            return
-        self.rows.append(row)
-        errors = f"; errors: {row.errors}" if row.errors else ""
-        self._report.say(f"{what} on {generator.protocol}: {row.per_second:,.0f}/s{errors}")
+            self.rows.append(row)
+            errors = f"; errors: {row.errors}" if row.errors else ""
+            self._report.say(f"{what}: {row.per_second:,.0f}/s{errors}")
 
 
 def programs() -> dict[str, str]:
@@ -223,7 +240,7 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def main() -> None:
+def main() -> int:
     options = parse_options()
     installed = programs()
     options.without = set(PACKAGES) - set(installed)
@@ -254,7 +271,10 @@ def main() -> None:
             "failures": run.failures,
         }
     )
+    for failure in run.failures:
+        report.say(f"FAILED: {failure}")
+    return 1 if run.failures else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -111,6 +111,7 @@ def test_redis_benchmark_without_figures_is_an_error_with_its_words() -> None:
 def test_a_shape_is_connections_and_how_deep() -> None:
     assert Shape.read("64") == (64, 1)
     assert Shape.read("64x16") == (64, 16)
+    assert [str(Shape.read(text)) for text in ("64", "64x16")] == ["64", "64x16"]
 
 
 @pytest.mark.parametrize("text", ["", "x", "64x", "x16", "0", "64x0", "-1", "4x4x4"])
