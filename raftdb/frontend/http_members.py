@@ -28,7 +28,7 @@ BODY_BYTES_MAX = 16 * 1024
 BODY_TIMEOUT_S = 10.0
 
 
-class AddRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AddBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /v1/members."""
 
     id: str
@@ -38,22 +38,22 @@ class AddRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     force: bool = False
 
 
-class AddressRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AddressBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /v1/members/{id}/address."""
 
     http: str
     redis: str | None = None
 
 
-class TransferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TransferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /v1/leader/transfer, which may be empty."""
 
     to: str | None = None
 
 
-_add_decoder = msgspec.json.Decoder(AddRequest)
-_address_decoder = msgspec.json.Decoder(AddressRequest)
-_transfer_decoder = msgspec.json.Decoder(TransferRequest)
+_add_decoder = msgspec.json.Decoder(AddBody)
+_address_decoder = msgspec.json.Decoder(AddressBody)
+_transfer_decoder = msgspec.json.Decoder(TransferBody)
 
 
 class MembersApi:

@@ -35,7 +35,7 @@ class SessionPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     acknowledged: SequenceNumber | None = None
 
 
-class ExecuteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ExecuteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /v1/execute."""
 
     command: str
@@ -51,7 +51,7 @@ class CommandPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     args: list[str | Number | Base64Bytes] = []
 
 
-class TransactionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TransactionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /v1/transaction. `watch` may also be a list of pairs, because keys that are not UTF-8 cannot be
     names in JSON."""
 
@@ -61,15 +61,15 @@ class TransactionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     session: SessionPart | None = None
 
 
-class SessionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SessionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /v1/sessions."""
 
     id: str
 
 
-_execute_decoder = msgspec.json.Decoder(ExecuteRequest)
-_transaction_decoder = msgspec.json.Decoder(TransactionRequest)
-_session_decoder = msgspec.json.Decoder(SessionRequest)
+_execute_decoder = msgspec.json.Decoder(ExecuteBody)
+_transaction_decoder = msgspec.json.Decoder(TransactionBody)
+_session_decoder = msgspec.json.Decoder(SessionBody)
 
 
 def execute_of(body: bytes, *, limits: Limits) -> tuple[str, Command | SessionOperation, Consistency]:

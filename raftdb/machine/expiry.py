@@ -106,13 +106,13 @@ def expire_after(layer: Layer, command: ExpireAfter, revision: int) -> Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Persist(Command):
+class RemoveExpiry(Command):
     """Let `key` live for ever."""
 
     key: bytes
 
 
-def persist(layer: Layer, command: Persist, revision: int) -> Result:
+def remove_expiry(layer: Layer, command: RemoveExpiry, revision: int) -> Result:
     """Let the key stay. Answers whether there was such a key and it was to end."""
     state_key = state_key_of(command.key)
     before = layer.get(state_key)
@@ -245,9 +245,9 @@ EXPIRY = Service(
             ),
         ),
         CommandType(
-            type=Persist,
+            type=RemoveExpiry,
             number=14,
-            write=persist,
+            write=remove_expiry,
             shown=as_flag,
             names=(
                 CommandSpec(
@@ -261,7 +261,7 @@ EXPIRY = Service(
                     ),
                     arity=Arity(1, 1),
                     reply=ReplyKind.INTEGER,
-                    build=lambda given: Persist(given[0]),
+                    build=lambda given: RemoveExpiry(given[0]),
                     values=NO_ARGUMENTS,
                 ),
             ),

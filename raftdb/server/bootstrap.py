@@ -41,7 +41,7 @@ from raftdb.server.membership import Registrar, find_cluster
 from raftdb.server.network import Network
 from raftdb.server.open_files import allow_open_files
 from raftdb.server.space import SpaceWatch
-from raftdb.server.start import begin_start, recover_replica
+from raftdb.server.start import begin_start, load_replica
 from raftdb.server.threads import check_threads
 from raftdb.transport.handshake import LocalIdentity
 from storage.folder import DataFolder, Identity
@@ -129,7 +129,7 @@ class _Node:
         self._state = state
         # The folder is read and written directly only here, before there is a loop that it would hold up.
         self._announce_start()
-        self._replica = recover_replica(settings, identity, log, state)
+        self._replica = load_replica(settings, identity, log, state)
         self._view = view = NodeView(self._replica)
         self._address = own_address(settings, log, view.configuration.find(view.id))
         self._own_starts = begin_start(log)

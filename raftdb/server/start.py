@@ -23,9 +23,7 @@ STARTS_FACT = "starts"
 """Under this name the folder keeps the record of its own starts."""
 
 
-def recover_replica(
-    settings: Settings, identity: Identity, log: LmdbLogStore, state: LmdbStateStore
-) -> Replica:
+def load_replica(settings: Settings, identity: Identity, log: LmdbLogStore, state: LmdbStateStore) -> Replica:
     """The replica as the disk remembers it; logs what was found."""
     tick_ms = settings.tick_ms
     raft = load_raft(

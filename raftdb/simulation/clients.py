@@ -11,7 +11,7 @@ from raftdb.errors import required
 from raftdb.machine.batches import Exists, MultiGet, MultiSet
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
-from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, RemoveExpiry, TimeToLive
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
@@ -94,7 +94,7 @@ class History:
             lambda: GetSet(key, token),
             lambda: CompareAndSet(key, 0, token),
             lambda: ExpireAfter(key, ttl_ms - 20),
-            lambda: Persist(key),
+            lambda: RemoveExpiry(key),
             lambda: Delete(key),
             lambda: Get(key),
             lambda: TimeToLive(key),

@@ -18,7 +18,7 @@ from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
-from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.machine.keys import Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
@@ -322,7 +322,7 @@ class Model:
             self.values[command.key] = Held(held.data, index, ends_ms)
         return held.data
 
-    def _persist(self, index: int, command: Persist) -> Any:
+    def _remove_expiry(self, index: int, command: RemoveExpiry) -> Any:
         held = self._find(command.key)
         if held is None or held.ends_ms is None:
             return 0
@@ -365,7 +365,7 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     GetSet: Model._get_set,
     CompareAndSet: Model._compare_and_set,
     ExpireAfter: Model._expire_after,
-    Persist: Model._persist,
+    RemoveExpiry: Model._remove_expiry,
     TimeToLive: Model._time_to_live,
     Keys: Model._keys,
     Scan: Model._scan,

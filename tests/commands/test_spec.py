@@ -38,7 +38,7 @@ from raftdb.machine import services
 from raftdb.machine.batches import DeleteMany, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
-from raftdb.machine.expiry import ExpireAfter, GetAndExpire, Persist, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
@@ -67,7 +67,7 @@ def test_every_command_type_has_a_name() -> None:
 
 def test_what_grows_is_every_write_but_those_that_end_keys_or_let_them_stay() -> None:
     writes = {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.WRITE}
-    assert writes - {Delete, DeleteMany, ExpireAfter, GetAndExpire, Persist} == GROWING
+    assert writes - {Delete, DeleteMany, ExpireAfter, GetAndExpire, RemoveExpiry} == GROWING
     assert all(spec.grows == (spec.command in GROWING) for spec in COMMANDS.values())
 
 
@@ -404,7 +404,7 @@ def test_operations_grow_if_what_is_in_them_does() -> None:
         *(
             end,
             ExpireAfter(b"k", 1),
-            Persist(b"k"),
+            RemoveExpiry(b"k"),
             TransactionOperation((end, Get(b"k"))),
             TransactionOperation(()),
         ),

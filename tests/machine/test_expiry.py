@@ -8,7 +8,7 @@ from raftdb.machine.batches import Exists, MultiGet, MultiSet
 from raftdb.machine.clock import read_clock
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
-from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, RemoveExpiry, TimeToLive
 from raftdb.machine.keyspace import CLOCK_KEY
 from raftdb.machine.layer import Layer
 from raftdb.machine.operations import Expire
@@ -73,7 +73,7 @@ MISSING = {
     "dbsize": (DatabaseSize(), Result(0, None)),
     "del": (Delete(b"k"), Result(b"", 0)),
     "expire": (ExpireAfter(b"k", 1000), Result(0, 0)),
-    "persist": (Persist(b"k"), Result(0, 0)),
+    "persist": (RemoveExpiry(b"k"), Result(0, 0)),
     "append": (Append(b"k", b"5"), Result("OK", 2)),
     "incr": (IncrementBy(b"k", 5), Result(5, 2)),
     "getset": (GetSet(b"k", b"5"), Result(b"", 2)),
@@ -118,7 +118,7 @@ def test_appending_and_counting_keep_the_expiry_and_setting_clears_it(database: 
     assert ttl_after(ExpireAfter(b"k", 60_000)) == 60
     assert ttl_after(Set(b"k", b"6", 1)) == 1
     for command in (
-        *(Set(b"k", b"5"), MultiSet(((b"k", b"5"),)), GetSet(b"k", b"5"), Persist(b"k")),
+        *(Set(b"k", b"5"), MultiSet(((b"k", b"5"),)), GetSet(b"k", b"5"), RemoveExpiry(b"k")),
         Set(b"k", b"5", condition=Condition.IF_PRESENT),
     ):
         assert ttl_after(command) == -1, command
@@ -149,8 +149,8 @@ def test_a_change_of_expiry_is_a_change(database: Database) -> None:
     database.run(Set(b"k", b"v"))
     assert database.run(ExpireAfter(b"k", 1_000)) == Result(1, 2)
     assert database.run(Get(b"k")) == Result(b"v", 2)
-    assert database.run(Persist(b"k")) == Result(1, 4)
-    assert database.run(Persist(b"k")) == Result(0, 4)
+    assert database.run(RemoveExpiry(b"k")) == Result(1, 4)
+    assert database.run(RemoveExpiry(b"k")) == Result(0, 4)
     assert database.run(ExpireAfter(b"k", 0)) == Result(1, 4)
     assert database.run(Get(b"k")) == Result(b"", 0)
 

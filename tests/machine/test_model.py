@@ -13,7 +13,7 @@ from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
-from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.keys import Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Repetition, Result
@@ -57,7 +57,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(ExpireAfter, KEYS, st.sampled_from([-1, 0, 50, 1_000])),
     st.builds(ExpireAfter, KEYS, st.sampled_from([-1, 50, 1_000]), st.sampled_from(ExpiryCondition)),
     st.builds(GetAndExpire, KEYS, st.sampled_from([PAST_TTL, NO_TTL, 50, 1_000])),
-    st.builds(Persist, KEYS),
+    st.builds(RemoveExpiry, KEYS),
     st.builds(TimeToLive, KEYS),
     st.builds(Keys, st.sampled_from([b"", b"a", b"z"])),
     st.builds(Scan, st.sampled_from([b"", b"b"]), st.sampled_from([b"", b"a", b"b"]), st.integers(1, 3)),

@@ -12,7 +12,7 @@ from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import NOT_A_FLOAT, IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange
-from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.keys import NO_SUCH_KEY, Copy, KindOf, Rename
 from raftdb.machine.keyspace import CLOCK_KEY, CONFIGURATION_KEY, HEADER_BYTES, KEY_VALUE_PREFIX
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
@@ -77,8 +77,8 @@ NEUTRAL: list[tuple[Operation, Result]] = [
     (TimeToLive(b"l"), Result(None, 0)),
     (Set(b"k", b"w", 1_500), Result(True, 13)),
     (TimeToLive(b"k"), Result(1_500, 13)),
-    (Persist(b"k"), Result(True, 15)),
-    (Persist(b"k"), Result(False, 15)),
+    (RemoveExpiry(b"k"), Result(True, 15)),
+    (RemoveExpiry(b"k"), Result(False, 15)),
     (ExpireAfter(b"l", 1), Result(False, 0)),
     (ExpireAfter(b"k", 0), Result(True, 15)),
     (CompareAndSet(b"n", 0, b"1"), Result(True, 19)),
@@ -255,7 +255,7 @@ def test_what_is_true_of_every_kind_is_said_of_it(mixed: Database) -> None:
     assert mixed.value(Scan(b"", b"", 9)) == [b"k", None, b"s", b"v"]
     assert mixed.value(ExpireAfter(b"k", 60_000)) == 1
     assert mixed.value(TimeToLive(b"k")) == 60
-    assert mixed.value(Persist(b"k")) == 1
+    assert mixed.value(RemoveExpiry(b"k")) == 1
     kept = mixed.layer.get(KEY_VALUE_PREFIX + b"k")
     assert kept is not None
     assert (kept[0], kept[HEADER_BYTES:]) == (OTHER_KIND, HELD[HEADER_BYTES:]), "and it stays what it is"

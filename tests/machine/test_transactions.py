@@ -9,7 +9,7 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.entries import encode, stamp
-from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, RemoveExpiry, TimeToLive
 from raftdb.machine.layer import Layer
 from raftdb.machine.operations import Expire, Mode, TransactionOperation
 from raftdb.machine.reply import Result
@@ -69,7 +69,7 @@ def test_reads_see_the_commands_before_them(database: Database, mode: Mode) -> N
         ),
         *(Exists((b"k", b"gone")), Delete(b"gone"), Exists((b"gone",)), MultiGet((b"gone", b"k"))),
         *(Keys(b""), Scan(b"", b"b", 10), DatabaseSize()),
-        *(ExpireAfter(b"k", 5_000), TimeToLive(b"k"), Persist(b"k"), TimeToLive(b"k")),
+        *(ExpireAfter(b"k", 5_000), TimeToLive(b"k"), RemoveExpiry(b"k"), TimeToLive(b"k")),
     )
     assert database.value(TransactionOperation(commands, mode=mode)) == [
         *(b"", "OK", b"1", "OK", b"12", b"12", b"3"),
@@ -102,7 +102,7 @@ def test_in_the_atomic_mode_a_failing_command_undoes_all(database: Database) -> 
     database.run(Set(b"s", b"x"))
     database.run(Set(b"t", b"x", 5_000))
     commands = (
-        *(Set(b"a", b"1", 500), Delete(b"s"), Persist(b"t"), Set(b"s", b"y")),
+        *(Set(b"a", b"1", 500), Delete(b"s"), RemoveExpiry(b"t"), Set(b"s", b"y")),
         *(IncrementBy(b"s", 1), Set(b"z", b"1")),
     )
     error = database.failed(TransactionOperation(commands, mode=Mode.ATOMIC))
@@ -167,7 +167,7 @@ def test_any_change_of_a_watched_key_is_seen(
 def test_what_changes_nothing_is_no_conflict(database: Database) -> None:
     database.run(Set(b"k", b"old"))
     for command in (
-        *(Get(b"k"), Persist(b"k"), Set(b"k", b"v", condition=1), CompareAndSet(b"k", 9, b"v")),  # type: ignore[arg-type]
+        *(Get(b"k"), RemoveExpiry(b"k"), Set(b"k", b"v", condition=1), CompareAndSet(b"k", 9, b"v")),  # type: ignore[arg-type]
         *(Delete(b"other"), IncrementBy(b"k", 1)),
     ):
         database.run(command)
@@ -249,7 +249,7 @@ def test_what_its_scans_pass_counts_and_undoes_all(database: Database, mode: Mod
 @MODES
 def test_values_that_are_moved_count_however_short_the_commands_are(database: Database, mode: Mode) -> None:
     database.run(Set(b"k", bytes(VALUE_BYTES_CEILING - 9)))
-    moves = (Append(b"k", b"1"), Strlen(b"k"), Persist(b"k"), ExpireAfter(b"k", 1_000))
+    moves = (Append(b"k", b"1"), Strlen(b"k"), RemoveExpiry(b"k"), ExpireAfter(b"k", 1_000))
     assert isinstance(database.result(TransactionOperation(moves[:2], mode=mode)).value, list)
     error = database.failed(TransactionOperation((Set(b"a", b"1"), *moves * 500), mode=mode))
     assert (error.message, error.failed_command) == ("the transaction reads and writes too much", 3)

@@ -22,7 +22,7 @@ from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
-from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Persist, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.keys import Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
@@ -86,7 +86,7 @@ def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrateg
         st.builds(ExpireAfter, keys, TTLS),
         st.builds(ExpireAfter, keys, TTLS, st.sampled_from(ExpiryCondition)),
         st.builds(GetAndExpire, keys, TTLS),
-        st.builds(Persist, keys),
+        st.builds(RemoveExpiry, keys),
         st.builds(TimeToLive, keys),
         st.builds(Keys, keys),
         st.builds(Scan, keys, keys, st.sampled_from([0, 1, 2, SCAN_LIMIT_MAX, SCAN_LIMIT_MAX + 1]) | INT64),

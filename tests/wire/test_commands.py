@@ -12,7 +12,7 @@ from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import SetRange
 from raftdb.machine.entries import BODY_BYTES_MAX, encode, stamp
 from raftdb.machine.entries import decode as decode_entry
-from raftdb.machine.expiry import ExpireAfter, Persist, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, RemoveExpiry, TimeToLive
 from raftdb.machine.forms import FORMS
 from raftdb.machine.operations import Operation
 from raftdb.machine.revisions import CompareAndSet
@@ -51,7 +51,16 @@ def test_numbers_in_the_log_never_change() -> None:
             "MultiGet",
             "MultiSet",
         ),
-        *("GetSet", "CompareAndSet", "ExpireAfter", "Persist", "TimeToLive", "Keys", "Scan", "DatabaseSize"),
+        *(
+            "GetSet",
+            "CompareAndSet",
+            "ExpireAfter",
+            "RemoveExpiry",
+            "TimeToLive",
+            "Keys",
+            "Scan",
+            "DatabaseSize",
+        ),
     ]
     assert list(Condition) == [Condition.ALWAYS, Condition.IF_MISSING, Condition.IF_PRESENT] == [0, 1, 2]
     forms: dict[Command, str] = {
@@ -65,7 +74,7 @@ def test_numbers_in_the_log_never_change() -> None:
         GetSet(b"k", b"v"): "83 0b 416b 4176",
         CompareAndSet(b"k", 7, b"v"): "84 0c 416b 07 4176",
         ExpireAfter(b"k", 60_000): "83 0d 416b 19ea60",
-        Persist(b"k"): "82 0e 416b",
+        RemoveExpiry(b"k"): "82 0e 416b",
         TimeToLive(b"k"): "82 0f 416b",
         Keys(b"k"): "82 10 416b",
         Scan(b"k", b"", 100): "84 11 416b 40 1864",
