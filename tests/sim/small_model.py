@@ -180,7 +180,7 @@ def copied(node: Node) -> Node:
     """A node that may be stepped without touching the original."""
     state = node.raft.state
     log = copy.copy(state.log)
-    for name in ("_run_starts", "_run_terms", "_cache", "_cache_kinds", "_cache_ends", "_writes"):
+    for name in ("_run_starts", "_run_terms", "_blocks", "_block_ends", "_byte_ends", "_writes"):
         setattr(log, name, copy.copy(getattr(log, name)))
     raft = copy.copy(node.raft)
     raft.state = replace(state, log=log, output=Output())
