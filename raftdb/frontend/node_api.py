@@ -1,4 +1,4 @@
-"""What a frontend needs of a node: a Protocol, so that a frontend is tested without a node."""
+"""The node as a frontend sees it: a Protocol, so that frontends can be tested without a node."""
 
 from collections.abc import Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -27,10 +27,10 @@ class Node(Protocol):
     """One running node, as its frontends see it. All methods are called on the event loop's thread."""
 
     def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Awaitable[Answer]:
-        """Run `operation`: what happened is in no frontend's words (`raftdb.machine.reply.Result`). The index is that
-        at which it took effect, or for a read the applied index that it saw.
+        """Execute `operation`. The result is independent of frontends (`raftdb.machine.reply.Result`). The index is
+        that at which the operation took effect, or, for a read, the applied index that it saw.
 
-        Raises `RequestRefused`, `Unavailable`, `OutcomeUnknown` or `ReplyError`, and always ends in bounded time.
+        Raises `RequestRefused`, `Unavailable`, `OutcomeUnknown` or `ReplyError`. Always ends in bounded time.
         """
         ...
 
@@ -57,8 +57,8 @@ class Node(Protocol):
     def change_members(self, change: Change, *, force: bool) -> Awaitable[Answer]:
         """Make one change of the members; the answer's value is a `MembersChanged` of `raftdb.node.membership`.
 
-        Raises `Unavailable`, `OutcomeUnknown`, or `RequestRefused` with the arithmetic. `force` overrides what only
-        keeps people from harm.
+        Raises `Unavailable`, `OutcomeUnknown`, or `RequestRefused` with the reason. `force` overrides what only keeps
+        people from harm.
         """
         ...
 

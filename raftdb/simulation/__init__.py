@@ -1,4 +1,4 @@
-"""The simulator: production replicas in a world that a seed makes up, and that means them harm.
+"""The simulator: production replicas in a simulated, hostile world that follows from a seed.
 
 ```
   Simulation (cluster) -- one seed --> Options (options), Chance and Scheduler (scheduler)
@@ -32,39 +32,39 @@
   story                         a run told to people: `raftdb simulate`
 ```
 
-What runs is what ships: core, machine, waiting requests, the order of effects and wire encoding; only the event loop,
-the sockets and LMDB are replaced, by virtual ones with worse manners. Everything follows from the seed: a run replays
-byte for byte, in another process and with another hash seed. Half of the classes of faults are off in each seed (swarm
-testing), and rates and speeds are drawn anew, so that runs differ in kind. In half of the seeds logs are compacted
-after very few entries, so that followers need snapshots all the time; in the others never. In a few the network is
-slow: up to a second from one node to another, and what is lost holds up what is behind it.
+The code under test is that of production: core, machine, waiting requests, the order of effects and wire encoding. Only
+the event loop, the sockets and LMDB are replaced by virtual ones, which behave worse. Everything follows from the seed:
+a run replays byte for byte, in another process and with another hash seed. Each class of faults is off in half of the
+seeds (swarm testing), and rates and speeds are drawn anew, so that runs differ in kind. In half of the seeds logs are
+compacted after very few entries, so that followers often need snapshots; in the others they never are. In a few seeds
+the network is slow: a frame takes up to a second, and a lost one holds up those after it.
 
-A run has two parts. In the first the faults strike, and after every step of every core the safety properties are
-checked: see `oracle`. Then all faults stop, and the cluster has to become well again within a bound: one leader,
-every member behind it, all requests answered, every learner that was to join a voter, and every removed node aware of
-it. In half of the seeds people change the members meanwhile, and in half they want others to lead. At the end the
-states are compared with what the committed log makes, and the clients' history is searched for an order that explains
-it.
+A run has two parts. In the first the faults strike, and the safety properties are checked after every step of every
+core: see `oracle`. Then all faults stop, and the cluster has to recover within a bound: there is one leader that every
+member follows, all requests are answered, every joining learner is a voter, and every removed node knows that it was
+removed. In half of the seeds operators change the members in the first part, and in half they transfer the leadership.
+At the end the states are compared with the result of the committed log, and the clients' history is searched for an
+order that explains it.
 
-In some seeds there is a third part: nobody asks anything, leaders come and go, and a key has to end in time: see
+In some seeds there is a third part, in which clients send nothing, leaders change, and a key has to expire in time: see
 `idleness`.
 
-What it takes for granted
--------------------------
-* Every node meets every other once before the first folder is wiped: the rule that keeps a wiped node out (hazard B36)
-  needs somebody who remembers it.
-* Damaged and wiped nodes stay out, and are never more than a minority of the voters, nor of the first members: folders
-  that look new would elect a leader among themselves.
-* Nobody removes a node right after another one was lost for good: the arithmetic that protects people counts who was
-  heard lately.
-* A disk does not lie: what it said was synced survives, but for flipped bits.
-* A folder is put back to an older copy only if all others remember the start that it forgets, and with those that are
-  lost such nodes are a minority: nobody else can know better.
-* The pieces of a snapshot's transfer are put together well: a receiver has the whole, verified, or nothing.
+Assumptions -------------------------
+* Every node meets every other once before the first folder is wiped, because the rule that keeps a wiped node out needs
+  a node that remembers its folder (hazard B36).
+* Damaged and wiped nodes stay out, and are always a minority of the voters and of the first members, because folders
+  that look new would otherwise elect a leader among themselves.
+* Operators remove no node right after another one was lost for good, because the check that protects them counts nodes
+  that were heard lately.
+* A disk keeps everything that it reported as synced, except for flipped bits.
+* A folder is put back to an older copy only if all others remember the start that it forgets, and such nodes and lost
+  ones together are a minority, because otherwise no node could notice it.
+* The pieces of a snapshot are assembled correctly: a receiver has all of it, verified, or nothing.
 
 Considered and rejected
 -----------------------
-* Threads or an event loop under a fake clock: the order of callbacks is not ours, and so no run would replay.
-* Checking only outcomes: a vote given before it is synced does harm in one run of thousands. Checked where it is said,
-  it is found in the first.
+* Threads or an event loop under a fake clock: the simulator would not decide the order of callbacks, so no run would
+  replay.
+* Checking only outcomes: a vote that is sent before it is synced does harm in one run of thousands, while a check of
+  the message finds it in the first.
 """

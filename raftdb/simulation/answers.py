@@ -1,7 +1,7 @@
-"""Was everybody told what the committed log makes of their requests? All answers of a run, against the model.
+"""Checking all answers of a run against the model: each must be the one that the committed log gives.
 
-The log is replayed once. A write's answer names the entry that gave it; a read's the state that it was read from; a
-failure names none, and must be what some entry with this very operation has answered.
+The log is replayed once. The answer to a write names its entry, and the answer to a read the index of the state that
+was read. A failure names no index, and must be the answer of some entry with the same operation.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from raftdb.simulation.model import Failure, Model
 
 
 def check_answers(told: Sequence[Told], log: Sequence[Entry]) -> Model:
-    """Raise `InvariantBroken` at the first answer that the log does not explain; returns the database in the end.
+    """Raise `InvariantBroken` at the first answer that the log does not explain. Returns the final database.
 
     `log` has every committed entry, in order, from index 1.
     """
@@ -47,7 +47,7 @@ def check_answers(told: Sequence[Told], log: Sequence[Entry]) -> Model:
 
 
 def _check(answer: Told, made: tuple[Operation, Any] | None, model: Model) -> None:
-    """One answer that names an index, when the model has applied everything up to there."""
+    """Check an answer that names an index, once the model has applied everything up to that."""
     if isinstance(answer.operation, (*WRITES, SessionOperation)):
         expected = made
     else:

@@ -1,10 +1,10 @@
-"""One simulated client's way to the cluster: a request at a time, through whichever node answers, until it is certain
-what became of it or the client's patience ends.
+"""The requests of one simulated client: one at a time, sent to any node, until the outcome is certain or the client
+gives up.
 
-Refused by a node that surely did not execute, it asks the next one, or the leader if it was told who leads. A write
-whose connection broke or whose time ran out is *unknown*. Without a session it is then never repeated (hazard B54);
-with one it is, under the same number, until an answer comes: it may reach several nodes, and the log several times, and
-takes effect once (hazards B53, B56).
+If a node refuses the request without having executed it, the client asks the leader that the node named, or another
+node. The outcome of a write whose connection broke or whose time ran out is *unknown*. Without a session such a write
+is never repeated; with one it is repeated under the same number until an answer comes: it may reach several nodes, and
+the log several times, and takes effect once (hazards B53, B54, B56).
 """
 
 from collections.abc import Callable
@@ -35,20 +35,20 @@ from raftdb.simulation.scheduler import MILLISECOND
 
 RETRY_US = 20 * MILLISECOND
 RESENDS = 4
-"""How often a client with a session sends a request again, within its patience, if nothing comes back at all."""
+"""A client with a session sends a request up to this often within its timeout if no answer comes."""
 
 WRITES = (*services.WRITES, TransactionOperation)
-"""What goes through the log."""
+"""The operations that go through the log."""
 
 
 class World(HostWorld, Protocol):
-    """What clients need of the simulation around them."""
+    """The parts of the simulation that clients use."""
 
     hosts: dict[NodeId, Host]
 
 
 class Kind(StrEnum):
-    """How a request has ended."""
+    """How a request ended."""
 
     ANSWERED = "answered"
     FAILED = "failed"
@@ -57,7 +57,8 @@ class Kind(StrEnum):
 
 
 class Ending(NamedTuple):
-    """What a client knows in the end. `value` is of an answer, `error` of a failure; times are virtual."""
+    """The outcome of a request for its client. `value` is set for an answer, `error` for a failure; times are
+    virtual."""
 
     kind: Kind
     began_us: int
@@ -68,8 +69,8 @@ class Ending(NamedTuple):
 
 
 class Told(NamedTuple):
-    """An answer as the model will be asked about it: of a write with its entry's index, of a read with the index of
-    the state that it was read from; of a failure nobody says the index (None)."""
+    """An answer that the model is to check: that of a write with the index of its entry, that of a read with the index
+    of the state that was read, and a failure without an index (None)."""
 
     operation: Operation
     reply: Any
@@ -77,7 +78,7 @@ class Told(NamedTuple):
 
 
 class Caller:
-    """See the module. `told` collects all answers, of all callers."""
+    """The requests of one client. `told` collects the answers of all callers."""
 
     def __init__(self, world: World, name: str, told: list[Told], *, with_session: bool) -> None:
         self.name = name
@@ -96,13 +97,13 @@ class Caller:
         self._began_us = 0
         self._committed = 0
         self._attempts = 0
-        """How often the request itself, not a registration before it, was sent."""
+        """How often the request itself was sent, without registrations of a session."""
         self._may_have_happened = False
 
     def call(
         self, operation: Command | TransactionOperation, done: Callable[[Ending], None], *, timeout_us: int
     ) -> None:
-        """Send this request; `done` is told how it ended."""
+        """Send this request; `done` gets its outcome."""
         world = self._world
         self._number += 1
         self.is_idle = False
@@ -125,7 +126,7 @@ class Caller:
         return self._with_session and self._is_write
 
     def _attempt(self, number: int) -> None:
-        """Send what is next to be sent: the request, or what has to come before it."""
+        """Send the request, or the registration of a session if that has to come first."""
         if number != self._number:
             return
         world = self._world
@@ -155,13 +156,13 @@ class Caller:
         return SessionOperation(self._session, self._sequence, self._sequence, self._operation)
 
     def _send_again(self, number: int) -> None:
-        """Nothing came back for long: perhaps nothing ever will."""
+        """Perhaps send the request to another node, because no answer has come for long."""
         if number == self._number and self._world.chance.happens(0.5):
             self._target = self._world.chance.choose(tuple(self._world.hosts))
             self._attempt(number)
 
     def _arrive(self, number: int, target: NodeId, sent: Operation, answer_is_lost: bool) -> None:
-        """The request reaches a node. It may be one that the client has given up meanwhile."""
+        """A request reaches a node; the client may have given it up meanwhile."""
         host = self._world.hosts[target]
         if not host.is_up:
             self._world.scheduler.after(self._world.network.delay(), self._refused, number, None)
@@ -219,7 +220,7 @@ class Caller:
             self._end(Kind.UNKNOWN)
 
     def _refused(self, number: int, leader: NodeId | None) -> None:
-        """Ask the leader, or just another node a little later."""
+        """Ask the leader, if it was named, or any node, a little later."""
         if number != self._number:
             return
         world = self._world
@@ -227,7 +228,7 @@ class Caller:
         world.scheduler.after(world.chance.around(RETRY_US), self._attempt, number)
 
     def _out_of_time(self, number: int) -> None:
-        """No answer: an attempt may be under way or lost, so that a write may or may not take effect."""
+        """End the request without an answer. A write that was sent may or may not take effect."""
         if number == self._number and not self.is_idle:
             self._target = self._world.chance.choose(tuple(self._world.hosts))
             self._end(Kind.UNKNOWN if self._may_have_happened else Kind.NOT_SENT)
@@ -240,8 +241,8 @@ class Caller:
         self._done(Ending(kind, self._began_us, self._world.scheduler.now_us, value, revision, error))
 
     def _check(self, sent: Operation, answer: Answer) -> None:
-        """What an answer promises, at once: a write is at its place in the committed log, and an answer is no older
-        than what was committed before the question."""
+        """Check an answer at once: a write is at its index in the committed log, and a read sees at least everything
+        that was committed before it was sent."""
         oracle = self._world.oracle
         if self._is_write:
             found = oracle.entry(answer.index) if answer.index <= oracle.commit_index else None

@@ -1,8 +1,8 @@
-"""Simulated clients: what they do and what they were told, as a history that can be explained or not.
+"""Simulated clients, and the history of their requests and answers.
 
-How a request finds its way is `caller`'s business. Values are unique, so that an answer tells which write it saw. Keys
-that expire have names of their own (`LEASES`): the search for a linear order knows no time, so what is told of them is
-compared with the model alone.
+`caller` sends the requests. Values are unique, so that an answer shows which write it saw. Keys that expire have names
+of their own (`LEASES`): the search for a linear order does not know time, so answers about them are only compared with
+the model.
 """
 
 from collections.abc import Callable
@@ -21,20 +21,20 @@ from raftdb.simulation.linearizability import Failed, Operation
 from raftdb.simulation.scheduler import SECOND
 
 PATIENT_US = 5 * SECOND
-"""How long a client waits when nothing should go wrong."""
+"""How long a client waits when there are no faults."""
 OPERATIONS_PER_KEY = 60
-"""Before clients go over to new keys: long histories of one key take long to check."""
+"""The operations before clients change to new keys, because long histories of one key take long to check."""
 LEASES = b"lease"
-"""What the names of keys that may expire begin with."""
+"""Names of keys that may expire begin with this."""
 LEASE_TTL_MS_MAX = 500
 MODELLED_SHARE = 0.3
-"""Of the requests, how many are about keys that expire or about many keys at once, where the seed has such."""
+"""The share of requests about keys that expire, or about many keys at once, if the seed has such requests."""
 
 
 class History:
-    """What all clients did and were told, in virtual time; and the choice of what to do next.
+    """The requests and answers of all clients, in virtual time; and the choice of the next request.
 
-    `told` has every answer, for the model; `operations` those that the search for a linear order understands.
+    `told` has every answer, for the model; `operations` those that the search for a linear order can check.
     """
 
     def __init__(self, world: World) -> None:
@@ -48,7 +48,7 @@ class History:
         self.refused = 0
 
     def next_command(self, client: str) -> Command:
-        """Something to do, with values never used before."""
+        """A random command, with values that were never used before."""
         chance = self._world.chance
         self.begun += 1
         generation = self.begun // OPERATIONS_PER_KEY
@@ -107,7 +107,7 @@ class History:
         return maker()
 
     def ended(self, client: str, command: Command, ending: Ending) -> None:
-        """A client knows what it will ever know of its request."""
+        """Note the outcome of a client's request."""
         if ending.kind is Kind.NOT_SENT:
             self.refused += 1
             return
@@ -122,7 +122,7 @@ class History:
 
 
 def is_modelled_only(command: Command) -> bool:
-    """True if the search for a linear order does not know the command, or the key's life depends on the clock."""
+    """True if the search for a linear order cannot check the command, or the key may expire."""
     if isinstance(command, Keys | Scan | DatabaseSize):
         return True
     if isinstance(command, Exists):
@@ -142,7 +142,7 @@ def _operation(client: str, command: Command, ending: Ending) -> Operation:
 
 
 class Client:
-    """One client: a request, a pause, and again until it is told to stop."""
+    """One client, which sends requests with pauses between them until it is told to stop."""
 
     def __init__(self, world: World, history: History, name: str, *, with_session: bool) -> None:
         self.name = name
@@ -153,7 +153,7 @@ class Client:
 
     @property
     def is_idle(self) -> bool:
-        """True while nothing is asked."""
+        """True while no request is open."""
         return self._caller.is_idle
 
     def begin(self) -> None:
@@ -162,7 +162,7 @@ class Client:
             self.ask(self._history.next_command(self.name))
 
     def ask(self, command: Command, *, patient: bool = False) -> None:
-        """Send this request; what becomes of it goes into the history."""
+        """Send this request; its outcome goes into the history."""
         timeout_us = self._world.options.client_timeout_us
         if patient:
             timeout_us = max(timeout_us, PATIENT_US)

@@ -1,14 +1,15 @@
-"""The clock of one simulated host: it runs fast or slow, and shows another time than the others' (hazards B55, B63)."""
+"""The clock of one simulated host, which runs fast or slow, and shows another time than the others (hazards B55,
+B63)."""
 
 from raftdb.simulation.options import Options
 from raftdb.simulation.scheduler import MILLISECOND, Chance, Scheduler
 
 APART_MS = 3_600_000.0
-"""Between what the clocks of two neighbours show."""
+"""The difference between the clocks of two neighbouring hosts."""
 
 
 class HostClock:
-    """`position` is the host's place among all. A tick of the node takes `tick_us` of the world's time."""
+    """The clock of the host at `position` among all. A tick of the node takes `tick_us` of the simulation's time."""
 
     def __init__(self, scheduler: Scheduler, chance: Chance, options: Options, *, position: int) -> None:
         self._scheduler = scheduler
@@ -18,7 +19,7 @@ class HostClock:
 
     @property
     def now_ms(self) -> float:
-        """What it shows: monotonic, and as fast as the ticks."""
+        """The time on it, which is monotonic and as fast as the ticks."""
         return (
             self._offset_ms
             + (self._scheduler.now_us + self._scheduler.skipped_us) / MILLISECOND / self._slowness

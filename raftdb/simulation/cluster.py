@@ -1,4 +1,4 @@
-"""One run: a cluster, its clients and its nemesis in a world that follows from one seed, and the verdict on it."""
+"""One run: a cluster, its clients and its nemesis in a world that follows from one seed, and the report on it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,20 +27,21 @@ from raftdb.wire.configuration import encode_configuration
 from raftdb.wire.handshake import Hello, Welcome
 
 SETTLE_US = 60 * SECOND
-"""Virtual time for the cluster to converge once all faults are over: dozens of elections long."""
+"""Virtual time for the cluster to converge once all faults are over, enough for dozens of elections."""
 SETTLE_WAYS = 240
-"""On a slow network it takes so many of its ways longer."""
+"""On a slow network it may take longer by this many times the delay of a frame."""
 SETTLE_STEPS_MAX = 40_000
-"""How much a cluster without faults may do before it has settled: eight times what any healthy run was seen to do. One
-that is busy without end would cost minutes of real time."""
+"""Steps that a cluster without faults may take before it has settled: eight times the most of any healthy run. A
+cluster that never stops working would otherwise take minutes of real time."""
 NO_GOAL = (0, 0)
 PROBE_ROUNDS = 3
-"""One of so many rounds must be answered in full: nodes with little patience may give one up for a late sync."""
+"""In one of this many rounds all probes must be answered. A node with a short patience may give one up for a late
+sync."""
 
 
 @dataclass(slots=True)
 class Report:
-    """What a run came to. `violation` is None if every check held."""
+    """The result of a run. `violation` is None if every check held."""
 
     seed: int
     options: Options
@@ -56,22 +57,23 @@ class Report:
     refused: int = 0
     frames: int = 0
     compactions: int = 0
-    """Steps in which logs on disk were trimmed."""
+    """How often a log on a disk was trimmed."""
     installs: int = 0
-    """Snapshots that were put in place."""
+    """Snapshots that were installed."""
     transactions: int = 0
     conflicts: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     operations: dict[str, int] = field(default_factory=dict)
-    """What the operators asked for and were told is done."""
+    """Changes and transfers that the operators asked for and were told are done."""
     findings: list[Finding] = field(default_factory=list)
     lost_nodes: dict[NodeId, str] = field(default_factory=dict)
     settled_us: int = 0
-    """From the end of the faults to convergence."""
+    """Virtual time from the end of the faults to convergence."""
     idle_changes: int = 0
-    """Leaders that came and went while nobody asked anything."""
+    """Changes of the leader in idle hours."""
     fingerprint: int = 0
-    """Equal for equal runs: folds in every frame received, and every line told if anybody listens."""
+    """A checksum over every received frame, and over every line of the trace if there is a listener. Equal runs have
+    equal ones."""
 
     @property
     def linearizable(self) -> Verdict:
@@ -80,12 +82,12 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """True if nothing was broken; an unknown verdict breaks nothing, and is counted by whoever reports."""
+        """True if every check held. A search without a verdict is not a violation."""
         return self.violation is None
 
 
 class Simulation:
-    """See the module. `tell` lines go to `listener(now_us, who, text)`, if there is one."""
+    """One run. The lines of `tell` go to `listener(now_us, who, text)`, if there is one."""
 
     def __init__(
         self,
@@ -96,7 +98,7 @@ class Simulation:
         listener: Callable[[int, str, str], None] | None = None,
         options: Options | None = None,
     ) -> None:
-        """`options`: the world, if it is not to be drawn."""
+        """`options` replaces the world that would be drawn from the seed."""
         self.seed = seed
         self.chance = Chance(seed)
         self.scheduler = Scheduler()
@@ -105,7 +107,8 @@ class Simulation:
         self._listener = listener
         self.steps = 0
         self._goal = NO_GOAL
-        """The term of the leader that everybody should be behind, and the end of its log when it was seen first."""
+        """The term of the leader that all members should follow, and the last index of its log when it was first
+        seen."""
         self.uuids: dict[NodeId, str] = {}
         self._fingerprint = 0
         ids = self.first_members = tuple(f"n{number}" for number in range(1, nodes + 1))
@@ -131,7 +134,7 @@ class Simulation:
                 idle.run()
                 report.idle_changes = idle.changes
             self._check_end(report)
-        except Exception as error:  # noqa: BLE001  # whatever stops a replica unasked is what we look for
+        except Exception as error:  # noqa: BLE001 # any error that stops a replica is a finding
             report.violation = f"{type(error).__name__}: {error}"
         report.steps, report.virtual_us = self.steps, self.scheduler.now_us
         report.terms = max((host.term for host in self.hosts.values() if host.epoch), default=0)
@@ -148,8 +151,8 @@ class Simulation:
         return report
 
     def terms_over(self, form_us: int, quiet_us: int) -> set[Term]:
-        """Run so long for the cluster to form, then so long to watch it; the terms in which somebody led, or stood for
-        election, while it was watched."""
+        """Run for `form_us`, in which the cluster forms, then for `quiet_us`; returns the terms that any node was in
+        during the latter."""
         self._begin()
         while self.scheduler.now_us < form_us:
             self.scheduler.run_next()
@@ -160,23 +163,24 @@ class Simulation:
         return terms
 
     def tell(self, node: NodeId, text: str) -> None:
-        """A line of the trace."""
+        """Add a line to the trace."""
         if self._listener is not None:
             self.digest(f"{self.scheduler.now_us} {node} {text}".encode())
             self._listener(self.scheduler.now_us, node, text)
 
     def tell_traces(self, node: NodeId, traces: Sequence[Trace]) -> None:
-        """What a replica has to say."""
+        """Add the traces of a replica to the trace of the run."""
         if self._listener is not None:
             for trace in traces:
                 self.tell(node, describe_trace(trace))
 
     def digest(self, data: bytes) -> None:
-        """Fold into the fingerprint of the run."""
+        """Add `data` to the fingerprint of the run."""
         self._fingerprint = crc32(data, self._fingerprint)
 
     def fetch(self, node: NodeId, source: NodeId, digest: bytes) -> bytes | None:
-        """What `node` gets that asks `source` for the snapshot of that digest; None: nothing, or not all of it."""
+        """The bytes that `node` gets if it asks `source` for the snapshot with this digest; None if it does not get all
+        of it."""
         here, there, blocked = self.hosts[node], self.hosts[source], self.network.blocked
         if (source, node) in blocked or (node, source) in blocked or not there.is_up or there.is_paused:
             return None
@@ -190,7 +194,7 @@ class Simulation:
         return damaged(data, self.chance) if self.chance.happens(faults.damage) else data
 
     def start_host(self, node: NodeId) -> None:
-        """A new node, with an empty folder."""
+        """Start a new node, with an empty folder."""
         self.hosts[node] = host = Host(self, node, None)
         self.oracle.joins(node)
         self._start(host)
@@ -205,13 +209,13 @@ class Simulation:
         self.hosts[target].receive(envelope)
 
     def _run_faults(self) -> None:
-        """The first part: faults strike, clients ask."""
+        """The first part of a run, with faults."""
         self._begin()
         while self.steps < self.options.steps:
             self.scheduler.run_next()
 
     def _begin(self) -> None:
-        """Everything begins to happen."""
+        """Start the hosts, the links, the nemesis, the operators and the clients."""
         for host in self.hosts.values():
             self._start(host)
         self.links.begin()
@@ -227,7 +231,8 @@ class Simulation:
         self.scheduler.after(self.chance.around(self.options.checkpoint_us), self._checkpoint, host)
 
     def _settle(self) -> int:
-        """The second part: no more faults. A majority has to find a leader, answer everybody, and be of one mind."""
+        """The second part of a run, without faults: the cluster has to settle and to answer requests. Returns how long
+        that took, in microseconds."""
         self.nemesis.stop()
         self.operators.stop()
         self.tell("network", "all faults are over")
@@ -240,18 +245,19 @@ class Simulation:
         return self.scheduler.now_us - began_us
 
     def settle(self, otherwise: str) -> Host:
-        """Run until there is one leader with everybody behind it, and return it; raises `InvariantBroken` if not."""
+        """Run until there is one leader that all members follow, and return it. Raises `InvariantBroken` with
+        `otherwise` if that takes too long."""
         self._run_until(self._is_settled, otherwise)
         return next(host for host in self.hosts.values() if host.is_leader)
 
     def run_for(self, duration_us: int) -> None:
-        """Let so much time pass."""
+        """Let `duration_us` pass."""
         end_us = self.scheduler.now_us + duration_us
         while self.scheduler.now_us < end_us:
             self.scheduler.run_next()
 
     def _probes_are_answered(self) -> bool:
-        """Ask reads and writes, all at once; True if every one gets a certain answer."""
+        """Send reads and writes at the same time; True if each gets an answer."""
         wanted = self.crowd.probe()
         self._run_until(lambda: self.crowd.is_idle, "requests are not answered")
         return self.crowd.answered == wanted
@@ -272,8 +278,9 @@ class Simulation:
                 )
 
     def _is_settled(self) -> bool:
-        """True if there is one leader, every member that takes part follows it and has applied all it had, who was
-        removed knows, and nobody waits. A leader adds entries of its own while deadlines wait: those have no end."""
+        """True if there is one leader, every member that takes part follows it and has applied its entries, every
+        removed node knows it, and no request is open. Only the entries of `_goal` have to be applied, because a leader
+        keeps adding entries while values are due to expire."""
         hosts = [host for host in self.hosts.values() if host.out is None]
         is_idle = self.operators.is_idle and self.crowd.is_idle
         if not is_idle or not all(host.is_up for host in hosts):
@@ -300,7 +307,8 @@ class Simulation:
         return True
 
     def _may_be_ignorant(self, host: Host) -> bool:
-        """True for a node that is no member: it knows that it was removed, if it was and anybody can tell it."""
+        """True for a node outside the configuration that was not removed, knows that it was, or knows no member that
+        could tell it."""
         configuration = self.oracle.configuration[1]
         if host.id not in configuration.removed or host.replica.is_removed:
             return True
@@ -308,7 +316,7 @@ class Simulation:
         return not any(peer.out is None and peer.id in configuration.ids for peer in peers)
 
     def _check_end(self, report: Report) -> None:
-        """What only the whole run can tell."""
+        """The checks on the whole run."""
         for host in self.hosts.values():
             if host.out is None:
                 host.check_state()

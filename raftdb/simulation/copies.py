@@ -1,10 +1,10 @@
-"""Copies of one node's folder, and what becomes of the node that gets one of them back (hazard B108).
+"""Copies of one node's folder, which are put back later (hazard B108).
 
-A copy is what the disk held, synced, at some moment: while the process was down, or of the machine as it ran. It is put
-back in the place of the folder, and the process starts on it, unaware.
+A copy is the synced content of the disk at some moment, while the process was down or running. It replaces the folder
+later, and the process starts on it without knowing that.
 
-Found out can only be what somebody remembers. So a copy is put back only if every other node that takes part has met
-the start that will be forgotten, and only if the copy is older than that start (`Nemesis`).
+This can be noticed only if other nodes remember more than the copy. So a copy is put back only if every other node that
+takes part has met the start that the copy lacks (`Nemesis`).
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ COPIES_KEPT = 4
 
 
 class Copy(NamedTuple):
-    """What a folder held: log, state, what is known of peers and of the own starts; and what the oracle knows of it."""
+    """The content of a folder: log, state, peers and starts; and what the oracle knows of it."""
 
     log: dict[bytes, bytes]
     state: dict[bytes, bytes]
@@ -30,17 +30,17 @@ class Copy(NamedTuple):
 
 
 class Copies:
-    """See the module. The copies of one host."""
+    """The copies of one host."""
 
     def __init__(self, world: "World", host: "Host") -> None:
         self._world = world
         self._host = host
         self._copies: list[Copy] = []
         self._starts_since: list[str] = []
-        """Nonces of the starts since a copy was put back."""
+        """The nonces of the starts since a copy was put back."""
 
     def keep(self) -> bool:
-        """Make a copy now; False if the state is just being replaced, or the disk is not what it was."""
+        """Make a copy now. Returns False if a snapshot is being installed, or the disk is damaged."""
         host, shadow = self._host, self._world.oracle.shadows[self._host.id]
         if host.runner.is_installing or shadow.swapped is not None or host.disk.is_damaged:
             return False
@@ -50,13 +50,13 @@ class Copies:
         return True
 
     def older(self) -> list[Copy]:
-        """The copies that know nothing of the present start: one that was made in it nobody could tell from the folder
-        (`raftdb.node.starts`). What is known of that start may have changed since."""
+        """The copies that were made before the present start. A later one could not be told from the folder
+        (`raftdb.node.starts`)."""
         own = self._host.peers.own
         return [copy for copy in self._copies if own and copy.peers.own and copy.peers.own.start != own.start]
 
     def put_back(self, copy: Copy) -> None:
-        """The folder is what it was; the process, if it runs, ends, and starts again on it."""
+        """End the process if it runs, and replace the folder by the copy, on which the process starts again."""
         host, world = self._host, self._world
         host.crash("its folder is put back to an older copy")
         host.disk.put_back(copy.log, copy.state)
@@ -65,7 +65,7 @@ class Copies:
         self._starts_since = [""]
 
     def started(self) -> None:
-        """The process has started."""
+        """Note a start of the process."""
         own = self._host.peers.own
         if own is None:
             return
@@ -74,8 +74,8 @@ class Copies:
             self._starts_since.append(own.start.nonce)
 
     def is_in_doubt(self, hosts: "Iterable[Host]") -> bool:
-        """True if a copy was put back, and no committed configuration names a start since, or somebody has not written
-        down yet that one does."""
+        """True if a copy was put back, and no committed configuration names a start since, or some node has not yet
+        written down that one does."""
         member = self._world.oracle.configuration[1].find(self._host.id)
         start = None if member is None else member.start
         if start is not None and start.nonce in self._starts_since:
@@ -84,7 +84,7 @@ class Copies:
         return bool(self._starts_since) or any(_is_doubted_by(host, self._host.id) for host in present)
 
     def is_remembered_by(self, others: "list[Host]") -> bool:
-        """True if all these have met the present start, so that they notice if it is forgotten."""
+        """True if all of `others` have met the present start, so that they notice when it is forgotten."""
         own, node = self._host.peers.own, self._host.id
         return own is not None and all(_last_met(other, node) == own.start for other in others)
 

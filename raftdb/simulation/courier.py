@@ -1,8 +1,8 @@
-"""Snapshots between simulated nodes: made by a leader, fetched by a follower, late, damaged, or not at all.
+"""Snapshots between simulated nodes: a leader makes them, and a follower fetches them, late, damaged, or not at all.
 
-It does what `raftdb.server.outgoing` and `raftdb.server.incoming` do. The pieces of a file are not simulated: they are
-a matter of the transport, which has tests of its own. What counts here is when the whole arrives, and of which
-snapshot it is by then.
+This module stands for `raftdb.server.outgoing` and `raftdb.server.incoming`. The pieces of a file are not simulated,
+because the transport has tests of its own. Only the time at which the whole file arrives is, and whether it is still
+the snapshot that was offered.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 CLUSTER_ID = "simulated"
 RETAIN_US = 300 * MILLISECOND
-"""How long the log is kept from an offered snapshot on."""
+"""How long the entries after an offered snapshot are kept in the log."""
 
 
 class Courier:
-    """Makes and fetches for one host. What it holds is lost with the process."""
+    """Makes and fetches the snapshots of one host. Its content is lost with the process."""
 
     def __init__(self, world: "World", host: "Host") -> None:
         self._world = world
@@ -37,17 +37,17 @@ class Courier:
         self.started()
 
     def started(self) -> None:
-        """A new process: nothing is under way."""
+        """Begin anew with a new process."""
         self._current: tuple[Manifest, bytes] | None = None
         self._retained: dict[NodeId, tuple[Index, int]] = {}
         self._offers = 0
         self._fetching: tuple[Term, int] | None = None
-        """The term in which the snapshot was offered that is being fetched, and the number of that attempt."""
+        """The term of the offer whose snapshot is being fetched, and the number of that download."""
         self._fetches = 0
         self._received: bytes | None = None
 
     def make(self, target: NodeId) -> None:
-        """Have a snapshot for a follower; the host learns of it."""
+        """Make a snapshot for a follower after a while, and tell the host."""
         delay_us = self._world.chance.around(self._world.options.sync_us)
         self._world.scheduler.after(delay_us, self._make, self._host.epoch, target)
 
@@ -76,12 +76,13 @@ class Courier:
         self._host.replica.retained_index = min(indexes, default=None)
 
     def file(self, digest: bytes) -> bytes | None:
-        """The snapshot of that digest, if it is the one that is kept."""
+        """The snapshot with this digest, if it is the one that is kept; else None."""
         data = self._current[1] if self._current is not None else b""
         return data if data[-DIGEST_BYTES:] == digest else None
 
     def fetch(self, offer: InstallSnapshot) -> None:
-        """Fetch what was offered, unless another one of that term is on its way; the host learns when it is there."""
+        """Fetch the offered snapshot, unless a snapshot of the same or a later term is being fetched. The host is told
+        when it is here."""
         if self._fetching is not None and offer.term <= self._fetching[0]:
             return
         if not self._host.replica.give_up_received():
@@ -93,7 +94,8 @@ class Courier:
         self._world.scheduler.after(delay_us, self._arrive, self._host.epoch, self._fetches, offer)
 
     def _arrive(self, epoch: int, number: int, offer: InstallSnapshot) -> None:
-        """All of it is here, or is not to be had, unless something else is being fetched by now."""
+        """Take the whole snapshot, or give up if it cannot be had. Does nothing if another one is being fetched by
+        now."""
         if epoch != self._host.epoch or self._fetching != (offer.term, number):
             return
         if self._host.is_paused:
@@ -112,7 +114,7 @@ class Courier:
         self._host.runner.snapshot_is_there(SnapshotFetched(offer))
 
     def install(self, state_disk: MemoryDisk) -> None:
-        """Put what was fetched in the place of the state."""
+        """Replace the state by the fetched snapshot."""
         MemoryStateStore.install(state_disk, required(self._received, "received snapshot"))
         self._received = None
 

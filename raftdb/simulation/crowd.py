@@ -1,9 +1,9 @@
-"""All simulated clients of a run: plain ones and those of transactions, with sessions and without; and what their
-answers, taken together, must be.
+"""All simulated clients of a run, plain ones and those of transactions, with sessions and without; and the checks of
+all their answers.
 
-* What every answer says is what the committed log makes of the request (`answers`, against the model).
-* The histories of single keys have a linear order (`linearizability`), those of transactions a serial one
-  (`serializability`): an opinion that knows nothing of logs.
+* Every answer is the one that the committed log gives to the request (`answers`, by the model).
+* The histories of single keys have a linear order (`linearizability`), and those of transactions a serial one
+  (`serializability`); these checks do not use the log.
 """
 
 from collections.abc import Sequence
@@ -25,17 +25,17 @@ from raftdb.simulation.serializability import check_serializable
 from raftdb.simulation.transactors import Transactions, Transactor
 
 UNIQUE = (Set, Append, MultiSet)
-"""The commands that carry a value never used before."""
+"""The commands with values that were never used before."""
 PROBES = 6
-"""Requests that must be answered, at once and all, when everything is well."""
+"""The number of requests, sent at the same time, that a healthy cluster must answer."""
 SEARCH_STEPS_MAX = 400_000
-"""Budget of the linearizability search, per key."""
+"""Steps of the linearizability search for one key."""
 BEGIN_US = 100 * MILLISECOND
-"""The clients begin within this time."""
+"""All clients have begun after this time."""
 
 
 class Crowd:
-    """See the module."""
+    """The clients of a run."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -62,21 +62,21 @@ class Crowd:
 
     @property
     def is_idle(self) -> bool:
-        """True while nobody waits for an answer."""
+        """True while no client waits for an answer."""
         return all(client.is_idle for client in self._everybody)
 
     def begin(self) -> None:
-        """Everybody begins to ask."""
+        """Let all clients begin."""
         for client in self._everybody:
             self._world.scheduler.after(self._world.chance.below(BEGIN_US), client.begin)
 
     def stop(self) -> None:
-        """Nobody asks anything new."""
+        """Let no client send new requests."""
         for client in self._everybody:
             client.is_stopping = True
 
     def probe(self) -> int:
-        """Ask reads and writes, all at once; how many answers there must be in the end."""
+        """Send reads and writes at the same time; returns what `answered` must be in the end."""
         probing = self._clients[:PROBES]
         for number, client in enumerate(probing):
             client.ask(IncrementBy(b"probe", 1) if number % 2 else Get(b"probe"), patient=True)
@@ -84,12 +84,12 @@ class Crowd:
 
     @property
     def answered(self) -> int:
-        """Requests of plain clients that got a certain answer."""
+        """The requests of plain clients that were answered."""
         return self.history.reads + self.history.acknowledged_writes
 
     def check(self, log: Sequence[Entry]) -> list[Finding]:
-        """Raise `InvariantBroken` if the answers do not fit the committed `log`, or each other; returns what the
-        search for linear orders has found, which may be nothing certain."""
+        """Raise `InvariantBroken` if the answers do not fit the committed `log`, or each other. Returns the findings of
+        the search for linear orders, which may be without a verdict."""
         check_answers(self.history.told, log)
         problems = check_serializable(self.transactions.observed)
         if problems:
@@ -103,10 +103,10 @@ class Crowd:
         return findings
 
     def _settled_history(self, log: Sequence[Entry]) -> list[Operation]:
-        """The history without the writes of unknown outcome of which the log says that they never took effect.
+        """The history without writes of unknown outcome that are not in the log.
 
-        Only of writes with a unique value can that be said. It makes the search shorter, and no less strict: whoever
-        saw such a write has no explanation left.
+        Only writes with a unique value can be found in the log. Leaving them out makes the search shorter, and no less
+        strict, because an answer that saw such a write cannot be explained without it.
         """
         committed = set()
         for entry in log:

@@ -1,7 +1,7 @@
-"""One node's disk: writes become durable after a while, and a crash decides what of the unsynced is kept.
+"""One node's disk: writes become durable after a while, and a crash keeps none or some of the unsynced ones.
 
-It does what `storage.writer.LogWriter` does, on virtual time: what is submitted while a sync runs goes into the next
-one. The stores are the twins in memory; their bytes, checksums and refusals are those of the real ones.
+It does what `storage.writer.LogWriter` does, in virtual time: writes that are submitted while a sync runs go into the
+next one. The stores are those in memory, with the same bytes, checksums and refusals as the real ones.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,28 +16,28 @@ from storage.memory import MemoryLogStore
 from storage.memory_disk import MemoryDisk
 
 SLOW_FACTOR = 100
-"""How many times longer than the mean a slow sync takes, at most."""
+"""A slow sync takes up to this many times the mean."""
 STALL_US_MAX = 1 * SECOND
 TRIM_BLOCKS = 40
-"""Blocks that one step of a trim deletes, at most."""
+"""Most blocks that one step of a trim deletes."""
 
 
 class Submitted(NamedTuple):
-    """A write of the replica: what is to be durable before `sequence` is reported."""
+    """A write of the replica, which must be durable before `sequence` is reported."""
 
     sequence: int
     batch: LogBatch
 
 
 class Trim(NamedTuple):
-    """Begin the log after `base`; `entries` is how many of its entries went in this step, as it is carried out."""
+    """Begin the log after `base`; `entries` is how many of them this step deleted, once it is carried out."""
 
     base: EntryId
     entries: int = 0
 
 
 class Reset(NamedTuple):
-    """Begin the log anew after `end`: what it held is gone."""
+    """Begin the log anew after `end`, without its old entries."""
 
     sequence: int
     end: EntryId
@@ -45,11 +45,11 @@ class Reset(NamedTuple):
 
 
 Write = Submitted | Trim | Reset
-"""What the log's writer is asked for, in order."""
+"""A request to the log's writer; they are carried out in order."""
 
 
 class SimulatedDisk:
-    """The folder of one node. It outlives the node's process; `open` begins a new one's use of it.
+    """The folder of one node, which outlives the node's process. A new process begins with `open`.
 
     `on_synced(writes)` and `on_failed(error)` are called at some later virtual time, never from within `submit`.
     """
@@ -76,28 +76,30 @@ class SimulatedDisk:
         self.fails_next_sync = False
         self._queue: list[Write] = []
         self._transactions: list[list[Write]] = []
-        """In the order in which they were committed, not synced yet: what each holds."""
+        """The writes of each transaction that is committed and not yet synced, in order."""
         self._epoch = 0
         self.syncs = 0
 
     def open(self) -> MemoryLogStore:
-        """The log store of a starting process, which writes at once until `begin`. Raises `FolderDamaged`."""
+        """The log store of a starting process, whose writes are durable at once until `begin`. Raises
+        `FolderDamaged`."""
         self.log_disk.auto_sync = True
         self.log = MemoryLogStore(self.log_disk)
         return self.log
 
     def begin(self) -> None:
-        """The process has started: from now on, what is written is durable later."""
+        """Let writes become durable later from now on, because the process has started."""
         self.log_disk.auto_sync = False
 
     def submit(self, write: Write) -> None:
-        """Write soon, in order."""
+        """Carry out `write` soon, in order."""
         self._queue.append(write)
         if len(self._queue) == 1 and not self._transactions:
             self._scheduler.after(0, self._begin, self._epoch)
 
     def crash(self) -> list[Write]:
-        """The process dies: lose what is not synced, all or all but the first few; returns what was kept."""
+        """Lose the unsynced writes with the process, all of them or all but the first few; returns those that were
+        kept."""
         keep = self._chance.below(len(self._transactions) + 1) if self._chance.happens(0.5) else 0
         kept = [write for transaction in self._transactions[:keep] for write in transaction]
         self.log_disk.crash(keep=keep)
@@ -108,12 +110,12 @@ class SimulatedDisk:
         return kept
 
     def put_back(self, log: Mapping[bytes, bytes], state: Mapping[bytes, bytes]) -> None:
-        """The folder holds what it once held. Only while no process uses it."""
+        """Replace the content of the folder by an older one. No process may be using it."""
         self.log_disk = MemoryDisk(content=log, auto_sync=True)
         self.state_disk = MemoryDisk(content=state, auto_sync=True)
 
     def recover(self) -> None:
-        """From now on a healthy disk with room; a slow sync under way returns soon."""
+        """Be a healthy disk with free space from now on; a slow sync that is running ends soon."""
         self.faults = Faults()
         self.stalled_until_us = 0
         self.fails_next_sync = False
@@ -125,22 +127,22 @@ class SimulatedDisk:
             self._end(epoch, self.syncs)
 
     def fill(self) -> None:
-        """No space is left for anything that grows."""
+        """Leave no free space."""
         self.log_disk.bytes_max = self.log_disk.bytes_used
 
     def make_room(self) -> None:
-        """There is space again."""
+        """Have free space again."""
         self.log_disk.bytes_max = None
 
     def flip_bit(self) -> str:
-        """Damage some stored value of the log; returns which."""
+        """Flip a bit in a stored value of the log; returns the name of its key."""
         key: bytes = self._chance.choose(sorted(self.log_disk.content))
         self.log_disk.flip_bit(key, bit=self._chance.below(1 << 16))
         self.is_damaged = True
         return key[1:].hex() if key[:1] == b"d" else key.decode()
 
     def _begin(self, epoch: int) -> None:
-        """Hand the queue to the disk as one transaction, or one each, and start the sync."""
+        """Write the queue to the disk, batches in one transaction or in one each, and start the sync."""
         if epoch != self._epoch or not self._queue:
             return
         writes, self._queue = self._queue, []
@@ -162,13 +164,13 @@ class SimulatedDisk:
         self._scheduler.after(self._sync_duration(), self._end, epoch, self.syncs)
 
     def _write(self, run: Sequence[Submitted]) -> None:
-        """One transaction of batches."""
+        """Commit batches in one transaction."""
         if run:
             self.log.write([write.batch for write in run])
             self._transactions.append(list(run))
 
     def _begin_later(self, write: Trim | Reset) -> None:
-        """Let the log begin later: a step of a trim, which goes on behind what is written meanwhile, or anew."""
+        """Carry out a reset, or one step of a trim, which goes on after the writes that are submitted meanwhile."""
         if isinstance(write, Reset):
             self.log.reset(*write.end, hard_state=write.hard_state)
             self._transactions.append([write])
@@ -185,7 +187,7 @@ class SimulatedDisk:
         return max(duration_us, self.stalled_until_us - self._scheduler.now_us)
 
     def _end(self, epoch: int, number: int) -> None:
-        """The sync returns."""
+        """End the sync, and report its writes."""
         if epoch != self._epoch or number != self.syncs:
             return
         if self.stalled_until_us > self._scheduler.now_us:

@@ -1,7 +1,7 @@
-"""The configurations that every log names, and the rules by which one may follow another.
+"""The configurations in every log, and the rules by which one may follow another.
 
-Kept beside the cores, from the entries alone: so it can be said which configuration a node has to go by, and whose
-votes and disks make a majority, whatever the node believes (hazards B35 to B41).
+They are collected from the entries alone, independently of the cores. So the oracle knows which configuration each node
+has to use, and whose votes and disks make a majority, whatever the node believes (hazards B35 to B41).
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,16 +17,16 @@ NO_PAIR = (None, None)
 
 
 class Electorate:
-    """See the module."""
+    """The configurations of all nodes' logs and states."""
 
     def __init__(self) -> None:
         self._named: dict[NodeId, list[tuple[Index, Configuration]]] = {}
         """The configurations in the log and the state of each node, oldest first."""
         self._equal: dict[NodeId, tuple[Configuration, Configuration]] = {}
-        """Of each node the configuration that it went by last, and the equal one that is kept here."""
+        """For each node the configuration that it used last, and the equal one that is kept here."""
 
     def begins(self, node: NodeId, entries: Iterable[tuple[Index, EntryKind, bytes]]) -> None:
-        """What a node's log and state hold, after a start or an installed snapshot."""
+        """Take the entries in a node's log and state, after a start or an installed snapshot."""
         self._named[node] = [
             (index, decode_configuration(data))
             for index, kind, data in entries
@@ -34,24 +34,24 @@ class Electorate:
         ]
 
     def in_force(self, node: NodeId) -> tuple[Index, Configuration]:
-        """The last one: that is what the node has to go by."""
+        """The last configuration of a node's log and state, which the node has to use, with its index."""
         named = self._named[node]
         return named[-1] if named else NONE
 
     def possible_at(self, node: NodeId, commit_index: Index) -> list[tuple[NodeId, ...]]:
-        """The voters of the configurations in a node's log of which any may turn out to be the cluster's."""
+        """The voters of each configuration in a node's log that may be, or become, the cluster's committed one."""
         named = self._named[node]
         first = max((index for index, _ in named if index <= commit_index), default=0)
         return [configuration.voters for index, configuration in named if index >= first]
 
     def truncated(self, node: NodeId, index: Index) -> None:
-        """A node's log goes back (hazard B37)."""
+        """Drop the configurations from `index` on, because the node's log is truncated there (hazard B37)."""
         named = self._named[node]
         while named and named[-1][0] >= index:
             named.pop()
 
     def appended(self, node: NodeId, entries: Sequence[Entry]) -> None:
-        """A node's log goes on."""
+        """Take the configurations among new entries. Raises `InvariantBroken` if one may not follow the one before."""
         for entry in entries:
             if entry.kind is EntryKind.CONFIGURATION:
                 configuration = decode_configuration(entry.data)
@@ -61,11 +61,11 @@ class Electorate:
                 self._named[node].append((entry.index, configuration))
 
     def check(self, node: NodeId, state: RaftState) -> None:
-        """The node goes by the last configuration in its state and log."""
+        """Raise `InvariantBroken` unless the node uses the last configuration in its state and log."""
         index, configuration = self.in_force(node)
         latest, latest_index = state.configurations.latest, state.configurations.latest_index
         pair = self._equal.get(node, NO_PAIR)
-        # Every step of every node comes here, and configurations never change: most are those of the step before.
+        # This is called for every step of every node, and mostly with the same objects as for the step before.
         is_known = pair[0] is latest and pair[1] is configuration
         if latest_index != index or (not is_known and latest != configuration):
             raise InvariantBroken(
@@ -75,13 +75,14 @@ class Electorate:
             self._equal[node] = (latest, configuration)
 
     def check_leads(self, node: NodeId, commit_index: Index) -> None:
-        """A leader whose own removal is committed leads no more (thesis 4.2.2; hazard B40)."""
+        """Raise `InvariantBroken` if a leader has committed its own removal (thesis 4.2.2; hazard B40)."""
         index, configuration = self.in_force(node)
         if index <= commit_index and node not in configuration.voters:
             raise InvariantBroken(f"{node} leads, and has committed its own removal at {index}")
 
     def check_made(self, node: NodeId, commit_index: Index, commits_in_own_term: bool) -> None:
-        """A leader has just made its last configuration; before, it had committed up to `commit_index` (hazard B38)."""
+        """Check the configuration that a leader has just appended. `commit_index` is that before the step (hazard
+        B38)."""
         if not commits_in_own_term:
             raise InvariantBroken(
                 f"{node} changes the members, and has committed nothing in its term (the correction of 2015)"
@@ -92,7 +93,8 @@ class Electorate:
 
 
 def check_succession(before: Configuration, after: Configuration) -> None:
-    """One voter more or less at most; removed ids are kept, and stay out; nobody votes whose folder is not named."""
+    """Raise `InvariantBroken` unless at most one voter changes, removed ids are kept and do not return, and each new
+    voter was a learner whose folder is named."""
     if len(set(before.voters) ^ set(after.voters)) > 1:
         raise InvariantBroken(f"more than one voter changes: {before.voters}, {after.voters}")
     gone = set(before.ids).difference(after.ids)

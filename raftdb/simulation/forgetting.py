@@ -1,9 +1,9 @@
-"""What nodes have said and do not know any more: those whose folder was put back to an older copy (hazard B108).
+"""What nodes have forgotten that they said, because their folder was put back to an older copy (hazard B108).
 
-The disk that was replaced is kept here. It counts for what the node said from it, with a leader that has not met the
-node since. A leader that has counts the present disk instead, and that is in doubt: what is said from it may contradict
-what is forgotten. It is over once a committed configuration names a start since. Until then every election and every
-commit must be decided by enough others to meet each majority that the forgotten disk can have been part of.
+The disk that was replaced is kept here. For a leader that has not met the node since, that disk counts. For a leader
+that has, the present disk counts, and it is in doubt, because its answers may contradict the forgotten ones. The doubt
+ends when a committed configuration names a start since then. Until then every election and every commit needs enough
+other nodes to overlap with each majority that the forgotten disk may have been part of.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +19,12 @@ from raftdb.simulation.shadow import Shadow
 
 @dataclass(slots=True)
 class Forgotten:
-    """What a disk held before an older copy took its place, and the nonces of the starts since."""
+    """The disk that an older copy has replaced, and the nonces of the starts since."""
 
     shadow: Shadow
     nonces: set[str] = field(default_factory=set)
     is_in_doubt: bool = True
-    """Until a committed configuration names one of these starts."""
+    """True until a committed configuration names one of these starts."""
 
     def is_known_to(self, state: RaftState, node: NodeId) -> bool:
         """True if a node with this state has met `node` since."""
@@ -32,23 +32,23 @@ class Forgotten:
 
 
 class Forgetting:
-    """See the module. `witnesses`: the disk that counts of each node, kept up to date by the caller."""
+    """The forgotten disks of all nodes. `witnesses` has the disk of each node that counts; the caller updates it."""
 
     def __init__(self, witnesses: Mapping[NodeId, Shadow]) -> None:
         self._witnesses = witnesses
         self._forgotten: dict[NodeId, Forgotten] = {}
 
     def put_back(self, node: NodeId, shadow: Shadow) -> None:
-        """A node's disk, which held what `shadow` says, is an older copy of itself from now on."""
+        """Keep the disk of a node, as `shadow` has it, because it is replaced by an older copy."""
         self._forgotten[node] = Forgotten(shadow)
 
     def introduced(self, node: NodeId, nonce: str) -> None:
-        """A node has numbered a start: it is another one than those of which it has forgotten what they said."""
+        """Note a new start of a node whose disk was replaced."""
         if node in self._forgotten:
             self._forgotten[node].nonces.add(nonce)
 
     def named(self, configuration: Configuration) -> None:
-        """A configuration is committed: it is younger than all that was said before the starts that it names."""
+        """End the doubts about nodes of which a committed configuration names a new start."""
         for node, gone in self._forgotten.items():
             member = configuration.find(node)
             if member is not None and member.start is not None and member.start.nonce in gone.nonces:
@@ -57,8 +57,8 @@ class Forgetting:
     def who(
         self, voters: Sequence[NodeId], state: RaftState, holds: Callable[[Shadow], bool]
     ) -> list[NodeId]:
-        """The voters of which a disk holds what this leader counts: the one that each has, or the one that is
-        forgotten, for as long as the leader has not met the node since."""
+        """The voters for which `holds` is true of the disk that counts for this leader: the present one, or the
+        forgotten one if the leader has not met the node since."""
         found = []
         for voter in voters:
             gone, disk = self._forgotten.get(voter), self._witnesses.get(voter)
@@ -69,7 +69,8 @@ class Forgetting:
         return found
 
     def check(self, state: RaftState, voters: Sequence[NodeId], counted: Sequence[NodeId]) -> None:
-        """Raise `InvariantBroken` unless those `counted` who forgot nothing meet every majority of `voters`."""
+        """Raise `InvariantBroken` unless the nodes in `counted` that forgot nothing overlap with every majority of
+        `voters`."""
         doubted = [
             node
             for node, gone in sorted(self._forgotten.items())

@@ -1,7 +1,7 @@
-"""One simulated machine: the production replica as a process that can be crashed, paused, restarted and wiped.
+"""One simulated machine: the production replica as a process that can crash, pause, restart and lose its folder.
 
-It does what `raftdb.node.driver` does around a replica, with the same `EffectRunner`: it runs turns for what arrives,
-on a clock and a scheduler of the simulation. An error that nothing injected explains is a bug, and ends the run.
+Around the replica it does what `raftdb.node.driver` does, with the same `EffectRunner`: it runs turns for its inputs,
+by the clock and the scheduler of the simulation. An error that no injected fault explains is a bug, and ends the run.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,11 +38,11 @@ from raftdb.simulation.state_thread import ObservedState, StateThread
 from storage.errors import FolderDamaged, WriteFailed
 
 DOWN_US = 200 * MILLISECOND
-"""Mean time until a crashed process is started again."""
+"""Mean time until a crashed process starts again."""
 
 
 class World(Protocol):
-    """What a host needs of the simulation around it."""
+    """The parts of the simulation that a host uses."""
 
     scheduler: Scheduler
     chance: Chance
@@ -53,23 +53,25 @@ class World(Protocol):
     uuids: dict[NodeId, str]
 
     def tell(self, node: NodeId, text: str) -> None:
-        """A line of the trace."""
+        """Add a line to the trace."""
 
     def tell_traces(self, node: NodeId, traces: Sequence[Trace]) -> None:
-        """What a replica has to say."""
+        """Add the traces of a replica to the trace of the run."""
 
     def digest(self, data: bytes) -> None:
-        """Fold into the fingerprint of the run."""
+        """Add `data` to the fingerprint of the run."""
 
     def fetch(self, node: NodeId, source: NodeId, digest: bytes) -> bytes | None:
-        """What `node` gets that asks `source` for the snapshot of that digest; None: nothing, or not all of it."""
+        """The bytes that `node` gets if it asks `source` for the snapshot with this digest; None if it does not get all
+        of it."""
 
 
 class Host:
-    """See the module. `out` says why the node will never take part again; `is_up` is false between crash and start."""
+    """One machine. `out` says why the node will never take part again; `is_up` is False between a crash and the next
+    start."""
 
     def __init__(self, world: World, node: NodeId, configuration: Configuration | None) -> None:
-        """`configuration`: with which a first member begins; None: the node is to join."""
+        """`configuration` is the one that a first member begins with; None for a node that joins."""
         self.id = node
         self._world = world
         self._configuration = configuration
@@ -85,13 +87,13 @@ class Host:
         self.courier = Courier(world, self)
         self.states = StateThread(world, self)
         self.state: ObservedState
-        """As the replica knows it: not yet the one that is being installed."""
+        """The state that the replica uses, not yet one that is being installed."""
         self.is_up = self.is_paused = False
         self.pauses_once_it_has_spoken = False
         self.out: str | None = None
         self.epoch = 0
         self.ticks = 0
-        """Of its clock, as its replica has heard them."""
+        """The ticks that its replica has got."""
         self.copies = Copies(world, self)
         self.runner = EffectRunner(self._due)
         self._handler = SimulatedEffectHandler(world, self)
@@ -100,7 +102,7 @@ class Host:
         self._new_folder()
 
     def _new_folder(self) -> None:
-        """An empty data folder, set up as a first member's, or as that of a node that joins."""
+        """Make a data folder, with the configuration of a first member, or empty for a node that joins."""
         self.disk = SimulatedDisk(
             self._world.scheduler,
             self._world.chance,
@@ -116,7 +118,7 @@ class Host:
         self._world.uuids[self.id] = f"{self.id}-folder-{self._wipes}"
 
     def start(self) -> None:
-        """Start the process from what the disk holds; a damaged disk keeps it out for good."""
+        """Start the process on its disk. A damaged disk keeps the node out for good."""
         world = self._world
         was_damaged = self.disk.is_damaged
         try:
@@ -153,7 +155,7 @@ class Host:
         world.tell(self.id, f"starts in term {raft.state.term} with log up to {raft.state.log.last_index}")
 
     def crash(self, why: str) -> None:
-        """The process ends without warning; so does everything that was not synced."""
+        """End the process without warning. Unsynced writes may be lost."""
         if not self.is_up:
             return
         self.is_up = self.is_paused = False
@@ -169,12 +171,12 @@ class Host:
             self.start()
 
     def retire(self) -> None:
-        """It was removed, and somebody stops it for good."""
+        """Stop the node for good, because it was removed."""
         self.crash("it was removed, and is stopped")
         self.out = "removed"
 
     def wipe(self) -> None:
-        """The data folder is emptied while the process is down, and set up anew as if nothing had been there."""
+        """Replace the data folder by a new one, while the process is down."""
         self._wipes += 1
         self._new_folder()
         self._world.oracle.wiped(self.id, joins=self._configuration is None)
@@ -182,14 +184,14 @@ class Host:
         self._world.tell(self.id, "has lost its folder and got a new one")
 
     def pause(self) -> None:
-        """Stop the process as SIGSTOP does: inputs queue up, time passes it by."""
+        """Stop the process as SIGSTOP does: inputs queue up, and it gets no ticks."""
         if self.is_up and not self.is_paused:
             self.is_paused = True
             self._world.tell(self.id, "is paused")
 
     def resume(self, *, reads_at_once: bool = True) -> None:
-        """Let it go on: a tick and the clients' requests are there at once, and of what waits in the peers' sockets
-        as much as is read in the first turn, maybe nothing; the rest comes in the next (hazard B50)."""
+        """Let the process go on. The first turn gets a tick, the clients' requests, and some of the messages that wait
+        in the peers' sockets, perhaps none; the others come in a later turn (hazard B50)."""
         self.pauses_once_it_has_spoken = False
         if self.is_paused:
             self.is_paused = False
@@ -206,13 +208,13 @@ class Host:
                 self._world.scheduler.after(delay_us, self._read_on, self.epoch, unread)
 
     def _read_on(self, epoch: int, messages: list[Received]) -> None:
-        """What was left in the sockets is read."""
+        """Read the messages that were left in the sockets."""
         if epoch == self.epoch:
             self.runner.inputs.messages[:0] = messages
             self._due()
 
     def receive(self, envelope: Envelope) -> None:
-        """A frame has arrived."""
+        """Take a frame that has arrived."""
         if not self.is_up or not envelope.is_for(self._world.uuids):
             return
         if not self.peers.was(envelope.target_start):
@@ -226,23 +228,24 @@ class Host:
         self._due()
 
     def submit_write(self, payload: bytes, on_answer: OnAnswer) -> None:
-        """A client's write arrives."""
+        """Take a client's write."""
         self.runner.inputs.writes.append(WriteRequest(self.runner.admit(on_answer), payload))
 
     def submit_read(self, request: Callable[[int], ReadRequest], on_answer: OnAnswer) -> None:
-        """A client's read arrives; `request` makes it from its number."""
+        """Take a client's read; `request` makes it from its number."""
         self.runner.inputs.reads.append(request(self.runner.admit(on_answer)))
 
     def submit_change(self, change: Change, on_answer: OnAnswer) -> None:
-        """Somebody wants other members."""
+        """Take an operator's change of the members."""
         self.runner.inputs.changes.append(ChangeRequest(self.runner.admit(on_answer), change, force=False))
 
     def submit_transfer(self, target: NodeId | None, on_answer: OnAnswer) -> None:
-        """Somebody wants another leader."""
+        """Take an operator's transfer of the leadership."""
         self.runner.inputs.transfers.append(TransferRequest(self.runner.admit(on_answer), target))
 
     def checkpoint(self) -> None:
-        """Somebody asks for a checkpoint: a leader for all that is committed, others for all that they have."""
+        """Ask the replica for a checkpoint, a leader for one of all committed entries, others for one of all applied
+        ones."""
         if not self.is_up or self.is_paused:
             return
         stale = not self.is_leader
@@ -261,11 +264,11 @@ class Host:
 
     @property
     def term(self) -> int:
-        """The term it is in, or was in when it went down."""
+        """The term of its core, or the last one while it is down."""
         return self.replica.raft.state.term
 
     def check_state(self) -> None:
-        """The whole state is what the committed entries make of it."""
+        """Raise `InvariantBroken` unless the whole state is the result of the committed entries."""
         if self.states.content() != self._world.oracle.state_at(self.replica.applied_index):
             raise InvariantBroken(f"{self.id} holds another state than its log makes")
 
@@ -278,7 +281,7 @@ class Host:
         self._world.scheduler.after(self.clock.tick_us, self._tick, epoch)
 
     def _due(self, *, force: bool = False) -> None:
-        """Run a turn soon, unless one is due already or the process stands still."""
+        """Run a turn soon, unless one is due already or the process is paused."""
         if (force or not self._turn_is_due) and not self.is_paused:
             self._turn_is_due = True
             self._world.scheduler.after(
@@ -311,7 +314,7 @@ class Host:
         self.runner.carry_out(effects, self._handler)
 
     def _synced(self, writes: Sequence[Write]) -> None:
-        """The disk reports a sync. A paused process learns of it when it goes on."""
+        """Take the report of a sync. A paused process handles it when it goes on."""
         self._world.oracle.synced(self.id, writes)
         for write in writes:
             if isinstance(write, Submitted):
@@ -323,5 +326,5 @@ class Host:
         self._due()
 
     def _disk_failed(self, error: WriteFailed | FolderDamaged) -> None:
-        """As in production: the first failed write ends the process."""
+        """End the process at the first failed write, as in production."""
         self.crash(error.message)

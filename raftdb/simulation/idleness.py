@@ -1,9 +1,9 @@
-"""The third part of some runs: nobody asks anything, a key is to end, and leaders come and go (hazard B71).
+"""The third part of some runs: clients send nothing, a key is to expire, and leaders change (hazard B71).
 
-No log moves the clock then but by what leaders do of themselves. Leaders hand over, crash, and now and then all nodes
-crash at once, while time goes by in leaps, as no ticks are needed to let it pass. What passed with a leader must count:
-all of it if followers were left that had heard it, and else all but the last second. So after enough of it the key
-has to be gone. That it is not gone too early is seen to by `timeline`.
+The cluster clock is moved only by entries that leaders append on their own then. Leaders hand over, crash, and
+sometimes all nodes crash at once, while time passes in leaps, without ticks. The time with a leader must count: all of
+it if followers are left that heard of it, and otherwise all but the last second. So after enough of it the key has to
+be gone. `timeline` checks that it does not expire too early.
 """
 
 from typing import Protocol
@@ -22,40 +22,41 @@ from raftdb.simulation.scheduler import MILLISECOND
 KEY = b"to end in idle hours"
 LIFE_MS = 5_000
 SHORT_PAUSES_MS = (300, 600)
-"""Time that passes with a leader before another takes over: less than may go uncommitted."""
+"""Times that pass with a leader before another takes over, which are shorter than the time that may be uncommitted."""
 LONG_PAUSE_MS = 2_500
-"""Time that passes before all crash: part of it must have been committed."""
+"""Time that passes before all nodes crash; a part of it must have been committed."""
 LOOK_US = 5 * MILLISECOND
-"""Time between two looks at what is waited for."""
+"""Time between two checks of a condition."""
 SYNCED_US = 600 * MILLISECOND
-"""After so long all that are up have on disk what a leader has committed."""
+"""After this time all running nodes have the committed entries on their disks."""
 
 
 class World(HostWorld, Protocol):
-    """What idle hours need of the simulation around them."""
+    """The parts of the simulation that idle hours use."""
 
     hosts: dict[NodeId, Host]
 
     def settle(self, otherwise: str) -> Host:
-        """Run until there is one leader with everybody behind it, and return it; raises `InvariantBroken` if not."""
+        """Run until there is one leader that all members follow, and return it. Raises `InvariantBroken` with
+        `otherwise` if that takes too long."""
         ...
 
     def run_for(self, duration_us: int) -> None:
-        """Let so much time pass."""
+        """Let `duration_us` pass."""
 
 
 class IdleHours:
-    """See the module. `run` once, on a cluster that is well and has no clients any more."""
+    """The idle hours of a run. `run` is called once, on a healthy cluster without clients."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._chance = world.chance.branch("idle hours")
         self._slowest = 1 / (1 + world.options.clock_drift)
         self.changes = 0
-        """How often a leader's time ended."""
+        """How often a leadership ended."""
 
     def run(self) -> None:
-        """Set the key, let leaders come and go until it must be gone, and see that it is."""
+        """Set the key, change leaders until it must be gone, and raise `InvariantBroken` if it is not."""
         self._set_key()
         counted_ms = 0.0
         while counted_ms <= LIFE_MS:
@@ -79,7 +80,8 @@ class IdleHours:
             self._world.run_for(SYNCED_US)
 
     def _hand_over(self, leader: Host) -> int:
-        """Time passes, all hear of it, and another leads; returns what must count of that time, in milliseconds."""
+        """Let time pass, let all nodes hear of it, and transfer the leadership; returns how much of the time must
+        count, in milliseconds."""
         counted_ms = self._pass_and_hear(leader)
         answers: list[object] = []
         leader.submit_transfer(None, answers.append)
@@ -100,8 +102,8 @@ class IdleHours:
         return LONG_PAUSE_MS - COMMIT_MS
 
     def _pass_and_hear(self, leader: Host) -> int:
-        """Let time pass, and wait until every member that takes part has answered a heartbeat that was sent after it.
-        If the leader is deposed meanwhile, none of it has to count."""
+        """Let time pass, and wait until every member that takes part has answered a later heartbeat. Returns how much
+        of the time must count, which is nothing if the leader was deposed meanwhile."""
         pause_ms: int = self._chance.choose(SHORT_PAUSES_MS)
         self._world.scheduler.skipped_us += pause_ms * MILLISECOND
         leadership = required(leader.replica.raft.state.leadership, "leadership")

@@ -1,18 +1,18 @@
-"""Could one copy of the data, used by one client after another, have given these answers? (Herlihy and Wing, 1990)
+"""Checking that answers are linearizable: that one copy of the data could have given them (Herlihy and Wing, 1990).
 
-A history is a list of `Operation`s: who asked what, when, and what came back when. It is linearizable if every
-operation can be given one point in time between its invocation and its return, so that executing them in that order
-gives the same answers. Keys are independent, so each is searched alone; a command over several keys is split into
-one operation per key, which asks less than its atomicity but never too much.
+A history is a list of `Operation`s: the command and the answer of each, and when it began and ended. It is linearizable
+if every operation can be given one point in time between its invocation and its return, so that executing them in that
+order gives the same answers. Keys are independent, so each is searched alone; a command over several keys is split into
+one operation per key, which checks less than its atomicity, but never too much.
 
-* An operation whose outcome is unknown (`returned` is None) may have taken effect at any time after its invocation,
-  or never. If it changes nothing it says nothing, and is dropped; so is one that surely was not executed.
-* The search is that of Wing and Gong with Lowe's memory: walk the events in the order of time; try each operation
-  that could come next; when an operation has to return and was not placed, undo the last one placed. Whatever set of
-  placed operations with whatever value was reached before is not tried again.
-* It may take exponential time. Out of budget the answer is `UNKNOWN`, never a pass.
+* An operation whose outcome is unknown (`returned` is None) may have taken effect at any time after its invocation, or
+  never. If it changes nothing it is dropped, and so is one that surely was not executed.
+* The search is that of Wing and Gong with Lowe's memory: it walks the events in the order of time, and tries each
+  operation that could come next; when an operation has to return and was not placed, it undoes the last one placed. A
+  set of placed operations with a value that was reached before is not tried again.
+* The search may take exponential time. When its budget is used up the verdict is `UNKNOWN`, never a pass.
 
-The rules of the commands are written here a second time, on purpose: an opinion that is not the machine's own.
+The rules of the commands are written here a second time, on purpose, so that they are independent of the machine's.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +29,7 @@ from raftdb.machine.service import Command
 from raftdb.machine.strings import Delete, Get, Set, Strlen
 
 STEPS_MAX = 2_000_000
-"""Events looked at for one key before the search gives up: a few seconds."""
+"""Events visited for one key before the search gives up, after a few seconds."""
 
 
 class Verdict(StrEnum):
@@ -41,7 +41,7 @@ class Verdict(StrEnum):
 
 
 class Failed(NamedTuple):
-    """The answer of a command that ran and failed, on every replica alike."""
+    """The answer of a command that ran and failed."""
 
     message: str
 
@@ -60,7 +60,7 @@ class Operation(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What the search said of one key; for a violation, the first operation that no order could explain."""
+    """The result of the search for one key; for a violation, with the first operation that no order could explain."""
 
     key: bytes
     verdict: Verdict
@@ -70,13 +70,13 @@ class Finding(NamedTuple):
 
 
 Value = bytes | None
-"""What a key holds; None: it does not exist."""
+"""The value of a key; None if it does not exist."""
 Step = Callable[[Value], tuple[Value, Any]]
-"""What a command does to one key: value before to (value after, answer)."""
+"""The effect of a command on one key: from the old value to (new value, answer)."""
 
 
 class _Part(NamedTuple):
-    """What an operation did to one key: its step, and the answer it got."""
+    """The part of an operation that concerns one key: its step, and its answer."""
 
     operation: Operation
     step: Step
@@ -104,17 +104,17 @@ def verdict_of(findings: Sequence[Finding]) -> Verdict:
 
 
 def replay(value: Value, command: Command) -> tuple[Value, Any]:
-    """Run a command of one key on the value it holds: (value after, answer)."""
+    """Run a command of one key on `value`; returns (new value, answer)."""
     ((_, part),) = _parts(Operation("", command, 0, None))
     return part.step(value)
 
 
 def _parts(operation: Operation) -> list[tuple[bytes, _Part]]:
-    """The operation as it looks to each of its keys."""
+    """The parts of an operation, by key."""
     command, result = operation.command, operation.result
     match command:
         case Ping() | Keys() | Scan() | DatabaseSize():
-            # What is said of all keys says nothing certain of any one of them.
+            # An answer about all keys proves nothing about one of them.
             return []
         case MultiGet(keys):
             answers = [None] * len(keys) if operation.returned is None else result
@@ -129,7 +129,7 @@ def _parts(operation: Operation) -> list[tuple[bytes, _Part]]:
                 (key, _Part(operation, _setting(value), result, True)) for key, value in dict(pairs).items()
             ]
         case Exists(keys):
-            # A sum over several keys says nothing certain of any one of them.
+            # A sum over several keys proves nothing about one of them.
             return [(keys[0], _Part(operation, _exists, result, False))] if len(keys) == 1 else []
     step, writes = _STEPS[type(command)](command)
     key: bytes = command.key  # type: ignore[attr-defined]  # all in the table have one
@@ -184,14 +184,14 @@ _STEPS: dict[type[Command], Callable[[Any], tuple[Step, bool]]] = {
     Delete: lambda command: (_remove, True),
     IncrementBy: lambda command: (_adding(command.delta), True),
 }
-"""Commands of one key: how they step, and whether they write."""
+"""The commands of one key: their steps, and whether they write."""
 
 
 class _Timeline:
     """The events of one key in the order of time, as a doubly linked list from which operations are lifted.
 
-    Event `2 i + 1` is the invocation of part `i`, `2 i + 2` its return; 0 is the head. At equal times invocations
-    come first: what may be concurrent is taken as such.
+    Event `2 i + 1` is the invocation of part `i`, `2 i + 2` its return; 0 is the head. At equal times invocations come
+    first, so that operations that may be concurrent count as concurrent.
     """
 
     def __init__(self, parts: Sequence[_Part]) -> None:
@@ -211,7 +211,7 @@ class _Timeline:
         self._has_return = [part.operation.returned is not None for part in parts]
 
     def lift(self, number: int) -> None:
-        """Take the events of one operation out."""
+        """Take out the events of one operation."""
         self._unlink(2 * number + 1)
         if self._has_return[number]:
             self._unlink(2 * number + 2)
@@ -233,7 +233,7 @@ class _Timeline:
 
 
 def _check_key(key: bytes, parts: Sequence[_Part], steps_max: int) -> Finding:
-    """Search for an order that explains all answers about one key, which does not exist at first."""
+    """Search for an order that explains all answers about one key. At first the key does not exist."""
     timeline = _Timeline(parts)
     left_to_explain = sum(part.operation.returned is not None for part in parts)
     value: Value = None
@@ -265,7 +265,7 @@ def _check_key(key: bytes, parts: Sequence[_Part], steps_max: int) -> Finding:
                     continue
             event = timeline.next[event]
             continue
-        # An operation has to return here and found no place: the last choice was wrong.
+        # An operation has to return here and was not placed, so the last choice was wrong.
         if event != timeline.end and len(undo) > depth_best:
             depth_best, unexplained = len(undo), parts[(event >> 1) - 1].operation
         if not undo:

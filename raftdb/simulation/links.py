@@ -1,4 +1,4 @@
-"""Who can reach whom: connections come up by a handshake, and go when one end does or nothing passes for long.
+"""The links between hosts: they come up by a handshake, and end with a process, or when nothing passes for long.
 
 The handshake is that of the wire, with the rules that keep wiped and removed nodes out (`peers`; hazards B36, B41).
 """
@@ -21,13 +21,13 @@ from raftdb.wire.handshake import (
 )
 
 LOOK_US = 150 * MILLISECOND
-"""How often a node looks after its links."""
+"""How often a node checks its links."""
 SILENCE_US = 1 * SECOND
-"""A link through which nothing passes for so long is given up."""
+"""A link is given up if nothing passes through it for this long."""
 
 
 class Links:
-    """Keeps the links of all hosts. Pairs in `half_open` pass nothing, and their links do not notice."""
+    """The links of all hosts. Nothing passes between pairs in `half_open`, whose links stay up."""
 
     def __init__(self, world: World, hosts: Mapping[NodeId, Host]) -> None:
         self._world = world
@@ -36,16 +36,16 @@ class Links:
         self.half_open: set[tuple[NodeId, NodeId]] = set()
 
     def begin(self) -> None:
-        """Look after every host's links from now on."""
+        """Begin to check the links of every host."""
         for node in self._hosts:
             self.begin_for(node)
 
     def begin_for(self, node: NodeId) -> None:
-        """Look after this host's links from now on."""
+        """Begin to check the links of this host."""
         self._world.scheduler.after(self._world.chance.below(MILLISECOND), self._look, node)
 
     def _look(self, node: NodeId) -> None:
-        """Call the peers that there is no link to; give up those that have been silent for long."""
+        """Dial the peers without a link, and give up links through which nothing has passed for long."""
         host, network, now_us = self._hosts[node], self._world.network, self._world.scheduler.now_us
         wanted = self._wanted(host) if host.is_up else frozenset()
         for peer in self._hosts:
@@ -64,8 +64,8 @@ class Links:
         self._world.scheduler.after(LOOK_US, self._look, node)
 
     def _wanted(self, host: Host) -> frozenset[NodeId]:
-        """Whom the node dials: its peers, and who has dialled it without being one. Who was removed is cut off, and
-        may dial again, to be told why."""
+        """The nodes to dial: the peers, and nodes that have dialled this one without being peers. A removed node's link
+        is cut, so that it dials again and is told why."""
         wanted = set(host.replica.raft.peers())
         for caller in self._hosts.values():
             if caller.id not in wanted and caller.is_up and caller.peers.is_connected(host.id):
@@ -76,7 +76,7 @@ class Links:
         return frozenset(wanted)
 
     def _hello(self, node: NodeId, epoch: int, peer: NodeId, began_us: int) -> None:
-        """The called peer hears from `node`, and answers."""
+        """The dialled peer gets the hello of `node`, and answers."""
         callee = self._hosts[peer]
         if (node, peer) in self._world.network.blocked or not callee.is_up or callee.is_paused:
             return
@@ -96,7 +96,7 @@ class Links:
         return callee.peers.introduction(Welcome, hello.source)
 
     def _answered(self, node: NodeId, epoch: int, peer: NodeId, data: bytes, began_us: int) -> None:
-        """The caller hears the answer: it has a link now, unless it was refused or refuses itself."""
+        """The dialling node gets the answer, and has a link unless one side refused."""
         host = self._hosts[node]
         if epoch != host.epoch or not host.is_up or (peer, node) in self._world.network.blocked:
             return
@@ -109,6 +109,6 @@ class Links:
             return
         host.peers.connect(peer, answer.node_uuid)
         if self._world.options.slow_way_us:
-            # Elsewhere a trip takes less than a tick, and says nothing that the node does not assume.
+            # On a fast network a trip takes less than a tick, which is what a node assumes.
             trip_ms = (self._world.scheduler.now_us - began_us) // MILLISECOND
             host.peers.shown.append(TripMeasured(peer, trip_ms))

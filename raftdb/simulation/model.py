@@ -1,9 +1,9 @@
-"""The database as one would explain it at a table: dictionaries, and what each operation does to them.
+"""A simple model of the database: dictionaries, and the effect of each operation on them.
 
-It replays a committed log from its beginning and says what every entry must have answered, and what is there in the
-end. The rules are written here a second time, as plainly as can be, on purpose: an opinion that is not the machine's
-own, against which `raftdb.machine` is held by the simulator and by the tests of the machine. Nothing here is quick:
-time to live is a comparison, a session is a dictionary of answers, a transaction works on a copy of everything.
+It replays a committed log from its beginning, and gives the answer of every entry and the final content. The rules are
+written here a second time, as plainly as possible, on purpose: the simulator and the tests of the machine compare
+`raftdb.machine` with them. Nothing here is fast: a time to live is a comparison, a session is a dictionary of answers,
+a transaction works on a copy of everything.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,8 +30,8 @@ from raftdb.machine.strings import KEEP_TTL, PAST_TTL, Condition, Delete, Get, G
 
 
 class Failure(NamedTuple):
-    """A reply that is an error: its code, the keys that have changed (of a conflict), and which command of a
-    transaction has failed, from 0. The words are the machine's own business."""
+    """A reply that is an error: its code, the keys that have changed (for a conflict), and the index, from 0, of the
+    command of a transaction that failed. Its message is not compared."""
 
     code: str
     keys: tuple[bytes, ...] = ()
@@ -39,8 +39,8 @@ class Failure(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What an entry answers: a value or a `Failure` (in a list, in the place of a command), and whose answer it is:
-    the entry's own, or that of the entry which executed the same operation of a session before."""
+    """The answer of an entry: a value or a `Failure` (as the result of a command, in a list), and the index of the
+    entry that gave it, which is an earlier one for a repeated operation of a session."""
 
     value: Any
     index: int  # type: ignore[assignment]  # hides tuple.index
@@ -48,7 +48,7 @@ class Told(NamedTuple):
 
 @dataclass(slots=True)
 class Held:
-    """A value: its bytes, the entry that last changed it, and when it ends (None: never)."""
+    """A value: its bytes, the index of the entry that last changed it, and when it expires (None: never)."""
 
     data: bytes
     revision: int
@@ -57,7 +57,7 @@ class Held:
 
 @dataclass(slots=True)
 class Session:
-    """The answers that are kept for a client, by sequence, with what was asked; and the last moment of its life."""
+    """A session: the kept answers by sequence, with their operations; and the last moment of its life."""
 
     ends_ms: int
     acknowledged: int = 1
@@ -65,7 +65,7 @@ class Session:
 
 
 class _Failed(Exception):
-    """A command fails like this."""
+    """A command has failed."""
 
     def __init__(self, failure: Failure = Failure("command_failed")) -> None:  # noqa: B008 - a constant
         super().__init__(failure)
@@ -73,16 +73,16 @@ class _Failed(Exception):
 
 
 class Model:
-    """The whole database: `apply` one entry after another."""
+    """The whole database. Entries are given to `apply` in order."""
 
     def __init__(self) -> None:
         self.clock_ms = 0
         self.values: dict[bytes, Held] = {}
-        """All that was stored and not deleted; what has ended may still be in it, and is not seen."""
+        """All values that were not deleted. Expired ones may still be in it, and are not visible."""
         self.sessions: dict[bytes, Session] = {}
 
     def apply(self, index: int, time_ms: int, operation: Operation) -> Told:
-        """Do what the entry says; returns what whoever proposed it must be told."""
+        """Apply an entry; returns the answer that its proposer must get."""
         self.clock_ms = max(self.clock_ms, time_ms)
         match operation:
             case Expire():
@@ -102,11 +102,11 @@ class Model:
         return Told(self._execute(index, operation), index)  # type: ignore[arg-type]  # others are above
 
     def read(self, command: Command) -> Any:
-        """What a command that changes nothing answers now."""
+        """The present answer of a command that changes nothing."""
         return self._execute(0, command)
 
     def visible(self) -> dict[bytes, Held]:
-        """What is there by the clock."""
+        """The values that have not expired."""
         return {key: held for key, held in self.values.items() if self._find(key) is not None}
 
     def _expire(self) -> None:
@@ -133,7 +133,7 @@ class Model:
         return told
 
     def _used(self, session: Session) -> None:
-        """A session in use lives on; its end is moved now and then, and a little further than it must."""
+        """Let a session live on. Its end is moved in steps of `IDLE_GRAIN_MS`."""
         if session.ends_ms < self.clock_ms + SESSION_IDLE_MS:
             session.ends_ms = self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS
 
@@ -181,7 +181,7 @@ class Model:
         return sorted(key for key in self.visible() if key.startswith(prefix))
 
     def _run(self, index: int, command: Command) -> Any:
-        """One command; raises `_Failed` before it has changed anything."""
+        """Run one command. Raises `_Failed` before anything was changed."""
         run: Callable[[Model, int, Any], Any] = _RULES[type(command)]
         return run(self, index, command)
 
@@ -378,11 +378,11 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     Rename: Model._rename,
     Copy: Model._rename,
 }
-"""What each command does."""
+"""The effect of each command."""
 
 
 def comparable(value: Any) -> Any:
-    """A reply of the machine in the words of the model: errors without their texts, wherever they stand."""
+    """A reply of the machine as one of the model, with each error in it as a `Failure`."""
     if isinstance(value, ReplyError):
         keys = value.keys if isinstance(value, Conflict) else ()
         return Failure(value.code, keys, value.failed_command)

@@ -1,4 +1,4 @@
-"""The hostile part of the world: faults at random times, as often as the seed decided, until it is told to stop."""
+"""The nemesis: it causes faults at random times, at the rates of the seed, until it is told to stop."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -17,23 +17,23 @@ PAUSE_US = 400 * MILLISECOND
 FULL_US = 300 * MILLISECOND
 """Mean durations of faults that last."""
 SLEEP_US = 1 * SECOND
-"""A leader that nobody takes over from wakes up after this time."""
+"""A sleeping leader wakes up after this time if no other node has taken over."""
 LOOK_US = 5 * MILLISECOND
-"""Time between two looks whether another leader has gone on."""
+"""Time between two checks whether another leader has committed more."""
 NIGHT_US = 3_600 * SECOND
-"""About as long as a session may be idle: some survive a night."""
+"""About as long as a session may be idle, so that some sessions survive a night."""
 CALM_US = 300 * MILLISECOND
-"""Nothing happens before: everybody has met everybody by then, as the rule for wiped folders takes for granted."""
+"""No fault happens before this time, by which all nodes have met each other, as the rule for wiped folders requires."""
 
 WAYS = (*("split",) * 4, *("alone",) * 2, *("stranded",) * 3, "deaf", "mute", "bridge", "one way")
-"""Kinds of partitions, each as often as it stands here. Stranded: alone and paused, so that a leader wakes up without
-knowing that others have gone on."""
+"""The kinds of partitions, each as often as it is drawn. A stranded node is alone and paused, so that a leader wakes up
+without knowing that others have gone on."""
 
 Pair = tuple[NodeId, NodeId]
 
 
 class World(HostWorld, Protocol):
-    """What the nemesis needs of the simulation around it."""
+    """The parts of the simulation that the nemesis uses."""
 
     hosts: dict[NodeId, Host]
     links: Links
@@ -42,7 +42,7 @@ class World(HostWorld, Protocol):
 
 
 class Nemesis:
-    """See the module. `counts` says how often each fault has struck."""
+    """The faults of a run. `counts` says how often each has happened."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -65,14 +65,14 @@ class Nemesis:
         }
 
     def begin(self) -> None:
-        """Start every class of faults that the seed has switched on."""
+        """Start every class of faults that is on in this seed."""
         for name in self._strikes:
             rate = getattr(self._world.options.faults, name)
             if rate > 0:
                 self._schedule(name, int(SECOND / rate), CALM_US)
 
     def stop(self) -> None:
-        """End all faults and repair what can be repaired: from here on the cluster has to recover."""
+        """End all faults and repair all nodes that are not lost for good."""
         self._stopped = True
         world = self._world
         world.network.heal_all()
@@ -98,7 +98,7 @@ class Nemesis:
         self._schedule(name, mean_us)
 
     def _victim(self) -> Host:
-        """Anybody, but often the one that leads: that is where promises are made."""
+        """A random node, and often the leader, because faults matter most there."""
         hosts = tuple(self._world.hosts.values())
         leaders = [host for host in hosts if host.is_leader]
         return (
@@ -139,7 +139,7 @@ class Nemesis:
         self._world.scheduler.after(self._world.chance.around(PARTITION_US), self._world.network.heal, cut)
 
     def _half_open(self, host: Host) -> bool:
-        """One link passes nothing in one direction, and both ends believe it well (hazard B93)."""
+        """Let a link pass nothing in one direction, while both ends take it for up (hazard B93)."""
         world = self._world
         peer = world.chance.choose(tuple(other for other in world.hosts if other != host.id))
         world.links.half_open |= {(host.id, peer), (peer, host.id)}
@@ -169,8 +169,8 @@ class Nemesis:
             host.resume()
 
     def _sleep(self, host: Host) -> bool:
-        """A leader falls asleep as soon as it has spoken. It wakes up when another one has committed more, with the
-        answers to what it said still in its sockets, and clients that ask it (hazard B50)."""
+        """Pause a leader as soon as it has sent messages. It wakes up when another one has committed more, with the
+        answers to its messages still in its sockets, and with requests of clients (hazard B50)."""
         if not host.is_leader or host.is_paused:
             return False
         host.pauses_once_it_has_spoken = True
@@ -204,15 +204,16 @@ class Nemesis:
         return True
 
     def _night(self, host: Host) -> bool:
-        """Hours pass, and sessions that were not used in them end (hazard B55)."""
+        """Let hours pass, after which sessions that were not used may end (hazard B55)."""
         self._world.scheduler.skipped_us += NIGHT_US // 2 + self._world.chance.below(NIGHT_US)
         self._world.tell("network", "hours pass")
         return True
 
     def _may_lose(self, host: Host) -> bool:
-        """True if losing one more node for good leaves a majority that has everything.
+        """True if a majority that has everything is left if this node is lost for good, too.
 
-        Of the voters, and also of the first members: folders that look new would else elect a leader among themselves.
+        That must hold for the voters and for the first members, because folders that look new would otherwise elect a
+        leader among themselves.
         """
         world = self._world
         voters = world.operators.voters()
@@ -235,7 +236,7 @@ class Nemesis:
         return False
 
     def _bit_flip(self, host: Host) -> bool:
-        """Damage a log: under the running process, or found at the next start, which has to refuse it."""
+        """Damage a log under its running process, or before its next start, which has to refuse it."""
         if not self._may_lose(host):
             return False
         if self._world.chance.happens(0.5):
@@ -259,7 +260,8 @@ class Nemesis:
         return True
 
     def _put_back(self, host: Host) -> bool:
-        """Copy a folder; or put one back, of which everybody knows what it forgets, and as few as may be lost."""
+        """Copy a folder; or put a copy back, if all others remember the start that it lacks, and one more node may be
+        lost."""
         older = host.copies.older()
         is_in_doubt = host.copies.is_in_doubt(self._world.hosts.values())
         if not older or is_in_doubt or self._world.chance.happens(0.3):
@@ -279,5 +281,5 @@ class Nemesis:
 
 
 def _between(left: list[NodeId], right: list[NodeId]) -> set[Pair]:
-    """All pairs across, both ways."""
+    """All pairs of a node on the left and one on the right, in both directions."""
     return {pair for one in left for other in right for pair in ((one, other), (other, one))}

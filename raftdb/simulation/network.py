@@ -1,9 +1,9 @@
 """The network between the nodes: frames of bytes that are late, lost, doubled, replayed, damaged or misdirected.
 
-It knows nodes by name and frames as bytes. What of the real links is kept: messages of one turn to one peer travel as
-one frame, encoded and decoded by `raftdb.wire.peer`; a frame with a bad checksum is never decoded; and nothing passes
-between nodes that did not shake hands with the folders they have now. What is worse than the real links: frames
-overtake each other, arrive twice, and survive the restarts of both ends.
+It knows nodes by name and frames as bytes. As on real links, the messages of one turn to one peer are one frame,
+encoded and decoded by `raftdb.wire.peer`; a frame with a bad checksum is refused; and nothing passes between nodes that
+did not shake hands with their present folders. Unlike on real links, frames overtake each other, arrive twice, and
+survive the restarts of both ends.
 """
 
 from collections import deque
@@ -17,18 +17,18 @@ from raftdb.simulation.scheduler import SECOND, Chance, Scheduler
 from raftdb.wire.peer import decode_frame
 
 REPLAYABLE_FRAMES = 64
-"""Old frames kept to arrive once more."""
+"""Old frames that are kept to be replayed."""
 REPLAY_AFTER_US = 2 * SECOND
 SLOW_LOSS = 0.1
-"""Of the frames on a slow network, how many are lost at first, and again each time that they are sent again."""
+"""On a slow network, the share of frames that are lost, each time that they are sent."""
 RESENT_AFTER_WAYS = 3
-"""After so many times the way it is found out: there, back, and a while."""
+"""A lost frame is sent again after this many times the delay of a frame: there, back, and a while."""
 LATE_FACTOR = 30
-"""How much longer than the mean a late frame takes, at most times that again."""
+"""A late frame takes up to this many times its delay."""
 
 
 class Envelope(NamedTuple):
-    """A frame on its way, with what the handshake of its link established."""
+    """A frame, with the folders and starts that the handshake of its link established."""
 
     source: NodeId
     target: NodeId
@@ -36,15 +36,15 @@ class Envelope(NamedTuple):
     target_uuid: str
     source_start: str
     target_start: str
-    """The start of the target that the sender had met last."""
+    """The latest start of the target that the sender has met."""
     frame: bytes
 
     def is_for(self, uuids: Mapping[NodeId, str]) -> bool:
-        """True if both folders are those it was sent for."""
+        """True if both nodes still have the folders that they had when it was sent."""
         return self.source_uuid == uuids[self.source] and self.target_uuid == uuids[self.target]
 
     def open(self) -> list[Received]:
-        """The messages in it. Raises RemoteProtocolError if its checksum does not hold."""
+        """The messages in it. Raises RemoteProtocolError if its checksum does not match."""
         _, messages = decode_frame(self.frame)
         return [Received(message, self.source_start) for message in messages]
 
@@ -54,14 +54,14 @@ Pairs = frozenset[tuple[NodeId, NodeId]]
 
 
 class Cut(NamedTuple):
-    """Directions in which nothing passes; `drains` if what was under way still arrives."""
+    """Directions in which nothing passes. With `drains`, frames that are under way still arrive."""
 
     pairs: Pairs
     drains: bool
 
 
 class Network:
-    """Carries envelopes to `deliver(node, envelope)`. `blocked` directions pass nothing."""
+    """Carries envelopes to `deliver(node, envelope)`."""
 
     def __init__(
         self,
@@ -81,18 +81,19 @@ class Network:
         self._cuts: dict[int, Cut] = {}
         self._cut_count = 0
         self.blocked: Pairs = frozenset()
-        """Pairs between which nothing is taken on its way."""
+        """The directions in which no frame is sent."""
         self._lost: Pairs = frozenset()
-        """Pairs between which nothing arrives either."""
+        """The directions in which frames that are under way do not arrive either."""
         self.frames_sent = 0
         self._slow_way_us = options.slow_way_us
         self._arrives_us: dict[tuple[NodeId, NodeId], int] = {}
-        """On a slow network: when the latest frame between two nodes arrives; the next one does not overtake it."""
+        """When the latest frame in each direction arrives, on a slow network, so that the next one does not overtake
+        it."""
 
     def cut(self, pairs: Pairs, *, drains: bool) -> int:
-        """Let nothing pass between these pairs until `heal` of the number returned.
+        """Let nothing pass in these directions until `heal` is called with the number that this returns.
 
-        `drains`: what is already under way still arrives, maybe much later.
+        With `drains`, frames that are under way still arrive, perhaps much later.
         """
         self._cut_count += 1
         self._cuts[self._cut_count] = Cut(pairs, drains)
@@ -100,7 +101,7 @@ class Network:
         return self._cut_count
 
     def heal(self, number: int) -> None:
-        """Undo a cut; what other cuts block stays blocked."""
+        """Undo a cut; directions that other cuts block stay blocked."""
         self._cuts.pop(number, None)
         self._refresh()
 
@@ -115,7 +116,7 @@ class Network:
         self._lost = frozenset().union(*(cut.pairs for cut in self._cuts.values() if not cut.drains))
 
     def send(self, envelope: Envelope) -> None:
-        """Take a frame on its way, with whatever befalls it."""
+        """Send a frame, which may be lost, damaged, misdirected, doubled or delayed."""
         chance, faults = self._chance, self.faults
         self.frames_sent += 1
         if (envelope.source, envelope.target) in self.blocked or chance.happens(faults.loss):
@@ -137,11 +138,11 @@ class Network:
             self._scheduler.after(delay_us, self._arrive, target, envelope)
 
     def delay(self) -> int:
-        """How long something small takes now, in microseconds: also for clients, and for handshakes."""
+        """Draw the delay of a request, an answer or a handshake, in microseconds."""
         return self._chance.around(self.delay_us) + self._slow_way_us
 
     def _in_order(self, source: NodeId, target: NodeId, delay_us: int) -> int:
-        """How long a frame takes on a slow network: what is lost is sent again, and what is behind it waits."""
+        """The delay of a frame on a slow network, where a lost frame is sent again, and later ones wait for it."""
         delay_us += self._slow_way_us
         while self._chance.happens(SLOW_LOSS):
             delay_us += RESENT_AFTER_WAYS * self._slow_way_us
@@ -166,7 +167,7 @@ class Network:
 
 
 def damaged(frame: bytes, chance: Chance) -> bytes:
-    """The bytes with one bit flipped."""
+    """The frame with one bit flipped."""
     copy = bytearray(frame)
     copy[chance.below(len(copy))] ^= 1 << chance.below(8)
     return bytes(copy)

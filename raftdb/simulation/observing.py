@@ -1,4 +1,4 @@
-"""The oracle's eye on a replica: every step of its core, not only whole turns."""
+"""Showing the oracle every step of a replica's core, not only whole turns."""
 
 from raftdb.core import invariants
 from raftdb.core.events import Event, ReadRequested
@@ -9,7 +9,7 @@ from raftdb.simulation.oracle import Oracle
 
 
 def observe(replica: Replica, oracle: Oracle, node: NodeId) -> None:
-    """Let the oracle see what every step of this core makes of it."""
+    """Let the oracle check the state of this core after every step."""
     raft = replica.raft
     plain_step, snapshot = raft.step, invariants.snapshot
 

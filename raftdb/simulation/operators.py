@@ -1,8 +1,8 @@
-"""People who run the cluster: they add and remove nodes, move them, and want others to lead, while everything fails.
+"""The operators of the cluster: they add, remove and move nodes and transfer the leadership, while faults happen.
 
-They ask whoever believes to lead, at times two nodes at once (hazard B38); they add nodes that are not there (B44), and
-ids that were removed (B41). A node that is removed runs on for a while and is stopped then. What they do not do is ask
-again for something that the answer left open, or by force.
+They ask any node that believes that it leads, at times two nodes at once; they add nodes that do not exist, and ids
+that were removed. A removed node runs on for a while and is stopped then. They do not repeat a request whose outcome is
+unknown, and do not use force (hazards B38, B41, B44).
 """
 
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from raftdb.simulation.host import World as HostWorld
 from raftdb.simulation.scheduler import MILLISECOND, SECOND
 
 NEW_NODES_MAX = 6
-"""Nodes that are started in the course of a run."""
+"""Most nodes that are started in the course of a run."""
 MEMBERS_MIN = 2
 MEMBERS_MAX = 7
-"""Between these the number of members is kept, about."""
+"""The number of members stays about between these."""
 STOP_US = 2 * SECOND
 """Mean time from the removal of a node to the end of its process."""
 AFTER_LOSS_US = 3 * SECOND
-"""Nobody is removed for so long after a node was lost for good: it may not have been missed yet."""
+"""No node is removed for this long after another was lost for good, which the leader may not have noticed yet."""
 CALM_US = 300 * MILLISECOND
 
 WISHES = (
@@ -41,59 +41,59 @@ WISHES = (
     "promote",
     "move",
 )
-"""What they want, each as often as it stands here."""
+"""The changes that are drawn, each as often as it is here."""
 
 
 class World(HostWorld, Protocol):
-    """What the operators need of the simulation around them."""
+    """The parts of the simulation that the operators use."""
 
     hosts: dict[NodeId, Host]
 
     def start_host(self, node: NodeId) -> None:
-        """A new node, with an empty folder."""
+        """Start a new node, with an empty folder."""
 
 
 class Operators:
-    """See the module. `counts` says how many changes and transfers were made."""
+    """The operators of a run. `counts` says how many changes and transfers were made."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._stopped = False
         self._asked = 0
-        """Changes of which the outcome is open."""
+        """Changes without an answer yet."""
         self._waiting_for = 0
-        """Questions that have no answer yet."""
+        """Changes and transfers without an answer yet."""
         self._transfers: dict[int, tuple[Host, int, int]] = {}
-        """Of those the transfers, by number: who was asked, in which life, and at which of its ticks."""
+        """The transfers among them, by number: the host that was asked, its epoch, and its ticks at that time."""
         self._transfer_number = 0
         self._longest_timeout_ticks = 0
-        """The longest election timeout that any node has had, for all wait in proportion to it."""
+        """The longest election timeout that any node has had, which the bound on transfers depends on."""
         self._number = len(world.hosts)
         self._no_removal_before_us = 0
         self.counts: dict[str, int] = {}
 
     def begin(self) -> None:
-        """Start to want things, as often as the seed says."""
+        """Begin to ask for changes and transfers, at the rates of the seed."""
         faults = self._world.options.faults
         for rate, act in ((faults.change, self._change), (faults.transfer, self._transfer)):
             if rate > 0:
                 self._later(int(SECOND / rate), act, int(SECOND / rate), delay_us=CALM_US)
 
     def stop(self) -> None:
-        """Want nothing more."""
+        """Ask for nothing more."""
         self._stopped = True
 
     @property
     def is_idle(self) -> bool:
-        """True if every question was answered."""
+        """True if every request was answered."""
         return self._waiting_for == 0
 
     def lost_one(self) -> None:
-        """A node is lost for good."""
+        """Note that a node was lost for good."""
         self._no_removal_before_us = self._world.scheduler.now_us + AFTER_LOSS_US
 
     def voters(self) -> tuple[NodeId, ...] | None:
-        """The voters, None while that may change: then it is not certain how many may be lost."""
+        """The voters; None while they may change, so that it is not certain how many may be lost."""
         world = self._world
         if world.options.faults.change == 0:
             return tuple(world.hosts)
@@ -109,11 +109,11 @@ class Operators:
         self._world.scheduler.after(delay_us + self._world.chance.around(mean_us), act, *arguments)
 
     def _leaders(self) -> list[Host]:
-        """Who believes to lead, and is up."""
+        """The running nodes that believe that they lead."""
         return [host for host in self._world.hosts.values() if host.is_leader]
 
     def _transfer(self, mean_us: int) -> None:
-        """Somebody else is to lead."""
+        """Ask a leader to transfer the leadership."""
         if self._stopped:
             return
         self._check_patience()
@@ -136,7 +136,7 @@ class Operators:
         self._later(mean_us, self._transfer, mean_us)
 
     def _check_patience(self) -> None:
-        """Nobody waits for ever to hear what became of a transfer (hazard B46)."""
+        """Raise `InvariantBroken` if a transfer is not answered within its bound (hazard B46)."""
         for host in self._world.hosts.values():
             if host.is_up:
                 timeout_ticks = election_timeout_ticks(host.replica.raft.state)
@@ -147,7 +147,7 @@ class Operators:
                 raise InvariantBroken(f"{host.id} does not say what became of a transfer")
 
     def _check_transfer(self, answer: Answer, target: NodeId | None) -> None:
-        """Who is said to lead does, or did: in that term, or in a later one."""
+        """Raise `InvariantBroken` unless the node that the answer names led in its term."""
         hint, oracle = answer.value, self._world.oracle
         terms = [term for term, leader in oracle.leaders.items() if leader == hint.id]
         if not isinstance(hint, LeaderHint) or target not in (None, hint.id) or answer.term not in terms:
@@ -155,7 +155,7 @@ class Operators:
         self._count("transferred")
 
     def _answered(self, on_answer: Callable[[Answer | RaftdbError | None], None]) -> Callable[..., None]:
-        """Count the answer in."""
+        """Wrap `on_answer`, so that the answer is counted."""
 
         def answered(answer: Answer | RaftdbError | None) -> None:
             self._waiting_for -= 1
@@ -167,7 +167,7 @@ class Operators:
         self.counts[what] = self.counts.get(what, 0) + 1
 
     def _change(self, mean_us: int) -> None:
-        """Something about the members is to change."""
+        """Ask a leader, or two, for a change of the members."""
         if self._stopped:
             return
         leaders = self._leaders()
@@ -179,7 +179,7 @@ class Operators:
         self._later(mean_us, self._change, mean_us)
 
     def _wanted(self, wish: str, configuration: Configuration) -> Change | None:
-        """The change that this wish comes to, where these are the members; None if it comes to nothing."""
+        """The change for a wish, given the present members; None if it is not possible."""
         chance, world = self._world.chance, self._world
         members = configuration.members
         if wish.endswith(("remove", "removals")):
@@ -207,7 +207,7 @@ class Operators:
         return None if node is None else AddMember(_member(node), stay_learner=chance.happens(0.2))
 
     def _new_node(self, configuration: Configuration) -> NodeId | None:
-        """One that runs and is to join: started before, or now."""
+        """A node that is to join, which was started before, or is started now; None if there are enough."""
         world = self._world
         known = {*configuration.ids, *configuration.removed}
         idle = [host.id for host in world.hosts.values() if host.id not in known and host.out is None]
@@ -234,7 +234,7 @@ class Operators:
         host.submit_change(change, self._answered(on_answer))
 
     def _check_change(self, answer: Answer, change: Change) -> None:
-        """What is said to be done is: committed, and with the effect that was asked for."""
+        """Raise `InvariantBroken` unless a change that was answered is committed, and had its effect."""
         world = self._world
         value: MembersChanged = answer.value
         committed = world.oracle.entry(answer.index)[0] if answer.index <= world.oracle.commit_index else None
@@ -247,7 +247,7 @@ class Operators:
         self._count(type(change).__name__)
 
     def _stop_removed(self, node: NodeId) -> None:
-        """The process of a removed node is ended, unless everything is over."""
+        """Stop a removed node, unless the faults are over."""
         host = self._world.hosts.get(node)
         if host is not None and host.out is None and not self._stopped:
             host.retire()
@@ -263,7 +263,7 @@ def _describe(change: Change) -> str:
 
 
 def _is_made(change: Change, outcome: MembersChanged) -> bool:
-    """True if these members are what the change should come to, or a later one of others."""
+    """True if these members may be the result of the change, and of later ones."""
     configuration = Configuration(outcome.members)
     if isinstance(change, AddMember):
         added = configuration.find(change.member.id)

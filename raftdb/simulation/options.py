@@ -1,8 +1,8 @@
-"""What a seed decides before a run begins: how fast the world is, and which faults it has how often.
+"""The options of a run, which are drawn from its seed: the speeds of the world, and the rates of faults.
 
 Swarm testing (Groce and others, 2012): every class of faults is off in half of the seeds, and the rates of the others
-are drawn anew. A run with everything on hides bugs that need a calm neighbour; many different runs find more than one
-kind of run repeated.
+are drawn anew. A run with all faults hides bugs that show only without some of them; many different runs find more than
+many of one kind.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -30,7 +30,7 @@ class Faults:
     partition: float = 0.0
     """Partitions per second: splits, one node alone, one way only, two halves with a bridge."""
     half_open: float = 0.0
-    """Links per second that pass nothing one way, and are not noticed."""
+    """Links per second that pass nothing in one direction, without either end noticing."""
     crash: float = 0.0
     """Crashes of one node per second."""
     blackout: float = 0.0
@@ -38,7 +38,7 @@ class Faults:
     pause: float = 0.0
     """Pauses of one node per second, as by SIGSTOP."""
     sleep: float = 0.0
-    """Leaders per second that stand still from when they have spoken until another one has taken over."""
+    """Leaders per second that pause after they have sent messages, until another one has taken over."""
     slow_sync: float = 0.0
     """Probability that a sync takes ten to a hundred times as long."""
     stall: float = 0.0
@@ -54,13 +54,13 @@ class Faults:
     put_back: float = 0.0
     """Folders per second that are copied, or put back to an older copy."""
     night: float = 0.0
-    """Nights per second: a long time in which nobody does anything, and every clock goes on."""
+    """Nights per second: a long time in which nothing happens, but every clock goes on."""
     client_loss: float = 0.0
     """Probability that a request, or its answer, is lost between client and node."""
     change: float = 0.0
-    """Changes of the members that somebody asks for per second: no fault, but as hard to bear."""
+    """Changes of the members per second, which are no faults, but as likely to show bugs."""
     transfer: float = 0.0
-    """Transfers of the leadership that somebody asks for per second."""
+    """Transfers of the leadership per second."""
 
 
 HIGHEST = Faults(
@@ -88,27 +88,27 @@ HIGHEST = Faults(
     change=30.0,
     transfer=12.0,
 )
-"""The most of each that a seed may draw."""
+"""The highest rates that a seed may draw."""
 
 
 DRAWN_APART = {"change": "operators", "transfer": "operators", "put_back": "folders", "sleep": "sleep"}
-"""Faults, or what people cause, with the stream that each is drawn from: the others of a seed do not depend on them."""
+"""Faults with random streams of their own, so that the rest of a seed does not depend on them."""
 
 IDLE_HOURS_SHARE = 0.125
-"""Of the seeds, how many end with idle hours: those take as many turns as half of a run."""
+"""The share of seeds that end with idle hours, which take as many turns as half of a run."""
 
 SLOW_SHARE = 0.03
-"""Of the seeds, how many have a slow network: virtual hours of it take as many turns as any other."""
+"""The share of seeds with a slow network."""
 SLOW_WAYS_MS = (50, 100, 300, 1_000)
 SLOW_CLIENT_TIMEOUT_US = 60 * SECOND
-"""How long clients and nodes wait on a slow network."""
+"""How long clients and nodes wait for a request on a slow network."""
 NEVER_BYTES = 1 << 40
-"""More than any run writes."""
+"""More bytes than any run writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The world of one run; times in microseconds, sizes in bytes."""
+    """The options of one run. Times are in microseconds, sizes in bytes."""
 
     nodes: int
     steps: int
@@ -118,50 +118,51 @@ class Options:
     heartbeat_ticks: int
     tick_us: int
     delay_us: int
-    """Mean time of a frame on its way."""
+    """Mean delay of a frame."""
     slow_way_us: int
-    """Not 0: frames between two nodes arrive in order, about so long after they were sent, and now and then one keeps
-    all behind it waiting until it was sent again: TCP over a slow network that loses packets."""
+    """If not 0, frames between two nodes arrive in order, about this long after they were sent, and a lost one holds up
+    the later ones until it was sent again, as TCP does over a slow network that loses packets."""
     sync_us: int
     """Mean time of a sync."""
     clients: int
     turn_us: int
-    """A node gathers what arrives for up to this long before it takes a turn."""
+    """A node gathers inputs for up to this long before it takes a turn."""
     think_us: int
     """Mean time between two requests of a client."""
     client_timeout_us: int
-    """How long a client waits for the answer to one request, all its attempts together."""
+    """How long a client waits for the answer to one request, in all its attempts together."""
     patience_ticks: int
-    """How long a node lets a request wait."""
+    """How long a node lets a request wait before it gives it up."""
     read_share: float
-    """Of the requests, how many only read."""
+    """The share of requests that only read."""
     batch_bytes_max: int
     in_flight_bytes_max: int
     cache_bytes_max: int
     clock_drift: float
     """Clocks run up to this fraction fast or slow."""
     session_share: float
-    """Of the clients, how many have sessions, and repeat what is unknown."""
+    """The share of clients with sessions, which repeat requests of unknown outcome."""
     transactors: int
-    """Clients of transactions, beside the others."""
+    """The number of clients of transactions, beside the others."""
     expires: bool
     """Whether clients use keys that expire."""
     checkpoint_us: int
-    """Mean time between checkpoints that somebody asks of one node; 0: nobody does."""
+    """Mean time between two checkpoints that are asked of one node; 0: none are."""
     checkpoint_entries: int
     tail_bytes: int
     retained_bytes_max: int
     """See `raftdb.node.compaction`. In half of the seeds the tail is so long that no log is ever compacted."""
     changes_bytes_max: int
-    """Memory for changes that are not yet durable: in some seeds so little that entries wait for a checkpoint."""
+    """Memory for changes that are not yet durable; in some seeds it is so small that entries wait for a checkpoint."""
     transfer_us: int
-    """Mean time of a snapshot on its way."""
+    """Mean time that a snapshot takes to be fetched."""
     idle_hours: bool
-    """Whether leaders come and go in idle hours at the end, while a key is to end."""
+    """Whether the run ends with idle hours, in which leaders change while a key is to expire."""
 
     def on_slow_network(self, way_us: int, *, faults: Faults | None = None) -> "Options":
-        """The same world with a way of `way_us` between any two nodes, and clients and nodes that have the patience for
-        it; with other faults, if there are to be others. One entry a trip would be too slow, and idle hours days."""
+        """These options with a delay of `way_us` between any two nodes, with timeouts that are long enough for it, and
+        with other `faults` if given. Batches are large, because one entry for each trip would be too slow, and there
+        are no idle hours, which would take days."""
         return replace(
             self,
             slow_way_us=way_us,
@@ -186,7 +187,7 @@ class Options:
 
 
 def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
-    """The world of a seed."""
+    """Draw the options of a seed."""
     rates = {}
     intensity = chance.choose([0.1, 0.3, 1.0])
     apart = {name: chance.branch(name) for name in DRAWN_APART.values()}

@@ -1,26 +1,26 @@
-"""Who sees everything and forgets nothing: the safety properties of the whole cluster, over all of its history.
+"""The oracle: it checks the safety properties of the whole cluster over all of its history.
 
-`raftdb.core.invariants` looks at nodes as they are; this looks at what they ever were, through crashes. It is told of
-every step of every core, every synced write, every applied entry and every message sent, and raises
+`raftdb.core.invariants` checks the present states of nodes; the oracle also knows their past ones, across crashes. It
+is told of every step of every core, every synced write, every applied entry and every sent message, and raises
 `InvariantBroken` at the first that breaks a property:
 
 * Election Safety: one leader per term, ever.
 * Log Matching: an (index, term) names one entry with one predecessor, whoever holds it.
-* State Machine Safety: what was committed at an index stays; leaders commit first, and what they commit is, at that
-  moment, on the disks of a majority of the voters that their own log names; no node ever truncates it.
+* State Machine Safety: a committed entry stays. Leaders commit it first, when it is on the disks of a majority of the
+  voters that their own log names, and no node ever truncates it.
 * Leaders commit by counting only entries of their own term (3.6.2), and so the older ones below.
 * Leader Completeness: a leader has everything that was committed in terms before its own.
-* Nothing said before it is synced (`promises`); what was synced is what a restart finds.
-* A read is served from a state no older than what was committed when the node was asked (6.4); a core that is asked
-  answers, or still knows that it has to (hazard B52).
-* Entries are applied in order, once committed, and change every state alike.
+* No message is sent before what it says is synced (`promises`), and a restart finds exactly what was synced.
+* A read is served from a state that has all entries that were committed when the node was asked (6.4), and a core
+  answers every read that it was asked for, or still knows of it (hazard B52).
+* Entries are applied in order, once they are committed, and change every state in the same way.
 * A node is elected by a majority of the voters that its own log names last, and a change of the members follows the
-  rules (`electorate`). Who elects, and who has what is committed, has forgotten too little to contradict any majority
-  that there was (`forgetting`; hazard B108).
+  rules (`electorate`). The nodes that decide have not forgotten what an earlier majority said (`forgetting`; hazard
+  B108).
 * The cluster clock never runs ahead of the time that has passed (`timeline`).
 * A leader that has told another to take over appends nothing until it gives that up (hazard B45).
-* A snapshot is installed only if it must be; a state that is opened is what the committed entries up to its checkpoint
-  make, and the configuration in force is the last one in it and the log. No log begins after its durable state's end.
+* A snapshot is installed only if needed; an opened state is the result of the committed entries; the configuration in
+  force is the last one in state and log. No log begins after the end of its durable state.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,14 +45,14 @@ from raftdb.simulation.timeline import Timeline
 from raftdb.wire.configuration import decode_configuration
 
 CACHE_ENTRIES_CHEAP = 64
-"""Beyond so many cached entries a log is looked at in full only at every `LOG_CHECK_STEPS`-th step."""
+"""A log with more cached entries is checked in full only at every `LOG_CHECK_STEPS`-th step."""
 LOG_CHECK_STEPS = 32
 
 Changes = Mapping[bytes, bytes | None]
 
 
 class Oracle:
-    """See the module. `committed[i]` is the term of the committed entry at index i (0 at index 0)."""
+    """The oracle of a run. `committed[i]` is the term of the committed entry at index i (0 at index 0)."""
 
     def __init__(self, nodes: Sequence[NodeId], first: Entry, timeline: Timeline) -> None:
         self.electorate = Electorate()
@@ -63,15 +63,15 @@ class Oracle:
         self.committed: list[Term] = [0]
         self._committed_in: list[Term] = [0]
         self._names = {(first.index, first.term): (0, first.kind, first.data)}
-        """What each (index, term) names: its predecessor's term, its kind and its data."""
+        """For each (index, term): its predecessor's term, its kind and its data."""
         self.changes: list[tuple[Term, Changes]] = [(0, {})]
         self.shadows = {node: self._new_shadow(joins=False) for node in nodes}
         self._witnesses = dict(self.shadows)
-        """The disks that count: of a wiped node, the one it had (it acknowledged, and does not vote any more)."""
+        """The disks that count: for a wiped node, which votes no more, the one from which it acknowledged entries."""
         self._asked: dict[tuple[NodeId, int], Index] = {}
         """The commit index of the cluster when each read reached a core."""
         self._open_reads: dict[NodeId, int] = {}
-        """How many reads each core has not answered."""
+        """The number of reads that each core has not answered."""
         self.forgetting = Forgetting(self._witnesses)
         self._steps = 0
         self.installs = self.trims = 0
@@ -93,11 +93,11 @@ class Oracle:
         return term, kind, data
 
     def joins(self, node: NodeId) -> None:
-        """A new node, with an empty folder."""
+        """Take in a new node, with an empty folder."""
         self.shadows[node] = self._witnesses[node] = self._new_shadow(joins=True)
 
     def started(self, node: NodeId, raft: Raft) -> None:
-        """A node has come back: with what it had synced, no more and no less."""
+        """Check that a node starts with exactly what it had synced."""
         shadow, state = self.shadows[node], raft.state
         end, shadow.installing = shadow.swapped, None
         if end is not None and shadow.synced[end.index : end.index + 1] != [end.term]:
@@ -116,47 +116,47 @@ class Oracle:
         self.electorate.check(node, state)
 
     def opened(self, node: NodeId, checkpoint: EntryId) -> None:
-        """A node goes on from a state that ends there."""
+        """Check that a node has opened a state of committed entries."""
         index, term = checkpoint
         if index > self.commit_index or self.committed[index] != term:
             raise InvariantBroken(f"{node} has the state of {checkpoint}, which is not committed")
         self.shadows[node].applied = index
 
     def checkpoints(self, node: NodeId, end: EntryId) -> None:
-        """A node is about to make its state durable up to `end`: what its log holds on the disk, and no more."""
+        """Check that a node makes its state durable only up to an entry in its log on the disk."""
         if self.shadows[node].synced[end.index : end.index + 1] != [end.term]:
             raise InvariantBroken(f"{node} makes a checkpoint at {end}, ahead of its log's disk")
 
     def covers(self, node: NodeId, index: Index, wanted: Index, *, durable: Index) -> None:
-        """A node says that a checkpoint is made, up to `index`: it holds what was there when somebody asked for it."""
+        """Check that a checkpoint has all entries that were there when it was asked for, and is durable."""
         if not wanted <= index <= durable:
             raise InvariantBroken(
                 f"{node} answers with a checkpoint up to {index}: {wanted} was asked for, {durable} is durable"
             )
 
     def trims_to(self, node: NodeId, base: EntryId, *, checkpoint_index: Index) -> None:
-        """A node begins its log after `base`: what goes is in a durable state."""
+        """Check that the entries that a node trims are in its durable state."""
         if base.index > checkpoint_index:
             raise InvariantBroken(
                 f"{node} compacts to {base}, but its state is durable up to {checkpoint_index}"
             )
 
     def swapped(self, node: NodeId, end: EntryId) -> None:
-        """A received snapshot is the state now; the log is to follow."""
+        """Note that a fetched snapshot is the state, which the log does not follow yet."""
         self.shadows[node].swapped = end
         self.installs += 1
 
     def wiped(self, node: NodeId, *, joins: bool) -> None:
-        """A node's folder was emptied and set up anew: as a first member's, or as that of a node that `joins`."""
+        """Note that a node has a new folder, as a first member, or as a node that `joins`."""
         self.shadows[node] = self._new_shadow(joins=joins)
 
     def put_back(self, node: NodeId, shadow: Shadow) -> None:
-        """A node's folder is an older copy of itself: what was said since is forgotten, and vouched for by nobody."""
+        """Note that a node's folder was replaced by an older copy of itself, whose content is `shadow`."""
         self.forgetting.put_back(node, self.shadows[node])
         self.shadows[node] = self._witnesses[node] = shadow
 
     def synced(self, node: NodeId, writes: Iterable[Write]) -> None:
-        """Writes have become durable, one after the other."""
+        """Note that writes have become durable, in order."""
         shadow = self.shadows[node]
         for write in writes:
             if isinstance(write, Submitted):
@@ -168,7 +168,7 @@ class Oracle:
                 self.trims += 1
 
     def asked(self, node: NodeId, request_ids: Iterable[int]) -> None:
-        """A core is about to be asked when these reads may be served."""
+        """Note that a core is about to be asked for these reads."""
         for request_id in request_ids:
             self._asked[node, request_id] = self.commit_index
             self._open_reads[node] += 1
@@ -181,7 +181,7 @@ class Oracle:
         state: RaftState,
         update: Update,
     ) -> None:
-        """A core has taken one step; before it, it took the log for durable up to `before_persisted`."""
+        """Check a step of a core, which took its log for durable up to `before_persisted` before it."""
         invariants.check_step(before, state)
         self._steps += 1
         cached = state.log.last_index - state.log.cache_first
@@ -219,13 +219,13 @@ class Oracle:
             self._committed(node, before, state)
 
     def said(self, node: NodeId, messages: Sequence[Message]) -> None:
-        """A node sends messages."""
+        """Check messages that a node sends."""
         shadow = self.shadows[node]
         for message in messages:
             check_promise(message, shadow)
 
     def applied(self, node: NodeId, index: Index, term: Term, changes: Changes) -> None:
-        """A node has applied an entry."""
+        """Check an entry that a node has applied."""
         if index > self.commit_index or self.committed[index] != term:
             raise InvariantBroken(f"{node} applied {index}@{term}, which is not committed")
         shadow = self.shadows[node]
@@ -240,7 +240,7 @@ class Oracle:
             raise InvariantBroken(f"{node} applied {index}@{term} with another effect than the others")
 
     def state_at(self, index: Index) -> dict[bytes, bytes]:
-        """The key space as it is after the entry at `index`."""
+        """The key space after the entry at `index`."""
         state: dict[bytes, bytes | None] = {}
         for _, changes in self.changes[: index + 1]:
             state.update(changes)
@@ -274,7 +274,7 @@ class Oracle:
         state: RaftState,
         end: EntryId,
     ) -> None:
-        """A core takes a snapshot for its log: of committed entries, ahead of its own, and only if it must (B26)."""
+        """Check that a core installs a snapshot of committed entries that its log does not have (hazard B26)."""
         index, term = end
         if index > self.commit_index or self.committed[index] != term:
             raise InvariantBroken(f"{node} installs {end}, which is not committed")
@@ -287,7 +287,7 @@ class Oracle:
         self._begin_electorate(node)
 
     def _register(self, node: NodeId, blocks: Sequence[Block]) -> None:
-        """Log Matching, by induction: a name has one content and one predecessor."""
+        """Check Log Matching by induction: an (index, term) has one content and one predecessor."""
         spoken = self.shadows[node].spoken
         entries = list(entries_of(blocks))
         for entry in entries:
@@ -303,7 +303,7 @@ class Oracle:
         self.electorate.appended(node, entries)
 
     def _check_persisted(self, node: NodeId, index: Index) -> None:
-        """What a core takes for durable is on its disk (hazard B17)."""
+        """Check that an entry that a core takes for durable is on its disk (hazard B17)."""
         shadow = self.shadows[node]
         if index >= len(shadow.synced) or shadow.synced[index] != shadow.spoken[index]:
             raise InvariantBroken(f"{node} takes entry {index} for durable, and it is not")
@@ -330,7 +330,7 @@ class Oracle:
             self.leader_logs[state.term].extend(terms)
 
     def _check_elected(self, node: NodeId, term: Term, state: RaftState) -> None:
-        """A majority of the voters in its own log has a vote for the new leader on disk (3.4)."""
+        """Check that a majority of the voters in its own log has a vote for the new leader on disk (3.4)."""
         voters = self.electorate.in_force(node)[1].voters
         votes = self.forgetting.who(voters, state, lambda disk: disk.synced_vote(term) == node)
         if len(votes) < majority(voters):
@@ -342,7 +342,7 @@ class Oracle:
     def _check_appends(
         self, node: NodeId, before: invariants.Snapshot, state: RaftState, blocks: Sequence[Block]
     ) -> None:
-        """What a leader adds to its log: nothing while another is to take over, and one change at a time."""
+        """Check that a leader appends nothing after it told another to take over, and makes one change at a time."""
         transfer = state.transfer
         if transfer is not None and transfer.is_said and transfer.term == state.term:
             raise InvariantBroken(
@@ -376,7 +376,8 @@ class Oracle:
             self._commits(node, state, index)
 
     def _commits(self, node: NodeId, state: RaftState, end: Index) -> None:
-        """A leader commits up to `end`: step by step, for from each configuration on other nodes may count."""
+        """Check that a leader may commit up to `end`, and note the entries; other voters may count from each
+        configuration on."""
         spoken, committed = self.shadows[node].spoken, self.committed
         voters, term = self.electorate.in_force(node)[1].voters, spoken[end]
         disks = self.forgetting.who(voters, state, lambda disk: disk.vouches_for(end, term, state.term))
@@ -393,6 +394,6 @@ class Oracle:
             self._committed_in.append(state.term)
 
     def _check_sound(self, node: NodeId, state: RaftState, counted: Sequence[NodeId]) -> None:
-        """Who decides has forgotten too little to contradict any majority that there can have been (hazard B108)."""
+        """Check that the counted nodes that forgot nothing overlap with every earlier majority (hazard B108)."""
         for voters in self.electorate.possible_at(node, self.commit_index):
             self.forgetting.check(state, voters, counted)

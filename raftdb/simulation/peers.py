@@ -1,4 +1,5 @@
-"""Whom one simulated node knows, and is connected to: what `raftdb.server.peers` and the links do for a real one."""
+"""The peers that one simulated node knows and has links to: what `raftdb.server.peers` and the links do for a real
+one."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -22,16 +23,16 @@ STALE = "stale_start"
 CLUSTER_ID = "simulated"
 
 MESSAGES_PER_TURN_MAX = 1_000
-"""More than what arrives in a turn calls for, by far: a node that says so much answers itself without end."""
+"""Far more messages than the inputs of a turn need: a node that sends more is in a loop."""
 
 
 class Peers:
-    """See the module. Pins and starts are part of the folder, the links of the process."""
+    """The peers of one node. Pins and starts are in its folder, links belong to its process."""
 
     def __init__(self, node: NodeId) -> None:
         self._node = node
         self.pins: dict[NodeId, str] = {}
-        """The folder of each member ever met that the configuration did not name."""
+        """The folder in which each member was first met, if the configuration did not name one."""
         self.known: dict[NodeId, KnownStarts] = {}
         """The starts in which each node was met."""
         self.own: OwnStarts | None = None
@@ -39,19 +40,19 @@ class Peers:
         self._removed_by: set[NodeId] = set()
         self._replica: Replica
         self.shown: list[PeerMet | RemovalTold | TripMeasured] = []
-        """What handshakes have shown since the last turn of the node."""
+        """Events of handshakes since the last turn of the node."""
         self._uuid: str | None = None
-        """None until a process has started on the folder as it is now."""
+        """None until a process has started on the present folder."""
         self._disk_term = self._disk_last_index = 0
 
     def copy(self) -> "Peers":
-        """What a copy of the folder holds of it."""
+        """The part of it that a copy of the folder has."""
         copied = Peers(self._node)
         copied.pins, copied.known, copied.own = dict(self.pins), dict(self.known), self.own
         return copied
 
     def started(self, replica: Replica, uuid: str, draw: Draw) -> None:
-        """A new process, which knows what its folder knows, and numbers its start."""
+        """Begin with a new process, which reads its folder and numbers its start."""
         self._replica, self._uuid = replica, uuid
         self._links = {}
         self._removed_by = set()
@@ -68,7 +69,7 @@ class Peers:
                 self.shown.append(PeerMet(node, self.pins.get(node), known.last, known.doubted))
 
     def introduction(self, kind: type[Hello | Welcome], peer: NodeId) -> Hello | Welcome:
-        """What this node says of itself to a peer."""
+        """This node's introduction to a peer."""
         own = required(self.own, "start")
         known = self.known.get(peer)
         return kind(
@@ -90,7 +91,7 @@ class Peers:
         )
 
     def why_not(self, introduction: Hello | Welcome) -> Refused | None:
-        """Why this peer is turned away, None if it is not; its folder and its start are remembered."""
+        """Why this peer is refused, or None; the folder and the start of an accepted peer are remembered."""
         core, peer, uuid = self._replica.raft.state, introduction.source, introduction.node_uuid
         standing = standing_of(core, peer)
         if standing.is_removed:
@@ -111,7 +112,7 @@ class Peers:
         return None
 
     def told_removed(self, peer: NodeId) -> None:
-        """A peer says that this node was removed: believed unless a majority is linked with it."""
+        """Take a peer's word that this node was removed, which counts unless there are links with a majority."""
         self._removed_by.add(peer)
         self._judge_removal()
 
@@ -134,13 +135,13 @@ class Peers:
             self.disconnect(peer)
 
     def was(self, nonce: str) -> bool:
-        """True if this folder knows that start of its own. Connections end with a process; here frames outlive it, but
-        not what was sent to a start that is forgotten: it would speak of what the node does not have."""
+        """True if this folder knows a start of its own with this nonce. Frames outlive a process here, but those to a
+        start that is forgotten are dropped, because they refer to entries that the node does not have."""
         own = required(self.own, "start")
         return any(start.nonce == nonce for start in (own.start, *own.earlier))
 
     def tidy(self) -> None:
-        """Write down of whom there is no doubt any more."""
+        """Write down for which nodes there is no doubt any more."""
         core = self._replica.raft.state
         own = self.own
         if own is not None and own.doubted and not starts.is_in_doubt(core, self._node, own.doubted):
@@ -150,7 +151,7 @@ class Peers:
                 self.known[peer] = replace(known, doubted=())
 
     def connect(self, peer: NodeId, uuid: str) -> None:
-        """The handshake with a peer has been done: messages can reach it."""
+        """Note a link to a peer, after the handshake."""
         self._links[peer] = uuid
         self._replica.links.add(peer)
         if self._removed_by:
@@ -158,21 +159,21 @@ class Peers:
             self._judge_removal()
 
     def disconnect(self, peer: NodeId) -> None:
-        """The link to a peer is gone."""
+        """Note that the link to a peer has ended."""
         if self._links.pop(peer, None) is not None:
             self._replica.links.discard(peer)
 
     def keep_only(self, peers: Iterable[NodeId]) -> None:
-        """End the links to all others: they are no peers any more."""
+        """End the links to all other nodes, which are not peers any more."""
         for peer in sorted(set(self._links).difference(peers)):
             self.disconnect(peer)
 
     def is_connected(self, peer: NodeId) -> bool:
-        """True while there is a link to the peer, as far as this node knows."""
+        """True while this node takes its link to the peer for up."""
         return peer in self._links
 
     def send(self, network: Network, uuid: str, target: NodeId, messages: Sequence[Message]) -> None:
-        """Send one frame to a peer, if there is a link to it. Raises `InvariantBroken` for a storm of messages."""
+        """Send one frame to a peer, if there is a link to it. Raises `InvariantBroken` for too many messages."""
         if target not in self._links:
             return
         if len(messages) > MESSAGES_PER_TURN_MAX:

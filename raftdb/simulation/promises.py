@@ -1,8 +1,8 @@
-"""Nothing is said before it is synced (thesis 3.8, hazard B02): what each message promises, against the disk.
+"""Checking that a message is sent only after what it says is synced (thesis 3.8; hazard B02).
 
-A message may leave a node only if a crash at this moment, with everything not synced lost, could not take back what
-it says. The rule is checked where the message leaves, so a broken promise is found at once, and not only when by
-chance a crash makes somebody rely on it.
+A message may leave a node only if a crash at that moment, with all unsynced writes lost, could not undo what it says.
+The rule is checked where the message is sent, so a broken promise is found at once, and not only when a crash happens
+to do harm.
 """
 
 from typing import Protocol
@@ -24,7 +24,7 @@ class PromiseBroken(InvariantBroken):
 
 
 class SyncedDisk(Protocol):
-    """What a crash at this moment would leave of one node, and what it would have left in the past."""
+    """The content of one node's disk that would survive a crash now, and that would have survived earlier ones."""
 
     @property
     def synced_term(self) -> Term:
@@ -32,7 +32,7 @@ class SyncedDisk(Protocol):
         ...
 
     def synced_vote(self, term: Term) -> NodeId | None:
-        """For whom the synced hard state voted while it was in `term`."""
+        """The node that the synced hard state voted for in `term`; None if there was no vote."""
 
     def has_synced(self, index: Index, term: Term) -> bool:
         """True if the log of the leader of `term` was synced here up to `index`."""
@@ -43,7 +43,7 @@ def check_promise(message: Message, disk: SyncedDisk) -> None:
     """Raise `PromiseBroken` unless the sender's disk keeps what `message` says."""
     spoken_term = message.term
     if isinstance(message, RequestPreVote) or (isinstance(message, RequestPreVoteReply) and message.granted):
-        # The term of a pre-vote has not begun; the words belong to one before it.
+        # The term of a pre-vote has not begun, so only an earlier one must be synced.
         spoken_term = min(spoken_term - 1, disk.synced_term)
     if spoken_term > disk.synced_term:
         raise PromiseBroken(f"spoke in term {spoken_term}, synced is {disk.synced_term}: {message}")

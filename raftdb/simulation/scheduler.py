@@ -1,4 +1,4 @@
-"""Virtual time: a queue of what happens when, and one source of chance. Both follow from the seed alone."""
+"""Virtual time, as a queue of calls, and the source of chance. Both follow from the seed alone."""
 
 import random
 from collections.abc import Callable
@@ -11,7 +11,7 @@ SECOND = 1_000_000
 
 
 class Chance:
-    """All randomness of a run, from one seed. Every draw moves the one stream: same calls, same run."""
+    """A stream of random numbers from a seed. The same draws in the same order give the same numbers."""
 
     def __init__(self, seed: int | str) -> None:
         self._seed = seed
@@ -24,19 +24,19 @@ class Chance:
         return Chance(f"{self._seed}/{name}")
 
     def below(self, limit: int) -> int:
-        """An integer, 0 <= n < limit."""
+        """An integer from 0 to below `limit`."""
         return int(self.fraction() * limit)
 
     def between(self, low: int, high: int) -> int:
-        """An integer, low <= n < high: what the core calls `randrange`."""
+        """An integer from `low` to below `high`, as the core's `randrange`."""
         return low + int(self.fraction() * (high - low))
 
     def bytes(self, count: int) -> bytes:
-        """So many random bytes."""
+        """`count` random bytes."""
         return self._random.randbytes(count)
 
     def happens(self, probability: float) -> bool:
-        """True with that probability. A probability of 0 draws nothing."""
+        """True with this probability. A probability of 0 draws nothing."""
         return probability > 0 and self.fraction() < probability
 
     def choose(self, items: Any) -> Any:
@@ -44,31 +44,31 @@ class Chance:
         return items[int(self.fraction() * len(items))]
 
     def some(self, items: Any, count: int) -> list[Any]:
-        """`count` different ones, in random order."""
+        """`count` different items, in random order."""
         return self._random.sample(list(items), count)
 
     def around(self, mean: int) -> int:
-        """A duration of that mean, at least 1, exponentially spread: mostly short, now and then long."""
+        """A random duration with this mean, exponentially distributed, at least 1."""
         return 1 + int(self._random.expovariate(1.0) * mean)
 
 
 class Scheduler:
-    """Calls what is due, in order of time; what is due together, in the order in which it was scheduled."""
+    """Makes calls in order of their times, and those of the same time in the order in which they were scheduled."""
 
     def __init__(self) -> None:
         self.now_us = 0
         self.skipped_us = 0
-        """Time that has passed in which nothing happened: only clocks count it."""
+        """Time that was skipped, which only clocks count."""
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = 0
 
     def after(self, delay_us: int, call: Callable[..., None], *arguments: Any) -> None:
-        """Call `call(*arguments)` in `delay_us` from now."""
+        """Call `call(*arguments)` after `delay_us`."""
         self._count += 1
         heappush(self._queue, (self.now_us + delay_us, self._count, call, arguments))
 
     def run_next(self) -> bool:
-        """Let the next thing happen; False if nothing is left."""
+        """Make the next call; False if there is none."""
         if not self._queue:
             return False
         self.now_us, _, call, arguments = heappop(self._queue)

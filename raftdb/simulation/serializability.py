@@ -1,20 +1,22 @@
-"""Could transactions on lists, executed one after another, have seen what they saw? (Adya, 1999; Elle, 2020)
+"""Checking that transactions on lists are serializable: that some serial order explains their reads (Adya, 1999; Elle,
+2020).
 
-Transactions append elements that are never used twice to lists under keys, and read whole lists. A list then tells the
-order in which its appends took effect, and what a read saw tells what had happened before it. From that follow edges
-between transactions: who must stand before whom in any serial order.
+Transactions append unique elements to lists under keys, and read whole lists. A list shows the order in which its
+appends took effect, and a read shows which of them were before it. Edges between transactions follow from that, which
+say which one is before which in any serial order.
 
-* *ww*: this element stands right before that one.
-* *wr*: the read ends with this element.
-* *rw*: the read ends before that element.
-* *time*: the one had ended before the other began. With these edges the question is *strict* serializability.
+* *ww*: the element of the one is right before that of the other.
+* *wr*: the read of the other ends with the element of the one.
+* *rw*: the read of the one ends before the element of the other.
+* *time*: the one ended before the other began. With these edges *strict* serializability is checked.
 
-A cycle has no serial order. What is wrong within one list needs no cycle: a read that is no beginning of the longest
-one, an element twice, one of nobody, one of a transaction that surely did not happen (G1a), a read between two appends
-of one transaction (G1b), a read that misses the own appends before it.
+A cycle has no serial order. Some faults show within one list, without a cycle: a read that is not a prefix of the
+longest one, an element that is there twice, one that no transaction appended, one of a transaction that surely was not
+executed (G1a), a read between two appends of one transaction (G1b), a read that misses earlier appends of its own
+transaction.
 
-A transaction of unknown outcome may have happened or not; it has, if anybody saw an element of it. Nobody waits for it,
-so it has no end in time.
+A transaction of unknown outcome may have been executed or not; it was, if any read saw an element of it. It has no end
+in time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,27 +28,27 @@ from typing import NamedTuple
 from raftdb.errors import LocalProtocolError
 
 ELEMENTS_SHOWN_MAX = 8
-"""How much of a list a problem repeats."""
+"""Most elements of a list in the text of a problem."""
 CYCLE_SHOWN_MAX = 12
-"""How many transactions of a cycle a problem names."""
+"""Most transactions of a cycle in the text of a problem."""
 
 
 class Appended(NamedTuple):
-    """The transaction put `element` at the end of the list under `key`."""
+    """The transaction appended `element` to the list under `key`."""
 
     key: bytes
     element: bytes
 
 
 class Seen(NamedTuple):
-    """The transaction read the list under `key`: its elements in order."""
+    """The transaction read the list under `key`, with its elements in order."""
 
     key: bytes
     elements: tuple[bytes, ...]
 
 
 class Outcome(StrEnum):
-    """What the client was told."""
+    """The outcome of a transaction for its client."""
 
     OK = "ok"
     NOT_EXECUTED = "not executed"
@@ -57,7 +59,7 @@ class Outcome(StrEnum):
 class Observed:
     """One transaction as its client saw it. Times are numbers of any unit; `returned` counts only for `Outcome.OK`.
 
-    What a transaction of unknown outcome read is not known either: its steps are its appends alone.
+    The reads of a transaction of unknown outcome are not known: its steps are its appends alone.
     """
 
     name: str
@@ -73,7 +75,7 @@ class Observed:
 
 
 class _Place(NamedTuple):
-    """Which transaction appended an element, and whether it was its last one to that key."""
+    """The transaction that appended an element, and whether it was its last one to that key."""
 
     transaction: int
     is_last: bool
@@ -81,20 +83,20 @@ class _Place(NamedTuple):
 
 @dataclass(slots=True)
 class _List:
-    """One key: the longest list that was seen, and all other sightings of it."""
+    """The list of one key: the longest one that was read, and all reads of it."""
 
     order: tuple[bytes, ...] = ()
     reads: list[tuple[int, tuple[bytes, ...]]] = field(default_factory=list)
 
 
 def check_serializable(history: Sequence[Observed]) -> list[str]:
-    """Everything that no serial order explains, in sentences; none if there is one."""
+    """The problems that no serial order explains, in words; none if there is a serial order."""
     places = _places(history)
     lists, problems = _lists(history)
     for key in sorted(lists):
         problems += _check_list(key, lists[key], history, places)
     if problems:
-        return problems  # the edges would be drawn from lists that are wrong
+        return problems  # edges between wrong lists would mean nothing
     happened = _happened(history, lists, places)
     edges = _Edges(len(history))
     for key in sorted(lists):
@@ -104,7 +106,7 @@ def check_serializable(history: Sequence[Observed]) -> list[str]:
 
 
 def _places(history: Sequence[Observed]) -> dict[tuple[bytes, bytes], _Place]:
-    """Who appended what: by key and element."""
+    """The transaction of each append."""
     places: dict[tuple[bytes, bytes], _Place] = {}
     for number, transaction in enumerate(history):
         last = {append.key: append.element for append in transaction.appends}
@@ -116,7 +118,7 @@ def _places(history: Sequence[Observed]) -> dict[tuple[bytes, bytes], _Place]:
 
 
 def _lists(history: Sequence[Observed]) -> tuple[dict[bytes, _List], list[str]]:
-    """Every key's sightings from outside: what a transaction saw of its own appends is compared here and taken off."""
+    """The reads of each key. A transaction's own appends are checked here, and left out of its reads."""
     lists: dict[bytes, _List] = {}
     problems = []
     for number, transaction in enumerate(history):
@@ -134,7 +136,7 @@ def _lists(history: Sequence[Observed]) -> tuple[dict[bytes, _List], list[str]]:
             outside = step.elements[: len(step.elements) - len(mine)]
             seen = lists.setdefault(step.key, _List())
             seen.reads.append((number, outside))
-            # With the own appends, the list has been that long; they are in it if this transaction happened.
+            # The list has been this long, with the transaction's own appends, because the transaction was executed.
             if len(step.elements) > len(seen.order):
                 seen.order = step.elements
     return lists, problems
@@ -143,7 +145,7 @@ def _lists(history: Sequence[Observed]) -> tuple[dict[bytes, _List], list[str]]:
 def _check_list(
     key: bytes, seen: _List, history: Sequence[Observed], places: dict[tuple[bytes, bytes], _Place]
 ) -> list[str]:
-    """What is wrong with one list, whatever the order of transactions."""
+    """The problems of one list that do not depend on the order of transactions."""
     problems = []
     order, name = seen.order, key.decode("utf-8", "backslashreplace")
     if len(set(order)) != len(order):
@@ -177,7 +179,7 @@ def _some(elements: Sequence[bytes]) -> str:
 def _happened(
     history: Sequence[Observed], lists: dict[bytes, _List], places: dict[tuple[bytes, bytes], _Place]
 ) -> list[bool]:
-    """Which transactions surely took effect: those acknowledged, and those of which somebody saw something."""
+    """For each transaction, whether it surely took effect: it was acknowledged, or some read saw an element of it."""
     happened = [transaction.outcome is Outcome.OK for transaction in history]
     for key, seen in lists.items():
         for element in seen.order:
@@ -186,27 +188,27 @@ def _happened(
 
 
 class _Edges:
-    """A directed graph over numbered nodes; each edge remembers what it is."""
+    """A directed graph over numbered nodes, whose edges have labels."""
 
     def __init__(self, nodes: int) -> None:
         self.out: list[dict[int, str]] = [{} for _ in range(nodes)]
 
     def node(self) -> int:
-        """One more node."""
+        """Add a node; returns its number."""
         self.out.append({})
         return len(self.out) - 1
 
     def add(self, before: int, after: int, why: str) -> None:
-        """`before` stands before `after`."""
+        """Add an edge from `before` to `after`, with the label `why`."""
         if before != after:
             self.out[before].setdefault(after, why)
 
     def cycles(self, first: int) -> list[list[int]]:
-        """One short cycle through each knot of nodes that stand before each other (all below `first` that can be)."""
+        """A shortest cycle in each strongly connected component that has a node below `first`."""
         return [self._shortest_cycle(knot) for knot in self._knots() if min(knot) < first]
 
     def _knots(self) -> Iterator[set[int]]:
-        """Strongly connected components of more than one node (Tarjan, without recursion)."""
+        """The strongly connected components of more than one node (Tarjan, without recursion)."""
         index: dict[int, int] = {}
         low: dict[int, int] = {}
         stack: list[int] = []
@@ -242,7 +244,7 @@ class _Edges:
                     low[node] = min(low[node], index[following])
 
     def _shortest_cycle(self, knot: set[int]) -> list[int]:
-        """A shortest way from the first node of the knot back to it."""
+        """A shortest path from the first node of the component back to it."""
         start = min(knot)
         came_from = {start: start}
         frontier = [start]
@@ -273,7 +275,7 @@ def _add_edges_of_list(
     places: dict[tuple[bytes, bytes], _Place],
     happened: Sequence[bool],
 ) -> None:
-    """ww, wr and rw of one key."""
+    """Add the edges ww, wr and rw of one key."""
     writers = [places[key, element].transaction for element in seen.order]
     name = key.decode("utf-8", "backslashreplace")
     for before, after in pairwise(writers):
@@ -298,7 +300,8 @@ def _add_edges_of_list(
 
 
 def _add_edges_of_time(edges: _Edges, history: Sequence[Observed], happened: Sequence[bool]) -> None:
-    """Who had ended before another began, through one node per end: a chain, not an edge for every pair."""
+    """Add the edges of time, through a chain of one node for each end, because an edge for every pair would be too
+    many."""
     ended: list[tuple[int, int, int]] = []
     for number, transaction in enumerate(history):
         if not happened[number]:
@@ -319,7 +322,7 @@ def _add_edges_of_time(edges: _Edges, history: Sequence[Observed], happened: Seq
 
 
 def _describe_cycle(cycle: Iterable[int], edges: _Edges, history: Sequence[Observed]) -> str:
-    """The cycle as who stands before whom and why; the nodes of time are left out."""
+    """The cycle in words, with its labels and without the nodes of time."""
     way = list(cycle)
     words = []
     for node, following in zip(way, [*way[1:], way[0]], strict=True):

@@ -1,4 +1,4 @@
-"""What one node's disk is known to hold, and to have held: what its words are measured by."""
+"""The present and past content of one node's disk, with which its messages are compared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from storage.contract import LogBatch
 
 @dataclass(slots=True)
 class Shadow:
-    """What one node's log is, in memory and synced: the term of each entry by index, 0 first."""
+    """One node's log, in memory (`spoken`) and on the disk (`synced`): the term of each entry by index, from 0."""
 
     spoken: list[Term]
     synced: list[Term]
@@ -21,17 +21,17 @@ class Shadow:
     leader_logs: Mapping[Term, list[Term]]
     votes: dict[Term, NodeId] = field(default_factory=dict)
     held: set[tuple[Index, Term]] = field(default_factory=set)
-    """Names of all entries that were ever synced here, in the log or in an installed state."""
+    """The index and term of all entries that were ever synced here, in the log or in an installed state."""
     base: Index = 0
-    """The log on the disk begins after it. What is before it is in the lists still: it is committed."""
+    """The log on the disk begins after this index. Earlier entries are committed, and stay in the lists."""
     swapped: EntryId | None = None
-    """End of the snapshot that is the state already, while the log does not follow it yet."""
+    """The end of the snapshot that is the state already, while the log does not follow it yet."""
     installing: EntryId | None = None
-    """End of the snapshot that the core has taken, until it is on the disk."""
+    """The end of the snapshot that the core is installing, until it is on the disk."""
     applied: Index = 0
 
     def copy(self) -> "Shadow":
-        """What is known of a copy of the disk as it is now."""
+        """The shadow of a copy of the disk that is made now."""
         return replace(
             self,
             spoken=list(self.synced),
@@ -51,20 +51,22 @@ class Shadow:
         return self.votes.get(term)
 
     def has_synced(self, index: Index, term: Term) -> bool:
-        """See `SyncedDisk`. A write may be synced together with a later one that truncates it: held once is enough."""
+        """See `SyncedDisk`. An entry that was once on the disk counts, because a later write in the same sync may
+        truncate it."""
         if index == 0:
             return True
         log = self.leader_logs.get(term, ())
         return index < len(log) and (index, log[index]) in self.held
 
     def vouches_for(self, index: Index, term: Term, leader_term: Term) -> bool:
-        """True if the entry is on this disk, or was when the node left `leader_term`: its next leader knew of it."""
+        """True if the entry is on this disk, or was before the node left `leader_term`, so that its next leader knew of
+        it."""
         if index < len(self.synced) and self.synced[index] == term:
             return True
         return self.hard_state.term > leader_term and (index, term) in self.held
 
     def sync(self, batch: LogBatch) -> None:
-        """One write has reached the disk."""
+        """Note a write that has become durable."""
         if batch.hard_state is not None:
             self.hard_state = decode_hard_state(batch.hard_state)
             term, vote = self.hard_state.term, self.hard_state.voted_for
@@ -81,7 +83,7 @@ class Shadow:
             self.held.update((index, block.term) for index in range(block.first_index, block.last_index + 1))
 
     def reset(self, prefix: Sequence[Term], hard_state: bytes | None) -> None:
-        """An installed state has taken the place of the log: all that it was made of is kept (hazards B25, B34)."""
+        """Note that an installed state has replaced the log; its entries count as held (hazards B25, B34)."""
         self.synced = list(prefix)
         self.base = len(prefix) - 1
         self.held.update(enumerate(prefix))
@@ -91,7 +93,7 @@ class Shadow:
 
 
 def reads_known(state: RaftState) -> int:
-    """How many reads a core knows that it has to answer."""
+    """The number of reads that a core knows that it has to answer."""
     leadership = state.leadership
     if leadership is None:
         return 0

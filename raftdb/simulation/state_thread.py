@@ -1,7 +1,7 @@
-"""The thread that writes the state of one simulated node: checkpoints and installations, one after the other.
+"""The thread that writes the state of one simulated node: checkpoints and installations, one at a time.
 
-Both take a while. A crash before the end leaves what was there; a crash right after finds the replica unaware of it,
-and the log perhaps not yet where the state is. Such crashes are rare by chance, and so are made more likely here.
+Both take a while. A crash before the end leaves the old state. A crash right after it comes before the replica knows,
+and perhaps before the log follows the state. Such crashes are rare, so they are made more likely here.
 """
 
 from collections.abc import Callable
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 CHECKPOINT_CRASH_SHARE = 0.05
 INSTALL_CRASH_SHARE = 0.3
-"""By these the rate of crashes is multiplied: the probability of one right after something became durable."""
+"""The rate of crashes is multiplied by these for the probability of one right after a checkpoint or an installation."""
 INSTALL_CRASH_MAX = 0.6
-"""So that an installation succeeds now and then."""
+"""Highest probability, so that an installation succeeds at times."""
 
 
 class ObservedState(MemoryStateStore):
-    """The state store, with the oracle looking on."""
+    """The state store, which tells the oracle of every write."""
 
     on_write: Callable[[int, int, Changes], None]
 
@@ -36,7 +36,7 @@ class ObservedState(MemoryStateStore):
 
 
 class StateThread:
-    """See the module. `present` is the state that is on the disk now."""
+    """The thread of one host. `present` is the state that is on the disk now."""
 
     def __init__(self, world: "World", host: "Host") -> None:
         self._world = world
@@ -45,18 +45,19 @@ class StateThread:
         self._flushing: FrozenChanges | None = None
 
     def open(self) -> ObservedState:
-        """The state as the disk holds it, for a new process or after an installation. Raises `FolderDamaged`."""
+        """Open the state on the disk, for a new process or after an installation. Raises `FolderDamaged`."""
         state = self.present = ObservedState(self._host.disk.state_disk)
         state.on_write = self._applied
         self._flushing = None
         return state
 
     def content(self) -> dict[bytes, bytes]:
-        """All of the key space."""
+        """The whole key space."""
         return dict(self.present.scan(b"", None, limit=1 << 60))
 
     def check(self) -> None:
-        """A state just opened is what the committed entries make of it (hazards B29, B30)."""
+        """Raise `InvariantBroken` unless a state that was just opened is the result of the committed entries (hazards
+        B29, B30)."""
         checkpoint = EntryId(*self.present.checkpoint)
         if self.content() != self._world.oracle.state_at(checkpoint.index):
             raise InvariantBroken(f"{self._host.id}: the checkpoint {checkpoint} holds another state")
@@ -68,7 +69,7 @@ class StateThread:
         self._later(self._flush, frozen)
 
     def install(self, sequence: int, end: EntryId, hard_state: bytes | None) -> None:
-        """Make the received snapshot the state, behind a checkpoint that is being written; the log follows."""
+        """Make the fetched snapshot the state, after a checkpoint that is being written; then the log follows."""
         self._later(self._install, sequence, end, hard_state)
 
     def _flush(self, epoch: int, frozen: FrozenChanges) -> None:
@@ -103,7 +104,7 @@ class StateThread:
             self._host.crash(why)
 
     def _later(self, call: Callable[..., None], *arguments: object) -> None:
-        """This takes a while."""
+        """Make the call after a while, if the process is still the same."""
         delay_us = self._world.chance.around(2 * self._world.options.sync_us)
         self._world.scheduler.after(delay_us, call, self._host.epoch, *arguments)
 

@@ -1,4 +1,4 @@
-"""A run told to people: what happened, what was checked, and the verdict. This is `raftdb simulate`."""
+"""The output of `raftdb simulate`: the story of a run, the checks, and the verdict."""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +16,7 @@ EXIT_PASSED = 0
 EXIT_VIOLATION = 1
 EXIT_USAGE = 2
 STORY_LINES_MAX = 200
-"""Lines of the story; the whole of it goes to the file of `explain_path`."""
+"""Most lines of the story; the file of `explain_path` gets all of them."""
 
 TOLD = (
     *(
@@ -43,7 +43,7 @@ TOLD = (
     *("is asked", "learner has caught up", "is to take over", "is removed", "it was removed"),
     *("is half open", "all faults are over", "a bit of its log", "conflict"),
 )
-"""Beginnings or parts of the lines that make the story; the rest is detail."""
+"""Lines of the trace with one of these texts are the story."""
 
 CHECKS = (
     "at most one leader in a term",
@@ -59,7 +59,7 @@ CHECKS = (
     "an acknowledged write is in the log at its place; a read is no older than its question",
     "after the faults: one leader, every member behind it, every request answered",
 )
-"""What was checked, in the order in which people ask."""
+"""The checks of every run, as they are printed."""
 
 
 def simulate(
@@ -108,7 +108,7 @@ def _run(seed: int, nodes: int, steps: int, out: TextIO, explain: Callable[[str]
 
 
 def describe_options(options: Options) -> str:
-    """The world of a run, in two lines: how fast it is, and which faults are on."""
+    """The options of a run, in two lines: the speeds, and the faults that are on."""
     timeout_ms = options.election_timeout_ticks * options.tick_us / 1000
     on = [
         f"{field.name.replace('_', ' ')} {getattr(options.faults, field.name)}"

@@ -1,8 +1,8 @@
-"""The cluster clock against the time that has really passed (hazards B55, B63, B71).
+"""Comparing the cluster clock with the time that has really passed (hazards B55, B63, B71).
 
-The clock may stand still: while there is no leader, while a new one does not know yet where it stood. It never goes
-back, and it never runs ahead: between two entries no more time passes on it than has passed on the fastest of the
-machines between the moments when leaders appended them. So nothing ends before its time.
+The clock may stand still while there is no leader, or while a new one does not know the clock's time yet. It never goes
+back, and it never runs ahead: between two entries no more time passes on it than has passed on the fastest machine
+between the moments when leaders appended them. So no value or session expires too early.
 """
 
 from raftdb.core.model import Entry, EntryKind, Index, Term
@@ -11,13 +11,13 @@ from raftdb.machine import entries as wire_operations
 from raftdb.simulation.scheduler import MILLISECOND, Scheduler
 
 ROUNDING_MS = 2
-"""Leaders cut their time to whole milliseconds, when they begin and with every entry."""
+"""Leaders round their time down to whole milliseconds when they begin, and with every entry."""
 
 
 class Timeline:
-    """When each entry was appended by its leader, and where the clock stood at the last committed one.
+    """The time at which each entry was appended by its leader, and the clock at the last committed one.
 
-    `fastest`: how fast the fastest machine's time runs, 1.0 being the time of the simulation.
+    `fastest` is the speed of the fastest machine's clock, 1.0 being that of the simulation.
     """
 
     def __init__(self, scheduler: Scheduler, *, fastest: float) -> None:
@@ -28,12 +28,12 @@ class Timeline:
         self._last_us = 0
 
     def appended(self, entry: Entry) -> None:
-        """A leader has appended an entry of its term."""
+        """Note that a leader has appended an entry of its term."""
         now_us = self._scheduler.now_us + self._scheduler.skipped_us
         self._appended_us.setdefault((entry.index, entry.term), now_us)
 
     def committed(self, entry: Entry) -> None:
-        """The next entry is committed. Raises `InvariantBroken` if the clock ran ahead in it."""
+        """Take the next committed entry. Raises `InvariantBroken` if the clock runs ahead in it."""
         now_us = self._appended_us.pop((entry.index, entry.term), self._last_us)
         if entry.kind is EntryKind.COMMAND:
             time_ms, _ = wire_operations.decode(entry.data)

@@ -1,8 +1,7 @@
-"""Simulated clients of transactions: they read lists, then append to lists if what they read has not changed.
+"""Simulated clients of transactions: they read lists, then append to lists if the lists that they read are unchanged.
 
-All of them together make a history of list-append transactions (`serializability`). Some watch a key that expires, so
-that its end, too, has to be noticed (hazard B57); some read within the transaction, which is answered when it is
-applied (hazard B61).
+Together they make a history of list-append transactions (`serializability`). Some watch a key that expires, whose end
+must cause a conflict, too; some read within the transaction, at the moment when it is applied (hazards B57, B61).
 """
 
 from collections.abc import Callable
@@ -19,17 +18,17 @@ from raftdb.simulation.serializability import Appended, Observed, Outcome, Seen
 
 LISTS = 4
 TRANSACTIONS_PER_LIST = 80
-"""Before clients go over to new lists: long lists take long to compare."""
+"""Transactions before clients change to new lists, because long lists take long to compare."""
 READS_MAX = 2
 COMMANDS_MAX = 3
 SEPARATOR = b"."
 LEASE_TTL_MS_MAX = 400
 FAILING = CompareAndSet(b"no such key", 1, b"")
-"""A command that fails wherever it stands."""
+"""A command that always fails."""
 
 
 class Transactions:
-    """What all transactors did and were told."""
+    """The transactions of all transactors, and their outcomes."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -38,12 +37,12 @@ class Transactions:
         self.conflicts = 0
 
     def key(self) -> bytes:
-        """One of the lists of now."""
+        """The key of one of the present lists."""
         return b"chain%d-%d" % (self.begun // TRANSACTIONS_PER_LIST, self._world.chance.below(LISTS))
 
 
 class Transactor:
-    """One client: reads, then one transaction, then a pause, and again until it is told to stop."""
+    """One client, which reads, executes one transaction, and pauses, until it is told to stop."""
 
     def __init__(
         self, world: World, transactions: Transactions, name: str, told: list[Told], *, with_session: bool
@@ -59,7 +58,7 @@ class Transactor:
 
     @property
     def is_idle(self) -> bool:
-        """True while nothing is asked."""
+        """True while no request is open."""
         return self._caller.is_idle
 
     def begin(self) -> None:
@@ -78,7 +77,8 @@ class Transactor:
             self._read_next(reads)
 
     def _lease(self, reads: list[Get]) -> None:
-        """Watch a key that expires, first of all: whatever is done after its end must not be done."""
+        """Set a key that expires, and watch it first: a transaction that is executed after its end must have a
+        conflict."""
         key = b"watch-%s" % self._caller.name.encode()
         ttl_ms = 1 + self._world.chance.below(LEASE_TTL_MS_MAX)
         self._ask(Set(key, self._name.encode(), ttl_ms), lambda _: self._read_next([Get(key), *reads]))
@@ -132,7 +132,7 @@ class Transactor:
         self._pause()
 
     def _steps_told(self, transaction: TransactionOperation, ending: Ending) -> tuple[Appended | Seen, ...]:
-        """What was read before, then each command in order with what it has seen."""
+        """The earlier reads, then each command in order, with the lists that it has read."""
         steps = [step for step in self._steps if isinstance(step, Seen)]
         told: list[Appended | Seen] = list(steps)
         for command, result in zip(transaction.commands, ending.value, strict=True):
@@ -150,5 +150,5 @@ class Transactor:
 
 
 def elements_of(value: bytes | None) -> tuple[bytes, ...]:
-    """The elements of a list as it is stored."""
+    """The elements of a stored list."""
     return tuple((value or b"").split(SEPARATOR)[:-1])
