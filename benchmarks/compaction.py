@@ -29,8 +29,8 @@ from benchmarks.running import (
     watching,
     written_bytes,
 )
-from storage.bounds import log_bytes_max, state_bytes_max
 from storage.state_store import LmdbStateStore
+from tests.disk_bounds import log_bytes_max, state_bytes_max
 
 MEGA = 1_000_000
 KEY_BYTES = 11

@@ -52,7 +52,7 @@ Where to read on
 write, checked before it is made) and `blocks` (its bytes); `state_store` over `overlay`, `scanning` and `gaps` (changes
 that are in memory over what is on disk); both over `env`, an LMDB environment with our settings; `folder`, `identity`,
 `files`, `space` and `system_failures` (what is around them); `check` (`raftdb doctor`), `restore`, `recover`. `memory`
-and `memory_disk` are the twins for simulators and tests, and `bounds` says how much disk both may take.
+and `memory_disk` are the twins for simulators and tests.
 
 Considered and rejected
 -----------------------

@@ -156,8 +156,8 @@ same events give the same updates, so a simulator can replay any run from one nu
 Where to read on: `raft` (the rule of terms, and the one table of roles and messages), `elections`, `follower`,
 `leader`, `reads`, `snapshots`, `changes`, `parting`, `transfer`, `timing`, `doubts` (the rules), `state` (what they act
 on), `log`, `block`, `measured`, `progress`, `quorum`, `membership` (their parts), `model` and `messages` (the words of
-all of these), `events` and `update` (in and out), `invariants` (the safety properties as code), `describe` (all of it
-in words).
+all of these), `events` and `update` (in and out), `invariants` (the safety properties as code), `describe` (what
+happened, in words).
 
 What is not here
 ----------------

@@ -29,9 +29,6 @@ from raftdb.errors import Fatal
 KEY_VALUE_PREFIX = b"z"
 """Keys of the key-value service."""
 
-KEY_VALUE_END = b"{"
-"""First key after those of the key-value service: for scans."""
-
 CONFIGURATION_KEY = b"c"
 """The one key of the configuration in force at the applied index: `pack_configuration` of it."""
 

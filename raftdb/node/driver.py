@@ -51,10 +51,17 @@ class Driver:
     """Owns the replica. All methods but `persisted` and `storage_failed` are called on the event loop."""
 
     def __init__(
-        self, replica: Replica, *, tick_ms: float, heartbeat_ms: float, on_fatal: Callable[[Fatal], None]
+        self,
+        replica: Replica,
+        view: NodeView,
+        *,
+        tick_ms: float,
+        heartbeat_ms: float,
+        on_fatal: Callable[[Fatal], None],
     ) -> None:
+        """`view` is that of `replica`, for all who only read."""
         self.replica = replica
-        self.view = NodeView(replica)
+        self.view = view
         self._tick_seconds = tick_ms / 1000
         self._on_fatal = on_fatal
         self._runner = EffectRunner(self._schedule_turn)

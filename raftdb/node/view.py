@@ -27,7 +27,7 @@ class Followed(NamedTuple):
 
 
 class NodeView:
-    """A read-only view of a node. It is cheap to make, because it keeps nothing but the `replica`."""
+    """A read-only view of a node. It keeps nothing but the `replica`."""
 
     __slots__ = ("_replica",)
 

@@ -156,6 +156,7 @@ class _Node:
         settings, identity, fail = self._settings, self._identity, self._ending.fail
         self._driver = Driver(
             self._replica,
+            self._view,
             tick_ms=settings.tick_ms,
             heartbeat_ms=settings.heartbeat_ms,
             on_fatal=fail,

@@ -101,7 +101,7 @@ class Network:
         )
         self._incoming = Incoming(*(replica, receiver, local), check_peer=check, endpoint_of=self.endpoint_of)
         disk.receiving = self._incoming.paused
-        self._outgoing = Outgoing(replica, disk, local.cluster_id, background)
+        self._outgoing = Outgoing(replica, self._view, disk, local.cluster_id, background)
         self._snapshot_server = SnapshotServer(
             local,
             check_peer=check,

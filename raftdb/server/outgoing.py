@@ -61,6 +61,7 @@ class Outgoing:
     def __init__(
         self,
         replica: Replica,
+        view: NodeView,
         disk: NodeDisk,
         cluster_id: str,
         background: Background,
@@ -70,7 +71,7 @@ class Outgoing:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._replica = replica
-        self._view = NodeView(replica)
+        self._view = view
         self._disk = disk
         self._cluster_id = cluster_id
         self._background = background

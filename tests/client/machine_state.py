@@ -6,13 +6,13 @@ from typing import Any
 from raftdb.commands.spec import Access, lookup, parse
 from raftdb.errors import CODES, Conflict, ReplyError
 from raftdb.limits import SESSION_IDLE_MS
-from raftdb.machine.keyspace import HEADER_BYTES, KEY_VALUE_END, KEY_VALUE_PREFIX
+from raftdb.machine.keyspace import HEADER_BYTES, KEY_VALUE_PREFIX
 from raftdb.machine.operations import Expire, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.sessions import CloseSession, RegisterSession, session_count
 from tests.client.fake_state import Arguments, FakeState, Refused
 from tests.client.fake_state import Result as Answer
-from tests.machine.database import EVERYTHING, MACHINE, Database
+from tests.machine.database import EVERYTHING, KEY_VALUE_END, MACHINE, Database
 
 
 class MachineState(FakeState):

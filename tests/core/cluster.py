@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from raftdb.core import invariants
 from raftdb.core.block import entries_of
-from raftdb.core.describe import describe_message, describe_trace
+from raftdb.core.describe import describe_trace
 from raftdb.core.events import (
     Compacted,
     EntriesLoaded,
@@ -48,6 +48,7 @@ from raftdb.core.state import Settings
 from raftdb.core.update import EntriesWanted, Persist, Update
 from tests.addresses import at
 from tests.blocks import blocks
+from tests.core.words import describe_message
 
 DELIVERIES_MAX = 10_000
 """More deliveries than this in one go mean that the cluster talks in a circle."""

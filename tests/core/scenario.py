@@ -27,7 +27,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 
 from raftdb.core import timing
-from raftdb.core.describe import describe_entry, describe_message
 from raftdb.core.events import (
     AddMember,
     Change,
@@ -59,6 +58,7 @@ from raftdb.core.progress import Pace
 from raftdb.core.state import RaftState, Settings
 from tests.addresses import at
 from tests.core.cluster import Cluster, Disk
+from tests.core.words import describe_entry, describe_message
 
 SEPARATOR = "----"
 TICKS_MAX = 1_000

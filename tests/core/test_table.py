@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from raftdb.core.describe import describe_entry, describe_message, describe_trace
+from raftdb.core.describe import describe_trace
 from raftdb.core.messages import (
     MESSAGE_TYPES,
     AppendEntries,
@@ -25,6 +25,7 @@ from raftdb.core.update import Trace
 from tests.blocks import blocks
 from tests.core.cluster import encode_members
 from tests.core.direct import ME, Direct, command
+from tests.core.words import describe_entry, describe_message
 
 EXAMPLES: dict[type[Message], Message] = {
     type(message): message

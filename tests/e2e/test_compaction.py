@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.bounds import log_bytes_max, state_bytes_max
+from tests.disk_bounds import log_bytes_max, state_bytes_max
 from tests.e2e.cluster import Cluster, Node
 from tests.e2e.conftest import NewCluster
 from tests.e2e.load import Load, load_on
@@ -364,7 +364,7 @@ def allocated_bytes(folder: Path) -> int:
 
 
 def test_overwrites_keep_the_folder_within_its_bound(new_cluster: NewCluster) -> None:
-    """Twenty times over: the bounds of `storage.bounds` hold at every moment, on every node."""
+    """Twenty times over: the bounds of `tests.disk_bounds` hold at every moment, on every node."""
     cluster = compacting_cluster(new_cluster, **BOUNDED)
     client = cluster.client()
     largest = {"log": 0, "state": 0}

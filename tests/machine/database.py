@@ -8,7 +8,6 @@ from raftdb.machine.clock import read_clock
 from raftdb.machine.entries import decode, encode, stamp
 from raftdb.machine.keyspace import (
     HEADER_BYTES,
-    KEY_VALUE_END,
     KEY_VALUE_PREFIX,
     NEVER_EXPIRES,
     SESSION_PREFIX,
@@ -23,6 +22,9 @@ from raftdb.machine.services import ENDINGS
 from raftdb.machine.sessions import IDLE_SESSIONS, CloseSession, RegisterSession, session_count
 from raftdb.machine.values import EXPIRIES, value_count
 from tests.machine.views import DictionaryView
+
+KEY_VALUE_END = b"{"
+"""First key after those of the key-value service."""
 
 
 class ShowingMachine(Machine):

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from raftdb.machine import keyspace
-from raftdb.machine.keyspace import KEY_VALUE_END, KEY_VALUE_PREFIX, VALUE_COUNT_KEY, encode_string
+from raftdb.machine.keyspace import KEY_VALUE_PREFIX, VALUE_COUNT_KEY, encode_string
 from storage.state_store import LmdbStateStore
+from tests.machine.database import KEY_VALUE_END
 
 COUNT = 20_000
 VALUE = bytes(100)

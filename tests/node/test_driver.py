@@ -24,6 +24,7 @@ from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.driver import Driver
 from raftdb.node.effects import EffectHandler, EffectRunner
 from raftdb.node.turn import Answer, Effects
+from raftdb.node.view import NodeView
 from storage.contract import FrozenChanges, LogBatch
 from tests.machine.database import shown_result
 from tests.node.bench import NEVER, NO_TAIL, Bench
@@ -76,7 +77,9 @@ async def leading(
     """The driver of a cluster of one, which leads, and its disk."""
     failures: list[Fatal] = []
     bench = Bench(policy=policy)
-    made = Driver(bench.replica, tick_ms=2, heartbeat_ms=20, on_fatal=failures.append)
+    made = Driver(
+        bench.replica, NodeView(bench.replica), tick_ms=2, heartbeat_ms=20, on_fatal=failures.append
+    )
     disk = InstantDisk(made, bench)
     made.start(cast(Any, disk), cast(Any, NoLinks()), cast(Any, snapshots))
     await wait_for(made.is_leader)

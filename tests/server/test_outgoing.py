@@ -12,6 +12,7 @@ from raftdb.background import Background
 from raftdb.core.events import SnapshotMade
 from raftdb.core.model import EntryId
 from raftdb.errors import Fatal
+from raftdb.node.view import NodeView
 from raftdb.server.outgoing import Outgoing
 from storage.errors import OutOfSpace
 from storage.manifest import DIGEST_BYTES, Manifest, pack_container
@@ -43,6 +44,7 @@ class Surroundings:
         disk = SimpleNamespace(folder=SimpleNamespace(outgoing=self.folder.joinpath), export=self.export)
         return Outgoing(
             cast(Any, self.replica),
+            NodeView(cast(Any, self.replica)),
             cast(Any, disk),
             "c1",
             Background(self.failures.append),
