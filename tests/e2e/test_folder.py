@@ -3,13 +3,15 @@
 And address and configuration: a port in use is code 3, a wrong setting code 2. Who was there first is untouched.
 """
 
+import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from raftdb.__main__ import main
 from tests.e2e.cluster import Cluster, Node, run_cli
 from tests.e2e.conftest import NewCluster
 from tests.e2e.waiting import wait_for
@@ -121,6 +123,18 @@ def zero_log(data: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """A node that was killed after some writes: tests take copies of its folder."""
+    cluster = Cluster(tmp_path_factory.mktemp("killed"), ["n1"])
+    try:
+        write_keys(cluster.start())
+        cluster["n1"].kill9()
+        yield cluster["n1"]
+    finally:
+        cluster.close()
+
+
 HARM: list[Callable[[Path], None]] = [
     remove_log,
     remove_log_file,
@@ -133,16 +147,27 @@ HARM: list[Callable[[Path], None]] = [
 
 
 @pytest.mark.parametrize("harm", HARM, ids=lambda harm: str(harm.__name__))
-def test_a_wiped_or_damaged_folder_is_refused(new_cluster: NewCluster, harm: Callable[[Path], None]) -> None:
+def test_a_wiped_or_damaged_folder_is_refused(
+    killed: Node, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
     """Hazards B82, B89: a voter that lost its memory must not come back as if nothing had happened."""
-    cluster = new_cluster(1).start()
-    (node,) = cluster
-    write_keys(cluster)
-    node.kill9()
-    harm(node.data)
-    code, said = node.run_to_exit()
+    data = tmp_path / "n1"
+    shutil.copytree(killed.data, data)
+    harm(data)
+    code, said = killed.run_to_exit("--data", str(data))
     assert code == EXIT_FOLDER, said
-    assert_says_why(said, str(node.data))
+    assert_says_why(said, str(data))
+
+
+def test_a_copy_of_the_folder_without_harm_is_taken(killed: Node, tmp_path: Path) -> None:
+    """So that what is refused above is the harm, and not the copy."""
+    data = tmp_path / "n1"
+    shutil.copytree(killed.data, data)
+    killed.start("--data", str(data))
+    try:
+        assert killed.status()["id"] == "n1"
+    finally:
+        killed.kill9()
 
 
 @pytest.mark.parametrize("emptied", [False, True], ids=["folder removed", "folder emptied"])
@@ -289,13 +314,33 @@ SETTINGS: dict[str, tuple[list[str], str]] = {
 }
 
 
+IN_A_PROCESS = {"unknown flag", "id not among the peers", "no TOML"}
+"""Cases that are tried as a user would, in a process of their own; the others call in this one what that runs."""
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What `raftdb serve` with these arguments says as it ends, with the code of a wrong configuration."""
+
+    def serve(case: str, *arguments: str) -> str:
+        if case in IN_A_PROCESS:
+            done = run_cli("serve", *arguments)
+            code, said = done.returncode, done.stderr
+        else:
+            for name in [name for name in os.environ if name.startswith("RAFTDB_")]:
+                monkeypatch.delenv(name)
+            code, said = main(["serve", *arguments]), capsys.readouterr().err
+        assert code == EXIT_CONFIGURATION, said
+        return said
+
+    return serve
+
+
 @pytest.mark.parametrize("case", SETTINGS)
-def test_a_wrong_flag_is_code_2(tmp_path: Path, case: str) -> None:
+def test_a_wrong_flag_is_code_2(refused: Callable[..., str], tmp_path: Path, case: str) -> None:
     flags, word = SETTINGS[case]
     data = tmp_path / "data"
-    done = run_cli("serve", "--id", "n1", "--data", str(data), *flags)
-    assert done.returncode == EXIT_CONFIGURATION, done
-    assert_says_why(done.stderr, word)
+    assert_says_why(refused(case, "--id", "n1", "--data", str(data), *flags), word)
     assert not data.exists(), "a folder was made for a node that cannot be"
 
 
@@ -309,13 +354,11 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_wrong_configuration_file_is_code_2(tmp_path: Path, case: str) -> None:
+def test_a_wrong_configuration_file_is_code_2(refused: Callable[..., str], tmp_path: Path, case: str) -> None:
     text, word = FILES[case]
     path = tmp_path / "settings.toml"
     path.write_text(text)
-    done = run_cli("serve", "--data", str(tmp_path / "data"), "--config", str(path))
-    assert done.returncode == EXIT_CONFIGURATION, done
-    assert_says_why(done.stderr, word)
+    assert_says_why(refused(case, "--data", str(tmp_path / "data"), "--config", str(path)), word)
 
 
 def test_a_wrong_environment_is_code_2(tmp_path: Path) -> None:
