@@ -147,14 +147,15 @@ class LocalFolder:
     def check_addresses(self, nodes: tuple[NodePlace, ...]) -> None:
         """Refuse to start if an address of the cluster is taken."""
         for node in nodes:
-            if is_free(parse_endpoint(node.http).port):
-                continue
-            raise CommandError(
-                "up",
-                f"{node.http} of node {node.id} is already in use",
-                exit_code=EXIT_ADDRESS_IN_USE,
-                hint="the cluster keeps its addresses: stop the other program, or use another --data folder",
-            )
+            for address in (node.http, node.redis):
+                if is_free(parse_endpoint(address).port):
+                    continue
+                raise CommandError(
+                    "up",
+                    f"{address} of node {node.id} is already in use",
+                    exit_code=EXIT_ADDRESS_IN_USE,
+                    hint="the cluster keeps its addresses: stop the other program, or use another --data folder",
+                )
 
     def write_pid(self, node_id: str, pid: int | None) -> None:
         """Note which process a node is, or (None) that it is none."""

@@ -36,13 +36,19 @@ def build_transaction(
         if not 0 <= revision <= INTEGER_MAX:
             raise RequestRefused("bad_request", "a watched revision is 0 or above, and below 2^63")
         transaction_bytes += len(key)
+    transaction = TransactionOperation(tuple(parsed), tuple(watched), mode)
+    check_transaction(transaction, transaction_bytes, limits)
+    return transaction
+
+
+def check_transaction(transaction: TransactionOperation, transaction_bytes: int, limits: Limits) -> None:
+    """Raise `RequestRefused` (`too_large`) for a transaction that names too many keys, or whose arguments have too many
+    bytes."""
     if transaction_bytes > limits.command_bytes:
         raise _too_large(f"has {transaction_bytes} bytes", limits.command_bytes)
-    transaction = TransactionOperation(tuple(parsed), tuple(watched), mode)
     named = keys_named(transaction)
     if named > TRANSACTION_KEYS_MAX:
         raise _too_large(f"touches at least {named} keys", TRANSACTION_KEYS_MAX)
-    return transaction
 
 
 def called_by_name(error: ReplyError, names: Sequence[str]) -> ReplyError:

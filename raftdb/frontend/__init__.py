@@ -1,7 +1,7 @@
 """Frontends: the protocols that clients speak to a node. They parse requests, hand operations to the node, and encode
 the answers; they contain no rule of the database.
 
-The HTTP side, from the socket inwards:
+`redis` is the listener for Redis clients, with an essay of its own. The HTTP side, from the socket inwards:
 
 * `http_server.py` owns the listening socket: bounded connections, the path table, one place where every error
   becomes JSON, orderly close. It knows no route.

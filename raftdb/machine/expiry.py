@@ -55,6 +55,8 @@ class ExpiryCondition(IntEnum):
     IF_IT_ENDS = 2
     IF_LATER = 3
     IF_EARLIER = 4
+    IF_EARLIER_END = 5
+    """As the one before, but not for a key that stays."""
 
 
 _HOLD: dict[ExpiryCondition, Callable[[int, int], bool]] = {
@@ -63,6 +65,7 @@ _HOLD: dict[ExpiryCondition, Callable[[int, int], bool]] = {
     ExpiryCondition.IF_IT_ENDS: lambda present_ms, new_ms: present_ms != NEVER_EXPIRES,
     ExpiryCondition.IF_LATER: lambda present_ms, new_ms: NEVER_EXPIRES != present_ms < new_ms,
     ExpiryCondition.IF_EARLIER: lambda present_ms, new_ms: present_ms == NEVER_EXPIRES or new_ms < present_ms,
+    ExpiryCondition.IF_EARLIER_END: lambda present_ms, new_ms: NEVER_EXPIRES != present_ms > new_ms,
 }
 """Whether a condition holds, by the present end of a key and the new one."""
 
@@ -72,6 +75,7 @@ _CONDITION_WORDS: dict[ExpiryCondition, list[bytes]] = {
     ExpiryCondition.IF_IT_ENDS: [b"XX"],
     ExpiryCondition.IF_LATER: [b"GT"],
     ExpiryCondition.IF_EARLIER: [b"LT"],
+    ExpiryCondition.IF_EARLIER_END: [b"XX", b"LT"],
 }
 
 

@@ -195,7 +195,7 @@ class AddressKeeper:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _write_down(self) -> None:
-        """As the leader, put all that have moved into one new configuration."""
+        """As the leader, put all that have moved into one new configuration, and where Redis clients find this node."""
         view = self._view
         if not view.is_leader:
             return
@@ -207,9 +207,12 @@ class AddressKeeper:
             peer: http for peer, http in moved.items() if peer in members and members[peer].http != http
         }
         changed = without_clashes(changed, {peer: member.http for peer, member in members.items()})
+        redis = {peer: member.redis for peer, member in members.items()}
+        if view.id in members and redis[view.id] is None and self._settings.advertised_redis is not None:
+            # Others send Redis clients to this node, and the first configuration knows only where peers are.
+            changed.setdefault(view.id, members[view.id].http)
         if not changed:
             return
-        redis = {peer: member.redis for peer, member in members.items()}
         redis[view.id] = self._settings.advertised_redis or redis.get(view.id)
         new = tuple(NewAddress(peer, http, redis[peer]) for peer, http in sorted(changed.items()))
         try:

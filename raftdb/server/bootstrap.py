@@ -16,9 +16,11 @@ from contextlib import ExitStack, closing
 from raftdb import __version__
 from raftdb.background import Background
 from raftdb.core.events import PeerMet
+from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_server import HttpServer
+from raftdb.frontend.redis.server import RedisServer
 from raftdb.limits import Limits
 from raftdb.memory import MemoryAccount
 from raftdb.node.driver import Driver
@@ -86,7 +88,8 @@ def run_node(settings: Settings) -> int:
         if identity is None or not identity.bootstrapped:
             # This is checked first: a folder that is made belongs to a cluster for good, and one mistyped flag is
             # seldom the only one.
-            check_listen(settings.listen)
+            for address in filter(None, (settings.listen, settings.redis)):
+                check_listen(address)
             identity = make_folder(folder, settings)
         log = stack.enter_context(closing(folder.open_log()))
         state = stack.enter_context(closing(folder.open_state()))
@@ -224,13 +227,9 @@ class _Node:
         identity = self._identity
         details = {"version": __version__, "cluster": identity.cluster_id, "data": self._settings.data}
         logger.info("starting", extra={"fields": details})
-        if self._settings.redis is not None:
-            logger.warning(
-                "the Redis protocol is not served yet", extra={"fields": {"redis": self._settings.redis}}
-            )
 
     async def _start_listening(self, parts: Closing) -> None:
-        """Open the one address of clients and peers."""
+        """Open the one address of clients and peers, and that of Redis clients."""
         settings = self._settings
         memory = MemoryAccount(settings.memory_bytes_max)
         memory.watch("changes", lambda: self._view.changes_memory_bytes)
@@ -244,11 +243,10 @@ class _Node:
             node_id=self._identity.node_id,
             cluster_id=self._identity.cluster_id,
         )
+        limits = Limits(value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max)
         api = HttpApi(
             node,
-            command_limits=Limits(
-                value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max
-            ),
+            command_limits=limits,
             readiness_checks={"applied": node.lag, "member": node.removal, "folder": node.put_back},
             readiness_warnings={"space": node.no_space},
         )
@@ -262,7 +260,20 @@ class _Node:
         except OSError as error:
             raise cannot_listen(settings.listen, error) from error
         parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
-        logger.info("listening", extra={"fields": {"http": settings.listen}})
+        if settings.redis is not None:
+            await self._listen_for_redis(settings.redis, node, limits, memory, parts)
+        fields = {"http": settings.listen, **({"redis": settings.redis} if settings.redis else {})}
+        logger.info("listening", extra={"fields": fields})
+
+    async def _listen_for_redis(
+        self, address: Endpoint, node: LocalNode, limits: Limits, memory: MemoryAccount, parts: Closing
+    ) -> None:
+        server = RedisServer(node, command_limits=limits, memory=memory)
+        try:
+            await server.start(address.host, address.port)
+        except OSError as error:
+            raise cannot_listen(address, error) from error
+        parts.then("Redis listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
 
     def _host_names(self) -> list[str]:
         """The names of hosts that requests to this node may bear. Peers may dial it under the name of any member,

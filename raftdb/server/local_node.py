@@ -16,6 +16,7 @@ from raftdb.machine.service import Query
 from raftdb.memory import MemoryAccount
 from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver
+from raftdb.node.effects import OnAnswer
 from raftdb.node.status import is_caught_up, members_of, status_of
 from raftdb.node.turn import Answer
 from raftdb.server.disk import NodeDisk
@@ -46,6 +47,10 @@ class LocalNode:
         self._node_id = node_id
         self._cluster_id = cluster_id
         self._started = time.monotonic()
+
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+        """Run `operation`; see `Driver.submit`."""
+        self._driver.submit(operation, on_answer, stale=stale)
 
     async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
         """Run `operation`; see `Driver.execute`."""

@@ -307,6 +307,8 @@ class Model:
                 return (ends_ms is None) is (condition is ExpiryCondition.IF_IT_STAYS)
             case ExpiryCondition.IF_LATER:
                 return new_ms > (forever if ends_ms is None else ends_ms)
+            case ExpiryCondition.IF_EARLIER_END:
+                return ends_ms is not None and new_ms < ends_ms
             case ExpiryCondition.IF_EARLIER:
                 return new_ms < (forever if ends_ms is None else ends_ms)
         return True

@@ -145,7 +145,7 @@ def test_of_moves_to_one_address_only_one_is_made() -> None:
 class World:
     """A keeper, its node's state, and what came of it."""
 
-    def __init__(self, own: OwnAddress, *members: Member) -> None:
+    def __init__(self, own: OwnAddress, *members: Member, redis: Endpoint | None = None) -> None:
         configurations = SimpleNamespace(latest=Configuration(members))
         configurations.committed_at = lambda index: (1, configurations.latest)
         self.core = SimpleNamespace(
@@ -157,7 +157,7 @@ class World:
         self.failure: Exception | None = None
         self.facts: dict[str, bytes] = {}
         self.keeper = AddressKeeper(
-            Settings(id="n4", listen=HERE),
+            Settings(id="n4", listen=HERE, redis=redis),
             view_of(SimpleNamespace(state=self.core)),
             self.book,
             own,
@@ -211,6 +211,18 @@ async def test_a_leader_writes_down_all_that_have_moved_in_one_entry() -> None:
     ]
     assert world.facts == {ADDRESS_FACT: str(HERE).encode()}
     assert not world.own.moved
+
+
+async def test_a_leader_writes_down_where_redis_clients_find_it_unless_that_is_known() -> None:
+    own, members = OwnAddress(HERE, moved=False), (Member("n2", at("b:1")), Member("n4", HERE))
+    world = World(own, *members, redis=at("a:6"))
+    world.core.role = Role.LEADER
+    await world.look()
+    assert world.changes == [UpdateAddresses((NewAddress("n4", HERE, at("a:6")),))]
+    known = World(own, members[0], Member("n4", HERE, at("proxy:6")), redis=at("a:6"))
+    known.core.role = Role.LEADER
+    await known.look()
+    assert not known.changes
 
 
 async def test_what_is_refused_is_tried_again() -> None:

@@ -1,0 +1,363 @@
+"""One connection of a Redis client: requests come in, replies go out in their order, and neither can grow without end.
+
+Order
+-----
+Redis runs the commands of a connection one after the other, and clients rely on it: a GET sees the SET before it in the
+same pipeline. The node orders writes as they are submitted, but a read need not see writes that are under way, and may
+see one that was submitted later. So:
+
+* a write waits for the reads before it;
+* a read after writes that are not answered becomes a part of the log, as a transaction of one command: it is answered
+  where it stands there, and nothing waits;
+* a command whose encoding is left to a thread lets nothing pass it.
+
+Bounds
+------
+What has arrived and is not begun is at most what one read of the socket brings: then reading is paused. Begun and not
+answered are at most `REPLIES_MAX` requests of one connection, and so many of all (`RedisServer.admits`). A client that
+does not read gets nothing begun while the transport's buffer is full; replies on their way take their place in the
+node's memory account, and who reads nothing at all for `UNREAD_S` is cut off.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from raftdb.budgets import KEYS_ON_LOOP_MAX
+from raftdb.errors import RaftdbError, Unavailable, required
+from raftdb.frontend.redis.errors import Refused, error_of
+from raftdb.frontend.redis.replying import ReadyReply, Reply, refusal
+from raftdb.frontend.redis.rows import Arguments, Call, Row
+from raftdb.frontend.redis.session import Session
+from raftdb.frontend.redis.table import find
+from raftdb.frontend.redis.transactions import begin_exec
+from raftdb.limits import TRANSACTION_KEYS_MAX
+from raftdb.machine.operations import TransactionOperation
+from raftdb.machine.service import Command
+from raftdb.machine.services import QUERIES, READS, keys_named
+from raftdb.memory import Hold
+from raftdb.wire.resp import ARGUMENT_BYTES, RequestReader
+from raftdb.wire.resp_replies import Error, encode
+
+if TYPE_CHECKING:
+    from raftdb.frontend.redis.server import RedisServer
+
+logger = logging.getLogger("raftdb.redis")
+
+REPLIES_MAX = 1024
+"""Requests of one connection that are begun, and whose replies are not written."""
+UNREAD_S = 60.0
+"""A client that has read nothing of what it was sent for so long is cut off."""
+COUNTED_BYTES_MIN = 1024
+"""Shorter replies are not counted: those of all requests that may be in flight together take 16 MiB."""
+
+_HTTP_WORDS = (b"POST", b"HOST:")
+"""Words of HTTP that are no commands: a page in a browser may have sent them (hazard B100)."""
+
+_READ_TYPES = frozenset({*READS, *QUERIES})
+_QUEUED = b"+QUEUED\r\n"
+
+
+class RedisConnection(asyncio.Protocol):
+    """See the module. Everything happens on the event loop."""
+
+    def __init__(self, server: "RedisServer") -> None:
+        self._server = server
+        self._reader = RequestReader()
+        self._inbox: deque[Arguments] = deque()
+        self._replies: deque[Reply | ReadyReply] = deque()
+        self._reads_out = 0
+        self._writes_out = 0
+        self._waits_for_all = False
+        """A large operation is on its way: nothing may pass it."""
+        self._is_full = False
+        self._is_paused = False
+        self._at_end = False
+        self.is_in_line = False
+        """Whether it waits in the server's line to begin more."""
+        self._hold = Hold(server.memory)
+        self._unread: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come."""
+        self._transport = cast(asyncio.Transport, transport)
+        self.session = Session(
+            self._server.next_id(),
+            self._server,
+            _shown(transport.get_extra_info("peername")),
+            _shown(transport.get_extra_info("sockname")),
+            asyncio.get_running_loop().time,
+        )
+        if not self._server.takes(self):
+            self._end_with(Error("ERR max number of clients reached"))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client has gone: what it has asked for goes on, and nobody reads the replies."""
+        self._server.forget(self)
+        self._inbox.clear()
+        self._replies.clear()
+        self._at_end = True
+        self.session.is_ending = True
+        self.session.leave_transaction()
+        self._hold.release()
+        self._stop_watching()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what has arrived, and begin what can be begun."""
+        if self.session.is_ending:
+            return
+        self.session.last_used = self.session.now()
+        self._inbox.extend(self._reader.feed(data))
+        if self._reader.buffered_bytes + self._hold.bytes:
+            self._count_memory()
+        self.advance()
+
+    def eof_received(self) -> bool:
+        """The client says nothing more, and may still read."""
+        self._at_end = True
+        self._end_if_done()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is sent."""
+        self._is_full = True
+        self._watch_reading()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._is_full = False
+        self._stop_watching()
+        self.advance()
+
+    def advance(self) -> None:
+        """Write what is ready, and begin what has arrived as far as order and bounds allow."""
+        inbox, replies = self._inbox, self._replies
+        self.write_replies()
+        while self._begin_next():
+            if len(replies) == REPLIES_MAX:
+                # Of those that are answered here all are ready, and make room.
+                self.write_replies()
+        if self._reader.error is not None and not inbox and not self.session.is_ending:
+            self._end_with(Error(f"ERR {self._reader.error}"))
+        self.write_replies()
+        if bool(inbox) != self._is_paused and not self._transport.is_closing():
+            self._is_paused = bool(inbox)
+            (self._transport.pause_reading if inbox else self._transport.resume_reading)()
+
+    def _begin_next(self) -> bool:
+        """Begin the next request that has arrived; False if there is none, or not now."""
+        inbox = self._inbox
+        if not inbox or self._is_full or len(self._replies) >= REPLIES_MAX:
+            return False
+        if not self._server.admits(self) or not self._begin(inbox[0]):
+            return False
+        inbox.popleft()
+        if self.session.is_ending:
+            inbox.clear()
+        return True
+
+    def settled(self, reply: Reply, reply_bytes: int) -> None:
+        """The reply to one request is there."""
+        self._server.settled_one()
+        if reply.is_write:
+            self._writes_out -= 1
+        else:
+            self._reads_out -= 1
+        if not self._writes_out and not self._reads_out:
+            self._waits_for_all = False
+        if not self._replies:
+            # The client has gone.
+            return
+        if reply_bytes > COUNTED_BYTES_MIN:
+            try:
+                self._hold.grow(reply_bytes)
+            except Unavailable as error:
+                reply.data = encode(_unsaid(reply, error))
+        if self._replies[0] is reply:
+            self._server.is_ready(self)
+
+    def write_replies(self) -> None:
+        """Write the replies at the front that are there."""
+        replies = self._replies
+        ready: list[bytes] = []
+        while replies and (data := replies[0].data) is not None:
+            ready.append(data)
+            replies.popleft()
+        if ready and not self._transport.is_closing():
+            self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
+            if self._hold.bytes:
+                self._count_memory()
+        self._end_if_done()
+
+    def close(self) -> None:
+        """Begin nothing more; the connection ends when what is begun is answered."""
+        self.session.is_ending = True
+        self._inbox.clear()
+        self._end_if_done()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._transport.abort()
+
+    def _begin(self, arguments: Arguments) -> bool:
+        """Begin one request; False if it has to wait for others before it."""
+        session = self.session
+        try:
+            row = find(arguments)
+        except Refused as refused:
+            self._refuse(arguments, refused)
+            return True
+        if session.queued is not None and not row.is_immediate:
+            self._queue(arguments)
+            return True
+        if self._has_to_wait(row, len(arguments)):
+            return False
+        session.last_command = row.name
+        try:
+            begun = self._begin_row(row, arguments)
+        except Refused as refused:
+            begun = refused.error
+        if type(begun) is tuple:
+            return self._submit(row, arguments, cast(Call, begun))
+        self._replies.append(ReadyReply(encode(begun, session.version)))
+        return True
+
+    def _has_to_wait(self, row: Row, count: int) -> bool:
+        """True while requests before it have to be answered first; it has so many arguments."""
+        if self._waits_for_all or (row.is_write and self._reads_out):
+            return True
+        if not self._writes_out or row.is_write:
+            return False
+        return row.reads_widely or (count > KEYS_ON_LOOP_MAX and row.build is not None)
+
+    def _begin_row(self, row: Row, arguments: Arguments) -> object:
+        """The `Call` that a request is, or the reply if it needs none."""
+        if row.build is not None:
+            self._server.check_size(arguments)
+            return row.build(arguments)
+        if row.name == "exec":
+            return begin_exec(self.session, self._begin_queued, self._server.command_limits)
+        return required(row.run, "way to run a command")(self.session, arguments)
+
+    def _begin_queued(self, session: Session, arguments: Arguments) -> object:
+        return self._begin_row(find(arguments), arguments)
+
+    def _queue(self, arguments: Arguments) -> None:
+        """Keep a request for EXEC, unless the transaction cannot be run any more."""
+        session = self.session
+        queued = required(session.queued, "queue")
+        session.queued_bytes += sum(map(len, arguments)) + ARGUMENT_BYTES * len(arguments)
+        too_large = (
+            session.queued_bytes > self._server.queued_bytes_max or len(queued) >= TRANSACTION_KEYS_MAX
+        )
+        if too_large:
+            session.queue_failed = True
+            queued.clear()
+            error = Error("ERR the transaction is too large")
+            self._replies.append(ReadyReply(encode(error, session.version)))
+            return
+        if not session.queue_failed:
+            queued.append(arguments)
+        self._replies.append(ReadyReply(_QUEUED))
+
+    def _refuse(self, arguments: Arguments, refused: Refused) -> None:
+        """Answer what is no command; words of HTTP end the connection."""
+        session = self.session
+        if arguments[0].upper() in _HTTP_WORDS:
+            logger.warning(
+                "HTTP on the Redis port, perhaps from a page in a browser",
+                extra={"fields": {"client": session.address}},
+            )
+            session.is_ending = True
+            return
+        if session.queued is not None:
+            session.queue_failed = True
+            session.queued.clear()
+        self._replies.append(ReadyReply(encode(refused.error, session.version)))
+
+    def _submit(self, row: Row, arguments: Arguments, call: Call) -> bool:
+        """Ask the node; False if the request has to wait after all."""
+        operation, reply_of = call
+        is_write, is_wrapped = type(operation) not in _READ_TYPES, False
+        if not is_write and self._writes_out:
+            operation = TransactionOperation((cast(Command, operation),))
+            is_write = is_wrapped = True
+        reply = Reply(self, row, arguments, reply_of, is_write=is_write, is_wrapped=is_wrapped)
+        try:
+            self._server.node.submit(operation, reply.settle)
+        except RaftdbError as error:
+            if is_wrapped and error.code == "no_space":
+                # Reading needs no space, if it need not be part of the log.
+                return False
+            self._replies.append(ReadyReply(encode(refusal(error, row, arguments), self.session.version)))
+            return True
+        self._server.in_flight += 1
+        if is_write:
+            self._writes_out += 1
+            if row.name == "exec" or len(arguments) > KEYS_ON_LOOP_MAX:
+                self._waits_for_all = keys_named(operation) > KEYS_ON_LOOP_MAX  # type: ignore[arg-type]
+        else:
+            self._reads_out += 1
+        self._replies.append(reply)
+        return True
+
+    def _end_with(self, error: Error) -> None:
+        """Say why, and end the connection once that and all before it is said."""
+        self._replies.append(ReadyReply(encode(error, self.session.version)))
+        self.session.is_ending = True
+        self.write_replies()
+
+    def _end_if_done(self) -> None:
+        if self._replies or self._inbox or not (self.session.is_ending or self._at_end):
+            return
+        if not self._transport.is_closing():
+            self._transport.close()
+
+    def _count_memory(self) -> None:
+        """Hold what is here: of the request that arrives, and of replies that were not read."""
+        waiting = sum(len(reply.data) for reply in self._replies if reply.data is not None)
+        unread = self._transport.get_write_buffer_size()
+        wanted = self._reader.buffered_bytes + waiting + unread
+        try:
+            self._hold.resize(wanted)
+        except Unavailable as error:
+            self._hold.set(wanted)
+            if self._reader.buffered_bytes > COUNTED_BYTES_MIN and not self.session.is_ending:
+                self._inbox.clear()
+                self._end_with(error_of(error))
+
+    def _watch_reading(self) -> None:
+        """Look again later whether the client reads."""
+        self._stop_watching()
+        self._unread_bytes = self._transport.get_write_buffer_size()
+        self._unread = asyncio.get_running_loop().call_later(self._server.unread_s, self._look_at_reading)
+
+    def _look_at_reading(self) -> None:
+        if self._transport.get_write_buffer_size() < self._unread_bytes:
+            self._watch_reading()
+            return
+        fields = {"client": self.session.address, "unread_bytes": self._unread_bytes}
+        logger.warning("a client does not read", extra={"fields": fields})
+        self.abort()
+
+    def _stop_watching(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+
+def _unsaid(reply: Reply, error: Unavailable) -> Error:
+    """What is said instead of a reply for which there is no memory; after a write it has taken effect."""
+    if reply.is_write:
+        return Error("UNKNOWNOUTCOME it was executed, but there is no memory for its reply")
+    return error_of(error)
+
+
+def _shown(address: object) -> str:
+    """A socket's address as Redis shows it."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return "?:0"

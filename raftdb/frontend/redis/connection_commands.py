@@ -1,0 +1,255 @@
+"""Commands about the connection itself: who speaks, in which version of the protocol, and signs of life."""
+
+from collections.abc import Callable
+from typing import Any
+
+from raftdb.frontend.redis.arguments import integer
+from raftdb.frontend.redis.errors import SYNTAX, Refused, text_of, wrong_arity
+from raftdb.frontend.redis.rows import LOCAL, SESSION, Arguments, Row
+from raftdb.frontend.redis.session import NAME_BYTES_MAX, Session
+from raftdb.frontend.redis.versions import REDIS_VERSION
+from raftdb.wire.resp_replies import Verbatim
+
+NO_PASSWORD = (
+    "ERR AUTH <password> called without any password configured for the default user. "
+    "Are you sure your configuration is correct?"
+)
+WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
+
+
+def _ping(session: Session, given: Arguments) -> object:
+    if len(given) > 2:
+        raise wrong_arity("ping")
+    return given[1] if len(given) == 2 else "PONG"
+
+
+def _echo(session: Session, given: Arguments) -> object:
+    return given[1]
+
+
+def _select(session: Session, given: Arguments) -> object:
+    if integer(given[1]) != 0:
+        raise Refused("ERR DB index is out of range")
+    return "OK"
+
+
+def _quit(session: Session, given: Arguments) -> object:
+    session.is_ending = True
+    return "OK"
+
+
+def _reset(session: Session, given: Arguments) -> object:
+    session.reset()
+    return "RESET"
+
+
+def _auth(session: Session, given: Arguments) -> object:
+    """Nobody has a password so far: the one user is let in with any, as Redis does with a user without one."""
+    if len(given) > 3:
+        raise Refused(SYNTAX)
+    if len(given) == 2:
+        raise Refused(NO_PASSWORD)
+    if given[1] != b"default":
+        raise Refused(WRONG_PASSWORD)
+    return "OK"
+
+
+def _hello(session: Session, given: Arguments) -> object:
+    """`HELLO [version [AUTH user password] [SETNAME name]]`."""
+    version = session.version
+    name: bytes | None = None
+    if len(given) > 1:
+        if not given[1].isdigit() or len(given[1]) > 18:
+            raise Refused("ERR Protocol version is not an integer or out of range")
+        version = int(given[1])
+        if version not in (2, 3):
+            raise Refused("NOPROTO unsupported protocol version")
+    place = 2
+    while place < len(given):
+        word, left = given[place].upper(), len(given) - place - 1
+        if word == b"AUTH" and left >= 2:
+            _auth(session, given[place : place + 3])
+            place += 3
+        elif word == b"SETNAME" and left >= 1:
+            name = _checked_name(given[place + 1], "ERR Client names")
+            place += 2
+        else:
+            raise Refused(f"ERR Syntax error in HELLO option '{text_of(given[place])}'")
+    if name is not None:
+        session.name = name
+    session.version = version
+    return {
+        b"server": b"redis",
+        b"version": REDIS_VERSION.encode(),
+        b"proto": version,
+        b"id": session.id,
+        b"mode": b"standalone",
+        b"role": b"master",
+        b"modules": [],
+    }
+
+
+def _checked_name(name: bytes, what: str) -> bytes:
+    if any(not ord("!") <= byte <= ord("~") for byte in name) or len(name) > NAME_BYTES_MAX:
+        raise Refused(f"{what} cannot contain spaces, newlines or special characters.")
+    return name
+
+
+def _set_name(session: Session, given: Arguments) -> object:
+    session.name = _checked_name(given[2], "ERR Client names")
+    return "OK"
+
+
+def _set_info(session: Session, given: Arguments) -> object:
+    word = given[2].upper()
+    if word == b"LIB-NAME":
+        session.library_name = _checked_name(given[3], "ERR lib-name")
+    elif word == b"LIB-VER":
+        session.library_version = _checked_name(given[3], "ERR lib-ver")
+    else:
+        raise Refused(f"ERR Unrecognized option '{text_of(given[2])}'")
+    return "OK"
+
+
+def _described(session: Session) -> str:
+    """One client, as CLIENT LIST has it."""
+    now = session.now()
+    queued = -1 if session.queued is None else len(session.queued)
+    fields = {
+        "id": session.id,
+        "addr": session.address,
+        "laddr": session.local_address,
+        "name": text_of(session.name),
+        "age": int(now - session.begun),
+        "idle": int(now - session.last_used),
+        "flags": "N" if session.queued is None else "x",
+        "db": 0,
+        "multi": queued,
+        "cmd": session.last_command,
+        "user": "default",
+        "resp": session.version,
+        "lib-name": text_of(session.library_name),
+        "lib-ver": text_of(session.library_version),
+    }
+    return " ".join(f"{name}={value}" for name, value in fields.items()) + "\n"
+
+
+def _list(session: Session, given: Arguments) -> object:
+    """`CLIENT LIST [TYPE type] [ID id ...]`."""
+    sessions = list(session.facts.sessions)
+    if len(given) > 2:
+        word = given[2].upper()
+        if word == b"TYPE" and len(given) == 4:
+            if given[3].lower() not in (b"normal", b"master", b"replica", b"slave", b"pubsub"):
+                raise Refused(f"ERR Unknown client type '{text_of(given[3])}'")
+            sessions = sessions if given[3].lower() == b"normal" else []
+        elif word == b"ID" and len(given) > 3:
+            wanted = {_client_id(text) for text in given[3:]}
+            sessions = [each for each in sessions if each.id in wanted]
+        else:
+            raise Refused(SYNTAX)
+    return Verbatim("".join(map(_described, sessions)))
+
+
+def _client_id(text: bytes) -> int:
+    if not text.isdigit() or len(text) > 18 or int(text) == 0:
+        raise Refused("ERR Invalid client ID")
+    return int(text)
+
+
+def _switch(*words: bytes) -> Callable[[Session, Arguments], Any]:
+    """A setting of a connection that changes nothing here."""
+
+    def run(session: Session, given: Arguments) -> object:
+        if given[2].upper() not in words:
+            raise Refused(SYNTAX)
+        return "OK"
+
+    return run
+
+
+def _tracking(session: Session, given: Arguments) -> object:
+    if given[2].upper() != b"OFF":
+        raise Refused("ERR client-side caching is not supported")
+    return "OK"
+
+
+def _help(command: str, *lines: str) -> Callable[[Session, Arguments], Any]:
+    heading = f"{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    return lambda session, given: [heading, *lines, "HELP", "    Print this help."]
+
+
+def _client(
+    name: str, arity: int, summary: str, run: Callable[[Session, Arguments], Any], since: str = "2.6.9"
+) -> Row:
+    return Row(
+        name=f"client|{name}",
+        arity=arity,
+        flags=("noscript", "loading", "stale"),
+        group="connection",
+        since=since,
+        summary=summary,
+        run=run,
+    )
+
+
+CLIENT: tuple[Row, ...] = (
+    _client("id", 2, "The number of this connection", lambda session, given: session.id, "5.0.0"),
+    _client("getname", 2, "The name of this connection", lambda session, given: session.name or None),
+    _client("setname", 3, "Name this connection", _set_name),
+    _client("setinfo", 4, "Name the library of this client", _set_info, "7.2.0"),
+    _client(
+        "info", 2, "What is known of this connection", lambda session, given: Verbatim(_described(session))
+    ),
+    _client("list", -2, "All connections of this node", _list, "2.4.0"),
+    _client("no-evict", 3, "Accepted, and changes nothing", _switch(b"ON", b"OFF"), "7.0.0"),
+    _client("no-touch", 3, "Accepted, and changes nothing", _switch(b"ON", b"OFF"), "7.2.0"),
+    _client("reply", 3, "Only ON is supported", _switch(b"ON"), "3.2.0"),
+    _client("tracking", -3, "Only OFF is supported", _tracking, "6.0.0"),
+    _client("getredir", 2, "Where invalidations go: nowhere", lambda session, given: -1, "6.0.0"),
+    _client(
+        "help", 2, "What CLIENT can do", _help("CLIENT", "ID", "GETNAME", "SETNAME", "INFO", "LIST"), "5.0.0"
+    ),
+)
+
+
+def _row(
+    name: str,
+    arity: int,
+    since: str,
+    summary: str,
+    run: Callable[[Session, Arguments], Any],
+    *,
+    flags: tuple[str, ...] = SESSION,
+    is_immediate: bool = False,
+    subcommands: tuple[Row, ...] = (),
+) -> Row:
+    return Row(
+        name=name,
+        arity=arity,
+        flags=flags,
+        group="connection",
+        since=since,
+        summary=summary,
+        run=run,
+        is_immediate=is_immediate,
+        subcommands=subcommands,
+    )
+
+
+def _no_subcommand(session: Session, given: Arguments) -> object:
+    """A command that has only subcommands is never run itself."""
+    raise Refused(SYNTAX)
+
+
+CONNECTION: tuple[Row, ...] = (
+    _row("ping", -1, "1.0.0", "A sign of life of this node", _ping, flags=("fast",)),
+    _row("echo", 2, "1.0.0", "What was said", _echo, flags=LOCAL),
+    _row("select", 2, "1.0.0", "There is one database, 0", _select, flags=LOCAL),
+    _row("quit", -1, "1.0.0", "End this connection", _quit, is_immediate=True),
+    _row("reset", 1, "6.2.0", "Be as a new connection is", _reset, is_immediate=True),
+    _row("hello", -1, "6.0.0", "Choose the version of the protocol", _hello),
+    _row("auth", -2, "1.0.0", "Nobody has a password so far", _auth),
+    _row("client", -2, "2.4.0", "About connections", _no_subcommand, flags=(), subcommands=CLIENT),
+)
+"""The rows of the table."""

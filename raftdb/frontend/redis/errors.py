@@ -1,0 +1,73 @@
+"""Errors in Redis' words: those of commands that cannot be read, and what the node's errors become."""
+
+from raftdb.errors import CommandFailed, OutcomeUnknown, RaftdbError, Unavailable
+from raftdb.wire.resp_replies import Error
+
+SHOWN_BYTES_MAX = 128
+"""How much of a name, and of the arguments after it, an error repeats."""
+
+
+class Refused(Exception):
+    """A command is refused; `error` is the reply."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.error = Error(text)
+
+
+SYNTAX = "ERR syntax error"
+NOT_AN_INTEGER = "ERR value is not an integer or out of range"
+NOT_A_FLOAT = "ERR value is not a valid float"
+WRONG_TYPE = Error("WRONGTYPE Operation against a key holding the wrong kind of value")
+EXEC_ABORT = Error("EXECABORT Transaction discarded because of previous errors.")
+
+
+def text_of(data: bytes) -> str:
+    """Bytes of a client within an error, which become the same bytes again."""
+    return data.decode(errors="surrogateescape")
+
+
+def unknown_command(arguments: list[bytes]) -> Refused:
+    """The error for a name that no command has."""
+    shown = b""
+    for argument in arguments[1:]:
+        if len(shown) >= SHOWN_BYTES_MAX:
+            break
+        shown += b"'%b' " % argument[: SHOWN_BYTES_MAX - len(shown)]
+    name = text_of(arguments[0][:SHOWN_BYTES_MAX])
+    return Refused(f"ERR unknown command '{name}', with args beginning with: {text_of(shown)}")
+
+
+def unknown_subcommand(command: str, name: bytes) -> Refused:
+    """The error for a second word that the command does not have."""
+    shown = text_of(name[:SHOWN_BYTES_MAX])
+    return Refused(f"ERR unknown subcommand '{shown}'. Try {command.upper()} HELP.")
+
+
+def wrong_arity(name: str) -> Refused:
+    """The error for too few or too many arguments."""
+    return Refused(f"ERR wrong number of arguments for '{name}' command")
+
+
+_PREFIXES = {
+    "busy": "BUSY",
+    "no_space": "OOM",
+    "no_leader": "CLUSTERDOWN",
+    "no_quorum": "CLUSTERDOWN",
+    "not_leader": "CLUSTERDOWN",
+    "outcome_unknown": "UNKNOWNOUTCOME",
+}
+"""The first word of the errors on which a client can act; of all others it is ERR."""
+
+
+def error_of(error: RaftdbError | None) -> Error:
+    """The reply that says what `error` says; None: the node has stopped before it knew the outcome."""
+    if error is None:
+        error = OutcomeUnknown("the node stopped before the outcome was known")
+    if isinstance(error, CommandFailed):
+        return WRONG_TYPE if error.code == "wrong_type" else Error(f"ERR {error.message}")
+    text = f"{_PREFIXES.get(error.code, 'ERR')} {error.message}"
+    if isinstance(error, Unavailable) and error.leader is not None:
+        # Where to go is the only hint that a client's program can use.
+        return Error(f"{text}, at {error.leader.redis or error.leader.http}")
+    return Error(f"{text} ({error.hint})" if error.hint else text)

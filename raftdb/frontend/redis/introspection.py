@@ -1,0 +1,176 @@
+"""Commands that ask about this node: what it is, how it is set, what it has counted."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from raftdb import __version__
+from raftdb.frontend.redis.arguments import calendar_ms
+from raftdb.frontend.redis.errors import SYNTAX, Refused
+from raftdb.frontend.redis.globs import matcher
+from raftdb.frontend.redis.rows import LOCAL, Arguments, Row
+from raftdb.frontend.redis.session import Session
+from raftdb.frontend.redis.versions import REDIS_VERSION
+from raftdb.wire.resp_replies import Verbatim
+
+Section = Mapping[str, object]
+
+
+def _server(session: Session, status: Mapping[str, Any]) -> Section:
+    return {
+        "redis_version": REDIS_VERSION,
+        "redis_mode": "standalone",
+        "raftdb_version": __version__,
+        "os": sys.platform,
+        "arch_bits": 64,
+        "process_id": os.getpid(),
+        "uptime_in_seconds": int(status["uptime_seconds"]),
+        "uptime_in_days": int(status["uptime_seconds"]) // 86_400,
+        "tcp_port": session.facts.settings["port"],
+    }
+
+
+def _clients(session: Session, status: Mapping[str, Any]) -> Section:
+    counts = session.facts.counts()
+    return {"connected_clients": counts["connected_clients"], "maxclients": counts["maxclients"]}
+
+
+def _memory(session: Session, status: Mapping[str, Any]) -> Section:
+    levels: Mapping[str, int] = status["memory_bytes"]
+    return {f"raftdb_{name}_bytes": level for name, level in levels.items()}
+
+
+def _persistence(session: Session, status: Mapping[str, Any]) -> Section:
+    return {
+        "loading": 0,
+        "aof_enabled": 1,
+        "aof_last_write_status": "ok",
+        "raftdb_checkpoint_index": status["checkpoint_index"],
+    }
+
+
+def _stats(session: Session, status: Mapping[str, Any]) -> Section:
+    counts = session.facts.counts()
+    return {name: counts[name] for name in ("total_connections_received", "total_commands_processed")} | {
+        "rejected_connections": counts["rejected_connections"]
+    }
+
+
+def _replication(session: Session, status: Mapping[str, Any]) -> Section:
+    leader = status["leader"]
+    return {
+        "role": "master" if status["role"] == "leader" else "slave",
+        "connected_slaves": max(0, len(status["members"]) - 1),
+        "raftdb_id": status["id"],
+        "raftdb_role": status["role"],
+        "raftdb_leader": "" if leader is None else leader["id"],
+        "raftdb_term": status["term"],
+        "raftdb_commit_index": status["commit_index"],
+        "raftdb_applied_index": status["applied_index"],
+    }
+
+
+SECTIONS: dict[str, Callable[[Session, Mapping[str, Any]], Section]] = {
+    "server": _server,
+    "clients": _clients,
+    "memory": _memory,
+    "persistence": _persistence,
+    "stats": _stats,
+    "replication": _replication,
+    "cluster": lambda session, status: {"cluster_enabled": 0},
+}
+"""The sections of INFO, in order."""
+
+_ALL_SECTIONS = {"all", "everything", "default"}
+
+
+def _info(session: Session, given: Arguments) -> object:
+    wanted = {word.decode(errors="replace").lower() for word in given[1:]}
+    if not wanted or wanted & _ALL_SECTIONS:
+        wanted = set(SECTIONS)
+    status = session.facts.status()
+    texts = []
+    for name, make in SECTIONS.items():
+        if name in wanted:
+            lines = [f"{field}:{value}\r\n" for field, value in make(session, status).items()]
+            texts.append(f"# {name.capitalize()}\r\n" + "".join(lines))
+    return Verbatim("\r\n".join(texts))
+
+
+def _config_get(session: Session, given: Arguments) -> object:
+    """`CONFIG GET pattern ...`: each setting once, in the order of names."""
+    tests = [matcher(pattern.lower()) for pattern in given[2:]]
+    return {
+        name.encode(): value.encode()
+        for name, value in sorted(session.facts.settings.items())
+        if any(matches(name.encode()) for matches in tests)
+    }
+
+
+def _config_set(session: Session, given: Arguments) -> object:
+    raise Refused("ERR CONFIG SET is not supported: a node takes its settings when it starts")
+
+
+def _time(session: Session, given: Arguments) -> object:
+    seconds, milliseconds = divmod(calendar_ms(), 1000)
+    return [b"%d" % seconds, b"%d" % (milliseconds * 1000)]
+
+
+def _role(session: Session, given: Arguments) -> object:
+    """As of a Redis without replicas: who replicates to whom is not Redis' business here."""
+    return [b"master", session.facts.status()["applied_index"], []]
+
+
+def _no_subcommand(session: Session, given: Arguments) -> object:
+    raise Refused(SYNTAX)
+
+
+def _config(name: str, arity: int, summary: str, run: Callable[[Session, Arguments], Any]) -> Row:
+    return Row(
+        name=f"config|{name}",
+        arity=arity,
+        flags=("admin", "noscript", "loading", "stale"),
+        group="server",
+        since="2.0.0",
+        summary=summary,
+        run=run,
+    )
+
+
+CONFIG: tuple[Row, ...] = (
+    _config("get", -3, "The settings that match a pattern", _config_get),
+    _config("set", -4, "Refused: settings are given at the start", _config_set),
+    _config("resetstat", 2, "Accepted, and changes nothing", lambda session, given: "OK"),
+)
+
+
+def _row(
+    name: str,
+    arity: int,
+    since: str,
+    summary: str,
+    run: Callable[[Session, Arguments], Any],
+    *,
+    flags: tuple[str, ...] = LOCAL,
+    subcommands: tuple[Row, ...] = (),
+) -> Row:
+    return Row(
+        name=name,
+        arity=arity,
+        flags=flags,
+        group="server",
+        since=since,
+        summary=summary,
+        run=run,
+        subcommands=subcommands,
+    )
+
+
+INTROSPECTION: tuple[Row, ...] = (
+    _row("info", -1, "1.0.0", "What this node is, and what it does", _info, flags=("loading", "stale")),
+    _row("time", 1, "2.6.0", "The time of the calendar by this node's clock", _time),
+    _row("role", 1, "2.8.12", "Always a master without replicas", _role),
+    _row("config", -2, "2.0.0", "About settings", _no_subcommand, flags=(), subcommands=CONFIG),
+)
+"""The rows of the table."""

@@ -1,0 +1,76 @@
+"""What a row of the table of Redis commands says: how a command is called, and what is done for it.
+
+A command is either *built*, from its arguments to an operation of the machine and from the result back to a reply; or
+it is *run* here, in the session of its connection, because it is about the connection or about this node.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from raftdb.frontend.redis.session import Session
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.reply import Told
+from raftdb.machine.service import Query
+
+ReplyOf: TypeAlias = Callable[[Told], object]
+"""The reply that a result is, as `raftdb.wire.resp_replies` encodes it."""
+
+Call: TypeAlias = tuple[ClientOperation | Query, ReplyOf]
+"""An operation for the node, and how its result is replied."""
+
+Arguments: TypeAlias = list[bytes]
+"""A whole request: the name of the command comes first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Row:
+    """One command. `arity` is Redis': with the name, and below 0 "at least so many". `keys` are the places of its keys,
+    first, last (below 0: from the end) and step, (0, 0, 0) for none.
+
+    Exactly one of `build` and `run` is there; both raise `Refused`. What `run` returns is the reply, or a `Call` whose
+    answer will be.
+
+    `is_immediate`: it is run at once even after MULTI. A command with `subcommands` is one of them, by its second word.
+    `is_write`: it may be an entry of the log, so it comes after all reads that the connection has asked for before.
+    `reads_widely`: it is a read that cannot be part of the log, so it waits for the writes before it.
+    """
+
+    name: str
+    arity: int
+    flags: tuple[str, ...]
+    group: str
+    since: str
+    summary: str
+    keys: tuple[int, int, int] = (0, 0, 0)
+    build: Callable[[Arguments], Call] | None = None
+    run: Callable[[Session, Arguments], Any] | None = None
+    is_immediate: bool = False
+    subcommands: "tuple[Row, ...]" = ()
+    is_write: bool = field(init=False)
+    reads_widely: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The flags say whether it writes; what is queued may write, too."""
+        is_write = "write" in self.flags or self.name == "exec"
+        object.__setattr__(self, "is_write", is_write)
+        is_wide_read = self.build is not None and not is_write and not self.keys[0]
+        object.__setattr__(self, "reads_widely", is_wide_read or self.name == "watch")
+
+    def accepts(self, count: int) -> bool:
+        """Return whether so many arguments are right, the name included."""
+        return count == self.arity if self.arity >= 0 else count >= -self.arity
+
+
+ONE_KEY = (1, 1, 1)
+ALL_KEYS = (1, -1, 1)
+EVERY_OTHER_KEY = (1, -1, 2)
+TWO_KEYS = (1, 2, 1)
+
+READ = ("readonly", "fast")
+READ_SLOW = ("readonly",)
+WRITE = ("write", "denyoom", "fast")
+WRITE_SLOW = ("write", "denyoom")
+SHRINK = ("write", "fast")
+LOCAL = ("loading", "stale", "fast")
+SESSION = ("noscript", "loading", "stale", "fast")

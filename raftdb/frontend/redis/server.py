@@ -1,0 +1,229 @@
+"""The listener for Redis clients: connections, what all of them may have in flight, and one look at them per turn.
+
+Replies that become ready in a turn of the event loop are written at its end, all of one connection in one write. New
+requests are begun up to a budget per turn, so that heartbeats come in between however many connections have something
+to say; connections over the budget, or over what may be in flight, wait in a line.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from raftdb.errors import LeaderHint
+from raftdb.frontend.http_server import ACCEPT_BACKLOG, connections_allowed
+from raftdb.frontend.redis.connection import UNREAD_S, RedisConnection
+from raftdb.frontend.redis.errors import Refused
+from raftdb.frontend.redis.rows import Arguments
+from raftdb.frontend.redis.session import Session
+from raftdb.limits import DEFAULT_LIMITS, TRANSACTION_KEYS_MAX, Limits
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.service import Query
+from raftdb.memory import MemoryAccount
+from raftdb.node.effects import OnAnswer
+from raftdb.wire.resp import ARGUMENT_BYTES
+
+logger = logging.getLogger("raftdb.redis")
+
+BEGUN_PER_TURN_MAX = 1024
+"""Requests begun in one turn of the loop, some 20 ms of short ones."""
+
+
+class RedisNode(Protocol):
+    """One running node, as this listener sees it."""
+
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+        """Run one operation; see `raftdb.node.driver.Driver.submit`."""
+
+    def status(self) -> Mapping[str, Any]:
+        """The status of the node."""
+
+    def leader_hint(self) -> LeaderHint | None:
+        """Where the leader is, as far as this node knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisLimits:
+    """What one listener takes on. `connections_max` is lowered to what the process may open; above `in_flight_max`
+    requests no more are begun."""
+
+    connections_max: int = 10_000
+    in_flight_max: int = 16_384
+    unread_s: float = UNREAD_S
+
+
+class RedisServer:
+    """One listener. `start` once, `close` once; both on the event loop."""
+
+    def __init__(
+        self,
+        node: RedisNode,
+        *,
+        limits: RedisLimits | None = None,
+        command_limits: Limits = DEFAULT_LIMITS,
+        memory: MemoryAccount | None = None,
+    ) -> None:
+        self.node = node
+        self.command_limits = command_limits
+        self.memory = memory or MemoryAccount()
+        self.in_flight = 0
+        """Requests of all connections that are begun and not answered."""
+        self.queued_bytes_max = command_limits.command_bytes + 4 * TRANSACTION_KEYS_MAX * ARGUMENT_BYTES
+        self._limits = limits or RedisLimits()
+        self.unread_s = self._limits.unread_s
+        self._connections_max = self._limits.connections_max
+        self._connections: dict[int, RedisConnection] = {}
+        self._last_id = self._rejected = self._begun = 0
+        self._left = BEGUN_PER_TURN_MAX
+        self._ready: list[RedisConnection] = []
+        self._line: deque[RedisConnection] = deque()
+        self._turn_is_due = False
+        self._listener: asyncio.Server | None = None
+        self._endpoint = ("", 0)
+        self._all_gone = asyncio.Event()
+
+    async def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen on `host`:`port` (0: any free port); returns what was bound. Raises OSError, EADDRINUSE included."""
+        self._connections_max = connections_allowed(self._limits.connections_max)
+        self._listener = await asyncio.get_running_loop().create_server(
+            lambda: RedisConnection(self), host, port, backlog=ACCEPT_BACKLOG
+        )
+        bound = self._listener.sockets[0].getsockname()
+        self._endpoint = (str(bound[0]), int(bound[1]))
+        return self._endpoint
+
+    async def close(self, *, grace_s: float) -> None:
+        """Accept nothing more, begin nothing more, give what is begun `grace_s` seconds, then cut connections off."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        listener.close()
+        for connection in list(self._connections.values()):
+            connection.close()
+        try:
+            async with asyncio.timeout(grace_s):
+                while self._connections:
+                    self._all_gone.clear()
+                    await self._all_gone.wait()
+        except TimeoutError:
+            for connection in list(self._connections.values()):
+                connection.abort()
+        await listener.wait_closed()
+
+    def next_id(self) -> int:
+        """The number of a new connection."""
+        self._last_id += 1
+        return self._last_id
+
+    def takes(self, connection: RedisConnection) -> bool:
+        """Take a new connection in, if there is room for it."""
+        if len(self._connections) >= self._connections_max:
+            self._rejected += 1
+            logger.warning("connection refused", extra={"fields": {"connections": self._connections_max}})
+            return False
+        self._connections[connection.session.id] = connection
+        return True
+
+    def forget(self, connection: RedisConnection) -> None:
+        """A connection has ended."""
+        self._connections.pop(connection.session.id, None)
+        if not self._connections:
+            self._all_gone.set()
+
+    def admits(self, connection: RedisConnection) -> bool:
+        """True if one more request may be begun now; otherwise the connection is called again when one may."""
+        if self._left and self.in_flight < self._limits.in_flight_max:
+            self._left -= 1
+            self._begun += 1
+            if not self._turn_is_due:
+                self._schedule()
+            return True
+        if not connection.is_in_line:
+            connection.is_in_line = True
+            self._line.append(connection)
+        self._schedule()
+        return False
+
+    def settled_one(self) -> None:
+        """One of the requests in flight is answered."""
+        self.in_flight -= 1
+        if self._line and not self._turn_is_due:
+            self._schedule()
+
+    def is_ready(self, connection: RedisConnection) -> None:
+        """The connection has a reply to write."""
+        self._ready.append(connection)
+        if not self._turn_is_due:
+            self._schedule()
+
+    def check_size(self, arguments: Arguments) -> None:
+        """Raise `Refused` for a request that is larger than this node takes."""
+        total_bytes = sum(map(len, arguments))
+        value_bytes_max = self.command_limits.value_bytes
+        if total_bytes <= value_bytes_max:
+            return
+        longest_bytes = max(map(len, arguments))
+        if longest_bytes > value_bytes_max:
+            raise Refused(f"ERR a value has {longest_bytes} bytes: the limit is {value_bytes_max}")
+        if total_bytes > self.command_limits.command_bytes:
+            raise Refused(
+                f"ERR the arguments have {total_bytes} bytes: the limit is {self.command_limits.command_bytes}"
+            )
+
+    @property
+    def sessions(self) -> Iterable[Session]:
+        """See `Facts`."""
+        return [connection.session for connection in self._connections.values()]
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """See `Facts`."""
+        host, port = self._endpoint
+        return {
+            "appendfsync": "always",
+            "appendonly": "yes",
+            "bind": host,
+            "databases": "1",
+            "maxclients": str(self._connections_max),
+            "maxmemory": "0",
+            "maxmemory-policy": "noeviction",
+            "port": str(port),
+            "proto-max-bulk-len": str(self.command_limits.value_bytes),
+            "save": "",
+            "timeout": "0",
+        }
+
+    def status(self) -> Mapping[str, Any]:
+        """See `Facts`."""
+        return self.node.status()
+
+    def counts(self) -> Mapping[str, int]:
+        """See `Facts`."""
+        return {
+            "connected_clients": len(self._connections),
+            "maxclients": self._connections_max,
+            "total_connections_received": self._last_id,
+            "total_commands_processed": self._begun,
+            "rejected_connections": self._rejected,
+        }
+
+    def _schedule(self) -> None:
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Write what is ready, and go on with connections that wait in line."""
+        self._turn_is_due = False
+        self._left = BEGUN_PER_TURN_MAX
+        ready, self._ready = self._ready, []
+        for connection in ready:
+            connection.advance()
+        for _ in range(len(self._line)):
+            if not self._left or self.in_flight >= self._limits.in_flight_max:
+                break
+            connection = self._line.popleft()
+            connection.is_in_line = False
+            connection.advance()

@@ -1,0 +1,131 @@
+"""MULTI, EXEC and what belongs to them: queued commands become one entry of the log.
+
+A queued command is read when EXEC comes, as in Redis: what is wrong with it then is an error in its place, and the
+others run. Those that this node answers by itself are not part of the entry; they are run in their places.
+
+WATCH asks for the revisions of its keys, by a linearizable read, and the entry carries them: they are compared where it
+is applied, on every replica alike, so it does not matter through which node, or in whose term, it gets there.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from raftdb.commands.transactions import check_transaction
+from raftdb.errors import CommandFailed, RequestRefused
+from raftdb.frontend.redis.errors import EXEC_ABORT, Refused, error_of
+from raftdb.frontend.redis.rows import ALL_KEYS, SESSION, Arguments, Call, ReplyOf, Row
+from raftdb.frontend.redis.session import Session
+from raftdb.frontend.redis.watching import WATCHED_MAX
+from raftdb.limits import Limits
+from raftdb.machine.operations import TransactionOperation
+from raftdb.machine.reply import Result, Told
+from raftdb.machine.revisions import ReadRevisions
+from raftdb.machine.service import Command
+
+Begin = Callable[[Session, Arguments], object]
+"""What a queued command is, when its turn has come: a `Call`, or the reply of one that is answered here."""
+
+
+def _multi(session: Session, given: Arguments) -> object:
+    if session.queued is not None:
+        raise Refused("ERR MULTI calls can not be nested")
+    session.queued = []
+    return "OK"
+
+
+def _discard(session: Session, given: Arguments) -> object:
+    if session.queued is None:
+        raise Refused("ERR DISCARD without MULTI")
+    session.leave_transaction()
+    return "OK"
+
+
+def _unwatch(session: Session, given: Arguments) -> object:
+    session.watched.clear()
+    return "OK"
+
+
+def _watch(session: Session, given: Arguments) -> object:
+    if session.queued is not None:
+        raise Refused("ERR WATCH inside MULTI is not allowed")
+    keys = tuple(given[1:])
+    watched = session.watched
+    if len(watched) + len(keys) > WATCHED_MAX:
+        raise Refused(f"ERR too many keys are watched: the limit is {WATCHED_MAX}")
+    generation = watched.generation
+
+    def reply(told: Told) -> object:
+        watched.add(keys, cast(list[int], told.value), generation)
+        return "OK"
+
+    return ReadRevisions(keys), reply
+
+
+def begin_exec(session: Session, begin: Begin, limits: Limits) -> object:
+    """What EXEC does: a `Call` for the one entry, or the reply if none is needed."""
+    queued, watched, failed = session.queued, session.watched.pairs(), session.queue_failed
+    if queued is None:
+        raise Refused("ERR EXEC without MULTI")
+    session.leave_transaction()
+    if failed:
+        return EXEC_ABORT
+    replies: list[object] = []
+    places: list[tuple[int, ReplyOf]] = []
+    commands: list[Command] = []
+    for place, arguments in enumerate(queued):
+        try:
+            begun = begin(session, arguments)
+        except Refused as refused:
+            begun = refused.error
+        if type(begun) is tuple:
+            operation, reply_of = cast(Call, begun)
+            commands.append(cast(Command, operation))
+            places.append((place, reply_of))
+            begun = None
+        replies.append(begun)
+    if not commands and not watched:
+        return replies
+    transaction = TransactionOperation(tuple(commands), watched)
+    try:
+        check_transaction(transaction, sum(len(text) for request in queued for text in request), limits)
+    except RequestRefused as refusal:
+        raise Refused(f"EXECABORT Transaction discarded: {refusal.message}.") from None
+
+    def reply(told: Told) -> object:
+        results = cast(list[Result | CommandFailed], told.value)
+        for (place, reply_of), result in zip(places, results, strict=True):
+            replies[place] = error_of(result) if isinstance(result, CommandFailed) else reply_of(result)
+        return replies
+
+    return transaction, reply
+
+
+def _exec(session: Session, given: Arguments) -> object:
+    """EXEC is begun by the connection, which knows how queued commands are (`begin_exec`)."""
+    raise Refused("ERR EXEC without MULTI")
+
+
+def _row(
+    name: str, arity: int, since: str, summary: str, run: Callable[[Session, Arguments], Any], **more: Any
+) -> Row:
+    return Row(
+        name=name,
+        arity=arity,
+        flags=SESSION,
+        group="transactions",
+        since=since,
+        summary=summary,
+        run=run,
+        is_immediate=name != "unwatch",
+        **more,
+    )
+
+
+TRANSACTIONS: tuple[Row, ...] = (
+    _row("multi", 1, "1.2.0", "Queue what follows", _multi),
+    _row("exec", 1, "1.2.0", "Run what is queued, at one point of the log", _exec),
+    _row("discard", 1, "2.0.0", "Forget what is queued", _discard),
+    _row("watch", -2, "2.2.0", "Let EXEC run nothing if these keys change", _watch, keys=ALL_KEYS),
+    _row("unwatch", 1, "2.2.0", "Watch nothing", _unwatch),
+)
+"""The rows of the table."""

@@ -1,0 +1,35 @@
+"""The keys that a connection watches, with the revisions that they had."""
+
+from collections.abc import Sequence
+
+WATCHED_MAX = 1024
+"""Most keys that one connection watches."""
+
+
+class Watched:
+    """Keys by name, each with its revision when it was first watched: the earliest one counts."""
+
+    __slots__ = ("_revisions", "generation")
+
+    def __init__(self) -> None:
+        self._revisions: dict[bytes, int] = {}
+        self.generation = 0
+        """Changes whenever all is forgotten: revisions that come later belong to nobody."""
+
+    def __len__(self) -> int:
+        return len(self._revisions)
+
+    def add(self, keys: Sequence[bytes], revisions: Sequence[int], generation: int) -> None:
+        """Watch the keys from these revisions on, unless all was forgotten since they were asked for."""
+        if generation == self.generation:
+            for key, revision in zip(keys, revisions, strict=True):
+                self._revisions.setdefault(key, revision)
+
+    def pairs(self) -> tuple[tuple[bytes, int], ...]:
+        """All keys with their revisions."""
+        return tuple(self._revisions.items())
+
+    def clear(self) -> None:
+        """Watch nothing."""
+        self._revisions.clear()
+        self.generation += 1

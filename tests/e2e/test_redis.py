@@ -1,0 +1,94 @@
+"""Redis clients and real nodes: a plain socket, and the client that most Python programs use."""
+
+import asyncio
+import socket
+
+import pytest
+import redis
+import redis.asyncio
+
+from tests.e2e.cluster import Cluster, Node, free_ports
+from tests.e2e.conftest import NewCluster
+from tests.e2e.waiting import LIMIT_S, wait_for
+
+
+@pytest.fixture
+def cluster(new_cluster: NewCluster) -> Cluster:
+    """Three nodes with a port for Redis clients each."""
+    made = new_cluster(3)
+    for node, port in zip(made, free_ports(3), strict=True):
+        node.environment["RAFTDB_REDIS"] = f"127.0.0.1:{port}"
+    return made.start()
+
+
+def address_of(node: Node) -> tuple[str, int]:
+    host, _, port = node.environment["RAFTDB_REDIS"].partition(":")
+    return host, int(port)
+
+
+def client_of(node: Node) -> "redis.Redis":
+    host, port = address_of(node)
+    return redis.Redis(host=host, port=port, socket_timeout=LIMIT_S)
+
+
+def test_a_cluster_serves_redis_clients_and_keeps_what_it_has_acknowledged(cluster: Cluster) -> None:
+    leader = cluster.leader()
+    with socket.create_connection(address_of(leader), timeout=LIMIT_S) as connection:
+        connection.sendall(
+            b"SET greeting hello\r\n*2\r\n$3\r\nGET\r\n$8\r\ngreeting\r\nINCR n\r\nGET n\r\nQUIT\r\n"
+        )
+        stream = connection.makefile("rb")
+        assert stream.read() == b"+OK\r\n$5\r\nhello\r\n:1\r\n$1\r\n1\r\n+OK\r\n"
+
+    with client_of(leader) as client:
+        assert client.ping()
+        assert client.set("key", b"\x00\xff", ex=100, nx=True)
+        assert client.get("key") == b"\x00\xff"
+        assert client.ttl("key") in (99, 100)
+        with client.pipeline(transaction=True) as pipeline:
+            pipeline.incr("n").get("n").delete("key")
+            assert pipeline.execute() == [2, b"2", 1]
+        with client.pipeline() as pipeline:
+            pipeline.watch("n")
+            client.incr("n")
+            pipeline.multi()
+            pipeline.set("n", 0)
+            with pytest.raises(redis.WatchError):
+                pipeline.execute()
+        with client.pipeline(transaction=False) as pipeline:
+            for number in range(1000):
+                pipeline.set(f"many:{number}", number).get(f"many:{number}")
+            replies = pipeline.execute()
+        assert replies == [reply for number in range(1000) for reply in (True, b"%d" % number)]
+
+    (follower, *_) = cluster.others(leader)
+    hint = wait_for(lambda: moved_to(follower), "a follower that knows the leader's Redis address")
+    assert hint == "{}:{}".format(*address_of(leader))
+
+    leader.kill9()
+    successor = cluster.leader(cluster.running)
+    with client_of(successor) as client:
+        assert client.get("n") == b"3"
+        assert client.dbsize() == 1002
+
+
+def moved_to(follower: Node) -> str | None:
+    """Where a node that does not lead sends a client; None if it only says who leads."""
+    with client_of(follower) as client, pytest.raises(redis.ResponseError) as caught:
+        client.get("greeting")
+    if isinstance(caught.value, redis.exceptions.MovedError):
+        return f"{caught.value.host}:{caught.value.port}"
+    assert "leader" in str(caught.value)
+    return None
+
+
+async def test_both_versions_of_the_protocol_from_asyncio(cluster: Cluster) -> None:
+    host, port = address_of(cluster.leader())
+    for version in (2, 3):
+        client = redis.asyncio.Redis(host=host, port=port, protocol=version, socket_timeout=LIMIT_S)
+        async with client:
+            replies = await asyncio.gather(*(client.incr(f"counter:{version}") for _ in range(50)))
+            assert sorted(replies) == list(range(1, 51))
+            assert (await client.config_get("append*"))["appendfsync"] == "always"
+            assert "get" in await client.command()
+            assert (await client.info("server"))["redis_mode"] == "standalone"

@@ -1,0 +1,376 @@
+"""A connection of a Redis client: order, bounds, and how it ends."""
+
+import asyncio
+
+import pytest
+
+from raftdb.endpoint import parse_endpoint
+from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
+from raftdb.frontend.redis.connection import REPLIES_MAX
+from raftdb.frontend.redis.server import RedisLimits
+from raftdb.limits import Limits
+from raftdb.machine.batches import MultiSet
+from raftdb.machine.operations import ClientOperation, TransactionOperation
+from raftdb.machine.scanning import Keys
+from raftdb.machine.service import Query
+from raftdb.machine.strings import Get, Set
+from raftdb.memory import MEMORY_BYTES_MIN, MemoryAccount
+from raftdb.node.effects import OnAnswer
+from tests.frontend.redis_support import Client, MachineNode, request, serve, turns
+
+SET = request("SET", "a", "1")
+GET = request("GET", "a")
+OK, ONE, NIL, PONG = b"+OK\r\n", b"$1\r\n1\r\n", b"$-1\r\n", b"+PONG\r\n"
+
+
+def is_paused(client: Client) -> bool:
+    return client.transport.is_reading_paused
+
+
+async def test_replies_come_in_the_order_of_the_requests_and_in_one_write() -> None:
+    _node, server = serve()
+    client = Client(server)
+    client.send(GET, request("PING"), SET, request("ECHO", "x"), GET, request("NONE"))
+    replies = await client.receive(6)
+    assert replies.startswith(NIL + PONG + OK + b"$1\r\nx\r\n" + ONE + b"-ERR unknown command 'NONE'")
+    assert client.transport.writes <= 3
+    assert server.in_flight == 0
+
+
+async def test_what_is_answered_early_waits_for_what_is_before_it() -> None:
+    node, server = serve()
+    node.is_held = True
+    client = Client(server)
+    client.send(GET, GET, request("PING"))
+    (first, second), node.waiting = node.waiting, []
+    second[1](node.answer_to(second[0]))
+    await asyncio.sleep(0)
+    assert client.take() == b""
+    first[1](node.answer_to(first[0]))
+    assert await client.receive(3) == NIL + NIL + PONG
+
+
+async def test_a_read_after_a_write_becomes_a_part_of_the_log_and_nothing_waits() -> None:
+    node, server = serve()
+    node.is_held = True
+    client = Client(server)
+    client.send(SET, GET, request("INCR", "a"), GET)
+    assert [type(operation) for operation in node.submitted] == [
+        Set,
+        TransactionOperation,
+        type(node.submitted[2]),
+        TransactionOperation,
+    ]
+    node.answer_all()
+    assert await client.receive(4) == OK + ONE + b":2\r\n" + b"$1\r\n2\r\n"
+
+
+async def test_an_error_of_such_a_read_is_that_of_the_read() -> None:
+    _node, server = serve()
+    client = Client(server)
+    client.send(SET, request("GET", "k" * 481), request("MGET", "a", "b"))
+    replies = await client.receive(3)
+    assert replies == OK + b"-ERR key is empty or too long\r\n" + b"*2\r\n" + ONE + NIL
+
+
+async def test_a_write_waits_for_the_reads_before_it() -> None:
+    node, server = serve()
+    node.is_held = True
+    client = Client(server)
+    client.send(GET, SET, GET)
+    assert node.submitted == [Get(b"a")]
+    node.answer_all()
+    await turns(lambda: len(node.submitted) == 3)
+    node.answer_all()
+    assert await client.receive(3) == NIL + OK + ONE
+
+
+async def test_a_read_of_very_many_keys_waits_for_the_writes_before_it() -> None:
+    node, server = serve()
+    node.is_held = True
+    client = Client(server)
+    client.send(SET, request("KEYS", "*"), request("MGET", *("a",) * 300))
+    assert node.submitted == [Set(b"a", b"1")]
+    node.answer_all()
+    await turns(lambda: len(node.submitted) == 3)
+    assert node.submitted[1] == Keys(b"")
+    node.answer_all()
+    assert await client.receive(3) == OK + b"*1\r\n$1\r\na\r\n" + b"*300\r\n" + ONE * 300
+
+
+async def test_nothing_passes_an_operation_that_is_encoded_on_a_thread() -> None:
+    node, server = serve()
+    node.is_held = True
+    client = Client(server)
+    pairs = [text for number in range(300) for text in (f"k{number}", number)]
+    client.send(request("MSET", *pairs), request("SET", "k1", "x"), request("GET", "k1"))
+    assert [type(operation) for operation in node.submitted] == [MultiSet]
+    node.answer_all()
+    await turns(lambda: len(node.submitted) == 3)
+    node.answer_all()
+    assert await client.receive(3) == OK + OK + b"$1\r\nx\r\n"
+
+
+async def test_without_space_a_read_after_a_write_waits_instead() -> None:
+    class FullNode(MachineNode):
+        def submit(
+            self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False
+        ) -> None:
+            if isinstance(operation, TransactionOperation):
+                raise Unavailable("no_space", "the disk is full")
+            super().submit(operation, on_answer)
+
+    _, server = serve(FullNode())
+    client = Client(server)
+    client.send(request("DEL", "a"), GET)
+    assert await client.receive(2) == b":0\r\n" + NIL
+
+
+async def test_a_long_pipeline_is_begun_in_parts_and_reading_pauses() -> None:
+    node, server = serve()
+    node.is_held = True
+    client = Client(server)
+    client.send(SET * 5000)
+    assert len(node.waiting) == REPLIES_MAX
+    assert is_paused(client)
+    replies = 0
+    while replies < 5000:
+        assert len(node.waiting) <= REPLIES_MAX
+        node.answer_all()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        replies += client.take().count(OK)
+    assert not is_paused(client)
+    assert server.in_flight == 0
+
+
+async def test_what_is_answered_here_makes_room_for_what_follows() -> None:
+    _, server = serve()
+    client = Client(server)
+    client.send(request("PING") * 5000)
+    await turns(lambda: len(client.transport.written) == 5000 * len(PONG))
+    assert not client.transport.is_reading_paused
+
+
+async def test_all_connections_together_have_a_bound_and_take_turns() -> None:
+    node, server = serve(limits=RedisLimits(in_flight_max=10))
+    node.is_held = True
+    clients = [Client(server) for _ in range(4)]
+    for client in clients:
+        client.send(SET * 8)
+    for _ in range(20):
+        await asyncio.sleep(0)
+        assert len(node.waiting) <= 10
+        node.answer_all()
+        await asyncio.sleep(0)
+    assert [client.take() for client in clients] == [OK * 8] * 4
+
+
+async def test_who_has_gone_makes_room_for_those_in_line() -> None:
+    node, server = serve(limits=RedisLimits(in_flight_max=1))
+    node.is_held = True
+    gone, waiting = Client(server), Client(server)
+    gone.send(SET)
+    waiting.send(GET)
+    gone.protocol.connection_lost(None)
+    node.answer_all()
+    await turns(lambda: bool(node.waiting))
+    node.answer_all()
+    assert await waiting.receive(1) == ONE
+
+
+async def test_for_a_client_that_does_not_read_nothing_is_begun() -> None:
+    node, server = serve()
+    client = Client(server)
+    client.protocol.pause_writing()
+    client.send(SET * 3)
+    await asyncio.sleep(0)
+    assert node.submitted == []
+    assert client.transport.is_reading_paused
+    client.protocol.resume_writing()
+    assert await client.receive(3) == OK * 3
+    assert not client.transport.is_reading_paused
+
+
+async def test_who_reads_nothing_is_cut_off_and_who_reads_slowly_is_not() -> None:
+    _, server = serve(limits=RedisLimits(unread_s=0.001))
+    slow, silent = Client(server), Client(server)
+    for client in (slow, silent):
+        client.transport.unread_bytes = 100_000
+        client.protocol.pause_writing()
+    slow.transport.unread_bytes = 99_999
+    while not silent.transport.is_aborted:
+        slow.transport.unread_bytes -= 1
+        await asyncio.sleep(0.0001)
+    slow.protocol.resume_writing()
+    assert not slow.transport.is_aborted
+
+
+async def test_replies_that_nobody_reads_take_no_more_memory_than_there_is() -> None:
+    memory = MemoryAccount(MEMORY_BYTES_MIN)
+    node, server = serve(memory=memory)
+    clients = [Client(server) for _ in range(10)]
+    await clients[0].ask("SET", "a", b"x" * 1_000_000)
+    for client in clients:
+        client.transport.unread_bytes = 0
+        client.send(GET * 20)
+    node.is_held = True
+    await asyncio.sleep(0)
+    replies = [await client.receive(20) for client in clients]
+    busy = sum(reply.count(b"-BUSY the memory for requests is in use") for reply in replies)
+    assert busy > 0
+    assert sum(len(reply) for reply in replies) < MEMORY_BYTES_MIN
+    assert sum(reply.count(b"$1000000\r\n") for reply in replies) == 200 - busy
+    assert await clients[0].ask("PING") == PONG
+
+
+async def test_a_request_for_which_there_is_no_memory_ends_its_connection() -> None:
+    memory = MemoryAccount(MEMORY_BYTES_MIN)
+    memory.watch("changes", lambda: MEMORY_BYTES_MIN)
+    _, server = serve(memory=memory)
+    clients = [Client(server) for _ in range(4)]
+    for client in clients:
+        client.send(b"*2\r\n$3\r\nGET\r\n$4000000\r\n" + b"x" * 3_900_000)
+    refused = [client for client in clients if client.transport.is_closed]
+    assert refused
+    assert refused[0].take().startswith(b"-BUSY the memory for requests is in use")
+
+
+@pytest.mark.parametrize("data", [b"*1\r\n:1\r\n", b'GET "a\r\n'])
+async def test_what_cannot_be_read_is_refused_after_the_replies_before_it(data: bytes) -> None:
+    _, server = serve()
+    client = Client(server)
+    client.send(SET, GET, data)
+    replies = await client.receive(3)
+    assert replies.startswith(OK + ONE + b"-ERR Protocol error: ")
+    assert client.transport.is_closed
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST / HTTP/1.1\r\nHost: x\r\n\r\nSET a 1\r\n",
+        b"GET / HTTP/1.1\r\nhost: x\r\n\r\nSET a 1\r\n",
+        request("post", "x") + SET,
+    ],
+)
+async def test_words_of_http_end_the_connection(data: bytes) -> None:
+    """Hazard B100."""
+    node, server = serve()
+    client = Client(server)
+    client.send(data)
+    assert client.transport.is_closed
+    assert node.submitted == []
+    assert client.take() in (b"", b"-ERR wrong number of arguments for 'get' command\r\n")
+
+
+async def test_quit_is_answered_last() -> None:
+    node, server = serve()
+    client = Client(server)
+    client.send(SET, request("QUIT"), SET)
+    assert await client.receive(2) == OK + OK
+    assert client.transport.is_closed
+    assert len(node.submitted) == 1
+
+
+async def test_who_says_nothing_more_still_gets_the_replies() -> None:
+    _, server = serve()
+    client = Client(server)
+    client.send(SET * 3)
+    assert client.protocol.eof_received()
+    assert not client.transport.is_closed
+    assert await client.receive(3) == OK * 3
+    assert client.transport.is_closed
+
+
+async def test_there_is_a_most_of_connections() -> None:
+    _, server = serve(limits=RedisLimits(connections_max=1))
+    first, second = Client(server), Client(server)
+    assert second.take() == b"-ERR max number of clients reached\r\n"
+    assert second.transport.is_closed
+    second.protocol.connection_lost(None)
+    first.protocol.connection_lost(None)
+    assert await Client(server).ask("PING") == PONG
+
+
+HTTP, REDIS = parse_endpoint("192.0.2.2:8001"), parse_endpoint("192.0.2.2:6379")
+N2 = LeaderHint("n2", HTTP)
+
+
+@pytest.mark.parametrize(
+    ("failure", "reply"),
+    [
+        (Unavailable("busy", "much waits", hint="send less"), b"-BUSY much waits (send less)\r\n"),
+        (Unavailable("no_space", "no room"), b"-OOM no room\r\n"),
+        (Unavailable("no_leader", "nobody leads"), b"-CLUSTERDOWN nobody leads\r\n"),
+        (
+            Unavailable("not_leader", "n2 is the leader", leader=N2),
+            b"-CLUSTERDOWN n2 is the leader, at 192.0.2.2:8001\r\n",
+        ),
+        (
+            Unavailable("not_leader", "", leader=LeaderHint("n2", HTTP, REDIS)),
+            b"-MOVED 15495 192.0.2.2:6379\r\n",
+        ),
+        (OutcomeUnknown("no word of it"), b"-UNKNOWNOUTCOME no word of it\r\n"),
+    ],
+)
+@pytest.mark.parametrize("is_early", [True, False])
+async def test_what_the_node_cannot_do_is_said_in_a_word_for_programs(
+    failure: RaftdbError, reply: bytes, is_early: bool
+) -> None:
+    node, server = serve()
+    if is_early:
+        node.refusal = failure
+    else:
+        node.failure = failure
+    assert await Client(server).ask("GET", "a") == reply
+
+
+async def test_a_node_that_stops_says_that_it_does_not_know() -> None:
+    node, server = serve()
+    node.is_held = True
+    client = Client(server)
+    client.send(SET)
+    node.waiting[0][1](None)
+    assert (await client.receive(1)).startswith(b"-UNKNOWNOUTCOME ")
+
+
+async def test_what_is_too_large_is_refused_and_the_connection_goes_on() -> None:
+    _, server = serve(command_limits=Limits(value_bytes=100, command_bytes=250))
+    client = Client(server)
+    assert await client.ask("SET", "a", b"x" * 101) == b"-ERR a value has 101 bytes: the limit is 100\r\n"
+    too_much = await client.ask("MGET", *(b"x" * 50,) * 6)
+    assert too_much == b"-ERR the arguments have 304 bytes: the limit is 250\r\n"
+    assert await client.ask("SET", "a", b"x" * 100) == OK
+
+
+async def test_a_listener_on_a_socket_serves_and_closes() -> None:
+    node, server = serve()
+    _, port = await server.start("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(SET + GET)
+    assert await reader.readexactly(len(OK + ONE)) == OK + ONE
+    node.is_held = True
+    writer.write(SET)
+    while not node.waiting:
+        await asyncio.sleep(0)
+    closing = asyncio.create_task(server.close(grace_s=10.0))
+    await asyncio.sleep(0)
+    node.answer_all()
+    assert await reader.read() == OK
+    await closing
+    writer.close()
+
+
+async def test_a_listener_cuts_off_what_does_not_end() -> None:
+    node, server = serve()
+    _, port = await server.start("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    node.is_held = True
+    writer.write(SET)
+    while not node.waiting:
+        await asyncio.sleep(0)
+    await server.close(grace_s=0.0)
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await reader.readexactly(1)
+    writer.close()

@@ -1,0 +1,147 @@
+"""The table of Redis commands, and what clients are told of it."""
+
+from typing import Any
+
+import hiredis
+import pytest
+
+from raftdb.frontend.redis.errors import Refused
+from raftdb.frontend.redis.globs import literal_prefix, matcher
+from raftdb.frontend.redis.rows import Row
+from raftdb.frontend.redis.slots import slot_of
+from raftdb.frontend.redis.table import COMMANDS, find
+from tests.frontend.redis_support import Client, serve
+
+
+def read(data: bytes) -> Any:
+    reader = hiredis.Reader(encoding="utf-8")
+    reader.feed(data)
+    return reader.gets()
+
+
+@pytest.mark.parametrize("row", COMMANDS.values(), ids=lambda row: str(row.name))
+def test_every_row_is_complete(row: Row) -> None:
+    assert row.name == row.name.lower()
+    assert row.summary
+    assert row.since.count(".") == 2
+    assert (row.build is None) != (row.run is None)
+    assert not (row.keys[0] and row.keys[2] < 1)
+    assert ("write" in row.flags) + ("readonly" in row.flags) <= 1
+    assert all(subcommand.name.startswith(f"{row.name}|") for subcommand in row.subcommands)
+
+
+@pytest.mark.parametrize("row", COMMANDS.values(), ids=lambda row: str(row.name))
+def test_arity_is_checked_for_every_command(row: Row) -> None:
+    for count in range(1, abs(row.arity) + 3):
+        arguments = [row.name.encode(), *(b"1",) * (count - 1)]
+        if row.subcommands and count > 1:
+            continue
+        if row.accepts(count):
+            assert find(arguments) is row
+        else:
+            with pytest.raises(Refused, match="wrong number of arguments"):
+                find(arguments)
+
+
+@pytest.mark.parametrize("spelling", [b"get", b"GET", b"gEt"])
+def test_names_are_known_in_any_case(spelling: bytes) -> None:
+    assert find([spelling, b"k"]) is COMMANDS["get"]
+
+
+async def test_clients_learn_of_all_commands() -> None:
+    client = Client(serve()[1])
+    infos = read(await client.ask("COMMAND"))
+    assert [info[0] for info in infos] == list(COMMANDS)
+    assert read(await client.ask("COMMAND", "COUNT")) == len(COMMANDS)
+    assert read(await client.ask("COMMAND", "LIST")) == list(COMMANDS)
+    mset, nothing = read(await client.ask("COMMAND", "INFO", "mset", "nothing"))
+    assert mset[:8] == ["mset", -3, ["write", "denyoom"], 1, -1, 2, ["@write", "@string", "@slow"], []]
+    assert mset == infos[list(COMMANDS).index("mset")]
+    assert nothing is None
+    await client.ask("HELLO", "3")
+    documentation = read(await client.ask("COMMAND", "DOCS"))
+    assert set(documentation) == set(COMMANDS)
+    assert documentation["get"] == {"summary": "The value of a key", "since": "1.0.0", "group": "string"}
+    assert "client|id" in documentation["client"]["subcommands"]
+
+
+async def test_a_node_tells_of_itself() -> None:
+    client = Client(serve()[1])
+    info = read(await client.ask("INFO"))
+    assert "redis_version:7." in info
+    assert "# Replication\r\nrole:master\r\n" in info
+    assert read(await client.ask("INFO", "clients")).startswith("# Clients\r\nconnected_clients:1\r\n")
+    assert read(await client.ask("INFO", "nothing")) == ""
+    settings = read(await client.ask("CONFIG", "GET", "*"))
+    assert settings[settings.index("appendfsync") + 1] == "always"
+    assert (await client.ask("CONFIG", "SET", "save", "1")).startswith(b"-ERR CONFIG SET is not supported")
+    assert len(read(await client.ask("TIME"))) == 2
+    assert read(await client.ask("ROLE")) == ["master", 0, []]
+
+
+async def test_connections_are_listed() -> None:
+    _, server = serve()
+    first, second = Client(server), Client(server)
+    await second.ask("CLIENT", "SETNAME", "me")
+    await second.ask("CLIENT", "SETINFO", "LIB-NAME", "mine")
+    await second.ask("CLIENT", "SETINFO", "lib-ver", "1.2")
+    assert read(await first.ask("CLIENT", "ID")) == 1
+    lines = read(await first.ask("CLIENT", "LIST")).splitlines()
+    assert [line.split()[0] for line in lines] == ["id=1", "id=2"]
+    assert "addr=192.0.2.1:4711 laddr=192.0.2.2:6379 name=me" in lines[1]
+    assert lines[1].endswith("lib-name=mine lib-ver=1.2")
+    assert read(await first.ask("CLIENT", "LIST", "ID", "2")).splitlines() == [lines[1]]
+    assert read(await second.ask("CLIENT", "INFO")).startswith("id=2 ")
+    assert (await first.ask("CLIENT", "TRACKING", "ON")).startswith(b"-ERR client-side caching")
+    assert await first.ask("CLIENT", "TRACKING", "OFF") == b"+OK\r\n"
+    assert read(await first.ask("CLIENT", "HELP"))[0].startswith("CLIENT <subcommand>")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "others"),
+    [
+        (b"*", [b"", b"a", b"\n"], []),
+        (b"a?c", [b"abc", b"a\nc"], [b"ac", b"abbc"]),
+        (b"a*c*e", [b"ace", b"abcde", b"acece"], [b"aced", b"ae"]),
+        (b"*ab", [b"ab", b"aab", b"abab"], [b"aba"]),
+        (b"[a-c]x", [b"ax", b"cx"], [b"dx"]),
+        (b"[^a-c]x", [b"dx"], [b"ax", b"x"]),
+        (b"[c-a]", [b"b"], [b"d"]),
+        (b"[]", [], [b"", b"]"]),
+        (b"[a", [b"a"], [b"["]),
+        (b"\\*", [b"*"], [b"a"]),
+        (b"[\\]]", [b"]"], [b"\\"]),
+        (b"a.c", [b"a.c"], [b"abc"]),
+        (b"a\\", [b"a\\"], [b"a"]),
+    ],
+)
+def test_patterns_are_those_of_redis(pattern: bytes, matching: list[bytes], others: list[bytes]) -> None:
+    matches = matcher(pattern)
+    assert all(map(matches, matching))
+    assert not any(map(matches, others))
+
+
+def test_no_pattern_takes_for_ever() -> None:
+    assert not matcher(b"*a" * 200 + b"b")(b"a" * 480)
+
+
+def test_what_a_pattern_begins_with() -> None:
+    assert [literal_prefix(text) for text in (b"user:*", b"*", b"a[b]", b"a\\*", b"abc")] == [
+        b"user:",
+        b"",
+        b"a",
+        b"a",
+        b"abc",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "slot"),
+    [(b"foo", 12182), (b"123456789", 12739), (b"x{foo}bar", 12182), (b"", 0)],
+)
+def test_slots_are_those_of_redis_clusters(key: bytes, slot: int) -> None:
+    assert slot_of(key) == slot
+
+
+def test_empty_braces_and_a_single_one_are_part_of_the_key() -> None:
+    assert len({slot_of(key) for key in (b"", b"{}", b"{", b"foo", b"{foo", b"{}foo")}) == 6
