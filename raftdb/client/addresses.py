@@ -10,7 +10,7 @@ from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachabl
 from raftdb.errors import RequestRefused
 
 
-def parse_addresses(text: str) -> tuple[str, ...]:
+def parse_addresses(text: str) -> tuple[Endpoint, ...]:
     """The addresses in `HOST:PORT,HOST:PORT`, each with or without `http://`, in order, each once.
 
     Raises `RequestRefused` `bad_request` naming the part that is not an address.
@@ -21,9 +21,9 @@ def parse_addresses(text: str) -> tuple[str, ...]:
     return tuple(addresses)
 
 
-def _parse_address(part: str) -> str:
+def _parse_address(part: str) -> Endpoint:
     try:
-        return str(parse_endpoint(part))
+        return parse_endpoint(part)
     except BadAddress as error:
         message = f"{json.dumps(part)} is not a node address: {error.message}"
         raise RequestRefused("bad_request", message, hint=error.hint) from None
@@ -46,7 +46,7 @@ def learnt_endpoint(text: object) -> Endpoint | None:
         return None
 
 
-def addresses_of(given: str | Iterable[str]) -> tuple[str, ...]:
+def addresses_of(given: str | Iterable[str]) -> tuple[Endpoint, ...]:
     """`parse_addresses` of a text, or of several. Raises `TypeError` for anything else."""
     if isinstance(given, str):
         return parse_addresses(given)

@@ -151,12 +151,12 @@ class AsyncClient(AsyncClientCommands[V]):
         return cast("AsyncClient[Any]", cls(addresses, decode=decode, **options))  # type: ignore[call-overload]
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {','.join(self._addresses)}>"
+        return f"<{type(self).__name__} {','.join(self.addresses)}>"
 
     @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses that this client was given, in order."""
-        return self._addresses
+        return tuple(map(str, self._addresses))
 
     def transaction(self, *, timeout_ms: float | None = None) -> AsyncTransaction[V]:
         """A transaction, which reads at once and writes when it is committed (see `raftdb.client.transaction`).

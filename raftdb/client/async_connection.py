@@ -12,6 +12,7 @@ from raftdb.client.dialing import now_ms, reason_of
 from raftdb.client.flow import Exchange
 from raftdb.client.http1 import AnswerLost, Response, ResponseParser, encode_request
 from raftdb.client.pace import answer_deadline_ms
+from raftdb.endpoint import Endpoint
 
 IDLE_MS_MAX = 10_000
 """A connection that was idle for longer is not used again: servers and proxies close idle ones after 15 s or more, and
@@ -40,7 +41,7 @@ class AsyncConnections:
     """
 
     def __init__(self, idle_max: int = IDLE_CONNECTIONS_MAX) -> None:
-        self._idle: dict[str, list[_Connection]] = {}
+        self._idle: dict[Endpoint, list[_Connection]] = {}
         self._idle_max = idle_max
         self._closed = 0  # how often; connections from before are not kept
         self._cleaned_ms = now_ms()
@@ -55,7 +56,7 @@ class AsyncConnections:
         exceptions of the sink are passed on.
         """
         attempt, sent = step.attempt, step.request
-        request = encode_request(sent.method, sent.target, host=attempt.address, body=sent.body)
+        request = encode_request(sent.method, sent.target, host=str(attempt.address), body=sent.body)
         closed = self._closed
         connection = self._take(attempt.address)
         if connection is None:
@@ -94,7 +95,7 @@ class AsyncConnections:
             while (connection := _take_out(idle)) is not None:
                 connection.stream.close()
 
-    def _take(self, address: str) -> _Connection | None:
+    def _take(self, address: Endpoint) -> _Connection | None:
         """The idle connection to `address` that was used last, among those that are fresh and open; None if there is
         none."""
         self._clean()

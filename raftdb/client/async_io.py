@@ -30,7 +30,7 @@ from raftdb.client.dialing import (
 from raftdb.client.flow import Limits
 from raftdb.client.http1 import NotSent
 from raftdb.client.resolving import Resolution, Target, targets_of
-from raftdb.endpoint import parse_endpoint
+from raftdb.endpoint import Endpoint
 from raftdb.errors import LocalProtocolError, Unavailable
 
 CONCURRENCY_MAX = 64
@@ -59,12 +59,11 @@ class Stream(ConnectedSocket):
             return await asyncio.get_running_loop().sock_recv(self.socket, RECEIVE_BYTES)
 
 
-async def connect(address: str, by_ms: float) -> Stream:
-    """A connection to `address` (HOST:PORT) by `by_ms` of `now_ms`. Raises `NotSent`."""
+async def connect(address: Endpoint, by_ms: float) -> Stream:
+    """A connection to `address` by `by_ms` of `now_ms`. Raises `NotSent`."""
     try:
         async with asyncio.timeout(left_s(by_ms)):
-            endpoint = parse_endpoint(address)
-            targets = targets_of(endpoint.host, endpoint.port)
+            targets = targets_of(address.host, address.port)
             if isinstance(targets, Resolution):
                 await _done(targets)
                 targets = targets.targets()

@@ -4,6 +4,8 @@ Before a node has answered, a silent one may be far away or dead: the client wai
 that has answered is expected to be about as fast again.
 """
 
+from raftdb.endpoint import Endpoint
+
 NODE_MS_MIN = 1_000
 """Shortest wait for a connection, and for an answer that a node gives by itself, such as which node leads."""
 NODE_MS_MAX = 10_000
@@ -30,16 +32,16 @@ class Pace:
     continent. Times are in milliseconds."""
 
     def __init__(self) -> None:
-        self._answers_ms: dict[str, float] = {}
+        self._answers_ms: dict[Endpoint, float] = {}
 
-    def answered(self, address: str, duration_ms: float) -> None:
+    def answered(self, address: Endpoint, duration_ms: float) -> None:
         """Note that the node at `address` has answered in this time, connecting included if the connection was new."""
         before_ms = self._answers_ms.pop(address, 0.0)
         self._answers_ms[address] = max(duration_ms, ANSWER_FADES * before_ms)
         if len(self._answers_ms) > NODES_REMEMBERED_MAX:
             del self._answers_ms[next(iter(self._answers_ms))]
 
-    def was_silent(self, address: str) -> None:
+    def was_silent(self, address: Endpoint) -> None:
         """Forget the measurements of a node that has not answered in time."""
         self._answers_ms.pop(address, None)
 
@@ -53,7 +55,7 @@ class Pace:
         """True if the network is so slow that people notice."""
         return self.answer_ms >= SLOW_MS
 
-    def node_ms(self, address: str, *, call_ms: float) -> float:
+    def node_ms(self, address: Endpoint, *, call_ms: float) -> float:
         """How long to wait for a connection to the node in a call that may take `call_ms`."""
         measured_ms = self._answers_ms.get(address)
         expected_ms = NODE_SHARE * call_ms if measured_ms is None else ANSWERS_WAITED * measured_ms

@@ -7,7 +7,7 @@ from raftdb.client.addresses import learnt_endpoint
 from raftdb.client.http1 import Response
 from raftdb.client.json_body import bytes_of, object_of, optional_integer
 from raftdb.client.model import Json
-from raftdb.endpoint import text_of
+from raftdb.endpoint import Endpoint
 from raftdb.errors import (
     CODES,
     CommandFailed,
@@ -84,25 +84,25 @@ def _typed_error(code: str, message: str, hint: str | None, body: Json) -> Raftd
     return RaftdbError(code, message, hint=hint)
 
 
-def leader_of_error(response: Response) -> str | None:
-    """HOST:PORT of the leader that a `not_leader` answer names in its body or its `Location`; None if it names none."""
+def leader_of_error(response: Response) -> Endpoint | None:
+    """The address of the leader that a `not_leader` answer names in its body or `Location`; None if it names none."""
     error = _body_of(response).get("error")
     leader = leader_in(error.get("leader")) if isinstance(error, dict) else None
     if leader is not None:
-        return leader.http
+        return leader.endpoint
     try:
         location = urlsplit(response.headers.get("location", ""))
     except ValueError:
         return None
-    return text_of(learnt_endpoint(f"{location.scheme}://{location.netloc}"))
+    return learnt_endpoint(f"{location.scheme}://{location.netloc}")
 
 
-def leader_of_status(response: Response) -> str | None:
-    """HOST:PORT of the leader that a status names; None if it names none, or the answer is not a status."""
+def leader_of_status(response: Response) -> Endpoint | None:
+    """The address of the leader that a status names; None if it names none, or the answer is not a status."""
     if response.status != 200:
         return None
     leader = leader_in(_body_of(response).get("leader"))
-    return None if leader is None else leader.http
+    return None if leader is None else leader.endpoint
 
 
 def leads_by_status(response: Response) -> bool:

@@ -18,6 +18,7 @@ from raftdb.client.http1 import Response
 from raftdb.client.pace import ANSWERS_WAITED, NODE_MS_MAX, NODE_MS_MIN, Pace
 from raftdb.client.protocol import Kind
 from raftdb.client.refusals import error_of, leader_of_error, leader_of_status, leads_by_status
+from raftdb.endpoint import Endpoint
 from raftdb.errors import CommandFailed, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 
 DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
@@ -44,7 +45,7 @@ class Attempt:
     """A step: send the call's request, or `GET /v1/status` if it is a `probe`, to `address`. Times are absolute, in
     milliseconds."""
 
-    address: str
+    address: Endpoint
     probe: bool
     connect_by_ms: float
     answer_by_ms: float
@@ -68,20 +69,20 @@ _SECONDS_DIGITS_MAX = 9
 class Router:
     """The addresses a client was given, in order, and the address of the last known leader, if any."""
 
-    def __init__(self, addresses: Sequence[str], *, random: Random | None = None) -> None:
+    def __init__(self, addresses: Sequence[Endpoint], *, random: Random | None = None) -> None:
         if not addresses:
             raise RequestRefused("bad_request", "no node address given")
         self.addresses = tuple(dict.fromkeys(addresses))
-        self.leader: str | None = None
+        self.leader: Endpoint | None = None
         self.pace = Pace()
         self.random = random or Random()
 
-    def sweep(self) -> list[str]:
+    def sweep(self) -> list[Endpoint]:
         """The nodes to ask, in order: the leader first, even if it is none of the addresses given."""
         first = [] if self.leader is None else [self.leader]
         return [*first, *(address for address in self.addresses if address != self.leader)]
 
-    def forget(self, address: str) -> None:
+    def forget(self, address: Endpoint) -> None:
         """Do not begin the next sweep with `address` as the leader, because it did not act as one."""
         if self.leader == address:
             self.leader = None
@@ -119,8 +120,8 @@ class Call:
         self._sweeps = 0
         self._pause_ms_min = 0.0  # from the last Retry-After
         self._reached = False  # a node answered, or at least took a request, in this call
-        self._reasons: dict[str, str] = {}  # address -> why it did not serve the call, the latest reason
-        self._named_by: dict[str, str] = {}  # address of a leader that a node named -> that node
+        self._reasons: dict[Endpoint, str] = {}  # address -> why it did not serve the call, the latest reason
+        self._named_by: dict[Endpoint, Endpoint] = {}  # address of a leader that a node named -> that node
         self._refusal: RaftdbError | None = None  # the latest refusal
         self._may_have_happened = False
         self._start_sweep()
@@ -142,8 +143,8 @@ class Call:
 
     def _start_sweep(self) -> None:
         self._left = self._router.sweep()
-        self._asked: set[str] = set()
-        self._redirect: str | None = None
+        self._asked: set[Endpoint] = set()
+        self._redirect: Endpoint | None = None
         self._redirects = 0
 
     def next_step(self, now_ms: float) -> Attempt | Pause:
@@ -263,7 +264,7 @@ class Call:
             self._asked.discard(leader)
         self._follow(leader, attempt.address)
 
-    def _follow(self, leader: str | None, named_by: str) -> None:
+    def _follow(self, leader: Endpoint | None, named_by: Endpoint) -> None:
         """Ask the leader that was just named next, unless it was asked in this sweep already, or there were too many
         redirects."""
         self._redirects += 1
@@ -273,7 +274,7 @@ class Call:
         self._router.leader = leader
         self._redirect = leader
 
-    def _reason_of(self, address: str, reason: str) -> str:
+    def _reason_of(self, address: Endpoint, reason: str) -> str:
         """Why the node did not serve the call; for an address that was not given, also which node named it."""
         named_by = self._named_by.get(address)
         if named_by is None or address in self._router.addresses:
@@ -284,7 +285,7 @@ class Call:
         """The addresses of leaders that nodes named, that were not given to this client, and that did not serve the
         call."""
         return [
-            address
+            str(address)
             for address in sorted(self._named_by)
             if address in self._reasons and address not in self._router.addresses
         ]
@@ -303,7 +304,7 @@ class Call:
                 f" ({self._reasons_in_words()})",
                 hint="it may or may not take effect: read before you repeat it",
             )
-        nodes = ", ".join(self._router.addresses)
+        nodes = ", ".join(map(str, self._router.addresses))
         if not self._reached or not (self._is_repeated or self._refusal):
             reasons = sorted(set(self._reasons.values()))
             return Unavailable(
@@ -342,5 +343,5 @@ class Call:
         nodes_by_reason: dict[str, list[str]] = {}
         for address, reason in sorted(self._reasons.items()):
             if reason != but:
-                nodes_by_reason.setdefault(reason, []).append(address)
+                nodes_by_reason.setdefault(reason, []).append(str(address))
         return "; ".join(f"{', '.join(nodes)}: {reason}" for reason, nodes in nodes_by_reason.items())

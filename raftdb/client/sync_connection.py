@@ -13,6 +13,7 @@ from raftdb.client.flow import Exchange
 from raftdb.client.http1 import AnswerLost, Response, ResponseParser, encode_request
 from raftdb.client.pace import answer_deadline_ms
 from raftdb.client.sync_io import Stream, connect, off_loop
+from raftdb.endpoint import Endpoint
 
 IDLE_MS_MAX = 10_000
 """A connection that was idle for longer is not used again: servers and proxies close idle ones after 15 s or more, and
@@ -41,7 +42,7 @@ class Connections:
     """
 
     def __init__(self, idle_max: int = IDLE_CONNECTIONS_MAX) -> None:
-        self._idle: dict[str, list[_Connection]] = {}
+        self._idle: dict[Endpoint, list[_Connection]] = {}
         self._idle_max = idle_max
         self._closed = 0  # how often; connections from before are not kept
         self._cleaned_ms = now_ms()
@@ -56,7 +57,7 @@ class Connections:
         exceptions of the sink are passed on.
         """
         attempt, sent = step.attempt, step.request
-        request = encode_request(sent.method, sent.target, host=attempt.address, body=sent.body)
+        request = encode_request(sent.method, sent.target, host=str(attempt.address), body=sent.body)
         closed = self._closed
         connection = self._take(attempt.address)
         if connection is None:
@@ -95,7 +96,7 @@ class Connections:
             while (connection := _take_out(idle)) is not None:
                 connection.stream.close()
 
-    def _take(self, address: str) -> _Connection | None:
+    def _take(self, address: Endpoint) -> _Connection | None:
         """The idle connection to `address` that was used last, among those that are fresh and open; None if there is
         none."""
         self._clean()

@@ -24,7 +24,7 @@ from raftdb.client.dialing import (
 )
 from raftdb.client.http1 import NotSent
 from raftdb.client.resolving import Resolution, Target, targets_of
-from raftdb.endpoint import parse_endpoint
+from raftdb.endpoint import Endpoint
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -46,10 +46,9 @@ class Stream(ConnectedSocket):
         return self.socket.recv(RECEIVE_BYTES)
 
 
-def connect(address: str, by_ms: float) -> Stream:
-    """A connection to `address` (HOST:PORT) by `by_ms` of `now_ms`. Raises `NotSent`."""
-    endpoint = parse_endpoint(address)
-    targets = targets_of(endpoint.host, endpoint.port)
+def connect(address: Endpoint, by_ms: float) -> Stream:
+    """A connection to `address` by `by_ms` of `now_ms`. Raises `NotSent`."""
+    targets = targets_of(address.host, address.port)
     if isinstance(targets, Resolution):
         targets.wait(max(by_ms - now_ms(), 0.0) / 1000.0)
         targets = targets.targets()

@@ -15,6 +15,7 @@ from raftdb.client.refusals import leader_in, leader_of_error
 from raftdb.client.routing import Attempt
 from raftdb.client.sync_connection import Connections
 from raftdb.errors import RequestRefused
+from tests.addresses import at
 
 
 def test_a_bare_ipv6_address_is_refused_with_the_right_spelling() -> None:
@@ -34,7 +35,7 @@ def test_what_a_node_names_is_followed_only_if_it_can_be_dialled(text: str) -> N
 
 @pytest.mark.parametrize("location", ["http://N1:8001/v1/execute?x", "HTTP://n1:8001"])
 def test_a_redirect_is_read_like_any_address(location: str) -> None:
-    assert leader_of_error(redirect(location)) == "n1:8001"
+    assert leader_of_error(redirect(location)) == at("n1:8001")
     assert leader_of_error(redirect("https://n1:8001/")) is None
     assert leader_of_error(redirect("/v1/execute")) is None
 
@@ -49,7 +50,7 @@ def test_a_host_that_nobody_knows_is_named_as_such(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     by_ms = now_ms() + 5_000
-    attempt = Attempt("nobody.example:1", False, connect_by_ms=by_ms, answer_by_ms=by_ms)
+    attempt = Attempt(at("nobody.example:1"), False, connect_by_ms=by_ms, answer_by_ms=by_ms)
     step = Exchange(attempt, STATUS_REQUEST, None)
     with pytest.raises(NotSent, match="the host name cannot be resolved"):
         Connections().exchange(step)

@@ -22,6 +22,7 @@ from raftdb import (
     transactional,
 )
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
+from tests.addresses import at
 from tests.client.fake_node import LOSE_REPLY, Canned, FakeCluster, error
 
 
@@ -148,7 +149,7 @@ async def test_a_client_that_is_dropped_closes_its_connections_without_a_warning
 ) -> None:
     client = AsyncClient(cluster.addresses)
     await client.get("n")
-    (connection,) = client._calls.connections._idle[cluster.nodes[0].address]
+    (connection,) = client._calls.connections._idle[at(cluster.nodes[0].address)]
     socket_gone = weakref.ref(connection.stream.socket)
     del client, connection
     with warnings.catch_warnings(record=True) as caught:
@@ -187,7 +188,7 @@ async def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with AsyncClient(address) as client:
             assert (await client.status()).id == "n1"
-            (kept,) = client._calls.connections._idle[address]
+            (kept,) = client._calls.connections._idle[at(address)]
             Talkative.made[0].say(9)
             while kept.stream.is_quiet:
                 await asyncio.sleep(0.001)

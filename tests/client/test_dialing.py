@@ -20,6 +20,7 @@ from raftdb.client.http1 import NotSent
 from raftdb.client.protocol import STATUS_REQUEST
 from raftdb.client.routing import Attempt
 from raftdb.client.sync_connection import Connections
+from tests.addresses import at
 from tests.client.fake_node import FakeCluster
 
 ANSWER_MS = 20_000.0
@@ -76,7 +77,9 @@ def target(cluster: FakeCluster) -> tuple[str, int]:
 
 def question(address: str) -> Exchange:
     by_ms = now_ms() + ANSWER_MS
-    return Exchange(Attempt(address, False, connect_by_ms=by_ms, answer_by_ms=by_ms), STATUS_REQUEST, None)
+    return Exchange(
+        Attempt(at(address), False, connect_by_ms=by_ms, answer_by_ms=by_ms), STATUS_REQUEST, None
+    )
 
 
 def asked_for_status(address: str) -> int:

@@ -30,29 +30,31 @@ from raftdb.client.routing import (
     Pause,
     Router,
 )
+from raftdb.endpoint import Endpoint
 from raftdb.errors import OutcomeUnknown, RaftdbError, ReplyError, RequestRefused, Unavailable
+from tests.addresses import at
 
-A, B, C, D = "a:1", "b:1", "c:1", "d:1"
+A, B, C, D = map(at, ("a:1", "b:1", "c:1", "d:1"))
 OK = Response(200, {}, b'{"result": "OK", "index": 1, "term": 1}')
 
 
-def answer(status: int, code: str, leader: str | None = None, **headers: str) -> Response:
+def answer(status: int, code: str, leader: Endpoint | None = None, **headers: str) -> Response:
     error: dict[str, object] = {"code": code, "message": code}
     if leader is not None:
-        error["leader"] = {"id": "x", "http": leader, "redis": None}
+        error["leader"] = {"id": "x", "http": str(leader), "redis": None}
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status, names, json.dumps({"error": error}).encode())
 
 
-def status_of(leader: str | None, *, role: str = "follower") -> Response:
-    named = None if leader is None else {"id": "x", "http": leader}
+def status_of(leader: Endpoint | None, *, role: str = "follower") -> Response:
+    named = None if leader is None else {"id": "x", "http": str(leader)}
     return Response(200, {}, json.dumps({"id": "y", "role": role, "leader": named}).encode())
 
 
 def make(
     kind: Kind,
     *,
-    leader: str | None = None,
+    leader: Endpoint | None = None,
     timeout_ms: float = 5_000,
     stretches: bool = False,
     **more: Any,
@@ -74,7 +76,7 @@ def pause(call: Call, now_ms: float = 0) -> float:
     return step.duration_ms
 
 
-def asked(call: Call, now_ms: float = 0) -> tuple[str, bool]:
+def asked(call: Call, now_ms: float = 0) -> tuple[Endpoint, bool]:
     step = attempt(call, now_ms)
     return step.address, step.probe
 
@@ -156,7 +158,7 @@ class TestFindingTheLeader:
     def test_redirects_to_ever_new_nodes_end(self) -> None:
         call = make(Kind.READ, leader=A)
         for number in range(REDIRECTS_MAX + 1):
-            call.answered(attempt(call), answer(307, "not_leader", f"x{number}:1"))
+            call.answered(attempt(call), answer(307, "not_leader", at(f"x{number}:1")))
         assert asked(call)[0] in (B, C)
 
     def test_a_paused_node_costs_a_read_a_third_of_its_time_and_not_all(self) -> None:
@@ -310,7 +312,7 @@ class TestAddresses:
         ],
     )
     def test_addresses_are_read_with_or_without_a_scheme(self, text: str, addresses: tuple[str, ...]) -> None:
-        assert parse_addresses(text) == addresses
+        assert tuple(map(str, parse_addresses(text))) == addresses
 
     @pytest.mark.parametrize(
         "text", ["", ",", "h", "h:", ":1", "h:x", "h:0", "h:65536", "https://h:1", "::1:80", "h:1/x"]

@@ -19,6 +19,7 @@ from raftdb import Client
 from raftdb.client.flow import Exchange
 from raftdb.client.http1 import Response
 from raftdb.errors import LocalProtocolError
+from tests.addresses import at
 from tests.client import fake_api
 from tests.client.fake_node import Canned, FakeCluster
 
@@ -189,7 +190,7 @@ def test_an_interrupt_at_any_line_takes_nothing_away_from_later_calls() -> None:
 def test_a_client_that_is_dropped_closes_its_connections_without_a_warning(cluster: FakeCluster) -> None:
     client = Client(cluster.addresses)
     client.get("n")
-    (connection,) = client._calls.connections._idle[cluster.nodes[0].address]
+    (connection,) = client._calls.connections._idle[at(cluster.nodes[0].address)]
     socket = connection.stream.socket
     socket_gone = weakref.ref(socket)
     cycle: list[object] = [client, connection, socket]

@@ -16,6 +16,7 @@ from raftdb.errors import (
     RequestRefused,
     Unavailable,
 )
+from tests.addresses import at
 from tests.client.fake_node import Canned, FakeCluster, error
 
 
@@ -83,7 +84,7 @@ def test_a_kept_connection_that_died_meanwhile_costs_a_write_nothing(
     cluster: FakeCluster, client: Client
 ) -> None:
     client.execute("incr", ["n"])
-    (kept,) = client._calls.connections._idle[cluster.nodes[0].address]
+    (kept,) = client._calls.connections._idle[at(cluster.nodes[0].address)]
     kept.stream.socket.shutdown(socket.SHUT_RD)  # what the close of a server looks like from here
     assert client.execute("incr", ["n"]).value == 2
 

@@ -20,6 +20,7 @@ from raftdb.client.pace import answer_deadline_ms
 from raftdb.client.routing import Pause, Router
 from raftdb.client.session import Sessions
 from raftdb.errors import RaftdbError
+from tests.addresses import at
 from tests.client.fake_api import Canned, FakeCluster, FakeNode, error, parse_query
 from tests.client.machine_state import MachineState
 
@@ -65,7 +66,7 @@ class World:
     def client(self, number: int, *, sessions: bool = True) -> Caller:
         names = (f"{number:016x}{begun:016x}" for begun in count())
         return Caller(
-            Router([node.address for node in self.cluster.nodes], random=self.random),
+            Router([at(node.address) for node in self.cluster.nodes], random=self.random),
             sessions=Sessions(lambda: next(names)) if sessions else None,
             clock=lambda: self.now_ms,
             random=self.random,
@@ -185,7 +186,7 @@ class World:
 
     def _answer(self, step: Exchange) -> Canned:
         """What the node answers to the request that arrives now, as bytes and back: what is asked is not shared."""
-        (node,) = [node for node in self.cluster.nodes if node.address == step.attempt.address]
+        (node,) = [node for node in self.cluster.nodes if node.address == str(step.attempt.address)]
         parts, body = urlsplit(step.request.target), step.request.body
         content = None if body is None else json.loads(body)
         self.spoil(content)
