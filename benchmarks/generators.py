@@ -1,4 +1,4 @@
-"""The load generators of `peers.py`: one way to run each, whoever wrote it, and to read what it found.
+"""The load generators of `peers.py` and `write_path.py`: one way to run each, and to read what it found.
 
 All are closed loops over a fixed number of connections, each a process of its own on the cores that the servers use.
 `load.py` and `grpc_load.py` send the same keys in the order of the seed; redis-benchmark draws from these keys by
@@ -101,7 +101,7 @@ def run_ours(module: str, address: str, ask: Ask, mark: Mark, more: list[str]) -
     return Loaded(
         operations=round(result["per_second"] * ask.seconds),
         per_second=result["per_second"],
-        latencies_ms={name: result["latencies_ms"][name] for name in ("p50", "p99")},
+        latencies_ms=result["latencies_ms"],
         errors=result["errors"],
         cpu_seconds=result["cores_used"] * ask.seconds,
     )

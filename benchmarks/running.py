@@ -1,5 +1,6 @@
 """Loading and watching a running cluster: bulk writes, a load at a fixed rate, what nodes logged, memory and disk."""
 
+import atexit
 import http.client
 import json
 import subprocess
@@ -78,6 +79,8 @@ class FixedRate:
             sys.executable, "-m", "benchmarks.open_loop", address, str(rate), str(seconds), "--samples", str(samples),
         ]  # fmt: skip
         self._process = subprocess.Popen([*command, *more], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        # A run that is told to end does not ask for the result.
+        atexit.register(self._process.kill)
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "begin\n":
             raise RuntimeError("the load did not begin")

@@ -11,14 +11,11 @@ be answered sooner than two of them in parallel.
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import sampling
 from benchmarks.common import (
-    ROOT,
     LocalCluster,
     command_to_repeat,
     describe_machine,
@@ -26,6 +23,8 @@ from benchmarks.common import (
     running_cluster,
     temporary_folder,
 )
+from benchmarks.generators import Ask, run_http_load
+from benchmarks.load import KEYS
 
 PROFILED_CLIENTS = 64
 PROFILE_SECONDS = 10.0
@@ -47,36 +46,30 @@ def run_point(cluster: LocalCluster, clients: int, options: argparse.Namespace, 
     """Load the leader with so many clients. The load is a process of its own."""
     leader = cluster.leader()
     committed = cluster.status(leader)["commit_index"]
-    command = [
-        sys.executable, "-m", "benchmarks.load", cluster.addresses[leader], str(clients), str(options.seconds),
-        "--warm-up", str(options.warm_up), "--value-bytes", str(options.value_bytes), "--seed", str(options.seed),
-    ]  # fmt: skip
-    with subprocess.Popen(
-        [*command, *(["--reads"] if reads else [])], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as load:
-        assert load.stdout is not None
-        if load.stdout.readline() != "begin\n":
-            raise RuntimeError("the load did not begin")
-        before = cluster.cpu_seconds()
-        line = load.stdout.readline()
-        after = cluster.cpu_seconds()
-    if not line:
-        raise RuntimeError("the load ended without a result")
-    result = json.loads(line)
+    ask = Ask(
+        "get" if reads else "set", clients, depth=1,
+        seconds=options.seconds, warm_up_s=options.warm_up,
+        keys=KEYS, value_bytes=options.value_bytes, seed=options.seed,
+    )  # fmt: skip
+    used: list[dict[str, float]] = []
+    loaded = run_http_load(
+        cluster.addresses[leader], ask, cluster.folder, lambda: used.append(cluster.cpu_seconds())
+    )
     committed = cluster.status(leader).get("commit_index", 0) - committed
-    if not reads and committed < result["per_second"] * options.seconds:
+    if not reads and committed < loaded.operations:
         raise RuntimeError(f"more writes were answered than the {committed} that were committed")
+    before, after = used
     cores = {
         f"{name} (leader)" if name == leader else name: (after[name] - before[name]) / options.seconds
         for name in sorted(after)
     }
     return Point(
-        command="get" if reads else "set",
+        command=ask.command,
         clients=clients,
-        per_second=result["per_second"],
-        latencies_ms=result["latencies_ms"],
-        errors=result["errors"],
-        cores_used={**cores, "load": result["cores_used"]},
+        per_second=loaded.per_second,
+        latencies_ms=loaded.latencies_ms,
+        errors=loaded.errors,
+        cores_used={**cores, "load": loaded.cpu_seconds / options.seconds},
     )
 
 
