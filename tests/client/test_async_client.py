@@ -24,6 +24,7 @@ from raftdb import (
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from tests.addresses import at
 from tests.client.fake_node import LOSE_REPLY, Canned, FakeCluster, error
+from tests.streams import stream_server
 
 
 @pytest.fixture
@@ -251,11 +252,9 @@ async def test_what_is_not_raftdb_is_called_so() -> None:
         writer.write(b"-ERR unknown command 'GET'\r\n\r\n")
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        async with AsyncClient(f"127.0.0.1:{port}") as client:
-            with pytest.raises(RemoteProtocolError):
-                await client.status()
+    async with stream_server(answer) as port, AsyncClient(f"127.0.0.1:{port}") as client:
+        with pytest.raises(RemoteProtocolError):
+            await client.status()
 
 
 async def test_a_body_that_ends_with_the_connection(cluster: FakeCluster) -> None:
@@ -264,10 +263,8 @@ async def test_a_body_that_ends_with_the_connection(cluster: FakeCluster) -> Non
         writer.write(b'HTTP/1.1 200 OK\r\n\r\n{"id": "n7"}')
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        async with AsyncClient(f"127.0.0.1:{port}") as client:
-            assert (await client.status()).id == "n7"
+    async with stream_server(answer) as port, AsyncClient(f"127.0.0.1:{port}") as client:
+        assert (await client.status()).id == "n7"
 
 
 def test_a_client_goes_on_in_another_loop_when_the_first_is_over(cluster: FakeCluster) -> None:

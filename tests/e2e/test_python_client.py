@@ -11,6 +11,7 @@ from raftdb import AsyncClient, AsyncTransaction, Client, Conflict
 from tests.client.readme_examples import readme_program
 from tests.e2e.conftest import NewCluster
 from tests.e2e.waiting import wait_for
+from tests.streams import stream_server
 
 
 def test_the_examples_of_the_readme_do_what_they_say(new_cluster: NewCluster) -> None:
@@ -50,8 +51,8 @@ class LossyProxy:
     @asynccontextmanager
     async def served(self) -> AsyncIterator[str]:
         """Its address, for as long as the block lasts."""
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
-            yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with stream_server(self._serve) as port:
+            yield f"127.0.0.1:{port}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         node_reader, node_writer = await asyncio.open_connection(self._host, int(self._port))

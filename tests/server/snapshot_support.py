@@ -14,15 +14,13 @@ from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.snapshot_server import SnapshotServer
 from storage.errors import SnapshotDamaged
 from storage.send import SnapshotId
+from tests.streams import stream_server
 from tests.transport.support import accept_everybody
 
 QUICK = FetchLimits(
     piece_bytes=1000, piece_bytes_min=10, bytes_per_second_max=0, pause_min_s=0.0, pause_max_s=0.0
 )
 """Limits of a test: small pieces, no pauses."""
-
-TURNS_TO_CLOSE = 5
-"""Turns of the event loop after which connections that were just accepted or aborted are closed."""
 
 
 def content(size_bytes: int, seed: int = 0) -> bytes:
@@ -252,8 +250,6 @@ class Relay:
         self._budget = budget
         self._alter = alter
         self._stalls = stalls
-        self._is_closing = False
-        self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
         self.port = 0
 
@@ -262,29 +258,15 @@ class Relay:
         return f"127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> "Relay":
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = stream_server(self._pass_on)
+        self.port = await self._server.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        self._is_closing = True
-        for task in [*self._tasks]:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # Connections that were just accepted have tasks that did not begin, and aborted ones end a turn later.
-        for _turn in range(TURNS_TO_CLOSE):
-            await asyncio.sleep(0)
+        await self._server.__aexit__(None, None, None)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_closing:
-            writer.transport.abort()
-            return
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         upstream: asyncio.StreamWriter | None = None
         try:
             answers, upstream = await asyncio.open_connection("127.0.0.1", self._target_port())

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.streams import stream_server
+
 
 class SlowWay:
     """Listens at `address`; every byte arrives `delay_s` after it was sent, both ways, until it is stalled."""
@@ -14,18 +16,13 @@ class SlowWay:
         self._delay_s = delay_s
         self._stalled = asyncio.Event()
         self._writers: list[asyncio.StreamWriter] = []
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def stall(self) -> None:
         """Nothing arrives any more, and no end of a connection either."""
         self._stalled.set()
 
-    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Somebody has connected."""
-        self._writers.append(writer)
-        self._tasks.add(asyncio.get_running_loop().create_task(self._serve(reader, writer)))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, _, port = self._target.rpartition(":")
         there_reader, there_writer = await asyncio.open_connection(host, int(port))
         self._writers.append(there_writer)
@@ -47,10 +44,7 @@ class SlowWay:
             sink.close()
 
     async def close(self) -> None:
-        """Let go of every connection."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Let go of every connection to the target."""
         for writer in self._writers:
             writer.transport.abort()
         # The descriptors are closed in later turns of the loop, which may be about to end.
@@ -61,13 +55,9 @@ class SlowWay:
 async def slow_way(target: str, *, delay_s: float) -> AsyncIterator[SlowWay]:
     """A way to `target` (HOST:PORT) that takes `delay_s` in each direction."""
     way = SlowWay(target, delay_s)
-    server = await asyncio.start_server(way.accept, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    way.address = f"{host}:{port}"
     try:
-        yield way
+        async with stream_server(way.serve) as port:
+            way.address = f"127.0.0.1:{port}"
+            yield way
     finally:
-        server.close()
-        await asyncio.sleep(0)
         await way.close()
-        await server.wait_closed()

@@ -11,6 +11,7 @@ from aiohttp.client_reqrep import ConnectionKey
 
 from raftdb.errors import RemoteProtocolError
 from raftdb.transport.reasons import short_reason
+from tests.streams import stream_server
 from tests.transport.support import identity, receiver, sender, wait_until
 
 Records = list[LogRecord]
@@ -61,9 +62,7 @@ async def test_a_node_that_is_away_is_refused_in_the_words_of_the_system(log_rec
 
 
 async def test_something_else_at_the_address_is_told(log_records: Records) -> None:
-    server = await asyncio.start_server(answer_without_sense, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with stream_server(answer_without_sense) as port:
         reason = await reason_of_a_dial(f"127.0.0.1:{port}", log_records)
     assert reason == "HTTP status 404 in answer to a dial: is that a raftdb node?"
 
@@ -78,9 +77,7 @@ async def test_who_hangs_up_instead_of_answering_is_told(log_records: Records, r
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
+    async with stream_server(hang_up) as port:
         reason = await reason_of_a_dial(f"127.0.0.1:{port}", log_records)
     assert reason in (
         "the peer closed the connection instead of answering the handshake",
