@@ -175,9 +175,10 @@ class Log:
             self._given = asked, cut_to(self._blocks_from(first), first, last, bytes_max=bytes_max)
         return self._given[1]
 
-    def cached_block(self, index: Index) -> Block | None:
-        """The block that has the entry at `index`; None if it is not in memory."""
-        return None if index < self.cache_first else next(self._blocks_from(index), None)
+    def cached_blocks(self, first: Index) -> Iterator[Block] | None:
+        """The cached blocks, whole, from the one on that has the entry at `first`; None if that is not in memory. To be
+        used before the log changes."""
+        return None if first < self.cache_first else self._blocks_from(first)
 
     def cached_bytes_above(self, index: Index) -> int:
         """Bytes of the cached entries above `index`: derived, so that no counter can leak (hazard B21)."""

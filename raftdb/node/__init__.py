@@ -16,7 +16,8 @@ r"""The node: where consensus, state and clients meet.
 * `aside` is the thread for work that is too long for the event loop.
 * `ports` is the world as the driver uses it: disk, network, and snapshots.
 * `turn` defines what goes into a turn and what comes out, and what the replica needs of the disk.
-* `applying` applies one committed entry to the state; `reading` serves reads of the key space and pages of the log.
+* `bodies` finds the entries themselves, in memory or on the disk. `applying` applies slices of committed ones to the
+  state; `reading` serves reads of the key space and pages of the log.
 * `clock` counts the time of the cluster on the leader, passes it to the followers, and has the leader propose that what
   is due ends.
 * `checkpoints` begins checkpoints of the state and knows which requests wait for one; `compaction` says when one is due

@@ -5,11 +5,10 @@ drawn from a seed. Both carry out the same effects, so the simulator tests the c
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from raftdb.budgets import APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, KEY_BYTES, PROPOSE_BYTES_MAX, READ_BYTES_MAX
-from raftdb.core.block import Block, entries_of
 from raftdb.core.events import (
     Compacted,
     EntriesLoaded,
@@ -20,7 +19,7 @@ from raftdb.core.events import (
     Ticked,
 )
 from raftdb.core.messages import Heartbeat, InstallSnapshot, Message, RequestPreVote, RequestVote
-from raftdb.core.model import Entry, EntryId, Index, NodeId, Role, Term
+from raftdb.core.model import EntryId, Index, NodeId, Role, Term
 from raftdb.core.raft import Raft
 from raftdb.core.timing import request_ticks
 from raftdb.core.update import EntriesWanted, Trace, Update
@@ -28,7 +27,9 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.machine.entries import stamp
 from raftdb.machine.machine import Machine
-from raftdb.node.applying import answer_of, apply_entry
+from raftdb.machine.reply import Reply
+from raftdb.node.applying import answer_of, apply_slice
+from raftdb.node.bodies import Bodies
 from raftdb.node.checkpoints import Checkpoints, Covered
 from raftdb.node.clock import LeaderClock
 from raftdb.node.compaction import CompactionPolicy
@@ -37,7 +38,7 @@ from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, Wri
 from raftdb.node.reading import serve
 from raftdb.node.refusals import leader_hint, not_executed, out_of_time, too_much_waits
 from raftdb.node.standing import is_new, is_unproven
-from raftdb.node.stored import FIRST_ENTRY, batch_of, read_blocks
+from raftdb.node.stored import FIRST_ENTRY, batch_of
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
 from storage.contract import FrozenChanges
 
@@ -72,7 +73,7 @@ class Replica:
         self._checkpoints = Checkpoints(raft.state, policy)
         self._first_entry = first_entry
         self._installing = False
-        self._log_reader = log_reader
+        self._bodies = Bodies(raft.state, log_reader)
         self._state = state
         self._machine = machine
         self._clock = LeaderClock(machine)
@@ -282,7 +283,7 @@ class Replica:
     def _load(self, wanted: EntriesWanted) -> None:
         """Read bodies that a follower needs and that have left the cache; the core decides whether they are still
         wanted."""
-        blocks = read_blocks(self._log_reader, wanted.first, wanted.last, bytes_max=wanted.bytes_max)
+        blocks = self._bodies.stored(wanted.first, wanted.last, wanted.bytes_max)
         self._carry_out(self.raft.step(EntriesLoaded(wanted.target, blocks)))
 
     def _release_messages(self) -> None:
@@ -342,11 +343,10 @@ class Replica:
         last = min(self.raft.state.commit_index, first + APPLY_ENTRIES_MAX - 1)
         if first > last:
             return
-        work_bytes = 0
-        for entry in entries_of(self._bodies(first, last, APPLY_BYTES_MAX)):
-            work_bytes += self._apply_entry(entry)
-            if work_bytes >= APPLY_BYTES_MAX:
-                break
+        blocks = self._bodies.whole_blocks(first, last, APPLY_BYTES_MAX)
+        applied = apply_slice(blocks, first, last, self._state, self._machine, bytes_max=APPLY_BYTES_MAX)
+        self._clock.applied(self.applied_index, applied.deadline_ms)
+        self._answer_writes(applied.replies)
         self._effects.traces.append(
             Trace("applied", (("first_index", first), ("applied_index", self.applied_index)))
         )
@@ -357,14 +357,12 @@ class Replica:
         over."""
         return not self._installing and self._checkpoints.has_room(self._state)
 
-    def _apply_entry(self, entry: Entry) -> int:
-        """Change the state by one entry, and answer its proposer; returns the work that it was."""
-        applied, work_bytes = apply_entry(entry, self._state, self._machine)
-        self._clock.applied(entry.index, applied.deadline_ms)
-        for term, request_id in self._pending.writes_at(entry.index):
-            answer = answer_of(applied.reply, entry) if term == entry.term else self.refusal()
-            self._effects.answers.append((request_id, answer))
-        return work_bytes
+    def _answer_writes(self, replies: Sequence[tuple[Index, Term, Reply]]) -> None:
+        """Answer the proposers of the entries at these places."""
+        for index, term, reply in replies:
+            for proposed_term, request_id in self._pending.writes_at(index):
+                answer = answer_of(reply, index, term) if proposed_term == term else self.refusal()
+                self._effects.answers.append((request_id, answer))
 
     def _serve_reads(self) -> bool:
         """Answer the reads whose index is applied, up to a bound of work; True if some are left for the next turn."""
@@ -387,14 +385,8 @@ class Replica:
             self._checkpoints.ask(request_id, self.applied_index, keeps_tail=query.keeps_tail)
             return work_bytes
         else:
-            answer, work_bytes = serve(query, self.raft.state, self._state, self._machine, self._bodies)
+            answer, work_bytes = serve(
+                query, self.raft.state, self._state, self._machine, self._bodies.between
+            )
         self._effects.answers.append((request_id, answer))
         return work_bytes
-
-    def _bodies(self, first: Index, last: Index, bytes_max: int) -> tuple[Block, ...]:
-        """Entries from memory if they are there, else from disk."""
-        log = self.raft.state.log
-        found = log.cached(first, last, bytes_max=bytes_max)
-        if found is None:
-            found = read_blocks(self._log_reader, first, min(last, log.cache_first - 1), bytes_max=bytes_max)
-        return found

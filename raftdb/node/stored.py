@@ -4,16 +4,15 @@
 the real node and by the simulator, on real and on simulated disks.
 """
 
-from raftdb.core.block import Block, cut_to, entries_of
+from raftdb.core.block import Block, entries_of
 from raftdb.core.log import Log
 from raftdb.core.membership import Configuration, ConfigurationHistory
-from raftdb.core.model import EntryId, EntryKind, HardState, Index, NodeId
+from raftdb.core.model import EntryId, EntryKind, HardState, NodeId
 from raftdb.core.raft import Raft
 from raftdb.core.state import RandomRange, Settings
 from raftdb.core.update import Persist
 from raftdb.errors import Fatal
 from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
-from raftdb.node.turn import LogReader
 from raftdb.wire import cbor
 from raftdb.wire.configuration import FORM, decode_configuration, encode_configuration
 from storage.contract import LogBatch, LogStore, RecoveredLog, StateStore
@@ -43,12 +42,6 @@ def batch_of(persist: Persist) -> LogBatch:
     """The batch for the log store that one `Persist` asks for."""
     hard_state = None if persist.hard_state is None else encode_hard_state(persist.hard_state)
     return LogBatch(hard_state, persist.truncate_from, [block.encoded for block in persist.blocks])
-
-
-def read_blocks(log: LogReader, first: Index, last: Index, *, bytes_max: int) -> tuple[Block, ...]:
-    """The entries `first` to `last` from the disk, as many as fit into `bytes_max`, at least one."""
-    stored = map(Block.read, log.read(first, last, bytes_max=bytes_max))
-    return cut_to(stored, first, last, bytes_max=bytes_max)
 
 
 FIRST_ENTRY = EntryId(1, BOOTSTRAP_TERM)

@@ -25,15 +25,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from raftdb.core.block import Block, entries_of
+from raftdb.core.block import Block
 from raftdb.core.membership import Configuration
 from raftdb.core.model import EntryId, EntryKind, HardState, NodeId
 from raftdb.core.state import Settings as CoreSettings
 from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.machine.machine import Machine
-from raftdb.node.applying import apply_entry
-from raftdb.node.stored import encode_hard_state, load_raft, read_blocks
+from raftdb.node.applying import apply_slice
+from raftdb.node.stored import encode_hard_state, load_raft
 from raftdb.server.config import BadSetting
 from raftdb.server.folder import EXIT_FOLDER, cluster_id_of, storage_errors
 from raftdb.server.peers import forget_peers
@@ -96,8 +96,8 @@ class Recovery:
         while state.applied[0] < plan.last.index:
             first = state.applied[0] + 1
             last = min(first + APPLY_ENTRIES - 1, plan.last.index)
-            for entry in entries_of(read_blocks(log, first, last, bytes_max=APPLY_BYTES)):
-                apply_entry(entry, state, machine)
+            blocks = map(Block.read, log.read(first, last, bytes_max=APPLY_BYTES))
+            apply_slice(blocks, first, last, state, machine, bytes_max=APPLY_BYTES)
             _flush(state)
         base = EntryId(plan.entry.index - 1, plan.last.term)
         state.write({}, index=base.index, term=base.term)

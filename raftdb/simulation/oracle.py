@@ -13,7 +13,7 @@ is told of every step of every core, every synced write, every applied entry and
 * No message is sent before what it says is synced (`promises`), and a restart finds exactly what was synced.
 * A read is served from a state that has all entries that were committed when the node was asked (6.4), and a core
   answers every read that it was asked for, or still knows of it (hazard B52).
-* Entries are applied in order, once they are committed, and change every state in the same way.
+* Entries are applied in order, once they are committed, and change every state as each does if it is applied alone.
 * A node is elected by a majority of the voters that its own log names last, and a change of the members follows the
   rules (`electorate`). The nodes that decide have not forgotten what an earlier majority said (`forgetting`; hazard
   B108).
@@ -23,7 +23,7 @@ is told of every step of every core, every synced write, every applied entry and
   force is the last one in state and log. No log begins after the end of its durable state.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from raftdb.core import invariants
 from raftdb.core.block import Block, entries_of
@@ -40,6 +40,7 @@ from raftdb.simulation.disk import Reset, Submitted, Write
 from raftdb.simulation.electorate import Electorate
 from raftdb.simulation.forgetting import Forgetting
 from raftdb.simulation.promises import check_promise
+from raftdb.simulation.reference import Changes, Reference
 from raftdb.simulation.shadow import Shadow, reads_known
 from raftdb.simulation.timeline import Timeline
 from raftdb.wire.configuration import decode_configuration
@@ -47,8 +48,6 @@ from raftdb.wire.configuration import decode_configuration
 CACHE_ENTRIES_CHEAP = 64
 """A log with more cached entries is checked in full only at every `LOG_CHECK_STEPS`-th step."""
 LOG_CHECK_STEPS = 32
-
-Changes = Mapping[bytes, bytes | None]
 
 
 class Oracle:
@@ -64,7 +63,7 @@ class Oracle:
         self._committed_in: list[Term] = [0]
         self._names = {(first.index, first.term): (0, first.kind, first.data)}
         """For each (index, term): its predecessor's term, its kind and its data."""
-        self.changes: list[tuple[Term, Changes]] = [(0, {})]
+        self._reference = Reference(self.entry)
         self.shadows = {node: self._new_shadow(joins=False) for node in nodes}
         self._witnesses = dict(self.shadows)
         """The disks that count: for a wiped node, which votes no more, the one from which it acknowledged entries."""
@@ -225,25 +224,21 @@ class Oracle:
             check_promise(message, shadow)
 
     def applied(self, node: NodeId, index: Index, term: Term, changes: Changes) -> None:
-        """Check an entry that a node has applied."""
+        """Check the entries up to `index`, which a node has applied, by what they have changed together."""
         if index > self.commit_index or self.committed[index] != term:
             raise InvariantBroken(f"{node} applied {index}@{term}, which is not committed")
         shadow = self.shadows[node]
-        if index != shadow.applied + 1:
-            raise InvariantBroken(f"{node} applied {index} after {shadow.applied}")
-        shadow.applied = index
-        if index == len(self.changes):
-            self.changes.append((term, dict(changes)))
-        elif index > len(self.changes):
-            raise InvariantBroken(f"{node} applied {index}, but nobody the entry before it")
-        elif self.changes[index] != (term, changes):
-            raise InvariantBroken(f"{node} applied {index}@{term} with another effect than the others")
+        first, shadow.applied = shadow.applied + 1, index
+        if first > index:
+            raise InvariantBroken(f"{node} applied {index} after {first - 1}")
+        if self._reference.changes(first, index) != changes:
+            raise InvariantBroken(
+                f"{node} applied {first}..{index}@{term} with another effect than one by one"
+            )
 
     def state_at(self, index: Index) -> dict[bytes, bytes]:
         """The key space after the entry at `index`."""
-        state: dict[bytes, bytes | None] = {}
-        for _, changes in self.changes[: index + 1]:
-            state.update(changes)
+        state = self._reference.changes(1, index)
         return {key: value for key, value in sorted(state.items()) if value is not None}
 
     def _new_shadow(self, *, joins: bool) -> Shadow:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from raftdb.core.model import EntryId
 from raftdb.errors import InvariantBroken
 from raftdb.simulation.disk import Reset
-from raftdb.simulation.oracle import Changes
+from raftdb.simulation.reference import Changes
 from storage.contract import FrozenChanges
 from storage.memory import MemoryStateStore
 

@@ -23,8 +23,8 @@ from raftdb.machine.service import Command
 from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.node import replica
+from raftdb.node.bodies import read_blocks
 from raftdb.node.pending import ReadRequest
-from raftdb.node.stored import read_blocks
 from raftdb.node.turn import Answer, Inputs
 from raftdb.server.disk import describe_state
 from storage.memory import MemoryStateStore

@@ -1,5 +1,6 @@
 """Planted bugs of what clients are told: reads, answers, and what is applied."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +11,17 @@ from raftdb.core.messages import (
     HeartbeatReply,
     Message,
 )
-from raftdb.core.model import Entry, EntryKind, Index, Role
+from raftdb.core.model import Index, Role, Term
 from raftdb.core.state import Leadership, RaftState
 from raftdb.core.update import ReadReleased
 from raftdb.errors import Unavailable
 from raftdb.machine.connection import Ping
 from raftdb.machine.entries import encode, stamp
+from raftdb.machine.layer import Layer
+from raftdb.machine.machine import Applied, Machine
+from raftdb.machine.reply import Reply
 from raftdb.node import replica
+from raftdb.node.applying import answer_of
 from raftdb.node.pending import Pending
 from raftdb.node.replica import Replica
 from tests.sim.mutations.planting import Mutation, Patches, handlers
@@ -92,19 +97,12 @@ def unknown_is_called_failed() -> Patches:
 
 
 def answers_a_write_that_was_overwritten() -> Patches:
-    plain = Pending.writes_at
+    def answer_writes(self: Replica, replies: Sequence[tuple[Index, Term, Reply]]) -> None:
+        for index, term, reply in replies:
+            for _, request_id in self._pending.writes_at(index):
+                self._effects.answers.append((request_id, answer_of(reply, index, term)))
 
-    def writes_at(self: Pending, index: Index) -> Any:
-        waiting = plain(self, index)
-        return [(self.__dict__.get("_term", term), request) for term, request in waiting]
-
-    plain_apply = Replica._apply_entry
-
-    def apply_entry(self: Replica, entry: Entry) -> int:
-        self._pending.__dict__["_term"] = entry.term
-        return plain_apply(self, entry)
-
-    return [(Pending, "writes_at", writes_at), (Replica, "_apply_entry", apply_entry)]
+    return [(Replica, "_answer_writes", answer_writes)]
 
 
 def write_is_executed_twice() -> Patches:
@@ -118,15 +116,22 @@ def write_is_executed_twice() -> Patches:
     return [(Replica, "_propose", propose)]
 
 
+class _Deaf(Machine):
+    """Does nothing that it is told."""
+
+    def apply(self, index: int, term: int, data: bytes, layer: Layer) -> Applied:
+        return super().apply(index, term, stamp(encode(Ping()), 0), layer)
+
+
 def apply_depends_on_the_node() -> Patches:
-    plain = Replica._apply_entry
+    plain = Replica._apply
 
-    def apply_entry(self: Replica, entry: Entry) -> int:
-        if entry.kind is EntryKind.COMMAND and self.raft.state.id == "n1":
-            entry = entry._replace(data=stamp(encode(Ping()), 0))
-        return plain(self, entry)
+    def apply(self: Replica) -> None:
+        if self.raft.state.id == "n1":
+            self._machine = _Deaf()
+        plain(self)
 
-    return [(Replica, "_apply_entry", apply_entry)]
+    return [(Replica, "_apply", apply)]
 
 
 MUTATIONS: tuple[Mutation, ...] = (

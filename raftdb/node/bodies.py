@@ -1,0 +1,44 @@
+"""Where the bodies of entries come from: memory, as far as they are in the core's log, else the disk."""
+
+from collections.abc import Iterator
+
+from raftdb.core.block import Block, cut_to
+from raftdb.core.model import Index
+from raftdb.core.state import RaftState
+from raftdb.node.turn import LogReader
+
+
+def read_blocks(log: LogReader, first: Index, last: Index, *, bytes_max: int) -> tuple[Block, ...]:
+    """The entries `first` to `last` from the disk, as many as fit into `bytes_max`, at least one."""
+    stored = map(Block.read, log.read(first, last, bytes_max=bytes_max))
+    return cut_to(stored, first, last, bytes_max=bytes_max)
+
+
+class Bodies:
+    """Reads the entries of one node's log."""
+
+    def __init__(self, core: RaftState, log_reader: LogReader) -> None:
+        self._log = core.log
+        self._log_reader = log_reader
+
+    def stored(self, first: Index, last: Index, bytes_max: int) -> tuple[Block, ...]:
+        """Entries from the disk, as many as fit into so many bytes, at least one."""
+        return read_blocks(self._log_reader, first, last, bytes_max=bytes_max)
+
+    def between(self, first: Index, last: Index, bytes_max: int) -> tuple[Block, ...]:
+        """Entries from `first` on, no further than `last`, as many as fit into so many bytes, at least one."""
+        found = self._log.cached(first, last, bytes_max=bytes_max)
+        return self.stored(first, self._last_stored(last), bytes_max) if found is None else found
+
+    def whole_blocks(self, first: Index, last: Index, bytes_max: int) -> Iterator[Block]:
+        """The blocks, whole, from the one on that has `first`; at least one, and from the disk no further than the one
+        that has `last` or fills so many bytes. To be used before the log changes."""
+        found = self._log.cached_blocks(first)
+        if found is not None:
+            return found
+        stored = self._log_reader.read(first, self._last_stored(last), bytes_max=bytes_max)
+        return map(Block.read, stored)
+
+    def _last_stored(self, last: Index) -> Index:
+        """The last entry up to `last` that is not in memory."""
+        return min(last, self._log.cache_first - 1)
