@@ -1,14 +1,18 @@
-"""What is done with keys whatever kind their values are: asking for the kind, renaming, copying."""
+"""What is done with keys whatever kind their values are: asking for the kind, renaming, copying, and an end of all."""
 
 from dataclasses import dataclass
 
 from raftdb.errors import ReplyError
-from raftdb.machine.keyspace import HEADER_BYTES, KINDS
+from raftdb.limits import KEYS_PER_COMMAND_MAX
+from raftdb.machine.keyspace import HEADER_BYTES, KEY_VALUE_PREFIX, KINDS
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
 from raftdb.machine.service import Command, CommandType, Service
 from raftdb.machine.strings import CONDITION_WORDS, Condition, holds
 from raftdb.machine.values import load_head, move_value, remove_value, state_key_of, visible
+
+_VALUES_END = bytes((KEY_VALUE_PREFIX[0] + 1,))
+"""The first key of the key space behind all values."""
 
 NO_SUCH_KEY = "no such key"
 """The error for a key that must be there (Redis' words)."""
@@ -83,6 +87,24 @@ def _put(layer: Layer, record: bytes, target: bytes, condition: Condition, revis
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Clear(Command):
+    """Remove all keys, at one point of the log; an error if there are more than `KEYS_PER_COMMAND_MAX`."""
+
+
+def clear(layer: Layer, command: Clear, revision: int) -> Result:
+    """Remove all keys. Answers nothing: some may have ended before, and nobody knows how many are still kept."""
+    found = layer.scan(KEY_VALUE_PREFIX, _VALUES_END, limit=KEYS_PER_COMMAND_MAX + 1, length=HEADER_BYTES)
+    if len(found) > KEYS_PER_COMMAND_MAX:
+        raise ReplyError(
+            f"there are more than {KEYS_PER_COMMAND_MAX} keys",
+            hint="delete them page by page: scan finds them",
+        )
+    for state_key, record in found:
+        remove_value(layer, state_key, record)
+    return Result(None, None)
+
+
 def _arguments(command: Rename | Copy) -> list[bytes]:
     return [command.source, command.target, *CONDITION_WORDS[command.condition]]
 
@@ -109,5 +131,6 @@ KEYS = Service(
             keys_named=lambda command: 2,
             arguments=_arguments,
         ),
+        CommandType(type=Clear, number=27, write=clear, log_name="flushall"),
     ),
 )

@@ -20,7 +20,7 @@ from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
-from raftdb.machine.keys import Copy, KindOf, Rename
+from raftdb.machine.keys import Clear, Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
@@ -264,6 +264,9 @@ class Model:
         self.values[command.key] = Held(data, index, self._end_of(command.key))
         return data
 
+    def _clear(self, index: int, command: Clear) -> None:
+        self.values = {}
+
     def _rename(self, index: int, command: Rename | Copy) -> Any:
         held = self._find(command.source)
         moves = isinstance(command, Rename)
@@ -376,6 +379,7 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     GetAndExpire: Model._get_and_expire,
     GetRange: Model._get_range,
     IncrementByDecimal: Model._increment_by_decimal,
+    Clear: Model._clear,
     KindOf: lambda model, index, command: None if model._find(command.key) is None else b"string",
     Rename: Model._rename,
     Copy: Model._rename,

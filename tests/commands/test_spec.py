@@ -40,6 +40,7 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.expiry import ExpireAfter, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
+from raftdb.machine.keys import Clear
 from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
@@ -67,7 +68,7 @@ def test_every_command_type_has_a_name() -> None:
 
 def test_what_grows_is_every_write_but_those_that_end_keys_or_let_them_stay() -> None:
     writes = {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.WRITE}
-    assert writes - {Delete, DeleteMany, ExpireAfter, GetAndExpire, RemoveExpiry} == GROWING
+    assert writes - {Clear, Delete, DeleteMany, ExpireAfter, GetAndExpire, RemoveExpiry} == GROWING
     assert all(spec.grows == (spec.command in GROWING) for spec in COMMANDS.values())
 
 

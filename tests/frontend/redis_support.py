@@ -36,6 +36,7 @@ class MachineNode:
         self.failure: RaftdbError | None = None
         self.is_held = False
         self.most_waiting = 0
+        self.more_status: Mapping[str, Any] = {}
 
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
         if self.refusal is not None:
@@ -67,12 +68,13 @@ class MachineNode:
             "role": "leader",
             "leader": {"id": "n1"},
             "term": 1,
-            "members": [{}],
+            "members": [{"id": "n1", "redis": None, "alive": True}],
             "commit_index": self.database.index,
             "applied_index": self.database.index,
             "checkpoint_index": 0,
             "uptime_seconds": 1.5,
             "memory_bytes": {"requests": 0},
+            **self.more_status,
         }
 
     def leader_hint(self) -> LeaderHint | None:

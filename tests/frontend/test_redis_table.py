@@ -1,16 +1,22 @@
 """The table of Redis commands, and what clients are told of it."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import hiredis
 import pytest
 
+from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.errors import Refused
 from raftdb.frontend.redis.globs import literal_prefix, matcher
 from raftdb.frontend.redis.rows import Row
 from raftdb.frontend.redis.slots import slot_of
 from raftdb.frontend.redis.table import COMMANDS, find
 from tests.frontend.redis_support import Client, serve
+
+OPTIONS = {"ex", "px", "exat", "pxat", "keepttl", "nx", "xx", "gt", "lt", "match"}
+"""Options that the documentation names, and that no command is called."""
 
 
 def read(data: bytes) -> Any:
@@ -41,6 +47,16 @@ def test_arity_is_checked_for_every_command(row: Row) -> None:
         else:
             with pytest.raises(Refused, match="wrong number of arguments"):
                 find(arguments)
+
+
+def test_the_documentation_names_exactly_these_commands() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "interface.md").read_text()
+    table = text[
+        text.index("| group | commands |") : text.index("- Every write is durable on a majority before")
+    ]
+    named = {word.lower() for word in re.findall(r"`([A-Z-]+)`", table)}
+    subcommands = {each.name.partition("|")[2] for row in COMMANDS.values() for each in row.subcommands}
+    assert named - OPTIONS == set(COMMANDS) | subcommands
 
 
 @pytest.mark.parametrize("spelling", [b"get", b"GET", b"gEt"])
@@ -95,6 +111,67 @@ async def test_connections_are_listed() -> None:
     assert (await first.ask("CLIENT", "TRACKING", "ON")).startswith(b"-ERR client-side caching")
     assert await first.ask("CLIENT", "TRACKING", "OFF") == b"+OK\r\n"
     assert read(await first.ask("CLIENT", "HELP"))[0].startswith("CLIENT <subcommand>")
+
+
+async def test_a_scan_sees_every_key_once() -> None:
+    client = Client(serve()[1])
+    await client.ask("MSET", *(text for number in range(25) for text in (f"k{number:02}", "")))
+    cursor, found = "0", []
+    while True:
+        cursor, keys = read(await client.ask("SCAN", cursor, "MATCH", "k*[02468]", "COUNT", "10"))
+        found += keys
+        if cursor == "0":
+            break
+    assert found == [f"k{number:02}" for number in range(0, 25, 2)]
+    unknown = await client.ask("SCAN", "4711")
+    assert unknown == b"-ERR unknown cursor: it is another node's, or too old; begin again with 0\r\n"
+    await client.ask("MULTI")
+    await client.ask("SCAN", "0")
+    assert await client.ask("EXEC") == b"*1\r\n-ERR this command cannot be part of a transaction\r\n"
+
+
+def test_cursors_are_forgotten_when_there_are_too_many() -> None:
+    cursors = Cursors(2)
+    first, second = cursors.number_of(b"a"), cursors.number_of(b"b")
+    assert cursors.key_of(first) == b"a"
+    third = cursors.number_of(b"c")
+    assert [cursors.key_of(each) for each in (first, second, third)] == [b"a", None, b"c"]
+
+
+async def test_clients_of_clusters_find_the_leader() -> None:
+    node, server = serve()
+    _, port = await server.start("127.0.0.1", 0)
+    members = [
+        {"id": "n1", "redis": None, "alive": True},
+        {"id": "n2", "redis": "[::1]:6382", "alive": True},
+        {"id": "n3", "redis": "c:6383", "alive": False},
+        {"id": "n4", "redis": None, "alive": True},
+    ]
+    node.more_status = {"members": members, "leader": {"id": "n2"}, "term": 7}
+    client = Client(server)
+    n1 = read(await client.ask("CLUSTER", "MYID"))
+    ((first, last, leader, replica),) = read(await client.ask("CLUSTER", "SLOTS"))
+    n2 = leader[2]
+    assert (first, last) == (0, 16383)
+    assert leader == ["::1", 6382, n2, []]
+    assert replica == ["127.0.0.1", port, n1, []]
+    lines = read(await client.ask("CLUSTER", "NODES")).splitlines()
+    n3 = lines[2].split()[0]
+    assert lines == [
+        f"{n2} [::1]:6382@0 master - 0 0 7 connected 0-16383",
+        f"{n1} 127.0.0.1:{port}@0 myself,slave {n2} 0 0 7 connected",
+        f"{n3} c:6383@0 slave,fail {n2} 0 0 7 disconnected",
+    ]
+    assert {len(name) for name in (n1, n2, n3)} == {40}
+    (shard,) = read(await client.ask("CLUSTER", "SHARDS"))
+    assert shard[:2] == ["slots", [0, 16383]]
+    assert [node[node.index("role") + 1] for node in shard[3]] == ["master", "replica", "replica"]
+    assert "cluster_state:ok" in read(await client.ask("CLUSTER", "INFO"))
+    assert read(await client.ask("CLUSTER", "KEYSLOT", "foo")) == 12182
+    node.more_status = {"leader": None}
+    assert read(await client.ask("CLUSTER", "SLOTS")) == []
+    assert "cluster_state:fail" in read(await client.ask("CLUSTER", "INFO"))
+    await server.close(grace_s=0.0)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
-from raftdb.machine.keys import Copy, KindOf, Rename
+from raftdb.machine.keys import Clear, Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.revisions import CompareAndSet
@@ -51,6 +51,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(GetRange, KEYS, st.integers(-4, 4), st.integers(-4, 4)),
     st.builds(IncrementByDecimal, KEYS, st.sampled_from([b"1", b"0.5", b"-1.25", b"2e2", b"x"])),
     st.builds(KindOf, KEYS),
+    st.just(Clear()),
     st.builds(Rename, KEYS, KEYS, CONDITIONS),
     st.builds(Copy, KEYS, KEYS, CONDITIONS),
     st.builds(CompareAndSet, KEYS, st.integers(0, 9), VALUES),

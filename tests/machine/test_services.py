@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from raftdb.errors import CODES, ReplyError
+from raftdb.limits import KEYS_PER_COMMAND_MAX
 from raftdb.machine import keyspace, values
 from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import NOT_A_FLOAT, IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
-from raftdb.machine.keys import NO_SUCH_KEY, Copy, KindOf, Rename
+from raftdb.machine.keys import NO_SUCH_KEY, Clear, Copy, KindOf, Rename
 from raftdb.machine.keyspace import CLOCK_KEY, CONFIGURATION_KEY, HEADER_BYTES, KEY_VALUE_PREFIX
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.reply import KeyRecord, Repetition, Result
@@ -122,6 +123,8 @@ NAMELESS: list[tuple[Operation, Result]] = [
     (Get(b"r"), Result(b"2.15", 20)),
     (DeleteMany((b"p", b"q", b"r", b"r")), Result(1, None)),
     (Set(b"k", b"v", PAST_TTL), Result(True, 23)),
+    (Set(b"k", b"v", 1_500), Result(True, 24)),
+    (Clear(), Result(None, None)),
     (DatabaseSize(), Result(0, None)),
 ]
 
@@ -163,6 +166,16 @@ def test_a_sum_of_decimals_has_a_bound(database: Database) -> None:
     database.run(Set(b"k", b"9e308"))
     message = "increment would produce NaN or Infinity"
     assert database.error(IncrementByDecimal(b"k", b"9e308")) == message
+
+
+def test_only_so_many_keys_are_removed_at_once(database: Database) -> None:
+    pairs = [(b"%d" % number, b"") for number in range(KEYS_PER_COMMAND_MAX + 1)]
+    database.run(MultiSet(tuple(pairs[1:])))
+    database.run(MultiSet((pairs[0],)))
+    assert database.error(Clear()) == "there are more than 4096 keys"
+    database.run(Delete(pairs[0][0]))
+    assert database.applied(Clear()).reply == Result(None, None)
+    check_books(database.layer)
 
 
 def test_what_must_be_there_to_be_renamed(database: Database) -> None:

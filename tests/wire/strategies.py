@@ -23,7 +23,7 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
-from raftdb.machine.keys import Copy, KindOf, Rename
+from raftdb.machine.keys import Clear, Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
@@ -80,6 +80,7 @@ def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrateg
         st.builds(GetRange, keys, INT64, INT64),
         st.builds(IncrementByDecimal, keys, HOSTILE_BYTES | st.sampled_from([b"1e400", b"1e-400", b"-.5e3"])),
         st.builds(KindOf, keys),
+        st.just(Clear()),
         st.builds(Rename, keys, keys, conditions),
         st.builds(Copy, keys, keys, conditions),
         st.builds(CompareAndSet, keys, REVISIONS, HOSTILE_BYTES),

@@ -5,8 +5,9 @@ From the socket inwards:
 * `server` owns the listening socket, and what all connections have in flight. `connection` is one connection: requests
   come in, replies go out in order; its docstring has the rules. `replying` is one reply that is awaited.
 * `session` is what is remembered of a client between commands, `watching` the keys that it watches.
-* `rows` says what a row of the table of commands is; `strings`, `keys`, `transactions`, `connection_commands` and
-  `introspection` have the rows, and `table` puts them together and tells clients of them (COMMAND).
+* `rows` says what a row of the table of commands is. `strings`, `keys`, `scanning` (with the `cursors` of SCAN),
+  `objects`, `transactions`, `connection_commands`, `introspection` and `cluster_commands` have the rows; `table` puts
+  them together, and tells clients of them (COMMAND).
 * `arguments` reads numbers and times, `globs` patterns; `errors` has Redis' words for what is wrong, `slots` the place
   of a key in a Redis cluster, `versions` whose replies these are.
 

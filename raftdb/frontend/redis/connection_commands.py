@@ -1,11 +1,12 @@
 """Commands about the connection itself: who speaks, in which version of the protocol, and signs of life."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from raftdb.frontend.redis.arguments import integer
 from raftdb.frontend.redis.errors import SYNTAX, Refused, text_of, wrong_arity
-from raftdb.frontend.redis.rows import LOCAL, SESSION, Arguments, Row
+from raftdb.frontend.redis.rows import LOCAL, SESSION, Arguments, Row, only_subcommands, run_here
 from raftdb.frontend.redis.session import NAME_BYTES_MAX, Session
 from raftdb.frontend.redis.versions import REDIS_VERSION
 from raftdb.wire.resp_replies import Verbatim
@@ -179,77 +180,62 @@ def _help(command: str, *lines: str) -> Callable[[Session, Arguments], Any]:
     return lambda session, given: [heading, *lines, "HELP", "    Print this help."]
 
 
-def _client(
-    name: str, arity: int, summary: str, run: Callable[[Session, Arguments], Any], since: str = "2.6.9"
-) -> Row:
-    return Row(
-        name=f"client|{name}",
-        arity=arity,
-        flags=("noscript", "loading", "stale"),
-        group="connection",
-        since=since,
-        summary=summary,
-        run=run,
-    )
+_client = partial(run_here, "connection")
 
+
+_FLAGS = ("noscript", "loading", "stale")
 
 CLIENT: tuple[Row, ...] = (
-    _client("id", 2, "The number of this connection", lambda session, given: session.id, "5.0.0"),
-    _client("getname", 2, "The name of this connection", lambda session, given: session.name or None),
-    _client("setname", 3, "Name this connection", _set_name),
-    _client("setinfo", 4, "Name the library of this client", _set_info, "7.2.0"),
     _client(
-        "info", 2, "What is known of this connection", lambda session, given: Verbatim(_described(session))
+        "client|id", 2, _FLAGS, "5.0.0", "The number of this connection", lambda session, given: session.id
     ),
-    _client("list", -2, "All connections of this node", _list, "2.4.0"),
-    _client("no-evict", 3, "Accepted, and changes nothing", _switch(b"ON", b"OFF"), "7.0.0"),
-    _client("no-touch", 3, "Accepted, and changes nothing", _switch(b"ON", b"OFF"), "7.2.0"),
-    _client("reply", 3, "Only ON is supported", _switch(b"ON"), "3.2.0"),
-    _client("tracking", -3, "Only OFF is supported", _tracking, "6.0.0"),
-    _client("getredir", 2, "Where invalidations go: nowhere", lambda session, given: -1, "6.0.0"),
     _client(
-        "help", 2, "What CLIENT can do", _help("CLIENT", "ID", "GETNAME", "SETNAME", "INFO", "LIST"), "5.0.0"
+        "client|getname",
+        2,
+        _FLAGS,
+        "2.6.9",
+        "The name of this connection",
+        lambda session, given: session.name or None,
+    ),
+    _client("client|setname", 3, _FLAGS, "2.6.9", "Name this connection", _set_name),
+    _client("client|setinfo", 4, _FLAGS, "7.2.0", "Name the library of this client", _set_info),
+    _client(
+        "client|info",
+        2,
+        _FLAGS,
+        "2.6.9",
+        "What is known of this connection",
+        lambda session, given: Verbatim(_described(session)),
+    ),
+    _client("client|list", -2, _FLAGS, "2.4.0", "All connections of this node", _list),
+    _client("client|no-evict", 3, _FLAGS, "7.0.0", "Accepted, and changes nothing", _switch(b"ON", b"OFF")),
+    _client("client|no-touch", 3, _FLAGS, "7.2.0", "Accepted, and changes nothing", _switch(b"ON", b"OFF")),
+    _client("client|reply", 3, _FLAGS, "3.2.0", "Only ON is supported", _switch(b"ON")),
+    _client("client|tracking", -3, _FLAGS, "6.0.0", "Only OFF is supported", _tracking),
+    _client(
+        "client|getredir", 2, _FLAGS, "6.0.0", "Where invalidations go: nowhere", lambda session, given: -1
+    ),
+    _client(
+        "client|help",
+        2,
+        _FLAGS,
+        "5.0.0",
+        "What CLIENT can do",
+        _help("CLIENT", "ID", "GETNAME", "SETNAME", "INFO", "LIST"),
     ),
 )
 
 
-def _row(
-    name: str,
-    arity: int,
-    since: str,
-    summary: str,
-    run: Callable[[Session, Arguments], Any],
-    *,
-    flags: tuple[str, ...] = SESSION,
-    is_immediate: bool = False,
-    subcommands: tuple[Row, ...] = (),
-) -> Row:
-    return Row(
-        name=name,
-        arity=arity,
-        flags=flags,
-        group="connection",
-        since=since,
-        summary=summary,
-        run=run,
-        is_immediate=is_immediate,
-        subcommands=subcommands,
-    )
-
-
-def _no_subcommand(session: Session, given: Arguments) -> object:
-    """A command that has only subcommands is never run itself."""
-    raise Refused(SYNTAX)
-
+_row = partial(run_here, "connection")
 
 CONNECTION: tuple[Row, ...] = (
-    _row("ping", -1, "1.0.0", "A sign of life of this node", _ping, flags=("fast",)),
-    _row("echo", 2, "1.0.0", "What was said", _echo, flags=LOCAL),
-    _row("select", 2, "1.0.0", "There is one database, 0", _select, flags=LOCAL),
-    _row("quit", -1, "1.0.0", "End this connection", _quit, is_immediate=True),
-    _row("reset", 1, "6.2.0", "Be as a new connection is", _reset, is_immediate=True),
-    _row("hello", -1, "6.0.0", "Choose the version of the protocol", _hello),
-    _row("auth", -2, "1.0.0", "Nobody has a password so far", _auth),
-    _row("client", -2, "2.4.0", "About connections", _no_subcommand, flags=(), subcommands=CLIENT),
+    _row("ping", -1, ("fast",), "1.0.0", "A sign of life of this node", _ping),
+    _row("echo", 2, LOCAL, "1.0.0", "What was said", _echo),
+    _row("select", 2, LOCAL, "1.0.0", "There is one database, 0", _select),
+    _row("quit", -1, SESSION, "1.0.0", "End this connection", _quit, is_immediate=True),
+    _row("reset", 1, SESSION, "6.2.0", "Be as a new connection is", _reset, is_immediate=True),
+    _row("hello", -1, SESSION, "6.0.0", "Choose the version of the protocol", _hello),
+    _row("auth", -2, SESSION, "1.0.0", "Nobody has a password so far", _auth),
+    _row("client", -2, (), "2.4.0", "About connections", only_subcommands, subcommands=CLIENT),
 )
 """The rows of the table."""

@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from raftdb import __version__
 from raftdb.frontend.redis.arguments import calendar_ms
-from raftdb.frontend.redis.errors import SYNTAX, Refused
+from raftdb.frontend.redis.errors import Refused
 from raftdb.frontend.redis.globs import matcher
-from raftdb.frontend.redis.rows import LOCAL, Arguments, Row
+from raftdb.frontend.redis.rows import LOCAL, Arguments, Row, only_subcommands, run_here
 from raftdb.frontend.redis.session import Session
 from raftdb.frontend.redis.versions import REDIS_VERSION
 from raftdb.wire.resp_replies import Verbatim
@@ -112,6 +113,10 @@ def _config_set(session: Session, given: Arguments) -> object:
     raise Refused("ERR CONFIG SET is not supported: a node takes its settings when it starts")
 
 
+def _done(session: Session, given: Arguments) -> object:
+    return "OK"
+
+
 def _time(session: Session, given: Arguments) -> object:
     seconds, milliseconds = divmod(calendar_ms(), 1000)
     return [b"%d" % seconds, b"%d" % (milliseconds * 1000)]
@@ -122,55 +127,31 @@ def _role(session: Session, given: Arguments) -> object:
     return [b"master", session.facts.status()["applied_index"], []]
 
 
-def _no_subcommand(session: Session, given: Arguments) -> object:
-    raise Refused(SYNTAX)
-
-
-def _config(name: str, arity: int, summary: str, run: Callable[[Session, Arguments], Any]) -> Row:
-    return Row(
-        name=f"config|{name}",
-        arity=arity,
-        flags=("admin", "noscript", "loading", "stale"),
-        group="server",
-        since="2.0.0",
-        summary=summary,
-        run=run,
-    )
-
+_row = partial(run_here, "server")
+_FLAGS = ("admin", "noscript", "loading", "stale")
 
 CONFIG: tuple[Row, ...] = (
-    _config("get", -3, "The settings that match a pattern", _config_get),
-    _config("set", -4, "Refused: settings are given at the start", _config_set),
-    _config("resetstat", 2, "Accepted, and changes nothing", lambda session, given: "OK"),
+    _row("config|get", -3, _FLAGS, "2.0.0", "The settings that match a pattern", _config_get),
+    _row("config|set", -4, _FLAGS, "2.0.0", "Refused: settings are given at the start", _config_set),
+    _row("config|resetstat", 2, _FLAGS, "2.0.0", "Accepted, and changes nothing", _done),
 )
 
+LATENCY: tuple[Row, ...] = (
+    _row("latency|reset", -2, _FLAGS, "2.8.13", "There is nothing to forget", lambda session, given: 0),
+    _row("latency|latest", 2, _FLAGS, "2.8.13", "Nothing is measured here", lambda session, given: []),
+)
 
-def _row(
-    name: str,
-    arity: int,
-    since: str,
-    summary: str,
-    run: Callable[[Session, Arguments], Any],
-    *,
-    flags: tuple[str, ...] = LOCAL,
-    subcommands: tuple[Row, ...] = (),
-) -> Row:
-    return Row(
-        name=name,
-        arity=arity,
-        flags=flags,
-        group="server",
-        since=since,
-        summary=summary,
-        run=run,
-        subcommands=subcommands,
-    )
-
+FUNCTION: tuple[Row, ...] = (
+    _row("function|flush", -2, ("noscript",), "7.0.0", "There are no functions to forget", _done),
+    _row("function|list", -2, ("noscript",), "7.0.0", "There are no functions", lambda session, given: []),
+)
 
 INTROSPECTION: tuple[Row, ...] = (
-    _row("info", -1, "1.0.0", "What this node is, and what it does", _info, flags=("loading", "stale")),
-    _row("time", 1, "2.6.0", "The time of the calendar by this node's clock", _time),
-    _row("role", 1, "2.8.12", "Always a master without replicas", _role),
-    _row("config", -2, "2.0.0", "About settings", _no_subcommand, flags=(), subcommands=CONFIG),
+    _row("info", -1, ("loading", "stale"), "1.0.0", "What this node is, and what it does", _info),
+    _row("time", 1, LOCAL, "2.6.0", "The time of the calendar by this node's clock", _time),
+    _row("role", 1, LOCAL, "2.8.12", "Always a master without replicas", _role),
+    _row("config", -2, (), "2.0.0", "About settings", only_subcommands, subcommands=CONFIG),
+    _row("latency", -2, (), "2.8.13", "About slow commands", only_subcommands, subcommands=LATENCY),
+    _row("function", -2, (), "7.0.0", "About functions", only_subcommands, subcommands=FUNCTION),
 )
 """The rows of the table."""

@@ -1,6 +1,7 @@
 """Commands on keys, whatever their values are: deleted, found, renamed, and when they end."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from raftdb.frontend.redis.arguments import bad_time, calendar_ms, integer
@@ -8,7 +9,6 @@ from raftdb.frontend.redis.errors import SYNTAX, Refused, text_of
 from raftdb.frontend.redis.globs import literal_prefix, matcher
 from raftdb.frontend.redis.rows import (
     ALL_KEYS,
-    ONE_KEY,
     READ,
     READ_SLOW,
     SHRINK,
@@ -19,13 +19,14 @@ from raftdb.frontend.redis.rows import (
     Call,
     ReplyOf,
     Row,
+    built,
 )
 from raftdb.frontend.redis.strings import as_done, as_flag, as_it_is
 from raftdb.limits import KEY_BYTES_MAX, TTL_MS_MAX
 from raftdb.machine.batches import DeleteMany, Exists
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, RemoveExpiry, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN
-from raftdb.machine.keys import Copy, KindOf, Rename
+from raftdb.machine.keys import Clear, Copy, KindOf, Rename
 from raftdb.machine.reply import Told
 from raftdb.machine.scanning import DatabaseSize, Keys
 from raftdb.machine.strings import Condition
@@ -46,6 +47,10 @@ def _time_left(convert: Callable[[int], int]) -> ReplyOf:
         return convert(cast(int, told.value))
 
     return reply
+
+
+def _time_of(reply: ReplyOf) -> Callable[[Arguments], Call]:
+    return lambda arguments: (TimeToLive(arguments[1]), reply)
 
 
 def _rounded_s(time_ms: int) -> int:
@@ -126,25 +131,7 @@ def _keys(arguments: Arguments) -> Call:
     return Keys(prefix), lambda told: [key for key in cast(list[bytes], told.value) if matches(key)]
 
 
-def _row(
-    name: str,
-    arity: int,
-    flags: tuple[str, ...],
-    since: str,
-    summary: str,
-    build: object,
-    keys: tuple[int, int, int] = ONE_KEY,
-) -> Row:
-    return Row(
-        name=name,
-        arity=arity,
-        flags=flags,
-        group="generic",
-        since=since,
-        summary=summary,
-        keys=keys,
-        build=cast(Callable[[Arguments], Call], build),
-    )
+_row = partial(built, "generic")
 
 
 def _delete(given: Arguments) -> Call:
@@ -153,6 +140,13 @@ def _delete(given: Arguments) -> Call:
 
 def _exists(given: Arguments) -> Call:
     return Exists(tuple(given[1:])), as_it_is
+
+
+def _flush(arguments: Arguments) -> Call:
+    """`FLUSHALL [ASYNC | SYNC]`: both are the same here."""
+    if len(arguments) > 2 or (len(arguments) == 2 and arguments[1].upper() not in (b"ASYNC", b"SYNC")):
+        raise Refused(SYNTAX)
+    return Clear(), as_done
 
 
 _TTL_MS, _TTL_S = _time_left(lambda left_ms: left_ms), _time_left(_rounded_s)
@@ -172,7 +166,7 @@ def _times() -> tuple[Row, ...]:
         )
     ]
     tells = [
-        _row(name, 2, READ, since, summary, lambda given, reply=reply: (TimeToLive(given[1]), reply))
+        _row(name, 2, READ, since, summary, _time_of(reply))
         for name, since, summary, reply in (
             ("ttl", "1.0.0", "How many seconds a key has left", _TTL_S),
             ("pttl", "2.6.0", "How many milliseconds a key has left", _TTL_MS),
@@ -210,6 +204,8 @@ KEYS: tuple[Row, ...] = (
         TWO_KEYS,
     ),
     _row("copy", -3, WRITE_SLOW, "6.2.0", "Copy a value to another key", _copy, TWO_KEYS),
+    _row("flushall", -1, ("write",), "1.0.0", "Delete all keys", _flush, (0, 0, 0)),
+    _row("flushdb", -1, ("write",), "1.0.0", "Delete all keys", _flush, (0, 0, 0)),
     _row("keys", 2, READ_SLOW, "1.0.0", "All keys that match a pattern", _keys, (0, 0, 0)),
     _row(
         "dbsize",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from raftdb.frontend.redis.errors import SYNTAX, Refused
 from raftdb.frontend.redis.session import Session
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.reply import Told
@@ -47,19 +48,63 @@ class Row:
     run: Callable[[Session, Arguments], Any] | None = None
     is_immediate: bool = False
     subcommands: "tuple[Row, ...]" = ()
+    reads_widely: bool = False
     is_write: bool = field(init=False)
-    reads_widely: bool = field(init=False)
 
     def __post_init__(self) -> None:
         """The flags say whether it writes; what is queued may write, too."""
         is_write = "write" in self.flags or self.name == "exec"
         object.__setattr__(self, "is_write", is_write)
         is_wide_read = self.build is not None and not is_write and not self.keys[0]
-        object.__setattr__(self, "reads_widely", is_wide_read or self.name == "watch")
+        object.__setattr__(self, "reads_widely", is_wide_read or self.reads_widely)
 
     def accepts(self, count: int) -> bool:
         """Return whether so many arguments are right, the name included."""
         return count == self.arity if self.arity >= 0 else count >= -self.arity
+
+
+def built(
+    group: str,
+    name: str,
+    arity: int,
+    flags: tuple[str, ...],
+    since: str,
+    summary: str,
+    build: Callable[[Arguments], Call],
+    keys: tuple[int, int, int] = (1, 1, 1),
+) -> Row:
+    """The row of a command that the node executes."""
+    return Row(
+        name=name,
+        arity=arity,
+        flags=flags,
+        group=group,
+        since=since,
+        summary=summary,
+        keys=keys,
+        build=build,
+    )
+
+
+def run_here(
+    group: str,
+    name: str,
+    arity: int,
+    flags: tuple[str, ...],
+    since: str,
+    summary: str,
+    run: Callable[[Session, Arguments], Any],
+    **more: Any,
+) -> Row:
+    """The row of a command that is begun in the session."""
+    return Row(
+        name=name, arity=arity, flags=flags, group=group, since=since, summary=summary, run=run, **more
+    )
+
+
+def only_subcommands(session: Session, given: Arguments) -> object:
+    """A command that has only subcommands is never run itself: without one it has too few arguments."""
+    raise Refused(SYNTAX)
 
 
 ONE_KEY = (1, 1, 1)

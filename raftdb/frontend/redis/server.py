@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_server import ACCEPT_BACKLOG, connections_allowed
 from raftdb.frontend.redis.connection import UNREAD_S, RedisConnection
+from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.errors import Refused
 from raftdb.frontend.redis.rows import Arguments
 from raftdb.frontend.redis.session import Session
@@ -39,6 +40,7 @@ class RedisNode(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """The status of the node."""
+        ...
 
     def leader_hint(self) -> LeaderHint | None:
         """Where the leader is, as far as this node knows."""
@@ -70,6 +72,7 @@ class RedisServer:
         self.memory = memory or MemoryAccount()
         self.in_flight = 0
         """Requests of all connections that are begun and not answered."""
+        self.cursors = Cursors()
         self.queued_bytes_max = command_limits.command_bytes + 4 * TRANSACTION_KEYS_MAX * ARGUMENT_BYTES
         self._limits = limits or RedisLimits()
         self.unread_s = self._limits.unread_s

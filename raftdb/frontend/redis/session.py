@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.watching import Watched
 
 NAME_BYTES_MAX = 1024
@@ -13,19 +14,26 @@ NAME_BYTES_MAX = 1024
 class Facts(Protocol):
     """What commands that are answered here may ask of the node and of its listener."""
 
+    cursors: Cursors
+    """Those of SCAN."""
+
     @property
     def sessions(self) -> Iterable["Session"]:
         """All connected clients."""
+        ...
 
     @property
     def settings(self) -> Mapping[str, str]:
         """What CONFIG GET shows, by name."""
+        ...
 
     def status(self) -> Mapping[str, Any]:
         """The status of the node."""
+        ...
 
     def counts(self) -> Mapping[str, int]:
         """What the listener has counted, by Redis' names."""
+        ...
 
 
 @dataclass(slots=True, eq=False)

@@ -1,14 +1,13 @@
 """Commands on values that are byte strings: stored, read, changed."""
 
 from collections.abc import Callable, Iterator
-from typing import cast
+from functools import partial
 
 from raftdb.frontend.redis.arguments import UNITS, integer, lifetime_ms
 from raftdb.frontend.redis.errors import NOT_A_FLOAT, SYNTAX, Refused, wrong_arity
 from raftdb.frontend.redis.rows import (
     ALL_KEYS,
     EVERY_OTHER_KEY,
-    ONE_KEY,
     READ,
     READ_SLOW,
     SHRINK,
@@ -17,6 +16,7 @@ from raftdb.frontend.redis.rows import (
     Arguments,
     Call,
     Row,
+    built,
 )
 from raftdb.limits import VALUE_BYTES_CEILING
 from raftdb.machine.batches import MultiGet, MultiSet
@@ -148,25 +148,7 @@ def _getrange(arguments: Arguments) -> Call:
     return GetRange(arguments[1], integer(arguments[2]), integer(arguments[3])), as_it_is
 
 
-def _row(
-    name: str,
-    arity: int,
-    flags: tuple[str, ...],
-    since: str,
-    summary: str,
-    build: object,
-    keys: tuple[int, int, int] = ONE_KEY,
-) -> Row:
-    return Row(
-        name=name,
-        arity=arity,
-        flags=flags,
-        group="string",
-        since=since,
-        summary=summary,
-        keys=keys,
-        build=cast(Callable[[Arguments], Call], build),
-    )
+_row = partial(built, "string")
 
 
 STRINGS: tuple[Row, ...] = (

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from raftdb.frontend.redis.cluster_commands import CLUSTER
 from raftdb.frontend.redis.connection_commands import CONNECTION
 from raftdb.frontend.redis.errors import SYNTAX, Refused, unknown_command, unknown_subcommand, wrong_arity
 from raftdb.frontend.redis.introspection import INTROSPECTION
 from raftdb.frontend.redis.keys import KEYS
+from raftdb.frontend.redis.objects import OBJECTS
 from raftdb.frontend.redis.rows import Arguments, Row
+from raftdb.frontend.redis.scanning import SCANNING
 from raftdb.frontend.redis.session import Session
 from raftdb.frontend.redis.strings import STRINGS
 from raftdb.frontend.redis.transactions import TRANSACTIONS
@@ -169,9 +172,12 @@ COMMANDS: dict[str, Row] = {
     for row in (
         *STRINGS,
         *KEYS,
+        *SCANNING,
+        *OBJECTS,
         *TRANSACTIONS,
         *CONNECTION,
         *INTROSPECTION,
+        *CLUSTER,
         _row("", -1, "How commands are called", _all_infos),
     )
 }

@@ -8,12 +8,13 @@ is applied, on every replica alike, so it does not matter through which node, or
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from functools import partial
+from typing import cast
 
 from raftdb.commands.transactions import check_transaction
 from raftdb.errors import CommandFailed, RequestRefused
 from raftdb.frontend.redis.errors import EXEC_ABORT, Refused, error_of
-from raftdb.frontend.redis.rows import ALL_KEYS, SESSION, Arguments, Call, ReplyOf, Row
+from raftdb.frontend.redis.rows import ALL_KEYS, SESSION, Arguments, Call, ReplyOf, Row, run_here
 from raftdb.frontend.redis.session import Session
 from raftdb.frontend.redis.watching import WATCHED_MAX
 from raftdb.limits import Limits
@@ -21,6 +22,10 @@ from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.reply import Result, Told
 from raftdb.machine.revisions import ReadRevisions
 from raftdb.machine.service import Command
+from raftdb.wire.resp_replies import Error
+
+NOT_IN_ENTRY = Error("ERR this command cannot be part of a transaction")
+"""The reply, in its place, to a read that the log cannot hold."""
 
 Begin = Callable[[Session, Arguments], object]
 """What a queued command is, when its turn has come: a `Call`, or the reply of one that is answered here."""
@@ -79,9 +84,12 @@ def begin_exec(session: Session, begin: Begin, limits: Limits) -> object:
             begun = refused.error
         if type(begun) is tuple:
             operation, reply_of = cast(Call, begun)
-            commands.append(cast(Command, operation))
-            places.append((place, reply_of))
-            begun = None
+            if isinstance(operation, Command):
+                commands.append(operation)
+                places.append((place, reply_of))
+                begun = None
+            else:
+                begun = NOT_IN_ENTRY
         replies.append(begun)
     if not commands and not watched:
         return replies
@@ -105,27 +113,26 @@ def _exec(session: Session, given: Arguments) -> object:
     raise Refused("ERR EXEC without MULTI")
 
 
-def _row(
-    name: str, arity: int, since: str, summary: str, run: Callable[[Session, Arguments], Any], **more: Any
-) -> Row:
-    return Row(
-        name=name,
-        arity=arity,
-        flags=SESSION,
-        group="transactions",
-        since=since,
-        summary=summary,
-        run=run,
-        is_immediate=name != "unwatch",
-        **more,
-    )
+_row = partial(run_here, "transactions")
 
 
 TRANSACTIONS: tuple[Row, ...] = (
-    _row("multi", 1, "1.2.0", "Queue what follows", _multi),
-    _row("exec", 1, "1.2.0", "Run what is queued, at one point of the log", _exec),
-    _row("discard", 1, "2.0.0", "Forget what is queued", _discard),
-    _row("watch", -2, "2.2.0", "Let EXEC run nothing if these keys change", _watch, keys=ALL_KEYS),
-    _row("unwatch", 1, "2.2.0", "Watch nothing", _unwatch),
+    _row("multi", 1, SESSION, "1.2.0", "Queue what follows", _multi, is_immediate=True),
+    _row(
+        "exec", 1, SESSION, "1.2.0", "Run what is queued, at one point of the log", _exec, is_immediate=True
+    ),
+    _row("discard", 1, SESSION, "2.0.0", "Forget what is queued", _discard, is_immediate=True),
+    _row(
+        "watch",
+        -2,
+        SESSION,
+        "2.2.0",
+        "Let EXEC run nothing if these keys change",
+        _watch,
+        is_immediate=True,
+        keys=ALL_KEYS,
+        reads_widely=True,
+    ),
+    _row("unwatch", 1, SESSION, "2.2.0", "Watch nothing", _unwatch),
 )
 """The rows of the table."""

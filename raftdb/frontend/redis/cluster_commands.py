@@ -1,0 +1,149 @@
+"""CLUSTER: what clients of Redis clusters ask to find their way. All slots are the leader's, and the others follow it.
+
+Only nodes whose Redis addresses are known are named: this one, and those that the members' configuration has one for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha1
+from typing import Any
+
+from raftdb.endpoint import Endpoint, parse_endpoint
+from raftdb.frontend.redis.rows import LOCAL, Arguments, Row, only_subcommands, run_here
+from raftdb.frontend.redis.session import Session
+from raftdb.frontend.redis.slots import SLOTS, slot_of
+from raftdb.wire.resp_replies import Verbatim
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One node, as clients are told of it."""
+
+    name: str
+    endpoint: Endpoint
+    is_leader: bool
+    is_self: bool
+    is_alive: bool
+
+    @property
+    def id(self) -> bytes:
+        """40 hexadecimal digits that stand for the node's name, as Redis has them."""
+        return _id_of(self.name)
+
+
+def _id_of(name: str) -> bytes:
+    return sha1(name.encode(), usedforsecurity=False).hexdigest().encode()
+
+
+def _places(session: Session) -> list[_Place]:
+    """The nodes that can be named, the leader first."""
+    status = session.facts.status()
+    own: str = status["id"]
+    leader: Mapping[str, Any] | None = status["leader"]
+    places = []
+    for member in status["members"]:
+        name: str = member["id"]
+        redis: str | None = member["redis"]
+        if redis is None and name == own:
+            settings = session.facts.settings
+            redis = str(Endpoint(settings["bind"], int(settings["port"])))
+        if redis is not None:
+            is_leader = leader is not None and leader["id"] == name
+            places.append(_Place(name, parse_endpoint(redis), is_leader, name == own, bool(member["alive"])))
+    return sorted(places, key=lambda place: (not place.is_leader, place.name))
+
+
+def _slots(session: Session, given: Arguments) -> object:
+    places = _places(session)
+    if not places or not places[0].is_leader:
+        return []
+    described = [
+        [place.endpoint.host.encode(), place.endpoint.port, place.id, []]
+        for place in places
+        if place.is_leader or place.is_alive
+    ]
+    return [[0, SLOTS - 1, *described]]
+
+
+def _shards(session: Session, given: Arguments) -> object:
+    places = _places(session)
+    has_leader = bool(places) and places[0].is_leader
+    applied: int = session.facts.status()["applied_index"]
+    nodes = [
+        {
+            b"id": place.id,
+            b"port": place.endpoint.port,
+            b"ip": place.endpoint.host.encode(),
+            b"endpoint": place.endpoint.host.encode(),
+            b"role": b"master" if place.is_leader else b"replica",
+            b"replication-offset": applied,
+            b"health": b"online" if place.is_alive else b"fail",
+        }
+        for place in places
+    ]
+    return [{b"slots": [0, SLOTS - 1] if has_leader else [], b"nodes": nodes}]
+
+
+def _nodes(session: Session, given: Arguments) -> object:
+    places = _places(session)
+    master = next((place.id.decode() for place in places if place.is_leader), "-")
+    term: int = session.facts.status()["term"]
+    lines = []
+    for place in places:
+        flags = ",".join(
+            word
+            for word, is_true in (
+                ("myself", place.is_self),
+                ("master" if place.is_leader else "slave", True),
+                ("fail", not place.is_alive),
+            )
+            if is_true
+        )
+        state = "connected" if place.is_alive else "disconnected"
+        words = [place.id.decode(), f"{place.endpoint}@0", flags, "-" if place.is_leader else master]
+        words += ["0", "0", str(term), state, *([f"0-{SLOTS - 1}"] if place.is_leader else [])]
+        lines.append(" ".join(words) + "\n")
+    return Verbatim("".join(lines))
+
+
+def _info(session: Session, given: Arguments) -> object:
+    status = session.facts.status()
+    has_leader = status["leader"] is not None
+    slots = SLOTS if has_leader else 0
+    fields = {
+        "cluster_state": "ok" if has_leader else "fail",
+        "cluster_slots_assigned": slots,
+        "cluster_slots_ok": slots,
+        "cluster_slots_pfail": 0,
+        "cluster_slots_fail": 0,
+        "cluster_known_nodes": len(status["members"]),
+        "cluster_size": 1,
+        "cluster_current_epoch": status["term"],
+        "cluster_my_epoch": status["term"],
+    }
+    return Verbatim("".join(f"{name}:{value}\r\n" for name, value in fields.items()))
+
+
+_row = partial(run_here, "cluster")
+
+SUBCOMMANDS: tuple[Row, ...] = (
+    _row("cluster|slots", 2, LOCAL, "3.0.0", "Who has which slots", _slots),
+    _row("cluster|shards", 2, LOCAL, "7.0.0", "Who has which slots, with all nodes", _shards),
+    _row("cluster|nodes", 2, LOCAL, "3.0.0", "All nodes, a line each", _nodes),
+    _row("cluster|info", 2, LOCAL, "3.0.0", "Whether there is a leader", _info),
+    _row(
+        "cluster|myid",
+        2,
+        LOCAL,
+        "3.0.0",
+        "What this node is called in the others",
+        lambda session, given: _id_of(session.facts.status()["id"]),
+    ),
+    _row("cluster|keyslot", 3, LOCAL, "3.0.0", "The slot of a key", lambda session, given: slot_of(given[2])),
+)
+
+CLUSTER: tuple[Row, ...] = (
+    _row("cluster", -2, (), "3.0.0", "About the cluster", only_subcommands, subcommands=SUBCOMMANDS),
+)
+"""The rows of the table."""

@@ -1,0 +1,71 @@
+"""SCAN: keys page by page, with cursors as Redis has them.
+
+A page begins behind the last key of the one before it, and Redis' cursors are numbers: so each node keeps the keys that
+its cursors stand for, a bounded number of them. A cursor that is not among them, because it is another node's or very
+old, is an error, where Redis would answer something. Keys come in order, so a scan sees every key that was there
+all the time, and none twice.
+"""
+
+from functools import partial
+from typing import cast
+
+from raftdb.frontend.redis.arguments import integer
+from raftdb.frontend.redis.errors import SYNTAX, Refused
+from raftdb.frontend.redis.globs import literal_prefix, matcher
+from raftdb.frontend.redis.rows import READ_SLOW, Arguments, Row, run_here
+from raftdb.frontend.redis.session import Session
+from raftdb.limits import KEY_BYTES_MAX, SCAN_LIMIT_MAX
+from raftdb.machine.reply import Page, Told
+from raftdb.machine.scanning import ReadPage
+
+COUNT_DEFAULT = 10
+_DIGITS_MAX = 20
+"""Of a number of 64 bits."""
+
+
+def _scan(session: Session, given: Arguments) -> object:
+    """`SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]`."""
+    cursors = session.facts.cursors
+    pattern, count, kind = b"*", COUNT_DEFAULT, b"string"
+    number = _cursor(given[1])
+    if len(given) % 2:
+        raise Refused(SYNTAX)
+    for word, value in zip(given[2::2], given[3::2], strict=True):
+        option = word.upper()
+        if option == b"MATCH":
+            pattern = value
+        elif option == b"COUNT":
+            count = integer(value)
+            if count < 1:
+                raise Refused(SYNTAX)
+        elif option == b"TYPE":
+            kind = value.lower()
+        else:
+            raise Refused(SYNTAX)
+    after = cursors.key_of(number) if number else b""
+    if after is None:
+        raise Refused("ERR unknown cursor: it is another node's, or too old; begin again with 0")
+    prefix = literal_prefix(pattern)[:KEY_BYTES_MAX]
+    matches = matcher(pattern)
+
+    def reply(told: Told) -> object:
+        page = cast(Page, told.value)
+        keys = [record.key for record in page.records if matches(record.key)] if kind == b"string" else []
+        following = 0 if page.next_after is None else cursors.number_of(page.next_after)
+        return [b"%d" % following, keys]
+
+    return ReadPage(prefix, after, min(count, SCAN_LIMIT_MAX), with_values=False), reply
+
+
+def _cursor(text: bytes) -> int:
+    if not text.isdigit() or len(text) > _DIGITS_MAX or int(text) >= 1 << 64:
+        raise Refused("ERR invalid cursor")
+    return int(text)
+
+
+_row = partial(run_here, "generic")
+
+SCANNING: tuple[Row, ...] = (
+    _row("scan", -2, READ_SLOW, "2.8.0", "Keys page by page", _scan, reads_widely=True),
+)
+"""The rows of the table."""
