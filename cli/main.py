@@ -1,4 +1,4 @@
-"""Where a command line begins and ends: errors become messages and exit codes, here and nowhere else."""
+"""Running a command line: the only place where errors become messages and exit codes."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ from raftdb.errors import RaftdbError
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Prints errors; lets no exception out."""
+    """Run one command line and return its exit code. Prints errors, and raises none."""
     options = Options()
     try:
         return invoke(arguments, options)
@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _tell(error: Exception, options: Options) -> None:
-    """Tell an error, as JSON where results are JSON; with its traceback if that was asked for."""
+    """Print an error, as JSON if results are JSON, and its traceback with `--debug`."""
     if options.debug:
         import traceback
 
@@ -50,9 +50,8 @@ def _tell(error: Exception, options: Options) -> None:
 
 
 def _give_up_output() -> None:
-    """Discard results that cannot be written: Python would complain of them again when it closes its
-    streams."""
-    stream: TextIO | None = sys.stdout  # None if it was closed before we began
+    """Discard results that cannot be written, because Python would report them again when it closes its streams."""
+    stream: TextIO | None = sys.stdout  # None if it was closed at the start
     try:
         if stream is not None:
             stream.flush()

@@ -1,4 +1,4 @@
-"""The table of the sub-commands of `raftdb`, and how one command line is read and carried out."""
+"""The table of the sub-commands of `raftdb`, and the parsing of a command line."""
 
 import importlib
 import os
@@ -32,8 +32,8 @@ from raftdb.packages import HINT, foreign_package
 class SubCommand:
     """A sub-command that is not a command of the database.
 
-    `target` is `module:name` of a `click.Command`, imported when it is called. `starts_nodes`: it starts nodes or opens
-    their folders, so that the package `storage` has to be ours.
+    `target` is `module:name` of a `click.Command`, which is imported when it is called. `starts_nodes`: it starts nodes
+    or opens their folders, so the package `storage` must be raftdb's.
     """
 
     summary: str
@@ -41,7 +41,7 @@ class SubCommand:
     starts_nodes: bool = False
 
     def load(self) -> click.Command:
-        """The command itself."""
+        """Import the command."""
         module, _, name = self.target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
@@ -62,7 +62,7 @@ SUB_COMMANDS: dict[str, SubCommand] = {
     "shell": SubCommand(
         "Open the shell, or run a script: -c, -f, or commands on stdin.", "cli.subcommands.shell:shell"
     ),
-    "cluster": SubCommand("Look at the cluster, or change it.", "cli.subcommands.cluster:cluster"),
+    "cluster": SubCommand("Show or change the cluster.", "cli.subcommands.cluster:cluster"),
     "log": SubCommand(
         "Show the leader's log: the newest entries, or those from an index.", "cli.subcommands.log:log"
     ),
@@ -99,18 +99,18 @@ SUB_COMMANDS: dict[str, SubCommand] = {
 
 
 class Program(Group):
-    """`raftdb` itself: its commands are those of the table above, and those of the database."""
+    """`raftdb`, whose commands are those of the table above and those of the database."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of help."""
         return [*SUB_COMMANDS, *COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load one of them; None if there is none of that name. Raises `CommandError` if another program's `storage`
-        is in the way of a node."""
+        """The command with this name; None if there is none. Raises `CommandError` if it needs the package `storage`,
+        and that is not raftdb's."""
         sub_command = SUB_COMMANDS.get(cmd_name)
         if sub_command is not None:
-            # Importing `storage` loads LMDB: only commands that start nodes pay for it, and no other needs it.
+            # Importing `storage` loads LMDB, so it is checked only for commands that start nodes.
             checked = sub_command.starts_nodes and not ctx.resilient_parsing
             reason = foreign_package("storage") if checked else None
             if reason is not None:
@@ -126,7 +126,7 @@ class Program(Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command of a line, and remember how it was typed. Raises `CommandError` if there is none."""
+        """The command of a line, whose name is noted as it was typed. Raises `CommandError` if there is none."""
         name = args[0]
         ctx.ensure_object(Options).what = name
         command = self.get_command(ctx, name)
@@ -135,7 +135,7 @@ class Program(Group):
         return name, command, args[1:]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        """What a shell offers for a name that was begun: without loading a single command."""
+        """The completions of a name, without importing any command."""
         from click.shell_completion import CompletionItem
 
         summaries = {name: row.summary for name, row in SUB_COMMANDS.items()}
@@ -145,7 +145,7 @@ class Program(Group):
         return [*(CompletionItem(name, help=summaries[name]) for name in names), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write all of them, from the tables."""
+        """Write all commands, from the tables."""
         from cli.line import help_text
         from cli.line.words import TRANSACTIONS, WORDS
 
@@ -156,7 +156,7 @@ class Program(Group):
         with formatter.section("in the shell also"):
             words = [word.name for word in WORDS.values() if word.heading == TRANSACTIONS]
             formatter.write_text(", ".join(words))
-            formatter.write_text("commands with a dot, about cluster and shell")
+            formatter.write_text("commands with a dot, about the cluster and the shell")
 
 
 def _show_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -168,8 +168,8 @@ def _show_version(context: click.Context, parameter: click.Parameter, value: boo
 @click.group(
     "raftdb",
     cls=Program,
-    epilog="Options stand before the command. 'raftdb COMMAND --help' shows examples. A key that looks like an option "
-    "comes after two dashes: 'raftdb get -- --help'.",
+    epilog="Options stand before the command. 'raftdb COMMAND --help' shows examples. Two dashes come before a key "
+    "that looks like an option: 'raftdb get -- --help'.",
 )
 @connect_option
 @output_option
@@ -190,8 +190,8 @@ def program() -> None:
 
 
 def invoke(arguments: Sequence[str], options: Options) -> int:
-    """Carry out one command line and return its exit code. `options` is what it asks for, as far as it was read when
-    an error is raised: `RaftdbError`, or whatever nobody thought of."""
+    """Carry out one command line and return its exit code. `options` gets its options, as far as they were read when an
+    error is raised. Raises `RaftdbError`, and unforeseen errors."""
     if COMPLETION_VARIABLE in os.environ:
         from click.shell_completion import shell_complete
 
@@ -211,7 +211,7 @@ def invoke(arguments: Sequence[str], options: Options) -> int:
 
 
 def _in_our_words(error: click.UsageError) -> CommandError:
-    """An error of a command line as this program tells errors."""
+    """An error of click as one of this program."""
     context = error.ctx or click.Context(program, info_name="raftdb")
     message = error.format_message().removesuffix(".")
     if type(error) is click.BadParameter and error.param is not None:
@@ -221,7 +221,7 @@ def _in_our_words(error: click.UsageError) -> CommandError:
             else error.param.make_metavar(context)
         )
         message = f"argument {name}: {error.message.removesuffix('.')}"
-    # Of the options before a sub-command the program's own name says enough.
+    # An error of the options before a sub-command has no name but the program's.
     return CommandError(
         context.command_path.removeprefix("raftdb").lstrip(),
         message[:1].lower() + message[1:],
@@ -231,7 +231,7 @@ def _in_our_words(error: click.UsageError) -> CommandError:
 
 
 def _unknown(name: str) -> CommandError:
-    """The error for a word that is no sub-command, with the word that was probably meant."""
+    """The error for an unknown sub-command, with the word that was probably meant."""
     from difflib import get_close_matches
 
     from cli.line import help_text, vocabulary
@@ -255,7 +255,7 @@ def show_help(options: Options, names: tuple[str, ...]) -> int:
     """Show this text, or what one command does."""
     if not names or names[0] in SUB_COMMANDS:
         return invoke([*names, "--help"], options)
-    # What only the shell knows is explained here, too.
+    # Commands that only the shell has are explained here, too.
     from cli.line import help_text, vocabulary
 
     row = lookup(names[0]) or vocabulary.find(names[0])

@@ -118,7 +118,7 @@ def _in_the_way(path: Path) -> str | None:
     for place in (path, *path.parents):
         try:
             if place.exists():
-                return None if place.is_dir() else f"{place} is no folder"
+                return None if place.is_dir() else f"{place} is not a folder"
             if place.is_symlink():
                 return f"{place} is a link to {place.readlink()}, where nothing is"
         except OSError:

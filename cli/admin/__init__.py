@@ -1,9 +1,9 @@
-"""What an operator asks of a running cluster; the sub-commands and the commands with a dot share it.
+"""An operator's requests to a running cluster, which the sub-commands and the dot-commands share.
 
-* `nodes` asks each node what it says of itself.
-* `members` shows and changes who takes part, and waits until a new node votes.
+* `nodes` asks each node for its status.
+* `members` shows and changes the members, and waits until a new node is a voter.
 * `log` reads the leader's log in pages.
 * `backup` copies the cluster's state into a file, or to standard output.
 
-Nothing here reads a command line or a prompt: who calls has done that, and hands over a client and an output.
+Nothing here reads a command line or a prompt: callers do that, and pass a client and an output.
 """

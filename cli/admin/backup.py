@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def stream(client: Client, output: Output) -> None:
-    """Write a backup to standard output, and what it is to standard error. Raises `RaftdbError`, `BrokenPipeError`."""
+    """Write a backup to standard output, and its index, length and digest to `output`. Raises `RaftdbError`,
+    `BrokenPipeError`."""
     from raftdb.client.backup import stream_backup
 
     if is_terminal(sys.stdout) or 1 in closed_at_start():
@@ -24,7 +25,7 @@ def stream(client: Client, output: Output) -> None:
             "backup",
             f"standard output is {place}",
             exit_code=EXIT_USAGE,
-            hint="name a file, or send it on: 'raftdb backup - | ...'",
+            hint="name a file, or pipe it: 'raftdb backup - | ...'",
         )
     try:
         taken = stream_backup(client, sys.stdout.fileno())
@@ -45,9 +46,9 @@ def back_up(
     replace: bool = False,
     hint: str = "name a file that is not there",
 ) -> None:
-    """Put a backup into a file and print its index, length and digest. Raises `RaftdbError`; `hint` is what to do
-    about a file that exists."""
-    # Loaded when it is needed: hashing is nothing that other commands should pay for.
+    """Write a backup to a file, and print its index, length and digest. `hint` is the advice if the file exists. Raises
+    `RaftdbError`."""
+    # Imported here, because it loads hashing, which other commands do not need.
     from raftdb.client.backup import NotRegular
     from raftdb.client.sync_backup import take_backup
 

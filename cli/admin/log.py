@@ -1,4 +1,4 @@
-"""The log of a cluster's leader: read in pages, and shown an entry per line."""
+"""Reading the log of a cluster's leader in pages, and showing it, one line for each entry."""
 
 from dataclasses import replace
 
@@ -9,19 +9,19 @@ from raftdb.client.model import LogEntry, LogPage
 from raftdb.client.sync_client import Client
 
 LOG_ENTRIES_SHOWN = 20
-"""How many entries of the log are shown if nobody says otherwise: a screen."""
+"""Entries that are shown by default: about a screen."""
 LOG_LIMIT_MAX = 100_000
 """Most entries shown at once."""
 LOG_PAGE_ENTRIES = 1_000
-"""Most entries asked for at once: what nodes allow."""
+"""Most entries in one request, which is the nodes' limit."""
 ARGUMENT_COLUMNS_MAX = 60
-"""How much of a logged command a table shows."""
+"""Columns of a logged command in a table."""
 
 
 def read_log(client: Client, *, first: int | None, limit: int) -> LogPage:
     """Read the leader's log: up to `limit` entries from index `first`, or, if that is None, the newest `limit`.
 
-    Long stretches take several requests; the bounds of the whole log are those of the last one.
+    More entries than a page has take several requests; the bounds of the whole log are those of the last answer.
     """
     if first is None:
         newest = client.request_log(limit=1)
@@ -38,7 +38,7 @@ def read_log(client: Client, *, first: int | None, limit: int) -> LogPage:
 
 
 def show_log(page: LogPage, output: Output) -> None:
-    """Show a row per entry; on a terminal also which part of the log this is."""
+    """Show a row for each entry, and on a terminal also the bounds of the log."""
     columns_max = ARGUMENT_COLUMNS_MAX if output.format == "table" else LOG_LIMIT_MAX
     rows = [
         (
@@ -57,7 +57,7 @@ def show_log(page: LogPage, output: Output) -> None:
 
 
 def describe_entry(entry: LogEntry) -> str:
-    """The command of an entry as one would type it, those of a transaction, or what kind of entry it is."""
+    """The command of an entry, as it would be typed, or the commands of a transaction, or the kind of the entry."""
     if entry.command is None:
         return f"({entry.kind or 'unknown'})"
     commands = entry.body.get("commands")

@@ -1,7 +1,7 @@
-"""Changing the members of a running cluster, for people: `raftdb cluster add` and the shell's `.add` share this.
+"""Changing the members of a running cluster: `raftdb cluster add` and the shell's `.add` share this.
 
-Taking a node in may take long, and never ends if the node is not there. So its progress is shown, and when there is
-none any more, the reason and the way back are.
+Adding a node may take long, and never ends if the node does not run. So its progress is shown, and when there is none
+any more, the reason and how to undo the change.
 """
 
 import time
@@ -16,9 +16,9 @@ from raftdb.errors import LeaderHint
 
 POLL_S = 0.25
 NOTICE_S = 1.0
-"""How often progress is told."""
+"""How often progress is shown."""
 STALL_S = 5.0
-"""A new node that comes no further for so long is not waited for."""
+"""A new node that makes no progress for this long is not waited for."""
 
 
 def add(
@@ -30,15 +30,15 @@ def add(
     learner: bool = False,
     force: bool = False,
 ) -> Membership:
-    """Take a node in, and wait until it is what it is to be. Raises `RaftdbError`."""
+    """Add a node, and wait until it is a voter, or, with `learner`, a learner. Raises `RaftdbError`."""
     answer = client.add_member(node_id, address, learner=learner, force=force)
     return follow(client, output, answer, node_id) if answer.pending else answer
 
 
 def replace(client: Client, output: Output, old: str, new: str, address: str) -> Membership:
-    """Take `new` in, which may have been begun already; once it votes, take `old` out. Raises `RaftdbError`."""
+    """Add `new`, unless that was begun already, and remove `old` once `new` is a voter. Raises `RaftdbError`."""
     if old == new:
-        message = f"{old} cannot take its own place: an id that is removed is never used again"
+        message = f"{old} cannot replace itself: a removed id is never used again"
         hint = f"name another id; if {old} has only moved: 'raftdb cluster address {old} {address}'"
         raise CommandError("cluster replace", message, exit_code=EXIT_USAGE, hint=hint)
     before = client.membership()
@@ -51,7 +51,7 @@ def replace(client: Client, output: Output, old: str, new: str, address: str) ->
         add(client, output, new, address)
     elif not known_new.voter:
         follow(client, output, before, new)
-    output.notice(f"{new} is a voter; {old} goes")
+    output.notice(f"{new} is a voter; {old} is removed now")
     return client.remove_member(old)
 
 
@@ -64,9 +64,9 @@ def follow(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Membership:
-    """Wait until the new node votes, telling how far it is; returns the members then.
+    """Wait until the new node is a voter, and show its progress; returns the members then.
 
-    Raises `CommandError` if it comes no further for `STALL_S`, or is removed meanwhile.
+    Raises `CommandError` if it makes no progress for `STALL_S`, or is removed meanwhile.
     """
     moved_s = noticed_s = clock()
     furthest = -1
@@ -90,7 +90,7 @@ def follow(
 
 
 def progress(member: Member, last_index: int) -> str:
-    """One line on how far a new node is."""
+    """One line about the progress of a new node."""
     if not member.alive:
         return (
             f"{member.id} is a learner, and not reached at {member.http}: {member.problem or 'no answer yet'}"
@@ -101,7 +101,7 @@ def progress(member: Member, last_index: int) -> str:
 
 
 def _stalled(member: Member) -> CommandError:
-    """The error for a node that comes no further: the reason, what may be done, and the way back."""
+    """The error for a node that makes no progress: the reason, what to do, and how to undo the change."""
     if member.alive:
         message = f"{member.id} comes no further than entry {member.match_index or 0}"
     else:
@@ -118,7 +118,8 @@ def _stalled(member: Member) -> CommandError:
 
 
 def show_members(membership: Membership, output: Output) -> None:
-    """Show the members as the leader knows them: voters, how far each log agrees with its own, and who is silent."""
+    """Show the members as the leader knows them: which are voters, up to which index their logs agree with the
+    leader's, and which are silent."""
     headers = ("member", "http", "redis", "voter", "match", "alive", "contact", "suspicion")
     rows = [
         (
@@ -146,7 +147,7 @@ def show_members(membership: Membership, output: Output) -> None:
 
 
 def show_change(answer: Membership, output: Output) -> None:
-    """Show who the members are after a change."""
+    """Show the members after a change."""
     fields = {
         "members": " ".join(
             member.id if member.voter else f"{member.id} (learner)" for member in answer.members
@@ -157,6 +158,6 @@ def show_change(answer: Membership, output: Output) -> None:
 
 
 def show_leader(leader: LeaderHint, output: Output) -> None:
-    """Show who leads now."""
+    """Show the new leader."""
     body = {"leader": {"id": leader.id, "http": leader.http, "redis": leader.redis}}
     output.fields({"leader": f"{leader.id} {leader.http}"}, body)

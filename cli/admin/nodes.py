@@ -1,4 +1,4 @@
-"""The nodes of a cluster: each is asked what it says of itself, and shown."""
+"""Asking each node of a cluster for its status, and showing them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from raftdb.errors import RaftdbError
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """What one node of the cluster said of itself (`status`), or why it said nothing (`problem`)."""
+    """The status of one node, or the reason why it gave none (`problem`)."""
 
     id: str
     http: str
@@ -21,9 +21,9 @@ class NodeReport:
 
 
 def survey(client: Client) -> list[NodeReport]:
-    """Ask every node for its status, all at once: the members that the first answering node names.
+    """Ask all nodes for their status at the same time: the members that the first answering node names.
 
-    If no node answers, the addresses that the client was given. Sorted by id.
+    If no node answers, the addresses that the client was given are asked. The result is sorted by id.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -39,7 +39,7 @@ def survey(client: Client) -> list[NodeReport]:
 
 
 def _report(target: tuple[str, str]) -> NodeReport:
-    """Ask one node, by a client of its own: clients belong to one thread."""
+    """Ask one node, by a client for its address alone."""
     node_id, address = target
     try:
         with Client(address) as client:
@@ -50,8 +50,7 @@ def _report(target: tuple[str, str]) -> NodeReport:
 
 
 def show_nodes(reports: Sequence[NodeReport], output: Output) -> None:
-    """Show a row per node: role, term, how far its log and its state have come, and how suspicious its leader finds its
-    silence."""
+    """Show a row for each node: role, term, the indexes of its log and its state, and the leader's suspicion of it."""
     headers = ("node", "http", "role", "term", "last", "commit", "applied", "suspicion", "up")
     suspicions = _suspicions(reports)
     rows: list[tuple[str, ...]] = []
@@ -75,7 +74,8 @@ def show_nodes(reports: Sequence[NodeReport], output: Output) -> None:
 
 
 def _suspicions(reports: Sequence[NodeReport]) -> dict[str, str]:
-    """What the leader, the one of the newest term if several say that they lead, thinks of the others' silence."""
+    """The suspicion of each member by the leader; if several nodes say that they lead, by the one of the newest
+    term."""
     leaders = [
         report.status for report in reports if report.status is not None and report.status.role == "leader"
     ]
@@ -85,7 +85,7 @@ def _suspicions(reports: Sequence[NodeReport]) -> dict[str, str]:
 
 
 def show_status(status: NodeStatus, output: Output) -> None:
-    """Show one node's status, a line per fact."""
+    """Show one node's status, one line for each field."""
     leader = "none known" if status.leader is None else f"{status.leader.id} {status.leader.http}"
     log = f"{status.first_index}..{status.last_index}, committed {status.commit_index}, applied {status.applied_index}"
     fields = {

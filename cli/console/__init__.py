@@ -1,7 +1,7 @@
-"""What a program on a console has around it; everything else in `cli` stands on this.
+"""Output, errors, paths and signals of a program on a console. Everything else in `cli` uses this.
 
-* `render` turns values and tables into text, and `output` writes them in the form that was asked for.
+* `render` turns values and tables into text, and `output` writes them in the chosen form.
 * `failures` turns errors into messages and exit codes.
-* `paths` turns the names of files, as they were typed, into paths.
-* `asking` and `stop_signals` deal with the person at the terminal: what is asked, and what ends the program.
+* `paths` turns typed names of files into paths.
+* `asking` asks the person at the terminal a question, and `stop_signals` ends the program by signals.
 """

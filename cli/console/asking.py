@@ -1,12 +1,12 @@
-"""A question to the person at the terminal, of a program that has no prompt of its own."""
+"""Asking the person at the terminal a question, in a sub-command without a prompt."""
 
 import sys
 
 
 def is_agreed(question: str) -> bool:
-    """Whether the answer is yes. Anything else is no, an end of the input (Ctrl-D) as well.
+    """True if the answer is yes. Any other answer is no, and so is the end of the input (Ctrl-D).
 
-    The question goes to stderr: results may go elsewhere.
+    The question goes to stderr, because results may go into a file.
     """
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     try:

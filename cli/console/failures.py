@@ -1,7 +1,7 @@
-"""How errors are told, and which exit code they are (interface, section 1).
+"""The messages and exit codes of errors (docs/interface.md, section 1).
 
-Errors of Python and of the system become ours in `as_ours`, at the two boundaries that have one: around a line of the
-shell, and around a command line.
+`as_ours` turns errors of Python and of the system into raftdb's, in two places: around a line of the shell, and around
+a command line.
 """
 
 from collections.abc import Mapping
@@ -31,20 +31,20 @@ EXIT_PERMISSION = 5
 EXIT_INPUT_OUTPUT = 8
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
-"""What a shell reports for a program that a closed pipe ended (128 + SIGPIPE)."""
+"""The exit code that a shell reports for a program that was ended by a closed pipe (128 + SIGPIPE)."""
 
 
 WHAT_CHARACTERS_MAX = 200
-"""How much of what failed is repeated in its error: a path may be long, a word that is no command endless."""
+"""Most characters of a path or word that an error repeats, because these may be very long."""
 
 
 class CommandError(RaftdbError):
-    """A sub-command of the command line itself failed: `what: message`, with the exit code to end with."""
+    """A sub-command failed for a reason of its own. It is shown as `what: message`, and has the exit code."""
 
     def __init__(
         self, what: str, message: str, *, exit_code: int, hint: str | None = None, code: str | None = None
     ) -> None:
-        """`code`: of the error that this one tells, if it is one of the table of codes."""
+        """`code` is that of the error that is reported, if it is in the table of codes."""
         super().__init__(
             code or ("bad_request" if exit_code == EXIT_USAGE else "internal"), message, hint=hint
         )
@@ -53,7 +53,7 @@ class CommandError(RaftdbError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while a command ran; `may_have_changed`: what it sent may still take effect."""
+    """Ctrl-C while a command ran. `may_have_changed`: a write that it sent may still take effect."""
 
     def __init__(self, *, may_have_changed: bool) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ INTERRUPTED_WRITE = "interrupted: a write that was sent may still take effect"
 
 
 def as_ours(error: Exception) -> RaftdbError:
-    """Any error as one of ours, with words for people; what nobody has thought of is an internal error."""
+    """Any error as one of raftdb's, with a message for people. An unforeseen one is an internal error."""
     if isinstance(error, RaftdbError):
         return error
     if isinstance(error, OSError):
@@ -83,7 +83,7 @@ def as_ours(error: Exception) -> RaftdbError:
 
 
 def reason(error: OSError) -> str:
-    """Why the system refused: `PATH: Permission denied`, without the path where it is not known."""
+    """The reason of a system error, such as `PATH: Permission denied`, without the path if it is not known."""
     why = error.strerror or str(error) or type(error).__name__
     if error.filename is None or isinstance(error.filename, int):
         return why
@@ -92,7 +92,7 @@ def reason(error: OSError) -> str:
 
 
 def exit_code_of(error: RaftdbError) -> int:
-    """The exit code that stands for `error`."""
+    """The exit code of `error`."""
     if isinstance(error, CommandError | Fatal):
         return error.exit_code
     if error.code in CODES:
@@ -109,7 +109,7 @@ def describe(error: RaftdbError, what: str, *, program: str | None = "raftdb") -
     if isinstance(error, CommandError):
         what = error.what
     message = _without_name(error, what)
-    # What somebody typed: it may be long, and it may hold control characters.
+    # A person typed this, so it may be long and may contain control characters.
     what = shorten(printable(what), WHAT_CHARACTERS_MAX)
     unknown = "outcome unknown: " if isinstance(error, OutcomeUnknown) else ""
     program = f"{program}: " if program else ""
@@ -120,7 +120,7 @@ def describe(error: RaftdbError, what: str, *, program: str | None = "raftdb") -
 
 
 def body_of(error: RaftdbError, what: str) -> Mapping[str, object]:
-    """The same as a JSON object, in the form of the errors of nodes (interface, section 3)."""
+    """The error as a JSON object, like the errors of nodes (docs/interface.md, section 3)."""
     if isinstance(error, CommandError):
         what = error.what
     fields: dict[str, object] = {"code": error.code, "message": error.message}
@@ -140,7 +140,7 @@ def body_of(error: RaftdbError, what: str) -> Mapping[str, object]:
 
 
 def _without_name(error: RaftdbError, what: str) -> str:
-    """The message without the command's name at its end, where `what` says it already."""
+    """The message without the command's name at its end if `what` has it already."""
     name = what.rpartition(": ")[2]  # a script puts the place in front
     if error.code in ("unknown_command", "wrong_arity"):
         for ending in (f" for {name.lower()!r}", f" {name!r}"):

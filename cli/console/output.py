@@ -1,4 +1,4 @@
-"""Where results and errors go and in which form: typed on a terminal, raw in a pipe, JSON on request."""
+"""Printing results and errors: typed on a terminal, raw in a pipe, JSON on request."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _UTF8 = re.compile("utf-?8", re.IGNORECASE)
 
 
 class Output:
-    """Prints results on `stream` and errors on `errors` (default: the process' own).
+    """Prints results on `stream` and errors on `errors`, by default stdout and stderr.
 
     `format` is `table` (typed values), `json` or `raw`; None chooses `table` on a terminal and `raw`
     elsewhere. Colours are used on a terminal only, and not at all if `NO_COLOR` is set to anything.
@@ -37,12 +37,12 @@ class Output:
 
     @property
     def stream(self) -> TextIO:
-        """Where results go. Looked up each time: tests and prompt_toolkit exchange `sys.stdout`."""
+        """The stream of results. It is looked up each time, because tests and prompt_toolkit exchange `sys.stdout`."""
         return self._stream or sys.stdout
 
     @property
     def errors(self) -> TextIO:
-        """Where errors and notices go."""
+        """The stream of errors and notices."""
         return self._errors or sys.stderr
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]], body: object) -> None:
@@ -62,7 +62,7 @@ class Output:
             self.table((), list(fields.items()), body)
         else:
             size = max(map(render.width, fields), default=0)
-            # A field is one line, whatever a node has put into it.
+            # A field is one line, even if a node's value contains line ends.
             lines = (f"{name:<{size}}  {render.printable(value)}".rstrip() for name, value in fields.items())
             self.text("\n".join(lines))
 
@@ -75,24 +75,23 @@ class Output:
         self._put(data + b"\n")
 
     def text(self, text: str) -> None:
-        """Print a line, or lines, for people. What a terminal would obey is escaped: some of it is foreign."""
+        """Print lines for people. Control characters are escaped, because parts may come from others."""
         self._put(_lines(text, self.stream))
 
     def control(self, codes: str) -> None:
-        """Send codes to a terminal, for it to obey."""
+        """Send control codes to a terminal."""
         self._put(codes.encode("ascii"))
 
     def failure(self, error: RaftdbError, what: str, *, program: str | None = "raftdb") -> None:
-        """Tell an error of `what`, on the stream of errors: for people (see `failures.describe`), or as JSON where
-        results are JSON."""
+        """Print an error of `what` on the stream of errors, for people (see `failures.describe`), or as JSON if results
+        are JSON."""
         if self.format == "json":
             self._tell(_json_line(body_of(error, what), self.errors))
         else:
             self.error(describe(error, what, program=program))
 
     def error(self, text: str) -> None:
-        """Print what `failures.describe` made: the word `error:` in red, the hint in grey, where colours are
-        wanted."""
+        """Print a text of `failures.describe`, in colour on a terminal: `error:` in red, the hint in grey."""
         lines = _lines(text, self.errors)
         if uses_colour(self.errors):
             first, *rest = lines.splitlines()
@@ -101,7 +100,7 @@ class Output:
         self._tell(lines)
 
     def news(self, text: str) -> None:
-        """Print a line that nobody asked for."""
+        """Print a line about an event in the cluster, in colour on a terminal."""
         line = _lines(text, self.errors)
         self._tell(b"\x1b[%bm%b\x1b[0m\n" % (_YELLOW, line[:-1]) if uses_colour(self.errors) else line)
 
@@ -110,12 +109,12 @@ class Output:
         self._tell(_lines(text, self.errors))
 
     def _tell(self, data: bytes) -> None:
-        """Write to the stream of errors. A failure there is passed over, because the exit code still tells."""
+        """Write to the stream of errors. A failure of that is ignored, because the exit code still shows the error."""
         with suppress(OSError):
             _write(self.errors, data)
 
     def _put(self, data: bytes) -> None:
-        """Write results. Raises `CommandError` if they cannot be written, or `BrokenPipeError`."""
+        """Write results. Raises `CommandError` if they cannot be written, and `BrokenPipeError`."""
         try:
             _write(self.stream, data)
         except BrokenPipeError:
@@ -128,17 +127,18 @@ class Output:
 
 
 def _lines(text: str, stream: TextIO) -> bytes:
-    """Text for people as a stream shows it, with a line end after it; what it cannot show is escaped."""
+    """Text for people in the encoding of a stream, with a line end; characters that it cannot show are escaped."""
     lines = "\n".join(map(render.printable, text.split("\n")))
     return f"{lines}\n".encode(stream.encoding or "utf-8", "backslashreplace")
 
 
 def _json_line(body: object, stream: TextIO) -> bytes:
-    """One line of JSON, which is UTF-8 whatever the locale: where that is another one, in letters that all know.
+    """One line of JSON, which is UTF-8, and ASCII with escapes if the locale has another encoding.
 
-    A terminal obeys some characters that JSON may hold as they are (C1, bidirectional controls): they are escaped.
+    Control characters that JSON allows unescaped (C1, bidirectional controls) are escaped, because a terminal would
+    obey them.
     """
-    # A stream without bytes below has no encoding, whatever its type says.
+    # A text stream without a buffer, such as StringIO, has no encoding, although its type has one.
     is_utf8 = _UTF8.fullmatch(str(stream.encoding or "utf-8")) is not None
     text = json.dumps(body, ensure_ascii=not is_utf8, default=dict)
     if not text.isprintable():
@@ -149,7 +149,7 @@ def _json_line(body: object, stream: TextIO) -> bytes:
 
 
 def _write(stream: TextIO, data: bytes) -> None:
-    """Write bytes after whatever text the stream still holds; a stream without bytes below gets text."""
+    """Flush the stream, and write bytes to its buffer, or as text if it has none."""
     stream.flush()
     buffer = getattr(stream, "buffer", None)
     if buffer is None:
@@ -160,7 +160,7 @@ def _write(stream: TextIO, data: bytes) -> None:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """True if a person reads `stream`; a closed one is none."""
+    """True if `stream` is a terminal; False if it is closed."""
     try:
         return stream.isatty()
     except (AttributeError, ValueError):
@@ -168,8 +168,8 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def terminal_columns() -> int:
-    """How wide the terminal is; 80 where there is none and `COLUMNS` does not say."""
-    import shutil  # takes longer than a command; only help asks
+    """The width of the terminal; without one, the value of `COLUMNS`, or 80."""
+    import shutil  # slow to import, and only help needs it
 
     return shutil.get_terminal_size().columns
 

@@ -1,6 +1,6 @@
-"""Values and tables to text. Pure: no streams, no colours decided here.
+"""Turning values and tables into text. Pure: without streams or colours.
 
-What a node stored is foreign text: typed output never lets a control character through to the terminal.
+Values may come from others, so typed output never passes a control character to the terminal.
 """
 
 import unicodedata
@@ -15,11 +15,12 @@ _NAMED_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\
 
 
 def encoded(text: str) -> bytes:
-    """The bytes that a typed text stands for. Never raises."""
+    """The bytes of a typed text. Never raises."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        # Half of a character, pasted: its own three bytes, and the others as ever.
+        # A pasted text may have half of a surrogate pair, which becomes three bytes; other characters are encoded as
+        # usual.
         halves = "surrogatepass"
         return b"".join(
             character.encode("utf-8", "surrogateescape" if "\udc80" <= character <= "\udcff" else halves)
@@ -28,7 +29,7 @@ def encoded(text: str) -> bytes:
 
 
 def quote(value: bytes) -> str:
-    """`value` in double quotes as the shell reads it: printable UTF-8 as it is, everything else escaped."""
+    """`value` in double quotes as the shell reads it: printable UTF-8 unchanged, everything else escaped."""
     pieces = []
     for character in value.decode("utf-8", "surrogateescape"):
         escaped = _NAMED_ESCAPES.get(character)
@@ -42,19 +43,19 @@ def quote(value: bytes) -> str:
 
 
 def word(value: bytes) -> str:
-    """`value` as one word of a command line: bare if that is unambiguous, else quoted."""
+    """`value` as one word of a line: without quotes if that is unambiguous, else quoted."""
     text = value.decode("utf-8", "surrogateescape")
     plain = text and text.isprintable() and text[0] not in "\"'#" and not any(c in ' ;"\\' for c in text)
     return text if plain else quote(value)
 
 
 def line(name: str, arguments: Sequence[bytes]) -> str:
-    """A command as one would type it."""
+    """A command as it would be typed."""
     return " ".join([name, *map(word, arguments)])
 
 
 Result: TypeAlias = "Value | CommandFailed | list[Result]"
-"""A result, or several: in a transaction an error may stand in its place."""
+"""A result, or several of a transaction, where an error may be one of them."""
 
 
 def typed(value: Result) -> str:
@@ -80,7 +81,7 @@ def typed(value: Result) -> str:
 
 
 def printable(text: str) -> str:
-    """A text from elsewhere without what a terminal would obey: controls, also those of C1, and of direction."""
+    """A text with its control characters escaped, also C1 and bidirectional ones, which a terminal would obey."""
     if text.isprintable():
         return text
     pieces = (
@@ -91,8 +92,7 @@ def printable(text: str) -> str:
 
 
 def raw(value: Result) -> bytes:
-    """A result for a pipe: the bytes themselves, nil as nothing, the items of a list on lines of their
-    own."""
+    """A result for a pipe: the bytes themselves, nil as nothing, and each item of a list on a line of its own."""
     if value is None:
         return b""
     if isinstance(value, CommandFailed):
@@ -105,7 +105,7 @@ def raw(value: Result) -> bytes:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns under headers; columns of whole numbers are aligned right. No line ends in spaces."""
+    """Columns under headers, aligned left, or right if all cells are whole numbers. No line ends in spaces."""
     rows = [tuple(map(printable, row)) for row in rows]
     columns = list(zip(*rows, strict=True)) if rows else [() for _ in headers]
     numeric = [all(cell.lstrip("-").isdigit() or cell in ("", "-") for cell in column) for column in columns]
@@ -124,7 +124,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def nodes(addresses: Sequence[tuple[str, str]], leader: str | None) -> str:
-    """One line per node of (id, HOST:PORT), in order: its id, its address, and which one leads."""
+    """One line for each node, given as (id, HOST:PORT), in order: its id, its URL, and whether it leads."""
     shown = [
         (printable(node_id), printable(_url(address)), node_id == leader) for node_id, address in addresses
     ]
@@ -137,7 +137,7 @@ def nodes(addresses: Sequence[tuple[str, str]], leader: str | None) -> str:
 
 
 def _url(address: str) -> str:
-    """The URL of the node at `address`, for browsers; what is no address is shown as it is."""
+    """The URL of the node at `address`; a text that is not an address is returned unchanged."""
     try:
         return parse_endpoint(address).url()
     except BadAddress:
@@ -145,7 +145,7 @@ def _url(address: str) -> str:
 
 
 def width(text: str) -> int:
-    """How many columns of a terminal `text` takes: wide characters two, combining ones none."""
+    """The columns of a terminal that `text` takes: wide characters take two, combining ones none."""
     if text.isascii():
         return len(text)
     return sum(
@@ -165,7 +165,7 @@ def fit(text: str, columns_max: int) -> str:
         return text
     if columns_max < 1:
         return ""
-    columns = 1  # of the ellipsis
+    columns = 1  # for the ellipsis
     for position, character in enumerate(text):
         columns += width(character)
         if columns > columns_max:

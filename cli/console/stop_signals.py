@@ -1,10 +1,11 @@
-"""Signals that end a program at which a person sits, or which runs nodes: in order, and once.
+"""Signals that end the shell, or a program that runs nodes, in an orderly way.
 
-Left alone, Python ends at once on SIGTERM and SIGHUP: a terminal then stays without echo, and nodes go on with nobody
-to stop them.
+By default Python ends at once on SIGTERM and SIGHUP, which leaves a terminal without echo, and nodes running without
+the program that stops them.
 
-One wish to stop may come as several signals: systemd and `timeout` signal a whole group, a terminal that closes signals
-the shell, which passes it on. So signals within a moment count once. A later one means: at once.
+One request to stop may come as several signals: systemd and `timeout` signal a whole group, and a terminal that closes
+signals the shell, which passes the signal on. So signals within `MOMENT_S` count once. A later one ends the program at
+once.
 """
 
 import signal
@@ -18,18 +19,18 @@ from typing import NoReturn
 from raftdb.errors import LocalProtocolError
 
 MOMENT_S = 1.0
-"""Signals that come within so long after the first are the same wish; nodes think so, too."""
+"""Signals that come within this time after the first belong to the same request; nodes use the same rule."""
 
 
 class Stopped(BaseException):
-    """A signal asked us to stop. Not an `Exception`: nothing on the way may take it for a failure."""
+    """A signal asked the program to stop. It is not an `Exception`, so that no handler takes it for a failure."""
 
 
 class StopSignals:
-    """Turns signals into the end of what runs: of the shell if it is at its prompt, else by `Stopped`.
+    """Turns a signal into the end of the shell if that is at its prompt, else raises `Stopped`.
 
-    `leave_shell` ends a shell as Ctrl-D would, and says whether there was one. `first` is the signal that came first,
-    None if none has come.
+    `leave_shell` ends a shell as Ctrl-D does, and returns whether there was one. `first` is the first signal, None
+    before that.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,14 +40,14 @@ class StopSignals:
         self._clock = clock
 
     def install(self, *numbers: signal.Signals) -> None:
-        """Handle these signals from now on, but for those that whoever started us wants to be ignored: `nohup` for
-        SIGHUP, and a shell for SIGINT of what runs in the background."""
+        """Handle these signals from now on, except those that the parent process had ignored: `nohup` ignores SIGHUP,
+        and a shell SIGINT for programs in the background."""
         for number in numbers:
             if number is signal.SIGTERM or not is_ignored(number):
                 signal.signal(number, self._handle)
 
     def announce(self, leave: Callable[[], bool]) -> None:
-        """Take the function that ends the shell."""
+        """Use `leave` to end the shell from now on."""
         self.leave_shell = leave
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -61,14 +62,14 @@ class StopSignals:
 
 
 def is_ignored(number: signal.Signals) -> bool:
-    """Whether whoever started us wants this signal to be ignored."""
+    """Whether this signal is ignored, as the parent process wanted."""
     return signal.getsignal(number) is signal.SIG_IGN
 
 
 def end_by(number: signal.Signals) -> NoReturn:
-    """End this process by a signal as if it had not been handled, so that the parent sees which one it was."""
+    """End this process by a signal, as if it had not been handled, so that the parent process sees which one it was."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # the terminal may be what has gone
+        with suppress(OSError, ValueError):  # the terminal may have gone
             stream.flush()
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)

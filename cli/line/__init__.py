@@ -1,10 +1,10 @@
-"""The language of the line: what can be typed at the prompt, in a script, or after `raftdb`. Pure.
+"""The language of lines at the prompt, in scripts, and after `raftdb`. Pure.
 
-* `lexer` makes words of a line, and `syntax` says what may follow what.
-* `words` and `dot_words` are the tables of the shell's own commands, and `vocabulary` is all that can be typed.
-* `help_text` tells people about them, and `numbers` reads counts and seconds.
-* `suggest` completes and hints, and `highlight` colours.
-* `blocks` finds a line that goes on in the next one, and `private_lines` one that no history may keep.
+* `lexer` splits a line into words, and `syntax` reads the syntax of a command.
+* `words` and `dot_words` are the tables of the shell's own commands, and `vocabulary` is that of all commands.
+* `help_text` makes their help, and `numbers` parses counts and seconds.
+* `suggest` makes completions and hints, and `highlight` colours.
+* `blocks` finds lines that go on, and `private_lines` lines that the history must not keep.
 
-Nothing here knows a cluster or a terminal, so that completion and colours are tested as functions of a text.
+Nothing here uses a cluster or a terminal, so that completion and colours are tested as functions of a text.
 """

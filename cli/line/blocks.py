@@ -1,4 +1,4 @@
-"""Lines that belong together: a transaction written as a block. Pure."""
+"""Blocks: several lines of one transaction. Pure."""
 
 from cli.line.lexer import BLANKS, scan
 
@@ -7,10 +7,10 @@ _CLOSES = frozenset({"commit", "rollback", "exec", "discard"})
 
 
 def goes_on(text: str) -> bool:
-    """Whether Enter at the end of `text` begins another line of it instead of running it.
+    """Whether Enter at the end of `text` begins another line instead of running the text.
 
-    It does in a text of several lines that opens a transaction and does not end it. An empty line at its end says that
-    no more will come: then what is there is run, and the transaction stays open.
+    It does in a text of several lines that opens a transaction and does not end it. After an empty line at its end the
+    text is run, and the transaction stays open.
     """
     lines = text.split("\n")
     if len(lines) < 2 or not lines[-1].strip(BLANKS):

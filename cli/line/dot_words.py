@@ -1,7 +1,6 @@
-"""The commands of the shell that begin with a dot: about the cluster, or about the shell itself. One table, pure.
+"""The table of dot-commands: commands of the shell about the cluster, or about the shell itself. Pure.
 
-They are not commands of the database: nothing of them is replicated, and no node knows their names.
-`cli.run.dot_commands` says what each of them does.
+They are not commands of the database, and nodes do not know them. `cli.run.dot_commands` has their functions.
 """
 
 from cli.line.words import ShellCommand
@@ -23,21 +22,21 @@ DOT_WORDS: dict[str, ShellCommand] = {
         _row(".members", "The members as the leader knows them."),
         _row(
             ".add NEW HOST:PORT [learner] [force]",
-            "Take a node in: a learner first, a voter once it has caught up.",
+            "Add a node: a learner first, a voter once it has caught up.",
         ),
-        _row(".remove NODE [force]", "Take a member out for good."),
+        _row(".remove NODE [force]", "Remove a member for good."),
         _row(".promote NODE [force]", "Make a learner a voter."),
-        _row(".transfer [NODE]", "Let another node lead, or whichever is furthest."),
+        _row(".transfer [NODE]", "Let this node lead, or the voter with the most entries."),
         _row(".log [FROM] [LIMIT]", "The leader's log: the newest entries, or those from an index."),
         _row(".snapshot", "Make the leader's state durable and compact its log now."),
         _row(".backup FILE", "A consistent backup of the cluster, into a new file."),
         _row(".watch SECONDS COMMAND...", "Repeat a command every few seconds, until Ctrl-C."),
-        _row(".expand COMMAND...", "Run a command; each argument @FILE is what that file holds."),
+        _row(".expand COMMAND...", "Run a command, with the content of FILE for each argument @FILE."),
         _row(".read FILE", "Run the commands of a file, up to the first error."),
-        _row(".mode [table|json|raw]", "The form of results: say it, or change it."),
+        _row(".mode [table|json|raw]", "Show or change the form of results."),
         _row(".kill NODE", "End a node at once, as a crash would.", local=True),
         _row(".restart NODE", "Start a node again.", local=True),
-        _row(".pause NODE", "Freeze a node: it answers nobody.", local=True),
+        _row(".pause NODE", "Freeze a node, so that it answers no one.", local=True),
         _row(".resume NODE", "Let a frozen node go on.", local=True),
         _row(".quit", "Leave the shell (also Ctrl-D); stops a cluster that 'up' started."),
     )

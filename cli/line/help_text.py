@@ -1,4 +1,4 @@
-"""Help made from tables of commands. Pure: `columns` is how wide the terminal is."""
+"""Help texts from the tables of commands. Pure: `columns` is the width of the terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
@@ -8,7 +8,7 @@ from raftdb.commands.spec import COMMANDS, Example, specs_by_group
 
 _SYNTAX_COLUMNS = 31
 _SUMMARY_COLUMNS_MIN = 24
-"""On a narrower terminal it is the terminal that breaks the lines."""
+"""On a narrower terminal the lines are not broken here, but by the terminal."""
 
 
 class Described(Protocol):
@@ -26,12 +26,12 @@ class Described(Protocol):
 
     @property
     def examples(self) -> Sequence[Example]:
-        """Lines with their replies."""
+        """Example lines with their replies."""
         ...
 
 
 def listing(headings: Mapping[str, Iterable[Described]], columns: int) -> list[str]:
-    """The lines that list commands under their headings, with an empty line after each heading's."""
+    """The lines that list commands under their headings, with an empty line after each group."""
     lines: list[str] = []
     for heading, rows in headings.items():
         lines += [f"{heading}:", *(line for row in rows for line in _row(row, columns)), ""]
@@ -39,7 +39,7 @@ def listing(headings: Mapping[str, Iterable[Described]], columns: int) -> list[s
 
 
 def _row(row: Described, columns: int) -> list[str]:
-    """One command in a list of commands; a long syntax has a line of its own."""
+    """The lines of one command in a list; a long syntax has a line of its own."""
     is_short = len(row.syntax) <= _SYNTAX_COLUMNS
     lefts = [row.syntax] if is_short else [row.syntax, ""]
     margin = 2 + _SYNTAX_COLUMNS + 1
@@ -52,7 +52,7 @@ def _row(row: Described, columns: int) -> list[str]:
 
 
 def _wrapped(text: str, columns: int) -> list[str]:
-    """The lines of a text; at least one."""
+    """The text broken into lines; at least one."""
     width = max(columns, _SUMMARY_COLUMNS_MIN)
     return wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
@@ -71,8 +71,8 @@ def command(row: Described, columns: int) -> str:
 
 
 def unseen_space(words: Sequence[bytes]) -> str | None:
-    """A hint for a line that looks right and is not: a space in it is none that separates words. None if there is no
-    such space."""
+    """A hint for a line with a space that does not separate words, although it looks like one that does. None if there
+    is no such space."""
     for word in words:
         for character in word.decode("utf-8", "replace"):
             if character.isspace() and not character.isascii():

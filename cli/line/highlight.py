@@ -1,4 +1,4 @@
-"""Which parts of a line have which colour. Pure: offsets and classes; `cli.prompt.completer` shows them."""
+"""The colours of a line, as offsets and styles, which `cli.prompt.completer` shows. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ class Span:
 
 
 def spans(text: str) -> list[Span]:
-    """The parts of `text` that are shown in a style of their own, in order; they do not overlap, and none contains a
-    line end."""
+    """The parts of `text` with a style of their own, in order. They do not overlap, and none contains a line end."""
     scanned = scan(text)
     found = [Span(start, end, "comment") for start, end in scanned.comments]
     for words in scanned.commands:
         found += _of_command(words, len(text))
     problem = scanned.problem
     if problem is not None:
-        # What is wrong begins here, and nothing after it was understood; an error at the very end has no width.
+        # Nothing after the problem was parsed, so the rest of the line is shown as an error. At the very end that is
+        # empty.
         line_end = text.find("\n", problem.position)
         end = len(text) if line_end < 0 else line_end
         found = [_cut(span, problem.position) for span in found if span.start < problem.position]
@@ -43,7 +43,7 @@ def _cut(span: Span, end: int) -> Span:
 
 
 def _of_command(words: Sequence[Word], end: int) -> list[Span]:
-    """The spans of one command; the command that may be its argument included."""
+    """The spans of one command, and of a command that is its argument."""
     found: list[Span] = []
     while words:
         name, arguments = words[0], words[1:]
@@ -59,7 +59,7 @@ def _of_command(words: Sequence[Word], end: int) -> list[Span]:
 
 
 def _style_of_name(name: Word, command: ShellCommand | None, end: int) -> str:
-    """A name that is still being typed is not called unknown as long as it may become one."""
+    """The style of a name. One that is still being typed is not unknown while a command begins with it."""
     if command is not None:
         return "command"
     begun = name.end == end and any(other.name.startswith(name.text.lower()) for other in offered(local=True))

@@ -1,15 +1,16 @@
-r"""A line to words. Pure; `render.quote` is its inverse for any byte string.
+r"""Splitting a line into words. Pure; `render.quote` is its inverse for any byte string.
 
 * The blanks of ASCII separate words: space, tab, carriage return, vertical tab, form feed. Any other space, such as
-  U+00A0 or U+3000, is a character of a word: it is part of somebody's text.
+  U+00A0 or U+3000, is a character of a word.
 * `;` and line ends separate commands. `#` at the start of a command begins a comment.
-* `"..."` knows `\n \t \r \0 \" \\` and `\xNN` (one byte); `'...'` is literal, but for `\'` and `\\`.
-* A quote counts at the start of a word only, so that `it's` is a word; outside quotes a backslash is a
+* In `"..."` there are the escapes `\n \t \r \0 \" \\` and `\xNN` (one byte); `'...'` is literal, except for `\'` and
+  `\\`.
+* A quote counts only at the start of a word, so that `it's` is a word; outside quotes a backslash is an ordinary
   character.
-* A quoted string ends on its line.
+* A quoted string must end on its line.
 
-Words are bytes: what is typed counts as UTF-8, and bytes of the command line that are not UTF-8 (lone
-surrogates, PEP 383) come through unchanged.
+Words are bytes: text is encoded as UTF-8, and bytes of the command line that are not UTF-8 (lone surrogates, PEP 383)
+stay unchanged.
 """
 
 import re
@@ -19,7 +20,7 @@ from cli.console.render import encoded
 from raftdb.errors import required
 
 BLANKS = " \t\r\v\f"
-"""What separates words."""
+"""The characters that separate words."""
 _ESCAPES = {"n": b"\n", "t": b"\t", "r": b"\r", "0": b"\0", '"': b'"', "\\": b"\\"}
 _SEPARATORS = ";\n"
 _BARE_WORD = re.compile(f"[^{BLANKS}{_SEPARATORS}]+")
@@ -28,7 +29,7 @@ _PLAIN_IN_QUOTES = re.compile(r"""[^"'\\\n]+""")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word: its bytes, where its source begins and ends in the text, and whether it was quoted."""
+    """One word: its bytes, the offsets in the text where its source begins and ends, and whether it was quoted."""
 
     value: bytes
     start: int
@@ -43,7 +44,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a text and where (offset in characters)."""
+    """The problem of a text, and its offset in characters."""
 
     message: str
     position: int
@@ -51,11 +52,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """All commands of a text (possibly empty ones between separators), the (start, end) of its comments, and the first
-    problem, if any.
+    """All commands of a text, with empty ones between separators, the (start, end) of its comments, and the first
+    problem, if there is one.
 
-    Scanning stops at a problem; the word in which it lies is kept as far as it was understood: the text may
-    be a line that is still being typed.
+    Scanning stops at a problem. The word with the problem is kept as far as it was parsed, because the text may be a
+    line that is still being typed.
     """
 
     commands: tuple[tuple[Word, ...], ...]
@@ -64,7 +65,7 @@ class Scan:
 
 
 class LexError(ValueError):
-    """The text cannot be split; `problem` says what and where."""
+    """The text cannot be split, because of `problem`."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -80,7 +81,7 @@ def split(text: str) -> list[tuple[Word, ...]]:
 
 
 def scan(text: str) -> Scan:
-    """The commands of `text` as far as they can be understood. Never raises."""
+    """The commands of `text` as far as they can be parsed. Never raises."""
     commands: list[tuple[Word, ...]] = []
     words: list[Word] = []
     comments: list[tuple[int, int]] = []
@@ -117,7 +118,7 @@ def _read_word(text: str, start: int) -> tuple[Word, Problem | None]:
 
 
 def _read_quoted(text: str, start: int) -> tuple[bytes, int, Problem | None]:
-    """(bytes, offset after the closing quote, problem) of the quoted string that begins at `start`."""
+    """The bytes, the offset after the closing quote, and the problem of the quoted string that begins at `start`."""
     quote = text[start]
     pieces: list[bytes] = []
     position = start + 1
@@ -127,7 +128,7 @@ def _read_quoted(text: str, start: int) -> tuple[bytes, int, Problem | None]:
             return b"".join(pieces), position + 1, None
         if character != "\\":
             plain = _PLAIN_IN_QUOTES.match(text, position)
-            source = character if plain is None else plain[0]  # the other kind of quote stands for itself
+            source = character if plain is None else plain[0]  # the other kind of quote
             pieces.append(encoded(source))
             position += len(source)
             continue
@@ -142,7 +143,7 @@ def _read_quoted(text: str, start: int) -> tuple[bytes, int, Problem | None]:
 
 
 def _read_escape(text: str, position: int, quote: str) -> tuple[bytes, int]:
-    """(bytes, length of source) of the backslash at `position`; length 0 if it means nothing."""
+    """The bytes and the length of the source of the escape at `position`; length 0 if it is unknown."""
     following = text[position + 1 : position + 2]
     if quote == "'":
         return (encoded(following), 2) if following in ("'", "\\") else (b"\\", 1)
@@ -152,6 +153,6 @@ def _read_escape(text: str, position: int, quote: str) -> tuple[bytes, int]:
             return bytes.fromhex(digits), 4
         return b"", 0
     if not following:
-        return b"\\", 1  # the line ends here: what is missing is the closing quote
+        return b"\\", 1  # at the end of the line the problem is the missing quote
     escaped = _ESCAPES.get(following)
     return (b"", 0) if escaped is None else (escaped, 2)

@@ -1,23 +1,22 @@
-"""Numbers as people type them: counts and seconds."""
+"""Parsing typed numbers: counts and seconds."""
 
 from cli.console.render import shorten
 
 COUNT_DIGITS_MAX = 19
 NUMBER_CHARACTERS_SHOWN_MAX = 40
-"""How much of what is no number an error repeats."""
+"""Most characters of a bad number that an error repeats."""
 
 
 def parse_count(text: str) -> int:
-    """A positive whole number that fits 63 bits, for indexes, limits and numbers of nodes; raises
-    `ValueError`."""
-    # Its length is looked at first: Python refuses to convert thousands of digits, in words of its own.
+    """A positive whole number below 2^63, for indexes, limits and numbers of nodes. Raises `ValueError`."""
+    # The length is checked first, because Python refuses to convert thousands of digits with an error of its own.
     if text.isascii() and text.isdigit() and len(text) <= COUNT_DIGITS_MAX and 0 < int(text) < 1 << 63:
         return int(text)
     raise ValueError(f"{shorten(text, COUNT_DIGITS_MAX)!r} is not a whole number above 0")
 
 
 def parse_seconds(text: str, seconds_min: float, seconds_max: float) -> float:
-    """A number of seconds from `seconds_min` to `seconds_max`; raises `ValueError`. A minimum of 0 is none itself."""
+    """A number of seconds from `seconds_min` to `seconds_max`, and above 0. Raises `ValueError`."""
     try:
         seconds = float(text)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Which lines the shell's history must not keep. Pure.
+"""Finding lines that the shell's history must not keep. Pure.
 
-History is a file that outlives the shell, and is copied, backed up and shown to others. So a line stays out of it, and
-out of the memory of the arrow keys, if it looks as if it held a secret, or if it begins with a space, as in other
-shells: better a line too many than a password.
+The history is a file that outlives the shell, and is copied, backed up and shown to others. So a line that seems to
+contain a secret, or that begins with a space, as in other shells, is not kept, not even for the arrow keys. Losing a
+line is better than keeping a password.
 """
 
 import re
@@ -20,5 +20,5 @@ _SECRET = re.compile(
 
 
 def is_private(line: str) -> bool:
-    """Whether `line`, or one of the lines of a block, is to be forgotten once it has run."""
+    """Whether `line`, or a line of a block, must not be kept after it has run."""
     return line[:1].isspace() or _SECRET.search(line) is not None

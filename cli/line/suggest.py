@@ -1,8 +1,7 @@
-"""What could be typed next: completions, and the grey hint after the cursor. Pure, and free of
-prompt_toolkit.
+"""Completions, and the grey hint after the cursor. Pure, without prompt_toolkit.
 
-Names and options are known here. Keys, nodes and paths are not: `wanted` says which of them belong at the cursor,
-and whoever asks `suggest` brings what it could find of them, in time or not at all.
+Names and options are known here. Keys, nodes and paths are not: `wanted` says which of them fit at the cursor, and the
+caller of `suggest` passes those that it could find in time.
 """
 
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from cli.line.words import ShellCommand
 
 
 class Kind(Enum):
-    """What may stand at the cursor, beside names and options, which are always known."""
+    """The kinds of words, beside names and options, that may be completed at the cursor."""
 
     KEY = "key"
     NODE = "node"
@@ -33,13 +32,13 @@ KINDS = {
     "ID": Kind.NODE,
     "FILE": Kind.PATH,
 }
-"""The names of arguments, in a syntax, of which there is something to offer."""
+"""The names of arguments in a syntax for which there are completions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """`text` may replace what stands from offset `start` to the cursor; `description` is one line for
-    people. `goes_on`: arguments follow, so that a space belongs after it."""
+    """A completion: `text` replaces the text from offset `start` to the cursor. `description` is one line for people.
+    `goes_on`: arguments follow, so that a space belongs after it."""
 
     text: str
     start: int
@@ -49,7 +48,7 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Things of one kind that begin with `prefix` would help to complete the word at the cursor."""
+    """The word at the cursor could be completed by words of this kind that begin with `prefix`."""
 
     kind: Kind
     prefix: bytes
@@ -57,8 +56,8 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where the cursor is: after `command` (None: where a name belongs) and some arguments, with `left` of
-    its syntax to come; the word begun there has `typed` so far, from offset `start`."""
+    """The place of the cursor: after `command` (None: at a name) and some arguments, with `left` of its syntax still to
+    come. `typed` is the word at the cursor, which begins at offset `start`."""
 
     command: ShellCommand | None
     left: tuple[syntax.Item, ...]
@@ -67,12 +66,13 @@ class _Place:
 
     @property
     def text(self) -> str:
-        """The word at the cursor, as far as it is there."""
+        """The word at the cursor as far as it is typed."""
         return "" if self.typed is None else self.typed.text
 
 
 def wanted(text: str, cursor: int) -> Wanted | None:
-    """What, beside names and options, could complete `text` at offset `cursor`."""
+    """The kind of words that could complete `text` at offset `cursor`, beside names and options; None if there is
+    none."""
     place = _place(text, cursor)
     if place is None or place.command is None:
         return None
@@ -89,10 +89,10 @@ def suggest(
     paths: Sequence[bytes] = (),
     local: bool = False,
 ) -> list[Suggestion]:
-    """The completions of `text` at offset `cursor`: options first, then what was brought, in the order given.
+    """The completions of `text` at offset `cursor`: options first, then the given words, in their order.
 
-    `keys`, `nodes`, `paths`: what to offer where one of those belongs; what does not begin as the word at the
-    cursor does is left out. `local`: the shell runs its own cluster, whose commands are offered.
+    `keys`, `nodes` and `paths` are offered where one of those fits, if they begin with the word at the cursor. With
+    `local` the shell runs its own cluster, and its commands are offered.
     """
     place = _place(text, cursor)
     if place is None:
@@ -116,15 +116,14 @@ def suggest(
     spell = render.quote if place.typed is not None and place.typed.quoted else render.word
     for candidate in brought[kind]:
         if candidate.startswith(begun):
-            # A folder goes on with what is in it.
+            # The path of a folder goes on with a name in it.
             more = goes_on and not (kind is Kind.PATH and candidate.endswith(b"/"))
             suggestions.append(Suggestion(spell(candidate), place.start, kind.value, more))
     return suggestions
 
 
 def _names(place: _Place, *, local: bool, go_on: bool = True) -> list[Suggestion]:
-    """The names of commands that begin as the word at the cursor does; those with a dot only if it has one, too, or
-    nothing is there yet."""
+    """The names of commands that begin with the word at the cursor."""
     begun = place.text.lower()
     return [
         Suggestion(command.name, place.start, command.summary, go_on and bool(command.items))
@@ -134,7 +133,7 @@ def _names(place: _Place, *, local: bool, go_on: bool = True) -> list[Suggestion
 
 
 def _options(place: _Place, expected: syntax.Expected) -> list[Suggestion]:
-    """The keywords that may stand at the cursor, in the case in which the word was begun."""
+    """The keywords that fit at the cursor, in the case in which the word was begun."""
     begun = place.text
     suggestions: list[Suggestion] = []
     if place.typed is not None and place.typed.quoted:
@@ -148,8 +147,7 @@ def _options(place: _Place, expected: syntax.Expected) -> list[Suggestion]:
 
 
 def argument_hint(text: str, cursor: int) -> str:
-    """What is still missing of the command before the cursor, from its syntax: `set k` gives ` VALUE` and what may
-    follow it.
+    """The rest of the syntax of the command before the cursor: `set k` gives ` VALUE` and what may follow it.
 
     Empty if nothing is missing, if the cursor is not at the end, or if the command is unknown.
     """
@@ -165,23 +163,23 @@ def argument_hint(text: str, cursor: int) -> str:
 
 
 def _place(text: str, cursor: int) -> _Place | None:
-    """Where the cursor is; None where nothing can be completed."""
+    """The place of the cursor; None if nothing can be completed there."""
     words, typed, is_open = _words_before(text, cursor)
     start = cursor if typed is None else typed.start
     if typed is not None and typed.quoted and not is_open:
         return None  # the string is complete
     command, arguments = _command(words)
     if command is None:
-        # An unknown command has unknown arguments.
+        # The arguments of an unknown command cannot be completed.
         return None if arguments or (typed is not None and typed.quoted) else _Place(None, (), typed, start)
     left = syntax.remaining(command.items, [word.text for word in arguments])
     return None if left is None else _Place(command, left, typed, start)
 
 
 def _command(words: Sequence[Word]) -> tuple[ShellCommand | None, Sequence[Word]]:
-    """(the command that `words` spell, its arguments so far): the innermost one, if an argument is a command itself.
+    """The command in `words` and its arguments so far; if an argument is a command itself, that one.
 
-    Without a command: None, and the words that are none.
+    If there is no such command, None and the words.
     """
     while words:
         command = find(words[0].text)
@@ -196,8 +194,8 @@ def _command(words: Sequence[Word]) -> tuple[ShellCommand | None, Sequence[Word]
 
 
 def _words_before(text: str, cursor: int) -> tuple[list[Word], Word | None, bool]:
-    """(whole words of the command at the cursor, the word that the cursor touches or None, whether that is a string
-    that is not closed yet)."""
+    """The complete words of the command at the cursor, the word that the cursor touches or None, and whether that is a
+    string that is not closed yet."""
     before = text[:cursor]
     scanned = scan(before)
     words = list(scanned.commands[-1])

@@ -1,12 +1,12 @@
-"""What may follow what in a command, read from the one line of its syntax. Pure.
+"""Reading the syntax of a command, and finding what may come next. Pure.
 
 A syntax is a name and its arguments: `set KEY VALUE [EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX]`.
 
-* A word in capitals stands for an argument, one in small letters for itself (a *keyword*), and `a|b`, without
-  spaces, for one of several keywords.
-* What stands in brackets may be left out; `[A | B]` is one of several parts, each of which begins with a
-  keyword, whatever its letters. `...` at the end of a part lets it come again.
-* Parts in brackets that begin with keywords may come in any order, and keywords in any case, as in Redis.
+* A word in capitals is an argument, one in small letters is a *keyword*, and `a|b`, without spaces, is one of several
+  keywords.
+* A part in brackets may be left out; `[A | B]` is one of several parts, each of which begins with a keyword, in
+  capitals or not. `...` at the end of a part means that it may be repeated.
+* Parts in brackets that begin with keywords may come in any order, and keywords may have any case, as in Redis.
 * `COMMAND...` is a whole command with arguments of its own.
 """
 
@@ -16,12 +16,12 @@ from functools import cache
 from typing import TypeAlias
 
 COMMAND_LINE = "COMMAND..."
-"""The argument that is a command with arguments of its own."""
+"""The name of an argument that is a command with arguments of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """A place for any word; the name says what it should be."""
+    """Any word; `name` describes it."""
 
     name: str
 
@@ -31,7 +31,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
-    """A place for one of these words, in any case."""
+    """One of these words, in any case."""
 
     words: tuple[str, ...]
 
@@ -41,7 +41,7 @@ class Keyword:
 
 @dataclass(frozen=True, slots=True)
 class Optional:
-    """One of these parts, or nothing; `repeats`: as often as one likes."""
+    """One of these parts, or none; with `repeats`, any number of times."""
 
     parts: tuple[tuple["Item", ...], ...]
     repeats: bool = False
@@ -56,7 +56,7 @@ Item: TypeAlias = Argument | Keyword | Optional
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What may come next: any of `keywords`, or an argument of this name (None: no argument)."""
+    """The words that may come next: any of `keywords`, or an argument with this name (None: no argument)."""
 
     keywords: tuple[str, ...] = ()
     argument: str | None = None
@@ -64,7 +64,7 @@ class Expected:
 
 @cache
 def parse(syntax: str) -> tuple[Item, ...]:
-    """The items after the name of a syntax. Raises `ValueError` for brackets that do not match."""
+    """The items after the name in a syntax. Raises `ValueError` for brackets that do not match."""
     tokens = syntax.replace("[", " [ ").replace("]", " ] ").split()[1:]
     items, position = _part(tokens, 0, is_choice=False)
     if position != len(tokens):
@@ -73,7 +73,7 @@ def parse(syntax: str) -> tuple[Item, ...]:
 
 
 def _part(tokens: Sequence[str], position: int, *, is_choice: bool) -> tuple[tuple[Item, ...], int]:
-    """(items up to the end of this part, the position of what ends it)."""
+    """The items of this part, and the position of the token that ends it."""
     items: list[Item] = []
     while position < len(tokens) and tokens[position] not in ("]", "|", "..."):
         token = tokens[position]
@@ -89,7 +89,7 @@ def _part(tokens: Sequence[str], position: int, *, is_choice: bool) -> tuple[tup
 
 
 def _optional(tokens: Sequence[str], position: int) -> tuple[Optional, int]:
-    """(what stands in the brackets opened just before, the position of the closing one)."""
+    """The item in the brackets that were just opened, and the position of the closing one."""
     depth, is_choice = 0, False
     for token in tokens[position:]:
         if token == "]" and depth == 0:
@@ -111,7 +111,7 @@ def _optional(tokens: Sequence[str], position: int) -> tuple[Optional, int]:
 
 
 def remaining(items: Sequence[Item], words: Sequence[str]) -> tuple[Item, ...] | None:
-    """What of `items` may still come after `words`; None if there are too many words, or unknown ones."""
+    """The part of `items` that may still come after `words`; None if there are too many words, or unknown ones."""
     left: tuple[Item, ...] | None = tuple(items)
     for word in words:
         if left is None:
@@ -121,7 +121,7 @@ def remaining(items: Sequence[Item], words: Sequence[str]) -> tuple[Item, ...] |
 
 
 def _after(items: tuple[Item, ...], word: str) -> tuple[Item, ...] | None:
-    """What is left of `items` when one more word is there."""
+    """The part of `items` that is left after one more word; None if the word does not fit."""
     options: list[Optional] = []
     for item in items:
         if not isinstance(item, Optional):
@@ -140,12 +140,12 @@ def _after(items: tuple[Item, ...], word: str) -> tuple[Item, ...] | None:
 
 
 def _others(options: Sequence[Optional], chosen: int) -> list[Optional]:
-    """The options that remain when one was chosen: a part that repeats remains."""
+    """The options that are left after one was chosen, which stays if it repeats."""
     return [option for position, option in enumerate(options) if position != chosen or option.repeats]
 
 
 def expected(items: Sequence[Item]) -> Expected:
-    """What may come first of `items`."""
+    """The words that may come first of `items`."""
     keywords: list[str] = []
     arguments: list[str] = []
     for item in items:
@@ -161,7 +161,7 @@ def expected(items: Sequence[Item]) -> Expected:
 
 
 def arity(items: Sequence[Item]) -> tuple[int, int | None]:
-    """(fewest, most) words that `items` take; None: no limit."""
+    """The fewest and the most words that `items` take; None is no limit."""
     fewest, most = 0, 0
     endless = False
     for item in items:

@@ -1,5 +1,5 @@
-"""Every command that can be typed in the shell: those of the database, the words about transactions and the shell, and
-the commands with a dot. Help, hints, completion and colours read this. Pure."""
+"""All commands of the shell: those of the database, the words about transactions and the shell, and the dot-commands.
+Help, hints, completion and colours use this. Pure."""
 
 from collections.abc import Iterator
 
@@ -21,16 +21,16 @@ def _rows() -> Iterator[ShellCommand]:
 
 
 VOCABULARY: dict[str, ShellCommand] = {row.name: row for row in _rows()}
-"""All of them by name, in the order of help."""
+"""All commands by name, in the order of help."""
 
 
 def find(name: str) -> ShellCommand | None:
-    """The command of that name, in any case."""
+    """The command with this name, in any case; None if there is none."""
     return VOCABULARY.get(name.lower())
 
 
 def offered(*, local: bool) -> list[ShellCommand]:
-    """What this shell offers: names that are words in alphabetical order, then those with a dot."""
+    """The commands that this shell offers, in alphabetical order, those with a dot last."""
     rows = [row for row in VOCABULARY.values() if local or not row.local]
     return sorted(rows, key=lambda row: (row.name.startswith("."), row.name))
 
@@ -40,7 +40,7 @@ def overview(columns: int, *, local: bool) -> str:
     headings: dict[str, list[ShellCommand]] = {}
     for row in VOCABULARY.values():
         if local or not row.local:
-            # What is about the shell is one matter, with a dot or without.
+            # Commands about the shell have one heading, with a dot or without.
             heading = CLUSTER_AND_SHELL if row.heading == SHELL else row.heading
             headings.setdefault(heading, []).append(row)
     return "\n".join([*help_text.listing(headings, columns), STRINGS])
@@ -58,9 +58,9 @@ def help_of(name: str, columns: int) -> str:
 
 
 def meant_by(misspelt: str) -> str | None:
-    """The name that `misspelt` most likely means: with a dot that was forgotten, or one too many; None if nothing is
-    near."""
-    # Only misspellings pay for this import.
+    """The name that was most probably meant by `misspelt`, in which a dot may be missing or superfluous; None if there
+    is no similar one."""
+    # Imported here, because only misspellings need it.
     from difflib import get_close_matches
 
     word = misspelt[:NAME_CHARACTERS_SHOWN_MAX].lower()

@@ -1,8 +1,7 @@
-"""The commands that the shell carries out by itself: those about transactions, and about the shell. One table.
+"""The table of commands that the shell carries out by itself, about transactions and about the shell.
 
-No node knows their names. What is typed between `begin` and `commit`, or `multi` and `exec`, waits here, in the
-shell, and travels as one request, which becomes one entry of the log: so a leader may die in between, and nothing
-is lost.
+Nodes do not know them. Commands between `begin` and `commit`, or between `multi` and `exec`, are kept in the shell and
+sent as one request, which becomes one entry of the log. So a leader may fail in between, and nothing is lost.
 """
 
 from collections.abc import Sequence
@@ -18,9 +17,9 @@ SHELL = "shell"
 
 @dataclass(frozen=True, slots=True)
 class ShellCommand:
-    """One command that can be typed in the shell. `syntax` starts with the name (`cli.line.syntax` says how it is
-    read); `heading` is where help shows it; `examples` is a story, its lines run in order on an empty database.
-    `local`: only in the shell of a cluster that `up` started.
+    """One command of the shell. `syntax` begins with the name (`cli.line.syntax` reads it), `heading` is its heading in
+    help, and `examples` are lines that run in order on an empty database. With `local` it is only in the shell of a
+    cluster that `up` started.
     """
 
     syntax: str
@@ -31,23 +30,23 @@ class ShellCommand:
 
     @property
     def name(self) -> str:
-        """What is typed."""
+        """The name, which is typed."""
         return self.syntax.split()[0]
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """What comes after the name."""
+        """The syntax after the name."""
         return parse(self.syntax)
 
     @property
     def command_line_at(self) -> int | None:
-        """How many arguments stand in front of a command with arguments of its own; None if there is none."""
+        """How many arguments come before an argument that is a command of its own; None if there is no such one."""
         names = list(map(str, self.items))
         return names.index(COMMAND_LINE) if COMMAND_LINE in names else None
 
     @property
     def arity(self) -> tuple[int, int | None]:
-        """(fewest, most) arguments; None: no limit."""
+        """The fewest and the most arguments; None is no limit."""
         return arity(self.items)
 
     def check_arity(self, arguments: Sequence[object]) -> None:
@@ -75,10 +74,10 @@ WORDS: dict[str, ShellCommand] = {
         ),
         ShellCommand(
             "commit",
-            "Carry out the writes as one; none if a key that was read changed.",
+            "Execute the writes as one, or none if a key that was read has changed.",
         ),
-        ShellCommand("rollback", "Forget the transaction: nothing of it happens."),
-        ShellCommand("show", "What the open transaction has read, and what it will do."),
+        ShellCommand("rollback", "Discard the transaction: nothing of it happens."),
+        ShellCommand("show", "Show what the open transaction has read, and what it will write."),
         ShellCommand(
             "multi [atomic]",
             "Queue commands until exec. atomic: if one fails, nothing happens.",
@@ -90,7 +89,7 @@ WORDS: dict[str, ShellCommand] = {
             ),
         ),
         ShellCommand("exec", "Run the queued commands as one; nil if a watched key has changed."),
-        ShellCommand("discard", "Forget the queued commands and the watched keys."),
+        ShellCommand("discard", "Discard the queued commands and the watched keys."),
         ShellCommand("watch KEY [KEY ...]", "Let the next exec run only if these keys stay as they are now."),
         ShellCommand("unwatch", "Forget the watched keys."),
         ShellCommand("help [COMMAND]", "All commands, or one of them with examples.", SHELL),

@@ -1,8 +1,8 @@
-"""A real cluster on this machine: one process per node, over the public interfaces only.
+"""Starting, stopping and watching the processes of a local cluster, through the public interfaces only.
 
-The nodes are in process groups of their own: Ctrl-C at the terminal reaches `up` alone, which then stops each
-node with SIGTERM. Where something signals nodes and `up` at once, as systemd does, theirs is the second, within the
-moment in which nodes count signals once.
+The nodes are in process groups of their own, so Ctrl-C at the terminal reaches only `up`, which then stops each node
+with SIGTERM. If nodes and `up` are signalled together, as by systemd, the signal of `up` is the second one for the
+nodes, and comes within the time in which they count signals once.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ from raftdb.errors import RaftdbError, RequestRefused
 from raftdb.ownership import open_for_owner
 
 LEADER_TIMEOUT_S = 30.0
-"""Longest wait for a first leader: nodes may have a long log to recover."""
+"""Longest wait for a first leader, because nodes may have a long log to replay."""
 ANSWER_TIMEOUT_S = 15.0
 """Longest wait for a restarted node to answer."""
 POLL_S = 0.05
@@ -33,7 +33,7 @@ LOG_TAIL_BYTES = 16 * 1024
 
 
 class NodeState(Enum):
-    """What a node's process is doing."""
+    """The state of a node's process."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -41,10 +41,10 @@ class NodeState(Enum):
 
 
 class LocalCluster:
-    """The processes of a local cluster. Not for use by two threads at a time.
+    """The processes of a local cluster. Only one thread may use it at a time.
 
-    `logs_to_files`: nodes write to `<data>/nX.log`, because the shell has the terminal; else to stderr. All
-    methods raise `CommandError` or `RequestRefused`. Call `stop` in the end, whatever happened.
+    With `logs_to_files` nodes write to `<data>/nX.log`, because the shell uses the terminal; otherwise to stderr. All
+    methods raise `CommandError` or `RequestRefused`. `stop` must be called in the end, whatever happens.
     """
 
     def __init__(self, folder: LocalFolder, nodes: Sequence[NodePlace], *, logs_to_files: bool) -> None:
@@ -71,12 +71,12 @@ class LocalCluster:
         return tuple(self._places.values())
 
     def state(self, node_id: str) -> NodeState:
-        """What the process of a node is doing."""
+        """The state of a node's process."""
         process = self._processes.get(self._known(node_id))
         return NodeState.STOPPED if process is None or process.poll() is not None else self._states[node_id]
 
     def start(self) -> NodeStatus:
-        """Start all nodes and wait until one of them leads; its status. Raises `CommandError` if a node
+        """Start all nodes and wait until one of them leads; returns its status. Raises `CommandError` if a node
         ends."""
         for node_id in self._places:
             self._spawn(node_id)
@@ -96,11 +96,10 @@ class LocalCluster:
         )
 
     def stop(self) -> None:
-        """Stop all nodes cleanly, at once, and kill those that are not gone after `STOP_TIMEOUT_S`."""
+        """Stop all nodes cleanly, at the same time, and kill those that still run after `STOP_TIMEOUT_S`."""
         running = [process for process in self._processes.values() if process.poll() is None]
         for process in running:
-            # A paused process takes no signal but this one; the order makes it stop before it does anything
-            # else.
+            # A paused process handles SIGTERM only once it goes on, and in this order before anything else.
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGCONT)
         deadline = time.monotonic() + STOP_TIMEOUT_S
@@ -110,7 +109,7 @@ class LocalCluster:
         except subprocess.TimeoutExpired:
             pass
         finally:
-            # Also after a second Ctrl-C: no node outlives us.
+            # This is done after a second Ctrl-C, too, so that no node outlives `up`.
             for process in running:
                 if process.poll() is None:
                     process.kill()
@@ -120,7 +119,7 @@ class LocalCluster:
             self._client.close()
 
     def take_exits(self) -> list[str]:
-        """Which nodes ended by themselves since the last call: a line for people about each."""
+        """A line for people about each node that has ended by itself since the last call."""
         lines = []
         for node_id, process in self._processes.items():
             code = process.poll()
@@ -135,7 +134,7 @@ class LocalCluster:
         return all(self.state(node_id) is NodeState.STOPPED for node_id in self._places)
 
     def kill(self, node_id: str) -> str:
-        """End a node with SIGKILL, as a crash would."""
+        """End a node with SIGKILL, as a crash would; returns what was done, for people."""
         process = self._running(node_id)
         self._states[node_id] = NodeState.STOPPED
         process.kill()
@@ -144,7 +143,7 @@ class LocalCluster:
         return f"{node_id} killed (pid {process.pid}); .restart {node_id} brings it back"
 
     def restart(self, node_id: str) -> str:
-        """Start a node, stopping it cleanly first if it runs, and wait until it answers."""
+        """Start a node, stopping it cleanly first if it runs, and wait until it answers; returns what was done."""
         if self.state(node_id) is not NodeState.STOPPED:
             process = self._running(node_id)
             self._states[node_id] = NodeState.STOPPED
@@ -165,14 +164,15 @@ class LocalCluster:
         return f"{node_id} was started (pid {self._processes[node_id].pid}) but does not answer yet"
 
     def pause(self, node_id: str) -> str:
-        """Freeze a node with SIGSTOP: it answers nobody and does not notice that time goes by."""
+        """Pause a node with SIGSTOP, so that it answers no one and does not notice that time passes; returns what was
+        done."""
         process = self._running(node_id)
         process.send_signal(signal.SIGSTOP)
         self._states[node_id] = NodeState.PAUSED
         return f"{node_id} paused; .resume {node_id} lets it go on"
 
     def resume(self, node_id: str) -> str:
-        """Let a paused node go on."""
+        """Let a paused node go on; returns what was done."""
         process = self._running(node_id)
         if self._states[node_id] is not NodeState.PAUSED:
             raise RequestRefused("bad_request", f"{node_id} is not paused")
@@ -222,7 +222,7 @@ class LocalCluster:
         self._folder.write_pid(node_id, process.pid)
 
     def _check_started(self, node_id: str) -> None:
-        """Raise `CommandError`, with the node's exit code and last words, if it ended instead of starting."""
+        """Raise `CommandError`, with the node's exit code and the end of its log, if it ended instead of starting."""
         code = self._processes[node_id].poll()
         if code is None:
             return
@@ -235,7 +235,7 @@ class LocalCluster:
         raise CommandError("up", message, exit_code=code if 0 < code < 128 else EXIT_FAILED)
 
     def _status(self, place: NodePlace) -> NodeStatus | None:
-        """A node's status, or None if it does not answer as itself (yet)."""
+        """A node's status; None if it does not answer, or another node does."""
         try:
             status = self._client.status(place.http)
         except RaftdbError:
@@ -244,13 +244,12 @@ class LocalCluster:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of nodes: they must import the same raftdb as we, from whatever folder we were
-    started."""
+    """The environment of nodes, in which they import the same raftdb as this process, from any working folder."""
     environment = dict(os.environ)
     spec = importlib.util.find_spec("raftdb")
     if spec is not None and spec.origin is not None:
         root = Path(spec.origin).parent.parent
-        # Installed packages are found without help, and must not come before the standard library.
+        # The folder of installed packages is on the path anyway, and must not come before the standard library.
         if root.name not in ("site-packages", "dist-packages"):
             paths = [str(root), *filter(None, [environment.get("PYTHONPATH")])]
             environment["PYTHONPATH"] = os.pathsep.join(paths)
@@ -268,7 +267,7 @@ def last_lines(path: Path) -> list[str]:
 
 
 def _exit_text(code: int) -> str:
-    """An exit code in words: negative ones of `subprocess` are signals."""
+    """An exit code of `subprocess` in words; negative ones are signals."""
     if code >= 0:
         return f"exit code {code}"
     try:

@@ -1,4 +1,4 @@
-"""The folder of a local cluster: which nodes live in it, at which addresses, and who runs it.
+"""The folder of a local cluster: its nodes, their addresses, and the lock of the `up` that runs it.
 
     <data>/cluster.json   the nodes and their addresses, written once: temp, fsync, rename, fsync folder
     <data>/up.lock        flock: one `raftdb up` per folder; holds its pid
@@ -6,8 +6,8 @@
     <data>/n1.log, ...    what the nodes say while the shell has the terminal
     <data>/n1.pid, ...    the running nodes' process ids
 
-Addresses are part of a cluster's membership, so a cluster that is started again gets the same ones or none at
-all.
+Addresses are part of a cluster's configuration, so a cluster that is started again gets the same ones, or does not
+start.
 """
 
 import errno
@@ -40,14 +40,14 @@ HTTP_PORT_FIRST = 8001
 REDIS_PORT_FIRST = 6381
 PORTS_TRIED_MAX = 1_000
 NODES_MAX = 15
-"""More nodes than this do not make a cluster safer, only slower; and this machine has to run them all."""
+"""More nodes would make a cluster slower and not safer, and this machine has to run them all."""
 SYSTEM_FAILURES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), (EXIT_FAILED, "free some space on this disk")),
     **dict.fromkeys((errno.EACCES, errno.EPERM), (EXIT_PERMISSION, "run it as the folder's owner")),
     errno.EROFS: (EXIT_PERMISSION, "its file system is mounted for reading only: mount it for writing"),
     errno.EIO: (EXIT_INPUT_OUTPUT, "the disk or its file system failed: see the kernel's log (dmesg)"),
 }
-"""The exit code and the next step for what the system says of the folder; else it is a folder that cannot be ours."""
+"""The exit code and the next step for system errors of the folder; other errors have `EXIT_FOLDER`."""
 _CLUSTER_FILE = "cluster.json"
 _LOCK_FILE = "up.lock"
 
@@ -62,7 +62,7 @@ class NodePlace:
 
 
 class LocalFolder:
-    """The folder of one local cluster. Errors are `CommandError` with the exit code of a server."""
+    """The folder of one local cluster. All methods raise `CommandError` with the exit code of a server."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -73,12 +73,12 @@ class LocalFolder:
         return self.path / node_id
 
     def log_path(self, node_id: str) -> Path:
-        """The file that takes a node's output while the shell has the terminal."""
+        """The file for a node's output while the shell uses the terminal."""
         return self.path / f"{node_id}.log"
 
     def lock(self) -> None:
-        """Take the folder for this process, creating it; it is let go when the process ends, however it
-        ends. In a folder of something else not even the lock is written."""
+        """Lock the folder for this process, and make it if it does not exist. The lock ends with the process. In a
+        folder with other content not even the lock is written."""
         with self.told():
             make_folder_for_owner(self.path)
             self._refuse_foreign()
@@ -100,7 +100,7 @@ class LocalFolder:
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
     def unlock(self) -> None:
-        """Let the folder go."""
+        """Give the lock back."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -116,7 +116,8 @@ class LocalFolder:
                 NodePlace(str(node["id"]), *(str(parse_endpoint(node[kind])) for kind in ("http", "redis")))
                 for node in content["nodes"]
             )
-            # Ids are names of folders, which may be deleted, and no nodes would be a new cluster on the old folders.
+            # Ids are names of folders, which may be deleted; and without nodes a new cluster would be made on old
+            # folders.
             if [node.id for node in nodes] != [
                 f"n{number}" for number in range(1, len(nodes) + 1)
             ] or not nodes:
@@ -131,8 +132,7 @@ class LocalFolder:
             ) from error
 
     def create(self, count: int) -> tuple[NodePlace, ...]:
-        """Choose addresses for a new cluster of `count` nodes and write them down, durably, before any node
-        starts."""
+        """Choose addresses for a new cluster of `count` nodes, and write them down durably, before any node starts."""
         self._refuse_foreign()
         http, redis = _free_ports(HTTP_PORT_FIRST), _free_ports(REDIS_PORT_FIRST)
         nodes = tuple(
@@ -145,7 +145,7 @@ class LocalFolder:
         return nodes
 
     def check_addresses(self, nodes: tuple[NodePlace, ...]) -> None:
-        """Refuse to start if an address of the cluster is taken."""
+        """Raise `CommandError` if an address of the cluster is in use."""
         for node in nodes:
             for address in (node.http, node.redis):
                 if is_free(parse_endpoint(address).port):
@@ -158,7 +158,7 @@ class LocalFolder:
                 )
 
     def write_pid(self, node_id: str, pid: int | None) -> None:
-        """Note which process a node is, or (None) that it is none."""
+        """Write down the process id of a node, or remove it (None)."""
         path = self.path / f"{node_id}.pid"
         with self.told():
             if pid is None:
@@ -169,7 +169,7 @@ class LocalFolder:
                     stream.write(f"{pid}\n")
 
     def noted_pid(self, node_id: str) -> int | None:
-        """The process that a node was when this was written, if it is noted."""
+        """The process id that was last written down for a node; None if there is none."""
         try:
             pid = int((self.path / f"{node_id}.pid").read_text(encoding="ascii"))
         except (OSError, ValueError):
@@ -177,8 +177,8 @@ class LocalFolder:
         return pid if pid > 0 else None
 
     def wipe(self, nodes: tuple[NodePlace, ...]) -> None:
-        """Delete the cluster in this folder: `nodes` of its `cluster.json`, and nothing that is not a
-        cluster's."""
+        """Delete the cluster in this folder, which has these `nodes`. If there is anything else in it, nothing is
+        deleted."""
         unexpected = self._foreign_entries({node.id for node in nodes})
         if unexpected:
             raise CommandError(
@@ -187,7 +187,7 @@ class LocalFolder:
                 exit_code=EXIT_FOLDER,
                 hint="delete by hand what is not needed any more",
             )
-        # The list of nodes goes last: whatever is interrupted before can be wiped again.
+        # The list of nodes is deleted last, so that an interrupted deletion can be repeated.
         with self.told():
             for node in nodes:
                 if self.data_path(node.id).exists():
@@ -197,9 +197,9 @@ class LocalFolder:
             (self.path / _CLUSTER_FILE).unlink(missing_ok=True)
 
     def _refuse_foreign(self) -> None:
-        """Raise `CommandError` if the folder is not empty and holds no cluster."""
+        """Raise `CommandError` if the folder is not empty and has no cluster in it."""
         unexpected = self._foreign_entries()
-        # Looked for last: another process may just be making the cluster.
+        # This is checked last, because another process may just be making the cluster.
         if unexpected and not (self.path / _CLUSTER_FILE).exists():
             raise self._failure(
                 f"{self.path} is not empty and holds no cluster: {', '.join(unexpected[:3])}",
@@ -207,21 +207,22 @@ class LocalFolder:
             )
 
     def _foreign_entries(self, node_ids: set[str] | None = None) -> list[str]:
-        """Names in the folder that no cluster of these nodes puts there, sorted. Links are never ours."""
+        """The names in the folder that do not belong to a cluster of these nodes, sorted. Symbolic links never do."""
         ids = node_ids or set()
         files = {_CLUSTER_FILE, _LOCK_FILE, f"{_CLUSTER_FILE}.new"}
         files |= {f"{node_id}{suffix}" for node_id in ids for suffix in (".log", ".pid")}
         foreign = []
         for entry in self.path.iterdir():
             ours = entry.is_dir() if entry.name in ids else entry.is_file() and entry.name in files
-            # A folder that a version control system keeps although it is empty holds a note for it.
+            # Version control systems keep an empty folder by a file of this name.
             if entry.is_symlink() or not (ours or entry.name == ".gitkeep"):
                 foreign.append(entry.name)
         return sorted(foreign)
 
     @contextmanager
     def told(self) -> Iterator[None]:
-        """What the system refuses in the block is a failure of this folder, with the exit code of the reason."""
+        """A context in which an `OSError` becomes a `CommandError` about this folder, with the exit code of its
+        reason."""
         try:
             yield
         except OSError as error:
@@ -234,16 +235,16 @@ class LocalFolder:
 
 
 def check_node_count(count: int) -> int:
-    """`count` if a local cluster may have so many nodes; raises `CommandError`."""
+    """`count`, if a local cluster may have this many nodes. Raises `CommandError` if not."""
     if not 1 <= count <= NODES_MAX:
         raise CommandError("up", f"--nodes must be from 1 to {NODES_MAX}", exit_code=EXIT_USAGE)
     return count
 
 
 def is_free(port: int) -> bool:
-    """Whether a server may listen at this port of the local host now."""
+    """Whether a server can listen on this port of the local host now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: connections that an earlier server closed (TIME_WAIT) do not count.
+        # Servers set this, too: connections in TIME_WAIT of an earlier server do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -262,7 +263,7 @@ def _free_ports(first: int) -> Iterator[int]:
 
 
 def _write_durably(path: Path, text: str) -> None:
-    """Replace `path` so that a crash leaves the old content or the new."""
+    """Replace `path` durably, so that a crash leaves the old content or the new."""
     temporary = path.with_name(path.name + ".new")
     descriptor = open_for_owner(temporary, os.O_WRONLY | os.O_TRUNC, 0o666)
     with open(descriptor, "w", encoding="utf-8") as stream:

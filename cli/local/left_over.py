@@ -1,8 +1,8 @@
-"""Nodes that outlived the `raftdb up` that started them, because it was killed: the next one ends them first.
+"""Ending nodes that outlived the `raftdb up` that started them, because it was killed. The next `up` does it first.
 
-Their process ids are in the folder. Ids are used again by other processes, so a process counts as such a node only if
-its command line says that it serves this very data folder. They are ended, not taken over: a node whose `up` is gone
-has nobody who would tell of its end, and its output goes to a terminal or file of another life.
+Their process ids are in the folder. The system uses ids again, so a process counts as such a node only if its command
+line names this data folder. They are not taken over, because the new `up` would not be told of their end, and their
+output goes to the terminal or file of the old one.
 """
 
 import os
@@ -15,27 +15,28 @@ from cli.console.failures import EXIT_FAILED, EXIT_FOLDER, CommandError, reason
 from cli.local.folder import LocalFolder, NodePlace
 
 STOP_TIMEOUT_S = 12.0
-"""A node stops cleanly within 10 s (interface, section 2); after this long it is killed."""
+"""A node stops cleanly within 10 s (docs/interface.md, section 2); after this time it is killed."""
 KILL_TIMEOUT_S = 10.0
-"""Longest wait for the end of a process that was killed: only a disk that hangs takes so long."""
+"""Longest wait for the end of a killed process, which only a disk that hangs can delay so long."""
 POLL_S = 0.05
 
 
 def find(folder: LocalFolder, nodes: Sequence[NodePlace]) -> dict[str, int]:
-    """The nodes of `folder` that run, in order, with their process ids."""
+    """The nodes of `folder` that run, in order, and their process ids."""
     found = {node.id: _process_of(folder, node.id) for node in nodes}
     return {node_id: pid for node_id, pid in found.items() if pid is not None}
 
 
 def end(folder: LocalFolder, nodes: Sequence[NodePlace], tell: Callable[[str], None]) -> None:
-    """Stop those of the nodes that run, cleanly if they let themselves be. Raises `CommandError` if that fails."""
+    """Stop the nodes that run, cleanly if possible. `tell` gets a line about them. Raises `CommandError` if that
+    fails."""
     running = find(folder, nodes)
     if not running:
         return
     names = ", ".join(f"{node_id} (pid {pid})" for node_id, pid in running.items())
     tell(f"still running since another 'raftdb up' was killed, and stopped now: {names}")
     for node_id, pid in running.items():
-        # Also one that is paused: the order makes it stop before it does anything else.
+        # A paused process handles SIGTERM only once it goes on, and in this order before anything else.
         for number in (signal.SIGTERM, signal.SIGCONT):
             _send(node_id, pid, number)
     if _wait(folder, nodes, STOP_TIMEOUT_S):
@@ -48,7 +49,7 @@ def end(folder: LocalFolder, nodes: Sequence[NodePlace], tell: Callable[[str], N
 
 
 def _wait(folder: LocalFolder, nodes: Sequence[NodePlace], timeout_s: float) -> bool:
-    """Whether all of them end within the time."""
+    """Whether all nodes end within the time."""
     deadline = time.monotonic() + timeout_s
     while find(folder, nodes):
         if time.monotonic() > deadline:
@@ -72,14 +73,15 @@ def _send(node_id: str, pid: int, number: signal.Signals) -> None:
 
 
 def _process_of(folder: LocalFolder, node_id: str) -> int | None:
-    """The process that the folder notes for a node, if it is alive and serves this data folder."""
+    """The process id that is written down for a node, if that process is alive and serves this data folder; else
+    None."""
     pid = folder.noted_pid(node_id)
     if pid is None:
         return None
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         working_folder = os.readlink(f"/proc/{pid}/cwd")
-    except OSError:  # it has ended, or is somebody else's
+    except OSError:  # it has ended, or is another user's
         return None
     if b"serve" not in words or b"--data" not in words[:-1]:
         return None

@@ -1,4 +1,4 @@
-"""What the shell knows of the cluster at a moment, and which of its changes deserve a line. Pure."""
+"""The shell's view of the cluster, and the lines that it prints about changes. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from raftdb.client.model import Member, NodeStatus
 from raftdb.client.pace import SLOW_MS
 
 SLOW_ANSWERS_TOLD = 2
-"""One answer may be late by chance; so many, one after the other, make a slow network."""
+"""Slow answers in a row after which the network counts as slow, because one answer may be late by chance."""
 LEADERLESS_MS_TOLD = 3_000
-"""Elections take about a second: only a cluster without a leader for longer than this is news by itself."""
+"""A cluster without a leader is reported after this time, because elections take about a second."""
 LEADERLESS_ANSWERS_TOLD = 5
-"""On a slow network, for longer than so many of the last leader's answers took: one of them was lost, maybe."""
+"""On a slow network it is reported after this many times the last leader's answer, because answers may be lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeNews:
-    """One node's latest status (None: it does not answer), and how long it took to answer."""
+    """One node's latest status (None: it does not answer), and how long the answer took."""
 
     status: NodeStatus | None
     latency_ms: float = 0.0
@@ -24,9 +24,9 @@ class NodeNews:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
-    """The cluster as all nodes together tell it. `leader` is None if no node leads, as far as one can see from here;
-    `latency_ms` is how long it took to answer, without a vote or a disk. `down`: who does not answer, by id, sorted.
-    `voters` have to be a majority; a learner only listens."""
+    """The cluster by the answers of all nodes. `leader` is None if no node says that it leads; `latency_ms` is how long
+    the leader took to answer for its status. `down` has the nodes that do not answer, by id, sorted. A majority is
+    counted among the `voters`, without learners."""
 
     leader: str | None
     leader_address: str | None
@@ -40,24 +40,24 @@ class ClusterView:
 
     @property
     def nodes_up(self) -> int:
-        """How many nodes answer."""
+        """The number of nodes that answer."""
         return self.nodes - len(self.down)
 
     @property
     def is_slow(self) -> bool:
-        """The leader takes so long to say what it knows by itself that the network between must be slow."""
+        """True if the leader's status takes so long that the network to it must be slow."""
         return self.latency_ms is not None and self.latency_ms >= SLOW_MS
 
     @property
     def majority(self) -> int:
-        """How many voters have to be up."""
+        """The number of voters that have to be up."""
         return self.voters // 2 + 1
 
 
 def view_of(news: Mapping[str, NodeNews], members: Mapping[str, Member]) -> ClusterView:
-    """The view that the news of all nodes, by address, make together; `members` by address, as far as known.
+    """The view from the news of all nodes, by address. `members` has the known members, by address.
 
-    Two nodes may both say that they lead: the one of the newer term does.
+    If two nodes say that they lead, the one of the newer term counts.
     """
     answers = [(address, item, item.status) for address, item in news.items() if item.status is not None]
     leaders = [answer for answer in answers if answer[2].role == "leader"]
@@ -79,13 +79,13 @@ def view_of(news: Mapping[str, NodeNews], members: Mapping[str, Member]) -> Clus
 
 
 def in_seconds(milliseconds: float) -> str:
-    """A long time in words."""
+    """A time in seconds, for people."""
     return f"{milliseconds / 1000:.1f} s"
 
 
 class Announcer:
-    """Turns views, one after the other, into lines for people: a new leader, a cluster without one for long, a network
-    that is slow, or is no more."""
+    """Turns successive views into lines for people: about a new leader, a cluster without one for long, and a network
+    that is slow, or no longer slow."""
 
     def __init__(self) -> None:
         self._latency_ms: float | None = None
@@ -96,7 +96,7 @@ class Announcer:
         self._told_leaderless = False
 
     def see(self, view: ClusterView, now_ms: float) -> str | None:
-        """The line that `view` deserves, or None. The first leader is no news."""
+        """The line about a change in `view`; None if there is none. The first leader is not reported."""
         if view.leader is None:
             return self._see_none(view, now_ms)
         before, was_told = self._leader, self._told_leaderless
@@ -110,7 +110,8 @@ class Announcer:
         return f"{view.leader} leads now{instead} (term {view.term})"
 
     def _see_pace(self, view: ClusterView) -> str | None:
-        """Views come with the news of any node: what counts is each answer of the leader, once."""
+        """The line about a change of the network's speed, or None. Views come with the news of any node, so each answer
+        of the leader is counted only once."""
         if view.latency_ms is None or view.latency_ms == self._latency_ms:
             return None
         self._latency_ms = view.latency_ms

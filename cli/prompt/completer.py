@@ -1,4 +1,5 @@
-"""`suggest` and `highlight` for prompt_toolkit: the menu of completions, the grey hint after the cursor, colours."""
+"""`suggest` and `highlight` for prompt_toolkit: the menu of completions, the grey hint after the cursor, and
+colours."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
@@ -18,9 +19,9 @@ from cli.prompt.finder import Finder
 
 
 class ShellCompleter(Completer):
-    """Offers names of commands and options, and nodes, keys and paths where they belong.
+    """Offers names of commands and options, and nodes, keys and paths where they fit.
 
-    `nodes` is asked at each completion, `finder` only for what takes time.
+    `nodes` is called at each completion; `finder` looks up keys and paths, which takes time.
     """
 
     def __init__(self, *, nodes: Callable[[], Sequence[str]], finder: Finder, local: bool) -> None:
@@ -29,7 +30,7 @@ class ShellCompleter(Completer):
         self._local = local
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """What can be said at once, each with its description beside it."""
+        """The completions that are known at once, each with its description."""
         missing = self._wanted(document)
         found = () if missing is None else self._finder.remembered(missing) or ()
         return self._completions(document, missing, found)
@@ -37,19 +38,19 @@ class ShellCompleter(Completer):
     async def get_completions_async(
         self, document: Document, complete_event: CompleteEvent
     ) -> AsyncGenerator[Completion, None]:
-        """The same, after a moment for what has to be looked up."""
+        """All completions, after a moment in which keys or paths are looked up."""
         missing = self._wanted(document)
         found = () if missing is None else await self._finder.find(missing)
         for completion in self._completions(document, missing, found):
             yield completion
 
     def is_at_hand(self, document: Document) -> bool:
-        """Whether `get_completions` knows all there is to know."""
+        """Whether `get_completions` knows all completions."""
         missing = self._wanted(document)
         return missing is None or self._finder.remembered(missing) is not None
 
     async def look_up(self, document: Document) -> None:
-        """Find out what is not known, within the time that the finder allows itself."""
+        """Look up keys or paths that are not known, for at most `FIND_MS_MAX`."""
         missing = self._wanted(document)
         if missing is not None:
             await self._finder.find(missing)
@@ -73,7 +74,7 @@ class ShellCompleter(Completer):
             local=self._local,
         )
         for suggestion in suggestions:
-            # With its space, so that what is typed next is not glued to the name.
+            # The space is part of it, so that the next word is not glued to this one.
             space = " " if suggestion.goes_on and not is_before_space else ""
             yield Completion(
                 suggestion.text + space,
@@ -84,10 +85,10 @@ class ShellCompleter(Completer):
 
 
 class HintProcessor(Processor):
-    """Shows the arguments that are still missing, in grey, as far as they fit on the line. Unlike a suggestion of an
-    earlier line, which takes their place if there is one, they can never be accepted by a key.
+    """Shows the rest of a command's syntax in grey, as far as it fits on the line. If there is a suggestion from an
+    earlier line, that is shown instead. Unlike it, the syntax cannot be accepted by a key.
 
-    `prompt_columns` says how much of the line is taken by what stands before it.
+    `prompt_columns` returns the columns that the prompt takes.
     """
 
     def __init__(self, prompt_columns: Callable[[], int]) -> None:
@@ -98,7 +99,7 @@ class HintProcessor(Processor):
         document = transformation_input.document
         fragments = transformation_input.fragments
         is_last = transformation_input.lineno == document.line_count - 1
-        # A line that was entered stays on the screen: without what was never typed.
+        # A line that was entered stays on the screen without the hint.
         if not is_last or not fragment_list_len(fragments) or get_app().is_done:
             return Transformation(fragments)
         suggestion = transformation_input.buffer_control.buffer.suggestion
@@ -106,15 +107,15 @@ class HintProcessor(Processor):
             return Transformation(fragments)
         hint = argument_hint(document.text, document.cursor_position)
         taken = (self._prompt_columns() + fragment_list_width(fragments)) % max(transformation_input.width, 1)
-        # One column is the cursor's.
+        # One column is left for the cursor.
         return Transformation([*fragments, ("class:hint", fit(hint, transformation_input.width - taken - 1))])
 
 
 class ShellLexer(Lexer):
-    """The colours of what is being typed."""
+    """The colours of the text that is being typed."""
 
     def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
-        """The styled pieces of each line, by its number."""
+        """A function from the number of a line to its styled pieces."""
         text = document.text
         by_line: list[StyleAndTextTuples] = []
         found = spans(text)

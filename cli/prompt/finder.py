@@ -1,8 +1,8 @@
-"""Looks up keys of the cluster and paths of the disk for completion, without ever holding up the prompt.
+"""Looking up keys of the cluster and paths of the disk for completion, without holding up the prompt.
 
-Both may be slow: a node may be frozen, and a folder may be served by another machine. So they are looked up in a thread
-of their own, and whoever asked waits no longer than `FIND_MS_MAX`. Only the latest question counts; what was found is
-remembered for a moment, for the next letters narrow it down.
+Both may be slow: a node may be paused, and a folder may be on another machine. So they are looked up in a thread, and
+the prompt waits no longer than `FIND_MS_MAX`. Only the latest question is answered. Results are kept for a moment,
+because the next letters narrow them down.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
 
 FIND_MS_MAX = 150
-"""Longest wait for completions; what comes later is still remembered."""
+"""Longest wait for completions; a later result is still kept."""
 FIRST_SHARE = 0.6
-"""How much of the time that is left one node may take before another is asked."""
+"""The share of the remaining time that one node may take before another is asked."""
 FRESH_MS_MAX = 2_000
-"""How long what was found counts as true."""
+"""How long results are used."""
 FOUND_MAX = 100
 """Most keys and paths that are offered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What begins with a prefix: all of it (`is_whole`), or the first part; found at `at_ms`."""
+    """The keys or paths that begin with a prefix, all of them (`is_whole`) or the first ones; found at `at_ms`."""
 
     things: tuple[bytes, ...]
     is_whole: bool
@@ -39,7 +39,8 @@ class Found:
 
 
 class Finder:
-    """Answers `Wanted` by a thread of its own. `addresses` is asked at each search: the nodes, the best one first."""
+    """Answers `Wanted` in a thread of its own. `addresses` returns the nodes to ask, the best one first, and is called
+    at each search."""
 
     def __init__(self, addresses: Callable[[], Sequence[str]]) -> None:
         self._addresses = addresses
@@ -48,8 +49,8 @@ class Finder:
         self._thread: threading.Thread | None = None
 
     def remembered(self, wanted: Wanted) -> tuple[bytes, ...] | None:
-        """What is known without asking anybody; None if that is nothing."""
-        # What is in a folder, or hidden, is not known from what is beside it.
+        """The results that are known already; None if none are."""
+        # Names in a folder, and hidden ones, do not follow from those beside it.
         shortest = len(wanted.prefix) if wanted.kind is Kind.PATH else 0
         for length in range(len(wanted.prefix), shortest - 1, -1):
             found = self._remembered.get(Wanted(wanted.kind, wanted.prefix[:length]))
@@ -59,7 +60,7 @@ class Finder:
         return None
 
     async def find(self, wanted: Wanted) -> tuple[bytes, ...]:
-        """What was found within `FIND_MS_MAX`: possibly nothing."""
+        """The results that are found within `FIND_MS_MAX`, perhaps none."""
         known = self.remembered(wanted)
         if known is not None:
             return known
@@ -78,12 +79,12 @@ class Finder:
         return self.remembered(wanted) or ()
 
     def stop(self) -> None:
-        """End the thread, once it has finished what it does."""
+        """End the thread after its present search."""
         self._questions.put(None)
 
     def _ask(self, wanted: Wanted, answer: Callable[[], None]) -> None:
         if self._thread is None:
-            # The first completion starts it: many shells never complete a key.
+            # The first completion starts the thread, because many shells never complete a key.
             self._thread = threading.Thread(target=self._serve, name="find completions", daemon=True)
             self._thread.start()
         self._questions.put((wanted, answer))
@@ -92,7 +93,7 @@ class Finder:
         while True:
             question = self._questions.get()
             while not self._questions.empty() and question is not None:
-                question[1]()  # a newer question is there: this one is answered with nothing
+                question[1]()  # a newer question has come, so this one gets no results
                 question = self._questions.get()
             if question is None:
                 return
@@ -105,14 +106,14 @@ class Finder:
             answer()
 
     def _keys(self, prefix: bytes) -> tuple[bytes, ...] | None:
-        """The first keys that begin with `prefix`, as a node that answers has them; None if none does in time."""
+        """The first keys that begin with `prefix`, from the first node that answers; None if none does in time."""
         ends_ms = now_ms() + FIND_MS_MAX
         addresses = self._addresses()
         for position, address in enumerate(addresses, start=1):
             left_ms = ends_ms - now_ms()
             if left_ms <= 0:
                 break
-            # The first may have frozen just now: some time is left for another.
+            # The first node may be paused, so some time is left for another.
             timeout_ms = left_ms if position == len(addresses) else left_ms * FIRST_SHARE
             with Client(address, timeout_ms=timeout_ms, sessions=False) as client:
                 try:
@@ -124,8 +125,7 @@ class Finder:
 
 
 def _paths(prefix: bytes) -> tuple[bytes, ...] | None:
-    """The files and folders (with a slash after them) that begin with `prefix`, sorted; None if they cannot be
-    read."""
+    """The paths that begin with `prefix`, sorted, folders with a slash at the end; None if they cannot be read."""
     folder, slash, name = prefix.rpartition(b"/")
     place = os.path.expanduser(folder + slash) or b"."
     try:
@@ -133,10 +133,10 @@ def _paths(prefix: bytes) -> tuple[bytes, ...] | None:
             matching = (
                 entry
                 for entry in entries
-                # Hidden files are for those who ask for them.
+                # Hidden files are offered only once the dot is typed.
                 if entry.name.startswith(name) and (name or not entry.name.startswith(b"."))
             )
             found = [folder + slash + entry.name + (b"/" if entry.is_dir() else b"") for entry in matching]
-    except (OSError, ValueError):  # a NUL byte is typed as easily as any other
+    except (OSError, ValueError):  # the text may have a NUL byte
         return None
     return tuple(islice(sorted(found), FOUND_MAX))

@@ -1,7 +1,7 @@
-"""The shell's history: a file kept for its user alone, and never a reason for the shell to fail.
+"""The shell's history: a file that only its user can read. Its failures never stop the shell.
 
-prompt_toolkit calls a history from inside its event loop; the file is read before the loop runs and written
-between two prompts instead, so that a slow home folder does not freeze a line that is being typed.
+prompt_toolkit calls a history in its event loop. The file is read before the loop runs, and written between two
+prompts, so that a slow home folder does not hold up typing.
 """
 
 import os
@@ -17,12 +17,12 @@ from cli.line.private_lines import is_private
 from raftdb.ownership import make_folder_for_owner, open_for_owner
 
 LINES_LOADED_MAX = 10_000
-"""How many of the latest lines are offered."""
+"""Most lines that are loaded, the latest ones."""
 
 
 def history_path() -> Path | None:
-    """`RAFTDB_HISTORY`, or `raftdb/history` in the user's state folder (XDG_STATE_HOME); None if set to
-    nothing. Raises `CommandError` if what was chosen is no path."""
+    """The path in `RAFTDB_HISTORY`, or `raftdb/history` in the user's state folder (XDG_STATE_HOME); None if the
+    variable is empty, or the user has no home. Raises `CommandError` if the variable is not a path."""
     chosen = os.environ.get("RAFTDB_HISTORY")
     if chosen is not None:
         return typed_path(chosen, "history") if chosen else None
@@ -35,9 +35,9 @@ def history_path() -> Path | None:
 
 
 class ShellHistory(History):
-    """Lines in memory, and in the file at `path` if there is one and it can be written; `problem` says why not.
+    """The lines in memory, and in the file at `path` if it can be used; `problem` says why it cannot.
 
-    The file is created for its owner alone. `save` appends what was typed since the last time.
+    The file is made for its owner alone. `save` appends new lines.
     """
 
     def __init__(self, path: Path | None, *, problem: str | None = None) -> None:
@@ -50,7 +50,7 @@ class ShellHistory(History):
             return
         try:
             make_folder_for_owner(path.parent, 0o700)
-            if _is_regular(path):  # /dev/null keeps nothing, and a pipe would be waited for
+            if _is_regular(path):  # /dev/null keeps nothing, and opening a pipe would block
                 self._file = FileHistory(str(path))
                 self._old = list(self._file.load_history_strings())[:LINES_LOADED_MAX]
         except OSError as error:
@@ -59,7 +59,7 @@ class ShellHistory(History):
 
     @classmethod
     def of_user(cls) -> "ShellHistory":
-        """The history where `history_path` says it is."""
+        """The history at `history_path`."""
         try:
             return cls(history_path())
         except CommandError as error:
@@ -70,16 +70,16 @@ class ShellHistory(History):
         return self._old
 
     def append_string(self, string: str) -> None:
-        """Remember a line, unless it must not be kept, not even for the arrow keys."""
+        """Keep a line in memory, unless it is private."""
         if not is_private(string):
             super().append_string(string)
 
     def store_string(self, string: str) -> None:
-        """Remember a line for `save`."""
+        """Keep a line for `save`."""
         self._unsaved.append(string)
 
     def save(self) -> None:
-        """Append the new lines to the file; a disk that is full, or gone, is no reason to stop."""
+        """Append the new lines to the file. After an error the file is no longer used."""
         lines, self._unsaved = self._unsaved, []
         try:
             for line in lines:
@@ -91,7 +91,7 @@ class ShellHistory(History):
 
 
 def _is_regular(path: Path) -> bool:
-    """Whether `path` is an ordinary file, which is made if nothing is there. Raises `OSError` if it cannot be used."""
+    """Whether `path` is a regular file, which is made if it does not exist. Raises `OSError` if it cannot be used."""
     descriptor = open_for_owner(path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK, 0o600)
     try:
         return stat.S_ISREG(os.fstat(descriptor).st_mode)

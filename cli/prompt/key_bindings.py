@@ -1,4 +1,4 @@
-"""The key bindings of the prompt, where they differ from those of prompt_toolkit."""
+"""The key bindings of the prompt that differ from those of prompt_toolkit."""
 
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, get_common_complete_suffix
@@ -11,12 +11,12 @@ from cli.line.blocks import goes_on
 from cli.prompt.completer import ShellCompleter
 
 TYPING = has_focus(DEFAULT_BUFFER)
-"""Not while the history is being searched."""
+"""True at the prompt, but not while the history is being searched."""
 
 
 def bindings(completer: ShellCompleter) -> KeyBindings:
-    """Tab completes, Enter runs the line, also one that was searched for, or goes on with a block; Alt-Enter begins
-    another line."""
+    """Tab completes. Enter runs the line, also one that was found by a search, or begins the next line of a block;
+    Alt-Enter always begins another line."""
     keys = KeyBindings()
 
     @keys.add("tab", filter=TYPING)
@@ -44,10 +44,11 @@ def bindings(completer: ShellCompleter) -> KeyBindings:
 
 
 def _complete(event: KeyPressEvent, completer: ShellCompleter) -> None:
-    """Complete at once what is known, and what has to be looked up a moment later, unless somebody typed on.
+    """Complete the word at once if its completions are known, or after they were looked up, unless the text has
+    changed.
 
-    prompt_toolkit's own binding does nothing while completions for the letter before are still on their way,
-    which a quick typist, and whoever pastes, would notice.
+    prompt_toolkit's own binding does nothing while completions for the letter before are being computed, which shows
+    when someone types fast or pastes.
     """
     buffer = event.current_buffer
     menu = buffer.complete_state
@@ -72,7 +73,7 @@ def _complete(event: KeyPressEvent, completer: ShellCompleter) -> None:
 
 
 def _take(buffer: Buffer, completer: ShellCompleter) -> None:
-    """Take the only completion, or as much as all have in common, or show the menu."""
+    """Insert the only completion, or what all have in common, or show the menu."""
     completions = list(completer.get_completions(buffer.document, CompleteEvent(completion_requested=True)))
     common = get_common_complete_suffix(buffer.document, completions)
     if len(completions) == 1:

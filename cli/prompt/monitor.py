@@ -1,8 +1,8 @@
-"""Watches the cluster from the background while somebody types.
+"""Watching the cluster in the background while the prompt is open.
 
-One thread per node asks for its status twice a second, with a client of its own, so that a node that does not answer
-delays no news of the others. Threads are daemons: one that waits for a frozen node does not hold up the end of the
-shell.
+A thread for each node asks for its status twice a second, with a client of its own, so that a node that does not answer
+delays no news of the others. The threads are daemons, so that one that waits for a paused node does not hold up the end
+of the shell.
 """
 
 import threading
@@ -15,14 +15,14 @@ from raftdb.client.sync_client import Client
 from raftdb.errors import RaftdbError
 
 INTERVAL_S = 0.5
-"""How often each node is asked."""
+"""Time between two questions to a node."""
 
 
 class Monitor:
     """The latest view of the cluster, kept up to date until `stop`.
 
-    `addresses`: where to begin; the members that an answering node names take their place. `changed` is called, in a
-    thread of the monitor, after each change of the view; `news` with each line that people should see.
+    It begins with `addresses`, and goes on with the members that an answering node names. In its threads it calls
+    `changed` after each change of the view, and `news` with each line for people.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class Monitor:
         self._view: ClusterView | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to ask the nodes."""
         self._watch(self._addresses)
 
     def stop(self) -> None:
-        """Tell no more news. The threads end by themselves, once their nodes have answered or failed."""
+        """Report no more news. The threads end once their nodes have answered or failed."""
         self._stopped.set()
 
     @property
@@ -57,7 +57,7 @@ class Monitor:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Addresses of the nodes that answer, the leader's first; those given at first if none does."""
+        """The addresses of the nodes that answer, the leader's first; if none does, those given at the start."""
         with self._lock:
             leader = None if self._view is None else self._view.leader_address
             answering = [address for address, item in self._by_address.items() if item.status is not None]
@@ -66,13 +66,13 @@ class Monitor:
 
     @property
     def node_ids(self) -> tuple[str, ...]:
-        """The ids of the members, as far as they are known, sorted."""
+        """The ids of the known members, sorted."""
         with self._lock:
             statuses = [item.status for item in self._by_address.values()]
         return tuple(sorted({member.id for status in statuses if status for member in status.members}))
 
     def _watch(self, addresses: Sequence[str]) -> None:
-        """Begin to ask these nodes, but for those that are being asked already."""
+        """Begin to ask these nodes, except those that are being asked already."""
         for address in addresses:
             with self._lock:
                 if address in self._watched:
@@ -95,7 +95,7 @@ class Monitor:
                 self._stopped.wait(max(INTERVAL_S - (now - begun), 0.0))
 
     def _take(self, address: str, item: NodeNews) -> bool:
-        """Take in what a node said; False if it is no member any more, so that nobody asks it again."""
+        """Take a node's answer. Returns False if it is no longer a member, so that it is not asked again."""
         with self._lock:
             if self._stopped.is_set():
                 return False
@@ -104,7 +104,7 @@ class Monitor:
             gone = bool(members) and address not in members
             if gone:
                 self._watched.discard(address)
-            # A member that has not been asked yet counts, and is not up.
+            # A member that was not asked yet is in the view, as one that does not answer.
             self._by_address = {
                 other: self._by_address.get(other, NodeNews(status=None))
                 for other in sorted(members or self._by_address)
@@ -120,7 +120,7 @@ class Monitor:
         return not gone
 
     def _members(self) -> dict[str, Member]:
-        """All members, by address, as the node that knows most tells them; empty if none answers."""
+        """The members, by address, from the most recent status; none if no node answers."""
         statuses = [item.status for item in self._by_address.values() if item.status is not None]
         if not statuses:
             return {}

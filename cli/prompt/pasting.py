@@ -1,8 +1,8 @@
-"""Characters that arrive in one piece are pasted: they become one key press.
+"""Turning characters that arrive at once, which were pasted, into one key press.
 
-A terminal that marks a paste (bracketed paste) hands it over as a whole. Others, and programs that type, send it as if
-every character was a key, and each key costs prompt_toolkit about a millisecond: it looks for what the key means, asks
-for completions, and so on. Nobody types many characters between two turns of the loop.
+A terminal with bracketed paste marks a pasted text as a whole. Others, and programs that type, send each character as a
+key, which takes prompt_toolkit about a millisecond: it looks up its binding, asks for completions, and so on. A person
+never types many characters between two turns of the loop.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,19 +13,19 @@ from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 
 RUN_MIN = 8
-"""Fewest characters that are taken as one. Some keys mean something only together, a few at a time."""
+"""Fewest characters that become one key press. Fewer stay keys, because some short sequences of keys have a binding."""
 
 
 MOUSE = frozenset({Keys.Vt100MouseEvent, Keys.WindowsMouseEvent})
-"""No mouse is asked for. Text that was copied with its colours looks to prompt_toolkit as if one had been moved, in a
-way that it cannot read."""
+"""Events that are dropped. The shell does not use a mouse, but text that was copied with its colours looks to
+prompt_toolkit like a mouse event that it cannot parse."""
 
 
 def joined(keys: Sequence[KeyPress]) -> list[KeyPress]:
-    """`keys` with each long run of characters as one key press that inserts them.
+    """`keys`, in which each long run of characters is one key press that inserts them.
 
-    The first of a run stays a key: it may be what the one before waits for (Escape, Ctrl-X). Enter and Tab stay keys,
-    too, and do what they do.
+    The first character of a run stays a key, because it may complete the one before (Escape, Ctrl-X). Enter and Tab
+    stay keys, too.
     """
     pressed: list[KeyPress] = []
     run: list[KeyPress] = []
@@ -54,13 +54,13 @@ def _is_character(key: KeyPress) -> bool:
 
 
 class PastingInput(Input):
-    """The terminal `input`, with what is pasted as such."""
+    """The terminal `input`, with pasted text joined."""
 
     def __init__(self, input: Input) -> None:
         self._input = input
 
     def read_keys(self) -> list[KeyPress]:
-        """What was pressed since the last time."""
+        """The keys that were pressed since the last call."""
         return joined(_without_mouse(self._input.read_keys()))
 
     def flush_keys(self) -> list[KeyPress]:
@@ -68,38 +68,38 @@ class PastingInput(Input):
         return _without_mouse(self._input.flush_keys())
 
     def fileno(self) -> int:
-        """See `Input`, as of all others below."""
+        """See `Input`; so do all methods below."""
         return self._input.fileno()
 
     def typeahead_hash(self) -> str:
-        """The name under which keys are kept that were typed before they were asked for."""
+        """The name under which keys are kept that were typed ahead."""
         return self._input.typeahead_hash()
 
     def flush(self) -> None:
-        """Do nothing: no key is held here."""
+        """Flush the terminal's input."""
         self._input.flush()
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the input has ended."""
         return self._input.closed
 
     def raw_mode(self) -> AbstractContextManager[None]:
-        """Keys as they are pressed."""
+        """A context in which keys come as they are pressed."""
         return self._input.raw_mode()
 
     def cooked_mode(self) -> AbstractContextManager[None]:
-        """Lines, as programs without a prompt read them."""
+        """A context in which the terminal sends whole lines."""
         return self._input.cooked_mode()
 
     def attach(self, input_ready_callback: Callable[[], None]) -> AbstractContextManager[None]:
-        """A context in which the running loop calls back when there is something to read."""
+        """A context in which the running loop calls back when there is input."""
         return self._input.attach(input_ready_callback)
 
     def detach(self) -> AbstractContextManager[None]:
-        """A context in which it does not."""
+        """A context in which the loop does not call back."""
         return self._input.detach()
 
     def close(self) -> None:
-        """Give the terminal up."""
+        """Close the terminal's input."""
         self._input.close()

@@ -1,15 +1,15 @@
-"""Tells a person that a command is still waiting, once it has taken longer than `PATIENCE_S`."""
+"""Reporting that a command is still waiting, once it has taken longer than `PATIENCE_S`."""
 
 import threading
 from collections.abc import Callable
 from types import TracebackType
 
 PATIENCE_S = 1.0
-"""Elections take about a second: who sees one should know what he waits for."""
+"""Elections take about a second, so a person who waits longer is told why."""
 
 
 class Patience:
-    """A context: `tell` is called, in a thread of its own, if it is still open after `PATIENCE_S`."""
+    """A context that calls `tell`, in a thread, if it is still open after `PATIENCE_S`."""
 
     def __init__(self, tell: Callable[[], None]) -> None:
         self._timer = threading.Timer(PATIENCE_S, tell)

@@ -1,4 +1,4 @@
-"""The interactive shell: a prompt_toolkit session around `interpreter`. Scripts do not come here."""
+"""The interactive shell: a prompt_toolkit session that runs lines by `interpreter`. Scripts do not use it."""
 
 import os
 from collections import deque
@@ -61,14 +61,14 @@ _STYLE = Style.from_dict(
 )
 
 PROMPT_FAILURES_MAX = 5
-"""Failures of the prompt in a row after which the shell ends after all: it would fail for ever."""
+"""Failures of the prompt in a row after which the shell ends, because they would go on for ever."""
 
 
 class Shell:
-    """A prompt for a person.
+    """The interactive shell.
 
-    `history`, `input` and `terminal` are the user's own by default. `take_news`: lines that people should see,
-    asked for after each line and when the cluster changes. `session` is what reads a line.
+    `history`, `input` and `terminal` are the user's own by default. `take_news` returns lines to show; it is called
+    after each line and when the cluster changes. `session` reads a line.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Shell:
         self._is_ended = False
         self._prompt_failures = 0
         self._question: Application[str] | None = None
-        self._first_leader: str | None = None  # until the monitor has seen for itself
+        self._first_leader: str | None = None  # until the monitor has a view
         self.monitor = Monitor(interpreter.client.addresses, changed=self._take_change, news=self._take_news)
         self._finder = Finder(lambda: self.monitor.addresses)
         completer = ShellCompleter(
@@ -116,7 +116,8 @@ class Shell:
         )
 
     def run(self) -> int:
-        """Greet, then read and run lines until `.quit` or Ctrl-D; the exit code. Ctrl-C clears the line."""
+        """Print the banner, then read and run lines until `.quit` or Ctrl-D; returns the exit code. Ctrl-C clears the
+        line."""
         self._interpreter.person = self._ask
         self._interpreter.patience = lambda: Patience(self._say_what_is_waited_for)
         self._interpreter.output.text(self.banner())
@@ -132,7 +133,7 @@ class Shell:
         return EXIT_OK
 
     def _run_next_line(self) -> None:
-        """Read one line, or block of lines, and run it."""
+        """Read one line, or a block of lines, and run it."""
         self._tell_news()
         try:
             line = self.session.prompt()
@@ -141,7 +142,7 @@ class Shell:
         except EOFError:
             self._end()
             return
-        except OSError:  # the terminal has gone: there is nobody to ask
+        except OSError:  # the terminal has gone
             self._was_warned = True
             self._end()
             return
@@ -158,13 +159,13 @@ class Shell:
             self._was_warned = False
         except KeyboardInterrupt as interrupt:
             may_have_changed = isinstance(interrupt, Interrupted) and interrupt.may_have_changed
-            # Not after the ^C that the terminal shows.
+            # A line of its own, because the terminal shows ^C.
             self._interpreter.output.notice(f"\n{INTERRUPTED_WRITE if may_have_changed else INTERRUPTED}")
         except Quit:
             self._end()
 
     def _end(self) -> None:
-        """End the shell; with an open transaction only if it is asked for a second time."""
+        """End the shell; with an open transaction, only at the second time in a row."""
         if not self._transactions.is_open:
             self._is_ended = True
             return
@@ -182,14 +183,14 @@ class Shell:
 
     @property
     def asks(self) -> bool:
-        """Whether it waits for the answer to a question."""
+        """Whether it is waiting for the answer to a question."""
         return self._question is not None and self._question.is_running
 
     def leave(self) -> bool:
-        """End the shell as Ctrl-D would, from a signal handler; False if it reads nothing from the terminal now."""
+        """End the shell as Ctrl-D does, from a signal handler. Returns False if it is not reading from the terminal."""
         for application in (self.session.app, *([self._question] if self._question else [])):
             if application.is_running and application.loop is not None:
-                self._was_warned = self._is_ended = True  # a signal does not ask
+                self._was_warned = self._is_ended = True  # without a warning
                 application.loop.call_soon_threadsafe(_end_input, application)
                 return True
         return False
@@ -217,7 +218,7 @@ class Shell:
         self._interpreter.output.failure(error, what, program=None)
 
     def _ask(self, question: str) -> bool:
-        """Whether the person says yes; no by default."""
+        """Ask a question; True if the answer is yes."""
         asking: PromptSession[str] = PromptSession(
             color_depth=self._color_depth, input=self._input, output=self._terminal
         )
@@ -225,7 +226,7 @@ class Shell:
         try:
             answer = asking.prompt(f"{question} [y/N] ")
         except (KeyboardInterrupt, EOFError, OSError):
-            if self._is_ended:  # a signal came: nothing more of the line is run
+            if self._is_ended:  # after a signal the rest of the line is not run
                 raise Quit from None
             return False
         finally:
@@ -244,25 +245,25 @@ class Shell:
         return self.monitor.node_ids if cluster is None else cluster.node_ids
 
     def _take_change(self) -> None:
-        """Show what the monitor has learnt; called in its threads."""
+        """Show the monitor's new view; called in its threads."""
         with suppress(RuntimeError):  # the prompt has ended just now
             self.session.app.invalidate()
         self._in_prompt(self._look_for_news)
 
     def _take_news(self, line: str) -> None:
-        """Show a line above the prompt, or before the next one if none is there; called in threads of the monitor."""
+        """Show a line above the prompt, or before the next one if none is open; called in threads of the monitor."""
         self._news.append(line)
         self._in_prompt(self._look_for_news)
 
     def _in_prompt(self, call: Callable[[], None]) -> None:
-        """Call this soon where the prompt is running, if one is."""
+        """Call `call` soon in the loop of the prompt, if one is open."""
         application = self.session.app
         if application.is_running and application.loop is not None:
             with suppress(RuntimeError):  # the prompt has ended just now
                 application.loop.call_soon_threadsafe(call, context=application.context)
 
     def _look_for_news(self) -> None:
-        """Tell news above the prompt."""
+        """Print news above the prompt."""
         self._news += self._ask_for_news()
         if self._news:
             run_in_terminal(self._tell_news)
@@ -273,7 +274,7 @@ class Shell:
             self._interpreter.output.news(f"-- {self._news.popleft()}")
 
     def banner(self) -> str:
-        """Who is there, who leads, and three things to try."""
+        """The greeting: the nodes, which one leads, and three commands to try."""
         try:
             status = self._interpreter.client.status()
         except RaftdbError as error:
@@ -295,6 +296,6 @@ class Shell:
 
 
 def _end_input(application: Application[str]) -> None:
-    """Let what reads the terminal see its end, unless it has ended meanwhile."""
+    """End the input of an application, unless it has ended already."""
     if application.future is not None and not application.future.done():
         application.exit(exception=EOFError())

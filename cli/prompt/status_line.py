@@ -1,4 +1,4 @@
-"""What stands around the line being typed: the prompt, and the bar below it. Pure: pairs of a style and a text."""
+"""The prompt, and the bar below it, as pairs of a style and a text. Pure."""
 
 from cli.console import render
 from cli.prompt.cluster_view import ClusterView
@@ -7,14 +7,15 @@ from cli.run.transactions import State, Transactions
 Fragments = list[tuple[str, str]]
 
 MARKS = {State.IDLE: "", State.BEGIN: "*", State.MULTI: "*", State.DOOMED: "!"}
-"""What the prompt says of the transaction."""
+"""The mark of the transaction's state in the prompt."""
 _DOWN_NAMED_MAX = 3
 _SEPARATOR = ("", " · ")
 _PROMPT_NODE_COLUMNS_MAX = 20
 
 
 def prompt(node: str | None, state: State) -> Fragments:
-    """`n1> `, `n1*> ` while a transaction is open, `n1!> ` when its exec will refuse; `?> ` without a leader."""
+    """The prompt: `n1> `, `n1*> ` while a transaction is open, `n1!> ` when its exec will be refused; `?> ` without a
+    leader."""
     name = "?" if node is None else render.shorten(render.printable(node), _PROMPT_NODE_COLUMNS_MAX)
     mark = MARKS[state]
     return [
@@ -25,12 +26,13 @@ def prompt(node: str | None, state: State) -> Fragments:
 
 
 def continuation(columns: int) -> Fragments:
-    """What stands before the second and later lines of a block, as wide as the prompt."""
+    """The prompt of the second and later lines of a block, as wide as the first."""
     return [("class:prompt.continuation", f"{'.' * max(columns - 1, 1)} ")]
 
 
 def toolbar(view: ClusterView | None, transactions: Transactions) -> Fragments:
-    """Leader, term, commit index, nodes up and latency; and what the open transaction holds."""
+    """The bar: leader, term, commit index, nodes up and latency; and the number of commands that wait in an open
+    transaction."""
     if view is None:
         fragments: Fragments = [("", " connecting ...")]
     elif view.nodes_up == 0:
@@ -54,7 +56,7 @@ def toolbar(view: ClusterView | None, transactions: Transactions) -> Fragments:
                 _SEPARATOR,
                 ("class:bar.bad" if view.is_slow else "", slow + _latency(view.latency_ms)),
             ]
-    # Names come from nodes, and what stands here goes to the terminal.
+    # Names come from nodes, so control characters are escaped for the terminal.
     return [(style, render.printable(text)) for style, text in fragments] + _transaction(transactions)
 
 
@@ -66,7 +68,7 @@ def _transaction(transactions: Transactions) -> Fragments:
 
 
 def waiting(transactions: Transactions) -> str:
-    """What waits in the open transaction: `2 writes wait for commit`."""
+    """The number of commands that wait in the open transaction: `2 writes wait for commit`."""
     if transactions.state is State.DOOMED:
         return "exec will refuse it"
     count = len(transactions.waiting)
@@ -76,5 +78,5 @@ def waiting(transactions: Transactions) -> str:
 
 
 def _latency(latency_ms: float) -> str:
-    """A round trip with as many digits as mean something, and as few changes as possible for the eye."""
+    """A latency with few digits, so that it seldom changes."""
     return f"{latency_ms:.1f} ms" if latency_ms < 10 else f"{latency_ms:.0f} ms"

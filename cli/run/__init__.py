@@ -1,10 +1,10 @@
-"""Carrying out what was typed, for scripts and the prompt alike.
+"""Carrying out commands, for scripts and for the prompt.
 
-* `interpreter` runs one command. `dot_commands` are those about the cluster and the shell; `executor` runs those of
+* `interpreter` runs one command. `dot_commands` has those about the cluster and the shell; `executor` runs those of
   the database.
-* `context` is what all that is carried out may know of the interpreter: a protocol, so that nothing goes in circles.
-* `transactions` says what a line means while a transaction is open, and `answers` how a result is shown.
-* `script`, `repeat` and `expansion` take lines and values from a file, from a clock, and from stdin.
+* `context` is the protocol of the interpreter that the others import, so that imports go one way.
+* `transactions` decides what a line does while a transaction is open, and `answers` shows results.
+* `script` reads commands from a file or a pipe, `repeat` repeats one, and `expansion` reads arguments from files.
 
-A transaction is kept by the client, or queued here, and sent as one request: the nodes know of none that is open.
+An open transaction is kept by the client, or queued here, and sent as one request, so nodes know only finished ones.
 """

@@ -1,4 +1,4 @@
-"""How the answers of the cluster, and of the shell's own words, are shown in each of the three forms."""
+"""Showing the answers of the cluster and of the shell's own commands in the three forms."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from raftdb.client.model import Answer, TransactionAnswer
 from raftdb.errors import CommandFailed
 
 PAIRS = {"scan": ("key", "value")}
-"""Commands whose list is one of pairs, and what to call the two: on a terminal a table."""
+"""Commands whose list has pairs, with the headers of the two columns in a table."""
 
 
 def show_answer(answer: Answer, name: str, output: Output) -> None:
@@ -23,7 +23,7 @@ def show_answer(answer: Answer, name: str, output: Output) -> None:
 
 
 def show_result(value: render.Result, output: Output, body: object = None) -> None:
-    """Show a value that stands by itself; `body` is its JSON, by default an object that holds nothing else."""
+    """Show a value. `body` is its JSON, by default an object with the value alone."""
     if output.format == "json":
         output.json({"result": _json_of(value)} if body is None else body)
     elif output.format == "raw":
@@ -33,13 +33,13 @@ def show_result(value: render.Result, output: Output, body: object = None) -> No
 
 
 def show_results(answer: TransactionAnswer, output: Output) -> None:
-    """Show what each command of an exec answered."""
+    """Show the results of an exec."""
     results: list[render.Result] = list(answer.results)
     show_result(results, output, answer.body)
 
 
 def show_commit(index: int, output: Output) -> None:
-    """Show a commit that was carried out as the entry `index` of the log; 0: there was nothing to do."""
+    """Show a commit, which is the entry `index` of the log; 0 if there was nothing to commit."""
     if output.format == "json":
         output.json({"result": "OK", "index": index})
     else:
@@ -51,7 +51,7 @@ def _commit_in_words(index: int) -> str:
 
 
 def show_conflict(keys: Sequence[bytes], word: str, output: Output) -> None:
-    """Show `word` in the place of results, because `keys` have changed."""
+    """Show `word` instead of results, because `keys` have changed."""
     if output.format == "json":
         output.json({"results": None, "conflict": [bytes_to_json(key) for key in keys]})
     else:
@@ -64,8 +64,8 @@ def show_transaction(
     kinds: tuple[str, str],
     output: Output,
 ) -> None:
-    """Show what an open transaction has seen of keys and at which revisions, and which commands (name, arguments) wait;
-    `kinds` is what the two are called."""
+    """Show the keys that an open transaction has read, with their revisions, and the commands (name, arguments) that
+    wait. `kinds` has the words for the two."""
     rows = [
         (kinds[0], render.word(key), str(revision) if revision else "-") for key, revision in watched.items()
     ]

@@ -1,7 +1,7 @@
-"""What the prompt, or a script, is to whatever is carried out in it. A leaf: nothing is done here.
+"""The prompt, or a script, as the commands that run in it see it.
 
-`cli.run.interpreter` is the one that there is; the commands with a dot, files that are read and repetition know only
-this much of it, and so none of them needs the interpreter, which needs them all.
+`cli.run.interpreter` is the only implementation. The dot-commands, `.read` and `.watch` use this protocol, so that they
+do not import the interpreter, which imports them.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,11 +14,11 @@ from raftdb.client.sync_client import Client
 
 
 class Quit(Exception):
-    """The prompt, or the script, is asked to end."""
+    """The prompt or the script is to end."""
 
 
 class LocalControl(Protocol):
-    """What may be done to the processes of a cluster that `raftdb up` started. Errors are `RaftdbError`."""
+    """The control of the nodes that `raftdb up` started. All methods raise `RaftdbError`."""
 
     @property
     def node_ids(self) -> Sequence[str]:
@@ -31,27 +31,28 @@ class LocalControl(Protocol):
         ...
 
     def kill(self, node_id: str) -> str:
-        """End a node with SIGKILL, as a crash would; what was done, for people."""
+        """End a node with SIGKILL, as a crash would; returns what was done, for people."""
         ...
 
     def restart(self, node_id: str) -> str:
-        """Start a node (stopping it cleanly first if it runs); what was done."""
+        """Start a node, after stopping it cleanly if it runs; returns what was done."""
         ...
 
     def pause(self, node_id: str) -> str:
-        """Stop a node's clock and sockets with SIGSTOP; what was done."""
+        """Pause a node with SIGSTOP; returns what was done."""
         ...
 
     def resume(self, node_id: str) -> str:
-        """Let a paused node go on; what was done."""
+        """Let a paused node go on; returns what was done."""
         ...
 
 
 class Context(Protocol):
-    """Where commands are carried out one after the other.
+    """A prompt or a script, in which commands are carried out in order.
 
-    `cluster`: the control of local nodes, if `raftdb up` started them. `person`: how to ask somebody at a terminal
-    yes or no; None in a script, which is not asked. `is_reading`: a file is being read.
+    `cluster` controls the nodes, if `raftdb up` started them. `person` asks the person at the terminal a question,
+    which is answered yes or no; it is None in a script, where commands run without a question. `is_reading` is True
+    while `.read` reads a file.
     """
 
     client: Client
@@ -62,12 +63,12 @@ class Context(Protocol):
 
     @property
     def transactions(self) -> Transactions:
-        """Which transaction is open, and what waits in it."""
+        """The open transaction, and the commands that wait in it."""
         ...
 
     def run(self, words: Sequence[Word]) -> None:
         """Run one command (at least one word).
 
-        Raises `RaftdbError`; `Quit` if no other is to follow; `Interrupted` for Ctrl-C; `BrokenPipeError` if whoever
-        read the results has gone; and no other exception.
+        Raises `RaftdbError`; `Quit` if the prompt or script is to end; `Interrupted` after Ctrl-C; `BrokenPipeError` if
+        the reader of the results has gone; and no other exception.
         """

@@ -1,4 +1,4 @@
-"""What the commands with a dot do; `cli.line.dot_words` is the table of how they are typed."""
+"""The functions of the dot-commands; `cli.line.dot_words` has their syntax."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ def _nothing_to_ask(context: Context, arguments: Sequence[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DotCommand:
-    """How one of them is carried out.
+    """A dot-command.
 
-    `question`: what a person is asked before it is done; it answers None where there is nothing to ask. `changes`: what
-    it sends may take effect although nobody waits for the answer.
+    `question` returns what to ask a person before it runs, or None. `changes`: after Ctrl-C its request may still take
+    effect.
     """
 
     run: Run
@@ -86,7 +86,7 @@ def _removes_for_good(context: Context, arguments: Sequence[str]) -> str:
 
 
 def _said(words: Sequence[str], *known: str) -> list[bool]:
-    """Which of the `known` words were said. Raises `RequestRefused` for any other."""
+    """For each of the `known` words, whether it is among `words`. Raises `RequestRefused` for any other word."""
     given = [word.lower() for word in words]
     for word in given:
         if word not in known:
@@ -96,7 +96,7 @@ def _said(words: Sequence[str], *known: str) -> list[bool]:
 
 
 def _help(context: Context, arguments: Sequence[str]) -> None:
-    """Print what there is, or what one command does."""
+    """Print all commands, or the help of one."""
     columns = terminal_columns()
     if arguments:
         context.output.text(vocabulary.help_of(arguments[0], columns))
@@ -142,7 +142,9 @@ def _read(context: Context, arguments: Sequence[str]) -> None:
 def _expand(context: Context, arguments: Sequence[str]) -> None:
     if lookup(arguments[0]) is None:
         hint = "for example: .expand set photo @photo.jpg"
-        raise RequestRefused("bad_request", f"{arguments[0][:40]!r} is no command of the database", hint=hint)
+        raise RequestRefused(
+            "bad_request", f"{arguments[0][:40]!r} is not a command of the database", hint=hint
+        )
     given = [encoded(text) for text in arguments]
     words = [given[0], *expanded(given[1:], ".expand", None)]
     context.run([Word(word, 0, 0, quoted=False) for word in words])
@@ -159,7 +161,7 @@ def _quit(context: Context, arguments: Sequence[str]) -> None:
 
 
 def _loses_majority(context: Context, arguments: Sequence[str]) -> str | None:
-    """What to ask before a node is taken away without which no majority runs."""
+    """The question before a node is stopped without which there is no running majority; else None."""
     cluster = context.cluster
     if cluster is None or arguments[0] not in cluster.running_ids:
         return None
@@ -174,7 +176,7 @@ def _loses_majority(context: Context, arguments: Sequence[str]) -> str | None:
 
 
 def _control(action: str) -> Callable[[Context, Sequence[str]], None]:
-    """The command that calls method `action` of the cluster's control with a node's id."""
+    """The dot-command that calls the method `action` of the cluster's control with a node's id."""
 
     def run(context: Context, arguments: Sequence[str]) -> None:
         if context.cluster is None:
@@ -211,4 +213,4 @@ DOT_COMMANDS: dict[str, DotCommand] = {
     ".resume": DotCommand(_control("resume")),
     ".quit": DotCommand(_quit),
 }
-"""By name; a test holds it complete against the table of words."""
+"""The dot-commands by name. A test compares the names with those in `cli.line.dot_words`."""

@@ -1,6 +1,6 @@
-"""Carries out commands of the database and the words about transactions, with the client library.
+"""Carrying out commands of the database and those about transactions, with the client library.
 
-`cli.run.transactions` says what a line means; here it is done and answered.
+`cli.run.transactions` decides the action of a line; here it is carried out and its answer printed.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Executor:
-    """Runs lines that are no dot-commands, one after the other; `transactions` is what is open between them.
+    """Runs lines that are not dot-commands, in order. `transactions` is the open transaction between them.
 
     `consistency` is that of reads outside transactions.
     """
@@ -91,7 +91,7 @@ class Executor:
         answers.show_results(answer, output)
 
     def _watch(self, name: str, keys: Sequence[bytes], output: Output) -> None:
-        # All of them or none: a revision is taken as the key is read, and the first one counts.
+        # If a read fails no key is watched. If a key is watched twice the first revision counts.
         revisions = {key: self._client.get_with_revision(key)[1] for key in keys}
         self.transactions.watched = {**revisions, **self.transactions.watched}
         answers.show_result("OK", output)
@@ -106,7 +106,7 @@ class Executor:
 
 
 def _sends_writes(action: Action, name: str) -> bool:
-    """Whether carrying out a line sends what may change the database."""
+    """Whether the action of a line sends a write."""
     if action is Action.RUN:
         spec = lookup(name)
         return spec is not None and spec.access is Access.WRITE
@@ -123,12 +123,13 @@ def _say_queued(name: str, arguments: Sequence[bytes], output: Output) -> None:
 
 def _abort(name: str, arguments: Sequence[bytes], output: Output) -> None:
     raise CommandFailed(
-        "EXECABORT: a command could not be queued, so none of them was executed", hint="multi begins anew"
+        "EXECABORT: a command could not be queued, so none of them was executed",
+        hint="multi begins a new queue",
     )
 
 
 def _explained(conflict: Conflict, how: str, hint: str) -> Conflict:
-    """A conflict in the words of the prompt."""
+    """A conflict, with a message for the prompt."""
     keys = len(conflict.keys)
     verb = "a key has" if keys == 1 else f"{keys} keys have" if keys else "a key has"
     return Conflict(f"nothing was changed: {verb} changed since it was {how}", keys=conflict.keys, hint=hint)

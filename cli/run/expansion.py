@@ -1,7 +1,7 @@
-"""Arguments that stand for what is in a file, or comes on stdin: what `-x` and `.expand` ask for.
+"""Arguments that are read from a file or from stdin, by `-x` and `.expand`.
 
-`@FILE` is what FILE holds, to its last byte, `@-` what comes on stdin, and `@@TEXT` is `@TEXT` itself. All other
-arguments are what they are; and without `-x` so are these, so that any value can be given as it is.
+`@FILE` is the whole content of FILE, `@-` that of stdin, and `@@TEXT` is `@TEXT` itself. All other arguments are
+unchanged, and so are all of them without `-x`, so that any value can be given.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,10 @@ _MARK = b"@"
 
 
 def expanded(arguments: Sequence[bytes], what: str, stdin: BinaryIO | None) -> list[bytes]:
-    """The arguments with their contents. If none of them is marked, what comes on `stdin` is one more, the last.
+    """The arguments, with contents in place of marked ones. If none is marked, the content of `stdin` is added at the
+    end.
 
-    `stdin` None: it is somebody else's, and cannot be read here. Raises `CommandError` of `what`.
+    With None for `stdin` it cannot be read. Raises `CommandError` of `what`.
     """
     if not any(argument.startswith(_MARK) for argument in arguments) and stdin is not None:
         arguments = [*arguments, b"@-"]
@@ -38,9 +39,7 @@ def _content(argument: bytes, what: str, stdin: BinaryIO | None) -> bytes:
                 return _read(stream, what)
         if stdin is None:
             hint = "name a file; a value @- is written @@-"
-            raise CommandError(
-                what, "here stdin is where commands come from", exit_code=EXIT_USAGE, hint=hint
-            )
+            raise CommandError(what, "commands come from stdin here", exit_code=EXIT_USAGE, hint=hint)
         return _read(stdin, what)
     except OSError as error:
         hint = "a value that begins with @ is written @@"
@@ -48,7 +47,8 @@ def _content(argument: bytes, what: str, stdin: BinaryIO | None) -> bytes:
 
 
 def _read(stream: BinaryIO, what: str) -> bytes:
-    """All of it, unless no node would take it: a device may have no end."""
+    """The whole content. Raises `CommandError` if it is longer than any node takes, because a device may have no
+    end."""
     content = stream.read(COMMAND_BYTES_CEILING + 1)
     if len(content) > COMMAND_BYTES_CEILING:
         message = f"a value has more than {COMMAND_BYTES_CEILING} bytes"

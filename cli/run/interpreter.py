@@ -1,8 +1,7 @@
-"""Runs one command of the shell, of the database or with a dot: shared by scripts and the interactive
-shell.
+"""Running one command of the shell, for scripts and for the interactive shell.
 
-`Interpreter.run` is the boundary: whatever was typed, it does what it says, or raises one of our errors, and the shell
-goes on. What Python and the system raise below becomes ours here, once (`failures.as_ours`).
+`Interpreter.run` carries out any command, or raises one of raftdb's errors, so that the shell can go on. Errors of
+Python and of the system become raftdb's here (`failures.as_ours`).
 """
 
 import traceback
@@ -29,9 +28,8 @@ from raftdb.errors import RaftdbError, RequestRefused
 class Interpreter:
     """Executes words against a cluster and prints results on `output`.
 
-    `cluster`: the control of local nodes, if `raftdb up` started them. `consistency`: of reads. `person`: how
-    to ask somebody at a terminal yes or no; None in a script, which is not asked. `patience`: what a command
-    of the database runs within. `is_reading`: a file is being read. `debug`: tracebacks of what nobody thought of.
+    `consistency` is that of reads. `patience` returns the context in which a command of the database runs. With `debug`
+    the tracebacks of unforeseen errors are printed. For the others see `Context`.
     """
 
     def __init__(
@@ -54,14 +52,14 @@ class Interpreter:
 
     @property
     def transactions(self) -> Transactions:
-        """Which transaction is open, and what waits in it."""
+        """The open transaction, and the commands that wait in it."""
         return self._executor.transactions
 
     def run(self, words: Sequence[Word]) -> None:
         """Run one command (at least one word).
 
-        Raises `RaftdbError`; `Quit` if it ends the shell; `Interrupted` for Ctrl-C; `BrokenPipeError` if whoever read
-        the results has gone; and no other exception.
+        Raises `RaftdbError`; `Quit` if it ends the shell; `Interrupted` after Ctrl-C; `BrokenPipeError` if the reader
+        of the results has gone; and no other exception.
         """
         try:
             self._run(words)
@@ -107,20 +105,21 @@ class Interpreter:
             return
         try:
             dot.run(self, arguments)
-        except Interrupted:  # of a command that this one runs
+        except Interrupted:  # from a command that this one runs
             raise
         except KeyboardInterrupt:
             raise Interrupted(may_have_changed=dot.changes) from None
 
     def _is_wanted(self, question: str | None) -> bool:
-        """Whether to do what `question` asks; True without a question, or without a person to ask."""
+        """Whether the answer to `question` is yes; True without a question, or without a person to ask."""
         if question is None or self.person is None or self.person(question):
             return True
         self.output.notice("nothing was done")
         return False
 
     def _with_next_step(self, name: str, arguments: Sequence[bytes], error: RequestRefused) -> RequestRefused:
-        """`error`, with what was probably meant (people forget dots and spaces), and what became of a queue."""
+        """`error`, with the command that was probably meant, without a dot or a space, and with the state of the
+        queue."""
         hint = error.hint
         if error.code == "unknown_command":
             meant = vocabulary.meant_by(name)

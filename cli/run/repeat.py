@@ -1,4 +1,4 @@
-"""`.watch`: one command again and again, until Ctrl-C. On a terminal each answer takes the place of the last."""
+"""`.watch`: repeating one command until Ctrl-C. On a terminal each answer replaces the last one."""
 
 import io
 import os
@@ -21,10 +21,10 @@ _NOT_REPEATED = frozenset({".watch", ".read", ".quit", "quit", "exit"})
 
 
 def repeat(context: Context, interval: str, command: Sequence[str]) -> None:
-    """Run `command` every so many seconds until Ctrl-C, which ends the script, too, in which it stands.
+    """Run `command` every `interval` seconds until Ctrl-C, which also ends a script in which it is.
 
-    An error is shown as an answer is, for the cluster may be back soon; only a command that makes no sense ends it,
-    by `RequestRefused`.
+    An error is shown like an answer, because the cluster may be back soon; only `RequestRefused`, for a malformed
+    command, ends the repetition.
     """
     try:
         seconds = parse_seconds(interval, SECONDS_MIN, SECONDS_MAX)
@@ -54,13 +54,13 @@ def repeat(context: Context, interval: str, command: Sequence[str]) -> None:
     except KeyboardInterrupt as interrupt:
         if context.person is None:
             raise
-        context.output.text("")  # after the ^C that the terminal shows
+        context.output.text("")  # a line end after the ^C that the terminal shows
         if isinstance(interrupt, Interrupted) and interrupt.may_have_changed:
             context.output.notice(INTERRUPTED_WRITE)
 
 
 def _answer(context: Context, words: Sequence[Word]) -> str:
-    """What the command prints, as text."""
+    """The output of the command, as text."""
     stream = io.StringIO()
     output = context.output
     context.output = Output(output.format, stream=stream, errors=stream)
@@ -72,7 +72,7 @@ def _answer(context: Context, words: Sequence[Word]) -> str:
 
 
 def _run(context: Context, words: Sequence[Word]) -> None:
-    """Run the command; an error is an answer."""
+    """Run the command, and show an error like an answer."""
     try:
         context.run(words)
     except RequestRefused:
@@ -82,7 +82,7 @@ def _run(context: Context, words: Sequence[Word]) -> None:
 
 
 class _Screen:
-    """Where answers are shown over each other, with a head; `is_over`: whether this is a terminal that can do that."""
+    """Shows answers in the same place, with a head. `is_over` is True on a terminal that can do that."""
 
     def __init__(self, output: Output, head: str) -> None:
         self._output = output
@@ -91,10 +91,10 @@ class _Screen:
         self.is_over = is_terminal(output.stream) and os.environ.get("TERM") != "dumb"
 
     def show(self, text: str) -> None:
-        """Show one answer in the place of the last."""
+        """Show an answer in place of the last one."""
         size = shutil.get_terminal_size()
         head = f"{self._head} · {strftime('%H:%M:%S')} · Ctrl-C ends it"
-        # What does not fit would scroll away, and the next answer could not take its place.
+        # Lines that do not fit would scroll away, and the next answer could not replace them.
         lines = [head, *text.rstrip("\n").split("\n")][: max(size.lines - 1, 1)]
         fitting = "\n".join(render.fit(line, size.columns - 1) for line in lines)
         if self._lines:

@@ -1,6 +1,6 @@
-"""Scripts of the shell: `-c`, `-f FILE`, or commands on stdin. No prompt and no banner.
+"""Scripts of the shell: `-c`, `-f FILE`, or commands on stdin, without a prompt or a banner.
 
-They are UTF-8, and may begin with its byte order mark, as editors on some systems write it.
+Scripts are UTF-8, and may begin with its byte order mark, which editors on some systems write.
 """
 
 import codecs
@@ -20,14 +20,14 @@ _MARK = codecs.BOM_UTF8.decode()
 
 
 def lines_of_text(text: str) -> Iterator[tuple[str, str]]:
-    """(place, line) of the text of `-c`; it needs no place in error messages."""
+    """Each (place, line) of the text of `-c`, with an empty place, which error messages do not need."""
     return (("", line) for line in text.removeprefix(_MARK).split("\n"))
 
 
 def lines_of_stream(stream: BinaryIO, name: str) -> Iterator[tuple[str, str]]:
-    """(place, line) of a file or pipe, as lines arrive: a program may talk to us line by line.
+    """Each (place, line) of a file or pipe, as soon as the line arrives, because a program may wait for its answer.
 
-    Raises `CommandError` for a line over `LINE_BYTES_MAX`, and for a text that is UTF-16 and says so.
+    Raises `CommandError` for a line over `LINE_BYTES_MAX`, and for a text with the byte order mark of UTF-16.
     """
     for number, line in enumerate(iter(lambda: stream.readline(LINE_BYTES_MAX + 1), b""), start=1):
         place = f"{name}:{number}"
@@ -44,10 +44,10 @@ def lines_of_stream(stream: BinaryIO, name: str) -> Iterator[tuple[str, str]]:
 
 
 def run_script(context: Context, lines: Iterable[tuple[str, str]], *, keep_going: bool = False) -> int:
-    """Run the commands of all lines, in order; the exit code is that of the first error.
+    """Run the commands of all lines, in order; returns the exit code of the first error, or 0.
 
-    Stops at the first error unless `keep_going`. A line that cannot be split is an error as a whole: none of
-    it runs. So is a transaction that is open in the end: nothing of it happens.
+    It stops at the first error unless `keep_going`. If a line cannot be split none of its commands runs. A transaction
+    that is open at the end is an error, and nothing of it happens.
     """
     exit_code = _run_lines(context, lines, keep_going=keep_going)
     if context.transactions.is_open:
@@ -76,14 +76,15 @@ def _run_lines(context: Context, lines: Iterable[tuple[str, str]], *, keep_going
         pass
     except BrokenPipeError:
         raise
-    except (RaftdbError, OSError) as error:  # the script itself cannot be read on
+    except (RaftdbError, OSError) as error:  # the script cannot be read any further
         context.output.failure(as_ours(error), "script")
         exit_code = exit_code or exit_code_of(as_ours(error))
     return exit_code
 
 
 def _run_line(context: Context, place: str, line: str) -> Iterator[tuple[RaftdbError, str]]:
-    """Run one line, yielding each (error, what failed); the rest of the line runs if the caller goes on."""
+    """Run one line, and yield each error with the command that failed; the rest of the line runs if the caller goes
+    on."""
     prefix = f"{place}: " if place else ""
     try:
         commands = split(line)
@@ -99,12 +100,12 @@ def _run_line(context: Context, place: str, line: str) -> Iterator[tuple[RaftdbE
 
 
 def run_file(context: Context, name: str) -> None:
-    """Run the commands of a file in the shell, up to the first error, which is raised with its place: `.read`.
+    """`.read`: run the commands of a file in the shell, up to the first error, which is raised with its place.
 
-    A transaction that is open in the end stays open.
+    A transaction that is open at the end stays open.
     """
     if context.is_reading:
-        raise RequestRefused("bad_request", "a file that is read cannot read another")
+        raise RequestRefused("bad_request", "a file that .read reads cannot contain .read")
     context.is_reading = True
     try:
         with open_script(name, ".read") as stream:
@@ -122,7 +123,7 @@ def run_file(context: Context, name: str) -> None:
 
 
 def open_script(name: str, what: str) -> BinaryIO:
-    """A file of commands. Raises `CommandError` if it cannot be read."""
+    """Open a file of commands. Raises `CommandError` if it cannot be read."""
     path = typed_path(name, what)
     try:
         return path.open("rb")

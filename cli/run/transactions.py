@@ -1,12 +1,11 @@
-"""What a transaction at the prompt lets one do when: a table of states, and what waits to be carried out. Pure.
+"""The transactions of the shell: a table of states and inputs, and the commands that wait. Pure.
 
-There are two kinds. `begin ... commit` is for people: reads are answered at once and remembered, writes wait.
-`multi ... exec` has Redis' form: everything waits. A multi is *doomed* by a command that could not be queued: its
-exec refuses, and nothing runs. Errors in a word itself (`multi` in a multi) end nothing.
+There are two kinds. `begin ... commit` is for people: reads are answered at once and watched, writes wait. `multi ...
+exec` has Redis' form: everything waits. A multi is *doomed* by a command that could not be queued: its exec is refused,
+and nothing runs. Errors in a word of the shell itself (`multi` in a multi) do not doom it.
 
-Whoever carries out a transaction asks `step` what a line means, does that, and then says so with `done`, or with
-`failed` if it could not. What was read and written since `begin` is kept by the client's own transaction, and nowhere
-else; what was queued since `multi` is kept here.
+The executor asks `step` for the action of a line, carries it out, and then calls `done` or `failed`. The reads and
+writes since `begin` are kept only by the client's transaction; the commands queued since `multi` are kept here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
     from raftdb.client.sync_transaction import Transaction
 
 QUEUE_BYTES_MAX = COMMAND_BYTES_CEILING
-"""Most bytes of names and arguments that wait for an exec: no node would take more."""
+"""Most bytes of names and arguments that wait for an exec, because no node takes more."""
 WHOLE_RANGES = frozenset({"keys", "scan", "dbsize"})
-"""Reads of more than the keys they name. A key that somebody adds in between has no revision that was read, so
-commit could not tell that the answer is no longer true."""
+"""Reads of more keys than they name. A commit could not notice that another client has added a key meanwhile, because
+no revision of it was read."""
 
 
 class State(Enum):
-    """Which transaction is open."""
+    """The state of a shell: which transaction is open."""
 
     IDLE = "idle"
     BEGIN = "begin"
@@ -39,7 +38,7 @@ class State(Enum):
 
 
 class Action(Enum):
-    """What is to be done with a line."""
+    """The action of a line."""
 
     RUN = "run it now, by itself"
     BEGIN = "open a transaction of reads and writes"
@@ -60,14 +59,14 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OutOfPlace:
-    """A line makes no sense in a state: why, and what would."""
+    """A line is not possible in a state: the reason, and what is possible."""
 
     message: str
     hint: str
 
 
 class Input(Enum):
-    """What a line is to a transaction: one of the words, or a command of the database of some kind."""
+    """The kind of a line: a word about transactions, or a kind of command of the database."""
 
     BEGIN = "begin"
     COMMIT = "commit"
@@ -156,7 +155,7 @@ TABLE: Mapping[State, Mapping[Input, Action | OutOfPlace]] = {
         Input.OTHER: Action.PASS,
     },
 }
-"""What a line means in each state."""
+"""The action of each input in each state."""
 
 _NEXT: Mapping[Action, State] = {
     Action.BEGIN: State.BEGIN,
@@ -167,11 +166,11 @@ _NEXT: Mapping[Action, State] = {
     Action.ABORT: State.IDLE,
     Action.DISCARD: State.IDLE,
 }
-"""The state after an action; the others change none."""
+"""The state after an action; other actions do not change it."""
 
 
 class Queued(NamedTuple):
-    """A command that waits for an exec: its name as it was typed, and its arguments."""
+    """A command that waits for an exec: its name, as it was typed, and its arguments."""
 
     name: str
     arguments: tuple[bytes, ...]
@@ -179,10 +178,10 @@ class Queued(NamedTuple):
 
 @dataclass(slots=True)
 class Transactions:
-    """Which transaction is open at a prompt, and what waits in it.
+    """The open transaction of a shell, and the commands that wait in it.
 
-    `begun` is the client's transaction since `begin`. `queued` is what waits since `multi`, and `watched` maps the keys
-    that are watched for its exec to the revisions that they had (0: no such key).
+    `begun` is the client's transaction since `begin`. `queued` has the commands since `multi`, and `watched` the
+    revision of each key that is watched for the exec (0: no such key).
     """
 
     state: State = State.IDLE
@@ -194,29 +193,29 @@ class Transactions:
 
     @property
     def waiting(self) -> Sequence[tuple[str, tuple[bytes, ...]]]:
-        """The commands that wait for the end of what is open: names and arguments."""
+        """The commands that wait for commit or exec: names and arguments."""
         return self.queued if self.begun is None else self.begun.commands
 
     @property
     def seen(self) -> Mapping[bytes, int]:
-        """The keys that must stay as they are until then, and the revisions that they had."""
+        """The keys that must not change until then, and their revisions."""
         return self.watched if self.begun is None else self.begun.watched
 
     @property
     def is_open(self) -> bool:
-        """Whether leaving now would forget something."""
+        """Whether a transaction is open, which would be lost by leaving now."""
         return self.state is not State.IDLE
 
     @property
     def opened_by(self) -> str:
-        """The word that opened what is open."""
+        """The word that opened the transaction."""
         return "begin" if self.state is State.BEGIN else "multi"
 
     def step(self, name: str, arguments: Sequence[bytes]) -> Action:
-        """What to do with a line; what waits for an exec is kept.
+        """The action of a line. A command that waits for an exec is kept.
 
-        Raises `RequestRefused` for what makes no sense. A command that is refused while commands are being queued
-        dooms them.
+        Raises `RequestRefused` for a line that is malformed or not possible now. A command that is refused after
+        `multi` dooms the queue.
         """
         word = WORDS.get(name.lower())
         if word is not None and word.heading == TRANSACTIONS:
@@ -234,7 +233,7 @@ class Transactions:
         return action
 
     def _word(self, word: ShellCommand, arguments: Sequence[bytes]) -> Action:
-        """What to do with a word about transactions."""
+        """The action of a word about transactions."""
         word.check_arity(arguments)
         action = self._action(Input(word.name))
         if action is Action.MULTI:
@@ -247,7 +246,7 @@ class Transactions:
         if action is Action.BEGIN and self.watched:
             raise RequestRefused(
                 "bad_request",
-                "keys are watched for a multi, which begin would not look at",
+                "keys are watched for a multi, and begin does not check them",
                 hint="unwatch forgets them",
             )
         return action
@@ -266,19 +265,19 @@ class Transactions:
         self.queued_bytes += size
 
     def done(self, action: Action) -> None:
-        """`action` was carried out."""
+        """Note that `action` was carried out."""
         self.state = _NEXT.get(action, self.state)
-        # An exec clears watches whatever came of it.
+        # An exec clears the watched keys, whatever its outcome.
         if self.state is State.IDLE and action in _NEXT:
             self._forget()
         if action is Action.UNWATCH:
             self.watched.clear()
 
     def failed(self, action: Action, error: BaseException) -> None:
-        """`action` was not carried out, because of `error`.
+        """Note that `action` failed with `error`.
 
-        A commit that surely did not happen leaves the transaction open: it may be tried again. One of which that is
-        not known ends it, for a second one could do it twice; so does a refusal for good, and an exec in any case.
+        A commit that surely was not executed leaves the transaction open, so that it may be tried again. A commit of
+        unknown outcome ends it, because a second one could execute it twice; so does a final refusal, and any exec.
         """
         if action in (Action.EXEC, Action.ABORT) or (
             action is Action.COMMIT and not isinstance(error, Unavailable)
@@ -286,7 +285,7 @@ class Transactions:
             self.done(action)
 
     def clear(self) -> None:
-        """Forget what is open, and what is watched."""
+        """Discard the open transaction and the watched keys."""
         self.state = State.IDLE
         self._forget()
 
@@ -299,7 +298,7 @@ class Transactions:
 
 
 def _input_of(spec: CommandSpec) -> Input:
-    """What a command of the database is to a transaction."""
+    """The kind of a command of the database."""
     if spec.access is Access.WRITE:
         return Input.WRITE
     if spec.name in WHOLE_RANGES:

@@ -1,4 +1,4 @@
-"""`raftdb snapshot` and `raftdb backup`: what a running cluster is asked to keep."""
+"""`raftdb snapshot` and `raftdb backup`."""
 
 import sys
 from pathlib import Path

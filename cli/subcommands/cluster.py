@@ -1,4 +1,4 @@
-"""`raftdb cluster`: who is in it, who leads, and the changes of both."""
+"""`raftdb cluster`: showing the nodes, the members and the leader, and changing them."""
 
 import click
 
@@ -15,10 +15,10 @@ _force = click.option(
 @click.group("cluster", cls=Group)
 @client_options
 def cluster() -> None:
-    """Look at the cluster, or change it.
+    """Show or change the cluster.
 
-    Each of the commands has a --help. ID is the name of a node, and URL is HOST:PORT at which the others reach it, also
-    as http://HOST:PORT.
+    Each command has a --help. ID is the name of a node, and URL is the address at which the others reach it: HOST:PORT
+    or http://HOST:PORT.
     """
 
 
@@ -28,7 +28,7 @@ def cluster() -> None:
 def _status(options: Options) -> int:
     """Show every node's role, term and position.
 
-    The exit code is 3 if not one node answers.
+    The exit code is 3 if no node answers.
     """
     with options.client() as client:
         reports = nodes.survey(client)
@@ -54,9 +54,9 @@ def _members(options: Options) -> int:
 @client_options
 @click.pass_obj
 def _add(options: Options, id: str, url: str, learner: bool, force: bool) -> int:
-    """Take a node in: a learner first, a voter once it has caught up.
+    """Add a node: a learner first, a voter once it has caught up.
 
-    ID was never used before in this cluster.
+    ID must never have been used in this cluster.
     """
     output = Output(options.output)
     with options.client() as client:
@@ -70,7 +70,7 @@ def _add(options: Options, id: str, url: str, learner: bool, force: bool) -> int
 @client_options
 @click.pass_obj
 def _remove(options: Options, id: str, force: bool) -> int:
-    """Take a member out for good."""
+    """Remove a member for good."""
     with options.client() as client:
         members.show_change(client.remove_member(id, force=force), Output(options.output))
     return EXIT_OK
@@ -94,7 +94,7 @@ def _promote(options: Options, id: str, force: bool) -> int:
 @client_options
 @click.pass_obj
 def _address(options: Options, id: str, url: str) -> int:
-    """Say where a member is reached."""
+    """Change the address of a member."""
     with options.client() as client:
         members.show_change(client.move_member(id, url), Output(options.output))
     return EXIT_OK
@@ -107,9 +107,9 @@ def _address(options: Options, id: str, url: str) -> int:
 @client_options
 @click.pass_obj
 def _replace(options: Options, old: str, new: str, url: str) -> int:
-    """Take a new node in, then the old one out.
+    """Add a new node, and then remove the old one.
 
-    OLD is the id that goes, NEW the id that comes.
+    OLD is the id of the node that is removed, NEW that of the node that is added.
     """
     output = Output(options.output)
     with options.client() as client:
@@ -124,7 +124,7 @@ def _replace(options: Options, old: str, new: str, url: str) -> int:
 def _transfer(options: Options, id: str | None) -> int:
     """Let another node lead.
 
-    Without an ID that is whichever voter is furthest.
+    Without an ID it is the voter with the most entries.
     """
     with options.client() as client:
         members.show_leader(client.transfer_leadership(id), Output(options.output))

@@ -1,4 +1,4 @@
-"""`raftdb completion`: what a shell has to read to complete the command line of raftdb with Tab."""
+"""`raftdb completion`: the script by which a shell completes the command line of raftdb."""
 
 import click
 from click.shell_completion import get_completion_class

@@ -1,4 +1,4 @@
-"""`raftdb restore`, `raftdb recover` and `raftdb doctor`: they work on the data folders of nodes that do not run."""
+"""`raftdb restore`, `raftdb recover` and `raftdb doctor`, which open the data folders of stopped nodes."""
 
 import sys
 from pathlib import Path
@@ -96,7 +96,7 @@ def restore(options: Options, /, file: Path, **flags: str | None) -> int:
 def recover(options: Options, data: Path, given_members: str, yes: bool) -> int:
     """Make a new cluster of what one stopped node has, when a majority is lost for good.
 
-    What the others have acknowledged without this node is lost; and they can never come back.
+    Writes that the other nodes acknowledged without this one are lost, and these nodes can never come back.
     """
     from raftdb.server.config import check_reachable, parse_peers
     from raftdb.server.folder import kind_of
@@ -104,7 +104,7 @@ def recover(options: Options, data: Path, given_members: str, yes: bool) -> int:
 
     kind = kind_of(data)
     if kind != "folder":
-        message = f"there is no folder {data}" if kind is None else f"{data} is no folder"
+        message = f"there is no folder {data}" if kind is None else f"{data} is not a folder"
         raise CommandError("recover", message, exit_code=EXIT_USAGE)
     try:
         members = parse_peers(given_members)
@@ -127,7 +127,7 @@ def recover(options: Options, data: Path, given_members: str, yes: bool) -> int:
 
 
 def _warning(plan: "Plan") -> str:
-    """What a person must know before it is too late."""
+    """The consequences of a recovery, which a person must know before."""
     members = ", ".join(f"{member.id} at {member.http}" for member in plan.configuration.members)
     last_index = plan.last.index
     doubtful = (
@@ -149,13 +149,13 @@ def _warning(plan: "Plan") -> str:
 
 
 def _ask_to_recover(plan: "Plan") -> None:
-    """Go on only with a person's yes."""
+    """Ask the person at the terminal. Raises `CommandError` unless the answer is yes."""
     if not is_terminal(sys.stdin):
         raise CommandError(
             "recover",
-            "nobody is there to be asked",
+            "stdin is not a terminal, so no one can be asked",
             exit_code=EXIT_USAGE,
-            hint="--yes does it without asking",
+            hint="--yes recovers without asking",
         )
     if not is_agreed(f"give up the old cluster {plan.old_cluster_id}?"):
         raise CommandError("recover", "nothing was changed", exit_code=EXIT_FAILED)
@@ -193,7 +193,8 @@ def _show_recovered(plan: "Plan", data: Path, output: Output) -> None:
 def doctor(options: Options, path: Path) -> int:
     """Examine the data folder of a stopped node, or a backup: what it holds, and every checksum.
 
-    It changes nothing. The exit code is 0 if all is sound, 4 if not, and 5 to 8 if the system does not let it look.
+    It changes nothing. The exit code is 0 if everything is sound, 4 if not, and 5 to 8 if the system does not allow the
+    examination.
     """
     from raftdb.server.doctor import diagnose, exit_code_of
     from raftdb.server.folder import kind_of
@@ -229,10 +230,11 @@ def doctor(options: Options, path: Path) -> int:
 
 
 def _require_file(command: str, path: Path, kind: str | None) -> None:
-    """Raise `CommandError` for what is no regular file: a backup is read more than once, and not in order."""
+    """Raise `CommandError` unless the path is a regular file, because a backup is read more than once, and not in
+    order."""
     if kind == "no file":
         hint = "put the backup into a file first"
         raise CommandError(command, f"{path} is not a regular file", exit_code=EXIT_USAGE, hint=hint)
     if kind != "file":
-        message = f"there is no file {path}" if kind is None else f"{path} is a folder, and no backup"
+        message = f"there is no file {path}" if kind is None else f"{path} is a folder, not a backup"
         raise CommandError(command, message, exit_code=EXIT_USAGE)

@@ -19,22 +19,22 @@ from raftdb.limits import CEILING
 
 
 def execute(client: Client, name: str, arguments: Sequence[bytes], *, consistency: Consistency) -> Answer:
-    """Run one command on the cluster; what no node would accept is refused without asking one.
+    """Run one command on the cluster. A command that no node would accept is refused without sending it.
 
-    Limits that nodes may be configured to are left to them. Raises `RaftdbError`.
+    The configured limits of nodes are checked by the nodes. Raises `RaftdbError`.
     """
     parse(name, arguments, limits=CEILING)
     return client.execute(name, arguments, consistency=consistency)
 
 
 def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
-    """Run a command with the rest of the command line, verbatim, as its arguments; the exit code.
+    """Run a command with the rest of the command line, verbatim, as its arguments; returns the exit code.
 
-    Two exceptions: `--help` or `-h` alone asks for help, and `--` in front is left out, so that what follows
-    is taken as it is whatever it looks like (`raftdb get -- --help`).
+    There are two exceptions: `--help` or `-h` alone asks for help, and a first `--` is left out, so that all words
+    after it are arguments (`raftdb get -- --help`).
 
-    `get` of a key that does not exist prints the empty string, as everywhere, and tells by its exit code: the
-    answer carries the revision 0, which no key has.
+    `get` of a key that does not exist prints the empty string, and has an exit code of its own: its answer has the
+    revision 0, which no key has.
     """
     if list(arguments) in (["--help"], ["-h"]):
         from cli.line import help_text
@@ -60,7 +60,7 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
 
 
 class DataCommand(click.Command):
-    """A command of the database on the command line. What follows its name is not looked at here: it is data."""
+    """A command of the database on the command line. click does not parse the words after its name, which are data."""
 
     def __init__(self, spec: CommandSpec) -> None:
         super().__init__(spec.name)
@@ -72,12 +72,12 @@ class DataCommand(click.Command):
         return args
 
     def invoke(self, ctx: click.Context) -> int:
-        """Run it; the exit code."""
+        """Run it; returns the exit code."""
         return run(self._spec, ctx.args, ctx.ensure_object(Options))
 
 
 def _with_place_of_options(error: RequestRefused, name: str, words: Sequence[str]) -> RequestRefused:
-    """`error`, with a hint where options belong if an argument too many, or one that cannot be read, is like one."""
+    """`error`, with a hint where options belong, if an argument looks like one."""
     given = [word for word in words if is_client_option(word)]
     if error.code not in ("wrong_arity", "bad_request") or not given:
         return error

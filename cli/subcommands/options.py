@@ -1,7 +1,7 @@
-"""What the sub-commands have in common: the options of a client, and how click reads and explains them all.
+"""The common options of clients, and click's classes for sub-commands and their help.
 
-The options of a client may stand before the sub-command and, where it has them, after it. Wherever they stood, they
-end in the one `Options` of the run, which is what a sub-command is given.
+The options of a client may come before the sub-command and, if it has them, after it. In both places they are noted in
+the one `Options` of the run, which sub-commands get.
 """
 
 import os
@@ -20,20 +20,20 @@ from raftdb.client.routing import DEFAULT_ADDRESSES
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
 
 COMPLETION_VARIABLE = "_RAFTDB_COMPLETE"
-"""The variable in which a shell says that it asks for completions; the scripts for shells set it."""
+"""The environment variable by which the scripts for shells ask for completions."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 UNREACHABLE_TIMEOUT_MS = 1_000
-"""A person waits no longer than this to hear that not one node is there, unless `--timeout` asks for it."""
+"""How long a person waits at most to be told that no node answers, unless `--timeout` is given."""
 TIMEOUT_S_MAX = 86_400.0
-"""The longest deadline that may be asked for: a day."""
+"""The longest `--timeout`: a day."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Options:
-    """What was asked for, as far as it has been read. `connect` None: `RAFTDB_URL` or the default addresses; `output`
-    None: by the terminal.
+    """The options of a command line, as far as they were read. `connect` None stands for `RAFTDB_URL` or the default
+    addresses, `output` None for table on a terminal and raw in a pipe.
     """
 
     connect: str | None = None
@@ -43,21 +43,21 @@ class Options:
     expand: bool = False
     debug: bool = False
     given: set[str] = field(default_factory=set)
-    """The names of the options that stood before the sub-command, as they are typed."""
+    """The names of the options before the sub-command."""
     what: str = ""
     """The sub-command, as it was typed; empty before one was found."""
 
     def refuse_others(self, what: str, known: Sequence[str] = ()) -> None:
-        """Raise `CommandError` if an option was given that means nothing to `what`, which knows only these."""
+        """Raise `CommandError` if an option was given that `what` does not use, which uses only the `known` ones."""
         others = sorted(self.given.difference(known))
         if others:
             hint = f"of these options it takes {', '.join(known) or 'none'}"
             raise CommandError(what, f"{others[0]} means nothing here", exit_code=EXIT_USAGE, hint=hint)
 
     def client(self, *, sessions: bool = False, addresses: Sequence[str] | None = None) -> Client:
-        """A client of the cluster that these options name, or of the one at `addresses`. Raises `RequestRefused`
-        for a malformed address. `sessions`: its writes are sent again whatever became of them; for a single one that
-        is not worth the two round trips."""
+        """A client of the cluster that these options name, or of the one at `addresses`. With `sessions` its writes are
+        repeated even if they may have been executed; for a single write that is not worth two more round trips. Raises
+        `RequestRefused` for a malformed address."""
         return Client(
             addresses or self.connect or os.environ.get("RAFTDB_URL") or DEFAULT_ADDRESSES,
             timeout_ms=self.timeout_ms,
@@ -67,14 +67,14 @@ class Options:
 
 
 class Parsed(click.ParamType[Any, Any]):
-    """What `parse` makes of a text; the message of its `ValueError` is what the person is told."""
+    """The type of an option that `parse` reads; the message of its `ValueError` is shown to the person."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:
         self.name = name
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value of a text; a default, which is none, is taken as it is."""
+        """The parsed value of a text; a default that is not a text is returned unchanged."""
         if not isinstance(value, str):
             return value
         try:
@@ -85,11 +85,11 @@ class Parsed(click.ParamType[Any, Any]):
 
 COUNT = Parsed("count", parse_count)
 PATH = click.Path(path_type=Path, readable=False)
-"""A path that nobody has looked at: whoever uses it says better what is wrong with it."""
+"""A path that click does not check, because its users have better error messages."""
 
 
 def _note(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-    """Keep an option of a client where the sub-command finds it."""
+    """Keep an option of a client in `Options`."""
     if value is None or value is False or parameter.name is None:
         return
     options = context.ensure_object(Options)
@@ -99,12 +99,12 @@ def _note(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 
 _spellings: set[str] = set()
-"""How the options of a client are typed."""
+"""The spellings of the options of a client."""
 
 
 def _noted(*names: str, **settings: Any) -> Callable[[F], F]:
     _spellings.update(name for name in names if name.startswith("-"))
-    # Eager: the form of errors is known before anything else can be wrong.
+    # Eager options are read first, so that the form of errors is known before there is an error.
     return click.option(*names, expose_value=False, is_eager=True, callback=_note, **settings)
 
 
@@ -133,14 +133,14 @@ expand_option = _noted(
     "-x",
     "--expand",
     is_flag=True,
-    help="Read arguments from files: @FILE is what FILE holds, @- what comes on stdin, @@TEXT is @TEXT. Without any "
+    help="Read arguments from files: @FILE is the content of FILE, @- that of stdin, @@TEXT is @TEXT. Without any "
     "of them stdin is the last argument.",
 )
 debug_option = _noted("--debug", is_flag=True, help="Show tracebacks.")
 
 
 def client_options(command: F) -> F:
-    """Let a sub-command take the options of a client, but for those about the reading of keys."""
+    """Let a sub-command take the options of a client, without those for reading keys."""
     return connect_option(output_option(timeout_option(debug_option(command))))
 
 
@@ -151,7 +151,7 @@ def is_client_option(word: str) -> bool:
 
 
 class Formatter(click.HelpFormatter):
-    """Help as wide as the terminal, with headings in small letters, as everywhere in this program."""
+    """Help as wide as the terminal, with headings in small letters, as in all output of this program."""
 
     def __init__(
         self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None
@@ -159,32 +159,32 @@ class Formatter(click.HelpFormatter):
         super().__init__(indent_increment, width or terminal_columns(), max_width)
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
-        """Write the line that shows how a command is typed."""
+        """Write the usage of a command."""
         super().write_usage(prog, args, prefix or "usage: ")
 
     def write_heading(self, heading: str) -> None:
-        """Write the line above a list."""
+        """Write the heading of a list."""
         super().write_heading(heading.lower())
 
 
 class Context(click.Context):
-    """What click knows of the command that is being read."""
+    """click's state of the command that is being parsed."""
 
     formatter_class = Formatter
 
 
 class Command(click.Command):
-    """A sub-command. An option that stood before it and means nothing to it is refused."""
+    """A sub-command. An option before it that it does not use is refused."""
 
     context_class = Context
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read what follows the name."""
+        """Parse the words after the name."""
         if ctx.parent is not None and ctx.parent.parent is None and not ctx.resilient_parsing:
             noted = [parameter for parameter in self.params if parameter.callback is _note]
             known = [parameter.opts[-1] for parameter in noted if parameter.name != "debug"]
             ctx.ensure_object(Options).refuse_others(str(ctx.info_name), known)
-        given = list(args)  # click takes them out of the list one by one
+        given = list(args)  # click empties the list
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
@@ -193,11 +193,11 @@ class Command(click.Command):
             raise
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        """How help is asked for, of whichever command and by whomever."""
+        """The options that ask for help, which are the same for all commands."""
         return ["-h", "--help"]
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """What asks for help, which is written as results are."""
+        """The option for help, which is printed like results."""
         option = super().get_help_option(ctx)
         if option is not None:
             option.callback = _show_help
@@ -205,7 +205,7 @@ class Command(click.Command):
 
 
 class Group(Command, click.Group):
-    """A sub-command with commands of its own, listed in the order in which they were defined."""
+    """A sub-command with commands of its own, which are listed in the order of their definition."""
 
     command_class = Command
 
@@ -225,7 +225,7 @@ class Group(Command, click.Group):
 
 
 def summary_of(command: click.Command) -> str:
-    """What a command does, for a list: the first paragraph of its help."""
+    """The summary of a command: the first paragraph of its help."""
     return " ".join((command.help or "").partition("\n\n")[0].split())
 
 
@@ -236,10 +236,10 @@ def _show_help(context: click.Context, parameter: click.Parameter, value: bool) 
 
 
 def _note_form(command: click.Command, context: click.Context, arguments: list[str]) -> None:
-    """Keep the form of output that these options ask for, although one of them makes no sense."""
+    """Keep the form of output from these options, although one of them is malformed."""
     parser = command.make_parser(context)
     parser.ignore_unknown_options = True
-    # The last one may be without its value.
+    # The last option may lack its value.
     for words in (arguments, arguments[:-1]):
         try:
             form = parser.parse_args(list(words))[0].get("output")

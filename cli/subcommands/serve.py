@@ -1,5 +1,4 @@
-"""`raftdb serve`: flags to settings, then the server takes over. The one module of the shell that starts a
-node."""
+"""`raftdb serve`: turning flags into settings, and running the node."""
 
 from typing import Any
 
@@ -22,7 +21,7 @@ LOG_FORMATS = ("text", "json")
 @click.option(
     "--join",
     metavar="http://HOST:PORT,...",
-    help="The nodes of a running cluster that this new node asks to take it in.",
+    help="The nodes of a running cluster, which this new node asks to add it.",
 )
 @click.option(
     "--advertise", metavar="HOST:PORT", help="Where others reach --listen, if it is another address."
@@ -30,7 +29,7 @@ LOG_FORMATS = ("text", "json")
 @click.option(
     "--members",
     metavar="ID=HOST:PORT,...",
-    help="Where members are now that have moved; needed once, if they cannot find each other.",
+    help="The new addresses of members that have moved; needed once, if they cannot find each other.",
 )
 @click.option(
     "--config",
@@ -45,10 +44,10 @@ LOG_FORMATS = ("text", "json")
 def serve(**flags: Any) -> int:
     """Run one node of a cluster.
 
-    Settings come from a file, from the environment and from these flags, which have the last word.
+    Settings come from a file, from the environment and from these flags; each overrides the ones before.
     """
     given = given_flags(flags)
-    # Loading the server takes a while: a wrong flag is told before.
+    # Importing the server takes a while, so a wrong flag is reported before.
     from raftdb.server import collector
 
     with collector.paused():
@@ -59,6 +58,6 @@ def serve(**flags: Any) -> int:
 
 
 def given_flags(flags: dict[str, Any]) -> dict[str, object]:
-    """The flags that were given, by setting: only those, so that environment and file keep their say
-    (interface, section 2)."""
+    """The flags that were given, by setting; the others are left to the environment and the file (docs/interface.md,
+    section 2)."""
     return {name: value for name, value in flags.items() if value is not None}

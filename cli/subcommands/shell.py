@@ -1,4 +1,4 @@
-"""`raftdb shell`: the interactive shell on a terminal, otherwise a script."""
+"""`raftdb shell`: the interactive shell on a terminal, or a script."""
 
 import signal
 import sys
@@ -38,7 +38,7 @@ def shell(options: Options, text: str | None, file: str | None, keep_going: bool
         exit_code = _run(options, text, file, keep_going, signals)
     except Stopped:
         exit_code = EXIT_FAILED
-    # The terminal is in order again, and the session closed.
+    # By now the terminal is restored and the session closed.
     return exit_code if signals.first is None else end_by(signals.first)
 
 
@@ -60,14 +60,14 @@ def run_on_terminal_or_stdin(
     take_news: Callable[[], Sequence[str]] = tuple,
     announce: Callable[[Callable[[], bool]], None] | None = None,
 ) -> int:
-    """The shell if a person sits at stdin, else stdin as a script; the exit code.
+    """Run the shell if stdin is a terminal, else stdin as a script; returns the exit code.
 
-    `take_news`: lines that a person should see, asked for from time to time. `announce` is given the function that
-    ends the shell from a signal handler, before the shell begins.
+    `take_news` is called now and then for lines to show to a person. `announce` gets the function that ends the shell
+    from a signal handler, before the shell begins.
     """
     if not is_terminal(sys.stdin):
         return run_script(interpreter, lines_of_stream(sys.stdin.buffer, "stdin"), keep_going=keep_going)
-    # Loading prompt_toolkit takes longer than a whole script.
+    # Importing prompt_toolkit takes longer than a whole script.
     from cli.prompt.shell import Shell
 
     shell = Shell(interpreter, take_news=take_news)

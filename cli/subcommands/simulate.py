@@ -1,4 +1,4 @@
-"""`raftdb simulate`: one seed of the deterministic simulator, told as a story. It runs no server and needs none."""
+"""`raftdb simulate`: running one seed of the deterministic simulator. It needs no server."""
 
 import random
 
@@ -33,10 +33,15 @@ def _nodes(text: str) -> int:
     "--seed",
     type=Parsed("seed", _seed),
     metavar="N",
-    help="The number that decides everything; drawn anew by default.",
+    help="The number from which the whole run follows (default: a random one).",
 )
 @click.option(
-    "--steps", type=COUNT, default=STEPS_DEFAULT, metavar="N", help="How far it goes.", show_default=True
+    "--steps",
+    type=COUNT,
+    default=STEPS_DEFAULT,
+    metavar="N",
+    help="How many steps there are with faults.",
+    show_default=True,
 )
 @click.option(
     "--nodes",
@@ -46,19 +51,19 @@ def _nodes(text: str) -> int:
     help="How many nodes there are.",
     show_default=True,
 )
-@click.option("--explain", metavar="FILE", type=click.Path(), help="Write the whole trace there.")
+@click.option("--explain", metavar="FILE", type=click.Path(), help="Write the whole trace to this file.")
 def run(seed: int | None, steps: int, nodes: int, explain: str | None) -> int:
     """Run production nodes in a hostile, simulated world, and check every promise.
 
     The exit code is 0 if every promise was kept, and 1 if one was broken.
     """
-    # Loading the nodes takes a while: a wrong argument is told before.
+    # Importing the nodes takes a while, so a wrong argument is reported before.
     from raftdb.simulation.story import simulate
 
     try:
         return simulate(random.randrange(SEED_LIMIT) if seed is None else seed, nodes, steps, explain)
     except BrokenPipeError:
-        raise  # the reader of the story has gone: that is no error of ours
+        raise  # the reader of the output has gone
     except OSError as error:
         raise CommandError(
             "simulate", f"cannot write {explain}: {error.strerror}", exit_code=EXIT_FAILED

@@ -1,4 +1,4 @@
-"""`raftdb up`: start a cluster on this machine, open the shell, and stop the cluster when the shell ends."""
+"""`raftdb up`: starting a cluster on this machine, opening the shell, and stopping the cluster when the shell ends."""
 
 import signal
 import sys
@@ -54,7 +54,7 @@ NODES_DEFAULT = 3
 @click.pass_obj
 def up(options: Options, count: int | None, data: Path, fresh: bool, yes: bool, no_shell: bool) -> int:
     """Start a cluster on this machine, one process per node, and open the shell."""
-    if no_shell:  # they are its shell's
+    if no_shell:  # these options are for the shell
         options.refuse_others("up --no-shell")
     if count is not None:
         check_node_count(count)
@@ -73,7 +73,8 @@ def up(options: Options, count: int | None, data: Path, fresh: bool, yes: bool, 
 
 
 def _wipe(folder: LocalFolder, *, ask: bool) -> None:
-    """Delete the cluster in the folder, if there is one and the person at the terminal agrees."""
+    """Delete the cluster in the folder, if there is one, and the person agrees if `ask` is set. Raises
+    `CommandError`."""
     nodes = folder.load()
     if not nodes:
         return
@@ -88,7 +89,7 @@ def _tell(line: str) -> None:
 
 
 def _nodes(folder: LocalFolder, count: int | None) -> tuple[NodePlace, ...]:
-    """The nodes of the folder: those that are there, or new ones."""
+    """The nodes of the cluster in the folder, which is made if there is none. Raises `CommandError`."""
     nodes = folder.load()
     if not nodes:
         return folder.create(NODES_DEFAULT if count is None else count)
@@ -108,16 +109,15 @@ def _in_words(count: int) -> str:
 
 
 def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *, with_shell: bool) -> int:
-    """Start the nodes, serve the person or wait for a signal, and stop the nodes however that ends."""
+    """Start the nodes, run the shell or wait for a signal, and stop the nodes, however that ends."""
     signals = StopSignals()
-    # In the shell Ctrl-C belongs to the line being typed; until the shell is there, and without it, it stops
-    # us.
+    # In the shell Ctrl-C clears the line; before the shell begins, and without one, it stops the cluster.
     signals.install(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     is_script = with_shell and not is_terminal(sys.stdin)
     announce = Output("table", stream=sys.stderr) if is_script else Output("table")
     try:
         leader = cluster.start()
-        if is_script or not with_shell:  # the shell greets with the same
+        if is_script or not with_shell:  # the shell's banner shows the same
             announce.text(render.nodes([(place.id, place.http) for place in cluster.places], leader.id))
         if not with_shell:
             _wait(cluster, announce)
@@ -129,7 +129,7 @@ def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *
     finally:
         signals.leave_shell = None
         _stop(cluster)
-    # The terminal may be what went away, and by now a signal has nothing more to stop.
+    # The terminal may have gone, and a signal now has nothing left to stop.
     with suppress(Stopped, KeyboardInterrupt, CommandError, BrokenPipeError):
         announce.text(f"stopped; the data stays in {folder.path}")
     return exit_code
@@ -143,7 +143,7 @@ def _run_shell(cluster: LocalCluster, options: Options, signals: StopSignals) ->
 
 
 def _wait(cluster: LocalCluster, output: Output) -> NoReturn:
-    """Wait for a signal, which ends this by `Stopped`; or for the end of the last node."""
+    """Wait for a signal, which raises `Stopped`, or until all nodes have ended, which raises `CommandError`."""
     while not cluster.all_stopped():
         for line in cluster.take_exits():
             output.notice(f"raftdb: {line}")
@@ -154,6 +154,6 @@ def _wait(cluster: LocalCluster, output: Output) -> NoReturn:
 
 
 def _stop(cluster: LocalCluster) -> None:
-    """Stop the nodes; another signal meanwhile kills them at once, and still all of them."""
+    """Stop the nodes. Another signal meanwhile kills all of them at once."""
     with suppress(Stopped, KeyboardInterrupt):
         cluster.stop()

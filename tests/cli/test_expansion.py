@@ -70,10 +70,10 @@ def test_every_command_takes_them_at_the_prompt_too(
         (".expand set k @nowhere", "cannot read nowhere: No such file or directory"),
         (".expand set k @", "a path is not empty"),
         (".expand set k @~nosuchuser/x", "there is no user 'nosuchuser'"),
-        (".expand set k @-", "stdin is where commands come from"),
+        (".expand set k @-", "commands come from stdin here"),
         (".expand set k @/dev/zero", "a value has more than"),
-        (".expand .read @x", "'.read' is no command of the database"),
-        (".expand begin", "'begin' is no command of the database"),
+        (".expand .read @x", "'.read' is not a command of the database"),
+        (".expand begin", "'begin' is not a command of the database"),
         (".expand set k", "wrong number of arguments for 'set'"),
     ],
 )

@@ -214,7 +214,7 @@ def test_the_command_says_what_is_lost_before_it_does_anything(
     ("arguments", "word"),
     [
         (["--data", "missing", "--members", "n1=127.0.0.1:1"], "there is no folder missing"),
-        (["--data", "/dev/null", "--members", "n1=127.0.0.1:1"], "/dev/null is no folder"),
+        (["--data", "/dev/null", "--members", "n1=127.0.0.1:1"], "/dev/null is not a folder"),
         (["--data", ".", "--members", "n1"], "HOST:PORT"),
         (["--data", "."], "--members"),
     ],
@@ -228,4 +228,4 @@ def test_a_command_that_makes_no_sense_is_code_2(
 
 def test_a_folder_is_no_backup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["restore", str(tmp_path), "--data", str(tmp_path / "new")]) == 2
-    assert f"{tmp_path} is a folder, and no backup" in capsys.readouterr().err
+    assert f"{tmp_path} is a folder, not a backup" in capsys.readouterr().err

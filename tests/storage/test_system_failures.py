@@ -206,8 +206,8 @@ def test_what_is_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     for name, words in (
         ("unmounted", f"unmounted is a link to {tmp_path / 'disk'}, where nothing is"),
         ("unmounted/n1", f"unmounted is a link to {tmp_path / 'disk'}, where nothing is"),
-        ("file", "file is no folder"),
-        ("file/n1", "file is no folder"),
+        ("file", "file is not a folder"),
+        ("file/n1", "file is not a folder"),
         ("loop", "loop is a link to"),
         ("a" * 300, "file name too long"),
     ):
