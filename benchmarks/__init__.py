@@ -1,18 +1,19 @@
-"""How fast, and what it costs: each module is a program that measures one thing and says how.
+"""Benchmarks: each module is a program that measures one thing, and prints how to repeat it.
 
     python -m benchmarks.write_path          # from the top of the project; each takes --help
 
 * `write_path`: writes and reads per second, by number of clients, beside the fsync of the same disk.
-* `peers`: the same writes and reads on raftdb, etcd and Redis in turn, and what they cost each.
-* `worst_request`: for how long the largest legal requests of each kind hold a node up.
-* `memory_under_attack`: what a node takes while many clients read and write as slowly as they can.
+* `peers`: the same writes and reads on raftdb, etcd and Redis in turn, with their processor time, memory and disk
+  writes.
+* `worst_request`: how long the largest legal requests of each kind hold up a node.
+* `memory_under_attack`: the memory of a node while many clients read and write as slowly as they can.
 * `compaction`, `recovery`, `catch_up`: checkpoints and compactions, a restart, a follower that was away.
-* `client_threads`: threads that share one blocking client, beside a client for each.
-* `http_execute`: the HTTP frontend alone, beside the least that its library can do.
+* `client_threads`: threads that share one blocking client, compared with a client for each.
+* `http_execute`: the HTTP frontend alone, compared with the simplest handlers of its library.
 * `slow_network`: elections and writes over links of up to a second, in network namespaces, as root.
 
-The other modules are what these share: clusters of processes (`common`, `running`, `peer_systems`), loads (`load`,
-`grpc_load`, `open_loop`, `generators` for those of others), profiles (`sampling`, `watched_node`) and tables
-(`report`, `peer_table`). Figures are for comparison within one run on one machine; nothing here is a test, and no test
-asserts a duration. A run that is told to end, by Ctrl-C or a signal, stops what it started and removes its folder.
+The other modules are shared: clusters of processes (`common`, `running`, `peer_systems`), loads (`load`, `grpc_load`,
+`open_loop`, `generators` for those of others), profiles (`sampling`, `watched_node`) and tables (`report`,
+`peer_table`). Figures are for comparison within one run on one machine; nothing here is a test, and no test asserts a
+duration. After Ctrl-C or a signal a run stops the processes that it started, and removes its folder.
 """

@@ -2,10 +2,11 @@
 
     python -m benchmarks.catch_up [--megabytes 10,100,1000] [--rate 300] [--plot out.png]
 
-For each size: three nodes, one of them stopped; the state is filled with keys of `--value-bytes`, the log compacted
-away, and the node started again while clients write to the leader at a fixed rate (latency from the moment a write was
-due). Times: `copied` until the leader has made the file, `sent` from then on until the follower holds and has verified
-it, `installed` from the start of making it until the follower serves from it. Nodes and load share the cores.
+For each size, one of three nodes is stopped, the state is filled with values of `--value-bytes`, the log is compacted,
+and the node is started again while clients write to the leader at a fixed rate (latencies count from the moment when a
+write was due). The times are `copied`, until the leader has made the file, `sent`, from then until the follower has
+received and verified it, and `installed`, from the start of making it until the follower has installed it. Nodes and
+load share the cores.
 """
 
 import argparse
@@ -28,14 +29,14 @@ from benchmarks.running import (
 
 KEY_BYTES = 11
 BEFORE_S = 4.0
-"""Load before the node is started again: what clients see without a transfer."""
+"""Time with load before the node is started again, which shows the latencies without a snapshot."""
 AFTER_S = 2.0
 LOAD_S_MAX = 120.0
 MEGA = 1_000_000
 
 
 def measure(folder: Path, *, keys: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One size: fill, leave a node behind, start it again under load."""
+    """Measure one size: stop a node, fill the state, and start the node again under load."""
     folder.mkdir()
     flags = ["--log-level", options.log_level, "--log-format", "json"]
     with running_cluster(folder, nodes=3, flags=flags) as cluster:
@@ -75,7 +76,7 @@ def measure(folder: Path, *, keys: int, options: argparse.Namespace) -> dict[str
 def start_load(
     cluster: LocalCluster, leader: str, *, keys: int, folder: Path, options: argparse.Namespace
 ) -> FixedRate | None:
-    """The clients, if there are to be any. They write for as long as the transfer may take at a tenth of the goal."""
+    """The clients, if `--rate` is not 0. They write for as long as the snapshot may take at 30 MB/s."""
     if not options.rate:
         return None
     bytes_expected = keys * (options.value_bytes + 2 * KEY_BYTES)
@@ -87,7 +88,7 @@ def start_load(
 
 
 def times_of(cluster: LocalCluster, leader: str, behind: str) -> dict[str, Any]:
-    """How long each part took, from what the nodes logged."""
+    """The time of each part, in seconds, from the logs of the nodes."""
     made = events_of(cluster, leader, "snapshot made")[0]
     received = events_of(cluster, behind, "snapshot received")[0]
     installed = events_of(cluster, behind, "snapshot installed")[0]
@@ -101,7 +102,7 @@ def times_of(cluster: LocalCluster, leader: str, behind: str) -> dict[str, Any]:
 
 
 def compare(load: LoadResult, begun: float, done: float) -> dict[str, Any]:
-    """Latencies of the clients before and during the transfer, in milliseconds."""
+    """Latencies of the clients before the node was started and until it served, in milliseconds."""
     before = sorted(latency for due, latency in load.samples if due < begun)
     during = sorted(latency for due, latency in load.samples if begun <= due < done)
     points = {"p50": 0.5, "p99": 0.99, "max": 1.0}
@@ -142,7 +143,7 @@ def say(report: Report, point: dict[str, Any]) -> None:
 
 
 def plot(path: Path, points: list[dict[str, Any]]) -> None:
-    """Latencies of the clients over time, one plot per size, with the transfer shaded."""
+    """Plot the latencies of the clients over time, for each size, with the time until the node serves shaded."""
     shown = [point for point in points if "load" in point]
     figure, axes = new_figure(len(shown) or 1)
     for axis, point in zip(axes, shown, strict=False):

@@ -2,8 +2,8 @@
 
     python -m benchmarks.client_threads [--threads 16] [--seconds 5] [--nodes 3]
 
-One process of `threads` threads calls a cluster of real nodes on this machine, `set` and `get` in turn: once all of
-them through one client, once each through its own. The ratio is what matters: both share the interpreter and the
+The threads of one process call a cluster of real nodes on this machine, first `set` and then `get`, once through one
+client together, and once through one client each. The ratio is the result, because both share the interpreter and the
 cluster.
 """
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def calls_per_second(addresses: str, threads: int, seconds: float, *, shared: bool, write: bool) -> float:
-    """Calls that all threads together finish per second."""
+    """The calls per second of all threads together."""
     clients = [Client(addresses) for _ in range(1 if shared else threads)]
     counts = [0] * threads
     begin = threading.Barrier(threads + 1)

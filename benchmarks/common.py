@@ -1,7 +1,8 @@
-"""What every benchmark of the whole database needs: the machine in words, the disk's fsync, and a cluster of processes.
+"""Shared by all benchmarks of the whole database: a description of the machine, the disk's fsync, and a cluster of
+processes.
 
-A figure means little without what it was measured on, so `describe_machine` and `measure_sync` go into every report.
-The cluster is started as a user would start it, with `python -m raftdb serve`, and judged over HTTP only.
+Every report has `describe_machine` and `measure_sync`, because figures depend on the machine. The cluster is started as
+by a user, with `python -m raftdb serve`, and asked only over HTTP.
 """
 
 import json
@@ -34,7 +35,7 @@ PACKAGES = ("aiohttp", "uvloop", "lmdb", "cbor2", "msgspec")
 
 
 def describe_machine() -> dict[str, object]:
-    """Processor, cores that we may use, memory in MiB, system and versions."""
+    """The processor, the cores that this process may use, the memory in MiB, the system and versions."""
     processor = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -52,13 +53,13 @@ def describe_machine() -> dict[str, object]:
 
 
 def command_to_repeat() -> str:
-    """The command line of this process, as one would type it at the top of the project."""
+    """The command line of this process, as it is typed at the top of the project."""
     return shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
 
 
 @contextmanager
 def temporary_folder(parent: Path | None) -> Iterator[Path]:
-    """A folder for the whole of a benchmark, in `parent` or where the system keeps such.
+    """A folder for one benchmark, in `parent` or in the system's temporary folder.
 
     A signal to end is an exception inside the block, so that whatever was started there is stopped and the folder is
     removed; from then on further signals are ignored, for they would interrupt just that.
@@ -107,7 +108,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def end_process(process: subprocess.Popen[Any]) -> None:
-    """End a process: politely, then by force."""
+    """End a process by SIGTERM, and by SIGKILL if it does not end in time."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(STOP_LIMIT_S)
@@ -156,7 +157,7 @@ class LocalCluster:
         self.redis_addresses = dict(zip(names, addresses[nodes:], strict=True)) if redis else {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.down: set[str] = set()
-        """Nodes that were killed here and not started again."""
+        """The nodes that were killed and not started again."""
         self._flags = list(flags)
 
     def start(self) -> None:
@@ -182,18 +183,18 @@ class LocalCluster:
         self.down.discard(name)
 
     def last_words(self, name: str) -> str:
-        """What a node said last, for an error."""
+        """The last lines of a node's log, for an error."""
         lines = self.log_of(name).read_text(errors="replace").splitlines()
         return f"it ended with {self.processes[name].poll()}, its last lines:\n" + "\n".join(lines[-5:])
 
     def kill(self, name: str) -> None:
-        """SIGKILL, and the process is gone."""
+        """Kill a node with SIGKILL, and wait for its end."""
         self.down.add(name)
         self.processes[name].kill()
         self.processes[name].wait()
 
     def log_of(self, name: str) -> Path:
-        """Where a node's terminal goes."""
+        """The file of a node's output."""
         return self.folder / f"{name}.log"
 
     def followers(self) -> list[str]:
@@ -202,7 +203,7 @@ class LocalCluster:
         return [name for name in self.addresses if name != leader]
 
     def leader(self) -> str:
-        """The name of the node that leads, waited for; RuntimeError if there is none in time."""
+        """Wait for a leader, and return its name. Raises RuntimeError if there is none in time."""
         end = time.monotonic() + LEADER_LIMIT_S
         while time.monotonic() < end:
             for name in self.addresses:

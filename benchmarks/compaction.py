@@ -1,12 +1,14 @@
-"""What do checkpoints and compactions cost, and what do clients notice of them?
+"""What do checkpoints and compactions cost, and how do they change the latencies of clients?
 
     python -m benchmarks.compaction [--parts checkpoint,load,bound] [--rate 0] [--seconds 30] [--plot out.png]
 
-* `checkpoint`: changes written into a state on disk, no cluster: per second, and the cost by the size of the state.
+* `checkpoint`: changes are written into a state on disk, without a cluster: their number per second, by the size of the
+  state.
 * `load`: three nodes under writes at a fixed rate (latency from the moment a write was due), once without checkpoints
   and once with one every `--checkpoint-entries` entries. The rate is half of what 64 clients in a closed loop reach,
   unless it is given. Nodes and load share the cores, and every node makes its own checkpoints.
-* `bound`: few keys overwritten many times; what log and state occupy on disk, beside the bounds that the settings give.
+* `bound`: a few keys are overwritten many times; the disk space of log and state is compared with the bounds of the
+  settings.
 """
 
 import argparse
@@ -40,11 +42,11 @@ SUMMARY_KEYS = ("latencies_ms", "window_median", "window_worst", "errors", "unan
 NEVER = {"checkpoint_entries": 10**12, "checkpoint_bytes": 10**15}
 CHECKPOINT_BYTES = 8 << 20
 TAIL_BYTES = 8 << 20
-"""Settings of `bound`: small enough that many compactions happen."""
+"""Settings of `bound`, so small that there are many compactions."""
 
 
 def checkpoint_once(state: LmdbStateStore, keys: list[bytes], value: bytes, index: int) -> dict[str, float]:
-    """Change these keys and make a checkpoint; seconds and bytes of it."""
+    """Change these keys and make a checkpoint; returns its times and the bytes that were written."""
     for key in keys:
         state.write({key: value}, index=(index := index + 1), term=1)
     before, started = written_own(), time.perf_counter()
@@ -71,7 +73,7 @@ def written_own() -> int:
 def measure_checkpoint(
     folder: Path, *, state_keys: int, changes: int, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Write `changes` random changes into a state of so many keys, three times; the median."""
+    """Write `changes` random changes into a state of `state_keys` keys, three times; returns the median."""
     chance = random.Random(options.seed)
     state = LmdbStateStore(folder, create=True)
     try:
@@ -273,7 +275,7 @@ def part_bound(report: Report, folder: Path, options: argparse.Namespace) -> dic
 
 
 def plot(path: Path, runs: list[dict[str, Any]]) -> None:
-    """Latency over time of each run, the leader's checkpoints and trims shaded, the followers' lighter."""
+    """Plot the latencies of each run over time, with the checkpoints and trims of all nodes shaded."""
     figure, axes = new_figure(len(runs) or 1)
     highest = max((latency for run in runs for _, latency in run["samples"]), default=1.0)
     for axis, run in zip(axes, runs, strict=False):

@@ -1,11 +1,10 @@
-"""How many POST /v1/execute can one core take? The HTTP frontend alone, against a node that answers at once.
+"""How many requests of POST /v1/execute can the HTTP frontend take on one core? The node answers at once.
 
     python -m benchmarks.http_execute [--seconds 3] [--connections 32]
 
-Three servers in turn, each a process on its own core, under one load process on another: aiohttp's
-`web.Application` and its low-level `web.Server`, both with the least that a handler can do, and the frontend of
-raftdb, which also parses and checks the command. The figures are for comparison with each other, on one machine,
-in one run.
+Three servers are loaded in turn, each a process on its own core, by one process on another core: aiohttp's
+`web.Application` and its low-level `web.Server`, both with the simplest handler, and the frontend of raftdb, which also
+parses and checks the command. The figures are for comparison with each other, on one machine, in one run.
 """
 
 import argparse
@@ -77,7 +76,7 @@ class InstantNode:
 
 
 async def least_handler(request: web.BaseRequest) -> web.Response:
-    """JSON in, JSON out, nothing checked."""
+    """The simplest handler: it decodes JSON and encodes JSON, and checks nothing."""
     msgspec.json.decode(await request.read())
     body = msgspec.json.encode({"result": "OK", "index": 12, "term": 3})
     return web.Response(body=body, content_type="application/json")
@@ -121,7 +120,7 @@ class Load(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Not `isinstance`: uvloop's transports are none of asyncio's classes.
+        # `isinstance` does not work, because uvloop's transports do not inherit asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
         self._transport.write(self._request)
 

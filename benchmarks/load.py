@@ -1,10 +1,10 @@
-"""A load of raftdb over HTTP keep-alive, in a process of its own, with clients as light as they can be.
+"""A load of raftdb over HTTP keep-alive, in a process of its own, whose clients use little processor time.
 
     python -m benchmarks.load HOST:PORT CLIENTS SECONDS [--reads] ...
 
-A closed loop: each client sends its next request when the last one is answered. Requests are made in advance, and of
-an answer only the status and the length are looked at, so that the client takes little of the cores it shares with
-the nodes. Prints `begin` when the warm-up is over, then one line of JSON.
+It is a closed loop: each client sends its next request when the last one is answered. Requests are made in advance, and
+only the status and the length of an answer are read, because the client shares the cores with the nodes. It prints
+`begin` when the warm-up is over, and one line of JSON at the end.
 """
 
 import argparse
@@ -25,18 +25,18 @@ from benchmarks.common import percentile
 KEYS = 8192
 PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
 RETRY_PAUSE_S = 0.01
-"""After an error a client waits this long, or it would spin."""
+"""How long a client waits after an error, so that it does not spin."""
 HEAD_END = b"\r\n\r\n"
 LENGTH = b"Content-Length: "
 
 
 def key_of(number: int) -> str:
-    """A key as redis-benchmark makes it, so that all generators load the same keys."""
+    """A key in the form of redis-benchmark, so that all generators use the same keys."""
     return f"key:{number:012}"
 
 
 def make_pairs(*, keys: int, value_bytes: int, seed: int) -> list[tuple[str, str]]:
-    """So many keys in the order of the seed, each with a value of so many letters."""
+    """`keys` keys in an order from the seed, each with a value of `value_bytes` letters."""
     chance = random.Random(seed)
     numbers = list(range(keys))
     chance.shuffle(numbers)
@@ -63,7 +63,7 @@ def make_requests(address: str, options: argparse.Namespace) -> list[bytes]:
 
 
 class Tally:
-    """What all clients of one run have seen; counts only while `open`."""
+    """The answers to all clients of a run, which are counted only while `open`."""
 
     def __init__(self) -> None:
         self.open = False
@@ -89,7 +89,7 @@ class Client(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        """Take in an answer, and send the next request once it is whole."""
+        """Take an answer, and send the next request once it is complete."""
         if self._received:
             data = self._received + data
         head_end = data.find(HEAD_END)
@@ -112,7 +112,7 @@ class Client(asyncio.Protocol):
         asyncio.get_running_loop().call_later(RETRY_PAUSE_S, self._send)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server hung up: this client is out, and the report says so."""
+        """Stop this client, because the server has closed the connection, and count that as an error."""
         self._transport = None
         if self._tally.open:
             self._tally.errors["connection lost"] += 1
@@ -139,7 +139,8 @@ async def measure(
     warm_up_s: float,
     seconds: float,
 ) -> dict[str, object]:
-    """Run the clients, each made of the key it begins at; what they saw, and how much of the processor they took."""
+    """Run the clients, each of which begins at another key; returns their results, and the processor time that they
+    used."""
     tally = Tally()
     loop = asyncio.get_running_loop()
     host, _, port = address.rpartition(":")
@@ -167,7 +168,7 @@ async def measure(
 
 
 def parse_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """What every closed loop can be told."""
+    """The options of every closed loop."""
     parser.add_argument("address")
     parser.add_argument("clients", type=int)
     parser.add_argument("seconds", type=float)

@@ -1,14 +1,13 @@
-"""How much memory does a node take while clients do their worst, and does the cluster go on?
+"""How much memory does a node take while clients attack it, and does the cluster go on?
 
     python -m benchmarks.memory_under_attack [--readers 500] [--writers 500] [--seconds 30] [--limit-mib 512]
 
-Three nodes. Against the leader, at once: readers that ask for a value of 1 MiB again and again on one connection and
-never read an answer; writers that announce a body of 4 MiB and send it a little at a time, and begin anew when they
-are cut off; bulk writers that store random keys as fast as they are let; a backup that is taken again and again,
-behind which their changes have to wait in memory. Beside them an honest client that stores and reads a short value,
-ten times a second. What is told: resident memory of each node before, at the most and afterwards, against the bound
-that `docs/interface.md` states; what the attackers and the honest client were answered; and whether a term has
-changed.
+The leader of three nodes is attacked by readers that ask repeatedly for a value of 1 MiB on one connection and never
+read an answer; by writers that announce a body of 4 MiB, send it slowly, and begin anew when they are cut off; by bulk
+writers that store random keys as fast as they can; and by backups, one after the other, during which the changes of
+these have to wait in memory. Meanwhile an honest client stores and reads a short value, ten times a second. The report
+has the resident memory of each node before, at most and afterwards, with the bound of `docs/interface.md`; the answers
+to the attackers and to the honest client; and whether a term has changed.
 """
 
 import argparse
@@ -33,7 +32,8 @@ VALUE_BYTES = MIB
 BODY_BYTES = 4 * MIB
 PIECE_BYTES = 64 * 1024
 PIECE_PAUSE_S = 0.1
-"""A body of 4 MiB takes longer than it may, so that each writer holds as much as it can."""
+"""With these pauses a body of 4 MiB takes longer than is allowed, so that each writer holds as much memory as it
+can."""
 ASKED_AHEAD = 8
 """Requests that a reader sends before the first answer."""
 BULK_KEYS = 2_000
@@ -41,7 +41,7 @@ HONEST_PAUSE_S = 0.1
 SAMPLE_PAUSE_S = 0.1
 RETRY_PAUSE_S = 0.2
 START_BYTES = 100 * MIB
-"""What a node takes before anybody asks for anything, and a little more."""
+"""A little more than a node takes without any requests."""
 CONNECTION_BYTES = MIB // 2
 """The bound for each connection, beside what the account has (docs/interface.md, section 2)."""
 
@@ -57,12 +57,12 @@ def request_of(method: str, path: str, body: bytes | None = None, *, announced: 
 
 
 def command(name: str, *arguments: str) -> bytes:
-    """The body that asks for a command."""
+    """The body of a request to execute a command."""
     return json.dumps({"command": name, "args": arguments}).encode()
 
 
 async def connect(address: tuple[str, int], *, receives: int | None = None) -> socket.socket:
-    """A connection whose socket takes only so many bytes that nobody reads."""
+    """A connection; `receives` is the size of its socket's receive buffer."""
     connection = socket.socket()
     if receives is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
@@ -76,7 +76,7 @@ async def connect(address: tuple[str, int], *, receives: int | None = None) -> s
 
 
 async def read_slowly(address: tuple[str, int], told: Told) -> None:
-    """Ask for long answers, and read none of them, until the node has had enough."""
+    """Ask for long answers, and read nearly nothing of them, until the node cuts the connection."""
     loop = asyncio.get_running_loop()
     connection = await connect(address, receives=4096)
     try:
@@ -84,7 +84,7 @@ async def read_slowly(address: tuple[str, int], told: Told) -> None:
         await loop.sock_sendall(connection, ask * ASKED_AHEAD)
         told["asked"] += 1
         while True:
-            # One byte now and then: enough to see the end, too little to get anywhere.
+            # One byte now and then shows the end of the connection.
             await asyncio.sleep(1.0)
             if not await loop.sock_recv(connection, 1):
                 break
@@ -94,7 +94,7 @@ async def read_slowly(address: tuple[str, int], told: Told) -> None:
 
 
 async def write_slowly(address: tuple[str, int], told: Told) -> None:
-    """Announce a long body, and let it drip."""
+    """Announce a long body, and send it slowly."""
     loop = asyncio.get_running_loop()
     connection = await connect(address)
     try:
@@ -123,14 +123,14 @@ async def write_in_bulk(address: tuple[str, int], told: Told) -> None:
 
 
 async def back_up(address: tuple[str, int], told: Told) -> None:
-    """Take a backup, and throw it away."""
+    """Take a backup, and drop it."""
     status, _ = await ask(address, request_of("GET", "/v1/backup"))
     told[str(status)] += 1
     await asyncio.sleep(RETRY_PAUSE_S)
 
 
 async def ask(address: tuple[str, int], data: bytes) -> tuple[int, float]:
-    """The status of an answer that is read to its end, and the seconds it took."""
+    """Send a request and read its whole answer; returns the status and the seconds that it took."""
     began = time.monotonic()
     reader, writer = await asyncio.open_connection(*address)
     try:
@@ -145,7 +145,7 @@ async def ask(address: tuple[str, int], data: bytes) -> tuple[int, float]:
 
 
 async def for_ever(act: Callable[..., Awaitable[None]], *where: Any) -> None:
-    """Do it again and again, whatever becomes of it."""
+    """Repeat `act`, also after errors."""
     told = where[1]
     while True:
         try:
@@ -165,7 +165,7 @@ async def be_honest(address: tuple[str, int], told: Told, times_s: list[float]) 
 
 
 def memory_mib(pid: int) -> float:
-    """Resident memory of a process that is its own: pages of mapped files can be had back at any time."""
+    """The resident memory of a process without mapped files, whose pages the system can take back at any time."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon"):
             return int(line.split()[1]) / 1024
@@ -173,7 +173,7 @@ def memory_mib(pid: int) -> float:
 
 
 class Watch:
-    """Looks at the nodes during the attack: memory, terms, and what the leader says of its account."""
+    """Watches the memory of the nodes and the leader's account during the attack."""
 
     def __init__(self, cluster: LocalCluster) -> None:
         self._cluster = cluster
@@ -181,11 +181,11 @@ class Watch:
         self.levels: dict[str, int] = {}
 
     def now(self) -> dict[str, float]:
-        """What each node takes at the moment."""
+        """The present memory of each node, in MiB."""
         return {name: memory_mib(process.pid) for name, process in self._cluster.processes.items()}
 
     async def look(self, leader: str) -> None:
-        """Once, and after a pause again."""
+        """Measure for ever, with pauses."""
         while True:
             for name, mib in self.now().items():
                 self.peak_mib[name] = max(self.peak_mib[name], mib)
@@ -196,7 +196,7 @@ class Watch:
 
 
 async def attack(cluster: LocalCluster, options: argparse.Namespace, report: Report) -> dict[str, Any]:
-    """The whole of it; returns what was found."""
+    """Run the attack; returns the results."""
     leader = cluster.leader()
     host, _, port = cluster.addresses[leader].rpartition(":")
     address = (host, int(port))
@@ -244,7 +244,7 @@ async def attack(cluster: LocalCluster, options: argparse.Namespace, report: Rep
 
 
 def tell(report: Report, result: dict[str, Any]) -> None:
-    """The result for people."""
+    """Print the result for people."""
     report.say(f"bound: {result['bound_mib']:.0f} MiB of own memory; leader {result['leader']}")
     for name in result["before_mib"]:
         before, peak, after = (result[f"{when}_mib"][name] for when in ("before", "peak", "after"))
@@ -259,7 +259,7 @@ def tell(report: Report, result: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    """Exit code 1 if memory or a term did not hold."""
+    """Run the benchmark; returns 1 if the memory exceeded its bound, or a term changed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

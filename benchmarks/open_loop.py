@@ -1,11 +1,11 @@
-"""A load at a fixed rate, in a process of its own: writes are due at fixed moments, whatever the server does.
+"""A load at a fixed rate, in a process of its own: writes are due at fixed times, whatever the server does.
 
     python -m benchmarks.open_loop HOST:PORT RATE SECONDS [--connections 64] [--keys 10000] [--samples FILE]
 
-The latency of a request counts from the moment it was due, not from when a connection was free to send it. So a pause
-of the server is seen by every request that would have come during it (no coordinated omission). Redirects are not
-followed: the address is the leader's. Prints `begin`, then one line of JSON; `--samples` gets two doubles per answered
-request: when it was due, on the system's monotonic clock, and its latency in seconds.
+The latency of a request counts from the time when it was due, not from when a connection was free to send it. So a
+pause of the server shows in every request that was due during it (no coordinated omission). Redirects are not followed:
+the address must be the leader's. It prints `begin`, and one line of JSON at the end; the file of `--samples` gets two
+doubles for each answered request: when it was due, on the system's monotonic clock, and its latency in seconds.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from benchmarks.common import percentile
 
 TICK_S = 0.001
 DRAIN_S = 10.0
-"""How long answers are waited for after the last request was due."""
+"""How long to wait for answers after the last request was due."""
 HEAD_END = b"\r\n\r\n"
 LENGTH = b"Content-Length: "
 PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100}
@@ -55,7 +55,7 @@ class Load:
         return f"{self._before}{self._chance.randrange(self._keys):08}{self._after}".encode()
 
     def send_due(self) -> None:
-        """Send what is due over what is free."""
+        """Send the requests that are due on the connections that are free."""
         while self.due and self.free:
             self.free.pop().send(self.due.popleft())
             self.sent += 1
@@ -71,18 +71,18 @@ class Connection(asyncio.Protocol):
         self._due = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ready for a request."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are none of asyncio's classes
+        """Note that this connection is free."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's classes do not inherit asyncio's
         self._load.free.append(self)
 
     def send(self, due: float) -> None:
-        """Send one request that is due since then."""
+        """Send one request, which was due at `due`."""
         assert self._transport is not None
         self._due = due
         self._transport.write(self._load.request())
 
     def data_received(self, data: bytes) -> None:
-        """Take in an answer; once it is whole this connection is free again."""
+        """Take an answer; once it is complete this connection is free again."""
         data = self._received + data
         head_end, start = data.find(HEAD_END), data.find(LENGTH)
         if head_end < 0 or start < 0:
@@ -104,14 +104,14 @@ class Connection(asyncio.Protocol):
         load.send_due()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """This connection is out, and the report says so."""
+        """Stop using this connection, and count that as an error."""
         self._load.errors["connection lost"] += 1
         if self in self._load.free:
             self._load.free.remove(self)
 
 
 async def run(load: Load, address: str, *, rate: float, seconds: float, connections: int) -> float:
-    """Make every request due at its moment; returns when the first one was, on the monotonic clock."""
+    """Send every request when it is due; returns when the first one was, on the monotonic clock."""
     loop = asyncio.get_running_loop()
     host, _, port = address.rpartition(":")
     for _ in range(connections):
@@ -133,7 +133,7 @@ async def run(load: Load, address: str, *, rate: float, seconds: float, connecti
 
 
 def summarize(load: Load, *, started: float, seconds: float, rate: float) -> dict[str, object]:
-    """Percentiles of latency, throughput, and the worst window of 100 ms by answers given in it."""
+    """The percentiles of the latencies, the throughput, and the fewest answers in a window of 100 ms."""
     due, latencies = load.samples[0::2], load.samples[1::2]
     ascending = sorted(latencies)
     windows = [0] * int(seconds / WINDOW_S)
@@ -141,7 +141,7 @@ def summarize(load: Load, *, started: float, seconds: float, rate: float) -> dic
         position = int((moment + latency - started) / WINDOW_S)
         if position < len(windows):
             windows[position] += 1
-    # The first one begins with nothing under way.
+    # The first window is left out, because it begins without open requests.
     answered = sorted(windows[1:])
     return {
         "rate": rate,

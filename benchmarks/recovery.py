@@ -2,11 +2,11 @@
 
     python -m benchmarks.recovery [--keys 0,100000,1000000] [--tails 0,50000,100000,full] [--plot out.png]
 
-For each pair: three nodes with so many keys in a checkpoint and so many single writes behind it, which a restart has to
-replay; with `full` as many as the default settings allow, and a log as long as they allow. One follower is killed and
-started again, three times; the median counts. `listening`: until it answers anything. `serving`: until it knows the
-leader, has applied all that is committed, and gives the last value written in a read of its own. The cores are shared
-with the two other nodes, which are idle.
+For each pair, three nodes have `--keys` keys in a checkpoint, and `--tails` single writes after it, which a restart has
+to replay; `full` is as many as the default settings allow, with a log as long as they allow. One follower is killed and
+started again three times, of which the median counts. `listening` is the time until it answers at all; `serving` is the
+time until it knows the leader, has applied all committed entries, and answers a stale read with the last written value.
+The cores are shared with the two other nodes, which are idle.
 """
 
 import argparse
@@ -27,18 +27,19 @@ POLL_S = 0.005
 RUNS = 3
 CLIENTS = 128
 CHECKPOINT_ENTRIES = 100_000
-"""The nodes' default: the most that a restart replays. A tail of this length would be checkpointed at once."""
+"""The nodes' default, and so the most entries that a restart replays. A tail of this length would bring a
+checkpoint."""
 LOG_TAIL_BYTES = 16 << 20
-"""The nodes' default: log kept behind a checkpoint."""
+"""The nodes' default for the log that is kept before a checkpoint."""
 FULL = -1
 FULL_SHARE = 0.95
 STEP_ENTRIES = 2_000
 ENTRY_BYTES = 11 + 9 + 32
-"""Of a log entry beside the value: key, frame of the command, what an entry counts for."""
+"""The bytes that a log entry counts for beside its value: the key, the command's encoding, the entry itself."""
 
 
 def stale_read(address: str, key: str) -> str | None:
-    """What a node itself has under the key; None if it does not answer with a value."""
+    """The value of a key in a node's own state; None if it does not answer with a value."""
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=5)
     try:
@@ -54,7 +55,7 @@ def stale_read(address: str, key: str) -> str | None:
 
 
 def is_ready(address: str) -> bool:
-    """GET /readyz says yes."""
+    """True if GET /readyz answers 200."""
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=5)
     try:
@@ -67,7 +68,7 @@ def is_ready(address: str) -> bool:
 
 
 async def write_singly(address: str, count: int, value_bytes: int, keys: int) -> None:
-    """So many writes of one key each, over a few connections, each with several under way."""
+    """Make `count` writes of one key each, over `CLIENTS` connections."""
     host, _, port = address.rpartition(":")
     value = "v" * value_bytes
 
@@ -91,7 +92,7 @@ async def write_singly(address: str, count: int, value_bytes: int, keys: int) ->
 
 
 def restart(cluster: LocalCluster, name: str, mark: str) -> dict[str, float]:
-    """Kill one node and start it again; the seconds until it listens and until it serves."""
+    """Kill one node and start it again; returns the seconds until it listens and until it serves."""
     address = cluster.addresses[name]
     cluster.kill(name)
     started = time.monotonic()
@@ -109,7 +110,7 @@ def restart(cluster: LocalCluster, name: str, mark: str) -> dict[str, float]:
 
 
 def write_full_tail(cluster: LocalCluster, follower: str, options: argparse.Namespace, keys: int) -> None:
-    """Write singly until the follower's log is as long behind its checkpoint, and as far past it, as it ever gets."""
+    """Write single entries until the follower's log is as long before its checkpoint, and after it, as it can get."""
     address = cluster.addresses[cluster.leader()]
     kept = LOG_TAIL_BYTES // (options.value_bytes + ENTRY_BYTES)
     while True:
@@ -122,9 +123,9 @@ def write_full_tail(cluster: LocalCluster, follower: str, options: argparse.Name
 
 
 def measure(folder: Path, *, keys: int, tail: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One pair: fill, checkpoint, write a tail, and restart a follower."""
+    """Measure one pair: fill the state, make a checkpoint, write a tail, and restart a follower."""
     folder.mkdir()
-    # One more than the tail, or the last write of it would bring the checkpoint.
+    # It is larger than the tail, whose last write would otherwise bring a checkpoint.
     settings = {"checkpoint_entries": max(CHECKPOINT_ENTRIES, tail + 1000)}
     with running_cluster(folder, nodes=3, flags=["--log-level", "warning"], settings=settings) as cluster:
         leader = cluster.leader()
@@ -151,7 +152,8 @@ def measure(folder: Path, *, keys: int, tail: int, options: argparse.Namespace) 
 
 
 def plot(path: Path, points: list[dict[str, Any]]) -> None:
-    """Seconds until it serves over the entries replayed, a line per size of the state; a star has a full log too."""
+    """Plot the seconds until the node serves over the replayed entries, a line for each size of the state; a star
+    stands for a full log."""
     figure, (axis,) = new_figure(1)
     for keys in sorted({point["keys"] for point in points}):
         for is_full, form in ((False, "o-"), (True, "*")):

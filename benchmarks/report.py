@@ -1,6 +1,6 @@
-"""The frame of a benchmark's report: options that all have, the head that says what was measured on, JSON, a plot.
+"""The common parts of reports: options, a head with the machine, JSON and plots.
 
-A plot needs matplotlib (`pip install 'raftdb[bench]'`), which is imported by nothing but `new_figure`.
+A plot needs matplotlib (`pip install 'raftdb[bench]'`), which only `new_figure` imports.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from benchmarks.common import command_to_repeat, describe_machine, measure_sync
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """What every benchmark of a cluster can be told."""
+    """Add the options of every benchmark of a cluster."""
     parser.add_argument("--seed", type=int, default=1, help="of keys and values")
     parser.add_argument("--data", type=Path, help="where the temporary folder is made: the disk to measure")
     parser.add_argument("--log-level", default="info", help="of the nodes; their logs go to files")
@@ -23,7 +23,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 
 
 class Report:
-    """What is told while a benchmark runs: lines for people, or one object at the end for machines."""
+    """The output of a benchmark: lines for people while it runs, or one JSON object at the end."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         """Measure the disk of `folder` and print the head. Ends the program if a plot cannot be drawn."""
@@ -46,19 +46,19 @@ class Report:
         self.say(f"repeat with: {self._head['command']}\n")
 
     def say(self, line: str) -> None:
-        """One line for people."""
+        """Print a line for people, unless the output is JSON."""
         if not self._options.json:
             print(line, flush=True)
 
     def finish(self, result: dict[str, Any]) -> None:
-        """The object for machines, if it is wanted."""
+        """Print the JSON object, if the output is JSON."""
         if self._options.json:
             print(json.dumps({**self._head, **result}, indent=2))
 
 
 def new_figure(rows: int) -> tuple[Any, list[Any]]:
-    """A figure with so many plots, one below the other, for `save_figure`."""
-    # An extra of its own brings it, which the checks do without.
+    """A figure with `rows` plots, one below the other, for `save_figure`."""
+    # matplotlib belongs to the extra `bench`, which is not installed for the checks.
     import matplotlib as mpl  # pyright: ignore[reportMissingImports]
 
     mpl.use("Agg")
@@ -70,7 +70,7 @@ def new_figure(rows: int) -> tuple[Any, list[Any]]:
 
 def save_figure(figure: Any, path: Path, title: str) -> None:
     """Write the figure to `path`."""
-    # In inches from the top: a share of the height is too much of a tall figure, and too little of a flat one.
+    # The title's place is in inches from the top, because a share of the height is too much of a tall figure.
     inch = 1 / figure.get_figheight()
     figure.suptitle(title, y=1 - 0.1 * inch)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.1 * inch))

@@ -1,4 +1,4 @@
-"""Loading and watching a running cluster: bulk writes, a load at a fixed rate, what nodes logged, memory and disk."""
+"""Loading and watching a running cluster: bulk writes, a load at a fixed rate, logged events, memory and disk."""
 
 import atexit
 import http.client
@@ -23,7 +23,7 @@ BLOCK_BYTES = 512
 
 
 def post(address: str, path: str, body: object = None) -> Any:
-    """One POST to a node that leads; its answer. Raises RuntimeError for any status but 200."""
+    """Send one POST to the leader; returns the JSON of its answer. Raises RuntimeError for any status but 200."""
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=ASK_LIMIT_S)
     try:
@@ -38,7 +38,7 @@ def post(address: str, path: str, body: object = None) -> Any:
 
 
 def fill(cluster: LocalCluster, *, keys: int, value_bytes: int, first: int = 0) -> float:
-    """Write so many new keys, many per command; returns the seconds it took."""
+    """Write `keys` new keys, many with each command; returns the seconds that it took."""
     address = cluster.addresses[cluster.leader()]
     per_command = max(1, min(FILL_KEYS_MAX, FILL_BYTES // (value_bytes + 11)))
     started = time.monotonic()
@@ -51,7 +51,7 @@ def fill(cluster: LocalCluster, *, keys: int, value_bytes: int, first: int = 0) 
 
 
 def wait_applied(cluster: LocalCluster, name: str, index: int, *, limit_s: float = 300.0) -> dict[str, Any]:
-    """Wait until a node has applied `index`; its status then."""
+    """Wait until a node has applied `index`; returns its status then. Raises RuntimeError after `limit_s`."""
     end = time.monotonic() + limit_s
     while time.monotonic() < end:
         status = cluster.status(name)
@@ -62,7 +62,7 @@ def wait_applied(cluster: LocalCluster, name: str, index: int, *, limit_s: float
 
 
 class LoadResult(NamedTuple):
-    """What `open_loop` found: its summary, and (due, latency) of each answered request, in seconds."""
+    """The result of `open_loop`: its summary, and (due, latency) of each answered request, in seconds."""
 
     summary: dict[str, Any]
     samples: list[tuple[float, float]]
@@ -79,14 +79,14 @@ class FixedRate:
             sys.executable, "-m", "benchmarks.open_loop", address, str(rate), str(seconds), "--samples", str(samples),
         ]  # fmt: skip
         self._process = subprocess.Popen([*command, *more], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        # A run that is told to end does not ask for the result.
+        # A run that is ended early never calls `result`.
         atexit.register(self._process.kill)
         assert self._process.stdout is not None
         if self._process.stdout.readline() != "begin\n":
             raise RuntimeError("the load did not begin")
 
     def result(self) -> LoadResult:
-        """Wait for its end."""
+        """Wait for its end; returns the result."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         self._process.communicate()
@@ -105,12 +105,12 @@ class Event(NamedTuple):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """From when to when it went on: it logs its end, and how many milliseconds it took."""
+        """The begin and the end of the event, from the time of its line and its milliseconds."""
         return self.moment - self.details["milliseconds"] / 1000, self.moment
 
 
 def events_of(cluster: LocalCluster, name: str, *messages: str) -> list[Event]:
-    """What a node that logs JSON said of these kinds so far."""
+    """The events with these messages in a node's log so far, which must be JSON."""
     ahead = time.time() - time.monotonic()
     found = []
     for line in cluster.log_of(name).read_text().splitlines():
@@ -133,7 +133,7 @@ class Peaks:
 
 @contextmanager
 def watching(cluster: LocalCluster, *, names: Sequence[str], period_s: float = 0.05) -> Iterator[Peaks]:
-    """Watch nodes inside the `with` block: bytes of `NAME memory`, and of `NAME log` and `NAME state` on disk."""
+    """Watch nodes inside the `with` block: the bytes of `NAME memory`, and of `NAME log` and `NAME state` on disk."""
     peaks = Peaks()
     stop = threading.Event()
 
@@ -156,7 +156,7 @@ def watching(cluster: LocalCluster, *, names: Sequence[str], period_s: float = 0
 
 
 def memory_bytes(pid: int) -> int:
-    """Memory of a process that is no file's: what the map of LMDB shows of the page cache is not counted."""
+    """The memory of a process without mapped files, so that LMDB's pages are not counted."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) << 10
@@ -164,7 +164,7 @@ def memory_bytes(pid: int) -> int:
 
 
 def written_bytes(pid: int) -> int:
-    """Bytes that a process has sent to the disk so far."""
+    """The bytes that a process has sent to the disk so far."""
     for line in Path(f"/proc/{pid}/io").read_text().splitlines():
         if line.startswith("write_bytes:"):
             return int(line.split()[1])
@@ -172,7 +172,7 @@ def written_bytes(pid: int) -> int:
 
 
 def disk_bytes(folder: Path) -> int:
-    """Disk that the files of a folder occupy; their holes cost nothing."""
+    """The disk space of the files in a folder, without holes."""
     total = 0
     for path in folder.rglob("*"):
         try:

@@ -1,4 +1,4 @@
-"""Where a process spends its time: py-spy's samples, summed by function and by part of the program."""
+"""Profiles: py-spy's samples of a process, summed by function and by module."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ def sampler() -> str | None:
 
 
 def start(pid: int, *, seconds: float, output: Path) -> subprocess.Popen[bytes]:
-    """Begin to sample the Python threads of `pid` that hold or want the interpreter or run C code."""
+    """Begin to sample the Python threads of `pid` that are not idle."""
     program = sampler()
     assert program is not None, "look with sampler() before"
     command = [program, "record", "--pid", str(pid), "--duration", str(int(seconds)), "--threads"]
@@ -28,7 +28,7 @@ def start(pid: int, *, seconds: float, output: Path) -> subprocess.Popen[bytes]:
 
 
 def report(collapsed: str) -> str:
-    """Tables out of py-spy's raw format: one line per distinct stack, `thread;outermost;...;innermost COUNT`."""
+    """The tables from py-spy's raw format, which has a line for each stack, `thread;outermost;...;innermost COUNT`."""
     own: Counter[str] = Counter()
     total: Counter[str] = Counter()
     parts: Counter[str] = Counter()
@@ -69,7 +69,7 @@ def _table(title: str, counts: Counter[str], samples: int, shown: int) -> list[s
 
 
 def _function(frame: str) -> str:
-    """`name (path:line)` without the line, and of the path what tells."""
+    """`name (path:line)` without the line, and with a short path."""
     name, _, place = frame.partition(" (")
     path = place.rstrip(")").rpartition(":")[0] or place.rstrip(")")
     return f"{name} ({_short(path)})"

@@ -1,4 +1,4 @@
-"""How does a cluster with default settings live on a slow and lossy network?
+"""How does a cluster with default settings work on a slow and lossy network?
 
     python -m benchmarks.slow_network [--delay-ms 100] [--jitter-ms 50] [--quiet 300] [--failovers 20] [--writes 20]
 
@@ -7,10 +7,11 @@ loses, damages, doubles and reorders packets in each direction, by default 5, 5,
 takes away all of that: the same cluster on the relay alone. Measured, in this order:
 
 * `formed`: from the start of the processes until a node leads and a majority has its first entry;
-* `quiet`: how often nodes asked for pre-votes, and terms changed, in so many seconds in which nobody did anything;
-* `writes`: how long a `set` takes for a client on a node's machine that knows all addresses, beside the longest trip;
-* `failover`: from `kill -9` of the leader until another leads and a majority has its first entry, as the nodes say at
-  their own addresses, which costs no trip. The killed node is started again and everything settles in between.
+* `quiet`: how often nodes asked for pre-votes, and terms changed, in `--quiet` seconds without requests;
+* `writes`: how long a `set` takes for a client on a node's machine that knows all addresses;
+* `failover`: from `kill -9` of the leader until another leads and a majority has its first entry, by the nodes' status,
+  which is asked on their own machines, without a trip. In between, the killed node is started again and the cluster
+  settles.
 
 It needs root and /dev/net/tun. Addresses exist only in the namespaces.
 """
@@ -46,7 +47,7 @@ def wait_for(condition: Callable[[], object], what: str) -> float:
 
 @contextmanager
 def running(folder: Path, options: argparse.Namespace) -> Iterator[tuple[SlowCluster, SlowNetwork]]:
-    """A cluster whose processes have just been started, in its network."""
+    """A cluster in its network, whose processes were just started."""
     share = 0.0 if options.delay_ms == 0 else 0.01
     weather = Weather(
         delay_s=options.delay_ms / 1000,
@@ -68,7 +69,7 @@ def running(folder: Path, options: argparse.Namespace) -> Iterator[tuple[SlowClu
 
 
 def measure_quiet(cluster: SlowCluster, seconds: float) -> dict[str, Any]:
-    """What happens while nobody does anything."""
+    """Count pre-votes and elections in a time without requests."""
     pre_votes, elections = cluster.told("asks for pre-votes"), cluster.told("became candidate")
     time.sleep(seconds)
     return {
@@ -79,7 +80,7 @@ def measure_quiet(cluster: SlowCluster, seconds: float) -> dict[str, Any]:
 
 
 def measure_writes(cluster: SlowCluster, network: SlowNetwork, count: int) -> dict[str, Any]:
-    """Seconds of each `set` of a client on the machine of the last node; what failed is counted."""
+    """The seconds of each `set` of a client on the machine of the last node, and the errors of those that failed."""
     seconds, failed = [], []
     with network.entered(len(cluster.addresses) - 1), Client(",".join(cluster.addresses)) as client:
         for number in range(count):
@@ -94,7 +95,8 @@ def measure_writes(cluster: SlowCluster, network: SlowNetwork, count: int) -> di
 
 
 def measure_failover(cluster: SlowCluster, options: argparse.Namespace) -> float:
-    """Kill the leader, wait for the next; then bring the killed one back, and let everything settle."""
+    """Kill the leader and wait for the next; then start the killed one again, and let the cluster settle. Returns the
+    seconds until another leads."""
     leader = cluster.leader()
     while leader is None:
         wait_for(lambda: cluster.leader() is not None, "a leader")
@@ -108,7 +110,7 @@ def measure_failover(cluster: SlowCluster, options: argparse.Namespace) -> float
 
 
 def measure(folder: Path, options: argparse.Namespace, report: Report) -> dict[str, Any]:
-    """All of it, on one cluster."""
+    """Measure everything, on one cluster."""
     result: dict[str, Any] = {"delay_ms": options.delay_ms, "jitter_ms": options.jitter_ms}
     with running(folder, options) as (cluster, network):
         result["formed_s"] = wait_for(lambda: cluster.leader() is not None, "a leader")

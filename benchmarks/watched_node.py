@@ -1,10 +1,10 @@
-"""A node as `python -m raftdb` runs it, with a thread beside it that writes down what its event loop took long for.
+"""A node as `python -m raftdb` runs it, with a thread that writes down long turns of its event loop.
 
     WATCHED_NODE_FILE=FILE python -m benchmarks.watched_node serve ...
 
-A line of FILE is `BEGAN MILLISECONDS PROCESSOR_MILLISECONDS`: when the loop was asked for a sign, on the clock that all
-processes of a machine share, how long it took, and how much of that its thread had of a processor. The node's own
-watchdog does the same, but only ten times a second, and it is not in every version that one wants to compare.
+A line of FILE is `BEGAN MILLISECONDS PROCESSOR_MILLISECONDS`: when the loop was called, on the monotonic clock that all
+processes share, how long its answer took, and how much processor time its thread used meanwhile. The node's own
+watchdog does the same, but only ten times a second, and is not in every version that may be compared.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ WRITTEN_MS_MIN = 2.0
 
 
 def watch(loop: asyncio.AbstractEventLoop, clock: int) -> None:
-    """Ask `loop` for signs until it is closed. `clock`: of the processor time of its thread."""
+    """Call `loop` every `PERIOD_S` until it is closed. `clock` is that of its thread's processor time."""
     with open(os.environ["WATCHED_NODE_FILE"], "a", buffering=1) as file:
         while True:
             time.sleep(PERIOD_S)
@@ -40,7 +40,7 @@ def watch(loop: asyncio.AbstractEventLoop, clock: int) -> None:
 
 
 def watch_from_start() -> None:
-    """Let every driver that starts be watched."""
+    """Watch the loop of every driver that starts."""
     plain = Driver.start
 
     def start(self: Driver, *args: Any) -> None:

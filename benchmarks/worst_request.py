@@ -1,11 +1,11 @@
-"""For how long can one request hold up a node, and does it cost the leader its place?
+"""How long can one request hold up a node, and is the leader deposed by it?
 
     python -m benchmarks.worst_request [--only transaction,scan] [--bulk 880000]
 
-Three nodes. For each kind of the largest request there is: the longest that the event loop did nothing else, on the
-leader and on the worse of the followers, in milliseconds as clocks show them and as the loop's thread had a processor;
-what the request took and what was answered; and whether a term has changed. The first of several sizes that a version
-accepts is measured, so that versions with other limits can be compared. Nodes and load share the cores.
+On three nodes the largest requests of each kind are sent. The report has the longest turn of the event loop on the
+leader and on the slower follower, in milliseconds and in milliseconds of processor time of its thread; the time and the
+status of the request; and whether a term has changed. Of several sizes the first that is accepted is measured, so that
+versions with other limits can be compared. Nodes and load share the cores.
 """
 
 import argparse
@@ -23,16 +23,16 @@ from benchmarks.common import LocalCluster, running_cluster, temporary_folder
 from benchmarks.report import Report, add_common_options
 
 REFUSED = (413, 422)
-"""Too large, or too much work: a smaller size is tried."""
+"""After these statuses (too large, or too much work) a smaller size is tried."""
 SETTLE_S = 1.5
-"""After a request: followers apply, and a leader that was too busy would be deposed."""
+"""The wait after a request, in which followers apply it, and a leader that was too busy is deposed."""
 ASK_LIMIT_S = 120.0
 MIB = 1 << 20
 SESSION = "aa" * 16
 
 
 class Answer(NamedTuple):
-    """The status of an answer (0: none came), its length, and a bit of it if it is an error."""
+    """The status of an answer (0: none came), its length, and its beginning if it is an error."""
 
     status: int
     length: int
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What is sent: `path` has its query; `body` None is a GET."""
+    """A request; `path` contains the query, and without a `body` it is a GET."""
 
     path: str
     body: object = None
@@ -48,7 +48,7 @@ class Request(NamedTuple):
 
 
 def ask(cluster: LocalCluster, request: Request) -> Answer:
-    """Send one request to whoever leads, and once more if that is another node by then."""
+    """Send one request to the leader, and once more if it is redirected."""
     content, status = b"", 0
     for _ in range(2):
         host, _, port = cluster.addresses[cluster.leader()].rpartition(":")
@@ -70,7 +70,7 @@ def ask(cluster: LocalCluster, request: Request) -> Answer:
 
 
 def done(cluster: LocalCluster, request: Request) -> None:
-    """Send what must be done for what follows; RuntimeError if it is not."""
+    """Send a request that prepares others. Raises RuntimeError if it fails."""
     answer = ask(cluster, request)
     if answer.status != 200:
         raise RuntimeError(f"{request.path} answered {answer.status}: {answer.error}")
@@ -82,19 +82,20 @@ def execute(command: str, *args: object) -> Request:
 
 
 def transaction(commands: Sequence[tuple[str, list[str]]]) -> Request:
-    """Several as one."""
+    """Several commands as one transaction."""
     return Request(
         "/v1/transaction", {"commands": [{"command": name, "args": args} for name, args in commands]}
     )
 
 
 def blob(size: int) -> dict[str, str]:
-    """Bytes that are not UTF-8."""
+    """Random bytes, as JSON."""
     return {"base64": base64.b64encode(os.urandom(size)).decode()}
 
 
 class Kind(NamedTuple):
-    """`sizes` are tried from the first on until one is accepted; `requests` makes what is sent at once, of a size."""
+    """A kind of request. `sizes` are tried in order until one is accepted; `requests` makes the requests of a size,
+    which are sent at the same time."""
 
     name: str
     sizes: Sequence[int]
@@ -104,28 +105,28 @@ class Kind(NamedTuple):
 
 
 def once(request: Request, *, times: int = 1) -> Callable[[int], list[Request]]:
-    """The same whatever its size, several at a time."""
+    """The same request for any size, `times` times."""
     return lambda size: [request] * times
 
 
 def sets(count: int, *options: str, prefix: str = "t") -> list[tuple[str, list[str]]]:
-    """So many `set`."""
+    """`count` commands `set`."""
     return [("set", [f"{prefix}{number:06}", "v" * 16, *options]) for number in range(count)]
 
 
 def sets_and_scans(count: int) -> list[tuple[str, list[str]]]:
-    """So many `set`, and a `scan` after each."""
+    """`count` commands `set`, and a `scan` after each."""
     pairs = [[("set", [f"s{number:06}", "v"]), ("scan", ["s", "", "1"])] for number in range(count)]
     return [command for pair in pairs for command in pair]
 
 
 def mset(prefix: str, count: int, value: object = "v") -> Request:
-    """So many keys at once."""
+    """An `mset` of `count` keys."""
     return execute("mset", *(part for number in range(count) for part in (f"{prefix}{number:06}", value)))
 
 
 def grow(key: str, *, until: int) -> Callable[[LocalCluster], None]:
-    """Append zero bytes, a MiB at a time, until the value has `until` or is full."""
+    """Append zero bytes, a MiB at a time, until the value has `until` bytes or is as long as it may be."""
 
     def prepare(cluster: LocalCluster) -> None:
         ask(cluster, execute("del", key))
@@ -138,7 +139,7 @@ def grow(key: str, *, until: int) -> Callable[[LocalCluster], None]:
 
 
 def many_keys(prefix: str, count: int, value_bytes: int) -> Callable[[LocalCluster], None]:
-    """Write so many keys."""
+    """Write `count` keys."""
 
     def prepare(cluster: LocalCluster) -> None:
         per_command = min(2_000, 2 * MIB // (value_bytes + 16))
@@ -151,7 +152,7 @@ def many_keys(prefix: str, count: int, value_bytes: int) -> Callable[[LocalClust
 
 
 def several(count: int, make: Callable[[int], Request]) -> Callable[[LocalCluster], None]:
-    """Send so many requests, one after the other."""
+    """Send `count` requests, one after the other."""
 
     def prepare(cluster: LocalCluster) -> None:
         for number in range(count):
@@ -161,7 +162,7 @@ def several(count: int, make: Callable[[int], Request]) -> Callable[[LocalCluste
 
 
 def kept_answers(cluster: LocalCluster) -> None:
-    """A session with a thousand answers that nobody acknowledges."""
+    """Make a session with a thousand answers that are not acknowledged."""
     done(cluster, Request("/v1/sessions", {"id": SESSION}))
     for sequence in range(1, 1_001):
         place = {"id": SESSION, "seq": sequence, "acknowledged": 1}
@@ -169,7 +170,7 @@ def kept_answers(cluster: LocalCluster) -> None:
 
 
 def bulk_of(keys: int) -> Callable[[LocalCluster], None]:
-    """So many new keys that no scan has seen, scattered."""
+    """Write `keys` new keys with random names."""
 
     def scattered(number: int) -> Request:
         return execute("mset", *(text for _ in range(4_000) for text in (os.urandom(8).hex(), "v")))
@@ -178,7 +179,7 @@ def bulk_of(keys: int) -> Callable[[LocalCluster], None]:
 
 
 def deleted(cluster: LocalCluster) -> None:
-    """20,000 keys written, made durable, and deleted."""
+    """Write 20,000 keys, make them durable, and delete them."""
     many_keys("d", 20_000, 16)(cluster)
     done(cluster, Request("/v1/snapshot", {}))
     for first in range(0, 20_000, 2_000):
@@ -187,7 +188,7 @@ def deleted(cluster: LocalCluster) -> None:
 
 
 def writes() -> Iterator[Kind]:
-    """What becomes an entry of the log."""
+    """Kinds that become an entry of the log."""
     yield Kind("nothing", [1], once(execute("ping")))
     yield Kind("body of 4 MiB", [4], lambda n: [mset("b", n, blob(MIB - 64))])
     yield Kind("transaction of sets", [60_000, 2_048], lambda n: [transaction(sets(n))])
@@ -207,7 +208,7 @@ def writes() -> Iterator[Kind]:
 
 
 def reads() -> Iterator[Kind]:
-    """What is answered beside the log, several at a time."""
+    """Kinds that are reads, several at a time."""
     yield Kind("mget", [16_384, 4_096], lambda n: [execute("mget", *(f"m{i:06}" for i in range(n)))] * 4)
     yield Kind(
         "longest value", [1], once(execute("get", "longest"), times=4), grow("longest", until=16 * MIB)
@@ -221,7 +222,7 @@ def reads() -> Iterator[Kind]:
 
 
 def after_much(bulk: int) -> Iterator[Kind]:
-    """What finds very much that is new."""
+    """Kinds after very many new keys."""
     counted = [execute("dbsize"), execute("scan", "", "", "1")]
     yield Kind("scan after a bulk load", [1], lambda n: counted, bulk_of(bulk))
     yield Kind(
@@ -231,7 +232,7 @@ def after_much(bulk: int) -> Iterator[Kind]:
 
 
 def longest(cluster: LocalCluster, name: str, begin: float, end: float) -> tuple[float, float]:
-    """The longest stalls of a node that began in a time: in milliseconds, and in those of its processor."""
+    """The longest turn of a node's loop that began in a time, in milliseconds, and the longest in processor time."""
     found = [(0.0, 0.0)]
     file = cluster.folder / f"{name}.stalls"
     for line in file.read_text().splitlines() if file.exists() else ():
@@ -242,18 +243,18 @@ def longest(cluster: LocalCluster, name: str, begin: float, end: float) -> tuple
 
 
 def terms(cluster: LocalCluster) -> int:
-    """The highest term that any node is in."""
+    """The highest term of any node."""
     return max(int(cluster.status(name).get("term", 0)) for name in cluster.addresses)
 
 
 def at_once(cluster: LocalCluster, requests: list[Request]) -> list[Answer]:
-    """What is answered to requests that are sent together."""
+    """The answers to requests that are sent at the same time."""
     with ThreadPoolExecutor(len(requests)) as threads:
         return list(threads.map(lambda request: ask(cluster, request), requests))
 
 
 def measure(cluster: LocalCluster, kind: Kind) -> dict[str, Any]:
-    """Prepare, then send what is to be measured, all of it at once."""
+    """Prepare, then send the requests of a kind, and measure."""
     if kind.prepare is not None:
         kind.prepare(cluster)
         time.sleep(SETTLE_S)
@@ -291,7 +292,7 @@ def told(row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """All kinds, one after the other, on one cluster."""
+    """Measure all kinds, one after the other, on one cluster."""
     parser = argparse.ArgumentParser(description="The longest turn of the loop for the largest requests.")
     add_common_options(parser)
     parser.add_argument("--only", default="", help="kinds with one of these words in their names")

@@ -2,11 +2,11 @@
 
     python -m benchmarks.write_path [--clients 1,16,64,256] [--seconds 8] [--reads] [--profile] [--json]
 
-Starts three nodes on this machine with data in a temporary folder, and loads the leader over HTTP keep-alive with one
-connection per client. Nodes and load share the cores. A closed loop: a client sends its next request when the last
-one is answered, so a pause of the server is seen by one request per client and not by those that would have come
-meanwhile; read the percentiles as what these clients saw. The fsync of the same disk stands beside, for a write cannot
-be answered sooner than two of them in parallel.
+It starts three nodes on this machine, with data in a temporary folder, and loads the leader over HTTP keep-alive with
+one connection for each client. Nodes and load share the cores. It is a closed loop: a client sends its next request
+when the last one is answered, so a pause of the server shows in one request of each client, and not in those that would
+have come meanwhile; the percentiles are those of these clients. The fsync of the same disk is printed, too, because a
+write cannot be answered before two of them in parallel.
 """
 
 import argparse
