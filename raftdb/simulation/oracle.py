@@ -27,6 +27,7 @@ from collections.abc import Iterable, Sequence
 
 from raftdb.core import invariants
 from raftdb.core.block import Block, entries_of
+from raftdb.core.log import Log
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import Message
 from raftdb.core.model import Entry, EntryId, EntryKind, HardState, Index, NodeId, Role, Term
@@ -46,8 +47,9 @@ from raftdb.simulation.timeline import Timeline
 from raftdb.wire.configuration import decode_configuration
 
 CACHE_ENTRIES_CHEAP = 64
-"""A log with more cached entries is checked in full only at every `LOG_CHECK_STEPS`-th step."""
+"""The blocks of a log with no more cached entries are checked with every step that wrote to it."""
 LOG_CHECK_STEPS = 32
+"""The blocks of every log are checked every so many steps, whatever a step did."""
 
 
 class Oracle:
@@ -183,9 +185,7 @@ class Oracle:
         """Check a step of a core, which took its log for durable up to `before_persisted` before it."""
         invariants.check_step(before, state)
         self._steps += 1
-        cached = state.log.last_index - state.log.cache_first
-        if cached < CACHE_ENTRIES_CHEAP or self._steps % LOG_CHECK_STEPS == 0:
-            invariants.check_state(state)
+        invariants.check_state(state, looks_at_blocks=self._is_worth_a_look(state.log, update))
         shadow = self.shadows[node]
         if update.persist is not None:
             if update.persist.install is not None:
@@ -216,6 +216,12 @@ class Oracle:
             )
         if update.commit_index is not None:
             self._committed(node, before, state)
+
+    def _is_worth_a_look(self, log: Log, update: Update) -> bool:
+        """Tell whether a step may have changed the blocks of a log, or it was not looked at for long."""
+        if self._steps % LOG_CHECK_STEPS == 0:
+            return True
+        return update.persist is not None and log.last_index - log.cache_first < CACHE_ENTRIES_CHEAP
 
     def said(self, node: NodeId, messages: Sequence[Message]) -> None:
         """Check messages that a node sends."""
