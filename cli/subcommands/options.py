@@ -15,8 +15,8 @@ import click
 from cli.console.failures import EXIT_USAGE, CommandError
 from cli.console.output import FORMATS, Output, terminal_columns
 from cli.line.numbers import parse_count, parse_seconds
+from raftdb.client.addresses import DEFAULT_ADDRESSES
 from raftdb.client.protocol import CONSISTENCIES, Consistency
-from raftdb.client.routing import DEFAULT_ADDRESSES
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS, Client
 
 COMPLETION_VARIABLE = "_RAFTDB_COMPLETE"

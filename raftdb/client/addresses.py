@@ -9,6 +9,9 @@ from raftdb.client.given import as_text, several
 from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachable_endpoint
 from raftdb.errors import RequestRefused
 
+DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
+"""The addresses of the first three nodes of `raftdb up`."""
+
 
 def parse_addresses(text: str) -> tuple[Endpoint, ...]:
     """The addresses in `HOST:PORT,HOST:PORT`, each with or without `http://`, in order, each once.

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from raftdb.client import cluster_methods, retrying
-from raftdb.client.addresses import addresses_of, parse_url
+from raftdb.client.addresses import DEFAULT_ADDRESSES, addresses_of, parse_url
 from raftdb.client.async_commands import AsyncClientCommands
 from raftdb.client.async_io import CONCURRENCY_MAX, sleep
 from raftdb.client.async_sharing import AsyncSharedCalls
@@ -21,7 +21,7 @@ from raftdb.client.given import Form, V, as_bytes, as_text, duration
 from raftdb.client.http1 import Sink
 from raftdb.client.model import NodeStatus
 from raftdb.client.retrying import Attempts
-from raftdb.client.routing import DEFAULT_ADDRESSES, Router
+from raftdb.client.routing import Router
 from raftdb.client.session import Sessions
 from raftdb.errors import Conflict, RaftdbError
 

@@ -21,8 +21,6 @@ from raftdb.client.refusals import error_of, leader_of_error, leader_of_status, 
 from raftdb.endpoint import Endpoint
 from raftdb.errors import CommandFailed, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 
-DEFAULT_ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
-"""The addresses of the first three nodes of `raftdb up`."""
 ATTEMPT_MS_MIN = 500
 """A request that may be repeated waits for one node for at least this time, a third of the time left, or some times the
 latest answers, whichever is longest, before it asks another."""

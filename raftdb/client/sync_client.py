@@ -11,14 +11,14 @@ from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from raftdb.client import cluster_methods, retrying
-from raftdb.client.addresses import addresses_of, parse_url
+from raftdb.client.addresses import DEFAULT_ADDRESSES, addresses_of, parse_url
 from raftdb.client.dialing import now_ms
 from raftdb.client.flow import Caller, Limits, Method
 from raftdb.client.given import Form, V, as_bytes, as_text, duration
 from raftdb.client.http1 import Sink
 from raftdb.client.model import NodeStatus
 from raftdb.client.retrying import Attempts
-from raftdb.client.routing import DEFAULT_ADDRESSES, Router
+from raftdb.client.routing import Router
 from raftdb.client.session import Sessions
 from raftdb.client.sync_commands import ClientCommands
 from raftdb.client.sync_io import sleep

@@ -16,7 +16,7 @@ from raftdb.errors import LeaderHint
 from raftdb.node import starts
 from raftdb.node.replica import Replica
 from raftdb.node.standing import Standing, is_cast_out, standing_of
-from raftdb.wire.peer import Hello, Welcome
+from raftdb.wire.handshake import Hello, Welcome
 
 
 class Followed(NamedTuple):

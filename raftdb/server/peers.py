@@ -32,7 +32,7 @@ from raftdb.node.starts import KnownStarts, OwnStarts
 from raftdb.node.view import NodeView
 from raftdb.server.start import STARTS_FACT
 from raftdb.transport.handshake import Introduction, Recollection
-from raftdb.wire.peer import Hello, Refused
+from raftdb.wire.handshake import Hello, Refused
 from storage.contract import LogStore
 
 logger = logging.getLogger("raftdb.server")

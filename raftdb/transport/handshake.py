@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from raftdb.core.model import StartId
 from raftdb.endpoint import Endpoint
-from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
+from raftdb.wire.handshake import PROTOCOL_VERSION, Hello, Refused, Welcome
 
 Introduction: TypeAlias = Hello | Welcome
 CheckPeer: TypeAlias = Callable[[Introduction], Refused | Awaitable[Refused | None] | None]

@@ -21,14 +21,8 @@ from raftdb.transport.send_queue import SendQueue
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
 from raftdb.transport.upgrade import dial
-from raftdb.wire.peer import (
-    Hello,
-    Refused,
-    Welcome,
-    decode_handshake,
-    encode_frame,
-    encode_handshake,
-)
+from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
+from raftdb.wire.peer import encode_frame
 from raftdb.wire.stream import Kind
 
 logger = logging.getLogger("raftdb.transport")

@@ -23,7 +23,8 @@ from raftdb.transport.reasons import short_reason
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
 from raftdb.transport.upgrade import Switched, accepted, require_upgrade
-from raftdb.wire.peer import Hello, Refused, Welcome, decode_frame, decode_handshake, encode_handshake
+from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
+from raftdb.wire.peer import decode_frame
 from raftdb.wire.stream import Kind
 
 logger = logging.getLogger("raftdb.transport")

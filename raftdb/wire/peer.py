@@ -44,33 +44,6 @@ from raftdb.wire.fields import (
     is_number,
 )
 from raftdb.wire.frames import SEAL_BYTES, seal, unseal
-from raftdb.wire.handshake import (
-    PROTOCOL_VERSION,
-    Handshake,
-    Hello,
-    Refused,
-    Welcome,
-    decode_handshake,
-    encode_handshake,
-)
-
-__all__ = [
-    "ENTRIES_PER_FRAME_MAX",
-    "FRAME_BYTES_MAX",
-    "FRAME_ITEMS_MAX",
-    "FRAME_OVERHEAD_BYTES",
-    "MESSAGES_PER_FRAME_MAX",
-    "PROTOCOL_VERSION",
-    "Handshake",
-    "Hello",
-    "Refused",
-    "Welcome",
-    "decode_frame",
-    "decode_handshake",
-    "encode_frame",
-    "encode_handshake",
-    "message_bytes_max",
-]
 
 FRAME_BYTES_MAX = ENTRY_BYTES_MAX + 4 * 1024 * 1024
 """Longest frame, 10 MiB: the longest entry, and a generous batch before it. Links set their own limit to this."""

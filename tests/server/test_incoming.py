@@ -24,7 +24,7 @@ from raftdb.transport.snapshot_server import (
     WELCOME_HEADER,
     write_introduction,
 )
-from raftdb.wire.peer import Refused, Welcome
+from raftdb.wire.handshake import Refused, Welcome
 from storage.errors import OutOfSpace
 from storage.send import SnapshotId
 from tests.server.snapshot_support import (

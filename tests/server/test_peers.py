@@ -24,7 +24,7 @@ from raftdb.server.peers import (
     PeerRegistry,
 )
 from raftdb.server.start import begin_start
-from raftdb.wire.peer import PROTOCOL_VERSION, Hello, Refused, Welcome
+from raftdb.wire.handshake import PROTOCOL_VERSION, Hello, Refused, Welcome
 from storage.memory import MemoryLogStore
 from tests.addresses import at
 from tests.blocks import blocks

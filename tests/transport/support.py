@@ -14,7 +14,7 @@ from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity
 from raftdb.transport.limits import PEER_PATH, LinkLimits
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
-from raftdb.wire.peer import Hello, Refused, Welcome, decode_handshake, encode_handshake
+from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
 from raftdb.wire.stream import Kind
 from tests.blocks import blocks
 

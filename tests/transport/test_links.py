@@ -19,7 +19,8 @@ from raftdb.transport.handshake import Introduction
 from raftdb.transport.limits import PEER_PATH
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.upgrade import Switched, accepted
-from raftdb.wire.peer import FRAME_BYTES_MAX, Hello, Refused, Welcome, encode_handshake
+from raftdb.wire.handshake import Hello, Refused, Welcome, encode_handshake
+from raftdb.wire.peer import FRAME_BYTES_MAX
 from raftdb.wire.stream import Kind
 from tests.transport.slow_way import slow_way
 from tests.transport.support import (

@@ -10,7 +10,8 @@ import pytest
 
 from raftdb.transport.handshake import Introduction
 from raftdb.transport.limits import PEER_PATH
-from raftdb.wire.peer import Hello, Refused, Welcome, encode_frame, encode_handshake
+from raftdb.wire.handshake import Hello, Refused, Welcome, encode_handshake
+from raftdb.wire.peer import encode_frame
 from raftdb.wire.stream import Kind
 from tests.transport.support import (
     FAST,

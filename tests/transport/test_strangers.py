@@ -8,7 +8,8 @@ from dataclasses import replace
 from raftdb.memory import MemoryAccount
 from raftdb.transport.handshake import Introduction
 from raftdb.transport.stream import READ_AHEAD_BYTES
-from raftdb.wire.peer import Hello, Refused, Welcome, encode_frame
+from raftdb.wire.handshake import Hello, Refused, Welcome
+from raftdb.wire.peer import encode_frame
 from raftdb.wire.stream import Kind
 from tests.transport.support import (
     FAST,
