@@ -31,7 +31,7 @@ from benchmarks.running import (
     watching,
     written_bytes,
 )
-from storage.state_store import LmdbStateStore
+from storage import LmdbStateStore
 from tests.disk_bounds import log_bytes_max, state_bytes_max
 
 MEGA = 1_000_000

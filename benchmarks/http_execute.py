@@ -26,9 +26,7 @@ from aiohttp import web
 
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
-from raftdb.frontend.http_api import HttpApi
-from raftdb.frontend.http_server import HttpServer
-from raftdb.frontend.node_api import Backup, Consistency
+from raftdb.frontend import Backup, Consistency, HttpApi, HttpServer
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query
 from raftdb.node.turn import Answer

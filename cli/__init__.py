@@ -27,3 +27,8 @@ does not parse the words after the name of a database command, because they are 
 
 RAFTDB_VERSION = "0.1.0"
 """Compared with `raftdb.__version__` at the start, so that another package called `cli` is noticed."""
+
+__all__ = [
+    "main",
+]
+"""What others may use: the entry point."""

@@ -62,26 +62,13 @@ Considered and rejected
 * Files in a memory map for writing, or sync turned off: see `storage.env`.
 """
 
-from storage.check import Finding, examine, examine_snapshot
-from storage.contract import (
-    INDEX_MAX,
-    KEY_BYTES_MAX,
-    TRIM_BLOCKS_MAX,
-    Describe,
-    FrozenChanges,
-    LogBatch,
-    LogStore,
-    RecoveredLog,
-    StateStore,
-    Usage,
-)
+from storage.check import Finding, examine, examine_snapshot, finding_of
+from storage.contract import Describe, FrozenChanges, LogBatch, LogStore, RecoveredLog, StateStore, Usage
+from storage.env import DATA_FILE
 from storage.errors import (
+    DAMAGE_HINT,
+    MISSING_HINT,
     FolderDamaged,
-    FolderForeign,
-    FolderLocked,
-    FolderUnfinished,
-    Missing,
-    Misused,
     OutOfSpace,
     Reason,
     SnapshotDamaged,
@@ -90,17 +77,17 @@ from storage.errors import (
     SystemFailure,
     WriteFailed,
 )
-from storage.folder import DataFolder
-from storage.identity import FORMAT_VERSION, Identity
+from storage.folder import LOG_FOLDER, STATE_FOLDER, DataFolder
+from storage.identity import IDENTITY_FILE, Identity, read_identity
 from storage.log_store import LmdbLogStore
-from storage.manifest import Manifest
+from storage.manifest import DIGEST_BYTES, Manifest
 from storage.memory import MemoryLogStore, MemoryStateStore
 from storage.memory_disk import MemoryDisk
 from storage.receive import SnapshotReceiver
 from storage.recover import recover_folder
 from storage.restore import restore_folder
 from storage.send import SnapshotId, SnapshotReader
-from storage.space import SpaceGuard
+from storage.space import FULL_BYTES, LAST_BYTES, Measured, SpaceGuard
 from storage.state_store import LmdbStateStore
 from storage.writer import LogWriter
 
@@ -108,18 +95,19 @@ RAFTDB_VERSION = "0.1.0"
 """Compared with raftdb's own at start: another distribution's `storage` on the path must not pass for this one."""
 
 __all__ = [
-    "FORMAT_VERSION",
-    "INDEX_MAX",
-    "KEY_BYTES_MAX",
-    "RAFTDB_VERSION",
-    "TRIM_BLOCKS_MAX",
+    "DAMAGE_HINT",
+    "DATA_FILE",
+    "DIGEST_BYTES",
+    "FULL_BYTES",
+    "IDENTITY_FILE",
+    "LAST_BYTES",
+    "LOG_FOLDER",
+    "MISSING_HINT",
+    "STATE_FOLDER",
     "DataFolder",
     "Describe",
     "Finding",
     "FolderDamaged",
-    "FolderForeign",
-    "FolderLocked",
-    "FolderUnfinished",
     "FrozenChanges",
     "Identity",
     "LmdbLogStore",
@@ -128,11 +116,10 @@ __all__ = [
     "LogStore",
     "LogWriter",
     "Manifest",
+    "Measured",
     "MemoryDisk",
     "MemoryLogStore",
     "MemoryStateStore",
-    "Missing",
-    "Misused",
     "OutOfSpace",
     "Reason",
     "RecoveredLog",
@@ -149,6 +136,10 @@ __all__ = [
     "WriteFailed",
     "examine",
     "examine_snapshot",
+    "finding_of",
+    "read_identity",
     "recover_folder",
     "restore_folder",
+    "system_failures",
 ]
+"""What the layers above may use."""

@@ -55,7 +55,7 @@ class Finding(NamedTuple):
     reason: str | None = None
 
 
-def failed(name: str, error: StorageError) -> Finding:
+def finding_of(name: str, error: StorageError) -> Finding:
     """The finding `name` for an error that was met while examining it."""
     return Finding(
         name, error.message, False, error.hint, error.reason if isinstance(error, SystemFailure) else None
@@ -78,7 +78,7 @@ def examine(folder: Path) -> Iterator[Finding]:
         yield Finding("lock", error.message, False, "stop that process, and examine the folder then")
         return
     except SystemFailure as error:
-        yield failed("lock", error)
+        yield finding_of("lock", error)
         return
     try:
         yield Finding("lock", "free" if lock is not None else "was never taken")
@@ -94,7 +94,7 @@ def examine_snapshot(path: Path) -> Iterator[Finding]:
     try:
         reader = SnapshotReader(path)
     except (SnapshotDamaged, SnapshotForeign, SystemFailure) as error:
-        yield failed("snapshot", error)
+        yield finding_of("snapshot", error)
         return
     try:
         manifest = reader.manifest
@@ -106,7 +106,7 @@ def examine_snapshot(path: Path) -> Iterator[Finding]:
         reader.verify()
         yield Finding("digest", reader.digest.hex())
     except (SnapshotDamaged, SystemFailure) as error:
-        yield failed("digest", error)
+        yield finding_of("digest", error)
     finally:
         reader.close()
 
@@ -116,7 +116,7 @@ def _examine_files(folder: Path) -> Iterator[Finding]:
     try:
         identity = read_identity(folder)
     except (FolderDamaged, FolderForeign, SystemFailure) as error:
-        yield failed("identity", error)
+        yield finding_of("identity", error)
         identity = None
     else:
         if identity is None and restoring:
@@ -154,7 +154,7 @@ def _examine_owners(folder: Path, identity: Identity) -> Iterator[Finding]:
         try:
             check_owner(folder / name, identity)
         except (FolderDamaged, FolderForeign, SystemFailure) as error:
-            yield failed(f"owner of {name}", error)
+            yield finding_of(f"owner of {name}", error)
 
 
 class _Log(NamedTuple):
@@ -179,7 +179,7 @@ def _examine_log(folder: Path, *, missing_ok: bool) -> Generator[Finding, None, 
     try:
         log = LmdbLogStore(folder / LOG_FOLDER, create=False, read_only=True)
     except (FolderDamaged, FolderForeign, SystemFailure) as error:
-        yield failed("log", error)
+        yield finding_of("log", error)
         return None
     try:
         usage = log.usage()
@@ -187,7 +187,7 @@ def _examine_log(folder: Path, *, missing_ok: bool) -> Generator[Finding, None, 
         yield Finding("log reusable", usage.reusable_bytes)
         found = log.recover()
     except (FolderDamaged, FolderForeign, SystemFailure) as error:
-        yield failed("log", error)
+        yield finding_of("log", error)
         return None
     finally:
         log.close()
@@ -207,7 +207,7 @@ def _examine_state(folder: Path, *, missing_ok: bool) -> Generator[Finding, None
     try:
         state = LmdbStateStore(folder / STATE_FOLDER, create=False, read_only=True)
     except (FolderDamaged, FolderForeign, SystemFailure) as error:
-        yield failed("state", error)
+        yield finding_of("state", error)
         return None
     try:
         usage = state.usage()
@@ -218,7 +218,7 @@ def _examine_state(folder: Path, *, missing_ok: bool) -> Generator[Finding, None
         yield Finding("state checksums", f"{state.verify()} keys verified")
         return state.checkpoint
     except (FolderDamaged, FolderForeign, SystemFailure) as error:
-        yield failed("state", error)
+        yield finding_of("state", error)
         return None
     finally:
         state.close()

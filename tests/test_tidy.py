@@ -85,6 +85,10 @@ PLANTED = {
         "raftdb/server/__init__.py",
         ESSAY + "def _term(driver): return driver.replica.raft.state.term\n",
     ),
+    "surface: past it": ("raftdb/server/__init__.py", ESSAY + "from storage.hidden import name\n"),
+    "surface: past it, by the package": ("raftdb/server/__init__.py", ESSAY + "from storage import hidden\n"),
+    "surface: past it, as a whole": ("benchmarks/one.py", "import storage.hidden\n"),
+    "surface: nobody uses it": ("storage/__init__.py", ESSAY + '__all__ = ["hidden"]\n'),
     "essay too short": ("raftdb/wire/__init__.py", FIRST_LINE),
     "essay missing": ("raftdb/wire/cbor.py", FIRST_LINE),
     "forbidden-text: a path": ("tests/test_it.py", f"PATH = '{SLASH}root{SLASH}project'\n"),
@@ -111,6 +115,12 @@ def test_what_keeps_the_rules_is_left_alone(tmp_path: Path) -> None:
         "tests/test_long.py": "def test_long():\n" + "    pass\n" * 500,
         "README.md": f"See framework{SLASH}work{SLASH}it and http://host{SLASH}root{SLASH}it.\n",
         "data/n1/anything.py": "written by a node, not by us\n",
+        "raftdb/wire/__init__.py": ESSAY + '__all__ = ["cbor", "encode"]\n',
+        "raftdb/wire/cbor.py": FIRST_LINE + "import raftdb.wire.hidden\n",
+        "raftdb/node/__init__.py": ESSAY
+        + "from raftdb.wire import encode\nfrom raftdb.wire.cbor import name\n",
+        "raftdb/node/alone.py": FIRST_LINE + "from raftdb import errors\nfrom raftdb.errors import name\n",
+        "tests/test_reaching.py": "from storage.hidden import name\n",
     }
     assert find_problems(planted_project(tmp_path, files)) == []
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.surface import past_the_surface
+
 PRODUCT = ("raftdb", "storage", "cli")
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
@@ -149,6 +151,14 @@ def packages_incomplete(paths: Sequence[str]) -> Iterator[Problem]:
             yield Problem("essay", folder, 1, "a package without __init__.py")
 
 
+def past_surfaces(texts: Mapping[str, str]) -> Iterator[Problem]:
+    """Imports from other packages that reach past what these list as theirs to use; see `surface.py`."""
+    product = {path: text for path, text in texts.items() if is_product(path)}
+    beside = {path: text for path, text in texts.items() if path.startswith("benchmarks/")}
+    for where, message in past_the_surface(product, beside):
+        yield Problem("surface", where, 1, message)
+
+
 def is_product(path: str) -> bool:
     """True for what is installed; tests and benchmarks are free in size and docstrings."""
     return path.partition("/")[0] in PRODUCT
@@ -171,18 +181,21 @@ def find_problems(root: Path) -> list[Problem]:
     """All broken rules of the project at `root`, in the order of the paths."""
     paths = project_files(root)
     problems = [*misplaced(paths), *packages_incomplete(paths)]
+    texts: dict[str, str] = {}
     for path in paths:
         try:
             text = (root / path).read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue  # an image or the like: no rule is about it
         problems += with_forbidden_text(path, text)
+        if path.endswith(".py"):
+            texts[path] = text
         if is_product(path) and path.endswith(".py"):
             problems += too_long(path, text)
             problems += undocumented(path, text)
             problems += reaching_past(path, text)
             problems += without_essay(path, text)
-    return problems
+    return [*problems, *past_surfaces(texts)]
 
 
 def judge(problems: Sequence[Problem], exceptions: Mapping[tuple[str, str], int]) -> list[str]:

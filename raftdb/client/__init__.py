@@ -56,3 +56,21 @@ answers. A transaction belongs to one thread or task.
 **Deadlines.** A call ends by its deadline, whatever the system's resolver, a silent address, another thread or a server
 that sends byte by byte does. Its socket is closed then, and a thread that still resolves a name is not waited for.
 """
+
+__all__ = [
+    "addresses",
+    "async_client",
+    "async_transaction",
+    "backup",
+    "dialing",
+    "http1",
+    "json_body",
+    "model",
+    "pace",
+    "protocol",
+    "retrying",
+    "sync_backup",
+    "sync_client",
+    "sync_transaction",
+]
+"""The modules that other packages may use. Programs of users find what is theirs in `raftdb` itself."""

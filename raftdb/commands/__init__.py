@@ -11,3 +11,10 @@ the meaning, not the spelling, so that a new name needs no new entry format.
 
 All of it is quick to import: a one-shot `raftdb get` pays for it.
 """
+
+__all__ = [
+    "answers",
+    "spec",
+    "transactions",
+]
+"""The modules that other packages may use: all of them."""

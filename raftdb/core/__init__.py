@@ -182,3 +182,22 @@ Considered and rejected
 * Bodies of all entries in the core: memory would grow with the log. Terms and the tail are enough to decide.
 * An object per entry: encoding, storing, sending and decoding it each cost more than its bytes do.
 """
+
+__all__ = [
+    "block",
+    "describe",
+    "events",
+    "invariants",
+    "log",
+    "membership",
+    "messages",
+    "model",
+    "quorum",
+    "raft",
+    "state",
+    "timing",
+    "transfer",
+    "update",
+]
+"""The modules that other packages may use: the node as a whole, what goes in and comes out, and the words for both. The
+others are its rules."""

@@ -45,3 +45,20 @@ Decisions
 Considered and rejected: a hand-written HTTP parser (it would be faster still, but aiohttp's C parser has solved the
 bugs of request smuggling); streaming JSON decoding (a command is small; the body is bounded).
 """
+
+from raftdb.frontend.http_api import HttpApi
+from raftdb.frontend.http_server import OPEN_FILES_RESERVED, HttpServer, ServerLimits, connections_allowed
+from raftdb.frontend.node_api import Backup, Consistency
+from raftdb.frontend.redis.server import RedisServer
+
+__all__ = [
+    "OPEN_FILES_RESERVED",
+    "Backup",
+    "Consistency",
+    "HttpApi",
+    "HttpServer",
+    "RedisServer",
+    "ServerLimits",
+    "connections_allowed",
+]
+"""What other packages may use: a listener for each protocol, and what they need of a node."""

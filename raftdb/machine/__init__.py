@@ -67,3 +67,28 @@ Considered and rejected: ending values and sessions that are due within the entr
 needs no entry of its own, but a `set` would pay for the end of a thousand keys; and an entry that does more than its
 proposer asked for is hard to explain in a log.
 """
+
+__all__ = [
+    "batches",
+    "connection",
+    "counters",
+    "editing",
+    "entries",
+    "expiry",
+    "integers",
+    "keys",
+    "keyspace",
+    "layer",
+    "machine",
+    "operations",
+    "reply",
+    "revisions",
+    "scanning",
+    "service",
+    "services",
+    "sessions",
+    "strings",
+    "values",
+]
+"""The modules that other packages may use: the machine, the operations of each service, and how they are written down.
+The others are how the machine does what it does."""

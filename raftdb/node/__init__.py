@@ -42,3 +42,23 @@ reply stops the node: replicas must not diverge.
 
 It does not retry for clients, redirect, or know HTTP: that is the frontends' and the clients' work.
 """
+
+__all__ = [
+    "applying",
+    "aside",
+    "clock",
+    "compaction",
+    "describe",
+    "driver",
+    "effects",
+    "membership",
+    "pending",
+    "replica",
+    "standing",
+    "starts",
+    "status",
+    "stored",
+    "turn",
+    "view",
+]
+"""The modules that other packages may use. Who only reads a node uses `view`; what is in a turn is the replica's."""

@@ -10,7 +10,7 @@ from raftdb.core.model import Index
 from raftdb.core.state import RaftState
 from raftdb.node.compaction import CompactionPolicy, slowest_live_match
 from raftdb.node.turn import State
-from storage.contract import FrozenChanges
+from storage import FrozenChanges
 
 
 class Covered(NamedTuple):

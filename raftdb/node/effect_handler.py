@@ -16,7 +16,7 @@ from raftdb.node.ports import Disk, PeerLinks, Snapshots
 from raftdb.node.space import SpaceBudget
 from raftdb.node.telling import Telling
 from raftdb.node.turn import PersistJob
-from storage.contract import FrozenChanges
+from storage import FrozenChanges
 
 logger = logging.getLogger("raftdb.node")
 

@@ -22,7 +22,7 @@ from raftdb.core.update import Trace
 from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob, State
-from storage.contract import FrozenChanges
+from storage import FrozenChanges
 
 OnAnswer = Callable[[Answer | RaftdbError | None], None]
 """Gets the answer of a request, once. None: the node has stopped before it knew the outcome."""

@@ -8,7 +8,7 @@ from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
 from raftdb.endpoint import Endpoint
 from raftdb.node.turn import State
-from storage.contract import FrozenChanges, LogBatch
+from storage import FrozenChanges, LogBatch
 
 
 class Disk(Protocol):

@@ -40,7 +40,7 @@ from raftdb.node.refusals import leader_hint, not_executed, out_of_time, too_muc
 from raftdb.node.standing import is_new, is_unproven
 from raftdb.node.stored import FIRST_ENTRY, batch_of
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
-from storage.contract import FrozenChanges
+from storage import FrozenChanges
 
 SPARE_FRACTION = 0.25
 """The share of the memory for changes that is kept for writes already proposed when a leader stops taking more: the

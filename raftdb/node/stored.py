@@ -15,7 +15,7 @@ from raftdb.errors import Fatal
 from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
 from raftdb.wire import cbor
 from raftdb.wire.configuration import FORM, decode_configuration, encode_configuration
-from storage.contract import LogBatch, LogStore, RecoveredLog, StateStore
+from storage import LogBatch, LogStore, RecoveredLog, StateStore
 
 BOOTSTRAP_TERM = 1
 """Term of the first entry, the configuration that all first members share; no leader is ever elected in it."""

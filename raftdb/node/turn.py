@@ -13,7 +13,7 @@ from raftdb.errors import RaftdbError
 from raftdb.machine.layer import KeyValueView
 from raftdb.node.membership import ChangeRequest, TransferRequest
 from raftdb.node.pending import ReadRequest, WriteRequest
-from storage.contract import FrozenChanges, LogBatch
+from storage import FrozenChanges, LogBatch
 
 
 class LogReader(Protocol):

@@ -26,3 +26,14 @@
 
 No other part of raftdb creates its own collaborators: each is handed what it needs, here.
 """
+
+__all__ = [
+    "bootstrap",
+    "collector",
+    "config",
+    "doctor",
+    "folder",
+    "recover",
+    "restore",
+]
+"""The modules that the command line may use: a node that runs, and folders of nodes that do not."""

@@ -19,7 +19,7 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
 from raftdb.node.view import NodeView
 from raftdb.server.config import Settings, check_advertised
-from storage.contract import LogStore
+from storage import LogStore
 
 logger = logging.getLogger("raftdb.server")
 

@@ -18,9 +18,7 @@ from raftdb.background import Background
 from raftdb.core.events import PeerMet
 from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
-from raftdb.frontend.http_api import HttpApi
-from raftdb.frontend.http_server import HttpServer
-from raftdb.frontend.redis.server import RedisServer
+from raftdb.frontend import HttpApi, HttpServer, RedisServer
 from raftdb.limits import Limits
 from raftdb.memory import MemoryAccount
 from raftdb.node.driver import Driver
@@ -45,10 +43,8 @@ from raftdb.server.open_files import allow_open_files
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import begin_start, load_replica
 from raftdb.server.threads import check_threads
-from raftdb.transport.handshake import LocalIdentity
-from storage.folder import DataFolder, Identity
-from storage.log_store import LmdbLogStore
-from storage.state_store import LmdbStateStore
+from raftdb.transport import LocalIdentity
+from storage import DataFolder, Identity, LmdbLogStore, LmdbStateStore
 
 logger = logging.getLogger("raftdb.server")
 

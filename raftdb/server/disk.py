@@ -16,13 +16,20 @@ from typing import TypeVar
 from raftdb.core.model import EntryId
 from raftdb.errors import Fatal
 from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
-from storage.contract import FrozenChanges, LogBatch, Usage
-from storage.folder import DataFolder
-from storage.log_store import LmdbLogStore
-from storage.manifest import Manifest
-from storage.space import FULL_BYTES, LAST_BYTES, Measured, SpaceGuard
-from storage.state_store import LmdbStateStore
-from storage.writer import LogWriter
+from storage import (
+    FULL_BYTES,
+    LAST_BYTES,
+    DataFolder,
+    FrozenChanges,
+    LmdbLogStore,
+    LmdbStateStore,
+    LogBatch,
+    LogWriter,
+    Manifest,
+    Measured,
+    SpaceGuard,
+    Usage,
+)
 
 Result = TypeVar("Result")
 PAGE_BYTES = 4096

@@ -17,9 +17,16 @@ from raftdb.errors import RaftdbError
 from raftdb.node.stored import decode_hard_state
 from raftdb.server.folder import EXIT_FOLDER, EXIT_OF_REASON, storage_errors
 from raftdb.wire.configuration import decode_configuration
-from storage.check import Finding, examine, examine_snapshot, failed
-from storage.errors import DAMAGE_HINT, Reason, StorageError
-from storage.identity import IDENTITY_FILE
+from storage import (
+    DAMAGE_HINT,
+    IDENTITY_FILE,
+    Finding,
+    Reason,
+    StorageError,
+    examine,
+    examine_snapshot,
+    finding_of,
+)
 from storage.system_failures import mapped, system_failure
 
 UNREADABLE_HINT = (
@@ -82,7 +89,7 @@ def _examine_and_exit(path: Path, sink: int) -> None:
         code = 0
     except (StorageError, OSError) as error:
         failure = system_failure(path, "examine", error) if isinstance(error, OSError) else error
-        os.write(sink, json.dumps(failed("examination", failure)).encode() + b"\n")
+        os.write(sink, json.dumps(finding_of("examination", failure)).encode() + b"\n")
     except BaseException:  # noqa: BLE001 - a bug, or unforeseen damage: the traceback shows it, and the code tells
         traceback.print_exc()
         sys.stderr.flush()

@@ -21,9 +21,16 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.node.stored import begin_empty, bootstrap
 from raftdb.server.config import Settings, check_advertised
-from storage.errors import OutOfSpace, Reason, StorageError, SystemFailure, WriteFailed
-from storage.folder import DataFolder, Identity
-from storage.identity import read_identity
+from storage import (
+    DataFolder,
+    Identity,
+    OutOfSpace,
+    Reason,
+    StorageError,
+    SystemFailure,
+    WriteFailed,
+    read_identity,
+)
 from storage.system_failures import mapped
 
 logger = logging.getLogger("raftdb.server")

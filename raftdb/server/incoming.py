@@ -17,10 +17,8 @@ from typing import Protocol, TypeVar
 from raftdb.core.messages import InstallSnapshot
 from raftdb.core.model import Index, NodeId, Term
 from raftdb.endpoint import Endpoint
-from raftdb.transport.handshake import CheckPeer, LocalIdentity
-from raftdb.transport.snapshot_client import PIECE_TIMEOUT_S, FetchFailed, SnapshotClient
-from storage.errors import OutOfSpace, SnapshotDamaged, SnapshotForeign, SystemFailure
-from storage.send import SnapshotId
+from raftdb.transport import PIECE_TIMEOUT_S, CheckPeer, FetchFailed, LocalIdentity, SnapshotClient
+from storage import OutOfSpace, SnapshotDamaged, SnapshotForeign, SnapshotId, SystemFailure
 
 logger = logging.getLogger("raftdb.server")
 

@@ -5,7 +5,7 @@ import socket
 
 from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
-from raftdb.transport.reasons import short_reason
+from raftdb.transport import short_reason
 
 EXIT_NO_ADDRESS = 3
 ELSEWHERE_HINT = (

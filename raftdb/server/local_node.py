@@ -10,7 +10,7 @@ from typing import Any
 from raftdb import __version__
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
-from raftdb.frontend.node_api import Backup, Consistency
+from raftdb.frontend import Backup, Consistency
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query
 from raftdb.memory import MemoryAccount
@@ -21,7 +21,7 @@ from raftdb.node.status import is_caught_up, members_of, status_of
 from raftdb.node.turn import Answer
 from raftdb.server.disk import NodeDisk
 from raftdb.server.network import Network
-from storage.errors import OutOfSpace, StorageError
+from storage import OutOfSpace, StorageError
 
 logger = logging.getLogger("raftdb.server")
 

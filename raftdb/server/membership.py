@@ -18,8 +18,7 @@ from raftdb.endpoint import Endpoint, text_of
 from raftdb.errors import Fatal, RaftdbError, required
 from raftdb.node.view import NodeView
 from raftdb.server.config import EXIT_CONFIGURATION, Settings
-from raftdb.transport.reasons import short_reason
-from raftdb.transport.sessions import new_session
+from raftdb.transport import new_session, short_reason
 
 logger = logging.getLogger("raftdb.server")
 

@@ -35,14 +35,8 @@ from raftdb.server.peers import (
     STALE_START,
     PeerRegistry,
 )
-from raftdb.transport.events import PeerEvents
-from raftdb.transport.handshake import LocalIdentity
-from raftdb.transport.peer_client import PeerLinks
-from raftdb.transport.peer_server import PeerServer
-from raftdb.transport.snapshot_server import SnapshotServer
-from storage.contract import LogStore
-from storage.errors import StorageError
-from storage.receive import SnapshotReceiver
+from raftdb.transport import LocalIdentity, PeerEvents, PeerLinks, PeerServer, SnapshotServer
+from storage import LogStore, SnapshotReceiver, StorageError
 
 logger = logging.getLogger("raftdb.server")
 

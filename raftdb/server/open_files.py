@@ -9,9 +9,9 @@ import logging
 import resource
 
 from raftdb.errors import Fatal
-from raftdb.frontend.http_server import OPEN_FILES_RESERVED, ServerLimits, connections_allowed
+from raftdb.frontend import OPEN_FILES_RESERVED, ServerLimits, connections_allowed
 from raftdb.server.folder import EXIT_OF_REASON
-from storage.errors import Reason
+from storage import Reason
 
 logger = logging.getLogger("raftdb.server")
 

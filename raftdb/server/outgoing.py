@@ -14,9 +14,7 @@ from raftdb.core.model import EntryId, NodeId
 from raftdb.node.replica import Replica
 from raftdb.node.view import NodeView
 from raftdb.server.disk import NodeDisk
-from storage.errors import OutOfSpace, SnapshotDamaged, StorageError, SystemFailure
-from storage.manifest import Manifest
-from storage.send import SnapshotReader
+from storage import Manifest, OutOfSpace, SnapshotDamaged, SnapshotReader, StorageError, SystemFailure
 
 logger = logging.getLogger("raftdb.server")
 

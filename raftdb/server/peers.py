@@ -31,9 +31,9 @@ from raftdb.node import starts
 from raftdb.node.starts import KnownStarts, OwnStarts
 from raftdb.node.view import NodeView
 from raftdb.server.start import STARTS_FACT
-from raftdb.transport.handshake import Introduction, Recollection
+from raftdb.transport import Introduction, Recollection
 from raftdb.wire.handshake import Hello, Refused
-from storage.contract import LogStore
+from storage import LogStore
 
 logger = logging.getLogger("raftdb.server")
 

@@ -39,10 +39,7 @@ from raftdb.server.folder import EXIT_FOLDER, cluster_id_of, storage_errors
 from raftdb.server.peers import forget_peers
 from raftdb.server.restore import INDEX_STEP
 from raftdb.wire.configuration import encode_configuration
-from storage.contract import LogBatch, LogStore, StateStore
-from storage.folder import DataFolder, Identity
-from storage.identity import read_identity
-from storage.recover import recover_folder
+from storage import DataFolder, Identity, LogBatch, LogStore, StateStore, read_identity, recover_folder
 
 APPLY_ENTRIES = 4096
 APPLY_BYTES = 16 << 20

@@ -21,10 +21,7 @@ from raftdb.node.stored import bootstrap_restored
 from raftdb.server.config import Settings, check_advertised
 from raftdb.server.folder import cluster_id_of, first_configuration, storage_errors
 from raftdb.wire.configuration import encode_configuration
-from storage.contract import LogStore, StateStore
-from storage.manifest import Manifest
-from storage.restore import restore_folder
-from storage.send import SnapshotReader
+from storage import LogStore, Manifest, SnapshotReader, StateStore, restore_folder
 
 INDEX_STEP = 1_000_000_000
 """More entries than the old cluster writes between a backup and the day it is restored; 300 years of steps fit."""

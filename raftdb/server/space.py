@@ -14,9 +14,7 @@ from raftdb.background import Background
 from raftdb.errors import OutcomeUnknown, Unavailable
 from raftdb.node.driver import Driver
 from raftdb.server.disk import NodeDisk
-from storage.env import DATA_FILE
-from storage.errors import MISSING_HINT, StorageError, WriteFailed
-from storage.folder import LOG_FOLDER, STATE_FOLDER
+from storage import DATA_FILE, LOG_FOLDER, MISSING_HINT, STATE_FOLDER, StorageError, WriteFailed
 
 logger = logging.getLogger("raftdb.server")
 

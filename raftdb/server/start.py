@@ -12,10 +12,7 @@ from raftdb.node.replica import Replica
 from raftdb.node.starts import OwnStarts, encode_own, next_start
 from raftdb.node.stored import first_entry_of, load_raft
 from raftdb.server.config import Settings
-from storage.contract import LogStore
-from storage.folder import Identity
-from storage.log_store import LmdbLogStore
-from storage.state_store import LmdbStateStore
+from storage import Identity, LmdbLogStore, LmdbStateStore, LogStore
 
 logger = logging.getLogger("raftdb.server")
 

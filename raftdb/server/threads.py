@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from raftdb.errors import Fatal
 from raftdb.server.folder import EXIT_OF_REASON
-from storage.errors import Reason
+from storage import Reason
 
 THREADS_MIN = 20
 """The threads that write the log, the state and log lines, the watchdog, the one that measures the space, the event

@@ -68,3 +68,8 @@ Considered and rejected
 * Checking only outcomes: a vote that is sent before it is synced does harm in one run of thousands, while a check of
   the message finds it in the first.
 """
+
+__all__ = [
+    "story",
+]
+"""The module that the command line may use."""

@@ -14,11 +14,7 @@ from raftdb.core.model import EntryId, Index, NodeId, Term
 from raftdb.errors import required
 from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
 from raftdb.simulation.scheduler import MILLISECOND
-from storage.contract import Describe
-from storage.errors import SnapshotDamaged
-from storage.manifest import DIGEST_BYTES, Manifest
-from storage.memory import MemoryStateStore
-from storage.memory_disk import MemoryDisk
+from storage import DIGEST_BYTES, Describe, Manifest, MemoryDisk, MemoryStateStore, SnapshotDamaged
 
 if TYPE_CHECKING:
     from raftdb.simulation.host import Host, World

@@ -10,10 +10,7 @@ from typing import NamedTuple
 from raftdb.core.model import EntryId
 from raftdb.simulation.options import Faults, Options
 from raftdb.simulation.scheduler import SECOND, Chance, Scheduler
-from storage.contract import LogBatch
-from storage.errors import FolderDamaged, WriteFailed
-from storage.memory import MemoryLogStore
-from storage.memory_disk import MemoryDisk
+from storage import FolderDamaged, LogBatch, MemoryDisk, MemoryLogStore, WriteFailed
 
 SLOW_FACTOR = 100
 """A slow sync takes up to this many times the mean."""

@@ -9,7 +9,7 @@ from raftdb.core.update import Trace
 from raftdb.endpoint import Endpoint
 from raftdb.node.turn import PersistJob
 from raftdb.simulation.disk import Submitted, Trim
-from storage.contract import FrozenChanges
+from storage import FrozenChanges
 
 if TYPE_CHECKING:
     from raftdb.simulation.host import Host, World

@@ -35,7 +35,7 @@ from raftdb.simulation.oracle import Oracle
 from raftdb.simulation.peers import Peers
 from raftdb.simulation.scheduler import MILLISECOND, Chance, Scheduler
 from raftdb.simulation.state_thread import ObservedState, StateThread
-from storage.errors import FolderDamaged, WriteFailed
+from storage import FolderDamaged, WriteFailed
 
 DOWN_US = 200 * MILLISECOND
 """Mean time until a crashed process starts again."""

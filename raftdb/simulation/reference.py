@@ -10,7 +10,7 @@ from raftdb.core.block import Block
 from raftdb.core.model import EntryKind, Index, Term
 from raftdb.machine.machine import Machine
 from raftdb.node.applying import apply_slice
-from storage.memory import MemoryStateStore
+from storage import MemoryStateStore
 
 Changes = Mapping[bytes, bytes | None]
 

@@ -8,7 +8,7 @@ from raftdb.core.model import EntryId, HardState, Index, NodeId, Term
 from raftdb.core.state import RaftState
 from raftdb.errors import InvariantBroken
 from raftdb.node.stored import decode_hard_state
-from storage.contract import LogBatch
+from storage import LogBatch
 
 
 @dataclass(slots=True)

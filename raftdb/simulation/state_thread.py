@@ -11,8 +11,7 @@ from raftdb.core.model import EntryId
 from raftdb.errors import InvariantBroken
 from raftdb.simulation.disk import Reset
 from raftdb.simulation.reference import Changes
-from storage.contract import FrozenChanges
-from storage.memory import MemoryStateStore
+from storage import FrozenChanges, MemoryStateStore
 
 if TYPE_CHECKING:
     from raftdb.simulation.host import Host, World

@@ -45,3 +45,29 @@ reason) takes few lines over a protocol of asyncio.
 Limit of this version: a stranger who can reach the port and knows the cluster's id and a member's names and uuid
 can pose as that member. Until peers prove a secret, the port belongs on a trusted network.
 """
+
+from raftdb.transport.events import PeerEvents
+from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity, Recollection
+from raftdb.transport.peer_client import PeerLinks
+from raftdb.transport.peer_server import PeerServer
+from raftdb.transport.reasons import short_reason
+from raftdb.transport.sessions import new_session
+from raftdb.transport.snapshot_client import PIECE_TIMEOUT_S, FetchFailed, SnapshotClient
+from raftdb.transport.snapshot_server import SnapshotServer
+
+__all__ = [
+    "PIECE_TIMEOUT_S",
+    "CheckPeer",
+    "FetchFailed",
+    "Introduction",
+    "LocalIdentity",
+    "PeerEvents",
+    "PeerLinks",
+    "PeerServer",
+    "Recollection",
+    "SnapshotClient",
+    "SnapshotServer",
+    "new_session",
+    "short_reason",
+]
+"""What other packages may use."""

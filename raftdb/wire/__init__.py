@@ -35,3 +35,16 @@ Considered and rejected
 * Maps for messages: names cost bytes and time in every message. Only the handshake is a map, because it must
   be readable between versions.
 """
+
+__all__ = [
+    "cbor",
+    "configuration",
+    "fields",
+    "handshake",
+    "json_bytes",
+    "peer",
+    "resp",
+    "resp_replies",
+    "stream",
+]
+"""The modules that other packages may use."""

@@ -16,7 +16,6 @@ from typing import Any
 
 from storage import (
     DataFolder,
-    FolderUnfinished,
     LmdbLogStore,
     LogBatch,
     OutOfSpace,
@@ -26,6 +25,7 @@ from storage import (
     recover_folder,
     restore_folder,
 )
+from storage.errors import FolderUnfinished
 from storage.folder import INCOMING_FOLDER, RECOVERING_FILE, STATE_FOLDER
 from tests.storage.media import blocks, scratch_folder
 from tests.storage.snapshots import contents, export, feed, fill, fill_log, make_snapshot, state_of

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 import storage
-from storage import DataFolder, FolderDamaged, FolderForeign, FolderLocked, LogBatch, Misused
+from storage import DataFolder, FolderDamaged, Identity, LogBatch
 from storage.env import DATA_FILE
+from storage.errors import FolderForeign, FolderLocked, Misused
 from storage.folder import LOG_FOLDER, STATE_FOLDER
-from storage.identity import IDENTITY_FILE, LOCK_FILE
+from storage.identity import FORMAT_VERSION, IDENTITY_FILE, LOCK_FILE
 from tests.storage.media import ROOT, blocks, child_command
 
 HOLDER = """
@@ -39,7 +40,7 @@ def test_a_new_folder_has_no_identity_until_it_is_given_one(tmp_path: Path) -> N
             folder.create(cluster_id="c1", node_id="n1", node_uuid="u2")
     with DataFolder(path, node_id="n1", cluster_id="c1") as folder:
         assert folder.identity == identity
-        assert identity == storage.Identity("c1", "n1", "u1", storage.FORMAT_VERSION, True)
+        assert identity == Identity("c1", "n1", "u1", FORMAT_VERSION, True)
         folder.open_log().close()
         folder.open_state().close()
 

@@ -11,7 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from raftdb.core.block import Block, cut_to, entries_of
 from raftdb.core.model import Entry, EntryKind
-from storage import INDEX_MAX, LogBatch, LogStore, Missing, Misused, RecoveredLog
+from storage import LogBatch, LogStore, RecoveredLog
+from storage.contract import INDEX_MAX
+from storage.errors import Missing, Misused
 from tests.storage.media import KINDS, Medium, blocks, scratch_folder
 
 BIG = 1 << 30

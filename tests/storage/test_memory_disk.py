@@ -8,10 +8,10 @@ from storage import (
     MemoryDisk,
     MemoryLogStore,
     MemoryStateStore,
-    Misused,
     RecoveredLog,
     WriteFailed,
 )
+from storage.errors import Misused
 from tests.storage.media import blocks
 
 

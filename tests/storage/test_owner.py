@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from storage import DataFolder, FolderDamaged, FolderForeign
+from storage import DataFolder, FolderDamaged
 from storage.check import examine
+from storage.errors import FolderForeign
 from storage.folder import LOG_FOLDER, STATE_FOLDER
 from storage.identity import OWNER_FILE
 

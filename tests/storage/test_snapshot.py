@@ -14,11 +14,9 @@ from hypothesis import strategies as st
 
 from storage import (
     DataFolder,
-    FolderForeign,
     LmdbStateStore,
     MemoryDisk,
     MemoryStateStore,
-    Misused,
     OutOfSpace,
     SnapshotDamaged,
     SnapshotForeign,
@@ -28,7 +26,7 @@ from storage import (
     restore_folder,
 )
 from storage.env import DATA_FILE
-from storage.errors import FolderDamaged, SystemFailure
+from storage.errors import FolderDamaged, FolderForeign, Misused, SystemFailure
 from storage.export import write_container
 from storage.folder import INCOMING_FOLDER, STATE_FOLDER
 from storage.manifest import DIGEST_BYTES, HEADER_BYTES, decode_header, encode_header, pack_container

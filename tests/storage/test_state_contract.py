@@ -8,17 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from storage import (
-    INDEX_MAX,
-    KEY_BYTES_MAX,
-    FolderDamaged,
-    FrozenChanges,
-    MemoryDisk,
-    MemoryStateStore,
-    Misused,
-    StateStore,
-)
+from storage import FolderDamaged, FrozenChanges, MemoryDisk, MemoryStateStore, StateStore
 from storage.codec import HEAD_VERIFIED_BYTES
+from storage.contract import INDEX_MAX, KEY_BYTES_MAX
+from storage.errors import Misused
 from storage.overlay import CHANGE_OVERHEAD_BYTES, DELETION_BYTES
 from tests.storage.media import KINDS, Medium, scratch_folder
 

@@ -17,7 +17,6 @@ import pytest
 from storage import (
     DataFolder,
     FolderDamaged,
-    FolderForeign,
     LmdbLogStore,
     LmdbStateStore,
     OutOfSpace,
@@ -28,7 +27,7 @@ from storage import (
     examine,
     restore_folder,
 )
-from storage.errors import DAMAGE_HINT, WriteFailed
+from storage.errors import DAMAGE_HINT, FolderForeign, WriteFailed
 from storage.identity import read_identity
 from storage.system_failures import system_failure, write_failure
 from tests.storage.snapshots import checkpoint, contents, describe, feed, make_snapshot

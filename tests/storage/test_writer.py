@@ -7,16 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import (
-    LmdbLogStore,
-    LogBatch,
-    LogWriter,
-    MemoryDisk,
-    MemoryLogStore,
-    Misused,
-    StorageError,
-    WriteFailed,
-)
+from storage import LmdbLogStore, LogBatch, LogWriter, MemoryDisk, MemoryLogStore, StorageError, WriteFailed
+from storage.errors import Misused
 from storage.writer import GROUP_BLOCKS_MAX
 from tests.storage.media import Medium, blocks
 
