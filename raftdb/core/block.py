@@ -170,6 +170,12 @@ class Block(NamedTuple):
 
 def blocks_of(first_index: Index, term: Term, kind: EntryKind, payloads: Sequence[bytes]) -> list[Block]:
     """Entries with this data, from `first_index` on, in as few blocks as the limits allow."""
+    count = len(payloads)
+    if (
+        0 < count <= BLOCK_ENTRIES_MAX
+        and sum(map(len, payloads)) + ENTRY_OVERHEAD_BYTES * count <= BLOCK_BYTES_MAX
+    ):
+        return [Block.of(first_index, term, kind, payloads)]
     blocks: list[Block] = []
     start = size_bytes = 0
     for place, data in enumerate(payloads):

@@ -16,5 +16,8 @@ def read_clock(view: KeyValueView) -> int:
 
 def advance_clock(layer: Layer, time_ms: int) -> None:
     """Move the clock to `time_ms`, if that is later than where it is; written only if it moves."""
+    if time_ms <= layer.clock_at_least_ms:
+        return
     if time_ms > read_number(layer.get(CLOCK_KEY)):
         layer.put(CLOCK_KEY, pack_number(time_ms))
+    layer.clock_at_least_ms = time_ms

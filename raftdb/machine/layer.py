@@ -54,6 +54,7 @@ class Layer:
         "_order",
         "_view",
         "changes",
+        "clock_at_least_ms",
         "deadline_ms",
         "events",
         "looked_up",
@@ -68,6 +69,8 @@ class Layer:
         self._get_below = view.peek if isinstance(view, Layer) else view.get
         self._head_below = view.peek_head if isinstance(view, Layer) else view.head
         self.changes: dict[bytes, bytes | None] = {}
+        self.clock_at_least_ms = 0
+        """A time that the cluster clock is known to have reached here: entries proposed together bear the same one."""
         self._order: list[bytes] | None = None
         """The keys of `changes` in ascending order, from the first scan on: most layers have none."""
         self.deadline_ms: int | None = None

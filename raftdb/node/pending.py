@@ -149,6 +149,11 @@ class Pending:
                 yield request_id, False
 
     @property
+    def has_writes(self) -> bool:
+        """True if a write waits for its entry."""
+        return bool(self._writes)
+
+    @property
     def count(self) -> int:
         """Requests that wait."""
         return len(self._write_indexes) + len(self._reads)

@@ -346,7 +346,8 @@ class Replica:
         blocks = self._bodies.whole_blocks(first, last, APPLY_BYTES_MAX)
         applied = apply_slice(blocks, first, last, self._state, self._machine, bytes_max=APPLY_BYTES_MAX)
         self._clock.applied(self.applied_index, applied.deadline_ms)
-        self._answer_writes(applied.replies)
+        if self._pending.has_writes:
+            self._answer_writes(applied.replies)
         self._effects.traces.append(
             Trace("applied", (("first_index", first), ("applied_index", self.applied_index)))
         )

@@ -6,7 +6,7 @@ objects that exist once a node has started are left out of collections, and thes
 
 Measured: a full collection of a node that has just started takes 10 to 30 ms (52,000 objects, most of them of modules
 and classes), and did so again and again while a node worked; with a full cache, of half a million entries in a tuple
-each, it took 117 ms. After `settle` it takes under 1 ms; with that cache in columns and 300,000 changes, 6 to 12 ms.
+each, it took 117 ms. After `settle` it takes under 1 ms; with that cache in blocks and 300,000 changes, 6 to 12 ms.
 Of loading the server's modules, an eighth was collections: what modules make stays, and was looked through again and
 again.
 """
