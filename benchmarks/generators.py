@@ -149,11 +149,15 @@ def run_h2load(command: list[str], body: bytes, ask: Ask, folder: Path, mark: Ma
 
 
 def read_h2load(printed: str) -> tuple[int, int]:
-    """Requests that succeeded, and that did not, out of what h2load prints."""
-    found = re.search(r"(\d+) succeeded, (\d+) failed", printed)
-    if found is None or "Main benchmark duration is over" not in printed:
+    """Requests that succeeded, and that did not, out of what h2load prints.
+
+    To h2load a redirect is a success, and here it is none: a node that does not lead answers so.
+    """
+    failed = re.search(r" (\d+) failed", printed)
+    codes = re.search(r"(\d+) 2xx, (\d+) 3xx", printed)
+    if failed is None or codes is None or "Main benchmark duration is over" not in printed:
         raise LoadError(f"h2load: {printed.strip()}")
-    return int(found[1]), int(found[2])
+    return int(codes[1]), int(codes[2]) + int(failed[1])
 
 
 def run_h2load_http(address: str, ask: Ask, folder: Path, mark: Mark) -> Loaded:

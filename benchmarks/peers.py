@@ -167,6 +167,9 @@ class Run:
             system = running_system(
                 name, folder, stack, nodes=self._options.nodes, log_level=self._options.log_level
             )
+            if name == "raftdb" and "redis" not in system.ports() and not self.without_redis_port:
+                self.without_redis_port = True
+                self._report.say("raftdb does not answer on its Redis port, and has no rows for it")
             system.fill(self._pairs)
             yield system
 
@@ -178,17 +181,11 @@ class Run:
                 seconds=options.seconds, warm_up_s=options.warm_up,
                 keys=options.keys, value_bytes=options.value_bytes, seed=options.seed,
             )  # fmt: skip
-            ports = system.ports()
-            if system.name == "raftdb" and "redis" not in ports and not self.without_redis_port:
-                self.without_redis_port = True
-                self._report.say("raftdb does not answer on its Redis port, and has no rows for it")
-            for protocol, address in ports.items():
-                for generator in GENERATORS:
-                    if (
-                        generator.protocol == protocol
-                        and generator.suits(ask)
-                        and generator.name not in options.without
-                    ):
+            for generator in GENERATORS:
+                if generator.suits(ask) and generator.name not in options.without:
+                    # Asked for again each time: another node may lead since the last row.
+                    address = system.ports().get(generator.protocol)
+                    if address is not None:
                         self._measure_one(system, generator, address, ask, round_number)
 
     def _measure_one(
