@@ -111,6 +111,23 @@ async def test_nothing_passes_an_operation_that_is_encoded_on_a_thread() -> None
     assert await client.receive(3) == OK + OK + b"$1\r\nx\r\n"
 
 
+@pytest.mark.parametrize("first", [GET, SET + GET])
+async def test_a_reply_is_written_in_the_version_in_which_it_was_asked_for(first: bytes) -> None:
+    node, server = serve()
+    node.is_held = True
+    client = Client(server)
+    client.send(request("DEL", "a"), first, request("HELLO", "3"), request("GET", "none"))
+    asked = 0
+    while asked < len(node.submitted):
+        asked = len(node.submitted)
+        node.answer_all()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    before, _hello, after = client.take().partition(b"%7")
+    assert before in (b":0\r\n" + NIL, b":0\r\n" + OK + ONE)
+    assert after.endswith(b"_\r\n")
+
+
 async def test_without_space_a_read_after_a_write_waits_instead() -> None:
     class FullNode(MachineNode):
         def submit(

@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, cast
 from raftdb.budgets import KEYS_ON_LOOP_MAX
 from raftdb.errors import RaftdbError, Unavailable, required
 from raftdb.frontend.redis.errors import Refused, error_of
-from raftdb.frontend.redis.replying import ReadyReply, Reply, refusal
+from raftdb.frontend.redis.replying import LoggedReadReply, ReadyReply, Reply, WriteReply, refusal
 from raftdb.frontend.redis.rows import Arguments, Call, Row
 from raftdb.frontend.redis.session import Session
-from raftdb.frontend.redis.table import find
+from raftdb.frontend.redis.table import BY_NAME, find
 from raftdb.frontend.redis.transactions import begin_exec
 from raftdb.limits import TRANSACTION_KEYS_MAX
 from raftdb.machine.operations import TransactionOperation
@@ -71,6 +71,8 @@ class RedisConnection(asyncio.Protocol):
         self._writes_out = 0
         self._waits_for_all = False
         """A large operation is on its way: nothing may pass it."""
+        self._may_be_large = False
+        """Requests in the inbox may be larger than a command may be."""
         self._is_full = False
         self._is_paused = False
         self._at_end = False
@@ -109,9 +111,12 @@ class RedisConnection(asyncio.Protocol):
         if self.session.is_ending:
             return
         self.session.last_used = self.session.now()
+        if len(data) + self._reader.buffered_bytes > self._server.command_limits.value_bytes:
+            self._may_be_large = True
         self._inbox.extend(self._reader.feed(data))
         if self._reader.buffered_bytes + self._hold.bytes:
             self._count_memory()
+        self._server.expect_turn()
         self.advance()
 
     def eof_received(self) -> bool:
@@ -133,30 +138,38 @@ class RedisConnection(asyncio.Protocol):
 
     def advance(self) -> None:
         """Write what is ready, and begin what has arrived as far as order and bounds allow."""
-        inbox, replies = self._inbox, self._replies
+        inbox = self._inbox
         self.write_replies()
-        while self._begin_next():
-            if len(replies) == REPLIES_MAX:
-                # Of those that are answered here all are ready, and make room.
-                self.write_replies()
-        if self._reader.error is not None and not inbox and not self.session.is_ending:
-            self._end_with(Error(f"ERR {self._reader.error}"))
+        while inbox and self._has_room():
+            if not self._begin(inbox[0]):
+                break
+            inbox.popleft()
+            if self.session.is_ending:
+                inbox.clear()
+        if not inbox:
+            self._may_be_large = False
+            if self._reader.error is not None and not self.session.is_ending:
+                self._end_with(Error(f"ERR {self._reader.error}"))
         self.write_replies()
         if bool(inbox) != self._is_paused and not self._transport.is_closing():
             self._is_paused = bool(inbox)
             (self._transport.pause_reading if inbox else self._transport.resume_reading)()
 
-    def _begin_next(self) -> bool:
-        """Begin the next request that has arrived; False if there is none, or not now."""
-        inbox = self._inbox
-        if not inbox or self._is_full or len(self._replies) >= REPLIES_MAX:
+    def _has_room(self) -> bool:
+        """True if one more request may be begun now."""
+        if self._is_full:
             return False
-        if not self._server.admits(self) or not self._begin(inbox[0]):
-            return False
-        inbox.popleft()
-        if self.session.is_ending:
-            inbox.clear()
-        return True
+        if len(self._replies) >= REPLIES_MAX:
+            # Those that are answered here are ready, and make room.
+            self.write_replies()
+            if len(self._replies) >= REPLIES_MAX:
+                return False
+        server = self._server
+        if server.left and server.in_flight < server.in_flight_max:
+            server.left -= 1
+            return True
+        server.line_up(self)
+        return False
 
     def settled(self, reply: Reply, reply_bytes: int) -> None:
         """The reply to one request is there."""
@@ -204,15 +217,19 @@ class RedisConnection(asyncio.Protocol):
     def _begin(self, arguments: Arguments) -> bool:
         """Begin one request; False if it has to wait for others before it."""
         session = self.session
-        try:
-            row = find(arguments)
-        except Refused as refused:
-            self._refuse(arguments, refused)
-            return True
+        row = BY_NAME.get(arguments[0])
+        if row is None or row.arity != len(arguments) or row.subcommands:
+            try:
+                row = find(arguments)
+            except Refused as refused:
+                self._refuse(arguments, refused)
+                return True
         if session.queued is not None and not row.is_immediate:
             self._queue(arguments)
             return True
-        if self._has_to_wait(row, len(arguments)):
+        if self._reads_out and row.waits_for_reads:
+            return False
+        if self._writes_out and self._waits_for_writes(row, len(arguments)):
             return False
         session.last_command = row.name
         try:
@@ -220,22 +237,21 @@ class RedisConnection(asyncio.Protocol):
         except Refused as refused:
             begun = refused.error
         if type(begun) is tuple:
-            return self._submit(row, arguments, cast(Call, begun))
+            return self._submit(row, arguments, begun)
         self._replies.append(ReadyReply(encode(begun, session.version)))
         return True
 
-    def _has_to_wait(self, row: Row, count: int) -> bool:
-        """True while requests before it have to be answered first; it has so many arguments."""
-        if self._waits_for_all or (row.is_write and self._reads_out):
+    def _waits_for_writes(self, row: Row, count: int) -> bool:
+        """True if the writes before it have to be answered first; it has so many arguments."""
+        if self._waits_for_all or row.waits_for_writes:
             return True
-        if not self._writes_out or row.is_write:
-            return False
-        return row.reads_widely or (count > KEYS_ON_LOOP_MAX and row.build is not None)
+        return count > KEYS_ON_LOOP_MAX and row.build is not None and not row.waits_for_reads
 
     def _begin_row(self, row: Row, arguments: Arguments) -> object:
         """The `Call` that a request is, or the reply if it needs none."""
         if row.build is not None:
-            self._server.check_size(arguments)
+            if self._may_be_large:
+                self._server.check_size(arguments)
             return row.build(arguments)
         if row.name == "exec":
             return begin_exec(self.session, self._begin_queued, self._server.command_limits)
@@ -280,21 +296,22 @@ class RedisConnection(asyncio.Protocol):
     def _submit(self, row: Row, arguments: Arguments, call: Call) -> bool:
         """Ask the node; False if the request has to wait after all."""
         operation, reply_of = call
-        is_write, is_wrapped = type(operation) not in _READ_TYPES, False
-        if not is_write and self._writes_out:
-            operation = TransactionOperation((cast(Command, operation),))
-            is_write = is_wrapped = True
-        reply = Reply(self, row, arguments, reply_of, is_write=is_write, is_wrapped=is_wrapped)
+        kind: type[Reply] = Reply
+        if type(operation) not in _READ_TYPES:
+            kind = WriteReply
+        elif self._writes_out:
+            operation, kind = TransactionOperation((cast(Command, operation),)), LoggedReadReply
+        reply = kind(self, row, arguments, reply_of)
         try:
             self._server.node.submit(operation, reply.settle)
         except RaftdbError as error:
-            if is_wrapped and error.code == "no_space":
+            if kind is LoggedReadReply and error.code == "no_space":
                 # Reading needs no space, if it need not be part of the log.
                 return False
             self._replies.append(ReadyReply(encode(refusal(error, row, arguments), self.session.version)))
             return True
         self._server.in_flight += 1
-        if is_write:
+        if kind.is_write:
             self._writes_out += 1
             if row.name == "exec" or len(arguments) > KEYS_ON_LOOP_MAX:
                 self._waits_for_all = keys_named(operation) > KEYS_ON_LOOP_MAX  # type: ignore[arg-type]

@@ -227,14 +227,15 @@ CLIENT: tuple[Row, ...] = (
 
 
 _row = partial(run_here, "connection")
+_ALONE = {"waits_for_reads": True, "waits_for_writes": True}
 
 CONNECTION: tuple[Row, ...] = (
     _row("ping", -1, ("fast",), "1.0.0", "A sign of life of this node", _ping),
     _row("echo", 2, LOCAL, "1.0.0", "What was said", _echo),
     _row("select", 2, LOCAL, "1.0.0", "There is one database, 0", _select),
     _row("quit", -1, SESSION, "1.0.0", "End this connection", _quit, is_immediate=True),
-    _row("reset", 1, SESSION, "6.2.0", "Be as a new connection is", _reset, is_immediate=True),
-    _row("hello", -1, SESSION, "6.0.0", "Choose the version of the protocol", _hello),
+    _row("reset", 1, SESSION, "6.2.0", "Be as a new connection is", _reset, is_immediate=True, **_ALONE),
+    _row("hello", -1, SESSION, "6.0.0", "Choose the version of the protocol", _hello, **_ALONE),
     _row("auth", -2, SESSION, "1.0.0", "Nobody has a password so far", _auth),
     _row("client", -2, (), "2.4.0", "About connections", only_subcommands, subcommands=CLIENT),
 )

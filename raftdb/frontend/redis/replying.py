@@ -23,50 +23,62 @@ logger = logging.getLogger("raftdb.redis")
 
 
 class Reply:
-    """One place in the order of replies. `data` is None until the reply is there. `is_write`: the operation is an entry
-    of the log."""
+    """One place in the order of replies, that of a read. `data` is None until the reply is there."""
 
-    __slots__ = ("_arguments", "_connection", "_is_wrapped", "_reply_of", "_row", "data", "is_write")
+    __slots__ = ("_arguments", "_connection", "_reply_of", "_row", "data")
+
+    is_write = False
+    """Whether the operation is an entry of the log."""
 
     def __init__(
-        self,
-        connection: "RedisConnection",
-        row: Row,
-        arguments: Arguments,
-        reply_of: ReplyOf,
-        *,
-        is_write: bool,
-        is_wrapped: bool,
+        self, connection: "RedisConnection", row: Row, arguments: Arguments, reply_of: ReplyOf
     ) -> None:
-        """`is_wrapped`: the operation is a transaction around the one that `reply_of` belongs to."""
         self._connection = connection
         self._row = row
         self._arguments = arguments
         self._reply_of = reply_of
-        self.is_write = is_write
-        self._is_wrapped = is_wrapped
         self.data: bytes | None = None
 
     def settle(self, answer: Answer | RaftdbError | None) -> None:
         """Take the answer, once."""
         connection = self._connection
         try:
-            data = encode(self._value(answer), connection.session.version)
+            if type(answer) is Answer:
+                value = self._value(answer)
+            elif isinstance(answer, Conflict):
+                value = NULL_ARRAY
+            else:
+                value = refusal(answer, self._row, self._arguments)  # type: ignore[arg-type]  # no Answer
+            data = encode(value, connection.session.version)
         except Exception:
+            # A reply that cannot be made is this client's matter, and not the node's.
             logger.exception("a reply cannot be made", extra={"fields": {"command": self._row.name}})
             data = encode(Error("ERR the server failed on this command; its log says why"))
         self.data = data
         connection.settled(self, len(data))
 
-    def _value(self, answer: Answer | RaftdbError | None) -> object:
-        if isinstance(answer, Answer):
-            if not self._is_wrapped:
-                return self._reply_of(answer)
-            inner: Result | CommandFailed = answer.value[0]
-            return error_of(inner) if isinstance(inner, CommandFailed) else self._reply_of(inner)
-        if isinstance(answer, Conflict):
-            return NULL_ARRAY
-        return refusal(answer, self._row, self._arguments)
+    def _value(self, answer: Answer) -> object:
+        return self._reply_of(answer)
+
+
+class WriteReply(Reply):
+    """The same of a write."""
+
+    __slots__ = ()
+
+    is_write = True
+
+
+class LoggedReadReply(Reply):
+    """The same of a read that is part of the log, as a transaction of one command."""
+
+    __slots__ = ()
+
+    is_write = True
+
+    def _value(self, answer: Answer) -> object:
+        inner: Result | CommandFailed = answer.value[0]
+        return error_of(inner) if isinstance(inner, CommandFailed) else self._reply_of(inner)
 
 
 class ReadyReply:

@@ -5,7 +5,7 @@ it is *run* here, in the session of its connection, because it is about the conn
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from raftdb.frontend.redis.errors import SYNTAX, Refused
@@ -33,8 +33,9 @@ class Row:
     answer will be.
 
     `is_immediate`: it is run at once even after MULTI. A command with `subcommands` is one of them, by its second word.
-    `is_write`: it may be an entry of the log, so it comes after all reads that the connection has asked for before.
-    `reads_widely`: it is a read that cannot be part of the log, so it waits for the writes before it.
+    `waits_for_reads`, `waits_for_writes`: it is begun when those that the connection has asked for before are answered.
+    Writes wait for reads; reads that cannot be part of the log wait for writes; what changes how replies are written
+    waits for all.
     """
 
     name: str
@@ -48,15 +49,15 @@ class Row:
     run: Callable[[Session, Arguments], Any] | None = None
     is_immediate: bool = False
     subcommands: "tuple[Row, ...]" = ()
-    reads_widely: bool = False
-    is_write: bool = field(init=False)
+    waits_for_reads: bool = False
+    waits_for_writes: bool = False
 
     def __post_init__(self) -> None:
-        """The flags say whether it writes; what is queued may write, too."""
-        is_write = "write" in self.flags or self.name == "exec"
-        object.__setattr__(self, "is_write", is_write)
-        is_wide_read = self.build is not None and not is_write and not self.keys[0]
-        object.__setattr__(self, "reads_widely", is_wide_read or self.reads_widely)
+        """The flags say whether it writes, and without keys of its own a read is none for the log."""
+        writes = "write" in self.flags
+        object.__setattr__(self, "waits_for_reads", self.waits_for_reads or writes)
+        is_wide_read = self.build is not None and not writes and not self.keys[0]
+        object.__setattr__(self, "waits_for_writes", self.waits_for_writes or is_wide_read)
 
     def accepts(self, count: int) -> bool:
         """Return whether so many arguments are right, the name included."""

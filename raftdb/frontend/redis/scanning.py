@@ -66,6 +66,6 @@ def _cursor(text: bytes) -> int:
 _row = partial(run_here, "generic")
 
 SCANNING: tuple[Row, ...] = (
-    _row("scan", -2, READ_SLOW, "2.8.0", "Keys page by page", _scan, reads_widely=True),
+    _row("scan", -2, READ_SLOW, "2.8.0", "Keys page by page", _scan, waits_for_writes=True),
 )
 """The rows of the table."""

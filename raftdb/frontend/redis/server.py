@@ -75,11 +75,13 @@ class RedisServer:
         self.cursors = Cursors()
         self.queued_bytes_max = command_limits.command_bytes + 4 * TRANSACTION_KEYS_MAX * ARGUMENT_BYTES
         self._limits = limits or RedisLimits()
+        self.in_flight_max = self._limits.in_flight_max
         self.unread_s = self._limits.unread_s
         self._connections_max = self._limits.connections_max
         self._connections: dict[int, RedisConnection] = {}
         self._last_id = self._rejected = self._begun = 0
-        self._left = BEGUN_PER_TURN_MAX
+        self.left = BEGUN_PER_TURN_MAX
+        """Requests that may still be begun in this turn."""
         self._ready: list[RedisConnection] = []
         self._line: deque[RedisConnection] = deque()
         self._turn_is_due = False
@@ -135,19 +137,18 @@ class RedisServer:
         if not self._connections:
             self._all_gone.set()
 
-    def admits(self, connection: RedisConnection) -> bool:
-        """True if one more request may be begun now; otherwise the connection is called again when one may."""
-        if self._left and self.in_flight < self._limits.in_flight_max:
-            self._left -= 1
-            self._begun += 1
-            if not self._turn_is_due:
-                self._schedule()
-            return True
+    def expect_turn(self) -> None:
+        """Look at all connections once more when this turn of the loop ends: requests are begun in it."""
+        if not self._turn_is_due:
+            self._schedule()
+
+    def line_up(self, connection: RedisConnection) -> None:
+        """Nothing more may be begun now: the connection is called when something may."""
         if not connection.is_in_line:
             connection.is_in_line = True
             self._line.append(connection)
-        self._schedule()
-        return False
+        if not self._turn_is_due:
+            self._schedule()
 
     def settled_one(self) -> None:
         """One of the requests in flight is answered."""
@@ -220,12 +221,13 @@ class RedisServer:
     def _turn(self) -> None:
         """Write what is ready, and go on with connections that wait in line."""
         self._turn_is_due = False
-        self._left = BEGUN_PER_TURN_MAX
+        self._begun += BEGUN_PER_TURN_MAX - self.left
+        self.left = BEGUN_PER_TURN_MAX
         ready, self._ready = self._ready, []
         for connection in ready:
             connection.advance()
         for _ in range(len(self._line)):
-            if not self._left or self.in_flight >= self._limits.in_flight_max:
+            if not self.left or self.in_flight >= self.in_flight_max:
                 break
             connection = self._line.popleft()
             connection.is_in_line = False

@@ -27,9 +27,9 @@ _CATEGORIES = {
 
 def find(arguments: Arguments) -> Row:
     """The row of a request; raises `Refused` for an unknown name and for too few or too many arguments."""
-    row = _BY_NAME.get(arguments[0])
+    row = BY_NAME.get(arguments[0])
     if row is None:
-        row = _BY_NAME.get(arguments[0].lower())
+        row = BY_NAME.get(arguments[0].lower())
         if row is None:
             raise unknown_command(arguments)
     if row.subcommands and len(arguments) > 1:
@@ -111,7 +111,7 @@ def _documentation(session: Session, given: Arguments) -> object:
 
 def _named(name: bytes) -> Row | None:
     command, _, subcommand = name.lower().partition(b"|")
-    row = _BY_NAME.get(command)
+    row = BY_NAME.get(command)
     if row is None or not subcommand:
         return row
     try:
@@ -183,7 +183,7 @@ COMMANDS: dict[str, Row] = {
 }
 """All commands by name, in the order of COMMAND."""
 
-_BY_NAME: dict[bytes, Row] = {
+BY_NAME: dict[bytes, Row] = {
     spelling: row for row in COMMANDS.values() for spelling in (row.name.encode(), row.name.upper().encode())
 }
-"""The usual spellings need no conversion."""
+"""All commands by the usual spellings of their names."""

@@ -119,7 +119,14 @@ _row = partial(run_here, "transactions")
 TRANSACTIONS: tuple[Row, ...] = (
     _row("multi", 1, SESSION, "1.2.0", "Queue what follows", _multi, is_immediate=True),
     _row(
-        "exec", 1, SESSION, "1.2.0", "Run what is queued, at one point of the log", _exec, is_immediate=True
+        "exec",
+        1,
+        SESSION,
+        "1.2.0",
+        "Run what is queued, at one point of the log",
+        _exec,
+        is_immediate=True,
+        waits_for_reads=True,
     ),
     _row("discard", 1, SESSION, "2.0.0", "Forget what is queued", _discard, is_immediate=True),
     _row(
@@ -131,7 +138,7 @@ TRANSACTIONS: tuple[Row, ...] = (
         _watch,
         is_immediate=True,
         keys=ALL_KEYS,
-        reads_widely=True,
+        waits_for_writes=True,
     ),
     _row("unwatch", 1, SESSION, "2.2.0", "Watch nothing", _unwatch),
 )
