@@ -258,7 +258,7 @@ def running_cluster(
 
 
 def free_addresses(count: int) -> list[str]:
-    """Addresses that nobody listens on, below the ports that the system gives to outgoing connections.
+    """Free addresses, below the ports that the system gives to outgoing connections.
 
     A node that starts again must find its port free, and not under a client's connection.
     """

@@ -22,7 +22,7 @@ from benchmarks.grpc_load import METHODS, grpc_message
 from benchmarks.load import execute_body, key_of
 
 REDIS_BENCHMARK_LIMIT_S = 60.0
-"""It asks again for ever where nobody listens."""
+"""redis-benchmark tries for ever to connect if no server listens."""
 REDIS_BENCHMARK_STEP_S = 0.3
 """The least that its warm-up is run for at once."""
 

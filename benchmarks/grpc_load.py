@@ -108,7 +108,7 @@ def make_requests(address: str, options: argparse.Namespace) -> Requests:
 
 
 class Client(asyncio.Protocol):
-    """One connection with so many streams under way at any time."""
+    """One connection, with `--streams` streams under way at any time."""
 
     def __init__(self, requests: Requests, position: int, streams: int, tally: Tally) -> None:
         """Messages are sent from the one after `position` on."""
@@ -169,7 +169,7 @@ class Client(asyncio.Protocol):
             self._transport.write(b"".join(replies) + self._next_requests(ended))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The server hung up: this client is out, and the report says so."""
+        """Stop this client, because the server has closed the connection, and count that as an error."""
         self._transport = None
         if self._tally.open:
             self._tally.errors["connection lost"] += 1

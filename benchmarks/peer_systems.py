@@ -149,7 +149,7 @@ class Etcd:
         return self._folder / f"{name}.log"
 
     def _status(self, name: str) -> dict[str, Any]:
-        """What a node says of itself; empty if it does not answer."""
+        """A node's status; empty if it does not answer."""
         url = f"http://{self._clients[name]}/v3/maintenance/status"
         try:
             with urllib.request.urlopen(url, data=b"{}", timeout=ASK_LIMIT_S) as answer:
@@ -233,7 +233,7 @@ def to_base64(text: str) -> str:
 
 
 def answers_ping(address: str) -> bool:
-    """Does somebody speak Redis there?"""
+    """True if a Redis server answers there."""
     try:
         return ask_redis(address, "PING") == b"+PONG\r\n"
     except OSError:

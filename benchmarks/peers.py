@@ -42,12 +42,12 @@ PACKAGES = {
 }
 """The Debian package of each program."""
 PROGRAM_OF = {"etcd": "etcd", "redis": "redis-server"}
-"""The program of each system that is not ours."""
+"""The program of each other system."""
 VERSION_LIMIT_S = 10.0
 
 
 class Shape(NamedTuple):
-    """So many connections, with so many requests under way on each."""
+    """The shape of a load: connections, and requests under way on each."""
 
     connections: int
     depth: int
@@ -62,12 +62,12 @@ class Shape(NamedTuple):
         return shape
 
     def __str__(self) -> str:
-        """As it is read."""
+        """The text that `parse` reads."""
         return f"{self.connections}x{self.depth}" if self.depth > 1 else str(self.connections)
 
 
 class Node(NamedTuple):
-    """What a node has used so far, and holds."""
+    """What a node has used so far, and its memory."""
 
     cpu_s: float
     written_bytes: int
@@ -127,7 +127,7 @@ def measure(
 
 
 class Run:
-    """All measurements: what was found, and what could not be."""
+    """All measurements, and those that failed."""
 
     def __init__(self, report: Report, folder: Path, options: argparse.Namespace) -> None:
         self.rows: list[Row] = []
@@ -139,7 +139,7 @@ class Run:
         self._pairs = make_pairs(keys=options.keys, value_bytes=options.value_bytes, seed=options.seed)
 
     def measure_all(self, systems: list[str]) -> None:
-        """Every shape on every system, round by round; who comes first changes with each."""
+        """Measure every shape on every system, round by round; the first system changes with each round."""
         for number in range(self._options.rounds):
             turn = number % len(systems)
             for shape in self._options.shapes:
@@ -150,7 +150,7 @@ class Run:
 
     @contextmanager
     def _failing_alone(self, what: str) -> Iterator[None]:
-        """One row that cannot be measured is told, and the others are."""
+        """Measure one row, and report it if it fails, so that the others are measured."""
         try:
             yield
         except (RuntimeError, OSError) as error:
@@ -159,7 +159,7 @@ class Run:
 
     @contextmanager
     def _started(self, name: str) -> Iterator[System]:
-        """A fresh system with all keys written; its data is gone afterwards."""
+        """A fresh system with all keys written; its data is deleted afterwards."""
         folder = self._folder / name
         folder.mkdir()
         with ExitStack() as stack:

@@ -122,7 +122,7 @@ def events_of(cluster: LocalCluster, name: str, *messages: str) -> list[Event]:
 
 
 class Peaks:
-    """The largest values seen so far, by what was measured."""
+    """The largest values so far, by name."""
 
     def __init__(self) -> None:
         self.values: dict[str, int] = {}

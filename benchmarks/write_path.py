@@ -32,7 +32,8 @@ LOOP = "closed loop: a client sends again when it is answered; nodes and load sh
 
 
 class Point(NamedTuple):
-    """One row: what so many clients saw. Latencies in milliseconds by percentile, processor use in cores."""
+    """One row: the results with `clients` clients. Latencies are in milliseconds by percentile, processor use is in
+    cores."""
 
     command: str
     clients: int
@@ -43,7 +44,7 @@ class Point(NamedTuple):
 
 
 def run_point(cluster: LocalCluster, clients: int, options: argparse.Namespace, *, reads: bool) -> Point:
-    """Load the leader with so many clients. The load is a process of its own."""
+    """Load the leader with `clients` clients, in a process of their own."""
     leader = cluster.leader()
     committed = cluster.status(leader)["commit_index"]
     ask = Ask(

@@ -1,15 +1,15 @@
-"""The commands of raftdb as people name them: the table, the ways to it and from it.
+"""The commands of raftdb by name: their table, transactions of them, and their answers.
 
-* `spec` has the one table of names, made from the services of the machine (`raftdb.machine.services`): arity,
-  syntax, group, summary, examples, read or write. It feeds the shell's completion and help, the HTTP API and the
-  tests of the documentation.
-* `transactions` makes a transaction of commands as people name them.
-* `answers` makes of what the machine answers what people are shown.
+* `spec` has the one table of names, made from the services of the machine (`raftdb.machine.services`): arity, syntax,
+  group, summary, examples, read or write. The shell's completion and help, the HTTP API and the tests of the
+  documentation use it.
+* `transactions` makes a transaction of commands, given by name.
+* `answers` turns results of the machine into the answers that people are shown.
 
-Several names may build one command (`incr`, `decr` and `incrby` are all `IncrementBy`): what is replicated is
-the meaning, not the spelling, so that a new name needs no new entry format.
+Several names may build one command (`incr`, `decr` and `incrby` are all `IncrementBy`): the log has the command and not
+the name, so that a new name needs no new entry format.
 
-All of it is quick to import: a one-shot `raftdb get` pays for it.
+The package must be quick to import, because a one-shot `raftdb get` needs it.
 """
 
 __all__ = [

@@ -1,9 +1,9 @@
-"""What came of an operation, as the shell and HTTP show it (docs/interface.md).
+"""Turning results into the answers of the shell and HTTP (docs/interface.md).
 
-Results of the machine say what happened: the value that was there, the length that came of it, done or not. Each
-frontend has a table of its own that makes its words of them; this one is in the types of the commands
-(`CommandType.shown`). What was asked decides, and never what comes back: the answer to an operation of a session that
-was done before may be read from where it is kept.
+A result of the machine says what happened: the old value, the new length, done or not. Each frontend has a table of its
+own that turns results into its answers; this one is in the types of the commands (`CommandType.shown`). The form
+depends only on the operation, and not on the result, because the result of a repeated operation of a session may be a
+kept one.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from raftdb.machine.services import COMMANDS
 
 
 def shown(operation: Operation | Query, result: Told) -> object:
-    """The `result` of `operation` as people are shown it; of what is no command, its value as it is."""
+    """The `result` of `operation` as it is shown to people; for an operation that is not a command, its value."""
     if isinstance(operation, SessionOperation):
         operation = operation.operation
     if isinstance(operation, TransactionOperation):
@@ -25,5 +25,5 @@ def shown(operation: Operation | Query, result: Told) -> object:
             reply if isinstance(reply, ReplyError) else shown(command, reply)
             for command, reply in zip(operation.commands, replies, strict=True)
         ]
-    command_type = COMMANDS.get(type(operation))  # type: ignore[arg-type]  # what is no command has none
+    command_type = COMMANDS.get(type(operation))  # type: ignore[arg-type]  # other operations have none
     return result.value if command_type is None else command_type.shown(result)

@@ -1,4 +1,4 @@
-"""The table of commands: lookup of a row, and the ways from name and arguments to a command and back.
+"""The table of commands: finding a row, and converting a name and arguments to a command and back.
 
 The shell, HTTP, help and the tests of the documentation all read this table. Its rows are those of the services
 (`raftdb.machine.services`).
@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 NAME_CHARACTERS_SHOWN_MAX = 40
-"""How much of an unknown name an error message repeats: names come from strangers."""
+"""Most characters of an unknown name that an error message repeats, because any client may send one."""
 
 COMMANDS: dict[str, CommandSpec] = {spec.name: spec for spec in TABLE}
-"""The table by name, in the order of help: by group, then as one would learn them."""
+"""The table by name, in the order of help: by group, and within that in the order of learning."""
 
 ACCESS: dict[type[Command], Access] = {command.type: command.access for command in services.COMMANDS.values()}
-"""Read or write, by command type: what decides whether a command needs a log entry."""
+"""Read or write, by command type. Only writes need a log entry."""
 
 GROWING: frozenset[type[Command]] = frozenset(
     command.type for command in services.COMMANDS.values() if command.grows
@@ -67,7 +67,7 @@ OTHER_NAMES = {
     "size": "dbsize",
     "count": "dbsize",
 }
-"""Words that people who come from elsewhere try, and our name for it. They are hints only, never accepted."""
+"""Words of other systems, with raftdb's names. They are only hints, and are not accepted as commands."""
 
 
 def lookup(name: str) -> CommandSpec | None:
@@ -76,7 +76,7 @@ def lookup(name: str) -> CommandSpec | None:
 
 
 def specs_by_name() -> list[CommandSpec]:
-    """Return all rows in alphabetical order: for completion and reference."""
+    """Return all rows in alphabetical order, for completion and reference."""
     return sorted(TABLE, key=lambda spec: spec.name)
 
 
@@ -89,7 +89,7 @@ def specs_by_group() -> dict[str, list[CommandSpec]]:
 
 
 def suggest_name(misspelt: str) -> str | None:
-    """Return the name that `misspelt` most likely means, or None if nothing is near."""
+    """Return the name that was most probably meant by `misspelt`, or None if there is no similar one."""
     # Only misspellings pay for this import.
     from difflib import get_close_matches
 
@@ -101,7 +101,7 @@ def suggest_name(misspelt: str) -> str | None:
 
 
 def parse(name: str, arguments: Sequence[bytes], *, limits: Limits = DEFAULT_LIMITS) -> Command:
-    """Return the command that `name`, in any case, and `arguments` spell.
+    """Return the command of `name`, in any case, and `arguments`.
 
     Raises `RequestRefused`: `unknown_command`, `wrong_arity`, `bad_key` (empty, or over `KEY_BYTES_MAX`),
     `too_large` (a value, all arguments together, or too many keys), `bad_request` (an argument of the wrong
@@ -156,7 +156,7 @@ _NAMES: dict[type[Command], str] = {
 
 
 def _spelt(field: Any) -> list[bytes]:
-    """The arguments that one field of a command is."""
+    """The arguments for one field of a command."""
     if isinstance(field, tuple):
         return [text for item in field for text in _spelt(item)]
     return [field if isinstance(field, bytes) else b"%d" % field]

@@ -1,4 +1,4 @@
-"""A transaction made of commands as people name them, and what an operation as a whole may do."""
+"""Making a transaction of commands, given by name, and the properties of an operation as a whole."""
 
 from collections.abc import Sequence
 
@@ -19,8 +19,9 @@ def build_transaction(
 ) -> TransactionOperation:
     """Return the transaction of `commands`, pairs of a name and its arguments.
 
-    Raises `RequestRefused` for the first command that `parse` refuses, saying which it is, counted from 1; for a bad
-    watched key or revision; and `too_large` if all arguments together, or the keys named, are over the limit.
+    Raises `RequestRefused` for the first command that `parse` refuses, with its number, counted from 1; for a bad
+    watched key or revision; and `too_large` if all arguments together have too many bytes, or the commands name too
+    many keys.
     """
     parsed = []
     transaction_bytes = 0
@@ -52,8 +53,8 @@ def check_transaction(transaction: TransactionOperation, transaction_bytes: int,
 
 
 def called_by_name(error: ReplyError, names: Sequence[str]) -> ReplyError:
-    """Return the `error` of a transaction in the words of its caller, who called its commands `names`: which of them
-    failed, counted from 1. One that is no single command's stays as it is.
+    """Return the `error` of a transaction with the number, counted from 1, and the name of the command that failed, as
+    it is in `names`. An error that is not of a single command is returned unchanged.
 
     A command in the log has no name: `incr` is an `incrby` there.
     """
@@ -72,7 +73,7 @@ def is_read(operation: ClientOperation) -> bool:
 def grows(operation: ClientOperation) -> bool:
     """Return whether `operation` may make the state larger, so that it is refused while space is short.
 
-    Sessions are bounded, and who has none could not delete anything either: they may begin.
+    Registering a session does not count: sessions are bounded, and without one a client could not delete anything.
     """
     if isinstance(operation, SessionOperation):
         operation = operation.operation

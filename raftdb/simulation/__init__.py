@@ -3,33 +3,33 @@
 ```
   Simulation (cluster) -- one seed --> Options (options), Chance and Scheduler (scheduler)
       |
-      +-- Host x N (host)        the production Replica and EffectRunner, with what its driver would do around them
-      |      +-- SimulatedEffectHandler (effect_handler)    what it does with each effect
+      +-- Host x N (host)        the production Replica and EffectRunner, in place of their driver
+      |      +-- SimulatedEffectHandler (effect_handler)    carries out each effect
       |      +-- SimulatedDisk (disk)    writes and trims of the log that become durable late, or never
       |      +-- StateThread (state_thread)    checkpoints and installed snapshots, and crashes around them
       |      +-- Courier (courier)       snapshots that are fetched late, damaged, or not at all
-      |      +-- Peers (peers)           whom it knows and is connected to
+      |      +-- Peers (peers)           the peers that it knows and has links to
       |      +-- Copies (copies)         older copies of its folder, which are put back
-      +-- Links (links)          handshakes; who can reach whom
+      +-- Links (links)          handshakes, and which nodes can reach each other
       +-- Network (network)      frames that are late, lost, doubled, replayed, damaged, misdirected
       +-- Nemesis (nemesis)      crashes, pauses, leaders that sleep, partitions, disks that fail
-      +-- Operators (operators)  add, remove and move nodes, and want others to lead, while all that happens
-      +-- Crowd (crowd)          all clients, and what their answers must be taken together
+      +-- Operators (operators)  add, remove and move nodes, and transfer the leadership, meanwhile
+      +-- Crowd (crowd)          all clients, and the checks of all their answers
       |      +-- Client x M (clients)        reads and writes, and the history of the answers
       |      +-- Transactor x K (transactors)    transactions on lists
-      |      +-- Caller (caller)             each one's way to the cluster; with a session, it repeats itself
-      +-- Oracle (oracle)        sees every step (observing), and knows what must never happen
-      |      +-- Shadow x N (shadow)     what each disk holds, and has held
-      |      +-- Electorate (electorate) which configuration each log names, and whose votes and disks count
-      |      +-- Forgetting (forgetting) what nodes had said before their folder was put back
-  linearizability               could one copy of the data have given these answers?
-  answers                       is what everybody was told what the committed log makes of it?
-  model                         the database as one would explain it at a table, against which answers are held
+      |      +-- Caller (caller)             sends a client's requests; with a session it repeats them
+      +-- Oracle (oracle)        checks every step (observing) for broken safety properties
+      |      +-- Shadow x N (shadow)     the present and past content of each disk
+      |      +-- Electorate (electorate) the configurations in each log, and whose votes and disks count
+      |      +-- Forgetting (forgetting) disks that were replaced by older copies
+  linearizability               one copy of the data could have given these answers
+  answers                       each answer is the one that the committed log gives
+  model                         a simple model of the database, which answers are compared with
   timeline                      the cluster clock never runs ahead of the time that has passed
-  idleness                      time with a leader counts, also where nobody writes and leaders come and go
-  serializability               could transactions, one after another, have seen what they saw?
-  promises                      nothing is said before it is synced
-  story                         a run told to people: `raftdb simulate`
+  idleness                      time with a leader counts, also without writes and while leaders change
+  serializability               a serial order of the transactions explains their reads
+  promises                      no message is sent before what it says is synced
+  story                         the output of `raftdb simulate`
 ```
 
 The code under test is that of production: core, machine, waiting requests, the order of effects and wire encoding. Only

@@ -47,17 +47,17 @@ TOLD = (
 
 CHECKS = (
     "at most one leader in a term",
-    "an index and a term name one entry, whoever has it",
-    "what is committed stays, is on a majority's disks, and every later leader has it",
-    "leaders commit by counting only what is of their own term",
-    "nothing is said before it is synced; what was synced survives a crash",
+    "an index and a term name the same entry on every node",
+    "a committed entry stays, is on a majority's disks, and every later leader has it",
+    "leaders commit by counting only entries of their own term",
+    "a node sends nothing before it is synced, and synced writes survive a crash",
     "terms, commit and applied indexes never go back",
-    "a snapshot takes the place of a log only if it must, and is the state that the log would have made",
+    "a snapshot replaces a log only if it is needed, and is the state that the log would have made",
     "members change one at a time, each change on top of a committed one; a removed id stays out",
     "votes and disks that count are those of the voters that the log names",
     "every node applies the same entries in the same order, to the same effect",
-    "an acknowledged write is in the log at its place; a read is no older than its question",
-    "after the faults: one leader, every member behind it, every request answered",
+    "an acknowledged write is in the log at its index; a read sees every write acknowledged before it",
+    "after the faults there is one leader, which every member follows, and every request is answered",
 )
 """The checks of every run, as they are printed."""
 

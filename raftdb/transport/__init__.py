@@ -42,8 +42,8 @@ Considered and rejected: WebSocket. The dialler has to mask each message, which 
 end: with 64 clients that took a sixth of a leader's time. What WebSocket adds (kinds of frames, pings, a close with a
 reason) takes few lines over a protocol of asyncio.
 
-Limit of this version: a stranger who can reach the port and knows the cluster's id and a member's names and uuid
-can pose as that member. Until peers prove a secret, the port belongs on a trusted network.
+Limit of this version: a stranger that can reach the port and knows the cluster's id and a member's id and uuid can pose
+as that member. Until peers prove a secret, the port belongs on a trusted network.
 """
 
 from raftdb.transport.events import PeerEvents

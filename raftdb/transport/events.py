@@ -7,23 +7,23 @@ from raftdb.endpoint import Endpoint
 
 
 def _ignore_up(peer: str) -> None:
-    """Default: nobody wants to know."""
+    """The default: does nothing."""
 
 
 def _ignore_down(peer: str, reason: str) -> None:
-    """Default: nobody wants to know."""
+    """The default: does nothing."""
 
 
 def _ignore_refused(peer: str, code: str, reason: str) -> None:
-    """Default: nobody wants to know."""
+    """The default: does nothing."""
 
 
 def _ignore_sighted(peer: str, address: Endpoint) -> None:
-    """Default: nobody wants to know."""
+    """The default: does nothing."""
 
 
 def _ignore_trip(peer: str, seconds: float) -> None:
-    """Default: nobody wants to know."""
+    """The default: does nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
