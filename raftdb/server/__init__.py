@@ -9,7 +9,7 @@
   time.
 * `allocator` lets memory that was used for a moment go back to the system.
 * `collector`: how often Python looks for garbage, and which objects it leaves out.
-* `start`: what a start finds in the folder.
+* `start`: what a start finds in the folder. `facts`: what the folder keeps beside the log, and under which names.
 * `network`: links to the peers, and what they carry; whom to dial.
 * `addresses`: where each member may be and is dialled, and how the configuration learns who has moved.
 * `membership`: a new node asks a running cluster to add it.

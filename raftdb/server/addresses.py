@@ -19,13 +19,11 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
 from raftdb.node.view import NodeView
 from raftdb.server.config import Settings, check_advertised
+from raftdb.server.facts import ADDRESS_FACT
 from storage import LogStore
 
 logger = logging.getLogger("raftdb.server")
 
-ADDRESS_FACT = "address"
-"""Under this name the folder keeps the address that this node was last known at, as it was given in the settings
-then."""
 LOOK_SECONDS = 0.25
 """How often a leader looks for members that have moved; clients may be sent to an old address for that long."""
 STRANGERS_MAX = 64

@@ -18,7 +18,7 @@ hazard B108).
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -30,7 +30,14 @@ from raftdb.endpoint import Endpoint
 from raftdb.node import starts
 from raftdb.node.starts import KnownStarts, OwnStarts
 from raftdb.node.view import NodeView
-from raftdb.server.start import STARTS_FACT
+from raftdb.server.facts import (
+    BIRTH_FACT,
+    CREDENTIAL_PREFIX,
+    PEER_PREFIX,
+    STARTS_FACT,
+    STARTS_PREFIX,
+    birth_of,
+)
 from raftdb.transport import Introduction, Recollection
 from raftdb.wire.handshake import Hello, Refused
 from storage import LogStore
@@ -57,29 +64,8 @@ PEER_STALE_START = "peer_stale_start"
 """Code of the refusal where the peer that we dialled is the one that was started again since."""
 UNPROVEN = "unproven"
 """Code of the refusal for a node that claims to be a member, and does not show that member's credential."""
-FACT_PREFIX = "peer:"
-CREDENTIAL_PREFIX = "credential:"
-STARTS_PREFIX = "starts:"
-BIRTH_FACT = "birth"
-"""Under this name the folder keeps which life of the cluster it belongs to, once that is certain."""
 
 Result = TypeVar("Result")
-
-
-def log_birth(store: LogStore) -> str | None:
-    """Which life of the cluster the folder belongs to, as far as it knows."""
-    return (store.get_meta(BIRTH_FACT) or b"").decode() or None
-
-
-def forget_peers(log: LogStore, members: Iterable[NodeId]) -> None:
-    """Forget the life of the old cluster and the starts of its members, because the folder now belongs to another
-    cluster."""
-    log.put_meta(BIRTH_FACT, b"")
-    for member in members:
-        log.put_meta(STARTS_PREFIX + member, b"")
-    own = log.get_meta(STARTS_FACT)
-    if own is not None:
-        log.put_meta(STARTS_FACT, starts.encode_own(replace(starts.decode_own(own), doubted=())))
 
 
 class WritingThread(Protocol):
@@ -121,7 +107,7 @@ class PeerRegistry:
         """The first uuid of each member; that of another node is kept only once it is a member."""
         self._credentials: dict[NodeId, str] = {}
         """The starts that the peers have shown; those of members are on disk."""
-        self._birth = log_birth(store)
+        self._birth = birth_of(store)
         self._has_recalled = False
         # One handshake at a time: its conclusions from a record must be on disk before the next one reads the record.
         self._meeting = asyncio.Lock()
@@ -133,7 +119,7 @@ class PeerRegistry:
             credential = self._store.get_meta(CREDENTIAL_PREFIX + member.id)
             if credential is not None:
                 self._credentials[member.id] = credential.decode()
-            pinned = self._store.get_meta(FACT_PREFIX + member.id)
+            pinned = self._store.get_meta(PEER_PREFIX + member.id)
             uuid = None if pinned is None else pinned.decode()
             stored = self._store.get_meta(STARTS_PREFIX + member.id)
             if stored:
@@ -276,7 +262,7 @@ class PeerRegistry:
 
     async def _first_uuid(self, peer: NodeId, uuid: str) -> str:
         """The uuid that the peer was first met with: if it was never met, this one, which is then written down."""
-        name = FACT_PREFIX + peer
+        name = PEER_PREFIX + peer
         known = self._store.get_meta(name)
         if known is None:
             known = await asyncio.wrap_future(self._writer.call(lambda: self._pin(name, uuid.encode())))
@@ -288,7 +274,7 @@ class PeerRegistry:
         if known is not None:
             return known
         self._store.put_meta(name, uuid)
-        peer = name.removeprefix(FACT_PREFIX)
+        peer = name.removeprefix(PEER_PREFIX)
         logger.info("peer met for the first time", extra={"fields": {"peer": peer}})
         return uuid
 

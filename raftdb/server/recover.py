@@ -35,8 +35,8 @@ from raftdb.machine.machine import Machine
 from raftdb.node.applying import apply_slice
 from raftdb.node.stored import encode_hard_state, load_raft
 from raftdb.server.config import BadSetting
+from raftdb.server.facts import forget_peers
 from raftdb.server.folder import EXIT_FOLDER, cluster_id_of, storage_errors
-from raftdb.server.peers import forget_peers
 from raftdb.server.restore import INDEX_STEP
 from raftdb.wire.configuration import encode_configuration
 from storage import DataFolder, Identity, LogBatch, LogStore, StateStore, read_identity, recover_folder

@@ -12,12 +12,10 @@ from raftdb.node.replica import Replica
 from raftdb.node.starts import OwnStarts, encode_own, next_start
 from raftdb.node.stored import first_entry_of, load_raft
 from raftdb.server.config import Settings
+from raftdb.server.facts import STARTS_FACT
 from storage import Identity, LmdbLogStore, LmdbStateStore, LogStore
 
 logger = logging.getLogger("raftdb.server")
-
-STARTS_FACT = "starts"
-"""Under this name the folder keeps the record of its own starts."""
 
 
 def load_replica(settings: Settings, identity: Identity, log: LmdbLogStore, state: LmdbStateStore) -> Replica:

@@ -12,7 +12,6 @@ from raftdb.core.model import Member, Role
 from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal, Unavailable
 from raftdb.server.addresses import (
-    ADDRESS_FACT,
     STRANGERS_MAX,
     AddressBook,
     AddressKeeper,
@@ -21,6 +20,7 @@ from raftdb.server.addresses import (
     without_clashes,
 )
 from raftdb.server.config import BadSetting, Settings, load
+from raftdb.server.facts import ADDRESS_FACT
 from storage import MemoryLogStore
 from tests.addresses import at
 from tests.node.views import view_of
