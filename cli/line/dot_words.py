@@ -36,8 +36,8 @@ DOT_WORDS: dict[str, ShellCommand] = {
         _row(".mode [table|json|raw]", "Show or change the form of results."),
         _row(".kill NODE", "End a node at once, as a crash would.", local=True),
         _row(".restart NODE", "Start a node again.", local=True),
-        _row(".pause NODE", "Freeze a node, so that it answers no one.", local=True),
-        _row(".resume NODE", "Let a frozen node go on.", local=True),
+        _row(".pause NODE", "Pause a node, so that it answers no one.", local=True),
+        _row(".resume NODE", "Let a paused node go on.", local=True),
         _row(".quit", "Leave the shell (also Ctrl-D); stops a cluster that 'up' started."),
     )
 }
