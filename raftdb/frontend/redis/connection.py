@@ -1,4 +1,4 @@
-"""One connection of a Redis client: requests come in, replies go out in their order, and neither can grow without end.
+"""One connection of a Redis client: replies are written in the order of the requests, and both are bounded.
 
 Order
 -----
@@ -9,14 +9,12 @@ see one that was submitted later. So:
 * a write waits for the reads before it;
 * a read after writes that are not answered becomes a part of the log, as a transaction of one command: it is answered
   where it stands there, and nothing waits;
-* a command whose encoding is left to a thread lets nothing pass it.
+* no command passes one that is encoded on a thread.
 
-Bounds
-------
-What has arrived and is not begun is at most what one read of the socket brings: then reading is paused. Begun and not
-answered are at most `REPLIES_MAX` requests of one connection, and so many of all (`RedisServer.admits`). A client that
-does not read gets nothing begun while the transport's buffer is full; replies on their way take their place in the
-node's memory account, and who reads nothing at all for `UNREAD_S` is cut off.
+Bounds ------ Reading is paused while requests have arrived that are not begun, so these are at most those of one read
+of the socket. At most `REPLIES_MAX` requests of one connection, and `RedisLimits.in_flight_max` of all, are begun and
+not answered. While the transport's buffer is full, because the client does not read, none of its requests is begun;
+replies take memory from the node's account, and a client that reads nothing for `UNREAD_S` is cut off.
 """
 
 import asyncio
@@ -46,21 +44,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger("raftdb.redis")
 
 REPLIES_MAX = 1024
-"""Requests of one connection that are begun, and whose replies are not written."""
+"""Most requests of one connection that are begun, and whose replies are not written."""
 UNREAD_S = 60.0
-"""A client that has read nothing of what it was sent for so long is cut off."""
+"""A client that has read nothing for this long, while replies are unsent, is cut off."""
 COUNTED_BYTES_MIN = 1024
-"""Shorter replies are not counted: those of all requests that may be in flight together take 16 MiB."""
+"""Shorter replies are not counted; as many as may be in flight take 16 MiB."""
 
 _HTTP_WORDS = (b"POST", b"HOST:")
-"""Words of HTTP that are no commands: a page in a browser may have sent them (hazard B100)."""
+"""The first words of HTTP requests, which a page in a browser may have sent (hazard B100)."""
 
 _READ_TYPES = frozenset({*READS, *QUERIES})
 _QUEUED = b"+QUEUED\r\n"
 
 
 class RedisConnection(asyncio.Protocol):
-    """See the module. Everything happens on the event loop."""
+    """One connection of a Redis client. Everything is called on the event loop."""
 
     def __init__(self, server: "RedisServer") -> None:
         self._server = server
@@ -70,9 +68,9 @@ class RedisConnection(asyncio.Protocol):
         self._reads_out = 0
         self._writes_out = 0
         self._waits_for_all = False
-        """A large operation is on its way: nothing may pass it."""
+        """True while a large operation is under way, which nothing may pass."""
         self._may_be_large = False
-        """Requests in the inbox may be larger than a command may be."""
+        """True if requests in the inbox may be larger than the limits."""
         self._is_full = False
         self._is_paused = False
         self._at_end = False
@@ -83,7 +81,7 @@ class RedisConnection(asyncio.Protocol):
         self._unread_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client has come."""
+        """Begin with a new client."""
         self._transport = cast(asyncio.Transport, transport)
         self.session = Session(
             self._server.next_id(),
@@ -120,24 +118,24 @@ class RedisConnection(asyncio.Protocol):
         self.advance()
 
     def eof_received(self) -> bool:
-        """The client says nothing more, and may still read."""
+        """The client sends no more, but may still read."""
         self._at_end = True
         self._end_if_done()
         return True
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than it is sent."""
+        """The client reads too slowly."""
         self._is_full = True
         self._watch_reading()
 
     def resume_writing(self) -> None:
-        """The client has read."""
+        """The client has read enough."""
         self._is_full = False
         self._stop_watching()
         self.advance()
 
     def advance(self) -> None:
-        """Write what is ready, and begin what has arrived as far as order and bounds allow."""
+        """Write ready replies, and begin requests as far as order and bounds allow."""
         inbox = self._inbox
         self.write_replies()
         while inbox and self._has_room():
@@ -160,7 +158,7 @@ class RedisConnection(asyncio.Protocol):
         if self._is_full:
             return False
         if len(self._replies) >= REPLIES_MAX:
-            # Those that are answered here are ready, and make room.
+            # Replies that need no node are ready, and writing them makes room.
             self.write_replies()
             if len(self._replies) >= REPLIES_MAX:
                 return False
@@ -172,7 +170,7 @@ class RedisConnection(asyncio.Protocol):
         return False
 
     def settled(self, reply: Reply, reply_bytes: int) -> None:
-        """The reply to one request is there."""
+        """Note that the reply to one request is ready."""
         self._server.settled_one()
         if reply.is_write:
             self._writes_out -= 1
@@ -192,7 +190,7 @@ class RedisConnection(asyncio.Protocol):
             self._server.is_ready(self)
 
     def write_replies(self) -> None:
-        """Write the replies at the front that are there."""
+        """Write the ready replies at the front of the queue."""
         replies = self._replies
         ready: list[bytes] = []
         while replies and (data := replies[0].data) is not None:
@@ -205,17 +203,17 @@ class RedisConnection(asyncio.Protocol):
         self._end_if_done()
 
     def close(self) -> None:
-        """Begin nothing more; the connection ends when what is begun is answered."""
+        """Begin no more requests, and end the connection when all open ones are answered."""
         self.session.is_ending = True
         self._inbox.clear()
         self._end_if_done()
 
     def abort(self) -> None:
-        """End at once."""
+        """End the connection at once."""
         self._transport.abort()
 
     def _begin(self, arguments: Arguments) -> bool:
-        """Begin one request; False if it has to wait for others before it."""
+        """Begin one request. Returns False if it has to wait for earlier ones."""
         session = self.session
         row = BY_NAME.get(arguments[0])
         if row is None or row.arity != len(arguments) or row.subcommands:
@@ -242,13 +240,13 @@ class RedisConnection(asyncio.Protocol):
         return True
 
     def _waits_for_writes(self, row: Row, count: int) -> bool:
-        """True if the writes before it have to be answered first; it has so many arguments."""
+        """True if a request with `count` arguments has to wait until the writes before it are answered."""
         if self._waits_for_all or row.waits_for_writes:
             return True
         return count > KEYS_ON_LOOP_MAX and row.build is not None and not row.waits_for_reads
 
     def _begin_row(self, row: Row, arguments: Arguments) -> object:
-        """The `Call` that a request is, or the reply if it needs none."""
+        """The `Call` of a request, or its reply if it needs no node."""
         if row.build is not None:
             if self._may_be_large:
                 self._server.check_size(arguments)
@@ -261,7 +259,7 @@ class RedisConnection(asyncio.Protocol):
         return self._begin_row(find(arguments), arguments)
 
     def _queue(self, arguments: Arguments) -> None:
-        """Keep a request for EXEC, unless the transaction cannot be run any more."""
+        """Keep a request for EXEC, unless the transaction has failed already."""
         session = self.session
         queued = required(session.queued, "queue")
         session.queued_bytes += sum(map(len, arguments)) + ARGUMENT_BYTES * len(arguments)
@@ -279,7 +277,7 @@ class RedisConnection(asyncio.Protocol):
         self._replies.append(ReadyReply(_QUEUED))
 
     def _refuse(self, arguments: Arguments, refused: Refused) -> None:
-        """Answer what is no command; words of HTTP end the connection."""
+        """Answer an unknown or malformed command; words of HTTP end the connection."""
         session = self.session
         if arguments[0].upper() in _HTTP_WORDS:
             logger.warning(
@@ -294,7 +292,7 @@ class RedisConnection(asyncio.Protocol):
         self._replies.append(ReadyReply(encode(refused.error, session.version)))
 
     def _submit(self, row: Row, arguments: Arguments, call: Call) -> bool:
-        """Ask the node; False if the request has to wait after all."""
+        """Submit an operation to the node. Returns False if the request has to wait after all."""
         operation, reply_of = call
         kind: type[Reply] = Reply
         if type(operation) not in _READ_TYPES:
@@ -306,7 +304,7 @@ class RedisConnection(asyncio.Protocol):
             self._server.node.submit(operation, reply.settle)
         except RaftdbError as error:
             if kind is LoggedReadReply and error.code == "no_space":
-                # Reading needs no space, if it need not be part of the log.
+                # Outside the log a read needs no space, so it waits for the writes instead.
                 return False
             self._replies.append(ReadyReply(encode(refusal(error, row, arguments), self.session.version)))
             return True
@@ -321,7 +319,7 @@ class RedisConnection(asyncio.Protocol):
         return True
 
     def _end_with(self, error: Error) -> None:
-        """Say why, and end the connection once that and all before it is said."""
+        """Reply with an error, and end the connection once it is written."""
         self._replies.append(ReadyReply(encode(error, self.session.version)))
         self.session.is_ending = True
         self.write_replies()
@@ -333,7 +331,7 @@ class RedisConnection(asyncio.Protocol):
             self._transport.close()
 
     def _count_memory(self) -> None:
-        """Hold what is here: of the request that arrives, and of replies that were not read."""
+        """Take memory for the request that is arriving, and for replies that were not read."""
         waiting = sum(len(reply.data) for reply in self._replies if reply.data is not None)
         unread = self._transport.get_write_buffer_size()
         wanted = self._reader.buffered_bytes + waiting + unread
@@ -346,7 +344,7 @@ class RedisConnection(asyncio.Protocol):
                 self._end_with(error_of(error))
 
     def _watch_reading(self) -> None:
-        """Look again later whether the client reads."""
+        """Check later whether the client reads."""
         self._stop_watching()
         self._unread_bytes = self._transport.get_write_buffer_size()
         self._unread = asyncio.get_running_loop().call_later(self._server.unread_s, self._look_at_reading)
@@ -366,9 +364,9 @@ class RedisConnection(asyncio.Protocol):
 
 
 def _unsaid(reply: Reply, error: Unavailable) -> Error:
-    """What is said instead of a reply for which there is no memory; after a write it has taken effect."""
+    """The error in place of a reply for which there is no memory; a write has taken effect."""
     if reply.is_write:
-        return Error("UNKNOWNOUTCOME it was executed, but there is no memory for its reply")
+        return Error("UNKNOWNOUTCOME the command was executed, but there is no memory for its reply")
     return error_of(error)
 
 

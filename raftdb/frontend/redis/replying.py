@@ -1,7 +1,7 @@
-"""A reply that is awaited: the callback of one operation, and the bytes that come of its answer.
+"""A reply that is awaited: the callback of one operation, which turns its answer into bytes.
 
 There is no task and no future for a request. The node calls `settle` in the turn in which it has the answer; the
-connection keeps its replies in the order of the requests, and writes those at the front that are there.
+connection keeps its replies in the order of the requests, and writes the ready ones at the front.
 """
 
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger("raftdb.redis")
 
 
 class Reply:
-    """One place in the order of replies, that of a read. `data` is None until the reply is there."""
+    """The reply to a read. `data` is None until it is ready."""
 
     __slots__ = ("_arguments", "_connection", "_reply_of", "_row", "data")
 
@@ -40,7 +40,7 @@ class Reply:
         self.data: bytes | None = None
 
     def settle(self, answer: Answer | RaftdbError | None) -> None:
-        """Take the answer, once."""
+        """Take the answer; called once."""
         connection = self._connection
         try:
             if type(answer) is Answer:
@@ -51,7 +51,7 @@ class Reply:
                 value = refusal(answer, self._row, self._arguments)  # type: ignore[arg-type]  # no Answer
             data = encode(value, connection.session.version)
         except Exception:
-            # A reply that cannot be made is this client's matter, and not the node's.
+            # A reply that cannot be made must not stop the node.
             logger.exception("a reply cannot be made", extra={"fields": {"command": self._row.name}})
             data = encode(Error("ERR the server failed on this command; its log says why"))
         self.data = data
@@ -62,7 +62,7 @@ class Reply:
 
 
 class WriteReply(Reply):
-    """The same of a write."""
+    """The reply to a write."""
 
     __slots__ = ()
 
@@ -70,7 +70,7 @@ class WriteReply(Reply):
 
 
 class LoggedReadReply(Reply):
-    """The same of a read that is part of the log, as a transaction of one command."""
+    """The reply to a read that is part of the log, as a transaction of one command."""
 
     __slots__ = ()
 
@@ -82,7 +82,7 @@ class LoggedReadReply(Reply):
 
 
 class ReadyReply:
-    """A reply that was there at once, and waits for those before it."""
+    """A reply that needs no node, and waits for those before it."""
 
     __slots__ = ("data",)
 
@@ -91,9 +91,9 @@ class ReadyReply:
 
 
 def refusal(error: RaftdbError | None, row: Row, arguments: Arguments) -> Error:
-    """The reply to a request that was not executed, or of which nobody knows whether it was.
+    """The reply to a request that was not executed, or whose outcome is unknown.
 
-    Where another node leads, and its Redis address is known, clients of clusters are sent there.
+    If another node leads, and its Redis address is known, the reply is MOVED, which clients of Redis clusters follow.
     """
     if isinstance(error, Unavailable) and error.code == "not_leader" and error.leader is not None:
         address = error.leader.redis

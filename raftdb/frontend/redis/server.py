@@ -1,8 +1,9 @@
-"""The listener for Redis clients: connections, what all of them may have in flight, and one look at them per turn.
+"""The listener for Redis clients: it accepts connections, and bounds the requests of all of them in flight and in one
+turn.
 
 Replies that become ready in a turn of the event loop are written at its end, all of one connection in one write. New
-requests are begun up to a budget per turn, so that heartbeats come in between however many connections have something
-to say; connections over the budget, or over what may be in flight, wait in a line.
+requests are begun up to a budget for each turn, so that heartbeats come in between, however many connections have
+requests. Connections over the budget, or over the limit of requests in flight, wait in a line.
 """
 
 import asyncio
@@ -36,20 +37,20 @@ class RedisNode(Protocol):
     """One running node, as this listener sees it."""
 
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
-        """Run one operation; see `raftdb.node.driver.Driver.submit`."""
+        """Execute one operation; see `raftdb.node.driver.Driver.submit`."""
 
     def status(self) -> Mapping[str, Any]:
         """The status of the node."""
         ...
 
     def leader_hint(self) -> LeaderHint | None:
-        """Where the leader is, as far as this node knows."""
+        """The leader, as far as this node knows; None if it knows none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisLimits:
-    """What one listener takes on. `connections_max` is lowered to what the process may open; above `in_flight_max`
-    requests no more are begun."""
+    """The limits of one listener. `connections_max` is lowered to what the limit on open files allows. No request is
+    begun while `in_flight_max` are in flight. A client that has read nothing for `unread_s` seconds is cut off."""
 
     connections_max: int = 10_000
     in_flight_max: int = 16_384
@@ -57,7 +58,7 @@ class RedisLimits:
 
 
 class RedisServer:
-    """One listener. `start` once, `close` once; both on the event loop."""
+    """One listener. `start` and `close` are called once each, on the event loop."""
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class RedisServer:
         self.command_limits = command_limits
         self.memory = memory or MemoryAccount()
         self.in_flight = 0
-        """Requests of all connections that are begun and not answered."""
+        """The requests of all connections that are begun and not answered."""
         self.cursors = Cursors()
         self.queued_bytes_max = command_limits.command_bytes + 4 * TRANSACTION_KEYS_MAX * ARGUMENT_BYTES
         self._limits = limits or RedisLimits()
@@ -81,7 +82,7 @@ class RedisServer:
         self._connections: dict[int, RedisConnection] = {}
         self._last_id = self._rejected = self._begun = 0
         self.left = BEGUN_PER_TURN_MAX
-        """Requests that may still be begun in this turn."""
+        """The number of requests that may still be begun in this turn."""
         self._ready: list[RedisConnection] = []
         self._line: deque[RedisConnection] = deque()
         self._turn_is_due = False
@@ -90,7 +91,7 @@ class RedisServer:
         self._all_gone = asyncio.Event()
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
-        """Listen on `host`:`port` (0: any free port); returns what was bound. Raises OSError, EADDRINUSE included."""
+        """Listen on `host`:`port` (0: any free port); returns the bound address and port. Raises OSError."""
         self._connections_max = connections_allowed(self._limits.connections_max)
         self._listener = await asyncio.get_running_loop().create_server(
             lambda: RedisConnection(self), host, port, backlog=ACCEPT_BACKLOG
@@ -100,7 +101,8 @@ class RedisServer:
         return self._endpoint
 
     async def close(self, *, grace_s: float) -> None:
-        """Accept nothing more, begin nothing more, give what is begun `grace_s` seconds, then cut connections off."""
+        """Stop accepting connections and beginning requests, and give open requests `grace_s` seconds before
+        connections are cut."""
         listener, self._listener = self._listener, None
         if listener is None:
             return
@@ -123,7 +125,7 @@ class RedisServer:
         return self._last_id
 
     def takes(self, connection: RedisConnection) -> bool:
-        """Take a new connection in, if there is room for it."""
+        """Take a new connection. Returns False if there are too many."""
         if len(self._connections) >= self._connections_max:
             self._rejected += 1
             logger.warning("connection refused", extra={"fields": {"connections": self._connections_max}})
@@ -132,18 +134,18 @@ class RedisServer:
         return True
 
     def forget(self, connection: RedisConnection) -> None:
-        """A connection has ended."""
+        """Note that a connection has ended."""
         self._connections.pop(connection.session.id, None)
         if not self._connections:
             self._all_gone.set()
 
     def expect_turn(self) -> None:
-        """Look at all connections once more when this turn of the loop ends: requests are begun in it."""
+        """Have `_turn` run at the end of this turn of the loop, because requests are begun in it."""
         if not self._turn_is_due:
             self._schedule()
 
     def line_up(self, connection: RedisConnection) -> None:
-        """Nothing more may be begun now: the connection is called when something may."""
+        """Let the connection wait in line until another request may be begun."""
         if not connection.is_in_line:
             connection.is_in_line = True
             self._line.append(connection)
@@ -151,19 +153,19 @@ class RedisServer:
             self._schedule()
 
     def settled_one(self) -> None:
-        """One of the requests in flight is answered."""
+        """Note that one of the requests in flight is answered."""
         self.in_flight -= 1
         if self._line and not self._turn_is_due:
             self._schedule()
 
     def is_ready(self, connection: RedisConnection) -> None:
-        """The connection has a reply to write."""
+        """Note that the connection has a reply to write."""
         self._ready.append(connection)
         if not self._turn_is_due:
             self._schedule()
 
     def check_size(self, arguments: Arguments) -> None:
-        """Raise `Refused` for a request that is larger than this node takes."""
+        """Raise `Refused` for a request that is larger than this node accepts."""
         total_bytes = sum(map(len, arguments))
         value_bytes_max = self.command_limits.value_bytes
         if total_bytes <= value_bytes_max:
@@ -219,7 +221,7 @@ class RedisServer:
             asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
-        """Write what is ready, and go on with connections that wait in line."""
+        """Write the ready replies, and go on with connections that wait in line."""
         self._turn_is_due = False
         self._begun += BEGUN_PER_TURN_MAX - self.left
         self.left = BEGUN_PER_TURN_MAX
