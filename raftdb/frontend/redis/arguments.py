@@ -1,7 +1,7 @@
-"""How arguments are read: numbers, and times in the units and from the beginnings that Redis has.
+"""Parsing arguments: numbers, and times in Redis' units, as durations or as times of the calendar.
 
-A machine knows no time but that of its cluster clock, and only how long something is to live from when it is applied.
-So a time of the calendar becomes a time to live here, on the node that leads, by its own clock.
+The machine has only the cluster clock, and takes times to live that count from when an entry is applied. So a time of
+the calendar becomes a time to live here, on the node that leads, by its own clock.
 """
 
 import time
@@ -13,7 +13,7 @@ from raftdb.machine.strings import PAST_TTL
 
 
 def integer(text: bytes) -> int:
-    """A whole number of 64 bits."""
+    """A whole number of 64 bits. Raises `Refused`."""
     value = parse_integer(text)
     if value is None:
         raise Refused(NOT_AN_INTEGER)
@@ -31,11 +31,11 @@ UNITS: dict[bytes, tuple[int, bool]] = {
     b"EXAT": (1000, True),
     b"PXAT": (1, True),
 }
-"""The words before a time: its unit in milliseconds, and whether it is one of the calendar."""
+"""The options with a time: its unit in milliseconds, and whether it is a time of the calendar."""
 
 
 def lifetime_ms(text: bytes, unit: bytes, command: str) -> int:
-    """How long a value is to live, for `Set` and its like: above 0, or `PAST_TTL`."""
+    """The time to live of a value in milliseconds, for `Set` and its like: above 0, or `PAST_TTL`. Raises `Refused`."""
     unit_ms, of_calendar = UNITS[unit]
     value = integer(text)
     if value <= 0 or value * unit_ms > TTL_MS_MAX:
@@ -47,5 +47,5 @@ def lifetime_ms(text: bytes, unit: bytes, command: str) -> int:
 
 
 def bad_time(command: str) -> Refused:
-    """The error for a time that cannot be one."""
+    """The error for a time that is not possible."""
     return Refused(f"ERR invalid expire time in '{command}' command")

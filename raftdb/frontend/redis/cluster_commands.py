@@ -1,6 +1,7 @@
-"""CLUSTER: what clients of Redis clusters ask to find their way. All slots are the leader's, and the others follow it.
+"""CLUSTER, by which clients of Redis clusters find the nodes. All slots are the leader's, and the others are its
+replicas.
 
-Only nodes whose Redis addresses are known are named: this one, and those that the members' configuration has one for.
+Only nodes with a known Redis address are named: this one, and members whose address is in the configuration.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from raftdb.wire.resp_replies import Verbatim
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """One node, as clients are told of it."""
+    """One node, as clients see it."""
 
     name: str
     endpoint: Endpoint
@@ -28,7 +29,7 @@ class _Place:
 
     @property
     def id(self) -> bytes:
-        """40 hexadecimal digits that stand for the node's name, as Redis has them."""
+        """40 hexadecimal digits for the node's name, as in Redis."""
         return _id_of(self.name)
 
 

@@ -1,4 +1,4 @@
-"""Commands about the connection itself: who speaks, in which version of the protocol, and signs of life."""
+"""Commands about the connection itself: its client, the version of the protocol, and pings."""
 
 from collections.abc import Callable
 from functools import partial
@@ -45,7 +45,7 @@ def _reset(session: Session, given: Arguments) -> object:
 
 
 def _auth(session: Session, given: Arguments) -> object:
-    """Nobody has a password so far: the one user is let in with any, as Redis does with a user without one."""
+    """Accept any password of the one user, who has none yet, as Redis does for a user without one."""
     if len(given) > 3:
         raise Refused(SYNTAX)
     if len(given) == 2:
@@ -113,7 +113,7 @@ def _set_info(session: Session, given: Arguments) -> object:
 
 
 def _described(session: Session) -> str:
-    """One client, as CLIENT LIST has it."""
+    """One client, as in the reply to CLIENT LIST."""
     now = session.now()
     queued = -1 if session.queued is None else len(session.queued)
     fields = {
@@ -159,7 +159,7 @@ def _client_id(text: bytes) -> int:
 
 
 def _switch(*words: bytes) -> Callable[[Session, Arguments], Any]:
-    """A setting of a connection that changes nothing here."""
+    """Accept a setting of a connection that has no effect here."""
 
     def run(session: Session, given: Arguments) -> object:
         if given[2].upper() not in words:

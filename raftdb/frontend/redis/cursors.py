@@ -1,13 +1,13 @@
-"""The cursors of SCAN that a node remembers: numbers that stand for keys."""
+"""The cursors of SCAN that a node keeps: numbers that stand for keys."""
 
 from collections import OrderedDict
 
 CURSORS_MAX = 10_000
-"""Most cursors that are remembered; one more forgets the one that was used for the longest time ago."""
+"""Most cursors that are kept; one more drops the one that was used longest ago."""
 
 
 class Cursors:
-    """Numbers from 1, each for the key behind which a page begins. A cursor may be used again and again."""
+    """Numbers from 1, each for the key after which a page begins. A cursor may be used repeatedly."""
 
     __slots__ = ("_cursors_max", "_keys", "_last")
 
@@ -17,7 +17,7 @@ class Cursors:
         self._last = 0
 
     def number_of(self, key: bytes) -> int:
-        """A new cursor for the page behind `key`."""
+        """A new cursor for the page after `key`."""
         self._last += 1
         self._keys[self._last] = key
         if len(self._keys) > self._cursors_max:
@@ -25,7 +25,7 @@ class Cursors:
         return self._last
 
     def key_of(self, number: int) -> bytes | None:
-        """The key that a cursor stands for, None if it is not known."""
+        """The key of a cursor; None if the cursor is not known."""
         key = self._keys.get(number)
         if key is not None:
             self._keys.move_to_end(number)

@@ -1,10 +1,10 @@
-"""Errors in Redis' words: those of commands that cannot be read, and what the node's errors become."""
+"""Errors with Redis' texts: those of malformed commands, and those of the node."""
 
 from raftdb.errors import CommandFailed, OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.wire.resp_replies import Error
 
 SHOWN_BYTES_MAX = 128
-"""How much of a name, and of the arguments after it, an error repeats."""
+"""Most characters of a name, and of the arguments after it, that an error repeats."""
 
 
 class Refused(Exception):
@@ -23,12 +23,12 @@ EXEC_ABORT = Error("EXECABORT Transaction discarded because of previous errors."
 
 
 def text_of(data: bytes) -> str:
-    """Bytes of a client within an error, which become the same bytes again."""
+    """Bytes of a client as text for an error, which is encoded to the same bytes again."""
     return data.decode(errors="surrogateescape")
 
 
 def unknown_command(arguments: list[bytes]) -> Refused:
-    """The error for a name that no command has."""
+    """The error for an unknown command."""
     shown = b""
     for argument in arguments[1:]:
         if len(shown) >= SHOWN_BYTES_MAX:
@@ -39,7 +39,7 @@ def unknown_command(arguments: list[bytes]) -> Refused:
 
 
 def unknown_subcommand(command: str, name: bytes) -> Refused:
-    """The error for a second word that the command does not have."""
+    """The error for an unknown subcommand."""
     shown = text_of(name[:SHOWN_BYTES_MAX])
     return Refused(f"ERR unknown subcommand '{shown}'. Try {command.upper()} HELP.")
 
@@ -57,17 +57,17 @@ _PREFIXES = {
     "not_leader": "CLUSTERDOWN",
     "outcome_unknown": "UNKNOWNOUTCOME",
 }
-"""The first word of the errors on which a client can act; of all others it is ERR."""
+"""The first word of errors that clients handle; all others begin with ERR."""
 
 
 def error_of(error: RaftdbError | None) -> Error:
-    """The reply that says what `error` says; None: the node has stopped before it knew the outcome."""
+    """The reply for `error`; None stands for a node that has stopped before it knew the outcome."""
     if error is None:
         error = OutcomeUnknown("the node stopped before the outcome was known")
     if isinstance(error, CommandFailed):
         return WRONG_TYPE if error.code == "wrong_type" else Error(f"ERR {error.message}")
     text = f"{_PREFIXES.get(error.code, 'ERR')} {error.message}"
     if isinstance(error, Unavailable) and error.leader is not None:
-        # Where to go is the only hint that a client's program can use.
+        # The leader's address is the only hint that a program can use.
         return Error(f"{text}, at {error.leader.redis or error.leader.http}")
     return Error(f"{text} ({error.hint})" if error.hint else text)

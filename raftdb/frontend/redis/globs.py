@@ -1,7 +1,7 @@
-"""Patterns of names as Redis has them: `*`, `?`, `[a-z]`, `[^a]`, and a backslash before what is meant as it is.
+"""Redis' patterns of names: `*`, `?`, `[a-z]`, `[^a]`, and a backslash before a literal character.
 
-A pattern becomes a regular expression whose stars are possessive up to the next literal (each takes as little as can
-be), so that no pattern makes a search take time that grows with a power of its stars.
+A pattern becomes a regular expression in which each star takes as little as possible and is not tried again (it is
+possessive up to the next literal), so that the time of a search does not grow with a power of the number of stars.
 """
 
 import re
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from functools import lru_cache
 
 PATTERN_BYTES_MAX = 1024
-"""Longest pattern that is read; longer ones match nothing."""
+"""Longest pattern; longer ones match nothing."""
 
 _SPECIAL = b"*?[\\"
 
 
 def literal_prefix(pattern: bytes) -> bytes:
-    """What every name that matches begins with."""
+    """The prefix of every name that matches."""
     for place, byte in enumerate(pattern):
         if byte in _SPECIAL:
             return pattern[:place]
@@ -24,7 +24,7 @@ def literal_prefix(pattern: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def matcher(pattern: bytes) -> Callable[[bytes], bool]:
-    """The test whether a name matches."""
+    """A function that tests whether a name matches."""
     if len(pattern) > PATTERN_BYTES_MAX:
         return lambda name: False
     compiled = re.compile(_expression(pattern), re.DOTALL)
@@ -41,7 +41,7 @@ def _expression(pattern: bytes) -> bytes:
 
 
 def _pieces(pattern: bytes) -> list[bytes]:
-    """The regular expressions of what stands between stars."""
+    """The regular expressions of the pieces between stars."""
     pieces = [b""]
     place = 0
     while place < len(pattern):
@@ -63,7 +63,7 @@ def _pieces(pattern: bytes) -> list[bytes]:
 
 
 def _choice(pattern: bytes, place: int) -> tuple[bytes, int]:
-    """The class that begins at `place`, behind its bracket, and where the pattern goes on."""
+    """The class that begins at `place`, after its bracket, and the place where the pattern goes on."""
     negated = pattern[place : place + 1] == b"^"
     place += negated
     bytes_: set[int] = set()

@@ -1,4 +1,4 @@
-"""Commands that ask about this node: what it is, how it is set, what it has counted."""
+"""Commands about this node: its status, its settings and its counters."""
 
 import os
 import sys
@@ -123,7 +123,7 @@ def _time(session: Session, given: Arguments) -> object:
 
 
 def _role(session: Session, given: Arguments) -> object:
-    """As of a Redis without replicas: who replicates to whom is not Redis' business here."""
+    """The reply of a Redis without replicas, because Redis' replication is not used."""
     return [b"master", session.facts.status()["applied_index"], []]
 
 

@@ -1,4 +1,4 @@
-"""Commands on keys, whatever their values are: deleted, found, renamed, and when they end."""
+"""Commands on keys, for any value: deleting, finding, renaming, and expiry."""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,7 +33,7 @@ from raftdb.machine.strings import Condition
 
 MISSING = -2
 STAYS = -1
-"""What is answered instead of a time for a key that is missing, and for one that has no end."""
+"""The replies instead of a time, for a key that is missing, and for one that does not expire."""
 
 
 def _as_kind(told: Told) -> object:
@@ -54,7 +54,7 @@ def _time_of(reply: ReplyOf) -> Callable[[Arguments], Call]:
 
 
 def _rounded_s(time_ms: int) -> int:
-    """Seconds, rounded as Redis does."""
+    """Seconds, rounded as in Redis."""
     return (time_ms + 500) // 1000
 
 
@@ -67,7 +67,7 @@ _EXPIRY_CONDITIONS = {
 
 
 def _expiry_condition(options: list[bytes]) -> tuple[ExpiryCondition, bool]:
-    """The condition that the options are together, and whether a key that stays is left alone, too."""
+    """The condition of the options together, and whether a key without an expiry is left alone, too."""
     given = set()
     for option in options:
         word = option.upper()
@@ -78,7 +78,7 @@ def _expiry_condition(options: list[bytes]) -> tuple[ExpiryCondition, bool]:
         raise Refused("ERR NX and XX, GT or LT options at the same time are not compatible")
     if {b"GT", b"LT"} <= given:
         raise Refused("ERR GT and LT options at the same time are not compatible")
-    # Of a key that stays GT never holds, so XX adds nothing to it; LT with XX is a condition of its own.
+    # GT never holds for a key without an expiry, so XX adds nothing to it; LT with XX is a condition of its own.
     decisive = given - {b"XX"} or given
     condition = _EXPIRY_CONDITIONS[decisive.pop()] if decisive else ExpiryCondition.ALWAYS
     return condition, condition is ExpiryCondition.IF_EARLIER and b"XX" in given
@@ -124,7 +124,7 @@ def _copy(arguments: Arguments) -> Call:
 
 
 def _keys(arguments: Arguments) -> Call:
-    """`KEYS pattern`: the machine finds those that begin as the pattern does."""
+    """`KEYS pattern`: the machine finds the keys with the pattern's prefix, which are matched here."""
     pattern = arguments[1]
     prefix = literal_prefix(pattern)[:KEY_BYTES_MAX]
     matches = matcher(pattern)
@@ -155,7 +155,7 @@ _END_S = _time_left(lambda left_ms: _rounded_s(calendar_ms() + left_ms))
 
 
 def _times() -> tuple[Row, ...]:
-    """The commands that set an end, and those that tell it: in seconds and in milliseconds."""
+    """The commands that set an expiry and those that read it, in seconds and in milliseconds."""
     sets = [
         _row(name, -3, SHRINK, since, summary, _expire(name, unit_ms, of_calendar=of_calendar))
         for name, since, summary, unit_ms, of_calendar in (

@@ -1,4 +1,4 @@
-"""Commands about how a value is kept: in Redis' words, as far as they mean something here."""
+"""Commands about the encoding of a value, as far as that has a meaning here."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ EMBEDDED_BYTES_MAX = 44
 """The longest string whose encoding Redis calls embstr."""
 
 SECOND = (2, 2, 1)
-"""The key stands behind the subcommand."""
+"""The place of the key, which comes after the subcommand."""
 
 NO_FREQUENCY = Error(
     "ERR An LFU maxmemory policy is not selected, access frequency not tracked. "
@@ -27,7 +27,7 @@ NO_FREQUENCY = Error(
 
 
 def _encoding(told: Told) -> object:
-    """What Redis would call the encoding of such a string, if it was stored whole."""
+    """The name of Redis' encoding for such a string, if it was stored by one SET."""
     if told.value is None:
         return None
     data = cast(bytes, told.value)
@@ -53,7 +53,7 @@ def _usage(arguments: Arguments) -> Call:
 
 
 def _of_any(value: object) -> Callable[[Arguments], Call]:
-    """Answers `value` for every key that is there."""
+    """A reply of `value` for every key that exists."""
 
     def build(arguments: Arguments) -> Call:
         return KindOf(arguments[2]), lambda told: None if told.value is None else value

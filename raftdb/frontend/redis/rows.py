@@ -1,4 +1,4 @@
-"""What a row of the table of Redis commands says: how a command is called, and what is done for it.
+"""A row of the table of Redis commands: the command's name and form, and how it is carried out.
 
 A command is either *built*, from its arguments to an operation of the machine and from the result back to a reply; or
 it is *run* here, in the session of its connection, because it is about the connection or about this node.
@@ -15,27 +15,26 @@ from raftdb.machine.reply import Told
 from raftdb.machine.service import Query
 
 ReplyOf: TypeAlias = Callable[[Told], object]
-"""The reply that a result is, as `raftdb.wire.resp_replies` encodes it."""
+"""Turns a result into the reply that `raftdb.wire.resp_replies` encodes."""
 
 Call: TypeAlias = tuple[ClientOperation | Query, ReplyOf]
-"""An operation for the node, and how its result is replied."""
+"""An operation for the node, and the function that turns its result into a reply."""
 
 Arguments: TypeAlias = list[bytes]
-"""A whole request: the name of the command comes first."""
+"""A whole request, which begins with the name of the command."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Row:
-    """One command. `arity` is Redis': with the name, and below 0 "at least so many". `keys` are the places of its keys,
-    first, last (below 0: from the end) and step, (0, 0, 0) for none.
+    """One command. `arity` is as in Redis: it includes the name, and a negative one is a minimum. `keys` are the places
+    of its keys: first, last (below 0: from the end) and step; (0, 0, 0) for none.
 
-    Exactly one of `build` and `run` is there; both raise `Refused`. What `run` returns is the reply, or a `Call` whose
-    answer will be.
+    Exactly one of `build` and `run` is set; both raise `Refused`. `run` returns the reply, or a `Call` whose answer
+    becomes the reply.
 
-    `is_immediate`: it is run at once even after MULTI. A command with `subcommands` is one of them, by its second word.
-    `waits_for_reads`, `waits_for_writes`: it is begun when those that the connection has asked for before are answered.
-    Writes wait for reads; reads that cannot be part of the log wait for writes; what changes how replies are written
-    waits for all.
+    `is_immediate`: it is run at once even after MULTI. `subcommands` has rows by the second word. `waits_for_reads`,
+    `waits_for_writes`: it is begun once the earlier reads, or writes, of the connection are answered. Writes wait for
+    reads; reads that cannot be part of the log wait for writes; commands that change the form of replies wait for all.
     """
 
     name: str
@@ -53,14 +52,14 @@ class Row:
     waits_for_writes: bool = False
 
     def __post_init__(self) -> None:
-        """The flags say whether it writes, and without keys of its own a read is none for the log."""
+        """Find out from the flags whether it writes; a read without keys of its own cannot be part of the log."""
         writes = "write" in self.flags
         object.__setattr__(self, "waits_for_reads", self.waits_for_reads or writes)
         is_wide_read = self.build is not None and not writes and not self.keys[0]
         object.__setattr__(self, "waits_for_writes", self.waits_for_writes or is_wide_read)
 
     def accepts(self, count: int) -> bool:
-        """Return whether so many arguments are right, the name included."""
+        """Return whether `count` arguments, the name included, fit the arity."""
         return count == self.arity if self.arity >= 0 else count >= -self.arity
 
 
@@ -104,7 +103,7 @@ def run_here(
 
 
 def only_subcommands(session: Session, given: Arguments) -> object:
-    """A command that has only subcommands is never run itself: without one it has too few arguments."""
+    """Never run, because a command that has only subcommands has too few arguments without one."""
     raise Refused(SYNTAX)
 
 

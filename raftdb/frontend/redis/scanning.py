@@ -1,9 +1,8 @@
-"""SCAN: keys page by page, with cursors as Redis has them.
+"""SCAN: keys page by page, with Redis' cursors.
 
-A page begins behind the last key of the one before it, and Redis' cursors are numbers: so each node keeps the keys that
-its cursors stand for, a bounded number of them. A cursor that is not among them, because it is another node's or very
-old, is an error, where Redis would answer something. Keys come in order, so a scan sees every key that was there
-all the time, and none twice.
+A page begins after the last key of the one before it, and Redis' cursors are numbers, so each node keeps the keys of
+its cursors, a bounded number of them. An unknown cursor, which is another node's or very old, is an error, while Redis
+would answer something. Keys come in order, so a scan finds every key that exists all the time, and none twice.
 """
 
 from functools import partial
@@ -20,7 +19,7 @@ from raftdb.machine.scanning import ReadPage
 
 COUNT_DEFAULT = 10
 _DIGITS_MAX = 20
-"""Of a number of 64 bits."""
+"""Most digits of a number of 64 bits."""
 
 
 def _scan(session: Session, given: Arguments) -> object:

@@ -1,4 +1,4 @@
-"""What is remembered of a Redis client from one command to the next, and what its commands may ask of this node."""
+"""The state of a Redis client between commands, and the facts about this node that its commands may read."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,14 +8,14 @@ from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.watching import Watched
 
 NAME_BYTES_MAX = 1024
-"""Longest name that a client gives itself, or its library."""
+"""Longest name of a client, or of its library."""
 
 
 class Facts(Protocol):
-    """What commands that are answered here may ask of the node and of its listener."""
+    """The facts about the node and its listener for commands that need no operation."""
 
     cursors: Cursors
-    """Those of SCAN."""
+    """The cursors of SCAN."""
 
     @property
     def sessions(self) -> Iterable["Session"]:
@@ -24,7 +24,7 @@ class Facts(Protocol):
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """What CONFIG GET shows, by name."""
+        """The settings of CONFIG GET, by name."""
         ...
 
     def status(self) -> Mapping[str, Any]:
@@ -32,7 +32,7 @@ class Facts(Protocol):
         ...
 
     def counts(self) -> Mapping[str, int]:
-        """What the listener has counted, by Redis' names."""
+        """The listener's counters, by Redis' names."""
         ...
 
 
@@ -60,15 +60,15 @@ class Session:
     last_used: float = 0.0
 
     def __post_init__(self) -> None:
-        """The clock begins to run."""
+        """Note the time of the connection's begin."""
         self.begun = self.last_used = self.now()
 
     def leave_transaction(self) -> None:
-        """Forget what is queued, and what is watched."""
+        """Drop the queued commands and the watched keys."""
         self.queued, self.queued_bytes, self.queue_failed = None, 0, False
         self.watched.clear()
 
     def reset(self) -> None:
-        """Be as a new connection is."""
+        """Reset the state to that of a new connection."""
         self.leave_transaction()
         self.version, self.name = 2, b""

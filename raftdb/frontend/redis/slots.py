@@ -1,10 +1,10 @@
-"""The slot of a key, by which clients of a Redis cluster find a node: CRC16 (XMODEM) of its name, or of what stands
+"""The slot of a key, by which clients of a Redis cluster find a node: the CRC16 (XMODEM) of its name, or of the part
 between its first braces."""
 
 from binascii import crc_hqx
 
 SLOTS = 16_384
-"""How many slots there are."""
+"""The number of slots."""
 
 
 def slot_of(key: bytes) -> int:

@@ -1,4 +1,4 @@
-"""Commands on values that are byte strings: stored, read, changed."""
+"""Commands that store, read and change values, which are byte strings."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -29,22 +29,22 @@ from raftdb.machine.strings import KEEP_TTL, NO_TTL, Condition, Delete, Get, Get
 
 
 def as_it_is(told: Told) -> object:
-    """The value: a string, nil, a number or a list of these."""
+    """The reply is the result's value: a string, nil, a number or a list of these."""
     return told.value
 
 
 def as_done(told: Told) -> object:
-    """Done, with nothing to show."""
+    """The reply is OK."""
     return "OK"
 
 
 def as_done_or_nil(told: Told) -> object:
-    """Done, or nil where a condition has forbidden it."""
+    """The reply is OK, or nil if a condition did not hold."""
     return "OK" if told.value else None
 
 
 def as_flag(told: Told) -> object:
-    """Whether it was done, as 1 or 0."""
+    """The reply is 1 if it was done, else 0."""
     return int(told.value is True)
 
 

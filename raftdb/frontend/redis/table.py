@@ -1,4 +1,4 @@
-"""The table of Redis commands: all rows by name, and COMMAND, which tells clients of them."""
+"""The table of Redis commands: all rows by name, and COMMAND, which lists them for clients."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,11 +22,11 @@ _CATEGORIES = {
     "connection": "@connection",
     "transactions": "@transaction",
 }
-"""The category of access that a group is."""
+"""The category of access of a group."""
 
 
 def find(arguments: Arguments) -> Row:
-    """The row of a request; raises `Refused` for an unknown name and for too few or too many arguments."""
+    """The row of a request. Raises `Refused` for an unknown name, and for too few or too many arguments."""
     row = BY_NAME.get(arguments[0])
     if row is None:
         row = BY_NAME.get(arguments[0].lower())
@@ -49,7 +49,7 @@ def _subcommand(row: Row, name: bytes) -> Row:
 
 
 def _info_of(row: Row) -> list[object]:
-    """A command as COMMAND INFO has it."""
+    """A command, as in the reply to COMMAND INFO."""
     speed = "@fast" if "fast" in row.flags else "@slow"
     effect = ["@write"] if "write" in row.flags else ["@read"] if "readonly" in row.flags else []
     group = [_CATEGORIES[row.group]] if row.group in _CATEGORIES else []
@@ -81,7 +81,7 @@ def _key_specification(row: Row) -> dict[object, object]:
 
 
 def _documentation_of(row: Row) -> dict[object, object]:
-    """A command as COMMAND DOCS has it."""
+    """A command, as in the reply to COMMAND DOCS."""
     documentation: dict[object, object] = {
         b"summary": row.summary.encode(),
         b"since": row.since.encode(),

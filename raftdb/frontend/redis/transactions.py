@@ -1,10 +1,10 @@
-"""MULTI, EXEC and what belongs to them: queued commands become one entry of the log.
+"""MULTI, EXEC, DISCARD, WATCH and UNWATCH: queued commands become one entry of the log.
 
-A queued command is read when EXEC comes, as in Redis: what is wrong with it then is an error in its place, and the
-others run. Those that this node answers by itself are not part of the entry; they are run in their places.
+A queued command is parsed when EXEC comes, as in Redis: if it is malformed, its reply is an error, and the others run.
+Commands that this node answers without an operation are not part of the entry; they are run in their order.
 
-WATCH asks for the revisions of its keys, by a linearizable read, and the entry carries them: they are compared where it
-is applied, on every replica alike, so it does not matter through which node, or in whose term, it gets there.
+WATCH reads the revisions of its keys, by a linearizable read, and the entry contains them: they are compared when it is
+applied, on every replica in the same way, so it does not matter by which node, or in which term, it was proposed.
 """
 
 from collections.abc import Callable
@@ -25,10 +25,10 @@ from raftdb.machine.service import Command
 from raftdb.wire.resp_replies import Error
 
 NOT_IN_ENTRY = Error("ERR this command cannot be part of a transaction")
-"""The reply, in its place, to a read that the log cannot hold."""
+"""The reply to a read that cannot be part of the log."""
 
 Begin = Callable[[Session, Arguments], object]
-"""What a queued command is, when its turn has come: a `Call`, or the reply of one that is answered here."""
+"""A queued command when EXEC comes: a `Call`, or the reply of one that needs no operation."""
 
 
 def _multi(session: Session, given: Arguments) -> object:
@@ -67,7 +67,7 @@ def _watch(session: Session, given: Arguments) -> object:
 
 
 def begin_exec(session: Session, begin: Begin, limits: Limits) -> object:
-    """What EXEC does: a `Call` for the one entry, or the reply if none is needed."""
+    """Begin EXEC; returns a `Call` for the one entry, or the reply if no entry is needed."""
     queued, watched, failed = session.queued, session.watched.pairs(), session.queue_failed
     if queued is None:
         raise Refused("ERR EXEC without MULTI")
@@ -109,7 +109,7 @@ def begin_exec(session: Session, begin: Begin, limits: Limits) -> object:
 
 
 def _exec(session: Session, given: Arguments) -> object:
-    """EXEC is begun by the connection, which knows how queued commands are (`begin_exec`)."""
+    """Never run: the connection begins EXEC (`begin_exec`)."""
     raise Refused("ERR EXEC without MULTI")
 
 

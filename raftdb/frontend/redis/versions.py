@@ -1,4 +1,5 @@
-"""Whose commands these are."""
+"""The version of Redis that is imitated."""
 
 REDIS_VERSION = "7.0.15"
-"""The release of Redis whose replies and texts of errors are given, which clients ask to find out what they may use."""
+"""The release of Redis whose replies and error texts are given. Clients ask for it to find out which commands they may
+use."""

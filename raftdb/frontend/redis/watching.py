@@ -1,4 +1,4 @@
-"""The keys that a connection watches, with the revisions that they had."""
+"""The keys that a connection watches, with their revisions."""
 
 from collections.abc import Sequence
 
@@ -7,20 +7,20 @@ WATCHED_MAX = 1024
 
 
 class Watched:
-    """Keys by name, each with its revision when it was first watched: the earliest one counts."""
+    """The watched keys, each with its revision when it was first watched, which counts."""
 
     __slots__ = ("_revisions", "generation")
 
     def __init__(self) -> None:
         self._revisions: dict[bytes, int] = {}
         self.generation = 0
-        """Changes whenever all is forgotten: revisions that come later belong to nobody."""
+        """A number that changes whenever all keys are dropped, so that revisions that arrive later are ignored."""
 
     def __len__(self) -> int:
         return len(self._revisions)
 
     def add(self, keys: Sequence[bytes], revisions: Sequence[int], generation: int) -> None:
-        """Watch the keys from these revisions on, unless all was forgotten since they were asked for."""
+        """Watch the keys with these revisions, unless all keys were dropped since they were asked for."""
         if generation == self.generation:
             for key, revision in zip(keys, revisions, strict=True):
                 self._revisions.setdefault(key, revision)
