@@ -196,7 +196,7 @@ def _examine_log(folder: Path, *, missing_ok: bool) -> Generator[Finding, None, 
     yield Finding("log last", found.last_index)
     last_term = found.term_starts[-1][1] if found.term_starts else found.base_term
     yield Finding("log last term", last_term)
-    yield Finding("log checksums", f"{found.last_index - found.base_index} records verified")
+    yield Finding("log checksums", f"{found.last_index - found.base_index} entries verified")
     return _Log(found.base_index, found.base_term, found.last_index, found.term_starts)
 
 

@@ -12,8 +12,8 @@ Considered and rejected: treating a bad checksum at the end as a torn tail and c
 never torn, so a bad record was once whole and perhaps acknowledged (hazard B79). The `range` record is there for the
 same reason: a tree that lost its tail, or shows an older root, still looks sound to LMDB.
 
-A record for each entry was here first. py-lmdb releases the interpreter lock in every put, so beside a busy event loop
-the thread that writes waits for it with each entry, and not once with each block.
+Considered and rejected: a record for each entry. py-lmdb releases the interpreter lock in every put, so beside a busy
+event loop the thread that writes would wait for the lock with each entry, and not once with each block.
 """
 
 from collections.abc import Sequence

@@ -205,7 +205,7 @@ def test_doctor_tells_a_sound_folder_from_one_in_use_and_from_damaged_ones(new_c
     assert found["log last"]["value"] == status["last_index"]
     assert found["checkpoint"]["value"] == status["checkpoint_index"]
     table = run_cli("doctor", str(node.data), "-o", "table")
-    assert "records verified" in table.stdout
+    assert "entries verified" in table.stdout
     around = findings(node.data.parent, EXIT_FOLDER)["folder"]
     assert around["advice"] == f"examine one: raftdb doctor {node.data}"
 

@@ -65,7 +65,7 @@ def test_a_healthy_folder_is_described(tmp_path: Path) -> None:
             "log last term": 2,
             "checkpoint": 10,
             "checkpoint term": 2,
-            "log checksums": "25 records verified",
+            "log checksums": "25 entries verified",
             "state checksums": f"{len(contents(1))} keys verified",
         }
         == values
