@@ -96,35 +96,39 @@ class RequestReader:
             data = b"".join(self._pieces)
             self._pieces.clear()
         requests: list[list[bytes]] = []
-        position = 0
-        if not self._missing:
-            position = _read_short(data, requests)
-            if position == len(data):
-                self._pieces_bytes = 0
-                return requests
-        position = self._read(data, position, requests)
-        self._pieces_bytes = 0
-        if position < len(data):
-            rest = data[position:]
+        # The request that was begun is read to its end, then short ones at once, and from the first on that is none the
+        # rest line by line: so every byte is looked at a bounded number of times.
+        rest = data
+        if self._missing:
+            rest = self._read(rest, requests, count_max=1)
+        if rest and not self._missing and self.error is None:
+            rest = rest[_read_short(rest, requests) :]
+            if rest:
+                rest = self._read(rest, requests, count_max=len(rest))
+        self._pieces_bytes = len(rest)
+        if rest:
             self._pieces.append(rest)
-            self._pieces_bytes = len(rest)
         return requests
 
-    def _read(self, data: bytes, position: int, requests: list[list[bytes]]) -> int:
-        """Take apart what is left of `data`, line by line; returns where the rest begins that is not all there."""
-        self._needed_bytes = 0
+    def _read(self, data: bytes, requests: list[list[bytes]], *, count_max: int) -> bytes:
+        """Take requests apart line by line, until so many of more than one line are whole; returns the rest, which is
+        empty after an error."""
+        self._needed_bytes = position = 0
         while True:
             if self._missing:
                 end = self._read_argument(data, position)
                 if end != _INCOMPLETE and not self._missing:
                     requests.append(self._arguments)
                     self._arguments, self._request_bytes = [], 0
+                    count_max -= 1
+                    if not count_max:
+                        return data[end:]
             elif position < len(data) and data[position] == _ARRAY:
                 end = self._read_count(data, position)
             else:
                 end = self._read_inline(data, position, requests)
             if end == _INCOMPLETE:
-                return position if self.error is None else len(data)
+                return data[position:] if self.error is None else b""
             position = end
 
     def _read_count(self, data: bytes, position: int) -> int:
