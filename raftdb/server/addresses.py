@@ -51,10 +51,13 @@ class AddressBook:
         self._given = given or {}
         self._words: dict[NodeId, _Word] = {}
         self._sightings: dict[NodeId, Endpoint] = {}
+        self._redis: dict[NodeId, Endpoint] = {}
 
-    def stated(self, peer: NodeId, address: Endpoint) -> None:
-        """The peer said in a handshake where it is reached. That comes first until the configuration says something
-        new."""
+    def stated(self, peer: NodeId, address: Endpoint, redis: Endpoint | None = None) -> None:
+        """The peer said in a handshake where it is reached, by peers and by Redis clients. Its address for peers comes
+        first until the configuration says something new."""
+        if redis is not None and peer in self.members:
+            self._redis[peer] = redis
         before = self.of(peer)
         last = self._words.pop(peer, None)
         word = self._words[peer] = _Word(address, self.members.get(peer), is_news=False)
@@ -63,6 +66,10 @@ class AddressBook:
         strangers = [known for known in self._words if known not in self.members]
         for stranger in strangers[:-STRANGERS_MAX]:
             del self._words[stranger]
+
+    def redis_of(self, peer: NodeId) -> Endpoint | None:
+        """Where a member says that Redis clients reach it, None if it has not said so."""
+        return self._redis.get(peer)
 
     def take_news(self, peer: NodeId) -> bool:
         """True, once, after the peer has said that it is somewhere else."""
@@ -193,7 +200,7 @@ class AddressKeeper:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _write_down(self) -> None:
-        """As the leader, put all that have moved into one new configuration, and where Redis clients find this node."""
+        """As the leader, put all that have moved into one new configuration, and where Redis clients find members."""
         view = self._view
         if not view.is_leader:
             return
@@ -205,13 +212,15 @@ class AddressKeeper:
             peer: http for peer, http in moved.items() if peer in members and members[peer].http != http
         }
         changed = without_clashes(changed, {peer: member.http for peer, member in members.items()})
-        redis = {peer: member.redis for peer, member in members.items()}
-        if view.id in members and redis[view.id] is None and self._settings.advertised_redis is not None:
-            # Others send Redis clients to this node, and the first configuration knows only where peers are.
-            changed.setdefault(view.id, members[view.id].http)
+        redis = {peer: member.redis or self._redis_of(peer) for peer, member in members.items()}
+        for peer, member in members.items():
+            if redis[peer] != member.redis:
+                # The first configuration knows only where peers are, and Redis clients are sent from one to another.
+                changed.setdefault(peer, member.http)
         if not changed:
             return
-        redis[view.id] = self._settings.advertised_redis or redis.get(view.id)
+        if view.id in changed:
+            redis[view.id] = self._settings.advertised_redis or redis[view.id]
         new = tuple(NewAddress(peer, http, redis[peer]) for peer, http in sorted(changed.items()))
         try:
             await self._change_members(UpdateAddresses(new))
@@ -225,6 +234,9 @@ class AddressKeeper:
         else:
             told = tuple(f"{peer}={http}" for peer, http in sorted(changed.items()))
             logger.info("members have moved", extra={"fields": {"members": told}})
+
+    def _redis_of(self, peer: NodeId) -> Endpoint | None:
+        return self._settings.advertised_redis if peer == self._view.id else self._book.redis_of(peer)
 
     async def _note(self) -> None:
         """Remember that the cluster knows where this node is, once that is committed."""

@@ -216,6 +216,7 @@ class _Node:
             disk_term=view.term,
             disk_last_index=view.last_index,
             http=address.http,
+            redis=self._settings.advertised_redis,
             find_http=lambda: address.now(view.configuration.find(view.id)),
         )
 

@@ -87,12 +87,12 @@ class PeerRegistry:
         own: OwnStarts,
         *,
         on_met: Callable[[PeerMet], None],
-        on_stated: Callable[[NodeId, Endpoint], object],
+        on_stated: Callable[[NodeId, Endpoint, Endpoint | None], object],
         on_put_back: Callable[[], None],
     ) -> None:
         """`on_met(event)`: a node has shown which folder it is and in which start, now or before this start.
 
-        `on_stated(id, http)`: an accepted peer has said where it is reached. `on_put_back()`: this node has
+        `on_stated(id, http, redis)`: an accepted peer has said where it is reached. `on_put_back()`: this node has
         found out that its own folder was put back, and has to introduce itself anew.
         """
         self._store = store
@@ -179,7 +179,7 @@ class PeerRegistry:
                 return Refused(code, f"{peer} has been started again since, or runs twice")
             await self._meet(introduction, is_member=standing.is_member)
             await self._hear_of_itself(introduction)
-        self._on_stated(peer, introduction.http)
+        self._on_stated(peer, introduction.http, introduction.redis)
         return None
 
     def _is_proven(self, introduction: Introduction, *, is_member: bool) -> bool:

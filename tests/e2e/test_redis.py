@@ -64,12 +64,24 @@ def test_a_cluster_serves_redis_clients_and_keeps_what_it_has_acknowledged(clust
     (follower, *_) = cluster.others(leader)
     hint = wait_for(lambda: moved_to(follower), "a follower that knows the leader's Redis address")
     assert hint == "{}:{}".format(*address_of(leader))
+    wait_for(lambda: knows_all(follower), "a follower that knows the Redis addresses of all")
+    host, port = address_of(follower)
+    clustered = redis.RedisCluster(host=host, port=port, socket_timeout=LIMIT_S)
+    assert clustered.set("clustered", "yes")
+    assert clustered.get("clustered") == b"yes"
+    assert clustered.delete("clustered") == 1
+    clustered.close()
 
     leader.kill9()
     successor = cluster.leader(cluster.running)
     with client_of(successor) as client:
         assert client.get("n") == b"3"
         assert client.dbsize() == 1002
+
+
+def knows_all(node: Node) -> bool:
+    with client_of(node) as client:
+        return len(client.execute_command("CLUSTER NODES")) == 3
 
 
 def moved_to(follower: Node) -> str | None:

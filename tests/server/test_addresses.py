@@ -213,12 +213,16 @@ async def test_a_leader_writes_down_all_that_have_moved_in_one_entry() -> None:
     assert not world.own.moved
 
 
-async def test_a_leader_writes_down_where_redis_clients_find_it_unless_that_is_known() -> None:
+async def test_a_leader_writes_down_where_redis_clients_find_members_unless_that_is_known() -> None:
     own, members = OwnAddress(HERE, moved=False), (Member("n2", at("b:1")), Member("n4", HERE))
     world = World(own, *members, redis=at("a:6"))
     world.core.role = Role.LEADER
     await world.look()
     assert world.changes == [UpdateAddresses((NewAddress("n4", HERE, at("a:6")),))]
+    world.book.stated("n2", at("b:1"), at("b:6"))
+    world.book.stated("n9", at("z:1"), at("z:6"))
+    await world.look()
+    assert world.changes[1:] == [UpdateAddresses((NewAddress("n2", at("b:1"), at("b:6")),))]
     known = World(own, members[0], Member("n4", HERE, at("proxy:6")), redis=at("a:6"))
     known.core.role = Role.LEADER
     await known.look()

@@ -59,7 +59,7 @@ class Desk:
         self.registry = PeerRegistry(
             *(self.store, Thread(), view_of(node), self.own),
             on_met=self._on_met,
-            on_stated=self.stated.__setitem__,
+            on_stated=lambda peer, http, redis: self.stated.__setitem__(peer, http),
             on_put_back=self._on_put_back,
         )
         node.step(PeerMet("n1", "mine", self.own.start, self.own.doubted))
