@@ -6,7 +6,7 @@ the requests of clients or with the stored data has a bound, and beyond it work 
 
 * refused: the limits of `raftdb.limits`, which users see, bound the time that an entry of the log takes to apply;
 * cut into slices, each in a turn or an entry of its own: by this table, in storage for overlays and checkpoints
-  (`storage.overlay`), and in the core for batches of entries (`raftdb.core.state.Settings`);
+  (`storage.overlay`), and in the core for batches of entries (`raftdb.core.state.RaftSettings`);
 * done on a thread, which shares the interpreter with the loop but cannot hold it up: the last part of this table;
 * given up, with an error that says when to try again.
 

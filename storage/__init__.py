@@ -63,7 +63,7 @@ Considered and rejected
 """
 
 from storage.check import Finding, examine, examine_snapshot, finding_of
-from storage.contract import Describe, FrozenChanges, LogBatch, LogStore, RecoveredLog, StateStore, Usage
+from storage.contract import Describe, FrozenChanges, LoadedLog, LogBatch, LogStore, StateStore, Usage
 from storage.env import DATA_FILE
 from storage.errors import (
     DAMAGE_HINT,
@@ -122,7 +122,7 @@ __all__ = [
     "MemoryStateStore",
     "OutOfSpace",
     "Reason",
-    "RecoveredLog",
+    "LoadedLog",
     "SnapshotDamaged",
     "SnapshotForeign",
     "SnapshotId",

@@ -185,7 +185,7 @@ def _examine_log(folder: Path, *, missing_ok: bool) -> Generator[Finding, None, 
         usage = log.usage()
         yield Finding("log size", usage.file_bytes)
         yield Finding("log reusable", usage.reusable_bytes)
-        found = log.recover()
+        found = log.load()
     except (FolderDamaged, FolderForeign, SystemFailure) as error:
         yield finding_of("log", error)
         return None

@@ -40,13 +40,13 @@ class LogBatch(NamedTuple):
     blocks: Sequence[bytes] = ()
 
 
-class RecoveredLog(NamedTuple):
+class LoadedLog(NamedTuple):
     """What a log holds, after all of it was verified.
 
     * `base_index`, `base_term`: the entry before the first one kept, (0, 0) if nothing was ever trimmed.
     * `last_index`: the last entry, equal to `base_index` if there is none.
     * `term_starts`: (first index of a run, its term), ascending, for the entries kept.
-    * `collected`: the blocks of the kinds that `recover` was asked to collect, ascending.
+    * `collected`: the blocks of the kinds that `load` was asked to collect, ascending.
     """
 
     hard_state: bytes | None
@@ -83,7 +83,7 @@ class LogStore(Protocol):
     def claim_writes(self) -> None:
         """From now on only the calling thread may write. Call it while no write is under way."""
 
-    def recover(self, *, collect_kinds: frozenset[int] = frozenset()) -> RecoveredLog:
+    def load(self, *, collect_kinds: frozenset[int] = frozenset()) -> LoadedLog:
         """Read everything once, verifying checksums and contiguity; keep the blocks of `collect_kinds`.
 
         Raises `FolderDamaged`, and mends nothing.

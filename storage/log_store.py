@@ -26,7 +26,7 @@ import lmdb
 
 from storage.blocks import HEADER, HEADER_BYTES, Span, cut_before, span_of, verify
 from storage.codec import CHECKSUM_BYTES, INDEX_KEY, seal, unseal
-from storage.contract import TRIM_BLOCKS_MAX, LogBatch, RecoveredLog, Usage
+from storage.contract import TRIM_BLOCKS_MAX, LoadedLog, LogBatch, Usage
 from storage.env import Environment
 from storage.errors import FolderDamaged, Missing, Misused, other_format
 from storage.plan import plan_write
@@ -55,7 +55,7 @@ class LmdbLogStore:
         """Open the log in `folder`. With `create` a missing or empty one is made; without it that is damage.
 
         `read_only` changes no file, and needs a folder that nobody else has open.
-        Raises `FolderDamaged`, `WriteFailed`. Verifies the file's frame and the range only: `recover` does the rest.
+        Raises `FolderDamaged`, `WriteFailed`. Verifies the file's frame and the range only: `load` does the rest.
         """
         self._environment = Environment(
             folder, databases=(RECORDS, META), map_bytes=map_bytes, create=create, read_only=read_only
@@ -76,8 +76,8 @@ class LmdbLogStore:
         """See `LogStore.claim_writes`."""
         self._environment.claim_writes()
 
-    def recover(self, *, collect_kinds: frozenset[int] = frozenset()) -> RecoveredLog:
-        """See `LogStore.recover`. One pass of a cursor; of each block only the header is copied."""
+    def load(self, *, collect_kinds: frozenset[int] = frozenset()) -> LoadedLog:
+        """See `LogStore.load`. One pass of a cursor; of each block only the header is copied."""
         term_starts: list[tuple[int, int]] = []
         collected: list[bytes] = []
         term_of_run = -1
@@ -108,9 +108,7 @@ class LmdbLogStore:
             if following != last_index + 1:
                 raise FolderDamaged("log", f"it ends at record {following - 1}, but {last_index} was written")
             hard_state = self._get(transaction, HARD_STATE_KEY)
-        return RecoveredLog(
-            hard_state, base_index, base_term, last_index, tuple(term_starts), tuple(collected)
-        )
+        return LoadedLog(hard_state, base_index, base_term, last_index, tuple(term_starts), tuple(collected))
 
     def read(self, first: int, last: int, *, bytes_max: int) -> list[bytes]:
         """See `LogStore.read`."""

@@ -13,7 +13,7 @@ import cbor2
 
 from storage.blocks import Span, cut_before, verify
 from storage.codec import INDEX_KEY, seal, unseal, unseal_head
-from storage.contract import TRIM_BLOCKS_MAX, Describe, FrozenChanges, LogBatch, RecoveredLog
+from storage.contract import TRIM_BLOCKS_MAX, Describe, FrozenChanges, LoadedLog, LogBatch
 from storage.errors import FolderDamaged, Missing, Misused, SnapshotDamaged
 from storage.manifest import Manifest, pack_container, unpack_container
 from storage.memory_disk import MemoryDisk, Session
@@ -50,8 +50,8 @@ class MemoryLogStore:
         """See `LogStore.claim_writes`."""
         self._session.claim_writes()
 
-    def recover(self, *, collect_kinds: frozenset[int] = frozenset()) -> RecoveredLog:
-        """See `LogStore.recover`."""
+    def load(self, *, collect_kinds: frozenset[int] = frozenset()) -> LoadedLog:
+        """See `LogStore.load`."""
         content = self._session.content()
         base_index, base_term, last_index = self._range()
         terms: list[tuple[int, int]] = []
@@ -71,7 +71,7 @@ class MemoryLogStore:
                 unseal(key, value, what="log meta record")
         if index != last_index + 1:
             raise FolderDamaged("log", f"it ends at record {index - 1}, but {last_index} was written")
-        return RecoveredLog(
+        return LoadedLog(
             self._get(HARD_STATE_KEY), base_index, base_term, last_index, tuple(terms), tuple(collected)
         )
 

@@ -53,7 +53,7 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import NO_START, HardState, Index, Member, NodeId, Role, Term
 from raftdb.core.roles import become_follower, restart_election_timer
-from raftdb.core.state import RaftState, RandomRange, Settings
+from raftdb.core.state import RaftSettings, RaftState, RandomRange
 from raftdb.core.update import Output, Update
 
 Handler = Callable[[RaftState, Any], None]
@@ -163,7 +163,7 @@ class Raft:
         self,
         node: NodeId,
         *,
-        settings: Settings,
+        settings: RaftSettings,
         randrange: RandomRange,
         hard_state: HardState,
         log: Log,

@@ -23,7 +23,7 @@ RandomRange = Callable[[int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class RaftSettings:
     """Limits and timings of the core; times in ticks of the driver's clock.
 
     The election timeout is drawn from [election_timeout_ticks, 2 * election_timeout_ticks) (thesis 3.4). A leader
@@ -134,7 +134,7 @@ class RaftState:
     """One node's consensus state."""
 
     id: NodeId
-    settings: Settings
+    settings: RaftSettings
     randrange: RandomRange
     log: Log
     configurations: ConfigurationHistory

@@ -28,7 +28,7 @@ from pathlib import Path
 from raftdb.core.block import Block
 from raftdb.core.membership import Configuration
 from raftdb.core.model import EntryId, EntryKind, HardState, NodeId
-from raftdb.core.state import Settings as CoreSettings
+from raftdb.core.state import RaftSettings
 from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.machine.machine import Machine
@@ -127,7 +127,7 @@ def recovery(data: Path, members: Mapping[str, Endpoint]) -> Iterator[Recovery]:
             log, state = folder.open_log(), folder.open_state()
             try:
                 raft = load_raft(
-                    identity.node_id, log, state, settings=CoreSettings(), randrange=lambda low, high: low
+                    identity.node_id, log, state, settings=RaftSettings(), randrange=lambda low, high: low
                 )
                 core = raft.state
                 configuration = _configuration(identity, core.configurations.latest, members)

@@ -4,7 +4,7 @@ import logging
 import os
 import random
 
-from raftdb.core.state import Settings as CoreSettings
+from raftdb.core.state import RaftSettings
 from raftdb.machine.machine import Machine
 from raftdb.memory import CHANGES_FRACTION
 from raftdb.node.compaction import CompactionPolicy, phase_among
@@ -25,7 +25,7 @@ def load_replica(settings: Settings, identity: Identity, log: LmdbLogStore, stat
         identity.node_id,
         log,
         state,
-        settings=CoreSettings(
+        settings=RaftSettings(
             election_timeout_ticks=max(2, settings.election_timeout_ms // tick_ms),
             heartbeat_ticks=max(1, settings.heartbeat_ms // tick_ms),
             tick_ms=tick_ms,

@@ -111,7 +111,7 @@ class SimulatedDisk:
         self.log_disk = MemoryDisk(content=log, auto_sync=True)
         self.state_disk = MemoryDisk(content=state, auto_sync=True)
 
-    def recover(self) -> None:
+    def heal(self) -> None:
         """Be a healthy disk with free space from now on; a slow sync that is running ends soon."""
         self.faults = Faults()
         self.stalled_until_us = 0

@@ -79,7 +79,7 @@ class Nemesis:
         world.network.faults = type(world.options.faults)()
         world.links.half_open.clear()
         for host in world.hosts.values():
-            host.disk.recover()
+            host.disk.heal()
             host.resume()
 
     def _schedule(self, name: str, mean_us: int, delay_us: int = 0) -> None:

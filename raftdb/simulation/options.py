@@ -7,7 +7,7 @@ many of one kind.
 
 from dataclasses import dataclass, fields, replace
 
-from raftdb.core.state import Settings
+from raftdb.core.state import RaftSettings
 from raftdb.simulation.scheduler import MILLISECOND, SECOND, Chance
 
 
@@ -174,9 +174,9 @@ class Options:
             faults=self.faults if faults is None else faults,
         )
 
-    def core_settings(self) -> Settings:
+    def core_settings(self) -> RaftSettings:
         """The settings of every node's core in this world."""
-        return Settings(
+        return RaftSettings(
             election_timeout_ticks=self.election_timeout_ticks,
             heartbeat_ticks=self.heartbeat_ticks,
             tick_ms=self.tick_us // MILLISECOND,

@@ -44,7 +44,7 @@ from raftdb.core.model import (
     Term,
 )
 from raftdb.core.raft import Raft
-from raftdb.core.state import Settings
+from raftdb.core.state import RaftSettings
 from raftdb.core.update import EntriesWanted, Persist, Update
 from tests.addresses import at
 from tests.blocks import blocks
@@ -145,7 +145,7 @@ class Disk:
         """The same content, to be changed apart."""
         return Disk(self.hard_state, list(self.entries), self.base, self.start, dict(self.known))
 
-    def boot(self, node: NodeId, settings: Settings, randrange: Callable[[int, int], int]) -> Raft:
+    def boot(self, node: NodeId, settings: RaftSettings, randrange: Callable[[int, int], int]) -> Raft:
         """A node that knows what the disk knows, and nothing else."""
         starts: list[tuple[Index, Term]] = []
         for entry in self.entries[self.base.index :]:
@@ -206,7 +206,7 @@ class Cluster:
         voters: Sequence[NodeId],
         *,
         learners: Sequence[NodeId] = (),
-        settings: Settings,
+        settings: RaftSettings,
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.tell = tell

@@ -20,7 +20,7 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import ORIGIN, Entry, EntryKind, HardState, NodeId, Role, Term
 from raftdb.core.raft import Raft
-from raftdb.core.state import RaftState, Settings
+from raftdb.core.state import RaftSettings, RaftState
 from raftdb.core.update import Update
 from tests.blocks import blocks
 from tests.core.cluster import FIRST_TERM, Disk, encode_members
@@ -28,7 +28,7 @@ from tests.core.cluster import FIRST_TERM, Disk, encode_members
 ME = "n1"
 SNAPSHOT_BYTES = 70_000
 SNAPSHOT_DIGEST = bytes(range(32))
-SETTINGS = Settings(election_timeout_ticks=10, heartbeat_ticks=2)
+SETTINGS = RaftSettings(election_timeout_ticks=10, heartbeat_ticks=2)
 
 
 def log_of(terms: Sequence[Term], nodes: int = 3) -> list[Entry]:
@@ -71,7 +71,7 @@ class Direct:
         term: Term | None = None,
         voted_for: NodeId | None = None,
         nodes: int = 3,
-        settings: Settings = SETTINGS,
+        settings: RaftSettings = SETTINGS,
         disk_is_quick: bool = True,
         base_index: int = 0,
     ) -> None:

@@ -55,7 +55,7 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import Entry, EntryKind, HardState, Index, Member, NodeId, Role
 from raftdb.core.progress import Pace
-from raftdb.core.state import RaftState, Settings
+from raftdb.core.state import RaftSettings, RaftState
 from tests.addresses import at
 from tests.core.cluster import Cluster, Disk
 from tests.core.words import describe_entry, describe_message
@@ -204,8 +204,8 @@ class Scenario:
 
 def cluster(scenario: Scenario, words: list[str]) -> None:
     """`cluster N [learners=NODE,..] [SETTING=NUMBER ...]`: nodes n1..nN, stopped clocks, empty network. Those in
-    `learners` do not vote. The settings are those of `raftdb.core.state.Settings`; heartbeats are due every 2 ticks,
-    elections after 10, unless said otherwise."""
+    `learners` do not vote. The settings are those of `raftdb.core.state.RaftSettings`; heartbeats are due every 2
+    ticks, elections after 10, unless said otherwise."""
     ids = [f"n{number}" for number in range(1, int(words[0]) + 1)]
     learners: list[NodeId] = []
     settings = {"election_timeout_ticks": 10, "heartbeat_ticks": 2}
@@ -213,12 +213,14 @@ def cluster(scenario: Scenario, words: list[str]) -> None:
         name, _, value = word.partition("=")
         if name == "learners":
             learners = value.split(",")
-        elif name in {known.name for known in fields(Settings)}:
+        elif name in {known.name for known in fields(RaftSettings)}:
             settings[name] = int(value)
         else:
             raise ScenarioError(f"no setting {name}")
     voters = [node for node in ids if node not in learners]
-    scenario._cluster = Cluster(voters, learners=learners, settings=Settings(**settings), tell=scenario.tell)
+    scenario._cluster = Cluster(
+        voters, learners=learners, settings=RaftSettings(**settings), tell=scenario.tell
+    )
     learning = f" (learners: {','.join(learners)})" if learners else ""
     scenario.tell(f"a cluster of {len(ids)} nodes{learning}, each with 1@1 configuration")
 

@@ -19,7 +19,7 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import EntryKind, HardState, Role, Term
 from raftdb.core.progress import Pace
-from raftdb.core.state import Settings
+from raftdb.core.state import RaftSettings
 from raftdb.errors import InvariantBroken
 from tests.blocks import blocks
 from tests.core.direct import ME, SETTINGS, Direct
@@ -647,9 +647,9 @@ def test_10_2_1_a_write_of_entries_that_were_replaced_proves_nothing() -> None:
 
 def test_10_2_1_messages_go_ahead_of_their_answers_within_a_window() -> None:
     """Hazard B92."""
-    limits: list[Callable[[], Settings]] = [
-        lambda: Settings(10, 2, in_flight_messages_max=3),
-        lambda: Settings(10, 2, in_flight_bytes_max=3 * 33),
+    limits: list[Callable[[], RaftSettings]] = [
+        lambda: RaftSettings(10, 2, in_flight_messages_max=3),
+        lambda: RaftSettings(10, 2, in_flight_bytes_max=3 * 33),
     ]
     for limit in limits:
         node = Direct(nodes=2, settings=limit())
@@ -663,7 +663,7 @@ def test_10_2_1_messages_go_ahead_of_their_answers_within_a_window() -> None:
 
 def test_10_2_1_a_batch_is_cut_by_bytes_but_for_one_large_entry() -> None:
     """Hazard B23."""
-    node = Direct(nodes=2, settings=Settings(10, 2, batch_bytes_max=100))
+    node = Direct(nodes=2, settings=RaftSettings(10, 2, batch_bytes_max=100))
     node.become_leader()
     update = node.propose(b"x" * 500, b"y" * 10, b"y" * 10, b"y" * 10)
     batches = [message.entry_count for message in update.messages if isinstance(message, AppendEntries)]
@@ -675,7 +675,7 @@ def test_10_2_1_a_batch_is_cut_by_bytes_but_for_one_large_entry() -> None:
 
 def test_uncommitted_proposals_are_bounded_also_when_they_are_on_the_own_disk() -> None:
     """Hazard B21: the bound holds whatever the cache holds, and nothing of it is left when all is committed."""
-    node = Direct(nodes=3, settings=Settings(10, 2, uncommitted_bytes_max=1_000, cache_bytes_max=100))
+    node = Direct(nodes=3, settings=RaftSettings(10, 2, uncommitted_bytes_max=1_000, cache_bytes_max=100))
     node.become_leader()
     accepted = [node.propose(b"x" * 68).accepted is not None for _ in range(50)]
     assert accepted.count(True) == 11, "ten fill the limit, the eleventh passes it"
@@ -719,4 +719,4 @@ def test_settings_that_cannot_work_are_refused() -> None:
         {"uncommitted_bytes_max": 0},
     ):
         with pytest.raises(ValueError, match="must be at least 1"):
-            Settings(**wrong)
+            RaftSettings(**wrong)

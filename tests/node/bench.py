@@ -13,7 +13,7 @@ from raftdb.core.messages import (
     RequestVoteReply,
 )
 from raftdb.core.model import Entry, EntryKind, Member, Role, Term
-from raftdb.core.state import Settings
+from raftdb.core.state import RaftSettings
 from raftdb.errors import RaftdbError
 from raftdb.machine.entries import encode, stamp
 from raftdb.machine.machine import Machine
@@ -29,7 +29,7 @@ from storage.memory import MemoryLogStore, MemoryStateStore
 from tests.addresses import at
 from tests.blocks import blocks
 
-SETTINGS = Settings(election_timeout_ticks=10, heartbeat_ticks=2)
+SETTINGS = RaftSettings(election_timeout_ticks=10, heartbeat_ticks=2)
 NEVER = CompactionPolicy()
 """A policy whose limits no test here reaches."""
 NO_TAIL = CompactionPolicy(checkpoint_entries=10, tail_bytes=0)
@@ -187,7 +187,7 @@ class Bench:
 
     def base(self) -> tuple[int, int]:
         """Where the log begins: in memory, and on disk."""
-        return self.core.log.base.index, self.log.recover().base_index
+        return self.core.log.base.index, self.log.load().base_index
 
 
 def code_of(answer: Answer | RaftdbError | None) -> str:

@@ -95,7 +95,7 @@ def test_a_checkpoint_is_never_ahead_of_the_log_on_the_own_disk() -> None:
     bench.ask_for_checkpoint()
     assert bench.flushing is None
     bench.write_log()
-    assert bench.flushing == bench.log.recover().last_index == 29
+    assert bench.flushing == bench.log.load().last_index == 29
 
 
 def test_who_asks_waits_until_the_checkpoint_is_durable() -> None:
@@ -423,7 +423,7 @@ def test_nothing_is_applied_while_a_snapshot_is_not_in_place() -> None:
     install(bench)
     assert bench.replica.applied_index == 22
     assert value_of(bench.read()) == b"last"
-    assert bench.log.recover().last_index == 22
+    assert bench.log.load().last_index == 22
 
 
 def test_reads_of_any_kind_are_refused_as_busy_while_a_snapshot_is_not_in_place() -> None:
@@ -575,7 +575,7 @@ def test_a_start_after_a_crash_between_the_swap_and_the_reset_of_the_log_finishe
     assert (core.log.base, core.log.last, core.commit_index) == (END, END, 20)
     assert (core.term, core.voted_for) == (7, "n3")
     assert core.configurations.latest == members(3)
-    found = log_store.recover()
+    found = log_store.load()
     assert (found.base_index, found.base_term, found.last_index) == (20, 3, 20)
     assert found.hard_state is not None
     assert decode_hard_state(found.hard_state) == HardState(7, "n3")
@@ -614,8 +614,8 @@ def test_a_crash_between_the_swap_and_the_reset_of_a_replica_is_mended_by_its_st
 def test_a_state_that_ends_before_the_log_begins_stops_the_node() -> None:
     """Hazard B31: what lies between is gone; nothing is to be mended here."""
     log_store, state = stores(state_end=EntryId(20, 3), log_base=EntryId(21, 3))
-    before = log_store.recover()
+    before = log_store.load()
     with pytest.raises(Fatal, match="the log begins after 21, but the state ends at 20") as caught:
         load_raft("n1", log_store, state, settings=SETTINGS, randrange=lambda low, high: low)
     assert caught.value.exit_code == 4
-    assert log_store.recover() == before
+    assert log_store.load() == before

@@ -3,7 +3,7 @@
 from raftdb.core.block import Block, entries_of
 from raftdb.core.membership import Configuration
 from raftdb.core.model import EntryId, EntryKind, HardState, Member
-from raftdb.core.state import Settings
+from raftdb.core.state import RaftSettings
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.machine import Machine
 from raftdb.node.compaction import CompactionPolicy
@@ -42,19 +42,19 @@ def restored_stores() -> tuple[MemoryLogStore, MemoryStateStore]:
 
 def test_the_log_goes_on_behind_the_backup_with_the_new_members_in_a_new_term() -> None:
     log, _ = restored_stores()
-    found = log.recover(collect_kinds=frozenset({EntryKind.CONFIGURATION}))
+    found = log.load(collect_kinds=frozenset({EntryKind.CONFIGURATION}))
     assert (found.base_index, found.base_term, found.last_index) == (1000, 7, 1001)
     assert found.hard_state is not None
     assert decode_hard_state(found.hard_state) == HardState(8, None)
     (entry,) = entries_of(map(Block.read, found.collected))
     assert (*entry.name, decode_configuration(entry.data)) == (1001, 8, NEW)
-    assert log.recover() == restored_stores()[0].recover(), "equal on every first member"
+    assert log.load() == restored_stores()[0].load(), "equal on every first member"
 
 
 def test_a_restored_node_follows_the_new_members_and_is_unproven_until_it_has_met_a_majority() -> None:
     log, state = restored_stores()
     assert first_entry_of(log) == EntryId(1001, 8)
-    raft = load_raft("n1", log, state, settings=Settings(), randrange=lambda low, high: low)
+    raft = load_raft("n1", log, state, settings=RaftSettings(), randrange=lambda low, high: low)
     assert raft.state.configurations.latest == NEW
     assert (raft.state.term, raft.state.commit_index) == (8, 1000)
     replica = Replica(

@@ -12,7 +12,7 @@ from raftdb.core.block import Block
 from raftdb.core.membership import Configuration
 from raftdb.core.model import EntryKind, HardState, Member
 from raftdb.core.raft import Raft
-from raftdb.core.state import Settings as CoreSettings
+from raftdb.core.state import RaftSettings
 from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.node.stored import encode_hard_state, load_raft
@@ -54,7 +54,7 @@ def start(path: Path, settings: Settings) -> Raft:
         log, state = folder.open_log(), folder.open_state()
         try:
             return load_raft(
-                settings.id, log, state, settings=CoreSettings(), randrange=lambda low, high: low
+                settings.id, log, state, settings=RaftSettings(), randrange=lambda low, high: low
             )
         finally:
             state.close()

@@ -39,7 +39,7 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import Entry, EntryKind, HardState, Member, NodeId, Role
 from raftdb.core.raft import Raft
-from raftdb.core.state import RaftState, Settings
+from raftdb.core.state import RaftSettings, RaftState
 from raftdb.core.update import Output, Persist, Update
 from raftdb.errors import InvariantBroken
 from raftdb.simulation.promises import check_promise
@@ -53,7 +53,7 @@ FIRST = Entry(1, 1, EntryKind.CONFIGURATION, b"")
 NEVER_TICKS = 1_000_000
 LAST_TERM = 1 << 60
 """No term comes after it."""
-SETTINGS = Settings(election_timeout_ticks=NEVER_TICKS, heartbeat_ticks=1, batch_bytes_max=1)
+SETTINGS = RaftSettings(election_timeout_ticks=NEVER_TICKS, heartbeat_ticks=1, batch_bytes_max=1)
 """One entry a message, so that an entry can arrive without the one behind it."""
 
 Name = tuple[int, int, bytes]

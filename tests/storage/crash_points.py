@@ -192,7 +192,7 @@ class Restore(Action):
         with DataFolder(self.root / "n1", node_id="n1", cluster_id="new") as folder:
             assert state_of(self.root / "n1" / STATE_FOLDER) == (20, contents(2))
             log = folder.open_log()
-            found = log.recover()
+            found = log.load()
             log.close()
             assert (found.base_index, found.base_term, found.last_index) == (20, 3, 21)
             assert {path.name for path in folder.path.iterdir()} <= {
@@ -221,7 +221,7 @@ class Recover(Action):
                 log.close()
 
     def append(self, log: LmdbLogStore) -> None:
-        index = log.recover().last_index + 1
+        index = log.load().last_index + 1
         log.write([LogBatch(b"hard state", None, blocks(index, index, term=2, kind=0, data=b"c2"))])
 
     def check(self) -> None:
@@ -240,7 +240,7 @@ class Recover(Action):
         """The cluster, and how many records were appended, of a folder that a node may start on."""
         with DataFolder(self.root / "n1", node_id="n1") as folder:
             log = folder.open_log()
-            last_index = log.recover().last_index
+            last_index = log.load().last_index
             log.close()
             assert folder.identity is not None
             assert (folder.identity.origin, folder.identity.node_uuid) in ((None, "u1"), ("c1", "u1"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import LmdbLogStore, LmdbStateStore, LogBatch, RecoveredLog
+from storage import LmdbLogStore, LmdbStateStore, LoadedLog, LogBatch
 from tests.storage.media import blocks, run_child
 
 DIES_IN_A_WRITE = """
@@ -41,11 +41,11 @@ def test_a_write_cut_off_at_any_step_is_there_or_not(tmp_path: Path, step: str, 
     log.write([LogBatch(b"old", None, blocks(1, 9))])
     log.close()
     assert run_child(DIES_IN_A_WRITE, tmp_path / "log", step, when).returncode == 9
-    found = LmdbLogStore(tmp_path / "log", create=False).recover()
+    found = LmdbLogStore(tmp_path / "log", create=False).load()
     if new:
-        assert found == RecoveredLog(b"new", 0, 0, 1999, ((1, 1), (5, 2)))
+        assert found == LoadedLog(b"new", 0, 0, 1999, ((1, 1), (5, 2)))
     else:
-        assert found == RecoveredLog(b"old", 0, 0, 9, ((1, 1),))
+        assert found == LoadedLog(b"old", 0, 0, 9, ((1, 1),))
 
 
 DIES_UNDER_LOAD = """
@@ -77,7 +77,7 @@ def test_everything_acknowledged_under_load_is_there_after_a_crash(tmp_path: Pat
     child = run_child(DIES_UNDER_LOAD, tmp_path / "log", seconds)
     assert child.returncode == 9, child.stderr
     acknowledged = int(child.stdout.splitlines()[-1])
-    found = LmdbLogStore(tmp_path / "log", create=False).recover()
+    found = LmdbLogStore(tmp_path / "log", create=False).load()
     assert found.last_index >= acknowledged > 0
     assert found.hard_state == b"%d" % found.last_index
 

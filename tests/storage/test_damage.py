@@ -65,7 +65,7 @@ def test_a_flipped_bit_anywhere_in_what_is_stored_is_found_at_recovery(tmp_path:
     log = LmdbLogStore(tmp_path / "log", create=False)
     before = path.read_bytes()
     with pytest.raises(FolderDamaged, match="checksum"):
-        log.recover()
+        log.load()
     log.close()
     assert path.read_bytes() == before
 
@@ -82,7 +82,7 @@ def test_a_flipped_bit_is_found_by_a_read_too(medium: Medium) -> None:
         assert isinstance(log, MemoryLogStore)
         log.flip_record_bit(5, bit=120)
     assert len(log.read(1, 4, bytes_max=1 << 20)) == 4
-    for work in (lambda: log.read(1, 9, bytes_max=1 << 20), log.recover):
+    for work in (lambda: log.read(1, 9, bytes_max=1 << 20), log.load):
         with pytest.raises(FolderDamaged, match="record 5"):
             work()
 
@@ -153,7 +153,7 @@ def test_a_file_is_never_shorter_than_its_meta_page_says(tmp_path: Path) -> None
     log.close()
     path = tmp_path / "log" / DATA_FILE
     assert path.stat().st_size > used_bytes(path) > 1_000_000
-    LmdbLogStore(tmp_path / "log", create=False).recover()
+    LmdbLogStore(tmp_path / "log", create=False).load()
 
 
 MAGIC, VERSION, PAGE_SIZE, ROOT_FREE, ROOT_MAIN, LAST_PAGE, NUMBER = 16, 20, 40, 80, 128, 136, 144
@@ -215,7 +215,7 @@ def test_a_log_that_lost_its_tail_is_damaged(tmp_path: Path) -> None:
     log.close()
     log = LmdbLogStore(tmp_path / "log", create=False)
     with pytest.raises(FolderDamaged, match="ends at record 7, but 9"):
-        log.recover()
+        log.load()
     with pytest.raises(FolderDamaged, match="missing"):
         log.read(7, 9, bytes_max=1 << 20)
 
@@ -226,7 +226,7 @@ def test_a_hole_in_the_log_is_damaged(tmp_path: Path) -> None:
     with log._environment.write() as transaction:
         transaction.delete((4).to_bytes(8), db=log._records)
     with pytest.raises(FolderDamaged, match="record 4 is missing"):
-        log.recover()
+        log.load()
     with pytest.raises(FolderDamaged, match="4 is damaged: it is missing"):
         log.read(3, 9, bytes_max=1 << 20)
 
@@ -240,7 +240,7 @@ def test_a_record_under_another_index_is_damaged(tmp_path: Path) -> None:
         assert value is not None
         transaction.put(first, value, db=log._records)
     with pytest.raises(FolderDamaged, match=r"record 1 .*checksum"):
-        log.recover()
+        log.load()
 
 
 def test_an_empty_environment_where_a_log_should_be_is_damaged(tmp_path: Path) -> None:
@@ -284,10 +284,10 @@ def test_a_full_map_fails_the_write_and_all_later_ones(tmp_path: Path) -> None:
         log.write([LogBatch(b"b", None, blocks(10, 10, data=b"x" * SMALL_MAP_BYTES))])
     with pytest.raises(WriteFailed, match="since one failed"):
         log.write([LogBatch(b"c")])
-    assert log.recover()[::3] == (b"a", 9)
+    assert log.load()[::3] == (b"a", 9)
     log.close()
     log = LmdbLogStore(tmp_path / "log", create=False)
-    assert log.recover()[::3] == (b"a", 9)
+    assert log.load()[::3] == (b"a", 9)
     log.write([LogBatch(b"d")])
 
 
@@ -331,13 +331,13 @@ def test_a_write_that_the_system_refuses_once_is_never_tried_again(tmp_path: Pat
     first, second = child.stdout.splitlines()
     assert "Input/output error" in first
     assert "since one failed" in second
-    assert LmdbLogStore(tmp_path / "log", create=False).recover().last_index == 1
+    assert LmdbLogStore(tmp_path / "log", create=False).load().last_index == 1
 
 
 RECOVER = """
 import pathlib, sys
 from storage import LmdbLogStore
-LmdbLogStore(pathlib.Path(sys.argv[1]), create=False).recover()
+LmdbLogStore(pathlib.Path(sys.argv[1]), create=False).load()
 print("recovered")
 """
 

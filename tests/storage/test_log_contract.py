@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from raftdb.core.block import Block, cut_to, entries_of
 from raftdb.core.model import Entry, EntryKind
-from storage import LogBatch, LogStore, RecoveredLog
+from storage import LoadedLog, LogBatch, LogStore
 from storage.contract import INDEX_MAX
 from storage.errors import Missing, Misused
 from tests.storage.media import KINDS, Medium, blocks, scratch_folder
@@ -20,7 +20,7 @@ BIG = 1 << 30
 
 
 def test_a_new_log_is_empty(medium: Medium) -> None:
-    assert medium.log().recover() == RecoveredLog(None, 0, 0, 0, ())
+    assert medium.log().load() == LoadedLog(None, 0, 0, 0, ())
 
 
 def test_what_was_written_is_there_after_a_restart(medium: Medium) -> None:
@@ -28,7 +28,7 @@ def test_what_was_written_is_there_after_a_restart(medium: Medium) -> None:
     log.write([LogBatch(b"term 1", None, blocks(1, 3)), LogBatch(b"term 2", None, blocks(4, 5, term=2))])
     log.close()
     log = medium.log()
-    assert log.recover() == RecoveredLog(b"term 2", 0, 0, 5, ((1, 1), (4, 2)))
+    assert log.load() == LoadedLog(b"term 2", 0, 0, 5, ((1, 1), (4, 2)))
     assert log.read(1, 5, bytes_max=BIG) == blocks(1, 3) + blocks(4, 5, term=2)
 
 
@@ -37,14 +37,14 @@ def test_an_empty_hard_state_is_not_a_missing_one(medium: Medium) -> None:
     log.write([LogBatch(hard_state=b"")])
     log.write([LogBatch()])
     log.write([])
-    assert log.recover().hard_state == b""
+    assert log.load().hard_state == b""
 
 
 def test_truncation_append_and_hard_state_are_one_step(medium: Medium) -> None:
     log = medium.log()
     log.write([LogBatch(b"a", None, blocks(1, 9))])
     log.write([LogBatch(b"b", 5, blocks(5, 6, term=2))])
-    assert log.recover() == RecoveredLog(b"b", 0, 0, 6, ((1, 1), (5, 2)))
+    assert log.load() == LoadedLog(b"b", 0, 0, 6, ((1, 1), (5, 2)))
 
 
 def test_batches_take_effect_in_order(medium: Medium) -> None:
@@ -58,7 +58,7 @@ def test_batches_take_effect_in_order(medium: Medium) -> None:
             LogBatch(b"y", None, blocks(8, 8, term=3)),
         ]
     )
-    assert log.recover() == RecoveredLog(b"y", 0, 0, 8, ((1, 1), (6, 3)))
+    assert log.load() == LoadedLog(b"y", 0, 0, 8, ((1, 1), (6, 3)))
     assert log.read(6, 8, bytes_max=BIG) == blocks(6, 7, term=3) + blocks(8, 8, term=3)
 
 
@@ -82,7 +82,7 @@ def test_a_gap_is_refused_and_nothing_of_its_write_is_kept(medium: Medium, batch
     log.write([LogBatch(b"a", None, blocks(1, 3))])
     with pytest.raises(Misused):
         log.write([LogBatch(hard_state=b"b"), batch])
-    assert log.recover() == RecoveredLog(b"a", 0, 0, 3, ((1, 1),))
+    assert log.load() == LoadedLog(b"a", 0, 0, 3, ((1, 1),))
     log.write([LogBatch(blocks=blocks(4, 4))])
 
 
@@ -120,7 +120,7 @@ def test_a_truncation_inside_a_block_writes_its_beginning_anew(medium: Medium) -
     assert log.read(1, 8, bytes_max=BIG) == blocks(1, 4) + blocks(5, 6) + blocks(7, 8, term=2)
     log.write([LogBatch(truncate_from=5)])
     assert log.read(1, 4, bytes_max=BIG) == blocks(1, 4)
-    assert log.recover() == RecoveredLog(None, 0, 0, 4, ((1, 1),))
+    assert log.load() == LoadedLog(None, 0, 0, 4, ((1, 1),))
 
 
 def test_a_log_may_begin_inside_a_block(medium: Medium) -> None:
@@ -129,12 +129,12 @@ def test_a_log_may_begin_inside_a_block(medium: Medium) -> None:
     assert log.trim(6, 1) == 6
     log.close()
     log = medium.log()
-    assert log.recover() == RecoveredLog(None, 6, 1, 12, ((7, 1),))
+    assert log.load() == LoadedLog(None, 6, 1, 12, ((7, 1),))
     assert log.read(7, 12, bytes_max=BIG) == blocks(1, 12, of=4)[1:]
     with pytest.raises(Missing):
         log.read(6, 12, bytes_max=BIG)
     assert log.trim(7, 1) == 1
-    assert log.recover() == RecoveredLog(None, 7, 1, 12, ((8, 1),))
+    assert log.load() == LoadedLog(None, 7, 1, 12, ((8, 1),))
     assert log.trim(8, 1) == 1
     assert log.read(9, 12, bytes_max=BIG) == blocks(9, 12)
 
@@ -146,7 +146,7 @@ def test_nothing_is_left_of_a_block_that_is_trimmed_and_truncated_to_the_same_pl
     log.write([LogBatch(None, 3, blocks(3, 5, term=2))])
     log.close()
     log = medium.log()
-    assert log.recover() == RecoveredLog(None, 2, 1, 5, ((3, 2),))
+    assert log.load() == LoadedLog(None, 2, 1, 5, ((3, 2),))
     assert log.read(3, 5, bytes_max=BIG) == blocks(3, 5, term=2)
 
 
@@ -154,7 +154,7 @@ def test_the_blocks_of_a_kind_are_collected(medium: Medium) -> None:
     log = medium.log()
     named = blocks(3, 3, kind=2, data=b"members")
     log.write([LogBatch(blocks=[*blocks(1, 2), *named, *blocks(4, 5)])])
-    assert log.recover(collect_kinds=frozenset({2})).collected == tuple(named)
+    assert log.load(collect_kinds=frozenset({2})).collected == tuple(named)
 
 
 @pytest.mark.parametrize(("first", "last", "missing"), [(0, 5, 0), (2, 5, 2), (11, 11, 11), (9, 12, 11)])
@@ -173,16 +173,16 @@ def test_trim_goes_in_steps_each_with_a_truthful_base(medium: Medium) -> None:
     log = medium.log()
     log.write([LogBatch(blocks=blocks(1, 4, of=1) + blocks(5, 10, term=2, of=1))])
     assert log.trim(7, 2, blocks_max=3) == 3
-    assert log.recover() == RecoveredLog(None, 3, 1, 10, ((4, 1), (5, 2)))
+    assert log.load() == LoadedLog(None, 3, 1, 10, ((4, 1), (5, 2)))
     assert log.trim(7, 2, blocks_max=100) == 4
     assert log.trim(7, 2) == 0
     assert log.trim(2, 1) == 0
     log.close()
     log = medium.log()
-    assert log.recover() == RecoveredLog(None, 7, 2, 10, ((8, 2),))
+    assert log.load() == LoadedLog(None, 7, 2, 10, ((8, 2),))
     assert log.trim(10, 2) == 3
     log.write([LogBatch(blocks=blocks(11, 11, term=2))])
-    assert log.recover() == RecoveredLog(None, 10, 2, 11, ((11, 2),))
+    assert log.load() == LoadedLog(None, 10, 2, 11, ((11, 2),))
 
 
 def test_trim_of_another_log_is_refused(medium: Medium) -> None:
@@ -191,7 +191,7 @@ def test_trim_of_another_log_is_refused(medium: Medium) -> None:
     for index, term in ((6, 1), (3, 2)):
         with pytest.raises(Misused):
             log.trim(index, term)
-    assert log.recover().base_index == 0
+    assert log.load().base_index == 0
 
 
 def test_truncation_at_or_below_the_base_is_refused(medium: Medium) -> None:
@@ -201,18 +201,18 @@ def test_truncation_at_or_below_the_base_is_refused(medium: Medium) -> None:
     with pytest.raises(Misused):
         log.write([LogBatch(truncate_from=3)])
     log.write([LogBatch(truncate_from=4)])
-    assert log.recover() == RecoveredLog(None, 3, 1, 3, ())
+    assert log.load() == LoadedLog(None, 3, 1, 3, ())
 
 
 def test_reset_goes_on_after_another_position(medium: Medium) -> None:
     log = medium.log()
     log.write([LogBatch(b"a", None, blocks(1, 50))])
     log.reset(65, 3)
-    assert log.recover() == RecoveredLog(b"a", 65, 3, 65, ())
+    assert log.load() == LoadedLog(b"a", 65, 3, 65, ())
     log.write([LogBatch(blocks=blocks(66, 67, term=4))])
     log.reset(60, 2, hard_state=b"b")
     log.close()
-    assert medium.log().recover() == RecoveredLog(b"b", 60, 2, 60, ())
+    assert medium.log().load() == LoadedLog(b"b", 60, 2, 60, ())
 
 
 def test_facts_are_kept_apart_from_everything_else(medium: Medium) -> None:
@@ -223,7 +223,7 @@ def test_facts_are_kept_apart_from_everything_else(medium: Medium) -> None:
     log.close()
     log = medium.log()
     assert (log.get_meta("range"), log.get_meta("peer n2"), log.get_meta("x")) == (b"mine", b"uuid 2", None)
-    assert log.recover() == RecoveredLog(None, 0, 0, 0, ())
+    assert log.load() == LoadedLog(None, 0, 0, 0, ())
 
 
 def test_only_the_owner_of_the_writes_writes(medium: Medium) -> None:
@@ -252,14 +252,14 @@ def test_only_the_owner_of_the_writes_writes(medium: Medium) -> None:
     assert all("stranger" in message for message in refused)
     with pytest.raises(Misused):
         log.write([LogBatch(blocks=blocks(2, 2))])
-    assert log.recover().last_index == 1
+    assert log.load().last_index == 1
 
 
 def test_a_closed_log_refuses_everything_but_to_be_closed(medium: Medium) -> None:
     log = medium.log()
     log.close()
     log.close()
-    for work in (log.recover, lambda: log.get_meta("a"), lambda: log.write([LogBatch(hard_state=b"")])):
+    for work in (log.load, lambda: log.get_meta("a"), lambda: log.write([LogBatch(hard_state=b"")])):
         with pytest.raises(Misused):
             work()
 
@@ -328,7 +328,7 @@ class LogAgainstList(RuleBasedStateMachine):
             for before, entry in zip([None, *self.entries], self.entries, strict=False)
             if before is None or before.term != entry.term
         ]
-        assert self.log.recover() == RecoveredLog(None, *self.base, self.last, tuple(starts))
+        assert self.log.load() == LoadedLog(None, *self.base, self.last, tuple(starts))
         first = self.base[0] + 1
         stored = map(Block.verified, self.log.read(first, self.last, bytes_max=BIG))
         assert list(entries_of(cut_to(stored, first, self.last, bytes_max=BIG))) == self.entries

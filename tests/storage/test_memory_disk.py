@@ -4,11 +4,11 @@ import pytest
 
 from storage import (
     FolderDamaged,
+    LoadedLog,
     LogBatch,
     MemoryDisk,
     MemoryLogStore,
     MemoryStateStore,
-    RecoveredLog,
     WriteFailed,
 )
 from storage.errors import Misused
@@ -24,23 +24,23 @@ def lazy_log() -> tuple[MemoryDisk, MemoryLogStore]:
     log.write([LogBatch(b"b", None, blocks(4, 6))])
     log.write([LogBatch(b"c", 5, blocks(5, 9, term=2))])
     assert disk.unsynced_count == 2
-    assert log.recover().last_index == 9
+    assert log.load().last_index == 9
     return disk, log
 
 
 @pytest.mark.parametrize(
     ("keep", "expected"),
     [
-        (0, RecoveredLog(b"a", 0, 0, 3, ((1, 1),))),
-        (1, RecoveredLog(b"b", 0, 0, 6, ((1, 1),))),
-        (2, RecoveredLog(b"c", 0, 0, 9, ((1, 1), (5, 2)))),
-        (9, RecoveredLog(b"c", 0, 0, 9, ((1, 1), (5, 2)))),
+        (0, LoadedLog(b"a", 0, 0, 3, ((1, 1),))),
+        (1, LoadedLog(b"b", 0, 0, 6, ((1, 1),))),
+        (2, LoadedLog(b"c", 0, 0, 9, ((1, 1), (5, 2)))),
+        (9, LoadedLog(b"c", 0, 0, 9, ((1, 1), (5, 2)))),
     ],
 )
-def test_a_crash_keeps_a_prefix_of_what_was_not_synced(keep: int, expected: RecoveredLog) -> None:
+def test_a_crash_keeps_a_prefix_of_what_was_not_synced(keep: int, expected: LoadedLog) -> None:
     disk, _log = lazy_log()
     disk.crash(keep=keep)
-    assert MemoryLogStore(disk).recover() == expected
+    assert MemoryLogStore(disk).load() == expected
     assert disk.unsynced_count == 0
 
 
@@ -49,7 +49,7 @@ def test_a_torn_write_is_noticed(keep: int) -> None:
     disk, _log = lazy_log()
     disk.crash(keep=keep, torn=True)
     with pytest.raises(FolderDamaged):
-        MemoryLogStore(disk).recover()
+        MemoryLogStore(disk).load()
 
 
 def test_a_torn_flush_is_noticed() -> None:
@@ -67,7 +67,7 @@ def test_a_torn_flush_is_noticed() -> None:
 def test_a_crashed_process_cannot_touch_the_disk_any_more() -> None:
     disk, log = lazy_log()
     disk.crash()
-    for work in (log.recover, lambda: log.write([LogBatch(hard_state=b"ghost")])):
+    for work in (log.load, lambda: log.write([LogBatch(hard_state=b"ghost")])):
         with pytest.raises(Misused):
             work()
     MemoryLogStore(disk).write([LogBatch(blocks=blocks(4, 4))])
@@ -84,7 +84,7 @@ def test_a_failed_sync_is_final_until_the_crash_that_decides_what_was_kept() -> 
         log.write([LogBatch(hard_state=b"d")])
     disk.crash(keep=1)
     log = MemoryLogStore(disk)
-    assert log.recover().hard_state == b"b"
+    assert log.load().hard_state == b"b"
     log.write([LogBatch(hard_state=b"e")])
     disk.sync()
 
@@ -94,7 +94,7 @@ def test_a_write_syncs_by_itself_by_default() -> None:
     log = MemoryLogStore(disk)
     log.write([LogBatch(blocks=blocks(1, 2))])
     disk.crash()
-    assert MemoryLogStore(disk).recover().last_index == 2
+    assert MemoryLogStore(disk).load().last_index == 2
     disk.fail_next_sync(OSError("Input/output error"))
     log = MemoryLogStore(disk)
     with pytest.raises(WriteFailed):
@@ -115,7 +115,7 @@ def test_a_full_disk_refuses_growth_and_keeps_what_it_has() -> None:
     disk.crash()
     disk.bytes_max = None
     log = MemoryLogStore(disk)
-    assert log.recover() == RecoveredLog(None, 1, 1, 4, ((2, 1),))
+    assert log.load() == LoadedLog(None, 1, 1, 4, ((2, 1),))
     assert disk.bytes_used == sum(len(key) + len(value) for key, value in disk.content.items())
     log.write([LogBatch(blocks=blocks(5, 9))])
 
@@ -127,9 +127,9 @@ def test_every_flipped_bit_of_a_record_is_noticed() -> None:
     for bit in range(8 * len(blocks(2, 2)[0])):
         log.flip_record_bit(2, bit=bit)
         with pytest.raises(FolderDamaged, match="record 2"):
-            log.recover()
+            log.load()
         log.flip_record_bit(2, bit=bit)
-    log.recover()
+    log.load()
 
 
 def test_every_flipped_bit_of_the_range_is_noticed() -> None:
@@ -139,5 +139,5 @@ def test_every_flipped_bit_of_the_range_is_noticed() -> None:
     for bit in range(8 * 28):
         disk.flip_bit(b"mrange", bit=bit)
         with pytest.raises(FolderDamaged):
-            log.recover()
+            log.load()
         disk.flip_bit(b"mrange", bit=bit)

@@ -102,7 +102,7 @@ def test_what_was_read_outlives_its_transaction_and_its_store(tmp_path: Path) ->
     stored = blocks(1, 3, data=VALUE, of=1)
     log.write([LogBatch(b"hard state", blocks=stored)])
     found += log.read(1, 3, bytes_max=1 << 30)
-    found.append(log.recover().hard_state)
+    found.append(log.load().hard_state)
     log.close()
     assert [type(one) for one in found] == [bytes] * 7
     assert found == [VALUE, b"key", VALUE, *stored, b"hard state"]

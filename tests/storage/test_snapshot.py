@@ -458,7 +458,7 @@ def test_a_restored_folder_is_a_new_cluster_s_with_the_old_data(tmp_path: Path, 
         assert folder.identity is not None
         assert (folder.identity.node_uuid, folder.identity.bootstrapped) == ("u9", True)
         state, log = folder.open_state(), folder.open_log()
-        found = log.recover()
+        found = log.load()
         assert (found.hard_state, found.base_index, found.base_term, found.last_index) == (b"hard", 10, 2, 11)
         assert state.checkpoint == (10, 2)
         # And the second generation is equal (hazard B32).

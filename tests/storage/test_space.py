@@ -172,5 +172,5 @@ def test_a_small_disk_is_never_filled_and_serves_again_when_there_is_space(small
     log.close()
     state.close()
     log = LmdbLogStore(small_disk / "log", create=False)
-    assert log.recover().last_index == index == refused_at + 30
+    assert log.load().last_index == index == refused_at + 30
     log.close()

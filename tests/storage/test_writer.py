@@ -131,7 +131,7 @@ def test_calls_run_in_their_turn_on_the_writing_thread() -> None:
         assert (count, thread) == (3, next(iter(reports.threads)))
         writer.submit(7, one(7))
         reports.wait_durable(7)
-    assert store.recover()[1:4] == (3, 1, 7)
+    assert store.load()[1:4] == (3, 1, 7)
     assert store.get_meta("never") is None
     assert not reports.failures
 
@@ -203,4 +203,4 @@ def test_close_writes_what_is_queued_and_gives_the_writes_back(tmp_path: Path) -
     with pytest.raises(Misused):
         writer.call(lambda: None)
     log.write([one(51)])
-    assert log.recover().last_index == 51
+    assert log.load().last_index == 51

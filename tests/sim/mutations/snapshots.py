@@ -111,7 +111,7 @@ def any_snapshot_is_installed() -> Patches:
 
 
 def log_is_not_connected_after_a_crash() -> Patches:
-    return [(stored, "_connects", lambda recovered, checkpoint: True)]
+    return [(stored, "_connects", lambda loaded, checkpoint: True)]
 
 
 def compacts_what_is_not_durable() -> Patches:
