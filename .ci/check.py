@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
-TESTS = [sys.executable, "-m", "pytest", "-q", "-n", "3", "--dist", "loadgroup"]
+TESTS = [sys.executable, "-m", "pytest", "-q", "-n", "3"]
 """Three tests at a time, on two processors: most of them wait, for elections and processes, and not for the processor.
 One of the three keeps the processors busy at the lowest priority for a long time (`tests.sim.pool`)."""
 

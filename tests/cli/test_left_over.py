@@ -11,8 +11,6 @@ import pytest
 from cli.local import left_over
 from cli.local.folder import LocalFolder, NodePlace
 
-pytestmark = pytest.mark.xdist_group("the ports from 8001 on")
-
 Start = Callable[..., subprocess.Popen[bytes]]
 PROGRAM = "import signal, sys; {}; print('up', flush=True); signal.pause()"
 

@@ -17,8 +17,6 @@ from cli.local.folder import LocalFolder, NodePlace
 from cli.main import run
 from raftdb.errors import RequestRefused
 
-pytestmark = pytest.mark.xdist_group("the ports from 8001 on")
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[LocalFolder]:

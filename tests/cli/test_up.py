@@ -16,8 +16,6 @@ from cli.main import run
 from cli.subcommands import up
 from raftdb.client.sync_client import Client
 
-pytestmark = pytest.mark.xdist_group("the ports from 8001 on")
-
 Capture = pytest.CaptureFixture[str]
 
 

@@ -8,12 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.cluster import ROOT, STOP_LIMIT_S, clean_environment
 from tests.e2e.waiting import wait_for
-
-pytestmark = pytest.mark.xdist_group("the ports from 8001 on")
 
 
 @contextmanager

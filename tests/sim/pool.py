@@ -1,7 +1,7 @@
 """Other processes for what keeps processors busy for minutes, while other tests wait for nodes and elections.
 
 They stand back for whoever else wants to run: real nodes beside them notice little, and no processor idles. What uses
-them is in one `xdist_group`, so that they are no more than `WORKERS` at a time.
+them is in one group (`tests.groups`), so that they are no more than `WORKERS` at a time.
 """
 
 import os
@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 WORKERS = 2
-GROUP = "fills the processors"
 NICENESS = 19
 """The lowest priority that there is."""
 

@@ -8,11 +8,8 @@ named in `RARE`, with the reason, and searched for with `--long`.
 
 import pytest
 
-from tests.sim import pool
 from tests.sim.mutations import MUTATIONS, RARE, Mutation, planted
 from tests.sim.mutations.search import Detection, known_seeds, search
-
-pytestmark = pytest.mark.xdist_group(pool.GROUP)
 
 SEEDS_MAX = 200
 SEEDS_MAX_LONG = 3_000

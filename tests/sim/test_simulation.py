@@ -18,8 +18,6 @@ from raftdb.simulation.scheduler import Chance
 from raftdb.simulation.story import CHECKS, simulate
 from tests.sim import pool
 
-pytestmark = pytest.mark.xdist_group(pool.GROUP)
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 SEEDS = 200
 SEEDS_LONG = 5_000

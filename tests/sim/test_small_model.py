@@ -8,8 +8,6 @@ from tests.sim import pool
 from tests.sim.mutations import MUTATIONS, planted
 from tests.sim.small_model import CI, LONG, Bounds, Broken, Searched, describe, search
 
-pytestmark = pytest.mark.xdist_group(pool.GROUP)
-
 
 def search_within(bounds: Bounds, states_max: int) -> Searched:
     return search(bounds, states_max=states_max)

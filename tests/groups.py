@@ -1,0 +1,37 @@
+"""Tests that must not run beside each other: each group goes to one worker of pytest-xdist, largest group first.
+
+pytest-xdist has a mark for that, `xdist_group`, which writes the group into the names of tests. This version of pytest
+does not take names from there, and the mark is passed over without a word.
+"""
+
+from xdist.scheduler import LoadScopeScheduling
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "the ports from 8001 on": (
+        "tests/cli/test_left_over.py",
+        "tests/cli/test_local_folder.py",
+        "tests/cli/test_up.py",
+        "tests/e2e/test_up.py",
+    ),
+    # They use pools of their own (`tests.sim.pool`), and fill all processors at the lowest priority.
+    "processors": (
+        "tests/sim/test_mutations.py",
+        "tests/sim/test_simulation.py",
+        "tests/sim/test_small_model.py",
+    ),
+}
+"""What the files of a group fight over, to the files."""
+
+GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
+
+
+def scope_of(test: str) -> str:
+    """The group of a test, by its name, or the test itself if it is in none."""
+    return GROUP_OF.get(test.partition("::")[0], test)
+
+
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]  # untyped
+    """Hands tests to workers one by one, and a group as a whole."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope_of(nodeid)
