@@ -85,6 +85,7 @@ PLANTED = {
         "raftdb/server/__init__.py",
         ESSAY + "def _term(driver): return driver.replica.raft.state.term\n",
     ),
+    "url": ("raftdb/dialled.py", FIRST_LINE + "def _url(address): return f'http://{address}/'\n"),
     "surface: past it": ("raftdb/server/__init__.py", ESSAY + "from storage.hidden import name\n"),
     "surface: past it, by the package": ("raftdb/server/__init__.py", ESSAY + "from storage import hidden\n"),
     "surface: past it, as a whole": ("benchmarks/one.py", "import storage.hidden\n"),

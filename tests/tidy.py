@@ -136,6 +136,17 @@ def reaching_past(path: str, text: str) -> Iterator[Problem]:
             yield Problem("reaches-past", f"{path}:{node.lineno}", 1, "reads past NodeView")
 
 
+def rendering_urls(path: str, text: str) -> Iterator[Problem]:
+    """Texts that put a scheme before a value: `Endpoint.url` does, which alone knows which scheme that is."""
+    if path == "raftdb/endpoint.py":
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value for part in node.values if isinstance(part, ast.Constant)]
+            if any(re.search("^://|https?://$", str(part)) for part in parts):
+                yield Problem("url", f"{path}:{node.lineno}", 1, "renders a URL beside Endpoint.url")
+
+
 def misplaced(paths: Sequence[str]) -> Iterator[Problem]:
     """Files whose first path part is not allowed at the top of the project."""
     for name in sorted({path.partition("/")[0] for path in paths}):
@@ -194,6 +205,7 @@ def find_problems(root: Path) -> list[Problem]:
             problems += too_long(path, text)
             problems += undocumented(path, text)
             problems += reaching_past(path, text)
+            problems += rendering_urls(path, text)
             problems += without_essay(path, text)
     return [*problems, *past_surfaces(texts)]
 

@@ -1,7 +1,7 @@
 """The typed error of an unsuccessful answer, and the leader that it names. No I/O."""
 
 from typing import cast
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from raftdb.client.addresses import learnt_endpoint
 from raftdb.client.http1 import Response
@@ -94,7 +94,7 @@ def leader_of_error(response: Response) -> Endpoint | None:
         location = urlsplit(response.headers.get("location", ""))
     except ValueError:
         return None
-    return learnt_endpoint(f"{location.scheme}://{location.netloc}")
+    return learnt_endpoint(urlunsplit((location.scheme, location.netloc, "", "", "")))
 
 
 def leader_of_status(response: Response) -> Endpoint | None:
