@@ -39,12 +39,15 @@ class System(Protocol):
 
     def pids(self) -> dict[str, int]:
         """The process of each node."""
+        ...
 
     def leader(self) -> str:
         """The node that leads, waited for; RuntimeError if there is none in time."""
+        ...
 
     def ports(self) -> dict[str, str]:
         """HOST:PORT of the leader by the protocol that is spoken there."""
+        ...
 
     def fill(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Write all of these keys and values."""
