@@ -5,9 +5,9 @@ no clock, no randomness, no I/O and no storage: a handler is a function of the c
 and the state. A test reads the source and refuses imports and constructs that could differ between two
 processes (hazard B63).
 
-A service is a module: `strings`, `editing`, `counters`, `batches`, `expiry`, `keys`, `scanning`, `revisions`,
-`connection`, `sessions`. It has a dataclass and a handler for each of its commands, and ends with one `Service` that
-declares the rest.
+A service is a module: `strings`, `editing`, `subsequences`, `counters`, `batches`, `expiry`, `keys`, `scanning`,
+`drawing`, `revisions`, `connection`, `sessions`. It has a dataclass and a handler for each of its commands, and ends
+with one `Service` that declares the rest.
 
 * `service`: the types that describe a service and a command. `services`: the list of all services, and tables made from
   it.
@@ -72,6 +72,7 @@ __all__ = [
     "batches",
     "connection",
     "counters",
+    "drawing",
     "editing",
     "entries",
     "expiry",
@@ -88,6 +89,7 @@ __all__ = [
     "services",
     "sessions",
     "strings",
+    "subsequences",
     "values",
 ]
 """The modules that other packages may use: the machine, the operations of each service, and how they are written down.

@@ -159,7 +159,7 @@ def _heads(view: KeyValueView, prefix: bytes, after: bytes, limit: int) -> tuple
     """Up to `limit` visible keys with the prefix that come after `after` (empty: from the first), with their heads; and
     the last key looked at if the scan was cut off because it took too long, otherwise None."""
     first = KEY_VALUE_PREFIX + max(prefix, after + b"\0" if after else b"")
-    end = _behind(KEY_VALUE_PREFIX + prefix)
+    end = behind(KEY_VALUE_PREFIX + prefix)
     found: list[_Head] = []
     looked_at = 0
     while len(found) < limit:
@@ -184,7 +184,7 @@ def _too_many_expired() -> ReplyError:
     )
 
 
-def _behind(prefix: bytes) -> bytes:
+def behind(prefix: bytes) -> bytes:
     """The first key after all that begin with `prefix`, whose first byte is not 255."""
     stripped = prefix.rstrip(b"\xff")
     return stripped[:-1] + bytes((stripped[-1] + 1,))

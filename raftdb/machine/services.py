@@ -3,6 +3,7 @@
 from raftdb.machine.batches import BATCHES
 from raftdb.machine.connection import CONNECTION
 from raftdb.machine.counters import COUNTERS
+from raftdb.machine.drawing import DRAWING
 from raftdb.machine.editing import EDITING
 from raftdb.machine.expiry import EXPIRY
 from raftdb.machine.keys import KEYS
@@ -21,8 +22,22 @@ from raftdb.machine.service import (
 )
 from raftdb.machine.sessions import SESSIONS
 from raftdb.machine.strings import STRINGS
+from raftdb.machine.subsequences import SUBSEQUENCES
 
-SERVICES = (STRINGS, EDITING, COUNTERS, BATCHES, EXPIRY, KEYS, SCANNING, REVISIONS, CONNECTION, SESSIONS)
+SERVICES = (
+    STRINGS,
+    EDITING,
+    SUBSEQUENCES,
+    COUNTERS,
+    BATCHES,
+    EXPIRY,
+    KEYS,
+    SCANNING,
+    DRAWING,
+    REVISIONS,
+    CONNECTION,
+    SESSIONS,
+)
 """All services, in the order of help."""
 
 COMMANDS: dict[type[Command], CommandType] = {

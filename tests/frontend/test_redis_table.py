@@ -16,6 +16,7 @@ from raftdb.frontend.redis.table import COMMANDS, find
 from tests.frontend.redis_support import Client, serve
 
 OPTIONS = {"ex", "px", "exat", "pxat", "keepttl", "nx", "xx", "gt", "lt", "match"}
+OPTIONS |= {"len", "idx", "minmatchlen", "withmatchlen"}
 """Options that the documentation names, and that no command is called."""
 
 
@@ -111,6 +112,15 @@ async def test_connections_are_listed() -> None:
     assert (await first.ask("CLIENT", "TRACKING", "ON")).startswith(b"-ERR client-side caching")
     assert await first.ask("CLIENT", "TRACKING", "OFF") == b"+OK\r\n"
     assert read(await first.ask("CLIENT", "HELP"))[0].startswith("CLIENT <subcommand>")
+
+
+async def test_every_key_may_be_drawn() -> None:
+    client = Client(serve()[1])
+    assert await client.ask("RANDOMKEY") == b"$-1\r\n"
+    keys = ["", *(f"k{number}" for number in range(5)), "other", "k"][1:]
+    await client.ask("MSET", *(text for key in keys for text in (key, "")))
+    drawn = {read(await client.ask("RANDOMKEY")) for _ in range(400)}
+    assert drawn == set(keys)
 
 
 async def test_a_scan_sees_every_key_once() -> None:

@@ -30,6 +30,7 @@ from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import KEEP_TTL, NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
+from raftdb.machine.subsequences import CommonSubsequence
 from raftdb.wire.fields import NODE_ID_PATTERN
 from tests.addresses import at
 from tests.blocks import blocks
@@ -80,6 +81,7 @@ def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrateg
         st.builds(GetRange, keys, INT64, INT64),
         st.builds(IncrementByDecimal, keys, HOSTILE_BYTES | st.sampled_from([b"1e400", b"1e-400", b"-.5e3"])),
         st.builds(KindOf, keys),
+        st.builds(CommonSubsequence, keys, keys),
         st.just(Clear()),
         st.builds(Rename, keys, keys, conditions),
         st.builds(Copy, keys, keys, conditions),

@@ -6,9 +6,9 @@ From the socket inwards:
   connection, which writes replies in the order of requests; its docstring has the rules. `replying` is a reply that is
   awaited.
 * `session` keeps a client's state between commands, `watching` the keys that it watches.
-* `rows` defines a row of the table of commands. `strings`, `keys`, `scanning` (with the `cursors` of SCAN), `objects`,
-  `transactions`, `connection_commands`, `introspection` and `cluster_commands` have the rows; `table` puts them
-  together, and answers COMMAND.
+* `rows` defines a row of the table of commands. `strings`, `subsequences`, `keys`, `scanning` (with the `cursors` of
+  SCAN), `objects`, `transactions`, `connection_commands`, `introspection` and `cluster_commands` have the rows; `table`
+  puts them together, and answers COMMAND.
 * `arguments` parses numbers and times, `globs` matches patterns; `errors` has the texts of Redis' errors, `slots`
   computes the slot of a key in a Redis cluster, `versions` has the version of Redis whose replies these are.
 

@@ -5,6 +5,7 @@ its cursors, a bounded number of them. An unknown cursor, which is another node'
 would answer something. Keys come in order, so a scan finds every key that exists all the time, and none twice.
 """
 
+import os
 from functools import partial
 from typing import cast
 
@@ -13,7 +14,9 @@ from raftdb.frontend.redis.errors import SYNTAX, Refused
 from raftdb.frontend.redis.globs import literal_prefix, matcher
 from raftdb.frontend.redis.rows import READ_SLOW, Arguments, Row, run_here
 from raftdb.frontend.redis.session import Session
+from raftdb.frontend.redis.strings import as_it_is
 from raftdb.limits import KEY_BYTES_MAX, SCAN_LIMIT_MAX
+from raftdb.machine.drawing import DrawKey
 from raftdb.machine.reply import Page, Told
 from raftdb.machine.scanning import ReadPage
 
@@ -62,9 +65,14 @@ def _cursor(text: bytes) -> int:
     return int(text)
 
 
+def _random_key(session: Session, given: Arguments) -> object:
+    return DrawKey(os.urandom(KEY_BYTES_MAX)), as_it_is
+
+
 _row = partial(run_here, "generic")
 
 SCANNING: tuple[Row, ...] = (
+    _row("randomkey", 1, READ_SLOW, "1.0.0", "Any key", _random_key, waits_for_writes=True),
     _row("scan", -2, READ_SLOW, "2.8.0", "Keys page by page", _scan, waits_for_writes=True),
 )
 """The rows of the table."""

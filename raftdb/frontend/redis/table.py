@@ -13,6 +13,7 @@ from raftdb.frontend.redis.rows import Arguments, Row
 from raftdb.frontend.redis.scanning import SCANNING
 from raftdb.frontend.redis.session import Session
 from raftdb.frontend.redis.strings import STRINGS
+from raftdb.frontend.redis.subsequences import SUBSEQUENCES
 from raftdb.frontend.redis.transactions import TRANSACTIONS
 from raftdb.wire.resp_replies import Unordered
 
@@ -171,6 +172,7 @@ COMMANDS: dict[str, Row] = {
     row.name: row
     for row in (
         *STRINGS,
+        *SUBSEQUENCES,
         *KEYS,
         *SCANNING,
         *OBJECTS,
