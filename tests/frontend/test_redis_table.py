@@ -8,7 +8,7 @@ import hiredis
 import pytest
 
 from raftdb.frontend.redis.cursors import Cursors
-from raftdb.frontend.redis.errors import Refused
+from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.globs import literal_prefix, matcher
 from raftdb.frontend.redis.rows import Row
 from raftdb.frontend.redis.slots import slot_of
@@ -46,7 +46,7 @@ def test_arity_is_checked_for_every_command(row: Row) -> None:
         if row.accepts(count):
             assert find(arguments) is row
         else:
-            with pytest.raises(Refused, match="wrong number of arguments"):
+            with pytest.raises(CommandRefused, match="wrong number of arguments"):
                 find(arguments)
 
 

@@ -110,7 +110,7 @@ async def test_what_was_forgotten_meanwhile_is_not_watched() -> None:
     client.send(request("WATCH", "a"), request("RESET"))
     node.answer_all()
     assert await client.receive(2) == OK + b"+RESET\r\n"
-    assert len(client.protocol.session.watched) == 0
+    assert len(client.protocol.client.watched) == 0
 
 
 async def test_a_transaction_of_unknown_outcome_says_so_once() -> None:
@@ -131,7 +131,7 @@ async def test_what_is_queued_is_bounded() -> None:
     replies = await client.receive(701)
     assert replies.count(QUEUED) < 700
     assert b"-ERR the transaction is too large\r\n" in replies
-    assert sum(map(len, client.protocol.session.queued or [])) == 0
+    assert sum(map(len, client.protocol.client.queued or [])) == 0
     assert (await client.ask("EXEC")).startswith(b"-EXECABORT ")
 
 

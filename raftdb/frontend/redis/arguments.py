@@ -6,7 +6,7 @@ the calendar becomes a time to live here, on the node that leads, by its own clo
 
 import time
 
-from raftdb.frontend.redis.errors import NOT_AN_INTEGER, Refused
+from raftdb.frontend.redis.errors import NOT_AN_INTEGER, CommandRefused
 from raftdb.limits import TTL_MS_MAX
 from raftdb.machine.integers import parse_integer
 from raftdb.machine.strings import PAST_TTL
@@ -16,7 +16,7 @@ def integer(text: bytes) -> int:
     """A whole number of 64 bits. Raises `Refused`."""
     value = parse_integer(text)
     if value is None:
-        raise Refused(NOT_AN_INTEGER)
+        raise CommandRefused(NOT_AN_INTEGER)
     return value
 
 
@@ -46,6 +46,6 @@ def lifetime_ms(text: bytes, unit: bytes, command: str) -> int:
     return left_ms if left_ms > 0 else PAST_TTL
 
 
-def bad_time(command: str) -> Refused:
+def bad_time(command: str) -> CommandRefused:
     """The error for a time that is not possible."""
-    return Refused(f"ERR invalid expire time in '{command}' command")
+    return CommandRefused(f"ERR invalid expire time in '{command}' command")

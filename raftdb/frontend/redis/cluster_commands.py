@@ -11,8 +11,8 @@ from hashlib import sha1
 from typing import Any
 
 from raftdb.endpoint import Endpoint, parse_endpoint
+from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.rows import LOCAL, Arguments, Row, only_subcommands, run_here
-from raftdb.frontend.redis.session import Session
 from raftdb.frontend.redis.slots import SLOTS, slot_of
 from raftdb.wire.resp_replies import Verbatim
 
@@ -37,9 +37,9 @@ def _id_of(name: str) -> bytes:
     return sha1(name.encode(), usedforsecurity=False).hexdigest().encode()
 
 
-def _places(session: Session) -> list[_Place]:
+def _places(client: ClientState) -> list[_Place]:
     """The nodes that can be named, the leader first."""
-    status = session.facts.status()
+    status = client.facts.status()
     own: str = status["id"]
     leader: Mapping[str, Any] | None = status["leader"]
     places = []
@@ -47,7 +47,7 @@ def _places(session: Session) -> list[_Place]:
         name: str = member["id"]
         redis: str | None = member["redis"]
         if redis is None and name == own:
-            settings = session.facts.settings
+            settings = client.facts.settings
             redis = str(Endpoint(settings["bind"], int(settings["port"])))
         if redis is not None:
             is_leader = leader is not None and leader["id"] == name
@@ -55,8 +55,8 @@ def _places(session: Session) -> list[_Place]:
     return sorted(places, key=lambda place: (not place.is_leader, place.name))
 
 
-def _slots(session: Session, given: Arguments) -> object:
-    places = _places(session)
+def _slots(client: ClientState, given: Arguments) -> object:
+    places = _places(client)
     if not places or not places[0].is_leader:
         return []
     described = [
@@ -67,10 +67,10 @@ def _slots(session: Session, given: Arguments) -> object:
     return [[0, SLOTS - 1, *described]]
 
 
-def _shards(session: Session, given: Arguments) -> object:
-    places = _places(session)
+def _shards(client: ClientState, given: Arguments) -> object:
+    places = _places(client)
     has_leader = bool(places) and places[0].is_leader
-    applied: int = session.facts.status()["applied_index"]
+    applied: int = client.facts.status()["applied_index"]
     nodes = [
         {
             b"id": place.id,
@@ -86,10 +86,10 @@ def _shards(session: Session, given: Arguments) -> object:
     return [{b"slots": [0, SLOTS - 1] if has_leader else [], b"nodes": nodes}]
 
 
-def _nodes(session: Session, given: Arguments) -> object:
-    places = _places(session)
+def _nodes(client: ClientState, given: Arguments) -> object:
+    places = _places(client)
     master = next((place.id.decode() for place in places if place.is_leader), "-")
-    term: int = session.facts.status()["term"]
+    term: int = client.facts.status()["term"]
     lines = []
     for place in places:
         flags = ",".join(
@@ -108,8 +108,8 @@ def _nodes(session: Session, given: Arguments) -> object:
     return Verbatim("".join(lines))
 
 
-def _info(session: Session, given: Arguments) -> object:
-    status = session.facts.status()
+def _info(client: ClientState, given: Arguments) -> object:
+    status = client.facts.status()
     has_leader = status["leader"] is not None
     slots = SLOTS if has_leader else 0
     fields = {
@@ -139,9 +139,9 @@ SUBCOMMANDS: tuple[Row, ...] = (
         LOCAL,
         "3.0.0",
         "What this node is called in the others",
-        lambda session, given: _id_of(session.facts.status()["id"]),
+        lambda client, given: _id_of(client.facts.status()["id"]),
     ),
-    _row("cluster|keyslot", 3, LOCAL, "3.0.0", "The slot of a key", lambda session, given: slot_of(given[2])),
+    _row("cluster|keyslot", 3, LOCAL, "3.0.0", "The slot of a key", lambda client, given: slot_of(given[2])),
 )
 
 CLUSTER: tuple[Row, ...] = (

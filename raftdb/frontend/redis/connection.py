@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, cast
 
 from raftdb.budgets import KEYS_ON_LOOP_MAX
 from raftdb.errors import RaftdbError, Unavailable, required
-from raftdb.frontend.redis.errors import Refused, error_of
+from raftdb.frontend.redis.client_state import ClientState
+from raftdb.frontend.redis.errors import CommandRefused, error_of
 from raftdb.frontend.redis.replying import LoggedReadReply, ReadyReply, Reply, WriteReply, refusal
 from raftdb.frontend.redis.rows import Arguments, Call, Row
-from raftdb.frontend.redis.session import Session
 from raftdb.frontend.redis.table import BY_NAME, find
 from raftdb.frontend.redis.transactions import begin_exec
 from raftdb.limits import TRANSACTION_KEYS_MAX
@@ -83,7 +83,7 @@ class RedisConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a new client."""
         self._transport = cast(asyncio.Transport, transport)
-        self.session = Session(
+        self.client = ClientState(
             self._server.next_id(),
             self._server,
             _shown(transport.get_extra_info("peername")),
@@ -99,16 +99,16 @@ class RedisConnection(asyncio.Protocol):
         self._inbox.clear()
         self._replies.clear()
         self._at_end = True
-        self.session.is_ending = True
-        self.session.leave_transaction()
+        self.client.is_ending = True
+        self.client.leave_transaction()
         self._hold.release()
         self._stop_watching()
 
     def data_received(self, data: bytes) -> None:
         """Take in what has arrived, and begin what can be begun."""
-        if self.session.is_ending:
+        if self.client.is_ending:
             return
-        self.session.last_used = self.session.now()
+        self.client.last_used = self.client.now()
         if len(data) + self._reader.buffered_bytes > self._server.command_limits.value_bytes:
             self._may_be_large = True
         self._inbox.extend(self._reader.feed(data))
@@ -142,11 +142,11 @@ class RedisConnection(asyncio.Protocol):
             if not self._begin(inbox[0]):
                 break
             inbox.popleft()
-            if self.session.is_ending:
+            if self.client.is_ending:
                 inbox.clear()
         if not inbox:
             self._may_be_large = False
-            if self._reader.error is not None and not self.session.is_ending:
+            if self._reader.error is not None and not self.client.is_ending:
                 self._end_with(Error(f"ERR {self._reader.error}"))
         self.write_replies()
         if bool(inbox) != self._is_paused and not self._transport.is_closing():
@@ -204,7 +204,7 @@ class RedisConnection(asyncio.Protocol):
 
     def close(self) -> None:
         """Begin no more requests, and end the connection when all open ones are answered."""
-        self.session.is_ending = True
+        self.client.is_ending = True
         self._inbox.clear()
         self._end_if_done()
 
@@ -214,29 +214,29 @@ class RedisConnection(asyncio.Protocol):
 
     def _begin(self, arguments: Arguments) -> bool:
         """Begin one request. Returns False if it has to wait for earlier ones."""
-        session = self.session
+        client = self.client
         row = BY_NAME.get(arguments[0])
         if row is None or row.arity != len(arguments) or row.subcommands:
             try:
                 row = find(arguments)
-            except Refused as refused:
+            except CommandRefused as refused:
                 self._refuse(arguments, refused)
                 return True
-        if session.queued is not None and not row.is_immediate:
+        if client.queued is not None and not row.is_immediate:
             self._queue(arguments)
             return True
         if self._reads_out and row.waits_for_reads:
             return False
         if self._writes_out and self._waits_for_writes(row, len(arguments)):
             return False
-        session.last_command = row.name
+        client.last_command = row.name
         try:
             begun = self._begin_row(row, arguments)
-        except Refused as refused:
+        except CommandRefused as refused:
             begun = refused.error
         if type(begun) is tuple:
             return self._submit(row, arguments, begun)
-        self._replies.append(ReadyReply(encode(begun, session.version)))
+        self._replies.append(ReadyReply(encode(begun, client.version)))
         return True
 
     def _waits_for_writes(self, row: Row, count: int) -> bool:
@@ -252,44 +252,42 @@ class RedisConnection(asyncio.Protocol):
                 self._server.check_size(arguments)
             return row.build(arguments)
         if row.name == "exec":
-            return begin_exec(self.session, self._begin_queued, self._server.command_limits)
-        return required(row.run, "way to run a command")(self.session, arguments)
+            return begin_exec(self.client, self._begin_queued, self._server.command_limits)
+        return required(row.run, "way to run a command")(self.client, arguments)
 
-    def _begin_queued(self, session: Session, arguments: Arguments) -> object:
+    def _begin_queued(self, client: ClientState, arguments: Arguments) -> object:
         return self._begin_row(find(arguments), arguments)
 
     def _queue(self, arguments: Arguments) -> None:
         """Keep a request for EXEC, unless the transaction has failed already."""
-        session = self.session
-        queued = required(session.queued, "queue")
-        session.queued_bytes += sum(map(len, arguments)) + ARGUMENT_BYTES * len(arguments)
-        too_large = (
-            session.queued_bytes > self._server.queued_bytes_max or len(queued) >= TRANSACTION_KEYS_MAX
-        )
+        client = self.client
+        queued = required(client.queued, "queue")
+        client.queued_bytes += sum(map(len, arguments)) + ARGUMENT_BYTES * len(arguments)
+        too_large = client.queued_bytes > self._server.queued_bytes_max or len(queued) >= TRANSACTION_KEYS_MAX
         if too_large:
-            session.queue_failed = True
+            client.queue_failed = True
             queued.clear()
             error = Error("ERR the transaction is too large")
-            self._replies.append(ReadyReply(encode(error, session.version)))
+            self._replies.append(ReadyReply(encode(error, client.version)))
             return
-        if not session.queue_failed:
+        if not client.queue_failed:
             queued.append(arguments)
         self._replies.append(ReadyReply(_QUEUED))
 
-    def _refuse(self, arguments: Arguments, refused: Refused) -> None:
+    def _refuse(self, arguments: Arguments, refused: CommandRefused) -> None:
         """Answer an unknown or malformed command; words of HTTP end the connection."""
-        session = self.session
+        client = self.client
         if arguments[0].upper() in _HTTP_WORDS:
             logger.warning(
                 "HTTP on the Redis port, perhaps from a page in a browser",
-                extra={"fields": {"client": session.address}},
+                extra={"fields": {"client": client.address}},
             )
-            session.is_ending = True
+            client.is_ending = True
             return
-        if session.queued is not None:
-            session.queue_failed = True
-            session.queued.clear()
-        self._replies.append(ReadyReply(encode(refused.error, session.version)))
+        if client.queued is not None:
+            client.queue_failed = True
+            client.queued.clear()
+        self._replies.append(ReadyReply(encode(refused.error, client.version)))
 
     def _submit(self, row: Row, arguments: Arguments, call: Call) -> bool:
         """Submit an operation to the node. Returns False if the request has to wait after all."""
@@ -306,7 +304,7 @@ class RedisConnection(asyncio.Protocol):
             if kind is LoggedReadReply and error.code == "no_space":
                 # Outside the log a read needs no space, so it waits for the writes instead.
                 return False
-            self._replies.append(ReadyReply(encode(refusal(error, row, arguments), self.session.version)))
+            self._replies.append(ReadyReply(encode(refusal(error, row, arguments), self.client.version)))
             return True
         self._server.in_flight += 1
         if kind.is_write:
@@ -320,12 +318,12 @@ class RedisConnection(asyncio.Protocol):
 
     def _end_with(self, error: Error) -> None:
         """Reply with an error, and end the connection once it is written."""
-        self._replies.append(ReadyReply(encode(error, self.session.version)))
-        self.session.is_ending = True
+        self._replies.append(ReadyReply(encode(error, self.client.version)))
+        self.client.is_ending = True
         self.write_replies()
 
     def _end_if_done(self) -> None:
-        if self._replies or self._inbox or not (self.session.is_ending or self._at_end):
+        if self._replies or self._inbox or not (self.client.is_ending or self._at_end):
             return
         if not self._transport.is_closing():
             self._transport.close()
@@ -339,7 +337,7 @@ class RedisConnection(asyncio.Protocol):
             self._hold.resize(wanted)
         except Unavailable as error:
             self._hold.set(wanted)
-            if self._reader.buffered_bytes > COUNTED_BYTES_MIN and not self.session.is_ending:
+            if self._reader.buffered_bytes > COUNTED_BYTES_MIN and not self.client.is_ending:
                 self._inbox.clear()
                 self._end_with(error_of(error))
 
@@ -353,7 +351,7 @@ class RedisConnection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() < self._unread_bytes:
             self._watch_reading()
             return
-        fields = {"client": self.session.address, "unread_bytes": self._unread_bytes}
+        fields = {"client": self.client.address, "unread_bytes": self._unread_bytes}
         logger.warning("a client does not read", extra={"fields": fields})
         self.abort()
 

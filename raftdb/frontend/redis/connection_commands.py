@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any
 
 from raftdb.frontend.redis.arguments import integer
-from raftdb.frontend.redis.errors import SYNTAX, Refused, text_of, wrong_arity
+from raftdb.frontend.redis.client_state import NAME_BYTES_MAX, ClientState
+from raftdb.frontend.redis.errors import SYNTAX, CommandRefused, text_of, wrong_arity
 from raftdb.frontend.redis.rows import LOCAL, SESSION, Arguments, Row, only_subcommands, run_here
-from raftdb.frontend.redis.session import NAME_BYTES_MAX, Session
 from raftdb.frontend.redis.versions import REDIS_VERSION
 from raftdb.wire.resp_replies import Verbatim
 
@@ -18,72 +18,72 @@ NO_PASSWORD = (
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 
 
-def _ping(session: Session, given: Arguments) -> object:
+def _ping(client: ClientState, given: Arguments) -> object:
     if len(given) > 2:
         raise wrong_arity("ping")
     return given[1] if len(given) == 2 else "PONG"
 
 
-def _echo(session: Session, given: Arguments) -> object:
+def _echo(client: ClientState, given: Arguments) -> object:
     return given[1]
 
 
-def _select(session: Session, given: Arguments) -> object:
+def _select(client: ClientState, given: Arguments) -> object:
     if integer(given[1]) != 0:
-        raise Refused("ERR DB index is out of range")
+        raise CommandRefused("ERR DB index is out of range")
     return "OK"
 
 
-def _quit(session: Session, given: Arguments) -> object:
-    session.is_ending = True
+def _quit(client: ClientState, given: Arguments) -> object:
+    client.is_ending = True
     return "OK"
 
 
-def _reset(session: Session, given: Arguments) -> object:
-    session.reset()
+def _reset(client: ClientState, given: Arguments) -> object:
+    client.reset()
     return "RESET"
 
 
-def _auth(session: Session, given: Arguments) -> object:
+def _auth(client: ClientState, given: Arguments) -> object:
     """Accept any password of the one user, who has none yet, as Redis does for a user without one."""
     if len(given) > 3:
-        raise Refused(SYNTAX)
+        raise CommandRefused(SYNTAX)
     if len(given) == 2:
-        raise Refused(NO_PASSWORD)
+        raise CommandRefused(NO_PASSWORD)
     if given[1] != b"default":
-        raise Refused(WRONG_PASSWORD)
+        raise CommandRefused(WRONG_PASSWORD)
     return "OK"
 
 
-def _hello(session: Session, given: Arguments) -> object:
+def _hello(client: ClientState, given: Arguments) -> object:
     """`HELLO [version [AUTH user password] [SETNAME name]]`."""
-    version = session.version
+    version = client.version
     name: bytes | None = None
     if len(given) > 1:
         if not given[1].isdigit() or len(given[1]) > 18:
-            raise Refused("ERR Protocol version is not an integer or out of range")
+            raise CommandRefused("ERR Protocol version is not an integer or out of range")
         version = int(given[1])
         if version not in (2, 3):
-            raise Refused("NOPROTO unsupported protocol version")
+            raise CommandRefused("NOPROTO unsupported protocol version")
     place = 2
     while place < len(given):
         word, left = given[place].upper(), len(given) - place - 1
         if word == b"AUTH" and left >= 2:
-            _auth(session, given[place : place + 3])
+            _auth(client, given[place : place + 3])
             place += 3
         elif word == b"SETNAME" and left >= 1:
             name = _checked_name(given[place + 1], "ERR Client names")
             place += 2
         else:
-            raise Refused(f"ERR Syntax error in HELLO option '{text_of(given[place])}'")
+            raise CommandRefused(f"ERR Syntax error in HELLO option '{text_of(given[place])}'")
     if name is not None:
-        session.name = name
-    session.version = version
+        client.name = name
+    client.version = version
     return {
         b"server": b"redis",
         b"version": REDIS_VERSION.encode(),
         b"proto": version,
-        b"id": session.id,
+        b"id": client.id,
         b"mode": b"standalone",
         b"role": b"master",
         b"modules": [],
@@ -92,92 +92,92 @@ def _hello(session: Session, given: Arguments) -> object:
 
 def _checked_name(name: bytes, what: str) -> bytes:
     if any(not ord("!") <= byte <= ord("~") for byte in name) or len(name) > NAME_BYTES_MAX:
-        raise Refused(f"{what} cannot contain spaces, newlines or special characters.")
+        raise CommandRefused(f"{what} cannot contain spaces, newlines or special characters.")
     return name
 
 
-def _set_name(session: Session, given: Arguments) -> object:
-    session.name = _checked_name(given[2], "ERR Client names")
+def _set_name(client: ClientState, given: Arguments) -> object:
+    client.name = _checked_name(given[2], "ERR Client names")
     return "OK"
 
 
-def _set_info(session: Session, given: Arguments) -> object:
+def _set_info(client: ClientState, given: Arguments) -> object:
     word = given[2].upper()
     if word == b"LIB-NAME":
-        session.library_name = _checked_name(given[3], "ERR lib-name")
+        client.library_name = _checked_name(given[3], "ERR lib-name")
     elif word == b"LIB-VER":
-        session.library_version = _checked_name(given[3], "ERR lib-ver")
+        client.library_version = _checked_name(given[3], "ERR lib-ver")
     else:
-        raise Refused(f"ERR Unrecognized option '{text_of(given[2])}'")
+        raise CommandRefused(f"ERR Unrecognized option '{text_of(given[2])}'")
     return "OK"
 
 
-def _described(session: Session) -> str:
+def _described(client: ClientState) -> str:
     """One client, as in the reply to CLIENT LIST."""
-    now = session.now()
-    queued = -1 if session.queued is None else len(session.queued)
+    now = client.now()
+    queued = -1 if client.queued is None else len(client.queued)
     fields = {
-        "id": session.id,
-        "addr": session.address,
-        "laddr": session.local_address,
-        "name": text_of(session.name),
-        "age": int(now - session.begun),
-        "idle": int(now - session.last_used),
-        "flags": "N" if session.queued is None else "x",
+        "id": client.id,
+        "addr": client.address,
+        "laddr": client.local_address,
+        "name": text_of(client.name),
+        "age": int(now - client.begun),
+        "idle": int(now - client.last_used),
+        "flags": "N" if client.queued is None else "x",
         "db": 0,
         "multi": queued,
-        "cmd": session.last_command,
+        "cmd": client.last_command,
         "user": "default",
-        "resp": session.version,
-        "lib-name": text_of(session.library_name),
-        "lib-ver": text_of(session.library_version),
+        "resp": client.version,
+        "lib-name": text_of(client.library_name),
+        "lib-ver": text_of(client.library_version),
     }
     return " ".join(f"{name}={value}" for name, value in fields.items()) + "\n"
 
 
-def _list(session: Session, given: Arguments) -> object:
+def _list(client: ClientState, given: Arguments) -> object:
     """`CLIENT LIST [TYPE type] [ID id ...]`."""
-    sessions = list(session.facts.sessions)
+    clients = list(client.facts.clients)
     if len(given) > 2:
         word = given[2].upper()
         if word == b"TYPE" and len(given) == 4:
             if given[3].lower() not in (b"normal", b"master", b"replica", b"slave", b"pubsub"):
-                raise Refused(f"ERR Unknown client type '{text_of(given[3])}'")
-            sessions = sessions if given[3].lower() == b"normal" else []
+                raise CommandRefused(f"ERR Unknown client type '{text_of(given[3])}'")
+            clients = clients if given[3].lower() == b"normal" else []
         elif word == b"ID" and len(given) > 3:
             wanted = {_client_id(text) for text in given[3:]}
-            sessions = [each for each in sessions if each.id in wanted]
+            clients = [each for each in clients if each.id in wanted]
         else:
-            raise Refused(SYNTAX)
-    return Verbatim("".join(map(_described, sessions)))
+            raise CommandRefused(SYNTAX)
+    return Verbatim("".join(map(_described, clients)))
 
 
 def _client_id(text: bytes) -> int:
     if not text.isdigit() or len(text) > 18 or int(text) == 0:
-        raise Refused("ERR Invalid client ID")
+        raise CommandRefused("ERR Invalid client ID")
     return int(text)
 
 
-def _switch(*words: bytes) -> Callable[[Session, Arguments], Any]:
+def _switch(*words: bytes) -> Callable[[ClientState, Arguments], Any]:
     """Accept a setting of a connection that has no effect here."""
 
-    def run(session: Session, given: Arguments) -> object:
+    def run(client: ClientState, given: Arguments) -> object:
         if given[2].upper() not in words:
-            raise Refused(SYNTAX)
+            raise CommandRefused(SYNTAX)
         return "OK"
 
     return run
 
 
-def _tracking(session: Session, given: Arguments) -> object:
+def _tracking(client: ClientState, given: Arguments) -> object:
     if given[2].upper() != b"OFF":
-        raise Refused("ERR client-side caching is not supported")
+        raise CommandRefused("ERR client-side caching is not supported")
     return "OK"
 
 
-def _help(command: str, *lines: str) -> Callable[[Session, Arguments], Any]:
+def _help(command: str, *lines: str) -> Callable[[ClientState, Arguments], Any]:
     heading = f"{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
-    return lambda session, given: [heading, *lines, "HELP", "    Print this help."]
+    return lambda client, given: [heading, *lines, "HELP", "    Print this help."]
 
 
 _client = partial(run_here, "connection")
@@ -187,7 +187,7 @@ _FLAGS = ("noscript", "loading", "stale")
 
 CLIENT: tuple[Row, ...] = (
     _client(
-        "client|id", 2, _FLAGS, "5.0.0", "The number of this connection", lambda session, given: session.id
+        "client|id", 2, _FLAGS, "5.0.0", "The number of this connection", lambda client, given: client.id
     ),
     _client(
         "client|getname",
@@ -195,7 +195,7 @@ CLIENT: tuple[Row, ...] = (
         _FLAGS,
         "2.6.9",
         "The name of this connection",
-        lambda session, given: session.name or None,
+        lambda client, given: client.name or None,
     ),
     _client("client|setname", 3, _FLAGS, "2.6.9", "Name this connection", _set_name),
     _client("client|setinfo", 4, _FLAGS, "7.2.0", "Name the library of this client", _set_info),
@@ -205,7 +205,7 @@ CLIENT: tuple[Row, ...] = (
         _FLAGS,
         "2.6.9",
         "What is known of this connection",
-        lambda session, given: Verbatim(_described(session)),
+        lambda client, given: Verbatim(_described(client)),
     ),
     _client("client|list", -2, _FLAGS, "2.4.0", "All connections of this node", _list),
     _client("client|no-evict", 3, _FLAGS, "7.0.0", "Accepted, and changes nothing", _switch(b"ON", b"OFF")),
@@ -213,7 +213,7 @@ CLIENT: tuple[Row, ...] = (
     _client("client|reply", 3, _FLAGS, "3.2.0", "Only ON is supported", _switch(b"ON")),
     _client("client|tracking", -3, _FLAGS, "6.0.0", "Only OFF is supported", _tracking),
     _client(
-        "client|getredir", 2, _FLAGS, "6.0.0", "Where invalidations go: nowhere", lambda session, given: -1
+        "client|getredir", 2, _FLAGS, "6.0.0", "Where invalidations go: nowhere", lambda client, given: -1
     ),
     _client(
         "client|help",

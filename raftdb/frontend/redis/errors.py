@@ -7,7 +7,7 @@ SHOWN_BYTES_MAX = 128
 """Most characters of a name, and of the arguments after it, that an error repeats."""
 
 
-class Refused(Exception):
+class CommandRefused(Exception):
     """A command is refused; `error` is the reply."""
 
     def __init__(self, text: str) -> None:
@@ -27,7 +27,7 @@ def text_of(data: bytes) -> str:
     return data.decode(errors="surrogateescape")
 
 
-def unknown_command(arguments: list[bytes]) -> Refused:
+def unknown_command(arguments: list[bytes]) -> CommandRefused:
     """The error for an unknown command."""
     shown = b""
     for argument in arguments[1:]:
@@ -35,18 +35,18 @@ def unknown_command(arguments: list[bytes]) -> Refused:
             break
         shown += b"'%b' " % argument[: SHOWN_BYTES_MAX - len(shown)]
     name = text_of(arguments[0][:SHOWN_BYTES_MAX])
-    return Refused(f"ERR unknown command '{name}', with args beginning with: {text_of(shown)}")
+    return CommandRefused(f"ERR unknown command '{name}', with args beginning with: {text_of(shown)}")
 
 
-def unknown_subcommand(command: str, name: bytes) -> Refused:
+def unknown_subcommand(command: str, name: bytes) -> CommandRefused:
     """The error for an unknown subcommand."""
     shown = text_of(name[:SHOWN_BYTES_MAX])
-    return Refused(f"ERR unknown subcommand '{shown}'. Try {command.upper()} HELP.")
+    return CommandRefused(f"ERR unknown subcommand '{shown}'. Try {command.upper()} HELP.")
 
 
-def wrong_arity(name: str) -> Refused:
+def wrong_arity(name: str) -> CommandRefused:
     """The error for too few or too many arguments."""
-    return Refused(f"ERR wrong number of arguments for '{name}' command")
+    return CommandRefused(f"ERR wrong number of arguments for '{name}' command")
 
 
 _PREFIXES = {

@@ -8,17 +8,17 @@ from typing import Any
 
 from raftdb import __version__
 from raftdb.frontend.redis.arguments import calendar_ms
-from raftdb.frontend.redis.errors import Refused
+from raftdb.frontend.redis.client_state import ClientState
+from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.globs import matcher
 from raftdb.frontend.redis.rows import LOCAL, Arguments, Row, only_subcommands, run_here
-from raftdb.frontend.redis.session import Session
 from raftdb.frontend.redis.versions import REDIS_VERSION
 from raftdb.wire.resp_replies import Verbatim
 
 Section = Mapping[str, object]
 
 
-def _server(session: Session, status: Mapping[str, Any]) -> Section:
+def _server(client: ClientState, status: Mapping[str, Any]) -> Section:
     return {
         "redis_version": REDIS_VERSION,
         "redis_mode": "standalone",
@@ -28,21 +28,21 @@ def _server(session: Session, status: Mapping[str, Any]) -> Section:
         "process_id": os.getpid(),
         "uptime_in_seconds": int(status["uptime_seconds"]),
         "uptime_in_days": int(status["uptime_seconds"]) // 86_400,
-        "tcp_port": session.facts.settings["port"],
+        "tcp_port": client.facts.settings["port"],
     }
 
 
-def _clients(session: Session, status: Mapping[str, Any]) -> Section:
-    counts = session.facts.counts()
+def _clients(client: ClientState, status: Mapping[str, Any]) -> Section:
+    counts = client.facts.counts()
     return {"connected_clients": counts["connected_clients"], "maxclients": counts["maxclients"]}
 
 
-def _memory(session: Session, status: Mapping[str, Any]) -> Section:
+def _memory(client: ClientState, status: Mapping[str, Any]) -> Section:
     levels: Mapping[str, int] = status["memory_bytes"]
     return {f"raftdb_{name}_bytes": level for name, level in levels.items()}
 
 
-def _persistence(session: Session, status: Mapping[str, Any]) -> Section:
+def _persistence(client: ClientState, status: Mapping[str, Any]) -> Section:
     return {
         "loading": 0,
         "aof_enabled": 1,
@@ -51,14 +51,14 @@ def _persistence(session: Session, status: Mapping[str, Any]) -> Section:
     }
 
 
-def _stats(session: Session, status: Mapping[str, Any]) -> Section:
-    counts = session.facts.counts()
+def _stats(client: ClientState, status: Mapping[str, Any]) -> Section:
+    counts = client.facts.counts()
     return {name: counts[name] for name in ("total_connections_received", "total_commands_processed")} | {
         "rejected_connections": counts["rejected_connections"]
     }
 
 
-def _replication(session: Session, status: Mapping[str, Any]) -> Section:
+def _replication(client: ClientState, status: Mapping[str, Any]) -> Section:
     leader = status["leader"]
     return {
         "role": "master" if status["role"] == "leader" else "slave",
@@ -72,59 +72,59 @@ def _replication(session: Session, status: Mapping[str, Any]) -> Section:
     }
 
 
-SECTIONS: dict[str, Callable[[Session, Mapping[str, Any]], Section]] = {
+SECTIONS: dict[str, Callable[[ClientState, Mapping[str, Any]], Section]] = {
     "server": _server,
     "clients": _clients,
     "memory": _memory,
     "persistence": _persistence,
     "stats": _stats,
     "replication": _replication,
-    "cluster": lambda session, status: {"cluster_enabled": 0},
+    "cluster": lambda client, status: {"cluster_enabled": 0},
 }
 """The sections of INFO, in order."""
 
 _ALL_SECTIONS = {"all", "everything", "default"}
 
 
-def _info(session: Session, given: Arguments) -> object:
+def _info(client: ClientState, given: Arguments) -> object:
     wanted = {word.decode(errors="replace").lower() for word in given[1:]}
     if not wanted or wanted & _ALL_SECTIONS:
         wanted = set(SECTIONS)
-    status = session.facts.status()
+    status = client.facts.status()
     texts = []
     for name, make in SECTIONS.items():
         if name in wanted:
-            lines = [f"{field}:{value}\r\n" for field, value in make(session, status).items()]
+            lines = [f"{field}:{value}\r\n" for field, value in make(client, status).items()]
             texts.append(f"# {name.capitalize()}\r\n" + "".join(lines))
     return Verbatim("\r\n".join(texts))
 
 
-def _config_get(session: Session, given: Arguments) -> object:
+def _config_get(client: ClientState, given: Arguments) -> object:
     """`CONFIG GET pattern ...`: each setting once, in the order of names."""
     tests = [matcher(pattern.lower()) for pattern in given[2:]]
     return {
         name.encode(): value.encode()
-        for name, value in sorted(session.facts.settings.items())
+        for name, value in sorted(client.facts.settings.items())
         if any(matches(name.encode()) for matches in tests)
     }
 
 
-def _config_set(session: Session, given: Arguments) -> object:
-    raise Refused("ERR CONFIG SET is not supported: a node takes its settings when it starts")
+def _config_set(client: ClientState, given: Arguments) -> object:
+    raise CommandRefused("ERR CONFIG SET is not supported: a node takes its settings when it starts")
 
 
-def _done(session: Session, given: Arguments) -> object:
+def _done(client: ClientState, given: Arguments) -> object:
     return "OK"
 
 
-def _time(session: Session, given: Arguments) -> object:
+def _time(client: ClientState, given: Arguments) -> object:
     seconds, milliseconds = divmod(calendar_ms(), 1000)
     return [b"%d" % seconds, b"%d" % (milliseconds * 1000)]
 
 
-def _role(session: Session, given: Arguments) -> object:
+def _role(client: ClientState, given: Arguments) -> object:
     """The reply of a Redis without replicas, because Redis' replication is not used."""
-    return [b"master", session.facts.status()["applied_index"], []]
+    return [b"master", client.facts.status()["applied_index"], []]
 
 
 _row = partial(run_here, "server")
@@ -137,13 +137,13 @@ CONFIG: tuple[Row, ...] = (
 )
 
 LATENCY: tuple[Row, ...] = (
-    _row("latency|reset", -2, _FLAGS, "2.8.13", "There is nothing to forget", lambda session, given: 0),
-    _row("latency|latest", 2, _FLAGS, "2.8.13", "Nothing is measured here", lambda session, given: []),
+    _row("latency|reset", -2, _FLAGS, "2.8.13", "There is nothing to forget", lambda client, given: 0),
+    _row("latency|latest", 2, _FLAGS, "2.8.13", "Nothing is measured here", lambda client, given: []),
 )
 
 FUNCTION: tuple[Row, ...] = (
     _row("function|flush", -2, ("noscript",), "7.0.0", "There are no functions to forget", _done),
-    _row("function|list", -2, ("noscript",), "7.0.0", "There are no functions", lambda session, given: []),
+    _row("function|list", -2, ("noscript",), "7.0.0", "There are no functions", lambda client, given: []),
 )
 
 INTROSPECTION: tuple[Row, ...] = (

@@ -5,7 +5,7 @@ from functools import partial
 from typing import cast
 
 from raftdb.frontend.redis.arguments import bad_time, calendar_ms, integer
-from raftdb.frontend.redis.errors import SYNTAX, Refused, text_of
+from raftdb.frontend.redis.errors import SYNTAX, CommandRefused, text_of
 from raftdb.frontend.redis.globs import literal_prefix, matcher
 from raftdb.frontend.redis.rows import (
     ALL_KEYS,
@@ -72,12 +72,12 @@ def _expiry_condition(options: list[bytes]) -> tuple[ExpiryCondition, bool]:
     for option in options:
         word = option.upper()
         if word not in _EXPIRY_CONDITIONS:
-            raise Refused(f"ERR Unsupported option {text_of(option)}")
+            raise CommandRefused(f"ERR Unsupported option {text_of(option)}")
         given.add(word)
     if b"NX" in given and len(given) > 1:
-        raise Refused("ERR NX and XX, GT or LT options at the same time are not compatible")
+        raise CommandRefused("ERR NX and XX, GT or LT options at the same time are not compatible")
     if {b"GT", b"LT"} <= given:
-        raise Refused("ERR GT and LT options at the same time are not compatible")
+        raise CommandRefused("ERR GT and LT options at the same time are not compatible")
     # GT never holds for a key without an expiry, so XX adds nothing to it; LT with XX is a condition of its own.
     decisive = given - {b"XX"} or given
     condition = _EXPIRY_CONDITIONS[decisive.pop()] if decisive else ExpiryCondition.ALWAYS
@@ -113,13 +113,13 @@ def _copy(arguments: Arguments) -> Call:
         elif option == b"DB":
             number = next(words, None)
             if number is None:
-                raise Refused(SYNTAX)
+                raise CommandRefused(SYNTAX)
             if integer(number) != 0:
-                raise Refused("ERR DB index is out of range")
+                raise CommandRefused("ERR DB index is out of range")
         else:
-            raise Refused(SYNTAX)
+            raise CommandRefused(SYNTAX)
     if arguments[1] == arguments[2]:
-        raise Refused("ERR source and destination objects are the same")
+        raise CommandRefused("ERR source and destination objects are the same")
     return Copy(arguments[1], arguments[2], condition), as_flag
 
 
@@ -145,7 +145,7 @@ def _exists(given: Arguments) -> Call:
 def _flush(arguments: Arguments) -> Call:
     """`FLUSHALL [ASYNC | SYNC]`: both are the same here."""
     if len(arguments) > 2 or (len(arguments) == 2 and arguments[1].upper() not in (b"ASYNC", b"SYNC")):
-        raise Refused(SYNTAX)
+        raise CommandRefused(SYNTAX)
     return Clear(), as_done
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import cast
 
 from raftdb.frontend.redis.arguments import integer
-from raftdb.frontend.redis.errors import SYNTAX, Refused
+from raftdb.frontend.redis.errors import SYNTAX, CommandRefused
 from raftdb.frontend.redis.rows import READ_SLOW, Arguments, Call, Row, built, only_subcommands, run_here
 from raftdb.machine.integers import parse_integer
 from raftdb.machine.keys import KindOf
@@ -41,9 +41,9 @@ def _usage(arguments: Arguments) -> Call:
     options = arguments[3:]
     if options:
         if len(options) != 2 or options[0].upper() != b"SAMPLES":
-            raise Refused(SYNTAX)
+            raise CommandRefused(SYNTAX)
         if integer(options[1]) < 0:
-            raise Refused(SYNTAX)
+            raise CommandRefused(SYNTAX)
     beside = len(arguments[2]) + 1 + HEADER_BYTES
 
     def reply(told: Told) -> object:

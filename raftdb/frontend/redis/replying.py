@@ -49,7 +49,7 @@ class Reply:
                 value = NULL_ARRAY
             else:
                 value = refusal(answer, self._row, self._arguments)  # type: ignore[arg-type]  # no Answer
-            data = encode(value, connection.session.version)
+            data = encode(value, connection.client.version)
         except Exception:
             # A reply that cannot be made must not stop the node.
             logger.exception("a reply cannot be made", extra={"fields": {"command": self._row.name}})

@@ -1,15 +1,15 @@
 """A row of the table of Redis commands: the command's name and form, and how it is carried out.
 
 A command is either *built*, from its arguments to an operation of the machine and from the result back to a reply; or
-it is *run* here, in the session of its connection, because it is about the connection or about this node.
+it is *run* here, by the state of its connection, because it is about the connection or about this node.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from raftdb.frontend.redis.errors import SYNTAX, Refused
-from raftdb.frontend.redis.session import Session
+from raftdb.frontend.redis.client_state import ClientState
+from raftdb.frontend.redis.errors import SYNTAX, CommandRefused
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.reply import Told
 from raftdb.machine.service import Query
@@ -45,7 +45,7 @@ class Row:
     summary: str
     keys: tuple[int, int, int] = (0, 0, 0)
     build: Callable[[Arguments], Call] | None = None
-    run: Callable[[Session, Arguments], Any] | None = None
+    run: Callable[[ClientState, Arguments], Any] | None = None
     is_immediate: bool = False
     subcommands: "tuple[Row, ...]" = ()
     waits_for_reads: bool = False
@@ -93,18 +93,18 @@ def run_here(
     flags: tuple[str, ...],
     since: str,
     summary: str,
-    run: Callable[[Session, Arguments], Any],
+    run: Callable[[ClientState, Arguments], Any],
     **more: Any,
 ) -> Row:
-    """The row of a command that is begun in the session."""
+    """The row of a command that is begun with the state of its client."""
     return Row(
         name=name, arity=arity, flags=flags, group=group, since=since, summary=summary, run=run, **more
     )
 
 
-def only_subcommands(session: Session, given: Arguments) -> object:
+def only_subcommands(client: ClientState, given: Arguments) -> object:
     """Never run, because a command that has only subcommands has too few arguments without one."""
-    raise Refused(SYNTAX)
+    raise CommandRefused(SYNTAX)
 
 
 ONE_KEY = (1, 1, 1)

@@ -10,10 +10,10 @@ from functools import partial
 from typing import cast
 
 from raftdb.frontend.redis.arguments import integer
-from raftdb.frontend.redis.errors import SYNTAX, Refused
+from raftdb.frontend.redis.client_state import ClientState
+from raftdb.frontend.redis.errors import SYNTAX, CommandRefused
 from raftdb.frontend.redis.globs import literal_prefix, matcher
 from raftdb.frontend.redis.rows import READ_SLOW, Arguments, Row, run_here
-from raftdb.frontend.redis.session import Session
 from raftdb.frontend.redis.strings import as_it_is
 from raftdb.limits import KEY_BYTES_MAX, SCAN_LIMIT_MAX
 from raftdb.machine.drawing import DrawKey
@@ -25,13 +25,13 @@ _DIGITS_MAX = 20
 """Most digits of a number of 64 bits."""
 
 
-def _scan(session: Session, given: Arguments) -> object:
+def _scan(client: ClientState, given: Arguments) -> object:
     """`SCAN cursor [MATCH pattern] [COUNT n] [TYPE type]`."""
-    cursors = session.facts.cursors
+    cursors = client.facts.cursors
     pattern, count, kind = b"*", COUNT_DEFAULT, b"string"
     number = _cursor(given[1])
     if len(given) % 2:
-        raise Refused(SYNTAX)
+        raise CommandRefused(SYNTAX)
     for word, value in zip(given[2::2], given[3::2], strict=True):
         option = word.upper()
         if option == b"MATCH":
@@ -39,14 +39,14 @@ def _scan(session: Session, given: Arguments) -> object:
         elif option == b"COUNT":
             count = integer(value)
             if count < 1:
-                raise Refused(SYNTAX)
+                raise CommandRefused(SYNTAX)
         elif option == b"TYPE":
             kind = value.lower()
         else:
-            raise Refused(SYNTAX)
+            raise CommandRefused(SYNTAX)
     after = cursors.key_of(number) if number else b""
     if after is None:
-        raise Refused("ERR unknown cursor: it is another node's, or too old; begin again with 0")
+        raise CommandRefused("ERR unknown cursor: it is another node's, or too old; begin again with 0")
     prefix = literal_prefix(pattern)[:KEY_BYTES_MAX]
     matches = matcher(pattern)
 
@@ -61,11 +61,11 @@ def _scan(session: Session, given: Arguments) -> object:
 
 def _cursor(text: bytes) -> int:
     if not text.isdigit() or len(text) > _DIGITS_MAX or int(text) >= 1 << 64:
-        raise Refused("ERR invalid cursor")
+        raise CommandRefused("ERR invalid cursor")
     return int(text)
 
 
-def _random_key(session: Session, given: Arguments) -> object:
+def _random_key(client: ClientState, given: Arguments) -> object:
     return DrawKey(os.urandom(KEY_BYTES_MAX)), as_it_is
 
 

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_server import ACCEPT_BACKLOG, connections_allowed
+from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.connection import UNREAD_S, RedisConnection
 from raftdb.frontend.redis.cursors import Cursors
-from raftdb.frontend.redis.errors import Refused
+from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.rows import Arguments
-from raftdb.frontend.redis.session import Session
 from raftdb.limits import DEFAULT_LIMITS, TRANSACTION_KEYS_MAX, Limits
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query
@@ -130,12 +130,12 @@ class RedisServer:
             self._rejected += 1
             logger.warning("connection refused", extra={"fields": {"connections": self._connections_max}})
             return False
-        self._connections[connection.session.id] = connection
+        self._connections[connection.client.id] = connection
         return True
 
     def forget(self, connection: RedisConnection) -> None:
         """Note that a connection has ended."""
-        self._connections.pop(connection.session.id, None)
+        self._connections.pop(connection.client.id, None)
         if not self._connections:
             self._all_gone.set()
 
@@ -172,16 +172,16 @@ class RedisServer:
             return
         longest_bytes = max(map(len, arguments))
         if longest_bytes > value_bytes_max:
-            raise Refused(f"ERR a value has {longest_bytes} bytes: the limit is {value_bytes_max}")
+            raise CommandRefused(f"ERR a value has {longest_bytes} bytes: the limit is {value_bytes_max}")
         if total_bytes > self.command_limits.command_bytes:
-            raise Refused(
+            raise CommandRefused(
                 f"ERR the arguments have {total_bytes} bytes: the limit is {self.command_limits.command_bytes}"
             )
 
     @property
-    def sessions(self) -> Iterable[Session]:
+    def clients(self) -> Iterable[ClientState]:
         """See `Facts`."""
-        return [connection.session for connection in self._connections.values()]
+        return [connection.client for connection in self._connections.values()]
 
     @property
     def settings(self) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from raftdb.frontend.redis.arguments import UNITS, integer, lifetime_ms
-from raftdb.frontend.redis.errors import NOT_A_FLOAT, SYNTAX, Refused, wrong_arity
+from raftdb.frontend.redis.errors import NOT_A_FLOAT, SYNTAX, CommandRefused, wrong_arity
 from raftdb.frontend.redis.rows import (
     ALL_KEYS,
     EVERY_OTHER_KEY,
@@ -70,7 +70,7 @@ def _set(arguments: Arguments) -> Call:
         elif option in UNITS and unit in (None, option):
             unit, time = option, _next(words)
         else:
-            raise Refused(SYNTAX)
+            raise CommandRefused(SYNTAX)
     ttl_ms = NO_TTL
     if unit is not None:
         ttl_ms = KEEP_TTL if unit == b"KEEPTTL" else lifetime_ms(time, unit, "set")
@@ -83,7 +83,7 @@ def _next(words: Iterator[bytes]) -> bytes:
     """The word after an option."""
     word = next(words, None)
     if word is None:
-        raise Refused(SYNTAX)
+        raise CommandRefused(SYNTAX)
     return word
 
 
@@ -101,7 +101,7 @@ def _getex(arguments: Arguments) -> Call:
     for word in words:
         option = word.upper()
         if unit not in (None, option) or (option != b"PERSIST" and option not in UNITS):
-            raise Refused(SYNTAX)
+            raise CommandRefused(SYNTAX)
         unit = option
         if option in UNITS:
             time = _next(words)
@@ -109,7 +109,7 @@ def _getex(arguments: Arguments) -> Call:
         return Get(key), as_it_is
     try:
         ttl_ms = NO_TTL if unit == b"PERSIST" else lifetime_ms(time, unit, "getex")
-    except Refused as refused:
+    except CommandRefused as refused:
         # As in Redis, a bad time is an error only if there is a key for it.
         error = refused.error
         return Get(key), lambda told: None if told.value is None else error
@@ -119,22 +119,22 @@ def _getex(arguments: Arguments) -> Call:
 def _setrange(arguments: Arguments) -> Call:
     offset = integer(arguments[2])
     if offset < 0:
-        raise Refused("ERR offset is out of range")
+        raise CommandRefused("ERR offset is out of range")
     if arguments[3] and offset + len(arguments[3]) > VALUE_BYTES_CEILING:
-        raise Refused("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+        raise CommandRefused("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
     return SetRange(arguments[1], offset, arguments[3]), as_it_is
 
 
 def _decrby(arguments: Arguments) -> Call:
     delta = integer(arguments[2])
     if delta == INTEGER_MIN:
-        raise Refused("ERR decrement would overflow")
+        raise CommandRefused("ERR decrement would overflow")
     return IncrementBy(arguments[1], -delta), as_it_is
 
 
 def _incrbyfloat(arguments: Arguments) -> Call:
     if parse_decimal(arguments[2]) is None:
-        raise Refused(NOT_A_FLOAT)
+        raise CommandRefused(NOT_A_FLOAT)
     return IncrementByDecimal(arguments[1], arguments[2]), as_it_is
 
 

@@ -3,7 +3,7 @@
 from typing import cast
 
 from raftdb.frontend.redis.arguments import integer
-from raftdb.frontend.redis.errors import SYNTAX, Refused
+from raftdb.frontend.redis.errors import SYNTAX, CommandRefused
 from raftdb.frontend.redis.rows import READ_SLOW, TWO_KEYS, Arguments, Call, Row, built
 from raftdb.machine.reply import Told
 from raftdb.machine.subsequences import CommonSubsequence
@@ -33,12 +33,12 @@ def _lcs(arguments: Arguments) -> Call:
         elif option == b"MINMATCHLEN":
             number = next(words, None)
             if number is None:
-                raise Refused(SYNTAX)
+                raise CommandRefused(SYNTAX)
             length_min = integer(number)
         else:
-            raise Refused(SYNTAX)
+            raise CommandRefused(SYNTAX)
     if wants_length and wants_runs:
-        raise Refused("ERR If you want both the length and indexes, please just use IDX.")
+        raise CommandRefused("ERR If you want both the length and indexes, please just use IDX.")
 
     def runs_of(told: Told) -> object:
         text, *ends = cast(list[int], told.value)

@@ -3,15 +3,21 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.cluster_commands import CLUSTER
 from raftdb.frontend.redis.connection_commands import CONNECTION
-from raftdb.frontend.redis.errors import SYNTAX, Refused, unknown_command, unknown_subcommand, wrong_arity
+from raftdb.frontend.redis.errors import (
+    SYNTAX,
+    CommandRefused,
+    unknown_command,
+    unknown_subcommand,
+    wrong_arity,
+)
 from raftdb.frontend.redis.introspection import INTROSPECTION
 from raftdb.frontend.redis.keys import KEYS
 from raftdb.frontend.redis.objects import OBJECTS
 from raftdb.frontend.redis.rows import Arguments, Row
 from raftdb.frontend.redis.scanning import SCANNING
-from raftdb.frontend.redis.session import Session
 from raftdb.frontend.redis.strings import STRINGS
 from raftdb.frontend.redis.subsequences import SUBSEQUENCES
 from raftdb.frontend.redis.transactions import TRANSACTIONS
@@ -95,17 +101,17 @@ def _documentation_of(row: Row) -> dict[object, object]:
     return documentation
 
 
-def _all_infos(session: Session, given: Arguments) -> object:
+def _all_infos(client: ClientState, given: Arguments) -> object:
     return [_info_of(row) for row in COMMANDS.values()]
 
 
-def _infos(session: Session, given: Arguments) -> object:
+def _infos(client: ClientState, given: Arguments) -> object:
     if len(given) == 2:
-        return _all_infos(session, given)
+        return _all_infos(client, given)
     return [None if row is None else _info_of(row) for row in map(_named, given[2:])]
 
 
-def _documentation(session: Session, given: Arguments) -> object:
+def _documentation(client: ClientState, given: Arguments) -> object:
     rows = list(COMMANDS.values()) if len(given) == 2 else [row for row in map(_named, given[2:]) if row]
     return {row.name.encode(): _documentation_of(row) for row in rows}
 
@@ -117,7 +123,7 @@ def _named(name: bytes) -> Row | None:
         return row
     try:
         return _subcommand(row, subcommand)
-    except Refused:
+    except CommandRefused:
         return None
 
 
@@ -129,24 +135,24 @@ def keys_of(row: Row, arguments: Sequence[bytes]) -> Sequence[bytes]:
     return arguments[first : len(arguments) + last + 1 if last < 0 else last + 1 : step]
 
 
-def _get_keys(session: Session, given: Arguments) -> object:
+def _get_keys(client: ClientState, given: Arguments) -> object:
     row = _named(given[2])
     if row is None:
-        raise Refused("ERR Invalid command specified")
+        raise CommandRefused("ERR Invalid command specified")
     if not row.keys[0]:
-        raise Refused("ERR The command has no key arguments")
+        raise CommandRefused("ERR The command has no key arguments")
     if not row.accepts(len(given) - 2):
-        raise Refused("ERR Invalid number of arguments specified for command")
+        raise CommandRefused("ERR Invalid number of arguments specified for command")
     return list(keys_of(row, given[2:]))
 
 
-def _command_list(session: Session, given: Arguments) -> object:
+def _command_list(client: ClientState, given: Arguments) -> object:
     if len(given) > 2:
-        raise Refused(SYNTAX)
+        raise CommandRefused(SYNTAX)
     return [name.encode() for name in COMMANDS]
 
 
-def _row(name: str, arity: int, summary: str, run: Callable[[Session, Arguments], Any]) -> Row:
+def _row(name: str, arity: int, summary: str, run: Callable[[ClientState, Arguments], Any]) -> Row:
     return Row(
         name=f"command|{name}" if name else "command",
         arity=arity,
@@ -161,7 +167,7 @@ def _row(name: str, arity: int, summary: str, run: Callable[[Session, Arguments]
 
 _COMMAND: tuple[Row, ...] = ()
 _COMMAND = (
-    _row("count", 2, "How many commands there are", lambda session, given: len(COMMANDS)),
+    _row("count", 2, "How many commands there are", lambda client, given: len(COMMANDS)),
     _row("info", -2, "How commands are called", _infos),
     _row("docs", -2, "What commands are for", _documentation),
     _row("list", -2, "The names of all commands", _command_list),

@@ -13,9 +13,9 @@ from typing import cast
 
 from raftdb.commands.transactions import check_transaction
 from raftdb.errors import CommandFailed, RequestRefused
-from raftdb.frontend.redis.errors import EXEC_ABORT, Refused, error_of
+from raftdb.frontend.redis.client_state import ClientState
+from raftdb.frontend.redis.errors import EXEC_ABORT, CommandRefused, error_of
 from raftdb.frontend.redis.rows import ALL_KEYS, SESSION, Arguments, Call, ReplyOf, Row, run_here
-from raftdb.frontend.redis.session import Session
 from raftdb.frontend.redis.watching import WATCHED_MAX
 from raftdb.limits import Limits
 from raftdb.machine.operations import TransactionOperation
@@ -27,36 +27,36 @@ from raftdb.wire.resp_replies import Error
 NOT_IN_ENTRY = Error("ERR this command cannot be part of a transaction")
 """The reply to a read that cannot be part of the log."""
 
-Begin = Callable[[Session, Arguments], object]
+Begin = Callable[[ClientState, Arguments], object]
 """A queued command when EXEC comes: a `Call`, or the reply of one that needs no operation."""
 
 
-def _multi(session: Session, given: Arguments) -> object:
-    if session.queued is not None:
-        raise Refused("ERR MULTI calls can not be nested")
-    session.queued = []
+def _multi(client: ClientState, given: Arguments) -> object:
+    if client.queued is not None:
+        raise CommandRefused("ERR MULTI calls can not be nested")
+    client.queued = []
     return "OK"
 
 
-def _discard(session: Session, given: Arguments) -> object:
-    if session.queued is None:
-        raise Refused("ERR DISCARD without MULTI")
-    session.leave_transaction()
+def _discard(client: ClientState, given: Arguments) -> object:
+    if client.queued is None:
+        raise CommandRefused("ERR DISCARD without MULTI")
+    client.leave_transaction()
     return "OK"
 
 
-def _unwatch(session: Session, given: Arguments) -> object:
-    session.watched.clear()
+def _unwatch(client: ClientState, given: Arguments) -> object:
+    client.watched.clear()
     return "OK"
 
 
-def _watch(session: Session, given: Arguments) -> object:
-    if session.queued is not None:
-        raise Refused("ERR WATCH inside MULTI is not allowed")
+def _watch(client: ClientState, given: Arguments) -> object:
+    if client.queued is not None:
+        raise CommandRefused("ERR WATCH inside MULTI is not allowed")
     keys = tuple(given[1:])
-    watched = session.watched
+    watched = client.watched
     if len(watched) + len(keys) > WATCHED_MAX:
-        raise Refused(f"ERR too many keys are watched: the limit is {WATCHED_MAX}")
+        raise CommandRefused(f"ERR too many keys are watched: the limit is {WATCHED_MAX}")
     generation = watched.generation
 
     def reply(told: Told) -> object:
@@ -66,12 +66,12 @@ def _watch(session: Session, given: Arguments) -> object:
     return ReadRevisions(keys), reply
 
 
-def begin_exec(session: Session, begin: Begin, limits: Limits) -> object:
+def begin_exec(client: ClientState, begin: Begin, limits: Limits) -> object:
     """Begin EXEC; returns a `Call` for the one entry, or the reply if no entry is needed."""
-    queued, watched, failed = session.queued, session.watched.pairs(), session.queue_failed
+    queued, watched, failed = client.queued, client.watched.pairs(), client.queue_failed
     if queued is None:
-        raise Refused("ERR EXEC without MULTI")
-    session.leave_transaction()
+        raise CommandRefused("ERR EXEC without MULTI")
+    client.leave_transaction()
     if failed:
         return EXEC_ABORT
     replies: list[object] = []
@@ -79,8 +79,8 @@ def begin_exec(session: Session, begin: Begin, limits: Limits) -> object:
     commands: list[Command] = []
     for place, arguments in enumerate(queued):
         try:
-            begun = begin(session, arguments)
-        except Refused as refused:
+            begun = begin(client, arguments)
+        except CommandRefused as refused:
             begun = refused.error
         if type(begun) is tuple:
             operation, reply_of = cast(Call, begun)
@@ -97,7 +97,7 @@ def begin_exec(session: Session, begin: Begin, limits: Limits) -> object:
     try:
         check_transaction(transaction, sum(len(text) for request in queued for text in request), limits)
     except RequestRefused as refusal:
-        raise Refused(f"EXECABORT Transaction discarded: {refusal.message}.") from None
+        raise CommandRefused(f"EXECABORT Transaction discarded: {refusal.message}.") from None
 
     def reply(told: Told) -> object:
         results = cast(list[Result | CommandFailed], told.value)
@@ -108,9 +108,9 @@ def begin_exec(session: Session, begin: Begin, limits: Limits) -> object:
     return transaction, reply
 
 
-def _exec(session: Session, given: Arguments) -> object:
+def _exec(client: ClientState, given: Arguments) -> object:
     """Never run: the connection begins EXEC (`begin_exec`)."""
-    raise Refused("ERR EXEC without MULTI")
+    raise CommandRefused("ERR EXEC without MULTI")
 
 
 _row = partial(run_here, "transactions")

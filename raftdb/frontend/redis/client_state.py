@@ -18,7 +18,7 @@ class Facts(Protocol):
     """The cursors of SCAN."""
 
     @property
-    def sessions(self) -> Iterable["Session"]:
+    def clients(self) -> Iterable["ClientState"]:
         """All connected clients."""
         ...
 
@@ -37,7 +37,7 @@ class Facts(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Session:
+class ClientState:
     """The state of one connection. `version` is that of the protocol. `queued` are the requests since MULTI, None
     outside a transaction; `queue_failed`: one of them was refused."""
 
