@@ -1,6 +1,7 @@
 """The lines of the log that tell of entries: ranges, without a hole, before what happened after them."""
 
 import logging
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,7 +22,7 @@ def committed(index: int) -> Trace:
 
 
 @pytest.fixture
-def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     """What was told so far; grows as more is told."""
     caplog.set_level(logging.DEBUG, logger="raftdb.node")
     told: list[str] = []
@@ -34,8 +35,11 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
             )
             return True
 
-    caplog.handler.addFilter(Gather())
-    return told
+    # The handler is that of all tests.
+    gather = Gather()
+    caplog.handler.addFilter(gather)
+    yield told
+    caplog.handler.removeFilter(gather)
 
 
 def test_ranges_that_go_on_are_one_line_each(lines: list[str]) -> None:
