@@ -35,6 +35,7 @@ class Talk:
             lambda: ["PSETEX", self._key(), self._of(LIFETIMES), self._value()],
             lambda: ["MSET", self._key(), self._value(), *self._options(f"{self._key()} 1", "odd")],
             lambda: ["MSETNX", self._key(), self._value(), *self._options(f"{self._key()} 1", "odd")],
+            lambda: ["LCS", self._key(), self._key(), *self._options("LEN", "IDX", "WITHMATCHLEN", "foo")],
             lambda: ["GETRANGE", self._key(), self._number(), self._number()],
             lambda: ["SETRANGE", self._key(), self._of(("0", "3", "-1", "x", "40")), self._value()],
             lambda: ["INCRBYFLOAT", "decimal", self._of(("1", "0.5", "-2.25", "x", "", "nan"))],
@@ -81,6 +82,11 @@ ONE_KEY = (
 )
 TWO_KEYS = ("MGET", "DEL", "EXISTS", "TOUCH", "RENAME", "RENAMENX", "GET")
 PLAIN = (
+    *(
+        "FLUSHALL",
+        "SCAN x",
+        "MEMORY USAGE none",
+    ),
     *("WATCH watched", "WATCH watched", "INCR watched", "SET watched 1", "GET watched"),
     *("MULTI", "MULTI", "EXEC", "EXEC", "DISCARD", "UNWATCH", "PING", "PING x", "PING a b", "ECHO", "ECHO x"),
     *(

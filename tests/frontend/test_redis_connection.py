@@ -321,8 +321,8 @@ N2 = LeaderHint("n2", HTTP)
         (Unavailable("no_space", "no room"), b"-OOM no room\r\n"),
         (Unavailable("no_leader", "nobody leads"), b"-CLUSTERDOWN nobody leads\r\n"),
         (
-            Unavailable("not_leader", "n2 is the leader", leader=N2),
-            b"-CLUSTERDOWN n2 is the leader, at 192.0.2.2:8001\r\n",
+            Unavailable("not_leader", "n2 leads, not n1", leader=N2),
+            b"-CLUSTERDOWN n2 leads, not n1; the leader is at 192.0.2.2:8001\r\n",
         ),
         (
             Unavailable("not_leader", "", leader=LeaderHint("n2", HTTP, REDIS)),

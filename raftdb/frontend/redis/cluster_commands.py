@@ -5,7 +5,7 @@ Only nodes with a known Redis address are named: this one, and members whose add
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha1
 from typing import Any
@@ -52,13 +52,14 @@ def _places(client: ClientState) -> list[_Place]:
         if redis is not None:
             is_leader = leader is not None and leader["id"] == name
             places.append(_Place(name, parse_endpoint(redis), is_leader, name == own, bool(member["alive"])))
+    if not any(place.is_leader for place in places):
+        # Clients give up if nobody has the slots. This node tells them to wait, and then where the leader is.
+        places = [replace(place, is_leader=place.is_self) for place in places]
     return sorted(places, key=lambda place: (not place.is_leader, place.name))
 
 
 def _slots(client: ClientState, given: Arguments) -> object:
     places = _places(client)
-    if not places or not places[0].is_leader:
-        return []
     described = [
         [place.endpoint.host.encode(), place.endpoint.port, place.id, []]
         for place in places
@@ -69,7 +70,6 @@ def _slots(client: ClientState, given: Arguments) -> object:
 
 def _shards(client: ClientState, given: Arguments) -> object:
     places = _places(client)
-    has_leader = bool(places) and places[0].is_leader
     applied: int = client.facts.status()["applied_index"]
     nodes = [
         {
@@ -83,7 +83,7 @@ def _shards(client: ClientState, given: Arguments) -> object:
         }
         for place in places
     ]
-    return [{b"slots": [0, SLOTS - 1] if has_leader else [], b"nodes": nodes}]
+    return [{b"slots": [0, SLOTS - 1], b"nodes": nodes}]
 
 
 def _nodes(client: ClientState, given: Arguments) -> object:
