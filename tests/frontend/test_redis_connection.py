@@ -253,6 +253,41 @@ async def test_a_request_for_which_there_is_no_memory_ends_its_connection() -> N
     assert refused[0].take().startswith(b"-BUSY the memory for requests is in use")
 
 
+async def test_requests_that_wait_take_no_more_memory_than_there_is() -> None:
+    """Hazard B97."""
+    memory = MemoryAccount(MEMORY_BYTES_MIN)
+    node, server = serve(memory=memory)
+    node.is_held = True
+    clients = [Client(server) for _ in range(100)]
+    for client in clients:
+        client.send(SET * 9000)
+    ended = [client for client in clients if client.protocol.client.is_ending]
+    assert 0 < len(ended) < 100
+    assert memory.request_bytes < MEMORY_BYTES_MIN
+    node.is_held = False
+    node.answer_all()
+    await turns(lambda: all(client.transport.is_closed for client in ended))
+    assert all(
+        client.take().endswith(
+            b"-BUSY the memory for requests is in use (send fewer or smaller ones at once)\r\n"
+        )
+        for client in ended
+    )
+
+
+async def test_queued_and_watched_take_memory_until_they_are_dropped() -> None:
+    memory = MemoryAccount(MEMORY_BYTES_MIN)
+    _, server = serve(memory=memory)
+    client = Client(server)
+    await client.ask("WATCH", *("k" * 400 + str(number) for number in range(100)))
+    await client.ask("MULTI")
+    assert memory.request_bytes > 100 * 400
+    await client.ask("SET", "a", b"x" * 100_000)
+    assert memory.request_bytes > 100 * 400 + 100_000
+    await client.ask("DISCARD")
+    assert memory.request_bytes == 0
+
+
 @pytest.mark.parametrize("data", [b"*1\r\n:1\r\n", b'GET "a\r\n'])
 async def test_what_cannot_be_read_is_refused_after_the_replies_before_it(data: bytes) -> None:
     _, server = serve()

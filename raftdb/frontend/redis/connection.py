@@ -11,10 +11,13 @@ see one that was submitted later. So:
   where it stands there, and nothing waits;
 * no command passes one that is encoded on a thread.
 
-Bounds ------ Reading is paused while requests have arrived that are not begun, so these are at most those of one read
-of the socket. At most `REPLIES_MAX` requests of one connection, and `RedisLimits.in_flight_max` of all, are begun and
-not answered. While the transport's buffer is full, because the client does not read, none of its requests is begun;
-replies take memory from the node's account, and a client that reads nothing for `UNREAD_S` is cut off.
+Bounds
+------
+Reading is paused while requests have arrived that are not begun, so these are at most those of one read of the socket.
+At most `REPLIES_MAX` requests of one connection, and `RedisLimits.in_flight_max` of all, are begun and not answered.
+While the transport's buffer is full, because the client does not read, none of its requests is begun, and a client that
+reads nothing for `UNREAD_S` is cut off. Requests that wait or are queued, and replies, take memory from the node's
+account.
 """
 
 import asyncio
@@ -34,7 +37,7 @@ from raftdb.limits import TRANSACTION_KEYS_MAX
 from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.services import QUERIES, READS, keys_named
-from raftdb.memory import Hold
+from raftdb.memory import DECODED_FACTOR_SMALL, Hold
 from raftdb.wire.resp import ARGUMENT_BYTES, RequestReader
 from raftdb.wire.resp_replies import Error, encode
 
@@ -69,6 +72,8 @@ class RedisConnection(asyncio.Protocol):
         self._writes_out = 0
         self._waits_for_all = False
         """True while a large operation is under way, which nothing may pass."""
+        self._inbox_bytes = 0
+        """How many bytes the requests in the inbox had, at most."""
         self._may_be_large = False
         """True if requests in the inbox may be larger than the limits."""
         self._is_full = False
@@ -112,10 +117,15 @@ class RedisConnection(asyncio.Protocol):
         if len(data) + self._reader.buffered_bytes > self._server.command_limits.value_bytes:
             self._may_be_large = True
         self._inbox.extend(self._reader.feed(data))
-        if self._reader.buffered_bytes + self._hold.bytes:
-            self._count_memory()
+        self._inbox_bytes += len(data)
         self._server.expect_turn()
         self.advance()
+        client = self.client
+        if (
+            self._inbox
+            or self._reader.buffered_bytes + self._hold.bytes + client.queued_bytes + client.watched.bytes
+        ):
+            self._count_memory()
 
     def eof_received(self) -> bool:
         """The client sends no more, but may still read."""
@@ -145,7 +155,7 @@ class RedisConnection(asyncio.Protocol):
             if self.client.is_ending:
                 inbox.clear()
         if not inbox:
-            self._may_be_large = False
+            self._may_be_large, self._inbox_bytes = False, 0
             if self._reader.error is not None and not self.client.is_ending:
                 self._end_with(Error(f"ERR {self._reader.error}"))
         self.write_replies()
@@ -329,16 +339,21 @@ class RedisConnection(asyncio.Protocol):
             self._transport.close()
 
     def _count_memory(self) -> None:
-        """Take memory for the request that is arriving, and for replies that were not read."""
-        waiting = sum(len(reply.data) for reply in self._replies if reply.data is not None)
-        unread = self._transport.get_write_buffer_size()
-        wanted = self._reader.buffered_bytes + waiting + unread
+        """Take memory for requests that wait, arrive or are queued, for watched keys, and for replies that were not
+        read. Without room the connection ends, unless all of it is replies."""
+        client = self.client
+        replies = sum(len(reply.data) for reply in self._replies if reply.data is not None)
+        replies += self._transport.get_write_buffer_size()
+        requests = self._reader.buffered_bytes + client.queued_bytes + client.watched.bytes
+        requests += DECODED_FACTOR_SMALL * self._inbox_bytes
         try:
-            self._hold.resize(wanted)
+            self._hold.resize(requests + replies)
         except Unavailable as error:
-            self._hold.set(wanted)
-            if self._reader.buffered_bytes > COUNTED_BYTES_MIN and not self.client.is_ending:
+            self._hold.set(requests + replies)
+            if requests > COUNTED_BYTES_MIN and not client.is_ending:
                 self._inbox.clear()
+                self._inbox_bytes = 0
+                client.leave_transaction()
                 self._end_with(error_of(error))
 
     def _watch_reading(self) -> None:

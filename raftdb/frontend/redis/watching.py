@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+KEY_BYTES = 128
+"""The memory of a watched key besides its bytes."""
 WATCHED_MAX = 1024
 """Most keys that one connection watches."""
 
@@ -9,10 +11,12 @@ WATCHED_MAX = 1024
 class Watched:
     """The watched keys, each with its revision when it was first watched, which counts."""
 
-    __slots__ = ("_revisions", "generation")
+    __slots__ = ("_revisions", "bytes", "generation")
 
     def __init__(self) -> None:
         self._revisions: dict[bytes, int] = {}
+        self.bytes = 0
+        """About how much memory the keys take."""
         self.generation = 0
         """A number that changes whenever all keys are dropped, so that revisions that arrive later are ignored."""
 
@@ -23,7 +27,9 @@ class Watched:
         """Watch the keys with these revisions, unless all keys were dropped since they were asked for."""
         if generation == self.generation:
             for key, revision in zip(keys, revisions, strict=True):
-                self._revisions.setdefault(key, revision)
+                if key not in self._revisions:
+                    self._revisions[key] = revision
+                    self.bytes += len(key) + KEY_BYTES
 
     def pairs(self) -> tuple[tuple[bytes, int], ...]:
         """All keys with their revisions."""
@@ -32,4 +38,5 @@ class Watched:
     def clear(self) -> None:
         """Watch nothing."""
         self._revisions.clear()
+        self.bytes = 0
         self.generation += 1
