@@ -5,9 +5,10 @@ them is in one group (`tests.groups`), so that they are no more than `WORKERS` a
 """
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 WORKERS = 2
 NICENESS = 19
@@ -21,5 +22,14 @@ def pool(begin: Callable[[], object] | None = None) -> ProcessPoolExecutor:
 
 def _begin(begin: Callable[[], object] | None) -> None:
     os.nice(NICENESS)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if begin is not None:
         begin()
+
+
+def _end_with_parent() -> None:
+    """A run that is killed leaves nobody behind who works on, or waits for work."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
