@@ -39,7 +39,7 @@ def two_changes_at_a_time() -> Patches:
 
 
 def configuration_in_the_log_is_not_found_by_a_start() -> Patches:
-    return [(stored, "RECOVERED_KINDS", frozenset())]
+    return [(stored, "LOADED_KINDS", frozenset())]
 
 
 def also_counted(*others: str) -> Patches:
