@@ -10,6 +10,7 @@
 * `compaction`, `recovery`, `catch_up`: checkpoints and compactions, a restart, a follower that was away.
 * `client_threads`: threads that share one blocking client, compared with a client for each.
 * `http_execute`: the HTTP frontend alone, compared with the simplest handlers of its library.
+* `redis_execute`: the frontend for Redis clients alone, in processor time for each command.
 * `slow_network`: elections and writes over links of up to a second, in network namespaces, as root.
 
 The other modules are shared: clusters of processes (`common`, `running`, `peer_systems`), loads (`load`, `grpc_load`,

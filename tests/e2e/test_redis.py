@@ -130,6 +130,10 @@ def test_redis_own_programs_have_nothing_to_complain_of(cluster: Cluster) -> Non
     assert run("redis-cli", text="set greeting hello\nget greeting\n") == "OK\nhello\n"
     assert "greeting" in run("redis-cli", "--scan").splitlines()
     assert "Sampled" in run("redis-cli", "--bigkeys")
+    (follower, *_) = cluster.others(leader)
+    wait_for(lambda: moved_to(follower), "a follower that knows the leader's Redis address")
+    host, port = address_of(follower)
+    assert "hello" in run("redis-cli", "-c", text="get greeting\n")
 
 
 def knows_all(node: Node) -> bool:
