@@ -16,8 +16,7 @@ from typing import Any
 
 import uvloop
 
-from raftdb.frontend.redis.connection import RedisConnection
-from raftdb.frontend.redis.server import RedisServer
+from raftdb.frontend import RedisServer
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query
 from raftdb.node.effects import OnAnswer
@@ -79,7 +78,7 @@ def request(arguments: tuple[bytes, ...]) -> bytes:
 async def measure(arguments: tuple[bytes, ...], value: object, *, pipeline: int, commands: int) -> float:
     """Seconds of processor time for each of so many commands."""
     node = InstantNode()
-    connection = RedisConnection(RedisServer(node))
+    connection = RedisServer(node).protocol()
     connection.connection_made(Nowhere())
     data, answer = request(arguments) * pipeline, Answer(value, 1, 1, 1)
     turns = commands // pipeline

@@ -123,7 +123,10 @@ class RedisConnection(asyncio.Protocol):
         client = self.client
         if (
             self._inbox
-            or self._reader.buffered_bytes + self._hold.bytes + client.queued_bytes + client.watched.bytes
+            or self._reader.buffered_bytes
+            + self._hold.bytes
+            + client.queued_bytes
+            + client.watched.held_bytes
         ):
             self._count_memory()
 
@@ -344,7 +347,7 @@ class RedisConnection(asyncio.Protocol):
         client = self.client
         replies = sum(len(reply.data) for reply in self._replies if reply.data is not None)
         replies += self._transport.get_write_buffer_size()
-        requests = self._reader.buffered_bytes + client.queued_bytes + client.watched.bytes
+        requests = self._reader.buffered_bytes + client.queued_bytes + client.watched.held_bytes
         requests += DECODED_FACTOR_SMALL * self._inbox_bytes
         try:
             self._hold.resize(requests + replies)

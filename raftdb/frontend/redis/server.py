@@ -94,11 +94,15 @@ class RedisServer:
         """Listen on `host`:`port` (0: any free port); returns the bound address and port. Raises OSError."""
         self._connections_max = connections_allowed(self._limits.connections_max)
         self._listener = await asyncio.get_running_loop().create_server(
-            lambda: RedisConnection(self), host, port, backlog=ACCEPT_BACKLOG
+            self.protocol, host, port, backlog=ACCEPT_BACKLOG
         )
         bound = self._listener.sockets[0].getsockname()
         self._endpoint = (str(bound[0]), int(bound[1]))
         return self._endpoint
+
+    def protocol(self) -> asyncio.Protocol:
+        """Return the protocol for one new connection."""
+        return RedisConnection(self)
 
     async def close(self, *, grace_s: float) -> None:
         """Stop accepting connections and beginning requests, and give open requests `grace_s` seconds before

@@ -11,11 +11,11 @@ WATCHED_MAX = 1024
 class Watched:
     """The watched keys, each with its revision when it was first watched, which counts."""
 
-    __slots__ = ("_revisions", "bytes", "generation")
+    __slots__ = ("_revisions", "generation", "held_bytes")
 
     def __init__(self) -> None:
         self._revisions: dict[bytes, int] = {}
-        self.bytes = 0
+        self.held_bytes = 0
         """About how much memory the keys take."""
         self.generation = 0
         """A number that changes whenever all keys are dropped, so that revisions that arrive later are ignored."""
@@ -29,7 +29,7 @@ class Watched:
             for key, revision in zip(keys, revisions, strict=True):
                 if key not in self._revisions:
                     self._revisions[key] = revision
-                    self.bytes += len(key) + KEY_BYTES
+                    self.held_bytes += len(key) + KEY_BYTES
 
     def pairs(self) -> tuple[tuple[bytes, int], ...]:
         """All keys with their revisions."""
@@ -38,5 +38,5 @@ class Watched:
     def clear(self) -> None:
         """Watch nothing."""
         self._revisions.clear()
-        self.bytes = 0
+        self.held_bytes = 0
         self.generation += 1
