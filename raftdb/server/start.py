@@ -30,7 +30,7 @@ def load_replica(settings: Settings, identity: Identity, log: LmdbLogStore, stat
             heartbeat_ticks=max(1, settings.heartbeat_ms // tick_ms),
             tick_ms=tick_ms,
         ),
-        randrange=random.SystemRandom().randrange,
+        randrange=random.Random().randrange,
     )
     core = raft.state
     found = {
