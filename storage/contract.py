@@ -115,8 +115,9 @@ class LogStore(Protocol):
         """
         ...
 
-    def reset(self, base_index: int, base_term: int, *, hard_state: bytes | None = None) -> None:
-        """Delete every block and go on after (base_index, base_term), as if all before it had been trimmed.
+    def reset(self, base_index: int, base_term: int) -> None:
+        """Delete every block and go on after (base_index, base_term), as if all before it had been trimmed. The hard
+        state stays.
 
         For a snapshot that the log does not connect to (hazards B25, B34). Durable; raises what `write` raises.
         """

@@ -183,13 +183,11 @@ class LmdbLogStore:
         self._base_index, self._base_term = stop, stop_term
         return trimmed
 
-    def reset(self, base_index: int, base_term: int, *, hard_state: bytes | None = None) -> None:
+    def reset(self, base_index: int, base_term: int) -> None:
         """See `LogStore.reset`."""
         with self._environment.write() as transaction:
             transaction.drop(self._records, delete=False)
             self._put_range(transaction, base_index, base_term, base_index)
-            if hard_state is not None:
-                self._put(transaction, HARD_STATE_KEY, hard_state)
         self._base_index, self._base_term, self._last_index = base_index, base_term, base_index
 
     def get_meta(self, name: str) -> bytes | None:

@@ -135,11 +135,9 @@ class MemoryLogStore:
         self._firsts = self._firsts[len(gone) :]
         return trimmed
 
-    def reset(self, base_index: int, base_term: int, *, hard_state: bytes | None = None) -> None:
+    def reset(self, base_index: int, base_term: int) -> None:
         """See `LogStore.reset`."""
         transaction = _deletions(self._firsts) | _range_of(base_index, base_term, base_index)
-        if hard_state is not None:
-            transaction[HARD_STATE_KEY] = seal(HARD_STATE_KEY, hard_state)
         self._session.commit(transaction)
         self._firsts = []
         self._base_index, self._base_term, self._last_index = base_index, base_term, base_index

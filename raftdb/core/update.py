@@ -11,14 +11,15 @@ from typing import NamedTuple
 from raftdb.core.block import Block
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, HardState, Index, NodeId
+from raftdb.errors import InvariantBroken
 
 
 @dataclass(frozen=True, slots=True)
 class Persist:
     """Write this to disk, all of it in one atomic step, in the order of `sequence`; then step `Persisted`.
 
-    First the hard state (None: unchanged), then the snapshot to install, then drop entries from `truncate_from` on
-    (None: keep all), then add `blocks`.
+    First the hard state (None: unchanged), then drop entries from `truncate_from` on (None: keep all), then add
+    `blocks`; or, with `install`, only that.
     """
 
     sequence: int
@@ -134,6 +135,8 @@ class Output:
 
     def freeze(self, sequence: int) -> Update:
         """The finished update; `sequence` numbers its `Persist`, if it has one."""
+        if self.install is not None and (self.hard_state or self.truncate_from or self.blocks):
+            raise InvariantBroken("a step that installs a snapshot writes something else")
         persist = None
         if self.has_something_to_persist:
             persist = Persist(sequence, self.hard_state, self.truncate_from, tuple(self.blocks), self.install)

@@ -83,7 +83,7 @@ class NodeEffectHandler:
         self._background.start(self._fetch_snapshot(offer), name="snapshot fetched")
 
     async def _install(self, job: PersistJob, end: EntryId) -> None:
-        state = await self._disk.install(end, job.batch.hard_state)
+        state = await self._disk.install(end)
         self._runner.installed(job.sequence, state, self)
 
     async def _flush(self, frozen: FrozenChanges) -> None:

@@ -30,8 +30,8 @@ class Disk(Protocol):
         """Begin the log after `base`, in steps that let writes pass."""
         ...
 
-    def install(self, end: EntryId, hard_state: bytes | None) -> Awaitable[State]:
-        """Make the received snapshot the state and begin the log anew after `end`, with `hard_state` if it is given."""
+    def install(self, end: EntryId) -> Awaitable[State]:
+        """Make the received snapshot the state and begin the log anew after `end`."""
         ...
 
 

@@ -104,7 +104,7 @@ def load_raft(
     """
     loaded = log_store.load(collect_kinds=LOADED_KINDS)
     if not _connects(loaded, state_store.checkpoint):
-        log_store.reset(*state_store.checkpoint, hard_state=loaded.hard_state)
+        log_store.reset(*state_store.checkpoint)
         loaded = log_store.load(collect_kinds=LOADED_KINDS)
     if loaded.hard_state is None:
         raise Fatal(

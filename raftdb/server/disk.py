@@ -100,15 +100,14 @@ class NodeDisk:
         while await asyncio.wrap_future(self.writer.call(lambda: self.log.trim(base.index, base.term))):
             pass
 
-    async def install(self, end: EntryId, hard_state: bytes | None) -> LmdbStateStore:
+    async def install(self, end: EntryId) -> LmdbStateStore:
         """Put the received snapshot in place of the state, then begin the log anew after it; returns the new state.
 
         Raises Fatal if the state that was put in place is not the snapshot that was meant, and what storage raises.
         """
         async with self.receiving():
             await self._on_state_thread(lambda: self._swap(end))
-        reset = self.writer.call(lambda: self.log.reset(end.index, end.term, hard_state=hard_state))
-        await asyncio.wrap_future(reset)
+        await asyncio.wrap_future(self.writer.call(lambda: self.log.reset(*end)))
         return self.state
 
     async def export(self, path: Path, *, cluster_id: str, verify: bool) -> Manifest:

@@ -38,7 +38,6 @@ class Reset(NamedTuple):
 
     sequence: int
     end: EntryId
-    hard_state: bytes | None
 
 
 Write = Submitted | Trim | Reset
@@ -169,7 +168,7 @@ class SimulatedDisk:
     def _begin_later(self, write: Trim | Reset) -> None:
         """Carry out a reset, or one step of a trim, which goes on after the writes that are submitted meanwhile."""
         if isinstance(write, Reset):
-            self.log.reset(*write.end, hard_state=write.hard_state)
+            self.log.reset(*write.end)
             self._transactions.append([write])
             return
         entries = self.log.trim(*write.base, blocks_max=1 + self._chance.below(TRIM_BLOCKS))

@@ -28,7 +28,7 @@ class SimulatedEffectHandler:
 
     def install(self, job: PersistJob, end: EntryId) -> None:
         """Have the thread that writes the state install the fetched snapshot."""
-        self._host.states.install(job.sequence, end, job.batch.hard_state)
+        self._host.states.install(job.sequence, end)
 
     def update_peers(self, addresses: Mapping[NodeId, Endpoint]) -> None:
         """End the links to all other nodes."""

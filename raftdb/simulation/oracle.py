@@ -102,7 +102,7 @@ class Oracle:
         shadow, state = self.shadows[node], raft.state
         end, shadow.installing = shadow.swapped, None
         if end is not None and shadow.synced[end.index : end.index + 1] != [end.term]:
-            shadow.reset(self.committed[: end.index + 1], None)
+            shadow.reset(self.committed[: end.index + 1])
         shadow.swapped = None
         shadow.spoken = list(shadow.synced)
         found = (HardState(state.term, state.voted_for), state.log.last_index)
@@ -163,7 +163,7 @@ class Oracle:
             if isinstance(write, Submitted):
                 shadow.sync(write.batch)
             elif isinstance(write, Reset):
-                shadow.reset(self.committed[: write.end.index + 1], write.hard_state)
+                shadow.reset(self.committed[: write.end.index + 1])
             else:
                 shadow.base += write.entries
                 self.trims += 1

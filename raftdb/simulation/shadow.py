@@ -82,14 +82,12 @@ class Shadow:
             self.synced.extend([block.term] * block.entry_count)
             self.held.update((index, block.term) for index in range(block.first_index, block.last_index + 1))
 
-    def reset(self, prefix: Sequence[Term], hard_state: bytes | None) -> None:
+    def reset(self, prefix: Sequence[Term]) -> None:
         """Note that an installed state has replaced the log; its entries count as held (hazards B25, B34)."""
         self.synced = list(prefix)
         self.base = len(prefix) - 1
         self.held.update(enumerate(prefix))
         self.swapped = self.installing = None
-        if hard_state is not None:
-            self.sync(LogBatch(hard_state))
 
 
 def reads_known(state: RaftState) -> int:

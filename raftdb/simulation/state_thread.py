@@ -67,9 +67,9 @@ class StateThread:
         self._flushing = frozen
         self._later(self._flush, frozen)
 
-    def install(self, sequence: int, end: EntryId, hard_state: bytes | None) -> None:
+    def install(self, sequence: int, end: EntryId) -> None:
         """Make the fetched snapshot the state, after a checkpoint that is being written; then the log follows."""
-        self._later(self._install, sequence, end, hard_state)
+        self._later(self._install, sequence, end)
 
     def _flush(self, epoch: int, frozen: FrozenChanges) -> None:
         if epoch == self._host.epoch:
@@ -78,11 +78,11 @@ class StateThread:
             self._host.runner.flushed(frozen)
             self._may_crash("power lost right after a checkpoint", CHECKPOINT_CRASH_SHARE)
 
-    def _install(self, epoch: int, sequence: int, end: EntryId, hard_state: bytes | None) -> None:
+    def _install(self, epoch: int, sequence: int, end: EntryId) -> None:
         if epoch != self._host.epoch:
             return
         if self._flushing is not None:
-            self._later(self._install, sequence, end, hard_state)
+            self._later(self._install, sequence, end)
             return
         self.present.close()
         self._host.courier.install(self._host.disk.state_disk)
@@ -90,7 +90,7 @@ class StateThread:
         if checkpoint != end:
             raise InvariantBroken(f"{self._host.id} was to install {end}, not {checkpoint}")
         self._world.oracle.swapped(self._host.id, end)
-        self._host.disk.submit(Reset(sequence, end, hard_state))
+        self._host.disk.submit(Reset(sequence, end))
         self._may_crash("power lost between state and log", INSTALL_CRASH_SHARE)
 
     def _may_crash(self, why: str, share: float) -> None:

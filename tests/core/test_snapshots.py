@@ -17,9 +17,10 @@ from raftdb.core.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from raftdb.core.model import EntryId, EntryKind, Role, Term
+from raftdb.core.model import EntryId, EntryKind, HardState, Role, Term
 from raftdb.core.progress import Pace, Progress
-from raftdb.core.update import Update
+from raftdb.core.update import Output, Update
+from raftdb.errors import InvariantBroken
 from tests.blocks import blocks
 from tests.core.cluster import encode_members
 from tests.core.direct import ME, SETTINGS, SNAPSHOT_BYTES, SNAPSHOT_DIGEST, Direct, command, offer
@@ -567,3 +568,10 @@ def test_a_newer_term_in_the_answer_to_a_snapshot_deposes_a_leader() -> None:
     node.step(MADE)
     node.receive(AppendEntriesReply("n3", ME, 9, 4, False, 0))
     assert (node.state.role, node.state.term) == (Role.FOLLOWER, 9)
+
+
+def test_a_step_that_installs_a_snapshot_writes_nothing_else() -> None:
+    """The log begins anew with a write of its own, which leaves term and vote as they are."""
+    output = Output(install=EntryId(5, 2), hard_state=HardState(3, None))
+    with pytest.raises(InvariantBroken):
+        output.freeze(1)

@@ -367,7 +367,7 @@ def install(bench: Bench, **more: Any) -> Effects:
     job = bench.jobs.pop(0)
     assert job.install is not None
     swap(bench, job.install)
-    bench.log.reset(*job.install, hard_state=job.batch.hard_state)
+    bench.log.reset(*job.install)
     return bench.turn(persisted_sequence=job.sequence, installed_state=bench.state, **more)
 
 

@@ -210,9 +210,9 @@ def test_reset_goes_on_after_another_position(medium: Medium) -> None:
     log.reset(65, 3)
     assert log.load() == LoadedLog(b"a", 65, 3, 65, ())
     log.write([LogBatch(blocks=blocks(66, 67, term=4))])
-    log.reset(60, 2, hard_state=b"b")
+    log.reset(60, 2)
     log.close()
-    assert medium.log().load() == LoadedLog(b"b", 60, 2, 60, ())
+    assert medium.log().load() == LoadedLog(b"a", 60, 2, 60, ())
 
 
 def test_facts_are_kept_apart_from_everything_else(medium: Medium) -> None:
