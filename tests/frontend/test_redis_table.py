@@ -58,6 +58,9 @@ def test_the_documentation_names_exactly_these_commands() -> None:
     named = {word.lower() for word in re.findall(r"`([A-Z-]+)`", table)}
     subcommands = {each.name.partition("|")[2] for row in COMMANDS.values() for each in row.subcommands}
     assert named - OPTIONS == set(COMMANDS) | subcommands
+    differences = text[text.index("| command | difference |") : text.index("Absent are lists, sets")]
+    rows = [line.split("|")[1] for line in differences.splitlines()[2:] if line.startswith("|")]
+    assert {word.lower() for row in rows for word in re.findall(r"`([A-Z]+)`", row)} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("spelling", [b"get", b"GET", b"gEt"])
