@@ -1,7 +1,7 @@
-"""Routes as values: a handler, and the access that its caller needs.
+"""Routes as values: a handler, and the permission that its caller needs.
 
 The packages that serve something give these values to the listener. It checks a caller's access in one place, before
-the handler runs. Callers do not have to prove who they are yet, so the access of a route only decides whether it is
+the handler runs. Callers do not have to prove who they are yet, so the permission of a route only decides whether it is
 served under any host name, and without load limits.
 """
 
@@ -16,7 +16,7 @@ Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[Any]]
 """Answers a request. It runs on the event loop, and must end in bounded time unless it is a peer's link."""
 
 
-class Access(StrEnum):
+class Permission(StrEnum):
     """The least that a caller must be allowed. Commands in a request are judged one by one."""
 
     OPEN = "open"
@@ -34,7 +34,7 @@ class Route:
     """One method of one path."""
 
     handler: Handler
-    access: Access
+    permission: Permission
 
 
 Routes: TypeAlias = Mapping[str, Mapping[str, Route]]

@@ -27,7 +27,7 @@ from raftdb.client.dialing import (
     now_ms,
     reason_of,
 )
-from raftdb.client.flow import Limits
+from raftdb.client.flow import CallLimits
 from raftdb.client.http1 import NotSent
 from raftdb.client.resolving import Resolution, Target, targets_of
 from raftdb.endpoint import Endpoint
@@ -193,7 +193,7 @@ class Turns:
         self._concurrency_max = concurrency_max
         self._places = asyncio.Semaphore(concurrency_max)
 
-    async def take(self, limits: Limits) -> None:
+    async def take(self, limits: CallLimits) -> None:
         """Wait for a turn, within the call's time. Raises `Unavailable`."""
         try:
             async with asyncio.timeout((limits.ends_ms - now_ms()) / 1000.0):

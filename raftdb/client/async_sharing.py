@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from raftdb.client.async_connection import AsyncConnections
 from raftdb.client.async_io import Home, Turns, Waiter, sleep
-from raftdb.client.flow import AwaitOthers, Caller, Flow, Limits, Outcome, Step
+from raftdb.client.flow import AwaitOthers, Caller, CallLimits, Flow, Outcome, Step
 from raftdb.client.http1 import AnswerLost, NotSent
 from raftdb.client.routing import Pause
 from raftdb.errors import LocalProtocolError
@@ -52,7 +52,7 @@ class AsyncSharedCalls:
     async def carry_out(
         self,
         flow: Flow[T],
-        limits: Limits,  # async only
+        limits: CallLimits,  # async only
     ) -> T:
         """Carry out the flow's steps until it ends; returns its result, or raises its error."""
         await self._turns.take(limits)  # async only

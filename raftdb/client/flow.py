@@ -72,7 +72,7 @@ Flow: TypeAlias = Generator[Step, Outcome, T]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CallLimits:
     """When a call began, in milliseconds of the client's clock, and how long it may take (see
     `raftdb.client.routing.Call`)."""
 
@@ -103,7 +103,7 @@ class Caller:
         self._clock = clock
         self._random = random
 
-    def flow(self, method: Method[T], limits: Limits) -> Flow[T]:
+    def flow(self, method: Method[T], limits: CallLimits) -> Flow[T]:
         """The flow of one call. Raises `RaftdbError`."""
         request = method.request
         if request is None:
@@ -115,7 +115,7 @@ class Caller:
             response = yield from self._carry_out(call, request, method.sink)
         return method.parse(response)
 
-    def ask(self, method: Method[T], address: str, limits: Limits) -> Flow[T]:
+    def ask(self, method: Method[T], address: str, limits: CallLimits) -> Flow[T]:
         """The flow of a call to the node at `address` alone, in one attempt. Raises `RaftdbError`."""
         if method.request is None:
             return method.parse(Response(200))
@@ -143,7 +143,7 @@ class Caller:
             attempt = Attempt(leader, False, connect_by_ms=ends_ms, answer_by_ms=ends_ms)
             yield Exchange(attempt, close_request(session.id), None)
 
-    def _once(self, request: Request, sessions: Sessions, limits: Limits) -> Flow[Response]:
+    def _once(self, request: Request, sessions: Sessions, limits: CallLimits) -> Flow[Response]:
         """A write within the session, or in a new one if the session has expired and surely did not execute the
         write."""
         for _ in range(SESSIONS_PER_CALL_MAX):
@@ -164,7 +164,7 @@ class Caller:
             hint="nothing was executed; does the cluster have more clients than sessions?",
         )
 
-    def _registered(self, sessions: Sessions, limits: Limits) -> Flow[Session]:
+    def _registered(self, sessions: Sessions, limits: CallLimits) -> Flow[Session]:
         """The present session, once it is registered by this call or by another."""
         while True:
             session = sessions.current()
@@ -182,7 +182,7 @@ class Caller:
             finally:
                 session.end_registration()
 
-    def _await_others(self, limits: Limits) -> Flow[None]:
+    def _await_others(self, limits: CallLimits) -> Flow[None]:
         ends_ms = limits.began_ms + self.router.pace.call_ms(limits.timeout_ms, stretches=limits.stretches)
         if self._clock() >= ends_ms:
             raise Unavailable(
@@ -192,7 +192,7 @@ class Caller:
             )
         yield AwaitOthers(min(ends_ms, self._clock() + LOOK_AGAIN_MS))
 
-    def _call(self, kind: Kind, limits: Limits) -> Call:
+    def _call(self, kind: Kind, limits: CallLimits) -> Call:
         return Call(
             self.router,
             kind,

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, ov
 from raftdb.client import cluster_methods, retrying
 from raftdb.client.addresses import DEFAULT_ADDRESSES, addresses_of, parse_url
 from raftdb.client.dialing import now_ms
-from raftdb.client.flow import Caller, Limits, Method
+from raftdb.client.flow import Caller, CallLimits, Method
 from raftdb.client.given import Form, V, as_bytes, as_text, duration
 from raftdb.client.http1 import Sink
 from raftdb.client.model import NodeStatus
@@ -256,11 +256,13 @@ class Client(ClientCommands[V]):
     ) -> None:
         self.close()
 
-    def _limits(self, timeout_ms: float | None) -> Limits:
+    def _limits(self, timeout_ms: float | None) -> CallLimits:
         if timeout_ms is None:
-            return Limits(now_ms(), self._timeout_ms, self._unreachable_timeout_ms, stretches=self._stretches)
+            return CallLimits(
+                now_ms(), self._timeout_ms, self._unreachable_timeout_ms, stretches=self._stretches
+            )
         longest_ms = duration(timeout_ms, "timeout_ms")
-        return Limits(now_ms(), longest_ms, self._unreachable_timeout_ms, is_strict=True)
+        return CallLimits(now_ms(), longest_ms, self._unreachable_timeout_ms, is_strict=True)
 
     def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
         limits, calls = self._limits(timeout_ms), self._own_calls()

@@ -18,7 +18,7 @@ from raftdb.frontend.leading import require_leader
 from raftdb.frontend.node_api import Node
 from raftdb.limits import DEFAULT_LIMITS, PAGE_BYTES_MAX, Limits
 from raftdb.node.aside import Aside
-from raftdb.route import Access, Route
+from raftdb.route import Permission, Route
 
 LOG_LIMIT_DEFAULT = 100
 """Entries in one page of GET /v1/request_log unless the client gives a number."""
@@ -68,16 +68,16 @@ class HttpApi:
         made for nothing, has a handler of its own for HEAD.
         """
         routes: dict[str, dict[str, Route]] = {
-            "/": {"GET": Route(self.index, Access.READ)},
-            "/livez": {"GET": Route(self.livez, Access.OPEN)},
-            "/readyz": {"GET": Route(self.readyz, Access.OPEN)},
+            "/": {"GET": Route(self.index, Permission.READ)},
+            "/livez": {"GET": Route(self.livez, Permission.OPEN)},
+            "/readyz": {"GET": Route(self.readyz, Permission.OPEN)},
             "/v1/backup": {
-                "GET": Route(self.backup, Access.ADMIN),
-                "HEAD": Route(self.backup_head, Access.ADMIN),
+                "GET": Route(self.backup, Permission.ADMIN),
+                "HEAD": Route(self.backup_head, Permission.ADMIN),
             },
-            "/v1/request_log": {"GET": Route(self.request_log, Access.READ)},
-            "/v1/snapshot": {"POST": Route(self.snapshot, Access.ADMIN)},
-            "/v1/status": {"GET": Route(self.status, Access.READ)},
+            "/v1/request_log": {"GET": Route(self.request_log, Permission.READ)},
+            "/v1/snapshot": {"POST": Route(self.snapshot, Permission.ADMIN)},
+            "/v1/status": {"GET": Route(self.status, Permission.READ)},
             **self._data.routes(),
             **MembersApi(self._node).routes(),
         }

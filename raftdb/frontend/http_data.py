@@ -30,7 +30,7 @@ from raftdb.machine.scanning import ReadPage, ReadRecord
 from raftdb.machine.service import Query
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.node.aside import Aside
-from raftdb.route import Access, Route
+from raftdb.route import Permission, Route
 from raftdb.wire.json_bytes import request_bytes_max
 
 logger = logging.getLogger("raftdb.http")
@@ -73,12 +73,12 @@ class DataApi:
     def routes(self) -> dict[str, dict[str, Route]]:
         """A new path table with these routes."""
         return {
-            "/v1/execute": {"POST": Route(self.execute, Access.READ)},
-            "/v1/transaction": {"POST": Route(self.transaction, Access.READ)},
-            "/v1/sessions": {"POST": Route(self.register_session, Access.WRITE)},
-            "/v1/sessions/{id}": {"DELETE": Route(self.close_session, Access.WRITE)},
-            "/v1/keys": {"GET": Route(self.keys, Access.READ)},
-            "/v1/keys/{key}": {"GET": Route(self.key, Access.READ)},
+            "/v1/execute": {"POST": Route(self.execute, Permission.READ)},
+            "/v1/transaction": {"POST": Route(self.transaction, Permission.READ)},
+            "/v1/sessions": {"POST": Route(self.register_session, Permission.WRITE)},
+            "/v1/sessions/{id}": {"DELETE": Route(self.close_session, Permission.WRITE)},
+            "/v1/keys": {"GET": Route(self.keys, Permission.READ)},
+            "/v1/keys/{key}": {"GET": Route(self.key, Permission.READ)},
         }
 
     async def execute(self, request: web.BaseRequest) -> Reply:

@@ -21,7 +21,7 @@ from raftdb.frontend.json_values import decode_body, encode_json
 from raftdb.frontend.leading import require_leader
 from raftdb.frontend.node_api import Node
 from raftdb.node.membership import CatchingUp
-from raftdb.route import Access, Route
+from raftdb.route import Permission, Route
 
 BODY_BYTES_MAX = 16 * 1024
 """Longest body of a request about members: an id and two addresses."""
@@ -65,11 +65,14 @@ class MembersApi:
     def routes(self) -> dict[str, dict[str, Route]]:
         """A new path table with these routes."""
         return {
-            "/v1/members": {"GET": Route(self.members, Access.READ), "POST": Route(self.add, Access.ADMIN)},
-            "/v1/members/{id}": {"DELETE": Route(self.remove, Access.ADMIN)},
-            "/v1/members/{id}/promote": {"POST": Route(self.promote, Access.ADMIN)},
-            "/v1/members/{id}/address": {"POST": Route(self.move, Access.ADMIN)},
-            "/v1/leader/transfer": {"POST": Route(self.transfer, Access.ADMIN)},
+            "/v1/members": {
+                "GET": Route(self.members, Permission.READ),
+                "POST": Route(self.add, Permission.ADMIN),
+            },
+            "/v1/members/{id}": {"DELETE": Route(self.remove, Permission.ADMIN)},
+            "/v1/members/{id}/promote": {"POST": Route(self.promote, Permission.ADMIN)},
+            "/v1/members/{id}/address": {"POST": Route(self.move, Permission.ADMIN)},
+            "/v1/leader/transfer": {"POST": Route(self.transfer, Permission.ADMIN)},
         }
 
     async def members(self, _request: web.BaseRequest) -> Reply:

@@ -29,7 +29,7 @@ from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origi
 from raftdb.frontend.http_reply import Reply, error_reply
 from raftdb.frontend.http_turns import Turnstile
 from raftdb.memory import Hold, MemoryAccount
-from raftdb.route import Access, Handler, Route, Routes
+from raftdb.route import Handler, Permission, Route, Routes
 
 logger = logging.getLogger("raftdb.http")
 
@@ -204,10 +204,12 @@ class _BoundedServer(web.Server):
         self.waiting.pop(handler, None)
 
 
-def paths_of(routes: Routes, *access: Access) -> frozenset[str]:
-    """The paths whose routes all have one of these accesses."""
+def paths_of(routes: Routes, *permissions: Permission) -> frozenset[str]:
+    """The paths whose routes all need one of these permissions."""
     return frozenset(
-        path for path, methods in routes.items() if all(route.access in access for route in methods.values())
+        path
+        for path, methods in routes.items()
+        if all(route.permission in permissions for route in methods.values())
     )
 
 
@@ -232,8 +234,8 @@ class HttpServer:
         self._memory = memory or MemoryAccount()
         self._hosts = HostCheck(host_names)
         self._turnstile = Turnstile()
-        self._open_paths = paths_of(routes, Access.OPEN)
-        self._spared_paths = paths_of(routes, Access.OPEN, Access.PEER)
+        self._open_paths = paths_of(routes, Permission.OPEN)
+        self._spared_paths = paths_of(routes, Permission.OPEN, Permission.PEER)
         # Most requests need one look-up by method and path.
         self._handlers = {
             (method, path): route.handler

@@ -5,7 +5,7 @@
 * `bootstrap`: opens the folder, starts disk, driver, network and listener, and stops it all in order.
 * `open_files`, `threads`: whether the system gives a node the files and threads that it needs.
 * `listening`: the address that a node listens on, and whether it can be had.
-* `ending`: what asks a node to stop, the error that it ends with, and the closing of all its parts, in order and in
+* `shutdown`: what asks a node to stop, the error that it ends with, and the closing of all its parts, in order and in
   time.
 * `allocator` lets memory that was used for a moment go back to the system.
 * `collector`: how often Python looks for garbage, and which objects it leaves out.

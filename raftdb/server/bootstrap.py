@@ -3,7 +3,7 @@
     folder (lock, identity) -> log, state -> replica -> driver -> links, listener
 
 Opening goes from left to right; stopping from right to left, so that nothing is used after it is closed; also if a
-start fails on the way (`ending`). Failures become a `Fatal` with the exit code of docs/interface.md, section 1.
+start fails on the way (`shutdown`). Failures become a `Fatal` with the exit code of docs/interface.md, section 1.
 """
 
 import asyncio
@@ -27,7 +27,6 @@ from raftdb.server import allocator, collector, logs
 from raftdb.server.addresses import AddressBook, AddressKeeper, own_address
 from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
-from raftdb.server.ending import Closing, Ending
 from raftdb.server.environment import passed_over
 from raftdb.server.folder import (
     create_folder,
@@ -40,6 +39,7 @@ from raftdb.server.local_node import LocalNode
 from raftdb.server.membership import Registrar, find_cluster
 from raftdb.server.network import Network
 from raftdb.server.open_files import allow_open_files
+from raftdb.server.shutdown import Closing, Shutdown
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import begin_start, load_replica
 from raftdb.server.threads import check_threads
@@ -136,14 +136,14 @@ class _Node:
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises the Fatal that ended it, if one did."""
-        self._ending = ending = Ending()
-        ending.watch_signals()
-        async with ending.closing() as parts:
+        self._shutdown = shutdown = Shutdown()
+        shutdown.watch_signals()
+        async with shutdown.closing() as parts:
             await self._start(parts)
             collector.settle()
             logger.info("ready")
-            await ending.asked()
-            is_orderly = ending.failure is None
+            await shutdown.asked()
+            is_orderly = shutdown.failure is None
             if is_orderly:
                 await self._hand_over()
             # Requests in flight are finished first, while all parts are still there.
@@ -152,7 +152,7 @@ class _Node:
 
     async def _start(self, parts: Closing) -> None:
         """Open the parts of a node, each when all that it uses is there."""
-        settings, identity, fail = self._settings, self._identity, self._ending.fail
+        settings, identity, fail = self._settings, self._identity, self._shutdown.fail
         self._driver = Driver(
             self._replica,
             self._view,

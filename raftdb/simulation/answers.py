@@ -11,17 +11,17 @@ from raftdb.core.model import Entry, EntryKind
 from raftdb.errors import InvariantBroken
 from raftdb.machine import entries
 from raftdb.machine.operations import Operation, SessionOperation
-from raftdb.simulation.caller import WRITES, Told
+from raftdb.simulation.caller import WRITES, AnswerToCheck
 from raftdb.simulation.model import Failure, Model
 
 
-def check_answers(told: Sequence[Told], log: Sequence[Entry]) -> Model:
+def check_answers(told: Sequence[AnswerToCheck], log: Sequence[Entry]) -> Model:
     """Raise `InvariantBroken` at the first answer that the log does not explain. Returns the final database.
 
     `log` has every committed entry, in order, from index 1.
     """
-    by_index: dict[int, list[Told]] = {}
-    failures: list[Told] = []
+    by_index: dict[int, list[AnswerToCheck]] = {}
+    failures: list[AnswerToCheck] = []
     for answer in told:
         if answer.index is None:
             failures.append(answer)
@@ -46,7 +46,7 @@ def check_answers(told: Sequence[Told], log: Sequence[Entry]) -> Model:
     return model
 
 
-def _check(answer: Told, made: tuple[Operation, Any] | None, model: Model) -> None:
+def _check(answer: AnswerToCheck, made: tuple[Operation, Any] | None, model: Model) -> None:
     """Check an answer that names an index, once the model has applied everything up to that."""
     if isinstance(answer.operation, (*WRITES, SessionOperation)):
         expected = made

@@ -56,7 +56,7 @@ class Kind(StrEnum):
     NOT_SENT = "not sent"
 
 
-class Ending(NamedTuple):
+class CallOutcome(NamedTuple):
     """The outcome of a request for its client. `value` is set for an answer, `error` for a failure; times are
     virtual."""
 
@@ -68,7 +68,7 @@ class Ending(NamedTuple):
     error: ReplyError | None = None
 
 
-class Told(NamedTuple):
+class AnswerToCheck(NamedTuple):
     """An answer that the model is to check: that of a write with the index of its entry, that of a read with the index
     of the state that was read, and a failure without an index (None)."""
 
@@ -80,7 +80,7 @@ class Told(NamedTuple):
 class Caller:
     """The requests of one client. `told` collects the answers of all callers."""
 
-    def __init__(self, world: World, name: str, told: list[Told], *, with_session: bool) -> None:
+    def __init__(self, world: World, name: str, told: list[AnswerToCheck], *, with_session: bool) -> None:
         self.name = name
         self.is_idle = True
         self._world = world
@@ -93,7 +93,7 @@ class Caller:
         self._number = 0
         self._operation: Command | TransactionOperation = Get(b"?")
         self._sent: Operation = self._operation
-        self._done: Callable[[Ending], None] = lambda ending: None
+        self._done: Callable[[CallOutcome], None] = lambda ending: None
         self._began_us = 0
         self._committed = 0
         self._attempts = 0
@@ -101,7 +101,11 @@ class Caller:
         self._may_have_happened = False
 
     def call(
-        self, operation: Command | TransactionOperation, done: Callable[[Ending], None], *, timeout_us: int
+        self,
+        operation: Command | TransactionOperation,
+        done: Callable[[CallOutcome], None],
+        *,
+        timeout_us: int,
     ) -> None:
         """Send this request; `done` gets its outcome."""
         world = self._world
@@ -190,13 +194,13 @@ class Caller:
                 return
             self._check(sent, answer)
             value = shown(sent, answer)
-            self._told.append(Told(sent, comparable(value), answer.index))
+            self._told.append(AnswerToCheck(sent, comparable(value), answer.index))
             self._end(Kind.ANSWERED, value=value, revision=answer.revision)
         elif isinstance(answer, SessionExpired):
-            self._told.append(Told(sent, comparable(answer), None))
+            self._told.append(AnswerToCheck(sent, comparable(answer), None))
             self._session_ended(number)
         elif isinstance(answer, ReplyError):
-            self._told.append(Told(sent, comparable(answer), None))
+            self._told.append(AnswerToCheck(sent, comparable(answer), None))
             self._end(Kind.FAILED, error=answer)
         elif answer is None or isinstance(answer, OutcomeUnknown):
             if self._uses_session or not self._is_write:
@@ -238,7 +242,7 @@ class Caller:
     ) -> None:
         self._number += 1
         self.is_idle = True
-        self._done(Ending(kind, self._began_us, self._world.scheduler.now_us, value, revision, error))
+        self._done(CallOutcome(kind, self._began_us, self._world.scheduler.now_us, value, revision, error))
 
     def _check(self, sent: Operation, answer: Answer) -> None:
         """Check an answer at once: a write is at its index in the committed log, and a read sees at least everything

@@ -16,7 +16,7 @@ from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.strings import KEEP_TTL, Condition, Delete, Get, GetSet, Set, Strlen
-from raftdb.simulation.caller import WRITES, Caller, Ending, Kind, Told, World
+from raftdb.simulation.caller import WRITES, AnswerToCheck, Caller, CallOutcome, Kind, World
 from raftdb.simulation.linearizability import Failed, Operation
 from raftdb.simulation.scheduler import SECOND
 
@@ -40,7 +40,7 @@ class History:
     def __init__(self, world: World) -> None:
         self._world = world
         self.operations: list[Operation] = []
-        self.told: list[Told] = []
+        self.told: list[AnswerToCheck] = []
         self.begun = 0
         self.acknowledged_writes = 0
         self.reads = 0
@@ -106,7 +106,7 @@ class History:
         maker: Callable[[], Command] = chance.choose(makers)
         return maker()
 
-    def ended(self, client: str, command: Command, ending: Ending) -> None:
+    def ended(self, client: str, command: Command, ending: CallOutcome) -> None:
         """Note the outcome of a client's request."""
         if ending.kind is Kind.NOT_SENT:
             self.refused += 1
@@ -131,7 +131,7 @@ def is_modelled_only(command: Command) -> bool:
     return isinstance(key, bytes) and key.startswith(LEASES)
 
 
-def _operation(client: str, command: Command, ending: Ending) -> Operation:
+def _operation(client: str, command: Command, ending: CallOutcome) -> Operation:
     match ending.kind:
         case Kind.UNKNOWN:
             return Operation(client, command, ending.began_us, None)
@@ -168,6 +168,6 @@ class Client:
             timeout_us = max(timeout_us, PATIENT_US)
         self._caller.call(command, lambda ending: self._ended(command, ending), timeout_us=timeout_us)
 
-    def _ended(self, command: Command, ending: Ending) -> None:
+    def _ended(self, command: Command, ending: CallOutcome) -> None:
         self._history.ended(self.name, command, ending)
         self._world.scheduler.after(self._world.chance.around(self._world.options.think_us), self.begin)

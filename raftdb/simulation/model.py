@@ -38,7 +38,7 @@ class Failure(NamedTuple):
     failed_command: int | None = None
 
 
-class Told(NamedTuple):
+class ModelAnswer(NamedTuple):
     """The answer of an entry: a value or a `Failure` (as the result of a command, in a list), and the index of the
     entry that gave it, which is an earlier one for a repeated operation of a session."""
 
@@ -61,7 +61,7 @@ class Session:
 
     ends_ms: int
     acknowledged: int = 1
-    answers: dict[int, tuple[Command | TransactionOperation, Told]] = field(default_factory=dict)
+    answers: dict[int, tuple[Command | TransactionOperation, ModelAnswer]] = field(default_factory=dict)
 
 
 class _Failed(Exception):
@@ -81,25 +81,25 @@ class Model:
         """All values that were not deleted. Expired ones may still be in it, and are not visible."""
         self.sessions: dict[bytes, Session] = {}
 
-    def apply(self, index: int, time_ms: int, operation: Operation) -> Told:
+    def apply(self, index: int, time_ms: int, operation: Operation) -> ModelAnswer:
         """Apply an entry; returns the answer that its proposer must get."""
         self.clock_ms = max(self.clock_ms, time_ms)
         match operation:
             case Expire():
                 self._expire()
-                return Told(None, index)
+                return ModelAnswer(None, index)
             case RegisterSession(name):
                 if name in self.sessions:
                     self._used(self.sessions[name])
                 else:
                     self.sessions[name] = Session(self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS)
-                return Told(None, index)
+                return ModelAnswer(None, index)
             case CloseSession(name):
                 self.sessions.pop(name, None)
-                return Told(None, index)
+                return ModelAnswer(None, index)
             case SessionOperation():
                 return self._in_session(index, operation)
-        return Told(self._execute(index, operation), index)  # type: ignore[arg-type]  # others are above
+        return ModelAnswer(self._execute(index, operation), index)  # type: ignore[arg-type]  # others are above
 
     def read(self, command: Command) -> Any:
         """The present answer of a command that changes nothing."""
@@ -115,20 +115,20 @@ class Model:
             name: session for name, session in self.sessions.items() if session.ends_ms >= self.clock_ms
         }
 
-    def _in_session(self, index: int, operation: SessionOperation) -> Told:
+    def _in_session(self, index: int, operation: SessionOperation) -> ModelAnswer:
         session = self.sessions.get(operation.session)
         if session is None or operation.sequence < session.acknowledged:
-            return Told(Failure("session_expired"), index)
+            return ModelAnswer(Failure("session_expired"), index)
         known = session.answers.get(operation.sequence)
         if known is not None and known[0] != operation.operation:
-            return Told(Failure("command_failed"), index)
+            return ModelAnswer(Failure("command_failed"), index)
         self._used(session)
         session.acknowledged = max(session.acknowledged, operation.acknowledged)
         for sequence in [sequence for sequence in session.answers if sequence < session.acknowledged]:
             del session.answers[sequence]
         if known is not None:
             return known[1]
-        told = Told(self._execute(index, operation.operation), index)
+        told = ModelAnswer(self._execute(index, operation.operation), index)
         session.answers[operation.sequence] = (operation.operation, told)
         return told
 

@@ -13,7 +13,7 @@ from raftdb.machine.operations import Mode, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.service import Command
 from raftdb.machine.strings import Get, Set
-from raftdb.simulation.caller import Caller, Ending, Kind, Told, World
+from raftdb.simulation.caller import AnswerToCheck, Caller, CallOutcome, Kind, World
 from raftdb.simulation.serializability import Appended, Observed, Outcome, Seen
 
 LISTS = 4
@@ -45,7 +45,13 @@ class Transactor:
     """One client, which reads, executes one transaction, and pauses, until it is told to stop."""
 
     def __init__(
-        self, world: World, transactions: Transactions, name: str, told: list[Told], *, with_session: bool
+        self,
+        world: World,
+        transactions: Transactions,
+        name: str,
+        told: list[AnswerToCheck],
+        *,
+        with_session: bool,
     ) -> None:
         self._world = world
         self._transactions = transactions
@@ -90,7 +96,7 @@ class Transactor:
         command = reads[0]
         self._ask(command, lambda ending: self._have_read(command, ending, reads[1:]))
 
-    def _have_read(self, command: Get, ending: Ending, rest: list[Get]) -> None:
+    def _have_read(self, command: Get, ending: CallOutcome, rest: list[Get]) -> None:
         if ending.kind is not Kind.ANSWERED:
             self._pause()
             return
@@ -118,7 +124,7 @@ class Transactor:
         transaction = TransactionOperation(tuple(commands), tuple(self._watched), mode)
         self._ask(transaction, lambda ending: self._ended(transaction, ending))
 
-    def _ended(self, transaction: TransactionOperation, ending: Ending) -> None:
+    def _ended(self, transaction: TransactionOperation, ending: CallOutcome) -> None:
         steps: tuple[Appended | Seen, ...] = tuple(step for step in self._steps if isinstance(step, Appended))
         outcome = Outcome.NOT_EXECUTED
         if ending.kind is Kind.ANSWERED:
@@ -131,7 +137,9 @@ class Transactor:
         self._transactions.observed.append(observed)
         self._pause()
 
-    def _steps_told(self, transaction: TransactionOperation, ending: Ending) -> tuple[Appended | Seen, ...]:
+    def _steps_told(
+        self, transaction: TransactionOperation, ending: CallOutcome
+    ) -> tuple[Appended | Seen, ...]:
         """The earlier reads, then each command in order, with the lists that it has read."""
         steps = [step for step in self._steps if isinstance(step, Seen)]
         told: list[Appended | Seen] = list(steps)
@@ -142,7 +150,7 @@ class Transactor:
                 told.append(Seen(command.keys[0], elements_of(result[0])))
         return tuple(told)
 
-    def _ask(self, operation: Command | TransactionOperation, done: Callable[[Ending], None]) -> None:
+    def _ask(self, operation: Command | TransactionOperation, done: Callable[[CallOutcome], None]) -> None:
         self._caller.call(operation, done, timeout_us=self._world.options.client_timeout_us)
 
     def _pause(self) -> None:

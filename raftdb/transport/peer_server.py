@@ -14,7 +14,7 @@ from raftdb.core.messages import Message
 from raftdb.core.model import NO_START, StartId
 from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
 from raftdb.memory import Hold
-from raftdb.route import Access, Route, Routes
+from raftdb.route import Permission, Route, Routes
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.kernel_retries import fit_kernel_retries
@@ -89,7 +89,7 @@ class PeerServer:
     @property
     def routes(self) -> Routes:
         """The route that peers dial."""
-        return {PEER_PATH: {"GET": Route(self.handle, Access.PEER)}}
+        return {PEER_PATH: {"GET": Route(self.handle, Permission.PEER)}}
 
     def connected(self) -> frozenset[str]:
         """The peers that have a link to this node."""

@@ -27,7 +27,7 @@ from typing import Protocol, TypeAlias, TypeVar
 from aiohttp import web
 
 from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
-from raftdb.route import Access, Route, Routes
+from raftdb.route import Permission, Route, Routes
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.limits import PEER_PATH
 from raftdb.wire.fields import DIGEST_BYTES, NUMBER_LIMIT
@@ -143,7 +143,7 @@ class SnapshotServer:
     @property
     def routes(self) -> Routes:
         """The route of snapshots."""
-        return {SNAPSHOT_PATH: {"GET": Route(self.handle, Access.PEER)}}
+        return {SNAPSHOT_PATH: {"GET": Route(self.handle, Permission.PEER)}}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a GET of one range. Raises RequestRefused, RemoteProtocolError, Unavailable."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftdb.client import methods
-from raftdb.client.flow import SESSIONS_PER_CALL_MAX, Limits
+from raftdb.client.flow import SESSIONS_PER_CALL_MAX, CallLimits
 from raftdb.client.protocol import Stamp
 from raftdb.client.session import SEQUENCES_AHEAD_MAX, Place, Session
 from raftdb.errors import (
@@ -41,7 +41,7 @@ def world_of(fates: Iterable[Fate], seed: int, plant: Callable[[World], None] = 
             return
         commands = [("incr", [f"{client}-{lane}-{number}"]), ("incr", ["all"])]
         flow = clients[client].flow(
-            methods.transact(bytes, commands, {}, "atomic"), Limits(world.now_ms, CALL_MS)
+            methods.transact(bytes, commands, {}, "atomic"), CallLimits(world.now_ms, CALL_MS)
         )
         world.start((client, lane, number), flow, lambda: start(client, lane, number + 1))
 
@@ -116,7 +116,7 @@ def test_a_client_that_numbers_badly_is_found(plant: Callable[[World], None]) ->
 def test_what_was_lost_is_sent_again_under_its_number() -> None:
     world = World(seed=1, fates=iter([Fate.WELL, Fate.REPLY_LOST, Fate.SILENCE, Fate.UNKNOWN]))
     client = world.client(0)
-    world.start("first", client.flow(methods.integer("incr", "n"), Limits(0.0, 60_000.0)))
+    world.start("first", client.flow(methods.integer("incr", "n"), CallLimits(0.0, 60_000.0)))
     world.run()
     assert world.done == {"first": 1}
     assert world.state.contents() == {b"n": b"1"}
@@ -124,7 +124,7 @@ def test_what_was_lost_is_sent_again_under_its_number() -> None:
 
 def end_of(world: World, method: Any, *, timeout_ms: float = CALL_MS, sessions: bool = True) -> object:
     """What one call of a new client ends with."""
-    world.start("call", world.client(0, sessions=sessions).flow(method, Limits(world.now_ms, timeout_ms)))
+    world.start("call", world.client(0, sessions=sessions).flow(method, CallLimits(world.now_ms, timeout_ms)))
     world.run()
     return world.done["call"]
 
@@ -138,7 +138,7 @@ def test_a_session_is_registered_before_the_first_write_and_only_then() -> None:
     world = fates_of()
     client = world.client(0)
     for number in range(3):
-        world.start(number, client.flow(methods.integer("incr", "n"), Limits(0.0, CALL_MS)))
+        world.start(number, client.flow(methods.integer("incr", "n"), CallLimits(0.0, CALL_MS)))
         world.run()
     assert (world.state.session_count, world.state.database.index) == (1, 1 + 3)
     world = fates_of()
@@ -151,7 +151,7 @@ def test_calls_that_begin_together_register_one_session() -> None:
     world = fates_of(Fate.REPLY_LOST)
     client = world.client(0)
     for number in range(20):
-        world.start(number, client.flow(methods.integer("incr", "n"), Limits(0.0, CALL_MS)))
+        world.start(number, client.flow(methods.integer("incr", "n"), CallLimits(0.0, CALL_MS)))
     world.run()
     assert sorted(world.done.values()) == list(range(1, 21))  # type: ignore[type-var]
     assert world.state.session_count == 1
@@ -281,12 +281,12 @@ class TestNumbering:
     def test_calls_wait_for_one_that_holds_them_up(self) -> None:
         world = fates_of()
         client = world.client(0)
-        world.start("first", client.flow(methods.integer("incr", "n"), Limits(0.0, CALL_MS)))
+        world.start("first", client.flow(methods.integer("incr", "n"), CallLimits(0.0, CALL_MS)))
         world.run()
-        slow = client.flow(methods.integer("incr", "slow"), Limits(world.now_ms, 1e9))
+        slow = client.flow(methods.integer("incr", "slow"), CallLimits(world.now_ms, 1e9))
         next(slow)
         for number in range(SEQUENCES_AHEAD_MAX + 10):
-            flow = client.flow(methods.integer("incr", "n"), Limits(world.now_ms, 1e9))
+            flow = client.flow(methods.integer("incr", "n"), CallLimits(world.now_ms, 1e9))
             world.start(number, flow)
         world.at(50_000.0, slow.close)
         world.at(50_001.0, world.wake)

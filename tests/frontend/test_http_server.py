@@ -17,7 +17,7 @@ from raftdb.frontend.http_server import (
     ServerLimits,
     connections_allowed,
 )
-from raftdb.route import Access, Handler, Route, Routes
+from raftdb.route import Handler, Permission, Route, Routes
 from tests.frontend.support import WAIT_S, Harness, answered, get, post, running, wait_until
 
 PING = b'{"command": "ping"}'
@@ -289,8 +289,8 @@ async def test_a_connection_that_is_closed_before_it_is_used_is_no_bug(
         return answer
 
     routes: Routes = {
-        "/": {"GET": Route(close_first, Access.READ)},
-        "/v1/execute": {"POST": Route(close_first, Access.READ)},
+        "/": {"GET": Route(close_first, Permission.READ)},
+        "/v1/execute": {"POST": Route(close_first, Permission.READ)},
     }
     server = HttpServer(routes, host_names=lambda: ("node",))
     _, port = await server.start("127.0.0.1", 0)
@@ -349,7 +349,7 @@ async def test_health_checks_have_room_beside_as_many_requests_as_there_may_be()
 
     async with running(
         server_limits=ServerLimits(connections_max=CONNECTIONS_SPARED),
-        more_routes={"/v1/peer": {"GET": Route(link, Access.PEER)}},
+        more_routes={"/v1/peer": {"GET": Route(link, Permission.PEER)}},
     ) as http:
         http.node.release.clear()
         busy = [await http.connect() for _ in range(CONNECTIONS_SPARED - 1)]
@@ -430,8 +430,8 @@ async def test_a_reply_of_a_route_may_be_any_response_of_aiohttp() -> None:
 
     async with running(
         more_routes={
-            "/socket": {"GET": Route(echo, Access.READ)},
-            "/plain": {"PUT": Route(plain, Access.WRITE)},
+            "/socket": {"GET": Route(echo, Permission.READ)},
+            "/plain": {"PUT": Route(plain, Permission.WRITE)},
         }
     ) as http:
         headers = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from raftdb.core.model import StartId
 from raftdb.frontend.http_server import HttpServer
-from raftdb.route import Access, Route
+from raftdb.route import Permission, Route
 from raftdb.server.incoming import FetchLimits
 from raftdb.transport.handshake import CheckPeer
 from raftdb.transport.snapshot_server import (
@@ -547,7 +547,7 @@ async def test_answers_that_make_no_sense_end_the_attempt(
         return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
     receiver = MemoryReceiver()
-    server = HttpServer({SNAPSHOT_PATH: {"GET": Route(respond, Access.PEER)}})
+    server = HttpServer({SNAPSHOT_PATH: {"GET": Route(respond, Permission.PEER)}})
     _, port = await server.start("127.0.0.1", 0)
     try:
         async with follower(N2, receiver, {"n1": f"127.0.0.1:{port}"}) as node:

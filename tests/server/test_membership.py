@@ -14,7 +14,7 @@ from raftdb.core.model import Member
 from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal, LeaderHint, RequestRefused, Unavailable
 from raftdb.frontend.http_server import HttpServer
-from raftdb.route import Access, Route
+from raftdb.route import Permission, Route
 from raftdb.server import membership
 from raftdb.server.config import Settings
 from raftdb.server.membership import Registrar
@@ -148,7 +148,7 @@ async def nonsense() -> AsyncIterator[int]:
     async def answer(request: web.BaseRequest) -> web.Response:
         return web.Response(text="hello")
 
-    server = HttpServer({"/v1/members": {"GET": Route(cast(Any, answer), Access.READ)}})
+    server = HttpServer({"/v1/members": {"GET": Route(cast(Any, answer), Permission.READ)}})
     _, port = await server.start("127.0.0.1", 0)
     try:
         yield port

@@ -16,8 +16,8 @@ from raftdb.errors import Fatal
 from raftdb.server import bootstrap
 from raftdb.server.bootstrap import _Node
 from raftdb.server.config import Settings
-from raftdb.server.ending import Ending
 from raftdb.server.folder import create_folder, open_folder
+from raftdb.server.shutdown import Shutdown
 from raftdb.server.space import SpaceWatch
 from storage.errors import WriteFailed
 from storage.state_store import LmdbStateStore
@@ -58,13 +58,13 @@ def listening() -> Iterator[socket.socket]:
 def closed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The parts of the node that were closed, in that order."""
     names: list[str] = []
-    plain = Ending.close
+    plain = Shutdown.close
 
-    async def close(self: Ending, what: str, work: Callable[[], Any]) -> None:
+    async def close(self: Shutdown, what: str, work: Callable[[], Any]) -> None:
         await plain(self, what, work)
         names.append(what)
 
-    monkeypatch.setattr(Ending, "close", close)
+    monkeypatch.setattr(Shutdown, "close", close)
     return names
 
 
@@ -146,7 +146,7 @@ def test_a_stop_during_a_checkpoint_to_make_room_is_a_clean_one(
         running = asyncio.create_task(node.run())
         async with asyncio.timeout(WAIT_S):
             await asyncio.to_thread(has_begun.wait, WAIT_S)
-            node._ending.signalled(signal.SIGTERM)
+            node._shutdown.signalled(signal.SIGTERM)
             while "background" not in closed:
                 await asyncio.sleep(0.01)
             may_go_on.set()

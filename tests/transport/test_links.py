@@ -12,7 +12,7 @@ from raftdb.background import Background
 from raftdb.errors import Fatal
 from raftdb.frontend.http_server import HttpServer
 from raftdb.limits import ENTRY_BYTES_MAX
-from raftdb.route import Access, Route
+from raftdb.route import Permission, Route
 from raftdb.transport import link
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import Introduction
@@ -259,7 +259,7 @@ class _FakePeer:
         self.behaviour = behaviour
         self.accepted = 0
         self.release = asyncio.Event()
-        self.server = HttpServer({PEER_PATH: {"GET": Route(self.handle, Access.PEER)}})
+        self.server = HttpServer({PEER_PATH: {"GET": Route(self.handle, Permission.PEER)}})
 
     async def __aenter__(self) -> str:
         _, port = await self.server.start("127.0.0.1", 0)

@@ -36,7 +36,7 @@ def _exit(code: int) -> NoReturn:
     os._exit(code)
 
 
-class Ending:
+class Shutdown:
     """See the module. Made and used on a running event loop. `exit_now` ends the process with an exit code."""
 
     def __init__(
@@ -135,10 +135,10 @@ class Ending:
 class Closing:
     """The parts that are to be closed, in the order in which they were started."""
 
-    def __init__(self, ending: Ending, stack: AsyncExitStack) -> None:
-        self._ending = ending
+    def __init__(self, shutdown: Shutdown, stack: AsyncExitStack) -> None:
+        self._shutdown = shutdown
         self._stack = stack
 
     def then(self, what: str, close: Callable[[], Awaitable[object]]) -> None:
         """Register the part `what`, which is closed by `close` before all parts registered earlier."""
-        self._stack.push_async_callback(self._ending.close, what, close)
+        self._stack.push_async_callback(self._shutdown.close, what, close)
