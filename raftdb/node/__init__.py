@@ -40,7 +40,8 @@ cluster ends by an entry, and never before that time. While a received snapshot 
 no read is served. All that is said to peers was on disk before (`raftdb.core.update`). An error that is not a declared
 reply stops the node: replicas must not diverge.
 
-It does not retry for clients, redirect, or know HTTP: that is the frontends' and the clients' work.
+It does not retry for clients, redirect, pass on or know HTTP: that is the work of frontends, clients and
+`raftdb.forwarding`.
 """
 
 __all__ = [

@@ -97,7 +97,12 @@ class Driver:
         return await future
 
     def submit(
-        self, operation: ClientOperation | RecordQuery, on_answer: OnAnswer, *, stale: bool = False
+        self,
+        operation: ClientOperation | RecordQuery,
+        on_answer: OnAnswer,
+        *,
+        stale: bool = False,
+        payload: bytes | None = None,
     ) -> None:
         """Run one operation. `on_answer` is called once, after this returns: for a write in the turn in which its
         result is durable on a majority, for a read when its result is known to be the newest (with `stale`: as this
@@ -108,7 +113,7 @@ class Driver:
         RequestRefused; or None if the node stops before it knows. It must be quick, and must not raise. An operation
         that is refused at once raises here, and `on_answer` is not called. A read sees all writes that were answered
         before it was submitted, and need not see writes that are under way; an operation so large that it is encoded on
-        a thread may be overtaken by others.
+        a thread may be overtaken by others. `payload` is the encoded operation, if a caller has it already.
         """
         if isinstance(operation, RecordQuery) or is_read(operation):
             reads = self._runner.inputs.reads
@@ -118,11 +123,12 @@ class Driver:
             raise RequestRefused("bad_request", "a write cannot be stale", hint="leave consistency out")
         if self.is_leader() and not self.replica.takes_writes:
             raise Unavailable("busy", "too many changes wait for the disk", hint="send more slowly")
-        if keys_named(operation) > KEYS_ON_LOOP_MAX:
+        if payload is None and keys_named(operation) > KEYS_ON_LOOP_MAX:
             request_id = self._admit(on_answer)
             self._background.start(self._encode_aside(request_id, operation), name="encoding")
             return
-        payload = encode(operation)
+        if payload is None:
+            payload = encode(operation)
         self._take_room(operation, payload)
         self._runner.inputs.writes.append(WriteRequest(self._admit(on_answer), payload))
 

@@ -34,6 +34,7 @@ from raftdb.server.folder import (
     open_folder,
     storage_errors,
 )
+from raftdb.server.forwarding_node import ForwardingNode
 from raftdb.server.listening import cannot_listen, check_listen
 from raftdb.server.local_node import LocalNode
 from raftdb.server.membership import Registrar, find_cluster
@@ -186,7 +187,7 @@ class _Node:
         self._driver.start(self._disk, self._network, self._network)
         parts.then("driver", lambda: self._driver.close(grace_seconds=0))
         self._driver.peer_met(PeerMet(view.id, identity.node_uuid, own.start, own.doubted))
-        await self._start_listening(parts)
+        await self._start_listening(parts, background)
         space = SpaceWatch(self._driver, self._disk, background)
         parts.then("space watch", space.close)
         await space.start()
@@ -225,7 +226,7 @@ class _Node:
         details = {"version": __version__, "cluster": identity.cluster_id, "data": self._settings.data}
         logger.info("starting", extra={"fields": details})
 
-    async def _start_listening(self, parts: Closing) -> None:
+    async def _start_listening(self, parts: Closing, background: Background) -> None:
         """Open the one address of clients and peers, and that of Redis clients."""
         settings = self._settings
         memory = MemoryAccount(settings.memory_bytes_max)
@@ -258,14 +259,27 @@ class _Node:
             raise cannot_listen(settings.listen, error) from error
         parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
         if settings.redis is not None:
-            await self._listen_for_redis(settings.redis, node, limits, memory, parts)
+            await self._listen_for_redis(settings.redis, node, limits, memory, parts, background)
         fields = {"http": settings.listen, **({"redis": settings.redis} if settings.redis else {})}
         logger.info("listening", extra={"fields": fields})
 
     async def _listen_for_redis(
-        self, address: Endpoint, node: LocalNode, limits: Limits, memory: MemoryAccount, parts: Closing
+        self,
+        address: Endpoint,
+        node: LocalNode,
+        limits: Limits,
+        memory: MemoryAccount,
+        parts: Closing,
+        background: Background,
     ) -> None:
-        server = RedisServer(node, command_limits=limits, memory=memory)
+        redis_node: LocalNode | ForwardingNode = node
+        if self._settings.redis_redirect == "forward":
+            patience_s = self._settings.request_timeout_ms / 1000
+            redis_node = ForwardingNode(
+                node, self._driver, self._network, memory, start=background.start, patience_s=patience_s
+            )
+            parts.then("forwarder", redis_node.close)
+        server = RedisServer(redis_node, command_limits=limits, memory=memory)
         try:
             await server.start(address.host, address.port)
         except OSError as error:

@@ -130,6 +130,8 @@ class Settings:
     allowed_hosts: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_hosts})
     """Names under which browsers and clients may reach this node, beside those of `listen` and of the members."""
     redis: Endpoint | None = field(default=None, metadata={"parse": parse_endpoint})
+    redis_redirect: str = field(default="forward", metadata={"parse": one_of("forward", "moved")})
+    """What a node that does not lead does with commands of Redis clients."""
     data: Path = field(default=Path("data"), metadata={"parse": parse_path})
     peers: dict[str, Endpoint] | None = field(default=None, metadata={"parse": parse_peers})
     """First members, id to address; read when the folder is new. None: a cluster of this node alone."""

@@ -18,7 +18,8 @@ from raftdb.core.events import SnapshotMade
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import NodeId
 from raftdb.endpoint import Endpoint
-from raftdb.errors import Fatal
+from raftdb.errors import Fatal, LeaderHint
+from raftdb.forwarding import execute_for
 from raftdb.node.driver import Driver
 from raftdb.node.starts import OwnStarts
 from raftdb.route import Routes
@@ -35,7 +36,16 @@ from raftdb.server.peers import (
     STALE_START,
     PeerRegistry,
 )
-from raftdb.transport import LocalIdentity, PeerEvents, PeerLinks, PeerServer, SnapshotServer
+from raftdb.transport import (
+    ForwardEvents,
+    ForwardLink,
+    ForwardServer,
+    LocalIdentity,
+    PeerEvents,
+    PeerLinks,
+    PeerServer,
+    SnapshotServer,
+)
 from storage import LogStore, SnapshotReceiver, StorageError
 
 logger = logging.getLogger("raftdb.server")
@@ -81,7 +91,7 @@ class Network:
         replica = driver.replica
         self._registry = self._make_registry(log, disk, own)
         check = self._registry.check
-        local = replace(local, recall=self._registry.recall)
+        self._local = local = replace(local, recall=self._registry.recall)
         self._links = PeerLinks(
             local, check_peer=check, events=self._events_of_links(), start=background.start
         )
@@ -101,6 +111,12 @@ class Network:
             check_peer=check,
             find=self._outgoing.find,
             is_member=lambda peer: peer in self.addresses.members,
+        )
+        self._forward_server = ForwardServer(
+            local,
+            check_peer=check,
+            is_member=lambda peer: peer in self.addresses.members,
+            on_opened=lambda stream: execute_for(stream, driver.submit),
         )
 
     def _make_registry(self, log: LogStore, disk: NodeDisk, own: OwnStarts) -> PeerRegistry:
@@ -124,7 +140,7 @@ class Network:
     @property
     def routes(self) -> Routes:
         """What the listener has to serve to peers."""
-        return {**self._peer_server.routes, **self._snapshot_server.routes}
+        return {**self._peer_server.routes, **self._snapshot_server.routes, **self._forward_server.routes}
 
     def open(self) -> None:
         """Dial the peers that are known; from now on the driver says when they change."""
@@ -152,6 +168,17 @@ class Network:
         """See `raftdb.node.ports.Snapshots`."""
         return await self._incoming.fetch(offer)
 
+    def dial_leader(self, leader: LeaderHint, events: ForwardEvents) -> ForwardLink:
+        """Open a connection over which requests are passed on to `leader`."""
+        return ForwardLink(
+            self._local,
+            peer=leader.id,
+            endpoint=leader.endpoint,
+            check_peer=self._registry.check,
+            events=events,
+            start=self._background.start,
+        )
+
     def failure(self, peer: NodeId) -> str | None:
         """Why `peer` was not reached when it was last dialled; None if it was, or nobody tried."""
         return self._links.failure(peer)
@@ -174,6 +201,7 @@ class Network:
             timer.cancel()
         await self._links.close()
         await self._peer_server.close()
+        await self._forward_server.close()
         await self._incoming.close()
 
     def _dial(self) -> None:

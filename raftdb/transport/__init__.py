@@ -35,6 +35,8 @@ not promise that they arrive. Raft repairs losses, so a link sends nothing twice
   on it, too.
 * **Snapshots are fetched beside the links** (`snapshot_client.py`, `snapshot_server.py`), range by range over HTTP on
   the same address, so that no heartbeat waits for them; a download that was interrupted goes on where it stopped.
+* **Requests are passed on beside the links** (`forward_client.py`, `forward_server.py`): what clients ask of a node
+  that does not lead goes to the leader over a connection of its own, so no heartbeat waits for it.
 * **No compression**: entries are small or already dense, and a compressed frame shows the size of its plain text only
   after it was unpacked.
 
@@ -47,6 +49,8 @@ as that member. Until peers prove a secret, the port belongs on a trusted networ
 """
 
 from raftdb.transport.events import PeerEvents
+from raftdb.transport.forward_client import ForwardEvents, ForwardLink
+from raftdb.transport.forward_server import ForwardServer, ForwardStream
 from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity, Recollection
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
@@ -59,6 +63,10 @@ __all__ = [
     "PIECE_TIMEOUT_S",
     "CheckPeer",
     "FetchFailed",
+    "ForwardEvents",
+    "ForwardLink",
+    "ForwardServer",
+    "ForwardStream",
     "Introduction",
     "LocalIdentity",
     "PeerEvents",

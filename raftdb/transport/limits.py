@@ -10,6 +10,9 @@ FIRST_SEQUENCE = 1
 PEER_PATH = "/v1/peer"
 """The route on which a node is dialled by its peers."""
 
+FORWARD_PATH = PEER_PATH + "/forward"
+"""The route on which a leader is dialled by nodes that pass requests on to it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkLimits:

@@ -115,15 +115,15 @@ class _Answer(asyncio.Protocol):
             self.status.set_exception(exc or ConnectionResetError("closed by the peer"))
 
 
-async def dial(endpoint: Endpoint, *, connect_timeout_s: float) -> FrameStream:
-    """Connect and change protocols. The timeout is for the connection alone. Raises DialRefused, TimeoutError,
-    OSError."""
+async def dial(endpoint: Endpoint, *, connect_timeout_s: float, path: str = PEER_PATH) -> FrameStream:
+    """Connect and change protocols at `path`. The timeout is for the connection alone. Raises DialRefused,
+    TimeoutError, OSError."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(connect_timeout_s):
         transport, answer = await loop.create_connection(_Answer, endpoint.host, endpoint.port)
     try:
         lines = (
-            f"GET {PEER_PATH} HTTP/1.1",
+            f"GET {path} HTTP/1.1",
             f"Host: {endpoint}",
             "Connection: Upgrade",
             f"Upgrade: {PROTOCOL}",

@@ -40,6 +40,7 @@ __all__ = [
     "cbor",
     "configuration",
     "fields",
+    "frames",
     "handshake",
     "json_bytes",
     "peer",

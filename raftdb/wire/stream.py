@@ -9,6 +9,7 @@ from enum import IntEnum
 from struct import Struct
 
 from raftdb.errors import RemoteProtocolError
+from raftdb.limits import MIB, REPLY_BYTES_MAX
 from raftdb.wire.handshake import HANDSHAKE_BYTES_MAX
 from raftdb.wire.peer import FRAME_BYTES_MAX
 
@@ -28,7 +29,14 @@ class Kind(IntEnum):
     PONG = 4
     CLOSE = 5
     """The last frame: why the speaker ends the link, as UTF-8 text."""
+    REQUESTS = 6
+    """Requests of clients that a node passes on to the leader, on a connection of their own."""
+    ANSWERS = 7
+    """The leader's answers to them."""
 
+
+ANSWERS_BYTES_MAX = 2 * REPLY_BYTES_MAX + 2 * MIB
+"""Longest frame of answers: the longest answer, and a generous batch before it."""
 
 BODY_BYTES_MAX = {
     Kind.HANDSHAKE: HANDSHAKE_BYTES_MAX,
@@ -36,6 +44,8 @@ BODY_BYTES_MAX = {
     Kind.PING: 0,
     Kind.PONG: 0,
     Kind.CLOSE: 1024,
+    Kind.REQUESTS: FRAME_BYTES_MAX,
+    Kind.ANSWERS: ANSWERS_BYTES_MAX,
 }
 """Longest body of each kind."""
 

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import socket
 import subprocess
+import threading
 
 import pytest
 import redis
@@ -13,13 +14,27 @@ from tests.e2e.cluster import Cluster, Node, free_ports
 from tests.e2e.conftest import NewCluster
 from tests.e2e.waiting import LIMIT_S, wait_for
 
+KILLED_AT = 100
+"""The leader is killed after so many writes."""
+
 
 @pytest.fixture
 def cluster(new_cluster: NewCluster) -> Cluster:
-    """Three nodes with a port for Redis clients each."""
+    """Three nodes with a port for Redis clients each, which say where the leader is."""
+    return started(new_cluster, "moved")
+
+
+@pytest.fixture
+def forwarding_cluster(new_cluster: NewCluster) -> Cluster:
+    """Three nodes which pass commands on to the leader."""
+    return started(new_cluster, "forward")
+
+
+def started(new_cluster: NewCluster, redirect: str) -> Cluster:
     made = new_cluster(3)
     for node, port in zip(made, free_ports(3), strict=True):
         node.environment["RAFTDB_REDIS"] = f"127.0.0.1:{port}"
+        node.environment["RAFTDB_REDIS_REDIRECT"] = redirect
     return made.start()
 
 
@@ -101,6 +116,44 @@ def test_a_client_of_clusters_goes_on_after_the_leader_has_died(cluster: Cluster
     assert [int(client.get(f"before:{number}") or -1) for number in range(20)] == acknowledged
     assert client.get("after") == b"yes"
     client.close()
+
+
+def test_a_plain_client_of_another_node_does_not_notice_that_the_leader_dies(
+    forwarding_cluster: Cluster,
+) -> None:
+    cluster = forwarding_cluster
+    leader = cluster.leader()
+    (follower, *_) = cluster.others(leader)
+
+    def kill_soon(client: "redis.Redis") -> None:
+        wait_for(lambda: int(client.get("n") or 0) >= KILLED_AT, "some writes")
+        leader.kill9()
+
+    done = 0
+    with client_of(follower) as client, client_of(follower) as watching:
+        killer = threading.Thread(target=kill_soon, args=(watching,))
+        killer.start()
+        while done < 2 * KILLED_AT or killer.is_alive():
+            with client.pipeline(transaction=False) as pipeline:
+                for number in range(done, done + 10):
+                    pipeline.incr("n").set(f"key:{number}", number).get(f"key:{number}")
+                replies = pipeline.execute()
+            expected = [(number + 1, True, b"%d" % number) for number in range(done, done + 10)]
+            assert replies == [reply for three in expected for reply in three]
+            done += 10
+        killer.join()
+        assert not leader.is_running
+        successor = cluster.leader(cluster.running)
+        with client.pipeline(transaction=True) as pipeline:
+            pipeline.watch("n")
+            assert pipeline.get("n") == b"%d" % done
+            pipeline.multi()
+            pipeline.incr("n").dbsize()
+            assert pipeline.execute() == [done + 1, done + 1]
+        assert client.randomkey() is not None
+        assert len(list(client.scan_iter(match="key:*"))) == done
+    with client_of(successor) as client:
+        assert client.get("n") == b"%d" % (done + 1)
 
 
 @pytest.mark.skipif(shutil.which("redis-benchmark") is None, reason="needs Debian's redis-tools")

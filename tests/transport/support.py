@@ -214,13 +214,13 @@ class RawPeer:
 
 
 async def upgrade(
-    address: str, *, headers: dict[str, str] | None = None
+    address: str, *, headers: dict[str, str] | None = None, path: str = PEER_PATH
 ) -> tuple[int, asyncio.StreamReader, asyncio.StreamWriter]:
     """Ask for frames, as a dialler does; returns the status of the answer, too."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 24)
     wanted = {"Host": address, "Connection": "Upgrade", "Upgrade": "raftdb", **(headers or {})}
-    lines = [f"GET {PEER_PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in wanted.items()), "", ""]
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in wanted.items()), "", ""]
     writer.write("\r\n".join(lines).encode("latin-1"))
     async with asyncio.timeout(WAIT_S):
         head = await reader.readuntil(b"\r\n\r\n")
@@ -235,8 +235,8 @@ async def status_of_dial(address: str, *, headers: dict[str, str] | None = None)
 
 
 @asynccontextmanager
-async def raw_peer(address: str) -> AsyncIterator[RawPeer]:
-    status, reader, writer = await upgrade(address)
+async def raw_peer(address: str, *, path: str = PEER_PATH) -> AsyncIterator[RawPeer]:
+    status, reader, writer = await upgrade(address, path=path)
     assert status == 101
     try:
         yield RawPeer(reader, writer)

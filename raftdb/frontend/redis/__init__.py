@@ -22,8 +22,10 @@ Decisions
   written together at the end of the turn.
 * **A pipeline keeps its order without waiting.** A read after an unanswered write becomes a part of the log. That takes
   an entry, while waiting would take a round for each change between reading and writing (`connection`).
-* **The leader's time counts.** The machine has no calendar. `EXAT` and its like become a time to live when they are
+* **The node's time counts.** The machine has no calendar. `EXAT` and its like become a time to live when they are
   begun, and `EXPIRETIME` adds the remaining time to the clock of the node that answers.
+* **Connections do not know who leads.** They submit to a `RedisNode`. That is the node itself, whose refusal becomes
+  MOVED, or one that passes operations on to the leader (`raftdb.forwarding`) with the same promises.
 * **Errors have Redis' texts.** The stories in the tests were recorded with Redis 7.0, and are compared with a real one
   if it is installed, and so are random commands: replies are equal byte for byte.
 

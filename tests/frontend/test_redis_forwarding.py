@@ -1,0 +1,121 @@
+"""Redis clients of a node that passes their commands on to the leader."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from raftdb.errors import LeaderHint
+from raftdb.forwarding import Forwarder
+from raftdb.frontend.redis.server import RedisServer
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.service import Query
+from raftdb.node.effects import OnAnswer
+from tests.forwarding.support import FakeCluster, wait_until
+from tests.frontend.redis_support import Client, request
+
+
+class ForwardingNode:
+    """See `RedisNode`."""
+
+    def __init__(self, cluster: FakeCluster, **limits: Any) -> None:
+        self.cluster = cluster
+        self.forwarder: Forwarder = cluster.forwarder(**limits)
+
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+        assert not stale
+        self.forwarder.submit(operation, on_answer)
+
+    def status(self) -> Mapping[str, Any]:
+        return {}
+
+    def leader_hint(self) -> LeaderHint | None:
+        return self.cluster.own.leader_hint()
+
+
+def serve(**limits: Any) -> tuple[FakeCluster, RedisServer, ForwardingNode]:
+    cluster = FakeCluster()
+    node = ForwardingNode(cluster, **limits)
+    return cluster, RedisServer(node, memory=cluster.memory), node
+
+
+async def replies_of(client: Client, expected: bytes) -> None:
+    """Wait for exactly these replies."""
+    await wait_until(lambda: len(client.transport.written) >= len(expected))
+    assert client.take() == expected
+
+
+async def test_a_pipeline_keeps_its_order_over_a_change_of_leader() -> None:
+    cluster, server, _ = serve()
+    client = Client(server)
+    old = cluster.nodes["n2"]
+    old.is_held = True
+    for number in range(20):
+        client.send(
+            request("INCR", "n"), request("GET", "n"), request("SET", "k", number), request("GET", "k")
+        )
+    await wait_until(lambda: len(old.waiting) > 40)
+    cluster.elect("n3")
+    old.lose(33)
+    await replies_of(
+        client,
+        b"".join(
+            b":%d\r\n$%d\r\n%d\r\n+OK\r\n$%d\r\n%d\r\n"
+            % (number + 1, len(str(number + 1)), number + 1, len(str(number)), number)
+            for number in range(20)
+        ),
+    )
+
+
+async def test_a_write_waits_for_the_reads_before_it() -> None:
+    cluster, server, _ = serve()
+    client = Client(server)
+    leader = cluster.nodes["n2"]
+    leader.is_held = True
+    client.send(request("GET", "k"), request("SET", "k", "v"), request("GET", "k"))
+    await wait_until(lambda: len(leader.waiting) == 1)
+    leader.is_held = False
+    leader.answer_all()
+    await replies_of(client, b"$-1\r\n+OK\r\n$1\r\nv\r\n")
+
+
+async def test_transactions_are_passed_on() -> None:
+    cluster, server, _ = serve()
+    client, other = Client(server), Client(server)
+    client.send(request("SET", "k", "v"), request("WATCH", "k"))
+    await replies_of(client, b"+OK\r\n+OK\r\n")
+    client.send(request("MULTI"), request("INCR", "n"), request("INCR", "k"), request("GET", "n"))
+    await replies_of(client, b"+OK\r\n" + 3 * b"+QUEUED\r\n")
+    cluster.elect("n3")
+    client.send(request("EXEC"))
+    await replies_of(client, b"*3\r\n:1\r\n-ERR value is not an integer or out of range\r\n$1\r\n1\r\n")
+    client.send(request("WATCH", "k"))
+    await replies_of(client, b"+OK\r\n")
+    other.send(request("SET", "k", "w"))
+    await replies_of(other, b"+OK\r\n")
+    client.send(request("MULTI"), request("INCR", "n"), request("EXEC"))
+    await replies_of(client, b"+OK\r\n+QUEUED\r\n*-1\r\n")
+
+
+async def test_without_a_leader_the_cluster_is_down() -> None:
+    cluster, server, _ = serve(patience_s=0.02)
+    cluster.elect(None)
+    client = Client(server)
+    client.send(request("SET", "k", "v"), request("GET", "k"))
+    await wait_until(lambda: client.transport.written.count(b"\r\n") == 2)
+    assert [line.split()[0] for line in client.take().splitlines()] == 2 * [b"-CLUSTERDOWN"]
+
+
+async def test_what_a_client_that_has_gone_has_asked_for_is_done() -> None:
+    cluster, server, node = serve()
+    client, other = Client(server), Client(server)
+    leader = cluster.nodes["n2"]
+    leader.is_held = True
+    client.send(request("SET", "k", "v"), request("GET", "k"))
+    await wait_until(lambda: len(leader.waiting) > 2)
+    client.protocol.connection_lost(None)
+    leader.is_held = False
+    leader.answer_all()
+    await wait_until(lambda: node.forwarder.pending_count == 0)
+    other.send(request("GET", "k"))
+    await replies_of(other, b"$1\r\nv\r\n")
+    assert server.in_flight == 0
+    assert cluster.memory.request_bytes == 0
