@@ -71,6 +71,10 @@ SESSION_IDLE_MS = 3_600_000
 SESSIONS_MAX = 65_536
 """Most sessions; registering one more ends the one that was idle for longest."""
 
+NODE_SESSIONS_MAX = 4_096
+"""Most sessions of nodes, which pass requests on: those of 64 starts within an hour. They are counted apart, so that no
+client's session ever takes the place of one."""
+
 SESSION_REPLIES_MAX = 1_024
 """Most replies that are kept for one session until its client acknowledges them."""
 

@@ -22,6 +22,8 @@ Decisions
 * **Exactly once.** Every write has a session of the node and a sequence, and the machine tells a repetition. Reads are
   just read again. An answer that says "not executed" to a write that was sent before is not believed: its first copy
   may be in the log, so the outcome is unknown.
+* **Sessions that nobody takes away.** Those of nodes are counted apart from those of clients, so no number of clients
+  ends one (`raftdb.machine.sessions`).
 * **If this node leads**, and nothing waits, requests go straight to its driver, without a session. What the driver
   refuses because the leadership was lost is passed on.
 

@@ -25,7 +25,7 @@ from raftdb.limits import MIB
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Query
 from raftdb.machine.services import keys_named
-from raftdb.machine.sessions import RegisterSession
+from raftdb.machine.sessions import RegisterSession, SessionOwner
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.node.aside import Aside
 from raftdb.node.effects import OnAnswer
@@ -202,7 +202,9 @@ class Forwarder:
         else:
             session = self._sessions.choose(self._now_s())
             if not session.is_known:
-                registration = self._numbered(RegisterSession(session.name), _ignore, deadline_s, None)
+                registration = self._numbered(
+                    RegisterSession(session.name, SessionOwner.NODE), _ignore, deadline_s, None
+                )
                 self._encode(registration)
                 session.is_known = True
                 self._queue.append(registration)

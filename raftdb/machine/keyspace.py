@@ -4,14 +4,17 @@ A key is a one-byte prefix that names the service, then the service's own key; p
 and the order within each. They are given out here, once and for ever:
 
     c  configuration        the members, `pack_configuration`
-    m                       number of sessions (`machine.sessions`)
+    m                       number of sessions of clients (`machine.sessions`)
     n                       number of values (`machine.values`)
+    p                       number of sessions of nodes (`machine.sessions`)
+    q                       how far the index of sessions of nodes was swept (`machine.deadlines`)
     r  session sequence     a reply that a session's client may ask for again (`machine.replies`)
     s  session              a session
     t                       the cluster clock, in milliseconds
-    u v                     how far the two indexes below were swept (`machine.deadlines`)
+    u v                     how far the indexes x and y were swept (`machine.deadlines`)
+    w  time session         index of the sessions of nodes, by the time they end if they are not used
     x  time key             index of the values that expire
-    y  time session         index of the sessions, by the time they end if they are not used
+    y  time session         index of the sessions of clients, by the time they end if they are not used
     z  key                  a value of the key-value service: header (kind, revision, expiry) and data
 
 The service that holds the most comes last. Keys are often written in ascending order, and a tree that grows at its very
@@ -34,11 +37,14 @@ CONFIGURATION_KEY = b"c"
 
 SESSION_COUNT_KEY = b"m"
 VALUE_COUNT_KEY = b"n"
+NODE_SESSION_COUNT_KEY = b"p"
+NODE_IDLE_SWEPT_KEY = b"q"
 REPLY_PREFIX = b"r"
 SESSION_PREFIX = b"s"
 CLOCK_KEY = b"t"
 EXPIRY_SWEPT_KEY = b"u"
 IDLE_SWEPT_KEY = b"v"
+NODE_IDLE_PREFIX = b"w"
 EXPIRY_PREFIX = b"x"
 IDLE_PREFIX = b"y"
 

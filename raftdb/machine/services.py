@@ -20,7 +20,7 @@ from raftdb.machine.service import (
     ServiceOperation,
     WriteHandler,
 )
-from raftdb.machine.sessions import SESSIONS
+from raftdb.machine.sessions import NODE_SESSIONS, SESSIONS
 from raftdb.machine.strings import STRINGS
 from raftdb.machine.subsequences import SUBSEQUENCES
 
@@ -37,6 +37,7 @@ SERVICES = (
     REVISIONS,
     CONNECTION,
     SESSIONS,
+    NODE_SESSIONS,
 )
 """All services, in the order of help."""
 

@@ -7,7 +7,7 @@ whose reply is gone, or whose session is gone, is refused for ever, because it m
 
 A session lives from its registration until an `Expire` finds its deadline passed, until its client closes it, or until
 there are too many: then the one that was idle for longest makes room. Nothing but entries of the log decides that
-(hazard B55).
+(hazard B55). Sessions of clients make room for clients only, and sessions of nodes, which pass requests on, for nodes.
 
 A refusal for lack of room is an answer as well, and kept: a late copy of the same operation must not be done after all.
 A client that goes on regardless loses its session.
@@ -15,12 +15,14 @@ A client that goes on regardless loses its session.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
 
 from raftdb.budgets import SWEEP_REPLIES_MAX, SWEEP_SESSIONS_MAX
 from raftdb.errors import ReplyError, SessionExpired
 from raftdb.limits import (
+    NODE_SESSIONS_MAX,
     SESSION_IDLE_MS,
     SESSION_REPLIES_MAX,
     SESSION_REPLY_BYTES_MAX,
@@ -31,6 +33,9 @@ from raftdb.machine.deadlines import DeadlineIndex
 from raftdb.machine.keyspace import (
     IDLE_PREFIX,
     IDLE_SWEPT_KEY,
+    NODE_IDLE_PREFIX,
+    NODE_IDLE_SWEPT_KEY,
+    NODE_SESSION_COUNT_KEY,
     REPLY_PREFIX,
     SESSION_COUNT_KEY,
     SESSION_PREFIX,
@@ -47,7 +52,9 @@ SESSION_NAME_BYTES = 16
 """Length of a session's name, which its client draws at random: 128 bits, so that no two meet."""
 
 IDLE_SESSIONS = DeadlineIndex(IDLE_PREFIX, IDLE_SWEPT_KEY)
-"""All sessions, by when they end if they are not used before."""
+"""The sessions of clients, by when they end if they are not used before."""
+NODE_IDLE_SESSIONS = DeadlineIndex(NODE_IDLE_PREFIX, NODE_IDLE_SWEPT_KEY)
+"""The sessions of nodes, likewise."""
 
 IDLE_GRAIN_MS = 60_000
 """A session that is in use gets a new deadline no more often than this, and is given so much more time for it."""
@@ -61,7 +68,19 @@ PROBED_MAX = 64
 Perform = Callable[[Command | TransactionOperation, Layer, int], Result | ReplyError]
 """Applies the operation within a session, as part of the entry at an index."""
 
-_RECORD = Struct(">QQQQIQ")
+_RECORD = Struct(">QQQQIQB")
+
+
+class SessionOwner(IntEnum):
+    """Whose session it is. The numbers are in the log and in the state: never reuse one."""
+
+    CLIENT = 0
+    NODE = 1
+    """A node, which passes the requests of many clients on."""
+
+
+_INDEXES = {SessionOwner.CLIENT: IDLE_SESSIONS, SessionOwner.NODE: NODE_IDLE_SESSIONS}
+_COUNT_KEYS = {SessionOwner.CLIENT: SESSION_COUNT_KEY, SessionOwner.NODE: NODE_SESSION_COUNT_KEY}
 
 
 class _Session(NamedTuple):
@@ -72,6 +91,7 @@ class _Session(NamedTuple):
     """The lowest sequence that is still accepted: replies below it are gone."""
     replies: int
     reply_bytes: int
+    owner: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +99,7 @@ class RegisterSession(ServiceOperation):
     """Begin a session of this name, or find that it is there already."""
 
     session: bytes
+    owner: SessionOwner = SessionOwner.CLIENT
 
 
 def register(layer: Layer, operation: RegisterSession, entry: EntryPlace) -> Reply:
@@ -88,22 +109,24 @@ def register(layer: Layer, operation: RegisterSession, entry: EntryPlace) -> Rep
     if session is not None:
         _store(layer, name, _used(layer, name, session))
         return Repetition(session.index, session.term, Result(True, None))
-    if session_count(layer) >= SESSIONS_MAX:
-        _make_room(layer)
-    _count(layer, 1)
+    owner = operation.owner
+    count_max = SESSIONS_MAX if owner is SessionOwner.CLIENT else NODE_SESSIONS_MAX
+    if read_number(layer.get(_COUNT_KEYS[owner])) >= count_max:
+        _make_room(layer, _INDEXES[owner])
+    _count(layer, owner, 1)
     deadline_ms = _deadline_ms(layer)
-    IDLE_SESSIONS.set(layer, deadline_ms, name)
-    _store(layer, name, _Session(entry.index, entry.term, deadline_ms, 1, 0, 0))
+    _INDEXES[owner].set(layer, deadline_ms, name)
+    _store(layer, name, _Session(entry.index, entry.term, deadline_ms, 1, 0, 0, owner))
     return Result(True, None)
 
 
-def _make_room(layer: Layer) -> None:
-    """End the session that was idle for longest."""
-    first = IDLE_SESSIONS.first(layer)
+def _make_room(layer: Layer, index: DeadlineIndex) -> None:
+    """End the session of `index` that was idle for longest."""
+    first = index.first(layer)
     if first is not None:
         end(layer, first[1])
         if first[0] < _deadline_ms(layer):
-            IDLE_SESSIONS.swept(layer, *first)
+            index.swept(layer, *first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +196,16 @@ def end(layer: Layer, name: bytes) -> int:
     if session is None:
         return 0
     _acknowledged(layer, name, session, None)
-    IDLE_SESSIONS.lift(layer, session.deadline_ms, name)
+    owner = SessionOwner(session.owner)
+    _INDEXES[owner].lift(layer, session.deadline_ms, name)
     layer.delete(SESSION_PREFIX + name)
-    _count(layer, -1)
+    _count(layer, owner, -1)
     return session.replies
 
 
 def session_count(view: KeyValueView) -> int:
-    """Return how many sessions there are."""
-    return read_number(view.get(SESSION_COUNT_KEY))
+    """Return how many sessions there are, of clients and of nodes."""
+    return sum(read_number(view.get(key)) for key in _COUNT_KEYS.values())
 
 
 def _used(layer: Layer, name: bytes, session: _Session) -> _Session:
@@ -189,8 +213,9 @@ def _used(layer: Layer, name: bytes, session: _Session) -> _Session:
     if session.deadline_ms >= read_clock(layer) + SESSION_IDLE_MS:
         return session
     deadline_ms = _deadline_ms(layer)
-    IDLE_SESSIONS.lift(layer, session.deadline_ms, name)
-    IDLE_SESSIONS.set(layer, deadline_ms, name)
+    index = _INDEXES[SessionOwner(session.owner)]
+    index.lift(layer, session.deadline_ms, name)
+    index.set(layer, deadline_ms, name)
     return session._replace(deadline_ms=deadline_ms)
 
 
@@ -241,8 +266,9 @@ def _reply_key(name: bytes, sequence: int) -> bytes:
     return REPLY_PREFIX + name + pack_number(sequence)
 
 
-def _count(layer: Layer, change: int) -> None:
-    layer.put(SESSION_COUNT_KEY, pack_number(session_count(layer) + change))
+def _count(layer: Layer, owner: SessionOwner, change: int) -> None:
+    key = _COUNT_KEYS[owner]
+    layer.put(key, pack_number(read_number(layer.get(key)) + change))
 
 
 SESSIONS = Service(
@@ -259,3 +285,15 @@ SESSIONS = Service(
         cost_max=SWEEP_REPLIES_MAX,
     ),
 )
+
+NODE_SESSIONS = Service(
+    heading="sessions of nodes",
+    prefixes=NODE_SESSION_COUNT_KEY + NODE_IDLE_PREFIX + NODE_IDLE_SWEPT_KEY,
+    ending=Ending(
+        index=NODE_IDLE_SESSIONS,
+        end=lambda layer, time_ms, name: end(layer, name),
+        count_max=SWEEP_SESSIONS_MAX,
+        cost_max=SWEEP_REPLIES_MAX,
+    ),
+)
+"""The operations of `SESSIONS` are theirs, too."""

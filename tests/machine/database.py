@@ -19,7 +19,13 @@ from raftdb.machine.operations import Operation
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command, Ending, Query, Service
 from raftdb.machine.services import ENDINGS
-from raftdb.machine.sessions import IDLE_SESSIONS, CloseSession, RegisterSession, session_count
+from raftdb.machine.sessions import (
+    IDLE_SESSIONS,
+    NODE_IDLE_SESSIONS,
+    CloseSession,
+    RegisterSession,
+    session_count,
+)
 from raftdb.machine.values import EXPIRIES, value_count
 from tests.machine.views import DictionaryView
 
@@ -131,8 +137,11 @@ def check_books(layer: Layer) -> None:
     )
     sessions = layer.scan(SESSION_PREFIX, b"t", limit=EVERYTHING)
     assert session_count(layer) == len(sessions)
-    idle = IDLE_SESSIONS.due(layer, end_ms, limit=EVERYTHING)
-    assert sorted(name for _, name in idle) == [key[1:] for key, _ in sessions]
+    for owner, index in enumerate((IDLE_SESSIONS, NODE_IDLE_SESSIONS)):
+        idle = index.due(layer, end_ms, limit=EVERYTHING)
+        assert sorted(name for _, name in idle) == [
+            key[1:] for key, record in sessions if record[44] == owner
+        ]
     for key, record in sessions:
         replies = layer.scan(b"r" + key[1:], b"r" + key[1:] + b"\xff" * 9, limit=EVERYTHING)
         assert int.from_bytes(record[32:36]) == len(replies)

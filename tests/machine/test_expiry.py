@@ -286,7 +286,8 @@ def test_the_front_of_the_index_is_not_scanned_again_and_again(database: Databas
     database.now_ms = 600
     database.run(Expire())
     MACHINE.next_deadline_ms(database.layer)
-    assert view.firsts[-2] == b"x" + (500).to_bytes(8) + b"k\0"
+    of_values = [first for first in view.firsts if first.startswith(b"x")]
+    assert of_values[-1] == b"x" + (500).to_bytes(8) + b"k\0"
 
 
 def test_sessions_have_a_deadline_that_values_do_not_hide(database: Database) -> None:

@@ -15,7 +15,7 @@ from raftdb.machine.replies import decode_reply, encode_reply
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.sessions import CloseSession, RegisterSession, SessionOwner, session_count
 from raftdb.machine.strings import Delete, Get, GetSet, Set
 from tests.machine.database import Database, bounded, check_books
 
@@ -272,6 +272,42 @@ def test_one_session_too_many_ends_the_one_that_was_idle_for_longest(
     for name in (NAME, names[0], names[2]):
         database.run(once(2, Ping(), session=name))
     database.run(RegisterSession(names[3]))
+    check_books(database.layer)
+
+
+def test_sessions_of_clients_and_nodes_make_no_room_for_each_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "SESSIONS_MAX", 3)
+    monkeypatch.setattr(sessions, "NODE_SESSIONS_MAX", 2)
+    node, other, third = b"n" * 16, b"o" * 16, b"p" * 16
+    database.run(RegisterSession(node, SessionOwner.NODE))
+    database.run(once(1, IncrementBy(b"n", 1), session=node))
+    for number in range(5):
+        database.now_ms += 2 * sessions.IDLE_GRAIN_MS
+        database.run(RegisterSession(b"%016d" % number))
+        check_books(database.layer)
+    expired(database, once(1, Ping()))
+    assert database.repetition(once(1, IncrementBy(b"n", 1), session=node)).reply == Result(1, 3)
+    for name in (other, third):
+        database.now_ms += 1
+        database.run(RegisterSession(name, SessionOwner.NODE))
+        check_books(database.layer)
+    expired(database, once(1, IncrementBy(b"n", 1), session=node))
+    assert database.run(once(1, Ping(), session=b"%016d" % 2)) == Result("PONG", None)
+    assert session_count(database.layer) == 5
+
+
+def test_idle_sessions_of_nodes_end_like_all_others(database: Database) -> None:
+    node = b"n" * 16
+    database.run(RegisterSession(node, SessionOwner.NODE))
+    database.run(once(1, Ping(), session=node))
+    database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS
+    assert database.value(Expire()) == 0
+    database.now_ms += 1
+    assert database.value(Expire()) == 2
+    expired(database, once(2, Ping(), session=node))
+    assert session_count(database.layer) == 0
     check_books(database.layer)
 
 

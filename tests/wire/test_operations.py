@@ -22,7 +22,7 @@ from raftdb.machine.entries import (
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.service import Command, ServiceOperation
 from raftdb.machine.services import OPERATIONS
-from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.sessions import CloseSession, RegisterSession, SessionOwner
 from raftdb.machine.strings import Get, Set
 from raftdb.wire import cbor
 from tests.wire.strategies import HOSTILE_BYTES, PLAIN_VALUES, exactly_equal, operations
@@ -46,6 +46,7 @@ def test_the_form_of_entries_never_changes() -> None:
         ),
         (SessionOperation(NAME, 1, 1, Ping()), f"85 1841 {name_form} 01 01 81 01"),
         (RegisterSession(NAME), f"82 1842 {name_form}"),
+        (RegisterSession(NAME, SessionOwner.NODE), f"83 1842 {name_form} 01"),
         (CloseSession(NAME), f"82 1843 {name_form}"),
         (Expire(), "81 1844"),
     ]
