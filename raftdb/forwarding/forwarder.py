@@ -145,6 +145,8 @@ class Forwarder:
         """The leader of the present channel, None for this node itself."""
         self._dialled_s = -self._limits.redial_s
         self._is_due = False
+        self._problem = ""
+        """Why the last connection has ended."""
         self._ticker: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -321,6 +323,7 @@ class Forwarder:
         for number, outcome in answers:
             forwarded = self._sent.pop(number, None)
             if forwarded is not None:
+                self._problem = ""
                 self._out_bytes -= len(required(forwarded.payload, "payload"))
                 self._settle(forwarded, self._believed(forwarded, outcome))
         if self._queue:
@@ -343,6 +346,7 @@ class Forwarder:
         """The connection is lost, or its other end does not lead any more."""
         if channel is self._channel:
             logger.debug("nothing is passed on", extra={"fields": {"to": self._channel_to, "reason": reason}})
+            self._problem = reason
             self._drop_channel()
             self._expect_turn()
 
@@ -366,7 +370,8 @@ class Forwarder:
             self._drop_channel()
         while self._queue and self._queue[0].deadline_s <= now_s:
             late = self._queue.popleft()
-            self._settle(late, self._given_up(late, "no leader has answered in time"))
+            why = f" ({self._problem})" if self._problem else ""
+            self._settle(late, self._given_up(late, f"no leader has answered in time{why}"))
 
     def _given_up(self, forwarded: _Forwarded, why: str) -> RaftdbError:
         if forwarded.session is not None and forwarded.sends:

@@ -10,7 +10,7 @@ from raftdb.forwarding import Forwarder
 from raftdb.machine.batches import MultiSet
 from raftdb.machine.editing import Append
 from raftdb.machine.keyspace import SESSION_PREFIX
-from raftdb.machine.operations import TransactionOperation
+from raftdb.machine.operations import SessionOperation, TransactionOperation
 from raftdb.machine.reply import Page, Result
 from raftdb.machine.scanning import ReadPage
 from raftdb.machine.sessions import CloseSession
@@ -242,6 +242,33 @@ async def test_values_of_all_kinds_come_back() -> None:
     assert isinstance(expected, Answer)
     assert isinstance(told[2].value, Page)
     assert told[2].value == expected.value
+
+
+async def test_a_read_within_the_log_is_not_read_again_after_the_writes_that_followed_it() -> None:
+    cluster, told = FakeCluster(), list[Outcome]()
+    forwarder = cluster.forwarder()
+    old = cluster.nodes["n2"]
+    old.is_held = True
+    forwarder.submit(Append(b"k", b"v"), told.append)
+    forwarder.submit(TransactionOperation((Get(b"k"),)), told.append)
+    forwarder.submit(Append(b"k", b"w"), told.append)
+    await wait_until(lambda: sum(type(each) is SessionOperation for each, _ in old.waiting) == 3)
+    cluster.elect("n3")
+    old.lose(1000)
+    await wait_until(lambda: len(told) == 3)
+    assert isinstance(told[1], Answer)
+    assert told[1].value[0].value == b"v"
+    assert value_of(cluster) == b"vw"
+
+
+async def test_who_waits_in_vain_learns_why_nothing_could_be_passed_on() -> None:
+    cluster, told = FakeCluster(), list[Outcome]()
+    forwarder = cluster.forwarder(patience_s=0.05)
+    cluster.nodes["n2"].refusal = Unavailable("no_leader", "I am looking for a leader, too")
+    forwarder.submit(Get(b"k"), told.append)
+    await wait_until(lambda: bool(told))
+    assert isinstance(told[0], Unavailable)
+    assert "I am looking for a leader, too" in told[0].message
 
 
 async def test_no_more_are_under_way_or_wait_than_the_limits_allow() -> None:
