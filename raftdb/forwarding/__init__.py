@@ -5,7 +5,7 @@
 * `executor` is the leader: it executes what one node passes on, in order, and stops at the first request whose outcome
   it does not know.
 * `frames` turns requests and answers into bytes, `channels` are the ways to a leader; `raftdb.transport` carries the
-  frames.
+  frames. `ports` is the world as the forwarder uses it.
 
 Decisions
 ---------
@@ -32,7 +32,8 @@ The sessions last as long as the process: who has died cannot ask for its answer
 """
 
 from raftdb.forwarding.channels import HereChannel, LinkChannel, execute_for
-from raftdb.forwarding.forwarder import Channel, ChannelEvents, Forwarder, ForwardLimits
+from raftdb.forwarding.forwarder import Forwarder, ForwardLimits
+from raftdb.forwarding.ports import Channel, ChannelEvents
 
 __all__ = [
     "Channel",

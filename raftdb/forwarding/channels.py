@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from raftdb.forwarding.executor import Executor, Submit
-from raftdb.forwarding.forwarder import ChannelEvents
 from raftdb.forwarding.frames import (
     Outcome,
     Request,
@@ -15,6 +14,7 @@ from raftdb.forwarding.frames import (
     encode_requests,
     frames_of,
 )
+from raftdb.forwarding.ports import ChannelEvents
 from raftdb.memory import Hold
 from raftdb.transport import ForwardEvents, ForwardStream
 

@@ -3,16 +3,14 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from raftdb.background import StartTask
 from raftdb.budgets import KEYS_ON_LOOP_MAX
 from raftdb.commands.transactions import is_read
 from raftdb.errors import (
-    LeaderHint,
     OutcomeUnknown,
     RaftdbError,
     SessionExpired,
@@ -20,6 +18,7 @@ from raftdb.errors import (
     required,
 )
 from raftdb.forwarding.frames import Outcome, Request, encode_operation
+from raftdb.forwarding.ports import Channel, ChannelEvents, OpenChannel, OwnNode
 from raftdb.forwarding.sessions import NodeSession, NodeSessions
 from raftdb.limits import MIB
 from raftdb.machine.operations import ClientOperation, SessionOperation
@@ -46,7 +45,8 @@ class ForwardLimits:
     """The limits of one node. `requests_max` and `bytes_max`: requests that wait or are under way, and their payloads;
     beyond them a node says `busy`. `out_max` and `out_bytes_max`: those under way at the leader. `patience_s`: how long
     a request may wait for a leader and its answer. `look_s`: how often is looked who leads while requests wait.
-    `redial_s`: the shortest time between two connections."""
+    `redial_s`: the shortest time between two connections. `idle_s`: a connection that was not used for so long is not
+    used again: what is between the nodes may have forgotten it."""
 
     requests_max: int = 16_384
     bytes_max: int = 64 * MIB
@@ -55,49 +55,7 @@ class ForwardLimits:
     patience_s: float = 5.0
     look_s: float = 0.025
     redial_s: float = 0.05
-
-
-class Channel(Protocol):
-    """A way to one leader."""
-
-    @property
-    def has_room(self) -> bool:
-        """True if it takes requests now."""
-        ...
-
-    def send(self, requests: Sequence[Request]) -> None:
-        """Have them executed, in order."""
-
-    def close(self) -> None:
-        """Nothing that comes of it is wanted any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChannelEvents:
-    """What a channel calls, never before it was made: `on_room` when it takes requests, `on_answers` with answers, and
-    `on_down` once, when it is over."""
-
-    on_room: Callable[[], None]
-    on_answers: Callable[[Sequence[tuple[int, Outcome]]], None]
-    on_down: Callable[[str], None]
-
-
-OpenChannel = Callable[[LeaderHint | None, ChannelEvents], Channel]
-"""Opens a channel to a leader; None: to this node itself, as the leader."""
-
-
-class OwnNode(Protocol):
-    """The node that took the requests."""
-
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
-        """Run one operation here; see `raftdb.node.driver.Driver.submit`."""
-
-    def is_leader(self) -> bool:
-        """True while this node leads, as far as it knows."""
-        ...
-
-    def leader_hint(self) -> LeaderHint | None:
-        """The leader, as far as this node knows; None if it knows none."""
+    idle_s: float = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -144,6 +102,8 @@ class Forwarder:
         self._channel_to: str | None = None
         """The leader of the present channel, None for this node itself."""
         self._dialled_s = -self._limits.redial_s
+        self._used_s = 0.0
+        """When something was sent or answered last on the present channel."""
         self._is_due = False
         self._problem = ""
         """Why the last connection has ended."""
@@ -285,11 +245,12 @@ class Forwarder:
         if not is_here and leader is None:
             return
         wanted = None if leader is None else leader.id
-        if self._channel is not None and self._channel_to != wanted:
+        is_idle = not self._sent and self._now_s() > self._used_s + self._limits.idle_s
+        if self._channel is not None and (self._channel_to != wanted or is_idle):
             self._drop_channel()
             self._dialled_s = self._now_s() - self._limits.redial_s
         if self._channel is None and self._now_s() >= self._dialled_s + self._limits.redial_s:
-            self._dialled_s = self._now_s()
+            self._dialled_s = self._used_s = self._now_s()
             self._channel_to = wanted
             channel: list[Channel] = []
             events = ChannelEvents(
@@ -316,10 +277,12 @@ class Forwarder:
             first.sends += 1
             batch.append(Request(first.number, first.operation, payload))
         if batch:
+            self._used_s = self._now_s()
             self._channel.send(batch)
 
     def _take_answers(self, answers: Sequence[tuple[int, Outcome]]) -> None:
         """Settle what the leader has answered."""
+        self._used_s = self._now_s()
         for number, outcome in answers:
             forwarded = self._sent.pop(number, None)
             if forwarded is not None:

@@ -66,7 +66,8 @@ class ForwardServer:
         self._limits = limits or LinkLimits()
         self._streams: dict[str, FrameStream] = {}
         self._open: set[FrameStream] = set()
-        self._pending = 0
+        # Connections without a finished handshake, the oldest first, and whether the hello is being checked.
+        self._pending: dict[FrameStream, bool] = {}
         self._closed = False
 
     @property
@@ -80,7 +81,7 @@ class ForwardServer:
         if "Origin" in request.headers:
             raise RequestRefused("forbidden", "peers are not browsers")
         require_upgrade(request)
-        if self._closed or self._pending >= self._limits.handshakes_pending_max:
+        if self._closed or not self._has_room():
             raise Unavailable("busy", "too many handshakes at once, or the node is stopping")
         with accepted(request) as (stream, memory):
             self._open.add(stream)
@@ -90,6 +91,18 @@ class ForwardServer:
             finally:
                 self._open.discard(stream)
         return Switched()
+
+    def _has_room(self) -> bool:
+        """True if another handshake may begin. If there are too many, the oldest connection that has said nothing is
+        cut for it, so that a few silent ones cannot keep the members out."""
+        if len(self._pending) < self._limits.handshakes_pending_max:
+            return True
+        silent = next((stream for stream, is_judged in self._pending.items() if not is_judged), None)
+        if silent is None:
+            return False
+        del self._pending[silent]
+        silent.abort()
+        return True
 
     async def close(self) -> None:
         """End every connection and refuse new ones. Takes up to the limits' `close_timeout_s`."""
@@ -102,19 +115,20 @@ class ForwardServer:
 
     async def _serve(self, stream: FrameStream, memory: Hold) -> None:
         """Shake hands, and begin to hand requests over."""
-        self._pending += 1
+        self._pending[stream] = False
         try:
             async with asyncio.timeout(self._limits.hello_timeout_s):
                 _, body = await stream.receive()
                 hello = decode_handshake(body)
                 if not isinstance(hello, Hello):
                     raise RemoteProtocolError("a connection begins with a hello")
+                self._pending[stream] = True
                 refused = await check_introduction(hello, self._identity, self._check_peer)
         except (RemoteProtocolError, TimeoutError, OSError) as error:
             self._end(stream, short_reason(error))
             return
         finally:
-            self._pending -= 1
+            self._pending.pop(stream, None)
         if refused is None and not self._is_member(hello.source):
             refused = Refused("not_member", f"{hello.source} is no member")
         if refused is not None or self._closed:

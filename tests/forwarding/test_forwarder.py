@@ -261,6 +261,26 @@ async def test_a_read_within_the_log_is_not_read_again_after_the_writes_that_fol
     assert value_of(cluster) == b"vw"
 
 
+async def test_a_connection_that_was_not_used_for_long_is_not_used_again() -> None:
+    cluster, told = FakeCluster(), list[Outcome]()
+    forwarder = cluster.forwarder(idle_s=0.02)
+    forwarder.submit(Set(b"k", b"v"), told.append)
+    await wait_until(lambda: len(told) == 1)
+    (old,) = cluster.pipes
+    await asyncio.sleep(0.03)
+    forwarder.submit(Get(b"k"), told.append)
+    await wait_until(lambda: len(told) == 2)
+    assert not old.is_open
+    assert len(cluster.pipes) == 2
+    cluster.nodes["n2"].is_held = True
+    forwarder.submit(Get(b"k"), told.append)
+    await asyncio.sleep(0.03)
+    forwarder.submit(Get(b"k"), told.append)
+    await wait_until(lambda: len(cluster.nodes["n2"].waiting) == 2)
+    cluster.nodes["n2"].answer_all()
+    await wait_until(lambda: len(told) == 4)
+
+
 async def test_who_waits_in_vain_learns_why_nothing_could_be_passed_on() -> None:
     cluster, told = FakeCluster(), list[Outcome]()
     forwarder = cluster.forwarder(patience_s=0.05)

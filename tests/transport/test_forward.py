@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from raftdb.errors import RemoteProtocolError
 from raftdb.frontend.http_server import HttpServer
 from raftdb.transport import ForwardEvents, ForwardLink, ForwardServer, ForwardStream
 from raftdb.transport.handshake import Introduction
-from raftdb.transport.limits import FORWARD_PATH
+from raftdb.transport.limits import FORWARD_PATH, LinkLimits
 from raftdb.wire.handshake import Hello, Refused, encode_handshake
 from raftdb.wire.stream import Kind
 from tests.transport.support import FAST, accept_everybody, identity, raw_peer, upgrade, wait_until
@@ -20,7 +21,7 @@ from tests.transport.support import FAST, accept_everybody, identity, raw_peer, 
 class Leader:
     """A node that answers each frame with the same in capitals."""
 
-    def __init__(self, is_member: Callable[[str], bool]) -> None:
+    def __init__(self, is_member: Callable[[str], bool], limits: LinkLimits) -> None:
         self.streams: list[ForwardStream] = []
         self.taken: list[bytes] = []
         self.server = ForwardServer(
@@ -28,7 +29,7 @@ class Leader:
             check_peer=accept_everybody,
             is_member=is_member,
             on_opened=self._opened,
-            limits=FAST,
+            limits=limits,
         )
         self.http = HttpServer(self.server.routes)
         self.endpoint = Endpoint("127.0.0.1", 0)
@@ -46,8 +47,10 @@ class Leader:
 
 
 @asynccontextmanager
-async def leading(is_member: Callable[[str], bool] = lambda peer: True) -> AsyncIterator[Leader]:
-    leader = Leader(is_member)
+async def leading(
+    is_member: Callable[[str], bool] = lambda peer: True, limits: LinkLimits = FAST
+) -> AsyncIterator[Leader]:
+    leader = Leader(is_member, limits)
     _, port = await leader.http.start("127.0.0.1", 0)
     leader.endpoint = Endpoint("127.0.0.1", port)
     try:
@@ -162,6 +165,20 @@ async def test_other_frames_end_the_connection(kind: Kind) -> None:
         await peer.send(encode_handshake(identity("n1").introduce(Hello, "n2")), Kind.HANDSHAKE)
         await peer.send(b"", kind)
         assert "carries requests and answers" in (await peer.ends() or "")
+
+
+async def test_silent_connections_do_not_keep_the_members_out() -> None:
+    limits = replace(FAST, handshakes_pending_max=2)
+    async with leading(limits=limits) as leader, AsyncExitStack() as stack:
+        silent = [
+            await stack.enter_async_context(raw_peer(str(leader.endpoint), path=FORWARD_PATH))
+            for _ in range(5)
+        ]
+        for peer in silent[:3]:
+            assert await peer.ends() is None
+        dialler = Dialler(leader.endpoint)
+        await wait_until(lambda: dialler.link.has_room)
+        dialler.link.close()
 
 
 async def test_pages_of_browsers_are_refused() -> None:
