@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from raftdb.core import parting, reads, snapshots, timing, transfer
 from raftdb.core.block import Block
+from raftdb.core.events import EntriesLoaded
 from raftdb.core.messages import AppendEntries, AppendEntriesReply, HeartbeatReply
 from raftdb.core.model import EntryId, EntryKind, NodeId, Role, Term
 from raftdb.core.progress import Pace, Progress
@@ -167,13 +168,13 @@ def _send(
     progress.sent(message.last_index, size_bytes, round_=leadership.round)
 
 
-def on_entries_loaded(state: RaftState, node: NodeId, blocks: tuple[Block, ...]) -> None:
+def on_entries_loaded(state: RaftState, event: EntriesLoaded) -> None:
     """Bodies read from disk for one follower: send them, if they are still what it needs.
 
     A slow read may come back to a later leadership, whose log holds other entries at these indexes. The name of the
     last entry shows that: two logs that share it share everything before it (Log Matching, thesis 3.5).
     """
-    leadership = state.leadership
+    node, blocks, leadership = event.target, event.blocks, state.leadership
     progress = leadership.progress.get(node) if leadership else None
     if progress is None:
         return

@@ -305,11 +305,6 @@ def _on_proposed(state: RaftState, event: Proposed) -> None:
         leader.propose(state, event.payloads)
 
 
-def _on_read_requested(state: RaftState, event: ReadRequested) -> None:
-    """Clients' reads (thesis 6.4)."""
-    reads.request(state, event.request_ids)
-
-
 def _on_persisted(state: RaftState, event: Persisted) -> None:
     """The disk has caught up to a sequence: the own vote and the own log count now (thesis 10.2.1)."""
     state.persisted_sequence = max(state.persisted_sequence, event.sequence)
@@ -317,21 +312,6 @@ def _on_persisted(state: RaftState, event: Persisted) -> None:
     elections.own_vote_persisted(state)
     if state.leadership is not None:
         leader.advance_commit(state, state.leadership)
-
-
-def _on_entries_loaded(state: RaftState, event: EntriesLoaded) -> None:
-    """Bodies for a follower have come from disk."""
-    leader.on_entries_loaded(state, event.target, event.blocks)
-
-
-def _on_change_asked(state: RaftState, event: ConfigurationChangeAsked) -> None:
-    """A caller asks for a change of the members (thesis 4)."""
-    changes.ask(state, event)
-
-
-def _on_transfer_asked(state: RaftState, event: TransferAsked) -> None:
-    """A caller asks for another leader (thesis 3.10)."""
-    transfer.ask(state, event)
 
 
 def _on_peer_met(state: RaftState, event: PeerMet) -> None:
@@ -358,14 +338,14 @@ STEPS: dict[type[Event], Handler] = {
     Ticked: _on_ticked,
     Received: _on_received,
     Proposed: _on_proposed,
-    ReadRequested: _on_read_requested,
+    ReadRequested: reads.request,
     Persisted: _on_persisted,
-    EntriesLoaded: _on_entries_loaded,
+    EntriesLoaded: leader.on_entries_loaded,
     SnapshotMade: snapshots.on_snapshot_made,
     SnapshotFetched: snapshots.on_snapshot_fetched,
     Compacted: snapshots.on_compacted,
-    ConfigurationChangeAsked: _on_change_asked,
-    TransferAsked: _on_transfer_asked,
+    ConfigurationChangeAsked: changes.ask,
+    TransferAsked: transfer.ask,
     TripMeasured: timing.on_trip_measured,
     PeerMet: _on_peer_met,
     RemovalTold: _on_removal_told,

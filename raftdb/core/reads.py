@@ -7,19 +7,20 @@ on its way, later reads gather for the next.
 """
 
 from raftdb.core import parting
+from raftdb.core.events import ReadRequested
 from raftdb.core.messages import Heartbeat
 from raftdb.core.model import Role
 from raftdb.core.state import Leadership, PendingRead, RaftState
 from raftdb.core.update import ReadReleased
 
 
-def request(state: RaftState, request_ids: tuple[int, ...]) -> None:
-    """Reads have arrived: begin a round for them, or let them wait for one."""
+def request(state: RaftState, event: ReadRequested) -> None:
+    """Clients' reads have arrived: begin a round for them, or let them wait for one."""
     leadership = state.leadership
     if state.role is not Role.LEADER or leadership is None:
-        state.output.reads_dropped.extend(request_ids)
+        state.output.reads_dropped.extend(event.request_ids)
         return
-    leadership.reads_held.extend(request_ids)
+    leadership.reads_held.extend(event.request_ids)
     serve_held(state, leadership)
 
 

@@ -14,19 +14,18 @@ r"""The node: where consensus, state and clients meet.
 * `view` is what all others may read of a node: no other part reaches into the replica or its core (`tests/tidy.py`).
 * `watchdog` reports what holds up the event loop.
 * `aside` is the thread for work that is too long for the event loop.
-* `ports` is the world as the driver uses it: disk, network, and snapshots.
-* `turn` defines what goes into a turn and what comes out, and what the replica needs of the disk.
-* `bodies` finds the entries themselves, in memory or on the disk. `applying` applies slices of committed ones to the
-  state; `reading` serves reads of the key space and pages of the log.
+* `turn` defines what goes into a turn and what comes out, and the world around it: disk, network and snapshots.
+* `bodies` finds the entries themselves, in memory or on the disk. `execution` applies slices of committed ones to the
+  state, and serves reads of the key space and pages of the log.
 * `clock` counts the time of the cluster on the leader, passes it to the followers, and has the leader propose that what
   is due ends.
 * `checkpoints` begins checkpoints of the state and knows which requests wait for one; `compaction` says when one is due
   without a request, and where the log begins after it.
 * `space` counts the bytes that may still be written, and passes on which nodes are short of space.
-* `pending` knows which request waits for which entry or read index, and what each may be told.
+* `pending` knows which request waits for which entry or read index, and what each may be told; it has the words for
+  one that is not executed.
 * `membership` knows which requests wait for other members or another leader, and what they are told.
 * `standing` says, by the configurations, which folder a calling node has to be, and what this node itself can be.
-* `refusals` says in words why a node does not execute a request.
 * `starts` finds out that a folder was put back to an older copy of itself.
 * `stored` turns the core's records into bytes and a disk back into a node.
 * `suspicion` judges silences by the phi-accrual method, and `contacts` keeps when each peer was heard; both inform
@@ -45,13 +44,13 @@ It does not retry for clients, redirect, pass on or know HTTP: that is the work 
 """
 
 __all__ = [
-    "applying",
     "aside",
     "clock",
     "compaction",
     "describe",
     "driver",
     "effects",
+    "execution",
     "membership",
     "pending",
     "replica",

@@ -25,17 +25,16 @@ from raftdb.machine.entries import encode
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query as RecordQuery
 from raftdb.machine.services import keys_named
-from raftdb.node import refusals
+from raftdb.node import pending
 from raftdb.node.aside import Aside
 from raftdb.node.contacts import Contacts
 from raftdb.node.effect_handler import NodeEffectHandler
 from raftdb.node.effects import EffectRunner, OnAnswer
 from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
 from raftdb.node.pending import LogPage, MakeCheckpoint, Query, ReadRequest, WriteRequest
-from raftdb.node.ports import Disk, PeerLinks, Snapshots
 from raftdb.node.replica import Replica
 from raftdb.node.space import WRITE_BYTES, SpaceBudget
-from raftdb.node.turn import Answer
+from raftdb.node.turn import Answer, Disk, PeerLinks, Snapshots
 from raftdb.node.view import NodeView
 from raftdb.node.watchdog import Watchdog
 
@@ -272,14 +271,14 @@ class Driver:
         reason = self.no_space
         if reason is not None:
             is_own = self.space.shortage is not None
-            raise refusals.no_space(self.replica.raft.state, reason, is_own=is_own)
+            raise pending.no_space(self.replica.raft.state, reason, is_own=is_own)
         self.space.take(payload_bytes)
 
     def _refuse_on_full_disk(self, needed_bytes: int) -> None:
         """Refuse a write that may find no space on the disk: it would end the node, which can still read and vote."""
         reason = self.space.refusal(needed_bytes)
         if reason is not None:
-            raise refusals.no_space(self.replica.raft.state, reason, is_own=True, is_full=True)
+            raise pending.no_space(self.replica.raft.state, reason, is_own=True, is_full=True)
 
     async def _answer_to(self, request: Callable[[int], None]) -> Answer:
         """Put a request among the inputs, under the number that it gets, and wait for its answer."""

@@ -12,10 +12,9 @@ from raftdb.core.model import EntryId, NodeId
 from raftdb.core.update import Trace
 from raftdb.endpoint import Endpoint
 from raftdb.node.effects import EffectRunner
-from raftdb.node.ports import Disk, PeerLinks, Snapshots
 from raftdb.node.space import SpaceBudget
 from raftdb.node.telling import Telling
-from raftdb.node.turn import PersistJob
+from raftdb.node.turn import Disk, PeerLinks, PersistJob, Snapshots
 from storage import FrozenChanges
 
 logger = logging.getLogger("raftdb.node")

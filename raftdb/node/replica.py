@@ -28,15 +28,24 @@ from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.machine.entries import stamp
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Reply
-from raftdb.node.applying import answer_of, apply_slice
 from raftdb.node.bodies import Bodies
 from raftdb.node.checkpoints import Checkpoints, Covered
 from raftdb.node.clock import LeaderClock
 from raftdb.node.compaction import CompactionPolicy
+from raftdb.node.execution import answer_of, apply_slice, serve
 from raftdb.node.membership import MembershipRequests
-from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, WriteRequest, batches_of
-from raftdb.node.reading import serve
-from raftdb.node.refusals import leader_hint, not_executed, out_of_time, too_much_waits
+from raftdb.node.pending import (
+    MakeCheckpoint,
+    Pending,
+    Query,
+    ReadRequest,
+    WriteRequest,
+    batches_of,
+    leader_hint,
+    not_executed,
+    out_of_time,
+    too_much_waits,
+)
 from raftdb.node.standing import is_new, is_unproven
 from raftdb.node.stored import FIRST_ENTRY, batch_of
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State

@@ -36,7 +36,7 @@ PAGE_BYTES = 4096
 
 
 class NodeDisk:
-    """See `raftdb.node.ports.Disk`. `log` and `state` are open; `close` closes them."""
+    """See `raftdb.node.turn.Disk`. `log` and `state` are open; `close` closes them."""
 
     def __init__(
         self,

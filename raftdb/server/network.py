@@ -148,24 +148,24 @@ class Network:
         self._check_removed()
 
     def send(self, target: NodeId, messages: Sequence[Message]) -> None:
-        """See `raftdb.node.ports.PeerLinks`."""
+        """See `raftdb.node.turn.PeerLinks`."""
         self._links.send(target, messages)
 
     def update_peers(self, addresses: Mapping[NodeId, Endpoint]) -> None:
-        """See `raftdb.node.ports.PeerLinks`."""
+        """See `raftdb.node.turn.PeerLinks`."""
         self.addresses.members = dict(addresses)
         self._dial()
 
     def endpoint_of(self, peer: NodeId) -> Endpoint | None:
-        """See `raftdb.node.ports.PeerLinks`: at its link's address, or where it would be dialled first."""
+        """See `raftdb.node.turn.PeerLinks`: at its link's address, or where it would be dialled first."""
         return self._links.address(peer) or self.addresses.of(peer)
 
     async def make(self, target: NodeId) -> SnapshotMade:
-        """See `raftdb.node.ports.Snapshots`."""
+        """See `raftdb.node.turn.Snapshots`."""
         return await self._outgoing.make(target)
 
     async def fetch(self, offer: InstallSnapshot) -> bool:
-        """See `raftdb.node.ports.Snapshots`."""
+        """See `raftdb.node.turn.Snapshots`."""
         return await self._incoming.fetch(offer)
 
     def dial_leader(self, leader: LeaderHint, events: ForwardEvents) -> ForwardLink:

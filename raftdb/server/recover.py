@@ -32,7 +32,7 @@ from raftdb.core.state import RaftSettings
 from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal
 from raftdb.machine.machine import Machine
-from raftdb.node.applying import apply_slice
+from raftdb.node.execution import apply_slice
 from raftdb.node.stored import encode_hard_state, load_raft
 from raftdb.server.config import BadSetting
 from raftdb.server.facts import forget_peers

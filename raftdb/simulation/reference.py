@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from raftdb.core.block import Block
 from raftdb.core.model import EntryKind, Index, Term
 from raftdb.machine.machine import Machine
-from raftdb.node.applying import apply_slice
+from raftdb.node.execution import apply_slice
 from storage import MemoryStateStore
 
 Changes = Mapping[bytes, bytes | None]

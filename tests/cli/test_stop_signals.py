@@ -8,7 +8,6 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -100,7 +99,8 @@ class Window:
     """A terminal, and a shell that reads it."""
 
     def __init__(self, cluster: FakeCluster) -> None:
-        self._screen, self._terminal = pty.openpty()
+        self._descriptors: tuple[int, ...] = pty.openpty()
+        self._screen, self._terminal = self._descriptors
         self.before = self.settings
         environment = {**os.environ, "RAFTDB_URL": cluster.addresses, "RAFTDB_HISTORY": "", "TERM": "xterm"}
         # Who makes a terminal its own is told when it closes.
@@ -125,9 +125,10 @@ sys.exit(main(["shell"]))
         return termios.tcgetattr(self._terminal)
 
     def close(self) -> None:
-        for descriptor in (self._terminal, self._screen):
-            with suppress(OSError):
-                os.close(descriptor)
+        """Close the terminal, once: later its descriptors are somebody else's."""
+        descriptors, self._descriptors = self._descriptors, ()
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 @pytest.fixture

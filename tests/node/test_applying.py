@@ -13,8 +13,8 @@ from raftdb.machine.entries import encode, stamp
 from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
 from raftdb.machine.machine import Machine
 from raftdb.machine.strings import Get, Set
-from raftdb.node.applying import answer_of, apply_slice
 from raftdb.node.bodies import Bodies
+from raftdb.node.execution import answer_of, apply_slice
 from raftdb.node.turn import Answer
 from storage.memory import MemoryStateStore
 from tests.node.bench import Bench, value_of

@@ -4,7 +4,7 @@ import pytest
 
 from raftdb.core.messages import Heartbeat
 from raftdb.errors import LeaderHint
-from raftdb.node.refusals import leader_hint, not_executed
+from raftdb.node.pending import leader_hint, not_executed
 from tests.addresses import at
 from tests.core.direct import ME, Direct
 

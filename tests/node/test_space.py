@@ -4,7 +4,7 @@ import pytest
 
 from raftdb.core.messages import AppendEntries, Heartbeat, HeartbeatReply
 from raftdb.core.model import Entry, EntryKind
-from raftdb.node.refusals import no_space
+from raftdb.node.pending import no_space
 from raftdb.node.space import GROWTH_OVERHEAD_BYTES, SpaceBudget
 from tests.blocks import blocks
 from tests.core.direct import ME, Direct

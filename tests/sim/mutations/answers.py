@@ -21,7 +21,7 @@ from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Applied, Machine
 from raftdb.machine.reply import Reply
 from raftdb.node import replica
-from raftdb.node.applying import answer_of
+from raftdb.node.execution import answer_of
 from raftdb.node.pending import Pending
 from raftdb.node.replica import Replica
 from tests.sim.mutations.planting import Mutation, Patches, handlers

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from raftdb.core import changes, leader, parting, quorum, reads, transfer
+from raftdb.core import changes, leader, parting, quorum, raft, reads, transfer
 from raftdb.core.events import AddMember, TransferAsked
 from raftdb.core.membership import Configuration, ConfigurationHistory
 from raftdb.core.state import Leadership, RaftState
@@ -165,7 +165,7 @@ def transfer_is_said_to_be_done_at_once() -> Patches:
             state.transfer.request_ids.remove(event.request_id)
             transfer._answer(state, event.request_id, None)
 
-    return [(transfer, "ask", ask)]
+    return [(raft.STEPS, TransferAsked, ask)]  # type: ignore[list-item]
 
 
 MUTATIONS: tuple[Mutation, ...] = (

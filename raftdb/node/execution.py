@@ -1,23 +1,30 @@
-"""Applying committed entries to the state, a slice at a time: what they change, what that costs, and what their
-proposers are told.
+"""What is executed on the state: committed entries, a slice at a time, and reads; what that costs, and what those who
+asked are told.
 
 The entries of a slice are applied one after the other to one layer over the state, where each sees what those before it
 have changed. An entry is decoded only here. The state gets the changes of all, and the index of the last, in one write:
 a key that many of them change, as the cluster clock and the number of values, is written once. A slice has no meaning
 beyond that; nodes cut them differently, and come to the same state.
+
+Reads are of the key space, as the state has it, or of the log itself.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from raftdb.budgets import KEY_BYTES
-from raftdb.core.block import Block
-from raftdb.core.model import EntryKind, Index, Term
-from raftdb.errors import ReplyError
+from raftdb.core.block import Block, entries_of, entry_bytes
+from raftdb.core.model import Entry, EntryKind, Index, Term
+from raftdb.core.state import RaftState
+from raftdb.errors import RaftdbError, ReplyError
+from raftdb.limits import PAGE_BYTES_MAX
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Repetition, Reply, Result
+from raftdb.machine.service import Command
+from raftdb.machine.service import Query as RecordQuery
+from raftdb.node.pending import LogPage
 from raftdb.node.turn import Answer, State
 
 
@@ -78,3 +85,45 @@ def answer_of(reply: Reply, index: Index, term: Term) -> Answer | ReplyError:
         return reply
     value, revision = reply
     return Answer(value, index, term, revision)
+
+
+FindBlocks = Callable[[Index, Index, int], Sequence[Block]]
+"""Finds the entries from a first to a last index, as many as fit into so many bytes, at least one."""
+
+
+def serve(
+    query: Command | RecordQuery | LogPage,
+    core: RaftState,
+    state: State,
+    machine: Machine,
+    bodies: FindBlocks,
+) -> tuple[Answer | RaftdbError, int]:
+    """The answer to `query` from the state, or from the log, as they are; and the work that it was (see `work_of`)."""
+    if isinstance(query, LogPage):
+        return _read_log(query, core, bodies)
+    view = Layer(state)
+    reply = machine.read(query, view)
+    if not isinstance(reply, Result):
+        return reply, work_of(view)
+    index, term = state.applied
+    return Answer(reply.value, index, term, reply.revision), work_of(view)
+
+
+def _read_log(page: LogPage, core: RaftState, bodies: FindBlocks) -> tuple[Answer | RaftdbError, int]:
+    """Entries in order, the newest included, committed or not; the answer's index is the commit index."""
+    log = core.log
+    first = page.first if page.first is not None else max(log.base.index + 1, log.last_index - page.limit + 1)
+    if first <= log.base.index:
+        refusal = RaftdbError(
+            "compacted",
+            f"entries up to {log.base.index} are compacted away",
+            hint=f"the first one available is {log.base.index + 1}",
+        )
+        return refusal, KEY_BYTES
+    last = min(log.last_index, first + page.limit - 1)
+    entries: list[Entry] = []
+    page_bytes = 0
+    while first + len(entries) <= last and page_bytes < PAGE_BYTES_MAX:
+        entries.extend(entries_of(bodies(first + len(entries), last, PAGE_BYTES_MAX)))
+        page_bytes = sum(entry_bytes(entry.data) for entry in entries)
+    return Answer(entries, core.commit_index, core.term), page_bytes + KEY_BYTES * len(entries)
