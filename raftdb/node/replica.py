@@ -28,24 +28,14 @@ from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.machine.entries import stamp
 from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Reply
+from raftdb.node import pending
 from raftdb.node.bodies import Bodies
 from raftdb.node.checkpoints import Checkpoints, Covered
 from raftdb.node.clock import LeaderClock
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.execution import answer_of, apply_slice, serve
 from raftdb.node.membership import MembershipRequests
-from raftdb.node.pending import (
-    MakeCheckpoint,
-    Pending,
-    Query,
-    ReadRequest,
-    WriteRequest,
-    batches_of,
-    leader_hint,
-    not_executed,
-    out_of_time,
-    too_much_waits,
-)
+from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, WriteRequest, batches_of
 from raftdb.node.standing import is_new, is_unproven
 from raftdb.node.stored import FIRST_ENTRY, batch_of
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
@@ -183,7 +173,7 @@ class Replica:
         for update in self._membership.ask_all(inputs.changes, inputs.transfers, self._now_ticks):
             self._carry_out(update)
         writes, refused = self._membership.pass_on(inputs.writes)
-        effects.answers.extend((request.request_id, too_much_waits()) for request in refused)
+        effects.answers.extend((request.request_id, pending.too_much_waits()) for request in refused)
         if writes:
             self._propose_all(writes)
         if inputs.reads:
@@ -203,11 +193,13 @@ class Replica:
 
     def leader_hint(self) -> LeaderHint | None:
         """Where the leader is, if this node knows."""
-        return leader_hint(self.raft.state, self.endpoint_of)
+        return pending.leader_hint(self.raft.state, self.endpoint_of)
 
     def refusal(self) -> Unavailable:
         """Why this node does not execute."""
-        return not_executed(self.raft.state, self.links, self.leader_hint(), is_removed=self.is_removed)
+        return pending.not_executed(
+            self.raft.state, self.links, self.leader_hint(), is_removed=self.is_removed
+        )
 
     def _tick(self, unproven: bool) -> None:
         """Let a tick pass for the core, and for the patience of waiting requests."""
@@ -218,7 +210,7 @@ class Replica:
             self._effects.answers.append((request_id, self._out_of_time(is_write)))
 
     def _out_of_time(self, is_write: bool) -> RaftdbError:
-        return out_of_time(self.raft.state, self.applied_index, is_write=is_write)
+        return pending.out_of_time(self.raft.state, self.applied_index, is_write=is_write)
 
     def _propose_all(self, writes: list[WriteRequest]) -> None:
         """Hand the writes of the turn to the core, in as few batches as their size allows."""
@@ -230,7 +222,7 @@ class Replica:
         time_ms = self._clock.time_ms(self.raft.state)
         update = self.raft.step(Proposed(tuple(stamp(request.payload, time_ms) for request in writes)))
         if update.accepted is None:
-            refusal = too_much_waits() if self.raft.state.role is Role.LEADER else self.refusal()
+            refusal = pending.too_much_waits() if self.raft.state.role is Role.LEADER else self.refusal()
             self._effects.answers.extend((request.request_id, refusal) for request in writes)
         else:
             self._clock.stamped(time_ms)
