@@ -1,7 +1,12 @@
 """Redis clients of a node that passes their commands on to the leader."""
 
+import asyncio
+import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from raftdb.errors import LeaderHint
 from raftdb.forwarding import Forwarder
@@ -10,7 +15,10 @@ from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query
 from raftdb.node.effects import OnAnswer
 from tests.forwarding.support import FakeCluster, wait_until
-from tests.frontend.redis_support import Client, request
+from tests.frontend.redis_random import Talk
+from tests.frontend.redis_support import Client, MachineNode, request
+from tests.frontend.redis_support import serve as serve_here
+from tests.frontend.test_redis_commands import STORIES, lines_of, told
 
 
 class ForwardingNode:
@@ -25,7 +33,7 @@ class ForwardingNode:
         self.forwarder.submit(operation, on_answer)
 
     def status(self) -> Mapping[str, Any]:
-        return {}
+        return MachineNode().status()
 
     def leader_hint(self) -> LeaderHint | None:
         return self.cluster.own.leader_hint()
@@ -41,6 +49,41 @@ async def replies_of(client: Client, expected: bytes) -> None:
     """Wait for exactly these replies."""
     await wait_until(lambda: len(client.transport.written) >= len(expected))
     assert client.take() == expected
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.stem)
+async def test_each_story_goes_as_it_is_told_by_the_leader(story: Path) -> None:
+    lines = lines_of(story)
+    client = Client(serve()[1])
+    assert told(lines, [await client.tell(line) for line, _ in lines]) == lines
+
+
+async def test_random_commands_are_answered_as_the_leader_answers_them() -> None:
+    here, there = Client(serve_here()[1]), Client(serve()[1])
+    talk = Talk(7)
+    for _ in range(600):
+        words = talk.next()
+        assert await there.ask(*words) == await here.ask(*words), words
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_random_pipelines_are_answered_the_same_over_changes_of_leader(seed: int) -> None:
+    cluster, server, _ = serve()
+    here, there = Client(serve_here()[1]), Client(server)
+    talk, chance = Talk(seed), random.Random(seed)
+    for _ in range(30):
+        commands = [request(*talk.next()) for _ in range(20)]
+        here.send(*commands)
+        there.send(*commands)
+        expected = await here.receive(len(commands))
+        while len(there.transport.written) < len(expected):
+            await asyncio.sleep(0)
+            if chance.random() < 0.2:
+                leader = cluster.leader
+                assert leader is not None
+                cluster.elect(chance.choice(["n2", "n3"]))
+                leader.lose(chance.randrange(20))
+        assert there.take() == expected
 
 
 async def test_a_pipeline_keeps_its_order_over_a_change_of_leader() -> None:
