@@ -117,11 +117,13 @@ def test_a_liar_in_the_place_of_one_peer_stops_nobody(new_cluster: NewCluster) -
         return Refused(code, "you are not who you were")
 
     async def lie_in_place_of(node: Node, cluster_id: str) -> None:
-        """Until both have heard all the lies, and for a while longer."""
+        """Until both have heard all the lies and one of them leads, and for a while longer. Before that they send
+        clients on to the liar, which is no database."""
         port = int(node.address.rpartition(":")[2])
         liar = await start_receiver(identity(node.name, cluster=cluster_id), check_peer=lie, port=port)
         try:
             await wait_until(lambda: all(len(heard) == len(LIES) for heard in told.values()))
+            await asyncio.to_thread(cluster.leader, (n1, n2))
             await asyncio.to_thread(write, cluster, "b")
         finally:
             await liar.close()
