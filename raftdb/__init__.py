@@ -8,10 +8,10 @@ with Client("127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003") as client:
     client.get("kunci")  # b"satu"
 ```
 
-The packages are layers, and imports run one way only, to the right: server | simulation > frontend > node > transport |
-client > commands > machine > wire > core > single modules such as memory > limits > errors > endpoint. This module
-loads nothing until one of its names is asked for: a one-shot command imports it and must be quick. `storage` (LMDB) and
-`cli` (the shell) are packages of the same distribution beside it.
+The packages are layers, and imports run one way only, to the right: server | simulation > frontend > forwarding > node
+> transport | client > commands > machine > wire > core > single modules such as memory > limits > errors > endpoint.
+This module loads nothing until one of its names is asked for: a one-shot command imports it and must be quick.
+`storage` (LMDB) and `cli` (the shell) are packages of the same distribution beside it.
 """
 
 from typing import TYPE_CHECKING

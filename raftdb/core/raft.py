@@ -1,7 +1,8 @@
 """`Raft`: one node's consensus as a function of its inputs, `step(event) -> Update`.
 
-Every message first meets the rule of terms (thesis 3.3), the same for all: a newer term is entered, an older one is
-answered with the newer. Messages of the node's own term are then looked up in one table by (role, message type).
+Every message first meets the rule of terms (thesis 3.3): a newer term is entered, and requests of an older one are
+answered with the newer. Only pre-votes are judged by their handlers, because their term has not begun. Messages of the
+node's own term are then looked up in one table by (role, message type).
 """
 
 from collections.abc import Callable

@@ -33,8 +33,9 @@ Decisions
   begun or answered in one turn, so that heartbeats come in between.
 * **Content-Encoding of requests is not supported**, because a short compressed body may become a very long one (hazard
   B99).
-* **Long bodies and answers are decoded and encoded on one thread** beside the loop (`raftdb.node.aside`), those over
-  the budgets in `raftdb.budgets`. For a short one the change of threads would take longer than the work.
+* **Long bodies and answers are decoded and encoded on a thread** beside the loop, one after the other
+  (`raftdb.node.aside`), those over the budgets in `raftdb.budgets`. For a short one the change of threads would take
+  longer than the work.
 * **A request outlives its client.** A handler is not cancelled when the client goes away, because the command may be in
   the log already. The node bounds its time.
 * **A `Host` that is not this node's is refused**, on reads as well: a page whose own name resolves to this node could

@@ -6,8 +6,8 @@ and the state. A test reads the source and refuses imports and constructs that c
 processes (hazard B63).
 
 A service is a module: `strings`, `editing`, `subsequences`, `counters`, `batches`, `expiry`, `keys`, `scanning`,
-`drawing`, `revisions`, `connection`, `sessions`. It has a dataclass and a handler for each of its commands, and ends
-with one `Service` that declares the rest.
+`drawing`, `revisions`, `connection`, `sessions`. It has a dataclass and a handler for each of its commands, if it has
+any, and ends with a `Service` that declares the rest.
 
 * `service`: the types that describe a service and a command. `services`: the list of all services, and tables made from
   it.

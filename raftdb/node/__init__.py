@@ -10,7 +10,8 @@ r"""The node: where consensus, state and clients meet.
 * `effects` is the order in which effects are carried out, and what is gathered for the next turn; without I/O, and the
   same for a real node and a simulated one. `effect_handler` is what a real node does with each, `telling` its lines
   of the log.
-* `driver` is the replica's only owner: it admits requests and runs a turn for all that has arrived.
+* `driver` is the replica's owner, and the only one that runs its turns: it admits requests and runs a turn for all
+  that has arrived.
 * `view` is what all others may read of a node: no other part reaches into the replica or its core (`tests/tidy.py`).
 * `watchdog` reports what holds up the event loop.
 * `aside` is the thread for work that is too long for the event loop.
@@ -36,8 +37,8 @@ The node promises this. A write is answered once its entry is applied, and so is
 read is answered from a state that has applied everything committed when the read arrived, by a node that was confirmed
 to lead after it arrived; a requested checkpoint is such a read. A key or session that is to end at a time of the
 cluster ends by an entry, and never before that time. While a received snapshot is put in place nothing is applied and
-no read is served. All that is said to peers was on disk before (`raftdb.core.update`). An error that is not a declared
-reply stops the node: replicas must not diverge.
+no read is served. All that is promised to peers was on disk before (`raftdb.core.update`). An error that is not a
+declared reply stops the node: replicas must not diverge.
 
 It does not retry for clients, redirect, pass on or know HTTP: that is the work of frontends, clients and
 `raftdb.forwarding`.

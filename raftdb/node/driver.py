@@ -104,8 +104,8 @@ class Driver:
         payload: bytes | None = None,
     ) -> None:
         """Run one operation. `on_answer` is called once, after this returns: for a write in the turn in which its
-        result is durable on a majority, for a read when its result is known to be the newest (with `stale`: as this
-        node has it).
+        entry, by then durable on a majority, is applied; for a read when its result is known to be the newest (with
+        `stale`: as this node has it).
 
         It gets the answer, which for an operation that its session has done before has the index and term of that time;
         or Unavailable, OutcomeUnknown, ReplyError (it ran and failed; Conflict and SessionExpired are such) or

@@ -2,7 +2,7 @@
 asked are told.
 
 The entries of a slice are applied one after the other to one layer over the state, where each sees what those before it
-have changed. An entry is decoded only here. The state gets the changes of all, and the index of the last, in one write:
+have changed. The state gets the changes of all, and the index of the last, in one write:
 a key that many of them change, as the cluster clock and the number of values, is written once. A slice has no meaning
 beyond that; nodes cut them differently, and come to the same state.
 

@@ -282,8 +282,8 @@ class Replica:
             effects.snapshot_offered = offer
 
     def _load(self, wanted: EntriesWanted) -> None:
-        """Read bodies that a follower needs and that have left the cache; the core decides whether they are still
-        wanted."""
+        """Read bodies that a follower needs and that have left the cache. They are here at once; but the core does not
+        rely on that, and decides whether they are still wanted."""
         blocks = self._bodies.stored(wanted.first, wanted.last, wanted.bytes_max)
         self._carry_out(self.raft.step(EntriesLoaded(wanted.target, blocks)))
 
