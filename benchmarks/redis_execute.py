@@ -41,7 +41,7 @@ class InstantNode:
     def __init__(self) -> None:
         self.waiting: list[OnAnswer] = []
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         self.waiting.append(on_answer)
 
     def answer(self, answer: Answer) -> None:

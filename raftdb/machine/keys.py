@@ -7,12 +7,10 @@ from raftdb.limits import KEYS_PER_COMMAND_MAX
 from raftdb.machine.keyspace import HEADER_BYTES, KEY_VALUE_PREFIX, KINDS
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
+from raftdb.machine.scanning import behind
 from raftdb.machine.service import Command, CommandType, Service
 from raftdb.machine.strings import CONDITION_WORDS, Condition, holds
 from raftdb.machine.values import load_head, move_value, remove_value, state_key_of, visible
-
-_VALUES_END = bytes((KEY_VALUE_PREFIX[0] + 1,))
-"""The first key of the key space behind all values."""
 
 NO_SUCH_KEY = "no such key"
 """The error for a key that must be there (Redis' words)."""
@@ -94,7 +92,9 @@ class Clear(Command):
 
 def clear(layer: Layer, command: Clear, revision: int) -> Result:
     """Remove all keys. Answers nothing: some may have ended before, and nobody knows how many are still kept."""
-    found = layer.scan(KEY_VALUE_PREFIX, _VALUES_END, limit=KEYS_PER_COMMAND_MAX + 1, length=HEADER_BYTES)
+    found = layer.scan(
+        KEY_VALUE_PREFIX, behind(KEY_VALUE_PREFIX), limit=KEYS_PER_COMMAND_MAX + 1, length=HEADER_BYTES
+    )
     if len(found) > KEYS_PER_COMMAND_MAX:
         raise ReplyError(
             f"there are more than {KEYS_PER_COMMAND_MAX} keys",

@@ -36,7 +36,7 @@ RANGES = {
     "committed": Range(None, "commit_index"),
     "applied": Range("first_index", "applied_index"),
 }
-"""The actions that are told as ranges."""
+"""The actions that are told as ranges, all of them at the level `info`."""
 
 
 class Telling:
@@ -49,18 +49,21 @@ class Telling:
     def tell(self, traces: Sequence[Trace]) -> None:
         """Tell these, but keep ranges back that may go on."""
         for trace in traces:
+            target = _logger_of(trace.level)
+            if not target.isEnabledFor(LEVELS[trace.level]):
+                continue
             if trace.event in RANGES:
                 self._extend(trace)
             else:
                 self.finish()
-                _write(trace.event, trace.level, dict(trace.details))
+                target.log(LEVELS[trace.level], trace.event, extra={"fields": dict(trace.details)})
 
     def finish(self) -> None:
         """Tell what was kept back."""
         if self._waiting:
             waiting, self._waiting = self._waiting, {}
             for event, details in waiting.items():
-                _write(event, "info", details)
+                logger.info(event, extra={"fields": details})
 
     def _extend(self, trace: Trace) -> None:
         """Let the range of this kind go on; if this one does not follow it, what was kept back is told first."""
@@ -82,7 +85,5 @@ def _follows(details: dict[str, Any], waiting: dict[str, Any], first: str | None
     return details[first] == waiting[last] + 1 and details.get("term") == waiting.get("term")
 
 
-def _write(event: str, level: str, details: dict[str, Any]) -> None:
-    target = HEARTBEAT_LOGGER if level == "heartbeat" else logger
-    if target.isEnabledFor(LEVELS[level]):
-        target.log(LEVELS[level], event, extra={"fields": details})
+def _logger_of(level: str) -> logging.Logger:
+    return HEARTBEAT_LOGGER if level == "heartbeat" else logger

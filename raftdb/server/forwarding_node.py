@@ -42,12 +42,9 @@ class ForwardingNode:
             limits=ForwardLimits(patience_s=patience_s),
         )
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
-        """Run `operation` where the leader is; a stale read here."""
-        if stale:
-            self._driver.submit(operation, on_answer, stale=True)
-        else:
-            self._forwarder.submit(operation, on_answer)
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
+        """Run `operation` where the leader is."""
+        self._forwarder.submit(operation, on_answer)
 
     def status(self) -> Mapping[str, Any]:
         """See `LocalNode`."""

@@ -48,9 +48,9 @@ class LocalNode:
         self._cluster_id = cluster_id
         self._started = time.monotonic()
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         """Run `operation`; see `Driver.submit`."""
-        self._driver.submit(operation, on_answer, stale=stale)
+        self._driver.submit(operation, on_answer)
 
     async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
         """Run `operation`; see `Driver.execute`."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
+from raftdb.errors import RemoteProtocolError, Unavailable
 from raftdb.memory import Hold
 from raftdb.route import Permission, Route, Routes
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
@@ -78,8 +78,6 @@ class ForwardServer:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """GET /v1/peer/forward: one connection, from handshake to end. Raises RequestRefused or Unavailable before it
         begins."""
-        if "Origin" in request.headers:
-            raise RequestRefused("forbidden", "peers are not browsers")
         require_upgrade(request)
         if self._closed or not self._has_room():
             raise Unavailable("busy", "too many handshakes at once, or the node is stopping")

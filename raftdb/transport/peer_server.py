@@ -12,7 +12,7 @@ from aiohttp import web
 from raftdb.background import StartTask
 from raftdb.core.messages import Message
 from raftdb.core.model import NO_START, StartId
-from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
+from raftdb.errors import RemoteProtocolError, Unavailable
 from raftdb.memory import Hold
 from raftdb.route import Permission, Route, Routes
 from raftdb.transport.events import PeerEvents
@@ -97,8 +97,6 @@ class PeerServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """GET /v1/peer: one link, from handshake to end. Raises RequestRefused or Unavailable before it begins."""
-        if "Origin" in request.headers:
-            raise RequestRefused("forbidden", "peers are not browsers")
         require_upgrade(request)
         if self._closed or not self._has_room():
             raise Unavailable("busy", "too many handshakes at once, or the node is stopping")

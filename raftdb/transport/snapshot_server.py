@@ -30,6 +30,7 @@ from raftdb.errors import RemoteProtocolError, RequestRefused, Unavailable
 from raftdb.route import Permission, Route, Routes
 from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
 from raftdb.transport.limits import PEER_PATH
+from raftdb.transport.upgrade import refuse_browsers
 from raftdb.wire.fields import DIGEST_BYTES, NUMBER_LIMIT
 from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
 
@@ -147,8 +148,7 @@ class SnapshotServer:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a GET of one range. Raises RequestRefused, RemoteProtocolError, Unavailable."""
-        if "Origin" in request.headers:
-            raise RequestRefused("forbidden", "peers are not browsers")
+        refuse_browsers(request)
         hello = parse_hello(request.headers.get("Authorization", ""))
         wanted = parse_range(request.headers.get("Range", ""))
         digest = _DIGEST.fullmatch(request.headers.get("If-Match", ""))

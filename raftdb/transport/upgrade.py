@@ -59,8 +59,15 @@ class _Accepted(FrameStream):
         self._connection.connection_lost(exc)
 
 
+def refuse_browsers(request: web.BaseRequest) -> None:
+    """Raise RequestRefused if a page in a browser may have sent the request."""
+    if "Origin" in request.headers:
+        raise RequestRefused("forbidden", "peers are not browsers")
+
+
 def require_upgrade(request: web.BaseRequest) -> None:
-    """Raise RequestRefused unless the caller asks to change to frames."""
+    """Raise RequestRefused unless the caller is no browser and asks to change to frames."""
+    refuse_browsers(request)
     wants = request.headers.get("Upgrade", "").lower() == PROTOCOL
     if not wants or "upgrade" not in request.headers.get("Connection", "").lower():
         reason = f"this path is for the peers of the cluster, with Upgrade: {PROTOCOL}"

@@ -38,7 +38,7 @@ class MachineNode:
         self.most_waiting = 0
         self.more_status: Mapping[str, Any] = {}
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         if self.refusal is not None:
             raise self.refusal
         self.submitted.append(operation)

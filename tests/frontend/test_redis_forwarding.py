@@ -28,8 +28,7 @@ class ForwardingNode:
         self.cluster = cluster
         self.forwarder: Forwarder = cluster.forwarder(**limits)
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
-        assert not stale
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         self.forwarder.submit(operation, on_answer)
 
     def status(self) -> Mapping[str, Any]:

@@ -90,3 +90,15 @@ def test_other_levels_have_their_loggers(lines: list[str]) -> None:
     finally:
         logging.getLogger("raftdb.node.heartbeat").setLevel(logging.NOTSET)
     assert lines == ["left node=n3"]
+
+
+def test_what_nobody_is_told_cuts_no_range(lines: list[str]) -> None:
+    telling = Telling()
+    logging.getLogger("raftdb.node.heartbeat").setLevel(logging.INFO)
+    try:
+        telling.tell([appended(5, 5), Trace("heartbeat sent", (("round", 4),), "heartbeat"), appended(6, 6)])
+    finally:
+        logging.getLogger("raftdb.node.heartbeat").setLevel(logging.NOTSET)
+    assert lines == []
+    telling.finish()
+    assert lines == ["appended first_index=5 last_index=6 term=2"]

@@ -13,7 +13,7 @@ from raftdb.machine.strings import PAST_TTL
 
 
 def integer(text: bytes) -> int:
-    """A whole number of 64 bits. Raises `Refused`."""
+    """A whole number of 64 bits. Raises `CommandRefused`."""
     value = parse_integer(text)
     if value is None:
         raise CommandRefused(NOT_AN_INTEGER)
@@ -35,7 +35,8 @@ UNITS: dict[bytes, tuple[int, bool]] = {
 
 
 def lifetime_ms(text: bytes, unit: bytes, command: str) -> int:
-    """The time to live of a value in milliseconds, for `Set` and its like: above 0, or `PAST_TTL`. Raises `Refused`."""
+    """The time to live of a value in milliseconds, for `Set` and its like: above 0, or `PAST_TTL`. Raises
+    `CommandRefused`."""
     unit_ms, of_calendar = UNITS[unit]
     value = integer(text)
     if value <= 0 or value * unit_ms > TTL_MS_MAX:

@@ -29,8 +29,8 @@ class Row:
     """One command. `arity` is as in Redis: it includes the name, and a negative one is a minimum. `keys` are the places
     of its keys: first, last (below 0: from the end) and step; (0, 0, 0) for none.
 
-    Exactly one of `build` and `run` is set; both raise `Refused`. `run` returns the reply, or a `Call` whose answer
-    becomes the reply.
+    Exactly one of `build` and `run` is set; both raise `CommandRefused`. `run` returns the reply, or a `Call` whose
+    answer becomes the reply.
 
     `is_immediate`: it is run at once even after MULTI. `subcommands` has rows by the second word. `waits_for_reads`,
     `waits_for_writes`: it is begun once the earlier reads, or writes, of the connection are answered. Writes wait for

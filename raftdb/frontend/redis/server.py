@@ -36,7 +36,7 @@ BEGUN_PER_TURN_MAX = 1024
 class RedisNode(Protocol):
     """One running node, as this listener sees it."""
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         """Execute one operation; see `raftdb.node.driver.Driver.submit`."""
 
     def status(self) -> Mapping[str, Any]:
@@ -169,7 +169,7 @@ class RedisServer:
             self._schedule()
 
     def check_size(self, arguments: Arguments) -> None:
-        """Raise `Refused` for a request that is larger than this node accepts."""
+        """Raise `CommandRefused` for a request that is larger than this node accepts."""
         total_bytes = sum(map(len, arguments))
         value_bytes_max = self.command_limits.value_bytes
         if total_bytes <= value_bytes_max:

@@ -33,7 +33,7 @@ _CATEGORIES = {
 
 
 def find(arguments: Arguments) -> Row:
-    """The row of a request. Raises `Refused` for an unknown name, and for too few or too many arguments."""
+    """The row of a request. Raises `CommandRefused` for an unknown name, and for too few or too many arguments."""
     row = BY_NAME.get(arguments[0])
     if row is None:
         row = BY_NAME.get(arguments[0].lower())
