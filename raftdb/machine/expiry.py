@@ -152,7 +152,7 @@ def _shown_ttl(result: Told) -> object:
     return -1 if result.revision else -2
 
 
-def _end(layer: Layer, expires_ms: int, key: bytes) -> int:
+def _end(layer: Layer, expires_ms: int, key: bytes, index: int) -> int:
     """End the value of `key`, whose time is up."""
     state_key = KEY_VALUE_PREFIX + key
     before = layer.head(state_key, HEADER_BYTES)

@@ -44,6 +44,9 @@ class Layer:
     below is written to. `deadline_ms` is the earliest of the deadlines that were set in it, None if none was; `events`
     are, in order, the names of all that has changed in it (`note_change`), for others that wait for changes.
 
+    A layer also knows where it is applied: `session` is the name of the session whose operation runs, None outside of
+    one, and `next_place` numbers what the entry makes.
+
     `looked_up` counts keys, `passed` the keys that scans passed, found or not, and `moved_bytes` the bytes of values
     that were read or written. A scan that makes `passed` more than `passed_max` ends in a `ReplyError`.
     """
@@ -52,6 +55,7 @@ class Layer:
         "_get_below",
         "_head_below",
         "_order",
+        "_place",
         "_view",
         "changes",
         "clock_at_least_ms",
@@ -61,13 +65,20 @@ class Layer:
         "moved_bytes",
         "passed",
         "passed_max",
+        "session",
     )
 
     def __init__(self, view: KeyValueView, *, passed_max: int | None = None) -> None:
         self._view = view
-        # A key that is looked up through a layer is counted in that layer, and only once.
-        self._get_below = view.peek if isinstance(view, Layer) else view.get
-        self._head_below = view.peek_head if isinstance(view, Layer) else view.head
+        self.session: bytes | None = None
+        self._place = (0, 0)
+        """The entry in which a place was given out last, and the next place in it."""
+        if isinstance(view, Layer):
+            # A key that is looked up through a layer is counted in that layer, and only once.
+            self._get_below, self._head_below = view.peek, view.peek_head
+            self.session, self._place = view.session, view._place
+        else:
+            self._get_below, self._head_below = view.get, view.head
         self.changes: dict[bytes, bytes | None] = {}
         self.clock_at_least_ms = 0
         """A time that the cluster clock is known to have reached here: entries proposed together bear the same one."""
@@ -129,8 +140,16 @@ class Layer:
         content."""
         self.events.append(name)
 
+    def next_place(self, index: int) -> int:
+        """Return a place within the entry at `index`, which is being applied: 0, then 1, and so on. The index and the
+        place together name something that the entry makes, for ever and in order."""
+        place = self._place[1] if self._place[0] == index else 0
+        self._place = (index, place + 1)
+        return place
+
     def merge(self, upper: "Layer") -> None:
         """Take over all changes of `upper`, which was laid over this one."""
+        self._place = upper._place
         self.changes.update(upper.changes)
         self._order = None
         self.events += upper.events

@@ -111,7 +111,7 @@ def _of_service(kind: OperationType) -> Callable[[Layer, Any, EntryPlace, bytes]
 
 _OPERATIONS: dict[type[Any], Callable[[Layer, Any, EntryPlace, bytes], Reply]] = {
     SessionOperation: _in_session,
-    Expire: lambda layer, operation, entry, data: sweeper.sweep(layer),
+    Expire: lambda layer, operation, entry, data: sweeper.sweep(layer, entry.index),
     **{kind.type: _of_service(kind) for kind in OPERATIONS.values()},
 }
 """The operations that are neither commands nor transactions, and how each is run; `data` is that of the whole entry."""

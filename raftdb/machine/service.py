@@ -198,12 +198,12 @@ class Ending:
     """The things of a service that end at times of the cluster clock: the sweeper ends those that are due, a bounded
     number at a time.
 
-    `end(layer, time_ms, name)` ends one, and returns its cost. An entry ends at most `count_max`, and none
-    after it has cost `cost_max`. Both are replicated rules.
+    `end(layer, time_ms, name, index)` ends one as part of the entry at `index`, and returns its cost. An entry ends at
+    most `count_max`, and none after it has cost `cost_max`. Both are replicated rules.
     """
 
     index: DeadlineIndex
-    end: Callable[[Layer, int, bytes], int]
+    end: Callable[[Layer, int, bytes, int], int]
     count_max: int
     cost_max: int
 

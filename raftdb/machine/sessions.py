@@ -179,7 +179,11 @@ def run(
             "too many replies are not acknowledged", hint="acknowledge some, then send it as a new operation"
         )
     else:
-        reply = perform(operation.operation, layer, entry.index)
+        layer.session = name
+        try:
+            reply = perform(operation.operation, layer, entry.index)
+        finally:
+            layer.session = None
     record = encode_reply(reply, digest=digest, index=entry.index, term=entry.term)
     layer.put(_reply_key(name, sequence), record)
     _store(
@@ -280,7 +284,7 @@ SESSIONS = Service(
     ),
     ending=Ending(
         index=IDLE_SESSIONS,
-        end=lambda layer, time_ms, name: end(layer, name),
+        end=lambda layer, time_ms, name, index: end(layer, name),
         count_max=SWEEP_SESSIONS_MAX,
         cost_max=SWEEP_REPLIES_MAX,
     ),
@@ -291,7 +295,7 @@ NODE_SESSIONS = Service(
     prefixes=NODE_SESSION_COUNT_KEY + NODE_IDLE_PREFIX + NODE_IDLE_SWEPT_KEY,
     ending=Ending(
         index=NODE_IDLE_SESSIONS,
-        end=lambda layer, time_ms, name: end(layer, name),
+        end=lambda layer, time_ms, name, index: end(layer, name),
         count_max=SWEEP_SESSIONS_MAX,
         cost_max=SWEEP_REPLIES_MAX,
     ),

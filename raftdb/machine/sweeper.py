@@ -11,15 +11,16 @@ from raftdb.machine.reply import Result
 from raftdb.machine.services import ENDINGS
 
 
-def sweep(layer: Layer) -> Result:
-    """End what is due by the clock, up to the bounds of each service. Answers how many ended."""
+def sweep(layer: Layer, index: int) -> Result:
+    """End what is due by the clock as part of the entry at `index`, up to the bounds of each service. Answers how many
+    ended."""
     clock_ms = read_clock(layer)
     count = 0
     for ending in ENDINGS:
         cost = 0
         last: tuple[int, bytes] | None = None
         for last in ending.index.due(layer, clock_ms, limit=ending.count_max):
-            cost += ending.end(layer, *last)
+            cost += ending.end(layer, *last, index)
             count += 1
             if cost >= ending.cost_max:
                 break

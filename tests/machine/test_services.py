@@ -1,6 +1,7 @@
 """The list of services is sound, and what is made from it: numbers, keys, kinds, results in no frontend's words, and
 what somebody may wait for."""
 
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from raftdb.errors import CODES, ReplyError
 from raftdb.limits import KEYS_PER_COMMAND_MAX
-from raftdb.machine import keyspace, values
+from raftdb.machine import forms, keyspace, services, values
 from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import NOT_A_FLOAT, IncrementBy, IncrementByDecimal
@@ -16,10 +17,12 @@ from raftdb.machine.editing import Append, GetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.keys import NO_SUCH_KEY, Clear, Copy, KindOf, Rename
 from raftdb.machine.keyspace import CLOCK_KEY, CONFIGURATION_KEY, HEADER_BYTES, KEY_VALUE_PREFIX
+from raftdb.machine.layer import Layer
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.reply import KeyRecord, Repetition, Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, ReadRecord, Scan
+from raftdb.machine.service import Command
 from raftdb.machine.services import COMMANDS, OPERATIONS, SERVICES
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
@@ -36,9 +39,9 @@ def database() -> Database:
 
 
 def test_every_number_is_given_out_once() -> None:
-    numbers = sorted(command.number for command in COMMANDS.values())
-    assert numbers == list(range(1, len(numbers) + 1))
-    assert len(numbers) < 64
+    numbers = [command.number for command in COMMANDS.values()]
+    assert len(set(numbers)) == len(numbers)
+    assert all(0 < number < 64 for number in numbers)
     others = [operation.number for operation in OPERATIONS.values()]
     assert len(set(others)) == len(others)
     assert all(64 < number < 256 for number in others)
@@ -229,6 +232,43 @@ def test_what_changes_is_an_event_beside_the_reply(database: Database) -> None:
     assert since(SessionOperation(NAME, 1, 1, Set(b"k", b"v"))) == [b"zk"]
     assert since(SessionOperation(NAME, 1, 1, Set(b"k", b"v"))) == [], "a repetition changes nothing"
     assert since(CloseSession(NAME)) == []
+
+
+@dataclass(frozen=True, slots=True)
+class WhereAmI(Command):
+    """Answer the session and the next place of the entry."""
+
+
+def where_am_i(layer: Layer, command: WhereAmI, revision: int) -> Result:
+    return Result((layer.session, revision, layer.next_place(revision)), None)
+
+
+def test_a_handler_knows_its_session_and_numbers_what_its_entry_makes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = 63
+    monkeypatch.setitem(services.WRITES, WhereAmI, where_am_i)
+    monkeypatch.setitem(forms.FORMS, WhereAmI, forms._form(WhereAmI, number))
+    monkeypatch.setitem(forms._SHAPES, (number, 1), forms._shape(forms._form(WhereAmI, number), ()))
+
+    def values(operation: Operation) -> list[object]:
+        reply = database.applied(operation).reply
+        assert isinstance(reply, Result)
+        inner: Any = reply.value
+        return [one.value if isinstance(one, Result) else one for one in inner]
+
+    one = WhereAmI()
+    database.run(RegisterSession(NAME))
+    assert values(one) == [None, 2, 0]
+    assert values(one) == [None, 3, 0]
+    assert values(TransactionOperation((one, Get(b"k"), one)))[::2] == [(None, 4, 0), (None, 4, 1)]
+    assert values(SessionOperation(NAME, 1, 1, TransactionOperation((one, one)))) == [
+        (NAME, 5, 0),
+        (NAME, 5, 1),
+    ]
+    undone = TransactionOperation((one, IncrementBy(b"k", 2**63 - 1), IncrementBy(b"k", 1)), (), Mode.ATOMIC)
+    assert isinstance(database.applied(undone).reply, ReplyError)
+    assert values(one) == [None, 7, 0], "what follows in the log is in no session"
 
 
 @pytest.fixture
