@@ -3,8 +3,8 @@ the answers; they contain no rule of the database.
 
 `redis` is the listener for Redis clients, with an essay of its own. The HTTP side, from the socket inwards:
 
-* `http_server.py` owns the listening socket: bounded connections, the path table, one place where every error
-  becomes JSON, orderly close. It knows no route.
+* `http_server.py` owns the listening socket: the path table, one place where every error becomes JSON, orderly close.
+  It knows no route. `http_connection.py` bounds connections.
 * `http_api.py` is the client API (docs/interface.md, section 3): one handler per route, over a `Node` (`node_api.py`).
   `http_data.py` is the part of it about data, `http_members.py` the one about members and leadership; `leading.py`
   redirects requests that only the leader can serve.

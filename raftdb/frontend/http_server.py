@@ -1,4 +1,4 @@
-"""The HTTP listener: it bounds connections, has the path table, turns every error into JSON, and closes in order.
+"""The HTTP listener: it has the path table, turns every error into JSON, and closes in order.
 
 It knows no route of its own. A handler is `async (request) -> Reply`, or returns another aiohttp response, as for a
 peer's link; it raises `RaftdbError` to refuse. Handlers are not cancelled when their client goes away (package essay).
@@ -7,28 +7,21 @@ peer's link; it raises `RaftdbError` to refuse. Handlers are not cancelled when 
 import asyncio
 import logging
 import resource
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
-from aiohttp import EMPTY_PAYLOAD, StreamReader, web, web_protocol
+from aiohttp import web
 from aiohttp.hdrs import ORIGIN
 
 from raftdb.errors import RaftdbError, RequestRefused, Unavailable, required
 from raftdb.frontend.http_body import awaits_continue
-from raftdb.frontend.http_head import (
-    HEAD_BYTES_MAX,
-    HEADER_BYTES_MAX,
-    HEADERS_MAX,
-    REQUEST_LINE_BYTES_MAX,
-    head_refused,
-    refusal_of,
-)
+from raftdb.frontend.http_connection import LINGERING_TIME_S, BoundedServer, Connection
+from raftdb.frontend.http_head import HEADER_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
 from raftdb.frontend.http_reply import Reply, error_reply
 from raftdb.frontend.http_turns import Turnstile
-from raftdb.memory import Hold, MemoryAccount
+from raftdb.memory import MemoryAccount
 from raftdb.route import Handler, Permission, Route, Routes
 
 logger = logging.getLogger("raftdb.http")
@@ -36,23 +29,12 @@ logger = logging.getLogger("raftdb.http")
 SEGMENTS: web.RequestKey[dict[str, str]] = web.RequestKey("SEGMENTS", dict[str, str])
 """The segments of the path at the names of its pattern, still percent-encoded."""
 
-CONNECTIONS_SPARED = 16
-"""One connection in this many is kept for peers, for health checks, and for clients that are answered `busy`."""
 OPEN_FILES_RESERVED = 64
 """File descriptors kept free of client connections: storage, peers, logs, the listener itself."""
-LINGERING_TIME_S = 2.0
-"""How long the rest of a refused request is read and dropped, so that the client can read the refusal."""
 READ_BUFFER_BYTES = 64 * 1024
 """aiohttp's bound on reading a body ahead of its handler: up to twice as much, and one read of the socket, is held."""
-PIPELINED_MAX = 2
-"""Requests of one connection that are parsed before the first is answered. It is small, because the requests that
-arrive on thousands of connections may be parsed in one turn of the loop."""
 ACCEPT_BACKLOG = 512
 """Connections that the kernel queues before they are accepted, for a burst of clients after a change of leader."""
-
-
-# aiohttp has no parameter for this limit of its connections.
-web_protocol.MAX_MSG_QUEUE_SIZE = PIPELINED_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,137 +53,6 @@ def connections_allowed(wanted: int) -> int:
     """The lower of `wanted` and what the limit on open files (`ulimit -n`) leaves for connections; at least 1."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - OPEN_FILES_RESERVED))
-
-
-class _Connection(web.RequestHandler):
-    """aiohttp's connection, except that malformed HTTP is answered with an error of the API, and not logged as a
-    bug."""
-
-    __slots__ = ("_head_bytes", "_payload", "memory")
-
-    def __init__(self, manager: web.Server, memory: Hold, **options: Any) -> None:
-        super().__init__(manager, **options)
-        self.memory = memory
-        """The memory that this connection has taken."""
-        self._head_bytes = 0
-        """Bytes of the head that is arriving, without those that came in one read with the end of the request
-        before."""
-        self._payload: StreamReader = EMPTY_PAYLOAD
-        """The body of the last request whose head is complete."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The answer to a request that aiohttp could not parse; the connection is closed after it."""
-        if status >= 500:
-            logger.error("request failed in the HTTP library", exc_info=exc)
-            refusal = RaftdbError("internal", "the server failed on this request; its log says why")
-        else:
-            logger.debug("malformed HTTP", extra={"fields": {"client": request.remote}})
-            refusal = refusal_of(exc)
-        reply = error_reply(refusal)
-        reply.close = True
-        return cast(web.StreamResponse, reply)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes, and bound the head as a whole: aiohttp bounds only each of its lines."""
-        requests, is_head = self._request_count, self._payload.is_eof()
-        super().data_received(data)
-        if self._request_count != requests:
-            self._payload = self._messages[-1][1] if self._messages else EMPTY_PAYLOAD
-            self._head_bytes = 0
-        elif is_head and not (self._close or self._force_close):
-            self._count_head(len(data))
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Drop the last body, which refers to this connection, so that no cycle is left for the collector."""
-        super().connection_lost(exc)
-        self._payload = EMPTY_PAYLOAD
-
-    @contextmanager
-    def awaiting_client(self) -> Iterator[None]:
-        """A context for the time in which the request has not fully arrived. The connection may be closed for a new
-        one."""
-        waiting = cast(_BoundedServer, self._manager).waiting
-        waiting[self] = None
-        try:
-            yield
-        finally:
-            waiting.pop(self, None)
-
-    def _count_head(self, more_bytes: int) -> None:
-        """Count bytes that are not yet parsed: a head, or bytes after a request that asks to change protocols."""
-        self._head_bytes += more_bytes
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse_head()
-
-    def _refuse_head(self) -> None:
-        """Refuse a head that is too long. If earlier requests are not answered yet, the connection is closed without an
-        answer."""
-        is_answering = bool(self._messages) or self._request_in_progress
-        if self.transport is None or is_answering:
-            self.force_close()
-            return
-        refusal = head_refused(f"more than {HEAD_BYTES_MAX} bytes of it")
-        self.transport.write(error_reply(refusal).last_bytes())
-        # What still arrives is read and dropped: a close with unread bytes would reset the connection, and the answer
-        # could be lost.
-        self._close = True
-        self._loop.call_later(LINGERING_TIME_S, self.force_close)
-
-
-class _BoundedServer(web.Server):
-    """aiohttp's low-level server with a limit on connections.
-
-    Above the limit the connection that has waited for its client for longest is closed, which is idle, or whose request
-    has not fully arrived. If there is none, the new one is refused. Before that many requests are at work, further ones
-    are answered `busy`, except those of peers and health checks. So a crowd of silent sockets locks out neither of
-    these (hazard B98).
-    """
-
-    def __init__(
-        self, dispatch: Handler, *, connections_max: int, memory: MemoryAccount, **options: Any
-    ) -> None:
-        super().__init__(cast(Any, dispatch), **options)
-        self._memory = memory
-        self.connections_max = connections_max
-        # The connections that wait for their clients, the one that has waited longest first. A busy one is not among
-        # them.
-        self.waiting: dict[web.RequestHandler, None] = {}
-
-    @property
-    def is_crowded(self) -> bool:
-        """True if nearly as many connections as are allowed have requests at work, and so cannot be closed for new
-        ones."""
-        busy = len(self._connections) - len(self.waiting)
-        return busy > self.connections_max - self.connections_max // CONNECTIONS_SPARED
-
-    def __call__(self) -> web.RequestHandler:
-        """A protocol for a connection that was just accepted."""
-        return _Connection(self, Hold(self._memory), loop=self._loop, **self._kwargs)
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Take the connection, and close one that waits for its client if there are too many."""
-        super().connection_made(handler, transport)
-        if len(self._connections) > self.connections_max:
-            victim = next(iter(self.waiting), None)
-            if victim is None:
-                logger.warning("connection refused", extra={"fields": {"connections": self.connections_max}})
-                # aiohttp requires that the connection's own task has begun before it is closed.
-                self._loop.call_soon(handler.force_close)
-                return
-            del self.waiting[victim]
-            victim.force_close()
-        self.waiting[handler] = None
-
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        """Forget the connection."""
-        super().connection_lost(handler, exc)
-        self.waiting.pop(handler, None)
 
 
 def paths_of(routes: Routes, *permissions: Permission) -> frozenset[str]:
@@ -229,7 +80,7 @@ class HttpServer:
         name. A handler finds the segments of a path pattern in `request[SEGMENTS]`."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
-        self._server: _BoundedServer | None = None
+        self._server: BoundedServer | None = None
         self._listener: asyncio.Server | None = None
         self._memory = memory or MemoryAccount()
         self._hosts = HostCheck(host_names)
@@ -246,7 +97,7 @@ class HttpServer:
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen on `host`:`port` (0: any free port); returns the bound address and port. Raises OSError."""
-        self._server = _BoundedServer(
+        self._server = BoundedServer(
             self._dispatch,
             connections_max=connections_allowed(self._limits.connections_max),
             memory=self._memory,
@@ -288,7 +139,7 @@ class HttpServer:
     async def _dispatch(self, request: web.BaseRequest) -> Reply | web.StreamResponse:
         """Find and run the handler of `request`. Every error becomes an answer."""
         server = required(self._server, "server")
-        connection = cast(_Connection, request.protocol)
+        connection = cast(Connection, request.protocol)
         server.waiting.pop(connection, None)
         reply: Reply | web.StreamResponse
         try:

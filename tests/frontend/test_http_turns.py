@@ -5,7 +5,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from raftdb.frontend.http_server import PIPELINED_MAX
+from raftdb.frontend.http_connection import PIPELINED_MAX
 from raftdb.frontend.http_turns import PASSES_PER_TURN, Turnstile
 from raftdb.node.turn import Answer
 from tests.frontend.support import StubNode, post, running, wait_until
