@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from raftdb.errors import (
         CommandFailed,
         Conflict,
+        Deadlock,
+        Fenced,
         LeaderHint,
         LocalProtocolError,
         OutcomeUnknown,
@@ -59,6 +61,8 @@ __all__ = [
     "AsyncTransaction",
     "RaftdbError",
     "Conflict",
+    "Fenced",
+    "Deadlock",
     "Unavailable",
     "OutcomeUnknown",
     "SessionExpired",
@@ -94,6 +98,8 @@ _MODULES = {
         (
             "RaftdbError",
             "Conflict",
+            "Fenced",
+            "Deadlock",
             "Unavailable",
             "OutcomeUnknown",
             "SessionExpired",

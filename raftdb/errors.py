@@ -1,7 +1,8 @@
 """The errors of raftdb, of five kinds, and the table of their codes.
 
-* `CommandFailed`: the command ran and failed. That is a deterministic result of apply, the same on every replica. Two
-  such errors have types of their own, because callers handle them: `Conflict` and `SessionExpired`.
+* `CommandFailed`: the command ran and failed. That is a deterministic result of apply, the same on every replica. Four
+  such errors have types of their own, because callers handle them: `Conflict`, `Fenced`, `Deadlock` and
+  `SessionExpired`.
 * `Unavailable`: the cluster cannot answer now, and the command was surely not executed, so it may be sent again.
 * `OutcomeUnknown`: the command may have taken effect, or may yet, as after a timeout. It is not an `Unavailable`, so
   that a caller that catches `Unavailable` and tries again executes nothing twice.
@@ -14,6 +15,7 @@
 Every error says what happened, why, and, if there is one, the next step (`hint`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -61,6 +63,8 @@ CODES: dict[str, Code] = {
     "wrong_arity": Code(400, 2),
     "bad_key": Code(400, 1),
     "conflict": Code(409, 5),
+    "fenced": Code(409, 5),
+    "deadlock": Code(409, 1),
     "session_expired": Code(409, 1),
     "too_large": Code(413, 1),
     "not_found": Code(404, 1),
@@ -132,12 +136,61 @@ class Conflict(CommandFailed):
         self.keys = keys
 
 
+class Fenced(CommandFailed):
+    """What the caller held is over, a lock or a delivery of a message, and somebody else may hold it: nothing was
+    changed (code `fenced`). `failed_command` is as in `CommandFailed`."""
+
+    def __init__(self, message: str, *, hint: str | None = None, failed_command: int | None = None) -> None:
+        super().__init__(message, hint=hint, code="fenced", failed_command=failed_command)
+
+
+class Deadlock(CommandFailed):
+    """To wait for this lock would be to wait for ever, and nothing was changed (code `deadlock`).
+
+    `cycle` are pairs of an owner and the lock that it waits for. Each owner stands in the way of the one before it, and
+    the first, who asked, in the way of the last.
+    """
+
+    def __init__(
+        self, message: str, *, cycle: tuple[tuple[bytes, bytes], ...] = (), hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, code="deadlock")
+        self.cycle = cycle
+
+
 class SessionExpired(CommandFailed):
     """The session is not known, or the answer to this sequence is no longer kept; nothing was executed now (code
     `session_expired`)."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, code="session_expired")
+
+
+def names_of(failure: CommandFailed) -> list[bytes]:
+    """Return the names that an error bears beside its message: keys, or the owners and locks of a cycle in turn."""
+    if isinstance(failure, Deadlock):
+        return [name for step in failure.cycle for name in step]
+    return list(failure.keys) if isinstance(failure, Conflict) else []
+
+
+def failure_of(
+    code: str,
+    message: str,
+    hint: str | None,
+    failed_command: int | None = None,
+    names: Sequence[bytes] = (),
+) -> CommandFailed:
+    """Return the failure of a command with this code, in the type that belongs to it: what was written down comes back
+    as it was. `names` are those of `names_of`."""
+    if code == "conflict":
+        return Conflict(message, keys=tuple(names), hint=hint)
+    if code == "fenced":
+        return Fenced(message, hint=hint, failed_command=failed_command)
+    if code == "deadlock":
+        return Deadlock(message, cycle=tuple(zip(names[::2], names[1::2], strict=True)), hint=hint)
+    if code == "session_expired":
+        return SessionExpired(message, hint=hint)
+    return CommandFailed(message, hint=hint, code=code, failed_command=failed_command)
 
 
 class Unavailable(RaftdbError):

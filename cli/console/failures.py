@@ -12,6 +12,7 @@ from raftdb.errors import (
     CODES,
     CommandFailed,
     Conflict,
+    Deadlock,
     Fatal,
     OutcomeUnknown,
     RaftdbError,
@@ -134,6 +135,8 @@ def body_of(error: RaftdbError, what: str) -> Mapping[str, object]:
     body: dict[str, object] = {"error": fields}
     if isinstance(error, Conflict):
         body["conflict"] = [bytes_to_json(key) for key in error.keys]
+    if isinstance(error, Deadlock):
+        body["cycle"] = [[bytes_to_json(name) for name in step] for step in error.cycle]
     if isinstance(error, CommandFailed) and error.failed_command is not None:
         body["failed"] = error.failed_command
     return body

@@ -10,18 +10,25 @@ from raftdb.client.model import Json
 from raftdb.endpoint import Endpoint
 from raftdb.errors import (
     CODES,
-    CommandFailed,
-    Conflict,
     LeaderHint,
     OutcomeUnknown,
     RaftdbError,
     RemoteProtocolError,
     RequestRefused,
-    SessionExpired,
     Unavailable,
+    failure_of,
 )
 
 _UNAVAILABLE_CODES = frozenset({"not_leader", "no_leader", "no_quorum", "busy", "no_space"})
+_FAILURES = {
+    "command_failed": "",
+    "wrong_type": "",
+    "session_expired": "",
+    "fenced": "",
+    "conflict": "conflict",
+    "deadlock": "cycle",
+}
+"""The codes of a command that ran and failed, with the field beside the error that has its names."""
 _FOREIGN_CODES = {
     307: "not_leader",
     400: "bad_request",
@@ -65,15 +72,8 @@ def error_of_body(code: str, body: Json) -> RaftdbError:
 
 
 def _typed_error(code: str, message: str, hint: str | None, body: Json) -> RaftdbError:
-    if code in ("command_failed", "wrong_type"):
-        failed_command = optional_integer(body, "failed")
-        return CommandFailed(message, hint=hint, code=code, failed_command=failed_command)
-    if code == "conflict":
-        keys = body.get("conflict")
-        named = tuple(bytes_of(key) for key in keys) if isinstance(keys, list) else ()
-        return Conflict(message, keys=named, hint=hint)
-    if code == "session_expired":
-        return SessionExpired(message, hint=hint)
+    if code in _FAILURES:
+        return failure_of(code, message, hint, optional_integer(body, "failed"), _names(body, code))
     if code == "outcome_unknown":
         return OutcomeUnknown(message, hint=hint)
     if code in _UNAVAILABLE_CODES:
@@ -82,6 +82,14 @@ def _typed_error(code: str, message: str, hint: str | None, body: Json) -> Raftd
     if code in CODES and CODES[code].status in _REFUSED_STATUSES:
         return RequestRefused(code, message, hint=hint)
     return RaftdbError(code, message, hint=hint)
+
+
+def _names(body: Json, code: str) -> list[bytes]:
+    """The names beside an error: keys, or the pairs of a cycle one after the other."""
+    names = body.get(_FAILURES[code])
+    if not isinstance(names, list):
+        return []
+    return [bytes_of(part) for name in names for part in (name if isinstance(name, list) else [name])]
 
 
 def leader_of_error(response: Response) -> Endpoint | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from raftdb.commands.spec import ACCESS, GROWING, Access, parse
-from raftdb.errors import ReplyError, RequestRefused
+from raftdb.errors import ReplyError, RequestRefused, failure_of, names_of
 from raftdb.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, TRANSACTION_KEYS_MAX, Limits
 from raftdb.machine.integers import INTEGER_MAX
 from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
@@ -62,7 +62,7 @@ def called_by_name(error: ReplyError, names: Sequence[str]) -> ReplyError:
     if position is None:
         return error
     message = f"command {position + 1} ({names[position]}): {error.message}"
-    return ReplyError(message, hint=error.hint, code=error.code, failed_command=position)
+    return failure_of(error.code, message, error.hint, position, names_of(error))
 
 
 def is_read(operation: ClientOperation) -> bool:

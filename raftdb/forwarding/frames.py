@@ -19,14 +19,14 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from raftdb.errors import (
     CommandFailed,
-    Conflict,
     LocalProtocolError,
     OutcomeUnknown,
     RaftdbError,
     RemoteProtocolError,
     RequestRefused,
-    SessionExpired,
     Unavailable,
+    failure_of,
+    names_of,
 )
 from raftdb.limits import MIB, REPLY_BYTES_MAX
 from raftdb.machine import entries
@@ -223,14 +223,8 @@ def _unpacked(value: Any) -> object:
 
 
 def _error_parts(error: CommandFailed) -> list[object]:
-    keys = list(error.keys) if isinstance(error, Conflict) else []
-    return [error.code, error.message, error.hint, error.failed_command, keys]
+    return [error.code, error.message, error.hint, error.failed_command, names_of(error)]
 
 
 def _error_of(parts: Sequence[Any]) -> CommandFailed:
-    code, message, hint, failed_command, keys = parts
-    if code == "conflict":
-        return Conflict(message, keys=tuple(keys), hint=hint)
-    if code == "session_expired":
-        return SessionExpired(message, hint=hint)
-    return CommandFailed(message, hint=hint, code=code, failed_command=failed_command)
+    return failure_of(*parts)

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from raftdb.errors import Conflict, RaftdbError, ReplyError, RequestRefused, Unavailable
+from raftdb.errors import Conflict, Deadlock, RaftdbError, ReplyError, RequestRefused, Unavailable
 from raftdb.wire import json_bytes
 
 ARGUMENT_RULE = (
@@ -153,6 +153,8 @@ def error_object(error: RaftdbError, *, code: str | None = None) -> dict[str, ob
     fields: dict[str, object] = {"error": ErrorBody(code or error.code, error.message, error.hint, leader)}
     if isinstance(error, Conflict):
         fields["conflict"] = to_json(error.keys)
+    if isinstance(error, Deadlock):
+        fields["cycle"] = to_json(error.cycle)
     if isinstance(error, ReplyError) and error.failed_command is not None:
         fields["failed"] = error.failed_command
     return fields

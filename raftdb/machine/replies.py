@@ -3,7 +3,7 @@
     digest of what was asked (8 bytes) | index (8) | term (8) | length of the whole (4) | reply
 
 The head alone tells whether a repetition asks for the same, and how many bytes go when the reply does. A reply is
-`[0, value, revision]`, or `[1, code, message, hint, failed command, keys]` for an error. If the value is the list of
+`[0, value, revision]`, or `[1, code, message, hint, failed command, names]` for an error. If the value is the list of
 the answers of a transaction's commands, each is a map with one of these arrays, since no other value is a map.
 
 Who only wants to know what services there are loads neither CBOR nor hashes: they are imported where they are used.
@@ -15,7 +15,7 @@ from struct import Struct
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from raftdb.errors import Conflict, Fatal, RemoteProtocolError, ReplyError, SessionExpired
+from raftdb.errors import Fatal, RemoteProtocolError, ReplyError, failure_of, names_of
 from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX
 from raftdb.machine.reply import Result
 
@@ -116,14 +116,8 @@ def _reply_of(parts: Sequence[Any]) -> Result | ReplyError:
 
 
 def _error(error: ReplyError) -> list[object]:
-    keys = list(error.keys) if isinstance(error, Conflict) else []
-    return [1, error.code, error.message, error.hint, error.failed_command, keys]
+    return [1, error.code, error.message, error.hint, error.failed_command, names_of(error)]
 
 
 def _error_of(parts: Sequence[Any]) -> ReplyError:
-    _, code, message, hint, failed_command, keys = parts
-    if code == "conflict":
-        return Conflict(message, keys=tuple(keys), hint=hint)
-    if code == "session_expired":
-        return SessionExpired(message, hint=hint)
-    return ReplyError(message, hint=hint, code=code, failed_command=failed_command)
+    return failure_of(*parts[1:])

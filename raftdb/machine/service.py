@@ -56,6 +56,10 @@ WriteHandler: TypeAlias = Callable[[Layer, Any, int], Result]
 writes last, and raises `ReplyError` where it fails: the texts are replicated rules and are never changed."""
 
 
+Guard: TypeAlias = Callable[[KeyValueView, Any], None]
+"""Raises `Fenced` if what a command names as held, a lock or a delivery, is over."""
+
+
 class Access(StrEnum):
     """Whether a command can change the state: reads need no log entry."""
 
@@ -165,6 +169,10 @@ class CommandType:
     only one frontend builds it. `keys_named` counts the keys that a command names, if they may be other than one;
     `arguments` gives its arguments, if they are not its fields in order. `shown` is how the shell and HTTP show its
     results, which themselves say only what happened.
+
+    `guard` is for a command that names something its caller holds. A transaction asks the guards of all its commands
+    before the first one is executed, in every mode, and refuses the whole if one of them objects: else a worker that
+    slept beyond its time would commit its results beside those of its successor.
     """
 
     type: type[Command]
@@ -175,6 +183,7 @@ class CommandType:
     write: WriteHandler | None = None
     grows: bool = False
     keys_named: Callable[[Any], int] | None = None
+    guard: Guard | None = None
     arguments: Callable[[Any], list[bytes]] | None = None
     shown: Callable[[Told], object] = as_it_is
 

@@ -14,6 +14,7 @@ from raftdb.machine.service import (
     Command,
     CommandSpec,
     CommandType,
+    Guard,
     OperationType,
     Query,
     ReadHandler,
@@ -68,6 +69,11 @@ WRITES: dict[type[Command], WriteHandler] = {
     command.type: command.write for command in COMMANDS.values() if command.write is not None
 }
 """Handlers that may change the state: only `apply` runs them."""
+
+GUARDS: dict[type[Command], Guard] = {
+    command.type: command.guard for command in COMMANDS.values() if command.guard is not None
+}
+"""The guards of the commands that have one."""
 
 QUERIES: dict[type[Query], ReadHandler] = {
     query: handler for service in SERVICES for query, handler in service.queries.items()

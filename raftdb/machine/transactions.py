@@ -4,20 +4,23 @@ The watched revisions are compared here, at apply, by the clock of the entry: so
 missing, and a key that came back has another revision (hazards B57, B58). The commands run on a layer of their own,
 which becomes part of the entry at the end. Reads among them see the commands before them (hazard B61).
 
+A command that names something held, a lock or a delivery, is refused there as well if that is over, and the whole with
+it (`CommandType.guard`).
+
 A failing command is an error in its place, and the others run, as in Redis; or, in the atomic mode, it undoes the
 whole. Too long a reply undoes the whole in both modes, because the client could not learn what was done. So does too
 much work, whatever the configuration: all else that a node does waits until an entry is applied.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from raftdb.errors import Conflict, ReplyError
+from raftdb.errors import Conflict, Fenced, ReplyError
 from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, TRANSACTION_MOVED_BYTES_MAX
 from raftdb.machine.layer import TOO_MANY_KEYS, KeyValueView, Layer
 from raftdb.machine.operations import Mode, TransactionOperation
 from raftdb.machine.reply import ELEMENT_BYTES, Result, shown_key, value_bytes
 from raftdb.machine.service import Command
-from raftdb.machine.services import keys_named
+from raftdb.machine.services import GUARDS, keys_named
 from raftdb.machine.values import load_head
 
 KEYS_SHOWN = 3
@@ -28,13 +31,15 @@ Execute = Callable[[Command, Layer, int], Result | ReplyError]
 
 
 def run(layer: Layer, operation: TransactionOperation, revision: int, execute: Execute) -> Result:
-    """Answer the list of the commands' answers. Raises `Conflict`, or `ReplyError` if the whole is undone."""
+    """Answer the list of the commands' answers. Raises `Conflict` or `Fenced`, or `ReplyError` if the whole is
+    undone."""
     named = keys_named(operation)
     if named > TRANSACTION_KEYS_MAX:
         raise _too_many_keys()
     changed = tuple(key for key, watched in operation.watched if _revision(layer, key) != watched)
     if changed:
         raise _conflict(changed)
+    _check_guards(layer, operation.commands)
     upper = Layer(layer, passed_max=TRANSACTION_KEYS_MAX - named)
     try:
         results = _run_all(upper, operation, revision, execute)
@@ -42,6 +47,17 @@ def run(layer: Layer, operation: TransactionOperation, revision: int, execute: E
         layer.count(upper)
     layer.merge(upper)
     return Result(results, None)
+
+
+def _check_guards(view: KeyValueView, commands: Sequence[Command]) -> None:
+    """Raise `Fenced` for the first command that names something held which is over."""
+    for position, command in enumerate(commands):
+        guard = GUARDS.get(type(command))
+        if guard is not None:
+            try:
+                guard(view, command)
+            except Fenced as error:
+                raise Fenced(error.message, hint=error.hint, failed_command=position) from None
 
 
 def _run_all(

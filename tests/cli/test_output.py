@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from cli.console.failures import CommandError, describe, exit_code_of
 from cli.console.output import Output
 from cli.run.answers import show_result
-from raftdb.errors import Conflict, Fatal, LeaderHint, OutcomeUnknown, RaftdbError, ReplyError, Unavailable
+from raftdb.errors import (
+    Conflict,
+    Deadlock,
+    Fatal,
+    LeaderHint,
+    OutcomeUnknown,
+    RaftdbError,
+    ReplyError,
+    Unavailable,
+)
 from tests.addresses import at
 
 ERROR = "raftdb: error: get: no\nhint: try"
@@ -121,9 +130,11 @@ class TestJson:
         output = Output("json", stream=io.StringIO(), errors=errors)
         output.failure(Conflict("no", keys=(b"a", b"\xff")), "exec")
         output.failure(ReplyError("no", failed_command=3), "exec")
-        conflict, failed = map(json.loads, errors.getvalue().splitlines())
+        output.failure(Deadlock("no", cycle=((b"a", b"l"), (b"b", b"\xff"))), "lock")
+        conflict, failed, deadlock = map(json.loads, errors.getvalue().splitlines())
         assert conflict["conflict"] == ["a", {"base64": "/w=="}]
         assert failed["failed"] == 3
+        assert deadlock["cycle"] == [["a", "l"], ["b", {"base64": "/w=="}]]
 
 
 @pytest.mark.parametrize("hostile", ["\x1b[2J", "\x9b2J", "\u202e", "\x07", "\r", "\u2028"])

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import inspect
+import json
 import pickle
 import pkgutil
 from collections.abc import Iterator
@@ -13,8 +14,18 @@ import pytest
 
 import cli
 import raftdb
-from raftdb import Client, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
-from raftdb.errors import Conflict, LeaderHint, RemoteProtocolError, ReplyError
+from raftdb import Client, CommandFailed, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb.client.refusals import error_of_body
+from raftdb.errors import (
+    Conflict,
+    Deadlock,
+    Fenced,
+    LeaderHint,
+    RemoteProtocolError,
+    ReplyError,
+    SessionExpired,
+)
+from raftdb.frontend.json_values import encode_json, error_object
 from tests.addresses import at
 from tests.client.fake_node import Canned, FakeCluster
 
@@ -77,6 +88,21 @@ def test_the_errors_of_the_client_say_everything_after_pickling() -> None:
     assert (conflict.keys, conflict.code) == ((b"\xff",), "conflict")
     assert pickle.loads(pickle.dumps(ReplyError("no", failed_command=2))).failed_command == 2
     assert isinstance(pickle.loads(pickle.dumps(RequestRefused("bad_key", "empty"))), RaftdbError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Conflict("changed", keys=(b"a", b"\xff"), hint="again"),
+        Fenced("over", failed_command=1),
+        Deadlock("for ever", cycle=((b"a", b"l"), (b"\xff", b"m"))),
+        SessionExpired("gone"),
+        CommandFailed("no", code="wrong_type", failed_command=0),
+    ],
+)
+def test_the_failures_of_commands_arrive_as_what_the_node_raised(error: CommandFailed) -> None:
+    told = error_of_body(error.code, json.loads(encode_json(error_object(error))))
+    assert (type(told), vars(told)) == (type(error), vars(error))
 
 
 @pytest.fixture

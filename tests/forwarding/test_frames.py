@@ -5,6 +5,8 @@ import pytest
 from raftdb.errors import (
     CommandFailed,
     Conflict,
+    Deadlock,
+    Fenced,
     LocalProtocolError,
     OutcomeUnknown,
     RemoteProtocolError,
@@ -58,6 +60,8 @@ OUTCOMES: list[Outcome] = [
     Answer(RECORD, 5, 2),
     CommandFailed("it failed", hint="do not", failed_command=2),
     Conflict("changed", keys=(b"a", b"\xff")),
+    Fenced("over", failed_command=1),
+    Deadlock("for ever", cycle=((b"a", b"l"), (b"b", b"m"))),
     SessionExpired("gone"),
     Unavailable("busy", "too much", hint="wait"),
     RequestRefused("too_large", "long"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftdb.errors import Conflict, Fatal, ReplyError, SessionExpired
+from raftdb.errors import Conflict, Deadlock, Fatal, Fenced, ReplyError, SessionExpired
 from raftdb.limits import SESSION_IDLE_MS, SESSION_REPLIES_MAX, SESSIONS_MAX
 from raftdb.machine import sessions, sweeper
 from raftdb.machine.batches import MultiGet, MultiSet
@@ -400,6 +400,8 @@ def test_the_form_of_kept_replies_never_changes() -> None:
             "w", hint="h", failed_command=2
         ),
         "0000002e 86 01 68636f6e666c696374 6177 f6 f6 81 416b": Conflict("w", keys=(b"k",)),
+        "0000002a 86 01 6666656e636564 6177 f6 01 80": Fenced("w", failed_command=1),
+        "00000030 86 01 68646561646c6f636b 6177 f6 f6 82 416f 416c": Deadlock("w", cycle=((b"o", b"l"),)),
         "00000033 86 01 6f73657373696f6e5f65787069726564 6177 f6 f6 80": SessionExpired("w"),
     }
     for form, reply in forms.items():

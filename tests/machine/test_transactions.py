@@ -1,24 +1,28 @@
 """Several commands at one point of the log: all or none of them, and only if what they depend on has not changed."""
 
+from dataclasses import dataclass
+
 import pytest
 
-from raftdb.errors import Conflict, ReplyError
+from raftdb.errors import Conflict, Fenced, ReplyError
 from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_CEILING
+from raftdb.machine import services, transactions
 from raftdb.machine.batches import Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.entries import encode, stamp
 from raftdb.machine.expiry import ExpireAfter, RemoveExpiry, TimeToLive
-from raftdb.machine.layer import Layer
+from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.operations import Expire, Mode, TransactionOperation
 from raftdb.machine.reply import Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
-from raftdb.machine.strings import Delete, Get, GetSet, Set, Strlen
+from raftdb.machine.strings import Delete, Get, GetSet, Set, Strlen, set_
 from raftdb.wire import cbor
 from tests.machine.database import MACHINE, Database, changes_but_clock, check_books
+from tests.machine.views import DictionaryView
 
 MODES = pytest.mark.parametrize("mode", Mode)
 
@@ -111,6 +115,43 @@ def test_in_the_atomic_mode_a_failing_command_undoes_all(database: Database) -> 
     assert database.value(MultiGet((b"a", b"s", b"t", b"z"))) == [None, b"x", b"x", None]
     assert MACHINE.next_deadline_ms(database.layer) == 6_000
     check_books(database.layer)
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack(Command):
+    """A command of those that name something held. Whoever holds it knows the word."""
+
+    word: bytes
+
+
+def guard(view: KeyValueView, command: GiveBack) -> None:
+    if command.word != b"held":
+        raise Fenced("it is over")
+
+
+@MODES
+def test_who_no_longer_holds_what_a_command_names_is_refused_before_the_first(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(services.GUARDS, GiveBack, guard)
+    layer = Layer(DictionaryView())
+
+    def execute(command: Command, upper: Layer, revision: int) -> Result:
+        return set_(upper, command, revision) if isinstance(command, Set) else Result(True, None)
+
+    def told(*commands: Command, watched: tuple[tuple[bytes, int], ...] = ()) -> Result | Fenced | Conflict:
+        try:
+            return transactions.run(layer, TransactionOperation(commands, watched, mode), 1, execute)
+        except (Fenced, Conflict) as error:
+            return error
+
+    fenced = told(Set(b"a", b"1"), GiveBack(b"held"), GiveBack(b"over"), GiveBack(b"over"))
+    assert isinstance(fenced, Fenced)
+    assert (fenced.code, fenced.message, fenced.failed_command) == ("fenced", "it is over", 2)
+    assert layer.changes == {}
+    assert isinstance(told(GiveBack(b"over"), watched=((b"a", 7),)), Conflict)
+    assert told(Set(b"a", b"1"), GiveBack(b"held")) == Result([Result(True, 1), Result(True, None)], None)
+    assert b"za" in layer.changes
 
 
 def test_a_failed_compare_and_set_fails_an_atomic_transaction_as_any_command_does(database: Database) -> None:

@@ -50,6 +50,8 @@ def wrong_arity(name: str) -> CommandRefused:
 
 
 _PREFIXES = {
+    "fenced": "FENCED",
+    "deadlock": "DEADLOCK",
     "busy": "BUSY",
     "no_space": "OOM",
     "no_leader": "CLUSTERDOWN",
@@ -64,9 +66,10 @@ def error_of(error: RaftdbError | None) -> Error:
     """The reply for `error`; None stands for a node that has stopped before it knew the outcome."""
     if error is None:
         error = OutcomeUnknown("the node stopped before the outcome was known")
+    prefix = _PREFIXES.get(error.code, "ERR")
     if isinstance(error, CommandFailed):
-        return WRONG_TYPE if error.code == "wrong_type" else Error(f"ERR {error.message}")
-    text = f"{_PREFIXES.get(error.code, 'ERR')} {error.message}"
+        return WRONG_TYPE if error.code == "wrong_type" else Error(f"{prefix} {error.message}")
+    text = f"{prefix} {error.message}"
     if isinstance(error, Unavailable) and error.leader is not None:
         # The leader's address is the only hint that a program can use.
         return Error(f"{text}; the leader is at {error.leader.redis or error.leader.http}")
