@@ -31,7 +31,7 @@ from raftdb.errors import (
 from raftdb.limits import MIB, REPLY_BYTES_MAX
 from raftdb.machine import entries
 from raftdb.machine.drawing import DrawKey
-from raftdb.machine.operations import ClientOperation, Expire
+from raftdb.machine.operations import ClientOperation, Expire, WaitingOperation
 from raftdb.machine.reply import KeyRecord, Page, Result
 from raftdb.machine.revisions import ReadRevisions
 from raftdb.machine.scanning import ReadPage
@@ -163,8 +163,8 @@ def _outcome_of(body: bytes) -> Outcome:
 
 def _operation_of(body: bytes) -> ClientOperation:
     operation = entries.decode(entries.stamp(body, 0))[1]
-    if isinstance(operation, Expire):
-        raise RemoteProtocolError("only a leader ends what is due")
+    if isinstance(operation, Expire | WaitingOperation):
+        raise RemoteProtocolError("only a leader proposes this")
     return operation
 
 

@@ -11,6 +11,7 @@ any, and ends with a `Service` that declares the rest.
 
 * `service`: the types that describe a service and a command. `services`: the list of all services, and tables made from
   it.
+* `waiting`: how a type of command says that its sender may wait until it is served.
 * `forms`: commands as they stand in the log, read off their dataclasses. `entries`: whole entries; `operations`: the
   operations beside commands that they may hold.
 * `machine`: from an entry to its reply, and to the changes that others may wait for; reads beside the log.

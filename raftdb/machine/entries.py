@@ -6,6 +6,7 @@ Numbers below 64 are commands.
     64  [mode, [watched key, revision, ...], [[number, fields...], ...]]   a transaction
     65  [session, sequence, acknowledged, [number, fields...]]             a command or a transaction in a session
     68  []                                                                 end what is due
+    80  [[number, fields...]]                                              a command, or one in a session, that waits
 
 The time is the cluster clock's, in milliseconds. It stands before the body, and not in it, because it is known only
 when the leader proposes: the body is encoded before, and may be compared with another.
@@ -21,7 +22,14 @@ from typing import Any
 from raftdb.errors import LocalProtocolError, RemoteProtocolError, RequestRefused
 from raftdb.limits import ENTRY_BYTES_MAX, TIME_MS_MAX, TRANSACTION_KEYS_MAX
 from raftdb.machine import forms
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
+from raftdb.machine.operations import (
+    Expire,
+    Mode,
+    Operation,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+)
 from raftdb.machine.service import Command
 from raftdb.machine.services import keys_named
 from raftdb.wire import cbor
@@ -45,7 +53,9 @@ BODY_ITEMS_MAX = 128 * TRANSACTION_KEYS_MAX
 """Most CBOR items of a body. A command on one key has at most six, a command on many keys two for each. The limit is
 higher so that the items of shorter bodies need not be counted."""
 
-_TRANSACTION, _SESSION, _EXPIRE = 64, 65, 68
+_TRANSACTION, _SESSION, _EXPIRE, _WAITING = 64, 65, 68, 80
+_WAITING_HEAD_BYTES = 3
+"""Bytes before the operation within a `WaitingOperation`: the heads of the array and of its number."""
 
 
 def encode(operation: Operation) -> bytes:
@@ -95,6 +105,11 @@ def session_payload(data: bytes, operation: SessionOperation) -> bytes:
     return data[PREFIX_BYTES + heads :]
 
 
+def waiting_data(data: bytes) -> bytes:
+    """Return the data of an entry with the operation alone that is within the `WaitingOperation` in `data`."""
+    return data[:PREFIX_BYTES] + data[PREFIX_BYTES + _WAITING_HEAD_BYTES :]
+
+
 def _head_bytes(number: int) -> int:
     """Bytes that CBOR takes for an unsigned integer, or for the length of a string."""
     if number < 24:
@@ -139,6 +154,12 @@ def _session_to_parts(operation: SessionOperation) -> list[object]:
     return [_SESSION, *fields, parts]
 
 
+def _waiting_to_parts(operation: WaitingOperation) -> list[object]:
+    inner = operation.operation
+    parts = _session_to_parts(inner) if isinstance(inner, SessionOperation) else _command_to_parts(inner)
+    return [_WAITING, parts]
+
+
 def _require(what: str, name: str, check: Check, value: object) -> None:
     if not check(value):
         raise LocalProtocolError(f"{what} has a bad {name}: {type(value).__name__}")
@@ -147,6 +168,7 @@ def _require(what: str, name: str, check: Check, value: object) -> None:
 _TO_PARTS: dict[type[Operation], Callable[[Any], list[object]]] = {
     TransactionOperation: _transaction_to_parts,
     SessionOperation: _session_to_parts,
+    WaitingOperation: _waiting_to_parts,
     Expire: lambda operation: [_EXPIRE],
 }
 """From an operation that is no service's to number and fields."""
@@ -193,6 +215,14 @@ def _session_from_fields(fields: list[Any]) -> SessionOperation:
     return SessionOperation(session, sequence, acknowledged, inner)
 
 
+def _waiting_from_fields(fields: list[Any]) -> WaitingOperation:
+    check_fields("WaitingOperation", ("operation",), (_is_list,), fields)
+    parts = fields[0]
+    if parts and parts[0] == _SESSION and type(parts[0]) is int:
+        return WaitingOperation(_session_from_fields(parts[1:]))
+    return WaitingOperation(_command_from_parts(parts))
+
+
 def _expire_from_fields(fields: list[Any]) -> Expire:
     check_fields("Expire", (), (), fields)
     return Expire()
@@ -201,6 +231,7 @@ def _expire_from_fields(fields: list[Any]) -> Expire:
 _FROM_FIELDS: dict[int, Callable[[list[Any]], Operation]] = {
     _TRANSACTION: _transaction_from_fields,
     _SESSION: _session_from_fields,
+    _WAITING: _waiting_from_fields,
     _EXPIRE: _expire_from_fields,
 }
 """From the fields of an operation that is no service's to the operation."""

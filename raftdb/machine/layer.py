@@ -47,6 +47,8 @@ class Layer:
     A layer also knows where it is applied: `session` is the name of the session whose operation runs, None outside of
     one, and `next_place` numbers what the entry makes.
 
+    `waits` is true while an operation runs whose sender waits until it is served (`raftdb.machine.waiting`).
+
     `looked_up` counts keys, `passed` the keys that scans passed, found or not, and `moved_bytes` the bytes of values
     that were read or written. A scan that makes `passed` more than `passed_max` ends in a `ReplyError`.
     """
@@ -66,6 +68,7 @@ class Layer:
         "passed",
         "passed_max",
         "session",
+        "waits",
     )
 
     def __init__(self, view: KeyValueView, *, passed_max: int | None = None) -> None:
@@ -88,6 +91,7 @@ class Layer:
         self.events: list[bytes] = []
         self.looked_up = self.passed = self.moved_bytes = 0
         self.passed_max = passed_max
+        self.waits = False
 
     def peek(self, key: bytes, /) -> bytes | None:
         """Return the value of `key` as this layer sees it, or None, without counting it."""

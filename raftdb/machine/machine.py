@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from raftdb.errors import Fatal, LocalProtocolError, RemoteProtocolError, ReplyError
 from raftdb.machine import sessions, sweeper, transactions
 from raftdb.machine.clock import advance_clock, read_clock
-from raftdb.machine.entries import decode, session_payload
+from raftdb.machine.entries import decode, session_payload, waiting_data
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.operations import Expire, SessionOperation, TransactionOperation
+from raftdb.machine.operations import Expire, SessionOperation, TransactionOperation, WaitingOperation
 from raftdb.machine.reply import Reply, Result
 from raftdb.machine.service import Command, EntryPlace, OperationType, Query, ReadHandler
 from raftdb.machine.services import OPERATIONS, QUERIES, READS, WRITES
@@ -105,12 +105,24 @@ def _in_session(layer: Layer, operation: SessionOperation, entry: EntryPlace, da
     return sessions.run(layer, operation, payload, entry, perform)
 
 
+def _waiting(layer: Layer, operation: WaitingOperation, entry: EntryPlace, data: bytes) -> Reply:
+    inner = operation.operation
+    layer.waits = True
+    try:
+        if isinstance(inner, SessionOperation):
+            return _in_session(layer, inner, entry, waiting_data(data))
+        return perform(inner, layer, entry.index)
+    finally:
+        layer.waits = False
+
+
 def _of_service(kind: OperationType) -> Callable[[Layer, Any, EntryPlace, bytes], Reply]:
     return lambda layer, operation, entry, data: kind.run(layer, operation, entry)
 
 
 _OPERATIONS: dict[type[Any], Callable[[Layer, Any, EntryPlace, bytes], Reply]] = {
     SessionOperation: _in_session,
+    WaitingOperation: _waiting,
     Expire: lambda layer, operation, entry, data: sweeper.sweep(layer, entry.index),
     **{kind.type: _of_service(kind) for kind in OPERATIONS.values()},
 }

@@ -50,6 +50,14 @@ class SessionOperation:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingOperation:
+    """Execute `operation`, whose sender waits until it is served (`raftdb.machine.waiting`): a place in a line is taken
+    for it, and no session keeps the reply that it has got nothing yet. Only a leader proposes this."""
+
+    operation: "Command | SessionOperation"
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """End all values and sessions whose time is up at the time of this entry; proposed by a leader, never by a
     client."""
@@ -58,5 +66,5 @@ class Expire:
 ClientOperation: TypeAlias = Command | TransactionOperation | SessionOperation | ServiceOperation
 """The operations that a client may ask for."""
 
-Operation: TypeAlias = ClientOperation | Expire
+Operation: TypeAlias = ClientOperation | WaitingOperation | Expire
 """The operations that one entry of the log can hold."""

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 from raftdb.machine.deadlines import DeadlineIndex
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Reply, Result, Told
+from raftdb.machine.waiting import Waiting
 
 
 class Command:
@@ -168,7 +169,7 @@ class CommandType:
     it is refused when space runs out. `log_name` is how the log shows one that people cannot call by a name, because
     only one frontend builds it. `keys_named` counts the keys that a command names, if they may be other than one;
     `arguments` gives its arguments, if they are not its fields in order. `shown` is how the shell and HTTP show its
-    results, which themselves say only what happened.
+    results, which themselves say only what happened. `waiting`: its sender may wait until it is served.
 
     `guard` is for a command that names something its caller holds. A transaction asks the guards of all its commands
     before the first one is executed, in every mode, and refuses the whole if one of them objects: else a worker that
@@ -186,6 +187,7 @@ class CommandType:
     guard: Guard | None = None
     arguments: Callable[[Any], list[bytes]] | None = None
     shown: Callable[[Told], object] = as_it_is
+    waiting: Waiting | None = None
 
     @property
     def access(self) -> Access:

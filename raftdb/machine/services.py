@@ -7,7 +7,7 @@ from raftdb.machine.drawing import DRAWING
 from raftdb.machine.editing import EDITING
 from raftdb.machine.expiry import EXPIRY
 from raftdb.machine.keys import KEYS
-from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation
+from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation, WaitingOperation
 from raftdb.machine.revisions import REVISIONS
 from raftdb.machine.scanning import SCANNING
 from raftdb.machine.service import (
@@ -91,6 +91,8 @@ _KEYS_NAMED = {
 def keys_named(operation: Operation) -> int:
     """Return how many keys an operation names, each command of a transaction counting for at least one. That is its
     cost to apply; keys that its scans find are counted only at apply."""
+    if isinstance(operation, WaitingOperation):
+        operation = operation.operation
     if isinstance(operation, SessionOperation):
         operation = operation.operation
     if not isinstance(operation, TransactionOperation):

@@ -47,6 +47,7 @@ from raftdb.machine.operations import SessionOperation, TransactionOperation
 from raftdb.machine.replies import HEAD_BYTES, decode_head, decode_reply, digest_of, encode_reply
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command, Ending, EntryPlace, OperationType, Service, ServiceOperation
+from raftdb.machine.waiting import is_nothing
 
 SESSION_NAME_BYTES = 16
 """Length of a session's name, which its client draws at random: 128 bits, so that no two meet."""
@@ -184,6 +185,10 @@ def run(
             reply = perform(operation.operation, layer, entry.index)
         finally:
             layer.session = None
+        if layer.waits and isinstance(reply, Result) and is_nothing(reply.value):
+            # The leader tries it again under the same sequence.
+            _store(layer, name, session)
+            return reply
     record = encode_reply(reply, digest=digest, index=entry.index, term=entry.term)
     layer.put(_reply_key(name, sequence), record)
     _store(
@@ -205,6 +210,15 @@ def end(layer: Layer, name: bytes) -> int:
     layer.delete(SESSION_PREFIX + name)
     _count(layer, owner, -1)
     return session.replies
+
+
+def is_decided(view: KeyValueView, operation: SessionOperation) -> bool:
+    """Return whether the answer to `operation` is known already: it is kept, or is no longer kept, or there is no such
+    session."""
+    session = _load(view, operation.session)
+    if session is None or operation.sequence < session.floor:
+        return True
+    return view.head(_reply_key(operation.session, operation.sequence), 1) is not None
 
 
 def session_count(view: KeyValueView) -> int:

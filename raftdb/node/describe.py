@@ -8,7 +8,13 @@ from raftdb.core.model import Entry, EntryKind
 from raftdb.endpoint import text_of
 from raftdb.limits import PAGE_BYTES_MAX
 from raftdb.machine.entries import decode
-from raftdb.machine.operations import Expire, Operation, SessionOperation, TransactionOperation
+from raftdb.machine.operations import (
+    Expire,
+    Operation,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+)
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.wire.configuration import decode_configuration
@@ -90,6 +96,7 @@ _DESCRIBE: dict[type[Operation], Callable[[Any], Described]] = {
     SessionOperation: _describe_in_session,
     RegisterSession: _describe_of_session("register_session"),
     CloseSession: _describe_of_session("close_session"),
+    WaitingOperation: lambda operation: {**_describe_operation(operation.operation), "waits": True},
     Expire: lambda operation: {"command": "expire_due", "args": []},
 }
 """Operations that are no commands, and their names here, which no command has."""

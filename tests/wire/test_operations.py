@@ -19,7 +19,14 @@ from raftdb.machine.entries import (
     session_payload,
     stamp,
 )
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
+from raftdb.machine.operations import (
+    Expire,
+    Mode,
+    Operation,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+)
 from raftdb.machine.service import Command, ServiceOperation
 from raftdb.machine.services import OPERATIONS
 from raftdb.machine.sessions import CloseSession, RegisterSession, SessionOwner
@@ -49,6 +56,11 @@ def test_the_form_of_entries_never_changes() -> None:
         (RegisterSession(NAME, SessionOwner.NODE), f"83 1842 {name_form} 01"),
         (CloseSession(NAME), f"82 1843 {name_form}"),
         (Expire(), "81 1844"),
+        (WaitingOperation(Ping()), "82 1850 81 01"),
+        (
+            WaitingOperation(SessionOperation(NAME, 1, 1, Ping())),
+            f"82 1850 85 1841 {name_form} 01 01 81 01",
+        ),
     ]
     for operation, form in forms:
         assert encode(operation) == bytes.fromhex(form), operation
