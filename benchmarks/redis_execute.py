@@ -52,8 +52,8 @@ class InstantNode:
     def status(self) -> Mapping[str, Any]:
         return {}
 
-    def leader_hint(self) -> None:
-        return None
+    def reaches(self, node_id: str) -> bool:
+        return True
 
 
 class Nowhere(asyncio.Transport):

@@ -10,6 +10,7 @@ looked up (RFC 3490). No name is resolved here: it may be known only later, or o
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -66,6 +67,39 @@ class Endpoint:
 def text_of(endpoint: Endpoint | None) -> str | None:
     """HOST:PORT, or None where there is no endpoint."""
     return None if endpoint is None else str(endpoint)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddresses:
+    """Where Redis clients reach a node: `plain` ones, and `cluster`, those that follow a Redis cluster's redirections.
+    None: there is no such port, or it is not known."""
+
+    plain: Endpoint | None = None
+    cluster: Endpoint | None = None
+
+    @property
+    def known(self) -> tuple[Endpoint, ...]:
+        """Those of the two that there are."""
+        return tuple(address for address in (self.plain, self.cluster) if address is not None)
+
+    def or_else(self, other: "RedisAddresses") -> "RedisAddresses":
+        """These addresses, and those of `other` where there is none."""
+        return RedisAddresses(self.plain or other.plain, self.cluster or other.cluster)
+
+    def named(self) -> dict[str, str | None]:
+        """HOST:PORT of both, or None, under their names in settings and in JSON."""
+        return {"redis": text_of(self.plain), "redis_cluster": text_of(self.cluster)}
+
+
+NO_REDIS = RedisAddresses()
+"""The addresses of a node that no Redis client can reach."""
+
+
+def read_redis_addresses(
+    facts: Mapping[str, object], read: Callable[[object], Endpoint | None]
+) -> RedisAddresses:
+    """The addresses in `facts`, by the names of `RedisAddresses.named`. `read` is given text, or None."""
+    return RedisAddresses(read(facts.get("redis")), read(facts.get("redis_cluster")))
 
 
 def parse_endpoint(text: object) -> Endpoint:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from raftdb.endpoint import Endpoint, text_of
+from raftdb.endpoint import NO_REDIS, Endpoint, RedisAddresses
 
 Value = TypeVar("Value")
 
@@ -30,17 +30,16 @@ class LeaderHint:
 
     id: str
     endpoint: Endpoint
-    redis_endpoint: Endpoint | None = None
+    redis: RedisAddresses = NO_REDIS
 
     @property
     def http(self) -> str:
         """HOST:PORT of its HTTP interface."""
         return str(self.endpoint)
 
-    @property
-    def redis(self) -> str | None:
-        """HOST:PORT of its Redis port, if it has one."""
-        return text_of(self.redis_endpoint)
+    def named(self) -> dict[str, str | None]:
+        """Its id and addresses, as in JSON."""
+        return {"id": self.id, "http": self.http, **self.redis.named()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,12 +120,13 @@ def _stalled(member: Member) -> CommandError:
 def show_members(membership: Membership, output: Output) -> None:
     """Show the members as the leader knows them: which are voters, up to which index their logs agree with the
     leader's, and which are silent."""
-    headers = ("member", "http", "redis", "voter", "match", "alive", "contact", "suspicion")
+    headers = ("member", "http", "redis", "redis-cluster", "voter", "match", "alive", "contact", "suspicion")
     rows = [
         (
             member.id,
             member.http,
             member.redis or "-",
+            member.redis_cluster or "-",
             "put back"
             if member.put_back
             else "yes"
@@ -159,5 +160,5 @@ def show_change(answer: Membership, output: Output) -> None:
 
 def show_leader(leader: LeaderHint, output: Output) -> None:
     """Show the new leader."""
-    body = {"leader": {"id": leader.id, "http": leader.http, "redis": leader.redis}}
+    body = {"leader": leader.named()}
     output.fields({"leader": f"{leader.id} {leader.http}"}, body)

@@ -131,7 +131,7 @@ def body_of(error: RaftdbError, what: str) -> Mapping[str, object]:
         fields["hint"] = error.hint
     leader = error.leader if isinstance(error, Unavailable) else None
     if leader is not None:
-        fields["leader"] = {"id": leader.id, "http": leader.http, "redis": leader.redis}
+        fields["leader"] = leader.named()
     body: dict[str, object] = {"error": fields}
     if isinstance(error, Conflict):
         body["conflict"] = [bytes_to_json(key) for key in error.keys]

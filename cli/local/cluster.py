@@ -199,7 +199,8 @@ class LocalCluster:
     def _spawn(self, node_id: str) -> None:
         place = self._places[node_id]
         peers = ",".join(f"{other.id}={other.http}" for other in self._places.values())
-        arguments = ["--id", node_id, "--listen", place.http, "--redis", place.redis, "--peers", peers]
+        arguments = ["--id", node_id, "--listen", place.http, "--redis", place.redis]
+        arguments += ["--redis-cluster", place.redis_cluster, "--peers", peers]
         arguments += ["--data", str(self._folder.data_path(node_id))]
         command = [sys.executable, "-P", "-m", "raftdb", "serve", *arguments]
         log = None

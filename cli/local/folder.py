@@ -16,9 +16,10 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from cli.console.failures import (
@@ -34,10 +35,10 @@ from cli.console.failures import (
 from raftdb.endpoint import parse_endpoint
 from raftdb.ownership import make_folder_for_owner, open_for_owner
 
-FORMAT = 1
+FORMAT = 2
 HOST = "127.0.0.1"
-HTTP_PORT_FIRST = 8001
-REDIS_PORT_FIRST = 6381
+PORTS_FIRST = {"http": 8001, "redis": 6381, "redis_cluster": 6391}
+"""The ports of the first node. The others have the ones after them, or the next that are free."""
 PORTS_TRIED_MAX = 1_000
 NODES_MAX = 15
 """More nodes would make a cluster slower and not safer, and this machine has to run them all."""
@@ -54,11 +55,17 @@ _LOCK_FILE = "up.lock"
 
 @dataclass(frozen=True, slots=True)
 class NodePlace:
-    """One node of a local cluster: its id, and HOST:PORT of its HTTP and Redis listeners."""
+    """One node of a local cluster: its id, and HOST:PORT of its listeners, which have the names of their settings."""
 
     id: str
     http: str
     redis: str
+    redis_cluster: str
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Those of all listeners."""
+        return tuple(getattr(self, kind) for kind in PORTS_FIRST)
 
 
 class LocalFolder:
@@ -113,7 +120,7 @@ class LocalFolder:
             if content["format"] != FORMAT:
                 raise self._failure(f"{path} has format {content['format']!r}: this raftdb knows {FORMAT}")
             nodes = tuple(
-                NodePlace(str(node["id"]), *(str(parse_endpoint(node[kind])) for kind in ("http", "redis")))
+                NodePlace(str(node["id"]), *(str(parse_endpoint(node[kind])) for kind in PORTS_FIRST))
                 for node in content["nodes"]
             )
             # Ids are names of folders, which may be deleted; and without nodes a new cluster would be made on old
@@ -134,12 +141,14 @@ class LocalFolder:
     def create(self, count: int) -> tuple[NodePlace, ...]:
         """Choose addresses for a new cluster of `count` nodes, and write them down durably, before any node starts."""
         self._refuse_foreign()
-        http, redis = _free_ports(HTTP_PORT_FIRST), _free_ports(REDIS_PORT_FIRST)
+        chosen: list[int] = []
+        for first in PORTS_FIRST.values():
+            chosen += _free_ports(first, count, taken=chosen)
         nodes = tuple(
-            NodePlace(f"n{number}", f"{HOST}:{next(http)}", f"{HOST}:{next(redis)}")
-            for number in range(1, count + 1)
+            NodePlace(f"n{number + 1}", *(f"{HOST}:{port}" for port in chosen[number::count]))
+            for number in range(count)
         )
-        content = {"format": FORMAT, "nodes": [{"id": n.id, "http": n.http, "redis": n.redis} for n in nodes]}
+        content = {"format": FORMAT, "nodes": [asdict(node) for node in nodes]}
         with self.told():
             _write_durably(self.path / _CLUSTER_FILE, json.dumps(content, indent=2) + "\n")
         return nodes
@@ -147,7 +156,7 @@ class LocalFolder:
     def check_addresses(self, nodes: tuple[NodePlace, ...]) -> None:
         """Raise `CommandError` if an address of the cluster is in use."""
         for node in nodes:
-            for address in (node.http, node.redis):
+            for address in node.addresses:
                 if is_free(parse_endpoint(address).port):
                     continue
                 raise CommandError(
@@ -253,13 +262,13 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _free_ports(first: int) -> Iterator[int]:
-    for port in range(first, first + PORTS_TRIED_MAX):
-        if is_free(port):
-            yield port
-    raise CommandError(
-        "up", f"no free port from {first} to {first + PORTS_TRIED_MAX - 1}", exit_code=EXIT_ADDRESS_IN_USE
-    )
+def _free_ports(first: int, count: int, *, taken: Collection[int]) -> list[int]:
+    """The next `count` free ports from `first` on, without those that are `taken`."""
+    tried = range(first, first + PORTS_TRIED_MAX)
+    found = list(islice((port for port in tried if port not in taken and is_free(port)), count))
+    if len(found) < count:
+        raise CommandError("up", f"no free port from {first} to {tried[-1]}", exit_code=EXIT_ADDRESS_IN_USE)
+    return found
 
 
 def _write_durably(path: Path, text: str) -> None:

@@ -14,6 +14,9 @@ LOG_FORMATS = ("text", "json")
 @click.option("--id", metavar="ID", help="The node's name, unique for ever in its cluster.")
 @click.option("--listen", metavar="HOST:PORT", help="Where clients, peers and browsers connect (HTTP).")
 @click.option("--redis", metavar="HOST:PORT", help="Where Redis clients connect; none: they cannot.")
+@click.option(
+    "--redis-cluster", metavar="HOST:PORT", help="Where clients of Redis clusters connect; none: at --redis."
+)
 @click.option("--data", metavar="DIR", type=click.Path(), help="The node's data folder.")
 @click.option(
     "--peers", metavar="ID=HOST:PORT,...", help="Every member's --listen address, this node's included."

@@ -209,21 +209,27 @@ def _members(value: object) -> tuple[Member, ...]:
 
 def _member(body: Json) -> Member:
     http = text(body, "http")
-    redis, alive, problem = body.get("redis"), body.get("alive"), body.get("problem")
+    alive = body.get("alive")
     return Member(
         id=text(body, "id"),
         http=text_of(learnt_endpoint(http)) or http,
-        redis=redis if isinstance(redis, str) else None,
+        redis=_optional_text(body, "redis"),
+        redis_cluster=_optional_text(body, "redis_cluster"),
         voter=body.get("voter") is not False,
         joining=body.get("joining") is True,
         match_index=optional_integer(body, "match_index"),
         alive=alive if isinstance(alive, bool) else None,
-        problem=problem if isinstance(problem, str) else None,
+        problem=_optional_text(body, "problem"),
         last_contact_seconds=_number(body, "last_contact_seconds"),
         suspicion=_number(body, "suspicion"),
         put_back=body.get("put_back") is True,
         body=body,
     )
+
+
+def _optional_text(body: Json, name: str) -> str | None:
+    value = body.get(name)
+    return value if isinstance(value, str) else None
 
 
 def _number(body: Json, name: str) -> float | None:

@@ -213,6 +213,7 @@ class AsyncClientCommands(ABC, Generic[V]):
         http: str,
         *,
         redis: str | None = None,
+        redis_cluster: str | None = None,
         learner: bool = False,
         force: bool = False,
         timeout_ms: float | None = None,
@@ -220,7 +221,10 @@ class AsyncClientCommands(ABC, Generic[V]):
         """Add the node `node_id` at the address `http` (HOST:PORT) as a learner, which becomes a voter once it has
         caught up; with `learner` it stays a learner. If `pending` is True in the answer, it is still catching up."""
         return await self._run(
-            cluster_methods.add(node_id, http, redis=redis, learner=learner, force=force), timeout_ms
+            cluster_methods.add(
+                node_id, http, redis=redis, redis_cluster=redis_cluster, learner=learner, force=force
+            ),
+            timeout_ms,
         )
 
     async def remove_member(
@@ -236,10 +240,19 @@ class AsyncClientCommands(ABC, Generic[V]):
         return await self._run(cluster_methods.promote(node_id, force=force), timeout_ms)
 
     async def move_member(
-        self, node_id: str, http: str, *, redis: str | None = None, timeout_ms: float | None = None
+        self,
+        node_id: str,
+        http: str,
+        *,
+        redis: str | None = None,
+        redis_cluster: str | None = None,
+        timeout_ms: float | None = None,
     ) -> Membership:
-        """Change the address of a node to `http`, and that of its Redis port to `redis` (HOST:PORT)."""
-        return await self._run(cluster_methods.move(node_id, http, redis=redis), timeout_ms)
+        """Change the address of a node to `http`, and those of its Redis ports to `redis` and `redis_cluster`
+        (HOST:PORT; None: it has no such port)."""
+        return await self._run(
+            cluster_methods.move(node_id, http, redis=redis, redis_cluster=redis_cluster), timeout_ms
+        )
 
     async def transfer_leadership(
         self, node_id: str | None = None, *, timeout_ms: float | None = None

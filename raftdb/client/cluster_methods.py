@@ -38,11 +38,22 @@ def backup(sink: Sink) -> Method[int]:
 
 
 def add(
-    node_id: str, http: str, *, redis: str | None = None, learner: bool = False, force: bool = False
+    node_id: str,
+    http: str,
+    *,
+    redis: str | None = None,
+    redis_cluster: str | None = None,
+    learner: bool = False,
+    force: bool = False,
 ) -> Method[Membership]:
     """`POST /v1/members`."""
     content: dict[str, object] = {"id": node_id, "http": parse_member_address(http)}
-    optional = {"redis": redis, "learner": learner or None, "force": force or None}
+    optional = {
+        "redis": redis,
+        "redis_cluster": redis_cluster,
+        "learner": learner or None,
+        "force": force or None,
+    }
     content.update({name: value for name, value in optional.items() if value is not None})
     return _change("POST", "/v1/members", content)
 
@@ -57,11 +68,13 @@ def promote(node_id: str, *, force: bool = False) -> Method[Membership]:
     return _change("POST", f"{_path(node_id)}/promote{_forced(force)}")
 
 
-def move(node_id: str, http: str, *, redis: str | None = None) -> Method[Membership]:
+def move(
+    node_id: str, http: str, *, redis: str | None = None, redis_cluster: str | None = None
+) -> Method[Membership]:
     """`POST /v1/members/{id}/address`."""
     content = {"http": parse_member_address(http)}
-    if redis is not None:
-        content["redis"] = redis
+    optional = {"redis": redis, "redis_cluster": redis_cluster}
+    content.update({name: address for name, address in optional.items() if address is not None})
     return _change("POST", f"{_path(node_id)}/address", content)
 
 

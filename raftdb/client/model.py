@@ -79,6 +79,7 @@ class Member:
     id: str
     http: str
     redis: str | None
+    redis_cluster: str | None = None
     voter: bool
     joining: bool = False
     match_index: int | None

@@ -7,7 +7,7 @@ from raftdb.client.addresses import learnt_endpoint
 from raftdb.client.http1 import Response
 from raftdb.client.json_body import bytes_of, object_of, optional_integer
 from raftdb.client.model import Json
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import Endpoint, read_redis_addresses
 from raftdb.errors import (
     CODES,
     LeaderHint,
@@ -125,7 +125,7 @@ def leader_in(value: object) -> LeaderHint | None:
     http = learnt_endpoint(value.get("http"))
     if http is None:
         return None
-    return LeaderHint(str(value.get("id", "")), http, learnt_endpoint(value.get("redis")))
+    return LeaderHint(str(value.get("id", "")), http, read_redis_addresses(value, learnt_endpoint))
 
 
 def _body_of(response: Response) -> Json:

@@ -214,6 +214,7 @@ class ClientCommands(ABC, Generic[V]):
         http: str,
         *,
         redis: str | None = None,
+        redis_cluster: str | None = None,
         learner: bool = False,
         force: bool = False,
         timeout_ms: float | None = None,
@@ -221,7 +222,10 @@ class ClientCommands(ABC, Generic[V]):
         """Add the node `node_id` at the address `http` (HOST:PORT) as a learner, which becomes a voter once it has
         caught up; with `learner` it stays a learner. If `pending` is True in the answer, it is still catching up."""
         return self._run(
-            cluster_methods.add(node_id, http, redis=redis, learner=learner, force=force), timeout_ms
+            cluster_methods.add(
+                node_id, http, redis=redis, redis_cluster=redis_cluster, learner=learner, force=force
+            ),
+            timeout_ms,
         )
 
     def remove_member(
@@ -237,10 +241,19 @@ class ClientCommands(ABC, Generic[V]):
         return self._run(cluster_methods.promote(node_id, force=force), timeout_ms)
 
     def move_member(
-        self, node_id: str, http: str, *, redis: str | None = None, timeout_ms: float | None = None
+        self,
+        node_id: str,
+        http: str,
+        *,
+        redis: str | None = None,
+        redis_cluster: str | None = None,
+        timeout_ms: float | None = None,
     ) -> Membership:
-        """Change the address of a node to `http`, and that of its Redis port to `redis` (HOST:PORT)."""
-        return self._run(cluster_methods.move(node_id, http, redis=redis), timeout_ms)
+        """Change the address of a node to `http`, and those of its Redis ports to `redis` and `redis_cluster`
+        (HOST:PORT; None: it has no such port)."""
+        return self._run(
+            cluster_methods.move(node_id, http, redis=redis, redis_cluster=redis_cluster), timeout_ms
+        )
 
     def transfer_leadership(
         self, node_id: str | None = None, *, timeout_ms: float | None = None

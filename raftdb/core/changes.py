@@ -210,8 +210,8 @@ def _unknown(configuration: Configuration, node: NodeId) -> Refusal:
 def _address_taken(configuration: Configuration, new: Member) -> Refusal | None:
     """Refuse an address that another member has: two members at one address would be one node counted twice."""
     for member in configuration.members:
-        for address in (new.http, new.redis):
-            if member.id != new.id and address is not None and address in (member.http, member.redis):
+        for address in (new.http, *new.redis.known):
+            if member.id != new.id and address in (member.http, *member.redis.known):
                 return Refusal("conflict", f"{address} is the address of {member.id}")
     return None
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 from raftdb.core.block import Block
 from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import NO_START, EntryId, Index, Member, NodeId, StartId
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import NO_REDIS, Endpoint, RedisAddresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class NewAddress(NamedTuple):
 
     id: NodeId
     http: Endpoint
-    redis: Endpoint | None
+    redis: RedisAddresses = NO_REDIS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import NO_REDIS, Endpoint, RedisAddresses
 
 NodeId = str
 """Identity of a node, unique for ever in its cluster. An address is data of a member, never its identity."""
@@ -86,7 +86,7 @@ class Member:
 
     id: NodeId
     http: Endpoint
-    redis: Endpoint | None = None
+    redis: RedisAddresses = NO_REDIS
     voter: bool = True
     """False: a learner, which gets the log and neither votes nor counts."""
     joining: bool = False

@@ -11,7 +11,13 @@ from aiohttp import web
 
 from raftdb.core.events import AddMember, Change, NewAddress, PromoteMember, RemoveMember, UpdateAddresses
 from raftdb.core.model import Member
-from raftdb.endpoint import ADDRESS_CHARACTERS_MAX, BadAddress, Endpoint, parse_reachable_endpoint
+from raftdb.endpoint import (
+    ADDRESS_CHARACTERS_MAX,
+    BadAddress,
+    Endpoint,
+    RedisAddresses,
+    parse_reachable_endpoint,
+)
 from raftdb.errors import RequestRefused
 from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_query import flag_of, parameters
@@ -34,6 +40,7 @@ class AddBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     http: str
     redis: str | None = None
+    redis_cluster: str | None = None
     learner: bool = False
     force: bool = False
 
@@ -43,6 +50,7 @@ class AddressBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     http: str
     redis: str | None = None
+    redis_cluster: str | None = None
 
 
 class TransferBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,7 +92,7 @@ class MembersApi:
         """POST /v1/members: add a node, at first as a learner. Answered 202 if it has still to catch up to become a
         voter."""
         asked = decode_body(_add_decoder, await _body(request), example='{"id": "n4", "http": "HOST:PORT"}')
-        member = Member(asked.id, _address(asked.http), _redis(asked.redis), voter=False)
+        member = Member(asked.id, _address(asked.http), _redis(asked), voter=False)
         return await self._change(AddMember(member, stay_learner=asked.learner), force=asked.force)
 
     async def remove(self, request: web.BaseRequest) -> Reply:
@@ -98,7 +106,7 @@ class MembersApi:
     async def move(self, request: web.BaseRequest) -> Reply:
         """POST /v1/members/{id}/address: change the address of a member."""
         asked = decode_body(_address_decoder, await _body(request), example='{"http": "HOST:PORT"}')
-        new = NewAddress(_id(request), _address(asked.http), _redis(asked.redis))
+        new = NewAddress(_id(request), _address(asked.http), _redis(asked))
         return await self._change(UpdateAddresses((new,)), force=False)
 
     async def transfer(self, request: web.BaseRequest) -> Reply:
@@ -107,7 +115,7 @@ class MembersApi:
         asked = decode_body(_transfer_decoder, body or b"{}", example='{"to": "n2"}')
         require_leader(self._node, "transfer")
         leader = await self._node.transfer(asked.to)
-        return Reply(encode_json({"leader": {"id": leader.id, "http": leader.http, "redis": leader.redis}}))
+        return Reply(encode_json({"leader": leader.named()}))
 
     async def _change(self, change: Change, *, force: bool) -> Reply:
         """Make a change, and answer with the members after it."""
@@ -140,8 +148,9 @@ def _address(text: str) -> Endpoint:
         raise RequestRefused("bad_request", message, hint=error.hint) from None
 
 
-def _redis(text: str | None) -> Endpoint | None:
-    return None if text is None else _address(text)
+def _redis(asked: AddBody | AddressBody) -> RedisAddresses:
+    named = (asked.redis, asked.redis_cluster)
+    return RedisAddresses(*(None if text is None else _address(text) for text in named))
 
 
 def _force(request: web.BaseRequest) -> bool:

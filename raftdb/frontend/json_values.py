@@ -49,6 +49,7 @@ class ErrorLeader(msgspec.Struct, frozen=True):
     id: str
     http: str
     redis: str | None
+    redis_cluster: str | None
 
 
 class ErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -149,7 +150,7 @@ def error_object(error: RaftdbError, *, code: str | None = None) -> dict[str, ob
     """The JSON of an error (docs/interface.md, section 3). `code` replaces the error's own if it is given."""
     leader = None
     if isinstance(error, Unavailable) and error.leader is not None:
-        leader = ErrorLeader(error.leader.id, error.leader.http, error.leader.redis)
+        leader = msgspec.convert(error.leader.named(), ErrorLeader)
     fields: dict[str, object] = {"error": ErrorBody(code or error.code, error.message, error.hint, leader)}
     if isinstance(error, Conflict):
         fields["conflict"] = to_json(error.keys)

@@ -5,7 +5,6 @@ from typing import Any
 
 from raftdb.commands.spec import unparse
 from raftdb.core.model import Entry, EntryKind
-from raftdb.endpoint import text_of
 from raftdb.limits import PAGE_BYTES_MAX
 from raftdb.machine.entries import decode
 from raftdb.machine.operations import (
@@ -48,7 +47,7 @@ def _describe_entry(entry: Entry) -> Described:
     elif entry.kind is EntryKind.CONFIGURATION:
         configuration = decode_configuration(entry.data)
         described["members"] = [
-            {"id": member.id, "http": str(member.http), "redis": text_of(member.redis), "voter": member.voter}
+            {"id": member.id, "http": str(member.http), **member.redis.named(), "voter": member.voter}
             for member in configuration.members
         ]
         if configuration.removed:

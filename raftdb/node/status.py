@@ -3,7 +3,6 @@
 from typing import Any
 
 from raftdb.core.model import Role
-from raftdb.endpoint import text_of
 from raftdb.node.driver import Driver
 
 ROLE_NAMES = {Role.PRE_CANDIDATE: "candidate"}
@@ -24,7 +23,7 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
         entry: dict[str, Any] = {
             "id": member.id,
             "http": str(member.http),
-            "redis": text_of(member.redis),
+            **member.redis.named(),
             "voter": member.voter,
         }
         if member.joining:
@@ -56,7 +55,7 @@ def status_of(driver: Driver) -> dict[str, Any]:
     return {
         "role": role,
         "term": view.term,
-        "leader": None if leader is None else {"id": leader.id, "http": leader.http, "redis": leader.redis},
+        "leader": None if leader is None else leader.named(),
         "first_index": view.first_index,
         "last_index": view.last_index,
         "commit_index": view.commit_index,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from raftdb.core.events import NewAddress, UpdateAddresses
 from raftdb.core.model import Member, NodeId
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import NO_REDIS, Endpoint, RedisAddresses
 from raftdb.errors import RaftdbError
 from raftdb.node.view import NodeView
 from raftdb.server.config import Settings, check_advertised
@@ -51,12 +51,12 @@ class AddressBook:
         self._given = given or {}
         self._words: dict[NodeId, _Word] = {}
         self._sightings: dict[NodeId, Endpoint] = {}
-        self._redis: dict[NodeId, Endpoint] = {}
+        self._redis: dict[NodeId, RedisAddresses] = {}
 
-    def stated(self, peer: NodeId, address: Endpoint, redis: Endpoint | None = None) -> None:
+    def stated(self, peer: NodeId, address: Endpoint, redis: RedisAddresses = NO_REDIS) -> None:
         """The peer said in a handshake where it is reached, by peers and by Redis clients. Its address for peers comes
         first until the configuration says something new."""
-        if redis is not None and peer in self.members:
+        if peer in self.members:
             self._redis[peer] = redis
         before = self.of(peer)
         last = self._words.pop(peer, None)
@@ -67,9 +67,9 @@ class AddressBook:
         for stranger in strangers[:-STRANGERS_MAX]:
             del self._words[stranger]
 
-    def redis_of(self, peer: NodeId) -> Endpoint | None:
-        """Where a member says that Redis clients reach it, None if it has not said so."""
-        return self._redis.get(peer)
+    def redis_of(self, peer: NodeId) -> RedisAddresses:
+        """Where a member says that Redis clients reach it."""
+        return self._redis.get(peer, NO_REDIS)
 
     def take_news(self, peer: NodeId) -> bool:
         """True, once, after the peer has said that it is somewhere else."""
@@ -212,7 +212,7 @@ class AddressKeeper:
             peer: http for peer, http in moved.items() if peer in members and members[peer].http != http
         }
         changed = without_clashes(changed, {peer: member.http for peer, member in members.items()})
-        redis = {peer: member.redis or self._redis_of(peer) for peer, member in members.items()}
+        redis = {peer: member.redis.or_else(self._redis_of(peer)) for peer, member in members.items()}
         for peer, member in members.items():
             if redis[peer] != member.redis:
                 # The first configuration knows only where peers are, and Redis clients are sent from one to another.
@@ -220,7 +220,7 @@ class AddressKeeper:
         if not changed:
             return
         if view.id in changed:
-            redis[view.id] = self._settings.advertised_redis or redis[view.id]
+            redis[view.id] = self._settings.advertised_redis.or_else(redis[view.id])
         new = tuple(NewAddress(peer, http, redis[peer]) for peer, http in sorted(changed.items()))
         try:
             await self._change_members(UpdateAddresses(new))
@@ -235,7 +235,7 @@ class AddressKeeper:
             told = tuple(f"{peer}={http}" for peer, http in sorted(changed.items()))
             logger.info("members have moved", extra={"fields": {"members": told}})
 
-    def _redis_of(self, peer: NodeId) -> Endpoint | None:
+    def _redis_of(self, peer: NodeId) -> RedisAddresses:
         return self._settings.advertised_redis if peer == self._view.id else self._book.redis_of(peer)
 
     async def _note(self) -> None:

@@ -85,7 +85,7 @@ def run_node(settings: Settings) -> int:
         if identity is None or not identity.bootstrapped:
             # This is checked first: a folder that is made belongs to a cluster for good, and one mistyped flag is
             # seldom the only one.
-            for address in filter(None, (settings.listen, settings.redis)):
+            for address in settings.listens.values():
                 check_listen(address)
             identity = make_folder(folder, settings)
         log = stack.enter_context(closing(folder.open_log()))
@@ -109,6 +109,15 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.Loop
+
+
+async def _listen_for_redis(server: RedisServer, address: Endpoint, parts: Closing) -> None:
+    """Open one port for Redis clients. Raises `Fatal`."""
+    try:
+        await server.start(address.host, address.port)
+    except OSError as error:
+        raise cannot_listen(address, error) from error
+    parts.then("Redis listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
 
 
 class _Node:
@@ -258,33 +267,28 @@ class _Node:
         except OSError as error:
             raise cannot_listen(settings.listen, error) from error
         parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
+        forwarding = self._forwarding_node(node, memory, parts, background)
         if settings.redis is not None:
-            await self._listen_for_redis(settings.redis, node, limits, memory, parts, background)
-        fields = {"http": settings.listen, **({"redis": settings.redis} if settings.redis else {})}
-        logger.info("listening", extra={"fields": fields})
-
-    async def _listen_for_redis(
-        self,
-        address: Endpoint,
-        node: LocalNode,
-        limits: Limits,
-        memory: MemoryAccount,
-        parts: Closing,
-        background: Background,
-    ) -> None:
-        redis_node: LocalNode | ForwardingNode = node
-        if self._settings.redis_redirect == "forward":
-            patience_s = self._settings.request_timeout_ms / 1000
-            redis_node = ForwardingNode(
-                node, self._driver, self._network, memory, start=background.start, patience_s=patience_s
+            plain = forwarding if settings.redis_redirect == "forward" else node
+            await _listen_for_redis(
+                RedisServer(plain, command_limits=limits, memory=memory), settings.redis, parts
             )
-            parts.then("forwarder", redis_node.close)
-        server = RedisServer(redis_node, command_limits=limits, memory=memory)
-        try:
-            await server.start(address.host, address.port)
-        except OSError as error:
-            raise cannot_listen(address, error) from error
-        parts.then("Redis listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
+        if settings.redis_cluster is not None:
+            door = RedisServer(
+                node, command_limits=limits, memory=memory, for_clusters=True, wide_reader=forwarding
+            )
+            await _listen_for_redis(door, settings.redis_cluster, parts)
+        logger.info("listening", extra={"fields": settings.listens})
+
+    def _forwarding_node(
+        self, node: LocalNode, memory: MemoryAccount, parts: Closing, background: Background
+    ) -> ForwardingNode:
+        patience_s = self._settings.request_timeout_ms / 1000
+        made = ForwardingNode(
+            node, self._driver, self._network, memory, start=background.start, patience_s=patience_s
+        )
+        parts.then("forwarder", made.close)
+        return made
 
     def _host_names(self) -> list[str]:
         """The names of hosts that requests to this node may bear. Peers may dial it under the name of any member,

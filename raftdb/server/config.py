@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from raftdb.endpoint import BadAddress, Endpoint, parse_endpoint, parse_reachable_endpoint, reachable
+from raftdb.endpoint import (
+    BadAddress,
+    Endpoint,
+    RedisAddresses,
+    parse_endpoint,
+    parse_reachable_endpoint,
+    reachable,
+)
 from raftdb.errors import Fatal
 from raftdb.limits import BESIDE_VALUE_BYTES, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.memory import MEMORY_BYTES_MAX, MEMORY_BYTES_MIN
@@ -130,8 +137,10 @@ class Settings:
     allowed_hosts: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_hosts})
     """Names under which browsers and clients may reach this node, beside those of `listen` and of the members."""
     redis: Endpoint | None = field(default=None, metadata={"parse": parse_endpoint})
+    redis_cluster: Endpoint | None = field(default=None, metadata={"parse": parse_endpoint})
+    """Where clients of Redis clusters connect, which a node that does not lead sends to the leader."""
     redis_redirect: str = field(default="forward", metadata={"parse": one_of("forward", "moved")})
-    """What a node that does not lead does with commands of Redis clients."""
+    """What a node that does not lead does with commands of Redis clients at `redis`."""
     data: Path = field(default=Path("data"), metadata={"parse": parse_path})
     peers: dict[str, Endpoint] | None = field(default=None, metadata={"parse": parse_peers})
     """First members, id to address; read when the folder is new. None: a cluster of this node alone."""
@@ -173,12 +182,20 @@ class Settings:
         return self.advertise or self.listen
 
     @property
-    def advertised_redis(self) -> Endpoint | None:
-        """Where others reach `redis`: where that is all addresses, at the host of `advertised`."""
-        redis = self.redis
-        if redis is not None and redis.is_unspecified:
-            return Endpoint(self.advertised.host, redis.port)
-        return redis
+    def listens(self) -> dict[str, Endpoint]:
+        """The address of each listener, by what it is for."""
+        addresses = {"http": self.listen, "redis": self.redis, "redis_cluster": self.redis_cluster}
+        return {name: address for name, address in addresses.items() if address is not None}
+
+    @property
+    def advertised_redis(self) -> RedisAddresses:
+        """Where others reach `redis` and `redis_cluster`: where that is all addresses, at the host of `advertised`."""
+        return RedisAddresses(self._reached(self.redis), self._reached(self.redis_cluster))
+
+    def _reached(self, address: Endpoint | None) -> Endpoint | None:
+        if address is not None and address.is_unspecified:
+            return Endpoint(self.advertised.host, address.port)
+        return address
 
 
 PARSERS: dict[str, Callable[[object], Any]] = {item.name: item.metadata["parse"] for item in fields(Settings)}

@@ -50,9 +50,9 @@ class ForwardingNode:
         """See `LocalNode`."""
         return self._node.status()
 
-    def leader_hint(self) -> LeaderHint | None:
+    def reaches(self, node_id: str) -> bool:
         """See `LocalNode`."""
-        return self._node.leader_hint()
+        return self._node.reaches(node_id)
 
     async def close(self) -> None:
         """Pass nothing on any more."""

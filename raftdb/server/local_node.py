@@ -134,6 +134,10 @@ class LocalNode:
         """True while this node leads, as far as it knows."""
         return self._driver.is_leader()
 
+    def reaches(self, node_id: str) -> bool:
+        """Whether a connection to that node stands."""
+        return node_id in self._driver.view.links
+
     def leader_hint(self) -> LeaderHint | None:
         """Where the leader is, as far as this node knows."""
         return self._driver.leader_hint()

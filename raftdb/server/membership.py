@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from raftdb.client.sync_client import Client
-from raftdb.endpoint import Endpoint, text_of
+from raftdb.endpoint import Endpoint
 from raftdb.errors import Fatal, RaftdbError, required
 from raftdb.node.view import NodeView
 from raftdb.server.config import EXIT_CONFIGURATION, Settings
@@ -130,7 +130,7 @@ class Registrar:
         found = await _call(session, "GET", target, "/v1/members")
         known = next((one for one in found.get("members", ()) if one.get("id") == own), None)
         if known is None:
-            body = {"id": own, "http": str(self._http), "redis": text_of(self._settings.advertised_redis)}
+            body = {"id": own, "http": str(self._http), **self._settings.advertised_redis.named()}
             answer = await _call(session, "POST", target, "/v1/members", body)
             logger.info("taken in by the cluster", extra={"fields": {"index": answer.get("index")}})
         elif known.get("http") != str(self._http):

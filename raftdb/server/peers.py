@@ -26,7 +26,7 @@ from typing import Protocol, TypeVar
 from raftdb.core.events import PeerMet
 from raftdb.core.model import NodeId
 from raftdb.core.raft import FOLDERS_MAX
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import Endpoint, RedisAddresses
 from raftdb.node import starts
 from raftdb.node.starts import KnownStarts, OwnStarts
 from raftdb.node.view import NodeView
@@ -87,7 +87,7 @@ class PeerRegistry:
         own: OwnStarts,
         *,
         on_met: Callable[[PeerMet], None],
-        on_stated: Callable[[NodeId, Endpoint, Endpoint | None], object],
+        on_stated: Callable[[NodeId, Endpoint, RedisAddresses], object],
         on_put_back: Callable[[], None],
     ) -> None:
         """`on_met(event)`: a node has shown which folder it is and in which start, now or before this start.

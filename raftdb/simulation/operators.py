@@ -194,7 +194,7 @@ class Operators:
             return PromoteMember(chance.choose(learners)) if learners else None
         if wish == "move":
             node = chance.choose(configuration.ids)
-            return UpdateAddresses((NewAddress(node, Endpoint(node, 2 + chance.below(1000)), None),))
+            return UpdateAddresses((NewAddress(node, Endpoint(node, 2 + chance.below(1000))),))
         if wish == "add a removed":
             gone = configuration.removed
             return AddMember(_member(chance.choose(gone))) if gone else None

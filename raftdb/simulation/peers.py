@@ -7,7 +7,7 @@ from dataclasses import replace
 from raftdb.core.events import PeerMet, RemovalTold, TripMeasured
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import NO_REDIS, Endpoint
 from raftdb.errors import InvariantBroken, required
 from raftdb.node import starts
 from raftdb.node.replica import Replica
@@ -87,7 +87,7 @@ class Peers:
             birth=None,
             credential="",
             http=Endpoint(self._node, 1),
-            redis=None,
+            redis=NO_REDIS,
         )
 
     def why_not(self, introduction: Hello | Welcome) -> Refused | None:

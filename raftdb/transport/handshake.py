@@ -6,7 +6,7 @@ from inspect import isawaitable
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from raftdb.core.model import StartId
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import NO_REDIS, Endpoint, RedisAddresses
 from raftdb.wire.handshake import PROTOCOL_VERSION, Hello, Refused, Welcome
 
 Introduction: TypeAlias = Hello | Welcome
@@ -48,7 +48,7 @@ class LocalIdentity:
     predecessor: str | None = None
     disk_term: int = 0
     disk_last_index: int = 0
-    redis: Endpoint | None = None
+    redis: RedisAddresses = NO_REDIS
     find_http: Callable[[], Endpoint] | None = None
     recall: Callable[[str], Recollection] = _nothing
 

@@ -1,6 +1,6 @@
 """The configuration of a cluster as it stands in the log, in CBOR:
 `[version, [[id, http, redis, voter, joining, uuid, start], ...], [removed id, ...], birth]`,
-a start being `[number, nonce]`.
+a start being `[number, nonce]`, and `redis` the addresses of plain and of cluster clients.
 
 Members and removed ids are sorted by id, as in `Configuration`, so that one configuration has one encoding.
 """
@@ -9,7 +9,6 @@ from typing import Any
 
 from raftdb.core.membership import MEMBERS_MAX, Configuration, Form
 from raftdb.core.model import Member
-from raftdb.endpoint import text_of
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.fields import (
@@ -18,16 +17,18 @@ from raftdb.wire.fields import (
     check_list,
     endpoint_of,
     is_address,
-    is_address_or_none,
     is_flag,
     is_node_id,
     is_nonce_or_none,
+    is_redis_addresses,
     is_start_or_none,
     is_uuid_or_none,
+    redis_addresses_form,
+    redis_addresses_of,
     start_of,
 )
 
-VERSION = 4
+VERSION = 5
 """Version of the form of a configuration."""
 
 CONFIGURATION_BYTES_MAX = 60 * 1024
@@ -36,7 +37,7 @@ addresses do, and thousands of removed ids of common length beside usual members
 
 _NAMES = ("id", "http", "redis", "voter", "joining", "uuid", "start")
 _CHECKS: tuple[Check, ...] = (
-    *(is_node_id, is_address, is_address_or_none),
+    *(is_node_id, is_address, is_redis_addresses),
     *(is_flag, is_flag, is_uuid_or_none, is_start_or_none),
 )
 
@@ -46,7 +47,7 @@ def encode_configuration(configuration: Configuration) -> bytes:
     them. The length is not checked: the maker of a new configuration compares it with `CONFIGURATION_BYTES_MAX`."""
     rows: list[object] = [
         [
-            *(member.id, str(member.http), text_of(member.redis)),
+            *(member.id, str(member.http), redis_addresses_form(member.redis)),
             *(member.voter, member.joining, member.uuid, member.start and list(member.start)),
         ]
         for member in configuration.members
@@ -79,7 +80,7 @@ def _check(rows: object, removed: object, birth: object) -> Configuration:
         fields = check_list("a member", row, count_max=len(_NAMES))
         check_fields("a member", _NAMES, _CHECKS, fields)
         facts: dict[str, Any] = dict(zip(_NAMES, fields, strict=True))
-        read = {"http": endpoint_of, "redis": endpoint_of, "start": start_of}
+        read = {"http": endpoint_of, "redis": redis_addresses_of, "start": start_of}
         members.append(Member(**facts | {name: form(facts[name]) for name, form in read.items()}))
         if members[-1].voter and members[-1].joining:
             raise RemoteProtocolError(f"a configuration has {members[-1].id!r} vote and join at once")

@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from raftdb.core.model import StartId
-from raftdb.endpoint import BadAddress, Endpoint, parse_reachable_endpoint
+from raftdb.endpoint import (
+    NO_REDIS,
+    BadAddress,
+    Endpoint,
+    RedisAddresses,
+    parse_reachable_endpoint,
+    text_of,
+)
 from raftdb.errors import RemoteProtocolError
 
 NUMBER_LIMIT = 2**63
@@ -68,6 +75,21 @@ def is_address(value: object) -> bool:
 def is_address_or_none(value: object) -> bool:
     """Return whether `value` is an address or None."""
     return value is None or is_address(value)
+
+
+def is_redis_addresses(value: object) -> bool:
+    """Return whether `value` is the list of a node's two addresses for Redis clients, either of which may be None."""
+    return type(value) is list and len(value) == 2 and all(map(is_address_or_none, value))
+
+
+def redis_addresses_of(value: object) -> RedisAddresses:
+    """Return the addresses in `value`, which `is_redis_addresses` has accepted."""
+    return RedisAddresses(*map(endpoint_of, value)) if type(value) is list else NO_REDIS
+
+
+def redis_addresses_form(addresses: RedisAddresses) -> list[str | None]:
+    """Return the form that `redis_addresses_of` reads."""
+    return [text_of(addresses.plain), text_of(addresses.cluster)]
 
 
 def endpoint_of(value: object) -> Endpoint | None:

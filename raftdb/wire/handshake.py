@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from raftdb.core.model import StartId
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import Endpoint, RedisAddresses
 from raftdb.errors import RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.fields import (
@@ -19,13 +19,15 @@ from raftdb.wire.fields import (
     check_fields,
     endpoint_of,
     is_address,
-    is_address_or_none,
     is_flag,
     is_node_id,
     is_nonce_or_none,
     is_number,
+    is_redis_addresses,
     is_start_or_none,
     is_text,
+    redis_addresses_form,
+    redis_addresses_of,
     start_of,
 )
 from raftdb.wire.frames import seal, unseal
@@ -67,7 +69,7 @@ class Hello:
     birth: str | None
     credential: str
     http: Endpoint
-    redis: Endpoint | None
+    redis: RedisAddresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Welcome:
     birth: str | None
     credential: str
     http: Endpoint
-    redis: Endpoint | None
+    redis: RedisAddresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ _INTRODUCTION: dict[str, Check] = {
     "birth": is_nonce_or_none,
     "credential": is_text,
     "http": is_address,
-    "redis": is_address_or_none,
+    "redis": is_redis_addresses,
 }
 
 HANDSHAKE_FIELDS: dict[type[Handshake], dict[str, Check]] = {
@@ -132,7 +134,8 @@ HANDSHAKE_FIELDS: dict[type[Handshake], dict[str, Check]] = {
 
 _FORMS: dict[str, tuple[Callable[[Any], object], Callable[[object], object]]] = {
     **dict.fromkeys(("start", "remembered"), (list, start_of)),
-    **dict.fromkeys(("http", "redis"), (str, endpoint_of)),
+    "http": (str, endpoint_of),
+    "redis": (redis_addresses_form, redis_addresses_of),
 }
 """The fields that have another form in the frame: how that is made, and how it is read. None is None in both."""
 

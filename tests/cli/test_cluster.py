@@ -97,10 +97,11 @@ def test_the_members_are_listed(cluster: FakeCluster, cli: Cli) -> None:
     assert code == 0
     assert errors == "n4 is not reached at 127.0.0.1:8004: no route to host\n"
     rows = [line.split() for line in out.splitlines()]
-    assert rows[0] == ["member", "http", "redis", "voter", "match", "alive", "contact", "suspicion"]
-    assert rows[2] == ["n2", "127.0.0.1:8002", "-", "yes", "90", "yes", "0.03", "s", "0.2"]
-    assert rows[3] == ["n4", "127.0.0.1:8004", "-", "joining", "-", "no", "-", "100.0"]
-    assert rows[4][3] == "no"
+    headers = ["member", "http", "redis", "redis-cluster", "voter", "match", "alive", "contact", "suspicion"]
+    assert rows[0] == headers
+    assert rows[2] == ["n2", "127.0.0.1:8002", "-", "-", "yes", "90", "yes", "0.03", "s", "0.2"]
+    assert rows[3] == ["n4", "127.0.0.1:8004", "-", "-", "joining", "-", "no", "-", "100.0"]
+    assert rows[4][4] == "no"
     cluster.nodes[1].script.append(Canned(body=listed))
     code, out, errors = cli("members", "-o", "json")
     assert (json.loads(out), errors) == (listed, "")

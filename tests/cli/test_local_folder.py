@@ -13,7 +13,7 @@ import pytest
 
 from cli.console.failures import CommandError
 from cli.local.cluster import LocalCluster, NodeState, last_lines
-from cli.local.folder import LocalFolder, NodePlace
+from cli.local.folder import NODES_MAX, PORTS_FIRST, LocalFolder, NodePlace
 from cli.main import run
 from raftdb.errors import RequestRefused
 
@@ -40,23 +40,28 @@ def port_of(address: str) -> int:
 def test_addresses_are_chosen_once_and_remembered(folder: LocalFolder) -> None:
     nodes = folder.create(3)
     assert [node.id for node in nodes] == ["n1", "n2", "n3"]
-    assert len({address for node in nodes for address in (node.http, node.redis)}) == 6
+    assert len({address for node in nodes for address in node.addresses}) == 9
     assert LocalFolder(folder.path).load() == nodes
 
 
 def test_taken_ports_are_passed_over(folder: LocalFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     with listen() as taken:
         port = taken.getsockname()[1]
-        monkeypatch.setattr("cli.local.folder.HTTP_PORT_FIRST", port)
+        monkeypatch.setitem(PORTS_FIRST, "http", port)
         (node,) = folder.create(1)
     assert port_of(node.http) > port
+
+
+def test_no_two_listeners_of_the_largest_cluster_get_one_port(folder: LocalFolder) -> None:
+    nodes = folder.create(NODES_MAX)
+    assert len({address for node in nodes for address in node.addresses}) == len(PORTS_FIRST) * NODES_MAX
 
 
 def test_an_address_that_is_taken_later_stops_the_start(folder: LocalFolder) -> None:
     with listen() as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(CommandError, match=f"{address} of node n1 is already in use") as caught:
-            folder.check_addresses((NodePlace("n1", address, address),))
+            folder.check_addresses((NodePlace("n1", address, address, address),))
         assert caught.value.exit_code == 3
 
 
@@ -214,7 +219,9 @@ def test_a_node_that_ends_at_its_start_is_shown_with_its_last_words(
     node.write_text("#!/bin/sh\necho starting\necho the disk is on fire >&2\nexit 4\n")
     node.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(node))
-    cluster = LocalCluster(folder, (NodePlace("n1", "127.0.0.1:1", "127.0.0.1:2"),), logs_to_files=True)
+    cluster = LocalCluster(
+        folder, (NodePlace("n1", "127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"),), logs_to_files=True
+    )
     try:
         with pytest.raises(CommandError) as caught:
             cluster.start()

@@ -114,7 +114,7 @@ class TestJson:
                 {
                     "code": "not_leader",
                     "message": "no",
-                    "leader": {"id": "n1", "http": "h:1", "redis": None},
+                    "leader": {"id": "n1", "http": "h:1", "redis": None, "redis_cluster": None},
                 },
             ),
         ],

@@ -16,6 +16,7 @@ import cli
 import raftdb
 from raftdb import Client, CommandFailed, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 from raftdb.client.refusals import error_of_body
+from raftdb.endpoint import RedisAddresses
 from raftdb.errors import (
     Conflict,
     Deadlock,
@@ -80,7 +81,7 @@ def test_every_error_can_be_pickled_and_copied(kind: type[BaseException]) -> Non
 
 
 def test_the_errors_of_the_client_say_everything_after_pickling() -> None:
-    leader = LeaderHint("n1", at("127.0.0.1:8001"), at("127.0.0.1:6379"))
+    leader = LeaderHint("n1", at("127.0.0.1:8001"), RedisAddresses(at("127.0.0.1:6379")))
     unavailable = pickle.loads(pickle.dumps(Unavailable("not_leader", "elsewhere", hint="go", leader=leader)))
     assert (unavailable.code, unavailable.message, unavailable.hint) == ("not_leader", "elsewhere", "go")
     assert unavailable.leader == leader

@@ -59,9 +59,11 @@ LEADER = {"leader": {"id": "n4", "http": "127.0.0.1:8004", "redis": None}}
 CALLS: dict[str, tuple[Callable[[Any], Any], str, object, object]] = {
     "membership": (lambda client: client.membership(), "GET /v1/members", None, CHANGED),
     "add": (
-        lambda client: client.add_member("n4", "h:1", redis="h:2", learner=True, force=True),
+        lambda client: client.add_member(
+            "n4", "h:1", redis="h:2", redis_cluster="h:3", learner=True, force=True
+        ),
         "POST /v1/members",
-        {"id": "n4", "http": "h:1", "redis": "h:2", "learner": True, "force": True},
+        {"id": "n4", "http": "h:1", "redis": "h:2", "redis_cluster": "h:3", "learner": True, "force": True},
         CHANGED,
     ),
     "remove": (lambda client: client.remove_member("n/4"), "DELETE /v1/members/n%2F4", None, CHANGED),
@@ -72,9 +74,9 @@ CALLS: dict[str, tuple[Callable[[Any], Any], str, object, object]] = {
         CHANGED,
     ),
     "move": (
-        lambda client: client.move_member("n4", "h:1", redis="h:2"),
+        lambda client: client.move_member("n4", "h:1", redis="h:2", redis_cluster="h:3"),
         "POST /v1/members/n4/address",
-        {"http": "h:1", "redis": "h:2"},
+        {"http": "h:1", "redis": "h:2", "redis_cluster": "h:3"},
         CHANGED,
     ),
     "transfer": (

@@ -314,7 +314,7 @@ CHANGES: dict[str, Callable[[NodeId, list[str]], Change]] = {
     "add": lambda node, rest: AddMember(Member(node, at(node)), stay_learner="learner" in rest),
     "remove": lambda node, rest: RemoveMember(node),
     "promote": lambda node, rest: PromoteMember(node),
-    "move": lambda node, rest: UpdateAddresses((NewAddress(node, at(rest[0]), None),)),
+    "move": lambda node, rest: UpdateAddresses((NewAddress(node, at(rest[0])),)),
 }
 
 

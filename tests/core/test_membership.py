@@ -31,6 +31,7 @@ from raftdb.core.messages import (
 from raftdb.core.model import Entry, EntryKind, Member, Role
 from raftdb.core.progress import Progress
 from raftdb.core.update import Refusal, TransferEnded, Update
+from raftdb.endpoint import RedisAddresses
 from tests.addresses import at
 from tests.blocks import blocks
 from tests.core.cluster import FORM, LIFE, decode_members, encode_configuration, encode_members
@@ -101,7 +102,7 @@ def test_4_1_a_leader_changes_nothing_before_an_entry_of_its_term_is_committed()
         RemoveMember("n4"),
         AddMember(Member("n9", at("h:9"))),
         PromoteMember("n4"),
-        UpdateAddresses((NewAddress("n2", at("h:8"), None),)),
+        UpdateAddresses((NewAddress("n2", at("h:8")),)),
     ],
 )
 @pytest.mark.parametrize("force", [False, True])
@@ -179,7 +180,7 @@ def test_4_2_1_promotion_waits_for_the_change_before_it() -> None:
     node = leader()
     joined(node)
     node.tick(1)
-    change(node, UpdateAddresses((NewAddress("n2", at("h:9"), None),)))
+    change(node, UpdateAddresses((NewAddress("n2", at("h:9")),)))
     node.tick(3)
     assert latest(node).voters == ("n1", "n2", "n3")
     commit(node)
@@ -323,26 +324,28 @@ def test_what_is_unknown_known_taken_or_removed_is_refused() -> None:
         (RemoveMember("n4"), "not_found"),
         (PromoteMember("n9"), "not_found"),
         (PromoteMember("n2"), "conflict"),
-        (UpdateAddresses((NewAddress("n4", at("h:1"), None),)), "not_found"),
-        (UpdateAddresses((NewAddress("n3", at("n2"), None),)), "conflict"),
-        (UpdateAddresses((NewAddress("n3", at("h:1"), at("n2")),)), "conflict"),
+        (UpdateAddresses((NewAddress("n4", at("h:1")),)), "not_found"),
+        (UpdateAddresses((NewAddress("n3", at("n2")),)), "conflict"),
+        (UpdateAddresses((NewAddress("n3", at("h:1"), RedisAddresses(at("n2"))),)), "conflict"),
         (AddMember(Member("n2", at("h:2"))), "conflict"),
         (AddMember(Member("n4", at("h:2"))), "conflict"),
         (AddMember(Member("n5", at("n2"))), "conflict"),
-        (AddMember(Member("n5", at("h:5"), at("n2"))), "conflict"),
+        (AddMember(Member("n5", at("h:5"), RedisAddresses(at("n2")))), "conflict"),
     ]
     for asked, wanted in refused:
         for force in (False, True):
             assert code(change(node, asked, force=force)) == wanted, asked
-    assert code(change(node, UpdateAddresses((NewAddress("n3", at("n3"), at("h:3")),)))) is None
+    assert (
+        code(change(node, UpdateAddresses((NewAddress("n3", at("n3"), RedisAddresses(at("h:3"))),)))) is None
+    )
 
 
 def test_members_that_change_places_do_so_in_one_entry() -> None:
     node = leader(3)
     moved = (
-        NewAddress("n1", at("n2"), None),
-        NewAddress("n2", at("n3"), None),
-        NewAddress("n3", at("n1"), None),
+        NewAddress("n1", at("n2")),
+        NewAddress("n2", at("n3")),
+        NewAddress("n3", at("n1")),
     )
     assert code(change(node, UpdateAddresses(moved[:2]))) == "conflict", "n3 is still there"
     assert code(change(node, UpdateAddresses(moved))) is None
@@ -412,10 +415,10 @@ def test_each_change_writes_down_which_folders_the_voters_are() -> None:
 
 def test_what_is_written_down_stays() -> None:
     node = leader()
-    change(node, UpdateAddresses((NewAddress("n2", at("h:2"), None),)))
+    change(node, UpdateAddresses((NewAddress("n2", at("h:2")),)))
     commit(node)
     node.step(PeerMet("n2", "another"))
-    change(node, UpdateAddresses((NewAddress("n2", at("h:3"), None),)))
+    change(node, UpdateAddresses((NewAddress("n2", at("h:3")),)))
     assert latest(node).find("n2") == Member("n2", at("h:3"), uuid="n2-folder")
 
 

@@ -16,6 +16,8 @@ from tests.e2e.waiting import LIMIT_S, wait_for
 
 KILLED_AT = 100
 """The leader is killed after so many writes."""
+AFTER_TRANSFER = 1_000
+"""Commands of a client after the leadership was transferred; less than 1 % of them may still reach another node."""
 
 
 @pytest.fixture
@@ -30,22 +32,39 @@ def forwarding_cluster(new_cluster: NewCluster) -> Cluster:
     return started(new_cluster, "forward")
 
 
-def started(new_cluster: NewCluster, redirect: str) -> Cluster:
+@pytest.fixture
+def cluster_of_two_doors(new_cluster: NewCluster) -> Cluster:
+    """Three nodes with a port for plain clients and one for clients of clusters."""
+    return started(new_cluster, "forward", CLUSTER_PORT)
+
+
+PORT, CLUSTER_PORT = "RAFTDB_REDIS", "RAFTDB_REDIS_CLUSTER"
+
+
+def started(new_cluster: NewCluster, redirect: str, *more: str) -> Cluster:
     made = new_cluster(3)
-    for node, port in zip(made, free_ports(3), strict=True):
-        node.environment["RAFTDB_REDIS"] = f"127.0.0.1:{port}"
+    settings = [(node, setting) for node in made for setting in (PORT, *more)]
+    for (node, setting), port in zip(settings, free_ports(len(settings)), strict=True):
+        node.environment[setting] = f"127.0.0.1:{port}"
         node.environment["RAFTDB_REDIS_REDIRECT"] = redirect
     return made.start()
 
 
-def address_of(node: Node) -> tuple[str, int]:
-    host, _, port = node.environment["RAFTDB_REDIS"].partition(":")
+def address_of(node: Node, setting: str = PORT) -> tuple[str, int]:
+    host, _, port = node.environment[setting].partition(":")
     return host, int(port)
 
 
-def client_of(node: Node) -> "redis.Redis":
-    host, port = address_of(node)
+def client_of(node: Node, setting: str = PORT) -> "redis.Redis":
+    host, port = address_of(node, setting)
     return redis.Redis(host=host, port=port, socket_timeout=LIMIT_S)
+
+
+def clustered_client_of(node: Node, setting: str) -> "redis.RedisCluster":
+    """A client of Redis clusters that is told of this node only, which knows the others by now."""
+    wait_for(lambda: knows_all(node), "a node that knows the Redis addresses of all")
+    host, port = address_of(node, setting)
+    return redis.RedisCluster(host=host, port=port, socket_timeout=LIMIT_S)
 
 
 def test_a_cluster_serves_redis_clients_and_keeps_what_it_has_acknowledged(cluster: Cluster) -> None:
@@ -81,9 +100,7 @@ def test_a_cluster_serves_redis_clients_and_keeps_what_it_has_acknowledged(clust
     (follower, *_) = cluster.others(leader)
     hint = wait_for(lambda: moved_to(follower), "a follower that knows the leader's Redis address")
     assert hint == "{}:{}".format(*address_of(leader))
-    wait_for(lambda: knows_all(follower), "a follower that knows the Redis addresses of all")
-    host, port = address_of(follower)
-    clustered = redis.RedisCluster(host=host, port=port, socket_timeout=LIMIT_S)
+    clustered = clustered_client_of(follower, PORT)
     assert clustered.set("clustered", "yes")
     assert clustered.get("clustered") == b"yes"
     assert clustered.delete("clustered") == 1
@@ -100,9 +117,7 @@ def test_a_client_of_clusters_goes_on_after_the_leader_has_died(cluster: Cluster
     leader = cluster.leader()
     (follower, *_) = cluster.others(leader)
     wait_for(lambda: moved_to(follower), "a follower that knows the leader's Redis address")
-    wait_for(lambda: knows_all(follower), "a follower that knows the Redis addresses of all")
-    host, port = address_of(follower)
-    client = redis.RedisCluster(host=host, port=port, socket_timeout=LIMIT_S)
+    client = clustered_client_of(follower, PORT)
     acknowledged = [number for number in range(20) if client.set(f"before:{number}", number)]
     leader.kill9()
 
@@ -154,6 +169,49 @@ def test_a_plain_client_of_another_node_does_not_notice_that_the_leader_dies(
         assert len(list(client.scan_iter(match="key:*"))) == done
     with client_of(successor) as client:
         assert client.get("n") == b"%d" % (done + 1)
+
+
+def test_a_client_of_clusters_follows_the_leadership_and_outlives_a_leader(
+    cluster_of_two_doors: Cluster,
+) -> None:
+    cluster = cluster_of_two_doors
+    leader = cluster.leader()
+    (follower, third) = cluster.others(leader)
+    # The plain port names the ports for clusters, too.
+    with clustered_client_of(follower, PORT) as client:
+        cluster_ports = {address_of(node, CLUSTER_PORT)[1] for node in cluster}
+        assert {node.port for node in client.get_nodes()} == cluster_ports
+        assert client.set("key", "value")
+        assert client.get("key") == b"value"
+
+        body = b'{"to": "%b"}' % third.name.encode()
+        assert leader.ask("POST", "/v1/leader/transfer", body).status == 200
+        wait_for(lambda: leader.status()["leader"]["id"] == third.name, "the old leader to know the new one")
+        before = {node.name: commands_at(node) for node in cluster}
+        for number in range(AFTER_TRANSFER):
+            assert client.set(f"key:{number}", number)
+        counts = {node.name: commands_at(node) - before[node.name] for node in cluster}
+        assert counts[third.name] >= AFTER_TRANSFER
+        assert counts[leader.name] < AFTER_TRANSFER / 100, counts
+        assert counts[follower.name] < AFTER_TRANSFER / 100, counts
+
+        done = 0
+        while done < 3 * KILLED_AT:
+            if done == KILLED_AT:
+                third.kill9()
+            # A write that was under way when its leader died may have been done: the client tries it again.
+            assert client.set(f"key:{done}", done)
+            assert client.get(f"key:{done}") == b"%d" % done
+            done += 1
+        with client_of(follower, CLUSTER_PORT) as anywhere:
+            assert anywhere.dbsize() == AFTER_TRANSFER + 1
+            assert len(anywhere.keys("key:1*")) == 111
+
+
+def commands_at(node: Node) -> int:
+    """How many commands the node's port for clients of clusters has taken; one more for asking."""
+    with client_of(node, CLUSTER_PORT) as client:
+        return int(client.info("stats")["total_commands_processed"])
 
 
 @pytest.mark.skipif(shutil.which("redis-benchmark") is None, reason="needs Debian's redis-tools")

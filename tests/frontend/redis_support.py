@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import hiredis
 
-from raftdb.errors import LeaderHint, RaftdbError, ReplyError
+from raftdb.errors import RaftdbError, ReplyError
 from raftdb.frontend.redis.connection import RedisConnection
 from raftdb.frontend.redis.server import RedisLimits, RedisServer
 from raftdb.limits import DEFAULT_LIMITS, Limits
@@ -37,6 +37,7 @@ class MachineNode:
         self.is_held = False
         self.most_waiting = 0
         self.more_status: Mapping[str, Any] = {}
+        self.unreachable: set[str] = set()
 
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         if self.refusal is not None:
@@ -68,7 +69,7 @@ class MachineNode:
             "role": "leader",
             "leader": {"id": "n1"},
             "term": 1,
-            "members": [{"id": "n1", "redis": None, "alive": True}],
+            "members": [{"id": "n1", "redis": None, "redis_cluster": None, "alive": True}],
             "commit_index": self.database.index,
             "applied_index": self.database.index,
             "checkpoint_index": 0,
@@ -77,8 +78,8 @@ class MachineNode:
             **self.more_status,
         }
 
-    def leader_hint(self) -> LeaderHint | None:
-        return None
+    def reaches(self, node_id: str) -> bool:
+        return node_id not in self.unreachable
 
 
 class FakeTransport(asyncio.Transport):

@@ -98,7 +98,9 @@ class StubNode:
         return {"id": "n1", "role": "leader", "leader": None}
 
     def membership(self) -> Mapping[str, object]:
-        members = [{"id": "n1", "http": "127.0.0.1:8001", "redis": None, "voter": True}]
+        members = [
+            {"id": "n1", "http": "127.0.0.1:8001", "redis": None, "redis_cluster": None, "voter": True}
+        ]
         return {"members": members, "removed": ["n0"]}
 
     async def change_members(self, change: Change, *, force: bool) -> Answer:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import Endpoint, RedisAddresses
 from raftdb.errors import (
     Fatal,
     LeaderHint,
@@ -19,7 +19,7 @@ from tests.addresses import at
 from tests.frontend.support import Harness, answered, get, post, running, wait_until
 from tests.interface import documented_codes
 
-LEADER = LeaderHint("n2", at("127.0.0.1:8002"), at("127.0.0.1:6382"))
+LEADER = LeaderHint("n2", at("127.0.0.1:8002"), RedisAddresses(at("127.0.0.1:6382")))
 
 
 async def test_a_command_is_executed_and_answered(http: Harness) -> None:
@@ -170,6 +170,7 @@ async def test_another_leader_is_a_redirect_to_the_same_path_and_query(http: Har
         "id": "n2",
         "http": "127.0.0.1:8002",
         "redis": "127.0.0.1:6382",
+        "redis_cluster": None,
     }
 
 

@@ -28,7 +28,7 @@ from tests.machine.database import Database
 
 ID = "00112233445566778899aabbccddeeff"
 NAME = bytes.fromhex(ID)
-LEADER = LeaderHint("n2", at("127.0.0.1:8002"), None)
+LEADER = LeaderHint("n2", at("127.0.0.1:8002"))
 
 
 class DatabaseNode(StubNode):

@@ -6,6 +6,7 @@ import pytest
 
 from raftdb.core.events import AddMember, Change, NewAddress, PromoteMember, RemoveMember, UpdateAddresses
 from raftdb.core.model import Member
+from raftdb.endpoint import RedisAddresses
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
 from raftdb.node.membership import CatchingUp
 from tests.addresses import at
@@ -28,9 +29,24 @@ CHANGES: dict[str, tuple[bytes, Change, bool]] = {
         False,
     ),
     "add with everything": (
-        request("POST", "/v1/members", {**N4, "redis": "127.0.0.1:6384", "learner": True, "force": True}),
+        request(
+            "POST",
+            "/v1/members",
+            {
+                **N4,
+                "redis": "127.0.0.1:6384",
+                "redis_cluster": "127.0.0.1:6394",
+                "learner": True,
+                "force": True,
+            },
+        ),
         AddMember(
-            Member("n4", at("127.0.0.1:8004"), at("127.0.0.1:6384"), voter=False),
+            Member(
+                "n4",
+                at("127.0.0.1:8004"),
+                RedisAddresses(at("127.0.0.1:6384"), at("127.0.0.1:6394")),
+                voter=False,
+            ),
             stay_learner=True,
         ),
         True,
@@ -43,7 +59,7 @@ CHANGES: dict[str, tuple[bytes, Change, bool]] = {
     "promote by force": (request("POST", "/v1/members/n4/promote?force"), PromoteMember("n4"), True),
     "move": (
         request("POST", "/v1/members/n4/address", {"http": "127.0.0.1:9004", "redis": "127.0.0.1:9"}),
-        UpdateAddresses((NewAddress("n4", at("127.0.0.1:9004"), at("127.0.0.1:9")),)),
+        UpdateAddresses((NewAddress("n4", at("127.0.0.1:9004"), RedisAddresses(at("127.0.0.1:9"))),)),
         False,
     ),
 }
@@ -81,7 +97,7 @@ async def test_the_members_are_listed_with_the_ids_that_are_gone(http: Harness) 
 async def test_the_leadership_is_handed_over(http: Harness, content: object, target: str | None) -> None:
     response = await http.request(request("POST", "/v1/leader/transfer", content))
     assert response.status == 200
-    leader = {"id": target or "n3", "http": "127.0.0.1:8003", "redis": None}
+    leader = {"id": target or "n3", "http": "127.0.0.1:8003", "redis": None, "redis_cluster": None}
     assert response.json == {"leader": leader}
     assert http.node.transfers == [target]
 

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from raftdb.endpoint import parse_endpoint
+from raftdb.endpoint import RedisAddresses, parse_endpoint
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.frontend.redis.connection import REPLIES_MAX
-from raftdb.frontend.redis.server import RedisLimits
+from raftdb.frontend.redis.server import RedisLimits, RedisServer
 from raftdb.limits import Limits
 from raftdb.machine.batches import MultiSet
 from raftdb.machine.operations import ClientOperation, TransactionOperation
@@ -358,7 +358,7 @@ N2 = LeaderHint("n2", HTTP)
             b"-CLUSTERDOWN n2 leads, not n1; the leader is at 192.0.2.2:8001\r\n",
         ),
         (
-            Unavailable("not_leader", "", leader=LeaderHint("n2", HTTP, REDIS)),
+            Unavailable("not_leader", "", leader=LeaderHint("n2", HTTP, RedisAddresses(REDIS))),
             b"-MOVED 15495 192.0.2.2:6379\r\n",
         ),
         (OutcomeUnknown("no word of it"), b"-UNKNOWNOUTCOME no word of it\r\n"),
@@ -374,6 +374,40 @@ async def test_what_the_node_cannot_do_is_said_in_a_word_for_programs(
     else:
         node.failure = failure
     assert await Client(server).ask("GET", "a") == reply
+
+
+async def test_a_client_of_clusters_is_sent_to_the_port_of_its_kind() -> None:
+    node = MachineNode()
+    plain, cluster = parse_endpoint("192.0.2.2:6381"), parse_endpoint("192.0.2.2:6391")
+    clients = [Client(RedisServer(node, for_clusters=of_clusters)) for of_clusters in (False, True)]
+    for known, replies in (
+        (
+            RedisAddresses(plain, cluster),
+            [b"-MOVED 15495 192.0.2.2:6381\r\n", b"-MOVED 15495 192.0.2.2:6391\r\n"],
+        ),
+        (RedisAddresses(plain), 2 * [b"-MOVED 15495 192.0.2.2:6381\r\n"]),
+        (RedisAddresses(None, cluster), 2 * [b"-MOVED 15495 192.0.2.2:6391\r\n"]),
+    ):
+        node.failure = Unavailable("not_leader", "", leader=LeaderHint("n2", HTTP, known))
+        assert [await client.ask("GET", "a") for client in clients] == replies
+    # A leader that was heard no more is not named: clients would try it a few times at once, and give up.
+    node.unreachable = {"n2"}
+    assert [(await client.ask("GET", "a"))[:13] for client in clients] == 2 * [b"-CLUSTERDOWN "]
+    for client, mode, flag in zip(clients, (b"standalone", b"cluster"), (b"0", b"1"), strict=True):
+        assert b"mode\r\n$%d\r\n%b" % (len(mode), mode) in await client.ask("HELLO")
+        assert b"cluster_enabled:" + flag in await client.ask("INFO", "cluster")
+
+
+async def test_reads_without_keys_are_executed_by_any_node_of_a_cluster() -> None:
+    follower, leader = MachineNode(), MachineNode()
+    follower.failure = Unavailable(
+        "not_leader", "", leader=LeaderHint("n2", HTTP, RedisAddresses(None, REDIS))
+    )
+    client = Client(RedisServer(follower, for_clusters=True, wide_reader=leader))
+    assert [
+        await client.ask(*words) for words in (("DBSIZE",), ("KEYS", "*"), ("SCAN", 0), ("RANDOMKEY",))
+    ] == [*(b":0\r\n", b"*0\r\n", b"*2\r\n$1\r\n0\r\n*0\r\n", NIL)]
+    assert (await client.ask("FLUSHALL")).startswith(b"-MOVED ")
 
 
 async def test_a_node_that_stops_says_that_it_does_not_know() -> None:

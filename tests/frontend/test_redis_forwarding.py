@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from raftdb.errors import LeaderHint
 from raftdb.forwarding import Forwarder
 from raftdb.frontend.redis.server import RedisServer
 from raftdb.machine.operations import ClientOperation
@@ -34,8 +33,8 @@ class ForwardingNode:
     def status(self) -> Mapping[str, Any]:
         return MachineNode().status()
 
-    def leader_hint(self) -> LeaderHint | None:
-        return self.cluster.own.leader_hint()
+    def reaches(self, node_id: str) -> bool:
+        return True
 
 
 def serve(**limits: Any) -> tuple[FakeCluster, RedisServer, ForwardingNode]:

@@ -155,10 +155,10 @@ async def test_clients_of_clusters_find_the_leader() -> None:
     node, server = serve()
     _, port = await server.start("127.0.0.1", 0)
     members = [
-        {"id": "n1", "redis": None, "alive": True},
-        {"id": "n2", "redis": "[::1]:6382", "alive": True},
-        {"id": "n3", "redis": "c:6383", "alive": False},
-        {"id": "n4", "redis": None, "alive": True},
+        {"id": "n1", "redis": None, "redis_cluster": None, "alive": True},
+        {"id": "n2", "redis": "[::1]:6381", "redis_cluster": "[::1]:6382", "alive": True},
+        {"id": "n3", "redis": "c:6383", "redis_cluster": None, "alive": False},
+        {"id": "n4", "redis": None, "redis_cluster": None, "alive": True},
     ]
     node.more_status = {"members": members, "leader": {"id": "n2"}, "term": 7}
     client = Client(server)
@@ -181,6 +181,9 @@ async def test_clients_of_clusters_find_the_leader() -> None:
     assert [node[node.index("role") + 1] for node in shard[3]] == ["master", "replica", "replica"]
     assert "cluster_state:ok" in read(await client.ask("CLUSTER", "INFO"))
     assert read(await client.ask("CLUSTER", "KEYSLOT", "foo")) == 12182
+    node.more_status = {"members": members, "leader": {"id": "n3"}}
+    ((_, _, stand_in, _),) = read(await client.ask("CLUSTER", "SLOTS"))
+    assert stand_in == ["127.0.0.1", port, n1, []], "a leader that does not answer is not named"
     node.more_status = {"leader": None}
     ((_, _, stand_in),) = read(await client.ask("CLUSTER", "SLOTS"))
     assert stand_in == ["127.0.0.1", port, n1, []]

@@ -24,6 +24,7 @@ from raftdb.core.messages import (
     TimeoutNow,
 )
 from raftdb.core.model import Entry, EntryKind, Member, Role
+from raftdb.endpoint import RedisAddresses
 from raftdb.errors import LeaderHint, RequestRefused, Unavailable
 from raftdb.machine.strings import Set
 from raftdb.node import membership
@@ -88,7 +89,7 @@ def members_in(bench: Bench, request: int) -> list[str]:
     "change",
     [
         RemoveMember("n3"),
-        UpdateAddresses((NewAddress("n2", at("h:9"), None),)),
+        UpdateAddresses((NewAddress("n2", at("h:9")),)),
         AddMember(N4, stay_learner=True),
     ],
 )
@@ -223,8 +224,8 @@ def test_what_became_of_a_change_that_nobody_confirms_is_not_known() -> None:
         AddMember(Member("a/b", at("h:1"))),
         AddMember(Member("n" * 64, at("h:1"))),
         AddMember(Member("n4", at(""))),
-        UpdateAddresses((NewAddress("n1", at("h" * 400), None),)),
-        UpdateAddresses((NewAddress("n1", at("h:1"), at("")),)),
+        UpdateAddresses((NewAddress("n1", at("h" * 400)),)),
+        UpdateAddresses((NewAddress("n1", at("h:1"), RedisAddresses(at(""))),)),
     ],
 )
 def test_what_no_configuration_can_hold_never_reaches_the_core(change: Change) -> None:
@@ -237,7 +238,7 @@ def test_what_a_configuration_can_hold_is_let_through() -> None:
         AddMember(N4),
         RemoveMember("anything"),
         PromoteMember(""),
-        UpdateAddresses((NewAddress("n1", at("h:1"), None),)),
+        UpdateAddresses((NewAddress("n1", at("h:1")),)),
     ):
         check_change(change)
 

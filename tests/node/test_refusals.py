@@ -8,7 +8,7 @@ from raftdb.node.pending import leader_hint, not_executed
 from tests.addresses import at
 from tests.core.direct import ME, Direct
 
-LEADER = LeaderHint("n2", at("127.0.0.1:8002"), None)
+LEADER = LeaderHint("n2", at("127.0.0.1:8002"))
 
 
 @pytest.mark.parametrize("links", [(), ("n9",), ("n9", "n8")])

@@ -9,7 +9,7 @@ import pytest
 from raftdb.core.events import NewAddress, UpdateAddresses
 from raftdb.core.membership import Configuration
 from raftdb.core.model import Member, Role
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import Endpoint, RedisAddresses
 from raftdb.errors import Fatal, Unavailable
 from raftdb.server.addresses import (
     STRANGERS_MAX,
@@ -197,7 +197,7 @@ class World:
 async def test_a_leader_writes_down_all_that_have_moved_in_one_entry() -> None:
     world = World(
         OwnAddress(at("b:1"), moved=True),
-        Member("n2", at("b:1"), at("b:6")),
+        Member("n2", at("b:1"), RedisAddresses(at("b:6"))),
         Member("n3", at("c:1")),
         Member("n4", at("a:1")),
     )
@@ -207,7 +207,7 @@ async def test_a_leader_writes_down_all_that_have_moved_in_one_entry() -> None:
     world.core.role = Role.LEADER
     await world.look()
     assert world.changes == [
-        UpdateAddresses((NewAddress("n2", at("a:1"), at("b:6")), NewAddress("n4", at("b:1"), None)))
+        UpdateAddresses((NewAddress("n2", at("a:1"), RedisAddresses(at("b:6"))), NewAddress("n4", at("b:1"))))
     ]
     assert world.facts == {ADDRESS_FACT: str(HERE).encode()}
     assert not world.own.moved
@@ -218,15 +218,26 @@ async def test_a_leader_writes_down_where_redis_clients_find_members_unless_that
     world = World(own, *members, redis=at("a:6"))
     world.core.role = Role.LEADER
     await world.look()
-    assert world.changes == [UpdateAddresses((NewAddress("n4", HERE, at("a:6")),))]
-    world.book.stated("n2", at("b:1"), at("b:6"))
-    world.book.stated("n9", at("z:1"), at("z:6"))
+    assert world.changes == [UpdateAddresses((NewAddress("n4", HERE, RedisAddresses(at("a:6"))),))]
+    world.book.stated("n2", at("b:1"), RedisAddresses(at("b:6")))
+    world.book.stated("n9", at("z:1"), RedisAddresses(at("z:6")))
     await world.look()
-    assert world.changes[1:] == [UpdateAddresses((NewAddress("n2", at("b:1"), at("b:6")),))]
-    known = World(own, members[0], Member("n4", HERE, at("proxy:6")), redis=at("a:6"))
+    assert world.changes[1:] == [UpdateAddresses((NewAddress("n2", at("b:1"), RedisAddresses(at("b:6"))),))]
+    known = World(own, members[0], Member("n4", HERE, RedisAddresses(at("proxy:6"))), redis=at("a:6"))
     known.core.role = Role.LEADER
     await known.look()
     assert not known.changes
+    both = RedisAddresses(at("b:6"), at("b:7"))
+    known.book.stated("n2", at("b:1"), both)
+    await known.look()
+    assert known.changes == [UpdateAddresses((NewAddress("n2", at("b:1"), both),))]
+    member = Member("n4", HERE, RedisAddresses(None, at("proxy:7")))
+    half = World(own, members[0], member, redis=at("a:6"))
+    half.core.role = Role.LEADER
+    await half.look()
+    assert half.changes == [
+        UpdateAddresses((NewAddress("n4", HERE, RedisAddresses(at("a:6"), at("proxy:7"))),))
+    ]
 
 
 async def test_what_is_refused_is_tried_again() -> None:

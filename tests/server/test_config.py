@@ -8,6 +8,7 @@ import pytest
 
 from cli.program import invoke
 from cli.subcommands.options import Options
+from raftdb.endpoint import RedisAddresses
 from raftdb.errors import RaftdbError
 from raftdb.server import bootstrap
 from raftdb.server.config import BadSetting, Settings, load
@@ -32,13 +33,14 @@ def test_addresses_are_taken_in_every_spelling_and_kept_in_one() -> None:
             "listen": "http://[::1]:8001/",
             "advertise": "HTTP://N1.example:8001",
             "redis": "0.0.0.0:6379",
+            "redis_cluster": "[::]:6380",
             "peers": "n1=http://N1.example:8001/, n2=bücher:8001",
         }
     )
     assert settings.listen == at("[::1]:8001")
     assert settings.advertise == at("n1.example:8001")
     assert settings.peers == {"n1": at("n1.example:8001"), "n2": at("xn--bcher-kva:8001")}
-    assert settings.advertised_redis == at("n1.example:6379"), (
+    assert settings.advertised_redis == RedisAddresses(at("n1.example:6379"), at("n1.example:6380")), (
         "others cannot dial all addresses of this machine"
     )
     assert load({"join": "http://n1:1/,N2:2"}).join == (at("n1:1"), at("n2:2"))

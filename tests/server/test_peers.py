@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from raftdb.core.events import PeerMet, Received
 from raftdb.core.messages import AppendEntriesReply
 from raftdb.core.model import Entry, EntryKind, StartId
-from raftdb.endpoint import Endpoint
+from raftdb.endpoint import NO_REDIS, Endpoint
 from raftdb.node.starts import OwnStarts, credential_for, decode_known, encode_own, next_start
 from raftdb.server.peers import (
     IDENTITY_CHANGED,
@@ -104,7 +104,7 @@ def introduce(
         birth=None,
         credential=credential_for(own, "n1"),
         http=at("h:1"),
-        redis=None,
+        redis=NO_REDIS,
     )
 
 

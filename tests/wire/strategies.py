@@ -17,6 +17,7 @@ from raftdb.core.messages import (
     TimeoutNow,
 )
 from raftdb.core.model import Entry, EntryKind, Member, StartId
+from raftdb.endpoint import RedisAddresses
 from raftdb.limits import SCAN_LIMIT_MAX, TIME_MS_MAX, TTL_MS_MAX
 from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
@@ -131,6 +132,7 @@ ADDRESSES = st.builds(
     | st.sampled_from(["127.0.0.1", "[::1]", "[fe80::1%eth0]", "xn--bcher-kva.example", LONGEST_HOST]),
     st.integers(1, 65535),
 )
+REDIS_ADDRESSES = st.builds(RedisAddresses, st.none() | ADDRESSES, st.none() | ADDRESSES)
 
 
 @st.composite
@@ -181,7 +183,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
             Member(
                 node,
                 draw(ADDRESSES),
-                draw(st.none() | ADDRESSES),
+                draw(REDIS_ADDRESSES),
                 voter,
                 joining,
                 uuid,

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from raftdb.core.membership import MEMBERS_MAX, Configuration
 from raftdb.core.model import Member, StartId
+from raftdb.endpoint import RedisAddresses
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.configuration import (
@@ -17,7 +18,7 @@ from raftdb.wire.configuration import (
 from tests.addresses import at
 from tests.wire.strategies import CONFIGURATIONS, LONGEST_HOST, PLAIN_VALUES, exactly_equal
 
-GOOD = ["n1", "127.0.0.1:8001", None, True, False, None, [3, "nonce"]]
+GOOD = ["n1", "127.0.0.1:8001", [None, "127.0.0.1:6391"], True, False, None, [3, "nonce"]]
 
 
 @given(CONFIGURATIONS)
@@ -29,13 +30,13 @@ def test_configurations_come_back(configuration: Configuration) -> None:
 
 def test_the_bytes_never_change() -> None:
     members = (
-        Member("n1", at("h:1"), at("h:2"), uuid="u", start=StartId(7, "a")),
+        Member("n1", at("h:1"), RedisAddresses(at("h:2")), uuid="u", start=StartId(7, "a")),
         Member("n2", at("h:3"), voter=False),
         Member("n3", at("h:4"), voter=False, joining=True),
     )
     assert encode_configuration(Configuration(members, ("n0",), "b")) == bytes.fromhex(
-        "8404 83 87 626e31 63683a31 63683a32 f5 f4 6175 82076161 87 626e32 63683a33 f6 f4 f4 f6 f6"
-        "87 626e33 63683a34 f6 f4 f5 f6 f6 81 626e30 6162"
+        "8405 83 87 626e31 63683a31 82 63683a32 f6 f5 f4 6175 82076161 87 626e32 63683a33 82f6f6 f4 f4 f6 f6"
+        "87 626e33 63683a34 82f6f6 f4 f5 f6 f6 81 626e30 6162"
     )
 
 
@@ -65,18 +66,16 @@ def test_the_bytes_never_change() -> None:
         [VERSION, [["n1", "0.0.0.0:1", *GOOD[2:]]], [], None],
         [VERSION, [["n1", "http://h:1", *GOOD[2:]]], [], None],
         [VERSION, [["n1", "::1:8001", *GOOD[2:]]], [], None],
-        [VERSION, [["n1", "h:1", "a..b:1", *GOOD[3:]]], [], None],
-        [VERSION, [["n1", "h:1", False, *GOOD[3:]]], [], None],
-        [VERSION, [["n1", "h:1", None, 1, False, None]], [], None],
-        [VERSION, [["n1", "h:1", None, True, 0, None]], [], None],
-        [VERSION, [["n1", "h:1", None, True, True, None]], [], None],
-        [VERSION, [["n1", "h:1", None, True, False, ""]], [], None],
-        [VERSION, [["n1", "h:1", None, True, False, "u" * 65]], [], None],
-        [VERSION, [GOOD], ["n1"]],
-        [VERSION, [GOOD], ["n3", "n2"]],
-        [VERSION, [GOOD], ["n2", "n2"]],
-        [VERSION, [GOOD], [1]],
-        [VERSION, [GOOD], "n2"],
+        *(
+            [VERSION, [["n1", "h:1", redis, *GOOD[3:]]], [], None]
+            for redis in (None, False, "h:1", [], [None], [None, None, None], ["a..b:1", None], [None, 1])
+        ),
+        *(
+            [VERSION, [[*GOOD[:3], *parts, GOOD[6]]], [], None]
+            for parts in ((1, False, None), (True, 0, None), (True, True, None), (True, False, ""))
+        ),
+        [VERSION, [[*GOOD[:5], "u" * 65, GOOD[6]]], [], None],
+        *([VERSION, [GOOD], removed, None] for removed in (["n1"], ["n3", "n2"], ["n2", "n2"], [1], "n2")),
     ],
     ids=lambda value: repr(value)[:60],
 )
@@ -101,7 +100,10 @@ def test_noise_is_refused(value: object) -> None:
 
 def test_the_number_of_members_is_limited_on_both_sides() -> None:
     longest = at(f"{LONGEST_HOST}:65535")
-    members = [Member(f"n{number:02}", longest, longest, uuid="u" * 64) for number in range(MEMBERS_MAX)]
+    members = [
+        Member(f"n{number:02}", longest, RedisAddresses(longest, longest), uuid="u" * 64)
+        for number in range(MEMBERS_MAX)
+    ]
     configuration = Configuration(tuple(members))
     assert decode_configuration(encode_configuration(configuration)) == configuration
     with pytest.raises(LocalProtocolError):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftdb.core.model import StartId
+from raftdb.endpoint import NO_REDIS
 from raftdb.errors import RemoteProtocolError
 from raftdb.wire import cbor
 from raftdb.wire.frames import seal
@@ -22,20 +23,29 @@ from raftdb.wire.handshake import (
     encode_handshake,
 )
 from tests.addresses import at
-from tests.wire.strategies import ADDRESSES, NODES, NONCES, NUMBERS, PLAIN_VALUES, STARTS, exactly_equal
+from tests.wire.strategies import (
+    ADDRESSES,
+    NODES,
+    NONCES,
+    NUMBERS,
+    PLAIN_VALUES,
+    REDIS_ADDRESSES,
+    STARTS,
+    exactly_equal,
+)
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 INTRODUCTION = (
     *(NUMBERS, TEXTS, NODES, NODES, TEXTS),
     *(STARTS, st.none() | NONCES, st.booleans(), st.none() | STARTS),
-    *(NUMBERS, NUMBERS, st.none() | NONCES, TEXTS, ADDRESSES, st.none() | ADDRESSES),
+    *(NUMBERS, NUMBERS, st.none() | NONCES, TEXTS, ADDRESSES, REDIS_ADDRESSES),
 )
 HANDSHAKES: st.SearchStrategy[Handshake] = st.one_of(
     st.builds(Hello, *INTRODUCTION), st.builds(Welcome, *INTRODUCTION), st.builds(Refused, TEXTS, TEXTS)
 )
 HELLO = Hello(
     *(PROTOCOL_VERSION, "c1", "n1", "n2", "u1", StartId(3, "c"), "b", False, StartId(7, "g"), 2, 9, "life"),
-    *("secret", at("h:1"), None),
+    *("secret", at("h:1"), NO_REDIS),
 )
 FACTS: dict[str, object] = {
     "type": "hello",
@@ -43,6 +53,7 @@ FACTS: dict[str, object] = {
     "start": [3, "c"],
     "remembered": [7, "g"],
     "http": "h:1",
+    "redis": [None, None],
 }
 
 

@@ -6,6 +6,7 @@ import sys
 
 CODE = """
 import random
+from raftdb.endpoint import NO_REDIS, RedisAddresses
 from raftdb.machine.operations import Expire, Mode, SessionOperation, TransactionOperation as Several
 from raftdb.machine.sessions import RegisterSession
 from raftdb.commands.spec import COMMANDS, parse
@@ -56,9 +57,9 @@ for index in range(1, 2000):
     data = stamp(encode(operation()), 500 * index)
     print(data.hex(), shown(machine.apply(index, 1, data, layer)))
 print([(key, layer.changes[key]) for key in layer.changes])
-members = (Member("n1", at("h:1")), Member("n2", at("h:2"), at("h:3"), False))
+members = (Member("n1", at("h:1")), Member("n2", at("h:2"), RedisAddresses(at("h:3")), False))
 print(encode_configuration(Configuration(members, ("n0",))).hex())
-hello = Hello(1, "c", "n1", "n2", "u", StartId(1, "a"), None, False, None, 1, 1, None, "secret", at("h:1"), None)
+hello = Hello(1, "c", "n1", "n2", "u", StartId(1, "a"), None, False, None, 1, 1, None, "secret", at("h:1"), NO_REDIS)
 print(encode_handshake(hello).hex())
 print(cbor.encode({name: {"z": 1, b"y": 2, "x": 3} for name in COMMANDS}).hex())
 """

@@ -36,6 +36,11 @@ class Facts(Protocol):
         ...
 
 
+def mode_of(facts: Facts) -> str:
+    """How a listener introduces itself: as a node of a Redis cluster, or as a Redis alone."""
+    return "cluster" if facts.settings["cluster-enabled"] == "yes" else "standalone"
+
+
 @dataclass(slots=True, eq=False)
 class ClientState:
     """The state of one connection. `version` is that of the protocol. `queued` are the requests since MULTI, None

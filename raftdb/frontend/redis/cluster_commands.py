@@ -1,7 +1,8 @@
 """CLUSTER, by which clients of Redis clusters find the nodes. All slots are the leader's, and the others are its
 replicas.
 
-Only nodes with a known Redis address are named: this one, and members whose address is in the configuration.
+A node is named by its port for clients of Redis clusters, or by the plain one if it has no such port. Only nodes with a
+known address are named: this one, and members whose address is in the configuration.
 """
 
 from collections.abc import Mapping
@@ -45,15 +46,17 @@ def _places(client: ClientState) -> list[_Place]:
     places = []
     for member in status["members"]:
         name: str = member["id"]
-        redis: str | None = member["redis"]
+        redis: str | None = member["redis_cluster"] or member["redis"]
         if redis is None and name == own:
             settings = client.facts.settings
             redis = str(Endpoint(settings["bind"], int(settings["port"])))
         if redis is not None:
-            is_leader = leader is not None and leader["id"] == name
-            places.append(_Place(name, parse_endpoint(redis), is_leader, name == own, bool(member["alive"])))
+            is_alive = bool(member["alive"])
+            is_leader = is_alive and leader is not None and leader["id"] == name
+            places.append(_Place(name, parse_endpoint(redis), is_leader, name == own, is_alive))
     if not any(place.is_leader for place in places):
-        # Clients give up if nobody has the slots. This node tells them to wait, and then where the leader is.
+        # Clients give up if nobody has the slots, or if who has them does not answer. This node tells them to wait, and
+        # then where the leader is.
         places = [replace(place, is_leader=place.is_self) for place in places]
     return sorted(places, key=lambda place: (not place.is_leader, place.name))
 

@@ -202,6 +202,10 @@ class RedisConnection(asyncio.Protocol):
         if self._replies[0] is reply:
             self._server.is_ready(self)
 
+    def refusal(self, error: RaftdbError | None, row: Row, arguments: Arguments) -> Error:
+        """The reply to a request that was not executed, or whose outcome is unknown."""
+        return refusal(error, row, arguments, self._server.address_of)
+
     def write_replies(self) -> None:
         """Write the ready replies at the front of the queue."""
         replies = self._replies
@@ -304,7 +308,7 @@ class RedisConnection(asyncio.Protocol):
 
     def _submit(self, row: Row, arguments: Arguments, call: Call) -> bool:
         """Submit an operation to the node. Returns False if the request has to wait after all."""
-        operation, reply_of = call
+        server, (operation, reply_of) = self._server, call
         kind: type[Reply] = Reply
         if type(operation) not in _READ_TYPES:
             kind = WriteReply
@@ -312,14 +316,14 @@ class RedisConnection(asyncio.Protocol):
             operation, kind = TransactionOperation((cast(Command, operation),)), LoggedReadReply
         reply = kind(self, row, arguments, reply_of)
         try:
-            self._server.node.submit(operation, reply.settle)
+            (server.wide_reader if row.is_wide_read else server.node).submit(operation, reply.settle)
         except RaftdbError as error:
             if kind is LoggedReadReply and error.code == "no_space":
                 # Outside the log a read needs no space, so it waits for the writes instead.
                 return False
-            self._replies.append(ReadyReply(encode(refusal(error, row, arguments), self.client.version)))
+            self._replies.append(ReadyReply(encode(self.refusal(error, row, arguments), self.client.version)))
             return True
-        self._server.in_flight += 1
+        server.in_flight += 1
         if kind.is_write:
             self._writes_out += 1
             if row.name == "exec" or len(arguments) > KEYS_ON_LOOP_MAX:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from raftdb.frontend.redis.arguments import integer
-from raftdb.frontend.redis.client_state import NAME_BYTES_MAX, ClientState
+from raftdb.frontend.redis.client_state import NAME_BYTES_MAX, ClientState, mode_of
 from raftdb.frontend.redis.errors import SYNTAX, CommandRefused, text_of, wrong_arity
 from raftdb.frontend.redis.rows import LOCAL, SESSION, Arguments, Row, only_subcommands, run_here
 from raftdb.frontend.redis.versions import REDIS_VERSION
@@ -84,7 +84,7 @@ def _hello(client: ClientState, given: Arguments) -> object:
         b"version": REDIS_VERSION.encode(),
         b"proto": version,
         b"id": client.id,
-        b"mode": b"standalone",
+        b"mode": mode_of(client.facts).encode(),
         b"role": b"master",
         b"modules": [],
     }

@@ -72,5 +72,5 @@ def error_of(error: RaftdbError | None) -> Error:
     text = f"{prefix} {error.message}"
     if isinstance(error, Unavailable) and error.leader is not None:
         # The leader's address is the only hint that a program can use.
-        return Error(f"{text}; the leader is at {error.leader.redis or error.leader.http}")
+        return Error(f"{text}; the leader is at {error.leader.redis.plain or error.leader.http}")
     return Error(f"{text} ({error.hint})" if error.hint else text)

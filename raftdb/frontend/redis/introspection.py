@@ -8,7 +8,7 @@ from typing import Any
 
 from raftdb import __version__
 from raftdb.frontend.redis.arguments import calendar_ms
-from raftdb.frontend.redis.client_state import ClientState
+from raftdb.frontend.redis.client_state import ClientState, mode_of
 from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.globs import matcher
 from raftdb.frontend.redis.rows import LOCAL, Arguments, Row, only_subcommands, run_here
@@ -21,7 +21,7 @@ Section = Mapping[str, object]
 def _server(client: ClientState, status: Mapping[str, Any]) -> Section:
     return {
         "redis_version": REDIS_VERSION,
-        "redis_mode": "standalone",
+        "redis_mode": mode_of(client.facts),
         "raftdb_version": __version__,
         "os": sys.platform,
         "arch_bits": 64,
@@ -79,7 +79,7 @@ SECTIONS: dict[str, Callable[[ClientState, Mapping[str, Any]], Section]] = {
     "persistence": _persistence,
     "stats": _stats,
     "replication": _replication,
-    "cluster": lambda client, status: {"cluster_enabled": 0},
+    "cluster": lambda client, status: {"cluster_enabled": int(mode_of(client.facts) == "cluster")},
 }
 """The sections of INFO, in order."""
 

@@ -5,9 +5,11 @@ connection keeps its replies in the order of the requests, and writes the ready 
 """
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from raftdb.errors import CommandFailed, Conflict, RaftdbError, Unavailable
+from raftdb.endpoint import Endpoint
+from raftdb.errors import CommandFailed, Conflict, LeaderHint, RaftdbError, Unavailable
 from raftdb.frontend.redis.errors import error_of
 from raftdb.frontend.redis.rows import Arguments, ReplyOf, Row
 from raftdb.frontend.redis.slots import slot_of
@@ -48,7 +50,7 @@ class Reply:
             elif isinstance(answer, Conflict):
                 value = NULL_ARRAY
             else:
-                value = refusal(answer, self._row, self._arguments)  # type: ignore[arg-type]  # no Answer
+                value = connection.refusal(answer, self._row, self._arguments)  # type: ignore[arg-type]  # no Answer
             data = encode(value, connection.client.version)
         except Exception:
             # A reply that cannot be made must not stop the node.
@@ -90,13 +92,18 @@ class ReadyReply:
         self.data: bytes | None = data
 
 
-def refusal(error: RaftdbError | None, row: Row, arguments: Arguments) -> Error:
+def refusal(
+    error: RaftdbError | None,
+    row: Row,
+    arguments: Arguments,
+    address_of: Callable[[LeaderHint], Endpoint | None],
+) -> Error:
     """The reply to a request that was not executed, or whose outcome is unknown.
 
-    If another node leads, and its Redis address is known, the reply is MOVED, which clients of Redis clusters follow.
+    If another node leads, and `address_of` it is known, the reply is MOVED, which clients of Redis clusters follow.
     """
     if isinstance(error, Unavailable) and error.code == "not_leader" and error.leader is not None:
-        address = error.leader.redis
+        address = address_of(error.leader)
         if address is not None:
             keys = keys_of(row, arguments)
             return Error(f"MOVED {slot_of(keys[0]) if keys else 0} {address}")

@@ -5,7 +5,7 @@ it is *run* here, by the state of its connection, because it is about the connec
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from raftdb.frontend.redis.client_state import ClientState
@@ -50,12 +50,15 @@ class Row:
     subcommands: "tuple[Row, ...]" = ()
     waits_for_reads: bool = False
     waits_for_writes: bool = False
+    is_wide_read: bool = field(default=False, init=False)
+    """Whether it reads, and has no keys of its own."""
 
     def __post_init__(self) -> None:
         """Find out from the flags whether it writes; a read without keys of its own cannot be part of the log."""
         writes = "write" in self.flags
         object.__setattr__(self, "waits_for_reads", self.waits_for_reads or writes)
-        is_wide_read = self.build is not None and not writes and not self.keys[0]
+        is_wide_read = "readonly" in self.flags and not self.keys[0]
+        object.__setattr__(self, "is_wide_read", is_wide_read)
         object.__setattr__(self, "waits_for_writes", self.waits_for_writes or is_wide_read)
 
     def accepts(self, count: int) -> bool:

@@ -72,7 +72,7 @@ def _random_key(client: ClientState, given: Arguments) -> object:
 _row = partial(run_here, "generic")
 
 SCANNING: tuple[Row, ...] = (
-    _row("randomkey", 1, READ_SLOW, "1.0.0", "Any key", _random_key, waits_for_writes=True),
-    _row("scan", -2, READ_SLOW, "2.8.0", "Keys page by page", _scan, waits_for_writes=True),
+    _row("randomkey", 1, READ_SLOW, "1.0.0", "Any key", _random_key),
+    _row("scan", -2, READ_SLOW, "2.8.0", "Keys page by page", _scan),
 )
 """The rows of the table."""

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_server import ACCEPT_BACKLOG, connections_allowed
 from raftdb.frontend.redis.client_state import ClientState
@@ -43,8 +44,9 @@ class RedisNode(Protocol):
         """The status of the node."""
         ...
 
-    def leader_hint(self) -> LeaderHint | None:
-        """The leader, as far as this node knows; None if it knows none."""
+    def reaches(self, node_id: str) -> bool:
+        """Whether a connection to that node stands."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,12 @@ class RedisLimits:
 
 
 class RedisServer:
-    """One listener. `start` and `close` are called once each, on the event loop."""
+    """One listener. `start` and `close` are called once each, on the event loop.
+
+    `for_clusters`: it serves clients of Redis clusters, which are sent to the leader's port of this kind. They find the
+    node of a key by its slot; reads without a key, like DBSIZE, they send to any node, and expect an answer there. So
+    these are executed by `wide_reader`.
+    """
 
     def __init__(
         self,
@@ -67,8 +74,12 @@ class RedisServer:
         limits: RedisLimits | None = None,
         command_limits: Limits = DEFAULT_LIMITS,
         memory: MemoryAccount | None = None,
+        for_clusters: bool = False,
+        wide_reader: RedisNode | None = None,
     ) -> None:
         self.node = node
+        self.wide_reader = wide_reader or node
+        self.for_clusters = for_clusters
         self.command_limits = command_limits
         self.memory = memory or MemoryAccount()
         self.in_flight = 0
@@ -99,6 +110,14 @@ class RedisServer:
         bound = self._listener.sockets[0].getsockname()
         self._endpoint = (str(bound[0]), int(bound[1]))
         return self._endpoint
+
+    def address_of(self, leader: LeaderHint) -> Endpoint | None:
+        """Where a client of this listener is sent; None if the leader has no address for Redis clients, or if it was
+        heard no more: clients try a dead node a few times at once and give up, but wait for a cluster that is down."""
+        if not self.node.reaches(leader.id):
+            return None
+        plain, cluster = leader.redis.plain, leader.redis.cluster
+        return cluster or plain if self.for_clusters else plain or cluster
 
     def protocol(self) -> asyncio.Protocol:
         """Return the protocol for one new connection."""
@@ -195,6 +214,7 @@ class RedisServer:
             "appendfsync": "always",
             "appendonly": "yes",
             "bind": host,
+            "cluster-enabled": "yes" if self.for_clusters else "no",
             "databases": "1",
             "maxclients": str(self._connections_max),
             "maxmemory": "0",
