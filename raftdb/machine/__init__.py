@@ -12,8 +12,8 @@ any, and ends with a `Service` that declares the rest.
 * `service`: the types that describe a service and a command. `services`: the list of all services, and tables made from
   it.
 * `waiting`: how a type of command says that its sender may wait until it is served.
-* `forms`: commands as they stand in the log, read off their dataclasses. `entries`: whole entries; `operations`: the
-  operations beside commands that they may hold.
+* `forms`: commands as they stand in the log, read off their dataclasses; `short_forms`: the same directly, for most of
+  them. `entries`: whole entries; `operations`: the operations beside commands that they may hold.
 * `machine`: from an entry to its reply, and to the changes that others may wait for; reads beside the log.
 * `sweeper`: the end of what is due, of all services.
 * `layer`: the changes of entries that are being applied, laid over a view of the state; and the interface of a view.

@@ -32,6 +32,7 @@ from raftdb.machine.operations import (
 )
 from raftdb.machine.service import Command
 from raftdb.machine.services import keys_named
+from raftdb.machine.short_forms import decode_short, encode_short
 from raftdb.wire import cbor
 from raftdb.wire.fields import Check, check_fields, is_bytes, is_number
 
@@ -64,6 +65,9 @@ def encode(operation: Operation) -> bytes:
     Raises `RequestRefused` (`too_large`) for an operation over the limits here, and `LocalProtocolError` for one that
     `decode` would refuse.
     """
+    short = encode_short(operation)
+    if short is not None:
+        return short
     to_parts = _TO_PARTS.get(type(operation))
     body = cbor.encode(forms.to_parts(operation) if to_parts is None else to_parts(operation))  # type: ignore[arg-type]
     if len(body) > BODY_BYTES_MAX:
@@ -88,6 +92,9 @@ def decode(data: bytes) -> tuple[int, Operation]:
         raise RemoteProtocolError(f"an entry has version {version}: this node knows version {VERSION}")
     if time_ms > TIME_MS_MAX:
         raise RemoteProtocolError(f"an entry bears the time {time_ms}, which no clock shows")
+    short = decode_short(data, PREFIX_BYTES)
+    if short is not None:
+        return time_ms, short
     parts = cbor.decode(data[PREFIX_BYTES:], bytes_max=BODY_BYTES_MAX, items_max=BODY_ITEMS_MAX)
     if type(parts) is not list or not parts or type(parts[0]) is not int:
         raise RemoteProtocolError("an operation is not an array that starts with its number")

@@ -120,11 +120,11 @@ def _shape(form: Form, present: tuple[Field, ...]) -> _Shape:
         tuple((place, field.name, field.holds) for place, field in places if field.holds is not None),
         tuple((place, field.pack) for place, field in places if field.pack is not None),
         tuple(place for place, field in places if field.type in (int, list)),
-        _build(form, present),
+        build_of(form, present),
     )
 
 
-def _build(form: Form, present: tuple[Field, ...]) -> Callable[..., Any]:
+def build_of(form: Form, present: tuple[Field, ...]) -> Callable[..., Any]:
     """The function that makes the command of the fields that are present, as they are in the log."""
     is_whole = bool(form.defaults) and len(present) == len(form.fields)
     if not is_whole and all(field.unpack is None for field in present):
