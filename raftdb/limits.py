@@ -65,6 +65,12 @@ PAGE_BYTES_MAX = 4 * MIB
 TTL_MS_MAX = 2**53
 """Longest time to live, in milliseconds: some 285,000 years. Added to the cluster clock it stays within 64 bits."""
 
+WAIT_MS_MAX = 50_000
+"""Longest time for which one request may wait until it is served, in milliseconds; clients ask again."""
+
+WAITING_MAX = 20_000
+"""Most requests that one node holds until they can be served."""
+
 SESSION_IDLE_MS = 3_600_000
 """A session that is not used for this long, by the cluster clock, ends."""
 

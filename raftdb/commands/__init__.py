@@ -4,6 +4,7 @@
   group, summary, examples, read or write. The shell's completion and help, the HTTP API and the tests of the
   documentation use it.
 * `transactions` makes a transaction of commands, given by name.
+* `waiting` splits the option WAIT off a command, of which it is no part.
 * `answers` turns results of the machine into the answers that people are shown.
 
 Several names may build one command (`incr`, `decr` and `incrby` are all `IncrementBy`): the log has the command and not
@@ -16,5 +17,6 @@ __all__ = [
     "answers",
     "spec",
     "transactions",
+    "waiting",
 ]
 """The modules that other packages may use: all of them."""

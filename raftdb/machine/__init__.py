@@ -92,6 +92,7 @@ __all__ = [
     "strings",
     "subsequences",
     "values",
+    "waiting",
 ]
 """The modules that other packages may use: the machine, the operations of each service, and how they are written down.
 The others are how the machine does what it does."""

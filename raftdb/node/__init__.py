@@ -25,6 +25,8 @@ r"""The node: where consensus, state and clients meet.
 * `space` counts the bytes that may still be written, and passes on which nodes are short of space.
 * `pending` knows which request waits for which entry or read index, and what each may be told; it has the words for
   one that is not executed.
+* `waiting` holds requests until they can be served, and has the essay on it; `timers` has their deadlines, `orphans`
+  the places in lines that nobody asks for any more, and `held` is what frontends see of it.
 * `membership` knows which requests wait for other members or another leader, and what they are told.
 * `standing` says, by the configurations, which folder a calling node has to be, and what this node itself can be.
 * `starts` finds out that a folder was put back to an older copy of itself.
@@ -36,9 +38,9 @@ r"""The node: where consensus, state and clients meet.
 The node promises this. A write is answered once its entry is applied, and so is on disk on a majority. A linearizable
 read is answered from a state that has applied everything committed when the read arrived, by a node that was confirmed
 to lead after it arrived; a requested checkpoint is such a read. A key or session that is to end at a time of the
-cluster ends by an entry, and never before that time. While a received snapshot is put in place nothing is applied and
-no read is served. All that is promised to peers was on disk before (`raftdb.core.update`). An error that is not a
-declared reply stops the node: replicas must not diverge.
+cluster ends by an entry, and never before that time. A request that is held is answered once (`waiting`). While a
+received snapshot is put in place nothing is applied and no read is served. All that is promised to peers was on disk
+before (`raftdb.core.update`). An error that is not a declared reply stops the node: replicas must not diverge.
 
 It does not retry for clients, redirect, pass on or know HTTP: that is the work of frontends, clients and
 `raftdb.forwarding`.

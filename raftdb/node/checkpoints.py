@@ -12,6 +12,11 @@ from raftdb.node.compaction import CompactionPolicy, slowest_live_match
 from raftdb.node.turn import State
 from storage import FrozenChanges
 
+SPARE_FRACTION = 0.25
+"""The share of the memory for changes that is kept for writes already proposed when a leader stops taking more: the
+entries that may wait for a majority hold 24 MiB, and as many small ones as fit into that take some 64 MiB once they are
+applied."""
+
 
 class Covered(NamedTuple):
     """Requests that a checkpoint satisfies, and whether one of them wants the log compacted as far as it can be."""
@@ -55,12 +60,13 @@ class Checkpoints:
         self._is_writing = frozen is not None
         return frozen
 
-    def has_room(self, state: State, *, spare_fraction: float = 0.0) -> bool:
-        """False while changes that wait for the disk take all the memory that they may, less `spare_fraction` of it.
+    def has_room(self, state: State, *, for_new: bool = False) -> bool:
+        """False while changes that wait for the disk take all the memory that they may; `for_new`: less what is kept
+        for those that are proposed already.
 
         It is False only while a checkpoint is being written, which makes room: otherwise one is due by now, and begins.
         """
-        bytes_max = self._policy.changes_bytes_max * (1 - spare_fraction)
+        bytes_max = self._policy.changes_bytes_max * (1 - SPARE_FRACTION * for_new)
         return not self._is_writing or state.memory_bytes < bytes_max
 
     def written(self) -> None:

@@ -30,6 +30,7 @@ from raftdb.node.aside import Aside
 from raftdb.node.contacts import Contacts
 from raftdb.node.effect_handler import NodeEffectHandler
 from raftdb.node.effects import EffectRunner, OnAnswer
+from raftdb.node.held import HeldRequests
 from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
 from raftdb.node.pending import LogPage, MakeCheckpoint, Query, ReadRequest, WriteRequest
 from raftdb.node.replica import Replica
@@ -64,6 +65,7 @@ class Driver:
         self._tick_seconds = tick_ms / 1000
         self._on_fatal = on_fatal
         self._runner = EffectRunner(self._schedule_turn)
+        self.held = HeldRequests(self._runner, self._take_room, self._admit, self._schedule_turn)
         self._turn_is_due = False
         self._failed = False
         self._closing = False
@@ -221,8 +223,10 @@ class Driver:
         return self.view.leader
 
     async def close(self, *, grace_seconds: float) -> None:
-        """Take no more requests; give those in flight `grace_seconds` to finish, then answer them as unknown."""
+        """Take no more requests, and hand back those that are held; give those in flight `grace_seconds` to finish,
+        then answer them as unknown."""
         self._closing = True
+        self.held.hand_back()
         if self._runner.pending_count:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace_seconds):
@@ -289,7 +293,7 @@ class Driver:
     def _admit(self, on_answer: OnAnswer) -> int:
         """Number a request, or refuse it."""
         self._refuse_if_stopping()
-        if self._runner.pending_count >= REQUESTS_PENDING_MAX:
+        if self._runner.pending_count - self.held.count >= REQUESTS_PENDING_MAX:
             raise Unavailable("busy", f"{REQUESTS_PENDING_MAX} requests are waiting", hint="send more slowly")
         self._nobody_waits.clear()
         return self._runner.admit(on_answer)
@@ -337,6 +341,8 @@ class Driver:
             return
         inputs = self._runner.take_inputs()
         inputs.now_ms = time.monotonic() * 1000
+        if self.held.count:
+            self.held.enter(inputs, disk_is_full=self.space.refusal(WRITE_BYTES) is not None)
         try:
             self._runner.carry_out(self.replica.turn(inputs), self._handler)
             if not self._runner.pending_count:

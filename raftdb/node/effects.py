@@ -87,6 +87,10 @@ class EffectRunner:
         self._on_work()
         return self._last_request_id
 
+    def forget(self, request_id: int) -> bool:
+        """Nobody waits for the answer to a request any more, which none is given to. Returns whether somebody did."""
+        return self._waiting.pop(request_id, None) is not None
+
     def answer(self, request_id: int, answer: Answer | RaftdbError) -> None:
         """Give a request its answer, which may be a refusal after it was admitted."""
         self._waiting.pop(request_id)(answer)

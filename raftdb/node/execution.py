@@ -29,10 +29,11 @@ from raftdb.node.turn import Answer, State
 
 
 class Slice(NamedTuple):
-    """Entries that were applied together: index, term and reply of each; and the earliest deadline that they have set
-    (None: none)."""
+    """Entries that were applied together: index, term and reply of each; the names of what they have changed that
+    somebody may wait for; and the earliest deadline that they have set (None: none)."""
 
     replies: list[tuple[Index, Term, Reply]]
+    events: Sequence[bytes]
     deadline_ms: int | None
 
 
@@ -56,7 +57,7 @@ def apply_slice(
         if data_bytes + work_of(layer) >= bytes_max:
             break
     state.write(layer.changes, index=replies[-1][0], term=replies[-1][1])
-    return Slice(replies, layer.deadline_ms)
+    return Slice(replies, layer.events, layer.deadline_ms)
 
 
 def _entries(blocks: Iterable[Block], first: Index, last: Index) -> Iterator[tuple[Index, Block, bytes]]:

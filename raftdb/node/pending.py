@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
 from typing import NamedTuple
 
+from raftdb.budgets import READ_BYTES_MAX
 from raftdb.core.model import EntryId, Index, NodeId, Role, Term
 from raftdb.core.quorum import is_majority
 from raftdb.core.state import RaftState
@@ -135,6 +136,17 @@ class Pending:
             query = self._reads.pop(request_id, None)
             if query is not None:
                 return request_id, query
+
+    def serve_reads(self, applied_index: Index, answer: Callable[[int, Query], int]) -> bool:
+        """Have `answer` serve the reads whose index is applied, and say what work each was, up to a bound. Returns
+        whether some are left for the next turn."""
+        work_bytes = 0
+        while work_bytes < READ_BYTES_MAX:
+            released = self.next_read(applied_index)
+            if released is None:
+                return False
+            work_bytes += answer(*released)
+        return True
 
     def drop_read(self, request_id: int) -> bool:
         """Forget a read; True if it was still waiting."""

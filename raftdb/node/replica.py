@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from raftdb.budgets import APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, KEY_BYTES, PROPOSE_BYTES_MAX, READ_BYTES_MAX
+from raftdb.budgets import APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, KEY_BYTES, PROPOSE_BYTES_MAX
 from raftdb.core.events import (
     Compacted,
     EntriesLoaded,
@@ -39,12 +39,8 @@ from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, Wri
 from raftdb.node.standing import is_new, is_unproven
 from raftdb.node.stored import FIRST_ENTRY, batch_of
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
+from raftdb.node.waiting import Waiters, world_of
 from storage import FrozenChanges
-
-SPARE_FRACTION = 0.25
-"""The share of the memory for changes that is kept for writes already proposed when a leader stops taking more: the
-entries that may wait for a majority hold 24 MiB, and as many small ones as fit into that take some 64 MiB once they are
-applied."""
 
 
 class Replica:
@@ -80,6 +76,7 @@ class Replica:
         self._pending = Pending(patience_ticks=patience)
         self._membership = MembershipRequests(raft, patience, self.refusal, self.leader_hint)
         self._after_persist: deque[tuple[int, tuple[Message, ...]]] = deque()
+        self.waiters = Waiters()
         self._now_ticks = 0
         self._effects = Effects()
 
@@ -128,7 +125,7 @@ class Replica:
     def takes_writes(self) -> bool:
         """False while so many changes wait for the disk that there is room only for those of writes already
         proposed."""
-        return self._installing or self._checkpoints.has_room(self._state, spare_fraction=SPARE_FRACTION)
+        return self._installing or self._checkpoints.has_room(self._state, for_new=True)
 
     @property
     def is_new(self) -> bool:
@@ -183,12 +180,13 @@ class Replica:
         for request_id, value, entry in self._membership.finished(self._now_ticks):
             answer = value if isinstance(value, RaftdbError) else Answer(value, *entry)
             effects.answers.append((request_id, answer))
-        more_reads = self._serve_reads()
+        more = self._serve_waiters(inputs)
+        more |= self._pending.serve_reads(self.applied_index, self._answer_query)
         self._begin_checkpoint()
         self._release_messages()
         effects.messages = self._clock.says(self.raft.state, effects.messages)
         behind = self._may_apply and self.applied_index < self.raft.state.commit_index
-        effects.more = more_reads or behind
+        effects.more = more or behind
         return effects
 
     def leader_hint(self) -> LeaderHint | None:
@@ -349,6 +347,7 @@ class Replica:
         self._clock.applied(self.applied_index, applied.deadline_ms)
         if self._pending.has_writes:
             self._answer_writes(applied.replies)
+        self.waiters.changed(applied.events)
         self._effects.traces.append(
             Trace("applied", (("first_index", first), ("applied_index", self.applied_index)))
         )
@@ -366,16 +365,22 @@ class Replica:
                 answer = answer_of(reply, index, term) if proposed_term == term else self.refusal()
                 self._effects.answers.append((request_id, answer))
 
-    def _serve_reads(self) -> bool:
-        """Answer the reads whose index is applied, up to a bound of work; True if some are left for the next turn."""
-        work_bytes = 0
-        while work_bytes < READ_BYTES_MAX:
-            released = self._pending.next_read(self.applied_index)
-            if released is None:
-                return False
-            request_id, query = released
-            work_bytes += self._answer_query(request_id, query)
-        return True
+    def _serve_waiters(self, inputs: Inputs) -> bool:
+        """Look at the requests that are held; returns whether work is left for the next turn."""
+        waiters, effects = self.waiters, self._effects
+        core, is_installing = self.raft.state, self._installing
+        may_write = self.takes_writes
+        world = world_of(
+            core, self._state, inputs, self.refusal, is_installing=is_installing, takes_writes=may_write
+        )
+        if not waiters.has_work(world, inputs):
+            return False
+        effects.answers = waiters.settle(effects.answers)
+        more = waiters.turn(world)
+        effects.answers += waiters.answers
+        self._propose_all(waiters.writes)
+        effects.answers = waiters.settle(effects.answers)
+        return more
 
     def _answer_query(self, request_id: int, query: Query) -> int:
         """Serve one read from the state as it is; returns the work that it was. A checkpoint is answered later."""

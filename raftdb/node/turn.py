@@ -13,6 +13,8 @@ from raftdb.core.update import Trace
 from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
 from raftdb.machine.layer import KeyValueView
+from raftdb.machine.operations import SessionOperation
+from raftdb.machine.service import Command
 from raftdb.node.membership import ChangeRequest, TransferRequest
 from raftdb.node.pending import ReadRequest, WriteRequest
 from storage import FrozenChanges, LogBatch
@@ -68,6 +70,15 @@ class Answer(NamedTuple):
     revision: int | None = None
 
 
+class WaitRequest(NamedTuple):
+    """A request that may be held for `wait_ms` until it is served (`raftdb.node.waiting`). `payload` is its entry."""
+
+    request_id: int
+    operation: Command | SessionOperation
+    payload: bytes
+    wait_ms: int
+
+
 class PersistJob(NamedTuple):
     """One numbered write of the log. With `install`, the received snapshot that ends there becomes the state first, and
     the log begins anew after it; `Inputs.installed_state` says when that is done."""
@@ -98,6 +109,13 @@ class Inputs:
     transfers: list[TransferRequest] = field(default_factory=list)
     writes: list[WriteRequest] = field(default_factory=list)
     reads: list[ReadRequest] = field(default_factory=list)
+    waits: list[WaitRequest] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+    """Requests that may be held, and whose clients have gone."""
+    disk_is_full: bool = False
+    """No request that is held may be proposed for now."""
+    is_stopping: bool = False
+    """No request is held any more."""
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from raftdb.commands.waiting import payload_of
 from raftdb.core.events import Received
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
@@ -17,13 +18,14 @@ from raftdb.core.state import RaftSettings
 from raftdb.errors import RaftdbError
 from raftdb.machine.entries import encode, stamp
 from raftdb.machine.machine import Machine
-from raftdb.machine.operations import ClientOperation
+from raftdb.machine.operations import ClientOperation, SessionOperation
+from raftdb.machine.service import Command
 from raftdb.machine.strings import Get, Set
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.pending import LogPage, MakeCheckpoint, ReadRequest, WriteRequest
 from raftdb.node.replica import Replica
 from raftdb.node.stored import bootstrap, load_raft
-from raftdb.node.turn import Answer, Effects, Inputs, PersistJob
+from raftdb.node.turn import Answer, Effects, Inputs, PersistJob, WaitRequest
 from storage.contract import FrozenChanges
 from storage.memory import MemoryLogStore, MemoryStateStore
 from tests.addresses import at
@@ -154,6 +156,19 @@ class Bench:
         request = ReadRequest(self._number(), query, stale)
         self.turn(reads=[request])
         return self.answers.get(request.request_id)
+
+    def wait(self, *operations: Command | SessionOperation, wait_ms: int = 20_000) -> list[int]:
+        """Clients want these, and wait until they are served; returns the numbers of the requests."""
+        requests = [
+            WaitRequest(self._number(), operation, payload_of(operation), wait_ms) for operation in operations
+        ]
+        self.turn(waits=requests)
+        return [request.request_id for request in requests]
+
+    def pass_time(self, milliseconds: float) -> None:
+        """Time passes, and the replica has a turn."""
+        self.now_ms += milliseconds
+        self.turn()
 
     def ask_for_checkpoint(self, *, keeps_tail: bool = False, **more: Any) -> int:
         """Somebody wants what is applied here to be durable; returns the number of the request."""

@@ -12,7 +12,7 @@ from raftdb.machine.batches import Exists, MultiSet
 from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.services import keys_named
 from raftdb.machine.strings import Get, Set
-from raftdb.node import replica
+from raftdb.node import pending
 from raftdb.node.aside import Aside
 from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Inputs
@@ -41,7 +41,7 @@ def test_reads_of_a_turn_are_bounded_by_the_keys_that_they_look_at(
     alone: Bench, monkeypatch: pytest.MonkeyPatch, stale: bool
 ) -> None:
     """The answer of `exists` is a number, however long it takes; and stale reads take as long as all others."""
-    monkeypatch.setattr(replica, "READ_BYTES_MAX", 10 * budgets.KEY_BYTES)
+    monkeypatch.setattr(pending, "READ_BYTES_MAX", 10 * budgets.KEY_BYTES)
     keys = Exists(tuple(b"%d" % number for number in range(6)))
     reads = [ReadRequest(1_000 + number, keys, stale) for number in range(6)]
     answered = []
@@ -55,7 +55,7 @@ def test_reads_of_a_turn_are_bounded_by_the_keys_that_they_look_at(
 
 
 def test_no_stale_read_is_lost_behind_those_that_wait(alone: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica, "READ_BYTES_MAX", 1)
+    monkeypatch.setattr(pending, "READ_BYTES_MAX", 1)
     reads = [ReadRequest(1_000 + number, Get(b"k"), number % 2 == 0) for number in range(6)]
     effects = alone.replica.turn(Inputs(reads=reads))
     answers = [request_id for request_id, _ in effects.answers]

@@ -10,7 +10,14 @@ from raftdb.core.membership import Configuration
 from raftdb.core.model import Entry, EntryKind, Member
 from raftdb.machine.editing import Append
 from raftdb.machine.entries import encode, stamp
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
+from raftdb.machine.operations import (
+    Expire,
+    Mode,
+    Operation,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+)
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.node.describe import describe_entries
@@ -49,6 +56,10 @@ def described(operation: Operation) -> dict[str, Any]:
                     {"command": "get", "args": [b"b"]},
                 ],
             },
+        ),
+        (
+            WaitingOperation(SessionOperation(NAME, 7, 5, Append(b"k", b"v"))),
+            {"command": "append", "args": [b"k", b"v"], "session": SESSION, "waits": True},
         ),
         (
             TransactionOperation(()),
