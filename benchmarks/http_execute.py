@@ -27,8 +27,9 @@ from aiohttp import web
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.frontend import Backup, Consistency, HttpApi, HttpServer
-from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
+from raftdb.machine.operations import ClientOperation, SessionOperation
+from raftdb.machine.service import Command, Query
+from raftdb.node.effects import OnAnswer
 from raftdb.node.turn import Answer
 
 BODY = b'{"command": "set", "args": ["kunci", "satu"]}'
@@ -44,6 +45,12 @@ class InstantNode:
 
     async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
         return self._answer
+
+    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+        raise NotImplementedError
+
+    def leave(self, request_id: int) -> None:
+        raise NotImplementedError
 
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
         return {}

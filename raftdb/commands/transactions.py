@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 
 from raftdb.commands.spec import ACCESS, GROWING, Access, parse
+from raftdb.commands.waiting import split_wait
 from raftdb.errors import ReplyError, RequestRefused, failure_of, names_of
 from raftdb.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, TRANSACTION_KEYS_MAX, Limits
 from raftdb.machine.integers import INTEGER_MAX
 from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.services import keys_named
+
+NO_WAIT_HINT = "leave WAIT out: all of a transaction happens at one moment"
 
 
 def build_transaction(
@@ -27,6 +30,10 @@ def build_transaction(
     transaction_bytes = 0
     for number, (name, arguments) in enumerate(commands, start=1):
         try:
+            if split_wait(name, arguments)[1] is not None:
+                raise RequestRefused(
+                    "bad_request", f"{name!r} cannot wait in a transaction", hint=NO_WAIT_HINT
+                )
             parsed.append(parse(name, arguments, limits=limits))
         except RequestRefused as error:
             raise RequestRefused(error.code, f"command {number}: {error.message}", hint=error.hint) from None

@@ -18,10 +18,10 @@ from raftdb.machine.waiting import TurnWaiting, Waiting
 
 
 class Asked(NamedTuple):
-    """A command, and for how long its sender waits until it is served; 0: it is tried once."""
+    """A command, and for how long its sender waits until it is served; 0: it is tried once; None: nothing is said."""
 
     command: Command
-    wait_ms: int
+    wait_ms: int | None
 
 
 def command_of(operation: object) -> Command:
@@ -44,7 +44,7 @@ def payload_of(operation: Command | SessionOperation) -> bytes:
 def parse_waiting(name: str, arguments: Sequence[bytes], *, limits: Limits = DEFAULT_LIMITS) -> Asked:
     """The same as `parse` for a caller that can wait. Raises `RequestRefused`."""
     arguments, wait_ms = split_wait(name, arguments)
-    return Asked(parse(name, arguments, limits=limits), wait_ms or 0)
+    return Asked(parse(name, arguments, limits=limits), wait_ms)
 
 
 def split_wait(name: str, arguments: Sequence[bytes]) -> tuple[Sequence[bytes], int | None]:

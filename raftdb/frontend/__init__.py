@@ -12,8 +12,9 @@ the answers; they contain no rule of the database.
 * `http_memory.py` takes the memory for a connection's request and its answer from the node's account.
 * `http_head.py` bounds the head of a request. `http_reply.py` writes the bytes of an answer and of an error,
   `http_body.py` reads a body within limits, `http_query.py` parses the query, `http_file.py` streams a file as an
-  answer (a backup), `http_turns.py` bounds the requests of one turn, `json_values.py` translates between JSON and byte
-  strings, and `json_requests.py` makes operations of bodies.
+  answer (a backup), `http_waiting.py` has the node hold a request until it can be served, `http_turns.py` bounds the
+  requests of one turn, `json_values.py` translates between JSON and byte strings, and `json_requests.py` makes
+  operations of bodies.
 
 The composition root adds the route on which peers change to frames of their own to the path table, so that clients and
 peers share one address.
@@ -37,7 +38,7 @@ Decisions
   (`raftdb.node.aside`), those over the budgets in `raftdb.budgets`. For a short one the change of threads would take
   longer than the work.
 * **A request outlives its client.** A handler is not cancelled when the client goes away, because the command may be in
-  the log already. The node bounds its time.
+  the log already. The node bounds its time. Only one that is held, and not in the log, is given up.
 * **A `Host` that is not this node's is refused**, on reads as well: a page whose own name resolves to this node could
   otherwise read the data in its visitor's browser (DNS rebinding).
 * **A foreign `Origin` is refused** on requests that change something: a page of another site must not write through

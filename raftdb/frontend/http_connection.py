@@ -4,7 +4,7 @@ a request, and on the requests of one connection that are parsed ahead.
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -34,12 +34,14 @@ class Connection(web.RequestHandler):
     """aiohttp's connection, except that malformed HTTP is answered with an error of the API, and not logged as a
     bug."""
 
-    __slots__ = ("_head_bytes", "_payload", "memory")
+    __slots__ = ("_head_bytes", "_on_gone", "_payload", "memory")
 
     def __init__(self, manager: web.Server, memory: Hold, **options: Any) -> None:
         super().__init__(manager, **options)
         self.memory = memory
         """The memory that this connection has taken."""
+        self._on_gone: Callable[[], None] | None = None
+        """What is to be called if the client goes while its request is held."""
         self._head_bytes = 0
         """Bytes of the head that is arriving, without those that came in one read with the end of the request
         before."""
@@ -75,9 +77,12 @@ class Connection(web.RequestHandler):
             self._count_head(len(data))
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Drop the last body, which refers to this connection, so that no cycle is left for the collector."""
+        """Give up a request that is held, and drop the last body, which refers to this connection, so that no cycle is
+        left for the collector."""
         super().connection_lost(exc)
         self._payload = EMPTY_PAYLOAD
+        if self._on_gone is not None:
+            self._on_gone()
 
     @contextmanager
     def awaiting_client(self) -> Iterator[None]:
@@ -89,6 +94,18 @@ class Connection(web.RequestHandler):
             yield
         finally:
             waiting.pop(self, None)
+
+    @contextmanager
+    def held(self, on_gone: Callable[[], None]) -> Iterator[None]:
+        """A context for the time in which the node holds the request (`raftdb.frontend.http_waiting`)."""
+        held = cast(BoundedServer, self._manager).held
+        held.add(self)
+        self._on_gone = on_gone
+        try:
+            yield
+        finally:
+            self._on_gone = None
+            held.discard(self)
 
     def _count_head(self, more_bytes: int) -> None:
         """Count bytes that are not yet parsed: a head, or bytes after a request that asks to change protocols."""
@@ -121,21 +138,29 @@ class BoundedServer(web.Server):
     """
 
     def __init__(
-        self, dispatch: Handler, *, connections_max: int, memory: MemoryAccount, **options: Any
+        self,
+        dispatch: Handler,
+        *,
+        connections_max: int,
+        busy_max: int,
+        memory: MemoryAccount,
+        **options: Any,
     ) -> None:
         super().__init__(cast(Any, dispatch), **options)
         self._memory = memory
         self.connections_max = connections_max
+        self._busy_max = min(busy_max, connections_max - connections_max // CONNECTIONS_SPARED)
         # The connections that wait for their clients, the one that has waited longest first. A busy one is not among
         # them.
         self.waiting: dict[web.RequestHandler, None] = {}
+        self.held: set[web.RequestHandler] = set()
+        """Those whose requests the node holds: they are neither busy nor waiting for their clients."""
 
     @property
     def is_crowded(self) -> bool:
-        """True if nearly as many connections as are allowed have requests at work, and so cannot be closed for new
-        ones."""
-        busy = len(self._connections) - len(self.waiting)
-        return busy > self.connections_max - self.connections_max // CONNECTIONS_SPARED
+        """True if too many connections have requests at work: they take memory, and cannot be closed for new ones."""
+        busy = len(self._connections) - len(self.waiting) - len(self.held)
+        return busy > self._busy_max
 
     def __call__(self) -> web.RequestHandler:
         """A protocol for a connection that was just accepted."""

@@ -19,15 +19,16 @@ from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import flag_of, integer_of, parameters
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import SEGMENTS
+from raftdb.frontend.http_waiting import wait_for
 from raftdb.frontend.json_requests import execute_of, session_name, session_of, transaction_of
 from raftdb.frontend.json_values import Shown, encode_answer, encode_json, error_object
 from raftdb.frontend.leading import log_redirect
 from raftdb.frontend.node_api import Consistency, Node
 from raftdb.limits import KEY_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT_MAX, Limits
-from raftdb.machine.operations import ClientOperation
+from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.reply import KeyRecord, Page, shown_key, value_bytes
 from raftdb.machine.scanning import ReadPage, ReadRecord
-from raftdb.machine.service import Query
+from raftdb.machine.service import Command, Query
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.node.aside import Aside
 from raftdb.route import Permission, Route
@@ -85,12 +86,12 @@ class DataApi:
         """POST /v1/execute: execute one command, in a session or without."""
         body = await self._body(request)
         if len(body) <= BODY_BYTES_ON_LOOP_MAX:
-            name, operation, consistency = execute_of(body, limits=self._command_limits)
+            asked = execute_of(body, limits=self._command_limits)
         else:
-            name, operation, consistency = await self._aside.run(
-                execute_of, body, limits=self._command_limits
-            )
-        answer = await self._ask(request, name, operation, consistency)
+            asked = await self._aside.run(execute_of, body, limits=self._command_limits)
+        answer = await self._ask(
+            request, asked.name, asked.operation, asked.consistency, wait_ms=asked.wait_ms
+        )
         if value_bytes(answer.value) <= REPLY_BYTES_ON_LOOP_MAX:
             return Reply(encode_answer(answer))
         return Reply(await self._aside.run(encode_answer, answer))
@@ -173,11 +174,16 @@ class DataApi:
         name: str,
         operation: ClientOperation | Query,
         consistency: Consistency = "linearizable",
+        *,
+        wait_ms: int = 0,
     ) -> Shown:
-        """Have the node execute `operation`, and take memory for its answer. `name` stands for it in the log. Raises as
-        `Node.execute` and `hold_answer`."""
+        """Have the node execute `operation`, and take memory for its answer. `name` stands for it in the log.
+        `wait_ms`: for how long it may be held. Raises as `Node.execute`, `Node.wait` and `hold_answer`."""
         try:
-            answer = await self._node.execute(operation, consistency=consistency)
+            if wait_ms and isinstance(operation, Command | SessionOperation):
+                answer = await wait_for(request, self._node, operation, wait_ms)
+            else:
+                answer = await self._node.execute(operation, consistency=consistency)
         except Unavailable as error:
             if error.code == "not_leader" and error.leader is not None:
                 log_redirect(name, error.leader.id)

@@ -41,11 +41,13 @@ ACCEPT_BACKLOG = 512
 class ServerLimits:
     """The limits of one listener. Times are in seconds.
 
-    `connections_max` counts clients and peers together, and is lowered to what the limit on open files allows. A
-    connection is closed if it has no request for `keepalive_timeout_s`, or if the head of one takes longer to arrive.
+    `connections_max` counts clients and peers together, and is lowered to what the limit on open files allows. Requests
+    at work are `busy_max` at most; those that the node holds until they can be served do not count. A connection is
+    closed if it has no request for `keepalive_timeout_s`, or if the head of one takes longer to arrive.
     """
 
-    connections_max: int = 4096
+    connections_max: int = 24_000
+    busy_max: int = 3_840
     keepalive_timeout_s: float = 75.0
 
 
@@ -100,6 +102,7 @@ class HttpServer:
         self._server = BoundedServer(
             self._dispatch,
             connections_max=connections_allowed(self._limits.connections_max),
+            busy_max=self._limits.busy_max,
             memory=self._memory,
             read_bufsize=READ_BUFFER_BYTES,
             access_log=None,

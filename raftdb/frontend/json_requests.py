@@ -1,16 +1,16 @@
 """The bodies of requests about data, and the operations made of them (docs/interface.md, section 3)."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from raftdb.commands.spec import parse
 from raftdb.commands.transactions import build_transaction, is_read
+from raftdb.commands.waiting import check_wait, parse_waiting
 from raftdb.errors import RequestRefused
 from raftdb.frontend.json_values import Base64Bytes, bytes_of, decode_body
 from raftdb.frontend.node_api import Consistency
-from raftdb.limits import Limits
+from raftdb.limits import WAIT_MS_MAX, Limits
 from raftdb.machine.operations import Mode, SessionOperation, TransactionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import SESSION_NAME_BYTES
@@ -22,6 +22,9 @@ SequenceNumber: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=NUMBER_MAX)]
 Revision: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
 Number: TypeAlias = Annotated[int, msgspec.Meta(ge=-NUMBER_MAX - 1, le=NUMBER_MAX)]
 """A whole number among the arguments of a command."""
+
+Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=WAIT_MS_MAX)]
+"""For how long a request may be held."""
 
 _MODES = {"redis": Mode.REDIS, "atomic": Mode.ATOMIC}
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
@@ -36,12 +39,13 @@ class SessionPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExecuteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /v1/execute."""
+    """The body of POST /v1/execute. `wait_ms` is another spelling of the argument WAIT."""
 
     command: str
     args: list[str | Number | Base64Bytes] = []
     consistency: Consistency = "linearizable"
     session: SessionPart | None = None
+    wait_ms: Milliseconds | None = None
 
 
 class CommandPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,17 +76,31 @@ _transaction_decoder = msgspec.json.Decoder(TransactionBody)
 _session_decoder = msgspec.json.Decoder(SessionBody)
 
 
-def execute_of(body: bytes, *, limits: Limits) -> tuple[str, Command | SessionOperation, Consistency]:
-    """The command's name as it was sent, the operation, and the consistency of a read. A session given with a read is
-    ignored.
+class Execution(NamedTuple):
+    """A command as POST /v1/execute asks for it: its name as it was sent, the operation, the consistency of a read, and
+    for how long it may be held, 0 if not."""
 
-    Raises RequestRefused.
-    """
+    name: str
+    operation: Command | SessionOperation
+    consistency: Consistency
+    wait_ms: int
+
+
+def execute_of(body: bytes, *, limits: Limits) -> Execution:
+    """What the body asks for. A session given with a read is ignored. Raises RequestRefused."""
     request = decode_body(_execute_decoder, body, example='{"command": "get", "args": ["kunci"]}')
-    command = parse(request.command, [bytes_of(argument) for argument in request.args], limits=limits)
+    command, wait_ms = parse_waiting(
+        request.command, [bytes_of(argument) for argument in request.args], limits=limits
+    )
+    if request.wait_ms is not None:
+        if wait_ms is not None:
+            raise RequestRefused("bad_request", "wait_ms and WAIT are one thing", hint="send one of them")
+        wait_ms = request.wait_ms
+        check_wait(command, wait_ms)
     if request.session is None or is_read(command):
-        return request.command, command, request.consistency
-    return request.command, _in_session(request.session, command), request.consistency
+        return Execution(request.command, command, request.consistency, wait_ms or 0)
+    operation = _in_session(request.session, command)
+    return Execution(request.command, operation, request.consistency, wait_ms or 0)
 
 
 def transaction_of(

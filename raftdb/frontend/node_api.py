@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
-from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
+from raftdb.machine.operations import ClientOperation, SessionOperation
+from raftdb.machine.service import Command, Query
+from raftdb.node.effects import OnAnswer
 from raftdb.node.turn import Answer
 
 Consistency = Literal["linearizable", "stale"]
@@ -33,6 +34,13 @@ class Node(Protocol):
         Raises `RequestRefused`, `Unavailable`, `OutcomeUnknown` or `ReplyError`. Always ends in bounded time.
         """
         ...
+
+    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+        """Execute `operation` once it can be served, and hold it until then: see `raftdb.node.held`."""
+        ...
+
+    def leave(self, request_id: int) -> None:
+        """The client of a request that may be held has gone."""
 
     def request_log(self, first: int | None, limit: int) -> Awaitable[Mapping[str, object]]:
         """At most `limit` entries of the log from index `first` on, in the shape of GET /v1/request_log."""

@@ -94,7 +94,7 @@ class Driver:
     ) -> Answer:
         """The same as `submit` for callers that wait: returns the answer, or raises the error."""
         future: asyncio.Future[Answer] = self._loop.create_future()
-        self.submit(operation, partial(_settle, future), stale=consistency == "stale")
+        self.submit(operation, partial(settle, future), stale=consistency == "stale")
         return await future
 
     def submit(
@@ -287,7 +287,7 @@ class Driver:
     async def _answer_to(self, request: Callable[[int], None]) -> Answer:
         """Put a request among the inputs, under the number that it gets, and wait for its answer."""
         future: asyncio.Future[Answer] = self._loop.create_future()
-        request(self._admit(partial(_settle, future)))
+        request(self._admit(partial(settle, future)))
         return await future
 
     def _admit(self, on_answer: OnAnswer) -> int:
@@ -367,7 +367,7 @@ class Driver:
         self._nobody_waits.set()
 
 
-def _settle(future: "asyncio.Future[Answer]", answer: Answer | RaftdbError | None) -> None:
+def settle(future: "asyncio.Future[Answer]", answer: Answer | RaftdbError | None) -> None:
     """Give the waiting caller its answer, unless the caller has gone."""
     if future.done():
         return

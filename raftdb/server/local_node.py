@@ -11,8 +11,8 @@ from raftdb import __version__
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.frontend import Backup, Consistency
-from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
+from raftdb.machine.operations import ClientOperation, SessionOperation
+from raftdb.machine.service import Command, Query
 from raftdb.memory import MemoryAccount
 from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver
@@ -51,6 +51,14 @@ class LocalNode:
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         """Run `operation`; see `Driver.submit`."""
         self._driver.submit(operation, on_answer)
+
+    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+        """Run `operation` once it can be served; see `raftdb.node.held`."""
+        return self._driver.held.wait(operation, on_answer, wait_ms=wait_ms)
+
+    def leave(self, request_id: int) -> None:
+        """The client of a request that may be held has gone."""
+        self._driver.held.leave(request_id)
 
     async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
         """Run `operation`; see `Driver.execute`."""

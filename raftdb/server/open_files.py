@@ -17,6 +17,8 @@ logger = logging.getLogger("raftdb.server")
 
 CONNECTIONS_MIN = 64
 """The fewest connections with which a node is of use: those of its peers, and some of clients."""
+CONNECTIONS_USUAL = 4_096
+"""With fewer connections than this a node warns: more are needed only where thousands of clients wait at once."""
 OPEN_FILES_MIN = OPEN_FILES_RESERVED + CONNECTIONS_MIN
 
 
@@ -34,8 +36,8 @@ def allow_open_files() -> None:
             hint=f"raise the limit: 'ulimit -n {wanted + OPEN_FILES_RESERVED}', or LimitNOFILE= of its service",
         )
     connections = connections_allowed(wanted)
-    if connections < wanted:
-        details = {"open_files": allowed, "connections": connections, "instead_of": wanted}
+    if connections < CONNECTIONS_USUAL:
+        details = {"open_files": allowed, "connections": connections, "instead_of": CONNECTIONS_USUAL}
         logger.warning("the limit on open files leaves fewer connections", extra={"fields": details})
 
 

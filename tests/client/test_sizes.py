@@ -152,7 +152,7 @@ def test_every_legal_command_is_accepted_and_its_result_is_read(
     body = plain.body if is_read(legal) else sent(plain)
     assert body is not None
     assert len(body) <= request_bytes_max(limits.command_bytes)
-    _, operation, _ = execute_of(body, limits=limits)
+    operation = execute_of(body, limits=limits).operation
     assert getattr(operation, "operation", operation) == legal
     database = Database()
     for key in arguments[:1] if name not in ("ping", "dbsize") else ():

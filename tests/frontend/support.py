@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from raftdb.core.events import Change
-from raftdb.errors import LeaderHint
+from raftdb.errors import LeaderHint, RaftdbError
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency
 from raftdb.limits import DEFAULT_LIMITS, Limits
 from raftdb.machine.connection import Ping
-from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
+from raftdb.machine.operations import ClientOperation, SessionOperation
+from raftdb.machine.service import Command, Query
 from raftdb.machine.strings import Get, Set
 from raftdb.memory import MemoryAccount
+from raftdb.node.effects import OnAnswer
 from raftdb.node.membership import CatchingUp, MembersChanged
 from raftdb.node.turn import Answer
 from raftdb.route import Routes
@@ -39,6 +40,8 @@ class StubNode:
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
         self.executed: list[tuple[ClientOperation | Query, Consistency]] = []
+        self.waits: dict[int, tuple[Command | SessionOperation, int, OnAnswer]] = {}
+        self.left: list[int] = []
         self.failure: BaseException | None = None
         self.answer: Answer | None = None
         self.leader: LeaderHint | None = None
@@ -68,6 +71,15 @@ class StubNode:
                 return answered(self.values.get(key, b""), revision=12 if key in self.values else 0)
             case _:
                 raise AssertionError(operation)
+
+    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+        if isinstance(self.failure, RaftdbError):
+            raise self.failure
+        self.waits[len(self.waits) + 1] = (operation, wait_ms, on_answer)
+        return len(self.waits)
+
+    def leave(self, request_id: int) -> None:
+        self.left.append(request_id)
 
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
         if self.failure is not None:

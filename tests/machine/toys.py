@@ -1,16 +1,17 @@
 """Two toy services whose commands can wait: a bowl of sweets that are taken, and seats that are passed on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from raftdb.commands import spec
 from raftdb.errors import ReplyError
 from raftdb.machine import forms, services
 from raftdb.machine.keyspace import pack_number, read_number
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
-from raftdb.machine.service import Command, CommandType
+from raftdb.machine.service import Arity, Command, CommandSpec, CommandType, ReplyKind
 from raftdb.machine.waiting import PlaceWaiting, TurnWaiting
 
 BOWL, SEAT = b"\x01", b"\x02"
@@ -141,6 +142,26 @@ def _places(view: KeyValueView, after: bytes, limit: int) -> list[tuple[bytes, C
     return [each for each in sorted(found, key=lambda each: each[0]) if each[0] > after][:limit]
 
 
+def _row(name: str, arguments: int, build: Callable[[Sequence[bytes]], Command]) -> CommandSpec:
+    return CommandSpec(
+        name=name,
+        syntax=name,
+        summary="A toy.",
+        examples=(),
+        arity=Arity(arguments, None),
+        reply=ReplyKind.ARRAY,
+        build=build,
+    )
+
+
+ROWS = (
+    _row("fill", 2, lambda given: Fill(given[0], int(given[1]))),
+    _row("take", 1, lambda given: Take(given[0], int(given[2]) if len(given) > 1 else 1)),
+    _row("sit", 2, lambda given: Sit(given[0], given[1])),
+    _row("rise", 2, lambda given: Rise(given[0], given[1])),
+)
+"""`take BOWL [COUNT n] [WAIT s]`, `sit SEAT OWNER [WAIT s]`, and so on."""
+
 TYPES = (
     CommandType(type=Fill, number=40, write=fill),
     CommandType(
@@ -173,10 +194,13 @@ TYPES = (
 @contextmanager
 def toys() -> Iterator[None]:
     """Let the machine have these services."""
+    commands = {Fill: 0, Take: 1, Sit: 2, Rise: 3}
+    rows = {ROWS[place].name: replace(ROWS[place], command=kind) for kind, place in commands.items()}
     patched: list[tuple[dict[Any, Any], dict[Any, Any]]] = [
         (services.COMMANDS, {kind.type: kind for kind in TYPES}),
         (services.WRITES, {kind.type: kind.write for kind in TYPES}),
         (forms.FORMS, {kind.type: forms._form(kind.type, kind.number) for kind in TYPES}),
+        (spec.COMMANDS, rows),
         (forms._SHAPES, {}),
     ]
     before = [dict(table) for table, _ in patched]

@@ -1,0 +1,45 @@
+"""Requests over HTTP that the node holds until they can be served.
+
+The handler's task sleeps meanwhile, without a timer. The connection is neither idle, so that it would make room for a
+new one, nor does it count as busy, so that thousands that wait do not make the node refuse others. When the client goes
+away, its request gives up its turn at once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Protocol, cast
+
+from aiohttp import web
+
+from raftdb.frontend.node_api import Node
+from raftdb.machine.operations import SessionOperation
+from raftdb.machine.service import Command
+from raftdb.node.driver import settle
+from raftdb.node.turn import Answer
+
+
+class _Connection(Protocol):
+    """A connection of `raftdb.frontend.http_connection`."""
+
+    def held(self, on_gone: Callable[[], None]) -> AbstractContextManager[None]:
+        """A context for the time in which the node holds its request. `on_gone` is called if the client goes."""
+        ...
+
+
+async def wait_for(
+    request: web.BaseRequest, node: Node, operation: Command | SessionOperation, wait_ms: int
+) -> Answer:
+    """The answer to an operation that is held for up to `wait_ms`. Raises as `Node.wait`, and ConnectionError if the
+    client has gone."""
+    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    number = node.wait(operation, partial(settle, future), wait_ms=wait_ms)
+
+    def gone() -> None:
+        node.leave(number)
+        if not future.done():
+            future.set_exception(ConnectionResetError("the client has gone"))
+
+    with cast(_Connection, request.protocol).held(gone):
+        return await future
