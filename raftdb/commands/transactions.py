@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from raftdb.commands.spec import ACCESS, GROWING, Access, parse
+from raftdb.commands.spec import GROWING, parse
 from raftdb.commands.waiting import split_wait
 from raftdb.errors import ReplyError, RequestRefused, failure_of, names_of
 from raftdb.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, TRANSACTION_KEYS_MAX, Limits
 from raftdb.machine.integers import INTEGER_MAX
 from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
-from raftdb.machine.services import keys_named
+from raftdb.machine.service import Command
+from raftdb.machine.services import READS, keys_named
 
 NO_WAIT_HINT = "leave WAIT out: all of a transaction happens at one moment"
 
@@ -74,7 +75,7 @@ def called_by_name(error: ReplyError, names: Sequence[str]) -> ReplyError:
 
 def is_read(operation: ClientOperation) -> bool:
     """Return whether `operation` is a command that needs no entry of the log."""
-    return ACCESS.get(type(operation)) is Access.READ  # type: ignore[arg-type]
+    return type(operation) in READS
 
 
 def grows(operation: ClientOperation) -> bool:
@@ -82,6 +83,8 @@ def grows(operation: ClientOperation) -> bool:
 
     Registering a session does not count: sessions are bounded, and without one a client could not delete anything.
     """
+    if isinstance(operation, Command):
+        return type(operation) in GROWING
     if isinstance(operation, SessionOperation):
         operation = operation.operation
     if isinstance(operation, TransactionOperation):

@@ -91,6 +91,9 @@ _KEYS_NAMED = {
 def keys_named(operation: Operation) -> int:
     """Return how many keys an operation names, each command of a transaction counting for at least one. That is its
     cost to apply; keys that its scans find are counted only at apply."""
+    if isinstance(operation, Command):
+        count = _KEYS_NAMED.get(type(operation))
+        return 1 if count is None else max(1, count(operation))
     if isinstance(operation, WaitingOperation):
         operation = operation.operation
     if isinstance(operation, SessionOperation):

@@ -69,6 +69,10 @@ class Driver:
         self._turn_is_due = False
         self._failed = False
         self._closing = False
+        self._takes_writes = self._leads = False
+        """Whether writes may be taken until the next turn, and whether it is as the leader."""
+        self._shortage: str | None = None
+        """Why those that grow the data are refused until then."""
         self._ticker: asyncio.TimerHandle | None = None
         self._background = Background(self._fail)
         self._nobody_waits = asyncio.Event()
@@ -122,8 +126,8 @@ class Driver:
             return
         if stale:
             raise RequestRefused("bad_request", "a write cannot be stale", hint="leave consistency out")
-        if self.is_leader() and not self.replica.takes_writes:
-            raise Unavailable("busy", "too many changes wait for the disk", hint="send more slowly")
+        if not self._takes_writes:
+            self._check_writes()
         if payload is None and keys_named(operation) > KEYS_ON_LOOP_MAX:
             request_id = self._admit(on_answer)
             self._background.start(self._encode_aside(request_id, operation), name="encoding")
@@ -228,6 +232,7 @@ class Driver:
         self._closing = True
         self.held.hand_back()
         if self._runner.pending_count:
+            self._nobody_waits.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace_seconds):
                     await self._nobody_waits.wait()
@@ -256,11 +261,22 @@ class Driver:
             self._schedule_turn()
 
     def _take_room(self, operation: ClientOperation, payload: bytes) -> None:
-        """As the leader, refuse an operation for which this node or too many of the others have no space."""
-        if self.is_leader():
+        """Refuse a write that cannot be taken now, or for which this node, or too many others, have no space."""
+        if not self._takes_writes:
+            self._check_writes()
+        if self._leads and grows(operation):
+            self._take_space(len(payload))
+
+    def _check_writes(self) -> None:
+        """Refuse writes while a leader can take none; if it can, that holds until the next turn."""
+        self._refuse_if_stopping()
+        self._leads = self.is_leader()
+        if self._leads:
+            if not self.replica.takes_writes:
+                raise Unavailable("busy", "too many changes wait for the disk", hint="send more slowly")
             self._refuse_on_full_disk(WRITE_BYTES)
-            if grows(operation):
-                self._take_space(len(payload))
+            self._shortage = self.no_space
+        self._takes_writes = True
 
     @property
     def no_space(self) -> str | None:
@@ -272,7 +288,7 @@ class Driver:
 
     def _take_space(self, payload_bytes: int) -> None:
         """Refuse growth while this node or too many of the others are short of space (hazard B84)."""
-        reason = self.no_space
+        reason = self._shortage or self.space.shortage
         if reason is not None:
             is_own = self.space.shortage is not None
             raise pending.no_space(self.replica.raft.state, reason, is_own=is_own)
@@ -292,10 +308,10 @@ class Driver:
 
     def _admit(self, on_answer: OnAnswer) -> int:
         """Number a request, or refuse it."""
-        self._refuse_if_stopping()
+        if self._closing or self._failed:
+            self._refuse_if_stopping()
         if self._runner.pending_count - self.held.count >= REQUESTS_PENDING_MAX:
             raise Unavailable("busy", f"{REQUESTS_PENDING_MAX} requests are waiting", hint="send more slowly")
-        self._nobody_waits.clear()
         return self._runner.admit(on_answer)
 
     def _refuse_if_stopping(self) -> None:
@@ -336,7 +352,7 @@ class Driver:
 
     def _turn(self) -> None:
         """One turn of the replica, and its effects. Any exception here stops the node (error kind Fatal)."""
-        self._turn_is_due = False
+        self._turn_is_due = self._takes_writes = False
         if self._failed:
             return
         inputs = self._runner.take_inputs()

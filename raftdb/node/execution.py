@@ -82,10 +82,9 @@ def answer_of(reply: Reply, index: Index, term: Term) -> Answer | ReplyError:
     it was done."""
     if isinstance(reply, Repetition):
         index, term, reply = reply
-    if isinstance(reply, ReplyError):
-        return reply
-    value, revision = reply
-    return Answer(value, index, term, revision)
+    if isinstance(reply, Result):
+        return Answer(reply.value, index, term, reply.revision)
+    return reply
 
 
 FindBlocks = Callable[[Index, Index, int], Sequence[Block]]

@@ -69,32 +69,54 @@ class ReadRequest(NamedTuple):
     stale: bool = False
 
 
+class _Batch:
+    """Writes that became neighbouring entries, from `first_index` on, and were not answered yet."""
+
+    __slots__ = ("deadline", "first_index", "request_ids", "term")
+
+    def __init__(self, first: EntryId, request_ids: list[int], deadline: int) -> None:
+        self.first_index, self.term = first
+        self.request_ids = request_ids
+        self.deadline = deadline
+
+    def take(self, last: Index) -> "Writes":
+        """Take those for entries up to `last`."""
+        count = last + 1 - self.first_index
+        taken = Writes(self.first_index, self.term, self.request_ids[:count])
+        self.first_index, self.request_ids = self.first_index + count, self.request_ids[count:]
+        return taken
+
+
+class Writes(NamedTuple):
+    """Writes that were proposed in `term` as neighbouring entries, the first of which is at `first_index`."""
+
+    first_index: Index
+    term: Term
+    request_ids: list[int]
+
+
 class Pending:
     """The waiting writes and reads of one node, and when their patience ends (in ticks): in the order they came."""
 
     def __init__(self, *, patience_ticks: Callable[[], int]) -> None:
         """`patience_ticks`: how long a request that comes now may wait."""
         self._patience_ticks = patience_ticks
-        self._writes: dict[Index, list[tuple[Term, int]]] = {}
-        self._write_indexes: dict[int, Index] = {}
+        self._batches: deque[_Batch] = deque()
         self._reads: dict[int, Query] = {}
+        self._read_deadlines: deque[tuple[int, int]] = deque()
         self._released: deque[tuple[Index, int]] = deque()
         self._stale: deque[int] = deque()
-        self._deadlines: deque[tuple[int, int]] = deque()
+        self._last_deadline = 0
 
     def _deadline(self, now_ticks: int) -> int:
-        """When the patience of a request that comes now ends."""
-        last = self._deadlines[-1][0] if self._deadlines else 0
-        return max(last, now_ticks + self._patience_ticks())
+        """When the patience of a request that comes now ends: no sooner than that of any before it."""
+        self._last_deadline = max(self._last_deadline, now_ticks + self._patience_ticks())
+        return self._last_deadline
 
     def add_writes(self, first: EntryId, requests: list[WriteRequest], now_ticks: int) -> None:
         """The writes became the entries from `first` on."""
-        deadline = self._deadline(now_ticks)
-        for offset, request in enumerate(requests):
-            index = first.index + offset
-            self._writes.setdefault(index, []).append((first.term, request.request_id))
-            self._write_indexes[request.request_id] = index
-            self._deadlines.append((deadline, request.request_id))
+        request_ids = [request.request_id for request in requests]
+        self._batches.append(_Batch(first, request_ids, self._deadline(now_ticks)))
 
     def add_reads(self, requests: list[ReadRequest], now_ticks: int) -> None:
         """Let the reads wait for their index; those that may be stale only wait for their turn."""
@@ -103,21 +125,15 @@ class Pending:
             self._reads[request.request_id] = request.query
             if request.stale:
                 self._stale.append(request.request_id)
-            self._deadlines.append((deadline, request.request_id))
+            self._read_deadlines.append((deadline, request.request_id))
 
-    def writes_at(self, index: Index) -> list[tuple[Term, int]]:
-        """Take the writes that wait for the entry at `index`: (term, request id) each."""
-        waiting = self._writes.pop(index, [])
-        for _, request_id in waiting:
-            del self._write_indexes[request_id]
-        return waiting
-
-    def writes_up_to(self, index: Index) -> list[int]:
-        """Take the writes that wait for entries up to `index`."""
-        passed = [request_id for request_id, at in self._write_indexes.items() if at <= index]
-        for request_id in passed:
-            self._writes.pop(self._write_indexes.pop(request_id), None)
-        return passed
+    def take_writes(self, last: Index) -> list[Writes]:
+        """Take the writes that wait for entries up to `last`, in the order in which they came. After a change of leader
+        several may wait for one entry, each proposed in another term."""
+        taken = [batch.take(last) for batch in self._batches if batch.first_index <= last]
+        if taken:
+            self._batches = deque(batch for batch in self._batches if batch.request_ids)
+        return taken
 
     def release(self, request_id: int, read_index: Index) -> None:
         """The read may be served once `read_index` is applied. Indexes come in ascending order."""
@@ -154,26 +170,23 @@ class Pending:
 
     def expired(self, now_ticks: int) -> Iterator[tuple[int, bool]]:
         """Take the requests whose patience has ended: (request id, whether it is a write)."""
-        while self._deadlines and self._deadlines[0][0] <= now_ticks:
-            request_id = self._deadlines.popleft()[1]
-            index = self._write_indexes.pop(request_id, None)
-            if index is not None:
-                self._writes[index] = [item for item in self._writes[index] if item[1] != request_id]
-                if not self._writes[index]:
-                    del self._writes[index]
+        while self._batches and self._batches[0].deadline <= now_ticks:
+            for request_id in self._batches.popleft().request_ids:
                 yield request_id, True
-            elif self._reads.pop(request_id, None) is not None:
+        while self._read_deadlines and self._read_deadlines[0][0] <= now_ticks:
+            request_id = self._read_deadlines.popleft()[1]
+            if self._reads.pop(request_id, None) is not None:
                 yield request_id, False
 
     @property
     def has_writes(self) -> bool:
         """True if a write waits for its entry."""
-        return bool(self._writes)
+        return bool(self._batches)
 
     @property
     def count(self) -> int:
         """Requests that wait."""
-        return len(self._write_indexes) + len(self._reads)
+        return sum(len(batch.request_ids) for batch in self._batches) + len(self._reads)
 
 
 def leader_hint(core: RaftState, endpoint_of: Callable[[NodeId], Endpoint | None]) -> LeaderHint | None:

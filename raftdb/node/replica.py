@@ -301,8 +301,9 @@ class Replica:
         self._state = state
         self._installing = False
         self.received_snapshot = None
-        for request_id in self._pending.writes_up_to(self.applied_index):
-            self._effects.answers.append((request_id, self._out_of_time(is_write=True)))
+        for writes in self._pending.take_writes(self.applied_index):
+            for request_id in writes.request_ids:
+                self._effects.answers.append((request_id, self._out_of_time(is_write=True)))
         details = (("from_index", last_known), ("applied_index", self.applied_index))
         self._effects.traces.append(Trace("snapshot installed", details))
 
@@ -346,7 +347,7 @@ class Replica:
         applied = apply_slice(blocks, first, last, self._state, self._machine, bytes_max=APPLY_BYTES_MAX)
         self._clock.applied(self.applied_index, applied.deadline_ms)
         if self._pending.has_writes:
-            self._answer_writes(applied.replies)
+            self._answer_writes(first, applied.replies)
         self.waiters.changed(applied.events)
         self._effects.traces.append(
             Trace("applied", (("first_index", first), ("applied_index", self.applied_index)))
@@ -358,10 +359,10 @@ class Replica:
         over."""
         return not self._installing and self._checkpoints.has_room(self._state)
 
-    def _answer_writes(self, replies: Sequence[tuple[Index, Term, Reply]]) -> None:
-        """Answer the proposers of the entries at these places."""
-        for index, term, reply in replies:
-            for proposed_term, request_id in self._pending.writes_at(index):
+    def _answer_writes(self, first: Index, replies: Sequence[tuple[Index, Term, Reply]]) -> None:
+        """Answer the proposers of the entries from `first` on, which have these places."""
+        for start, proposed_term, request_ids in self._pending.take_writes(first + len(replies) - 1):
+            for request_id, (index, term, reply) in zip(request_ids, replies[start - first :], strict=False):
                 answer = answer_of(reply, index, term) if proposed_term == term else self.refusal()
                 self._effects.answers.append((request_id, answer))
 

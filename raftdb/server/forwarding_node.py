@@ -7,11 +7,8 @@ from typing import Any
 from raftdb.background import StartTask
 from raftdb.errors import LeaderHint
 from raftdb.forwarding import Channel, ChannelEvents, Forwarder, ForwardLimits, HereChannel, LinkChannel
-from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.node.driver import Driver
-from raftdb.node.effects import OnAnswer
 from raftdb.server.local_node import LocalNode
 from raftdb.server.network import Network
 
@@ -41,10 +38,8 @@ class ForwardingNode:
             start=start,
             limits=ForwardLimits(patience_s=patience_s),
         )
-
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
-        """Run `operation` where the leader is."""
-        self._forwarder.submit(operation, on_answer)
+        self.submit = self._forwarder.submit
+        """Runs an operation where the leader is."""
 
     def status(self) -> Mapping[str, Any]:
         """See `LocalNode`."""

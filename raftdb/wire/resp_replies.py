@@ -44,6 +44,8 @@ def encode(value: Any, version: int = 2) -> bytes:
         return b"$%d\r\n%b\r\n" % (len(value), value)
     if kind is int:
         return b":%d\r\n" % value
+    if kind is str and value == "OK":
+        return OK
     if value is None:
         return _NULLS[version]
     pieces: list[bytes] = []

@@ -97,10 +97,10 @@ def unknown_is_called_failed() -> Patches:
 
 
 def answers_a_write_that_was_overwritten() -> Patches:
-    def answer_writes(self: Replica, replies: Sequence[tuple[Index, Term, Reply]]) -> None:
-        for index, term, reply in replies:
-            for _, request_id in self._pending.writes_at(index):
-                self._effects.answers.append((request_id, answer_of(reply, index, term)))
+    def answer_writes(self: Replica, first: Index, replies: Sequence[tuple[Index, Term, Reply]]) -> None:
+        for start, _, request_ids in self._pending.take_writes(first + len(replies) - 1):
+            for request_id, place in zip(request_ids, replies[start - first :], strict=False):
+                self._effects.answers.append((request_id, answer_of(place[2], *place[:2])))
 
     return [(Replica, "_answer_writes", answer_writes)]
 
