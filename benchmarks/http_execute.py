@@ -52,6 +52,9 @@ class InstantNode:
     def leave(self, request_id: int) -> None:
         raise NotImplementedError
 
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+        asyncio.get_running_loop().call_soon(on_answer, self._answer)
+
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
         return {}
 
@@ -90,7 +93,8 @@ async def least_handler(request: web.BaseRequest) -> web.Response:
 async def start(variant: str) -> int:
     """Start the server `variant` on a free port of the loopback interface; returns the port."""
     if variant == "raftdb":
-        _, port = await HttpServer(HttpApi(InstantNode()).routes()).start("127.0.0.1", 0)
+        api = HttpApi(InstantNode())
+        _, port = await HttpServer(api.routes(), lean=api.lean_routes()).start("127.0.0.1", 0)
         return port
     runner: web.BaseRunner
     if variant == "application":

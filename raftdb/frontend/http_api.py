@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from aiohttp import web
 
 from raftdb.frontend.http_data import ApiLimits, DataApi
+from raftdb.frontend.http_execute import LeanExecute
 from raftdb.frontend.http_file import Sending, stream_file
+from raftdb.frontend.http_lean import LeanRoutes
 from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import integer_of, parameters
@@ -52,6 +54,7 @@ class HttpApi:
         readiness_warnings: Mapping[str, ReadinessCheck] | None = None,
     ) -> None:
         self._node = node
+        self._command_limits = command_limits
         self._aside = Aside()
         self._sending: Sending | None = None
         """The backup that a client is reading."""
@@ -85,6 +88,16 @@ class HttpApi:
             if "GET" in methods:
                 methods.setdefault("HEAD", methods["GET"])
         return routes
+
+    def lean_routes(self) -> LeanRoutes:
+        """The routes that `HttpServer` may serve on its lean path."""
+        lean = LeanExecute(
+            self._node,
+            body_bytes_max=self._data.body_bytes_max,
+            command_limits=self._command_limits,
+            aside=self._aside,
+        )
+        return {("POST", "/v1/execute"): lean}
 
     async def request_log(self, request: web.BaseRequest) -> Reply:
         """GET /v1/request_log?from=&limit=: a page of the leader's log."""

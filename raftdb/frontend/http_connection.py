@@ -1,25 +1,24 @@
-"""The connections of the HTTP listener, which are aiohttp's, with bounds of ours: on how many there are, on the head of
-a request, and on the requests of one connection that are parsed ahead.
+"""A connection of the HTTP listener: aiohttp's, with bounds of ours on the head of a request, and on the requests that
+are parsed ahead.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import EMPTY_PAYLOAD, StreamReader, web, web_protocol
 
 from raftdb.errors import RaftdbError
 from raftdb.frontend.http_head import HEAD_BYTES_MAX, head_refused, refusal_of
 from raftdb.frontend.http_reply import error_reply
-from raftdb.memory import Hold, MemoryAccount
-from raftdb.route import Handler
+from raftdb.memory import Hold
+
+if TYPE_CHECKING:
+    from raftdb.frontend.http_server import BoundedServer
 
 logger = logging.getLogger("raftdb.http")
 
-CONNECTIONS_SPARED = 16
-"""One connection in this many is kept for peers, for health checks, and for clients that are answered `busy`."""
 LINGERING_TIME_S = 2.0
 """How long the rest of a refused request is read and dropped, so that the client can read the refusal."""
 PIPELINED_MAX = 2
@@ -34,10 +33,12 @@ class Connection(web.RequestHandler):
     """aiohttp's connection, except that malformed HTTP is answered with an error of the API, and not logged as a
     bug."""
 
-    __slots__ = ("_head_bytes", "_on_gone", "_payload", "memory")
+    __slots__ = ("_head_bytes", "_on_gone", "_payload", "crowd", "memory")
 
-    def __init__(self, manager: web.Server, memory: Hold, **options: Any) -> None:
-        super().__init__(manager, **options)
+    def __init__(self, crowd: "BoundedServer", memory: Hold, **options: Any) -> None:
+        super().__init__(crowd, **options)
+        self.crowd = crowd
+        """All connections of the listener."""
         self.memory = memory
         """The memory that this connection has taken."""
         self._on_gone: Callable[[], None] | None = None
@@ -88,7 +89,7 @@ class Connection(web.RequestHandler):
     def awaiting_client(self) -> Iterator[None]:
         """A context for the time in which the request has not fully arrived. The connection may be closed for a new
         one."""
-        waiting = cast(BoundedServer, self._manager).waiting
+        waiting = self.crowd.waiting
         waiting[self] = None
         try:
             yield
@@ -98,7 +99,7 @@ class Connection(web.RequestHandler):
     @contextmanager
     def held(self, on_gone: Callable[[], None]) -> Iterator[None]:
         """A context for the time in which the node holds the request (`raftdb.frontend.http_waiting`)."""
-        held = cast(BoundedServer, self._manager).held
+        held = self.crowd.held
         held.add(self)
         self._on_gone = on_gone
         try:
@@ -126,61 +127,3 @@ class Connection(web.RequestHandler):
         # could be lost.
         self._close = True
         self._loop.call_later(LINGERING_TIME_S, self.force_close)
-
-
-class BoundedServer(web.Server):
-    """aiohttp's low-level server with a limit on connections.
-
-    Above the limit the connection that has waited for its client for longest is closed, which is idle, or whose request
-    has not fully arrived. If there is none, the new one is refused. Before that many requests are at work, further ones
-    are answered `busy`, except those of peers and health checks. So a crowd of silent sockets locks out neither of
-    these (hazard B98).
-    """
-
-    def __init__(
-        self,
-        dispatch: Handler,
-        *,
-        connections_max: int,
-        busy_max: int,
-        memory: MemoryAccount,
-        **options: Any,
-    ) -> None:
-        super().__init__(cast(Any, dispatch), **options)
-        self._memory = memory
-        self.connections_max = connections_max
-        self._busy_max = min(busy_max, connections_max - connections_max // CONNECTIONS_SPARED)
-        # The connections that wait for their clients, the one that has waited longest first. A busy one is not among
-        # them.
-        self.waiting: dict[web.RequestHandler, None] = {}
-        self.held: set[web.RequestHandler] = set()
-        """Those whose requests the node holds: they are neither busy nor waiting for their clients."""
-
-    @property
-    def is_crowded(self) -> bool:
-        """True if too many connections have requests at work: they take memory, and cannot be closed for new ones."""
-        busy = len(self._connections) - len(self.waiting) - len(self.held)
-        return busy > self._busy_max
-
-    def __call__(self) -> web.RequestHandler:
-        """A protocol for a connection that was just accepted."""
-        return Connection(self, Hold(self._memory), loop=self._loop, **self._kwargs)
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Take the connection, and close one that waits for its client if there are too many."""
-        super().connection_made(handler, transport)
-        if len(self._connections) > self.connections_max:
-            victim = next(iter(self.waiting), None)
-            if victim is None:
-                logger.warning("connection refused", extra={"fields": {"connections": self.connections_max}})
-                # aiohttp requires that the connection's own task has begun before it is closed.
-                self._loop.call_soon(handler.force_close)
-                return
-            del self.waiting[victim]
-            victim.force_close()
-        self.waiting[handler] = None
-
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        """Forget the connection."""
-        super().connection_lost(handler, exc)
-        self.waiting.pop(handler, None)

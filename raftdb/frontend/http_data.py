@@ -13,9 +13,17 @@ from aiohttp import web
 from raftdb.budgets import BODY_BYTES_ON_LOOP_MAX, REPLY_BYTES_ON_LOOP_MAX
 from raftdb.commands.answers import shown
 from raftdb.commands.transactions import called_by_name, is_read
-from raftdb.errors import CODES, Conflict, LocalProtocolError, ReplyError, RequestRefused, Unavailable
+from raftdb.errors import (
+    CODES,
+    Conflict,
+    LocalProtocolError,
+    RaftdbError,
+    ReplyError,
+    RequestRefused,
+    Unavailable,
+)
 from raftdb.frontend.http_body import read_body
-from raftdb.frontend.http_memory import hold_answer
+from raftdb.frontend.http_memory import COUNTED_BYTES_MIN, held_for, take_for_answer
 from raftdb.frontend.http_query import flag_of, integer_of, parameters
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import SEGMENTS
@@ -30,7 +38,9 @@ from raftdb.machine.reply import KeyRecord, Page, shown_key, value_bytes
 from raftdb.machine.scanning import ReadPage, ReadRecord
 from raftdb.machine.service import Command, Query
 from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.memory import Hold
 from raftdb.node.aside import Aside
+from raftdb.node.turn import Answer
 from raftdb.route import Permission, Route
 from raftdb.wire.json_bytes import request_bytes_max
 
@@ -68,7 +78,7 @@ class DataApi:
         self._node = node
         self._limits = limits
         self._command_limits = command_limits
-        self._body_bytes_max = limits.request_bytes_max or request_bytes_max(command_limits.command_bytes)
+        self.body_bytes_max = limits.request_bytes_max or request_bytes_max(command_limits.command_bytes)
         self._aside = aside
 
     def routes(self) -> dict[str, dict[str, Route]]:
@@ -166,7 +176,7 @@ class DataApi:
         return await self._aside.run(encode_json, fields)
 
     async def _body(self, request: web.BaseRequest) -> bytes:
-        return await read_body(request, bytes_max=self._body_bytes_max, timeout_s=self._limits.body_timeout_s)
+        return await read_body(request, bytes_max=self.body_bytes_max, timeout_s=self._limits.body_timeout_s)
 
     async def _ask(
         self,
@@ -184,17 +194,30 @@ class DataApi:
                 answer = await wait_for(request, self._node, operation, wait_ms)
             else:
                 answer = await self._node.execute(operation, consistency=consistency)
-        except Unavailable as error:
-            if error.code == "not_leader" and error.leader is not None:
-                log_redirect(name, error.leader.id)
+        except RaftdbError as error:
+            note_redirect(name, error)
             raise
+        return shown_answer(name, operation, answer, held_for(request))
+
+
+def note_redirect(name: str, error: RaftdbError) -> None:
+    """Log a redirect of the request that `name` stands for, if `error` makes one of it."""
+    if isinstance(error, Unavailable) and error.code == "not_leader" and error.leader is not None:
+        log_redirect(name, error.leader.id)
+
+
+def shown_answer(name: str, operation: ClientOperation | Query, answer: Answer, held: Hold) -> Shown:
+    """The outcome of `operation` as HTTP shows it, after memory was taken for its encoding. Raises as
+    `take_for_answer`."""
+    value = shown(operation, answer)
+    long_bytes = value_bytes(value)
+    if long_bytes > COUNTED_BYTES_MIN:
         was_written = not (isinstance(operation, Query) or is_read(operation))
-        value = shown(operation, answer)
-        hold_answer(request, value_bytes(value), was_written=was_written)
-        if logger.isEnabledFor(logging.DEBUG):
-            fields = {"command": name[:32], "index": answer.index, "term": answer.term}
-            logger.debug("executed", extra={"fields": fields})
-        return Shown(value, answer.index, answer.term, answer.revision)
+        take_for_answer(held, long_bytes, was_written=was_written)
+    if logger.isEnabledFor(logging.DEBUG):
+        fields = {"command": name[:32], "index": answer.index, "term": answer.term}
+        logger.debug("executed", extra={"fields": fields})
+    return Shown(value, answer.index, answer.term, answer.revision)
 
 
 def _consistency(given: dict[str, bytes]) -> Consistency:

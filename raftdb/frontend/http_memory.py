@@ -38,10 +38,15 @@ def hold_answer(request: web.BaseRequest, value_bytes: int, *, was_written: bool
 
     Raises Unavailable (`busy`), or OutcomeUnknown after a write, which has taken effect.
     """
+    take_for_answer(held_for(request), value_bytes, was_written=was_written)
+
+
+def take_for_answer(held: Hold, value_bytes: int, *, was_written: bool) -> None:
+    """The same for a connection that holds `held`."""
     if value_bytes <= COUNTED_BYTES_MIN:
         return
     try:
-        held_for(request).grow(ANSWER_FACTOR * value_bytes)
+        held.grow(ANSWER_FACTOR * value_bytes)
     except Unavailable as error:
         if not was_written:
             raise

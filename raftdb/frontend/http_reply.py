@@ -8,15 +8,19 @@ head is built as bytes and written with the body in one system call, small reque
 import asyncio
 import email.utils
 import http
+import logging
 import re
 import time
 from collections.abc import Sequence
 
 from aiohttp import HttpVersion, HttpVersion11, web
+from aiohttp.abc import AbstractStreamWriter
 
 from raftdb.errors import CODES, RaftdbError, RequestRefused, Unavailable
 from raftdb.frontend.http_memory import held_for
 from raftdb.frontend.json_values import encode_json, error_object
+
+logger = logging.getLogger("raftdb.http")
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -68,22 +72,34 @@ class Reply:
             transport = request.writer.transport
             if transport is None or transport.is_closing():
                 raise ConnectionResetError("the client has gone")
-            head = self._head(keep_alive=keep_alive, version=request.version)
-            if request.method == "HEAD" or self.body is None:
-                transport.write(head)
-            elif len(self.body) <= UNSENT_BYTES_MAX:
-                transport.write(head + self.body)
-            else:
-                # A second system call costs less than a second copy of a long body. `writelines` of asyncio is not
-                # used, because it does not pause its protocol in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1, so the
-                # drain below would not wait.
-                transport.write(head)
-                transport.write(self.body)
-            if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
-                await _drain(request, transport)
+            is_head = request.method == "HEAD"
+            if self.write(transport, keep_alive=keep_alive, version=request.version, is_head=is_head):
+                await drain(request.writer, transport)
         finally:
             if held.bytes:
                 held.release()
+
+    def write(
+        self,
+        transport: asyncio.WriteTransport,
+        *,
+        keep_alive: bool,
+        version: HttpVersion = HttpVersion11,
+        is_head: bool = False,
+    ) -> bool:
+        """Write the whole answer, or its head only. True if so much is unsent that the client has to be waited for."""
+        head = self._head(keep_alive=keep_alive, version=version)
+        if is_head or self.body is None:
+            transport.write(head)
+        elif len(self.body) <= UNSENT_BYTES_MAX:
+            transport.write(head + self.body)
+        else:
+            # A second system call costs less than a second copy of a long body. `writelines` of asyncio is not used,
+            # because it does not pause its protocol in Python 3.12.0 to 3.12.8 and 3.13.0 to 3.13.1, so `drain` would
+            # not wait.
+            transport.write(head)
+            transport.write(self.body)
+        return transport.get_write_buffer_size() > UNSENT_BYTES_MAX
 
     def _head(self, *, keep_alive: bool, version: HttpVersion = HttpVersion11) -> bytes:
         """The status line, the headers and the empty line after them."""
@@ -110,12 +126,12 @@ class Reply:
         """Do nothing: `prepare` has written everything. Called by aiohttp."""
 
 
-async def _drain(request: web.BaseRequest, transport: asyncio.WriteTransport) -> None:
+async def drain(writer: AbstractStreamWriter, transport: asyncio.WriteTransport) -> None:
     """Wait until the client has read its answer. Cuts it off after `SEND_TIMEOUT_S`, and raises
     ConnectionResetError."""
     try:
         async with asyncio.timeout(SEND_TIMEOUT_S):
-            await request.writer.drain()
+            await writer.drain()
     except TimeoutError:
         transport.abort()
         raise ConnectionResetError("the client does not read its answer") from None
@@ -144,8 +160,8 @@ class BodyRefused(RequestRefused):
     """The request's body is too large, too slow or broken, so the next request on the connection cannot be found."""
 
 
-def error_reply(error: RaftdbError, request: web.BaseRequest | None = None) -> Reply:
-    """The answer for `error`. A `not_leader` becomes a redirect of `request` to the same path on the leader.
+def error_reply(error: RaftdbError, target: str = "/") -> Reply:
+    """The answer for `error`. A `not_leader` becomes a redirect to `target`, the path and query, on the leader.
 
     A `not_leader` without a known leader becomes `no_leader`.
     """
@@ -155,9 +171,18 @@ def error_reply(error: RaftdbError, request: web.BaseRequest | None = None) -> R
         code = "no_leader"
     status = CODES[code].status if code in CODES else 500
     if status == 307 and leader is not None:
-        path = request.rel_url.raw_path_qs if request is not None else "/"
-        headers.append((b"Location", leader.endpoint.url(path).encode("utf-8", "replace")))
+        headers.append((b"Location", leader.endpoint.url(target).encode("utf-8", "replace")))
     elif status == 503:
         headers.append((b"Retry-After", b"%d" % RETRY_AFTER_S))
     body = encode_json(error_object(error, code=code))
     return Reply(body, status=status, headers=headers, close=isinstance(error, BodyRefused))
+
+
+def failure_reply(error: Exception, target: str) -> Reply:
+    """The answer to a request for `target`, the path and query, on which a handler raised `error`. If that is a bug,
+    the log has its traceback."""
+    if isinstance(error, RaftdbError):
+        return error_reply(error, target)
+    fields = {"path": target.partition("?")[0]}
+    logger.error("request failed", exc_info=error, extra={"fields": fields})
+    return error_reply(RaftdbError("internal", "the server failed on this request; its log says why"))

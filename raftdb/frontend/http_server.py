@@ -9,19 +9,20 @@ import logging
 import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.hdrs import ORIGIN
 
-from raftdb.errors import RaftdbError, RequestRefused, Unavailable, required
+from raftdb.errors import RequestRefused, Unavailable, required
 from raftdb.frontend.http_body import awaits_continue
-from raftdb.frontend.http_connection import LINGERING_TIME_S, BoundedServer, Connection
+from raftdb.frontend.http_connection import LINGERING_TIME_S
 from raftdb.frontend.http_head import HEADER_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX
 from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
-from raftdb.frontend.http_reply import Reply, error_reply
+from raftdb.frontend.http_lean import LeanConnection, LeanPath, LeanRoutes
+from raftdb.frontend.http_reply import Reply, error_reply, failure_reply
 from raftdb.frontend.http_turns import Turnstile
-from raftdb.memory import MemoryAccount
+from raftdb.memory import Hold, MemoryAccount
 from raftdb.route import Handler, Permission, Route, Routes
 
 logger = logging.getLogger("raftdb.http")
@@ -33,6 +34,8 @@ OPEN_FILES_RESERVED = 64
 """File descriptors kept free of client connections: storage, peers, logs, the listener itself."""
 READ_BUFFER_BYTES = 64 * 1024
 """aiohttp's bound on reading a body ahead of its handler: up to twice as much, and one read of the socket, is held."""
+CONNECTIONS_SPARED = 16
+"""One connection in this many is kept for peers, for health checks, and for clients that are answered `busy`."""
 ACCEPT_BACKLOG = 512
 """Connections that the kernel queues before they are accepted, for a burst of clients after a change of leader."""
 
@@ -57,6 +60,72 @@ def connections_allowed(wanted: int) -> int:
     return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - OPEN_FILES_RESERVED))
 
 
+class BoundedServer(web.Server):
+    """aiohttp's low-level server with a limit on connections.
+
+    Above the limit the connection that has waited for its client for longest is closed, which is idle, or whose request
+    has not fully arrived. If there is none, the new one is refused. Before that many requests are at work, further ones
+    are answered `busy`, except those of peers and health checks. So a crowd of silent sockets locks out neither of
+    these (hazard B98).
+    """
+
+    def __init__(
+        self,
+        dispatch: Handler,
+        *,
+        lean: LeanPath,
+        connections_max: int,
+        busy_max: int,
+        memory: MemoryAccount,
+        **options: Any,
+    ) -> None:
+        super().__init__(cast(Any, dispatch), **options)
+        self._lean = lean
+        self._memory = memory
+        self.connections_max = connections_max
+        self._busy_max = min(busy_max, connections_max - connections_max // CONNECTIONS_SPARED)
+        # The connections that wait for their clients, the one that has waited longest first. A busy one is not among
+        # them.
+        self.waiting: dict[web.RequestHandler, None] = {}
+        self.held: set[web.RequestHandler] = set()
+        """Those whose requests the node holds: they are neither busy nor waiting for their clients."""
+
+    @property
+    def is_crowded(self) -> bool:
+        """True if too many connections have requests at work: they take memory, and cannot be closed for new ones."""
+        busy = len(self._connections) - len(self.waiting) - len(self.held)
+        return busy > self._busy_max
+
+    def __call__(self) -> web.RequestHandler:
+        """A protocol for a connection that was just accepted."""
+        return LeanConnection(self, self._lean, Hold(self._memory), loop=self._loop, **self._kwargs)
+
+    def refuse_if_crowded(self) -> None:
+        """Raise Unavailable (`busy`) if too many connections have requests at work."""
+        if self.is_crowded:
+            raise Unavailable("busy", "too many requests at once", hint="retry a little later")
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Take the connection, and close one that waits for its client if there are too many."""
+        super().connection_made(handler, transport)
+        if len(self._connections) > self.connections_max:
+            victim = next(iter(self.waiting), None)
+            if victim is None:
+                logger.warning("connection refused", extra={"fields": {"connections": self.connections_max}})
+                # aiohttp requires that the connection's own task has begun before it is closed.
+                self._loop.call_soon(handler.force_close)
+                return
+            del self.waiting[victim]
+            victim.force_close()
+        self.waiting[handler] = None
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget the connection, once its requests have ended."""
+        self.waiting.pop(handler, None)
+        if not cast(LeanConnection, handler).is_lean:
+            super().connection_lost(handler, exc)
+
+
 def paths_of(routes: Routes, *permissions: Permission) -> frozenset[str]:
     """The paths whose routes all need one of these permissions."""
     return frozenset(
@@ -76,10 +145,12 @@ class HttpServer:
         limits: ServerLimits | None = None,
         memory: MemoryAccount | None = None,
         host_names: HostNames = tuple,
+        lean: LeanRoutes | None = None,
     ) -> None:
         """`memory` is the account that connections take their memory from (None: one of their own). `host_names`
         returns the names beside IP addresses and `localhost` that a request may name; open routes are served under any
-        name. A handler finds the segments of a path pattern in `request[SEGMENTS]`."""
+        name. A handler finds the segments of a path pattern in `request[SEGMENTS]`. `lean` has second handlers for some
+        of `routes`, for short bodies (`raftdb.frontend.http_lean`)."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._server: BoundedServer | None = None
@@ -87,6 +158,7 @@ class HttpServer:
         self._memory = memory or MemoryAccount()
         self._hosts = HostCheck(host_names)
         self._turnstile = Turnstile()
+        self._lean = LeanPath(lean or {}, self._turnstile)
         self._open_paths = paths_of(routes, Permission.OPEN)
         self._spared_paths = paths_of(routes, Permission.OPEN, Permission.PEER)
         # Most requests need one look-up by method and path.
@@ -101,6 +173,7 @@ class HttpServer:
         """Listen on `host`:`port` (0: any free port); returns the bound address and port. Raises OSError."""
         self._server = BoundedServer(
             self._dispatch,
+            lean=self._lean,
             connections_max=connections_allowed(self._limits.connections_max),
             busy_max=self._limits.busy_max,
             memory=self._memory,
@@ -142,7 +215,7 @@ class HttpServer:
     async def _dispatch(self, request: web.BaseRequest) -> Reply | web.StreamResponse:
         """Find and run the handler of `request`. Every error becomes an answer."""
         server = required(self._server, "server")
-        connection = cast(Connection, request.protocol)
+        connection = cast(LeanConnection, request.protocol)
         server.waiting.pop(connection, None)
         reply: Reply | web.StreamResponse
         try:
@@ -150,28 +223,23 @@ class HttpServer:
             is_let_in = self._is_let_in(path)
             if not is_let_in:
                 await self._turnstile.enter()
-                if server.is_crowded:
-                    raise Unavailable("busy", "too many requests at once", hint="retry a little later")
+                server.refuse_if_crowded()
             if not self._hosts.is_known(request) and path.partition("?")[0] not in self._open_paths:
                 self._hosts.refuse(request)
             handler = self._handlers.get((request.method, path))
             if handler is None or ORIGIN in request.headers:
                 handler = self._find(request)
+            elif connection.head:
+                self._lean.learn(request, connection.head)
             reply = await handler(request)
             if not is_let_in:
                 await self._turnstile.enter()
-        except RaftdbError as error:
-            reply = error_reply(error, request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - `failure_reply` logs it
             if isinstance(error, ConnectionError) and not _is_open(request):
                 # The client has gone: writing this reply fails, by which aiohttp notices that the connection is over.
                 reply = Reply(b"", status=400, close=True)
             else:
-                fields = {"path": request.raw_path.partition("?")[0]}
-                logger.exception("request failed", extra={"fields": fields})
-                reply = error_reply(
-                    RaftdbError("internal", "the server failed on this request; its log says why")
-                )
+                reply = failure_reply(error, request.rel_url.raw_path_qs)
         finally:
             if request.transport is not None:
                 # The connection waits again, as the last in order. Its answer is written before anything else runs.

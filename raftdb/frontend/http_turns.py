@@ -7,6 +7,7 @@ begin and when they are answered, and the timers of heartbeats run in between.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 PASSES_PER_TURN = 128
 """Beginnings and ends of requests in one turn, about 20 ms. Each takes 0.1 to 0.2 ms, because long ones are decoded and
@@ -22,16 +23,29 @@ class Turnstile:
 
     async def enter(self) -> None:
         """Pass, at once if there is room in this turn, without a change of tasks."""
-        loop = asyncio.get_running_loop()
+        if not self._passes():
+            await self._line_up()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """The same without a task: call the function, at once if there is room in this turn."""
+        if self._passes():
+            function()
+        else:
+            self._line_up().add_done_callback(lambda _: function())
+
+    def _passes(self) -> bool:
+        """Take a pass; False if none is left, or others wait already."""
         if self._left == self._passes_per_turn:
-            loop.call_soon(self._begin_turn)
-        if self._left and not self._waiting:
-            self._left -= 1
-            return
-        # No pass is left, or others wait already.
-        turn = loop.create_future()
+            asyncio.get_running_loop().call_soon(self._begin_turn)
+        if not self._left or self._waiting:
+            return False
+        self._left -= 1
+        return True
+
+    def _line_up(self) -> asyncio.Future[None]:
+        turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        await turn
+        return turn
 
     def _begin_turn(self) -> None:
         self._left = self._passes_per_turn

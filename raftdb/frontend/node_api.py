@@ -42,6 +42,9 @@ class Node(Protocol):
     def leave(self, request_id: int) -> None:
         """The client of a request that may be held has gone."""
 
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+        """The same by callback: see `raftdb.node.driver.Driver.submit`."""
+
     def request_log(self, first: int | None, limit: int) -> Awaitable[Mapping[str, object]]:
         """At most `limit` entries of the log from index `first` on, in the shape of GET /v1/request_log."""
         ...

@@ -20,7 +20,7 @@ from raftdb.core.events import Change, PeerMet, Received, RemovalTold, TripMeasu
 from raftdb.core.messages import Message
 from raftdb.core.model import NodeId
 from raftdb.core.timing import silence_ticks_borne
-from raftdb.errors import Fatal, LeaderHint, OutcomeUnknown, RaftdbError, RequestRefused, Unavailable
+from raftdb.errors import Fatal, LeaderHint, RaftdbError, RequestRefused, Unavailable
 from raftdb.machine.entries import encode
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.service import Query as RecordQuery
@@ -29,7 +29,7 @@ from raftdb.node import pending
 from raftdb.node.aside import Aside
 from raftdb.node.contacts import Contacts
 from raftdb.node.effect_handler import NodeEffectHandler
-from raftdb.node.effects import EffectRunner, OnAnswer
+from raftdb.node.effects import EffectRunner, OnAnswer, stopped
 from raftdb.node.held import HeldRequests
 from raftdb.node.membership import ChangeRequest, TransferRequest, check_change
 from raftdb.node.pending import LogPage, MakeCheckpoint, Query, ReadRequest, WriteRequest
@@ -388,7 +388,7 @@ def settle(future: "asyncio.Future[Answer]", answer: Answer | RaftdbError | None
     if future.done():
         return
     if answer is None:
-        answer = OutcomeUnknown("the node stopped before the outcome was known")
+        answer = stopped()
     if isinstance(answer, RaftdbError):
         future.set_exception(answer)
     else:

@@ -20,12 +20,17 @@ from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
 from raftdb.core.update import Trace
 from raftdb.endpoint import Endpoint
-from raftdb.errors import RaftdbError
+from raftdb.errors import OutcomeUnknown, RaftdbError
 from raftdb.node.turn import Answer, Effects, Inputs, PersistJob, State
 from storage import FrozenChanges
 
 OnAnswer = Callable[[Answer | RaftdbError | None], None]
 """Gets the answer of a request, once. None: the node has stopped before it knew the outcome."""
+
+
+def stopped() -> OutcomeUnknown:
+    """The error for a request whose node stopped before it knew the outcome."""
+    return OutcomeUnknown("the node stopped before the outcome was known")
 
 
 class EffectHandler(Protocol):

@@ -259,6 +259,7 @@ class _Node:
         )
         server = HttpServer(
             {**api.routes(), **self._network.routes},
+            lean=api.lean_routes(),
             memory=memory,
             host_names=self._host_names,
         )

@@ -48,9 +48,9 @@ class LocalNode:
         self._cluster_id = cluster_id
         self._started = time.monotonic()
 
-    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
         """Run `operation`; see `Driver.submit`."""
-        self._driver.submit(operation, on_answer)
+        self._driver.submit(operation, on_answer, stale=stale)
 
     def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
         """Run `operation` once it can be served; see `raftdb.node.held`."""

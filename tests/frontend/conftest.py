@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.frontend.support import Harness, running
+from tests.frontend.support import Harness, Ways, running
 from tests.log_records import recorded
 
 
@@ -13,6 +13,12 @@ from tests.log_records import recorded
 def log_records() -> Iterator[list[logging.LogRecord]]:
     with recorded() as records:
         yield records
+
+
+@pytest.fixture(params=["aiohttp", "lean"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test twice: requests of `post` take aiohttp's way, then the lean path."""
+    monkeypatch.setattr(Ways, "is_lean", request.param == "lean")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_data import ApiLimits
+from raftdb.frontend.http_lean import HEADS_MAX, KnownHead
 from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency
 from raftdb.limits import DEFAULT_LIMITS, Limits
@@ -80,6 +81,18 @@ class StubNode:
 
     def leave(self, request_id: int) -> None:
         self.left.append(request_id)
+
+    def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
+        if self.failure is not None and not isinstance(self.failure, RaftdbError):
+            raise self.failure
+
+        def settle(task: asyncio.Task[Answer]) -> None:
+            error = task.exception()
+            assert error is None or isinstance(error, RaftdbError)
+            on_answer(error or task.result())
+
+        execution = self.execute(operation, consistency="stale" if stale else "linearizable")
+        asyncio.get_running_loop().create_task(execution).add_done_callback(settle)
 
     async def request_log(self, first: int | None, limit: int) -> Mapping[str, object]:
         if self.failure is not None:
@@ -224,6 +237,21 @@ def get(path: str, *, method: str = "GET", headers: Sequence[str] = ()) -> bytes
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: node", *headers, "", ""]).encode()
 
 
+class Ways:
+    """Which way requests of `post` without further headers take."""
+
+    is_lean = False
+    """Whether their heads are known from the beginning, and else only after the first request."""
+
+
+def know_heads(server: HttpServer) -> None:
+    """Have the server know the heads of `post` as if it had learned them."""
+    for key, handler in server._lean.routes.items():
+        for body_bytes in range(min(HEADS_MAX, handler.body_bytes_max + 1)):
+            head = post(b"", key[1]).replace(b"Content-Length: 0", b"Content-Length: %d" % body_bytes)
+            server._lean.heads[head] = KnownHead(key[1], handler, body_bytes)
+
+
 @asynccontextmanager
 async def running(
     *,
@@ -250,7 +278,10 @@ async def running(
         limits=server_limits,
         memory=memory,
         host_names=lambda: ("node", "a"),
+        lean=api.lean_routes(),
     )
+    if Ways.is_lean:
+        know_heads(server)
     _, port = await server.start("127.0.0.1", 0)
     harness = Harness(node, api, server, port)
     try:

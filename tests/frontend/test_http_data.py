@@ -10,7 +10,7 @@ import pytest
 
 from raftdb.commands.transactions import is_read
 from raftdb.errors import LeaderHint, OutcomeUnknown, ReplyError, Unavailable
-from raftdb.frontend import http_data
+from raftdb.frontend import http_data, http_execute
 from raftdb.frontend.node_api import Consistency
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
@@ -23,7 +23,7 @@ from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.node.turn import Answer
 from tests.addresses import at
-from tests.frontend.support import Harness, Response, StubNode, get, post, running
+from tests.frontend.support import Harness, Response, StubNode, get, know_heads, post, running
 from tests.machine.database import Database
 
 ID = "00112233445566778899aabbccddeeff"
@@ -486,8 +486,10 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[bool]]:
 
         return note
 
-    for name in ("execute_of", "transaction_of", "encode_answer", "encode_json"):
-        monkeypatch.setattr(http_data, name, noting(name, getattr(http_data, name)))
+    for module in (http_data, http_execute):
+        for name in ("execute_of", "transaction_of", "encode_answer", "encode_json"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, noting(name, getattr(module, name)))
     return noted
 
 
@@ -495,6 +497,7 @@ async def test_what_is_long_is_read_and_written_beside_the_loop(
     http: Harness, threads: dict[str, list[bool]]
 ) -> None:
     """Half a second of JSON on the loop would depose a leader; a short request is not worth a thread."""
+    know_heads(http.server)
     long, short = "v" * 100_000, "v"
     for value in (short, long):
         set_it = {"command": "set", "args": [value[:9], value]}

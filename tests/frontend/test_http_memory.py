@@ -2,9 +2,13 @@
 
 import json
 
+import pytest
+
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.memory import DECODED_FACTOR, LARGE_BYTES, LARGE_FRACTION, MemoryAccount
 from tests.frontend.support import Harness, RawClient, answered, get, post, running, wait_until
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 PING = b'{"command": "ping"}'
 MIB = 1024 * 1024

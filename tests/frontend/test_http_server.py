@@ -8,10 +8,10 @@ from aiohttp import web
 
 from raftdb.frontend import http_reply
 from raftdb.frontend.http_body import read_body
-from raftdb.frontend.http_connection import CONNECTIONS_SPARED
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import (
+    CONNECTIONS_SPARED,
     OPEN_FILES_RESERVED,
     HttpServer,
     ServerLimits,
@@ -19,6 +19,8 @@ from raftdb.frontend.http_server import (
 )
 from raftdb.route import Handler, Permission, Route, Routes
 from tests.frontend.support import WAIT_S, Harness, answered, get, post, running, wait_until
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 PING = b'{"command": "ping"}'
 GET = b'{"command": "get", "args": ["long"]}'

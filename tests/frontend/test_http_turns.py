@@ -5,10 +5,14 @@ import itertools
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from raftdb.frontend.http_connection import PIPELINED_MAX
 from raftdb.frontend.http_turns import PASSES_PER_TURN, Turnstile
 from raftdb.node.turn import Answer
 from tests.frontend.support import StubNode, post, running, wait_until
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 PING = b'{"command": "ping"}'
 
@@ -44,6 +48,27 @@ async def test_who_comes_first_goes_first_and_so_many_in_one_turn() -> None:
     sizes = [len(list(group)) for _, group in itertools.groupby(turn for turn, _ in passed)]
     assert max(sizes) == 3
     assert len(sizes) == 7
+
+
+async def test_functions_and_tasks_stand_in_one_line() -> None:
+    turnstile, passed = Turnstile(3), []
+
+    async def enter(number: int) -> None:
+        await turnstile.enter()
+        passed.append((turns.number, number))
+
+    with Turns() as turns:
+        tasks = []
+        for number in range(0, 20, 2):
+            tasks.append(asyncio.ensure_future(enter(number)))
+            await asyncio.sleep(0) if number == 18 else None
+        for number in range(1, 20, 2):
+            turnstile.call(lambda number=number: passed.append((turns.number, number)))  # type: ignore[misc]
+        await asyncio.gather(*tasks)
+        while len(passed) < 20:
+            await asyncio.sleep(0)
+    assert [number for _, number in passed] == [*range(0, 20, 2), *range(1, 20, 2)]
+    assert max(Counter(turn for turn, _ in passed).values()) == 3
 
 
 async def test_a_few_go_through_without_a_wait_in_every_turn() -> None:

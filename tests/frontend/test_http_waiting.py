@@ -12,6 +12,8 @@ from tests.addresses import at
 from tests.frontend.support import Harness, RawClient, answered, get, post, running, wait_until
 from tests.machine.toys import Take, toys
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 ID = "00" * 16
 
 
