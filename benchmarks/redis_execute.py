@@ -17,8 +17,8 @@ from typing import Any
 import uvloop
 
 from raftdb.frontend import RedisServer
-from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
+from raftdb.machine.operations import ClientOperation, SessionOperation
+from raftdb.machine.service import Command, Query
 from raftdb.node.effects import OnAnswer
 from raftdb.node.turn import Answer
 
@@ -43,6 +43,12 @@ class InstantNode:
 
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         self.waiting.append(on_answer)
+
+    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+        raise NotImplementedError
+
+    def leave(self, request_id: int) -> None:
+        raise NotImplementedError
 
     def answer(self, answer: Answer) -> None:
         waiting, self.waiting = self.waiting, []

@@ -4,6 +4,7 @@
   `sessions` are its own, by which a write happens once.
 * `executor` is the leader: it executes what one node passes on, in order, and stops at the first request whose outcome
   it does not know.
+* `waits` are the requests that a leader holds until they can be served, beside all others.
 * `frames` turns requests and answers into bytes, `channels` are the ways to a leader; `raftdb.transport` carries the
   frames. `ports` is the world as the forwarder uses it.
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from raftdb.forwarding.executor import Executor, Submit
+from raftdb.forwarding.executor import Executor, Holding, Submit
 from raftdb.forwarding.frames import (
     Outcome,
     Request,
@@ -39,8 +39,10 @@ class HereChannel:
 
     has_room = True
 
-    def __init__(self, submit: Submit, memory: Hold, events: ChannelEvents) -> None:
-        self._executor = Executor(submit, memory=memory, on_answers=events.on_answers, on_over=events.on_down)
+    def __init__(self, submit: Submit, held: Holding, memory: Hold, events: ChannelEvents) -> None:
+        self._executor = Executor(
+            submit, held, memory=memory, on_answers=events.on_answers, on_over=events.on_down
+        )
 
     def send(self, requests: Sequence[Request]) -> None:
         """See `Channel`."""
@@ -78,7 +80,7 @@ class LinkChannel:
         self._link.close()
 
 
-def execute_for(stream: ForwardStream, submit: Submit) -> Callable[[bytes], None]:
+def execute_for(stream: ForwardStream, submit: Submit, held: Holding) -> Callable[[bytes], None]:
     """Execute what arrives on `stream`; returns what takes a frame of it."""
 
     def answer(answers: Sequence[tuple[int, Outcome]]) -> None:
@@ -86,5 +88,6 @@ def execute_for(stream: ForwardStream, submit: Submit) -> Callable[[bytes], None
         for frame in frames_of(rows, lambda row: len(row[1])):
             stream.send(encode_answers(frame))
 
-    executor = Executor(submit, memory=stream.memory, on_answers=answer, on_over=stream.close)
+    executor = Executor(submit, held, memory=stream.memory, on_answers=answer, on_over=stream.close)
+    stream.on_end = executor.end
     return lambda body: executor.take(decode_requests(body))

@@ -4,12 +4,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, cast
 
 from raftdb.errors import OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.forwarding.frames import Outcome, Request
-from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
+from raftdb.machine.operations import ClientOperation, SessionOperation
+from raftdb.machine.service import Command, Query
 from raftdb.memory import Hold
 from raftdb.node.effects import OnAnswer
 from raftdb.node.turn import Answer
@@ -34,6 +34,24 @@ class Submit(Protocol):
         """Run it."""
 
 
+class Holding(Protocol):
+    """Holds requests until they can be served; see `raftdb.node.held`."""
+
+    def wait(
+        self,
+        operation: Command | SessionOperation,
+        on_answer: OnAnswer,
+        *,
+        wait_ms: int,
+        payload: bytes | None = None,
+    ) -> int:
+        """Run it once it can be served."""
+        ...
+
+    def leave(self, request_id: int) -> None:
+        """The client of a request has gone."""
+
+
 def is_undecided(outcome: Answer | RaftdbError | None) -> bool:
     """True if another leader has to decide what becomes of the request."""
     if outcome is None or isinstance(outcome, OutcomeUnknown):
@@ -48,6 +66,7 @@ class Executor:
     def __init__(
         self,
         submit: Submit,
+        held: Holding,
         *,
         memory: Hold,
         on_answers: Callable[[list[tuple[int, Outcome]]], None],
@@ -56,6 +75,9 @@ class Executor:
         """`on_answers` gets the answers of a turn, in the order in which they came; `on_over` is called once, after the
         last of them."""
         self._submit = submit
+        self._holding = held
+        self._held: dict[int, int] = {}
+        """The requests that are held, by the numbers of who passes them on: their numbers here."""
         self._memory = memory
         self._on_answers = on_answers
         self._on_over = on_over
@@ -69,16 +91,19 @@ class Executor:
         for request in requests:
             if self.is_over:
                 return
+            if request.operation is None:
+                self._left(request.number)
+                continue
             size = REQUEST_BYTES + PAYLOAD_FACTOR * len(request.payload)
-            on_answer = partial(self._answered, request.number, size)
+            answered = self._answered if request.wait_ms is None else self._wait_answered
+            on_answer = partial(answered, request.number, size)
             try:
                 self._memory.grow(size)
             except Unavailable as error:
                 self._answered(request.number, 0, error)
                 continue
-            payload = None if isinstance(request.operation, Query) else request.payload
             try:
-                self._submit(request.operation, on_answer, payload=payload)
+                self._begin(request, on_answer)
             except RaftdbError as error:
                 on_answer(error)
 
@@ -86,12 +111,40 @@ class Executor:
         """Nobody wants the answers any more."""
         self.is_over = True
         self._ready.clear()
+        held, self._held = self._held, {}
+        for request_id in held.values():
+            self._holding.leave(request_id)
 
-    def _answered(self, number: int, size: int, outcome: Answer | RaftdbError | None) -> None:
+    def _begin(self, request: Request, on_answer: OnAnswer) -> None:
+        operation = request.operation
+        assert operation is not None
+        if request.wait_ms is None:
+            payload = None if isinstance(operation, Query) else request.payload
+            self._submit(operation, on_answer, payload=payload)
+        else:
+            self._held[request.number] = self._holding.wait(
+                cast(Command, operation), on_answer, wait_ms=request.wait_ms, payload=request.payload
+            )
+
+    def _left(self, number: int) -> None:
+        request_id = self._held.pop(number, None)
+        if request_id is not None:
+            self._holding.leave(request_id)
+
+    def _wait_answered(self, number: int, size: int, outcome: Answer | RaftdbError | None) -> None:
+        """Take the answer to what was held: that it is handed back is an answer, too, and ends nothing."""
+        self._held.pop(number, None)
+        if outcome is None or isinstance(outcome, OutcomeUnknown):
+            outcome = Unavailable("no_leader", "what became of it is not known")
+        self._answered(number, size, outcome, is_decided=True)
+
+    def _answered(
+        self, number: int, size: int, outcome: Answer | RaftdbError | None, *, is_decided: bool = False
+    ) -> None:
         self._memory.set(max(0, self._memory.bytes - size))
         if self.is_over:
             return
-        if is_undecided(outcome):
+        if is_undecided(outcome) and not is_decided:
             self.is_over = True
             self._reason = getattr(outcome, "message", "") or "the node is stopping"
         else:

@@ -20,9 +20,10 @@ from raftdb.errors import (
 from raftdb.forwarding.frames import Outcome, Request, encode_operation
 from raftdb.forwarding.ports import Channel, ChannelEvents, OpenChannel, OwnNode
 from raftdb.forwarding.sessions import NodeSession, NodeSessions
+from raftdb.forwarding.waits import ForwardedWaits
 from raftdb.limits import MIB
 from raftdb.machine.operations import ClientOperation, SessionOperation
-from raftdb.machine.service import Query
+from raftdb.machine.service import Command, Query
 from raftdb.machine.services import keys_named
 from raftdb.machine.sessions import RegisterSession, SessionOwner
 from raftdb.memory import Hold, MemoryAccount
@@ -34,6 +35,8 @@ logger = logging.getLogger("raftdb.forwarding")
 
 HELD_FACTOR = 3
 """The memory of a request that is passed on, in multiples of its payload: the operation, its encoding, and a frame."""
+WAITS_PER_TURN = 256
+"""Requests that wait which are sent in one turn."""
 HELD_BYTES = 1024
 """The memory of a request besides."""
 REFUSED_CODES = frozenset({"not_leader", "no_leader"})
@@ -109,6 +112,12 @@ class Forwarder:
         """Why the last connection has ended."""
         self._ticker: asyncio.TimerHandle | None = None
         self._closed = False
+        self._waits = ForwardedWaits(
+            Hold(memory),
+            next_number=self._next_number,
+            now_s=self._now_s,
+            patience_s=self._limits.patience_s,
+        )
 
     @property
     def pending_count(self) -> int:
@@ -124,6 +133,20 @@ class Forwarder:
         else:
             self._put(operation, on_answer)
 
+    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+        """Run one operation at the leader once it can be served; returns the number by which `leave` takes it back.
+        Raises RequestRefused, or Unavailable."""
+        if self._closed:
+            raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
+        number = self._waits.add(operation, on_answer, wait_ms=wait_ms)
+        self._expect_turn()
+        return number
+
+    def leave(self, number: int) -> None:
+        """The client of a request that may be held has gone."""
+        self._waits.leave(number)
+        self._expect_turn()
+
     def close(self) -> None:
         """Pass nothing on any more, and answer what waits."""
         self._closed = True
@@ -133,6 +156,7 @@ class Forwarder:
         queue, self._queue = self._queue, deque()
         for forwarded in queue:
             self._settle(forwarded, self._given_up(forwarded, "this node is stopping"))
+        self._waits.close()
 
     @property
     def _is_here(self) -> bool:
@@ -188,8 +212,11 @@ class Forwarder:
         deadline_s: float,
         session: NodeSession | None,
     ) -> _Forwarded:
+        return _Forwarded(self._next_number(), operation, on_answer, deadline_s, session)
+
+    def _next_number(self) -> int:
         self._last_number += 1
-        return _Forwarded(self._last_number, operation, on_answer, deadline_s, session)
+        return self._last_number
 
     def _encode(self, forwarded: _Forwarded) -> None:
         """Encode a request, a large one on a thread: what follows waits for it then."""
@@ -228,10 +255,10 @@ class Forwarder:
         if self._closed:
             return
         self._give_up_what_is_late()
-        if self._queue or self._sent:
+        if self._queue or self._sent or self._waits.has_unsent:
             self._find_channel()
             self._send()
-        if self._ticker is None and self.pending_count:
+        if self._ticker is None and (self.pending_count or self._waits.count):
             self._ticker = asyncio.get_running_loop().call_later(self._limits.look_s, self._look)
 
     def _look(self) -> None:
@@ -245,7 +272,8 @@ class Forwarder:
         if not is_here and leader is None:
             return
         wanted = None if leader is None else leader.id
-        is_idle = not self._sent and self._now_s() > self._used_s + self._limits.idle_s
+        is_unused = not self._sent and not self._waits.are_sent
+        is_idle = is_unused and self._now_s() > self._used_s + self._limits.idle_s
         if self._channel is not None and (self._channel_to != wanted or is_idle):
             self._drop_channel()
             self._dialled_s = self._now_s() - self._limits.redial_s
@@ -276,6 +304,9 @@ class Forwarder:
             self._out_bytes += len(payload)
             first.sends += 1
             batch.append(Request(first.number, first.operation, payload))
+        batch += self._waits.to_send(WAITS_PER_TURN)
+        if self._waits.has_unsent:
+            self._expect_turn()
         if batch:
             self._used_s = self._now_s()
             self._channel.send(batch)
@@ -289,6 +320,10 @@ class Forwarder:
                 self._problem = ""
                 self._out_bytes -= len(required(forwarded.payload, "payload"))
                 self._settle(forwarded, self._believed(forwarded, outcome))
+            else:
+                self._waits.take(number, outcome)
+        if self._waits.are_handed_back and self._channel is not None:
+            self._channel_ended(self._channel, "its leader has lost the leadership")
         if self._queue:
             self._expect_turn()
 
@@ -318,6 +353,7 @@ class Forwarder:
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.close()
+            self._waits.channel_is_gone()
         if self._sent:
             # What the driver has refused here was numbered later than some of what was under way.
             self._queue = deque(sorted((*self._sent.values(), *self._queue), key=lambda each: each.number))
@@ -328,7 +364,8 @@ class Forwarder:
         """Answer what has waited for too long. All have the same patience, so the oldest come first."""
         now_s = self._now_s()
         oldest = next(iter(self._sent.values()), None)
-        if oldest is not None and oldest.deadline_s <= now_s:
+        is_late = oldest is not None and oldest.deadline_s <= now_s
+        if self._waits.are_overdue() or is_late:
             # The connection seems to be dead, and others wait behind this one.
             self._drop_channel()
         while self._queue and self._queue[0].deadline_s <= now_s:

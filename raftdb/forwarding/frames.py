@@ -1,7 +1,10 @@
 """Requests and answers as bytes: `crc32 | CBOR array of rows`.
 
-    [number, is a query, body]     a request: the body of an entry of the log, or [number of the query, fields...]
-    [number, body]                 an answer
+    [number, 0, body]             a request: the body of an entry of the log
+    [number, 1, body]             a query: [number of the query, fields...]
+    [number, 2, body, wait]       a request that may be held for so many milliseconds, as its entry
+    [number, 3, ""]               the client of such a request has gone
+    [number, body]                an answer
 
 The body of an answer is one of these:
 
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple
 from typing import Any, NamedTuple, TypeAlias, cast
 
+from raftdb.commands.waiting import waiting_of
 from raftdb.errors import (
     CommandFailed,
     LocalProtocolError,
@@ -31,14 +35,14 @@ from raftdb.errors import (
 from raftdb.limits import MIB, REPLY_BYTES_MAX
 from raftdb.machine import entries
 from raftdb.machine.drawing import DrawKey
-from raftdb.machine.operations import ClientOperation, Expire, WaitingOperation
+from raftdb.machine.operations import ClientOperation, Expire, SessionOperation, WaitingOperation
 from raftdb.machine.reply import KeyRecord, Page, Result
 from raftdb.machine.revisions import ReadRevisions
 from raftdb.machine.scanning import ReadPage
-from raftdb.machine.service import Query
+from raftdb.machine.service import Command, Query
 from raftdb.node.turn import Answer
 from raftdb.wire import cbor
-from raftdb.wire.fields import is_bytes, is_flag, is_number
+from raftdb.wire.fields import is_bytes, is_number
 from raftdb.wire.frames import seal, unseal
 from raftdb.wire.peer import FRAME_BYTES_MAX
 from raftdb.wire.stream import ANSWERS_BYTES_MAX
@@ -56,11 +60,25 @@ Outcome: TypeAlias = Answer | RaftdbError
 
 
 class Request(NamedTuple):
-    """A request that is passed on. `payload` is the encoded operation."""
+    """A request that is passed on. `payload` is the encoded operation; `wait_ms`: for how long it may be held, None if
+    not. Without an operation it says that the client of a request that is held has gone."""
 
     number: int
-    operation: ClientOperation | Query
+    operation: ClientOperation | Query | None
     payload: bytes
+    wait_ms: int | None = None
+
+    @property
+    def row(self) -> tuple[object, ...]:
+        """It as a row of a frame."""
+        if self.wait_ms is not None:
+            return (self.number, _WAIT, self.payload, self.wait_ms)
+        if self.operation is None:
+            return (self.number, _LEFT, b"")
+        return (self.number, _QUERY if isinstance(self.operation, Query) else _OPERATION, self.payload)
+
+
+_OPERATION, _QUERY, _WAIT, _LEFT = range(4)
 
 
 _QUERIES: dict[int, type[Query]] = {1: ReadPage, 2: DrawKey, 3: ReadRevisions}
@@ -84,17 +102,24 @@ def encode_operation(operation: ClientOperation | Query) -> bytes:
 
 def encode_requests(requests: Sequence[Request]) -> bytes:
     """The frame of these requests, which `frames_of` has put together."""
-    return seal(cbor.encode([(number, isinstance(asked, Query), body) for number, asked, body in requests]))
+    return seal(cbor.encode([request.row for request in requests]))
 
 
 def decode_requests(data: bytes) -> list[Request]:
     """The requests of a frame. Raises RemoteProtocolError."""
     requests = []
     for row in _rows(data, FRAME_BYTES_MAX):
-        if len(row) != 3 or not (is_number(row[0]) and is_flag(row[1]) and is_bytes(row[2])):
-            raise RemoteProtocolError("a request is not a number, a flag and a body")
-        number, is_query, body = row
-        requests.append(Request(number, _query_of(body) if is_query else _operation_of(body), body))
+        if len(row) not in (3, 4) or not (is_number(row[0]) and is_number(row[1]) and is_bytes(row[2])):
+            raise RemoteProtocolError("a request is not a number, a kind and a body")
+        number, kind, body = row[:3]
+        if kind == _WAIT and len(row) == 4 and is_number(row[3]):
+            requests.append(Request(number, _held_of(body), body, row[3]))
+        elif kind > _LEFT or len(row) != 3 or kind == _WAIT:
+            raise RemoteProtocolError("a request is of no known kind")
+        elif kind == _LEFT:
+            requests.append(Request(number, None, body))
+        else:
+            requests.append(Request(number, _query_of(body) if kind == _QUERY else _operation_of(body), body))
     return requests
 
 
@@ -159,6 +184,16 @@ def _outcome_of(body: bytes) -> Outcome:
     except (TypeError, ValueError, KeyError) as error:
         raise RemoteProtocolError(f"an answer has no known form: {error}") from error
     raise RemoteProtocolError("an answer has no known form")
+
+
+def _held_of(body: bytes) -> Command | SessionOperation:
+    """The operation of a request that may be held."""
+    operation = entries.decode(entries.stamp(body, 0))[1]
+    if isinstance(operation, WaitingOperation):
+        operation = operation.operation
+    if waiting_of(operation) is None or not isinstance(operation, Command | SessionOperation):
+        raise RemoteProtocolError("a request is to be held that cannot wait")
+    return operation
 
 
 def _operation_of(body: bytes) -> ClientOperation:

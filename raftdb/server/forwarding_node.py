@@ -40,6 +40,10 @@ class ForwardingNode:
         )
         self.submit = self._forwarder.submit
         """Runs an operation where the leader is."""
+        self.wait = self._forwarder.wait
+        """Runs an operation there once it can be served."""
+        self.leave = self._forwarder.leave
+        """Takes such a one back."""
 
     def status(self) -> Mapping[str, Any]:
         """See `LocalNode`."""
@@ -55,5 +59,5 @@ class ForwardingNode:
 
     def _open(self, leader: LeaderHint | None, events: ChannelEvents) -> Channel:
         if leader is None:
-            return HereChannel(self._driver.submit, Hold(self._memory), events)
+            return HereChannel(self._driver.submit, self._driver.held, Hold(self._memory), events)
         return LinkChannel(partial(self._network.dial_leader, leader), events)

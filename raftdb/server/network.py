@@ -116,7 +116,7 @@ class Network:
             local,
             check_peer=check,
             is_member=lambda peer: peer in self.addresses.members,
-            on_opened=lambda stream: execute_for(stream, driver.submit),
+            on_opened=lambda stream: execute_for(stream, driver.submit, driver.held),
         )
 
     def _make_registry(self, log: LogStore, disk: NodeDisk, own: OwnStarts) -> PeerRegistry:

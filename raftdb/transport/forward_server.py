@@ -22,10 +22,11 @@ logger = logging.getLogger("raftdb.transport")
 
 
 class ForwardStream:
-    """One such connection, for who executes the requests. `memory` is given back when it ends."""
+    """One such connection, for who executes the requests. `memory` is given back when it ends, and `on_end` called."""
 
     def __init__(self, stream: FrameStream, memory: Hold, limits: LinkLimits) -> None:
         self.memory = memory
+        self.on_end: Callable[[], None] = lambda: None
         self._stream = stream
         self._limits = limits
 
@@ -140,7 +141,9 @@ class ForwardServer:
         self._streams[hello.source] = stream
         stream.ended.add_done_callback(lambda _: self._forget(hello.source, stream))
         stream.send(Kind.HANDSHAKE, encode_handshake(self._identity.introduce(Welcome, hello.source)))
-        self._hand_over(stream, self._on_opened(ForwardStream(stream, memory, self._limits)))
+        forward = ForwardStream(stream, memory, self._limits)
+        stream.ended.add_done_callback(lambda _: forward.on_end())
+        self._hand_over(stream, self._on_opened(forward))
 
     def _hand_over(self, stream: FrameStream, take: OnRequests) -> None:
         def take_frame(kind: Kind, body: bytes) -> None:

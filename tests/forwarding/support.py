@@ -26,6 +26,7 @@ from raftdb.node.aside import Aside
 from raftdb.node.effects import OnAnswer
 from raftdb.node.turn import Answer
 from raftdb.transport import ForwardEvents, ForwardStream
+from tests.holding import Holding
 from tests.machine.database import Database
 
 WAIT_S = 20.0
@@ -40,10 +41,11 @@ async def wait_until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-class Leader:
+class Leader(Holding):
     """One node. It answers in the next turn of the loop; if it is `held`, when it is told to."""
 
     def __init__(self, name: str, cluster: "FakeCluster") -> None:
+        super().__init__()
         self.name = name
         self.cluster = cluster
         self.is_held = False
@@ -139,7 +141,7 @@ class FakeCluster:
 
     def _open(self, leader: LeaderHint | None, events: ChannelEvents) -> Channel:
         if leader is None:
-            return HereChannel(self.own.submit, Hold(self.memory), events)
+            return HereChannel(self.own.submit, self.own, Hold(self.memory), events)
         return LinkChannel(partial(self._dial, self.nodes[leader.id]), events)
 
     def _dial(self, leader: Leader, events: ForwardEvents) -> "Pipe":
@@ -156,7 +158,8 @@ class Pipe:
         self.is_open = True
         self.has_room = False
         self._events = events
-        self._take = execute_for(cast(ForwardStream, _End(self)), leader.submit)
+        self._end = _End(self)
+        self._take = execute_for(cast(ForwardStream, self._end), leader.submit, leader)
         self._later(self._up)
 
     def send(self, body: bytes) -> None:
@@ -169,8 +172,10 @@ class Pipe:
 
     def close(self) -> None:
         """The taking end is done with it."""
-        self.is_open = False
-        self.memory.release()
+        if self.is_open:
+            self.is_open = False
+            self.memory.release()
+            self._end.on_end()
 
     def cut(self, reason: str) -> None:
         """The connection is lost, with all that is on its way."""
@@ -201,3 +206,4 @@ class _End:
         self.memory = pipe.memory
         self.send = pipe.answer
         self.close = pipe.end
+        self.on_end: Callable[[], None] = lambda: None

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from raftdb.commands.waiting import payload_of
 from raftdb.errors import CommandFailed, OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.forwarding.executor import Executor
 from raftdb.forwarding.frames import Outcome, Request, encode_operation
@@ -13,6 +14,8 @@ from raftdb.machine.strings import Get
 from raftdb.memory import MEMORY_BYTES_MIN, Hold, MemoryAccount
 from raftdb.node.effects import OnAnswer
 from raftdb.node.turn import Answer
+from tests.holding import Holding
+from tests.machine.toys import Take, toys
 
 DONE = Answer(None, 1, 1)
 UNDECIDED: list[RaftdbError | None] = [
@@ -24,17 +27,18 @@ UNDECIDED: list[RaftdbError | None] = [
 ]
 
 
-class Node:
+class Node(Holding):
     """Answers when it is told to, or refuses at once."""
 
     def __init__(self, memory: MemoryAccount | None = None) -> None:
+        super().__init__()
         self.submitted: list[bytes] = []
         self.waiting: list[OnAnswer] = []
         self.refusals: dict[bytes, RaftdbError] = {}
         self.told: list[object] = []
         self.hold = Hold(memory or MemoryAccount())
         self.executor = Executor(
-            self.submit, memory=self.hold, on_answers=self.told.extend, on_over=self.told.append
+            self.submit, self, memory=self.hold, on_answers=self.told.extend, on_over=self.told.append
         )
 
     def submit(
@@ -115,3 +119,47 @@ async def test_who_has_gone_gets_nothing() -> None:
     await asyncio.sleep(0)
     assert node.told == []
     assert node.hold.bytes == 0
+
+
+async def test_what_is_held_is_answered_beside_the_others_and_ends_nothing() -> None:
+    with toys():
+        node = Node()
+        node.executor.take([wait_request(1, b"b"), wait_request(2, b"c"), wait_request(3, b"d")])
+        node.take(b"a")
+        assert node.waits == {1: Take(b"b"), 2: Take(b"c"), 3: Take(b"d")}
+        assert node.wait_ms[1] == 700
+        node.serve(1, Unavailable("not_leader", "n2 leads"))
+        node.serve(2, DONE)
+        node.waiting[0](DONE)
+        await asyncio.sleep(0)
+        first, *rest = node.told
+        assert isinstance(first, tuple)
+        assert (first[0], first[1].code) == (1, "not_leader")
+        assert rest == [(2, DONE), (ord("a"), DONE)]
+        assert not node.executor.is_over
+        node.executor.take([Request(3, None, b"")])
+        assert node.left == [3]
+
+
+async def test_who_passes_on_no_more_leaves_what_is_held() -> None:
+    with toys():
+        node = Node()
+        node.executor.take([wait_request(1, b"b"), wait_request(2, b"c")])
+        node.executor.end()
+        assert node.left == [1, 2]
+        assert node.waits == {}
+
+
+async def test_what_cannot_be_held_is_refused() -> None:
+    with toys():
+        node = Node()
+        node.wait_refusal = Unavailable("busy", "too many")
+        node.executor.take([wait_request(1, b"b")])
+        await asyncio.sleep(0)
+        assert node.told == [(1, node.wait_refusal)]
+        assert node.hold.bytes == 0
+
+
+def wait_request(number: int, bowl: bytes) -> Request:
+    """A request that waits for a sweet."""
+    return Request(number, Take(bowl), payload_of(Take(bowl)), 700)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from raftdb.commands.waiting import payload_of
 from raftdb.errors import (
     CommandFailed,
     Conflict,
@@ -33,13 +34,14 @@ from raftdb.machine.operations import ClientOperation, Expire, SessionOperation,
 from raftdb.machine.reply import KeyRecord, Page, Result
 from raftdb.machine.revisions import ReadRevisions
 from raftdb.machine.scanning import ReadPage
-from raftdb.machine.service import Query
+from raftdb.machine.service import Command, Query
 from raftdb.machine.services import QUERIES
 from raftdb.machine.sessions import RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.node.turn import Answer
 from raftdb.wire import cbor
 from raftdb.wire.frames import seal
+from tests.machine.toys import Sit, Take, toys
 
 OPERATIONS: list[ClientOperation | Query] = [
     Get(b"k"),
@@ -82,6 +84,34 @@ def described(outcome: object) -> object:
 def test_requests_arrive_as_they_were() -> None:
     requests = [Request(n, operation, encode_operation(operation)) for n, operation in enumerate(OPERATIONS)]
     assert decode_requests(encode_requests(requests)) == requests
+
+
+def test_requests_that_wait_and_their_ends_arrive_as_they_were() -> None:
+    with toys():
+        asked: tuple[Command | SessionOperation, ...] = (
+            Take(b"b", 2),
+            SessionOperation(b"n" * 16, 2, 1, Take(b"b")),
+            Sit(b"s", b"me"),
+        )
+        requests = [Request(n, each, payload_of(each), 50_000 * n) for n, each in enumerate(asked)]
+        requests.append(Request(9, None, b""))
+        assert decode_requests(encode_requests(requests)) == requests
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        (1, 2, encode_operation(Get(b"k")), 500),
+        (1, 2, encode_operation(Get(b"k"))),
+        (1, 0, encode_operation(Get(b"k")), 500),
+        (1, 4, b""),
+        (1, -1, b""),
+        (1, 2, b"", -1),
+    ],
+)
+def test_what_cannot_wait_is_refused(row: tuple[object, ...]) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode_requests(seal(cbor.encode([row])))
 
 
 def test_every_query_that_redis_commands_make_can_be_passed_on() -> None:

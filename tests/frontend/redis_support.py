@@ -19,16 +19,18 @@ from raftdb.machine.services import QUERIES, READS
 from raftdb.memory import MemoryAccount
 from raftdb.node.effects import OnAnswer
 from raftdb.node.turn import Answer
+from tests.holding import Holding
 from tests.machine.database import Database
 
 TURNS_MAX = 200
 """Turns of the loop in which a reply must come: nothing here waits for anything else."""
 
 
-class MachineNode:
+class MachineNode(Holding):
     """Answers in the next turn of the loop; if it is `held`, when it is told to. `refusal` is what it says instead."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.database = Database()
         self.waiting: list[tuple[ClientOperation | Query, OnAnswer]] = []
         self.submitted: list[ClientOperation | Query] = []

@@ -26,6 +26,7 @@ class ForwardingNode:
     def __init__(self, cluster: FakeCluster, **limits: Any) -> None:
         self.cluster = cluster
         self.forwarder: Forwarder = cluster.forwarder(**limits)
+        self.wait, self.leave = self.forwarder.wait, self.forwarder.leave
 
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         self.forwarder.submit(operation, on_answer)

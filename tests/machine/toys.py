@@ -11,7 +11,7 @@ from raftdb.machine import forms, services
 from raftdb.machine.keyspace import pack_number, read_number
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
-from raftdb.machine.service import Arity, Command, CommandSpec, CommandType, ReplyKind
+from raftdb.machine.service import Access, Arity, Command, CommandSpec, CommandType, ReplyKind
 from raftdb.machine.waiting import PlaceWaiting, TurnWaiting
 
 BOWL, SEAT = b"\x01", b"\x02"
@@ -195,7 +195,10 @@ TYPES = (
 def toys() -> Iterator[None]:
     """Let the machine have these services."""
     commands = {Fill: 0, Take: 1, Sit: 2, Rise: 3}
-    rows = {ROWS[place].name: replace(ROWS[place], command=kind) for kind, place in commands.items()}
+    rows = {
+        ROWS[place].name: replace(ROWS[place], command=kind, access=Access.WRITE)
+        for kind, place in commands.items()
+    }
     patched: list[tuple[dict[Any, Any], dict[Any, Any]]] = [
         (services.COMMANDS, {kind.type: kind for kind in TYPES}),
         (services.WRITES, {kind.type: kind.write for kind in TYPES}),

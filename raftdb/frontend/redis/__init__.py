@@ -4,11 +4,11 @@ From the socket inwards:
 
 * `server` owns the listening socket, and bounds the requests in flight of all connections. `connection` is one
   connection, which writes replies in the order of requests; its docstring has the rules. `replying` is a reply that is
-  awaited.
+  awaited, `unread` cuts clients off that do not read.
 * `client_state` keeps a client's state between commands, `watching` the keys that it watches.
 * `rows` defines a row of the table of commands. `strings`, `subsequences`, `keys`, `scanning` (with the `cursors` of
   SCAN), `objects`, `transactions`, `connection_commands`, `introspection` and `cluster_commands` have the rows; `table`
-  puts them together, and answers COMMAND.
+  puts them together, and answers COMMAND. `services` makes rows of the commands that Redis does not have.
 * `arguments` parses numbers and times, `globs` matches patterns; `errors` has the texts of Redis' errors, `slots`
   computes the slot of a key in a Redis cluster, `versions` has the version of Redis whose replies these are.
 

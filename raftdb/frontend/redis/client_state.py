@@ -60,6 +60,10 @@ class ClientState:
     queue_failed: bool = False
     watched: Watched = field(default_factory=Watched)
     is_ending: bool = False
+    is_blocked: bool = False
+    """Whether the node holds a request of it."""
+    end: Callable[[], None] = lambda: None
+    """Ends its connection at once."""
     begun: float = 0.0
     last_command: str = "NULL"
     last_used: float = 0.0
@@ -77,3 +81,11 @@ class ClientState:
         """Reset the state to that of a new connection."""
         self.leave_transaction()
         self.version, self.name = 2, b""
+
+
+def shown_address(address: object) -> str:
+    """A socket's address as Redis shows it."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        host, port = address[:2]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return "?:0"

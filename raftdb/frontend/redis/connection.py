@@ -9,11 +9,14 @@ see one that was submitted later. So:
 * a write waits for the reads before it;
 * a read after writes that are not answered becomes a part of the log, as a transaction of one command: it is answered
   where it stands there, and nothing waits;
-* no command passes one that is encoded on a thread.
+* no command passes one that is encoded on a thread;
+* none is begun while the node holds one until it can be served (`WAIT`): the connection is blocked, as by Redis'
+  `BLPOP`, and a client that goes away gives up its turn.
 
 Bounds
 ------
-Reading is paused while requests have arrived that are not begun, so these are at most those of one read of the socket.
+Reading is paused while requests have arrived that are not begun, so these are at most those of one read of the socket;
+but a connection that is blocked reads on up to `BLOCKED_BYTES_MAX`, because only that shows that its client has gone.
 At most `REPLIES_MAX` requests of one connection, and `RedisLimits.in_flight_max` of all, are begun and not answered.
 While the transport's buffer is full, because the client does not read, none of its requests is begun, and a client that
 reads nothing for `UNREAD_S` is cut off. Requests that wait or are queued, and replies, take memory from the node's
@@ -27,18 +30,26 @@ from typing import TYPE_CHECKING, cast
 
 from raftdb.budgets import KEYS_ON_LOOP_MAX
 from raftdb.errors import RaftdbError, Unavailable, required
-from raftdb.frontend.redis.client_state import ClientState
+from raftdb.frontend.redis.client_state import ClientState, shown_address
 from raftdb.frontend.redis.errors import CommandRefused, error_of
-from raftdb.frontend.redis.replying import LoggedReadReply, ReadyReply, Reply, WriteReply, refusal
-from raftdb.frontend.redis.rows import Arguments, Call, Row
+from raftdb.frontend.redis.replying import (
+    LoggedReadReply,
+    ReadyReply,
+    Reply,
+    WaitReply,
+    WriteReply,
+    refusal,
+    unsaid,
+)
+from raftdb.frontend.redis.rows import Arguments, Call, Row, WaitingCall
 from raftdb.frontend.redis.table import BY_NAME, find
-from raftdb.frontend.redis.transactions import begin_exec
-from raftdb.limits import TRANSACTION_KEYS_MAX
+from raftdb.frontend.redis.transactions import begin_exec, queue_request
+from raftdb.frontend.redis.unread import ReadingWatch
 from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.services import QUERIES, READS, keys_named
 from raftdb.memory import DECODED_FACTOR_SMALL, Hold
-from raftdb.wire.resp import ARGUMENT_BYTES, RequestReader
+from raftdb.wire.resp import RequestReader
 from raftdb.wire.resp_replies import Error, encode
 
 if TYPE_CHECKING:
@@ -48,16 +59,16 @@ logger = logging.getLogger("raftdb.redis")
 
 REPLIES_MAX = 1024
 """Most requests of one connection that are begun, and whose replies are not written."""
-UNREAD_S = 60.0
-"""A client that has read nothing for this long, while replies are unsent, is cut off."""
 COUNTED_BYTES_MIN = 1024
 """Shorter replies are not counted; as many as may be in flight take 16 MiB."""
+
+BLOCKED_BYTES_MAX = 64 * 1024
+"""How many bytes of requests may arrive on a connection that is blocked before it reads no more."""
 
 _HTTP_WORDS = (b"POST", b"HOST:")
 """The first words of HTTP requests, which a page in a browser may have sent (hazard B100)."""
 
 _READ_TYPES = frozenset({*READS, *QUERIES})
-_QUEUED = b"+QUEUED\r\n"
 
 
 class RedisConnection(asyncio.Protocol):
@@ -70,6 +81,8 @@ class RedisConnection(asyncio.Protocol):
         self._replies: deque[Reply | ReadyReply] = deque()
         self._reads_out = 0
         self._writes_out = 0
+        self._held: int | None = None
+        """The number of the request that the node holds."""
         self._waits_for_all = False
         """True while a large operation is under way, which nothing may pass."""
         self._inbox_bytes = 0
@@ -82,32 +95,34 @@ class RedisConnection(asyncio.Protocol):
         self.is_in_line = False
         """Whether it waits in the server's line to begin more."""
         self._hold = Hold(server.memory)
-        self._unread: asyncio.TimerHandle | None = None
-        self._unread_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a new client."""
         self._transport = cast(asyncio.Transport, transport)
+        self._reading = ReadingWatch(self._transport, self._server.unread_s, lambda: self.client.address)
         self.client = ClientState(
             self._server.next_id(),
             self._server,
-            _shown(transport.get_extra_info("peername")),
-            _shown(transport.get_extra_info("sockname")),
+            shown_address(transport.get_extra_info("peername")),
+            shown_address(transport.get_extra_info("sockname")),
             asyncio.get_running_loop().time,
         )
+        self.client.end = self.abort
         if not self._server.takes(self):
             self._end_with(Error("ERR max number of clients reached"))
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The client has gone: what it has asked for goes on, and nobody reads the replies."""
+        """The client has gone: what it has asked for goes on, and nobody reads the replies; only what is held is given
+        up."""
         self._server.forget(self)
+        self._give_up()
         self._inbox.clear()
         self._replies.clear()
         self._at_end = True
         self.client.is_ending = True
         self.client.leave_transaction()
         self._hold.release()
-        self._stop_watching()
+        self._reading.stop()
 
     def data_received(self, data: bytes) -> None:
         """Take in what has arrived, and begin what can be begun."""
@@ -131,20 +146,23 @@ class RedisConnection(asyncio.Protocol):
             self._count_memory()
 
     def eof_received(self) -> bool:
-        """The client sends no more, but may still read."""
+        """The client sends no more, but may still read; one that is blocked has gone, as with Redis."""
         self._at_end = True
+        if self._held is not None:
+            self._give_up()
+            self._inbox.clear()
         self._end_if_done()
         return True
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
         self._is_full = True
-        self._watch_reading()
+        self._reading.begin()
 
     def resume_writing(self) -> None:
         """The client has read enough."""
         self._is_full = False
-        self._stop_watching()
+        self._reading.stop()
         self.advance()
 
     def advance(self) -> None:
@@ -162,13 +180,15 @@ class RedisConnection(asyncio.Protocol):
             if self._reader.error is not None and not self.client.is_ending:
                 self._end_with(Error(f"ERR {self._reader.error}"))
         self.write_replies()
-        if bool(inbox) != self._is_paused and not self._transport.is_closing():
-            self._is_paused = bool(inbox)
-            (self._transport.pause_reading if inbox else self._transport.resume_reading)()
+        is_blocked = self._held is not None and self._inbox_bytes < BLOCKED_BYTES_MAX
+        pauses = bool(inbox) and not is_blocked
+        if pauses != self._is_paused and not self._transport.is_closing():
+            self._is_paused = pauses
+            (self._transport.pause_reading if pauses else self._transport.resume_reading)()
 
     def _has_room(self) -> bool:
         """True if one more request may be begun now."""
-        if self._is_full:
+        if self._is_full or self._held is not None:
             return False
         if len(self._replies) >= REPLIES_MAX:
             # Replies that need no node are ready, and writing them makes room.
@@ -184,7 +204,10 @@ class RedisConnection(asyncio.Protocol):
 
     def settled(self, reply: Reply, reply_bytes: int) -> None:
         """Note that the reply to one request is ready."""
-        self._server.settled_one()
+        if reply.waits:
+            self._held, self.client.is_blocked = None, False
+        else:
+            self._server.settled_one()
         if reply.is_write:
             self._writes_out -= 1
         else:
@@ -198,7 +221,7 @@ class RedisConnection(asyncio.Protocol):
             try:
                 self._hold.grow(reply_bytes)
             except Unavailable as error:
-                reply.data = encode(_unsaid(reply, error))
+                reply.data = encode(unsaid(reply, error))
         if self._replies[0] is reply:
             self._server.is_ready(self)
 
@@ -240,7 +263,8 @@ class RedisConnection(asyncio.Protocol):
                 self._refuse(arguments, refused)
                 return True
         if client.queued is not None and not row.is_immediate:
-            self._queue(arguments)
+            reply = queue_request(client, arguments, bytes_max=self._server.queued_bytes_max)
+            self._replies.append(ReadyReply(encode(reply, client.version)))
             return True
         if self._reads_out and row.waits_for_reads:
             return False
@@ -251,6 +275,11 @@ class RedisConnection(asyncio.Protocol):
             begun = self._begin_row(row, arguments)
         except CommandRefused as refused:
             begun = refused.error
+        if isinstance(begun, WaitingCall):
+            if begun.wait_ms:
+                self._wait(row, arguments, begun)
+                return True
+            begun = (begun.command, begun.reply_of)
         if type(begun) is tuple:
             return self._submit(row, arguments, begun)
         self._replies.append(ReadyReply(encode(begun, client.version)))
@@ -274,22 +303,6 @@ class RedisConnection(asyncio.Protocol):
 
     def _begin_queued(self, client: ClientState, arguments: Arguments) -> object:
         return self._begin_row(find(arguments), arguments)
-
-    def _queue(self, arguments: Arguments) -> None:
-        """Keep a request for EXEC, unless the transaction has failed already."""
-        client = self.client
-        queued = required(client.queued, "queue")
-        client.queued_bytes += sum(map(len, arguments)) + ARGUMENT_BYTES * len(arguments)
-        too_large = client.queued_bytes > self._server.queued_bytes_max or len(queued) >= TRANSACTION_KEYS_MAX
-        if too_large:
-            client.queue_failed = True
-            queued.clear()
-            error = Error("ERR the transaction is too large")
-            self._replies.append(ReadyReply(encode(error, client.version)))
-            return
-        if not client.queue_failed:
-            queued.append(arguments)
-        self._replies.append(ReadyReply(_QUEUED))
 
     def _refuse(self, arguments: Arguments, refused: CommandRefused) -> None:
         """Answer an unknown or malformed command; words of HTTP end the connection."""
@@ -333,6 +346,26 @@ class RedisConnection(asyncio.Protocol):
         self._replies.append(reply)
         return True
 
+    def _wait(self, row: Row, arguments: Arguments, call: WaitingCall) -> None:
+        """Have the node hold a request until it can be served; no other is begun meanwhile."""
+        reply = WaitReply(self, row, arguments, call.reply_of)
+        try:
+            self._held = self._server.node.wait(call.command, reply.settle, wait_ms=call.wait_ms)
+        except RaftdbError as error:
+            self._replies.append(ReadyReply(encode(self.refusal(error, row, arguments), self.client.version)))
+            return
+        self.client.is_blocked = True
+        self._writes_out += 1
+        self._replies.append(reply)
+
+    def _give_up(self) -> None:
+        """Give up the request that the node holds: its client has gone."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._server.node.leave(held)
+            self._writes_out -= 1
+            self._replies.pop()
+
     def _end_with(self, error: Error) -> None:
         """Reply with an error, and end the connection once it is written."""
         self._replies.append(ReadyReply(encode(error, self.client.version)))
@@ -362,37 +395,3 @@ class RedisConnection(asyncio.Protocol):
                 self._inbox_bytes = 0
                 client.leave_transaction()
                 self._end_with(error_of(error))
-
-    def _watch_reading(self) -> None:
-        """Check later whether the client reads."""
-        self._stop_watching()
-        self._unread_bytes = self._transport.get_write_buffer_size()
-        self._unread = asyncio.get_running_loop().call_later(self._server.unread_s, self._look_at_reading)
-
-    def _look_at_reading(self) -> None:
-        if self._transport.get_write_buffer_size() < self._unread_bytes:
-            self._watch_reading()
-            return
-        fields = {"client": self.client.address, "unread_bytes": self._unread_bytes}
-        logger.warning("a client does not read", extra={"fields": fields})
-        self.abort()
-
-    def _stop_watching(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
-
-
-def _unsaid(reply: Reply, error: Unavailable) -> Error:
-    """The error in place of a reply for which there is no memory; a write has taken effect."""
-    if reply.is_write:
-        return Error("UNKNOWNOUTCOME the command was executed, but there is no memory for its reply")
-    return error_of(error)
-
-
-def _shown(address: object) -> str:
-    """A socket's address as Redis shows it."""
-    if isinstance(address, tuple) and len(address) >= 2:
-        host, port = address[:2]
-        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
-    return "?:0"

@@ -123,7 +123,7 @@ def _described(client: ClientState) -> str:
         "name": text_of(client.name),
         "age": int(now - client.begun),
         "idle": int(now - client.last_used),
-        "flags": "N" if client.queued is None else "x",
+        "flags": "b" if client.is_blocked else "N" if client.queued is None else "x",
         "db": 0,
         "multi": queued,
         "cmd": client.last_command,
@@ -150,6 +150,50 @@ def _list(client: ClientState, given: Arguments) -> object:
         else:
             raise CommandRefused(SYNTAX)
     return Verbatim("".join(map(_described, clients)))
+
+
+def _kill(client: ClientState, given: Arguments) -> object:
+    """`CLIENT KILL addr`, or `CLIENT KILL [ID id] [ADDR addr] [LADDR addr] [TYPE normal] [SKIPME yes|no]`."""
+    clients = list(client.facts.clients)
+    if len(given) == 3:
+        found = [each for each in clients if each.address == text_of(given[2])]
+        if not found:
+            raise CommandRefused("ERR No such client")
+        _end_all(found, client)
+        return "OK"
+    spared = client
+    for word, text in zip(given[2::2], given[3::2], strict=False):
+        if word.upper() == b"SKIPME" and text.upper() in (b"YES", b"NO"):
+            spared = client if text.upper() == b"YES" else None  # type: ignore[assignment]
+        elif word.upper() == b"ID":
+            clients = [each for each in clients if each.id == _client_id(text)]
+        elif word.upper() == b"ADDR":
+            clients = [each for each in clients if each.address == text_of(text)]
+        elif word.upper() == b"LADDR":
+            clients = [each for each in clients if each.local_address == text_of(text)]
+        elif word.upper() == b"TYPE" and text.lower() in (
+            b"normal",
+            b"master",
+            b"replica",
+            b"slave",
+            b"pubsub",
+        ):
+            clients = clients if text.lower() == b"normal" else []
+        else:
+            raise CommandRefused(SYNTAX)
+    if len(given) % 2:
+        raise CommandRefused(SYNTAX)
+    return _end_all([each for each in clients if each is not spared], client)
+
+
+def _end_all(clients: list[ClientState], client: ClientState) -> int:
+    """End connections; that of the client itself once it has its reply."""
+    for each in clients:
+        if each is client:
+            client.is_ending = True
+        else:
+            each.end()
+    return len(clients)
 
 
 def _client_id(text: bytes) -> int:
@@ -207,6 +251,7 @@ CLIENT: tuple[Row, ...] = (
         "What is known of this connection",
         lambda client, given: Verbatim(_described(client)),
     ),
+    _client("client|kill", -3, _FLAGS, "2.4.0", "End connections", _kill),
     _client("client|list", -2, _FLAGS, "2.4.0", "All connections of this node", _list),
     _client("client|no-evict", 3, _FLAGS, "7.0.0", "Accepted, and changes nothing", _switch(b"ON", b"OFF")),
     _client("client|no-touch", 3, _FLAGS, "7.2.0", "Accepted, and changes nothing", _switch(b"ON", b"OFF")),
@@ -221,7 +266,7 @@ CLIENT: tuple[Row, ...] = (
         _FLAGS,
         "5.0.0",
         "What CLIENT can do",
-        _help("CLIENT", "ID", "GETNAME", "SETNAME", "INFO", "LIST"),
+        _help("CLIENT", "ID", "GETNAME", "SETNAME", "INFO", "KILL", "LIST"),
     ),
 )
 

@@ -31,6 +31,8 @@ class Reply:
 
     is_write = False
     """Whether the operation is an entry of the log."""
+    waits = False
+    """Whether the node may hold it."""
 
     def __init__(
         self, connection: "RedisConnection", row: Row, arguments: Arguments, reply_of: ReplyOf
@@ -71,6 +73,15 @@ class WriteReply(Reply):
     is_write = True
 
 
+class WaitReply(WriteReply):
+    """The reply to a command that the node may hold until it can be served. The connection begins no other
+    meanwhile."""
+
+    __slots__ = ()
+
+    waits = True
+
+
 class LoggedReadReply(Reply):
     """The reply to a read that is part of the log, as a transaction of one command."""
 
@@ -107,4 +118,11 @@ def refusal(
         if address is not None:
             keys = keys_of(row, arguments)
             return Error(f"MOVED {slot_of(keys[0]) if keys else 0} {address}")
+    return error_of(error)
+
+
+def unsaid(reply: Reply, error: Unavailable) -> Error:
+    """The error in place of a reply for which there is no memory; a write has taken effect."""
+    if reply.is_write:
+        return Error("UNKNOWNOUTCOME the command was executed, but there is no memory for its reply")
     return error_of(error)

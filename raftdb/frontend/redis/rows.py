@@ -6,19 +6,29 @@ it is *run* here, by the state of its connection, because it is about the connec
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.errors import SYNTAX, CommandRefused
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.reply import Told
-from raftdb.machine.service import Query
+from raftdb.machine.service import Command, Query
 
 ReplyOf: TypeAlias = Callable[[Told], object]
 """Turns a result into the reply that `raftdb.wire.resp_replies` encodes."""
 
 Call: TypeAlias = tuple[ClientOperation | Query, ReplyOf]
 """An operation for the node, and the function that turns its result into a reply."""
+
+
+class WaitingCall(NamedTuple):
+    """A command that says for how long it may be held until it can be served, 0 to be tried once. It cannot be part of
+    a transaction."""
+
+    command: Command
+    reply_of: ReplyOf
+    wait_ms: int
+
 
 Arguments: TypeAlias = list[bytes]
 """A whole request, which begins with the name of the command."""
@@ -29,7 +39,7 @@ class Row:
     """One command. `arity` is as in Redis: it includes the name, and a negative one is a minimum. `keys` are the places
     of its keys: first, last (below 0: from the end) and step; (0, 0, 0) for none.
 
-    Exactly one of `build` and `run` is set; both raise `CommandRefused`. `run` returns the reply, or a `Call` whose
+    Exactly one of `build` and `run` is set; both raise `CommandRefused`. `run` returns the reply, or a call whose
     answer becomes the reply.
 
     `is_immediate`: it is run at once even after MULTI. `subcommands` has rows by the second word. `waits_for_reads`,
@@ -44,7 +54,7 @@ class Row:
     since: str
     summary: str
     keys: tuple[int, int, int] = (0, 0, 0)
-    build: Callable[[Arguments], Call] | None = None
+    build: Callable[[Arguments], Call | WaitingCall] | None = None
     run: Callable[[ClientState, Arguments], Any] | None = None
     is_immediate: bool = False
     subcommands: "tuple[Row, ...]" = ()
@@ -73,7 +83,7 @@ def built(
     flags: tuple[str, ...],
     since: str,
     summary: str,
-    build: Callable[[Arguments], Call],
+    build: Callable[[Arguments], Call | WaitingCall],
     keys: tuple[int, int, int] = (1, 1, 1),
 ) -> Row:
     """The row of a command that the node executes."""

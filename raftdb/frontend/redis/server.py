@@ -17,13 +17,14 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint
 from raftdb.frontend.http_server import ACCEPT_BACKLOG, connections_allowed
 from raftdb.frontend.redis.client_state import ClientState
-from raftdb.frontend.redis.connection import UNREAD_S, RedisConnection
+from raftdb.frontend.redis.connection import RedisConnection
 from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.rows import Arguments
+from raftdb.frontend.redis.unread import UNREAD_S
 from raftdb.limits import DEFAULT_LIMITS, TRANSACTION_KEYS_MAX, Limits
-from raftdb.machine.operations import ClientOperation
-from raftdb.machine.service import Query
+from raftdb.machine.operations import ClientOperation, SessionOperation
+from raftdb.machine.service import Command, Query
 from raftdb.memory import MemoryAccount
 from raftdb.node.effects import OnAnswer
 from raftdb.wire.resp import ARGUMENT_BYTES
@@ -40,6 +41,13 @@ class RedisNode(Protocol):
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         """Execute one operation; see `raftdb.node.driver.Driver.submit`."""
 
+    def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+        """Execute one operation once it can be served; see `raftdb.node.held`."""
+        ...
+
+    def leave(self, request_id: int) -> None:
+        """The client of a request that may be held has gone."""
+
     def status(self) -> Mapping[str, Any]:
         """The status of the node."""
         ...
@@ -54,7 +62,7 @@ class RedisLimits:
     """The limits of one listener. `connections_max` is lowered to what the limit on open files allows. No request is
     begun while `in_flight_max` are in flight. A client that has read nothing for `unread_s` seconds is cut off."""
 
-    connections_max: int = 10_000
+    connections_max: int = 24_000
     in_flight_max: int = 16_384
     unread_s: float = UNREAD_S
 

@@ -18,6 +18,7 @@ from raftdb.frontend.redis.keys import KEYS
 from raftdb.frontend.redis.objects import OBJECTS
 from raftdb.frontend.redis.rows import Arguments, Row
 from raftdb.frontend.redis.scanning import SCANNING
+from raftdb.frontend.redis.services import SERVICES
 from raftdb.frontend.redis.strings import STRINGS
 from raftdb.frontend.redis.subsequences import SUBSEQUENCES
 from raftdb.frontend.redis.transactions import TRANSACTIONS
@@ -182,6 +183,7 @@ COMMANDS: dict[str, Row] = {
         *KEYS,
         *SCANNING,
         *OBJECTS,
+        *SERVICES,
         *TRANSACTIONS,
         *CONNECTION,
         *INTROSPECTION,

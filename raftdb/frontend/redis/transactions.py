@@ -12,20 +12,24 @@ from functools import partial
 from typing import cast
 
 from raftdb.commands.transactions import check_transaction
-from raftdb.errors import CommandFailed, RequestRefused
+from raftdb.errors import CommandFailed, RequestRefused, required
 from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.errors import EXEC_ABORT, CommandRefused, error_of
-from raftdb.frontend.redis.rows import ALL_KEYS, SESSION, Arguments, Call, ReplyOf, Row, run_here
+from raftdb.frontend.redis.rows import ALL_KEYS, SESSION, Arguments, Call, ReplyOf, Row, WaitingCall, run_here
 from raftdb.frontend.redis.watching import WATCHED_MAX
-from raftdb.limits import Limits
+from raftdb.limits import TRANSACTION_KEYS_MAX, Limits
 from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.reply import Result, Told
 from raftdb.machine.revisions import ReadRevisions
 from raftdb.machine.service import Command
+from raftdb.wire.resp import ARGUMENT_BYTES
 from raftdb.wire.resp_replies import Error
 
 NOT_IN_ENTRY = Error("ERR this command cannot be part of a transaction")
 """The reply to a read that cannot be part of the log."""
+
+NO_WAIT = Error("ERR a command cannot wait in a transaction: leave WAIT out")
+"""The reply to a command that wants to wait, though all of a transaction happens at one moment."""
 
 Begin = Callable[[ClientState, Arguments], object]
 """A queued command when EXEC comes: a `Call`, or the reply of one that needs no operation."""
@@ -66,6 +70,19 @@ def _watch(client: ClientState, given: Arguments) -> object:
     return ReadRevisions(keys), reply
 
 
+def queue_request(client: ClientState, arguments: Arguments, *, bytes_max: int) -> object:
+    """Keep a request for EXEC, unless the transaction has failed already; returns the reply."""
+    queued = required(client.queued, "queue")
+    client.queued_bytes += sum(map(len, arguments)) + ARGUMENT_BYTES * len(arguments)
+    if client.queued_bytes > bytes_max or len(queued) >= TRANSACTION_KEYS_MAX:
+        client.queue_failed = True
+        queued.clear()
+        return Error("ERR the transaction is too large")
+    if not client.queue_failed:
+        queued.append(arguments)
+    return "QUEUED"
+
+
 def begin_exec(client: ClientState, begin: Begin, limits: Limits) -> object:
     """Begin EXEC; returns a `Call` for the one entry, or the reply if no entry is needed."""
     queued, watched, failed = client.queued, client.watched.pairs(), client.queue_failed
@@ -82,6 +99,8 @@ def begin_exec(client: ClientState, begin: Begin, limits: Limits) -> object:
             begun = begin(client, arguments)
         except CommandRefused as refused:
             begun = refused.error
+        if isinstance(begun, WaitingCall):
+            begun = NO_WAIT
         if type(begun) is tuple:
             operation, reply_of = cast(Call, begun)
             if isinstance(operation, Command):

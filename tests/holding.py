@@ -1,0 +1,44 @@
+"""What holds requests until they can be served, in memory: it answers when a test says so."""
+
+from raftdb.errors import RaftdbError
+from raftdb.machine.operations import SessionOperation
+from raftdb.machine.service import Command
+from raftdb.node.effects import OnAnswer
+from raftdb.node.turn import Answer
+
+
+class Holding:
+    """See `raftdb.node.held.HeldRequests`. `waits` are the operations that are held, by number."""
+
+    def __init__(self) -> None:
+        self.waits: dict[int, Command | SessionOperation] = {}
+        self.wait_ms: dict[int, int] = {}
+        self.left: list[int] = []
+        self.wait_refusal: RaftdbError | None = None
+        self._on_answers: dict[int, OnAnswer] = {}
+
+    def wait(
+        self,
+        operation: Command | SessionOperation,
+        on_answer: OnAnswer,
+        *,
+        wait_ms: int,
+        payload: bytes | None = None,
+    ) -> int:
+        """Hold a request."""
+        if self.wait_refusal is not None:
+            raise self.wait_refusal
+        number = len(self._on_answers) + 1
+        self.waits[number], self.wait_ms[number] = operation, wait_ms
+        self._on_answers[number] = on_answer
+        return number
+
+    def leave(self, request_id: int) -> None:
+        """Its client has gone."""
+        self.left.append(request_id)
+        self.waits.pop(request_id, None)
+
+    def serve(self, number: int, answer: Answer | RaftdbError | None) -> None:
+        """Answer what is held under this number, and that once."""
+        del self.waits[number]
+        self._on_answers[number](answer)
