@@ -187,9 +187,12 @@ class Raft:
         """Take in one event; return all that must be done about it, in the order that `Update` demands."""
         state = self.state
         STEPS[type(event)](state, event)
-        doubts.settle(state)
-        transfer.leave_if_removed(state)
-        transfer.settle(state)
+        if state.doubts:
+            doubts.settle(state)
+        if state.leadership is not None:
+            transfer.leave_if_removed(state)
+        if state.transfer is not None:
+            transfer.settle(state)
         output, state.output = state.output, Output()
         if output.has_something_to_persist:
             state.sequence += 1

@@ -72,8 +72,7 @@ class Trace(NamedTuple):
     level: str = "info"
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """All effects of one step, for the caller to carry out. An empty one asks for nothing."""
 
     persist: Persist | None = None
@@ -140,19 +139,20 @@ class Output:
         persist = None
         if self.has_something_to_persist:
             persist = Persist(sequence, self.hard_state, self.truncate_from, tuple(self.blocks), self.install)
+        # In the order of the fields: there is one update for every message.
         return Update(
-            persist=persist,
-            messages=tuple(self.messages),
-            messages_after_persist=tuple(self.messages_after_persist),
-            commit_index=self.commit_index,
-            accepted=self.accepted,
-            refusal=self.refusal,
-            transfers=tuple(self.transfers),
-            peers_changed=self.peers_changed,
-            reads=tuple(self.reads),
-            reads_dropped=tuple(self.reads_dropped),
-            entries_wanted=tuple(self.entries_wanted),
-            snapshots_wanted=tuple(self.snapshots_wanted),
-            snapshot_offered=self.snapshot_offered,
-            traces=tuple(self.traces),
+            persist,
+            tuple(self.messages),
+            tuple(self.messages_after_persist),
+            self.commit_index,
+            self.accepted,
+            self.refusal,
+            tuple(self.transfers),
+            self.peers_changed,
+            tuple(self.reads),
+            tuple(self.reads_dropped),
+            tuple(self.entries_wanted),
+            tuple(self.snapshots_wanted),
+            self.snapshot_offered,
+            tuple(self.traces),
         )

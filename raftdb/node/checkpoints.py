@@ -25,6 +25,9 @@ class Covered(NamedTuple):
     compacts: bool
 
 
+NOTHING_COVERED = Covered([], False)
+
+
 class _Wish(NamedTuple):
     durable_index: Index
     """The index up to which the state has to be durable."""
@@ -75,6 +78,8 @@ class Checkpoints:
 
     def covered(self, checkpoint_index: Index) -> Covered:
         """Take the requests that a state durable up to `checkpoint_index` satisfies."""
+        if not self._waiting:
+            return NOTHING_COVERED
         requests = [
             number for number, wish in self._waiting.items() if wish.durable_index <= checkpoint_index
         ]

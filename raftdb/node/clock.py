@@ -23,7 +23,6 @@ is a proposal like all others: the `Expire` of a deposed leader counts only if t
 then the deadline had been reached (hazard B72).
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -85,12 +84,14 @@ class LeaderClock:
             return 0
         return base.clock_ms + int(self._local_ms - base.local_ms)
 
-    def says(self, core: RaftState, messages: Sequence[Message]) -> list[Message]:
+    def says(self, core: RaftState, messages: list[Message]) -> list[Message]:
         """`messages` as they leave: each heartbeat of the present term gets the time. The leader notes it as heard,
         too, in case it is deposed and elected again."""
+        if not any(type(message) is Heartbeat for message in messages):
+            return messages
         time_ms = self.time_ms(core)
         if time_ms == 0:
-            return list(messages)
+            return messages
         self._hear(core.term, time_ms)
         return [
             replace(message, time_ms=time_ms)

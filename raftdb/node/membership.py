@@ -187,6 +187,11 @@ class MembershipRequests:
             else:
                 self._finish(request_id, leader)
 
+    @property
+    def holds_writes(self) -> bool:
+        """True if writes wait here."""
+        return bool(self._held)
+
     def pass_on(self, writes: list[WriteRequest]) -> tuple[list[WriteRequest], list[WriteRequest]]:
         """(writes to propose now, writes to refuse as busy). They wait here while the leadership is handed over: then
         this node goes on leading and takes them, or tells them who leads; either way they were surely not executed."""
@@ -205,6 +210,8 @@ class MembershipRequests:
 
     def finished(self, now_ticks: int) -> list[Done]:
         """Take the requests whose outcome is known by now, or whose patience has ended."""
+        if not self._done and not self._changes:
+            return []
         done, self._done = self._done, []
         waiting = []
         for change in self._changes:

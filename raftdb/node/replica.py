@@ -39,7 +39,7 @@ from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, Wri
 from raftdb.node.standing import is_new, is_unproven
 from raftdb.node.stored import FIRST_ENTRY, batch_of
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
-from raftdb.node.waiting import Waiters, world_of
+from raftdb.node.waiting import Waiters, is_up_to_date, world_of
 from storage import FrozenChanges
 
 
@@ -169,9 +169,9 @@ class Replica:
             self._tick(unproven)
         for update in self._membership.ask_all(inputs.changes, inputs.transfers, self._now_ticks):
             self._carry_out(update)
-        writes, refused = self._membership.pass_on(inputs.writes)
-        effects.answers.extend((request.request_id, pending.too_much_waits()) for request in refused)
-        if writes:
+        if inputs.writes or self._membership.holds_writes:
+            writes, refused = self._membership.pass_on(inputs.writes)
+            effects.answers.extend((request.request_id, pending.too_much_waits()) for request in refused)
             self._propose_all(writes)
         if inputs.reads:
             self._request_reads(inputs.reads)
@@ -185,7 +185,7 @@ class Replica:
         self._begin_checkpoint()
         self._release_messages()
         effects.messages = self._clock.says(self.raft.state, effects.messages)
-        behind = self._may_apply and self.applied_index < self.raft.state.commit_index
+        behind = self.applied_index < self.raft.state.commit_index and self._may_apply
         effects.more = more or behind
         return effects
 
@@ -229,7 +229,7 @@ class Replica:
 
     def _end_what_is_due(self) -> None:
         """As a leader, count the time on, and propose the end of what is due."""
-        if self._installing:
+        if self._installing or self.raft.state.leadership is None:
             return
         update = self._clock.end_what_is_due(self.raft, self.applied_index, self._state)
         if update is not None:
@@ -337,11 +337,9 @@ class Replica:
 
     def _apply(self) -> None:
         """Apply what is committed, in order and without a gap, a bounded slice at a time."""
-        if not self._may_apply:
-            return
         first = self.applied_index + 1
         last = min(self.raft.state.commit_index, first + APPLY_ENTRIES_MAX - 1)
-        if first > last:
+        if first > last or not self._may_apply:
             return
         blocks = self._bodies.whole_blocks(first, last, APPLY_BYTES_MAX)
         applied = apply_slice(blocks, first, last, self._state, self._machine, bytes_max=APPLY_BYTES_MAX)
@@ -370,12 +368,13 @@ class Replica:
         """Look at the requests that are held; returns whether work is left for the next turn."""
         waiters, effects = self.waiters, self._effects
         core, is_installing = self.raft.state, self._installing
+        is_ready = not is_installing and is_up_to_date(core, self._state)
+        if not waiters.has_work(inputs, is_ready=is_ready):
+            return False
         may_write = self.takes_writes
         world = world_of(
             core, self._state, inputs, self.refusal, is_installing=is_installing, takes_writes=may_write
         )
-        if not waiters.has_work(world, inputs):
-            return False
         effects.answers = waiters.settle(effects.answers)
         more = waiters.turn(world)
         effects.answers += waiters.answers

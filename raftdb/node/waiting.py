@@ -126,14 +126,16 @@ def world_of(
     takes_writes: bool,
 ) -> World:
     """The world of a turn of a replica."""
-    leadership = core.leadership
-    is_ready = leadership is not None and not is_installing
-    if leadership is None:
-        why: Callable[[], RaftdbError] | None = refusal
-    else:
+    why: Callable[[], RaftdbError] | None = refusal
+    if core.leadership is not None:
         why = _stopping if inputs.is_stopping else None
-        is_ready = is_ready and state.applied[0] >= leadership.term_start_index
+    is_ready = not is_installing and is_up_to_date(core, state)
     return World(state, state.applied, inputs.now_ms, why, is_ready, takes_writes and not inputs.disk_is_full)
+
+
+def is_up_to_date(core: RaftState, state: State) -> bool:
+    """Whether this node leads, and its state has all that any leader before has answered."""
+    return core.leadership is not None and state.applied[0] >= core.leadership.term_start_index
 
 
 def _stopping() -> Unavailable:
@@ -205,16 +207,16 @@ class Waiters:
             return answers
         return [pair for pair in answers if self._is_final(*pair)]
 
-    def has_work(self, world: World, inputs: Inputs) -> bool:
-        """Take in who has come and gone; returns whether the rest of a turn would do anything."""
+    def has_work(self, inputs: Inputs, *, is_ready: bool) -> bool:
+        """Take in who has come and gone; returns whether the rest of a turn would do anything. `is_ready`: as in
+        `World`."""
         if inputs.waits:
-            self._add(inputs.waits, world.now_ms)
+            self._add(inputs.waits, inputs.now_ms)
         if inputs.left:
             self._leave(inputs.left)
-        is_ready = world.is_ready and world.refusal is None
-        if self._waiters or self._given_up or is_ready != self._was_ready:
+        if self._waiters or self._given_up or (is_ready and not inputs.is_stopping) != self._was_ready:
             return True
-        return self._orphans.has_work(world.now_ms)
+        return self._orphans.has_work(inputs.now_ms)
 
     def turn(self, world: World) -> bool:
         """Look at what has arrived, has changed or is late, up to the bound of a turn. Returns whether work is left."""
