@@ -3,19 +3,23 @@
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
+from copy import copy
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from raftdb.client import cluster_methods, retrying
 from raftdb.client.addresses import DEFAULT_ADDRESSES, addresses_of, parse_url
 from raftdb.client.async_commands import AsyncClientCommands
 from raftdb.client.async_io import CONCURRENCY_MAX, sleep
+from raftdb.client.async_services import AsyncClientServices
 from raftdb.client.async_sharing import AsyncSharedCalls
 from raftdb.client.async_transaction import AsyncTransaction
 from raftdb.client.dialing import now_ms
+from raftdb.client.fences import Fence, fenced
 from raftdb.client.flow import Caller, CallLimits, Method
 from raftdb.client.given import Form, V, as_bytes, as_text, duration
 from raftdb.client.http1 import Sink
@@ -25,6 +29,10 @@ from raftdb.client.routing import Router
 from raftdb.client.session import Sessions
 from raftdb.errors import Conflict, RaftdbError
 
+if TYPE_CHECKING:
+    from raftdb.client.async_holding import AsyncHolding
+    from raftdb.client.async_jobs import AsyncJob
+
 DEFAULT_TIMEOUT_MS = 8_000
 """Longest time of one call, retries included. Nodes give a request up after 5 s by default, so that the caller gets
 their error, which says more than the client's."""
@@ -33,7 +41,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class AsyncClient(AsyncClientCommands[V]):
+class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
     """A client of one cluster. `Client` is for ordinary, blocking Python, `AsyncClient` for the tasks of one event
     loop; the rest is the same.
 
@@ -118,6 +126,9 @@ class AsyncClient(AsyncClientCommands[V]):
             else duration(unreachable_timeout_ms, "unreachable_timeout_ms")
         )
         self._calls = self._begin()
+        self._holding: AsyncHolding | None = None
+        self._fences: tuple[Fence, ...] = ()
+        self._is_interrupted = False
 
     def _begin(self) -> AsyncSharedCalls:
         """The state that belongs to one home: the connections, the session, and the known leader."""
@@ -158,10 +169,16 @@ class AsyncClient(AsyncClientCommands[V]):
         """The addresses that this client was given, in order."""
         return tuple(map(str, self._addresses))
 
-    def transaction(self, *, timeout_ms: float | None = None) -> AsyncTransaction[V]:
+    def transaction(
+        self, *, job: "AsyncJob[Any] | None" = None, timeout_ms: float | None = None
+    ) -> AsyncTransaction[V]:
         """A transaction, which reads at once and writes when it is committed (see `raftdb.client.transaction`).
-        `timeout_ms` is the longest time of each of its calls."""
-        return AsyncTransaction(self, self._form, partial(self._run, timeout_ms=timeout_ms))
+        `timeout_ms` is the longest time of each of its calls.
+
+        With `job` its commit is also the end of that job: both happen, or neither. If the job was lost, the commit
+        raises `Fenced`, and nothing is written.
+        """
+        return AsyncTransaction(self, self._form, partial(self._run, timeout_ms=timeout_ms), job)
 
     @overload
     def transactional(
@@ -271,6 +288,9 @@ class AsyncClient(AsyncClientCommands[V]):
                 )
             finally:
                 calls.connections.close()
+        holding = self._holding
+        if holding is not None and holding.process_id == os.getpid():
+            await holding.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -289,6 +309,8 @@ class AsyncClient(AsyncClientCommands[V]):
         return CallLimits(now_ms(), longest_ms, self._unreachable_timeout_ms, is_strict=True)
 
     async def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
+        if self._fences and method.request is not None:
+            method = replace(method, request=fenced(method.request, self._fences))
         limits, calls = self._limits(timeout_ms), self._own_calls()
         return await calls.carry_out(
             calls.caller.flow(method, limits),
@@ -297,6 +319,29 @@ class AsyncClient(AsyncClientCommands[V]):
 
     async def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
         return await self._run(method, min(self._timeout_ms, attempts.call_timeout_ms(now_ms())))
+
+    def _fenced_by(self, fence: Fence) -> "AsyncClient[V]":
+        """This client, with all its writes fenced by a lock as well. Both have the same session and connections."""
+        self._own_calls()
+        self._own_holding()
+        view = copy(self)
+        view._fences = (*self._fences, fence)
+        return view
+
+    def _interrupt(self) -> None:
+        """Break off all calls, for good, from any thread: they raise `Interrupted`."""
+        self._is_interrupted = True
+        self._calls.connections.interrupt()
+
+    def _own_holding(self) -> "AsyncHolding":
+        holding = self._holding
+        if holding is None or holding.process_id != os.getpid():
+            from raftdb.client.async_holding import AsyncHolding
+            from raftdb.client.renewing import ClientRenewer
+
+            make = partial(AsyncClient, self.addresses, unreachable_timeout_ms=self._unreachable_timeout_ms)
+            holding = self._holding = AsyncHolding(make, partial(ClientRenewer, self.addresses))
+        return holding
 
     def _own_calls(self) -> AsyncSharedCalls:
         """The calls of the present home. Two homes with the same connections or sequences would get each other's

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from raftdb.client.async_io import Stream, connect, off_loop
 from raftdb.client.dialing import now_ms, reason_of
 from raftdb.client.flow import Exchange
-from raftdb.client.http1 import AnswerLost, Response, ResponseParser, encode_request
+from raftdb.client.http1 import AnswerLost, Interrupted, Response, ResponseParser, encode_request
 from raftdb.client.pace import answer_deadline_ms
 from raftdb.endpoint import Endpoint
 
@@ -23,7 +23,7 @@ STREAM_IDLE_MS = 30_000
 """Longest wait for the next piece of a streamed body."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Connection:
     """A connection, when it was last used, and how long connecting took, in milliseconds of `now_ms`."""
 
@@ -44,13 +44,15 @@ class AsyncConnections:
         self._idle: dict[Endpoint, list[_Connection]] = {}
         self._idle_max = idle_max
         self._closed = 0  # how often; connections from before are not kept
+        self._is_interrupted = False
+        self._used: dict[_Connection, None] = {}  # those of exchanges under way
         self._cleaned_ms = now_ms()
 
     async def exchange(self, step: Exchange) -> Response:
         """Send the request to the attempt's address, and return the answer.
 
         The attempt's times are those of `now_ms`; for `prompt_ms` and `stretches` see `raftdb.client.pace`. Raises
-        `NotSent`, `AnswerLost`, or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only
+        `NotSent`, `AnswerLost`, `Interrupted`, or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only
         after a complete answer: any exception closes it, an interrupt and a cancellation included. The body of a
         success goes to the step's `sink`, if it has one, as long as a piece of it comes every `STREAM_IDLE_MS`;
         exceptions of the sink are passed on.
@@ -71,12 +73,20 @@ class AsyncConnections:
             stretches=attempt.stretches,
         )
         keep = False
+        self._used[connection] = None
         try:
+            if self._is_interrupted:
+                raise Interrupted
             response = await _send_and_receive(
                 connection.stream, request, answer_by_ms, ResponseParser(sink=step.sink)
             )
             keep = response.keep_alive
+        except AnswerLost as error:
+            if self._is_interrupted:
+                raise Interrupted from error
+            raise
         finally:
+            self._used.pop(connection, None)
             if not keep:
                 connection.stream.close()
         connection.used_ms = now_ms()
@@ -86,6 +96,13 @@ class AsyncConnections:
         else:
             connection.stream.close()
         return response
+
+    def interrupt(self) -> None:
+        """Break off the exchanges under way: they raise `Interrupted`, and so do all later ones. Other threads may call
+        this, and handlers of signals."""
+        self._is_interrupted = True
+        for connection in list(self._used):
+            connection.stream.shut_down()
 
     def close(self) -> None:
         """Close every connection that is not in use, and each other one after its exchange. The object may be used

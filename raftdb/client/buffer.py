@@ -27,6 +27,11 @@ EVALUATED = frozenset(
 )
 """The commands that write the value of one key, and nothing else. `mset` is evaluated as several `set`."""
 
+BESIDE_VALUES = frozenset(
+    {"enqueue", "ack", "nack", "extend", "qremove", "redrive", "lock", "renew", "unlock", "fence"}
+)
+"""The commands about queues and locks. No value depends on them, so they are sent as they are."""
+
 ANSWERED_BY_GET = frozenset({"get", "strlen", "exists", "mget"})
 """The reads that a transaction can answer, which are those of values. Others would read what it cannot watch, or would
 not see its own writes."""
@@ -72,7 +77,7 @@ class Buffer:
         """
         name = name.lower()
         command = parse(name, arguments, limits=CEILING)
-        if name not in EVALUATED and not isinstance(command, MultiSet):
+        if name not in EVALUATED and name not in BESIDE_VALUES and not isinstance(command, MultiSet):
             raise _not_here(name)
         size = sum(map(len, arguments))
         if self._bytes + size > COMMAND_BYTES_CEILING:
@@ -82,7 +87,7 @@ class Buffer:
         if isinstance(command, MultiSet):
             for key, value in command.pairs:
                 self._apply(key, Set(key, value))
-        else:
+        elif name in EVALUATED:
             self._apply(arguments[0], command)
         self.commands.append((name, tuple(arguments)))
         self._bytes += size

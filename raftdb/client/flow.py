@@ -111,7 +111,7 @@ class Caller:
         if request.kind is Kind.WRITE and self._sessions is not None:
             response = yield from self._once(request, self._sessions, limits)
         else:
-            call = self._call(request.kind, limits)
+            call = self._call(request.kind, limits, request.wait_ms)
             response = yield from self._carry_out(call, request, method.sink)
         return method.parse(response)
 
@@ -150,7 +150,7 @@ class Caller:
             session = yield from self._registered(sessions, limits)
             while session.is_full:
                 yield from self._await_others(limits)
-            call, place = self._call(Kind.ONCE, limits), Place()
+            call, place = self._call(Kind.ONCE, limits, request.wait_ms), Place()
             try:
                 return (yield from self._carry_out(call, request.stamped(session.take(place))))
             except SessionExpired as error:
@@ -192,7 +192,7 @@ class Caller:
             )
         yield AwaitOthers(min(ends_ms, self._clock() + LOOK_AGAIN_MS))
 
-    def _call(self, kind: Kind, limits: CallLimits) -> Call:
+    def _call(self, kind: Kind, limits: CallLimits, wait_ms: float | None = None) -> Call:
         return Call(
             self.router,
             kind,
@@ -201,6 +201,7 @@ class Caller:
             unreachable_timeout_ms=limits.unreachable_timeout_ms,
             stretches=limits.stretches,
             is_strict=limits.is_strict,
+            wait_ms=wait_ms or 0.0,
         )
 
     def _carry_out(self, call: Call, request: Request, sink: Sink | None = None) -> Flow[Response]:
@@ -210,8 +211,8 @@ class Caller:
             if isinstance(step, Pause):
                 yield step
                 continue
-            sent = STATUS_REQUEST if step.probe else request
             began_ms = self._clock()
+            sent = STATUS_REQUEST if step.probe else request.held(call.held_ms(began_ms))
             outcome = yield Exchange(step, sent, None if step.probe else sink)
             if isinstance(outcome, NotSent | AnswerLost):
                 call.failed(step, str(outcome), sent=isinstance(outcome, AnswerLost))

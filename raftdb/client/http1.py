@@ -32,6 +32,10 @@ class AnswerLost(Exception):
     """The request was sent, wholly or in part, and no complete answer came. The text is the reason."""
 
 
+class Interrupted(Exception):
+    """The exchange was broken off by the client itself, which does not want its answer any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """One HTTP response: `status` 200..599, `headers` by lower-case name, the whole `body`, and whether the

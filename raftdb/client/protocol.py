@@ -49,6 +49,9 @@ class Request:
     target: str
     content: Json | None
     kind: Kind
+    wait_ms: float | None = None
+    """How long the leader may hold the command until it can be served; None if it does not wait. It is no part of the
+    command: asked again, it waits for what is left."""
 
     @property
     def body(self) -> bytes | None:
@@ -63,6 +66,12 @@ class Request:
             raise LocalProtocolError("only writes are numbered")
         session = {"id": stamp.id, "seq": stamp.sequence, "acknowledged": stamp.acknowledged}
         return replace(self, kind=Kind.ONCE, content={**(self.content or {}), "session": session})
+
+    def held(self, held_ms: float) -> "Request":
+        """This request as it is sent while the leader may still hold it for `held_ms`; itself if it does not wait."""
+        if self.wait_ms is None:
+            return self
+        return replace(self, content={**(self.content or {}), "wait_ms": int(held_ms)})
 
 
 STATUS_REQUEST = Request("GET", "/v1/status", None, Kind.ANY_NODE)

@@ -92,7 +92,8 @@ class Call:
     `unreachable_timeout_ms`: give up earlier if no node could be connected to for this long (None: do not), as a person
     at a terminal wants, but not a service that outlives restarts of the cluster. `stretches`: on a slow network the
     call may take longer than `timeout_ms`. `is_strict`: a task may not take longer, either. `is_repeated`: more than
-    one sweep is allowed.
+    one sweep is allowed. `wait_ms`: the leader may hold the request for so long from now on, and only then begins the
+    time that the call and each node may take.
     """
 
     def __init__(
@@ -106,8 +107,10 @@ class Call:
         stretches: bool = False,
         is_strict: bool = False,
         is_repeated: bool = True,
+        wait_ms: float = 0.0,
     ) -> None:
         self._is_strict = is_strict
+        self._wait_ms = wait_ms
         self._router = router
         self._kind = kind
         self._began_ms = now_ms
@@ -131,7 +134,11 @@ class Call:
 
     @property
     def _deadline_ms(self) -> float:
-        return self._began_ms + self._timeout_ms
+        return self._began_ms + self._wait_ms + self._timeout_ms
+
+    def held_ms(self, now_ms: float) -> float:
+        """How long the leader may still hold the request."""
+        return max(self._began_ms + self._wait_ms - now_ms, 0.0)
 
     @property
     def may_have_happened(self) -> bool:
@@ -170,7 +177,10 @@ class Call:
             allowed_ms = left_ms if self._is_strict else max(left_ms, TASK_ATTEMPT_MS)
         else:
             allowed_ms = left_ms
-            prompt_ms = max(ATTEMPT_MS_MIN, left_ms / 3, ANSWERS_WAITED * pace.answer_ms)
+            held_ms = self.held_ms(now_ms)
+            prompt_ms = held_ms + max(
+                ATTEMPT_MS_MIN, (left_ms - held_ms) / 3, ANSWERS_WAITED * pace.answer_ms
+            )
         # If there is no other node to ask, the kernel may try this one for longer.
         is_only = self._router.sweep() == [address]
         node_ms = pace.node_ms(address, call_ms=self._timeout_ms)
@@ -179,7 +189,7 @@ class Call:
 
     def took(self, attempt: Attempt, duration_ms: float) -> None:
         """Note how long an answered attempt took, connecting included if the connection was new."""
-        if attempt.probe or self._kind is not Kind.TASK:
+        if attempt.probe or not (self._kind is Kind.TASK or self._wait_ms):
             self._router.pace.answered(attempt.address, duration_ms)
 
     def _end_sweep(self, now_ms: float) -> Pause:

@@ -4,15 +4,18 @@
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from copy import copy
+from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from raftdb.client import cluster_methods, retrying
 from raftdb.client.addresses import DEFAULT_ADDRESSES, addresses_of, parse_url
 from raftdb.client.dialing import now_ms
+from raftdb.client.fences import Fence, fenced
 from raftdb.client.flow import Caller, CallLimits, Method
 from raftdb.client.given import Form, V, as_bytes, as_text, duration
 from raftdb.client.http1 import Sink
@@ -22,9 +25,14 @@ from raftdb.client.routing import Router
 from raftdb.client.session import Sessions
 from raftdb.client.sync_commands import ClientCommands
 from raftdb.client.sync_io import sleep
+from raftdb.client.sync_services import ClientServices
 from raftdb.client.sync_sharing import SharedCalls
 from raftdb.client.sync_transaction import Transaction
 from raftdb.errors import Conflict, RaftdbError
+
+if TYPE_CHECKING:
+    from raftdb.client.sync_holding import Holding
+    from raftdb.client.sync_jobs import Job
 
 DEFAULT_TIMEOUT_MS = 8_000
 """Longest time of one call, retries included. Nodes give a request up after 5 s by default, so that the caller gets
@@ -34,7 +42,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Client(ClientCommands[V]):
+class Client(ClientCommands[V], ClientServices[V]):
     """A client of one cluster. `Client` is for ordinary, blocking Python, `AsyncClient` for the tasks of one event
     loop; the rest is the same.
 
@@ -115,6 +123,9 @@ class Client(ClientCommands[V]):
             else duration(unreachable_timeout_ms, "unreachable_timeout_ms")
         )
         self._calls = self._begin()
+        self._holding: Holding | None = None
+        self._fences: tuple[Fence, ...] = ()
+        self._is_interrupted = False
 
     def _begin(self) -> SharedCalls:
         """The state that belongs to one home: the connections, the session, and the known leader."""
@@ -152,10 +163,16 @@ class Client(ClientCommands[V]):
         """The addresses that this client was given, in order."""
         return tuple(map(str, self._addresses))
 
-    def transaction(self, *, timeout_ms: float | None = None) -> Transaction[V]:
+    def transaction(
+        self, *, job: "Job[Any] | None" = None, timeout_ms: float | None = None
+    ) -> Transaction[V]:
         """A transaction, which reads at once and writes when it is committed (see `raftdb.client.transaction`).
-        `timeout_ms` is the longest time of each of its calls."""
-        return Transaction(self, self._form, partial(self._run, timeout_ms=timeout_ms))
+        `timeout_ms` is the longest time of each of its calls.
+
+        With `job` its commit is also the end of that job: both happen, or neither. If the job was lost, the commit
+        raises `Fenced`, and nothing is written.
+        """
+        return Transaction(self, self._form, partial(self._run, timeout_ms=timeout_ms), job)
 
     @overload
     def transactional(self, function: Callable[Concatenate[Transaction[V], P], T], /) -> Callable[P, T]: ...
@@ -247,6 +264,9 @@ class Client(ClientCommands[V]):
                 calls.carry_out(calls.caller.close())
             finally:
                 calls.connections.close()
+        holding = self._holding
+        if holding is not None and holding.process_id == os.getpid():
+            holding.close()
 
     def __enter__(self) -> Self:
         return self
@@ -265,11 +285,36 @@ class Client(ClientCommands[V]):
         return CallLimits(now_ms(), longest_ms, self._unreachable_timeout_ms, is_strict=True)
 
     def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
+        if self._fences and method.request is not None:
+            method = replace(method, request=fenced(method.request, self._fences))
         limits, calls = self._limits(timeout_ms), self._own_calls()
         return calls.carry_out(calls.caller.flow(method, limits))
 
     def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
         return self._run(method, min(self._timeout_ms, attempts.call_timeout_ms(now_ms())))
+
+    def _fenced_by(self, fence: Fence) -> "Client[V]":
+        """This client, with all its writes fenced by a lock as well. Both have the same session and connections."""
+        self._own_calls()
+        self._own_holding()
+        view = copy(self)
+        view._fences = (*self._fences, fence)
+        return view
+
+    def _interrupt(self) -> None:
+        """Break off all calls, for good, from any thread: they raise `Interrupted`."""
+        self._is_interrupted = True
+        self._calls.connections.interrupt()
+
+    def _own_holding(self) -> "Holding":
+        holding = self._holding
+        if holding is None or holding.process_id != os.getpid():
+            from raftdb.client.renewing import ClientRenewer
+            from raftdb.client.sync_holding import Holding
+
+            make = partial(Client, self.addresses, unreachable_timeout_ms=self._unreachable_timeout_ms)
+            holding = self._holding = Holding(make, partial(ClientRenewer, self.addresses))
+        return holding
 
     def _own_calls(self) -> SharedCalls:
         """The calls of the present home. Two homes with the same connections or sequences would get each other's

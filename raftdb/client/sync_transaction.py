@@ -25,7 +25,8 @@ from raftdb.client.given import (
 )
 from raftdb.client.methods import LINEARIZABLE, Condition, get_with_revision, increment, set_arguments
 from raftdb.client.model import Value
-from raftdb.client.transaction import QUEUED, TransactionState
+from raftdb.client.service_methods import put_arguments
+from raftdb.client.transaction import QUEUED, Ending, TransactionState
 from raftdb.commands.spec import COMMANDS
 from raftdb.errors import Conflict, RaftdbError, Unavailable
 
@@ -50,9 +51,10 @@ class Transaction(TransactionState[V]):
     the client's do.
     """
 
-    def __init__(self, owner: object, form: Form[V], run: Run) -> None:
-        """`run` makes one call of the client `owner`, and `form` converts the byte strings of results."""
-        super().__init__(owner, form)
+    def __init__(self, owner: object, form: Form[V], run: Run, job: Ending | None = None) -> None:
+        """`run` makes one call of the client `owner`, and `form` converts the byte strings of results. `job` ends with
+        the commit."""
+        super().__init__(owner, form, job)
         self._run = run
 
     def get(self, key: Text) -> V | None:
@@ -144,6 +146,31 @@ class Transaction(TransactionState[V]):
         """Let a key live for ever."""
         self._write("persist", key)
 
+    def put(
+        self,
+        queue: Text,
+        value: Text,
+        *,
+        delay: Lifetime | None = None,
+        dedup: Text | None = None,
+        unique: Text | None = None,
+        group: Text | None = None,
+        priority: int | None = None,
+        ttl: Lifetime | None = None,
+    ) -> None:
+        """Put a message into a queue. For the options see `raftdb.client.sync_queues.Queue.put`."""
+        arguments = put_arguments(
+            to_bytes(queue),
+            value,
+            delay=delay,
+            dedup=dedup,
+            unique=unique,
+            group=group,
+            priority=priority,
+            ttl=ttl,
+        )
+        self._write("enqueue", *arguments)
+
     def execute(self, name: str, arguments: Iterable[Text] = ()) -> Value:
         """Execute any command that a transaction can hold. Returns the result of a read, or `QUEUED` for a write, which
         reads nothing.
@@ -179,6 +206,8 @@ class Transaction(TransactionState[V]):
         except BaseException as error:
             self._commit_failed(error)
             raise
+        if self._job is not None:
+            self._job.ended()
         return committed.index
 
     def check(self) -> None:

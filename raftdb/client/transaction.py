@@ -19,7 +19,7 @@ losing anything.
 
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any, Generic
+from typing import Any, Generic, Protocol
 
 from raftdb.client.buffer import Buffer
 from raftdb.client.flow import Method
@@ -43,11 +43,25 @@ _entered: ContextVar[tuple["TransactionState[Any]", ...]] = ContextVar("entered"
 """The transactions in whose blocks this thread or task is."""
 
 
+class Ending(Protocol):
+    """A job that ends with the commit of a transaction."""
+
+    @property
+    def end_command(self) -> tuple[str, tuple[bytes, ...]]:
+        """The command that ends it. If it is over already, that refuses the whole transaction."""
+        ...
+
+    def ended(self) -> None:
+        """Note that it has ended."""
+        ...
+
+
 class TransactionState(Generic[V]):
     """The state of one transaction: its buffer, and whether it is open."""
 
-    def __init__(self, owner: object, form: Form[V]) -> None:
+    def __init__(self, owner: object, form: Form[V], job: Ending | None) -> None:
         self._owner = owner
+        self._job = job
         self._form = form
         self._buffer = Buffer()
         self._ended: str | None = None
@@ -104,10 +118,11 @@ class TransactionState(Generic[V]):
         """End the transaction for its commit. Returns False if there is nothing to commit."""
         self._check_open()
         self._ended = "committed"
-        return bool(self._buffer.commands or self._buffer.watched)
+        return bool(self._buffer.commands or self._buffer.watched or self._job)
 
     def _commit_method(self) -> Method[TransactionAnswer]:
-        return transact(as_bytes, self._buffer.commands, self._buffer.watched, "atomic")
+        ends = [] if self._job is None else [self._job.end_command]
+        return transact(as_bytes, [*self._buffer.commands, *ends], self._buffer.watched, "atomic")
 
     def _check_method(self) -> Method[TransactionAnswer]:
         return transact(as_bytes, (), self._buffer.watched, "atomic")

@@ -507,3 +507,25 @@ class TestPace:
             "unreachable",
             "no node answers at a:1: no answer in time",
         )
+
+
+def test_a_request_that_waits_is_held_before_its_time_begins() -> None:
+    call = make(Kind.ONCE, leader=A, timeout_ms=3_000, wait_ms=20_000)
+    first = call.next_step(0)
+    assert isinstance(first, Attempt)
+    assert (first.address, first.answer_by_ms, first.prompt_ms) == (A, 23_000, 21_000)
+    call.failed(first, "gone", sent=True)
+    second = call.next_step(15_000)
+    assert isinstance(second, Attempt)
+    assert call.held_ms(15_000) == 5_000
+    assert second.prompt_ms == 5_000 + 1_000
+    assert call.held_ms(25_000) == 0
+
+
+def test_what_was_waited_for_says_nothing_about_how_fast_a_node_is() -> None:
+    router = Router([A])
+    call = Call(router, Kind.ONCE, now_ms=0, timeout_ms=3_000, wait_ms=20_000)
+    step = call.next_step(0)
+    assert isinstance(step, Attempt)
+    call.took(step, 19_000)
+    assert not router.pace.is_slow

@@ -1,0 +1,158 @@
+"""What a client offers beside its calls: locks, queues, elections and schedules."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+
+from raftdb.client.given import Lifetime, Text, V, whole
+from raftdb.client.leases import LOCK_TTL_S, LockLost
+from raftdb.errors import RequestRefused
+
+if TYPE_CHECKING:
+    from raftdb.client.async_client import AsyncClient
+    from raftdb.client.async_elections import AsyncElection
+    from raftdb.client.async_holding import AsyncHolding
+    from raftdb.client.async_locks import AsyncHeld, AsyncLock, AsyncReadWriteLock
+    from raftdb.client.async_queues import AsyncQueue
+    from raftdb.client.async_schedules import AsyncEvery
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+logger = logging.getLogger("raftdb.client")
+
+
+class AsyncClientServices(ABC, Generic[V]):
+    """Locks, queues, elections and schedules of a client. What they need is loaded when it is first asked for."""
+
+    @abstractmethod
+    def _own_holding(self) -> "AsyncHolding":
+        """What this client holds in this process."""
+
+    @property
+    def _client(self) -> "AsyncClient[V]":
+        return cast("AsyncClient[V]", self)
+
+    def lock(
+        self, name: Text, *, wait: Lifetime | None = None, ttl: Lifetime = LOCK_TTL_S, reentrant: bool = False
+    ) -> "AsyncLock[V]":
+        """A lock, for `with`, which has what is held: `with client.lock("name") as held: ...`.
+
+        It is waited for without end, or for `wait` seconds; 0 tries once. Then `LockTimeout` is raised. It is renewed
+        each third of `ttl`, by a thread of its own, and outlives this process by `ttl` at most. `held.token` is its
+        fencing number, `held.db` this client with all writes fenced, and `held.lost` an event. Leaving a lock that was
+        lost raises `LockLost`; the tasks of an event loop are cancelled when that happens.
+
+        The owner is this thread or task. If it takes the lock again, `Deadlock` is raised, or, with `reentrant`, it is
+        given back when the outermost block is left. Two owners that would wait for each other: the second gets
+        `Deadlock`, at once.
+        """
+        from raftdb.client.async_locks import AsyncLock
+        from raftdb.client.service_methods import Mode
+
+        return AsyncLock(self._client, name, Mode(), wait=wait, ttl=ttl, reentrant=reentrant)
+
+    def rwlock(self, name: Text) -> "AsyncReadWriteLock[V]":
+        """A lock that many share or one has alone: `shared()` and `exclusive()`, each as `lock`."""
+        from raftdb.client.async_locks import AsyncReadWriteLock
+
+        return AsyncReadWriteLock(self._client, name)
+
+    def semaphore(
+        self,
+        name: Text,
+        limit: int,
+        *,
+        wait: Lifetime | None = None,
+        ttl: Lifetime = LOCK_TTL_S,
+        reentrant: bool = False,
+    ) -> "AsyncLock[V]":
+        """A lock that up to `limit` owners hold at a time; all have to name the same limit. For the rest see `lock`."""
+        from raftdb.client.async_locks import AsyncLock
+        from raftdb.client.service_methods import Mode
+
+        if whole(limit, "the limit") < 1:
+            raise RequestRefused("bad_request", f"the limit of a semaphore is at least 1, not {limit}")
+        return AsyncLock(self._client, name, Mode(limit=limit), wait=wait, ttl=ttl, reentrant=reentrant)
+
+    def queue(self, name: Text) -> "AsyncQueue[V]":
+        """A queue, which comes into being with its first message."""
+        from raftdb.client.async_queues import AsyncQueue
+
+        return AsyncQueue(self._client, name)
+
+    def election(self, name: Text, *, ttl: Lifetime = LOCK_TTL_S) -> "AsyncElection[V]":
+        """An election: one of those that campaign under a name leads, until it resigns or dies. `ttl` as in `lock`."""
+        from raftdb.client.async_elections import AsyncElection
+
+        return AsyncElection(self._client, name, ttl=ttl)
+
+    def leader_only(
+        self, name: Text, *, value: Text = b"", ttl: Lifetime = LOCK_TTL_S
+    ) -> Callable[
+        [Callable[Concatenate["AsyncHeld[V]", P], Awaitable[T]]], Callable[P, Coroutine[Any, Any, T]]
+    ]:
+        """Decorate a function whose first argument is the lock of the leader, so that it runs in one process at a time.
+
+        A call campaigns in the election `name`, runs the function as its leader, and resigns. If leadership is lost
+        meanwhile, it campaigns again and runs the function anew.
+        """
+
+        def decorate(
+            function: Callable[Concatenate["AsyncHeld[V]", P], Awaitable[T]],
+        ) -> Callable[P, Coroutine[Any, Any, T]]:
+            @wraps(function)
+            async def run(*args: P.args, **kwargs: P.kwargs) -> T:
+                while True:
+                    held = await self.election(name, ttl=ttl).campaign(value)
+                    try:
+                        async with held:
+                            return await function(held, *args, **kwargs)
+                    except LockLost:
+                        if held.is_held or not held.lost.is_set():
+                            raise
+                        logger.warning("%r leads no longer, and campaigns again", name)
+
+            return run
+
+        return decorate
+
+    def every(
+        self, schedule: str, *, tz: str = "UTC", name: str | None = None, max_run: Lifetime = 3_600.0
+    ) -> "Callable[[Callable[[], Awaitable[Any]]], AsyncEvery]":
+        """Decorate a function without arguments, so that its `run` runs it at its times, on one machine of all that do.
+
+        `schedule`: an interval, such as `"10m"`, which counts from the epoch, or a time of day, such as `"02:00"`, in
+        the zone `tz`. `name`: the same on all machines; by default that of the function and its module. Each time is
+        run at least once, and again if it fails; of times that were missed the latest, once; what overlaps is skipped.
+        """
+        from raftdb.client.schedules import schedule_of
+
+        times = schedule_of(schedule, tz)
+
+        def decorate(function: "Callable[[], Awaitable[Any]]") -> "AsyncEvery":
+            from raftdb.client.async_schedules import AsyncEvery
+
+            known = name or f"{function.__module__}.{getattr(function, '__qualname__', 'function')}"
+            declared = AsyncEvery(self._client, function, times, known, max_run)
+            self._own_holding().schedules.append(declared)
+            return declared
+
+        return decorate
+
+    async def run_schedules(self) -> None:
+        """Run everything that was declared by `every` at its times, side by side, until SIGTERM."""
+        from raftdb.client.async_tasks import run_all
+        from raftdb.client.stopping import Stop
+
+        declared = list(self._own_holding().schedules)
+
+        def stop_all() -> None:
+            for one in declared:
+                one.stop()
+
+        stop = Stop()
+        with stop.heeding_sigterm(), stop.calling(stop_all):
+            await run_all([one.run for one in declared], stop.set)

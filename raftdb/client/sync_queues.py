@@ -1,0 +1,282 @@
+# Made from async_queues.py by .ci/unasync.py: what is to be changed is changed there.
+"""Queues: putting messages, taking them for good, and jobs, which are handed out until somebody says that they are done.
+
+A job that is not done, because its worker died, slept or failed, is handed out again: so each is done at least once.
+It is done exactly once where its result and its end are one transaction (`client.transaction(job=job)`), because the
+cluster refuses that of a worker whose time was over.
+
+`consume` keeps all that it holds, also what it has fetched ahead: a thread extends it each third of `visibility`, for
+up to `max_run` seconds. What has not begun when a loop ends goes back at once, and nothing is counted against it.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Literal, overload
+
+from raftdb.client import service_methods as methods
+from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes
+from raftdb.client.http1 import Interrupted
+from raftdb.client.leases import Lease, now_ms
+from raftdb.client.service_methods import Delivery, Put
+from raftdb.client.stopping import Stop
+from raftdb.client.sync_io import sleep
+from raftdb.client.sync_jobs import Job
+from raftdb.client.sync_tasks import run_all
+from raftdb.errors import OutcomeUnknown, SessionExpired, Unavailable
+from raftdb.limits import WAIT_MS_MAX
+
+if TYPE_CHECKING:
+    from raftdb.client.sync_client import Client
+
+VISIBILITY_S = 30.0
+"""How long a job outlives its last extension, unless the caller says otherwise."""
+MAX_RUN_S = 3_600.0
+"""How long a job is extended, unless the caller says otherwise: one that hangs is handed out again then."""
+AGAIN_MS = 1_000.0
+"""Pause of a loop while the cluster cannot be reached."""
+WORKER_NAME_MAX = 100
+
+logger = logging.getLogger("raftdb.client")
+
+
+class Queue(Generic[V]):
+    """A queue of messages. It comes into being with its first message. Threads and tasks may share this object."""
+
+    def __init__(self, db: "Client[V]", name: Text) -> None:
+        self.name = as_text(to_bytes(name))
+        self._db = db
+        self._name = to_bytes(name)
+        self._stops: dict[Stop, None] = {}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    def put(
+        self,
+        value: Text,
+        *,
+        delay: Lifetime | None = None,
+        dedup: Text | None = None,
+        unique: Text | None = None,
+        group: Text | None = None,
+        priority: int | None = None,
+        ttl: Lifetime | None = None,
+    ) -> Put:
+        """Put a message; returns its id, and whether it is new.
+
+        `delay`: it is visible only after that time, in seconds or as a `timedelta`. `dedup`: nothing is put if the
+        queue has seen this id within its window. `unique`: nor while a message of this id waits; once it was received
+        another may be put. `group`: messages of a group are handed out strictly in order, one at a time. `priority`: 9
+        comes before 0, which is the default. `ttl`: it expires if it was not received by then.
+
+        Raises `QueueFull`, and `RaftdbError`.
+        """
+        arguments = methods.put_arguments(
+            self._name,
+            value,
+            delay=delay,
+            dedup=dedup,
+            unique=unique,
+            group=group,
+            priority=priority,
+            ttl=ttl,
+        )
+        return self._db._run(methods.put(arguments))
+
+    def put_many(
+        self,
+        values: Iterable[Text],
+        *,
+        delay: Lifetime | None = None,
+        group: Text | None = None,
+        priority: int | None = None,
+        ttl: Lifetime | None = None,
+    ) -> list[Put]:
+        """Put several messages in order, all of them or, if that fails, none. For the options see `put`."""
+        put = partial(methods.put_arguments, self._name, delay=delay, group=group, priority=priority, ttl=ttl)
+        several = [put(value) for value in values]
+        return self._db._run(methods.put_many(several)) if several else []
+
+    def pop(self, *, wait: Lifetime = 0) -> V | None:
+        """Take the first message for good; returns its value, or None if there is none within `wait`.
+
+        It is gone with that: if the caller dies it is lost. `consume` loses none.
+        """
+        method = partial(methods.pop, self._db._form, self._name)
+        wait_ms = float(milliseconds(wait))
+        if not wait_ms:
+            return self._db._run(method(None))
+        ends_ms = now_ms() + wait_ms
+        with self._db._own_holding().waiting_client() as client:
+            while True:
+                left_ms = max(ends_ms - now_ms(), 0.0)
+                value = client._run(method(min(left_ms, WAIT_MS_MAX)))
+                if value is not None or left_ms <= WAIT_MS_MAX:
+                    return value
+
+    def receive(
+        self, count: int = 1, *, visibility: Lifetime = VISIBILITY_S, wait: Lifetime = 0
+    ) -> list[Job[V]]:
+        """Up to `count` jobs (at most 100), none if there are none within `wait` seconds (at most 50).
+
+        They are the caller's for `visibility`, in which it has to `ack` them; nobody extends them but `job.extend`.
+        """
+        with self._db._own_holding().waiting_client() as client:
+            return self._fetch(client, count, visibility, max_run=0, wait=wait)
+
+    def consume(
+        self, *, visibility: Lifetime = VISIBILITY_S, max_run: Lifetime = MAX_RUN_S, batch: int = 1
+    ) -> Iterator[Job[V]]:
+        """The jobs of the queue, one after the other, for ever: it waits while there are none, and while the cluster
+        cannot be reached.
+
+        Use each as a context: `with job: ...`. When that is left the job is done; an exception is logged, and the job is
+        handed out again later. Up to `batch` jobs are fetched at a time. The loop ends by `break`, by `stop`, and by
+        SIGTERM, if the program does not handle that itself.
+        """
+        return self._consume(Stop(), visibility, max_run, batch)
+
+    @overload
+    def worker(
+        self,
+        function: "Callable[[V], Any]",
+        *,
+        concurrency: int = ...,
+        visibility: Lifetime = ...,
+        max_run: Lifetime = ...,
+        pass_job: Literal[False] = ...,
+    ) -> None: ...
+
+    @overload
+    def worker(
+        self,
+        function: "Callable[[Job[V]], Any]",
+        *,
+        concurrency: int = ...,
+        visibility: Lifetime = ...,
+        max_run: Lifetime = ...,
+        pass_job: Literal[True],
+    ) -> None: ...
+
+    def worker(
+        self,
+        function: "Callable[[Any], Any]",
+        *,
+        concurrency: int = 1,
+        visibility: Lifetime = VISIBILITY_S,
+        max_run: Lifetime = MAX_RUN_S,
+        pass_job: bool = False,
+    ) -> None:
+        """Call `function` with the value of each job, or with `pass_job` the job itself, up to `concurrency` at a time,
+        until `stop` or SIGTERM. The job is done when the function returns; for the rest see `consume`."""
+        stop = Stop()
+
+        def work() -> None:
+            for job in self._consume(stop, visibility, max_run, 1):
+                with job:
+                    function(job if pass_job else job.value)
+
+        with stop.heeding_sigterm():
+            run_all([work] * concurrency, stop.set)
+
+    def stop(self) -> None:
+        """End the loops of `consume` and `worker` of this object: what has begun is finished. Any thread may call it,
+        and a handler of a signal."""
+        for stop in list(self._stops):
+            stop.set()
+
+    def info(self) -> dict[str, int | str]:
+        """What the cluster knows of the queue: `visible`, `delayed`, `in_flight` and `dead` messages, and more. Raises
+        `RaftdbError` `not_found` if there is no such queue."""
+        return self._db._run(methods.info(self._name))
+
+    def length(self) -> int:
+        """How many messages are visible."""
+        return self._db._run(methods.integer("qlen", self._name))
+
+    def configure(self, **settings: Text) -> None:
+        """Change settings of the queue, such as `max_failures=5` or `dead_letter="broken"`: those of `qset`."""
+        words = [word for pair in settings.items() for word in pair]
+        self._db._run(methods.status_only("qset", self._name, *words))
+
+    def redrive(self, *ids: Text, to: Text | None = None) -> int:
+        """Make dead messages visible again, those named or all, here or in the queue `to`; returns how many."""
+        target: tuple[Text, ...] = () if to is None else ("TO", to)
+        chosen = [word for name in ids for word in ("ID", name)]
+        return self._db._run(methods.integer("redrive", self._name, *target, *chosen))
+
+    def purge(self) -> int:
+        """Remove all messages but the dead ones; returns how many."""
+        return self._db._run(methods.integer("purge", self._name))
+
+    def delete(self) -> int:
+        """Remove the queue and all its messages; returns how many."""
+        return self._db._run(methods.integer("qdel", self._name))
+
+    def _consume(self, stop: Stop, visibility: Lifetime, max_run: Lifetime, batch: int) -> Iterator[Job[V]]:
+        waiting: list[Job[V]] = []
+        self._stops[stop] = None
+        holding = self._db._own_holding()
+        try:
+            with stop.heeding_sigterm(), holding.waiting_client() as client, stop.calling(client._interrupt):
+                while not stop.is_set:
+                    waiting = self._fetch_patiently(client, stop, visibility, max_run, batch)
+                    while waiting and not stop.is_set:
+                        job = waiting.pop(0)
+                        if not job.lost.is_set():
+                            yield job
+        finally:
+            self._stops.pop(stop, None)
+            for job in waiting:
+                job._give_back()
+
+    def _fetch_patiently(
+        self, client: "Client[bytes]", stop: Stop, visibility: Lifetime, max_run: Lifetime, batch: int
+    ) -> list[Job[V]]:
+        """Jobs, as soon as there are any; none only if the loop is to look around."""
+        try:
+            return self._fetch(client, batch, visibility, max_run, WAIT_MS_MAX / 1000)
+        except Interrupted:
+            return []
+        except (Unavailable, OutcomeUnknown, SessionExpired) as error:
+            if not stop.is_set:
+                logger.warning("the queue %r is asked again: %s", self.name, error)
+                sleep(AGAIN_MS)
+            return []
+
+    def _fetch(
+        self, client: "Client[bytes]", count: int, visibility: Lifetime, max_run: Lifetime, wait: Lifetime
+    ) -> list[Job[V]]:
+        """Receive once. Jobs that were waited for are extended before they begin, because nobody here knows for how
+        long they have been handed out already."""
+        visibility_ms, sent_ms = float(milliseconds(visibility)), now_ms()
+        method = methods.receive(
+            self._name,
+            count=count,
+            visibility_ms=visibility_ms,
+            worker=_worker_name(),
+            wait_ms=float(milliseconds(wait)) or None,
+        )
+        found = client._run(method)
+        until_ms = now_ms() + milliseconds(max_run)
+        lease = Lease(visibility_ms, sent_ms=sent_ms)
+        if found and lease.due_ms <= now_ms():
+            sent_ms = now_ms()
+            receipts = [delivery.receipt for delivery in found]
+            if client._run(methods.extend(self._name, receipts, visibility_ms)) < len(found):
+                return []
+        return [
+            self._job(delivery, Lease(visibility_ms, sent_ms=sent_ms, renewed_until_ms=until_ms))
+            for delivery in found
+        ]
+
+    def _job(self, delivery: Delivery, lease: Lease) -> Job[V]:
+        return Job(self._db, self._name, delivery, lease)
+
+
+def _worker_name() -> str:
+    """Who works, for people who look at a message."""
+    return f"{socket.gethostname()}:{os.getpid()}"[-WORKER_NAME_MAX:]
