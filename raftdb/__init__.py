@@ -18,9 +18,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raftdb.client.async_client import AsyncClient
+    from raftdb.client.async_elections import AsyncElection
+    from raftdb.client.async_jobs import AsyncJob
+    from raftdb.client.async_locks import AsyncHeld, AsyncLock, AsyncReadWriteLock
+    from raftdb.client.async_queues import AsyncQueue
+    from raftdb.client.async_schedules import AsyncEvery
     from raftdb.client.async_transaction import AsyncTransaction
     from raftdb.client.backup import BackupDamaged
     from raftdb.client.http1 import Sink
+    from raftdb.client.leases import LockLost, LockTimeout
     from raftdb.client.model import (
         Answer,
         KeyPage,
@@ -34,7 +40,13 @@ if TYPE_CHECKING:
         Value,
     )
     from raftdb.client.retrying import transactional
+    from raftdb.client.service_methods import Put
     from raftdb.client.sync_client import Client
+    from raftdb.client.sync_elections import Election
+    from raftdb.client.sync_jobs import Job
+    from raftdb.client.sync_locks import Held, Lock, ReadWriteLock
+    from raftdb.client.sync_queues import Queue
+    from raftdb.client.sync_schedules import Every
     from raftdb.client.sync_transaction import Transaction
     from raftdb.errors import (
         CommandFailed,
@@ -59,10 +71,27 @@ __all__ = [
     "transactional",
     "Transaction",
     "AsyncTransaction",
+    "Lock",
+    "AsyncLock",
+    "ReadWriteLock",
+    "AsyncReadWriteLock",
+    "Held",
+    "AsyncHeld",
+    "Queue",
+    "AsyncQueue",
+    "Job",
+    "AsyncJob",
+    "Put",
+    "Election",
+    "AsyncElection",
+    "Every",
+    "AsyncEvery",
     "RaftdbError",
     "Conflict",
     "Fenced",
     "Deadlock",
+    "LockTimeout",
+    "LockLost",
     "Unavailable",
     "OutcomeUnknown",
     "SessionExpired",
@@ -91,6 +120,23 @@ _MODULES = {
     "transactional": "raftdb.client.retrying",
     "Transaction": "raftdb.client.sync_transaction",
     "AsyncTransaction": "raftdb.client.async_transaction",
+    "Lock": "raftdb.client.sync_locks",
+    "AsyncLock": "raftdb.client.async_locks",
+    "ReadWriteLock": "raftdb.client.sync_locks",
+    "AsyncReadWriteLock": "raftdb.client.async_locks",
+    "Held": "raftdb.client.sync_locks",
+    "AsyncHeld": "raftdb.client.async_locks",
+    "Queue": "raftdb.client.sync_queues",
+    "AsyncQueue": "raftdb.client.async_queues",
+    "Job": "raftdb.client.sync_jobs",
+    "AsyncJob": "raftdb.client.async_jobs",
+    "Put": "raftdb.client.service_methods",
+    "Election": "raftdb.client.sync_elections",
+    "AsyncElection": "raftdb.client.async_elections",
+    "Every": "raftdb.client.sync_schedules",
+    "AsyncEvery": "raftdb.client.async_schedules",
+    "LockTimeout": "raftdb.client.leases",
+    "LockLost": "raftdb.client.leases",
     "BackupDamaged": "raftdb.client.backup",
     "Sink": "raftdb.client.http1",
     "LeaderHint": "raftdb.errors",

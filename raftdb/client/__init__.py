@@ -20,6 +20,8 @@ The blocking and the asynchronous client share a core without I/O:
 * `flow`: a call from beginning to end, as a generator of steps: session, then routing.
 * `methods`, `cluster_methods`: the request of each method, and how its answer is read.
 * `buffer`, `transaction`, `retrying`: the reads and writes of a transaction, its state, and when it is tried again.
+* `leases`, `keeping`, `fences`, `schedules`, `service_methods`: until when something is held, what is renewed when, the
+  fences of writes, the times of `every`, and the requests about locks and queues.
 
 The two halves above the core differ in `await`, and in little else. So only the asynchronous one is written, and
 `.ci/unasync.py` makes each `sync_NAME` from its `async_NAME` (a test checks that it is current):
@@ -30,10 +32,13 @@ The two halves above the core differ in `await`, and in little else. So only the
 * `async_client`: the client itself; `async_commands`: its methods, each of which is one line.
 * `async_transaction`: a transaction, which reads at once and writes when it is committed.
 * `async_backup`: a backup into a file, which is verified before it takes its name (`backup`).
+* `async_services`: locks (`async_locks`), queues (`async_queues`, `async_jobs`), elections (`async_elections`) and
+  schedules (`async_schedules`); `async_holding` has what a client holds, and clients of their own for its waits.
 
-Only `async_io` and `sync_io` are both written by hand, with the same names: they connect (with `dialing`, and
-`resolving` for names), send, receive and wait, and know the process or event loop that a client belongs to. Only the
-asynchronous half imports asyncio, and nothing here imports aiohttp: a one-shot `raftdb get` must be quick.
+Only `io` and `tasks` are written by hand in both halves, with the same names. `async_io` and `sync_io` connect (with
+`dialing`, and `resolving` for names), send, receive and wait, and know the process or event loop that a client belongs
+to; `async_tasks` and `sync_tasks` know who holds something, and tell it when that is lost. Only the asynchronous half
+imports asyncio, and nothing here imports aiohttp: a one-shot `raftdb get` must be quick.
 
 **What is retried.** Reads change nothing and are repeated. A write that was sent and not answered may have been
 executed. Within a session it is sent again under its number until the deadline, because it is executed once however
@@ -53,6 +58,11 @@ each other's answers: in `benchmarks/client_threads.py` 16 threads do about as m
 each. A child process begins a session of its own, because two processes with the same numbers would get each other's
 answers. A transaction belongs to one thread or task.
 
+**Holding.** What is held, a lock or a job, is renewed by two threads (`renewing`), for both halves: an event loop that
+is blocked by a computation loses no lease. Whether something is lost is decided by time alone, and without the network:
+`leases` says how. A call that waits, for a lock or a message, has a client for itself: in the session of the others it
+would keep their replies from being forgotten. Loops over jobs end in order (`stopping`).
+
 **Deadlines.** A call ends by its deadline, whatever the system's resolver, a silent address, another thread or a server
 that sends byte by byte does. Its socket is closed then, and a thread that still resolves a name is not waited for.
 """
@@ -63,14 +73,26 @@ __all__ = [
     "async_transaction",
     "backup",
     "dialing",
+    "async_elections",
+    "async_jobs",
+    "async_locks",
+    "async_queues",
+    "async_schedules",
     "http1",
     "json_body",
+    "leases",
     "model",
     "pace",
     "protocol",
     "retrying",
+    "service_methods",
     "sync_backup",
     "sync_client",
+    "sync_elections",
+    "sync_jobs",
+    "sync_locks",
+    "sync_queues",
+    "sync_schedules",
     "sync_transaction",
 ]
 """The modules that other packages may use. Programs of users find what is theirs in `raftdb` itself."""

@@ -52,10 +52,10 @@ class AsyncConnections:
         """Send the request to the attempt's address, and return the answer.
 
         The attempt's times are those of `now_ms`; for `prompt_ms` and `stretches` see `raftdb.client.pace`. Raises
-        `NotSent`, `AnswerLost`, `Interrupted`, or `RemoteProtocolError` for an answer that is not HTTP. The connection is kept only
-        after a complete answer: any exception closes it, an interrupt and a cancellation included. The body of a
-        success goes to the step's `sink`, if it has one, as long as a piece of it comes every `STREAM_IDLE_MS`;
-        exceptions of the sink are passed on.
+        `NotSent`, `AnswerLost`, `Interrupted`, or `RemoteProtocolError` for an answer that is not HTTP. The connection
+        is kept only after a complete answer: any exception closes it, an interrupt and a cancellation included. The
+        body of a success goes to the step's `sink`, if it has one, as long as a piece of it comes every
+        `STREAM_IDLE_MS`; exceptions of the sink are passed on.
         """
         attempt, sent = step.attempt, step.request
         request = encode_request(sent.method, sent.target, host=str(attempt.address), body=sent.body)

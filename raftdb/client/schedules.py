@@ -12,10 +12,12 @@ is one slot a day.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import TYPE_CHECKING, TypeAlias
 
 from raftdb.errors import RequestRefused
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 INTERVAL_S_MIN = 1
 INTERVAL_S_MAX = 366 * 86_400
@@ -45,7 +47,7 @@ class Daily:
     """One slot a day, when it is `time` in `zone`."""
 
     time: time
-    zone: ZoneInfo
+    zone: "ZoneInfo"
 
     def latest(self, now_s: float) -> int:
         """The last slot at or before `now_s`; both are seconds since the epoch."""
@@ -94,7 +96,9 @@ def schedule_of(text: str, tz: str = "UTC") -> Schedule:
     )
 
 
-def _zone(name: str) -> ZoneInfo:
+def _zone(name: str) -> "ZoneInfo":
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -65,8 +65,8 @@ class Election(Generic[V]):
         return None if found is None else self._db._form(found.owner.rpartition(b" ")[0])
 
     def observe(self) -> Iterator[V | None]:
-        """The value of each leader, beginning with the present one: None while nobody leads. It looks every second, so a
-        leader in between may be missed."""
+        """The value of each leader, beginning with the present one: None while nobody leads. It looks every second, so
+        a leader in between may be missed."""
         last: object = self
         while True:
             found = self._db._run(holder(to_bytes(self.name)))

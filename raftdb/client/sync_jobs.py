@@ -76,8 +76,8 @@ class Job(Generic[V]):
         dead: bool = False,
     ) -> bool:
         """Give the job back. It has failed once more, and is handed out again after `delay`, or after a time that grows
-        with its failures. `error` is kept with it. With `free` nothing is counted and it is visible at once; with `dead`
-        it is not handed out again. Returns False if it was lost before."""
+        with its failures. `error` is kept with it. With `free` nothing is counted and it is visible at once; with
+        `dead` it is not handed out again. Returns False if it was lost before."""
         self.ended()
         method = methods.nack(self._queue, self.receipt, delay=delay, error=error, free=free, dead=dead)
         return self._db._run(method) == 1

@@ -80,8 +80,8 @@ class Held(Generic[V]):
             raise LockLost(f"the lock {self.name!r} was not renewed in time, and somebody else may hold it")
 
     def release(self) -> None:
-        """Give the lock back, if that was not done yet. Raises `LockLost` if it was lost before. If the cluster cannot be
-        reached, the lock ends by itself when its time is over."""
+        """Give the lock back, if that was not done yet. Raises `LockLost` if it was lost before. If the cluster cannot
+        be reached, the lock ends by itself when its time is over."""
         if self._holding.held.get(self._key) is not self:
             return
         del self._holding.held[self._key]

@@ -1,5 +1,5 @@
 # Made from async_queues.py by .ci/unasync.py: what is to be changed is changed there.
-"""Queues: putting messages, taking them for good, and jobs, which are handed out until somebody says that they are done.
+"""Queues: putting messages, taking them for good, and jobs, which are handed out until they are done.
 
 A job that is not done, because its worker died, slept or failed, is handed out again: so each is done at least once.
 It is done exactly once where its result and its end are one transaction (`client.transaction(job=job)`), because the
@@ -20,6 +20,7 @@ from raftdb.client import service_methods as methods
 from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes
 from raftdb.client.http1 import Interrupted
 from raftdb.client.leases import Lease, now_ms
+from raftdb.client.methods import integer, status_only
 from raftdb.client.service_methods import Delivery, Put
 from raftdb.client.stopping import Stop
 from raftdb.client.sync_io import sleep
@@ -133,8 +134,8 @@ class Queue(Generic[V]):
         """The jobs of the queue, one after the other, for ever: it waits while there are none, and while the cluster
         cannot be reached.
 
-        Use each as a context: `with job: ...`. When that is left the job is done; an exception is logged, and the job is
-        handed out again later. Up to `batch` jobs are fetched at a time. The loop ends by `break`, by `stop`, and by
+        Use each as a context: `with job: ...`. When that is left the job is done. An exception is logged, and the job
+        is handed out again later. Up to `batch` jobs are fetched at a time. The loop ends by `break`, by `stop`, and by
         SIGTERM, if the program does not handle that itself.
         """
         return self._consume(Stop(), visibility, max_run, batch)
@@ -195,26 +196,26 @@ class Queue(Generic[V]):
 
     def length(self) -> int:
         """How many messages are visible."""
-        return self._db._run(methods.integer("qlen", self._name))
+        return self._db._run(integer("qlen", self._name))
 
     def configure(self, **settings: Text) -> None:
         """Change settings of the queue, such as `max_failures=5` or `dead_letter="broken"`: those of `qset`."""
         words = [word for pair in settings.items() for word in pair]
-        self._db._run(methods.status_only("qset", self._name, *words))
+        self._db._run(status_only("qset", self._name, *words))
 
     def redrive(self, *ids: Text, to: Text | None = None) -> int:
         """Make dead messages visible again, those named or all, here or in the queue `to`; returns how many."""
         target: tuple[Text, ...] = () if to is None else ("TO", to)
         chosen = [word for name in ids for word in ("ID", name)]
-        return self._db._run(methods.integer("redrive", self._name, *target, *chosen))
+        return self._db._run(integer("redrive", self._name, *target, *chosen))
 
     def purge(self) -> int:
         """Remove all messages but the dead ones; returns how many."""
-        return self._db._run(methods.integer("purge", self._name))
+        return self._db._run(integer("purge", self._name))
 
     def delete(self) -> int:
         """Remove the queue and all its messages; returns how many."""
-        return self._db._run(methods.integer("qdel", self._name))
+        return self._db._run(integer("qdel", self._name))
 
     def _consume(self, stop: Stop, visibility: Lifetime, max_run: Lifetime, batch: int) -> Iterator[Job[V]]:
         waiting: list[Job[V]] = []

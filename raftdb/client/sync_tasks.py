@@ -48,8 +48,8 @@ class Block:
 
 
 def run_all(work: Sequence[Callable[[], None]], stop: Callable[[], None]) -> None:
-    """Run all of `work` at the same time, each in a thread, to the end. If one fails, or this thread is interrupted, the
-    others are told to stop, and the error is raised once they have."""
+    """Run all of `work` at the same time, each in a thread, to the end. If one fails, or this thread is interrupted,
+    the others are told to stop, and the error is raised once they have."""
     errors: list[BaseException] = []
 
     def run(one: Callable[[], None]) -> None:

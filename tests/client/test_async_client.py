@@ -21,6 +21,7 @@ from raftdb import (
     Unavailable,
     transactional,
 )
+from raftdb.client.sync_services import ClientServices
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from tests.addresses import at
 from tests.client.fake_node import LOSE_REPLY, Canned, FakeCluster, error
@@ -53,7 +54,7 @@ def test_both_clients_have_the_same_methods(blocking: type, asynchronous: type, 
     assert list(found) == list(expected)
     for name, parameters in expected.items():
         theirs = [parameter for parameter in found[name] if parameter.name not in more]
-        if "transactional" not in name and name != "__init__":
+        if name not in ("__init__", "transaction", "transactional"):
             assert theirs == parameters, name
         assert [(one.name, one.kind, one.default) for one in theirs] == [
             (one.name, one.kind, one.default) for one in parameters
@@ -61,7 +62,7 @@ def test_both_clients_have_the_same_methods(blocking: type, asynchronous: type, 
 
 
 def test_every_call_takes_a_deadline_of_its_own() -> None:
-    without = {"__init__", "from_url", "close", "transactional"}
+    without = {"__init__", "from_url", "close", "transactional", *public_methods(ClientServices)}
     for kind in (Client, AsyncClient):
         for name, parameters in public_methods(kind).items():
             names = {parameter.name: parameter.kind for parameter in parameters}
