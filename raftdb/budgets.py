@@ -33,13 +33,16 @@ PROPOSE_BYTES_MAX = 4 * MIB
 """Bytes of writes proposed in one step, between which the bound on entries that wait for a majority is checked."""
 
 SWEEP_VALUES_MAX = 1_000
-"""Most values that one `Expire` ends. This and the next four are replicated rules, because apply depends on them."""
+"""Most values that one `Expire` ends. This and the next five are replicated rules, because apply depends on them."""
 
 SWEEP_SESSIONS_MAX = 64
 """Most sessions that one `Expire` ends."""
 
 SWEEP_REPLIES_MAX = 1_000
 """Removed replies after which an `Expire` ends no further session; the last session may have as many as are kept."""
+
+SWEEP_ABANDONED_MAX = 1_000
+"""Most keys of things that are gone as a whole, as after `flushall`, that one `Expire` removes; likewise replicated."""
 
 EXPIRED_COUNTED_MAX = 1_000
 """How many expired values that are not removed yet `dbsize` finds and leaves out of its count: more would take it too

@@ -126,7 +126,7 @@ class _OneValue:
 
 def _after(command: Command, key: bytes, value: bytes | None) -> bytes | None:
     """The value of `key` after the command, as the machine computes it. Raises `CommandFailed` if the command fails."""
-    state_key = state_key_of(key)
+    state_key = state_key_of(_OneValue(b"", None), key)
     record = None if value is None else encode_string(value, revision=1)
     layer = Layer(_OneValue(state_key, record))
     WRITES[type(command)](layer, command, 2)

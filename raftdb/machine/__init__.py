@@ -15,7 +15,8 @@ any, and ends with a `Service` that declares the rest.
 * `forms`: commands as they stand in the log, read off their dataclasses; `short_forms`: the same directly, for most of
   them. `entries`: whole entries; `operations`: the operations beside commands that they may hold.
 * `machine`: from an entry to its reply, and to the changes that others may wait for; reads beside the log.
-* `sweeper`: the end of what is due, of all services.
+* `sweeper`: the end of what is due, of all services. `sweeping`: very many keys that are gone at once, and are removed
+  by the sweeper step by step.
 * `layer`: the changes of entries that are being applied, laid over a view of the state; and the interface of a view.
 * `keyspace`: how keys and values of the services stand in the one ordered key space.
 * `clock`: the cluster clock, moved by the times that entries bear.

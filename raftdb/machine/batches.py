@@ -79,7 +79,7 @@ def multi_set(layer: Layer, command: MultiSet, revision: int) -> Result:
     checked: list[tuple[bytes, bytes]] = []
     for key, value in command.pairs:
         check_value(len(value))
-        checked.append((state_key_of(key), value))
+        checked.append((state_key_of(layer, key), value))
     if command.condition is not Condition.ALWAYS and not all(
         holds(command.condition, is_missing=load_head(layer, key) is None) for key, _ in command.pairs
     ):
@@ -103,7 +103,7 @@ class DeleteMany(Command):
 
 def delete_many(layer: Layer, command: DeleteMany, revision: int) -> Result:
     """Remove the keys, whatever kind their values are. Answers how many there were."""
-    state_keys = [state_key_of(key) for key in command.keys]
+    state_keys = [state_key_of(layer, key) for key in command.keys]
     count = 0
     for state_key in state_keys:
         before = layer.head(state_key, HEADER_BYTES)

@@ -43,7 +43,7 @@ class IncrementBy(Command):
 
 def increment_by(layer: Layer, command: IncrementBy, revision: int) -> Result:
     """Add to the integer that the value spells, 0 for a missing key; the expiry stays. Answers the sum."""
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     # The beginning of a text is enough to see that it is too long for an integer.
     before = layer.head(state_key, HEADER_BYTES + INTEGER_TEXT_BYTES_MAX + 1)
     stored = visible(layer, before)
@@ -90,7 +90,7 @@ class IncrementByDecimal(Command):
 def increment_by_decimal(layer: Layer, command: IncrementByDecimal, revision: int) -> Result:
     """Add to the number that the value spells; the expiry stays. Answers the sum, in the one spelling that is stored:
     without an exponent, and with no zero at the end of a fraction."""
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     before = layer.head(state_key, HEADER_BYTES + DECIMAL_BYTES_MAX + 1)
     stored = visible(layer, before)
     current = Decimal(0) if stored is None else parse_decimal(string_of(stored))

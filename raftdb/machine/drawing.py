@@ -7,12 +7,12 @@ until one key is left. Every key may be drawn; a key that shares its beginning w
 from dataclasses import dataclass
 from typing import cast
 
-from raftdb.machine.keyspace import HEADER_BYTES, KEY_VALUE_PREFIX
+from raftdb.machine.keyspace import HEADER_BYTES
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.reply import Page, Result
 from raftdb.machine.scanning import ReadPage, behind, read_page
 from raftdb.machine.service import Query, Service
-from raftdb.machine.values import load_head
+from raftdb.machine.values import load_head, values_prefix
 
 LOOKS_MAX = 2_000
 """Branches that are looked at for one draw, some 10 ms of the slowest; then it is the first key of the branch that was
@@ -39,7 +39,8 @@ def draw_key(view: KeyValueView, query: DrawKey) -> Result:
 
 
 def _drawn(view: KeyValueView, lots: bytes) -> bytes | None:
-    branch, looks = KEY_VALUE_PREFIX, 0
+    branch = front = values_prefix(view)
+    looks = 0
     for lot in lots:
         branches = _branches(view, branch)
         looks += len(branches)
@@ -47,10 +48,10 @@ def _drawn(view: KeyValueView, lots: bytes) -> bytes | None:
             return None
         branch, is_key = branches[lot % len(branches)]
         if is_key:
-            return branch[1:]
+            return branch[len(front) :]
         if looks > LOOKS_MAX:
             break
-    return view.scan(branch, behind(branch), limit=1, length=HEADER_BYTES)[0][0][1:]
+    return view.scan(branch, behind(branch), limit=1, length=HEADER_BYTES)[0][0][len(front) :]
 
 
 def _branches(view: KeyValueView, branch: bytes) -> list[tuple[bytes, bool]]:

@@ -32,7 +32,7 @@ class Append(Command):
 
 def append(layer: Layer, command: Append, revision: int) -> Result:
     """Append the text to the value, which is empty for a missing key; the expiry stays. Answers the new length."""
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     before = layer.get(state_key)
     stored = visible(layer, before)
     data, expires_ms = (b"", NEVER_EXPIRES) if stored is None else (string_of(stored), stored.expires_ms)
@@ -58,7 +58,7 @@ def set_range(layer: Layer, command: SetRange, revision: int) -> Result:
 
     An empty text changes nothing, and creates no key.
     """
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     before = layer.get(state_key)
     stored = visible(layer, before)
     data, expires_ms = (b"", NEVER_EXPIRES) if stored is None else (string_of(stored), stored.expires_ms)

@@ -38,10 +38,12 @@ from raftdb.machine.strings import NO_TTL, PAST_TTL
 from raftdb.machine.values import (
     EXPIRIES,
     expire_value,
+    forget_value,
     load_head,
     remove_value,
     state_key_of,
     string_of,
+    values_prefix,
     visible,
 )
 
@@ -92,7 +94,7 @@ class ExpireAfter(Command):
 def expire_after(layer: Layer, command: ExpireAfter, revision: int) -> Result:
     """Set the time at which the key ends, or delete it. Answers whether there was such a key, and the condition
     held."""
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     if command.ttl_ms > TTL_MS_MAX:
         raise ReplyError("invalid time to live", hint=f"at most {TTL_MS_MAX} milliseconds")
     before = layer.get(state_key)
@@ -118,7 +120,7 @@ class RemoveExpiry(Command):
 
 def remove_expiry(layer: Layer, command: RemoveExpiry, revision: int) -> Result:
     """Let the key stay. Answers whether there was such a key and it was to end."""
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     before = layer.get(state_key)
     stored = visible(layer, before)
     if before is None or stored is None or stored.expires_ms == NEVER_EXPIRES:
@@ -152,12 +154,17 @@ def _shown_ttl(result: Told) -> object:
     return -1 if result.revision else -2
 
 
-def _end(layer: Layer, expires_ms: int, key: bytes, index: int) -> int:
-    """End the value of `key`, whose time is up."""
-    state_key = KEY_VALUE_PREFIX + key
+def _end(layer: Layer, expires_ms: int, name: bytes, index: int) -> int:
+    """End the value of this name (generation and key), whose time is up."""
+    state_key = KEY_VALUE_PREFIX + name
     before = layer.head(state_key, HEADER_BYTES)
-    if before is not None and decode_header(before)[2] == expires_ms:
+    if before is None or decode_header(before)[2] != expires_ms:
+        return 1
+    if state_key.startswith(values_prefix(layer)):
         remove_value(layer, state_key, before)
+    else:
+        forget_value(layer, state_key, before)
+        layer.delete(state_key)
     return 1
 
 
@@ -181,7 +188,7 @@ class GetAndExpire(Command):
 
 def get_and_expire(layer: Layer, command: GetAndExpire, revision: int) -> Result:
     """Set the time at which the key ends. Answers its value, None if there is no such key."""
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     if command.ttl_ms not in (NO_TTL, PAST_TTL) and not 0 < command.ttl_ms <= TTL_MS_MAX:
         raise ReplyError("invalid time to live", hint=f"from 1 to {TTL_MS_MAX} milliseconds")
     before = layer.get(state_key)

@@ -3,14 +3,29 @@
 from dataclasses import dataclass
 
 from raftdb.errors import ReplyError
-from raftdb.limits import KEYS_PER_COMMAND_MAX
-from raftdb.machine.keyspace import HEADER_BYTES, KEY_VALUE_PREFIX, KINDS
+from raftdb.machine.keyspace import HEADER_BYTES, KINDS
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
-from raftdb.machine.scanning import behind
-from raftdb.machine.service import Command, CommandType, Service
+from raftdb.machine.service import (
+    NO_ARGUMENTS,
+    Arity,
+    Command,
+    CommandSpec,
+    CommandType,
+    Example,
+    ReplyKind,
+    Service,
+    as_done,
+)
 from raftdb.machine.strings import CONDITION_WORDS, Condition, holds
-from raftdb.machine.values import load_head, move_value, remove_value, state_key_of, visible
+from raftdb.machine.values import (
+    load_head,
+    move_value,
+    remove_all_values,
+    remove_value,
+    state_key_of,
+    visible,
+)
 
 NO_SUCH_KEY = "no such key"
 """The error for a key that must be there (Redis' words)."""
@@ -48,7 +63,7 @@ def rename(layer: Layer, command: Rename, revision: int) -> Result:
         return Result(command.condition is not Condition.IF_MISSING, None)
     if not _put(layer, before, command.target, command.condition, revision):
         return Result(False, None)
-    remove_value(layer, state_key_of(command.source), before)
+    remove_value(layer, state_key_of(layer, command.source), before)
     return Result(True, None)
 
 
@@ -71,13 +86,13 @@ def copy(layer: Layer, command: Copy, revision: int) -> Result:
 
 def _value_of(layer: Layer, key: bytes) -> bytes | None:
     """The whole record of the key, None if it has none that is still there."""
-    before = layer.get(state_key_of(key))
+    before = layer.get(state_key_of(layer, key))
     return before if visible(layer, before) is not None else None
 
 
 def _put(layer: Layer, record: bytes, target: bytes, condition: Condition, revision: int) -> bool:
     """Put a record in the place of what `target` holds, if the condition holds of it; returns whether it does."""
-    state_key = state_key_of(target)
+    state_key = state_key_of(layer, target)
     before = layer.head(state_key, HEADER_BYTES)
     if not holds(condition, is_missing=visible(layer, before) is None):
         return False
@@ -87,21 +102,12 @@ def _put(layer: Layer, record: bytes, target: bytes, condition: Condition, revis
 
 @dataclass(frozen=True, slots=True)
 class Clear(Command):
-    """Remove all keys, at one point of the log; an error if there are more than `KEYS_PER_COMMAND_MAX`."""
+    """Remove all keys, however many there are, at one point of the log."""
 
 
 def clear(layer: Layer, command: Clear, revision: int) -> Result:
     """Remove all keys. Answers nothing: some may have ended before, and nobody knows how many are still kept."""
-    found = layer.scan(
-        KEY_VALUE_PREFIX, behind(KEY_VALUE_PREFIX), limit=KEYS_PER_COMMAND_MAX + 1, length=HEADER_BYTES
-    )
-    if len(found) > KEYS_PER_COMMAND_MAX:
-        raise ReplyError(
-            f"there are more than {KEYS_PER_COMMAND_MAX} keys",
-            hint="delete them page by page: scan finds them",
-        )
-    for state_key, record in found:
-        remove_value(layer, state_key, record)
+    remove_all_values(layer, revision)
     return Result(None, None)
 
 
@@ -131,6 +137,29 @@ KEYS = Service(
             keys_named=lambda command: 2,
             arguments=_arguments,
         ),
-        CommandType(type=Clear, number=27, write=clear, log_name="flushall"),
+        CommandType(
+            type=Clear,
+            number=27,
+            write=clear,
+            shown=as_done,
+            names=(
+                CommandSpec(
+                    name="flushall",
+                    syntax="flushall",
+                    summary="Delete all keys, however many there are.",
+                    examples=(
+                        Example("mset a 1 b 2", "OK"),
+                        Example("flushall", "OK"),
+                        Example("dbsize", "0"),
+                    ),
+                    arity=Arity(0, 0),
+                    reply=ReplyKind.STATUS,
+                    build=lambda given: Clear(),
+                    keys=NO_ARGUMENTS,
+                    values=NO_ARGUMENTS,
+                    dangerous=True,
+                ),
+            ),
+        ),
     ),
 )

@@ -3,6 +3,8 @@
 A key is a one-byte prefix that names the service, then the service's own key; prefixes keep services apart
 and the order within each. They are given out here, once and for ever:
 
+    a  name                 a range of keys that are gone, and are being removed (`machine.sweeping`)
+    b                       the generation of the values, and the entry that began it (`machine.values`)
     c  configuration        the members, `pack_configuration`
     m                       number of sessions of clients (`machine.sessions`)
     n                       number of values (`machine.values`)
@@ -13,9 +15,9 @@ and the order within each. They are given out here, once and for ever:
     t                       the cluster clock, in milliseconds
     u v                     how far the indexes x and y were swept (`machine.deadlines`)
     w  time session         index of the sessions of nodes, by the time they end if they are not used
-    x  time key             index of the values that expire
+    x  time generation key  index of the values that expire
     y  time session         index of the sessions of clients, by the time they end if they are not used
-    z  key                  a value of the key-value service: header (kind, revision, expiry) and data
+    z  generation key       a value of the key-value service: header (kind, revision, expiry) and data
 
 The service that holds the most comes last. Keys are often written in ascending order, and a tree that grows at its very
 end has full pages; with a single record after that place they are left half full, and the state is twice as large.
@@ -32,6 +34,8 @@ from raftdb.errors import Fatal
 KEY_VALUE_PREFIX = b"z"
 """Keys of the key-value service."""
 
+ABANDONED_PREFIX = b"a"
+GENERATION_KEY = b"b"
 CONFIGURATION_KEY = b"c"
 """The one key of the configuration in force at the applied index: `pack_configuration` of it."""
 

@@ -47,6 +47,9 @@ class Layer:
     A layer also knows where it is applied: `session` is the name of the session whose operation runs, None outside of
     one, and `next_place` numbers what the entry makes.
 
+    `values_prefix` is what the keys of values begin with, None until it is needed (`raftdb.machine.values`): it is
+    asked for more often than it changes.
+
     `waits` is true while an operation runs whose sender waits until it is served (`raftdb.machine.waiting`).
 
     `looked_up` counts keys, `passed` the keys that scans passed, found or not, and `moved_bytes` the bytes of values
@@ -68,11 +71,13 @@ class Layer:
         "passed",
         "passed_max",
         "session",
+        "values_prefix",
         "waits",
     )
 
     def __init__(self, view: KeyValueView, *, passed_max: int | None = None) -> None:
         self._view = view
+        self.values_prefix: bytes | None = None
         self.session: bytes | None = None
         self._place = (0, 0)
         """The entry in which a place was given out last, and the next place in it."""
@@ -80,6 +85,7 @@ class Layer:
             # A key that is looked up through a layer is counted in that layer, and only once.
             self._get_below, self._head_below = view.peek, view.peek_head
             self.session, self._place = view.session, view._place
+            self.values_prefix = view.values_prefix
         else:
             self._get_below, self._head_below = view.get, view.head
         self.changes: dict[bytes, bytes | None] = {}
@@ -153,7 +159,7 @@ class Layer:
 
     def merge(self, upper: "Layer") -> None:
         """Take over all changes of `upper`, which was laid over this one."""
-        self._place = upper._place
+        self._place, self.values_prefix = upper._place, upper.values_prefix
         self.changes.update(upper.changes)
         self._order = None
         self.events += upper.events

@@ -34,7 +34,7 @@ class CompareAndSet(Command):
 
 def compare_and_set(layer: Layer, command: CompareAndSet, revision: int) -> Result:
     """Store the value, without an expiry, if the key has that revision; raises `Conflict` otherwise."""
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     check_value(len(command.value))
     before = layer.head(state_key, HEADER_BYTES)
     stored = visible(layer, before)

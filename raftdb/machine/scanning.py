@@ -7,7 +7,7 @@ when its values are long: a page with fewer keys than were asked for need not be
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raftdb.budgets import EXPIRED_COUNTED_MAX, EXPIRED_PASSED_MAX
+from raftdb.budgets import EXPIRED_PASSED_MAX
 from raftdb.errors import ReplyError, RequestRefused
 from raftdb.limits import (
     KEY_BYTES_MAX,
@@ -20,7 +20,6 @@ from raftdb.machine.arguments import integer, prefix_of
 from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import (
     HEADER_BYTES,
-    KEY_VALUE_PREFIX,
     KIND_STRING,
     NEVER_EXPIRES,
     StoredValue,
@@ -39,7 +38,7 @@ from raftdb.machine.service import (
     ReplyKind,
     Service,
 )
-from raftdb.machine.values import EXPIRIES, load, value_count, visible
+from raftdb.machine.values import expired_count, load, value_count, values_prefix, visible
 
 _Head = tuple[bytes, StoredValue]
 
@@ -89,8 +88,7 @@ class DatabaseSize(Command):
 
 def database_size(view: KeyValueView, command: DatabaseSize) -> Result:
     """Answer how many keys there are."""
-    expired = EXPIRIES.due(view, read_clock(view), limit=EXPIRED_COUNTED_MAX)
-    return Result(value_count(view) - len(expired), None)
+    return Result(value_count(view) - expired_count(view), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +156,20 @@ def _record(view: KeyValueView, key: bytes, stored: StoredValue, data: bytes | N
 def _heads(view: KeyValueView, prefix: bytes, after: bytes, limit: int) -> tuple[list[_Head], bytes | None]:
     """Up to `limit` visible keys with the prefix that come after `after` (empty: from the first), with their heads; and
     the last key looked at if the scan was cut off because it took too long, otherwise None."""
-    first = KEY_VALUE_PREFIX + max(prefix, after + b"\0" if after else b"")
-    end = behind(KEY_VALUE_PREFIX + prefix)
+    front = values_prefix(view)
+    first = front + max(prefix, after + b"\0" if after else b"")
+    end = behind(front + prefix)
     found: list[_Head] = []
     looked_at = 0
     while len(found) < limit:
         if looked_at - len(found) > EXPIRED_PASSED_MAX:
-            return found, first[1:-1]
+            return found, first[len(front) : -1]
         wanted = limit - len(found)
         pairs = view.scan(first, end, limit=wanted, length=HEADER_BYTES)
         for state_key, record in pairs:
             stored = visible(view, record)
             if stored is not None:
-                found.append((state_key[1:], stored))
+                found.append((state_key[len(front) :], stored))
         if len(pairs) < wanted:
             break
         looked_at += len(pairs)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 from raftdb.machine.deadlines import DeadlineIndex
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Reply, Result, Told
+from raftdb.machine.sweeping import Forget
 from raftdb.machine.waiting import Waiting
 
 
@@ -222,7 +223,7 @@ class Ending:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Service:
     """One service. `heading` stands over its commands in help; `prefixes` are the first bytes of the keys of the state
-    that are its own."""
+    that are its own; `forget` removes what it keeps beside a key that was abandoned (`raftdb.machine.sweeping`)."""
 
     heading: str
     prefixes: bytes = b""
@@ -230,6 +231,7 @@ class Service:
     operations: tuple[OperationType, ...] = ()
     queries: Mapping[type[Query], ReadHandler] = field(default_factory=dict)
     ending: Ending | None = None
+    forget: Forget | None = None
 
     def rows(self) -> list[CommandSpec]:
         """The service's rows of the table of commands, complete."""

@@ -24,6 +24,7 @@ from raftdb.machine.service import (
 from raftdb.machine.sessions import NODE_SESSIONS, SESSIONS
 from raftdb.machine.strings import STRINGS
 from raftdb.machine.subsequences import SUBSEQUENCES
+from raftdb.machine.sweeping import Forget
 
 SERVICES = (
     STRINGS,
@@ -82,6 +83,14 @@ QUERIES: dict[type[Query], ReadHandler] = {
 
 ENDINGS = tuple(service.ending for service in SERVICES if service.ending is not None)
 """The endings of all services."""
+
+FORGET: dict[int, Forget] = {
+    prefix: service.forget
+    for service in SERVICES
+    if service.forget is not None
+    for prefix in service.prefixes
+}
+"""What removes that which is kept beside an abandoned key, by the key's first byte."""
 
 _KEYS_NAMED = {
     command.type: command.keys_named for command in COMMANDS.values() if command.keys_named is not None

@@ -9,6 +9,7 @@ from raftdb.limits import TTL_MS_MAX
 from raftdb.machine.arguments import bad_ttl, ttl_ms
 from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import (
+    GENERATION_KEY,
     HEADER_BYTES,
     KEY_VALUE_PREFIX,
     NEVER_EXPIRES,
@@ -30,6 +31,7 @@ from raftdb.machine.service import (
 )
 from raftdb.machine.values import (
     check_value,
+    forget_value,
     load,
     put_value,
     remove_value,
@@ -83,7 +85,7 @@ class Set(Command):
 
 def set_(layer: Layer, command: Set, revision: int) -> Result:
     """Store the value if the condition holds. Answers whether it did; if not, with the present revision."""
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     check_value(len(command.value))
     before = layer.head(state_key, HEADER_BYTES)
     if not command.ttl_ms and not command.condition:
@@ -200,7 +202,7 @@ class Delete(Command):
 
 def delete(layer: Layer, command: Delete, revision: int) -> Result:
     """Remove the key. Answers the value it had and that value's revision, or None and 0."""
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     before = layer.get(state_key)
     stored = visible(layer, before)
     if before is None or stored is None:
@@ -222,7 +224,7 @@ class GetSet(Command):
 
 def get_set(layer: Layer, command: GetSet, revision: int) -> Result:
     """Store the value if the condition holds. Answers the one before it, None if there was none."""
-    state_key = state_key_of(command.key)
+    state_key = state_key_of(layer, command.key)
     check_value(len(command.value))
     before = layer.get(state_key)
     present = visible(layer, before)
@@ -234,7 +236,8 @@ def get_set(layer: Layer, command: GetSet, revision: int) -> Result:
 
 STRINGS = Service(
     heading="values",
-    prefixes=KEY_VALUE_PREFIX + VALUE_COUNT_KEY,
+    prefixes=KEY_VALUE_PREFIX + VALUE_COUNT_KEY + GENERATION_KEY,
+    forget=forget_value,
     commands=(
         CommandType(
             type=Get,

@@ -4,8 +4,13 @@ Every service that keeps values changes them through `put_value` and `remove_val
 and the index of those that expire exact. Both are told what was there before, as the whole record or as its head.
 
 A value whose time is up stays until a sweep removes it (`raftdb.machine.sweeper`), but for every command it is missing.
+
+All values there are have the same generation, a number in front of their keys, and the next one begins empty: so
+removing all values takes one change. Those of earlier generations are removed step by step (`raftdb.machine.sweeping`);
+until then they may be met in the index of expiries, and nowhere else.
 """
 
+from raftdb.budgets import EXPIRED_COUNTED_MAX
 from raftdb.errors import ReplyError
 from raftdb.limits import KEY_BYTES_MAX, VALUE_BYTES_CEILING
 from raftdb.machine.clock import read_clock
@@ -13,6 +18,7 @@ from raftdb.machine.deadlines import DeadlineIndex
 from raftdb.machine.keyspace import (
     EXPIRY_PREFIX,
     EXPIRY_SWEPT_KEY,
+    GENERATION_KEY,
     HEADER_BYTES,
     KEY_VALUE_PREFIX,
     KIND_STRING,
@@ -28,6 +34,7 @@ from raftdb.machine.keyspace import (
     read_number,
 )
 from raftdb.machine.layer import KeyValueView, Layer
+from raftdb.machine.sweeping import abandon
 
 EXPIRIES = DeadlineIndex(EXPIRY_PREFIX, EXPIRY_SWEPT_KEY)
 """The values that expire, by their keys."""
@@ -36,11 +43,59 @@ VALUE_BYTES_LIMIT_AT_APPLY = VALUE_BYTES_CEILING
 """Longest value, on every node and whatever its configuration: no frontend has checked a value that `append` builds."""
 
 
-def state_key_of(key: bytes) -> bytes:
-    """Return where the value of `key` stands; raises `ReplyError` for a key that cannot be one."""
+def state_key_of(view: KeyValueView, key: bytes) -> bytes:
+    """Return where the value of `key` stands now; raises `ReplyError` for a key that cannot be one."""
     if not 0 < len(key) <= KEY_BYTES_MAX:
         raise ReplyError("key is empty or too long", hint=f"a key has from 1 to {KEY_BYTES_MAX} bytes")
-    return KEY_VALUE_PREFIX + key
+    return values_prefix(view) + key
+
+
+def values_prefix(view: KeyValueView) -> bytes:
+    """Return what stands in front of the keys of all values that there are."""
+    if not isinstance(view, Layer):
+        return _prefix_of(_generation(view.get(GENERATION_KEY)))
+    prefix = view.values_prefix
+    if prefix is None:
+        prefix = view.values_prefix = _prefix_of(_generation(view.peek(GENERATION_KEY)))
+    return prefix
+
+
+def _generation(record: bytes | None) -> int:
+    return read_number(None if record is None else record[:8])
+
+
+def _prefix_of(generation: int) -> bytes:
+    """The number of a generation in as few bytes as it has, and how many these are, so that they are in order."""
+    length = (generation.bit_length() + 7) // 8
+    return KEY_VALUE_PREFIX + bytes((length,)) + generation.to_bytes(length)
+
+
+def remove_all_values(layer: Layer, index: int) -> None:
+    """Let all values be gone, as part of the entry at `index`. If there are none, nothing changes."""
+    if not value_count(layer):
+        return
+    first = values_prefix(layer)
+    generation = _generation(layer.get(GENERATION_KEY)) + 1
+    layer.put(GENERATION_KEY, pack_number(generation) + pack_number(index))
+    layer.values_prefix = _prefix_of(generation)
+    layer.put(VALUE_COUNT_KEY, pack_number(0))
+    layer.note_change(KEY_VALUE_PREFIX)
+    abandon(layer, KEY_VALUE_PREFIX, first, layer.values_prefix)
+
+
+def forget_value(layer: Layer, state_key: bytes, head: bytes) -> None:
+    """Remove what is kept beside a value of an earlier generation."""
+    expires_ms = decode_header(head)[2]
+    if expires_ms != NEVER_EXPIRES:
+        EXPIRIES.lift(layer, expires_ms, state_key[1:])
+
+
+def expired_count(view: KeyValueView) -> int:
+    """Return how many values are there whose time is up, as far as they are among the first `EXPIRED_COUNTED_MAX` of
+    all generations."""
+    generation = values_prefix(view)[1:]
+    due = EXPIRIES.due(view, read_clock(view), limit=EXPIRED_COUNTED_MAX)
+    return sum(name.startswith(generation) for _, name in due)
 
 
 def check_value(value_bytes: int) -> None:
@@ -61,12 +116,12 @@ def visible(view: KeyValueView, record: bytes | None) -> StoredValue | None:
 
 def load(view: KeyValueView, key: bytes) -> StoredValue | None:
     """Return the value of `key`, None if it has none. Raises `ReplyError` for a key that cannot be one."""
-    return visible(view, view.get(state_key_of(key)))
+    return visible(view, view.get(state_key_of(view, key)))
 
 
 def load_head(view: KeyValueView, key: bytes) -> StoredValue | None:
     """Return the value of `key` without its data, None if it has none. Raises as `load` does."""
-    return visible(view, view.head(state_key_of(key), HEADER_BYTES))
+    return visible(view, view.head(state_key_of(view, key), HEADER_BYTES))
 
 
 def string_of(stored: StoredValue) -> bytes:

@@ -12,6 +12,7 @@ from raftdb.machine.batches import Exists, MultiGet, MultiSet
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.expiry import ExpireAfter, RemoveExpiry, TimeToLive
+from raftdb.machine.keys import Clear
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
@@ -27,6 +28,8 @@ OPERATIONS_PER_KEY = 60
 LEASES = b"lease"
 """Names of keys that may expire begin with this."""
 LEASE_TTL_MS_MAX = 500
+FLUSH_SHARE = 0.02
+"""The share of requests that remove all keys, if the seed has such requests."""
 MODELLED_SHARE = 0.3
 """The share of requests about keys that expire, or about many keys at once, if the seed has such requests."""
 
@@ -53,6 +56,8 @@ class History:
         self.begun += 1
         generation = self.begun // OPERATIONS_PER_KEY
         token = b"%s-%d." % (client.encode(), self.begun)
+        if self._world.options.flushes and chance.happens(FLUSH_SHARE):
+            return Clear()
         if self._world.options.expires and chance.happens(MODELLED_SHARE):
             return self._modelled(generation, token)
         keys = [b"%s%d" % (name, generation) for name in (b"text", b"list", b"number")]

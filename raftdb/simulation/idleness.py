@@ -67,7 +67,7 @@ class IdleHours:
         self._world.settle("no leader after idle hours")
         self._world.run_for(SYNCED_US)
         leader = self._world.settle("no leader after idle hours")
-        if leader.state.get(state_key_of(KEY)) is not None:
+        if leader.state.get(state_key_of(leader.state, KEY)) is not None:
             raise InvariantBroken(
                 f"a key of {LIFE_MS} ms is there after {counted_ms:.0f} ms with a leader, and {self.changes} leaders"
             )

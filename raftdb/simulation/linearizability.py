@@ -24,6 +24,7 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
+from raftdb.machine.keys import Clear
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.strings import Delete, Get, Set, Strlen
@@ -87,10 +88,16 @@ class _Part(NamedTuple):
 def check_history(operations: Iterable[Operation], *, steps_max: int = STEPS_MAX) -> list[Finding]:
     """One finding per key, in the order of the keys."""
     by_key: dict[bytes, list[_Part]] = {}
+    of_all = []
     for operation in operations:
+        if isinstance(operation.command, Clear):
+            of_all.append(_Part(operation, _end, operation.result, True))
+            continue
         for key, part in _parts(operation):
             if part.operation.returned is not None or part.writes:
                 by_key.setdefault(key, []).append(part)
+    for parts in by_key.values():
+        parts += of_all
     return [_check_key(key, by_key[key], steps_max) for key in sorted(by_key)]
 
 
@@ -150,6 +157,10 @@ def _exists(value: Value) -> tuple[Value, Any]:
 
 def _length(value: Value) -> tuple[Value, Any]:
     return value, len(value or b"")
+
+
+def _end(value: Value) -> tuple[Value, Any]:
+    return None, "OK"
 
 
 def _remove(value: Value) -> tuple[Value, Any]:

@@ -264,8 +264,9 @@ class Model:
         self.values[command.key] = Held(data, index, self._end_of(command.key))
         return data
 
-    def _clear(self, index: int, command: Clear) -> None:
+    def _clear(self, index: int, command: Clear) -> Any:
         self.values = {}
+        return "OK"
 
     def _rename(self, index: int, command: Rename | Copy) -> Any:
         held = self._find(command.source)

@@ -97,6 +97,8 @@ DRAWN_APART = {"change": "operators", "transfer": "operators", "put_back": "fold
 IDLE_HOURS_SHARE = 0.125
 """The share of seeds that end with idle hours, which take as many turns as half of a run."""
 
+FLUSHING_SHARE = 0.2
+"""The share of seeds in which all keys are removed now and then, of those without transactions on lists."""
 SLOW_SHARE = 0.03
 """The share of seeds with a slow network."""
 SLOW_WAYS_MS = (50, 100, 300, 1_000)
@@ -146,6 +148,8 @@ class Options:
     """The number of clients of transactions, beside the others."""
     expires: bool
     """Whether clients use keys that expire."""
+    flushes: bool
+    """Whether clients now and then remove all keys. Nobody keeps lists in transactions then."""
     checkpoint_us: int
     """Mean time between two checkpoints that are asked of one node; 0: none are."""
     checkpoint_entries: int
@@ -224,6 +228,7 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         session_share=chance.choose([0.0, 0.5, 1.0]),
         transactors=chance.choose([0, 0, 2, 5]),
         expires=chance.happens(0.5),
+        flushes=False,
         checkpoint_us=chance.choose([0, 500, 3_000]) * MILLISECOND if compacts else 0,
         checkpoint_entries=chance.choose([3, 20, 100] if compacts else [50, 1_000]),
         changes_bytes_max=chance.choose([1 << 30, 1 << 30, 4_000]),
@@ -232,6 +237,8 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         transfer_us=chance.choose([1, 20, 200]) * MILLISECOND,
         idle_hours=chance.branch("idle hours").happens(IDLE_HOURS_SHARE),
     )
+    if options.transactors == 0 and chance.branch("flushes").happens(FLUSHING_SHARE):
+        options = replace(options, flushes=True)
     if not slow.happens(SLOW_SHARE):
         return options
     return options.on_slow_network(slow.choose(SLOW_WAYS_MS) * MILLISECOND)

@@ -6,10 +6,11 @@ from typing import Any
 from raftdb.commands.spec import Access, lookup, parse
 from raftdb.errors import CODES, Conflict, ReplyError
 from raftdb.limits import SESSION_IDLE_MS
-from raftdb.machine.keyspace import HEADER_BYTES, KEY_VALUE_PREFIX
+from raftdb.machine.keyspace import HEADER_BYTES
 from raftdb.machine.operations import Expire, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.sessions import CloseSession, RegisterSession, session_count
+from raftdb.machine.values import values_prefix
 from tests.client.fake_state import Arguments, FakeState, Refused
 from tests.client.fake_state import Result as Answer
 from tests.machine.database import EVERYTHING, KEY_VALUE_END, MACHINE, Database
@@ -34,8 +35,9 @@ class MachineState(FakeState):
 
     def contents(self) -> dict[bytes, bytes]:
         """All keys and their values."""
-        found = self.database.layer.scan(KEY_VALUE_PREFIX, KEY_VALUE_END, limit=EVERYTHING)
-        return {key[1:]: record[HEADER_BYTES:] for key, record in found}
+        front = values_prefix(self.database.layer)
+        found = self.database.layer.scan(front, KEY_VALUE_END, limit=EVERYTHING)
+        return {key[len(front) :]: record[HEADER_BYTES:] for key, record in found}
 
     def forget_sessions(self) -> None:
         """An hour of silence, and what a leader proposes after it."""

@@ -99,7 +99,7 @@ def test_the_two_orders_hold_every_row_once() -> None:
     assert names == sorted(COMMANDS)
     grouped = specs_by_group()
     assert list(grouped) == [
-        *("values", "counters", "several keys", "expiry", "scanning", "transactions", "connection"),
+        *("values", "counters", "several keys", "expiry", "keys", "scanning", "transactions", "connection"),
     ]
     assert sorted(spec.name for specs in grouped.values() for spec in specs) == names
     assert all(grouped.values())

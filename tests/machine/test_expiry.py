@@ -3,7 +3,7 @@
 import pytest
 
 from raftdb.limits import SESSION_IDLE_MS, TTL_MS_MAX
-from raftdb.machine import expiry, scanning, sweeper
+from raftdb.machine import expiry, scanning, sweeper, values
 from raftdb.machine.batches import Exists, MultiGet, MultiSet
 from raftdb.machine.clock import read_clock
 from raftdb.machine.counters import IncrementBy
@@ -228,7 +228,7 @@ def test_reads_beside_the_log_go_by_the_applied_clock(database: Database) -> Non
 def test_dbsize_leaves_out_what_is_due_up_to_a_bound(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scanning, "EXPIRED_COUNTED_MAX", 3)
+    monkeypatch.setattr(values, "EXPIRED_COUNTED_MAX", 3)
     for number in range(5):
         database.run(Set(b"%d" % number, b"v", 100))
     database.run(Set(b"stays", b"v"))
@@ -287,7 +287,7 @@ def test_the_front_of_the_index_is_not_scanned_again_and_again(database: Databas
     database.run(Expire())
     MACHINE.next_deadline_ms(database.layer)
     of_values = [first for first in view.firsts if first.startswith(b"x")]
-    assert of_values[-1] == b"x" + (500).to_bytes(8) + b"k\0"
+    assert of_values[-1] == b"x" + (500).to_bytes(8) + b"\0k\0"
 
 
 def test_sessions_have_a_deadline_that_values_do_not_hide(database: Database) -> None:

@@ -13,10 +13,11 @@ from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.entries import stamp
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN
-from raftdb.machine.keyspace import KEY_VALUE_PREFIX, decode_value, encode_string
+from raftdb.machine.keyspace import decode_value, encode_string
 from raftdb.machine.reply import Result
 from raftdb.machine.services import COMMAND_TYPES, READS, WRITES
 from raftdb.machine.strings import Delete, Get, Set, Strlen
+from raftdb.machine.values import state_key_of
 from tests.machine.database import MACHINE, Database
 
 
@@ -158,7 +159,7 @@ def test_an_entry_that_cannot_be_decoded_stops_the_node(database: Database, data
 
 @pytest.mark.parametrize("record", [b"", b"\x01", b"\x02" + bytes(16), bytes(17), bytes(30)])
 def test_a_stored_value_of_unknown_form_stops_the_node(database: Database, record: bytes) -> None:
-    database.layer.put(KEY_VALUE_PREFIX + b"k", record)
+    database.layer.put(state_key_of(database.layer, b"k"), record)
     for command in (Get(b"k"), Append(b"k", b""), IncrementBy(b"k", 1), Delete(b"k"), MultiGet((b"k",))):
         with pytest.raises(Fatal):
             database.run(command)

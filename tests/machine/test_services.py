@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from raftdb.errors import CODES, ReplyError
-from raftdb.limits import KEYS_PER_COMMAND_MAX
 from raftdb.machine import forms, keyspace, services, values
 from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
@@ -16,7 +15,7 @@ from raftdb.machine.counters import NOT_A_FLOAT, IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.keys import NO_SUCH_KEY, Clear, Copy, KindOf, Rename
-from raftdb.machine.keyspace import CLOCK_KEY, CONFIGURATION_KEY, HEADER_BYTES, KEY_VALUE_PREFIX
+from raftdb.machine.keyspace import CLOCK_KEY, CONFIGURATION_KEY, HEADER_BYTES
 from raftdb.machine.layer import Layer
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.reply import KeyRecord, Repetition, Result
@@ -26,6 +25,7 @@ from raftdb.machine.service import Command
 from raftdb.machine.services import COMMANDS, OPERATIONS, SERVICES
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
+from raftdb.machine.values import state_key_of
 from tests.machine.database import Database, check_books
 
 NAME = b"s" * 16
@@ -171,16 +171,6 @@ def test_a_sum_of_decimals_has_a_bound(database: Database) -> None:
     assert database.error(IncrementByDecimal(b"k", b"9e308")) == message
 
 
-def test_only_so_many_keys_are_removed_at_once(database: Database) -> None:
-    pairs = [(b"%d" % number, b"") for number in range(KEYS_PER_COMMAND_MAX + 1)]
-    database.run(MultiSet(tuple(pairs[1:])))
-    database.run(MultiSet((pairs[0],)))
-    assert database.error(Clear()) == "there are more than 4096 keys"
-    database.run(Delete(pairs[0][0]))
-    assert database.applied(Clear()).reply == Result(None, None)
-    check_books(database.layer)
-
-
 def test_what_must_be_there_to_be_renamed(database: Database) -> None:
     assert database.error(Rename(b"k", b"l")) == NO_SUCH_KEY
     database.run(Set(b"k", b"v", 1_500))
@@ -216,20 +206,20 @@ def test_what_changes_is_an_event_beside_the_reply(database: Database) -> None:
         before = len(database.layer.events)
         return events(operation)[before:]
 
-    assert since(Set(b"k", b"v")) == [b"zk"]
-    assert since(MultiSet(((b"a", b""), (b"b", b"")))) == [b"za", b"zb"]
-    assert since(ExpireAfter(b"k", 50)) == [b"zk"]
+    assert since(Set(b"k", b"v")) == [b"z\0k"]
+    assert since(MultiSet(((b"a", b""), (b"b", b"")))) == [b"z\0a", b"z\0b"]
+    assert since(ExpireAfter(b"k", 50)) == [b"z\0k"]
     assert since(Get(b"k")) == since(Set(b"k", b"w", condition=Condition.IF_MISSING)) == []
-    assert since(TransactionOperation((Delete(b"a"), Append(b"b", b"c")))) == [b"za", b"zb"]
+    assert since(TransactionOperation((Delete(b"a"), Append(b"b", b"c")))) == [b"z\0a", b"z\0b"]
     failing = (Set(b"k", b"x"), IncrementBy(b"k", 1))
-    assert since(TransactionOperation(failing)) == [b"zk"]
+    assert since(TransactionOperation(failing)) == [b"z\0k"]
     assert since(TransactionOperation(failing, mode=Mode.ATOMIC)) == [], "what is undone did not happen"
     assert since(TransactionOperation(failing, ((b"k", 99),))) == []
     database.run(Set(b"k", b"v", 50))
     database.now_ms += 51
-    assert since(Expire()) == [b"zk"], "an end is a change"
+    assert since(Expire()) == [b"z\0k"], "an end is a change"
     database.run(RegisterSession(NAME))
-    assert since(SessionOperation(NAME, 1, 1, Set(b"k", b"v"))) == [b"zk"]
+    assert since(SessionOperation(NAME, 1, 1, Set(b"k", b"v"))) == [b"z\0k"]
     assert since(SessionOperation(NAME, 1, 1, Set(b"k", b"v"))) == [], "a repetition changes nothing"
     assert since(CloseSession(NAME)) == []
 
@@ -277,7 +267,7 @@ def mixed(database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     monkeypatch.setitem(keyspace.KINDS, OTHER_KIND, "queue")
     database.run(Set(b"k", b"v"))
     database.run(Set(b"s", b"v"))
-    database.layer.put(KEY_VALUE_PREFIX + b"k", HELD)
+    database.layer.put(state_key_of(database.layer, b"k"), HELD)
     return database
 
 
@@ -309,7 +299,7 @@ def test_what_is_true_of_every_kind_is_said_of_it(mixed: Database) -> None:
     assert mixed.value(ExpireAfter(b"k", 60_000)) == 1
     assert mixed.value(TimeToLive(b"k")) == 60
     assert mixed.value(RemoveExpiry(b"k")) == 1
-    kept = mixed.layer.get(KEY_VALUE_PREFIX + b"k")
+    kept = mixed.layer.get(state_key_of(mixed.layer, b"k"))
     assert kept is not None
     assert (kept[0], kept[HEADER_BYTES:]) == (OTHER_KIND, HELD[HEADER_BYTES:]), "and it stays what it is"
     record = values.load(mixed.layer, b"k")

@@ -73,7 +73,7 @@ def replies_go_too_early() -> Patches:
 
 def watches_do_not_see_expiry() -> Patches:
     def revision(view: KeyValueView, key: bytes) -> int:
-        head = view.head(state_key_of(key), HEADER_BYTES)
+        head = view.head(state_key_of(view, key), HEADER_BYTES)
         return 0 if head is None else decode_value(head).revision
 
     return [(transactions, "_revision", revision)]
