@@ -48,7 +48,7 @@ def _heads() -> dict[bytes, tuple[Form, tuple[Field, ...]]]:
     """The bytes before the fields of each short form, with the form and the fields that are present."""
     heads = {}
     for form in FORMS.values():
-        for present in {form.fields, form.fields[: len(form.fields) - len(form.defaults)]}:
+        for present in (form.fields, form.fields[: len(form.fields) - len(form.defaults)]):
             if form.number < _NUMBERS_END and present and _is_short(present):
                 heads[array_head(1 + len(present)) + bytes((form.number,))] = form, present
     return heads
