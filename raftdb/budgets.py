@@ -38,6 +38,10 @@ SWEEP_VALUES_MAX = 1_000
 SWEEP_SESSIONS_MAX = 64
 """Most sessions that one `Expire` ends."""
 
+SWEEP_LOCKS_MAX = 200
+"""Leases, and owners who get what is free then, after which an `Expire` ends no further lease; the last one may let
+many share a lock."""
+
 SWEEP_REPLIES_MAX = 1_000
 """Removed replies after which an `Expire` ends no further session; the last session may have as many as are kept."""
 

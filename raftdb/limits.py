@@ -87,6 +87,36 @@ SESSION_REPLIES_MAX = 1_024
 SESSION_REPLY_BYTES_MAX = 32 * MIB
 """Bytes of kept replies at which a session takes no more operations until its client acknowledges some."""
 
+SESSION_BOUND_MAX = 1_000
+"""Most locks and places in lines that one session has at once."""
+
+LOCK_NAME_BYTES_MAX = 200
+"""Longest name of a lock."""
+
+OWNER_BYTES_MAX = 100
+"""Longest owner of a lock."""
+
+OWNER_PLACES_MAX = 1_000
+"""Most locks for which one owner waits at once."""
+
+LOCK_LINE_MAX = 10_000
+"""Most owners that wait for one lock."""
+
+LOCK_LIMIT_MAX = 1_000_000
+"""Most holders of a lock with a limit."""
+
+LOCK_TTL_MS_MIN = 1_000
+"""Shortest lease of a lock: shorter ones could not be renewed in time."""
+
+LOCK_TTL_MS_MAX = 86_400_000
+"""Longest lease of a lock: a day."""
+
+LOCK_TTL_MS_DEFAULT = 30_000
+"""The lease of a lock, unless the command says another."""
+
+LOCK_FIRST_LEASE_MS = 10_000
+"""Longest lease of a lock that is granted to somebody who waited, until it is renewed: the client may be gone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

@@ -142,13 +142,13 @@ def _is_absolute(command: Command) -> bool:
 
 
 def is_read(name: str, arguments: Sequence[bytes]) -> bool:
-    """True if the command is a read that a transaction can answer, False if it is a write.
+    """True if the command is a read that a transaction can answer, False if it is sent with the commit.
 
     Raises `RequestRefused` if it is malformed, or a read of another kind.
     """
     parse(name, arguments, limits=CEILING)
     spec = required(lookup(name), "such command, though it was parsed")
-    if spec.access is Access.WRITE:
+    if spec.access is Access.WRITE or spec.name in BESIDE_VALUES:
         return False
     if spec.name not in ANSWERED_BY_GET:
         raise _not_here(spec.name)

@@ -82,7 +82,8 @@ def holder(name: bytes) -> Method[Holder | None]:
     """Who holds an exclusive lock; None if nobody does."""
 
     def first(value: Value) -> Holder | None:
-        holders = value[2] if isinstance(value, list) and len(value) > 2 else None
+        pairs = value if isinstance(value, list) else []
+        holders = pairs[pairs.index(b"holders") + 1] if b"holders" in pairs else None
         for found in holders if isinstance(holders, list) else []:
             if (
                 isinstance(found, list)

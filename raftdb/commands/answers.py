@@ -9,7 +9,7 @@ kept one.
 from typing import Any
 
 from raftdb.errors import ReplyError
-from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation
+from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation, WaitingOperation
 from raftdb.machine.reply import Told
 from raftdb.machine.service import Query
 from raftdb.machine.services import COMMANDS
@@ -17,6 +17,8 @@ from raftdb.machine.services import COMMANDS
 
 def shown(operation: Operation | Query, result: Told) -> object:
     """The `result` of `operation` as it is shown to people; for an operation that is not a command, its value."""
+    if isinstance(operation, WaitingOperation):
+        operation = operation.operation
     if isinstance(operation, SessionOperation):
         operation = operation.operation
     if isinstance(operation, TransactionOperation):

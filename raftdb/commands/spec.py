@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from raftdb.errors import RequestRefused
-from raftdb.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, KEYS_PER_COMMAND_MAX, Limits
+from raftdb.limits import DEFAULT_LIMITS, KEYS_PER_COMMAND_MAX, Limits
 from raftdb.machine import services
 from raftdb.machine.integers import NOT_AN_INTEGER
 from raftdb.machine.service import Access, Arity, Command, CommandSpec, Example, ReplyKind
@@ -103,7 +103,7 @@ def suggest_name(misspelt: str) -> str | None:
 def parse(name: str, arguments: Sequence[bytes], *, limits: Limits = DEFAULT_LIMITS) -> Command:
     """Return the command of `name`, in any case, and `arguments`.
 
-    Raises `RequestRefused`: `unknown_command`, `wrong_arity`, `bad_key` (empty, or over `KEY_BYTES_MAX`),
+    Raises `RequestRefused`: `unknown_command`, `wrong_arity`, `bad_key` (empty, or too long),
     `too_large` (a value, all arguments together, or too many keys), `bad_request` (an argument of the wrong
     kind).
     """
@@ -124,8 +124,8 @@ def parse(name: str, arguments: Sequence[bytes], *, limits: Limits = DEFAULT_LIM
         command_bytes += len(argument)
     keys = arguments[spec.keys]
     for key in keys:
-        if not 0 < len(key) <= KEY_BYTES_MAX:
-            raise _bad_key(len(key))
+        if not 0 < len(key) <= spec.key_bytes_max:
+            raise _bad_key(len(key), spec.key_bytes_max)
     for value in arguments[spec.values]:
         if len(value) > limits.value_bytes:
             raise _too_large(f"a value has {len(value)} bytes", limits.value_bytes)
@@ -184,10 +184,10 @@ def _unknown(name: str) -> RequestRefused:
     return RequestRefused("unknown_command", f"unknown command {shown!r}", hint=hint)
 
 
-def _bad_key(key_bytes: int) -> RequestRefused:
+def _bad_key(key_bytes: int, bytes_max: int) -> RequestRefused:
     if key_bytes == 0:
         return RequestRefused("bad_key", "a key must not be empty")
-    return RequestRefused("bad_key", f"a key has {key_bytes} bytes: the limit is {KEY_BYTES_MAX}")
+    return RequestRefused("bad_key", f"a key has {key_bytes} bytes: the limit is {bytes_max}")
 
 
 def _too_large(what: str, bytes_max: int) -> RequestRefused:

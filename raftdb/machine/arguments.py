@@ -36,3 +36,22 @@ def prefix_of(text: bytes) -> bytes:
             "bad_key", f"the beginning of a key has {len(text)} bytes: the limit is {KEY_BYTES_MAX}"
         )
     return text
+
+
+def seconds_ms(what: str, text: bytes, *, is_above_0: bool = False) -> int:
+    """A time in milliseconds, given in seconds with up to three decimals; `what` is its name in errors."""
+    whole, point, fraction = text.partition(b".")
+    is_number = whole.isdigit() and (fraction.isdigit() or not point) and len(fraction) <= 3
+    if not is_number or len(whole) > len(str(TTL_MS_MAX)):
+        raise RequestRefused("bad_request", f"{what} is not a time", hint="seconds, such as 30 or 0.5")
+    value_ms = int(whole) * 1000 + int(fraction.ljust(3, b"0"))
+    if value_ms > TTL_MS_MAX or (is_above_0 and value_ms == 0):
+        lowest = 1 if is_above_0 else 0
+        raise RequestRefused("bad_request", f"{what} is from {lowest} to {TTL_MS_MAX} milliseconds")
+    return value_ms
+
+
+def shown_seconds(time_ms: int) -> bytes:
+    """A time in seconds, with decimals if it needs them, as `seconds_ms` reads it."""
+    seconds, rest = divmod(time_ms, 1000)
+    return b"%d.%03d" % (seconds, rest) if rest else b"%d" % seconds

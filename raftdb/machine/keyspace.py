@@ -3,11 +3,23 @@
 A key is a one-byte prefix that names the service, then the service's own key; prefixes keep services apart
 and the order within each. They are given out here, once and for ever:
 
+    I  binding kind ...     what is bound to a session (`machine.locks`)
+    J  lock number          a place whose owner has places in other lines, too (`machine.locks.records`)
+    K                       how far the index i was swept
+    L  time binding         sessions that have ended while something was bound to them (`machine.sessions`)
+    M  owner                the places of an owner, in all lines
+    N                       how far the index L was swept
+    O  owner lock           the place of an owner in the line of a lock
     a  name                 a range of keys that are gone, and are being removed (`machine.sweeping`)
     b                       the generation of the values, and the entry that began it (`machine.values`)
     c  configuration        the members, `pack_configuration`
+    i  time what            index of what ends of locks
+    j  lock number          a place in the line of a lock
+    k  lock token           a hold of a lock
+    l  name                 a lock (`machine.locks.records`)
     m                       number of sessions of clients (`machine.sessions`)
     n                       number of values (`machine.values`)
+    o  owner lock           the hold of an owner on a lock
     p                       number of sessions of nodes (`machine.sessions`)
     q                       how far the index of sessions of nodes was swept (`machine.deadlines`)
     r  session sequence     a reply that a session's client may ask for again (`machine.replies`)
@@ -51,6 +63,19 @@ IDLE_SWEPT_KEY = b"v"
 NODE_IDLE_PREFIX = b"w"
 EXPIRY_PREFIX = b"x"
 IDLE_PREFIX = b"y"
+
+BOUND_PREFIX = b"I"
+TANGLED_PREFIX = b"J"
+LOCK_SWEPT_KEY = b"K"
+ENDED_PREFIX = b"L"
+WAITER_PREFIX = b"M"
+ENDED_SWEPT_KEY = b"N"
+PLACE_PREFIX = b"O"
+LOCK_END_PREFIX = b"i"
+LOCK_LINE_PREFIX = b"j"
+HOLD_PREFIX = b"k"
+LOCK_PREFIX = b"l"
+HELD_PREFIX = b"o"
 
 KIND_STRING = 1
 """A value that is a byte string. Kinds are stored: never reuse one."""

@@ -44,8 +44,8 @@ class Layer:
     below is written to. `deadline_ms` is the earliest of the deadlines that were set in it, None if none was; `events`
     are, in order, the names of all that has changed in it (`note_change`), for others that wait for changes.
 
-    A layer also knows where it is applied: `session` is the name of the session whose operation runs, None outside of
-    one, and `next_place` numbers what the entry makes.
+    A layer also knows where it is applied: `session` is the name of the client's session whose operation runs, None
+    outside of one, and `next_place` numbers what the entry makes.
 
     `values_prefix` is what the keys of values begin with, None until it is needed (`raftdb.machine.values`): it is
     asked for more often than it changes.

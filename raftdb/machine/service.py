@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
+from raftdb.limits import KEY_BYTES_MAX
 from raftdb.machine.deadlines import DeadlineIndex
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Reply, Result, Told
@@ -111,7 +112,8 @@ class CommandSpec:
 
     `name` is lower case. `syntax` starts with it; words in capitals stand for arguments, `...` for more of
     the same. `examples` is a story: its lines run in order on an empty database. `keys` and `values` pick
-    those arguments out of the argument list. `dangerous` commands touch more than the keys they name: the shell asks
+    those arguments out of the argument list; what other services name stands where a key does, and may have to be
+    shorter (`key_bytes_max`). `dangerous` commands touch more than the keys they name: the shell asks
     before it sends one. `build` turns arguments of the right number and size into the command; it may raise
     `RequestRefused`. The command type and the service fill in the fields below it (`Service.rows`).
     """
@@ -125,6 +127,7 @@ class CommandSpec:
     build: Callable[[Sequence[bytes]], Command]
     keys: slice = field(default_factory=lambda: slice(0, 1))
     values: slice = field(default_factory=lambda: slice(1, None))
+    key_bytes_max: int = KEY_BYTES_MAX
     dangerous: bool = False
 
     command: type[Command] = Command

@@ -7,6 +7,7 @@ from raftdb.machine.drawing import DRAWING
 from raftdb.machine.editing import EDITING
 from raftdb.machine.expiry import EXPIRY
 from raftdb.machine.keys import KEYS
+from raftdb.machine.locks.service import LOCKS, LOCKS_OF_SESSIONS
 from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation, WaitingOperation
 from raftdb.machine.revisions import REVISIONS
 from raftdb.machine.scanning import SCANNING
@@ -37,6 +38,8 @@ SERVICES = (
     SCANNING,
     DRAWING,
     REVISIONS,
+    LOCKS,
+    LOCKS_OF_SESSIONS,
     CONNECTION,
     SESSIONS,
     NODE_SESSIONS,

@@ -9,6 +9,10 @@ A session lives from its registration until an `Expire` finds its deadline passe
 there are too many: then the one that was idle for longest makes room. Nothing but entries of the log decides that
 (hazard B55). Sessions of clients make room for clients only, and sessions of nodes, which pass requests on, for nodes.
 
+Other services bind things to a session (`bind`), which end with it. One that something holds on to neither idles out
+nor makes room, and stands in no index of idle sessions meanwhile; it ends only if its client closes it. What it leaves
+behind then is given back by the services, a bounded number of things in each entry (`ENDED_SESSIONS`).
+
 A refusal for lack of room is an answer as well, and kept: a late copy of the same operation must not be done after all.
 A client that goes on regardless loses its session.
 """
@@ -20,17 +24,20 @@ from struct import Struct
 from typing import NamedTuple
 
 from raftdb.budgets import SWEEP_REPLIES_MAX, SWEEP_SESSIONS_MAX
-from raftdb.errors import ReplyError, SessionExpired
+from raftdb.errors import ReplyError, SessionExpired, required
 from raftdb.limits import (
     NODE_SESSIONS_MAX,
     SESSION_IDLE_MS,
     SESSION_REPLIES_MAX,
     SESSION_REPLY_BYTES_MAX,
     SESSIONS_MAX,
+    TIME_MS_MAX,
 )
 from raftdb.machine.clock import read_clock
 from raftdb.machine.deadlines import DeadlineIndex
 from raftdb.machine.keyspace import (
+    ENDED_PREFIX,
+    ENDED_SWEPT_KEY,
     IDLE_PREFIX,
     IDLE_SWEPT_KEY,
     NODE_IDLE_PREFIX,
@@ -69,7 +76,14 @@ PROBED_MAX = 64
 Perform = Callable[[Command | TransactionOperation, Layer, int], Result | ReplyError]
 """Applies the operation within a session, as part of the entry at an index."""
 
-_RECORD = Struct(">QQQQIQB")
+BINDING_BYTES = SESSION_NAME_BYTES + 8
+"""Length of a binding: the name of a session and the index of its registration, which tells it from a later session of
+that name."""
+
+ENDED_SESSIONS = DeadlineIndex(ENDED_PREFIX, ENDED_SWEPT_KEY)
+"""The bindings of sessions that have ended while something was bound to them, until all of that is given back."""
+
+_RECORD = Struct(">QQQQIQBI")
 
 
 class SessionOwner(IntEnum):
@@ -93,6 +107,8 @@ class _Session(NamedTuple):
     replies: int
     reply_bytes: int
     owner: int
+    bound: int
+    """How many things of other services are bound to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +133,21 @@ def register(layer: Layer, operation: RegisterSession, entry: EntryPlace) -> Rep
     _count(layer, owner, 1)
     deadline_ms = _deadline_ms(layer)
     _INDEXES[owner].set(layer, deadline_ms, name)
-    _store(layer, name, _Session(entry.index, entry.term, deadline_ms, 1, 0, 0, owner))
+    _store(layer, name, _Session(entry.index, entry.term, deadline_ms, 1, 0, 0, owner, 0))
     return Result(True, None)
 
 
 def _make_room(layer: Layer, index: DeadlineIndex) -> None:
-    """End the session of `index` that was idle for longest."""
+    """End the session of `index` that was idle for longest. Raises `ReplyError` (`busy`) if something is bound to each
+    of them."""
     first = index.first(layer)
-    if first is not None:
-        end(layer, first[1])
-        if first[0] < _deadline_ms(layer):
-            index.swept(layer, *first)
+    if first is None:
+        raise ReplyError(
+            "there are too many sessions that hold something", hint="try again later", code="busy"
+        )
+    end(layer, first[1])
+    if first[0] < _deadline_ms(layer):
+        index.swept(layer, *first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,14 +200,17 @@ def run(
             "too many replies are not acknowledged", hint="acknowledge some, then send it as a new operation"
         )
     else:
-        layer.session = name
+        _store(layer, name, session)
+        # A node passes on what others ask for: they are not in its session.
+        layer.session = name if session.owner == SessionOwner.CLIENT else None
         try:
             reply = perform(operation.operation, layer, entry.index)
         finally:
             layer.session = None
+        # Something may have been bound to it, or is no longer.
+        session = required(_load(layer, name), "session")
         if layer.waits and isinstance(reply, Result) and is_nothing(reply.value):
             # The leader tries it again under the same sequence.
-            _store(layer, name, session)
             return reply
     record = encode_reply(reply, digest=digest, index=entry.index, term=entry.term)
     layer.put(_reply_key(name, sequence), record)
@@ -206,10 +229,43 @@ def end(layer: Layer, name: bytes) -> int:
         return 0
     _acknowledged(layer, name, session, None)
     owner = SessionOwner(session.owner)
-    _INDEXES[owner].lift(layer, session.deadline_ms, name)
+    if session.bound:
+        ENDED_SESSIONS.set(layer, read_clock(layer) + 1, name + pack_number(session.index))
+    else:
+        _INDEXES[owner].lift(layer, session.deadline_ms, name)
     layer.delete(SESSION_PREFIX + name)
     _count(layer, owner, -1)
     return session.replies
+
+
+def binding_of(view: KeyValueView, name: bytes) -> bytes | None:
+    """Return what binds things to the session of this name as it is now, None if there is no such session."""
+    session = _load(view, name)
+    return None if session is None else name + pack_number(session.index)
+
+
+def bound_count(view: KeyValueView, binding: bytes) -> int | None:
+    """Return how many things are bound to a session; None if it has ended, and so have they."""
+    session = _load(view, binding[:SESSION_NAME_BYTES])
+    if session is None or session.index != read_number(binding[SESSION_NAME_BYTES:]):
+        return None
+    return session.bound
+
+
+def bind(layer: Layer, binding: bytes, change: int) -> None:
+    """Note that more things are bound to a session, or fewer; it may have ended. While any are it does not idle out."""
+    count = bound_count(layer, binding)
+    if count is None:
+        return
+    name = binding[:SESSION_NAME_BYTES]
+    session = required(_load(layer, name), "session")._replace(bound=count + change)
+    if count == 0:
+        IDLE_SESSIONS.lift(layer, session.deadline_ms, name)
+        session = session._replace(deadline_ms=TIME_MS_MAX)
+    elif session.bound == 0:
+        session = session._replace(deadline_ms=_deadline_ms(layer))
+        IDLE_SESSIONS.set(layer, session.deadline_ms, name)
+    _store(layer, name, session)
 
 
 def is_decided(view: KeyValueView, operation: SessionOperation) -> bool:
@@ -291,7 +347,13 @@ def _count(layer: Layer, owner: SessionOwner, change: int) -> None:
 
 SESSIONS = Service(
     heading="sessions",
-    prefixes=SESSION_COUNT_KEY + REPLY_PREFIX + SESSION_PREFIX + IDLE_PREFIX + IDLE_SWEPT_KEY,
+    prefixes=SESSION_COUNT_KEY
+    + REPLY_PREFIX
+    + SESSION_PREFIX
+    + IDLE_PREFIX
+    + IDLE_SWEPT_KEY
+    + ENDED_PREFIX
+    + ENDED_SWEPT_KEY,
     operations=(
         OperationType(type=RegisterSession, number=66, run=register),
         OperationType(type=CloseSession, number=67, run=close),

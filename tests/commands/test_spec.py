@@ -41,6 +41,7 @@ from raftdb.machine.counters import IncrementBy
 from raftdb.machine.expiry import ExpireAfter, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.machine.keys import Clear
+from raftdb.machine.locks.holding import LeaveLine, Renew, Unlock, UnlockOwned
 from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
@@ -66,9 +67,11 @@ def test_every_command_type_has_a_name() -> None:
     assert all(command.names or command.log_name for command in services.COMMANDS.values())
 
 
-def test_what_grows_is_every_write_but_those_that_end_keys_or_let_them_stay() -> None:
+def test_what_grows_is_every_write_but_those_that_end_something_or_let_it_stay() -> None:
     writes = {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.WRITE}
-    assert writes - {Clear, Delete, DeleteMany, ExpireAfter, GetAndExpire, RemoveExpiry} == GROWING
+    of_values = {Clear, Delete, DeleteMany, ExpireAfter, GetAndExpire, RemoveExpiry}
+    of_locks = {Renew, Unlock, UnlockOwned, LeaveLine}
+    assert writes - of_values - of_locks == GROWING
     assert all(spec.grows == (spec.command in GROWING) for spec in COMMANDS.values())
 
 
@@ -99,7 +102,8 @@ def test_the_two_orders_hold_every_row_once() -> None:
     assert names == sorted(COMMANDS)
     grouped = specs_by_group()
     assert list(grouped) == [
-        *("values", "counters", "several keys", "expiry", "keys", "scanning", "transactions", "connection"),
+        *("values", "counters", "several keys", "expiry", "keys", "scanning"),
+        *("transactions", "locks", "connection"),
     ]
     assert sorted(spec.name for specs in grouped.values() for spec in specs) == names
     assert all(grouped.values())
@@ -174,10 +178,10 @@ def test_bad_keys_are_refused_wherever_they_stand(spec: CommandSpec) -> None:
     count = spec.arity.minimum if spec.arity.maximum else 2 * spec.arity.step
     for position in range(count)[spec.keys]:
         arguments = [b"1"] * count
-        for key in (b"", b"k" * (KEY_BYTES_MAX + 1), b"k" * 511, b"k" * 65536):
+        for key in (b"", b"k" * (spec.key_bytes_max + 1), b"k" * 511, b"k" * 65536):
             arguments[position] = key
             assert refused(spec.name, *arguments).code == "bad_key"
-        arguments[position] = b"\x00" * KEY_BYTES_MAX
+        arguments[position] = b"\x00" * spec.key_bytes_max
         parse(spec.name, arguments)
 
 
@@ -267,13 +271,16 @@ def test_parse_gives_a_command_or_a_refusal_and_unparse_gives_it_back(
     except RequestRefused:
         return
     assert parse(*unparse(command)) == command
-    if name not in ("incr", "decr", "set", "scan", "expire"):
+    if name not in ("incr", "decr", "set", "scan", "expire", "lock", "renew", "fence", "locks"):
         assert unparse(command) == (name, arguments)
 
 
 def test_reads_and_writes() -> None:
     reads = [spec.name for spec in specs_by_name() if spec.access is Access.READ]
-    assert reads == ["dbsize", "exists", "get", "keys", "mget", "ping", "scan", "strlen", "ttl"]
+    assert reads == [
+        *("dbsize", "exists", "fence", "get", "keys", "lockinfo", "locks", "mget", "ping", "scan", "strlen"),
+        "ttl",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from raftdb.commands.answers import shown
-from raftdb.errors import ReplyError
+from raftdb.errors import ReplyError, required
 from raftdb.machine.clock import read_clock
 from raftdb.machine.entries import decode, encode, stamp
 from raftdb.machine.keyspace import (
@@ -14,6 +14,18 @@ from raftdb.machine.keyspace import (
     decode_header,
 )
 from raftdb.machine.layer import KeyValueView, Layer
+from raftdb.machine.locks.records import (
+    Claim,
+    LockMode,
+    Wait,
+    bound_key,
+    held_key,
+    load_lock,
+    load_waits,
+    place_key,
+    tangled_key,
+    unpack_claim,
+)
 from raftdb.machine.machine import Applied, Machine
 from raftdb.machine.operations import Operation
 from raftdb.machine.reply import Repetition, Reply, Result
@@ -144,9 +156,11 @@ def check_books(layer: Layer) -> None:
     for owner, index in enumerate((IDLE_SESSIONS, NODE_IDLE_SESSIONS)):
         idle = index.due(layer, end_ms, limit=EVERYTHING)
         assert sorted(name for _, name in idle) == [
-            key[1:] for key, record in sessions if record[44] == owner
+            key[1:] for key, record in sessions if record[44] == owner and not any(record[45:49])
         ]
+    check_locks(layer)
     for key, record in sessions:
+        assert int.from_bytes(record[45:49]) == len(layer.scan(*bound_to(key, record), limit=EVERYTHING))
         replies = layer.scan(b"r" + key[1:], b"r" + key[1:] + b"\xff" * 9, limit=EVERYTHING)
         assert int.from_bytes(record[32:36]) == len(replies)
         assert int.from_bytes(record[36:44]) == sum(len(reply) for _, reply in replies)
@@ -154,3 +168,54 @@ def check_books(layer: Layer) -> None:
     names = [key[1:] for key, _ in sessions]
     assert all(key[1:17] in names for key, _ in kept), "replies of sessions that are gone"
     assert read_clock(layer) < end_ms
+
+
+def bound_to(key: bytes, record: bytes) -> tuple[bytes, bytes]:
+    """Between which keys that stands which is bound to the session with this key and record."""
+    first = b"I" + key[1:] + record[:8]
+    return first, first + b"\xff"
+
+
+def check_locks(layer: Layer) -> None:
+    """What is kept of locks agrees, exactly: each record with the holds and places, these with those of their owners,
+    and the index with what is to end."""
+    everything = {
+        prefix: dict(layer.scan(prefix, bytes((prefix[0] + 1,)), limit=EVERYTHING))
+        for prefix in (b"i", b"j", b"k", b"l", b"o", b"I", b"J", b"M", b"O")
+    }
+    holds, places = _claims(everything[b"k"]), _claims(everything[b"j"])
+    names = sorted({name for name, _, _ in holds + places})
+    assert [key[1:] for key in everything[b"l"]] == names
+    waits: dict[bytes, list[Wait]] = {}
+    for name, number, claim in places:
+        if claim.mode != LockMode.LIMITED:
+            waits.setdefault(claim.owner, []).append(Wait(number, claim.mode, name))
+    assert {owner: sorted(load_waits(layer, owner)) for owner in waits} == {
+        owner: sorted(listed) for owner, listed in waits.items()
+    }
+    assert len(everything[b"M"]) == len(waits)
+    tangled = [wait for listed in waits.values() if len(listed) > 1 for wait in listed]
+    assert sorted(everything[b"J"]) == sorted(tangled_key(wait.lock, wait.number) for wait in tangled)
+    for name in names:
+        lock = required(load_lock(layer, name), "lock")
+        held = [claim for of, _, claim in holds if of == name]
+        assert (lock.holders, lock.waiting) == (len(held), sum(of == name for of, _, _ in places))
+        assert lock.tangled == sum(wait.lock == name for wait in tangled)
+        assert all(claim.mode == lock.mode for claim in held)
+        assert lock.owner in (b"", held[0].owner if len(held) == 1 else b"")
+        assert len(held) <= {LockMode.EXCLUSIVE: 1, LockMode.LIMITED: lock.limit}.get(
+            LockMode(lock.mode), len(held)
+        )
+    assert sorted(everything[b"o"]) == sorted(held_key(claim.owner, name) for name, _, claim in holds)
+    assert sorted(everything[b"O"]) == sorted(place_key(claim.owner, name) for name, _, claim in places)
+    bound = [bound_key(claim.session, b"h", claim.owner, name) for name, _, claim in holds if claim.session]
+    bound += [bound_key(claim.session, b"p", claim.owner, name) for name, _, claim in places if claim.session]
+    assert sorted(everything[b"I"]) == sorted(bound)
+    leases = {key[9:]: int.from_bytes(key[1:9]) for key in everything[b"i"] if key[9:10] == b"h"}
+    assert leases == {
+        b"h" + bytes((len(name),)) + name + token.to_bytes(8): claim.ends_ms for name, token, claim in holds
+    }
+
+
+def _claims(records: dict[bytes, bytes]) -> list[tuple[bytes, int, Claim]]:
+    return [(key[2:-8], int.from_bytes(key[-8:]), unpack_claim(record)) for key, record in records.items()]

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from cli.console.render import typed
 from raftdb.commands.spec import ACCESS, NOT_AN_INTEGER, Access, CommandSpec, ReplyKind, parse, specs_by_name
 from raftdb.errors import Fatal, LocalProtocolError, ReplyError
 from raftdb.limits import KEYS_PER_COMMAND_MAX, REPLY_BYTES_MAX, VALUE_BYTES_CEILING
@@ -178,21 +179,12 @@ def test_an_error_reply_keeps_no_frames_alive(database: Database) -> None:
     assert reply.__context__ is None
 
 
-def shown(value: object) -> str:
-    """A value as the shell prints it."""
-    if isinstance(value, list):
-        return "\n".join(f"{number}) {shown(element)}" for number, element in enumerate(value, start=1))
-    if value is None:
-        return "(nil)"
-    return f'"{value.decode()}"' if isinstance(value, bytes) else str(value)
-
-
 @pytest.mark.parametrize("spec", specs_by_name(), ids=lambda spec: str(spec.name))
 def test_the_examples_of_the_table_are_true(database: Database, spec: CommandSpec) -> None:
     kinds = {ReplyKind.STATUS: str, ReplyKind.STRING: bytes, ReplyKind.INTEGER: int, ReplyKind.ARRAY: list}
     for example in spec.examples:
         name, *arguments = shlex.split(example.line)
         value = database.value(parse(name, [argument.encode() for argument in arguments]))
-        assert shown(value) == example.reply, example
+        assert typed(value) == example.reply  # type: ignore[arg-type]  # a value that can be shown, example
         if name == spec.name and value is not None:
             assert type(value) is kinds[spec.reply]
