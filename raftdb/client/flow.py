@@ -7,6 +7,8 @@ one on an event loop; tests carry them out on a simulated cluster in virtual tim
 `routing` brings one request to the node that serves it, and flows add sessions: before a write the session is
 registered if there is none yet, then the write gets its sequence, and may be sent repeatedly. If the session has
 expired and the write surely was not executed in it, the flow goes on in a new session.
+
+A request that may wait at the leader is sent with what is left of its wait, which comes on top of the timeout.
 """
 
 from collections.abc import Callable, Generator
@@ -100,6 +102,8 @@ class Caller:
     ) -> None:
         self.router = router
         self._sessions = sessions
+        self._turn_sessions = Sessions()
+        """That of requests that wait in lines, so that no other call has to wait for them."""
         self._clock = clock
         self._random = random
 
@@ -109,7 +113,8 @@ class Caller:
         if request is None:
             return method.parse(Response(200))
         if request.kind is Kind.WRITE and self._sessions is not None:
-            response = yield from self._once(request, self._sessions, limits)
+            sessions = self._turn_sessions if request.takes_turns else self._sessions
+            response = yield from self._once(request, sessions, limits)
         else:
             call = self._call(request.kind, limits, request.wait_ms)
             response = yield from self._carry_out(call, request, method.sink)
@@ -136,9 +141,11 @@ class Caller:
 
         It is not necessary, because a session ends after a time without use.
         """
-        session = None if self._sessions is None else self._sessions.take()
+        taken = [] if self._sessions is None else [self._sessions.take(), self._turn_sessions.take()]
         leader = self.router.leader
-        if session is not None and leader is not None:
+        for session in taken if leader is not None else ():
+            if session is None or leader is None:
+                continue
             ends_ms = self._clock() + max(CLOSE_TIMEOUT_MS, 2 * self.router.pace.answer_ms)
             attempt = Attempt(leader, False, connect_by_ms=ends_ms, answer_by_ms=ends_ms)
             yield Exchange(attempt, close_request(session.id), None)

@@ -33,6 +33,7 @@ from raftdb.client.json_body import bytes_to_json
 from raftdb.client.model import Answer, KeyPage, TransactionAnswer
 from raftdb.client.protocol import CONSISTENCIES, MODES, Consistency, Kind, Mode, Request
 from raftdb.commands.spec import Access, lookup
+from raftdb.commands.waiting import split_wait, takes_turns_in_line
 from raftdb.errors import RemoteProtocolError, RequestRefused
 
 Condition: TypeAlias = Literal["missing", "present"]
@@ -254,10 +255,13 @@ def _execution(name: str, arguments: Iterable[Text], consistency: Consistency) -
     kind = Kind.WRITE
     if spec is not None and spec.access is Access.READ:
         kind = Kind.ANY_NODE if consistency == "stale" else Kind.READ
-    content = _worded(name, arguments)
+    words = list(map(to_bytes, arguments))
+    rest, wait_ms = split_wait(name, words)
+    content = _worded(name, rest)
     if consistency != LINEARIZABLE:
         content["consistency"] = consistency
-    return Request("POST", "/v1/execute", content, kind)
+    takes_turns = bool(wait_ms) and spec is not None and takes_turns_in_line(spec)
+    return Request("POST", "/v1/execute", content, kind, wait_ms or None, takes_turns)
 
 
 def _worded(name: str, arguments: Iterable[Text]) -> dict[str, object]:

@@ -52,6 +52,8 @@ class Request:
     wait_ms: float | None = None
     """How long the leader may hold the command until it can be served; None if it does not wait. It is no part of the
     command: asked again, it waits for what is left."""
+    takes_turns: bool = False
+    """Whether it waits in a line that is no part of the state, so that a session of its own may be used for it."""
 
     @property
     def body(self) -> bytes | None:
@@ -68,10 +70,11 @@ class Request:
         return replace(self, kind=Kind.ONCE, content={**(self.content or {}), "session": session})
 
     def held(self, held_ms: float) -> "Request":
-        """This request as it is sent while the leader may still hold it for `held_ms`; itself if it does not wait."""
+        """This request as it is sent while the leader may still hold it for `held_ms`; itself if it does not wait.
+        The least wait is one that is over at once: the leader takes back the place that it has given."""
         if self.wait_ms is None:
             return self
-        return replace(self, content={**(self.content or {}), "wait_ms": int(held_ms)})
+        return replace(self, content={**(self.content or {}), "wait_ms": max(1, int(held_ms))})
 
 
 STATUS_REQUEST = Request("GET", "/v1/status", None, Kind.ANY_NODE)

@@ -10,8 +10,7 @@ from typing import NamedTuple
 from raftdb.commands.spec import CommandSpec, lookup, parse
 from raftdb.errors import RequestRefused
 from raftdb.limits import DEFAULT_LIMITS, WAIT_MS_MAX, Limits
-from raftdb.machine.entries import encode
-from raftdb.machine.operations import SessionOperation, WaitingOperation
+from raftdb.machine.operations import SessionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.services import COMMANDS
 from raftdb.machine.waiting import TurnWaiting, Waiting
@@ -35,10 +34,10 @@ def waiting_of(operation: object) -> Waiting | None:
     return None if kind is None else kind.waiting
 
 
-def payload_of(operation: Command | SessionOperation) -> bytes:
-    """The body of the entry for an operation whose sender waits."""
-    is_plain = isinstance(operation, Command) and isinstance(waiting_of(operation), TurnWaiting)
-    return encode(operation if is_plain else WaitingOperation(operation))
+def takes_turns_in_line(spec: CommandSpec) -> bool:
+    """Whether the commands of a row wait in a line that is no part of the state."""
+    kind = COMMANDS.get(spec.command)
+    return kind is not None and isinstance(kind.waiting, TurnWaiting)
 
 
 def parse_waiting(name: str, arguments: Sequence[bytes], *, limits: Limits = DEFAULT_LIMITS) -> Asked:

@@ -11,7 +11,7 @@ lock has the owner who asks again.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from raftdb.commands.waiting import check_wait, payload_of
+from raftdb.commands.waiting import check_wait
 from raftdb.errors import RaftdbError, Unavailable
 from raftdb.forwarding.executor import REQUEST_BYTES, is_undecided
 from raftdb.forwarding.frames import Outcome, Request
@@ -20,6 +20,7 @@ from raftdb.machine.operations import SessionOperation
 from raftdb.machine.service import Command
 from raftdb.memory import Hold
 from raftdb.node.effects import OnAnswer
+from raftdb.node.held import payload_of
 
 LOOK_S = 0.5
 """How often is looked which are late."""

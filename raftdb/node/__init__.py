@@ -54,6 +54,7 @@ __all__ = [
     "driver",
     "effects",
     "execution",
+    "held",
     "membership",
     "pending",
     "replica",

@@ -7,16 +7,24 @@ They are bounded, and do not count as requests in flight. The replica decides wh
 from collections.abc import Callable
 from functools import partial
 
-from raftdb.commands.waiting import check_wait, payload_of
+from raftdb.commands.waiting import check_wait, waiting_of
 from raftdb.errors import RaftdbError, Unavailable
 from raftdb.limits import WAITING_MAX
-from raftdb.machine.operations import SessionOperation
+from raftdb.machine.entries import encode
+from raftdb.machine.operations import SessionOperation, WaitingOperation
 from raftdb.machine.service import Command
+from raftdb.machine.waiting import TurnWaiting
 from raftdb.node.effects import EffectRunner, OnAnswer
 from raftdb.node.turn import Answer, Inputs, WaitRequest
 
 TakeRoom = Callable[[Command | SessionOperation, bytes], None]
 """Refuses an operation, with its entry, for which there is no space."""
+
+
+def payload_of(operation: Command | SessionOperation) -> bytes:
+    """The body of the entry for an operation whose sender waits."""
+    is_plain = isinstance(operation, Command) and isinstance(waiting_of(operation), TurnWaiting)
+    return encode(operation if is_plain else WaitingOperation(operation))
 
 
 class HeldRequests:

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from raftdb.commands.waiting import payload_of
 from raftdb.errors import CommandFailed, OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.forwarding.executor import Executor
 from raftdb.forwarding.frames import Outcome, Request, encode_operation
@@ -13,6 +12,7 @@ from raftdb.machine.service import Query
 from raftdb.machine.strings import Get
 from raftdb.memory import MEMORY_BYTES_MIN, Hold, MemoryAccount
 from raftdb.node.effects import OnAnswer
+from raftdb.node.held import payload_of
 from raftdb.node.turn import Answer
 from tests.holding import Holding
 from tests.machine.toys import Take, toys

@@ -2,7 +2,6 @@
 
 import pytest
 
-from raftdb.commands.waiting import payload_of
 from raftdb.errors import (
     CommandFailed,
     Conflict,
@@ -38,6 +37,7 @@ from raftdb.machine.service import Command, Query
 from raftdb.machine.services import QUERIES
 from raftdb.machine.sessions import RegisterSession
 from raftdb.machine.strings import Get, Set
+from raftdb.node.held import payload_of
 from raftdb.node.turn import Answer
 from raftdb.wire import cbor
 from raftdb.wire.frames import seal

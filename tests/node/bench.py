@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from raftdb.commands.waiting import payload_of
 from raftdb.core.events import Received
 from raftdb.core.membership import Configuration
 from raftdb.core.messages import (
@@ -22,6 +21,7 @@ from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.strings import Get, Set
 from raftdb.node.compaction import CompactionPolicy
+from raftdb.node.held import payload_of
 from raftdb.node.pending import LogPage, MakeCheckpoint, ReadRequest, WriteRequest
 from raftdb.node.replica import Replica
 from raftdb.node.stored import bootstrap, load_raft
