@@ -109,32 +109,35 @@ class BackgroundHandler(logging.Handler):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self._stream = stream
-        self._lines: queue.Queue[str | None] = queue.Queue(LINES_WAITING_MAX)
+        self._records: queue.SimpleQueue[logging.LogRecord | None] = queue.SimpleQueue()
         self._dropped = 0
         self._thread = threading.Thread(target=self._write_lines, name="log-lines", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue the formatted line, or drop it."""
-        try:
-            self._lines.put_nowait(self.format(record))
-        except queue.Full:
+        """Queue the record, or drop it. Its line is made on the thread, too."""
+        if self._records.qsize() < LINES_WAITING_MAX:
+            self._records.put(record)
+        else:
             self._dropped += 1
 
     def finish(self) -> None:
         """Let the thread write what is queued, for as long as `FINISH_SECONDS`."""
-        with suppress(queue.Full):
-            self._lines.put(None, timeout=FINISH_SECONDS)
-            self._thread.join(FINISH_SECONDS)
+        self._records.put(None)
+        self._thread.join(FINISH_SECONDS)
 
     def _write_lines(self) -> None:
-        while (line := self._lines.get()) is not None:
+        while (record := self._records.get()) is not None:
             dropped, self._dropped = self._dropped, 0
             note = f"({dropped} lines were dropped: they were not read in time)\n" if dropped else ""
-            with suppress(OSError, ValueError):
-                self._stream.write(f"{note}{line}\n")
-                if self._lines.empty():
+            try:
+                self._stream.write(f"{note}{self.format(record)}\n")
+                if self._records.empty():
                     self._stream.flush()
+            except (OSError, ValueError):
+                continue
+            except Exception:  # noqa: BLE001 - the line is lost, and the next ones are not
+                self.handleError(record)
         with suppress(OSError, ValueError):
             self._stream.flush()
 

@@ -168,7 +168,8 @@ class RedisConnection(asyncio.Protocol):
     def advance(self) -> None:
         """Write ready replies, and begin requests as far as order and bounds allow."""
         inbox = self._inbox
-        self.write_replies()
+        if self._replies:
+            self.write_replies()
         while inbox and self._has_room():
             if not self._begin(inbox[0]):
                 break
@@ -179,7 +180,8 @@ class RedisConnection(asyncio.Protocol):
             self._may_be_large, self._inbox_bytes = False, 0
             if self._reader.error is not None and not self.client.is_ending:
                 self._end_with(Error(f"ERR {self._reader.error}"))
-        self.write_replies()
+        if self._replies or self.client.is_ending or self._at_end:
+            self.write_replies()
         is_blocked = self._held is not None and self._inbox_bytes < BLOCKED_BYTES_MAX
         pauses = bool(inbox) and not is_blocked
         if pauses != self._is_paused and not self._transport.is_closing():
@@ -256,7 +258,7 @@ class RedisConnection(asyncio.Protocol):
         """Begin one request. Returns False if it has to wait for earlier ones."""
         client = self.client
         row = BY_NAME.get(arguments[0])
-        if row is None or row.arity != len(arguments) or row.subcommands:
+        if row is None or row.subcommands or not row.accepts(len(arguments)):
             try:
                 row = find(arguments)
             except CommandRefused as refused:
