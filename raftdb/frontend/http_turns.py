@@ -8,51 +8,61 @@ begin and when they are answered, and the timers of heartbeats run in between.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 PASSES_PER_TURN = 128
 """Beginnings and ends of requests in one turn, about 20 ms. Each takes 0.1 to 0.2 ms, because long ones are decoded and
 encoded on a thread (`raftdb.budgets`)."""
+CALLS_PER_PASS = 8
+"""Beginnings and ends of requests on the lean path (`raftdb.frontend.http_lean`) that count as one of these."""
 
 
 class Turnstile:
-    """Lets `passes_per_turn` requests through in one turn of the loop, and the others in the next ones, in order."""
+    """Lets requests through in one turn of the loop that take `passes_per_turn` passes together, and the others in the
+    next ones, in order."""
 
     def __init__(self, passes_per_turn: int = PASSES_PER_TURN) -> None:
-        self._passes_per_turn = self._left = passes_per_turn
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._full = self._left = passes_per_turn * CALLS_PER_PASS
+        """How many calls are left in this turn."""
+        self._waiting: deque[tuple[Callable[[], None], int]] = deque()
 
     async def enter(self) -> None:
         """Pass, at once if there is room in this turn, without a change of tasks."""
-        if not self._passes():
-            await self._line_up()
+        if not self._passes(CALLS_PER_PASS):
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append((partial(_wake, turn), CALLS_PER_PASS))
+            await turn
 
     def call(self, function: Callable[[], None]) -> None:
-        """The same without a task: call the function, at once if there is room in this turn."""
-        if self._passes():
+        """Call the function, at once if there is room in this turn."""
+        if self._passes(1):
             function()
         else:
-            self._line_up().add_done_callback(lambda _: function())
+            self._waiting.append((function, 1))
 
-    def _passes(self) -> bool:
-        """Take a pass; False if none is left, or others wait already."""
-        if self._left == self._passes_per_turn:
+    def _passes(self, calls: int) -> bool:
+        """Take so much of this turn; False if that is not left, or others wait already."""
+        if self._left == self._full:
             asyncio.get_running_loop().call_soon(self._begin_turn)
-        if not self._left or self._waiting:
+        if self._left < calls or self._waiting:
             return False
-        self._left -= 1
+        self._left -= calls
         return True
 
-    def _line_up(self) -> asyncio.Future[None]:
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        return turn
-
     def _begin_turn(self) -> None:
-        self._left = self._passes_per_turn
-        while self._waiting and self._left:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                self._left -= 1
-        if self._left < self._passes_per_turn:
-            asyncio.get_running_loop().call_soon(self._begin_turn)
+        self._left = self._full
+        try:
+            while self._waiting and self._left >= self._waiting[0][1]:
+                function, calls = self._waiting.popleft()
+                self._left -= calls
+                function()
+        finally:
+            # Whatever a function does, the others in the line are called.
+            if self._left < self._full:
+                asyncio.get_running_loop().call_soon(self._begin_turn)
+
+
+def _wake(turn: asyncio.Future[None]) -> None:
+    """Let the task go on, unless it has given up."""
+    if not turn.done():
+        turn.set_result(None)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from raftdb.frontend.http_connection import PIPELINED_MAX
-from raftdb.frontend.http_turns import PASSES_PER_TURN, Turnstile
+from raftdb.frontend.http_turns import CALLS_PER_PASS, Turnstile
 from raftdb.node.turn import Answer
-from tests.frontend.support import StubNode, post, running, wait_until
+from tests.frontend.support import StubNode, Ways, post, running, wait_until
 
 pytestmark = pytest.mark.usefixtures("both_ways")
 
@@ -50,25 +50,33 @@ async def test_who_comes_first_goes_first_and_so_many_in_one_turn() -> None:
     assert len(sizes) == 7
 
 
-async def test_functions_and_tasks_stand_in_one_line() -> None:
-    turnstile, passed = Turnstile(3), []
+async def test_functions_and_tasks_stand_in_one_line_and_tasks_take_more_of_a_turn() -> None:
+    turnstile, passed = Turnstile(2), []
 
     async def enter(number: int) -> None:
         await turnstile.enter()
         passed.append((turns.number, number))
 
+    def call(number: int) -> None:
+        turnstile.call(lambda: passed.append((turns.number, number)))
+
     with Turns() as turns:
-        tasks = []
-        for number in range(0, 20, 2):
-            tasks.append(asyncio.ensure_future(enter(number)))
-            await asyncio.sleep(0) if number == 18 else None
-        for number in range(1, 20, 2):
-            turnstile.call(lambda number=number: passed.append((turns.number, number)))  # type: ignore[misc]
-        await asyncio.gather(*tasks)
-        while len(passed) < 20:
+        for number in range(3 * CALLS_PER_PASS):
+            call(number)
+        task = asyncio.ensure_future(enter(100))
+        await asyncio.sleep(0)
+        for number in range(200, 200 + CALLS_PER_PASS):
+            call(number)
+        await task
+        await asyncio.sleep(0)
+        while len(passed) < 4 * CALLS_PER_PASS + 1:
             await asyncio.sleep(0)
-    assert [number for _, number in passed] == [*range(0, 20, 2), *range(1, 20, 2)]
-    assert max(Counter(turn for turn, _ in passed).values()) == 3
+    in_order = [*range(3 * CALLS_PER_PASS), 100, *range(200, 200 + CALLS_PER_PASS)]
+    assert [number for _, number in passed] == in_order
+    of_turns = [list(group) for _, group in itertools.groupby(passed, key=lambda pair: pair[0])]
+    taken = [sum(CALLS_PER_PASS if number == 100 else 1 for _, number in group) for group in of_turns]
+    assert max(taken) == 2 * CALLS_PER_PASS
+    assert len(taken) <= 4
 
 
 async def test_a_few_go_through_without_a_wait_in_every_turn() -> None:
@@ -111,12 +119,14 @@ async def test_a_crowd_of_requests_is_not_begun_in_one_turn() -> None:
     with Turns() as turns:
         node = Timed(turns)
         async with running(node=node) as http:
-            clients = [await http.connect() for _ in range(3 * PASSES_PER_TURN)]
+            http.server._turnstile = http.server._lean.turnstile = Turnstile(16)
+            per_turn = 16 * CALLS_PER_PASS if Ways.is_lean else 16
+            clients = [await http.connect() for _ in range(3 * per_turn)]
             for client in clients:
                 client.writer.write(post(PING))
             assert {(await client.receive()).status for client in clients} == {200}
     assert len(node.asked) == len(clients)
-    assert max(Counter(node.asked).values()) <= PASSES_PER_TURN
+    assert max(Counter(node.asked).values()) <= per_turn
 
 
 async def test_of_what_is_pipelined_little_is_taken_apart_before_it_is_its_turn() -> None:
