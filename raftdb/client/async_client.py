@@ -4,7 +4,6 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from copy import copy
-from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from random import Random
@@ -309,8 +308,7 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
         return CallLimits(now_ms(), longest_ms, self._unreachable_timeout_ms, is_strict=True)
 
     async def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
-        if self._fences and method.request is not None:
-            method = replace(method, request=fenced(method.request, self._fences))
+        method = fenced(method, self._fences)
         limits, calls = self._limits(timeout_ms), self._own_calls()
         return await calls.carry_out(
             calls.caller.flow(method, limits),

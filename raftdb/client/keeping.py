@@ -43,10 +43,6 @@ class Batch:
         """When the first of them is lost."""
         return min(one.lease.ends_ms for one in self.kept)
 
-    def alone(self) -> "list[Batch]":
-        """Each by itself: together they were refused, because one of them is over."""
-        return [Batch((one,)) for one in self.kept]
-
     def commands(self) -> list[tuple[str, list[bytes]]]:
         """What is to be executed: one command for deliveries, one for each lock."""
         first = self.kept[0]

@@ -119,11 +119,13 @@ def send(renewer: Renewer, batch: Batch) -> None:
     if renewed == len(batch.kept):
         for one in batch.kept:
             one.lease.renewed(sent_ms)
-    elif len(batch.kept) > 1:
-        for single in batch.alone():
-            send(renewer, single)
-    else:
-        batch.kept[0].lease.end()
+        return
+    # One of several is over, if not all: each is asked for by itself.
+    for one in batch.kept:
+        if len(batch.kept) > 1:
+            send(renewer, Batch((one,)))
+        else:
+            one.lease.end()
 
 
 class ClientRenewer:

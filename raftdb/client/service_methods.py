@@ -51,6 +51,12 @@ class Mode:
     limit: int = 0
 
     @property
+    def fence(self) -> tuple[str, ...]:
+        """The command, and the words after name and token, that refuses a transaction if such a lock is over. `fence`
+        does not know locks with a limit; to renew them refuses just so."""
+        return ("renew",) if self.limit else ("fence", "SHARED") if self.shared else ("fence",)
+
+    @property
     def words(self) -> list[Text]:
         """The words of the command `lock`."""
         return ["LIMIT", self.limit] if self.limit else ["SHARED"] if self.shared else []
@@ -82,8 +88,7 @@ def holder(name: bytes) -> Method[Holder | None]:
     """Who holds an exclusive lock; None if nobody does."""
 
     def first(value: Value) -> Holder | None:
-        pairs = value if isinstance(value, list) else []
-        holders = pairs[pairs.index(b"holders") + 1] if b"holders" in pairs else None
+        holders = _named(value).get("holders")
         for found in holders if isinstance(holders, list) else []:
             if (
                 isinstance(found, list)
@@ -210,15 +215,21 @@ def extend(queue: bytes, receipts: Sequence[bytes], time_ms: float) -> Method[in
 def info(queue: bytes) -> Method[dict[str, int | str]]:
     """What `qinfo` tells of a queue, by name."""
 
-    def named(value: Value) -> dict[str, int | str]:
-        flat = value if isinstance(value, list) else []
+    def shown(value: Value) -> dict[str, int | str]:
         return {
-            name.decode(): told.decode("utf-8", "replace") if isinstance(told, bytes) else told
-            for name, told in zip(flat[::2], flat[1::2], strict=True)
-            if isinstance(name, bytes) and isinstance(told, int | bytes)
+            name: told.decode("utf-8", "replace") if isinstance(told, bytes) else told
+            for name, told in _named(value).items()
+            if isinstance(told, int | bytes)
         }
 
-    return _parsed("qinfo", [queue], named)
+    return _parsed("qinfo", [queue], shown)
+
+
+def _named(value: Value) -> dict[str, Value]:
+    """Names and values in turn, by name."""
+    flat = value if isinstance(value, list) else []
+    pairs = zip(flat[::2], flat[1::2], strict=False)
+    return {name.decode(): told for name, told in pairs if isinstance(name, bytes)}
 
 
 def _parsed(name: str, words: Iterable[Text], parse: Callable[[Value], T]) -> Method[T]:

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from copy import copy
-from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from random import Random
@@ -285,8 +284,7 @@ class Client(ClientCommands[V], ClientServices[V]):
         return CallLimits(now_ms(), longest_ms, self._unreachable_timeout_ms, is_strict=True)
 
     def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
-        if self._fences and method.request is not None:
-            method = replace(method, request=fenced(method.request, self._fences))
+        method = fenced(method, self._fences)
         limits, calls = self._limits(timeout_ms), self._own_calls()
         return calls.carry_out(calls.caller.flow(method, limits))
 
