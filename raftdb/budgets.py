@@ -48,6 +48,22 @@ SWEEP_REPLIES_MAX = 1_000
 SWEEP_ABANDONED_MAX = 1_000
 """Most keys of things that are gone as a whole, as after `flushall`, that one `Expire` removes; likewise replicated."""
 
+QUEUE_EVENTS_MAX = 200
+"""Most messages of a queue whose time is up that one command on it, or one `Expire`, looks after before anything else.
+This and the next four are replicated rules, too."""
+
+QUEUE_EVENT_BYTES_MAX = 4 * MIB
+"""Bytes of values after which it moves no further message to another place."""
+
+PEEK_PASSED_MAX = 5_000
+"""Messages that one `peek` passes in search of those in a state before it gives up."""
+
+SWEEP_QUEUES_MAX = 500
+"""Most ends of queues that one `Expire` looks after: events of messages, DEDUP ids, messages to move."""
+
+SWEEP_QUEUE_KEYS_MAX = 2_000
+"""Keys removed or changed for queues after which an `Expire` looks after no further end."""
+
 EXPIRED_COUNTED_MAX = 1_000
 """How many expired values that are not removed yet `dbsize` finds and leaves out of its count: more would take it too
 long if very many expire at once."""

@@ -64,6 +64,7 @@ CODES: dict[str, Code] = {
     "conflict": Code(409, 5),
     "fenced": Code(409, 5),
     "deadlock": Code(409, 1),
+    "queue_full": Code(409, 1),
     "session_expired": Code(409, 1),
     "too_large": Code(413, 1),
     "not_found": Code(404, 1),

@@ -118,6 +118,34 @@ LOCK_FIRST_LEASE_MS = 10_000
 """Longest lease of a lock that is granted to somebody who waited, until it is renewed: the client may be gone."""
 
 
+QUEUE_NAME_BYTES_MAX = 200
+"""Longest name of a queue."""
+
+QUEUE_WORD_BYTES_MAX = 100
+"""Longest GROUP, DEDUP, UNIQUE and WORKER of a message."""
+
+MESSAGE_ERROR_BYTES_MAX = 1_000
+"""How much of the text of an error is kept with the message that failed."""
+
+RECEIVE_COUNT_MAX = 100
+"""Most messages that one `receive` hands out."""
+
+RECEIVE_BYTES_MAX = 4 * MIB
+"""Most bytes of values that one `receive` hands out; the first message may have more."""
+
+RECEIPTS_MAX = 500
+"""Most receipts or ids that one command on a queue names, for the sake of time, as `KEYS_PER_COMMAND_MAX`."""
+
+QUEUE_STEPS_MAX = 4
+"""What a command on one message counts for, in keys, where `TRANSACTION_KEYS_MAX` bounds a transaction."""
+
+DEDUP_IDS_MAX = 1_000_000
+"""Most DEDUP ids that are kept for one queue."""
+
+DEAD_LETTER_QUEUES_MAX = 16
+"""Most queues that one follows from another by `dead_letter`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The most that one node accepts from clients: `value_bytes` in a value, `command_bytes` in all arguments of a

@@ -6,8 +6,8 @@ and the state. A test reads the source and refuses imports and constructs that c
 processes (hazard B63).
 
 A service is a module: `strings`, `editing`, `subsequences`, `counters`, `batches`, `expiry`, `keys`, `scanning`,
-`drawing`, `revisions`, `connection`, `sessions`. It has a dataclass and a handler for each of its commands, if it has
-any, and ends with a `Service` that declares the rest.
+`drawing`, `revisions`, `connection`, `sessions`; or a package, as `queues`. It has a dataclass and a handler for each
+of its commands, if it has any, and ends with a `Service` that declares the rest.
 
 * `service`: the types that describe a service and a command. `services`: the list of all services, and tables made from
   it.
@@ -25,6 +25,7 @@ any, and ends with a `Service` that declares the rest.
 * `arguments`, `integers`: how arguments are read, and numbers are spelt.
 * `transactions`: several commands as one. `sessions`: operations that are done once, however often they are sent;
   `replies`: the replies that sessions keep.
+* `keeping`: replies without what is in the state anyway. `slots`: the slot of a name in a Redis cluster.
 * `reply`: the answers of operations.
 
 To add a command
@@ -84,12 +85,14 @@ __all__ = [
     "layer",
     "machine",
     "operations",
+    "queues",
     "reply",
     "revisions",
     "scanning",
     "service",
     "services",
     "sessions",
+    "slots",
     "strings",
     "subsequences",
     "values",

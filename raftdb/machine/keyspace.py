@@ -3,6 +3,13 @@
 A key is a one-byte prefix that names the service, then the service's own key; prefixes keep services apart
 and the order within each. They are given out here, once and for ever:
 
+    A  queue group id       a message of a group (`machine.queues.groups`)
+    B  queue group          the head of a group
+    C  queue unique         the message that waits under a UNIQUE id (`machine.queues.repetitions`)
+    D  queue dedup          a DEDUP id that was seen
+    E                       the last number that was given to a queue (`machine.queues.records`)
+    G  time what            index of what queues have to do at a time
+    H                       how far the index G was swept
     I  binding kind ...     what is bound to a session (`machine.locks`)
     J  lock number          a place whose owner has places in other lines, too (`machine.locks.records`)
     K                       how far the index i was swept
@@ -13,6 +20,11 @@ and the order within each. They are given out here, once and for ever:
     a  name                 a range of keys that are gone, and are being removed (`machine.sweeping`)
     b                       the generation of the values, and the entry that began it (`machine.values`)
     c  configuration        the members, `pack_configuration`
+    d  name                 a queue: its settings, its counts, where its lines begin (`machine.queues.records`)
+    e  queue id             the value of a message
+    f  queue id             a message, without its value
+    g  queue place          the messages that may be handed out, in their order (`machine.queues.line`)
+    h  queue time id        the messages by the time at which something happens to them
     i  time what            index of what ends of locks
     j  lock number          a place in the line of a lock
     k  lock token           a hold of a lock
@@ -64,6 +76,18 @@ NODE_IDLE_PREFIX = b"w"
 EXPIRY_PREFIX = b"x"
 IDLE_PREFIX = b"y"
 
+GROUP_MEMBER_PREFIX = b"A"
+GROUP_HEAD_PREFIX = b"B"
+UNIQUE_PREFIX = b"C"
+DEDUP_PREFIX = b"D"
+QUEUE_NUMBER_KEY = b"E"
+QUEUE_END_PREFIX = b"G"
+QUEUE_SWEPT_KEY = b"H"
+QUEUE_PREFIX = b"d"
+BODY_PREFIX = b"e"
+MESSAGE_PREFIX = b"f"
+LINE_PREFIX = b"g"
+EVENT_PREFIX = b"h"
 BOUND_PREFIX = b"I"
 TANGLED_PREFIX = b"J"
 LOCK_SWEPT_KEY = b"K"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from raftdb.errors import Fatal, LocalProtocolError, RemoteProtocolError, ReplyError
-from raftdb.machine import sessions, sweeper, transactions
+from raftdb.machine import keeping, sessions, sweeper, transactions
 from raftdb.machine.clock import advance_clock, read_clock
 from raftdb.machine.entries import decode, session_payload, waiting_data
 from raftdb.machine.layer import KeyValueView, Layer
@@ -100,9 +100,12 @@ def perform(operation: Command | TransactionOperation, layer: Layer, index: int)
         return error.with_traceback(None)
 
 
+_PERFORMING = sessions.Performing(perform, keeping.shortened, keeping.completed)
+
+
 def _in_session(layer: Layer, operation: SessionOperation, entry: EntryPlace, data: bytes) -> Reply:
     payload = session_payload(data, operation)
-    return sessions.run(layer, operation, payload, entry, perform)
+    return sessions.run(layer, operation, payload, entry, _PERFORMING)
 
 
 def _waiting(layer: Layer, operation: WaitingOperation, entry: EntryPlace, data: bytes) -> Reply:

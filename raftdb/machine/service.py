@@ -80,7 +80,8 @@ class ReplyKind(StrEnum):
 
 
 class Arity(NamedTuple):
-    """How many arguments a command takes, its name not counted. `maximum` None: any number; a multiple of `step`."""
+    """How many arguments a command takes, its name not counted. `maximum` None: any number; beyond the minimum, a
+    multiple of `step`."""
 
     minimum: int
     maximum: int | None
@@ -91,7 +92,7 @@ class Arity(NamedTuple):
         return (
             self.minimum <= count
             and (self.maximum is None or count <= self.maximum)
-            and count % self.step == 0
+            and (count - self.minimum) % self.step == 0
         )
 
 
@@ -166,6 +167,15 @@ def as_flag(result: Told) -> object:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Keeping:
+    """How the result of a command is kept for a session, if that is shorter than the result: `shortened` makes that of
+    it, and `completed(view, command, kept)` the result of that again, from the state as it is by then."""
+
+    shortened: Callable[[Result], Result]
+    completed: Callable[[KeyValueView, Any, Result], Result]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class CommandType:
     """One type of command. It has one handler, `read` or `write`; `access` says which.
 
@@ -173,7 +183,8 @@ class CommandType:
     it is refused when space runs out. `log_name` is how the log shows one that people cannot call by a name, because
     only one frontend builds it. `keys_named` counts the keys that a command names, if they may be other than one;
     `arguments` gives its arguments, if they are not its fields in order. `shown` is how the shell and HTTP show its
-    results, which themselves say only what happened. `waiting`: its sender may wait until it is served.
+    results, which themselves say only what happened. `waiting`: its sender may wait until it is served. `keeping`: how
+    a session keeps its results, if not as they are.
 
     `guard` is for a command that names something its caller holds. A transaction asks the guards of all its commands
     before the first one is executed, in every mode, and refuses the whole if one of them objects: else a worker that
@@ -192,6 +203,7 @@ class CommandType:
     arguments: Callable[[Any], list[bytes]] | None = None
     shown: Callable[[Told], object] = as_it_is
     waiting: Waiting | None = None
+    keeping: Keeping | None = None
 
     @property
     def access(self) -> Access:

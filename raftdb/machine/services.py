@@ -9,6 +9,7 @@ from raftdb.machine.expiry import EXPIRY
 from raftdb.machine.keys import KEYS
 from raftdb.machine.locks.service import LOCKS, LOCKS_OF_SESSIONS
 from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation, WaitingOperation
+from raftdb.machine.queues.service import QUEUES
 from raftdb.machine.revisions import REVISIONS
 from raftdb.machine.scanning import SCANNING
 from raftdb.machine.service import (
@@ -16,6 +17,7 @@ from raftdb.machine.service import (
     CommandSpec,
     CommandType,
     Guard,
+    Keeping,
     OperationType,
     Query,
     ReadHandler,
@@ -38,6 +40,7 @@ SERVICES = (
     SCANNING,
     DRAWING,
     REVISIONS,
+    QUEUES,
     LOCKS,
     LOCKS_OF_SESSIONS,
     CONNECTION,
@@ -78,6 +81,11 @@ GUARDS: dict[type[Command], Guard] = {
     command.type: command.guard for command in COMMANDS.values() if command.guard is not None
 }
 """The guards of the commands that have one."""
+
+KEEPINGS: dict[type[Command], Keeping] = {
+    command.type: command.keeping for command in COMMANDS.values() if command.keeping is not None
+}
+"""How sessions keep results of commands that are not kept as they are."""
 
 QUERIES: dict[type[Query], ReadHandler] = {
     query: handler for service in SERVICES for query, handler in service.queries.items()

@@ -73,8 +73,17 @@ REFUSALS_MAX = SESSION_REPLIES_MAX
 PROBED_MAX = 64
 """Sequences acknowledged at once that are looked up one by one; more are found by a scan."""
 
-Perform = Callable[[Command | TransactionOperation, Layer, int], Result | ReplyError]
-"""Applies the operation within a session, as part of the entry at an index."""
+_Work = Command | TransactionOperation
+
+
+class Performing(NamedTuple):
+    """How the operation within a session is done, as part of the entry at an index; how its reply is kept; and how the
+    reply is made again from that."""
+
+    perform: Callable[[_Work, Layer, int], Result | ReplyError]
+    shortened: Callable[[_Work, Result | ReplyError], Result | ReplyError]
+    completed: Callable[[KeyValueView, _Work, Result | ReplyError], Result | ReplyError]
+
 
 BINDING_BYTES = SESSION_NAME_BYTES + 8
 """Length of a binding: the name of a session and the index of its registration, which tells it from a later session of
@@ -168,7 +177,7 @@ def run(
     operation: SessionOperation,
     payload: bytes,
     entry: EntryPlace,
-    perform: Perform,
+    performing: Performing,
 ) -> Reply:
     """Do the operation within the session, unless it was done. `payload` is its encoding within the entry."""
     name, sequence = _checked(operation.session), operation.sequence
@@ -190,7 +199,9 @@ def run(
     if known is not None:
         _store(layer, name, session)
         head = decode_head(known)
-        return Repetition(head.index, head.term, decode_reply(known))
+        return Repetition(
+            head.index, head.term, performing.completed(layer, operation.operation, decode_reply(known))
+        )
     if session.replies >= SESSION_REPLIES_MAX + REFUSALS_MAX:
         _store(layer, name, session)
         end(layer, name)
@@ -204,7 +215,7 @@ def run(
         # A node passes on what others ask for: they are not in its session.
         layer.session = name if session.owner == SessionOwner.CLIENT else None
         try:
-            reply = perform(operation.operation, layer, entry.index)
+            reply = performing.perform(operation.operation, layer, entry.index)
         finally:
             layer.session = None
         # Something may have been bound to it, or is no longer.
@@ -212,7 +223,8 @@ def run(
         if layer.waits and isinstance(reply, Result) and is_nothing(reply.value):
             # The leader tries it again under the same sequence.
             return reply
-    record = encode_reply(reply, digest=digest, index=entry.index, term=entry.term)
+    kept = performing.shortened(operation.operation, reply)
+    record = encode_reply(kept, digest=digest, index=entry.index, term=entry.term)
     layer.put(_reply_key(name, sequence), record)
     _store(
         layer,

@@ -12,7 +12,8 @@ from raftdb.errors import InvariantBroken
 from raftdb.machine import entries
 from raftdb.machine.operations import Operation, SessionOperation
 from raftdb.simulation.caller import WRITES, AnswerToCheck
-from raftdb.simulation.model import Failure, Model
+from raftdb.simulation.model import Model
+from raftdb.simulation.modelled import Failure
 
 
 def check_answers(told: Sequence[AnswerToCheck], log: Sequence[Entry]) -> Model:

@@ -30,7 +30,7 @@ from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer
 from raftdb.simulation.host import Host
 from raftdb.simulation.host import World as HostWorld
-from raftdb.simulation.model import comparable
+from raftdb.simulation.modelled import comparable
 from raftdb.simulation.scheduler import MILLISECOND
 
 RETRY_US = 20 * MILLISECOND

@@ -6,13 +6,12 @@ written here a second time, as plainly as possible, on purpose: the simulator an
 a transaction works on a copy of everything.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation, localcontext
-from typing import Any, NamedTuple
+from typing import Any
 
-from raftdb.errors import Conflict, ReplyError
 from raftdb.limits import KEYS_LISTED_MAX, SESSION_IDLE_MS
 from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
@@ -27,23 +26,10 @@ from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession
 from raftdb.machine.strings import KEEP_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
-
-
-class Failure(NamedTuple):
-    """A reply that is an error: its code, the keys that have changed (for a conflict), and the index, from 0, of the
-    command of a transaction that failed. Its message is not compared."""
-
-    code: str
-    keys: tuple[bytes, ...] = ()
-    failed_command: int | None = None
-
-
-class ModelAnswer(NamedTuple):
-    """The answer of an entry: a value or a `Failure` (as the result of a command, in a list), and the index of the
-    entry that gave it, which is an earlier one for a repeated operation of a session."""
-
-    value: Any
-    index: int  # type: ignore[assignment]  # hides tuple.index
+from raftdb.simulation import queue_rules
+from raftdb.simulation.modelled import Failed, Failure, ModelAnswer
+from raftdb.simulation.queue_model import QueueModel
+from raftdb.simulation.queue_rules import QUEUE_COMMANDS
 
 
 @dataclass(slots=True)
@@ -64,14 +50,6 @@ class Session:
     answers: dict[int, tuple[Command | TransactionOperation, ModelAnswer]] = field(default_factory=dict)
 
 
-class _Failed(Exception):
-    """A command has failed."""
-
-    def __init__(self, failure: Failure = Failure("command_failed")) -> None:  # noqa: B008 - a constant
-        super().__init__(failure)
-        self.failure = failure
-
-
 class Model:
     """The whole database. Entries are given to `apply` in order."""
 
@@ -80,10 +58,12 @@ class Model:
         self.values: dict[bytes, Held] = {}
         """All values that were not deleted. Expired ones may still be in it, and are not visible."""
         self.sessions: dict[bytes, Session] = {}
+        self.queues = QueueModel()
 
     def apply(self, index: int, time_ms: int, operation: Operation) -> ModelAnswer:
         """Apply an entry; returns the answer that its proposer must get."""
         self.clock_ms = max(self.clock_ms, time_ms)
+        self.queues.begin(index, self.clock_ms)
         match operation:
             case Expire():
                 self._expire()
@@ -110,6 +90,7 @@ class Model:
         return {key: held for key, held in self.values.items() if self._find(key) is not None}
 
     def _expire(self) -> None:
+        self.queues.expire()
         self.values = {key: held for key, held in self.values.items() if self._find(key) is not None}
         self.sessions = {
             name: session for name, session in self.sessions.items() if session.ends_ms >= self.clock_ms
@@ -127,7 +108,7 @@ class Model:
         for sequence in [sequence for sequence in session.answers if sequence < session.acknowledged]:
             del session.answers[sequence]
         if known is not None:
-            return known[1]
+            return known[1]._replace(value=self.queues.recalled(known[0], known[1].value))
         told = ModelAnswer(self._execute(index, operation.operation), index)
         session.answers[operation.sequence] = (operation.operation, told)
         return told
@@ -142,21 +123,24 @@ class Model:
             return self._transact(index, operation)
         try:
             return self._run(index, operation)
-        except _Failed as failed:
+        except Failed as failed:
             return failed.failure
 
     def _transact(self, index: int, transaction: TransactionOperation) -> Any:
         changed = tuple(key for key, revision in transaction.watched if self._revision(key) != revision)
         if changed:
             return Failure("conflict", changed)
-        before = deepcopy(self.values)
+        for position, command in enumerate(transaction.commands):
+            if self.queues.refuses(command):
+                return Failure("fenced", failed_command=position)
+        before = (deepcopy(self.values), deepcopy(self.queues))
         results = []
         for position, command in enumerate(transaction.commands):
             try:
                 results.append(self._run(index, command))
-            except _Failed as failed:
+            except Failed as failed:
                 if transaction.mode is Mode.ATOMIC:
-                    self.values = before
+                    self.values, self.queues = before
                     return Failure("command_failed", failed_command=position)
                 results.append(failed.failure)
         return results
@@ -181,7 +165,7 @@ class Model:
         return sorted(key for key in self.visible() if key.startswith(prefix))
 
     def _run(self, index: int, command: Command) -> Any:
-        """Run one command. Raises `_Failed` before anything was changed."""
+        """Run one command. Raises `Failed` before anything was changed."""
         run: Callable[[Model, int, Any], Any] = _RULES[type(command)]
         return run(self, index, command)
 
@@ -234,7 +218,7 @@ class Model:
         held = self._find(command.key)
         number = 0 if held is None else parse_integer(held.data)
         if number is None or not INTEGER_MIN <= number + command.delta <= INTEGER_MAX:
-            raise _Failed
+            raise Failed
         total = number + command.delta
         self.values[command.key] = Held(b"%d" % total, index, self._end_of(command.key))
         return total
@@ -259,7 +243,7 @@ class Model:
                 total = Decimal("0" if held is None else held.data.decode()) + Decimal(command.delta.decode())
                 total = total.quantize(Decimal("1e-17")).normalize()
         except InvalidOperation:
-            raise _Failed from None
+            raise Failed from None
         data = b"0" if total == 0 else f"{total:f}".encode()
         self.values[command.key] = Held(data, index, self._end_of(command.key))
         return data
@@ -273,7 +257,7 @@ class Model:
         moves = isinstance(command, Rename)
         if held is None:
             if moves:
-                raise _Failed
+                raise Failed
             return False
         if not self._holds(command.condition, command.target):
             return False
@@ -290,7 +274,7 @@ class Model:
 
     def _compare_and_set(self, index: int, command: CompareAndSet) -> Any:
         if self._revision(command.key) != command.revision:
-            raise _Failed(Failure("conflict", (command.key,)))
+            raise Failed(Failure("conflict", (command.key,)))
         self.values[command.key] = Held(command.value, index)
         return "OK"
 
@@ -344,7 +328,7 @@ class Model:
     def _keys(self, index: int, command: Keys) -> Any:
         keys = self._with_prefix(command.prefix)
         if len(keys) > KEYS_LISTED_MAX:
-            raise _Failed
+            raise Failed
         return keys
 
     def _scan(self, index: int, command: Scan) -> Any:
@@ -384,15 +368,9 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     KindOf: lambda model, index, command: None if model._find(command.key) is None else b"string",
     Rename: Model._rename,
     Copy: Model._rename,
+    **{
+        command: lambda model, index, command: queue_rules.run(model.queues, command)
+        for command in QUEUE_COMMANDS
+    },
 }
 """The effect of each command."""
-
-
-def comparable(value: Any) -> Any:
-    """A reply of the machine as one of the model, with each error in it as a `Failure`."""
-    if isinstance(value, ReplyError):
-        keys = value.keys if isinstance(value, Conflict) else ()
-        return Failure(value.code, keys, value.failed_command)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [comparable(item) for item in value]
-    return value

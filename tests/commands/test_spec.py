@@ -1,5 +1,6 @@
 """The table of commands: every row is complete, and `parse` refuses what it must, with the right code."""
 
+import shlex
 import subprocess
 import sys
 
@@ -43,6 +44,9 @@ from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.machine.keys import Clear
 from raftdb.machine.locks.holding import LeaveLine, Renew, Unlock, UnlockOwned
 from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
+from raftdb.machine.queues.deliveries import Ack, Extend, Nack
+from raftdb.machine.queues.managing import Purge, QueueDelete, QueueRemove
+from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
@@ -62,6 +66,15 @@ def refused(name: str, *arguments: bytes, limits: Limits | None = None) -> Reque
     return raised.value
 
 
+def arguments_of(spec: CommandSpec, count: int) -> list[bytes]:
+    """So many arguments that the command takes: those of its examples, or numbers."""
+    for example in spec.examples:
+        name, *words = shlex.split(example.line)
+        if name == spec.name and len(words) >= count:
+            return [word.encode() for word in words[:count]]
+    return [b"%d" % number for number in range(1, count + 1)]
+
+
 def test_every_command_type_has_a_name() -> None:
     assert set(ACCESS) == set(COMMAND_TYPES)
     assert all(command.names or command.log_name for command in services.COMMANDS.values())
@@ -71,7 +84,8 @@ def test_what_grows_is_every_write_but_those_that_end_something_or_let_it_stay()
     writes = {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.WRITE}
     of_values = {Clear, Delete, DeleteMany, ExpireAfter, GetAndExpire, RemoveExpiry}
     of_locks = {Renew, Unlock, UnlockOwned, LeaveLine}
-    assert writes - of_values - of_locks == GROWING
+    of_queues = {Dequeue, Receive, Ack, Nack, Extend, QueueRemove, Purge, QueueDelete}
+    assert writes - of_values - of_locks - of_queues == GROWING
     assert all(spec.grows == (spec.command in GROWING) for spec in COMMANDS.values())
 
 
@@ -85,7 +99,7 @@ def test_every_row_is_complete(spec: CommandSpec) -> None:
     needed = spec.syntax.partition("[")[0].split()[1:]
     assert len(needed) == spec.arity.minimum
     assert ("..." in spec.syntax) == (spec.arity.maximum is None)
-    arguments = [b"%d" % number for number in range(max(spec.arity.minimum, 0))]
+    arguments = arguments_of(spec, spec.arity.minimum)
     assert type(spec.build(arguments)) is spec.command
     assert len(arguments[spec.keys]) + len(arguments[spec.values]) == len(arguments)
 
@@ -103,7 +117,7 @@ def test_the_two_orders_hold_every_row_once() -> None:
     grouped = specs_by_group()
     assert list(grouped) == [
         *("values", "counters", "several keys", "expiry", "keys", "scanning"),
-        *("transactions", "locks", "connection"),
+        *("transactions", "queues", "locks", "connection"),
     ]
     assert sorted(spec.name for specs in grouped.values() for spec in specs) == names
     assert all(grouped.values())
@@ -175,9 +189,11 @@ def test_arity() -> None:
 )
 def test_bad_keys_are_refused_wherever_they_stand(spec: CommandSpec) -> None:
     """Hazard B67: LMDB takes no empty key and none over 511 bytes; the log must never hold one."""
-    count = spec.arity.minimum if spec.arity.maximum else 2 * spec.arity.step
+    count = spec.arity.minimum
+    if spec.arity.maximum is None and (spec.keys.stop is None or not count):
+        count += spec.arity.step
     for position in range(count)[spec.keys]:
-        arguments = [b"1"] * count
+        arguments = arguments_of(spec, count)
         for key in (b"", b"k" * (spec.key_bytes_max + 1), b"k" * 511, b"k" * 65536):
             arguments[position] = key
             assert refused(spec.name, *arguments).code == "bad_key"
@@ -271,15 +287,27 @@ def test_parse_gives_a_command_or_a_refusal_and_unparse_gives_it_back(
     except RequestRefused:
         return
     assert parse(*unparse(command)) == command
-    if name not in ("incr", "decr", "set", "scan", "expire", "lock", "renew", "fence", "locks"):
+    if name not in (
+        "incr",
+        "decr",
+        "set",
+        "scan",
+        "expire",
+        "lock",
+        "renew",
+        "fence",
+        "locks",
+        "enqueue",
+        "queues",
+    ):
         assert unparse(command) == (name, arguments)
 
 
 def test_reads_and_writes() -> None:
     reads = [spec.name for spec in specs_by_name() if spec.access is Access.READ]
     assert reads == [
-        *("dbsize", "exists", "fence", "get", "keys", "lockinfo", "locks", "mget", "ping", "scan", "strlen"),
-        "ttl",
+        *("dbsize", "exists", "fence", "get", "keys", "lockinfo", "locks", "mget", "peek", "ping", "qget"),
+        *("qinfo", "qlen", "queues", "scan", "strlen", "ttl"),
     ]
 
 

@@ -11,11 +11,13 @@ from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.globs import literal_prefix, matcher
 from raftdb.frontend.redis.rows import Row
-from raftdb.frontend.redis.slots import slot_of
 from raftdb.frontend.redis.table import COMMANDS, find
+from raftdb.machine.slots import slot_of
 from tests.frontend.redis_support import Client, serve
 
 OPTIONS = {"ex", "px", "exat", "pxat", "keepttl", "nx", "xx", "gt", "lt", "match"}
+OPTIONS |= {"delay", "group", "priority", "dedup", "unique", "visibility", "worker", "error", "free", "dead"}
+OPTIONS |= {"state", "after", "to", "shared", "limit", "owner"}
 OPTIONS |= {"len", "idx", "minmatchlen", "withmatchlen"}
 """Options that the documentation names, and that no command is called."""
 

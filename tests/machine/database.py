@@ -40,6 +40,7 @@ from raftdb.machine.sessions import (
 )
 from raftdb.machine.sweeping import is_pending
 from raftdb.machine.values import EXPIRIES, value_count, values_prefix
+from tests.machine.queue_books import check_queues
 from tests.machine.views import DictionaryView
 
 KEY_VALUE_END = b"{"
@@ -168,6 +169,7 @@ def check_books(layer: Layer) -> None:
     names = [key[1:] for key, _ in sessions]
     assert all(key[1:17] in names for key, _ in kept), "replies of sessions that are gone"
     assert read_clock(layer) < end_ms
+    check_queues(layer)
 
 
 def bound_to(key: bytes, record: bytes) -> tuple[bytes, bytes]:

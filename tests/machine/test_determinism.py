@@ -133,7 +133,7 @@ def violations(source: str) -> list[str]:
             found += (
                 [node.module or "."] if (node.module or ".").partition(".")[0] in FORBIDDEN_MODULES else []
             )
-        elif isinstance(node, ast.Name) and node.id in FORBIDDEN_NAMES:
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in FORBIDDEN_NAMES:
             found.append(node.id)
         elif isinstance(node, ast.Set | ast.SetComp):
             found.append("a set")

@@ -26,6 +26,12 @@ from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.keys import Clear, Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
+from raftdb.machine.queues.deliveries import Ack, Extend, GiveBack, Nack
+from raftdb.machine.queues.looking import Peek, QueueGet, QueueInfo, QueueLength, QueueNames, StateWanted
+from raftdb.machine.queues.managing import Purge, QueueDelete, QueueRemove, QueueSet
+from raftdb.machine.queues.putting import Enqueue
+from raftdb.machine.queues.redriving import Redrive
+from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
@@ -95,6 +101,53 @@ def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrateg
         st.builds(Keys, keys),
         st.builds(Scan, keys, keys, st.sampled_from([0, 1, 2, SCAN_LIMIT_MAX, SCAN_LIMIT_MAX + 1]) | INT64),
         st.just(DatabaseSize()),
+        queue_commands(keys),
+    )
+
+
+MESSAGE_IDS = st.builds(
+    lambda index, place: b"%d-%d" % (index, place), st.integers(1, 20), st.sampled_from([0, 0, 1])
+) | st.sampled_from([b"", b"1", b"1-", b"-1-1", b"01-1", b"1-4294967296", b"9223372036854775808-0", b"1-1-1"])
+RECEIPTS = MESSAGE_IDS.map(lambda text: text + b"-1") | MESSAGE_IDS
+COUNTS = st.sampled_from([1, 2, 50, 0, -1, 101]) | INT64.filter(lambda count: not 50 < count <= 100)
+REDRIVEN = st.sampled_from([0, 1, 2, 501, 2**63 - 1])
+SETTINGS = st.tuples(
+    st.sampled_from(
+        [b"visibility", b"max_failures", b"dead_letter", b"max_length", b"dedup_window", b"paused", b"x"]
+    ),
+    st.sampled_from([b"1", b"2", b"0.001", b"-1", b"", b"a", b"b", b"q" * 201, b"\xff", b"9" * 30]),
+)
+
+
+def queue_commands(keys: st.SearchStrategy[bytes]) -> st.SearchStrategy[Command]:
+    """Every command on queues, likewise."""
+    receipts = st.lists(RECEIPTS, max_size=4).map(tuple)
+    return st.one_of(
+        st.builds(Enqueue, keys, HOSTILE_BYTES),
+        st.builds(
+            Enqueue, keys, HOSTILE_BYTES, TTLS, HOSTILE_BYTES, COUNTS, HOSTILE_BYTES, HOSTILE_BYTES, TTLS
+        ),
+        st.builds(Dequeue, keys),
+        st.builds(Receive, keys, COUNTS, TTLS, HOSTILE_BYTES),
+        st.builds(Ack, keys, receipts),
+        st.builds(Nack, keys, RECEIPTS, TTLS, HOSTILE_BYTES, st.sampled_from(GiveBack)),
+        st.builds(Extend, keys, TTLS, receipts),
+        st.builds(QueueLength, keys),
+        st.builds(QueueInfo, keys),
+        st.builds(QueueNames, keys, keys, COUNTS),
+        st.builds(Peek, keys, st.sampled_from(StateWanted), MESSAGE_IDS, COUNTS),
+        st.builds(QueueGet, keys, MESSAGE_IDS),
+        st.builds(QueueRemove, keys, st.lists(MESSAGE_IDS, max_size=4).map(tuple)),
+        st.builds(QueueSet, keys, st.lists(SETTINGS, max_size=3).map(tuple)),
+        st.builds(
+            Redrive,
+            keys,
+            keys,
+            st.lists(MESSAGE_IDS, max_size=3).map(tuple),
+            st.sampled_from([0, 1, 2, 501, 2**63 - 1]),
+        ),
+        st.builds(Purge, keys),
+        st.builds(QueueDelete, keys),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from raftdb.endpoint import Endpoint, parse_endpoint
 from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.rows import LOCAL, Arguments, Row, only_subcommands, run_here
-from raftdb.frontend.redis.slots import SLOTS, slot_of
+from raftdb.machine.slots import SLOTS, slot_of
 from raftdb.wire.resp_replies import Verbatim
 
 

@@ -12,9 +12,9 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import CommandFailed, Conflict, LeaderHint, RaftdbError, Unavailable
 from raftdb.frontend.redis.errors import error_of
 from raftdb.frontend.redis.rows import Arguments, ReplyOf, Row
-from raftdb.frontend.redis.slots import slot_of
 from raftdb.frontend.redis.table import keys_of
 from raftdb.machine.reply import Result
+from raftdb.machine.slots import slot_of
 from raftdb.node.turn import Answer
 from raftdb.wire.resp_replies import NULL_ARRAY, Error, encode
 

@@ -1,6 +1,5 @@
 """Planted bugs of what is kept for clients: sessions, the clock, what expires, transactions."""
 
-from collections.abc import Callable
 from typing import Any
 
 from raftdb.errors import Conflict, ReplyError
@@ -26,9 +25,9 @@ def repetitions_are_executed() -> Patches:
         operation: SessionOperation,
         payload: bytes,
         entry: EntryPlace,
-        perform: Callable[..., Result | ReplyError],
+        performing: sessions.Performing,
     ) -> Result | ReplyError:
-        return perform(operation.operation, layer, entry.index)
+        return performing.perform(operation.operation, layer, entry.index)
 
     return [(sessions, "run", run)]
 

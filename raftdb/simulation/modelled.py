@@ -1,0 +1,41 @@
+"""What the parts of the model share: its answers, and how a command of it fails."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from raftdb.errors import Conflict, ReplyError
+
+
+class Failure(NamedTuple):
+    """A reply that is an error: its code, the keys that have changed (for a conflict), and the index, from 0, of the
+    command of a transaction that failed. Its message is not compared."""
+
+    code: str
+    keys: tuple[bytes, ...] = ()
+    failed_command: int | None = None
+
+
+class ModelAnswer(NamedTuple):
+    """The answer of an entry: a value or a `Failure` (as the result of a command, in a list), and the index of the
+    entry that gave it, which is an earlier one for a repeated operation of a session."""
+
+    value: Any
+    index: int  # type: ignore[assignment]  # hides tuple.index
+
+
+class Failed(Exception):
+    """A command has failed, and changed nothing."""
+
+    def __init__(self, failure: Failure = Failure("command_failed")) -> None:  # noqa: B008 - a constant
+        super().__init__(failure)
+        self.failure = failure
+
+
+def comparable(value: Any) -> Any:
+    """A reply of the machine as one of the model, with each error in it as a `Failure`."""
+    if isinstance(value, ReplyError):
+        keys = value.keys if isinstance(value, Conflict) else ()
+        return Failure(value.code, keys, value.failed_command)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [comparable(item) for item in value]
+    return value
