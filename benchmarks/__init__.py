@@ -5,6 +5,7 @@
 * `write_path`: writes and reads per second, by number of clients, beside the fsync of the same disk.
 * `peers`: the same writes and reads on raftdb, etcd and Redis in turn, with their processor time, memory and disk
   writes.
+* `services`: queues, short and with a million messages, and locks, beside etcd's; many that wait for one lock.
 * `worst_request`: how long the largest legal requests of each kind hold up a node.
 * `memory_under_attack`: the memory of a node while many clients read and write as slowly as they can.
 * `compaction`, `recovery`, `catch_up`: checkpoints and compactions, a restart, a follower that was away.
@@ -14,7 +15,8 @@
 * `slow_network`: elections and writes over links of up to a second, in network namespaces, as root.
 
 The other modules are shared: clusters of processes (`common`, `running`, `peer_systems`), loads (`load`, `grpc_load`,
-`open_loop`, `generators` for those of others), profiles (`sampling`, `watched_node`) and tables (`report`,
-`peer_table`). Figures are for comparison within one run on one machine; nothing here is a test, and no test asserts a
-duration. After Ctrl-C or a signal a run stops the processes that it started, and removes its folder.
+`service_load`, `lock_load`, `lock_waiters`, `open_loop`, `generators` for those of others), profiles (`sampling`,
+`watched_node`) and tables (`report`, `peer_table`, `service_rows`). Figures are for comparison within one run on one
+machine; nothing here is a test, and no test asserts a duration. After Ctrl-C or a signal a run stops the processes that
+it started, and removes its folder.
 """

@@ -57,6 +57,8 @@ class Loaded(NamedTuple):
     errors: dict[str, int]
     cpu_seconds: float
     """Processor time of the generator itself."""
+    answered: int = 0
+    """Operations of the whole run, its warm-up too, as far as the generator says."""
 
 
 Mark = Callable[[], None]
@@ -104,6 +106,7 @@ def run_ours(module: str, address: str, ask: Ask, mark: Mark, more: list[str]) -
         latencies_ms=result["latencies_ms"],
         errors=result["errors"],
         cpu_seconds=result["cores_used"] * ask.seconds,
+        answered=result["answered"],
     )
 
 

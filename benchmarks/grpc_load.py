@@ -70,21 +70,41 @@ NEXT_HEADERS = b"\x83\x86\xc1\xc0\xbf\xbe"
 """The same fields by their numbers: 65, the oldest entry of the dynamic table, to 62, the newest."""
 
 
+def protobuf_varint(number: int) -> bytes:
+    """A number from 0 on, in Protocol Buffers' encoding."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
 def protobuf_field(number: int, content: bytes) -> bytes:
-    """A field of bytes, in Protocol Buffers' encoding."""
-    length = len(content)
-    varint = bytearray()
-    while length > 0x7F:
-        varint.append(length & 0x7F | 0x80)
-        length >>= 7
-    varint.append(length)
-    return bytes((number << 3 | 2,)) + bytes(varint) + content
+    """A field of bytes, in the same encoding."""
+    return bytes((number << 3 | 2,)) + protobuf_varint(len(content)) + content
+
+
+def grpc_frame(message: bytes) -> bytes:
+    """A message behind the prefix of gRPC: not compressed, and its length."""
+    return bytes(1) + len(message).to_bytes(4, "big") + message
 
 
 def grpc_message(*fields: str) -> bytes:
-    """A gRPC message, not compressed, of texts in the fields 1, 2, ...: a put has key and value, a range a key."""
-    message = b"".join(protobuf_field(number, text.encode()) for number, text in enumerate(fields, 1))
-    return bytes(1) + len(message).to_bytes(4, "big") + message
+    """A message of texts in the fields 1, 2, ..., behind its prefix: a put has key and value, a range a key."""
+    return grpc_frame(
+        b"".join(protobuf_field(number, text.encode()) for number, text in enumerate(fields, 1))
+    )
+
+
+def opening() -> bytes:
+    """What a client sends first: it keeps no table of header fields, and the server may send as much as it likes."""
+    settings = b"".join(
+        number.to_bytes(2, "big") + value.to_bytes(4, "big")
+        for number, value in ((HEADER_TABLE_SIZE, 0), (INITIAL_WINDOW_SIZE, WINDOW_BYTES_MAX))
+    )
+    window = (WINDOW_BYTES_MAX - WINDOW_BYTES_DEFAULT).to_bytes(4, "big")
+    return PREFACE + frame(SETTINGS, 0, 0, settings) + frame(WINDOW_UPDATE, 0, 0, window)
 
 
 class Requests(NamedTuple):
@@ -128,13 +148,7 @@ class Client(asyncio.Protocol):
         """Begin."""
         # Not `isinstance`: uvloop's transports are none of asyncio's classes.
         self._transport = cast(asyncio.Transport, transport)
-        settings = b"".join(
-            number.to_bytes(2, "big") + value.to_bytes(4, "big")
-            for number, value in ((HEADER_TABLE_SIZE, 0), (INITIAL_WINDOW_SIZE, WINDOW_BYTES_MAX))
-        )
-        window = (WINDOW_BYTES_MAX - WINDOW_BYTES_DEFAULT).to_bytes(4, "big")
-        opening = PREFACE + frame(SETTINGS, 0, 0, settings) + frame(WINDOW_UPDATE, 0, 0, window)
-        self._transport.write(opening + self._next_requests(self._streams))
+        self._transport.write(opening() + self._next_requests(self._streams))
 
     def data_received(self, data: bytes) -> None:
         """Take in frames, and send as many requests as were answered."""
@@ -181,6 +195,7 @@ class Client(asyncio.Protocol):
             return 0
         if stream in self._answered:
             self._answered.remove(stream)
+            self._tally.answered += 1
             if self._tally.open:
                 self._tally.latencies_ns.append(time.perf_counter_ns() - sent_ns)
             return 1

@@ -63,10 +63,11 @@ def make_requests(address: str, options: argparse.Namespace) -> list[bytes]:
 
 
 class Tally:
-    """The answers to all clients of a run, which are counted only while `open`."""
+    """The answers to all clients of a run, which are counted only while `open`; but `answered` has all."""
 
     def __init__(self) -> None:
         self.open = False
+        self.answered = 0
         self.latencies_ns = array("q")
         self.errors: Counter[str] = Counter()
 
@@ -103,6 +104,7 @@ class Client(asyncio.Protocol):
             return
         self._received = b""
         if data.startswith(b"HTTP/1.1 200 "):
+            self._tally.answered += 1
             if self._tally.open:
                 self._tally.latencies_ns.append(time.perf_counter_ns() - self._sent_ns)
             self._send()
@@ -162,6 +164,7 @@ async def measure(
     return {
         "per_second": len(ascending) / elapsed,
         "latencies_ms": {name: percentile(ascending, percent) / 1e6 for name, percent in PERCENTILES.items()},
+        "answered": tally.answered,
         "errors": dict(sorted(tally.errors.items())),
         "cores_used": (used.ru_utime + used.ru_stime - usage.ru_utime - usage.ru_stime) / elapsed,
     }
