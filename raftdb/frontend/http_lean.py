@@ -32,6 +32,7 @@ here; `tests/frontend/test_http_lean.py` fails if they mean something else in an
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -46,6 +47,8 @@ from raftdb.memory import Hold
 
 if TYPE_CHECKING:
     from raftdb.frontend.http_server import BoundedServer
+
+logger = logging.getLogger("raftdb.http")
 
 HEADS_MAX = 1024
 """Most heads that are remembered: each client has one for every length of a body."""
@@ -229,12 +232,22 @@ class LeanConnection(Connection):
             if self._call is None:
                 self._known = None
                 self._pass_on(request)
+                if self._held_back:
+                    self._take_held_back()
 
     def _settled(self) -> None:
         self._lean.turnstile.call(self._finish)
 
     def _finish(self) -> None:
-        """Reply, when it is its turn."""
+        """Reply, when it is its turn. Nothing is raised, because the node may be calling (`Driver.submit`)."""
+        try:
+            self._reply()
+        except Exception:
+            logger.exception("a reply cannot be sent")
+            self.force_close()
+            self._end()
+
+    def _reply(self) -> None:
         call, self._call, known = self._call, None, self._known
         assert call is not None
         assert known is not None

@@ -22,7 +22,9 @@ from raftdb.frontend.http_lean import (
     missing_bytes,
 )
 from raftdb.frontend.http_memory import COUNTED_BYTES_MIN
+from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import HttpServer, ServerLimits
+from raftdb.frontend.http_turns import CALLS_PER_PASS, PASSES_PER_TURN
 from raftdb.memory import MemoryAccount
 from tests.addresses import at
 from tests.frontend.support import (
@@ -98,11 +100,12 @@ class Counting:
     def __init__(self, handler: LeanHandler) -> None:
         self.handler = handler
         self.calls = 0
+        self.declines = False
         self.body_bytes_max = handler.body_bytes_max
 
     def __call__(self, body: bytes, on_settled: Callable[[], None]) -> LeanCall | None:
         self.calls += 1
-        return self.handler(body, on_settled)
+        return None if self.declines else self.handler(body, on_settled)
 
 
 class Server:
@@ -458,6 +461,30 @@ async def test_what_arrives_during_a_request_waits_unread() -> None:
         wire.end()
 
 
+async def test_what_the_handler_declines_is_aiohttp_s_and_so_is_what_arrived_meanwhile() -> None:
+    async with Server(is_lean=True) as server:
+        know_heads(server.http)
+        server.lean.declines = True
+        wire = server.connect()
+        await wire.send([post(SET)])
+        await wire.quiet()
+        turnstile = server.http._lean.turnstile
+        for _ in range(PASSES_PER_TURN * CALLS_PER_PASS):
+            turnstile.call(lambda: None)
+        # It stands in the line, and does not know yet that it will be declined.
+        wire.connection.data_received(post(GET))
+        wire.connection.data_received(get("/livez") + post(PING))
+        assert wire.is_paused
+        await wire.quiet()
+        await wire.send([post(PING)])
+        await wire.quiet()
+        results = re.findall(rb'"result":"\w+"|\r\n\r\nok', wire.written)
+        pong = b'"result":"PONG"'
+        assert results == [b'"result":"OK"', b'"result":"value"', b"\r\n\r\nok", pong, pong]
+        assert server.lean.calls == 2
+        wire.end()
+
+
 async def test_a_silent_connection_is_closed_after_a_known_head_and_a_busy_one_is_not() -> None:
     async with Server(is_lean=True, limits=ServerLimits(keepalive_timeout_s=0.3)) as server:
         know_heads(server.http)
@@ -490,3 +517,21 @@ async def test_a_client_that_does_not_read_a_long_answer_is_cut_off(monkeypatch:
         await wait_until(lambda: http.server.connections == 0)
         assert len(http.node.executed) == 1
         assert account.request_bytes == 0
+
+
+async def test_a_reply_that_cannot_be_sent_does_not_fail_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Server(is_lean=True) as server:
+        know_heads(server.http)
+        wire = server.connect()
+        await wire.send([post(PING)])
+        await wire.quiet()
+        assert server.lean.calls == 1
+
+        def write(*_: object, **more: object) -> bool:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(Reply, "write", write)
+        wire.connection.data_received(post(PING))
+        await wait_until(lambda: wire.is_closed)
+        await wait_until(lambda: server.rest == (0, 0, 0))
+        assert server.lean.calls == 2
