@@ -34,6 +34,18 @@ def waiting_of(operation: object) -> Waiting | None:
     return None if kind is None else kind.waiting
 
 
+def name_of(operation: Command | SessionOperation) -> bytes:
+    """The name of what an operation waits for. Raises `ReplyError` for one that the machine would refuse, and
+    `RequestRefused` for one that cannot wait."""
+    waiting, command = waiting_of(operation), command_of(operation)
+    session = operation.session if isinstance(operation, SessionOperation) else None
+    if waiting is None:
+        raise RequestRefused("bad_request", "this command waits for nothing", hint="leave the wait out")
+    if isinstance(waiting, TurnWaiting):
+        return waiting.line(command)
+    return waiting.place(command, session)
+
+
 def takes_turns_in_line(spec: CommandSpec) -> bool:
     """Whether the commands of a row wait in a line that is no part of the state."""
     kind = COMMANDS.get(spec.command)

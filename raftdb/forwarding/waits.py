@@ -11,7 +11,7 @@ lock has the owner who asks again.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from raftdb.commands.waiting import check_wait
+from raftdb.commands.waiting import check_wait, name_of
 from raftdb.errors import RaftdbError, Unavailable
 from raftdb.forwarding.executor import REQUEST_BYTES, is_undecided
 from raftdb.forwarding.frames import Outcome, Request
@@ -73,8 +73,9 @@ class ForwardedWaits:
         return len(self._waits) > len(self._unsent)
 
     def add(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
-        """Take a request; returns its number. Raises RequestRefused, or Unavailable."""
+        """Take a request; returns its number. Raises RequestRefused, Unavailable, or ReplyError."""
         check_wait(operation, wait_ms)
+        name_of(operation)
         if len(self._waits) >= WAITING_MAX:
             raise Unavailable("busy", f"{WAITING_MAX} requests wait", hint="ask again a little later")
         payload = payload_of(operation)

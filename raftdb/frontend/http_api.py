@@ -7,10 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from raftdb.frontend.http_commands import Commands
 from raftdb.frontend.http_data import ApiLimits, DataApi
 from raftdb.frontend.http_execute import LeanExecute
 from raftdb.frontend.http_file import Sending, stream_file
 from raftdb.frontend.http_lean import LeanRoutes
+from raftdb.frontend.http_locks import LocksApi
 from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import integer_of, parameters
@@ -61,6 +63,7 @@ class HttpApi:
         self._data = DataApi(
             node, limits=limits or ApiLimits(), command_limits=command_limits, aside=self._aside
         )
+        self._commands = Commands(self._data.ask, self._data.body, self._data.encoded, limits=command_limits)
         self._checks: dict[str, ReadinessCheck] = {"leader": self._leader_known, **(readiness_checks or {})}
         self._warnings = dict(readiness_warnings or {})
 
@@ -72,6 +75,7 @@ class HttpApi:
         """
         routes: dict[str, dict[str, Route]] = {
             "/": {"GET": Route(self.index, Permission.READ)},
+            "/health": {"GET": Route(self.health, Permission.OPEN)},
             "/livez": {"GET": Route(self.livez, Permission.OPEN)},
             "/readyz": {"GET": Route(self.readyz, Permission.OPEN)},
             "/v1/backup": {
@@ -82,6 +86,7 @@ class HttpApi:
             "/v1/snapshot": {"POST": Route(self.snapshot, Permission.ADMIN)},
             "/v1/status": {"GET": Route(self.status, Permission.READ)},
             **self._data.routes(),
+            **LocksApi(self._commands).routes(),
             **MembersApi(self._node).routes(),
         }
         for methods in routes.values():
@@ -143,6 +148,17 @@ class HttpApi:
         """HEAD /v1/backup: the head of the answer without a length, which is known only once a backup is made."""
         require_leader(self._node, "backup")
         return Reply(None, content_type=OCTETS)
+
+    async def health(self, _request: web.BaseRequest) -> Reply:
+        """GET /health, which any node answers: whether it leads, its term, and the id of the leader."""
+        status = self._node.status()
+        leader = status["leader"]
+        fields = {
+            "is_leader": self._node.is_leader(),
+            "term": status["term"],
+            "leader": None if leader is None else leader["id"],
+        }
+        return Reply(encode_json(fields))
 
     async def livez(self, _request: web.BaseRequest) -> Reply:
         """GET /livez: the process is alive. A quorum is not required, because a restart would not bring one."""

@@ -94,12 +94,12 @@ class DataApi:
 
     async def execute(self, request: web.BaseRequest) -> Reply:
         """POST /v1/execute: execute one command, in a session or without."""
-        body = await self._body(request)
+        body = await self.body(request)
         if len(body) <= BODY_BYTES_ON_LOOP_MAX:
             asked = execute_of(body, limits=self._command_limits)
         else:
             asked = await self._aside.run(execute_of, body, limits=self._command_limits)
-        answer = await self._ask(
+        answer = await self.ask(
             request, asked.name, asked.operation, asked.consistency, wait_ms=asked.wait_ms
         )
         if value_bytes(answer.value) <= REPLY_BYTES_ON_LOOP_MAX:
@@ -108,31 +108,31 @@ class DataApi:
 
     async def transaction(self, request: web.BaseRequest) -> Reply:
         """POST /v1/transaction: execute several commands as one entry, if no watched key has changed."""
-        body = await self._body(request)
+        body = await self.body(request)
         if len(body) <= BODY_BYTES_ON_LOOP_MAX:
             names, operation = transaction_of(body, limits=self._command_limits)
         else:
             names, operation = await self._aside.run(transaction_of, body, limits=self._command_limits)
         try:
-            answer = await self._ask(request, "transaction", operation)
+            answer = await self.ask(request, "transaction", operation)
         except Conflict as error:
             conflict = {"results": None, **error_object(error)}
             return Reply(encode_json(conflict), status=CODES[error.code].status)
         except ReplyError as error:
             raise called_by_name(error, names) from None
         fields = {"results": answer.value, "index": answer.index, "term": answer.term}
-        return Reply(await self._encoded(fields, answer.value))
+        return Reply(await self.encoded(fields, answer.value))
 
     async def register_session(self, request: web.BaseRequest) -> Reply:
         """POST /v1/sessions: begin a session, or go on with the one of this name."""
-        name = session_of(await self._body(request))
-        answer = await self._ask(request, "register_session", RegisterSession(name))
+        name = session_of(await self.body(request))
+        answer = await self.ask(request, "register_session", RegisterSession(name))
         return Reply(encode_json({"session": {"id": name.hex()}, "index": answer.index, "term": answer.term}))
 
     async def close_session(self, request: web.BaseRequest) -> Reply:
         """DELETE /v1/sessions/{id}: end a session, if it exists."""
         name = session_name(request[SEGMENTS]["id"])
-        answer = await self._ask(request, "close_session", CloseSession(name))
+        answer = await self.ask(request, "close_session", CloseSession(name))
         return Reply(encode_json({"index": answer.index, "term": answer.term}))
 
     async def key(self, request: web.BaseRequest) -> Reply:
@@ -141,12 +141,12 @@ class DataApi:
         key = unquote_to_bytes(request[SEGMENTS]["key"])
         if len(key) > KEY_BYTES_MAX:
             raise RequestRefused("bad_key", f"a key has {len(key)} bytes: the limit is {KEY_BYTES_MAX}")
-        answer = await self._ask(request, "key", ReadRecord(key), _consistency(given))
+        answer = await self.ask(request, "key", ReadRecord(key), _consistency(given))
         if answer.value is None:
             raise RequestRefused("not_found", f"there is no key {shown_key(key)}")
         record = _of_kind(KeyRecord, answer.value)
         fields = {**_record(record), "index": answer.index, "term": answer.term}
-        return Reply(await self._encoded(fields, record))
+        return Reply(await self.encoded(fields, record))
 
     async def keys(self, request: web.BaseRequest) -> Reply:
         """GET /v1/keys[?prefix=&after=&limit=&values=&consistency=]: a page of keys in order."""
@@ -159,7 +159,7 @@ class DataApi:
         if "limit" in given:
             limit = integer_of("limit", given["limit"], maximum=SCAN_LIMIT_MAX)
         with_values = flag_of("values", given.get("values", b"true"))
-        answer = await self._ask(
+        answer = await self.ask(
             request, "keys", ReadPage(prefix, after, limit, with_values), _consistency(given)
         )
         page = _of_kind(Page, answer.value)
@@ -167,18 +167,19 @@ class DataApi:
         if page.next_after is not None:
             fields["next"] = page.next_after
         fields |= {"index": answer.index, "term": answer.term}
-        return Reply(await self._encoded(fields, page))
+        return Reply(await self.encoded(fields, page))
 
-    async def _encoded(self, fields: dict[str, object], value: object) -> bytes:
+    async def encoded(self, fields: dict[str, object], value: object) -> bytes:
         """The JSON of `fields`, of which `value` is the part that may be long."""
         if value_bytes(value) <= REPLY_BYTES_ON_LOOP_MAX:
             return encode_json(fields)
         return await self._aside.run(encode_json, fields)
 
-    async def _body(self, request: web.BaseRequest) -> bytes:
+    async def body(self, request: web.BaseRequest) -> bytes:
+        """The body of a request. Raises as `read_body`."""
         return await read_body(request, bytes_max=self.body_bytes_max, timeout_s=self._limits.body_timeout_s)
 
-    async def _ask(
+    async def ask(
         self,
         request: web.BaseRequest,
         name: str,
@@ -186,9 +187,11 @@ class DataApi:
         consistency: Consistency = "linearizable",
         *,
         wait_ms: int = 0,
+        is_shown: bool = True,
     ) -> Shown:
         """Have the node execute `operation`, and take memory for its answer. `name` stands for it in the log.
-        `wait_ms`: for how long it may be held. Raises as `Node.execute`, `Node.wait` and `hold_answer`."""
+        `wait_ms`: for how long it may be held. The result is as people are shown it, or with `is_shown` False as the
+        machine has it. Raises as `Node.execute`, `Node.wait` and `hold_answer`."""
         try:
             if wait_ms and isinstance(operation, Command | SessionOperation):
                 answer = await wait_for(request, self._node, operation, wait_ms)
@@ -197,7 +200,8 @@ class DataApi:
         except RaftdbError as error:
             note_redirect(name, error)
             raise
-        return shown_answer(name, operation, answer, held_for(request))
+        told = shown_answer(name, operation, answer, held_for(request))
+        return told if is_shown else told._replace(value=answer.value)
 
 
 def note_redirect(name: str, error: RaftdbError) -> None:

@@ -99,7 +99,7 @@ def execute_of(body: bytes, *, limits: Limits) -> Execution:
         check_wait(command, wait_ms)
     if request.session is None or is_read(command):
         return Execution(request.command, command, request.consistency, wait_ms or 0)
-    operation = _in_session(request.session, command)
+    operation = in_session(request.session, command)
     return Execution(request.command, operation, request.consistency, wait_ms or 0)
 
 
@@ -119,7 +119,7 @@ def transaction_of(
         limits=limits,
     )
     names = [part.command for part in request.commands]
-    return names, transaction if request.session is None else _in_session(request.session, transaction)
+    return names, transaction if request.session is None else in_session(request.session, transaction)
 
 
 def session_of(body: bytes) -> bytes:
@@ -139,7 +139,8 @@ def session_name(text: str) -> bytes:
     return bytes.fromhex(text)
 
 
-def _in_session(part: SessionPart, operation: Command | TransactionOperation) -> SessionOperation:
+def in_session(part: SessionPart, operation: Command | TransactionOperation) -> SessionOperation:
+    """`operation` in the session of a request. Raises RequestRefused."""
     acknowledged = part.seq if part.acknowledged is None else part.acknowledged
     if acknowledged > part.seq:
         raise RequestRefused(

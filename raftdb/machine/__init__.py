@@ -83,6 +83,7 @@ __all__ = [
     "keys",
     "keyspace",
     "layer",
+    "locks",
     "machine",
     "operations",
     "queues",

@@ -7,7 +7,7 @@ They are bounded, and do not count as requests in flight. The replica decides wh
 from collections.abc import Callable
 from functools import partial
 
-from raftdb.commands.waiting import check_wait, waiting_of
+from raftdb.commands.waiting import check_wait, name_of, waiting_of
 from raftdb.errors import RaftdbError, Unavailable
 from raftdb.limits import WAITING_MAX
 from raftdb.machine.entries import encode
@@ -57,9 +57,10 @@ class HeldRequests:
 
         `on_answer` gets the same as with `Driver.submit`; at the deadline, that there was nothing; and Unavailable,
         which says that nothing was done, if this node does not lead any more. `payload` is that of `payload_of`, if a
-        caller has it already. Raises RequestRefused, or Unavailable.
+        caller has it already. Raises RequestRefused, Unavailable, or ReplyError.
         """
         check_wait(operation, wait_ms)
+        name_of(operation)
         if self.count >= WAITING_MAX:
             raise Unavailable("busy", f"{WAITING_MAX} requests are held", hint="ask again a little later")
         payload = payload_of(operation) if payload is None else payload

@@ -41,7 +41,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raftdb.commands.waiting import command_of, waiting_of
+from raftdb.commands.waiting import command_of, name_of, waiting_of
 from raftdb.core.state import RaftState
 from raftdb.errors import RaftdbError, ReplyError, Unavailable
 from raftdb.machine.entries import encode
@@ -174,13 +174,8 @@ class Waiters:
         """Hold these requests."""
         for request in requests:
             waiting = waiting_of(request.operation)
-            if waiting is None:
-                raise TypeError(f"{type(request.operation).__name__} cannot wait")
-            waiter = _Waiter(request, waiting, b"")
-            if isinstance(waiting, TurnWaiting):
-                waiter.name = waiting.line(waiter.command)
-            else:
-                waiter.name = waiting.place(waiter.command, waiter.session)
+            assert waiting is not None
+            waiter = _Waiter(request, waiting, name_of(request.operation))
             self._waiters[waiter.id] = self._arrived[waiter.id] = waiter
             waiter.slot = self._deadlines.add(now_ms + request.wait_ms, waiter.id, waiter)
 
@@ -251,9 +246,9 @@ class Waiters:
             line.proposed -= waiter.demand
         has_got = isinstance(answer, Answer) and not is_nothing(answer.value)
         if has_got or not isinstance(answer, Answer) or waiter.gives_up:
-            # More may be there for the next in line.
             self._forget(waiter)
-            if has_got and waiter.name in self._lines:
+            if waiter.name in self._lines and not waiter.gives_up:
+                # More may be there for the next in line.
                 self._changed[waiter.name] = None
             return not waiter.is_gone
         if waiter.is_gone:
@@ -339,8 +334,7 @@ class Waiters:
             line = self._lines[name]
             first = next(iter(line.waiters.values()))
             if isinstance(first.waiting, TurnWaiting):
-                supply = first.waiting.supply(world.view, first.command) - line.proposed
-                self._take_turns(line, supply, name)
+                self._take_turns(line, _supply(world, first) - line.proposed, name)
             else:
                 for waiter in [each for each in line.waiters.values() if not each.is_proposed]:
                     self._look_at_place(world, waiter, first.waiting)
@@ -390,3 +384,12 @@ class Waiters:
             self._steps -= 1
             self._given_up[number] = (name, command)
             self.writes.append(WriteRequest(number, encode(command)))
+
+
+def _supply(world: World, waiter: _Waiter) -> int:
+    """What there is for the first of a line. If the machine refuses to say, one is proposed, to be refused by it."""
+    waiting = waiter.waiting
+    try:
+        return waiting.supply(world.view, waiter.command) if isinstance(waiting, TurnWaiting) else 0
+    except ReplyError:
+        return 1
