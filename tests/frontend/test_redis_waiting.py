@@ -11,6 +11,8 @@ from raftdb.frontend.redis import table
 from raftdb.frontend.redis.connection import BLOCKED_BYTES_MAX
 from raftdb.frontend.redis.server import RedisLimits
 from raftdb.frontend.redis.services import _row
+from raftdb.machine.locks.holding import Lock
+from raftdb.machine.locks.records import LockMode
 from raftdb.node.turn import Answer
 from tests.addresses import at
 from tests.frontend.redis_support import Client, MachineNode, request, serve, turns
@@ -144,3 +146,28 @@ async def test_who_is_handed_back_learns_where_the_leader_is() -> None:
     assert (await client.receive(1)).startswith(b"-CLUSTERDOWN ")
     node.wait_refusal = Unavailable("busy", "too many")
     assert await client.ask("TAKE", "b", "WAIT", 9) == b"-BUSY too many\r\n"
+
+
+async def test_a_connection_owns_the_locks_that_it_takes() -> None:
+    _, server = serve()
+    first, second = Client(server), Client(server)
+    reply = await first.ask("LOCK", "report")
+    assert reply.startswith(b"*3\r\n:65536\r\n$9\r\nexclusive\r\n")
+    assert await first.ask("LOCK", "report") == reply, "asked again, it has it"
+    assert await second.ask("LOCK", "report") in (b"*-1\r\n", b"$-1\r\n")
+    assert await second.ask("LOCK", "other", "OWNER", "ana", "SHARED") != reply
+    assert b"ana" in await first.ask("LOCKINFO", "other")
+    await first.ask("HELLO", 3)
+    assert (await first.ask("LOCKINFO", "other")).startswith(b"%5\r\n$5\r\nlimit\r\n:0\r\n")
+    assert await first.ask("UNLOCK", "report", 65536) == b":1\r\n"
+    assert (await second.ask("LOCK", "report")).startswith(b"*3\r\n")
+
+
+async def test_a_lock_may_be_waited_for() -> None:
+    node, server = serve()
+    client = Client(server)
+    client.send(request("LOCK", "report", "SHARED", "WAIT", 5, "TTL", 9))
+    owner = client.protocol.client.owner
+    assert node.waits == {1: Lock(b"report", LockMode.SHARED, 0, 9_000, owner)}
+    node.serve(1, Answer([7, b"shared", 9_000, 9_000], 7, 1))
+    assert await client.receive(1) == b"*3\r\n:7\r\n$6\r\nshared\r\n:9000\r\n"

@@ -16,6 +16,8 @@ class Facts(Protocol):
 
     cursors: Cursors
     """The cursors of SCAN."""
+    instance: str
+    """A name of this listener that no other has, nor the same node after its next start."""
 
     @property
     def clients(self) -> Iterable["ClientState"]:
@@ -71,6 +73,11 @@ class ClientState:
     def __post_init__(self) -> None:
         """Note the time of the connection's begin."""
         self.begun = self.last_used = self.now()
+
+    @property
+    def owner(self) -> bytes:
+        """The name under which this connection owns locks."""
+        return f"redis:{self.facts.instance}:{self.id}".encode()
 
     def leave_transaction(self) -> None:
         """Drop the queued commands and the watched keys."""

@@ -8,6 +8,7 @@ requests. Connections over the budget, or over the limit of requests in flight, 
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -93,6 +94,7 @@ class RedisServer:
         self.in_flight = 0
         """The requests of all connections that are begun and not answered."""
         self.cursors = Cursors()
+        self.instance = os.urandom(8).hex()
         self.queued_bytes_max = command_limits.command_bytes + 4 * TRANSACTION_KEYS_MAX * ARGUMENT_BYTES
         self._limits = limits or RedisLimits()
         self.in_flight_max = self._limits.in_flight_max

@@ -5,18 +5,23 @@ a queue or lock counts as a key here, so that clients of Redis clusters can plac
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from raftdb.commands.waiting import parse_waiting
 from raftdb.errors import RequestRefused
+from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.errors import CommandRefused, error_of
 from raftdb.frontend.redis.rows import READ, SHRINK, WRITE, Arguments, Call, ReplyOf, Row, WaitingCall, built
 from raftdb.limits import CEILING
+from raftdb.machine.locks.holding import Lock
 from raftdb.machine.reply import Told
 from raftdb.machine.service import Access, CommandSpec
 from raftdb.machine.services import COMMANDS, TABLE
 
 GROUPS = ("queues", "locks")
 """The headings of these services in the table."""
+MAPS = ("lockinfo", "qinfo", "qget")
+"""The commands whose results are names and values in turn: a map for clients that know maps."""
 SINCE = "7.0.0"
 """The version of Redis that COMMAND DOCS names: that of the protocol, because Redis has none of them."""
 
@@ -25,7 +30,10 @@ def _build(spec: CommandSpec) -> Callable[[Arguments], Call | WaitingCall]:
     shown = COMMANDS[spec.command].shown
 
     def reply(told: Told) -> object:
-        return _as_redis(shown(told), is_outermost=True)
+        value = shown(told)
+        if spec.name in MAPS and isinstance(value, list):
+            value = dict(zip(value[::2], value[1::2], strict=True))
+        return _as_redis(value, is_outermost=True)
 
     def build(arguments: Arguments) -> Call | WaitingCall:
         return called(spec, arguments, reply)
@@ -40,6 +48,21 @@ def called(spec: CommandSpec, arguments: Arguments, reply: ReplyOf) -> Call | Wa
     except RequestRefused as refusal:
         raise CommandRefused(error_of(refusal)) from None
     return (command, reply) if wait_ms is None else WaitingCall(command, reply, wait_ms)
+
+
+def _lock(spec: CommandSpec) -> Callable[[ClientState, Arguments], Call | WaitingCall]:
+    """A lock belongs to the connection unless another owner is said."""
+    build = _build(spec)
+
+    def run(client: ClientState, arguments: Arguments) -> Call | WaitingCall:
+        call = build(arguments)
+        command = call[0]
+        if isinstance(command, Lock) and not command.owner:
+            owned = replace(command, owner=client.owner)
+            return call._replace(command=owned) if isinstance(call, WaitingCall) else (owned, call[1])
+        return call
+
+    return run
 
 
 def _as_redis(value: object, *, is_outermost: bool = False) -> object:
@@ -59,7 +82,7 @@ def _row(spec: CommandSpec) -> Row:
     flags = READ if spec.access is Access.READ else WRITE if spec.grows else SHRINK
     has_options = spec.arity.maximum != spec.arity.minimum or COMMANDS[spec.command].waiting is not None
     arity = spec.arity.minimum + 1
-    return built(
+    row = built(
         spec.group,
         spec.name,
         -arity if has_options else arity,
@@ -69,6 +92,7 @@ def _row(spec: CommandSpec) -> Row:
         _build(spec),
         (1, 1, 1) if spec.keys.stop != 0 else (0, 0, 0),
     )
+    return row if spec.command is not Lock else replace(row, build=None, run=_lock(spec))
 
 
 SERVICES: tuple[Row, ...] = tuple(_row(spec) for spec in TABLE if spec.group in GROUPS)
