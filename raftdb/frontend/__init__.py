@@ -8,8 +8,8 @@ the answers; they contain no rule of the database.
 * `http_lean.py` answers short requests, with heads that are known, without aiohttp's help; `http_execute.py` is what
   serves them.
 * `http_api.py` is the client API (docs/interface.md, section 3): one handler per route, over a `Node` (`node_api.py`).
-  `http_data.py` is the part of it about data, `http_locks.py` the one about locks, with the words of commands by
-  `http_commands.py`, `http_members.py` the one about members and leadership; `leading.py`
+  `http_data.py` is the part of it about data, `http_locks.py` and `http_queues.py` those about locks and queues, with
+  the words of commands by `http_commands.py`, `http_members.py` the one about members and leadership; `leading.py`
   redirects requests that only the leader can serve.
 * `http_host.py` checks the host names that a request may name, and the pages that may ask for changes.
 * `http_memory.py` takes the memory for a connection's request and its answer from the node's account.

@@ -16,6 +16,7 @@ from raftdb.frontend.http_locks import LocksApi
 from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import integer_of, parameters
+from raftdb.frontend.http_queues import QueuesApi
 from raftdb.frontend.http_reply import OCTETS, TEXT, Reply
 from raftdb.frontend.json_values import encode_json
 from raftdb.frontend.leading import require_leader
@@ -87,6 +88,7 @@ class HttpApi:
             "/v1/status": {"GET": Route(self.status, Permission.READ)},
             **self._data.routes(),
             **LocksApi(self._commands).routes(),
+            **QueuesApi(self._commands).routes(),
             **MembersApi(self._node).routes(),
         }
         for methods in routes.values():
