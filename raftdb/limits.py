@@ -99,6 +99,9 @@ OWNER_BYTES_MAX = 100
 OWNER_PLACES_MAX = 1_000
 """Most locks for which one owner waits at once."""
 
+FENCES_MAX = 64
+"""Most locks on whose tokens one request may rely beside its commands."""
+
 LOCK_LINE_MAX = 10_000
 """Most owners that wait for one lock."""
 

@@ -19,7 +19,7 @@ from raftdb.machine.keyspace import VALUE_COUNT_KEY, decode_value, encode_string
 from raftdb.machine.layer import Layer
 from raftdb.machine.service import Command
 from raftdb.machine.services import WRITES
-from raftdb.machine.strings import Condition, Delete, GetSet, Set
+from raftdb.machine.strings import Condition, Delete, FencedSet, GetSet, Set, unfenced
 from raftdb.machine.values import state_key_of
 
 EVALUATED = frozenset(
@@ -88,7 +88,9 @@ class Buffer:
             for key, value in command.pairs:
                 self._apply(key, Set(key, value))
         elif name in EVALUATED:
-            self._apply(arguments[0], command)
+            # Whether a lock is held is asked at the commit.
+            plain = unfenced(command) if isinstance(command, FencedSet) else command
+            self._apply(arguments[0], plain)
         self.commands.append((name, tuple(arguments)))
         self._bytes += size
 

@@ -9,7 +9,13 @@ kept one.
 from typing import Any
 
 from raftdb.errors import ReplyError
-from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation, WaitingOperation
+from raftdb.machine.operations import (
+    GuardedOperation,
+    Operation,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+)
 from raftdb.machine.reply import Told
 from raftdb.machine.service import Query
 from raftdb.machine.services import COMMANDS
@@ -20,6 +26,8 @@ def shown(operation: Operation | Query, result: Told) -> object:
     if isinstance(operation, WaitingOperation):
         operation = operation.operation
     if isinstance(operation, SessionOperation):
+        operation = operation.operation
+    if isinstance(operation, GuardedOperation):
         operation = operation.operation
     if isinstance(operation, TransactionOperation):
         replies: Any = result.value

@@ -1,13 +1,27 @@
 """Making a transaction of commands, given by name, and the properties of an operation as a whole."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from raftdb.commands.spec import GROWING, parse
 from raftdb.commands.waiting import split_wait
 from raftdb.errors import ReplyError, RequestRefused, failure_of, names_of
-from raftdb.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, TRANSACTION_KEYS_MAX, Limits
+from raftdb.limits import (
+    DEFAULT_LIMITS,
+    FENCES_MAX,
+    KEY_BYTES_MAX,
+    TRANSACTION_KEYS_MAX,
+    Limits,
+)
 from raftdb.machine.integers import INTEGER_MAX
-from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
+from raftdb.machine.locks.holding import Fence, checked_fence
+from raftdb.machine.operations import (
+    ClientOperation,
+    GuardedOperation,
+    Mode,
+    SessionOperation,
+    TransactionOperation,
+)
 from raftdb.machine.service import Command
 from raftdb.machine.services import READS, keys_named
 
@@ -60,6 +74,21 @@ def check_transaction(transaction: TransactionOperation, transaction_bytes: int,
         raise _too_large(f"touches at least {named} keys", TRANSACTION_KEYS_MAX)
 
 
+Plain = TypeVar("Plain", Command, TransactionOperation)
+
+
+def fenced(operation: Plain, fences: tuple[Fence, ...]) -> Plain | GuardedOperation:
+    """Return `operation` under these fences, if there are any.
+
+    Raises `RequestRefused` for a name that no lock can have, and if there are too many.
+    """
+    if not fences:
+        return operation
+    if len(fences) > FENCES_MAX:
+        raise RequestRefused("too_large", f"a request has {len(fences)} fences: the limit is {FENCES_MAX}")
+    return GuardedOperation(tuple(map(checked_fence, fences)), operation)
+
+
 def called_by_name(error: ReplyError, names: Sequence[str]) -> ReplyError:
     """Return the `error` of a transaction with the number, counted from 1, and the name of the command that failed, as
     it is in `names`. An error that is not of a single command is returned unchanged.
@@ -86,6 +115,8 @@ def grows(operation: ClientOperation) -> bool:
     if isinstance(operation, Command):
         return type(operation) in GROWING
     if isinstance(operation, SessionOperation):
+        operation = operation.operation
+    if isinstance(operation, GuardedOperation):
         operation = operation.operation
     if isinstance(operation, TransactionOperation):
         return any(type(command) in GROWING for command in operation.commands)

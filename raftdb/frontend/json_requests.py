@@ -5,13 +5,15 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from raftdb.commands.transactions import build_transaction, is_read
+from raftdb.commands.transactions import build_transaction, fenced, is_read
 from raftdb.commands.waiting import check_wait, parse_waiting
 from raftdb.errors import RequestRefused
 from raftdb.frontend.json_values import Base64Bytes, bytes_of, decode_body
 from raftdb.frontend.node_api import Consistency
 from raftdb.limits import WAIT_MS_MAX, Limits
-from raftdb.machine.operations import Mode, SessionOperation, TransactionOperation
+from raftdb.machine.locks.holding import Fence
+from raftdb.machine.locks.records import LockMode
+from raftdb.machine.operations import GuardedOperation, Mode, SessionOperation, TransactionOperation, Work
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import SESSION_NAME_BYTES
 
@@ -38,14 +40,27 @@ class SessionPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     acknowledged: SequenceNumber | None = None
 
 
+class FencePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A fence: the token of a lock, which others may share with `shared`."""
+
+    token: SequenceNumber
+    shared: bool = False
+
+
+Fences: TypeAlias = dict[str, Revision | FencePart] | list[tuple[str | Base64Bytes, Revision | FencePart]]
+"""Tokens by the names of their locks, or pairs of these for names that are not UTF-8."""
+
+
 class ExecuteBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /v1/execute. `wait_ms` is another spelling of the argument WAIT."""
+    """The body of POST /v1/execute. `wait_ms` is another spelling of the argument WAIT. With `fences` the command is
+    executed only if these locks are held."""
 
     command: str
     args: list[str | Number | Base64Bytes] = []
     consistency: Consistency = "linearizable"
     session: SessionPart | None = None
     wait_ms: Milliseconds | None = None
+    fences: Fences = {}
 
 
 class CommandPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,6 +78,7 @@ class TransactionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     watch: dict[str, Revision] | list[tuple[str | Base64Bytes, Revision]] = {}
     mode: Literal["redis", "atomic"] = "redis"
     session: SessionPart | None = None
+    fences: Fences = {}
 
 
 class SessionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +97,7 @@ class Execution(NamedTuple):
     for how long it may be held, 0 if not."""
 
     name: str
-    operation: Command | SessionOperation
+    operation: Command | GuardedOperation | SessionOperation
     consistency: Consistency
     wait_ms: int
 
@@ -97,15 +113,18 @@ def execute_of(body: bytes, *, limits: Limits) -> Execution:
             raise RequestRefused("bad_request", "wait_ms and WAIT are one thing", hint="send one of them")
         wait_ms = request.wait_ms
         check_wait(command, wait_ms)
-    if request.session is None or is_read(command):
-        return Execution(request.command, command, request.consistency, wait_ms or 0)
-    operation = in_session(request.session, command)
+    work = fenced(command, _fences_of(request.fences))
+    if wait_ms and work is not command:
+        raise RequestRefused("bad_request", "what waits has no fences", hint="leave the wait out")
+    if request.session is None or is_read(work):
+        return Execution(request.command, work, request.consistency, wait_ms or 0)
+    operation = in_session(request.session, work)
     return Execution(request.command, operation, request.consistency, wait_ms or 0)
 
 
 def transaction_of(
     body: bytes, *, limits: Limits
-) -> tuple[Sequence[str], TransactionOperation | SessionOperation]:
+) -> tuple[Sequence[str], TransactionOperation | GuardedOperation | SessionOperation]:
     """The names of the commands as they were sent, and the transaction. Raises RequestRefused."""
     request = decode_body(
         _transaction_decoder, body, example='{"commands": [{"command": "incr", "args": ["kunci"]}]}'
@@ -119,7 +138,19 @@ def transaction_of(
         limits=limits,
     )
     names = [part.command for part in request.commands]
-    return names, transaction if request.session is None else in_session(request.session, transaction)
+    work = fenced(transaction, _fences_of(request.fences))
+    return names, work if request.session is None else in_session(request.session, work)
+
+
+def _fences_of(fences: Fences) -> tuple[Fence, ...]:
+    """The fences of a request. Raises RequestRefused."""
+    pairs: Sequence[tuple[str | Base64Bytes, int | FencePart]]
+    pairs = [*fences.items()] if isinstance(fences, dict) else fences
+    found = []
+    for name, part in pairs:
+        token, shared = (part.token, part.shared) if isinstance(part, FencePart) else (part, False)
+        found.append(Fence(bytes_of(name), token, LockMode.SHARED if shared else LockMode.EXCLUSIVE))
+    return tuple(found)
 
 
 def session_of(body: bytes) -> bytes:
@@ -139,7 +170,7 @@ def session_name(text: str) -> bytes:
     return bytes.fromhex(text)
 
 
-def in_session(part: SessionPart, operation: Command | TransactionOperation) -> SessionOperation:
+def in_session(part: SessionPart, operation: Work) -> SessionOperation:
     """`operation` in the session of a request. Raises RequestRefused."""
     acknowledged = part.seq if part.acknowledged is None else part.acknowledged
     if acknowledged > part.seq:

@@ -21,6 +21,7 @@ of its commands, if it has any, and ends with a `Service` that declares the rest
 * `keyspace`: how keys and values of the services stand in the one ordered key space.
 * `clock`: the cluster clock, moved by the times that entries bear.
 * `deadlines`: indexes of values and sessions that are to end at a time of that clock.
+* `locks`: the locks, a package with an essay of its own.
 * `values`: values as they stand there, with their number and their deadlines kept exact.
 * `arguments`, `integers`: how arguments are read, and numbers are spelt.
 * `transactions`: several commands as one. `sessions`: operations that are done once, however often they are sent;

@@ -4,8 +4,9 @@ The body is the canonical CBOR of the operation: a command or another operation 
 Numbers below 64 are commands.
 
     64  [mode, [watched key, revision, ...], [[number, fields...], ...]]   a transaction
-    65  [session, sequence, acknowledged, [number, fields...]]             a command or a transaction in a session
+    65  [session, sequence, acknowledged, [number, fields...]]             one of these, or a command, in a session
     68  []                                                                 end what is due
+    69  [[[number, fields...], ...], [number, fields...]]                  guards, and a command or a transaction
     80  [[number, fields...]]                                              a command, or one in a session, that waits
 
 The time is the cluster clock's, in milliseconds. It stands before the body, and not in it, because it is known only
@@ -24,14 +25,16 @@ from raftdb.limits import ENTRY_BYTES_MAX, TIME_MS_MAX, TRANSACTION_KEYS_MAX
 from raftdb.machine import forms
 from raftdb.machine.operations import (
     Expire,
+    GuardedOperation,
     Mode,
     Operation,
     SessionOperation,
     TransactionOperation,
     WaitingOperation,
+    Work,
 )
 from raftdb.machine.service import Command
-from raftdb.machine.services import keys_named
+from raftdb.machine.services import GUARDS, keys_named
 from raftdb.machine.short_forms import decode_short, encode_short
 from raftdb.wire import cbor
 from raftdb.wire.fields import Check, check_fields, is_bytes, is_number
@@ -54,7 +57,7 @@ BODY_ITEMS_MAX = 128 * TRANSACTION_KEYS_MAX
 """Most CBOR items of a body. A command on one key has at most six, a command on many keys two for each. The limit is
 higher so that the items of shorter bodies need not be counted."""
 
-_TRANSACTION, _SESSION, _EXPIRE, _WAITING = 64, 65, 68, 80
+_TRANSACTION, _SESSION, _EXPIRE, _GUARDED, _WAITING = 64, 65, 68, 69, 80
 _WAITING_HEAD_BYTES = 3
 """Bytes before the operation within a `WaitingOperation`: the heads of the array and of its number."""
 
@@ -150,11 +153,24 @@ def _transaction_to_parts(transaction: TransactionOperation) -> list[object]:
     return [_TRANSACTION, int(transaction.mode), watched, commands]
 
 
-def _session_to_parts(operation: SessionOperation) -> list[object]:
+def _guarded_to_parts(operation: GuardedOperation) -> list[object]:
+    if not all(type(command) in GUARDS for command in operation.guards):
+        raise LocalProtocolError("a guard is a command that names something held")
     inner = operation.operation
     parts = (
         _transaction_to_parts(inner) if isinstance(inner, TransactionOperation) else _command_to_parts(inner)
     )
+    return [_GUARDED, [_command_to_parts(command) for command in operation.guards], parts]
+
+
+def _work_to_parts(work: Work) -> list[object]:
+    if isinstance(work, GuardedOperation):
+        return _guarded_to_parts(work)
+    return _transaction_to_parts(work) if isinstance(work, TransactionOperation) else _command_to_parts(work)
+
+
+def _session_to_parts(operation: SessionOperation) -> list[object]:
+    parts = _work_to_parts(operation.operation)
     fields = (operation.session, operation.sequence, operation.acknowledged)
     for name, check, value in zip(_SESSION_NAMES, _SESSION_CHECKS, fields, strict=False):
         _require("SessionOperation", name, check, value)
@@ -174,6 +190,7 @@ def _require(what: str, name: str, check: Check, value: object) -> None:
 
 _TO_PARTS: dict[type[Operation], Callable[[Any], list[object]]] = {
     TransactionOperation: _transaction_to_parts,
+    GuardedOperation: _guarded_to_parts,
     SessionOperation: _session_to_parts,
     WaitingOperation: _waiting_to_parts,
     Expire: lambda operation: [_EXPIRE],
@@ -214,12 +231,29 @@ def _transaction_from_fields(fields: list[Any]) -> TransactionOperation:
 def _session_from_fields(fields: list[Any]) -> SessionOperation:
     check_fields("SessionOperation", _SESSION_NAMES, _SESSION_CHECKS, fields)
     session, sequence, acknowledged, parts = fields
-    inner: Command | TransactionOperation
-    if parts and parts[0] == _TRANSACTION and type(parts[0]) is int:
-        inner = _transaction_from_fields(parts[1:])
-    else:
-        inner = _command_from_parts(parts)
-    return SessionOperation(session, sequence, acknowledged, inner)
+    if _begins_with(parts, _GUARDED):
+        return SessionOperation(session, sequence, acknowledged, _guarded_from_fields(parts[1:]))
+    return SessionOperation(session, sequence, acknowledged, _inner_from_parts(parts))
+
+
+def _guarded_from_fields(fields: list[Any]) -> GuardedOperation:
+    check_fields("GuardedOperation", ("guards", "operation"), (_is_list, _is_list), fields)
+    if not all(map(_is_list, fields[0])):
+        raise RemoteProtocolError("a guard is not an array")
+    guards = tuple(map(_command_from_parts, fields[0]))
+    if not all(type(command) in GUARDS for command in guards):
+        raise RemoteProtocolError("a guard is no command that names something held")
+    return GuardedOperation(guards, _inner_from_parts(fields[1]))
+
+
+def _inner_from_parts(parts: list[Any]) -> Command | TransactionOperation:
+    if _begins_with(parts, _TRANSACTION):
+        return _transaction_from_fields(parts[1:])
+    return _command_from_parts(parts)
+
+
+def _begins_with(parts: list[Any], number: int) -> bool:
+    return bool(parts) and parts[0] == number and type(parts[0]) is int
 
 
 def _waiting_from_fields(fields: list[Any]) -> WaitingOperation:
@@ -238,6 +272,7 @@ def _expire_from_fields(fields: list[Any]) -> Expire:
 _FROM_FIELDS: dict[int, Callable[[list[Any]], Operation]] = {
     _TRANSACTION: _transaction_from_fields,
     _SESSION: _session_from_fields,
+    _GUARDED: _guarded_from_fields,
     _WAITING: _waiting_from_fields,
     _EXPIRE: _expire_from_fields,
 }

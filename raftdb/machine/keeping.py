@@ -8,16 +8,17 @@ from typing import Any
 
 from raftdb.errors import ReplyError
 from raftdb.machine.layer import KeyValueView
-from raftdb.machine.operations import TransactionOperation
+from raftdb.machine.operations import GuardedOperation, TransactionOperation, Work
 from raftdb.machine.reply import Result
-from raftdb.machine.service import Command
 from raftdb.machine.services import KEEPINGS
 
 
-def shortened(operation: Command | TransactionOperation, reply: Result | ReplyError) -> Result | ReplyError:
+def shortened(operation: Work, reply: Result | ReplyError) -> Result | ReplyError:
     """Return the reply to an operation as it is kept."""
     if isinstance(reply, ReplyError):
         return reply
+    if isinstance(operation, GuardedOperation):
+        operation = operation.operation
     if isinstance(operation, TransactionOperation):
         if not any(type(command) in KEEPINGS for command in operation.commands):
             return reply
@@ -28,12 +29,12 @@ def shortened(operation: Command | TransactionOperation, reply: Result | ReplyEr
     return reply if keeping is None else keeping.shortened(reply)
 
 
-def completed(
-    view: KeyValueView, operation: Command | TransactionOperation, kept: Result | ReplyError
-) -> Result | ReplyError:
+def completed(view: KeyValueView, operation: Work, kept: Result | ReplyError) -> Result | ReplyError:
     """Return the reply to an operation of which this is kept."""
     if isinstance(kept, ReplyError):
         return kept
+    if isinstance(operation, GuardedOperation):
+        operation = operation.operation
     if isinstance(operation, TransactionOperation):
         if not any(type(command) in KEEPINGS for command in operation.commands):
             return kept

@@ -12,7 +12,14 @@ from raftdb.machine import keeping, sessions, sweeper, transactions
 from raftdb.machine.clock import advance_clock, read_clock
 from raftdb.machine.entries import decode, session_payload, waiting_data
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.operations import Expire, SessionOperation, TransactionOperation, WaitingOperation
+from raftdb.machine.operations import (
+    Expire,
+    GuardedOperation,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+    Work,
+)
 from raftdb.machine.reply import Reply, Result
 from raftdb.machine.service import Command, EntryPlace, OperationType, Query, ReadHandler
 from raftdb.machine.services import OPERATIONS, QUERIES, READS, WRITES
@@ -85,15 +92,18 @@ class Machine:
         return sessions.session_count(view)
 
 
-def perform(operation: Command | TransactionOperation, layer: Layer, index: int) -> Result | ReplyError:
-    """Run a command or a transaction as part of the entry at `index`. If the reply is a `ReplyError`, nothing has
-    changed."""
+def perform(operation: Work, layer: Layer, index: int) -> Result | ReplyError:
+    """Run a command or a transaction, under guards or without, as part of the entry at `index`. If the reply is a
+    `ReplyError`, nothing has changed."""
     write = WRITES.get(type(operation))  # type: ignore[arg-type]
     try:
         if write is not None:
             return write(layer, operation, index)
         if isinstance(operation, TransactionOperation):
             return transactions.run(layer, operation, index, perform)
+        if isinstance(operation, GuardedOperation):
+            transactions.check_guards(layer, operation.guards)
+            return perform(operation.operation, layer, index)
         return READS[type(operation)](layer, operation)
     except ReplyError as error:
         # The reply outlives this call: it must not keep the frames of the handler alive.

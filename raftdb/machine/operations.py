@@ -36,6 +36,19 @@ class TransactionOperation:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardedOperation:
+    """Execute `operation` if the guards of the commands `guards` do not object (`CommandType.guard`); they themselves
+    are not executed. The answer is that of `operation`."""
+
+    guards: tuple[Command, ...]
+    operation: "Command | TransactionOperation"
+
+
+Work: TypeAlias = Command | TransactionOperation | GuardedOperation
+"""The operations that may stand in a session, and be done once."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionOperation:
     """Execute `operation` once, however often this arrives with the same `session` and `sequence`.
 
@@ -46,7 +59,7 @@ class SessionOperation:
     session: bytes
     sequence: int
     acknowledged: int
-    operation: "Command | TransactionOperation"
+    operation: Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,7 @@ class Expire:
     client."""
 
 
-ClientOperation: TypeAlias = Command | TransactionOperation | SessionOperation | ServiceOperation
+ClientOperation: TypeAlias = Work | SessionOperation | ServiceOperation
 """The operations that a client may ask for."""
 
 Operation: TypeAlias = ClientOperation | WaitingOperation | Expire

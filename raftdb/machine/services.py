@@ -8,7 +8,13 @@ from raftdb.machine.editing import EDITING
 from raftdb.machine.expiry import EXPIRY
 from raftdb.machine.keys import KEYS
 from raftdb.machine.locks.service import LOCKS, LOCKS_OF_SESSIONS
-from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation, WaitingOperation
+from raftdb.machine.operations import (
+    GuardedOperation,
+    Operation,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+)
 from raftdb.machine.queues.service import QUEUES
 from raftdb.machine.revisions import REVISIONS
 from raftdb.machine.scanning import SCANNING
@@ -118,6 +124,8 @@ def keys_named(operation: Operation) -> int:
         operation = operation.operation
     if isinstance(operation, SessionOperation):
         operation = operation.operation
+    if isinstance(operation, GuardedOperation):
+        return len(operation.guards) + keys_named(operation.operation)
     if not isinstance(operation, TransactionOperation):
         count = _KEYS_NAMED.get(type(operation))  # type: ignore[arg-type]  # what is no command names no key
         return 1 if count is None else max(1, count(operation))

@@ -50,10 +50,10 @@ from raftdb.machine.keyspace import (
     read_number,
 )
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.operations import SessionOperation, TransactionOperation
+from raftdb.machine.operations import SessionOperation, Work
 from raftdb.machine.replies import HEAD_BYTES, decode_head, decode_reply, digest_of, encode_reply
 from raftdb.machine.reply import Repetition, Reply, Result
-from raftdb.machine.service import Command, Ending, EntryPlace, OperationType, Service, ServiceOperation
+from raftdb.machine.service import Ending, EntryPlace, OperationType, Service, ServiceOperation
 from raftdb.machine.waiting import is_nothing
 
 SESSION_NAME_BYTES = 16
@@ -73,16 +73,14 @@ REFUSALS_MAX = SESSION_REPLIES_MAX
 PROBED_MAX = 64
 """Sequences acknowledged at once that are looked up one by one; more are found by a scan."""
 
-_Work = Command | TransactionOperation
-
 
 class Performing(NamedTuple):
     """How the operation within a session is done, as part of the entry at an index; how its reply is kept; and how the
     reply is made again from that."""
 
-    perform: Callable[[_Work, Layer, int], Result | ReplyError]
-    shortened: Callable[[_Work, Result | ReplyError], Result | ReplyError]
-    completed: Callable[[KeyValueView, _Work, Result | ReplyError], Result | ReplyError]
+    perform: Callable[[Work, Layer, int], Result | ReplyError]
+    shortened: Callable[[Work, Result | ReplyError], Result | ReplyError]
+    completed: Callable[[KeyValueView, Work, Result | ReplyError], Result | ReplyError]
 
 
 BINDING_BYTES = SESSION_NAME_BYTES + 8

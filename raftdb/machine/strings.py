@@ -8,6 +8,7 @@ from raftdb.errors import ReplyError, RequestRefused
 from raftdb.limits import TTL_MS_MAX
 from raftdb.machine.arguments import bad_ttl, ttl_ms
 from raftdb.machine.clock import read_clock
+from raftdb.machine.integers import NotNegative, parse_integer
 from raftdb.machine.keyspace import (
     GENERATION_KEY,
     HEADER_BYTES,
@@ -17,6 +18,7 @@ from raftdb.machine.keyspace import (
     StoredValue,
 )
 from raftdb.machine.layer import KeyValueView, Layer
+from raftdb.machine.locks.holding import Fence, checked_fence, fence_guard
 from raftdb.machine.reply import Result, Told
 from raftdb.machine.service import (
     NO_ARGUMENTS,
@@ -129,7 +131,7 @@ def holds(condition: Condition, *, is_missing: bool) -> bool:
     return condition is Condition.ALWAYS or is_missing == (condition is Condition.IF_MISSING)
 
 
-SET_SYNTAX = "set KEY VALUE [EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX]"
+SET_SYNTAX = "set KEY VALUE [EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX] [FENCE NAME TOKEN]"
 _UNITS_MS = {b"EX": 1000, b"PX": 1}
 _CONDITIONS = {b"NX": Condition.IF_MISSING, b"XX": Condition.IF_PRESENT}
 CONDITION_WORDS: dict[Condition, list[bytes]] = {
@@ -144,7 +146,7 @@ def _build_set(arguments: Sequence[bytes]) -> Command:
     """`set KEY VALUE` and its options: each kind at most once, in any case and order."""
     if len(arguments) == 2:
         return Set(arguments[0], arguments[1])
-    lifetime_ms, condition = NO_TTL, Condition.ALWAYS
+    lifetime_ms, condition, fence = NO_TTL, Condition.ALWAYS, None
     words = iter(arguments[2:])
     for word in words:
         option = word.upper()
@@ -156,11 +158,15 @@ def _build_set(arguments: Sequence[bytes]) -> Command:
             lifetime_ms = ttl_ms(next(words, b""), _UNITS_MS[option])
             if lifetime_ms <= 0:
                 raise bad_ttl("a time to live is above 0")
+        elif option == b"FENCE" and fence is None:
+            fence = checked_fence(Fence(next(words, b""), parse_integer(next(words, b"")) or 0))
         else:
             raise RequestRefused(
                 "bad_request", "the options of 'set' cannot be read", hint=f"the syntax is: {SET_SYNTAX}"
             )
-    return Set(arguments[0], arguments[1], lifetime_ms, condition)
+    if fence is None:
+        return Set(arguments[0], arguments[1], lifetime_ms, condition)
+    return FencedSet(arguments[0], arguments[1], fence.name, fence.token, lifetime_ms, condition)
 
 
 _LIFETIME_WORDS: dict[int, list[bytes]] = {
@@ -170,9 +176,35 @@ _LIFETIME_WORDS: dict[int, list[bytes]] = {
 }
 
 
-def _arguments_of_set(command: "Set | GetSet") -> list[bytes]:
+def _arguments_of_set(command: "Set | GetSet | FencedSet") -> list[bytes]:
     lifetime = _LIFETIME_WORDS.get(command.ttl_ms, [b"PX", b"%d" % command.ttl_ms])
-    return [command.key, command.value, *lifetime, *CONDITION_WORDS[command.condition]]
+    words = [command.key, command.value, *lifetime, *CONDITION_WORDS[command.condition]]
+    if isinstance(command, FencedSet):
+        words += [b"FENCE", command.lock, b"%d" % command.token]
+    return words
+
+
+@dataclass(frozen=True, slots=True)
+class FencedSet(Command):
+    """Store `value` under `key` as `Set` does, if a lock is held under `token` by one owner alone."""
+
+    key: bytes
+    value: bytes
+    lock: bytes
+    token: NotNegative
+    ttl_ms: int = NO_TTL
+    condition: Condition = Condition.ALWAYS
+
+
+def fenced_set(layer: Layer, command: FencedSet, revision: int) -> Result:
+    """Store the value if the lock is held and the condition holds; raises `Fenced` if it is not held."""
+    fence_guard(layer, Fence(command.lock, command.token))
+    return set_(layer, unfenced(command), revision)
+
+
+def unfenced(command: FencedSet) -> Set:
+    """Return the command that stores the same whoever holds the lock."""
+    return Set(command.key, command.value, command.ttl_ms, command.condition)
 
 
 def shown_set(result: Told) -> object:
@@ -279,11 +311,22 @@ STRINGS = Service(
                         Example("set kunci dua EX 60 XX", "OK"),
                         Example("set kunci tiga NX", "(nil)"),
                     ),
-                    arity=Arity(2, 5),
+                    arity=Arity(2, 8),
                     reply=ReplyKind.STATUS,
                     build=_build_set,
                 ),
             ),
+        ),
+        CommandType(
+            type=FencedSet,
+            number=58,
+            write=fenced_set,
+            grows=True,
+            guard=lambda view, command: fence_guard(view, Fence(command.lock, command.token)),
+            keys_named=lambda command: 2,
+            arguments=_arguments_of_set,
+            shown=shown_set,
+            log_name="set",
         ),
         CommandType(
             type=Strlen,

@@ -39,7 +39,7 @@ def run(layer: Layer, operation: TransactionOperation, revision: int, execute: E
     changed = tuple(key for key, watched in operation.watched if _revision(layer, key) != watched)
     if changed:
         raise _conflict(changed)
-    _check_guards(layer, operation.commands)
+    check_guards(layer, operation.commands, is_among_commands=True)
     upper = Layer(layer, passed_max=TRANSACTION_KEYS_MAX - named)
     try:
         results = _run_all(upper, operation, revision, execute)
@@ -49,15 +49,17 @@ def run(layer: Layer, operation: TransactionOperation, revision: int, execute: E
     return Result(results, None)
 
 
-def _check_guards(view: KeyValueView, commands: Sequence[Command]) -> None:
-    """Raise `Fenced` for the first command that names something held which is over."""
+def check_guards(view: KeyValueView, commands: Sequence[Command], *, is_among_commands: bool = False) -> None:
+    """Raise `Fenced` for the first command that names something held which is over. `is_among_commands`: they are those
+    of a transaction, and the error says which it is."""
     for position, command in enumerate(commands):
         guard = GUARDS.get(type(command))
         if guard is not None:
             try:
                 guard(view, command)
             except Fenced as error:
-                raise Fenced(error.message, hint=error.hint, failed_command=position) from None
+                failed_command = position if is_among_commands else None
+                raise Fenced(error.message, hint=error.hint, failed_command=failed_command) from None
 
 
 def _run_all(

@@ -9,6 +9,7 @@ from raftdb.limits import PAGE_BYTES_MAX
 from raftdb.machine.entries import decode
 from raftdb.machine.operations import (
     Expire,
+    GuardedOperation,
     Operation,
     SessionOperation,
     TransactionOperation,
@@ -77,6 +78,11 @@ def _describe_transaction(transaction: TransactionOperation) -> Described:
     return described
 
 
+def _describe_guarded(operation: GuardedOperation) -> Described:
+    guards = [_describe_command(guard) for guard in operation.guards]
+    return {**_describe_operation(operation.operation), "guards": guards}
+
+
 def _describe_in_session(operation: SessionOperation) -> Described:
     session = {
         "id": operation.session.hex(),
@@ -92,6 +98,7 @@ def _describe_of_session(name: str) -> Callable[[RegisterSession | CloseSession]
 
 _DESCRIBE: dict[type[Operation], Callable[[Any], Described]] = {
     TransactionOperation: _describe_transaction,
+    GuardedOperation: _describe_guarded,
     SessionOperation: _describe_in_session,
     RegisterSession: _describe_of_session("register_session"),
     CloseSession: _describe_of_session("close_session"),

@@ -87,6 +87,15 @@ def test_malformed_and_excessive_writes_are_refused() -> None:
     assert len(buffer.commands) == 1
 
 
+def test_what_is_written_under_a_fence_is_seen_and_sent_with_it() -> None:
+    buffer = Buffer()
+    words = [b"a", b"1", b"FENCE", b"report", b"65536"]
+    buffer.write("set", words)
+    buffer.write("unlock", [b"report", b"65536"])
+    assert buffer.value(b"a") == b"1"
+    assert buffer.commands == [("set", tuple(words)), ("unlock", (b"report", b"65536"))]
+
+
 def test_every_command_has_its_place() -> None:
     """A new command must be evaluated here, or be refused within a transaction: both are decisions."""
     writes = {spec.name for spec in COMMANDS.values() if spec.access is Access.WRITE}

@@ -52,7 +52,7 @@ from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.services import COMMAND_TYPES, keys_named
 from raftdb.machine.sessions import CloseSession, RegisterSession
-from raftdb.machine.strings import KEEP_TTL, NO_TTL, Condition, Delete, Get, GetSet, Set
+from raftdb.machine.strings import KEEP_TTL, NO_TTL, Condition, Delete, FencedSet, Get, GetSet, Set
 
 KEYS = st.binary(min_size=1, max_size=KEY_BYTES_MAX)
 NAMES = st.sampled_from(sorted(COMMANDS))
@@ -309,6 +309,17 @@ def test_reads_and_writes() -> None:
         *("dbsize", "exists", "fence", "get", "keys", "lockinfo", "locks", "mget", "peek", "ping", "qget"),
         *("qinfo", "qlen", "queues", "scan", "strlen", "ttl"),
     ]
+
+
+def test_a_set_may_name_a_fence() -> None:
+    words = [b"k", b"v", b"px", b"5", b"NX", b"fence", b"report", b"65536"]
+    command = parse("set", words)
+    assert command == FencedSet(b"k", b"v", b"report", 65536, 5, Condition.IF_MISSING)
+    assert parse(*unparse(command)) == command
+    for wrong in ([b"FENCE", b"n"], [b"FENCE", b"n", b"x"], [b"FENCE", b"n", b"0"]):
+        assert refused("set", b"k", b"v", *wrong).code == "bad_request"
+    for wrong in ([b"FENCE"], [b"FENCE", b"n" * 201, b"7"]):
+        assert refused("set", b"k", b"v", *wrong).code == "bad_key"
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,57 @@ async def test_what_is_watched_decides(http: Harness) -> None:
     assert (await http.execute({"command": "get", "args": ["a"]})).json["result"] == "1"
 
 
+async def test_what_is_written_under_a_fence_needs_the_lock(http: Harness) -> None:
+    lock = await http.execute({"command": "lock", "args": ["report", "OWNER", "ana"]})
+    token = lock.json["result"][0]
+    write = {"command": "set", "args": ["k", "v"], "fences": {"report": token}}
+    done = (await http.execute(write)).json
+    assert (done["result"], done["revision"]) == ("OK", done["index"])
+    read = await http.execute({"command": "incr", "args": ["k"], "fences": [["report", {"token": token}]]})
+    assert (read.status, read.code) == (422, "command_failed")
+    shared = {"command": "incr", "args": ["n"], "fences": {"report": {"token": token, "shared": True}}}
+    assert (await http.execute(shared)).json["result"] == 1
+    held = await transact(http, ("incr", "n"), fences={"report": token})
+    assert held.json["results"] == [2]
+    await http.execute({"command": "unlock", "args": ["report", token]})
+    for refused in (await http.execute(write), await transact(http, ("incr", "n"), fences={"report": token})):
+        assert (refused.status, refused.code) == (409, "fenced")
+    assert (await http.execute({"command": "get", "args": ["n"]})).json["result"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("fences", "code"),
+    [
+        ({"report": -1}, "bad_request"),
+        ({"report": "7"}, "bad_request"),
+        ({"report": {"token": 7, "mode": "shared"}}, "bad_request"),
+        ({"": 7}, "bad_key"),
+        ({"n" * 201: 7}, "bad_key"),
+        ({f"n{number}": 7 for number in range(65)}, "too_large"),
+    ],
+)
+async def test_bad_fences_are_refused(http: Harness, fences: object, code: str) -> None:
+    refused = await http.execute({"command": "set", "args": ["k", "v"], "fences": fences})
+    assert refused.code == code
+
+
+async def test_what_waits_has_no_fences(http: Harness) -> None:
+    body = {"command": "lock", "args": ["report", "OWNER", "a"], "wait_ms": 10, "fences": {"other": 7}}
+    assert (await http.execute(body)).code == "bad_request"
+
+
+async def test_under_a_fence_and_in_a_session_a_command_happens_once(http: Harness) -> None:
+    await send(http, "/v1/sessions", {"id": ID})
+    lock = await http.execute({"command": "lock", "args": ["report", "OWNER", "ana"]})
+    body = {
+        "command": "incr",
+        "args": ["n"],
+        "fences": {"report": lock.json["result"][0]},
+        "session": {"id": ID, "seq": 1},
+    }
+    assert [(await http.execute(body)).json["result"] for _ in range(2)] == [1, 1]
+
+
 async def test_keys_that_are_not_utf8_are_watched_in_pairs(http: Harness) -> None:
     response = await transact(http, watch=[[{"base64": "/w=="}, 5], ["k", 0]])
     assert asked(http) == TransactionOperation((), ((b"\xff", 5), (b"k", 0)))

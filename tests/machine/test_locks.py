@@ -16,10 +16,17 @@ from raftdb.machine.locks.line import SETTLED_MAX, SHARED_GRANTS_MAX
 from raftdb.machine.locks.looking import LockInfo, Locks
 from raftdb.machine.locks.records import LockMode, place_key
 from raftdb.machine.locks.service import WAITING
-from raftdb.machine.operations import Expire, Mode, SessionOperation, TransactionOperation, WaitingOperation
+from raftdb.machine.operations import (
+    Expire,
+    GuardedOperation,
+    Mode,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+)
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.sessions import CloseSession, RegisterSession, SessionOwner
-from raftdb.machine.strings import Get, Set
+from raftdb.machine.strings import FencedSet, Get, Set
 from tests.machine.database import check_books
 from tests.machine.office import NAME, Office
 
@@ -461,6 +468,34 @@ class TestInATransaction:
         token = office.tries("ana", mode=SHARED)
         assert isinstance(office.database.failed(TransactionOperation((Fence(NAME, token),))), Fenced)
         assert office.database.value(TransactionOperation((Fence(NAME, token, SHARED),))) == [1]
+        alone = office.tries("ana")
+        assert office.database.value(TransactionOperation((Fence(NAME, alone, SHARED),))) == [1]
+
+    @pytest.mark.parametrize("mode", Mode)
+    def test_a_set_under_a_fence_refuses_the_whole_too(self, office: Office, mode: Mode) -> None:
+        token = office.tries("ana")
+        fenced = FencedSet(b"k", b"v", NAME, token)
+        assert office.database.value(fenced) == "OK"
+        assert office.database.value(TransactionOperation((Set(b"l", b"v"), fenced), (), mode)) == [
+            "OK",
+            "OK",
+        ]
+        office.unlocks("ana")
+        assert isinstance(office.database.failed(fenced), Fenced)
+        assert isinstance(
+            office.database.failed(TransactionOperation((Set(b"l", b"w"), fenced), (), mode)), Fenced
+        )
+
+    def test_guards_stand_before_what_they_guard(self, office: Office) -> None:
+        token = office.tries("ana")
+        guards = (Fence(NAME, token),)
+        assert office.database.result(GuardedOperation(guards, Set(b"k", b"v"))).revision == 2
+        both = GuardedOperation(guards, TransactionOperation((Set(b"k", b"w"), Unlock(NAME, token))))
+        assert office.database.value(both) == ["OK", 1]
+        error = office.database.failed(both)
+        assert isinstance(error, Fenced)
+        assert error.failed_command is None
+        assert isinstance(office.database.failed(GuardedOperation(guards, Get(b"k"))), Fenced)
 
     def test_locks_are_taken_and_given_back_with_what_else_is_done(self, office: Office) -> None:
         first = office.tries("ana")

@@ -25,7 +25,18 @@ from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.keys import Clear, Copy, KindOf, Rename
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
+from raftdb.machine.locks.holding import Fence, LeaveLine, Lock, Renew, Unlock, UnlockOwned
+from raftdb.machine.locks.looking import LockInfo, Locks
+from raftdb.machine.locks.records import LockMode
+from raftdb.machine.operations import (
+    Expire,
+    GuardedOperation,
+    Mode,
+    Operation,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+)
 from raftdb.machine.queues.deliveries import Ack, Extend, GiveBack, Nack
 from raftdb.machine.queues.looking import Peek, QueueGet, QueueInfo, QueueLength, QueueNames, StateWanted
 from raftdb.machine.queues.managing import Purge, QueueDelete, QueueRemove, QueueSet
@@ -36,7 +47,18 @@ from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, RegisterSession
-from raftdb.machine.strings import KEEP_TTL, NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
+from raftdb.machine.strings import (
+    KEEP_TTL,
+    NO_TTL,
+    PAST_TTL,
+    Condition,
+    Delete,
+    FencedSet,
+    Get,
+    GetSet,
+    Set,
+    Strlen,
+)
 from raftdb.machine.subsequences import CommonSubsequence
 from raftdb.wire.fields import NODE_ID_PATTERN
 from tests.addresses import at
@@ -101,6 +123,8 @@ def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrateg
         st.builds(Keys, keys),
         st.builds(Scan, keys, keys, st.sampled_from([0, 1, 2, SCAN_LIMIT_MAX, SCAN_LIMIT_MAX + 1]) | INT64),
         st.just(DatabaseSize()),
+        st.builds(FencedSet, keys, HOSTILE_BYTES, keys, TOKENS, TTLS, conditions),
+        lock_commands(keys),
         queue_commands(keys),
     )
 
@@ -151,6 +175,27 @@ def queue_commands(keys: st.SearchStrategy[bytes]) -> st.SearchStrategy[Command]
     )
 
 
+TOKENS = st.integers(0, 12).map(lambda index: index << 16) | REVISIONS
+LEASES_MS = st.sampled_from([0, 999, 1_000, 30_000, 86_400_000, 86_400_001, 2**63 - 1])
+LIMITS = st.sampled_from([0, 1, 2, 1_000_000, 1_000_001])
+
+
+def lock_commands(names: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrategy[Command]:
+    """Every command about locks, with these names."""
+    modes = st.sampled_from(LockMode)
+    return st.one_of(
+        st.builds(Lock, names, owner=names),
+        st.builds(Lock, names, modes, LIMITS, LEASES_MS, names),
+        st.builds(Renew, names, TOKENS, LEASES_MS),
+        st.builds(Unlock, names, TOKENS),
+        st.builds(UnlockOwned, names, names),
+        st.builds(LeaveLine, names, names),
+        st.builds(Fence, names, TOKENS, modes),
+        st.builds(LockInfo, names),
+        st.builds(Locks, names, names, LIMITS),
+    )
+
+
 SESSIONS = st.sampled_from([b"s" * 16, b"t" * 16]) | HOSTILE_BYTES
 SEQUENCES = st.integers(0, 6) | st.just(2**63 - 1)
 
@@ -164,10 +209,15 @@ def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrat
         st.lists(st.tuples(keys, REVISIONS), max_size=3).map(tuple),
         st.sampled_from(Mode),
     )
+    guards = st.lists(st.builds(Fence, keys, TOKENS) | st.builds(Unlock, keys, TOKENS), max_size=2).map(tuple)
+    guarded = st.builds(GuardedOperation, guards, one | transactions)
+    once = st.builds(SessionOperation, SESSIONS, SEQUENCES, SEQUENCES, one | transactions | guarded)
     return st.one_of(
         one,
         transactions,
-        st.builds(SessionOperation, SESSIONS, SEQUENCES, SEQUENCES, one | transactions),
+        guarded,
+        once,
+        st.builds(WaitingOperation, one | once),
         st.builds(RegisterSession, SESSIONS),
         st.builds(CloseSession, SESSIONS),
         st.just(Expire()),

@@ -19,8 +19,10 @@ from raftdb.machine.entries import (
     session_payload,
     stamp,
 )
+from raftdb.machine.locks.holding import Fence
 from raftdb.machine.operations import (
     Expire,
+    GuardedOperation,
     Mode,
     Operation,
     SessionOperation,
@@ -56,6 +58,11 @@ def test_the_form_of_entries_never_changes() -> None:
         (RegisterSession(NAME, SessionOwner.NODE), f"83 1842 {name_form} 01"),
         (CloseSession(NAME), f"82 1843 {name_form}"),
         (Expire(), "81 1844"),
+        (GuardedOperation((Fence(b"l", 7),), Ping()), "83 1845 81 83 1835 416c 07 81 01"),
+        (
+            SessionOperation(NAME, 1, 1, GuardedOperation((Fence(b"l", 7),), Ping())),
+            f"85 1841 {name_form} 01 01 83 1845 81 83 1835 416c 07 81 01",
+        ),
         (WaitingOperation(Ping()), "82 1850 81 01"),
         (
             WaitingOperation(SessionOperation(NAME, 1, 1, Ping())),

@@ -8,7 +8,7 @@ waits at the front of the line until it is alone.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raftdb.errors import Conflict, Fenced, ReplyError
+from raftdb.errors import Conflict, Fenced, ReplyError, RequestRefused
 from raftdb.limits import (
     LOCK_LIMIT_MAX,
     LOCK_LINE_MAX,
@@ -92,7 +92,7 @@ class LeaveLine(Command):
 
 @dataclass(frozen=True, slots=True)
 class Fence(Command):
-    """Whether a lock is held under this token: by one owner alone, or in the mode `SHARED` by any."""
+    """Whether a lock is held under this token: by one owner alone, or with the mode `SHARED` in any way."""
 
     name: bytes
     token: NotNegative
@@ -343,16 +343,29 @@ def outcome_for(view: KeyValueView, name: bytes, owner: bytes) -> Result | None:
 
 
 def fence(view: KeyValueView, command: Fence) -> Result:
-    """Answer whether the lock is held under this token, in the mode that is asked for."""
+    """Answer whether the lock is held under this token, in the way that is asked for."""
     check_name(command.name)
     claim = _live(view, command.name, command.token)
-    return Result(claim is not None and claim.mode == command.mode, None)
+    return Result(claim is not None and _suffices(claim, command.mode), None)
+
+
+def _suffices(claim: Claim, mode: LockMode) -> bool:
+    return claim.mode == LockMode.EXCLUSIVE or mode != LockMode.EXCLUSIVE
+
+
+def checked_fence(fence: Fence) -> Fence:
+    """Return the fence; raises `RequestRefused` for one that names no lock or no token."""
+    if not 0 < len(fence.name) <= LOCK_NAME_BYTES_MAX:
+        raise RequestRefused("bad_key", f"the name of a lock has 1 to {LOCK_NAME_BYTES_MAX} bytes")
+    if fence.token <= 0:
+        raise RequestRefused("bad_request", "a fence has a lock and the token that 'lock' answered")
+    return fence
 
 
 def fence_guard(view: KeyValueView, command: Fence) -> None:
     """Raise `Fenced` if the lock is not held under this token any more."""
     claim = _live(view, command.name, command.token)
-    if claim is None or claim.mode != command.mode:
+    if claim is None or not _suffices(claim, command.mode):
         raise fenced(command.name, command.token)
 
 

@@ -221,7 +221,7 @@ LOCKS = Service(
                     examples=(
                         Example("lock report OWNER ana", '1) 65536\n2) "exclusive"\n3) 30000'),
                         Example("fence report 65536", "1"),
-                        Example("fence report 65536 SHARED", "0"),
+                        Example("fence report 7", "0"),
                     ),
                     arity=Arity(2, 3),
                     key_bytes_max=LOCK_NAME_BYTES_MAX,
