@@ -2,7 +2,7 @@
 
 Everything that arrives in one turn of the event loop is gathered and handed to the replica at once: one append,
 one fsync and one message per peer for all of it. Under load the batches grow by themselves; a lone request waits for no
-other. The loop never writes to the disk: a writer thread does, and reports back as an input.
+other. A writer thread writes to the disk, and reports back as an input; see `storage.writer` for when the loop does.
 """
 
 import asyncio
@@ -88,7 +88,11 @@ class Driver:
         self._disk = disk
         self.replica.endpoint_of = links.endpoint_of
         self._handler = NodeEffectHandler(
-            self._runner, self._background, self.space, disk=disk, links=links, snapshots=snapshots
+            *(self._runner, self._background, self.space),
+            leads=self.is_leader,
+            disk=disk,
+            links=links,
+            snapshots=snapshots,
         )
         self._schedule_tick()
         self.watchdog.start()

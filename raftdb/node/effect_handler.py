@@ -3,7 +3,7 @@ loop."""
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from raftdb.background import Background
 from raftdb.core.events import SnapshotFetched
@@ -29,6 +29,7 @@ class NodeEffectHandler:
         background: Background,
         space: SpaceBudget,
         *,
+        leads: Callable[[], bool],
         disk: Disk,
         links: PeerLinks,
         snapshots: Snapshots,
@@ -36,14 +37,22 @@ class NodeEffectHandler:
         self._runner = runner
         self._background = background
         self._space = space
+        self._leads = leads
         self._disk = disk
         self._links = links
         self._snapshots = snapshots
         self._telling = Telling()
 
     def write_log(self, job: PersistJob) -> None:
-        """See `EffectHandler`: `Disk` tells the driver when it is done."""
-        self._disk.submit(job.sequence, job.batch)
+        """See `EffectHandler`: `Disk` tells the driver when it is done.
+
+        A follower may wait for a quick disk: all that others want of it is that it acknowledges what it writes. A
+        leader may not, because others wait for its heartbeats.
+        """
+        if not self._leads() and self._disk.write_here(job.batch):
+            self._runner.persisted(job.sequence)
+        else:
+            self._disk.submit(job.sequence, job.batch)
 
     def install(self, job: PersistJob, end: EntryId) -> None:
         """See `EffectHandler`."""

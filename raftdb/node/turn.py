@@ -152,6 +152,11 @@ class Disk(Protocol):
     def submit(self, sequence: int, batch: LogBatch) -> None:
         """Write to the log soon, in order; the driver is told by `Driver.persisted`."""
 
+    def write_here(self, batch: LogBatch) -> bool:
+        """Write to the log now, and wait for the disk, if it is quick and has nothing else to do and `batch` is short.
+        Returns whether it is durable; if not, it is to be submitted."""
+        ...
+
     def flush(self, frozen: FrozenChanges) -> Awaitable[None]:
         """Make a checkpoint durable in the state."""
         ...

@@ -73,6 +73,10 @@ class NodeDisk:
         """Write `batch` to the log soon, in order."""
         self.writer.submit(sequence, batch)
 
+    def write_here(self, batch: LogBatch) -> bool:
+        """Write a short `batch` at once if the disk is quick; see `raftdb.node.turn.Disk`."""
+        return self.writer.write_here(batch)
+
     async def put_fact(self, name: str, value: bytes) -> None:
         """Make a small fact about this node durable in the log's file."""
         await asyncio.wrap_future(self.writer.call(lambda: self.log.put_meta(name, value)))

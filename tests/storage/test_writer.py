@@ -7,9 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from storage import LmdbLogStore, LogBatch, LogWriter, MemoryDisk, MemoryLogStore, StorageError, WriteFailed
+from storage import (
+    LmdbLogStore,
+    LogBatch,
+    LogStore,
+    LogWriter,
+    MemoryDisk,
+    MemoryLogStore,
+    StorageError,
+    WriteFailed,
+)
+from storage import writer as writer_module
 from storage.errors import Misused
-from storage.writer import GROUP_BLOCKS_MAX
+from storage.writer import GROUP_BLOCKS_MAX, HERE_BYTES_MAX
 from tests.storage.media import Medium, blocks
 
 SECONDS_MAX = 10
@@ -65,7 +75,7 @@ def one(index: int) -> LogBatch:
 
 
 @contextmanager
-def writing(store: MemoryLogStore | LmdbLogStore, reports: Reports) -> Iterator[LogWriter]:
+def writing(store: LogStore, reports: Reports) -> Iterator[LogWriter]:
     writer = LogWriter(store, on_durable=reports.on_durable, on_failure=reports.on_failure)
     try:
         yield writer
@@ -204,3 +214,103 @@ def test_close_writes_what_is_queued_and_gives_the_writes_back(tmp_path: Path) -
         writer.call(lambda: None)
     log.write([one(51)])
     assert log.load().last_index == 51
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every sync counts as quick, and a few of them are enough."""
+    monkeypatch.setattr(writer_module, "QUICK_MS", float("inf"))
+    monkeypatch.setattr(writer_module, "QUICK_SYNCS_MIN", 3)
+
+
+def write_some(writer: LogWriter, reports: Reports, last: int) -> None:
+    """Have the thread write batches up to `last`, one after the other, and be done with them."""
+    for index in range(1, last + 1):
+        writer.submit(index, one(index))
+        reports.wait_durable(index)
+    writer.call(lambda: None).result(SECONDS_MAX)
+    while not writer.is_idle:
+        threading.Event().wait(0.001)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_owner_writes_a_short_batch_itself_once_the_disk_is_known_to_be_quick(medium: Medium) -> None:
+    log, reports = medium.log(), Reports()
+    with writing(log, reports) as writer:
+        assert not writer.write_here(one(1))
+        write_some(writer, reports, 3)
+        assert writer.write_here(one(4))
+        assert log.read(4, 4, bytes_max=1) == blocks(4, 4)
+        writer.submit(5, one(5))
+        reports.wait_durable(5)
+    assert reports.durable == [1, 2, 3, 5]
+    assert log.read(1, 5, bytes_max=1 << 20) == blocks(1, 5, of=1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_owner_writes_nothing_while_the_thread_has_something_to_do() -> None:
+    store, reports = GatedStore(), Reports()
+    store.gate.set()
+    with writing(store, reports) as writer:
+        write_some(writer, reports, 3)
+        store.gate.clear()
+        writer.submit(4, one(4))
+        assert not writer.write_here(one(5))
+        store.gate.set()
+        reports.wait_durable(4)
+    assert not writer.write_here(one(5))
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "batch",
+    [
+        LogBatch(hard_state=b"vote"),
+        LogBatch(truncate_from=3),
+        LogBatch(blocks=blocks(4, 4, data=b"v" * HERE_BYTES_MAX)),
+    ],
+)
+def test_the_owner_writes_short_appends_and_nothing_else(batch: LogBatch) -> None:
+    with writing(MemoryLogStore(), reports := Reports()) as writer:
+        write_some(writer, reports, 3)
+        assert not writer.write_here(batch)
+        assert writer.write_here(one(4))
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("stall_ms", "further"), [(float("inf"), 3), (-1.0, 10)])
+def test_a_disk_that_was_slow_once_is_not_waited_for_again_soon(
+    stall_ms: float, further: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short delay is forgotten sooner than a stall."""
+    with writing(MemoryLogStore(), reports := Reports()) as writer:
+        monkeypatch.setattr(writer_module, "STALLED_SYNCS_MIN", 10)
+        write_some(writer, reports, 3)
+        with monkeypatch.context() as slow:
+            slow.setattr(writer_module, "QUICK_MS", -1.0)
+            slow.setattr(writer_module, "STALL_MS", stall_ms)
+            assert writer.write_here(one(4))
+        for index in range(5, 5 + further):
+            assert not writer.write_here(one(index))
+            writer.submit(index, one(index))
+            reports.wait_durable(index)
+            while not writer.is_idle:
+                threading.Event().wait(0.001)
+        assert writer.write_here(one(5 + further))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_failure_of_the_owner_s_own_write_ends_all_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, reports = MemoryLogStore(), Reports()
+    with writing(store, reports) as writer:
+        write_some(writer, reports, 3)
+
+        def fail(batches: Sequence[LogBatch]) -> None:
+            raise WriteFailed("the disk is gone")
+
+        monkeypatch.setattr(store, "write", fail)
+        assert not writer.write_here(one(4))
+        reports.wait_failure()
+        writer.submit(4, one(4))
+    assert reports.durable == [1, 2, 3]
+    assert [str(error) for error in reports.failures] == ["the disk is gone"]
