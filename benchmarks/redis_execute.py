@@ -44,6 +44,9 @@ class InstantNode:
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         self.waiting.append(on_answer)
 
+    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
+        self.waiting.append(on_answer)
+
     def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
         raise NotImplementedError
 

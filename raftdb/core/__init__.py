@@ -64,6 +64,9 @@ that it still leads, waits until the index is applied, and reads. It may do so o
 that, it does not know which entries are committed. Rounds are numbered and belong to a term, so that an old answer
 confirms nothing new.
 
+With `reads_anywhere` a node that does not lead asks the leader (`ReadIndex`), once for all reads of a moment; for the
+leader that is a read like its own, and the answer is the index that the node waits for. Questions are numbered, too.
+
 Disk [3.8]
 ----------
 Term, vote and log must survive a crash before anybody relies on them. `Update` makes that explicit: `persist` names

@@ -4,7 +4,7 @@ A follower that hears no leader for its randomised timeout first asks whether it
 only a majority's yes lets it start a new term. So a node that was cut off comes back without disturbing anyone.
 """
 
-from raftdb.core import leader, quorum, timing
+from raftdb.core import leader, quorum, reads, timing
 from raftdb.core.messages import (
     RequestPreVote,
     RequestPreVoteReply,
@@ -24,6 +24,7 @@ def tick_without_leadership(state: RaftState) -> None:
     A node that may not stand forgets the silent leader; otherwise it would go on refusing candidates for the leader's
     sake. Its vote may be needed, for it may have become a voter without knowing it yet (hazard B09).
     """
+    reads.tick_inquiry(state)
     state.election_elapsed_ticks += 1
     if state.election_elapsed_ticks < state.election_deadline_ticks:
         if state.candidacy is not None and state.election_elapsed_ticks % timing.repeat_ticks(state) == 0:

@@ -35,9 +35,13 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class ReadRequested:
-    """Clients want to read. `Update.reads` says from which index on the state is fresh enough (thesis 6.4)."""
+    """Clients want to read. `Update.reads` says from which index on the state is fresh enough (thesis 6.4).
+
+    A node that does not lead asks the leader for that index if they may be served `anywhere`, and drops them if not.
+    """
 
     request_ids: tuple[int, ...]
+    anywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,6 +172,30 @@ class TimeoutNow:
     last_term: Term
 
 
+@dataclass(frozen=True, slots=True)
+class ReadIndex:
+    """From which index on may I serve the reads that I gathered before I numbered this question? (thesis 6.4)
+
+    `number` tells the questions of a node apart, also from those of its earlier starts. A question may come twice.
+    """
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndexReply:
+    """From `read_index` on: a round that was begun after question `number` had come has confirmed it."""
+
+    source: NodeId
+    target: NodeId
+    term: Term
+    number: int
+    read_index: Index
+
+
 Message: TypeAlias = (
     RequestPreVote
     | RequestPreVoteReply
@@ -183,6 +207,8 @@ Message: TypeAlias = (
     | HeartbeatReply
     | InstallSnapshot
     | TimeoutNow
+    | ReadIndex
+    | ReadIndexReply
 )
 
 MESSAGE_TYPES: tuple[type[Message], ...] = (
@@ -196,5 +222,7 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
     HeartbeatReply,
     InstallSnapshot,
     TimeoutNow,
+    ReadIndex,
+    ReadIndexReply,
 )
 """All message types, in the order of their numbers on the wire: append only."""

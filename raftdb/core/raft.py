@@ -46,6 +46,8 @@ from raftdb.core.messages import (
     HeartbeatReply,
     InstallSnapshot,
     Message,
+    ReadIndex,
+    ReadIndexReply,
     RequestPreVote,
     RequestPreVoteReply,
     RequestVote,
@@ -139,6 +141,14 @@ HANDLERS: dict[tuple[Role, type[Message]], Handler] = {
     (Role.PRE_CANDIDATE, TimeoutNow): follow_then(elections.on_timeout_now),
     (Role.CANDIDATE, TimeoutNow): follow_then(elections.on_timeout_now),
     (Role.LEADER, TimeoutNow): second_leader,
+    (Role.FOLLOWER, ReadIndex): ignore,
+    (Role.PRE_CANDIDATE, ReadIndex): ignore,
+    (Role.CANDIDATE, ReadIndex): ignore,
+    (Role.LEADER, ReadIndex): reads.on_read_index,
+    (Role.FOLLOWER, ReadIndexReply): reads.on_read_index_reply,
+    (Role.PRE_CANDIDATE, ReadIndexReply): ignore,
+    (Role.CANDIDATE, ReadIndexReply): ignore,
+    (Role.LEADER, ReadIndexReply): ignore,
 }
 """What each role does with each message of its own term. Total: `tests/core` checks that no pair is missing."""
 
@@ -191,6 +201,7 @@ class Raft:
             doubts.settle(state)
         if state.leadership is not None:
             transfer.leave_if_removed(state)
+        reads.leave_inquiry(state)
         if state.transfer is not None:
             transfer.settle(state)
         output, state.output = state.output, Output()

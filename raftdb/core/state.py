@@ -6,6 +6,7 @@ a copy of `term`, `voted_for` and the log; everything else is volatile and start
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from raftdb.core import quorum
 from raftdb.core.block import Block, blocks_of
@@ -48,6 +49,8 @@ class RaftSettings:
     """Proposals are refused while so much waits for a majority, or for the own disk."""
     cache_bytes_max: int = 64 << 20
     """Memory for entries that are kept beside those not yet on disk or not committed."""
+    reads_anywhere: bool = False
+    """Clients' reads are served where they come, and not only where this node leads."""
 
     def __post_init__(self) -> None:
         if self.tick_ms < 1:
@@ -74,13 +77,35 @@ class Candidacy:
     """The leader asked for this election."""
 
 
+class PeersRead(NamedTuple):
+    """The reads behind question `number` of a node that does not lead."""
+
+    node: NodeId
+    number: int
+
+
 @dataclass(slots=True)
 class PendingRead:
     """Reads that wait for `round` to be confirmed; any state that has applied `read_index` may serve them."""
 
     round: int
     read_index: Index
-    request_ids: tuple[int, ...]
+    reads: tuple[int | PeersRead, ...]
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """The reads of a node that does not lead, for which it asks the leader. One question is on its way at a time."""
+
+    leader_id: NodeId | None = None
+    term: Term = 0
+    """Whom it asks, in which term: with either the reads end."""
+    held: list[int] = field(default_factory=list)
+    """Reads that came after the question was asked."""
+    asked: tuple[int, ...] = ()
+    number: int = 0
+    """The number of the last question, 0 before the first."""
+    waits_ticks: int = 0
 
 
 @dataclass(slots=True)
@@ -123,8 +148,8 @@ class Leadership:
     persisted_sequence_seen: int = 0
     round: int = 0
     """The last heartbeat round begun; with the term it names a round for ever (hazard B50)."""
-    reads_held: list[int] = field(default_factory=list)
-    """Reads that wait for the no-op to commit."""
+    reads_held: list[int | PeersRead] = field(default_factory=list)
+    """Reads that wait for the next round, or for the no-op to commit."""
     reads_pending: list[PendingRead] = field(default_factory=list)
     parting: dict[NodeId, Parting] = field(default_factory=dict)
 
@@ -152,6 +177,7 @@ class RaftState:
     answers_told: dict[NodeId, tuple[str, Term, str | None]] = field(default_factory=dict)
     """The answer that each member got last as a candidate: what it was, in which term, and why it was refused."""
     leadership: Leadership | None = None
+    inquiry: Inquiry = field(default_factory=Inquiry)
     transfer: Transfer | None = None
     folders: dict[NodeId, str] = field(default_factory=dict)
     """The data folder that each node was last met as, this one included."""

@@ -33,6 +33,7 @@ The sessions last as long as the process: who has died cannot ask for its answer
 """
 
 from raftdb.forwarding.channels import HereChannel, LinkChannel, execute_for
+from raftdb.forwarding.executor import is_undecided
 from raftdb.forwarding.forwarder import Forwarder, ForwardLimits
 from raftdb.forwarding.ports import Channel, ChannelEvents
 
@@ -44,5 +45,6 @@ __all__ = [
     "HereChannel",
     "LinkChannel",
     "execute_for",
+    "is_undecided",
 ]
 """What other packages may use."""

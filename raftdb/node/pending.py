@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from raftdb.budgets import READ_BYTES_MAX
+from raftdb.core.events import ReadRequested
 from raftdb.core.model import EntryId, Index, NodeId, Role, Term
 from raftdb.core.quorum import is_majority
 from raftdb.core.state import RaftState
@@ -67,6 +68,19 @@ class ReadRequest(NamedTuple):
     request_id: int
     query: Query
     stale: bool = False
+
+
+def questions(core: RaftState, requests: Sequence[ReadRequest]) -> Iterator[ReadRequested]:
+    """Ask the core for the index of the reads that must not be stale. A node that does not lead may serve only reads of
+    the state, which is the same on all nodes; the log and the checkpoint are its own."""
+    fresh = [request for request in requests if not request.stale]
+    anywhere: list[ReadRequest] = []
+    if core.settings.reads_anywhere and core.leadership is None:
+        anywhere = [one for one in fresh if not isinstance(one.query, LogPage | MakeCheckpoint)]
+        fresh = [one for one in fresh if isinstance(one.query, LogPage | MakeCheckpoint)]
+    for asked in (fresh, anywhere):
+        if asked:
+            yield ReadRequested(tuple(one.request_id for one in asked), anywhere=asked is anywhere)
 
 
 class _Batch:

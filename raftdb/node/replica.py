@@ -14,7 +14,6 @@ from raftdb.core.events import (
     EntriesLoaded,
     Persisted,
     Proposed,
-    ReadRequested,
     SnapshotFetched,
     Ticked,
 )
@@ -238,11 +237,8 @@ class Replica:
     def _request_reads(self, requests: list[ReadRequest]) -> None:
         """Stale reads are answered from what is here, in their turn; the others wait until the core releases them."""
         self._pending.add_reads(requests, self._now_ticks)
-        linearizable = [request for request in requests if not request.stale]
-        if linearizable:
-            self._carry_out(
-                self.raft.step(ReadRequested(tuple(request.request_id for request in linearizable)))
-            )
+        for event in pending.questions(self.raft.state, requests):
+            self._carry_out(self.raft.step(event))
 
     def _carry_out(self, update: Update) -> None:
         """Turn one update of the core into effects, in the order that it demands."""

@@ -286,7 +286,13 @@ class _Node:
     ) -> ForwardingNode:
         patience_s = self._settings.request_timeout_ms / 1000
         made = ForwardingNode(
-            node, self._driver, self._network, memory, start=background.start, patience_s=patience_s
+            node,
+            self._driver,
+            self._network,
+            memory,
+            start=background.start,
+            patience_s=patience_s,
+            serves_reads=self._settings.reads == "any",
         )
         parts.then("forwarder", made.close)
         return made

@@ -141,6 +141,8 @@ class Settings:
     """Where clients of Redis clusters connect, which a node that does not lead sends to the leader."""
     redis_redirect: str = field(default="forward", metadata={"parse": one_of("forward", "moved")})
     """What a node that does not lead does with commands of Redis clients at `redis`."""
+    reads: str = field(default="leader", metadata={"parse": one_of("leader", "any")})
+    """Which node serves linearizable reads: the leader alone, or any, by asking the leader from which index on."""
     data: Path = field(default=Path("data"), metadata={"parse": parse_path})
     peers: dict[str, Endpoint] | None = field(default=None, metadata={"parse": parse_peers})
     """First members, id to address; read when the folder is new. None: a cluster of this node alone."""

@@ -5,10 +5,22 @@ from functools import partial
 from typing import Any
 
 from raftdb.background import StartTask
-from raftdb.errors import LeaderHint
-from raftdb.forwarding import Channel, ChannelEvents, Forwarder, ForwardLimits, HereChannel, LinkChannel
+from raftdb.errors import LeaderHint, RaftdbError
+from raftdb.forwarding import (
+    Channel,
+    ChannelEvents,
+    Forwarder,
+    ForwardLimits,
+    HereChannel,
+    LinkChannel,
+    is_undecided,
+)
+from raftdb.machine.operations import ClientOperation
+from raftdb.machine.service import Query
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.node.driver import Driver
+from raftdb.node.effects import OnAnswer
+from raftdb.node.turn import Answer
 from raftdb.server.local_node import LocalNode
 from raftdb.server.network import Network
 
@@ -25,7 +37,10 @@ class ForwardingNode:
         *,
         start: StartTask,
         patience_s: float,
+        serves_reads: bool = False,
     ) -> None:
+        """`serves_reads`: the node serves linearizable reads, though it does not lead."""
+        self._serves_reads = serves_reads
         self._node = node
         self._driver = driver
         self._network = network
@@ -44,6 +59,26 @@ class ForwardingNode:
         """Runs an operation there once it can be served."""
         self.leave = self._forwarder.leave
         """Takes such a one back."""
+
+    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
+        """Run an operation that only reads: here, if it may be `stale`, or if any node serves reads; unless there is no
+        leader to ask."""
+        if stale or self._serves_reads:
+            self._driver.submit(operation, partial(self._served, operation, on_answer), stale=stale)
+        else:
+            self.submit(operation, on_answer)
+
+    def _served(
+        self, operation: ClientOperation | Query, on_answer: OnAnswer, answer: Answer | RaftdbError | None
+    ) -> None:
+        """Pass on a read that this node could not serve."""
+        if not is_undecided(answer):
+            on_answer(answer)
+            return
+        try:
+            self.submit(operation, on_answer)
+        except RaftdbError as error:
+            on_answer(error)
 
     def status(self) -> Mapping[str, Any]:
         """See `LocalNode`."""

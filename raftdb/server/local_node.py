@@ -52,6 +52,10 @@ class LocalNode:
         """Run `operation`; see `Driver.submit`."""
         self._driver.submit(operation, on_answer, stale=stale)
 
+    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
+        """Run an operation that only reads; see `Driver.submit`."""
+        self._driver.submit(operation, on_answer, stale=stale)
+
     def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
         """Run `operation` once it can be served; see `raftdb.node.held`."""
         return self._driver.held.wait(operation, on_answer, wait_ms=wait_ms)

@@ -29,6 +29,7 @@ def load_replica(settings: Settings, identity: Identity, log: LmdbLogStore, stat
             election_timeout_ticks=max(2, settings.election_timeout_ms // tick_ms),
             heartbeat_ticks=max(1, settings.heartbeat_ms // tick_ms),
             tick_ms=tick_ms,
+            reads_anywhere=settings.reads == "any",
         ),
         randrange=random.Random().randrange,
     )

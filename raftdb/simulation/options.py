@@ -97,6 +97,8 @@ DRAWN_APART = {"change": "operators", "transfer": "operators", "put_back": "fold
 IDLE_HOURS_SHARE = 0.125
 """The share of seeds that end with idle hours, which take as many turns as half of a run."""
 
+READS_ANYWHERE_SHARE = 0.3
+"""The share of seeds in which every node serves linearizable reads."""
 FLUSHING_SHARE = 0.2
 """The share of seeds in which all keys are removed now and then, of those without transactions on lists."""
 SLOW_SHARE = 0.03
@@ -148,6 +150,8 @@ class Options:
     """The number of clients of transactions, beside the others."""
     expires: bool
     """Whether clients use keys that expire."""
+    reads_anywhere: bool
+    """Whether nodes that do not lead serve linearizable reads, too."""
     flushes: bool
     """Whether clients now and then remove all keys. Nobody keeps lists in transactions then."""
     checkpoint_us: int
@@ -187,6 +191,7 @@ class Options:
             batch_bytes_max=self.batch_bytes_max,
             in_flight_bytes_max=self.in_flight_bytes_max,
             cache_bytes_max=self.cache_bytes_max,
+            reads_anywhere=self.reads_anywhere,
         )
 
 
@@ -228,6 +233,7 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         session_share=chance.choose([0.0, 0.5, 1.0]),
         transactors=chance.choose([0, 0, 2, 5]),
         expires=chance.happens(0.5),
+        reads_anywhere=chance.branch("reads anywhere").happens(READS_ANYWHERE_SHARE),
         flushes=False,
         checkpoint_us=chance.choose([0, 500, 3_000]) * MILLISECOND if compacts else 0,
         checkpoint_entries=chance.choose([3, 20, 100] if compacts else [50, 1_000]),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from raftdb.core.block import Block
 from raftdb.core.model import EntryId, HardState, Index, NodeId, Term
-from raftdb.core.state import RaftState
+from raftdb.core.state import PeersRead, RaftState
 from raftdb.errors import InvariantBroken
 from raftdb.node.stored import decode_hard_state
 from storage import LogBatch
@@ -92,7 +92,12 @@ class Shadow:
 
 def reads_known(state: RaftState) -> int:
     """The number of reads that a core knows that it has to answer."""
+    own = len(state.inquiry.asked) + len(state.inquiry.held)
     leadership = state.leadership
     if leadership is None:
-        return 0
-    return len(leadership.reads_held) + sum(len(read.request_ids) for read in leadership.reads_pending)
+        return own
+    reads = [
+        *leadership.reads_held,
+        *(read for pending in leadership.reads_pending for read in pending.reads),
+    ]
+    return own + sum(not isinstance(read, PeersRead) for read in reads)

@@ -22,6 +22,8 @@ from raftdb.core.messages import (
     HeartbeatReply,
     InstallSnapshot,
     Message,
+    ReadIndex,
+    ReadIndexReply,
     RequestPreVote,
     RequestPreVoteReply,
     RequestVote,
@@ -96,6 +98,8 @@ MESSAGE_FIELDS: dict[type[Message], tuple[Check, ...]] = {
         *(is_number, is_number, is_bytes, is_number, is_digest),
     ),
     TimeoutNow: (is_node_id, is_node_id, is_number, is_number, is_number),
+    ReadIndex: (is_node_id, is_node_id, is_number, is_number),
+    ReadIndexReply: (is_node_id, is_node_id, is_number, is_number, is_number),
 }
 """The check of each field, in the order of the class. The blocks, the last field of `AppendEntries`, have their own."""
 

@@ -12,6 +12,7 @@ asked for it. Messages stay in flight until they are delivered, lost or doubled.
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from raftdb.core import invariants
 from raftdb.core.block import entries_of
@@ -458,7 +459,7 @@ class Cluster:
             for other in up[position + 1 :]:
                 check_log_matching(here.memory.entries, other.memory.entries)
 
-    def change_settings(self, **changes: int) -> None:
+    def change_settings(self, **changes: Any) -> None:
         """Settings for all nodes, from now on (a node that runs starts again)."""
         self.settings = replace(self.settings, **changes)
         for node in self.ids:

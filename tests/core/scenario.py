@@ -25,6 +25,7 @@ word selects everything.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from raftdb.core import timing
 from raftdb.core.events import (
@@ -47,6 +48,8 @@ from raftdb.core.messages import (
     HeartbeatReply,
     InstallSnapshot,
     Message,
+    ReadIndex,
+    ReadIndexReply,
     RequestPreVote,
     RequestPreVoteReply,
     RequestVote,
@@ -77,6 +80,8 @@ KINDS: dict[str, Callable[[Message], bool]] = {
     "heartbeat": lambda message: isinstance(message, Heartbeat),
     "heartbeat_ok": lambda message: isinstance(message, HeartbeatReply),
     "timeout_now": lambda message: isinstance(message, TimeoutNow),
+    "read_index": lambda message: isinstance(message, ReadIndex),
+    "read_index_ok": lambda message: isinstance(message, ReadIndexReply),
     "install_snapshot": lambda message: isinstance(message, InstallSnapshot),
 }
 
@@ -208,7 +213,7 @@ def cluster(scenario: Scenario, words: list[str]) -> None:
     ticks, elections after 10, unless said otherwise."""
     ids = [f"n{number}" for number in range(1, int(words[0]) + 1)]
     learners: list[NodeId] = []
-    settings = {"election_timeout_ticks": 10, "heartbeat_ticks": 2}
+    settings: dict[str, Any] = {"election_timeout_ticks": 10, "heartbeat_ticks": 2}
     for word in words[1:]:
         name, _, value = word.partition("=")
         if name == "learners":
@@ -329,9 +334,11 @@ def transfer(scenario: Scenario, words: list[str]) -> None:
 
 
 def read(scenario: Scenario, words: list[str]) -> None:
-    """`read NODE NUMBER ...`: clients ask a node for reads of these numbers, together."""
+    """`read NODE NUMBER ... [anywhere]`: clients ask a node for reads of these numbers, together; and it may serve them
+    though another node leads."""
     node = scenario.node(words[0])
-    scenario.cluster.step(node, ReadRequested(tuple(int(word) for word in words[1:])))
+    numbers = tuple(int(word) for word in words[1:] if word != "anywhere")
+    scenario.cluster.step(node, ReadRequested(numbers, anywhere="anywhere" in words))
 
 
 def trip(scenario: Scenario, words: list[str]) -> None:

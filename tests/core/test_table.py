@@ -13,6 +13,8 @@ from raftdb.core.messages import (
     HeartbeatReply,
     InstallSnapshot,
     Message,
+    ReadIndex,
+    ReadIndexReply,
     RequestPreVote,
     RequestPreVoteReply,
     RequestVote,
@@ -40,6 +42,8 @@ EXAMPLES: dict[type[Message], Message] = {
         HeartbeatReply("n2", ME, 2, 7),
         InstallSnapshot("n2", ME, 2, 5, 2, 1, encode_members(("n1", "n2", "n3")), 70_000, bytes(32)),
         TimeoutNow("n2", ME, 2, 9, 2),
+        ReadIndex("n2", ME, 2, 41),
+        ReadIndexReply("n2", ME, 2, 41, 9),
     )
 }
 
@@ -85,6 +89,8 @@ def test_every_message_can_be_told() -> None:
         "n2 -> n1 heartbeat ok term=2 round=7",
         "n2 -> n1 install_snapshot term=2 last=5@2",
         "n2 -> n1 timeout_now term=2 last=9@2",
+        "n2 -> n1 read_index term=2 number=41",
+        "n2 -> n1 read_index ok term=2 number=41 index=9",
     ]
     assert describe_message(RequestVote("n2", ME, 2, 1, 1, transfer=True)).endswith(" transfer")
     refusal = AppendEntriesReply("n2", ME, 2, 5, False, 0, 3, 1)

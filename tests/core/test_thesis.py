@@ -719,4 +719,4 @@ def test_settings_that_cannot_work_are_refused() -> None:
         {"uncommitted_bytes_max": 0},
     ):
         with pytest.raises(ValueError, match="must be at least 1"):
-            RaftSettings(**wrong)
+            RaftSettings(**wrong)  # type: ignore[arg-type]  # all but one are numbers

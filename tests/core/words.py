@@ -11,6 +11,8 @@ from raftdb.core.messages import (
     HeartbeatReply,
     InstallSnapshot,
     Message,
+    ReadIndex,
+    ReadIndexReply,
     RequestPreVote,
     RequestPreVoteReply,
     RequestVote,
@@ -80,6 +82,8 @@ _BODIES: dict[type[Message], Callable[[Any], str]] = {
     AppendEntriesReply: _append_entries_reply,
     Heartbeat: lambda m: f"heartbeat term={m.term} round={m.round} commit={m.commit_index}",
     InstallSnapshot: lambda m: f"install_snapshot term={m.term} last={m.last_index}@{m.last_term}",
+    ReadIndex: lambda m: f"read_index term={m.term} number={m.number}",
+    ReadIndexReply: lambda m: f"read_index ok term={m.term} number={m.number} index={m.read_index}",
     TimeoutNow: lambda m: f"timeout_now term={m.term} last={m.last_index}@{m.last_term}",
     HeartbeatReply: lambda m: f"heartbeat ok term={m.term} round={m.round}",
 }

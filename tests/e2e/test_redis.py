@@ -42,7 +42,10 @@ PORT, CLUSTER_PORT = "RAFTDB_REDIS", "RAFTDB_REDIS_CLUSTER"
 
 
 def started(new_cluster: NewCluster, redirect: str, *more: str) -> Cluster:
-    made = new_cluster(3)
+    return started_with(new_cluster(3), redirect, *more)
+
+
+def started_with(made: Cluster, redirect: str, *more: str) -> Cluster:
     settings = [(node, setting) for node in made for setting in (PORT, *more)]
     for (node, setting), port in zip(settings, free_ports(len(settings)), strict=True):
         node.environment[setting] = f"127.0.0.1:{port}"
@@ -206,6 +209,36 @@ def test_a_client_of_clusters_follows_the_leadership_and_outlives_a_leader(
         with client_of(follower, CLUSTER_PORT) as anywhere:
             assert anywhere.dbsize() == AFTER_TRANSFER + 1
             assert len(anywhere.keys("key:1*")) == 111
+
+
+def test_any_node_serves_reads_that_are_as_fresh_as_the_leaders(new_cluster: NewCluster) -> None:
+    made = new_cluster(3)
+    for node in made:
+        node.environment["RAFTDB_READS"] = "any"
+    cluster = started_with(made, "moved", CLUSTER_PORT)
+    leader = cluster.leader()
+    followers = cluster.others(leader)
+    readers = [client_of(node, setting) for node in followers for setting in (PORT, CLUSTER_PORT)]
+    with client_of(leader) as writer:
+        for number in range(50):
+            writer.set("key", number)
+            assert [reader.get("key") for reader in readers] == [b"%d" % number] * len(readers)
+    for node, reader in zip(followers, readers[::2], strict=True):
+        answer = node.ask("GET", "/v1/keys/key")
+        assert (answer.status, answer.json["value"]) == (200, "49")
+        assert reader.dbsize() == 1
+        assert reader.readonly()
+        assert reader.get("key") == b"49"
+        with pytest.raises(redis.exceptions.MovedError):
+            reader.set("key", "not here")
+    leader.sigstop()
+    try:
+        stale = readers[0].get("key")
+    finally:
+        leader.sigcont()
+    assert stale == b"49"
+    for reader in readers:
+        reader.close()
 
 
 def commands_at(node: Node) -> int:

@@ -40,6 +40,8 @@ class MachineNode(Holding):
         self.most_waiting = 0
         self.more_status: Mapping[str, Any] = {}
         self.unreachable: set[str] = set()
+        self.stale: list[bool] = []
+        """Of each read, whether it may be stale."""
 
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         if self.refusal is not None:
@@ -64,6 +66,10 @@ class MachineNode(Holding):
             return reply
         assert isinstance(reply, Result)
         return Answer(reply.value, self.database.index, self.database.term, reply.revision)
+
+    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
+        self.stale.append(stale)
+        self.submit(operation, on_answer)
 
     def status(self) -> Mapping[str, Any]:
         return {

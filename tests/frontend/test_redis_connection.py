@@ -410,6 +410,18 @@ async def test_reads_without_keys_are_executed_by_any_node_of_a_cluster() -> Non
     assert (await client.ask("FLUSHALL")).startswith(b"-MOVED ")
 
 
+async def test_a_client_may_say_that_its_reads_may_be_stale() -> None:
+    node, server = serve()
+    client = Client(server)
+    for words in (("GET", "a"), ("READONLY",), ("GET", "a"), ("WATCH", "a"), ("DBSIZE",), ("READWRITE",)):
+        assert not (await client.ask(*words)).startswith(b"-")
+    client.send(request("READONLY"), SET, GET)
+    assert await client.receive(3) == OK + OK + ONE, "a read behind a write sees it"
+    await client.ask("RESET")
+    await client.ask("GET", "a")
+    assert node.stale == [False, True, False, True, False]
+
+
 async def test_a_node_that_stops_says_that_it_does_not_know() -> None:
     node, server = serve()
     node.is_held = True

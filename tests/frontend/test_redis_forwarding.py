@@ -31,6 +31,9 @@ class ForwardingNode:
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         self.forwarder.submit(operation, on_answer)
 
+    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
+        self.submit(operation, on_answer)
+
     def status(self) -> Mapping[str, Any]:
         return MachineNode().status()
 

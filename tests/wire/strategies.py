@@ -10,6 +10,8 @@ from raftdb.core.messages import (
     HeartbeatReply,
     InstallSnapshot,
     Message,
+    ReadIndex,
+    ReadIndexReply,
     RequestPreVote,
     RequestPreVoteReply,
     RequestVote,
@@ -266,6 +268,8 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         *(NUMBERS, st.binary(min_size=32, max_size=32)),
     ),
     st.builds(TimeoutNow, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
+    st.builds(ReadIndex, NODES, NODES, NUMBERS, NUMBERS),
+    st.builds(ReadIndexReply, NODES, NODES, NUMBERS, NUMBERS, NUMBERS),
 )
 
 

@@ -46,7 +46,7 @@ def mode_of(facts: Facts) -> str:
 @dataclass(slots=True, eq=False)
 class ClientState:
     """The state of one connection. `version` is that of the protocol. `queued` are the requests since MULTI, None
-    outside a transaction; `queue_failed`: one of them was refused."""
+    outside a transaction; `queue_failed`: one of them was refused. `is_readonly`: its reads may be stale."""
 
     id: int
     facts: Facts
@@ -54,6 +54,7 @@ class ClientState:
     local_address: str
     now: Callable[[], float]
     version: int = 2
+    is_readonly: bool = False
     name: bytes = b""
     library_name: bytes = b""
     library_version: bytes = b""
@@ -84,10 +85,16 @@ class ClientState:
         self.queued, self.queued_bytes, self.queue_failed = None, 0, False
         self.watched.clear()
 
+    def fail_transaction(self) -> None:
+        """Let EXEC refuse what is queued, because a request was refused."""
+        if self.queued is not None:
+            self.queue_failed = True
+            self.queued.clear()
+
     def reset(self) -> None:
         """Reset the state to that of a new connection."""
         self.leave_transaction()
-        self.version, self.name = 2, b""
+        self.version, self.name, self.is_readonly = 2, b"", False
 
 
 def shown_address(address: object) -> str:

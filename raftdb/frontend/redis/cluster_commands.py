@@ -5,7 +5,7 @@ A node is named by its port for clients of Redis clusters, or by the plain one i
 known address are named: this one, and members whose address is in the configuration.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha1
@@ -147,7 +147,18 @@ SUBCOMMANDS: tuple[Row, ...] = (
     _row("cluster|keyslot", 3, LOCAL, "3.0.0", "The slot of a key", lambda client, given: slot_of(given[2])),
 )
 
+
+def _set_readonly(is_readonly: bool) -> Callable[[ClientState, Arguments], object]:
+    def run(client: ClientState, given: Arguments) -> object:
+        client.is_readonly = is_readonly
+        return "OK"
+
+    return run
+
+
 CLUSTER: tuple[Row, ...] = (
+    _row("readonly", 1, LOCAL, "3.0.0", "Reads may be stale: this node answers them", _set_readonly(True)),
+    _row("readwrite", 1, LOCAL, "3.0.0", "Reads are linearizable again", _set_readonly(False)),
     _row("cluster", -2, (), "3.0.0", "About the cluster", only_subcommands, subcommands=SUBCOMMANDS),
 )
 """The rows of the table."""

@@ -76,6 +76,7 @@ class RedisConnection(asyncio.Protocol):
 
     def __init__(self, server: "RedisServer") -> None:
         self._server = server
+        self.address_of = server.address_of
         self._reader = RequestReader()
         self._inbox: deque[Arguments] = deque()
         self._replies: deque[Reply | ReadyReply] = deque()
@@ -227,10 +228,6 @@ class RedisConnection(asyncio.Protocol):
         if self._replies[0] is reply:
             self._server.is_ready(self)
 
-    def refusal(self, error: RaftdbError | None, row: Row, arguments: Arguments) -> Error:
-        """The reply to a request that was not executed, or whose outcome is unknown."""
-        return refusal(error, row, arguments, self._server.address_of)
-
     def write_replies(self) -> None:
         """Write the ready replies at the front of the queue."""
         replies = self._replies
@@ -265,9 +262,7 @@ class RedisConnection(asyncio.Protocol):
                 self._refuse(arguments, refused)
                 return True
         if client.queued is not None and not row.is_immediate:
-            reply = queue_request(client, arguments, bytes_max=self._server.queued_bytes_max)
-            self._replies.append(ReadyReply(encode(reply, client.version)))
-            return True
+            return self._put(queue_request(client, arguments, bytes_max=self._server.queued_bytes_max))
         if self._reads_out and row.waits_for_reads:
             return False
         if self._writes_out and self._waits_for_writes(row, len(arguments)):
@@ -284,8 +279,7 @@ class RedisConnection(asyncio.Protocol):
             begun = (begun.command, begun.reply_of)
         if type(begun) is tuple:
             return self._submit(row, arguments, begun)
-        self._replies.append(ReadyReply(encode(begun, client.version)))
-        return True
+        return self._put(begun)
 
     def _waits_for_writes(self, row: Row, count: int) -> bool:
         """True if a request with `count` arguments has to wait until the writes before it are answered."""
@@ -316,10 +310,8 @@ class RedisConnection(asyncio.Protocol):
             )
             client.is_ending = True
             return
-        if client.queued is not None:
-            client.queue_failed = True
-            client.queued.clear()
-        self._replies.append(ReadyReply(encode(refused.error, client.version)))
+        client.fail_transaction()
+        self._put(refused.error)
 
     def _submit(self, row: Row, arguments: Arguments, call: Call) -> bool:
         """Submit an operation to the node. Returns False if the request has to wait after all."""
@@ -331,13 +323,17 @@ class RedisConnection(asyncio.Protocol):
             operation, kind = TransactionOperation((cast(Command, operation),)), LoggedReadReply
         reply = kind(self, row, arguments, reply_of)
         try:
-            (server.wide_reader if row.is_wide_read else server.node).submit(operation, reply.settle)
+            node = server.wide_reader if row.is_wide_read else server.node
+            if kind is Reply:
+                stale = self.client.is_readonly and "readonly" in row.flags
+                node.read(operation, reply.settle, stale=stale)
+            else:
+                node.submit(operation, reply.settle)
         except RaftdbError as error:
             if kind is LoggedReadReply and error.code == "no_space":
                 # Outside the log a read needs no space, so it waits for the writes instead.
                 return False
-            self._replies.append(ReadyReply(encode(self.refusal(error, row, arguments), self.client.version)))
-            return True
+            return self._put(refusal(error, row, arguments, self.address_of))
         server.in_flight += 1
         if kind.is_write:
             self._writes_out += 1
@@ -354,7 +350,7 @@ class RedisConnection(asyncio.Protocol):
         try:
             self._held = self._server.node.wait(call.command, reply.settle, wait_ms=call.wait_ms)
         except RaftdbError as error:
-            self._replies.append(ReadyReply(encode(self.refusal(error, row, arguments), self.client.version)))
+            self._put(refusal(error, row, arguments, self.address_of))
             return
         self.client.is_blocked = True
         self._writes_out += 1
@@ -368,9 +364,14 @@ class RedisConnection(asyncio.Protocol):
             self._writes_out -= 1
             self._replies.pop()
 
+    def _put(self, reply: object) -> bool:
+        """Put a reply that needs no node in its place. Returns True: its request is begun, and done."""
+        self._replies.append(ReadyReply(encode(reply, self.client.version)))
+        return True
+
     def _end_with(self, error: Error) -> None:
         """Reply with an error, and end the connection once it is written."""
-        self._replies.append(ReadyReply(encode(error, self.client.version)))
+        self._put(error)
         self.client.is_ending = True
         self.write_replies()
 

@@ -19,6 +19,7 @@ SYNTAX = "ERR syntax error"
 NOT_AN_INTEGER = "ERR value is not an integer or out of range"
 NOT_A_FLOAT = "ERR value is not a valid float"
 WRONG_TYPE = Error("WRONGTYPE Operation against a key holding the wrong kind of value")
+TRANSACTION_TOO_LARGE = Error("ERR the transaction is too large")
 EXEC_ABORT = Error("EXECABORT Transaction discarded because of previous errors.")
 
 

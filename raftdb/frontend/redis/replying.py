@@ -52,7 +52,7 @@ class Reply:
             elif isinstance(answer, Conflict):
                 value = NULL_ARRAY
             else:
-                value = connection.refusal(answer, self._row, self._arguments)  # type: ignore[arg-type]  # no Answer
+                value = refusal(answer, self._row, self._arguments, connection.address_of)  # type: ignore[arg-type]  # no Answer
             data = encode(value, connection.client.version)
         except Exception:
             # A reply that cannot be made must not stop the node.

@@ -42,6 +42,9 @@ class RedisNode(Protocol):
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer) -> None:
         """Execute one operation; see `raftdb.node.driver.Driver.submit`."""
 
+    def read(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool) -> None:
+        """Execute one operation that only reads, likewise; if it may be `stale`, from the state as this node has it."""
+
     def wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
         """Execute one operation once it can be served; see `raftdb.node.held`."""
         ...

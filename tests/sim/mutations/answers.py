@@ -10,6 +10,8 @@ from raftdb.core.messages import (
     Heartbeat,
     HeartbeatReply,
     Message,
+    ReadIndex,
+    ReadIndexReply,
 )
 from raftdb.core.model import Index, Role, Term
 from raftdb.core.state import Leadership, RaftState
@@ -62,11 +64,33 @@ def reads_are_not_confirmed() -> Patches:
     def release_confirmed(state: RaftState, leadership: Leadership) -> None:
         pending, leadership.reads_pending = leadership.reads_pending, []
         for read in pending:
-            state.output.reads.extend(ReadReleased(one, read.read_index) for one in read.request_ids)
+            reads._release(state, read)
         if leadership.reads_held:
             reads.serve_held(state, leadership)
 
     return [(reads, "release_confirmed", release_confirmed)]
+
+
+def questions_of_others_are_answered_at_once() -> Patches:
+    """A leader says its commit index to a node that asks, without a round: it may be deposed."""
+
+    def on_read_index(state: RaftState, message: ReadIndex) -> None:
+        answer = ReadIndexReply(state.id, message.source, state.term, message.number, state.commit_index)
+        state.say(answer)
+
+    return handlers(ReadIndex, on_read_index, Role.LEADER)
+
+
+def answers_serve_later_reads() -> Patches:
+    """A node takes any answer of the leader for the one to its last question, and for all reads that it has."""
+
+    def on_reply(state: RaftState, message: ReadIndexReply) -> None:
+        inquiry = state.inquiry
+        for request_id in (*inquiry.asked, *inquiry.held):
+            state.output.reads.append(ReadReleased(request_id, message.read_index))
+        inquiry.asked, inquiry.held = (), []
+
+    return handlers(ReadIndexReply, on_reply, Role.FOLLOWER)
 
 
 def only_the_last_read_is_answered() -> Patches:
@@ -145,4 +169,6 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("B64", "apply depends on the node", apply_depends_on_the_node),
     Mutation("6.4", "reads are not confirmed at all", reads_are_not_confirmed),
     Mutation("6.4b", "reads do not wait for apply", reads_do_not_wait_for_apply),
+    Mutation("6.4c", "others' reads are not confirmed", questions_of_others_are_answered_at_once),
+    Mutation("6.4d", "an answer serves reads that came later", answers_serve_later_reads),
 )
