@@ -62,6 +62,7 @@ def status_of(driver: Driver) -> dict[str, Any]:
         "applied_index": view.applied_index,
         "checkpoint_index": view.checkpoint_index,
         "pending_requests": view.pending_count,
+        "waiting": view.waiting_count,
         "clock_ms": view.clock_ms,
         "sessions": view.session_count,
         "members": members_of(driver),

@@ -135,6 +135,11 @@ class NodeView:
         return self._replica.pending_count
 
     @property
+    def waiting_count(self) -> int:
+        """Requests that are held until they can be served."""
+        return self._replica.waiters.count
+
+    @property
     def clock_ms(self) -> int | None:
         """The cluster clock as it is applied here; None while a snapshot is put in place."""
         return self._replica.clock_ms
