@@ -1,7 +1,7 @@
 """The errors of raftdb, of five kinds, and the table of their codes.
 
-* `CommandFailed`: the command ran and failed. That is a deterministic result of apply, the same on every replica. Four
-  such errors have types of their own, because callers handle them: `Conflict`, `Fenced`, `Deadlock` and
+* `CommandFailed`: the command ran and failed. That is a deterministic result of apply, the same on every replica. Five
+  such errors have types of their own, because callers handle them: `Conflict`, `Fenced`, `Deadlock`, `QueueFull` and
   `SessionExpired`.
 * `Unavailable`: the cluster cannot answer now, and the command was surely not executed, so it may be sent again.
 * `OutcomeUnknown`: the command may have taken effect, or may yet, as after a timeout. It is not an `Unavailable`, so
@@ -144,6 +144,14 @@ class Fenced(CommandFailed):
         super().__init__(message, hint=hint, code="fenced", failed_command=failed_command)
 
 
+class QueueFull(CommandFailed):
+    """The queue has as many messages, or bytes of them, as it may; nothing was put (code `queue_full`).
+    `failed_command` is as in `CommandFailed`."""
+
+    def __init__(self, message: str, *, hint: str | None = None, failed_command: int | None = None) -> None:
+        super().__init__(message, hint=hint, code="queue_full", failed_command=failed_command)
+
+
 class Deadlock(CommandFailed):
     """To wait for this lock would be to wait for ever, and nothing was changed (code `deadlock`).
 
@@ -186,6 +194,8 @@ def failure_of(
         return Conflict(message, keys=tuple(names), hint=hint)
     if code == "fenced":
         return Fenced(message, hint=hint, failed_command=failed_command)
+    if code == "queue_full":
+        return QueueFull(message, hint=hint, failed_command=failed_command)
     if code == "deadlock":
         return Deadlock(message, cycle=tuple(zip(names[::2], names[1::2], strict=True)), hint=hint)
     if code == "session_expired":

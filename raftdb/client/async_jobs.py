@@ -10,7 +10,7 @@ from raftdb.client.given import Lifetime, V, as_text, milliseconds
 from raftdb.client.keeping import Kept
 from raftdb.client.leases import Lease, now_ms
 from raftdb.client.service_methods import Delivery
-from raftdb.errors import RaftdbError
+from raftdb.errors import Conflict, Fenced, RaftdbError
 
 if TYPE_CHECKING:
     from raftdb.client.async_client import AsyncClient
@@ -38,6 +38,7 @@ class AsyncJob(Generic[V]):
         self._queue = queue
         self._lease = lease
         self._is_ended = False
+        self._refusal: BaseException | None = None
         self._block: Block | None = None
         self._kept = Kept(lease, queue, delivery.receipt, True, self.lost.tell)
         db._own_holding().renewals.keep(self._kept)
@@ -59,6 +60,10 @@ class AsyncJob(Generic[V]):
         """See `raftdb.client.transaction.Ending`."""
         self._is_ended = True
         self._db._own_holding().renewals.drop(self._kept)
+
+    def refused(self, error: BaseException) -> None:
+        """See `raftdb.client.transaction.Ending`."""
+        self._refusal = error
 
     async def ack(self) -> bool:
         """The job is done, and its message gone. Returns False if it was lost before, so that somebody else may do it
@@ -108,7 +113,12 @@ class AsyncJob(Generic[V]):
 
     async def _conclude(self, error: BaseException | None) -> None:
         """End the job as its block has ended: by an error, or well."""
-        if error is not None:
+        if error is not None and error is self._refusal and isinstance(error, Conflict):
+            # It did nothing wrong: somebody else was faster with what it had read.
+            await self._give_back()
+        elif isinstance(error, Fenced) and self.lost.is_set():
+            logger.warning("%r took too long, and wrote nothing: somebody else does it again", self)
+        elif error is not None:
             logger.error("%r has failed", self, exc_info=error)
             if not self._is_ended:
                 await self.nack(error=f"{type(error).__name__}: {error}")

@@ -28,9 +28,13 @@ EVALUATED = frozenset(
 """The commands that write the value of one key, and nothing else. `mset` is evaluated as several `set`."""
 
 BESIDE_VALUES = frozenset(
-    {"enqueue", "ack", "nack", "extend", "qremove", "redrive", "lock", "renew", "unlock", "fence"}
+    {
+        *("enqueue", "ack", "nack", "extend", "qset", "qremove", "redrive", "purge", "qdel"),
+        *("lock", "renew", "unlock", "fence"),
+    }
 )
-"""The commands about queues and locks. No value depends on them, so they are sent as they are."""
+"""The commands about queues and locks that need no answer. No value depends on them, so they are sent as they are. What
+takes a message out of a queue is none of them: its answer would come with the commit, when it is too late for it."""
 
 ANSWERED_BY_GET = frozenset({"get", "strlen", "exists", "mget"})
 """The reads that a transaction can answer, which are those of values. Others would read what it cannot watch, or would

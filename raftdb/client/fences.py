@@ -39,7 +39,7 @@ class Fence:
     def worded(self) -> Json:
         """The command as JSON."""
         word, *more = self.command
-        return {"command": word, "args": [bytes_to_json(self.name), self.token, *more]}
+        return {"command": word, "args": [bytes_to_json(self.name), bytes_to_json(self.token), *more]}
 
 
 def fenced(method: Method[T], fences: Sequence[Fence]) -> Method[T]:

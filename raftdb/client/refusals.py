@@ -25,6 +25,7 @@ _FAILURES = {
     "wrong_type": "",
     "session_expired": "",
     "fenced": "",
+    "queue_full": "",
     "conflict": "conflict",
     "deadlock": "cycle",
 }

@@ -11,7 +11,7 @@ from raftdb.client.keeping import Kept
 from raftdb.client.leases import Lease, now_ms
 from raftdb.client.service_methods import Delivery
 from raftdb.client.sync_tasks import Block, Lost
-from raftdb.errors import RaftdbError
+from raftdb.errors import Conflict, Fenced, RaftdbError
 
 if TYPE_CHECKING:
     from raftdb.client.sync_client import Client
@@ -39,6 +39,7 @@ class Job(Generic[V]):
         self._queue = queue
         self._lease = lease
         self._is_ended = False
+        self._refusal: BaseException | None = None
         self._block: Block | None = None
         self._kept = Kept(lease, queue, delivery.receipt, True, self.lost.tell)
         db._own_holding().renewals.keep(self._kept)
@@ -60,6 +61,10 @@ class Job(Generic[V]):
         """See `raftdb.client.transaction.Ending`."""
         self._is_ended = True
         self._db._own_holding().renewals.drop(self._kept)
+
+    def refused(self, error: BaseException) -> None:
+        """See `raftdb.client.transaction.Ending`."""
+        self._refusal = error
 
     def ack(self) -> bool:
         """The job is done, and its message gone. Returns False if it was lost before, so that somebody else may do it
@@ -109,7 +114,12 @@ class Job(Generic[V]):
 
     def _conclude(self, error: BaseException | None) -> None:
         """End the job as its block has ended: by an error, or well."""
-        if error is not None:
+        if error is not None and error is self._refusal and isinstance(error, Conflict):
+            # It did nothing wrong: somebody else was faster with what it had read.
+            self._give_back()
+        elif isinstance(error, Fenced) and self.lost.is_set():
+            logger.warning("%r took too long, and wrote nothing: somebody else does it again", self)
+        elif error is not None:
             logger.error("%r has failed", self, exc_info=error)
             if not self._is_ended:
                 self.nack(error=f"{type(error).__name__}: {error}")

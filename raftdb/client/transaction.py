@@ -55,6 +55,10 @@ class Ending(Protocol):
         """Note that it has ended."""
         ...
 
+    def refused(self, error: BaseException) -> None:
+        """Note that the transaction was not committed."""
+        ...
+
 
 class TransactionState(Generic[V]):
     """The state of one transaction: its buffer, and whether it is open."""
@@ -135,4 +139,6 @@ class TransactionState(Generic[V]):
         """Note the commit's error. The transaction is open again if it surely was not executed and may be committed
         again."""
         self._failure = error
+        if self._job is not None:
+            self._job.refused(error)
         self._ended = None if isinstance(error, Unavailable) else f"ended by {type(error).__name__}"

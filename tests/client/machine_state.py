@@ -8,7 +8,8 @@ from raftdb.errors import CODES, Conflict, ReplyError
 from raftdb.limits import SESSION_IDLE_MS
 from raftdb.machine.keyspace import HEADER_BYTES
 from raftdb.machine.operations import Expire, Mode, SessionOperation, TransactionOperation
-from raftdb.machine.reply import Repetition, Result
+from raftdb.machine.reply import Page, Repetition, Result
+from raftdb.machine.scanning import ReadPage
 from raftdb.machine.sessions import CloseSession, RegisterSession, session_count
 from raftdb.machine.values import values_prefix
 from tests.client.fake_state import Arguments, FakeState, Refused
@@ -72,6 +73,15 @@ class MachineState(FakeState):
         results, _ = self._apply(TransactionOperation(parsed, tuple(watch), Mode[mode.upper()]))
         assert isinstance(results, list)
         return [_refused(item).body if isinstance(item, ReplyError) else item for item in results]
+
+    def page(
+        self, prefix: bytes, after: bytes | None, limit: int
+    ) -> tuple[list[tuple[bytes, bytes, int]], bytes | None]:
+        found = MACHINE.read(ReadPage(prefix, after or b"", limit), self.database.layer)
+        page, _ = _answer(found)
+        assert isinstance(page, Page)
+        records = [(record.key, record.value or b"", record.revision) for record in page.records]
+        return records, page.next_after
 
     def _apply(self, operation: Any) -> Answer:
         session, self._session = self._session, None

@@ -7,13 +7,14 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import NamedTuple
 
 README = Path(__file__).resolve().parent.parent.parent / "README.md"
 ADDRESSES = "127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003"
 """What the examples connect to; replaced by the nodes of a test."""
 
-_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _PROMISE = re.compile(r"^(?P<indent> *)(?P<expression>\S.*?)  # (?P<value>.+)$")
 
 
@@ -25,9 +26,15 @@ class Program(NamedTuple):
 
 
 def readme_program(addresses: str) -> Program:
-    """The examples for a cluster at `addresses`; running it raises `AssertionError` where a promise is not kept."""
-    blocks = _BLOCK.findall(README.read_text(encoding="utf-8"))
-    assert blocks, "README.md has no Python"
+    """The examples of README.md for a cluster at `addresses`."""
+    return program_of(README, addresses)
+
+
+def program_of(page: Path, addresses: str) -> Program:
+    """The examples of a page for a cluster at `addresses`; running it raises `AssertionError` where a promise is not
+    kept."""
+    blocks = [dedent(block) for _, block in _BLOCK.findall(page.read_text(encoding="utf-8"))]
+    assert blocks, f"{page.name} has no Python"
     text = "\n".join(blocks)
     assert ADDRESSES in text
     lines = list(_with_promises(text.replace(ADDRESSES, addresses)))

@@ -12,8 +12,8 @@ from raftdb.client.http1 import Response
 from raftdb.client.leases import Lease, LockLost, now_ms
 from raftdb.client.service_methods import holder
 
-EXCLUSIVE = {"command": "fence", "args": ["a", 3]}
-SHARED = {"command": "fence", "args": ["b", 7, "SHARED"]}
+EXCLUSIVE = {"command": "fence", "args": ["a", "3"]}
+SHARED = {"command": "fence", "args": ["b", "7", "SHARED"]}
 
 
 def fence(name: bytes, token: int, *words: str) -> Fence:

@@ -1,0 +1,270 @@
+"""Queues and schedules of the Python clients on real nodes."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from raftdb import AsyncClient, AsyncJob, Client, Fenced, Job
+from tests.e2e.cluster import Cluster
+from tests.e2e.conftest import NewCluster
+from tests.e2e.waiting import wait_for
+
+LONG_S = 60.0
+"""A wait that ends early, unless the test fails."""
+
+
+@pytest.fixture
+def client(shared_cluster: Cluster) -> Iterator[Client]:
+    with Client(shared_cluster.addresses, timeout_ms=30_000) as client:
+        yield client
+
+
+def test_what_is_put_is_taken_in_order(client: Client) -> None:
+    queue = client.queue("order")
+    first = queue.put("a")
+    assert first.is_new
+    assert [put.is_new for put in queue.put_many(["b", "c"])] == [True, True]
+    assert queue.length() == 3
+    assert [queue.pop() for _ in range(4)] == [b"a", b"b", b"c", None]
+    assert queue.pop(wait=0.05) is None
+
+
+def test_options_of_a_message(client: Client) -> None:
+    queue = client.queue("options")
+    once = queue.put("x", dedup="m-1")
+    again = queue.put("x", dedup="m-1")
+    assert (again.id, again.is_new) == (once.id, False)
+    assert queue.put("y", unique="u").is_new
+    assert not queue.put("y", unique="u").is_new
+    queue.put("first", priority=9)
+    queue.put("late", delay=3_600, ttl=7_200)
+    assert queue.pop() == b"first"
+    assert queue.info()["delayed"] == 1
+
+
+def test_one_that_waits_is_served_as_soon_as_there_is_something(client: Client) -> None:
+    queue, got = client.queue("awaited"), []
+    thread = threading.Thread(target=lambda: got.append(queue.pop(wait=LONG_S)))
+    thread.start()
+    for number in range(600):  # more than the replies that a session may be ahead
+        client.set("beside", number)
+    queue.put("at last")
+    thread.join()
+    assert got == [b"at last"]
+
+
+def test_a_job_is_done_when_its_block_is_left_and_comes_back_if_that_fails(client: Client) -> None:
+    queue, seen = client.queue("jobs"), []
+    queue.put_many(["good", "bad", "last"])
+    for job in queue.consume():
+        with job:
+            seen.append((job.value, job.deliveries))
+            if job.value == b"bad":
+                raise ValueError("no route")
+        if job.value == b"last":
+            break
+    assert seen == [(b"good", 1), (b"bad", 1), (b"last", 1)]
+    message = client.execute("peek", ["jobs"]).value
+    assert isinstance(message, list)
+    assert len(message) == 1
+    assert b"ValueError: no route" in str(message).encode()
+    assert queue.info()["delayed"] == 1
+
+
+def test_what_has_not_begun_goes_back_when_the_loop_ends(client: Client) -> None:
+    queue = client.queue("ahead")
+    queue.put_many(list(range(5)))
+    for job in queue.consume(batch=5):
+        with job:
+            assert queue.info()["in_flight"] == 5
+        break
+    info = queue.info()
+    assert (info["visible"], info["in_flight"]) == (4, 0)
+    (job,) = queue.receive()
+    assert (job.value, job.deliveries) == (b"1", 2)
+    assert job.nack(dead=True)
+    assert queue.info()["dead"] == 1
+    assert queue.redrive() == 1
+
+
+def test_a_job_and_its_result_are_one_transaction(client: Client) -> None:
+    queue = client.queue("transfers")
+    queue.put("5")
+    (job,) = queue.receive(visibility=30)
+    with job, client.transaction(job=job) as transaction:
+        transaction.incr("sum", int(job.value))
+        transaction.put("receipts", "done")
+    assert client.get("sum") == b"5"
+    assert client.queue("receipts").pop() == b"done"
+    assert queue.info()["in_flight"] == 0
+
+
+def test_a_worker_that_was_too_slow_writes_nothing(client: Client) -> None:
+    queue = client.queue("slow")
+    queue.put("x")
+    (job,) = queue.receive(visibility=0.2)
+    again = queue.receive(visibility=30, wait=LONG_S / 2)
+    assert [other.deliveries for other in again] == [2]
+    with pytest.raises(Fenced), client.transaction(job=job) as transaction:
+        transaction.set("slow", "late")
+    assert client.get("slow") is None
+    assert not job.ack()
+    assert again[0].ack()
+
+
+def test_a_job_that_takes_long_is_extended(client: Client) -> None:
+    queue = client.queue("long")
+    queue.put("x")
+    for job in queue.consume(visibility=1.5):
+        with job:
+            time.sleep(2.5)
+            assert not job.lost.is_set()
+            assert queue.info()["in_flight"] == 1
+        break
+    assert client.queue("long").receive() == []
+    assert queue.info()["redelivered"] == 0
+
+
+def test_one_that_takes_longer_than_allowed_is_handed_to_another(client: Client) -> None:
+    queue = client.queue("hanging")
+    queue.put("x")
+    jobs = queue.consume(visibility=1, max_run=1.5)
+    job = next(jobs)
+    assert job.lost.wait(LONG_S)
+    (again,) = client.queue("hanging").receive(wait=LONG_S / 2)
+    assert again.deliveries == 2
+    jobs.close()  # type: ignore[attr-defined]
+
+
+def test_workers_share_the_jobs_until_they_are_stopped(client: Client) -> None:
+    queue, done = client.queue("pool"), []
+    queue.put_many(list(range(20)))
+
+    def work(value: bytes) -> None:
+        done.append(int(value))
+        if len(done) == 20:
+            queue.stop()
+
+    queue.worker(work, concurrency=4)
+    assert sorted(done) == list(range(20))
+    info = queue.info()
+    assert (info["visible"], info["in_flight"]) == (0, 0)
+
+
+def test_a_worker_that_waits_is_stopped_at_once(client: Client) -> None:
+    queue, ready = client.queue("idle"), threading.Event()
+    queue.put("only")
+
+    def work(job: Job) -> None:
+        assert job.queue == "idle"
+        ready.set()
+
+    thread = threading.Thread(target=lambda: queue.worker(work, concurrency=3, pass_job=True))
+    thread.start()
+    assert ready.wait(LONG_S)
+    wait_for(lambda: queue.info()["out"] == 1, "the job is done")
+    queue.stop()
+    thread.join(LONG_S / 2)
+    assert not thread.is_alive()
+
+
+async def test_tasks_consume_side_by_side(shared_cluster: Cluster) -> None:
+    async with AsyncClient(shared_cluster.addresses, timeout_ms=30_000) as client:
+        queue, done = client.queue("tasks"), []
+        await queue.put_many(list(range(10)))
+
+        async def work(job: AsyncJob) -> None:
+            async with client.transaction(job=job) as transaction:
+                await transaction.incr("tasks-done")
+            done.append(int(job.value))
+            if len(done) == 10:
+                queue.stop()
+
+        await queue.worker(work, concurrency=3, pass_job=True)
+        assert sorted(done) == list(range(10))
+        assert await client.get("tasks-done") == b"10"
+
+
+async def test_a_task_that_is_cancelled_gives_its_job_back_free(shared_cluster: Cluster) -> None:
+    async with AsyncClient(shared_cluster.addresses, timeout_ms=30_000) as client:
+        queue, begun = client.queue("cancelled"), asyncio.Event()
+        await queue.put("x")
+
+        async def work(value: bytes) -> None:
+            begun.set()
+            await asyncio.sleep(LONG_S)
+
+        task = asyncio.create_task(queue.worker(work))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        (job,) = await queue.receive(wait=LONG_S / 2)
+        assert job.deliveries == 2
+        assert await job.ack()
+
+
+def test_a_consumer_and_its_jobs_survive_the_leader(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(3).start()
+    with Client(cluster.addresses, timeout_ms=30_000) as client:
+        queue = client.queue("jobs")
+        done: list[bytes] = []
+
+        def work(job: Job) -> None:
+            if len(done) == 3:
+                cluster.leader().kill9()
+            with client.transaction(job=job) as transaction:
+                transaction.append("done", b"%s;" % job.value)
+            done.append(job.value)
+            if len(done) == 10:
+                queue.stop()
+
+        queue.put_many(list(range(10)))
+        with client.lock("held") as held:
+            queue.worker(work, pass_job=True)
+            assert held.is_held
+        assert client.get("done") == b"".join(b"%d;" % number for number in range(10))
+        info = queue.info()
+        assert (info["visible"], info["delayed"], info["in_flight"], info["dead"]) == (0, 0, 0, 0)
+
+
+def test_a_slot_is_put_once_and_the_latest_of_those_that_were_missed(client: Client) -> None:
+    runs: list[float] = []
+
+    @client.every("10m", name="tidy")
+    def tidy() -> None:
+        runs.append(time.time())
+
+    with Client(client.addresses) as other:
+        elsewhere = other.every("10m", name="tidy")(lambda: None)
+        assert not tidy.put_due(6_000), "a schedule that is new begins with the slot after"
+        assert not tidy.put_due(6_599)
+        assert tidy.put_due(6_600)
+        assert not elsewhere.put_due(6_600)
+        assert not elsewhere.put_due(7_200), "the one before waits"
+        queue = client.queue("every/tidy")
+        assert queue.pop() == b"6600"
+        assert not elsewhere.put_due(7_210)
+        assert elsewhere.put_due(60_000)
+        assert queue.pop() == b"60000"
+        assert queue.pop() is None
+    tidy()
+    assert len(runs) == 1
+
+
+def test_a_schedule_runs_what_is_due_and_again_what_failed(client: Client) -> None:
+    runs: list[float] = []
+
+    @client.every("1s", name="often")
+    def often() -> None:
+        runs.append(time.time())
+        if len(runs) == 1:
+            raise ValueError("once")
+        if len(runs) == 3:
+            often.stop()
+
+    often.run()
+    assert len(runs) == 3
