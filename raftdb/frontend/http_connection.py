@@ -12,6 +12,7 @@ from aiohttp import EMPTY_PAYLOAD, StreamReader, web, web_protocol
 from raftdb.errors import RaftdbError
 from raftdb.frontend.http_head import HEAD_BYTES_MAX, head_refused, refusal_of
 from raftdb.frontend.http_reply import error_reply
+from raftdb.frontend.http_turns import CALLS_PER_PASS
 from raftdb.memory import Hold
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ class Connection(web.RequestHandler):
         """All connections of the listener."""
         self.memory = memory
         """The memory that this connection has taken."""
-        self._on_gone: Callable[[], None] | None = None
-        """What is to be called if the client goes while its request is held."""
+        self._on_gone: tuple[Callable[[], None], Callable[[], None]] | None = None
+        """What is to be called if the client goes while its request is held: at once, and when it is its turn."""
         self._head_bytes = 0
         """Bytes of the head that is arriving, without those that came in one read with the end of the request
         before."""
@@ -83,7 +84,9 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
         self._payload = EMPTY_PAYLOAD
         if self._on_gone is not None:
-            self._on_gone()
+            leave, give_up = self._on_gone
+            leave()
+            self.crowd.turnstile.call(give_up, calls=CALLS_PER_PASS)
 
     @contextmanager
     def awaiting_client(self) -> Iterator[None]:
@@ -97,11 +100,11 @@ class Connection(web.RequestHandler):
             waiting.pop(self, None)
 
     @contextmanager
-    def held(self, on_gone: Callable[[], None]) -> Iterator[None]:
+    def held(self, leave: Callable[[], None], give_up: Callable[[], None]) -> Iterator[None]:
         """A context for the time in which the node holds the request (`raftdb.frontend.http_waiting`)."""
         held = self.crowd.held
         held.add(self)
-        self._on_gone = on_gone
+        self._on_gone = (leave, give_up)
         try:
             yield
         finally:

@@ -91,6 +91,11 @@ class BoundedServer(web.Server):
         """Those whose requests the node holds: they are neither busy nor waiting for their clients."""
 
     @property
+    def turnstile(self) -> Turnstile:
+        """The line of all requests of the listener."""
+        return self._lean.turnstile
+
+    @property
     def is_crowded(self) -> bool:
         """True if too many connections have requests at work: they take memory, and cannot be closed for new ones."""
         busy = len(self._connections) - len(self.waiting) - len(self.held)

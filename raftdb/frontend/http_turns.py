@@ -33,12 +33,12 @@ class Turnstile:
             self._waiting.append((partial(_wake, turn), CALLS_PER_PASS))
             await turn
 
-    def call(self, function: Callable[[], None]) -> None:
-        """Call the function, at once if there is room in this turn."""
-        if self._passes(1):
+    def call(self, function: Callable[[], None], *, calls: int = 1) -> None:
+        """Call the function, which counts as so many calls, at once if there is room in this turn."""
+        if self._passes(calls):
             function()
         else:
-            self._waiting.append((function, 1))
+            self._waiting.append((function, calls))
 
     def _passes(self, calls: int) -> bool:
         """Take so much of this turn; False if that is not left, or others wait already."""

@@ -2,7 +2,7 @@
 
 The handler's task sleeps meanwhile, without a timer. The connection is neither idle, so that it would make room for a
 new one, nor does it count as busy, so that thousands that wait do not make the node refuse others. When the client goes
-away, its request gives up its turn at once.
+away, its request gives up its turn at once; its task ends when it is its turn, because thousands may go at once.
 """
 
 import asyncio
@@ -23,8 +23,9 @@ from raftdb.node.turn import Answer
 class _Connection(Protocol):
     """A connection of `raftdb.frontend.http_connection`."""
 
-    def held(self, on_gone: Callable[[], None]) -> AbstractContextManager[None]:
-        """A context for the time in which the node holds its request. `on_gone` is called if the client goes."""
+    def held(self, leave: Callable[[], None], give_up: Callable[[], None]) -> AbstractContextManager[None]:
+        """A context for the time in which the node holds its request. If the client goes `leave` is called at once, and
+        `give_up` when it is its turn."""
         ...
 
 
@@ -36,10 +37,9 @@ async def wait_for(
     future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     number = node.wait(operation, partial(settle, future), wait_ms=wait_ms)
 
-    def gone() -> None:
-        node.leave(number)
+    def give_up() -> None:
         if not future.done():
             future.set_exception(ConnectionResetError("the client has gone"))
 
-    with cast(_Connection, request.protocol).held(gone):
+    with cast(_Connection, request.protocol).held(partial(node.leave, number), give_up):
         return await future
