@@ -14,7 +14,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from cli.line.words import TRANSACTIONS, WORDS, ShellCommand
-from raftdb.commands.spec import Access, CommandSpec, lookup, parse
+from raftdb.commands.spec import Access, CommandSpec, lookup
+from raftdb.commands.transactions import parse_part
+from raftdb.commands.waiting import parse_waiting
 from raftdb.errors import RequestRefused, Unavailable, required
 from raftdb.limits import CEILING, COMMAND_BYTES_CEILING
 
@@ -221,7 +223,10 @@ class Transactions:
         if word is not None and word.heading == TRANSACTIONS:
             return self._word(word, arguments)
         try:
-            parse(name, arguments, limits=CEILING)
+            if self.state is State.IDLE:
+                parse_waiting(name, arguments, limits=CEILING)
+            else:
+                parse_part(name, arguments, limits=CEILING)
             spec = required(lookup(name), "such command, though it was parsed")
             action = self._action(_input_of(spec))
             if action is Action.QUEUE:

@@ -13,7 +13,8 @@ from cli.subcommands.options import Options, is_client_option
 from raftdb.client.model import Answer
 from raftdb.client.protocol import Consistency
 from raftdb.client.sync_client import Client
-from raftdb.commands.spec import Access, CommandSpec, parse
+from raftdb.commands.spec import Access, CommandSpec
+from raftdb.commands.waiting import parse_waiting
 from raftdb.errors import RequestRefused
 from raftdb.limits import CEILING
 
@@ -23,7 +24,7 @@ def execute(client: Client, name: str, arguments: Sequence[bytes], *, consistenc
 
     The configured limits of nodes are checked by the nodes. Raises `RaftdbError`.
     """
-    parse(name, arguments, limits=CEILING)
+    parse_waiting(name, arguments, limits=CEILING)
     return client.execute(name, arguments, consistency=consistency)
 
 

@@ -11,7 +11,8 @@ were read are still the same. So the commands have the effect that was evaluated
 from collections.abc import Sequence
 
 from raftdb.client.model import Value
-from raftdb.commands.spec import Access, lookup, parse
+from raftdb.commands.spec import Access, lookup
+from raftdb.commands.transactions import parse_part
 from raftdb.errors import RequestRefused, required
 from raftdb.limits import CEILING, COMMAND_BYTES_CEILING
 from raftdb.machine.batches import MultiSet
@@ -80,7 +81,7 @@ class Buffer:
         `CommandFailed` if it would fail on the known value of the key. Nothing is added then.
         """
         name = name.lower()
-        command = parse(name, arguments, limits=CEILING)
+        command = parse_part(name, arguments, limits=CEILING)
         if name not in EVALUATED and name not in BESIDE_VALUES and not isinstance(command, MultiSet):
             raise _not_here(name)
         size = sum(map(len, arguments))
@@ -152,7 +153,7 @@ def is_read(name: str, arguments: Sequence[bytes]) -> bool:
 
     Raises `RequestRefused` if it is malformed, or a read of another kind.
     """
-    parse(name, arguments, limits=CEILING)
+    parse_part(name, arguments, limits=CEILING)
     spec = required(lookup(name), "such command, though it was parsed")
     if spec.access is Access.WRITE or spec.name in BESIDE_VALUES:
         return False

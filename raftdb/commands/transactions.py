@@ -28,6 +28,13 @@ from raftdb.machine.services import READS, keys_named
 NO_WAIT_HINT = "leave WAIT out: all of a transaction happens at one moment"
 
 
+def parse_part(name: str, arguments: Sequence[bytes], *, limits: Limits = DEFAULT_LIMITS) -> Command:
+    """The same as `parse` for a command of a transaction, which cannot wait."""
+    if split_wait(name, arguments)[1] is not None:
+        raise RequestRefused("bad_request", f"{name!r} cannot wait in a transaction", hint=NO_WAIT_HINT)
+    return parse(name, arguments, limits=limits)
+
+
 def build_transaction(
     commands: Sequence[tuple[str, Sequence[bytes]]],
     *,
@@ -37,7 +44,7 @@ def build_transaction(
 ) -> TransactionOperation:
     """Return the transaction of `commands`, pairs of a name and its arguments.
 
-    Raises `RequestRefused` for the first command that `parse` refuses, with its number, counted from 1; for a bad
+    Raises `RequestRefused` for the first command that `parse_part` refuses, with its number, counted from 1; for a bad
     watched key or revision; and `too_large` if all arguments together have too many bytes, or the commands name too
     many keys.
     """
@@ -45,11 +52,7 @@ def build_transaction(
     transaction_bytes = 0
     for number, (name, arguments) in enumerate(commands, start=1):
         try:
-            if split_wait(name, arguments)[1] is not None:
-                raise RequestRefused(
-                    "bad_request", f"{name!r} cannot wait in a transaction", hint=NO_WAIT_HINT
-                )
-            parsed.append(parse(name, arguments, limits=limits))
+            parsed.append(parse_part(name, arguments, limits=limits))
         except RequestRefused as error:
             raise RequestRefused(error.code, f"command {number}: {error.message}", hint=error.hint) from None
         transaction_bytes += sum(map(len, arguments))

@@ -4,7 +4,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from cli.main import run
 from cli.program import SUB_COMMANDS
 from cli.subcommands.options import summary_of
 from raftdb import __main__ as entry
+from raftdb.client.model import Answer
+from raftdb.client.sync_client import Client
 from raftdb.commands.spec import COMMANDS
 from raftdb.packages import foreign_package
 from tests.client.fake_node import Canned, FakeCluster, error
@@ -407,6 +409,23 @@ def test_ctrl_c_warns_of_a_write_and_of_nothing_else(
     monkeypatch.setattr("cli.subcommands.oneshot.execute", interrupt)
     warning = "raftdb: interrupted: a write that was sent may still take effect\n" if warns else ""
     assert cli(name, "k", "v") == (130, "", warning)
+
+
+def test_a_command_may_wait_and_is_refused_here_if_its_wait_is_malformed(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Sequence[bytes]] = []
+
+    def execute(client: Client, name: str, arguments: Sequence[bytes], **options: object) -> Answer:
+        asked.append(arguments)
+        return Answer(value=[], index=1, term=1)
+
+    monkeypatch.setattr(Client, "execute", execute)
+    assert cli("receive", "mail", "VISIBILITY", "60", "WAIT", "5") == (0, "\n", "")
+    assert asked == [[b"mail", b"VISIBILITY", b"60", b"WAIT", b"5"]]
+    for malformed in (["WAIT"], ["WAIT", "51"], ["WAIT", "1", "SOON"]):
+        assert cli("receive", "mail", *malformed)[0] == 2
+    assert len(asked) == 1
 
 
 def test_a_name_too_long_is_no_internal_error(cli: Cli) -> None:

@@ -73,6 +73,8 @@ def test_every_line_out_of_place_is_told_what_to_do() -> None:
         (State.BEGIN, "get a", Action.READ),
         (State.BEGIN, "mget a b", Action.READ),
         (State.BEGIN, "ping", Action.RUN),
+        (State.IDLE, "receive mail COUNT 2 WAIT 5", Action.RUN),
+        (State.IDLE, "lock gate OWNER ana WAIT 0.5", Action.RUN),
         (State.BEGIN, "set a 1", Action.BUFFER),
         (State.BEGIN, "Commit", Action.COMMIT),
         (State.BEGIN, "rollback", Action.ROLLBACK),
@@ -101,6 +103,7 @@ def test_what_lines_mean(state: State, line: str, action: Action) -> None:
         (State.MULTI, "watch a", "not allowed"),
         (State.MULTI, "commit", "being queued"),
         (State.DOOMED, "multi", "cannot be nested"),
+        (State.BEGIN, "dequeue mail WAIT 5", "cannot wait in a transaction"),
     ],
 )
 def test_errors_in_words_end_nothing(state: State, line: str, why: str) -> None:
@@ -161,7 +164,7 @@ class TestBegin:
 
 
 class TestMulti:
-    @pytest.mark.parametrize("line", ["nonsense", "set a", "incrby a x"])
+    @pytest.mark.parametrize("line", ["nonsense", "set a", "incrby a x", "receive mail WAIT 5"])
     def test_a_command_that_cannot_be_queued_dooms_it(self, line: str) -> None:
         transactions = opened(State.MULTI)
         type_(transactions, "set a 1")

@@ -87,6 +87,12 @@ def test_malformed_and_excessive_writes_are_refused() -> None:
     assert len(buffer.commands) == 1
 
 
+def test_nothing_waits_in_a_transaction() -> None:
+    for refuse in (Buffer().write, is_read):
+        with pytest.raises(RequestRefused, match="'receive' cannot wait in a transaction"):
+            refuse("receive", [b"mail", b"COUNT", b"2", b"WAIT", b"5"])
+
+
 def test_what_is_written_under_a_fence_is_seen_and_sent_with_it() -> None:
     buffer = Buffer()
     words = [b"a", b"1", b"FENCE", b"report", b"65536"]
