@@ -22,7 +22,7 @@ from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.machine.keys import Clear, Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
-from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.scanning import DELETED_MAX, DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession
 from raftdb.machine.strings import KEEP_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
@@ -252,6 +252,12 @@ class Model:
         self.values = {}
         return "OK"
 
+    def _delete_prefix(self, index: int, command: DeletePrefix) -> Any:
+        keys = self._with_prefix(command.prefix)[:DELETED_MAX]
+        for key in keys:
+            del self.values[key]
+        return len(keys)
+
     def _rename(self, index: int, command: Rename | Copy) -> Any:
         held = self._find(command.source)
         moves = isinstance(command, Rename)
@@ -365,6 +371,7 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     GetRange: Model._get_range,
     IncrementByDecimal: Model._increment_by_decimal,
     Clear: Model._clear,
+    DeletePrefix: Model._delete_prefix,
     KindOf: lambda model, index, command: None if model._find(command.key) is None else b"string",
     Rename: Model._rename,
     Copy: Model._rename,

@@ -48,7 +48,7 @@ from raftdb.machine.queues.deliveries import Ack, Extend, Nack
 from raftdb.machine.queues.managing import Purge, QueueDelete, QueueRemove
 from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.revisions import CompareAndSet
-from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.services import COMMAND_TYPES, keys_named
 from raftdb.machine.sessions import CloseSession, RegisterSession
@@ -82,7 +82,7 @@ def test_every_command_type_has_a_name() -> None:
 
 def test_what_grows_is_every_write_but_those_that_end_something_or_let_it_stay() -> None:
     writes = {type_ for type_ in COMMAND_TYPES if ACCESS[type_] is Access.WRITE}
-    of_values = {Clear, Delete, DeleteMany, ExpireAfter, GetAndExpire, RemoveExpiry}
+    of_values = {Clear, Delete, DeleteMany, DeletePrefix, ExpireAfter, GetAndExpire, RemoveExpiry}
     of_locks = {Renew, Unlock, UnlockOwned, LeaveLine}
     of_queues = {Dequeue, Receive, Ack, Nack, Extend, QueueRemove, Purge, QueueDelete}
     assert writes - of_values - of_locks - of_queues == GROWING

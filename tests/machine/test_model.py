@@ -24,7 +24,7 @@ from raftdb.machine.queues.redriving import Redrive
 from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.revisions import CompareAndSet
-from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import KEEP_TTL, NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
@@ -59,6 +59,7 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(IncrementByDecimal, KEYS, st.sampled_from([b"1", b"0.5", b"-1.25", b"2e2", b"x"])),
     st.builds(KindOf, KEYS),
     st.just(Clear()),
+    st.builds(DeletePrefix, st.sampled_from([b"", b"a", b"b"])),
     st.builds(Rename, KEYS, KEYS, CONDITIONS),
     st.builds(Copy, KEYS, KEYS, CONDITIONS),
     st.builds(CompareAndSet, KEYS, st.integers(0, 9), VALUES),

@@ -9,9 +9,9 @@ from raftdb.limits import KEYS_LISTED_MAX, SCAN_LIMIT_MAX
 from raftdb.machine import scanning
 from raftdb.machine.batches import MultiSet
 from raftdb.machine.reply import KeyRecord, Page, Result
-from raftdb.machine.scanning import DatabaseSize, Keys, ReadPage, ReadRecord, Scan
+from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, ReadPage, ReadRecord, Scan
 from raftdb.machine.strings import Delete, Set
-from tests.machine.database import MACHINE, Database
+from tests.machine.database import MACHINE, Database, check_books
 
 KEYS = st.sampled_from([b"a", b"aa", b"ab", b"b", b"b\x00", b"\xff", b"\xff\xff", b"\xff\xffa", b"k" * 480])
 PREFIXES = st.sampled_from([b"", b"a", b"aa", b"b", b"c", b"\xff", b"\xff\xff", b"\xff\xff\xff", b"k" * 480])
@@ -127,3 +127,28 @@ def test_the_number_of_keys_follows_every_change(database: Database) -> None:
         database.run(command)
         sizes.append(database.value(DatabaseSize()))
     assert sizes == [1, 1, 2, 1, 1, 2]
+
+
+def test_the_keys_with_a_prefix_go_a_bounded_number_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scanning, "DELETED_MAX", 3)
+    database = Database()
+    database.run(MultiSet(tuple((b"a%d" % number, b"v") for number in range(5))))
+    database.run(Set(b"a2", b"v", 100))
+    database.run(Set(b"b", b"v"))
+    assert database.value(DeletePrefix(b"a")) == 3
+    assert database.value(Keys(b"")) == [b"a3", b"a4", b"b"]
+    assert database.value(DeletePrefix(b"a")) == 2
+    assert database.value(DeletePrefix(b"a")) == 0
+    assert database.value(DatabaseSize()) == 1
+    check_books(database.layer)
+    assert database.value(DeletePrefix(b"")) == 1
+    assert database.error(DeletePrefix(b"x" * 481)) == "prefix is too long"
+
+
+def test_keys_whose_time_is_up_are_not_counted_as_deleted() -> None:
+    database = Database()
+    database.run(Set(b"a1", b"v", 100))
+    database.run(Set(b"a2", b"v"))
+    database.now_ms = 200
+    assert database.value(DeletePrefix(b"a")) == 1
+    check_books(database.layer)

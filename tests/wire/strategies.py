@@ -46,7 +46,7 @@ from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.queues.redriving import Redrive
 from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.revisions import CompareAndSet
-from raftdb.machine.scanning import DatabaseSize, Keys, Scan
+from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import (
@@ -114,6 +114,7 @@ def commands(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrateg
         st.builds(KindOf, keys),
         st.builds(CommonSubsequence, keys, keys),
         st.just(Clear()),
+        st.builds(DeletePrefix, keys),
         st.builds(Rename, keys, keys, conditions),
         st.builds(Copy, keys, keys, conditions),
         st.builds(CompareAndSet, keys, REVISIONS, HOSTILE_BYTES),
