@@ -26,7 +26,7 @@ from raftdb.client.stopping import Stop
 from raftdb.client.sync_io import sleep
 from raftdb.client.sync_jobs import Job
 from raftdb.client.sync_tasks import run_all
-from raftdb.errors import OutcomeUnknown, SessionExpired, Unavailable
+from raftdb.errors import OutcomeUnknown, RequestRefused, SessionExpired, Unavailable
 from raftdb.limits import WAIT_MS_MAX
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 VISIBILITY_S = 30.0
 """How long a job outlives its last extension, unless the caller says otherwise."""
+VISIBILITY_MS_MIN = 1_000
+"""A job is over for its worker half a second before it is handed out again: below this nothing would be left."""
 MAX_RUN_S = 3_600.0
 """How long a job is extended, unless the caller says otherwise: one that hangs is handed out again then."""
 AGAIN_MS = 1_000.0
@@ -218,6 +220,8 @@ class Queue(Generic[V]):
         return self._db._run(integer("qdel", self._name))
 
     def _consume(self, stop: Stop, visibility: Lifetime, max_run: Lifetime, batch: int) -> Iterator[Job[V]]:
+        if milliseconds(visibility) < VISIBILITY_MS_MIN:
+            raise RequestRefused("bad_request", "the visibility of what is extended is at least a second")
         waiting: list[Job[V]] = []
         self._stops[stop] = None
         holding = self._db._own_holding()

@@ -14,7 +14,7 @@ much work, whatever the configuration: all else that a node does waits until an 
 
 from collections.abc import Callable, Sequence
 
-from raftdb.errors import Conflict, Fenced, ReplyError
+from raftdb.errors import Conflict, Fenced, ReplyError, failure_of
 from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, TRANSACTION_MOVED_BYTES_MAX
 from raftdb.machine.layer import TOO_MANY_KEYS, KeyValueView, Layer
 from raftdb.machine.operations import Mode, TransactionOperation
@@ -79,7 +79,7 @@ def _run_all(
                 f"the limit is {TRANSACTION_MOVED_BYTES_MAX} bytes of values",
             )
         if isinstance(reply, ReplyError) and operation.mode is Mode.ATOMIC:
-            raise _failed(position, reply.message, reply.hint)
+            raise _failed(position, reply.message, reply.hint, _code_among_commands(reply))
         results.append(reply)
         value = reply if isinstance(reply, ReplyError) else reply.value
         reply_bytes += value_bytes(value) + ELEMENT_BYTES
@@ -103,7 +103,13 @@ def _conflict(keys: tuple[bytes, ...]) -> Conflict:
     return Conflict(f"changed meanwhile: {shown}{more}", keys=keys, hint="read again, and decide anew")
 
 
-def _failed(position: int, why: str, hint: str | None) -> ReplyError:
+def _failed(position: int, why: str, hint: str | None, code: str = "command_failed") -> ReplyError:
     """The error of the command at `position`, which undoes the whole. The name by which it was called is not known here
     (`called_by_name`)."""
-    return ReplyError(why, hint=hint, failed_command=position)
+    return failure_of(code, why, hint, position)
+
+
+def _code_among_commands(failure: ReplyError) -> str:
+    """The code of a command's failure for the whole transaction. It stays what it is, but for `conflict`, which says of
+    a transaction that what it watches has changed."""
+    return "command_failed" if isinstance(failure, Conflict) else failure.code

@@ -1,6 +1,9 @@
 """Locks and elections of the Python clients on real nodes."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +12,7 @@ from functools import partial
 import pytest
 
 from raftdb import AsyncClient, Client, Deadlock, Fenced, Held, LockLost, LockTimeout
-from tests.e2e.cluster import Cluster
+from tests.e2e.cluster import ROOT, Cluster, clean_environment
 from tests.e2e.conftest import NewCluster
 from tests.e2e.waiting import wait_for
 
@@ -203,6 +206,48 @@ def test_what_only_the_leader_may_do_runs_once_at_a_time_and_again_after_a_loss(
     assert work(5) == 5
     assert runs == sorted(set(runs))
     assert len(runs) == 2
+
+
+SLEEPER = """
+import sys
+from raftdb import Client, Fenced, LockLost
+
+with Client(sys.argv[1]) as client:
+    held = client.lock("sleeper", ttl=2).acquire()
+    print(held.token, flush=True)
+    sys.stdin.readline()
+    print(held.lost.is_set(), held.is_held, flush=True)
+    for write in (lambda: held.db.set("slept", "late"), lambda: held.db.queue("slept").put("late")):
+        try:
+            write()
+        except LockLost as error:
+            print(error.code)
+"""
+
+
+def test_a_process_that_was_paused_beyond_its_lease_knows_it_and_writes_nothing(client: Client) -> None:
+    sleeper = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER, ",".join(client.addresses)],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert sleeper.stdout is not None
+        token = int(sleeper.stdout.readline())
+        sleeper.send_signal(signal.SIGSTOP)
+        with client.lock("sleeper", wait=LONG_S) as held:
+            assert held.token > token
+            held.db.set("slept", "mine")
+            sleeper.send_signal(signal.SIGCONT)
+            said, _ = sleeper.communicate("\n", timeout=LONG_S)
+        assert said.split() == ["True", "False", "lock_lost", "lock_lost"]
+        assert client.get("slept") == b"mine"
+    finally:
+        sleeper.kill()
+        sleeper.communicate()
 
 
 async def test_a_task_that_loses_its_lock_is_cancelled(shared_cluster: Cluster) -> None:

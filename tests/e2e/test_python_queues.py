@@ -1,14 +1,17 @@
 """Queues and schedules of the Python clients on real nodes."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
-from raftdb import AsyncClient, AsyncJob, Client, Fenced, Job
-from tests.e2e.cluster import Cluster
+from raftdb import AsyncClient, AsyncJob, Client, Fenced, Job, QueueFull, RequestRefused
+from tests.e2e.cluster import ROOT, Cluster, clean_environment
 from tests.e2e.conftest import NewCluster
 from tests.e2e.waiting import wait_for
 
@@ -137,6 +140,62 @@ def test_one_that_takes_longer_than_allowed_is_handed_to_another(client: Client)
     (again,) = client.queue("hanging").receive(wait=LONG_S / 2)
     assert again.deliveries == 2
     jobs.close()  # type: ignore[attr-defined]
+
+
+CONSUMER = """
+import sys
+from raftdb import Client
+
+with Client(sys.argv[1]) as client:
+    for job in client.queue("terminated").consume(batch=5):
+        with job:
+            print(job.value.decode(), flush=True)
+            sys.stdin.readline()
+    print("in order")
+"""
+
+
+def test_sigterm_finishes_what_has_begun_and_gives_the_rest_back_free(client: Client) -> None:
+    queue = client.queue("terminated")
+    queue.put_many(list(range(5)))
+    consumer = subprocess.Popen(
+        [sys.executable, "-c", CONSUMER, ",".join(client.addresses)],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert consumer.stdout is not None
+        assert consumer.stdout.readline() == "0\n"
+        assert queue.info()["in_flight"] == 5
+        consumer.send_signal(signal.SIGTERM)
+        said, _ = consumer.communicate("\n", timeout=LONG_S)
+        assert (said, consumer.returncode) == ("in order\n", 0)
+    finally:
+        consumer.kill()
+        consumer.communicate()
+    info = queue.info()
+    assert (info["out"], info["visible"], info["in_flight"]) == (1, 4, 0)
+    assert [job.value for job in queue.receive(5)] == [b"1", b"2", b"3", b"4"]
+
+
+def test_visibility_of_what_is_extended_is_at_least_a_second(client: Client) -> None:
+    with pytest.raises(RequestRefused, match="at least a second"):
+        next(iter(client.queue("short").consume(visibility=0.9)))
+
+
+def test_a_queue_that_is_full_says_so(client: Client) -> None:
+    queue = client.queue("full")
+    queue.configure(max_length=2)
+    with pytest.raises(QueueFull) as caught:
+        queue.put_many(["a", "b", "c"])
+    assert caught.value.failed_command == 2
+    assert queue.length() == 0
+    queue.put_many(["a", "b"])
+    with pytest.raises(QueueFull):
+        queue.put("c")
 
 
 def test_workers_share_the_jobs_until_they_are_stopped(client: Client) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from raftdb.errors import Conflict, Fenced, ReplyError
+from raftdb.errors import Conflict, Fenced, QueueFull, ReplyError
 from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_CEILING
 from raftdb.machine import services, transactions
 from raftdb.machine.batches import Exists, MultiGet, MultiSet
@@ -15,6 +15,8 @@ from raftdb.machine.entries import encode, stamp
 from raftdb.machine.expiry import ExpireAfter, RemoveExpiry, TimeToLive
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.operations import Expire, Mode, TransactionOperation
+from raftdb.machine.queues.managing import QueueSet
+from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.reply import Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
@@ -160,6 +162,13 @@ def test_a_failed_compare_and_set_fails_an_atomic_transaction_as_any_command_doe
     error = database.failed(TransactionOperation(commands, mode=Mode.ATOMIC))
     assert (type(error), error.code, error.failed_command) == (ReplyError, "command_failed", 1)
     assert error.message == "the revision of 'k' is 1, not 99"
+
+
+def test_a_refusal_that_has_a_type_of_its_own_keeps_it(database: Database) -> None:
+    database.run(QueueSet(b"mail", ((b"max_length", b"1"),)))
+    commands = (Set(b"a", b"1"), Enqueue(b"mail", b"1"), Enqueue(b"mail", b"2"))
+    error = database.failed(TransactionOperation(commands, mode=Mode.ATOMIC))
+    assert (type(error), error.failed_command) == (QueueFull, 2)
 
 
 @MODES
