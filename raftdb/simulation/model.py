@@ -8,7 +8,6 @@ a transaction works on a copy of everything.
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation, localcontext
 from typing import Any
 
@@ -17,37 +16,39 @@ from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy, IncrementByDecimal
 from raftdb.machine.editing import Append, GetRange, SetRange
-from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, RemoveExpiry, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, GetAndExpire, RemoveExpiry, TimeToLive
 from raftdb.machine.integers import INTEGER_MAX, INTEGER_MIN, parse_integer
 from raftdb.machine.keys import Clear, Copy, KindOf, Rename
-from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
+from raftdb.machine.operations import (
+    Expire,
+    GuardedOperation,
+    Mode,
+    Operation,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+)
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DELETED_MAX, DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession
-from raftdb.machine.strings import KEEP_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
-from raftdb.simulation import queue_rules
-from raftdb.simulation.modelled import Failed, Failure, ModelAnswer
+from raftdb.machine.strings import (
+    KEEP_TTL,
+    PAST_TTL,
+    Condition,
+    Delete,
+    FencedSet,
+    Get,
+    GetSet,
+    Set,
+    Strlen,
+    unfenced,
+)
+from raftdb.simulation import expiry_rules, queue_rules
+from raftdb.simulation.lock_model import LOCK_RULES, Asking, LockModel
+from raftdb.simulation.modelled import Failed, Failure, Held, ModelAnswer, Session
 from raftdb.simulation.queue_model import QueueModel
 from raftdb.simulation.queue_rules import QUEUE_COMMANDS
-
-
-@dataclass(slots=True)
-class Held:
-    """A value: its bytes, the index of the entry that last changed it, and when it expires (None: never)."""
-
-    data: bytes
-    revision: int
-    ends_ms: int | None = None
-
-
-@dataclass(slots=True)
-class Session:
-    """A session: the kept answers by sequence, with their operations; and the last moment of its life."""
-
-    ends_ms: int
-    acknowledged: int = 1
-    answers: dict[int, tuple[Any, ModelAnswer]] = field(default_factory=dict)
 
 
 class Model:
@@ -59,11 +60,29 @@ class Model:
         """All values that were not deleted. Expired ones may still be in it, and are not visible."""
         self.sessions: dict[bytes, Session] = {}
         self.queues = QueueModel()
+        self.locks = LockModel()
+        self._asking = Asking()
 
     def apply(self, index: int, time_ms: int, operation: Operation) -> ModelAnswer:
         """Apply an entry; returns the answer that its proposer must get."""
         self.clock_ms = max(self.clock_ms, time_ms)
         self.queues.begin(index, self.clock_ms)
+        self.locks.begin(index, self.clock_ms, self._next_place)
+        answer = self._answer(index, operation)
+        self._let_idle()
+        return answer
+
+    def _let_idle(self) -> None:
+        """Sessions to which nothing is bound any more are idle from now on."""
+        for name, begun in self.locks.freed:
+            if name in self.sessions and self.sessions[name].index == begun:
+                self.sessions[name].ends_ms = self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS
+
+    def _next_place(self) -> int:
+        self.queues.place += 1
+        return self.queues.place - 1
+
+    def _answer(self, index: int, operation: Operation) -> ModelAnswer:
         match operation:
             case Expire():
                 self._expire()
@@ -72,11 +91,17 @@ class Model:
                 if name in self.sessions:
                     self._used(self.sessions[name])
                 else:
-                    self.sessions[name] = Session(self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS)
+                    self.sessions[name] = Session(self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS, index)
                 return ModelAnswer(None, index)
             case CloseSession(name):
-                self.sessions.pop(name, None)
+                if name in self.sessions:
+                    self.locks.close((name, self.sessions.pop(name).index))
                 return ModelAnswer(None, index)
+            case WaitingOperation(inner):
+                self._asking = Asking(waits=True)
+                answer = self._answer(index, inner)
+                self._asking = Asking()
+                return answer
             case SessionOperation():
                 return self._in_session(index, operation)
         return ModelAnswer(self._execute(index, operation), index)
@@ -87,13 +112,17 @@ class Model:
 
     def visible(self) -> dict[bytes, Held]:
         """The values that have not expired."""
-        return {key: held for key, held in self.values.items() if self._find(key) is not None}
+        return {key: held for key, held in self.values.items() if self.find(key) is not None}
 
     def _expire(self) -> None:
         self.queues.expire()
-        self.values = {key: held for key, held in self.values.items() if self._find(key) is not None}
+        self.locks.expire()
+        self._let_idle()
+        self.values = {key: held for key, held in self.values.items() if self.find(key) is not None}
         self.sessions = {
-            name: session for name, session in self.sessions.items() if session.ends_ms >= self.clock_ms
+            name: session
+            for name, session in self.sessions.items()
+            if session.ends_ms >= self.clock_ms or self.locks.bound((name, session.index))
         }
 
     def _in_session(self, index: int, operation: SessionOperation) -> ModelAnswer:
@@ -109,7 +138,12 @@ class Model:
             del session.answers[sequence]
         if known is not None:
             return known[1]._replace(value=self.queues.recalled(known[0], known[1].value))
+        before, self._asking = self._asking, self._asking._replace(session=(operation.session, session.index))
         told = ModelAnswer(self._execute(index, operation.operation), index)
+        self._asking = before
+        if before.waits and told.value in (None, []):
+            # It is asked again under the same number until there is something.
+            return told
         session.answers[operation.sequence] = (operation.operation, told)
         return told
 
@@ -119,6 +153,10 @@ class Model:
             session.ends_ms = self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS
 
     def _execute(self, index: int, operation: Any) -> Any:
+        if isinstance(operation, GuardedOperation):
+            if any(map(self._refuses, operation.guards)):
+                return Failure("fenced")
+            operation = operation.operation
         if isinstance(operation, TransactionOperation):
             return self._transact(index, operation)
         try:
@@ -131,34 +169,39 @@ class Model:
         if changed:
             return Failure("conflict", changed)
         for position, command in enumerate(transaction.commands):
-            if self.queues.refuses(command):
+            if self._refuses(command):
                 return Failure("fenced", failed_command=position)
-        before = (deepcopy(self.values), deepcopy(self.queues))
+        before = (deepcopy(self.values), deepcopy(self.queues), self.locks.state())
         results = []
         for position, command in enumerate(transaction.commands):
             try:
                 results.append(self._run(index, command))
             except Failed as failed:
                 if transaction.mode is Mode.ATOMIC:
-                    self.values, self.queues = before
+                    self.values, self.queues, locks = before
+                    self.locks.restore(locks)
                     return Failure("command_failed", failed_command=position)
                 results.append(failed.failure)
         return results
 
-    def _find(self, key: bytes) -> Held | None:
+    def _refuses(self, command: Command) -> bool:
+        return self.queues.refuses(command) or self.locks.refuses(command)
+
+    def find(self, key: bytes) -> Held | None:
+        """The value of a key, None if there is none."""
         held = self.values.get(key)
         return held if held is not None and (held.ends_ms is None or held.ends_ms >= self.clock_ms) else None
 
     def _revision(self, key: bytes) -> int:
-        held = self._find(key)
+        held = self.find(key)
         return 0 if held is None else held.revision
 
     def _data(self, key: bytes) -> bytes:
-        held = self._find(key)
+        held = self.find(key)
         return b"" if held is None else held.data
 
     def _end_of(self, key: bytes) -> int | None:
-        held = self._find(key)
+        held = self.find(key)
         return None if held is None else held.ends_ms
 
     def _with_prefix(self, prefix: bytes) -> list[bytes]:
@@ -171,6 +214,11 @@ class Model:
 
     def _set(self, index: int, command: Set) -> Any:
         return "OK" if self._stored(index, command) else None
+
+    def _fenced_set(self, index: int, command: FencedSet) -> Any:
+        if self._refuses(command):
+            raise Failed(Failure("fenced"))
+        return self._set(index, unfenced(command))
 
     def _stored(self, index: int, command: Set | GetSet) -> bool:
         if not self._holds(command.condition, command.key):
@@ -185,7 +233,7 @@ class Model:
         return True
 
     def _holds(self, condition: Condition, key: bytes) -> bool:
-        missing = self._find(key) is None
+        missing = self.find(key) is None
         return {Condition.IF_MISSING: missing, Condition.IF_PRESENT: not missing}.get(condition, True)
 
     def _delete(self, index: int, command: Delete) -> Any:
@@ -215,7 +263,7 @@ class Model:
         return b"".join(data[place : place + 1] for place in range(places[0], min(len(data), places[1] + 1)))
 
     def _increment(self, index: int, command: IncrementBy) -> Any:
-        held = self._find(command.key)
+        held = self.find(command.key)
         number = 0 if held is None else parse_integer(held.data)
         if number is None or not INTEGER_MIN <= number + command.delta <= INTEGER_MAX:
             raise Failed
@@ -231,13 +279,13 @@ class Model:
         return "OK"
 
     def _delete_many(self, index: int, command: DeleteMany) -> Any:
-        there = {key for key in command.keys if self._find(key) is not None}
+        there = {key for key in command.keys if self.find(key) is not None}
         for key in there:
             del self.values[key]
         return len(there)
 
     def _increment_by_decimal(self, index: int, command: IncrementByDecimal) -> Any:
-        held = self._find(command.key)
+        held = self.find(command.key)
         try:
             with localcontext(prec=400):
                 total = Decimal("0" if held is None else held.data.decode()) + Decimal(command.delta.decode())
@@ -259,7 +307,7 @@ class Model:
         return len(keys)
 
     def _rename(self, index: int, command: Rename | Copy) -> Any:
-        held = self._find(command.source)
+        held = self.find(command.source)
         moves = isinstance(command, Rename)
         if held is None:
             if moves:
@@ -284,53 +332,6 @@ class Model:
         self.values[command.key] = Held(command.value, index)
         return "OK"
 
-    def _expire_after(self, index: int, command: ExpireAfter) -> Any:
-        held = self._find(command.key)
-        if held is None or not self._may_end(held.ends_ms, command):
-            return 0
-        if command.ttl_ms <= 0:
-            del self.values[command.key]
-        else:
-            self.values[command.key] = Held(held.data, index, self.clock_ms + command.ttl_ms)
-        return 1
-
-    def _may_end(self, ends_ms: int | None, command: ExpireAfter) -> bool:
-        new_ms, forever = self.clock_ms + command.ttl_ms, float("inf")
-        match command.condition:
-            case ExpiryCondition.IF_IT_STAYS | ExpiryCondition.IF_IT_ENDS as condition:
-                return (ends_ms is None) is (condition is ExpiryCondition.IF_IT_STAYS)
-            case ExpiryCondition.IF_LATER:
-                return new_ms > (forever if ends_ms is None else ends_ms)
-            case ExpiryCondition.IF_EARLIER_END:
-                return ends_ms is not None and new_ms < ends_ms
-            case ExpiryCondition.IF_EARLIER:
-                return new_ms < (forever if ends_ms is None else ends_ms)
-        return True
-
-    def _get_and_expire(self, index: int, command: GetAndExpire) -> Any:
-        held = self._find(command.key)
-        if held is None:
-            return None
-        ends_ms = self.clock_ms + command.ttl_ms if command.ttl_ms > 0 else None
-        if command.ttl_ms == PAST_TTL:
-            del self.values[command.key]
-        elif ends_ms != held.ends_ms:
-            self.values[command.key] = Held(held.data, index, ends_ms)
-        return held.data
-
-    def _remove_expiry(self, index: int, command: RemoveExpiry) -> Any:
-        held = self._find(command.key)
-        if held is None or held.ends_ms is None:
-            return 0
-        self.values[command.key] = Held(held.data, index)
-        return 1
-
-    def _time_to_live(self, index: int, command: TimeToLive) -> Any:
-        held = self._find(command.key)
-        if held is None:
-            return -2
-        return -1 if held.ends_ms is None else -(-(held.ends_ms - self.clock_ms) // 1000)
-
     def _keys(self, index: int, command: Keys) -> Any:
         keys = self._with_prefix(command.prefix)
         if len(keys) > KEYS_LISTED_MAX:
@@ -342,7 +343,7 @@ class Model:
         return [text for key in keys for text in (key, self._data(key))]
 
     def _get_many(self, index: int, command: MultiGet) -> Any:
-        found = [self._find(key) for key in command.keys]
+        found = [self.find(key) for key in command.keys]
         return [None if held is None else held.data for held in found]
 
 
@@ -350,9 +351,10 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     Ping: lambda model, index, command: "PONG",
     Get: lambda model, index, command: model._data(command.key),
     Strlen: lambda model, index, command: len(model._data(command.key)),
-    Exists: lambda model, index, command: sum(model._find(key) is not None for key in command.keys),
+    Exists: lambda model, index, command: sum(model.find(key) is not None for key in command.keys),
     DatabaseSize: lambda model, index, command: len(model.visible()),
     Set: Model._set,
+    FencedSet: Model._fenced_set,
     Delete: Model._delete,
     Append: Model._append,
     SetRange: Model._set_range,
@@ -360,24 +362,28 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     MultiSet: Model._set_many,
     GetSet: Model._get_set,
     CompareAndSet: Model._compare_and_set,
-    ExpireAfter: Model._expire_after,
-    RemoveExpiry: Model._remove_expiry,
-    TimeToLive: Model._time_to_live,
+    ExpireAfter: expiry_rules.expire_after,
+    RemoveExpiry: expiry_rules.remove_expiry,
+    TimeToLive: expiry_rules.time_to_live,
     Keys: Model._keys,
     Scan: Model._scan,
     MultiGet: Model._get_many,
     DeleteMany: Model._delete_many,
-    GetAndExpire: Model._get_and_expire,
+    GetAndExpire: expiry_rules.get_and_expire,
     GetRange: Model._get_range,
     IncrementByDecimal: Model._increment_by_decimal,
     Clear: Model._clear,
     DeletePrefix: Model._delete_prefix,
-    KindOf: lambda model, index, command: None if model._find(command.key) is None else b"string",
+    KindOf: lambda model, index, command: None if model.find(command.key) is None else b"string",
     Rename: Model._rename,
     Copy: Model._rename,
     **{
         command: lambda model, index, command: queue_rules.run(model.queues, command)
         for command in QUEUE_COMMANDS
+    },
+    **{
+        command: lambda model, index, command: model.locks.run(command, model._asking)
+        for command in LOCK_RULES
     },
 }
 """The effect of each command."""

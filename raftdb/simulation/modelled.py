@@ -1,6 +1,7 @@
 """What the parts of the model share: its answers, and how a command of it fails."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from raftdb.errors import Conflict, ReplyError
@@ -21,6 +22,25 @@ class ModelAnswer(NamedTuple):
 
     value: Any
     index: int  # type: ignore[assignment]  # hides tuple.index
+
+
+@dataclass(slots=True)
+class Held:
+    """A value: its bytes, the index of the entry that last changed it, and when it expires (None: never)."""
+
+    data: bytes
+    revision: int
+    ends_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """A session: the kept answers by sequence, with their operations; and the last moment of its life."""
+
+    ends_ms: int
+    index: int = 0
+    acknowledged: int = 1
+    answers: dict[int, tuple[Any, ModelAnswer]] = field(default_factory=dict)
 
 
 class Failed(Exception):

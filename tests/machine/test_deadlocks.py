@@ -145,6 +145,17 @@ def test_a_hold_that_is_over_closes_no_cycle(office: Office) -> None:
     assert office.waits("budi", b"1") == 0
 
 
+def test_the_place_of_an_upgrade_counts_though_its_hold_is_over(office: Office) -> None:
+    """Ana will have the lock as soon as somebody looks: before budi, who waits behind her."""
+    office.tries("ana", b"1", SHARED, ttl_ms=1_000)
+    office.tries("citra", b"1", SHARED, ttl_ms=1_000)
+    office.waits("budi", b"1")
+    office.waits("ana", b"1")
+    office.passes(1_001, sweeps=False)
+    office.tries("budi", b"2")
+    assert refused(office, "ana", b"2", SHARED) == (("ana", b"2"), ("budi", b"1"))
+
+
 def test_nor_does_what_an_ended_session_waited_for(office: Office) -> None:
     """Citra stands between: budi would wait for her, and she for whoever waits for budi's lock."""
     office.database.run(RegisterSession(SESSION))

@@ -209,6 +209,14 @@ def test_one_that_waits_to_share_and_asks_for_more_goes_to_the_end(office: Offic
     assert office.line() == ["citra", "budi"]
 
 
+def test_one_that_waits_for_it_alone_and_then_asks_to_share_gets_it_alone(office: Office) -> None:
+    office.tries("ana", ttl_ms=1_000)
+    office.waits("budi")
+    office.passes(1_001, sweeps=False)
+    assert office.waits("budi", mode=SHARED) != 0
+    assert (office.holders(), office.line()) == (["budi"], [])
+
+
 def test_a_limit_admits_so_many(office: Office) -> None:
     limited = LockMode.LIMITED
     for owner in ("ana", "budi"):

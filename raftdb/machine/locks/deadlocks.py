@@ -13,6 +13,8 @@ A search visits `VISITED_MAX` owners at most. Beyond that the request is refused
 Locks with a limit are outside: any of several holders may give way there.
 """
 
+from typing import NamedTuple
+
 from raftdb.errors import Deadlock, ReplyError
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.locks.line import is_gone, is_over
@@ -44,28 +46,36 @@ Cycle = tuple[tuple[bytes, bytes], ...]
 def check_wait(view: KeyValueView, owner: bytes, wait: Wait, clock_ms: int) -> None:
     """Raise `Deadlock` if `owner` would wait for ever at a place that it is to get, and `ReplyError` (`too_large`) if
     that takes too long to find out."""
-    void: list[tuple[bytes, bytes]] = []
+    void: list[_Claimed] = []
     while True:
         cycle = _Search(view, owner, wait, void).run()
         if cycle is None:
             return
-        over = _over(view, cycle, clock_ms)
+        over = [claimed for claimed in _over(view, cycle, clock_ms) if claimed not in void]
         if not over:
             raise _deadlock(cycle)
         void += over
 
 
-def _over(view: KeyValueView, cycle: Cycle, clock_ms: int) -> list[tuple[bytes, bytes]]:
-    """The holds and places in a cycle that are over and not swept yet, as pairs of owner and lock."""
+class _Claimed(NamedTuple):
+    """A hold of a lock, or else a place in its line."""
+
+    is_hold: bool
+    owner: bytes
+    lock: bytes
+
+
+def _over(view: KeyValueView, cycle: Cycle, clock_ms: int) -> list[_Claimed]:
+    """The holds and places in a cycle that are over and not swept yet."""
     over = []
     for (owner, lock), (blocker, _) in zip(cycle, (*cycle[1:], cycle[0]), strict=True):
         for who in (owner, blocker):
             hold = load_hold(view, lock, token_of(view, who, lock))
             place = load_place(view, lock, place_of(view, who, lock))
-            hold_ends = hold is not None and is_over(view, hold, clock_ms)
-            place_ends = place is not None and is_gone(view, place)
-            if hold_ends or place_ends:
-                over.append((who, lock))
+            if hold is not None and is_over(view, hold, clock_ms):
+                over.append(_Claimed(True, who, lock))
+            if place is not None and is_gone(view, place):
+                over.append(_Claimed(False, who, lock))
     return over
 
 
@@ -82,7 +92,7 @@ def _deadlock(cycle: Cycle) -> Deadlock:
 class _Search:
     """One search, which begins with a place that `asker` is to get. `void` are holds and places that do not count."""
 
-    def __init__(self, view: KeyValueView, asker: bytes, wait: Wait, void: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, view: KeyValueView, asker: bytes, wait: Wait, void: list[_Claimed]) -> None:
         self._view, self._asker, self._wait = view, asker, wait
         self._void = dict.fromkeys(void)
         self._places = {place.lock: place for place in load_waits(view, asker)}
@@ -103,7 +113,7 @@ class _Search:
         self._expand(self._asker, self._wait)
         for owner in self._frontier:
             for wait in load_waits(self._view, owner):
-                if (owner, wait.lock) not in self._void and self._expand(owner, wait):
+                if _Claimed(False, owner, wait.lock) not in self._void and self._expand(owner, wait):
                     return self._path((owner, wait.lock))
         return None
 
@@ -136,9 +146,9 @@ class _Search:
 
     def _asker_blocks(self, wait: Wait) -> bool:
         """Whether the asker holds the lock, or has a place before this one, in a way that excludes it."""
-        if (self._asker, wait.lock) in self._void:
-            return False
         held = self._holds.get(wait.lock)
+        if _Claimed(True, self._asker, wait.lock) in self._void:
+            held = None
         if held is not None and LockMode.EXCLUSIVE in (held, wait.mode):
             return True
         place = self._places.get(wait.lock)
@@ -151,12 +161,16 @@ class _Search:
             return
         self._holders_reached[name] = None
         if lock.owner:
-            self._reach(owner, name, lock.owner)
+            self._reach_holder(owner, name, lock.owner)
             return
         holds = scan_holds(self._view, name, limit=VISITED_MAX + 1)
         self._pass(len(holds))
         for _, claim in holds:
-            self._reach(owner, name, claim.owner)
+            self._reach_holder(owner, name, claim.owner)
+
+    def _reach_holder(self, owner: bytes, name: bytes, holder: bytes) -> None:
+        if _Claimed(True, holder, name) not in self._void:
+            self._reach(owner, name, holder)
 
     def _reach_tangled(self, owner: bytes, name: bytes, end: int) -> None:
         """Reach those before a place who wait elsewhere, too."""
@@ -164,7 +178,7 @@ class _Search:
         self._pass(len(numbers))
         for number in numbers:
             claim = load_place(self._view, name, number)
-            if claim is not None:
+            if claim is not None and _Claimed(False, claim.owner, name) not in self._void:
                 self._reach(owner, name, claim.owner)
 
     def _reach_past_exclusive(self, owner: bytes, wait: Wait, lock: LockRecord) -> None:
@@ -179,12 +193,13 @@ class _Search:
             places = scan_line(self._view, wait.lock, end=wait.number, limit=limit)
             self._pass(len(places))
             for _, claim in reversed(places):
-                if claim.mode == LockMode.EXCLUSIVE and (claim.owner, wait.lock) not in self._void:
+                is_void = _Claimed(False, claim.owner, wait.lock) in self._void
+                if claim.mode == LockMode.EXCLUSIVE and not is_void:
                     self._reach(owner, wait.lock, claim.owner)
                     return
 
     def _reach(self, owner: bytes, name: bytes, blocker: bytes) -> None:
-        if blocker in (owner, self._asker) or blocker in self._from or (blocker, name) in self._void:
+        if blocker in (owner, self._asker) or blocker in self._from:
             return
         self._from[blocker] = (owner, name)
         self._frontier.append(blocker)

@@ -184,19 +184,24 @@ def _acquire(opened: OpenLock, request: _Request) -> tuple[int, Claim] | None:
         opened.release(*held)
         opened.hand_on()
         held = None
-    if held is not None and (held[1].mode == request.mode or request.mode == LockMode.SHARED):
+    if held is not None and _holds_enough(held[1], request):
         return opened.renew(*held, request.ttl_ms, request.session)
     if _has_its_place(opened, request):
         return None
     # It may have been served a moment ago, or shares the lock and asks for more.
     held = opened.hold_of(request.owner)
-    if held is not None and held[1].mode == request.mode:
+    if held is not None and _holds_enough(held[1], request):
         return opened.renew(*held, request.ttl_ms, request.session)
     if _is_free(opened, request) or (opened.settle() and _is_free_after(opened, request)):
         return _grant_at_once(opened, request, held)
     if request.waits:
         _take_place(opened, request, at_front=held is not None)
     return None
+
+
+def _holds_enough(claim: Claim, request: _Request) -> bool:
+    """Whether a hold is what is asked for, or more."""
+    return claim.mode in (request.mode, LockMode.EXCLUSIVE)
 
 
 def _agree_on_limit(opened: OpenLock, request: _Request) -> None:
