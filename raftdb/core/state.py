@@ -235,6 +235,17 @@ class RaftState:
         """True if a crash now would bring back this very term and vote."""
         return self.output.hard_state is None and self.hard_state_sequence <= self.persisted_sequence
 
+    @property
+    def awaits_disk(self) -> bool:
+        """False if nothing follows yet from the own log being on disk up to its end: this node leads, and not even with
+        itself a majority holds more than what is committed. It is never wrong to say True."""
+        leadership = self.leadership
+        if leadership is None or not self.hard_state_is_durable:
+            return True
+        held = {node: progress.match_index for node, progress in leadership.progress.items()}
+        held[self.id] = self.log.last_index
+        return self.reached_by_majority(held) > self.commit_index
+
     def is_majority(self, nodes: Collection[NodeId]) -> bool:
         """True if these nodes may decide: they are a majority of the voters, also without relying on nodes in doubt."""
         if not quorum.is_majority(self.configurations.voters, nodes):

@@ -12,6 +12,7 @@ r"""The node: where consensus, state and clients meet.
   of the log.
 * `driver` is the replica's owner, and the only one that runs its turns: it admits requests and runs a turn for all
   that has arrived.
+* `disk_reports` is how far the log is on the disk, as its thread tells the driver.
 * `view` is what all others may read of a node: no other part reaches into the replica or its core (`tests/tidy.py`).
 * `watchdog` reports what holds up the event loop.
 * `aside` is the thread for work that is too long for the event loop.

@@ -28,6 +28,7 @@ from raftdb.machine.services import keys_named
 from raftdb.node import pending
 from raftdb.node.aside import Aside
 from raftdb.node.contacts import Contacts
+from raftdb.node.disk_reports import DiskReports, tell_if_slow
 from raftdb.node.effect_handler import NodeEffectHandler
 from raftdb.node.effects import EffectRunner, OnAnswer, stopped
 from raftdb.node.held import HeldRequests
@@ -43,8 +44,6 @@ logger = logging.getLogger("raftdb.node")
 
 REQUESTS_PENDING_MAX = 20_000
 """Requests that may wait at once; beyond that a node says `busy` instead of queueing without end."""
-SLOW_SYNC_MS = 200.0
-"""An fsync slower than this is worth a line in the log: it delays every write."""
 
 
 class Driver:
@@ -86,10 +85,12 @@ class Driver:
         """Begin to tick. `disk`, `links` and `snapshots` carry out what the replica wants."""
         self._loop = asyncio.get_running_loop()
         self._disk = disk
+        self._reports = DiskReports(self._loop, self._persisted)
         self.replica.endpoint_of = links.endpoint_of
         self._handler = NodeEffectHandler(
             *(self._runner, self._background, self.space),
             leads=self.is_leader,
+            on_durable=self._persisted,
             disk=disk,
             links=links,
             snapshots=snapshots,
@@ -187,7 +188,7 @@ class Driver:
 
     def persisted(self, sequence: int) -> None:
         """Called by the writer thread: everything up to `sequence` is on disk."""
-        self._loop.call_soon_threadsafe(self._persisted, sequence)
+        self._reports.reached(sequence)
 
     def storage_failed(self, error: BaseException) -> None:
         """Called by the writer thread: a write or fsync failed. The node stops; nothing is retried."""
@@ -342,10 +343,7 @@ class Driver:
         self._schedule_tick()
 
     def _persisted(self, sequence: int) -> None:
-        if self._disk.last_sync_ms > SLOW_SYNC_MS:
-            logger.warning(
-                "slow fsync", extra={"fields": {"milliseconds": round(self._disk.last_sync_ms, 1)}}
-            )
+        tell_if_slow(self._disk.last_sync_ms)
         self._runner.persisted(sequence)
 
     def _schedule_turn(self) -> None:
@@ -356,6 +354,7 @@ class Driver:
 
     def _turn(self) -> None:
         """One turn of the replica, and its effects. Any exception here stops the node (error kind Fatal)."""
+        self._reports.take()
         self._turn_is_due = self._takes_writes = False
         if self._failed:
             return
@@ -365,6 +364,7 @@ class Driver:
             self.held.enter(inputs, disk_is_full=self.space.refusal(WRITE_BYTES) is not None)
         try:
             self._runner.carry_out(self.replica.turn(inputs), self._handler)
+            self._reports.wait(self.replica.awaits_disk)
             if not self._runner.pending_count:
                 self._nobody_waits.set()
         except Exception as error:

@@ -30,6 +30,7 @@ class NodeEffectHandler:
         space: SpaceBudget,
         *,
         leads: Callable[[], bool],
+        on_durable: Callable[[int], None],
         disk: Disk,
         links: PeerLinks,
         snapshots: Snapshots,
@@ -38,6 +39,7 @@ class NodeEffectHandler:
         self._background = background
         self._space = space
         self._leads = leads
+        self._on_durable = on_durable
         self._disk = disk
         self._links = links
         self._snapshots = snapshots
@@ -50,7 +52,7 @@ class NodeEffectHandler:
         leader may not, because others wait for its heartbeats.
         """
         if not self._leads() and self._disk.write_here(job.batch):
-            self._runner.persisted(job.sequence)
+            self._on_durable(job.sequence)
         else:
             self._disk.submit(job.sequence, job.batch)
 

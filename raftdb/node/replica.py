@@ -131,6 +131,11 @@ class Replica:
         """True while this node has never taken part in the cluster, or has lost all memory of it."""
         return is_new(self.raft.state, self._first_entry)
 
+    @property
+    def awaits_disk(self) -> bool:
+        """False if nothing follows yet from the log being on disk up to its end."""
+        return bool(self._after_persist) or self.raft.state.awaits_disk
+
     def snapshot_received(self, index: Index, term: Term) -> None:
         """The snapshot that ends there is here, whole and verified; it may be installed."""
         self.received_snapshot = EntryId(index, term)
@@ -245,8 +250,7 @@ class Replica:
         effects = self._effects
         if update.traces:
             effects.traces.extend(update.traces)
-        if update.persist is not None:
-            persist = update.persist
+        if (persist := update.persist) is not None:
             effects.persist.append(PersistJob(persist.sequence, batch_of(persist), persist.install))
             self._installing |= persist.install is not None
         if update.messages:
@@ -297,9 +301,9 @@ class Replica:
         self._state = state
         self._installing = False
         self.received_snapshot = None
+        refusal = self._out_of_time(is_write=True)
         for writes in self._pending.take_writes(self.applied_index):
-            for request_id in writes.request_ids:
-                self._effects.answers.append((request_id, self._out_of_time(is_write=True)))
+            self._effects.answers.extend((request_id, refusal) for request_id in writes.request_ids)
         details = (("from_index", last_known), ("applied_index", self.applied_index))
         self._effects.traces.append(Trace("snapshot installed", details))
 

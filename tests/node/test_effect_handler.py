@@ -46,6 +46,7 @@ def test_only_a_follower_with_a_quick_disk_waits_for_it(
     handler = NodeEffectHandler(
         *(runner, background, SpaceBudget()),
         leads=lambda: leads,
+        on_durable=runner.persisted,
         disk=cast(Any, disk),
         links=no_one,
         snapshots=no_one,
