@@ -15,6 +15,7 @@ from raftdb.machine.operations import (
     SessionOperation,
     TransactionOperation,
     WaitingOperation,
+    executed,
 )
 from raftdb.machine.reply import Told
 from raftdb.machine.service import Query
@@ -31,9 +32,10 @@ def shown(operation: Operation | Query, result: Told) -> object:
         operation = operation.operation
     if isinstance(operation, TransactionOperation):
         replies: Any = result.value
-        return [
+        before, commands, answers = executed(operation, replies)
+        return before + [
             reply if isinstance(reply, ReplyError) else shown(command, reply)
-            for command, reply in zip(operation.commands, replies, strict=True)
+            for command, reply in zip(commands, answers, strict=True)
         ]
     command_type = COMMANDS.get(type(operation))  # type: ignore[arg-type]  # other operations have none
     return result.value if command_type is None else command_type.shown(result)

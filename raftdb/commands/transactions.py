@@ -17,6 +17,7 @@ from raftdb.machine.integers import INTEGER_MAX
 from raftdb.machine.locks.holding import Fence, checked_fence
 from raftdb.machine.operations import (
     ClientOperation,
+    Comparison,
     GuardedOperation,
     Mode,
     SessionOperation,
@@ -40,31 +41,50 @@ def build_transaction(
     *,
     watched: Sequence[tuple[bytes, int]] = (),
     mode: Mode = Mode.REDIS,
+    comparisons: Sequence[Comparison] = (),
+    otherwise: Sequence[tuple[str, Sequence[bytes]]] = (),
     limits: Limits = DEFAULT_LIMITS,
 ) -> TransactionOperation:
-    """Return the transaction of `commands`, pairs of a name and its arguments.
+    """Return the transaction of `commands`, pairs of a name and its arguments, or of `otherwise` if not all
+    `comparisons` hold.
 
     Raises `RequestRefused` for the first command that `parse_part` refuses, with its number, counted from 1; for a bad
-    watched key or revision; and `too_large` if all arguments together have too many bytes, or the commands name too
-    many keys.
+    watched or compared key or revision; and `too_large` if all arguments together have too many bytes, or the commands
+    name too many keys.
     """
+    if otherwise and not comparisons:
+        raise RequestRefused("bad_request", "there is an else, and nothing to compare")
+    parsed = _parsed("command", commands, limits)
+    parsed_otherwise = _parsed("command of else", otherwise, limits)
+    transaction_bytes = sum(len(text) for _, arguments in (*commands, *otherwise) for text in arguments)
+    for key, _, operand in comparisons:
+        _check_key("compared", key)
+        transaction_bytes += len(key) + (len(operand) if isinstance(operand, bytes) else 0)
+    for key, revision in watched:
+        _check_key("watched", key)
+        if not 0 <= revision <= INTEGER_MAX:
+            raise RequestRefused("bad_request", "a watched revision is 0 or above, and below 2^63")
+        transaction_bytes += len(key)
+    transaction = TransactionOperation(
+        tuple(parsed), tuple(watched), mode, tuple(comparisons), tuple(parsed_otherwise)
+    )
+    check_transaction(transaction, transaction_bytes, limits)
+    return transaction
+
+
+def _parsed(what: str, commands: Sequence[tuple[str, Sequence[bytes]]], limits: Limits) -> list[Command]:
     parsed = []
-    transaction_bytes = 0
     for number, (name, arguments) in enumerate(commands, start=1):
         try:
             parsed.append(parse_part(name, arguments, limits=limits))
         except RequestRefused as error:
-            raise RequestRefused(error.code, f"command {number}: {error.message}", hint=error.hint) from None
-        transaction_bytes += sum(map(len, arguments))
-    for key, revision in watched:
-        if not 0 < len(key) <= KEY_BYTES_MAX:
-            raise RequestRefused("bad_key", f"a watched key has {len(key)} bytes, not 1 to {KEY_BYTES_MAX}")
-        if not 0 <= revision <= INTEGER_MAX:
-            raise RequestRefused("bad_request", "a watched revision is 0 or above, and below 2^63")
-        transaction_bytes += len(key)
-    transaction = TransactionOperation(tuple(parsed), tuple(watched), mode)
-    check_transaction(transaction, transaction_bytes, limits)
-    return transaction
+            raise RequestRefused(error.code, f"{what} {number}: {error.message}", hint=error.hint) from None
+    return parsed
+
+
+def _check_key(what: str, key: bytes) -> None:
+    if not 0 < len(key) <= KEY_BYTES_MAX:
+        raise RequestRefused("bad_key", f"a {what} key has {len(key)} bytes, not 1 to {KEY_BYTES_MAX}")
 
 
 def check_transaction(transaction: TransactionOperation, transaction_bytes: int, limits: Limits) -> None:
@@ -110,6 +130,15 @@ def is_read(operation: ClientOperation) -> bool:
     return type(operation) in READS
 
 
+def branches(operation: ClientOperation) -> bool:
+    """Return whether `operation` is a transaction that compares, so that True or False stands before its answers."""
+    if isinstance(operation, SessionOperation):
+        operation = operation.operation
+    if isinstance(operation, GuardedOperation):
+        operation = operation.operation
+    return isinstance(operation, TransactionOperation) and bool(operation.comparisons)
+
+
 def grows(operation: ClientOperation) -> bool:
     """Return whether `operation` may make the state larger, so that it is refused while space is short.
 
@@ -122,7 +151,7 @@ def grows(operation: ClientOperation) -> bool:
     if isinstance(operation, GuardedOperation):
         operation = operation.operation
     if isinstance(operation, TransactionOperation):
-        return any(type(command) in GROWING for command in operation.commands)
+        return any(type(command) in GROWING for command in (*operation.commands, *operation.otherwise))
     return type(operation) in GROWING
 
 

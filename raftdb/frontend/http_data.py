@@ -12,7 +12,7 @@ from aiohttp import web
 
 from raftdb.budgets import BODY_BYTES_ON_LOOP_MAX, REPLY_BYTES_ON_LOOP_MAX
 from raftdb.commands.answers import shown
-from raftdb.commands.transactions import called_by_name, is_read
+from raftdb.commands.transactions import branches, called_by_name, is_read
 from raftdb.errors import (
     CODES,
     Conflict,
@@ -119,8 +119,11 @@ class DataApi:
             conflict = {"results": None, **error_object(error)}
             return Reply(encode_json(conflict), status=CODES[error.code].status)
         except ReplyError as error:
-            raise called_by_name(error, names) from None
+            raise (called_by_name(error, names) if names else error) from None
         fields = {"results": answer.value, "index": answer.index, "term": answer.term}
+        if branches(operation):
+            which, *results = _of_kind(list, answer.value)
+            fields |= {"succeeded": which, "results": results}
         return Reply(await self.encoded(fields, answer.value))
 
     async def register_session(self, request: web.BaseRequest) -> Reply:

@@ -13,7 +13,15 @@ from raftdb.frontend.node_api import Consistency
 from raftdb.limits import WAIT_MS_MAX, Limits
 from raftdb.machine.locks.holding import Fence
 from raftdb.machine.locks.records import LockMode
-from raftdb.machine.operations import GuardedOperation, Mode, SessionOperation, TransactionOperation, Work
+from raftdb.machine.operations import (
+    Comparison,
+    GuardedOperation,
+    Mode,
+    Relation,
+    SessionOperation,
+    TransactionOperation,
+    Work,
+)
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import SESSION_NAME_BYTES
 
@@ -28,6 +36,12 @@ Number: TypeAlias = Annotated[int, msgspec.Meta(ge=-NUMBER_MAX - 1, le=NUMBER_MA
 Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=WAIT_MS_MAX)]
 """For how long a request may be held."""
 
+_RELATIONS = {
+    "=": Relation.EQUAL,
+    "!=": Relation.NOT_EQUAL,
+    "<": Relation.LESS,
+    ">": Relation.GREATER,
+}
 _MODES = {"redis": Mode.REDIS, "atomic": Mode.ATOMIC}
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 
@@ -70,11 +84,23 @@ class CommandPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     args: list[str | Number | Base64Bytes] = []
 
 
+class ComparePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A condition on one key: whether it exists, or how its revision or its value compares."""
+
+    key: str | Base64Bytes
+    exists: bool | None = None
+    revision: Revision | None = None
+    value: str | Base64Bytes | None = None
+    relation: Literal["=", "!=", "<", ">"] = "="
+
+
 class TransactionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /v1/transaction. `watch` may also be a list of pairs, because keys that are not UTF-8 cannot be
     names in JSON."""
 
     commands: list[CommandPart]
+    compare: list[ComparePart] = []
+    otherwise: list[CommandPart] = msgspec.field(default_factory=list, name="else")
     watch: dict[str, Revision] | list[tuple[str | Base64Bytes, Revision]] = {}
     mode: Literal["redis", "atomic"] = "redis"
     session: SessionPart | None = None
@@ -125,21 +151,42 @@ def execute_of(body: bytes, *, limits: Limits) -> Execution:
 def transaction_of(
     body: bytes, *, limits: Limits
 ) -> tuple[Sequence[str], TransactionOperation | GuardedOperation | SessionOperation]:
-    """The names of the commands as they were sent, and the transaction. Raises RequestRefused."""
+    """The names of the commands as they were sent, none if it branches, and the transaction. Raises RequestRefused."""
     request = decode_body(
         _transaction_decoder, body, example='{"commands": [{"command": "incr", "args": ["kunci"]}]}'
     )
     watch = request.watch
     pairs: Sequence[tuple[str | Base64Bytes, int]] = [*watch.items()] if isinstance(watch, dict) else watch
     transaction = build_transaction(
-        [(part.command, [bytes_of(argument) for argument in part.args]) for part in request.commands],
+        _words_of(request.commands),
+        comparisons=list(map(_comparison_of, request.compare)),
+        otherwise=_words_of(request.otherwise),
         watched=[(bytes_of(key), revision) for key, revision in pairs],
         mode=_MODES[request.mode],
         limits=limits,
     )
-    names = [part.command for part in request.commands]
+    names = [] if request.compare else [part.command for part in request.commands]
     work = fenced(transaction, _fences_of(request.fences))
     return names, work if request.session is None else in_session(request.session, work)
+
+
+def _words_of(commands: Sequence[CommandPart]) -> list[tuple[str, list[bytes]]]:
+    return [(part.command, [bytes_of(argument) for argument in part.args]) for part in commands]
+
+
+def _comparison_of(part: ComparePart) -> Comparison:
+    """The condition of a request. Raises RequestRefused."""
+    key, relation = bytes_of(part.key), _RELATIONS[part.relation]
+    given = [each for each in (part.exists, part.revision, part.value) if each is not None]
+    if len(given) != 1 or (part.exists is not None and relation is not Relation.EQUAL):
+        raise RequestRefused(
+            "bad_request",
+            'a condition says one of "exists", "revision" and "value"',
+            hint='{"key": "kunci", "value": "satu", "relation": "!="}',
+        )
+    if part.exists is not None:
+        return Comparison(key, Relation.NOT_EQUAL if part.exists else Relation.EQUAL, 0)
+    return Comparison(key, relation, part.revision if part.value is None else bytes_of(part.value))  # type: ignore[arg-type]  # one of them is given
 
 
 def _fences_of(fences: Fences) -> tuple[Fence, ...]:

@@ -3,7 +3,8 @@
 The body is the canonical CBOR of the operation: a command or another operation of a service (`forms`), or one of these.
 Numbers below 64 are commands.
 
-    64  [mode, [watched key, revision, ...], [[number, fields...], ...]]   a transaction
+    64  [mode, [watched key, revision, ...], [[number, fields...], ...]]   a transaction; if it branches, also with
+        [key, relation, operand, ...], [[number, fields...], ...]
     65  [session, sequence, acknowledged, [number, fields...]]             one of these, or a command, in a session
     68  []                                                                 end what is due
     69  [[[number, fields...], ...], [number, fields...]]                  guards, and a command or a transaction
@@ -24,10 +25,12 @@ from raftdb.errors import LocalProtocolError, RemoteProtocolError, RequestRefuse
 from raftdb.limits import ENTRY_BYTES_MAX, TIME_MS_MAX, TRANSACTION_KEYS_MAX
 from raftdb.machine import forms
 from raftdb.machine.operations import (
+    Comparison,
     Expire,
     GuardedOperation,
     Mode,
     Operation,
+    Relation,
     SessionOperation,
     TransactionOperation,
     WaitingOperation,
@@ -150,7 +153,18 @@ def _transaction_to_parts(transaction: TransactionOperation) -> list[object]:
     watched: list[object] = list(chain.from_iterable(transaction.watched))
     _require("Transaction", "watched", _is_watched, watched)
     commands = [_command_to_parts(command) for command in transaction.commands]
-    return [_TRANSACTION, int(transaction.mode), watched, commands]
+    parts: list[object] = [_TRANSACTION, int(transaction.mode), watched, commands]
+    if transaction.otherwise and not transaction.comparisons:
+        raise LocalProtocolError("a Transaction has another branch, and no comparison")
+    if transaction.comparisons:
+        flat: list[object] = [
+            part
+            for key, relation, operand in transaction.comparisons
+            for part in (key, int(relation), operand)
+        ]
+        _require("Transaction", "comparisons", _are_comparisons, flat)
+        parts += [flat, [_command_to_parts(command) for command in transaction.otherwise]]
+    return parts
 
 
 def _guarded_to_parts(operation: GuardedOperation) -> list[object]:
@@ -211,6 +225,17 @@ def _is_watched(value: object) -> bool:
     )
 
 
+def _are_comparisons(value: object) -> bool:
+    return (
+        type(value) is list
+        and len(value) > 0
+        and len(value) % 3 == 0
+        and all(map(is_bytes, value[::3]))
+        and all(type(relation) is int and 0 <= relation < len(Relation) for relation in value[1::3])
+        and all(is_bytes(operand) or is_number(operand) for operand in value[2::3])
+    )
+
+
 def _is_list(value: object) -> bool:
     return type(value) is list
 
@@ -219,13 +244,28 @@ _SESSION_NAMES = ("session", "sequence", "acknowledged", "operation")
 _SESSION_CHECKS: tuple[Check, ...] = (is_bytes, is_number, is_number, _is_list)
 
 
+_TRANSACTION_NAMES = ("mode", "watched", "commands", "comparisons", "otherwise")
+_TRANSACTION_CHECKS: tuple[Check, ...] = (_is_mode, _is_watched, _is_list, _are_comparisons, _is_list)
+
+
 def _transaction_from_fields(fields: list[Any]) -> TransactionOperation:
-    check_fields("Transaction", ("mode", "watched", "commands"), (_is_mode, _is_watched, _is_list), fields)
-    mode, watched, commands = fields
-    if not all(map(_is_list, commands)):
+    count = 5 if len(fields) > 3 else 3
+    check_fields("Transaction", _TRANSACTION_NAMES[:count], _TRANSACTION_CHECKS[:count], fields)
+    mode, watched, commands, flat, otherwise = (*fields, [], [])[:5]
+    if not all(map(_is_list, (*commands, *otherwise))):
         raise RemoteProtocolError("a command of a Transaction is not an array")
     pairs = tuple(zip(watched[::2], watched[1::2], strict=True))
-    return TransactionOperation(tuple(map(_command_from_parts, commands)), pairs, Mode(mode))
+    comparisons = tuple(
+        Comparison(key, Relation(relation), operand)
+        for key, relation, operand in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    )
+    return TransactionOperation(
+        tuple(map(_command_from_parts, commands)),
+        pairs,
+        Mode(mode),
+        comparisons,
+        tuple(map(_command_from_parts, otherwise)),
+    )
 
 
 def _session_from_fields(fields: list[Any]) -> SessionOperation:

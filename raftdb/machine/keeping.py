@@ -8,7 +8,7 @@ from typing import Any
 
 from raftdb.errors import ReplyError
 from raftdb.machine.layer import KeyValueView
-from raftdb.machine.operations import GuardedOperation, TransactionOperation, Work
+from raftdb.machine.operations import GuardedOperation, TransactionOperation, Work, executed
 from raftdb.machine.reply import Result
 from raftdb.machine.services import KEEPINGS
 
@@ -20,11 +20,12 @@ def shortened(operation: Work, reply: Result | ReplyError) -> Result | ReplyErro
     if isinstance(operation, GuardedOperation):
         operation = operation.operation
     if isinstance(operation, TransactionOperation):
-        if not any(type(command) in KEEPINGS for command in operation.commands):
+        if not _is_shortened(operation):
             return reply
         parts: Any = reply.value
-        pairs = zip(operation.commands, parts, strict=True)
-        return Result([shortened(command, part) for command, part in pairs], reply.revision)
+        before, commands, replies = executed(operation, parts)
+        pairs = zip(commands, replies, strict=True)
+        return Result(before + [shortened(command, part) for command, part in pairs], reply.revision)
     keeping = KEEPINGS.get(type(operation))
     return reply if keeping is None else keeping.shortened(reply)
 
@@ -36,10 +37,16 @@ def completed(view: KeyValueView, operation: Work, kept: Result | ReplyError) ->
     if isinstance(operation, GuardedOperation):
         operation = operation.operation
     if isinstance(operation, TransactionOperation):
-        if not any(type(command) in KEEPINGS for command in operation.commands):
+        if not _is_shortened(operation):
             return kept
         parts: Any = kept.value
-        pairs = zip(operation.commands, parts, strict=True)
-        return Result([completed(view, command, part) for command, part in pairs], kept.revision)
+        before, commands, replies = executed(operation, parts)
+        pairs = zip(commands, replies, strict=True)
+        return Result(before + [completed(view, command, part) for command, part in pairs], kept.revision)
     keeping = KEEPINGS.get(type(operation))
     return kept if keeping is None else keeping.completed(view, operation, kept)
+
+
+def _is_shortened(transaction: TransactionOperation) -> bool:
+    commands = (*transaction.commands, *transaction.otherwise)
+    return any(type(command) in KEEPINGS for command in commands)

@@ -9,7 +9,7 @@ docs/interface.md.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from raftdb.machine.service import Command, ServiceOperation
 
@@ -23,16 +23,49 @@ class Mode(IntEnum):
     """Nothing of the transaction is executed."""
 
 
+class Relation(IntEnum):
+    """How what is there has to compare with an operand. The numbers are in the log: never reuse one."""
+
+    EQUAL = 0
+    NOT_EQUAL = 1
+    LESS = 2
+    GREATER = 3
+
+
+class Comparison(NamedTuple):
+    """A condition on one key: how its revision (a number, 0 for a missing key) or its value (bytes) compares with
+    `operand`. The value of a missing key only is not equal to anything."""
+
+    key: bytes
+    relation: Relation
+    operand: int | bytes
+
+
 @dataclass(frozen=True, slots=True)
 class TransactionOperation:
     """Execute `commands` in order at one point of the log, if no key of `watched` has changed.
 
     `watched`: pairs of a key and the revision that it must still have, 0 for a key that must be missing.
+
+    With `comparisons` it branches: if not all of them hold, `otherwise` is executed instead of `commands`. Before the
+    answers stands True or False then, for which of the two it was.
     """
 
     commands: tuple[Command, ...]
     watched: tuple[tuple[bytes, int], ...] = ()
     mode: Mode = Mode.REDIS
+    comparisons: tuple[Comparison, ...] = ()
+    otherwise: tuple[Command, ...] = ()
+
+
+def executed(
+    operation: TransactionOperation, answers: list[Any]
+) -> tuple[list[Any], tuple[Command, ...], list[Any]]:
+    """Return what stands before the answers of the commands of a transaction, the commands that were executed, and
+    their answers."""
+    if not operation.comparisons:
+        return [], operation.commands, answers
+    return answers[:1], operation.commands if answers[0] else operation.otherwise, answers[1:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,8 +129,6 @@ def keys_named(operation: Operation) -> int:
     if not isinstance(operation, TransactionOperation):
         count = _KEYS_NAMED.get(type(operation))  # type: ignore[arg-type]  # what is no command names no key
         return 1 if count is None else max(1, count(operation))
-    named = len(operation.watched)
-    for command in operation.commands:
-        count = _KEYS_NAMED.get(type(command))
-        named += 1 if count is None else max(1, count(command))
-    return named
+    branches = (operation.commands, operation.otherwise)
+    named = len(operation.watched) + len(operation.comparisons)
+    return named + max(sum(map(keys_named, commands)) for commands in branches)

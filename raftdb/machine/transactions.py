@@ -2,7 +2,8 @@
 
 The watched revisions are compared here, at apply, by the clock of the entry: so a key whose time is up counts as
 missing, and a key that came back has another revision (hazards B57, B58). The commands run on a layer of their own,
-which becomes part of the entry at the end. Reads among them see the commands before them (hazard B61).
+which becomes part of the entry at the end. Reads among them see the commands before them (hazard B61). Comparisons are
+made there, too, and decide which of two lists of commands runs.
 
 A command that names something held, a lock or a delivery, is refused there as well if that is over, and the whole with
 it (`CommandType.guard`).
@@ -17,11 +18,11 @@ from collections.abc import Callable, Sequence
 from raftdb.errors import Conflict, Fenced, ReplyError, failure_of
 from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, TRANSACTION_MOVED_BYTES_MAX
 from raftdb.machine.layer import TOO_MANY_KEYS, KeyValueView, Layer
-from raftdb.machine.operations import Mode, TransactionOperation
+from raftdb.machine.operations import Comparison, Mode, Relation, TransactionOperation
 from raftdb.machine.reply import ELEMENT_BYTES, Result, shown_key, value_bytes
 from raftdb.machine.service import Command
 from raftdb.machine.services import GUARDS, keys_named
-from raftdb.machine.values import load_head
+from raftdb.machine.values import load, load_head, string_of
 
 KEYS_SHOWN = 3
 """How many of the keys that have changed the message names; the error has them all."""
@@ -39,14 +40,35 @@ def run(layer: Layer, operation: TransactionOperation, revision: int, execute: E
     changed = tuple(key for key, watched in operation.watched if _revision(layer, key) != watched)
     if changed:
         raise _conflict(changed)
-    check_guards(layer, operation.commands, is_among_commands=True)
+    branches = bool(operation.comparisons)
+    holds = all(_holds(layer, comparison) for comparison in operation.comparisons)
+    commands = operation.commands if holds else operation.otherwise
+    check_guards(layer, commands, is_among_commands=True)
     upper = Layer(layer, passed_max=TRANSACTION_KEYS_MAX - named)
     try:
-        results = _run_all(upper, operation, revision, execute)
+        results = _run_all(upper, commands, operation.mode, revision, execute)
     finally:
         layer.count(upper)
     layer.merge(upper)
-    return Result(results, None)
+    return Result([holds, *results] if branches else results, None)
+
+
+def _holds(layer: Layer, comparison: Comparison) -> bool:
+    """Whether what is there compares with the operand as it has to."""
+    key, relation, operand = comparison
+    found: int | bytes
+    if isinstance(operand, int):
+        found = _revision(layer, key)
+        order = (found > operand) - (found < operand)
+    else:
+        stored = load(layer, key)
+        if stored is None:
+            return relation is Relation.NOT_EQUAL
+        found = string_of(stored)
+        order = (found > operand) - (found < operand)
+    if relation is Relation.NOT_EQUAL:
+        return order != 0
+    return order == {Relation.EQUAL: 0, Relation.LESS: -1, Relation.GREATER: 1}[relation]
 
 
 def check_guards(view: KeyValueView, commands: Sequence[Command], *, is_among_commands: bool = False) -> None:
@@ -63,12 +85,12 @@ def check_guards(view: KeyValueView, commands: Sequence[Command], *, is_among_co
 
 
 def _run_all(
-    layer: Layer, operation: TransactionOperation, revision: int, execute: Execute
+    layer: Layer, commands: Sequence[Command], mode: Mode, revision: int, execute: Execute
 ) -> list[Result | ReplyError]:
     """The answers of the commands, one after the other. Raises `ReplyError` if the whole is undone."""
     results: list[Result | ReplyError] = []
     reply_bytes = 0
-    for position, command in enumerate(operation.commands):
+    for position, command in enumerate(commands):
         reply = execute(command, layer, revision)
         if layer.passed_max is not None and layer.passed > layer.passed_max:
             raise _too_many_keys()
@@ -78,7 +100,7 @@ def _run_all(
                 "the transaction reads and writes too much",
                 f"the limit is {TRANSACTION_MOVED_BYTES_MAX} bytes of values",
             )
-        if isinstance(reply, ReplyError) and operation.mode is Mode.ATOMIC:
+        if isinstance(reply, ReplyError) and mode is Mode.ATOMIC:
             raise _failed(position, reply.message, reply.hint, _code_among_commands(reply))
         results.append(reply)
         value = reply if isinstance(reply, ReplyError) else reply.value

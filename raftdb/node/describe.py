@@ -11,6 +11,7 @@ from raftdb.machine.operations import (
     Expire,
     GuardedOperation,
     Operation,
+    Relation,
     SessionOperation,
     TransactionOperation,
     WaitingOperation,
@@ -21,6 +22,8 @@ from raftdb.wire.configuration import decode_configuration
 from raftdb.wire.json_bytes import json_bytes_max
 
 KIND_NAMES = {EntryKind.NOOP: "noop", EntryKind.COMMAND: "command", EntryKind.CONFIGURATION: "configuration"}
+
+_RELATIONS = {Relation.EQUAL: "=", Relation.NOT_EQUAL: "!=", Relation.LESS: "<", Relation.GREATER: ">"}
 
 Described = dict[str, Any]
 """Names to plain values; keys and values of the database are bytes."""
@@ -73,6 +76,11 @@ def _describe_transaction(transaction: TransactionOperation) -> Described:
         "mode": transaction.mode.name.lower(),
         "commands": [_describe_command(command) for command in transaction.commands],
     }
+    if transaction.comparisons:
+        described["compare"] = [
+            [key, _RELATIONS[relation], operand] for key, relation, operand in transaction.comparisons
+        ]
+        described["else"] = [_describe_command(command) for command in transaction.otherwise]
     if transaction.watched:
         described["watch"] = [list(pair) for pair in transaction.watched]
     return described

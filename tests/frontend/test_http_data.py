@@ -579,3 +579,30 @@ async def test_what_stands_for_no_bytes_is_refused_with_the_rule(http: Harness, 
     assert (response.status, response.code) == (400, "bad_request")
     assert "a whole number of 64 bits" in response.json["error"]["hint"]
     assert (await http.execute({"command": "exists", "args": ["k"]})).json["result"] == 0
+
+
+async def test_a_transaction_branches(http: Harness) -> None:
+    await http.execute({"command": "set", "args": ["k", "1"]})
+
+    async def branch(*conditions: dict[str, object]) -> Response:
+        body = {
+            "compare": list(conditions),
+            "commands": [{"command": "set", "args": ["k", "2"]}],
+            "else": [{"command": "get", "args": ["k"]}, {"command": "exists", "args": ["k"]}],
+        }
+        return await http.request(post(json.dumps(body).encode(), "/v1/transaction"))
+
+    missed = (await branch({"key": "k", "value": "2"}, {"key": "k", "exists": True})).json
+    assert (missed["succeeded"], missed["results"]) == (False, ["1", 1])
+    met = (await branch({"key": "k", "revision": 5, "relation": "<"}, {"key": "x", "exists": False})).json
+    assert (met["succeeded"], met["results"]) == (True, ["OK"])
+    unclear: list[dict[str, object]] = [
+        {"key": "k"},
+        {"key": "k", "exists": True, "revision": 1},
+        {"key": "k", "exists": True, "relation": "<"},
+        {"key": "", "exists": True},
+        {"key": "k", "revision": -1},
+    ]
+    for condition in unclear:
+        assert (await branch(condition)).status == 400
+    assert (await branch()).status == 400, "an else needs something to compare"

@@ -14,7 +14,7 @@ from raftdb.machine.editing import Append
 from raftdb.machine.entries import encode, stamp
 from raftdb.machine.expiry import ExpireAfter, RemoveExpiry, TimeToLive
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.operations import Expire, Mode, TransactionOperation
+from raftdb.machine.operations import Comparison, Expire, Mode, Relation, TransactionOperation
 from raftdb.machine.queues.managing import QueueSet
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.reply import Result
@@ -313,3 +313,78 @@ def test_a_transaction_moves_the_clock_once(database: Database) -> None:
     database.now_ms = 6_001
     assert database.value(TransactionOperation((Exists((b"a", b"b")),))) == [0]
     assert changes_but_clock(database.layer.changes) == before
+
+
+BRANCHES = (Set(b"k", b"then"),), (Set(b"k", b"else"), Get(b"k"))
+
+
+def branched(database: Database, *comparisons: Comparison) -> object:
+    """Which of the two was executed, by its answers."""
+    then, otherwise = BRANCHES
+    reply = database.applied(TransactionOperation(then, (), Mode.REDIS, comparisons, otherwise)).reply
+    assert isinstance(reply, Result)
+    assert isinstance(reply.value, list)
+    which, *answers = reply.value
+    assert len(answers) == (len(then) if which else len(otherwise))
+    assert database.value(Get(b"k")) == (b"then" if which else b"else")
+    return which
+
+
+@pytest.mark.parametrize(
+    ("relation", "operand", "holds"),
+    [
+        (Relation.EQUAL, 1, True),
+        (Relation.EQUAL, 2, False),
+        (Relation.NOT_EQUAL, 0, True),
+        (Relation.LESS, 2, True),
+        (Relation.LESS, 1, False),
+        (Relation.GREATER, 0, True),
+        (Relation.GREATER, 1, False),
+        (Relation.EQUAL, b"5", True),
+        (Relation.EQUAL, b"6", False),
+        (Relation.NOT_EQUAL, b"6", True),
+        (Relation.LESS, b"6", True),
+        (Relation.LESS, b"5", False),
+        (Relation.GREATER, b"4", True),
+        (Relation.GREATER, b"55", False),
+    ],
+)
+def test_a_transaction_branches_by_what_is_there(
+    relation: Relation, operand: int | bytes, holds: bool
+) -> None:
+    database = Database()
+    database.run(Set(b"c", b"5"))
+    assert branched(database, Comparison(b"c", relation, operand)) is holds
+
+
+def test_a_missing_key_has_revision_0_and_no_value() -> None:
+    database = Database()
+    database.run(Set(b"c", b"5", 100))
+    database.now_ms = 200
+    assert branched(database, Comparison(b"c", Relation.EQUAL, 0)) is True
+    assert branched(database, Comparison(b"c", Relation.NOT_EQUAL, b"5")) is True
+    for relation in (Relation.EQUAL, Relation.LESS, Relation.GREATER):
+        assert branched(database, Comparison(b"c", relation, b"")) is False
+
+
+def test_all_comparisons_must_hold_and_nothing_is_done_where_the_other_branch_is_empty() -> None:
+    database = Database()
+    database.run(Set(b"c", b"5"))
+    true, false = Comparison(b"c", Relation.EQUAL, 1), Comparison(b"c", Relation.EQUAL, b"x")
+    assert branched(database, true, true) is True
+    assert branched(database, true, false) is False
+    nothing = database.applied(TransactionOperation((Delete(b"k"),), (), Mode.ATOMIC, (false,))).reply
+    assert nothing == Result([False], None)
+    assert database.value(Get(b"k")) == b"else"
+
+
+def test_the_branch_that_is_taken_is_checked_and_undone_as_a_whole() -> None:
+    database = Database()
+    database.run(Set(b"c", b"x"))
+    failing = (Set(b"k", b"v"), IncrementBy(b"c", 1))
+    false = Comparison(b"c", Relation.EQUAL, 0)
+    error = database.failed(TransactionOperation((Set(b"k", b"v"),), (), Mode.ATOMIC, (false,), failing))
+    assert error.failed_command == 1
+    assert database.value(Get(b"k")) in (b"", None)
+    watched = TransactionOperation((), ((b"c", 99),), Mode.ATOMIC, (false,), failing)
+    assert isinstance(database.failed(watched), Conflict), "what is watched comes first"

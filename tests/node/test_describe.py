@@ -11,9 +11,11 @@ from raftdb.core.model import Entry, EntryKind, Member
 from raftdb.machine.editing import Append
 from raftdb.machine.entries import encode, stamp
 from raftdb.machine.operations import (
+    Comparison,
     Expire,
     Mode,
     Operation,
+    Relation,
     SessionOperation,
     TransactionOperation,
     WaitingOperation,
@@ -60,6 +62,19 @@ def described(operation: Operation) -> dict[str, Any]:
         (
             WaitingOperation(SessionOperation(NAME, 7, 5, Append(b"k", b"v"))),
             {"command": "append", "args": [b"k", b"v"], "session": SESSION, "waits": True},
+        ),
+        (
+            TransactionOperation(
+                (Get(b"a"),), (), Mode.REDIS, (Comparison(b"k", Relation.LESS, 7),), (Set(b"a", b"1"),)
+            ),
+            {
+                "command": "transaction",
+                "args": [],
+                "mode": "redis",
+                "commands": [{"command": "get", "args": [b"a"]}],
+                "compare": [[b"k", "<", 7]],
+                "else": [{"command": "set", "args": [b"a", b"1"]}],
+            },
         ),
         (
             TransactionOperation(()),

@@ -31,10 +31,12 @@ from raftdb.machine.locks.holding import Fence, LeaveLine, Lock, Renew, Unlock, 
 from raftdb.machine.locks.looking import LockInfo, Locks
 from raftdb.machine.locks.records import LockMode
 from raftdb.machine.operations import (
+    Comparison,
     Expire,
     GuardedOperation,
     Mode,
     Operation,
+    Relation,
     SessionOperation,
     TransactionOperation,
     WaitingOperation,
@@ -206,11 +208,15 @@ SEQUENCES = st.integers(0, 6) | st.just(2**63 - 1)
 def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrategy[Operation]:
     """Everything that an entry can hold, with these keys."""
     one = commands(keys)
-    transactions = st.builds(
-        TransactionOperation,
-        st.lists(one, max_size=5).map(tuple),
-        st.lists(st.tuples(keys, REVISIONS), max_size=3).map(tuple),
-        st.sampled_from(Mode),
+    several = st.lists(one, max_size=5).map(tuple)
+    watched = st.lists(st.tuples(keys, REVISIONS), max_size=3).map(tuple)
+    comparisons = st.lists(
+        st.builds(Comparison, keys, st.sampled_from(Relation), REVISIONS | HOSTILE_BYTES),
+        min_size=1,
+        max_size=3,
+    ).map(tuple)
+    transactions = st.builds(TransactionOperation, several, watched, st.sampled_from(Mode)) | st.builds(
+        TransactionOperation, several, watched, st.sampled_from(Mode), comparisons, several
     )
     guards = st.lists(st.builds(Fence, keys, TOKENS) | st.builds(Unlock, keys, TOKENS), max_size=2).map(tuple)
     guarded = st.builds(GuardedOperation, guards, one | transactions)
