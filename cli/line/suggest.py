@@ -1,7 +1,7 @@
 """Completions, and the grey hint after the cursor. Pure, without prompt_toolkit.
 
-Names and options are known here. Keys, nodes and paths are not: `wanted` says which of them fit at the cursor, and the
-caller of `suggest` passes those that it could find in time.
+Names and options are known here. Keys, queues, locks, nodes and paths are not: `wanted` says which of them fit at the
+cursor, and the caller of `suggest` passes those that it could find in time.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,8 @@ class Kind(Enum):
     """The kinds of words, beside names and options, that may be completed at the cursor."""
 
     KEY = "key"
+    QUEUE = "queue"
+    LOCK = "lock"
     NODE = "node"
     PATH = "path"
 
@@ -28,11 +30,14 @@ KINDS = {
     "KEY": Kind.KEY,
     "PREFIX": Kind.KEY,
     "AFTER": Kind.KEY,
+    "QUEUE": Kind.QUEUE,
+    "NAME": Kind.LOCK,
     "NODE": Kind.NODE,
-    "ID": Kind.NODE,
     "FILE": Kind.PATH,
 }
 """The names of arguments in a syntax for which there are completions."""
+LISTING = {"queues": Kind.QUEUE, "locks": Kind.LOCK}
+"""Commands that list names of another kind than keys, so that a key in their syntax is one of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def wanted(text: str, cursor: int) -> Wanted | None:
     place = _place(text, cursor)
     if place is None or place.command is None:
         return None
-    kind = KINDS.get(syntax.expected(place.left).argument or "")
+    kind = _kind(place.command, syntax.expected(place.left))
     return None if kind is None else Wanted(kind, b"" if place.typed is None else place.typed.value)
 
 
@@ -85,14 +90,15 @@ def suggest(
     cursor: int,
     keys: Sequence[bytes] = (),
     *,
+    names: Sequence[bytes] = (),
     nodes: Sequence[str] = (),
     paths: Sequence[bytes] = (),
     local: bool = False,
 ) -> list[Suggestion]:
     """The completions of `text` at offset `cursor`: options first, then the given words, in their order.
 
-    `keys`, `nodes` and `paths` are offered where one of those fits, if they begin with the word at the cursor. With
-    `local` the shell runs its own cluster, and its commands are offered.
+    `keys`, `names` of queues or locks, `nodes` and `paths` are offered where one of those fits, if they begin with the
+    word at the cursor. With `local` the shell runs its own cluster, and its commands are offered.
     """
     place = _place(text, cursor)
     if place is None:
@@ -105,10 +111,12 @@ def suggest(
         suggestions += _names(place, local=local, go_on=False)
     brought: dict[Kind, Sequence[bytes]] = {
         Kind.KEY: keys,
+        Kind.QUEUE: names,
+        Kind.LOCK: names,
         Kind.NODE: [encoded(node) for node in nodes],
         Kind.PATH: paths,
     }
-    kind = KINDS.get(expected.argument or "")
+    kind = _kind(place.command, expected)
     if kind is None:
         return suggestions
     goes_on = bool(syntax.remaining(place.left, [expected.argument or ""]))
@@ -120,6 +128,12 @@ def suggest(
             more = goes_on and not (kind is Kind.PATH and candidate.endswith(b"/"))
             suggestions.append(Suggestion(spell(candidate), place.start, kind.value, more))
     return suggestions
+
+
+def _kind(command: ShellCommand, expected: syntax.Expected) -> Kind | None:
+    """The kind of words that may come next as an argument, None if they cannot be completed."""
+    kind = KINDS.get(expected.argument or "")
+    return LISTING.get(command.name, kind) if kind is Kind.KEY else kind
 
 
 def _names(place: _Place, *, local: bool, go_on: bool = True) -> list[Suggestion]:

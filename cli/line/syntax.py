@@ -5,7 +5,8 @@ A syntax is a name and its arguments: `set KEY VALUE [EX SECONDS | PX MILLISECON
 * A word in capitals is an argument, one in small letters is a *keyword*, and `a|b`, without spaces, is one of several
   keywords.
 * A part in brackets may be left out; `[A | B]` is one of several parts, each of which begins with a keyword, in
-  capitals or not. `...` at the end of a part means that it may be repeated.
+  capitals or not. So does `[COUNT NUMBER]`, where an argument follows. `...` at the end of a part means that it may be
+  repeated, and that its words are arguments: `[KEY VALUE ...]`.
 * Parts in brackets that begin with keywords may come in any order, and keywords may have any case, as in Redis.
 * `COMMAND...` is a whole command with arguments of its own.
 """
@@ -90,12 +91,13 @@ def _part(tokens: Sequence[str], position: int, *, is_choice: bool) -> tuple[tup
 
 def _optional(tokens: Sequence[str], position: int) -> tuple[Optional, int]:
     """The item in the brackets that were just opened, and the position of the closing one."""
-    depth, is_choice = 0, False
-    for token in tokens[position:]:
-        if token == "]" and depth == 0:
-            break
-        depth += (token == "[") - (token == "]")
-        is_choice = is_choice or (token == "|" and depth == 0)
+    depth, end, is_choice = 0, position, False
+    while end < len(tokens) and (depth or tokens[end] != "]"):
+        depth += (tokens[end] == "[") - (tokens[end] == "]")
+        is_choice = is_choice or (tokens[end] == "|" and depth == 0)
+        end += 1
+    inside = tokens[position:end]
+    is_choice = is_choice or (len(inside) > 1 and not {"[", "..."} & set(inside))
     parts: list[tuple[Item, ...]] = []
     while True:
         part, position = _part(tokens, position, is_choice=is_choice)

@@ -19,9 +19,9 @@ from cli.prompt.finder import Finder
 
 
 class ShellCompleter(Completer):
-    """Offers names of commands and options, and nodes, keys and paths where they fit.
+    """Offers names of commands and options, and nodes, keys, queues, locks and paths where they fit.
 
-    `nodes` is called at each completion; `finder` looks up keys and paths, which takes time.
+    `nodes` is called at each completion; `finder` looks up all but nodes, which takes time.
     """
 
     def __init__(self, *, nodes: Callable[[], Sequence[str]], finder: Finder, local: bool) -> None:
@@ -69,6 +69,7 @@ class ShellCompleter(Completer):
             document.text,
             cursor,
             things.get(Kind.KEY, ()),
+            names=things.get(Kind.QUEUE, ()) or things.get(Kind.LOCK, ()),
             nodes=self._nodes(),
             paths=things.get(Kind.PATH, ()),
             local=self._local,

@@ -1,4 +1,4 @@
-"""Looking up keys of the cluster and paths of the disk for completion, without holding up the prompt.
+"""Looking up what the cluster holds and paths of the disk for completion, without holding up the prompt.
 
 Both may be slow: a node may be paused, and a folder may be on another machine. So they are looked up in a thread, and
 the prompt waits no longer than `FIND_MS_MAX`. Only the latest question is answered. Results are kept for a moment,
@@ -26,12 +26,14 @@ FIRST_SHARE = 0.6
 FRESH_MS_MAX = 2_000
 """How long results are used."""
 FOUND_MAX = 100
-"""Most keys and paths that are offered."""
+"""Most keys, names and paths that are offered."""
+_LISTED_BY = {Kind.QUEUE: "queues", Kind.LOCK: "locks"}
+"""The command that lists names of a kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The keys or paths that begin with a prefix, all of them (`is_whole`) or the first ones; found at `at_ms`."""
+    """What begins with a prefix, all of them (`is_whole`) or the first ones; found at `at_ms`."""
 
     things: tuple[bytes, ...]
     is_whole: bool
@@ -98,15 +100,15 @@ class Finder:
             if question is None:
                 return
             wanted, answer = question
-            things = self._keys(wanted.prefix) if wanted.kind is Kind.KEY else _paths(wanted.prefix)
+            things = _paths(wanted.prefix) if wanted.kind is Kind.PATH else self._held(wanted)
             if things is not None:
                 kept = {old: found for old, found in self._remembered.items() if old.kind is not wanted.kind}
                 kept[wanted] = Found(things, len(things) < FOUND_MAX, now_ms())
                 self._remembered = kept
             answer()
 
-    def _keys(self, prefix: bytes) -> tuple[bytes, ...] | None:
-        """The first keys that begin with `prefix`, from the first node that answers; None if none does in time."""
+    def _held(self, wanted: Wanted) -> tuple[bytes, ...] | None:
+        """The first keys or names that are wanted, from the first node that answers; None if none does in time."""
         ends_ms = now_ms() + FIND_MS_MAX
         addresses = self._addresses()
         for position, address in enumerate(addresses, start=1):
@@ -117,11 +119,23 @@ class Finder:
             timeout_ms = left_ms if position == len(addresses) else left_ms * FIRST_SHARE
             with Client(address, timeout_ms=timeout_ms, sessions=False) as client:
                 try:
-                    page = client.key_page(prefix, limit=FOUND_MAX, values=False, consistency="stale")
+                    return _read(client, wanted)
                 except RaftdbError:
                     continue
-            return tuple(found.key for found in page.keys)
         return None
+
+
+def _read(client: Client, wanted: Wanted) -> tuple[bytes, ...]:
+    """The first keys or names that begin with the prefix."""
+    command = _LISTED_BY.get(wanted.kind)
+    if command is None:
+        page = client.key_page(wanted.prefix, limit=FOUND_MAX, values=False, consistency="stale")
+        return tuple(found.key for found in page.keys)
+    listed = client.execute(command, [wanted.prefix, b"", str(FOUND_MAX).encode()], consistency="stale").value
+    # Of a lock there is more than its name.
+    rows = listed if isinstance(listed, list) else []
+    firsts = (row[0] if isinstance(row, list) else row for row in rows)
+    return tuple(first for first in firsts if isinstance(first, bytes))
 
 
 def _paths(prefix: bytes) -> tuple[bytes, ...] | None:

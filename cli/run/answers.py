@@ -1,23 +1,77 @@
 """Showing the answers of the cluster and of the shell's own commands in the three forms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cli.console import render
 from cli.console.output import Output
 from raftdb.client.json_body import bytes_to_json
-from raftdb.client.model import Answer, TransactionAnswer
+from raftdb.client.model import Answer, TransactionAnswer, Value
 from raftdb.errors import CommandFailed
 
-PAIRS = {"scan": ("key", "value")}
-"""Commands whose list has pairs, with the headers of the two columns in a table."""
+NESTED = {
+    "holders": ("owner", "mode", "token", "since_ms", "left_ms"),
+    "line": ("owner", "mode", "since_ms"),
+}
+"""The columns of lists of rows that stand beside a name."""
+
+
+def _cell(value: Value) -> str:
+    """A name or a number in a table, as it would be typed."""
+    return render.word(value) if isinstance(value, bytes) else render.typed(value)
+
+
+def _pairs(value: list[Value]) -> str:
+    rows = [tuple(map(render.typed, pair)) for pair in zip(value[::2], value[1::2], strict=True)]
+    return render.table(("key", "value"), rows)
+
+
+def _deliveries(value: list[Value]) -> str:
+    rows = [(*map(_cell, row[:-1]), render.typed(row[-1])) for row in value if isinstance(row, list) and row]
+    return render.table(("id", "receipt", "deliveries", "value"), rows)
+
+
+def _locks(value: list[Value]) -> str:
+    return render.table(("name", "mode", "holders", "waiting"), _rows(value))
+
+
+def _rows(value: list[Value]) -> list[list[str]]:
+    return [list(map(_cell, row)) for row in value if isinstance(row, list)]
+
+
+def _named(value: list[Value]) -> str:
+    """Names with their values beside them."""
+    names = [name.decode() if isinstance(name, bytes) else str(name) for name in value[::2]]
+    size = max(map(len, names))
+    lines = []
+    for name, beside in zip(names, value[1::2], strict=True):
+        is_table = name in NESTED and isinstance(beside, list) and beside
+        text = render.table(NESTED[name], _rows(beside)) if is_table else render.typed(beside)  # type: ignore[arg-type]
+        first, *rest = text.split("\n")
+        lines += [f"{name:<{size}}  {first}", *(f"{'':<{size}}  {line}" for line in rest)]
+    return "\n".join(lines)
+
+
+def _several_named(value: list[Value]) -> str:
+    return "\n\n".join(_named(one) for one in value if isinstance(one, list))
+
+
+TABLES: Mapping[str, Callable[[list[Value]], str]] = {
+    "scan": _pairs,
+    "receive": _deliveries,
+    "locks": _locks,
+    "lockinfo": _named,
+    "qinfo": _named,
+    "qget": _named,
+    "peek": _several_named,
+}
+"""How the lists of commands are shown to people, unless they are empty; those of others are numbered."""
 
 
 def show_answer(answer: Answer, name: str, output: Output) -> None:
     """Show the answer to a command."""
-    value, headers = answer.value, PAIRS.get(name.lower())
-    if output.format == "table" and headers is not None and isinstance(value, list) and value:
-        rows = [tuple(map(render.typed, pair)) for pair in zip(value[::2], value[1::2], strict=True)]
-        output.text(render.table(headers, rows))
+    value, shown = answer.value, TABLES.get(name.lower())
+    if output.format == "table" and shown is not None and isinstance(value, list) and value:
+        output.text(shown(value))
     else:
         show_result(value, output, answer.body)
 

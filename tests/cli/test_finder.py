@@ -38,6 +38,21 @@ async def test_keys_are_those_that_any_node_has(finder: Finder, cluster: FakeClu
     assert (method, path) == ("GET", f"/v1/keys?prefix=a&limit={FOUND_MAX}&values=false&consistency=stale")
 
 
+async def test_names_of_queues_and_locks_are_those_that_any_node_has(
+    finder: Finder, cluster: FakeCluster
+) -> None:
+    node = cluster.nodes[0]
+    for kind, command, result in (
+        (Kind.QUEUE, "queues", ["mail", "mill"]),
+        (Kind.LOCK, "locks", [["mail", "exclusive", 1, 0], ["mill", "shared", 2, 0]]),
+    ):
+        node.script = [Canned(body={"result": result, "index": 1, "term": 1})]
+        assert await finder.find(Wanted(kind, b"m")) == (b"mail", b"mill")
+        assert node.bodies[-1]["command"] == command
+        assert node.bodies[-1]["args"] == ["m", "", str(FOUND_MAX)]
+        assert node.bodies[-1]["consistency"] == "stale"
+
+
 async def test_what_was_found_is_narrowed_down_without_asking_again(
     finder: Finder, cluster: FakeCluster
 ) -> None:

@@ -65,14 +65,19 @@ def test_completions(text: str, suggestions: list[str]) -> None:
     ("text", "suggestions"),
     [
         ("set k ", []),
-        ("set k v ", ["EX", "PX", "KEEPTTL", "NX", "XX"]),
+        ("set k v ", ["EX", "PX", "KEEPTTL", "NX", "XX", "FENCE"]),
         ("set k v e", ["ex"]),
         ("set k v K", ["KEEPTTL"]),
         ("set k v EX ", []),
-        ("set k v nx ", ["EX", "PX", "KEEPTTL"]),
-        ("set k v ex 5 ", ["NX", "XX"]),
-        ("set k v ex 5 nx ", []),
+        ("set k v nx ", ["EX", "PX", "KEEPTTL", "FENCE"]),
+        ("set k v ex 5 ", ["NX", "XX", "FENCE"]),
+        ("set k v ex 5 nx ", ["FENCE"]),
         ('set k v "', []),
+        ("receive mail ", ["COUNT", "VISIBILITY", "WORKER", "WAIT"]),
+        ("receive mail count 5 WORKER ana ", ["VISIBILITY", "WAIT"]),
+        ("peek mail STATE d", ["delayed", "dead"]),
+        ("enqueue mail hello DELAY ", []),
+        ("lock gate SHARED ", ["TTL", "OWNER", "WAIT"]),
     ],
 )
 def test_options(text: str, suggestions: list[str]) -> None:
@@ -89,6 +94,14 @@ def test_options(text: str, suggestions: list[str]) -> None:
         ("ping; del a", Wanted(Kind.KEY, b"a")),
         (".watch 1 get a", Wanted(Kind.KEY, b"a")),
         (".kill n", Wanted(Kind.NODE, b"n")),
+        ("ack m", Wanted(Kind.QUEUE, b"m")),
+        ("redrive mail TO ", Wanted(Kind.QUEUE, b"")),
+        ("queues m", Wanted(Kind.QUEUE, b"m")),
+        ("unlock ", Wanted(Kind.LOCK, b"")),
+        ("set k v FENCE g", Wanted(Kind.LOCK, b"g")),
+        ("locks g", Wanted(Kind.LOCK, b"g")),
+        ("qget mail ", None),
+        ("qset mail ", None),
         (".read fi", Wanted(Kind.PATH, b"fi")),
         ("ge", None),
         ("set k v", None),
@@ -99,6 +112,18 @@ def test_options(text: str, suggestions: list[str]) -> None:
 )
 def test_what_has_to_be_looked_up(text: str, thing: Wanted | None) -> None:
     assert wanted(text, len(text)) == thing
+
+
+def test_names_of_queues_and_locks_are_offered_where_they_fit() -> None:
+    names = (b"mail", b"two words", b"other")
+    assert [one.text for one in suggest("qlen ", 5, (b"key",), names=names)] == [
+        "mail",
+        '"two words"',
+        "other",
+    ]
+    (suggestion,) = suggest("unlock m", 8, (b"mkey",), names=names)
+    assert (suggestion.text, suggestion.description, suggestion.goes_on) == ("mail", "lock", True)
+    assert suggest("get m", 5, names=names) == []
 
 
 def test_what_is_private_to_a_cluster_that_up_started_is_offered_only_there() -> None:
@@ -179,8 +204,9 @@ def test_a_hint_shrinks_as_one_types() -> None:
         argument_hint(text, len(text))
         for text in ("set k v ", "set k v EX ", "set k v EX 5 ", "set k v EX 5 NX")
     ]
-    options = "[EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX]"
-    assert hints == [options, "SECONDS [NX | XX]", "[NX | XX]", ""]
+    options = "[EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX] [FENCE NAME TOKEN]"
+    rest = "[NX | XX] [FENCE NAME TOKEN]"
+    assert hints == [options, f"SECONDS {rest}", rest, " [FENCE NAME TOKEN]"]
 
 
 def test_there_is_no_hint_in_the_middle_of_a_line() -> None:

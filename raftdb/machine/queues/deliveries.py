@@ -45,7 +45,7 @@ from raftdb.machine.service import (
 
 BACK_OFF_FIRST_MS = 1_000
 BACK_OFF_LAST_MS = 300_000
-NACK_SYNTAX = "nack QUEUE RECEIPT [DELAY s] [ERROR text] [FREE | DEAD]"
+NACK_SYNTAX = "nack QUEUE RECEIPT [DELAY SECONDS] [ERROR TEXT] [FREE | DEAD]"
 
 
 @dataclass(frozen=True, slots=True)

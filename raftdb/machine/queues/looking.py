@@ -44,7 +44,7 @@ from raftdb.machine.service import (
 )
 from raftdb.machine.slots import slot_of
 
-PEEK_SYNTAX = "peek QUEUE [STATE s] [AFTER id] [COUNT n]"
+PEEK_SYNTAX = "peek QUEUE [STATE visible|delayed|in_flight|dead] [AFTER ID] [COUNT NUMBER]"
 PEEK_COUNT_DEFAULT = 10
 
 

@@ -237,7 +237,7 @@ MANAGING = (
         names=(
             CommandSpec(
                 name="qset",
-                syntax="qset QUEUE NAME VALUE [NAME VALUE ...]",
+                syntax="qset QUEUE SETTING VALUE [SETTING VALUE ...]",
                 summary="Change settings of a queue: visibility, max_failures, dead_letter, max_length, max_bytes,"
                 " dedup_window, paused.",
                 examples=(

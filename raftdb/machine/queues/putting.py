@@ -17,7 +17,7 @@ from raftdb.machine.reply import Result, Told
 from raftdb.machine.service import Arity, Command, CommandSpec, CommandType, Example, ReplyKind
 from raftdb.machine.values import check_value
 
-SYNTAX = "enqueue QUEUE VALUE [DELAY s] [GROUP g] [PRIORITY 0..9] [DEDUP id] [UNIQUE id] [TTL s]"
+SYNTAX = "enqueue QUEUE VALUE [DELAY SECONDS] [GROUP TEXT] [PRIORITY NUMBER] [DEDUP TEXT] [UNIQUE TEXT] [TTL SECONDS]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from raftdb.machine.service import (
     ReplyKind,
 )
 
-SYNTAX = "redrive QUEUE [TO queue] [ID ... | COUNT n]"
+SYNTAX = "redrive QUEUE [TO QUEUE] [COUNT NUMBER] [ID ...]"
 STEP_MESSAGES = 200
 """Messages that an entry moves."""
 _NUMBER_BYTES = 8

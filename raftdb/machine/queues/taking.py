@@ -44,7 +44,7 @@ from raftdb.machine.waiting import TurnWaiting
 
 SUPPLY_COUNTED_MAX = 1_000
 """How far the messages are counted that could be handed out."""
-RECEIVE_SYNTAX = "receive QUEUE [COUNT n] [VISIBILITY s] [WORKER text] [WAIT s]"
+RECEIVE_SYNTAX = "receive QUEUE [COUNT NUMBER] [VISIBILITY SECONDS] [WORKER TEXT] [WAIT SECONDS]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ TAKING = (
         names=(
             CommandSpec(
                 name="dequeue",
-                syntax="dequeue QUEUE [WAIT s]",
+                syntax="dequeue QUEUE [WAIT SECONDS]",
                 summary="Take the first message of a queue for good: its value, or nil if none is visible.",
                 examples=(
                     Example("qset mail max_length 3", "OK"),
