@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from raftdb import AsyncClient, AsyncJob, Client, Fenced, Job, QueueFull, RequestRefused
+from raftdb import AsyncClient, AsyncHeld, AsyncJob, Client, Fenced, Job, QueueFull, RequestRefused
 from tests.e2e.cluster import ROOT, Cluster, clean_environment
 from tests.e2e.conftest import NewCluster
 from tests.e2e.waiting import wait_for
@@ -327,3 +327,45 @@ def test_a_schedule_runs_what_is_due_and_again_what_failed(client: Client) -> No
 
     often.run()
     assert len(runs) == 3
+
+
+def test_all_schedules_of_a_client_run_side_by_side(client: Client) -> None:
+    runs: dict[str, int] = {"one": 0, "other": 0}
+    done = threading.Event()
+
+    def count(name: str) -> None:
+        runs[name] += 1
+        if all(runs.values()):
+            done.set()
+
+    one = client.every("1s", name="one")(lambda: count("one"))
+    other = client.every("1s", name="other")(lambda: count("other"))
+    thread = threading.Thread(target=client.run_schedules)
+    thread.start()
+    assert done.wait(LONG_S)
+    one.stop()
+    other.stop()
+    thread.join(LONG_S)
+    assert not thread.is_alive()
+
+
+async def test_schedules_and_elections_of_tasks(shared_cluster: Cluster) -> None:
+    async with AsyncClient(shared_cluster.addresses, timeout_ms=30_000) as client:
+        election = client.election("async")
+        seen = election.observe()
+        assert await anext(seen) is None
+        async with await election.campaign("me"):
+            assert await election.leader == b"me"
+            assert await anext(seen) == b"me"
+
+        @client.every("1s", name="async")
+        async def often() -> None:
+            often.stop()
+
+        await often.run()
+
+        @client.leader_only("async-only")
+        async def lead(held: AsyncHeld) -> bool:
+            return held.is_held
+
+        assert await lead()
