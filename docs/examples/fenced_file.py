@@ -11,7 +11,7 @@ from pathlib import Path
 
 from raftdb import Client
 
-TTL_S = 2
+TTL_S = 4
 """How long the lock outlives a process that is gone."""
 INTERVAL_S = 0.5
 """Time between two uses."""

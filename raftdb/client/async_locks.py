@@ -57,7 +57,7 @@ class AsyncHeld(Generic[V]):
         self._kept = Kept(lease, key[1], b"%d" % token, False, self.lost.tell)
         self._entered = 0
         self._block: Block | None = None
-        self.db: AsyncClient[V] = db._fenced_by(Fence(key[1], token, mode.fence, lease))
+        self.db: AsyncClient[V] = db._fenced_by(Fence(key[1], token, mode.is_shared, lease))
         holding.renewals.keep(self._kept)
         holding.held[key] = self
 

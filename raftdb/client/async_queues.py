@@ -111,6 +111,8 @@ class AsyncQueue(Generic[V]):
         wait_ms = float(milliseconds(wait))
         if not wait_ms:
             return await self._db._run(method(None))
+        if self._db._fences:
+            raise RequestRefused("bad_request", "what waits has no fences", hint="leave the wait out")
         ends_ms = now_ms() + wait_ms
         with self._db._own_holding().waiting_client() as client:
             while True:

@@ -51,10 +51,9 @@ class Mode:
     limit: int = 0
 
     @property
-    def fence(self) -> tuple[str, ...]:
-        """The command, and the words after name and token, that refuses a transaction if such a lock is over. `fence`
-        does not know locks with a limit; to renew them refuses just so."""
-        return ("renew",) if self.limit else ("fence", "SHARED") if self.shared else ("fence",)
+    def is_shared(self) -> bool:
+        """Whether others may hold it at the same time."""
+        return self.shared or self.limit > 0
 
     @property
     def words(self) -> list[Text]:

@@ -149,16 +149,8 @@ def test_what_is_written_after_the_lock_is_over_is_refused(client: Client) -> No
         held.release()
 
 
-def test_a_lock_outlives_its_time_to_live_because_it_is_renewed(client: Client) -> None:
-    with client.lock("renewed", ttl=1.5) as held:
-        time.sleep(2.0)
-        assert held.is_held
-        assert told(client, "renewed")[b"held"] == 1
-        held.db.set("renewed", "yes")
-
-
 def test_leaving_a_lock_that_was_lost_raises(client: Client) -> None:
-    with pytest.raises(LockLost), client.lock("lost", ttl=1) as held:  # noqa: PT012
+    with pytest.raises(LockLost), client.lock("lost", ttl=2) as held:  # noqa: PT012
         client.execute("unlock", ["lost", held.token])
         assert held.lost.wait(LONG_S)
         assert not held.is_held
@@ -195,7 +187,7 @@ def test_one_of_several_is_elected_and_says_who_it_is(client: Client) -> None:
 def test_what_only_the_leader_may_do_runs_once_at_a_time_and_again_after_a_loss(client: Client) -> None:
     runs: list[int] = []
 
-    @client.leader_only("alone", value="me", ttl=1)
+    @client.leader_only("alone", value="me", ttl=4)
     def work(held: Held, amount: int) -> int:
         runs.append(held.token)
         if len(runs) == 1:
@@ -254,7 +246,7 @@ async def test_a_task_that_loses_its_lock_is_cancelled(shared_cluster: Cluster) 
     async with AsyncClient(shared_cluster.addresses, timeout_ms=30_000) as client:
         was_cancelled = False
         with pytest.raises(LockLost):  # noqa: PT012
-            async with client.lock("async", ttl=1) as held:
+            async with client.lock("async", ttl=3) as held:
                 await client.execute("unlock", ["async", held.token])
                 try:
                     await asyncio.sleep(LONG_S)
@@ -268,11 +260,12 @@ async def test_a_task_that_loses_its_lock_is_cancelled(shared_cluster: Cluster) 
 
 
 async def test_a_blocked_event_loop_loses_no_lock(shared_cluster: Cluster) -> None:
+    """The lock outlives its time to live, because it is renewed by a thread."""
     async with (
         AsyncClient(shared_cluster.addresses, timeout_ms=30_000) as client,
-        client.lock("blocked", ttl=1.5) as held,
+        client.lock("blocked", ttl=4) as held,
     ):
-        end = time.monotonic() + 2.5
+        end = time.monotonic() + 4.5
         while time.monotonic() < end:
             sum(range(10_000))
         assert held.is_held

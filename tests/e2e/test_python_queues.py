@@ -33,6 +33,8 @@ def test_what_is_put_is_taken_in_order(client: Client) -> None:
     assert queue.length() == 3
     assert [queue.pop() for _ in range(4)] == [b"a", b"b", b"c", None]
     assert queue.pop(wait=0.05) is None
+    with client.lock("order") as held, pytest.raises(RequestRefused, match="no fences"):
+        held.db.queue("order").pop(wait=1)
 
 
 def test_options_of_a_message(client: Client) -> None:
@@ -121,9 +123,9 @@ def test_a_worker_that_was_too_slow_writes_nothing(client: Client) -> None:
 def test_a_job_that_takes_long_is_extended(client: Client) -> None:
     queue = client.queue("long")
     queue.put("x")
-    for job in queue.consume(visibility=1.5):
+    for job in queue.consume(visibility=4):
         with job:
-            time.sleep(2.5)
+            time.sleep(4.5)
             assert not job.lost.is_set()
             assert queue.info()["in_flight"] == 1
         break
