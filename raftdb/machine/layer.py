@@ -42,7 +42,7 @@ class Layer:
 
     A layer is itself a view: another one laid over it can be thrown away, or merged. It is valid until the view
     below is written to. `deadline_ms` is the earliest of the deadlines that were set in it, None if none was; `events`
-    are, in order, the names of all that has changed in it (`note_change`), for others that wait for changes.
+    are, in order, the names of what has changed in it that somebody may wait for (`note_change`).
 
     A layer also knows where it is applied: `session` is the name of the client's session whose operation runs, None
     outside of one, and `next_place` numbers what the entry makes.
@@ -145,9 +145,8 @@ class Layer:
             self.deadline_ms = time_ms
 
     def note_change(self, name: bytes) -> None:
-        """Note that the value or session of this name has changed, has begun or has ended. A name is the prefix of a
-        service, followed by the name there. For a value it is its key in the key space, so `changes` has its new
-        content."""
+        """Note a change of something that a command may wait for (`raftdb.machine.waiting`). A name is the prefix of a
+        service, followed by the name there. What nobody can wait for is not noted: it would cost every write."""
         self.events.append(name)
 
     def next_place(self, index: int) -> int:

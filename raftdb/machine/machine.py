@@ -28,9 +28,8 @@ _BESIDE_THE_LOG: dict[type[Any], ReadHandler] = {**READS, **QUERIES}
 
 
 class Applied(NamedTuple):
-    """The outcome of an entry: the reply for its proposer; and for others that wait for changes, the names of the
-    values and sessions that have changed (`Layer.note_change`), and the earliest deadline that was set (None:
-    none)."""
+    """The outcome of an entry: the reply for its proposer; for others that wait for changes, the names of what has
+    changed (`Layer.note_change`); and the earliest deadline that was set (None: none)."""
 
     reply: Reply
     events: Sequence[bytes]

@@ -79,7 +79,6 @@ def remove_all_values(layer: Layer, index: int) -> None:
     layer.put(GENERATION_KEY, pack_number(generation) + pack_number(index))
     layer.values_prefix = _prefix_of(generation)
     layer.put(VALUE_COUNT_KEY, pack_number(0))
-    layer.note_change(KEY_VALUE_PREFIX)
     abandon(layer, KEY_VALUE_PREFIX, first, layer.values_prefix)
 
 
@@ -164,7 +163,6 @@ def move_value(layer: Layer, state_key: bytes, before: bytes | None, record: byt
 
 def _replace(layer: Layer, state_key: bytes, before: bytes | None, expires_ms: int) -> None:
     """Update the number of values and the index of expiries for a value that replaces `before`."""
-    layer.note_change(state_key)
     if before is None:
         expires_before_ms = NEVER_EXPIRES
         _count(layer, 1)
@@ -179,7 +177,6 @@ def _replace(layer: Layer, state_key: bytes, before: bytes | None, expires_ms: i
 
 def remove_value(layer: Layer, state_key: bytes, before: bytes) -> None:
     """Remove the record `before`."""
-    layer.note_change(state_key)
     expires_before_ms = decode_header(before)[2]
     if expires_before_ms != NEVER_EXPIRES:
         EXPIRIES.lift(layer, expires_before_ms, state_key[1:])
