@@ -1,9 +1,10 @@
-"""All simulated clients of a run, plain ones and those of transactions, with sessions and without; and the checks of
-all their answers.
+"""All simulated clients of a run, plain ones, those of transactions and those of queues, with sessions and without; and
+the checks of all their answers.
 
 * Every answer is the one that the committed log gives to the request (`answers`, by the model).
 * The histories of single keys have a linear order (`linearizability`), and those of transactions a serial one
   (`serializability`); these checks do not use the log.
+* Every message is in one state, or has left its queue in one way (`ledger`).
 """
 
 from collections.abc import Sequence
@@ -15,14 +16,18 @@ from raftdb.machine.batches import MultiSet
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.operations import SessionOperation
+from raftdb.machine.queues.putting import Enqueue
+from raftdb.machine.queues.records import read_id
 from raftdb.machine.strings import Get, Set
 from raftdb.simulation.answers import check_answers
 from raftdb.simulation.caller import World
 from raftdb.simulation.clients import Client, History
+from raftdb.simulation.ledger import Ledger
 from raftdb.simulation.linearizability import Finding, Operation, Verdict, check_history
 from raftdb.simulation.scheduler import MILLISECOND
 from raftdb.simulation.serializability import check_serializable
 from raftdb.simulation.transactors import Transactions, Transactor
+from raftdb.simulation.workers import Worker
 
 UNIQUE = (Set, Append, MultiSet)
 """The commands with values that were never used before."""
@@ -56,9 +61,14 @@ class Crowd:
             for number in range(options.transactors)
         ]
 
+        self.workers = [
+            Worker(world, f"w{number}", told, with_session=has_session()) for number in range(options.workers)
+        ]
+        self.ledger = Ledger()
+
     @property
-    def _everybody(self) -> Sequence[Client | Transactor]:
-        return (*self._clients, *self._transactors)
+    def _everybody(self) -> Sequence[Client | Transactor | Worker]:
+        return (*self._clients, *self._transactors, *self.workers)
 
     @property
     def is_idle(self) -> bool:
@@ -91,6 +101,7 @@ class Crowd:
         """Raise `InvariantBroken` if the answers do not fit the committed `log`, or each other. Returns the findings of
         the search for linear orders, which may be without a verdict."""
         check_answers(self.history.told, log)
+        self._check_queues(log)
         problems = check_serializable(self.transactions.observed)
         if problems:
             raise InvariantBroken(f"not serializable: {problems[0]}")
@@ -101,6 +112,20 @@ class Crowd:
                     f"not linearizable: {finding.key!r}, first unexplained {finding.unexplained}"
                 )
         return findings
+
+    def _check_queues(self, log: Sequence[Entry]) -> None:
+        """Follow every message, if there are any; each that a client was told of must have been put."""
+        if not self.workers:
+            return
+        self.ledger.follow(log)
+        for answer in self.history.told:
+            operation = answer.operation
+            if isinstance(operation, SessionOperation):
+                operation = operation.operation
+            if isinstance(operation, Enqueue) and isinstance(answer.reply, list):
+                message_id = read_id(answer.reply[0])
+                if message_id not in self.ledger.ids:
+                    raise InvariantBroken(f"an acknowledged message was never put: {answer}")
 
     def _settled_history(self, log: Sequence[Entry]) -> list[Operation]:
         """The history without writes of unknown outcome that are not in the log.

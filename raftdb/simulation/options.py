@@ -101,6 +101,8 @@ READS_ANYWHERE_SHARE = 0.3
 """The share of seeds in which every node serves linearizable reads."""
 FLUSHING_SHARE = 0.2
 """The share of seeds in which all keys are removed now and then, of those without transactions on lists."""
+QUEUES_SHARE = 0.25
+"""The share of seeds in which clients use queues."""
 SLOW_SHARE = 0.03
 """The share of seeds with a slow network."""
 SLOW_WAYS_MS = (50, 100, 300, 1_000)
@@ -152,6 +154,8 @@ class Options:
     """Whether clients use keys that expire."""
     reads_anywhere: bool
     """Whether nodes that do not lead serve linearizable reads, too."""
+    workers: int
+    """The number of clients of queues, beside the others."""
     flushes: bool
     """Whether clients now and then remove all keys. Nobody keeps lists in transactions then."""
     checkpoint_us: int
@@ -234,6 +238,7 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         transactors=chance.choose([0, 0, 2, 5]),
         expires=chance.happens(0.5),
         reads_anywhere=chance.branch("reads anywhere").happens(READS_ANYWHERE_SHARE),
+        workers=0,
         flushes=False,
         checkpoint_us=chance.choose([0, 500, 3_000]) * MILLISECOND if compacts else 0,
         checkpoint_entries=chance.choose([3, 20, 100] if compacts else [50, 1_000]),
@@ -245,6 +250,9 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
     )
     if options.transactors == 0 and chance.branch("flushes").happens(FLUSHING_SHARE):
         options = replace(options, flushes=True)
+    queues = chance.branch("queues")
+    if queues.happens(QUEUES_SHARE):
+        options = replace(options, workers=queues.between(2, 6))
     if not slow.happens(SLOW_SHARE):
         return options
     return options.on_slow_network(slow.choose(SLOW_WAYS_MS) * MILLISECOND)

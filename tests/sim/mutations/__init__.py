@@ -4,7 +4,7 @@ Each mutation is a small patch of the product, undone on leaving; none of them i
 those of the catalogue of bugs that the project was built against.
 """
 
-from tests.sim.mutations import answers, data, elections, folders, membership, replication, snapshots
+from tests.sim.mutations import answers, data, elections, folders, membership, queues, replication, snapshots
 from tests.sim.mutations.planting import Mutation, planted
 
 __all__ = ["MUTATIONS", "RARE", "Mutation", "planted"]
@@ -17,6 +17,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *membership.MUTATIONS,
     *data.MUTATIONS,
     *folders.MUTATIONS,
+    *queues.MUTATIONS,
 )
 """Every planted bug. Ids that are numbers are sections of the thesis, for rules that no catalogued bug is about."""
 
