@@ -17,6 +17,8 @@
       +-- Crowd (crowd)          all clients, and the checks of all their answers
       |      +-- Client x M (clients)        reads and writes, and the history of the answers
       |      +-- Transactor x K (transactors)    transactions on lists
+      |      +-- Worker x L (workers)        messages of queues, acknowledged in time or too late
+      |      +-- Ledger (ledger)             what became of every message, by the state of the machine
       |      +-- Caller (caller)             sends a client's requests; with a session it repeats them
       +-- Oracle (oracle)        checks every step (observing) for broken safety properties
       |      +-- Shadow x N (shadow)     the present and past content of each disk
@@ -25,6 +27,7 @@
   linearizability               one copy of the data could have given these answers
   answers                       each answer is the one that the committed log gives
   model                         a simple model of the database, which answers are compared with
+  queue_model, queue_rules      the queues of the model, and the commands on them
   timeline                      the cluster clock never runs ahead of the time that has passed
   idleness                      time with a leader counts, also without writes and while leaders change
   serializability               a serial order of the transactions explains their reads

@@ -62,6 +62,8 @@ class Report:
     """Snapshots that were installed."""
     transactions: int = 0
     conflicts: int = 0
+    messages: dict[str, int] = field(default_factory=dict)
+    """How the messages of queues left, or the state in which they are, if there are clients of queues."""
     faults: dict[str, int] = field(default_factory=dict)
     operations: dict[str, int] = field(default_factory=dict)
     """Changes and transfers that the operators asked for and were told are done."""
@@ -324,3 +326,4 @@ class Simulation:
         report.findings = self.crowd.check(log)
         report.transactions = len(self.crowd.transactions.observed)
         report.conflicts = self.crowd.transactions.conflicts
+        report.messages = dict(sorted(self.crowd.ledger.fates.items()))

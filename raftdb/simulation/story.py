@@ -57,6 +57,7 @@ CHECKS = (
     "votes and disks that count are those of the voters that the log names",
     "every node applies the same entries in the same order, to the same effect",
     "an acknowledged write is in the log at its index; a read sees every write acknowledged before it",
+    "each message of a queue is in one state, or has left it in one way; of a group one at most is in flight",
     "after the faults there is one leader, which every member follows, and every request is answered",
 )
 """The checks of every run, as they are printed."""
@@ -131,6 +132,9 @@ def _print_end(report: Report, out: TextIO) -> None:
         f"{report.refused} surely not executed",
         file=out,
     )
+    if report.options.workers:
+        became = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in report.messages.items())
+        print(f"  queues      {sum(report.messages.values())} messages: {became or 'none'}", file=out)
     done = ", ".join(f"{name} {count}" for name, count in report.operations.items())
     print(f"  operators   {done or 'asked for nothing'}", file=out)
     print(f"  compaction  {report.compactions} trims, {report.installs} snapshots installed", file=out)

@@ -7,7 +7,7 @@ the sweeper removes what stands under the old one (`machine.sweeping`).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from raftdb.errors import ReplyError, RequestRefused
+from raftdb.errors import Conflict, ReplyError, RequestRefused
 from raftdb.limits import (
     DEAD_LETTER_QUEUES_MAX,
     QUEUE_NAME_BYTES_MAX,
@@ -80,7 +80,7 @@ def _check_no_cycle(view: KeyValueView, start: bytes, name: bytes) -> None:
     """Raise `ReplyError` if the dead that go from `start` to `name` would come back, or go too far."""
     for _ in range(DEAD_LETTER_QUEUES_MAX):
         if name == start:
-            raise ReplyError("dead letters would go round in a circle", code="conflict")
+            raise Conflict("dead letters would go round in a circle")
         following = load_queue(view, name)
         if following is None or not following.settings.dead_letter:
             return

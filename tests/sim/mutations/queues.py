@@ -98,6 +98,6 @@ MUTATIONS = (
     Mutation("B76d", "two of a group are in flight", groups_are_not_kept),
     Mutation("B76e", "a line loses what stands before its front", the_front_never_goes_back),
     Mutation("B76f", "a transaction relies on a delivery that is over", transactions_rely_on_what_is_over),
-    Mutation("B76g", "only the sweeper ends deliveries", the_sweeper_alone_ends_deliveries),
-    Mutation("B63q", "replicas end deliveries by their own clocks", lambda: on_its_own_clock(events)),
+    Mutation("B73b", "only the sweeper ends deliveries", the_sweeper_alone_ends_deliveries),
+    Mutation("B63b", "replicas end deliveries by their own clocks", lambda: on_its_own_clock(events)),
 )
