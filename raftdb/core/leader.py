@@ -235,12 +235,7 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
         progress.acknowledged_round = message.round
         reads.release_confirmed(state, leadership)
         transfer.proceed(state, leadership, message.source, again=True)
-    patience_ticks = (
-        timing.heartbeat_ticks(state, leadership)
-        if progress.pace is Pace.PROBE
-        else timing.patience_ticks(state, leadership)
-    )
-    is_stuck = progress.unmoved_ticks >= patience_ticks and progress.answer_is_due
+    is_stuck = _is_stuck(state, leadership, progress)
     if is_stuck and progress.pace is Pace.SNAPSHOT:
         snapshots.offer_again(state, message.source, progress)
     elif is_stuck:
@@ -248,6 +243,16 @@ def on_heartbeat_reply(state: RaftState, message: HeartbeatReply) -> None:
         progress.unmoved_ticks = 0
         send_entries(state, message.source, progress, even_if_empty=True)
     parting.answered(state, leadership, message.source, message.round)
+
+
+def _is_stuck(state: RaftState, leadership: Leadership, progress: Progress) -> bool:
+    """True if a follower lacks entries, and nothing has moved for long."""
+    if not progress.unmoved_ticks or not progress.answer_is_due:
+        # Most answers are those of followers that lack nothing; what long is takes time to find out.
+        return False
+    if progress.pace is Pace.PROBE:
+        return progress.unmoved_ticks >= timing.heartbeat_ticks(state, leadership)
+    return progress.unmoved_ticks >= timing.patience_ticks(state, leadership)
 
 
 def advance_commit(state: RaftState, leadership: Leadership) -> None:

@@ -106,16 +106,17 @@ def serve_held(state: RaftState, leadership: Leadership) -> None:
 
 def release_confirmed(state: RaftState, leadership: Leadership) -> None:
     """Release the reads whose round a majority has answered; then begin the next round, if reads gathered."""
-    answered = {node: progress.acknowledged_round for node, progress in leadership.progress.items()}
-    answered[state.id] = leadership.round
-    confirmed = state.reached_by_majority(answered)
-    waiting = []
-    for read in leadership.reads_pending:
-        if read.round <= confirmed:
-            _release(state, read)
-        else:
-            waiting.append(read)
-    leadership.reads_pending = waiting
+    if leadership.reads_pending:
+        answered = {node: progress.acknowledged_round for node, progress in leadership.progress.items()}
+        answered[state.id] = leadership.round
+        confirmed = state.reached_by_majority(answered)
+        waiting = []
+        for read in leadership.reads_pending:
+            if read.round <= confirmed:
+                _release(state, read)
+            else:
+                waiting.append(read)
+        leadership.reads_pending = waiting
     serve_held(state, leadership)
 
 

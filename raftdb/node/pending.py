@@ -121,10 +121,14 @@ class Pending:
         self._released: deque[tuple[Index, int]] = deque()
         self._stale: deque[int] = deque()
         self._last_deadline = 0
+        self._deadline_ticks = -1
+        """When the last deadline was found out: requests of one tick have one."""
 
     def _deadline(self, now_ticks: int) -> int:
         """When the patience of a request that comes now ends: no sooner than that of any before it."""
-        self._last_deadline = max(self._last_deadline, now_ticks + self._patience_ticks())
+        if now_ticks != self._deadline_ticks:
+            self._deadline_ticks = now_ticks
+            self._last_deadline = max(self._last_deadline, now_ticks + self._patience_ticks())
         return self._last_deadline
 
     def add_writes(self, first: EntryId, requests: list[WriteRequest], now_ticks: int) -> None:
