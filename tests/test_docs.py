@@ -18,6 +18,7 @@ import pytest
 import raftdb
 from cli.console import failures
 from cli.line.dot_words import DOT_WORDS
+from cli.line.lexer import split
 from cli.line.words import WORDS
 from cli.program import SUB_COMMANDS, program
 from cli.subcommands.cluster import cluster
@@ -26,6 +27,7 @@ from raftdb.client.async_io import CONCURRENCY_MAX
 from raftdb.client.retrying import ATTEMPTS_MAX, TIMEOUT_MS
 from raftdb.client.sync_client import DEFAULT_TIMEOUT_MS
 from raftdb.commands.spec import COMMANDS
+from raftdb.commands.waiting import parse_waiting
 from raftdb.errors import CODES
 from raftdb.frontend.http_api import HttpApi
 from raftdb.server import bootstrap, config
@@ -261,6 +263,20 @@ def test_every_method_and_error_of_the_python_clients_is_documented() -> None:
 def test_the_readme_leads_to_the_documents() -> None:
     for path in sorted((ROOT / "docs").glob("*.md")):
         assert f"](docs/{path.name})" in README
+
+
+def test_every_line_of_the_tour_of_services_is_one_that_the_shell_takes() -> None:
+    text = (ROOT / "docs" / "services.md").read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    lines = re.findall(r"^> (.+)$", blocks, re.MULTILINE)
+    assert len(lines) > 10
+    for line in lines:
+        for name, *arguments in split(line):
+            word = WORDS.get(name.text)
+            if word is None:
+                parse_waiting(name.text, [argument.value for argument in arguments])
+            else:
+                word.check_arity(arguments)
 
 
 def test_what_the_page_on_running_it_names_exists() -> None:
