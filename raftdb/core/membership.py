@@ -77,6 +77,7 @@ class ConfigurationHistory:
         self.latest_index = self._history[-1][0] if self._history else 0
         self.voters = self.latest.voters
         self.ids = self.latest.ids
+        self._found = {member.id: member for _, one in self._history for member in one.members}
 
     def appended(self, blocks: Iterable[Block]) -> bool:
         """Take up the configurations in blocks just appended; True if there was one."""
@@ -105,6 +106,7 @@ class ConfigurationHistory:
         """Forget what was in force before the one at `index`: nothing there is ever truncated."""
         committed = [item for item in self._history if item[0] <= index]
         self._history = committed[-1:] + [item for item in self._history if item[0] > index]
+        self._refresh()
 
     def committed_at(self, commit_index: Index) -> tuple[Index, Configuration]:
         """The last configuration at or below `commit_index`: the one a snapshot carries (hazard B35)."""
@@ -119,5 +121,4 @@ class ConfigurationHistory:
 
     def find(self, node: NodeId) -> Member | None:
         """The member with that id in the latest configuration that has one: also of a node just removed."""
-        found = (configuration.find(node) for _, configuration in reversed(self._history))
-        return next((member for member in found if member is not None), None)
+        return self._found.get(node)
