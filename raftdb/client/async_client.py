@@ -288,7 +288,7 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
             finally:
                 calls.connections.close()
         holding = self._holding
-        if holding is not None and holding.process_id == os.getpid():
+        if holding is not None and holding.is_here:
             await holding.close()
 
     async def __aenter__(self) -> Self:
@@ -333,7 +333,7 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
 
     def _own_holding(self) -> "AsyncHolding":
         holding = self._holding
-        if holding is None or holding.process_id != os.getpid():
+        if holding is None or not holding.is_here:
             from raftdb.client.async_holding import AsyncHolding
             from raftdb.client.renewing import ClientRenewer
 

@@ -39,6 +39,12 @@ class AsyncHolding:
         self._numbers = Numbers()
         self._idle: list[AsyncClient[bytes]] = []
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this is the process that holds them. A child process that was forked has copies of what its parent
+        holds, and gives none of it back."""
+        return self.process_id == os.getpid()
+
     def number(self) -> int:
         """The number of the owner that asks now."""
         return self._numbers.of(current())

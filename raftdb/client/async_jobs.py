@@ -41,7 +41,8 @@ class AsyncJob(Generic[V]):
         self._refusal: BaseException | None = None
         self._block: Block | None = None
         self._kept = Kept(lease, queue, delivery.receipt, True, self.lost.tell)
-        db._own_holding().renewals.keep(self._kept)
+        self._holding = db._own_holding()
+        self._holding.renewals.keep(self._kept)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id} of {self.queue!r}, delivery {self.deliveries}>"
@@ -59,7 +60,7 @@ class AsyncJob(Generic[V]):
     def ended(self) -> None:
         """See `raftdb.client.transaction.Ending`."""
         self._is_ended = True
-        self._db._own_holding().renewals.drop(self._kept)
+        self._holding.renewals.drop(self._kept)
 
     def refused(self, error: BaseException) -> None:
         """See `raftdb.client.transaction.Ending`."""
@@ -93,6 +94,11 @@ class AsyncJob(Generic[V]):
             self._lease.end()
         return self._lease.renewed(sent_ms, time_ms)
 
+    def _begin(self, max_run_ms: float) -> Self:
+        """From now on it is extended for up to `max_run_ms`, however long it was fetched ahead; returns itself."""
+        self._lease.renewed_until_ms = now_ms() + max_run_ms
+        return self
+
     async def __aenter__(self) -> Self:
         self._block = self.lost.enter()
         return self
@@ -101,6 +107,8 @@ class AsyncJob(Generic[V]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
         was_cancelled = self._block is not None and self._block.leave(error)
+        if not self._holding.is_here:
+            return False  # it is the job of the process that forked this one
         if error is not None and not was_cancelled and not isinstance(error, Exception):
             if not self._is_ended:
                 await self._give_back()

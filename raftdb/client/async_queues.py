@@ -239,7 +239,7 @@ class AsyncQueue(Generic[V]):
                     while waiting and not stop.is_set:
                         job = waiting.pop(0)
                         if not job.lost.is_set():
-                            yield job
+                            yield job._begin(float(milliseconds(max_run)))
         finally:
             self._stops.pop(stop, None)
             for job in waiting:

@@ -59,13 +59,23 @@ class Renewals:
             self._keeping.add(kept)
             for name, work in (("raftdb-renewals", self._renew), ("raftdb-leases", self._watch)):
                 if name not in self._running:
+                    thread = threading.Thread(target=self._run, args=(name, work), name=name, daemon=True)
+                    thread.start()
                     self._running.add(name)
-                    threading.Thread(target=work, args=(name,), name=name, daemon=True).start()
             self._changed.notify_all()
 
     def drop(self, kept: Kept) -> None:
         """Renew it no longer."""
         self._keeping.remove(kept)
+
+    def _run(self, name: str, work: Callable[[str], None]) -> None:
+        """One of the threads. If it fails the next thing that is kept begins another."""
+        try:
+            work(name)
+        except BaseException:
+            with self._changed:
+                self._running.discard(name)
+            raise
 
     def _watch(self, name: str) -> None:
         while self._sleep(name, self._keeping.next_end_ms):
@@ -88,7 +98,7 @@ class Renewals:
             self._changed.notify_all()
 
     def _sleep(self, name: str, until_ms: Callable[[], float]) -> bool:
-        """Wait until something may be due; returns False if the thread is to end."""
+        """Wait until something may be due; returns False if the thread is to end, which counts as ended then."""
         with self._changed:
             if not self._keeping and not self._changed.wait(IDLE_S) and not self._keeping:
                 self._running.discard(name)

@@ -264,7 +264,7 @@ class Client(ClientCommands[V], ClientServices[V]):
             finally:
                 calls.connections.close()
         holding = self._holding
-        if holding is not None and holding.process_id == os.getpid():
+        if holding is not None and holding.is_here:
             holding.close()
 
     def __enter__(self) -> Self:
@@ -306,7 +306,7 @@ class Client(ClientCommands[V], ClientServices[V]):
 
     def _own_holding(self) -> "Holding":
         holding = self._holding
-        if holding is None or holding.process_id != os.getpid():
+        if holding is None or not holding.is_here:
             from raftdb.client.renewing import ClientRenewer
             from raftdb.client.sync_holding import Holding
 

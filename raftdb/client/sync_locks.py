@@ -68,7 +68,8 @@ class Held(Generic[V]):
     @property
     def is_held(self) -> bool:
         """Whether it is neither released nor lost, by time alone."""
-        return self._holding.held.get(self._key) is self and not self.lost.is_set()
+        is_mine = self._holding.is_here and self._holding.held.get(self._key) is self
+        return is_mine and not self.lost.is_set()
 
     def covers(self, mode: Mode) -> bool:
         """Whether who holds this may do what `mode` allows."""
@@ -80,9 +81,9 @@ class Held(Generic[V]):
             raise LockLost(f"the lock {self.name!r} was not renewed in time, and somebody else may hold it")
 
     def release(self) -> None:
-        """Give the lock back, if that was not done yet. Raises `LockLost` if it was lost before. If the cluster cannot
-        be reached, the lock ends by itself when its time is over."""
-        if self._holding.held.get(self._key) is not self:
+        """Give the lock back, if that was not done yet, in the process that took it. Raises `LockLost` if it was lost
+        before. If the cluster cannot be reached, the lock ends by itself when its time is over."""
+        if self._holding.held.get(self._key) is not self or not self._holding.is_here:
             return
         del self._holding.held[self._key]
         self._holding.renewals.drop(self._kept)

@@ -242,6 +242,46 @@ def test_a_process_that_was_paused_beyond_its_lease_knows_it_and_writes_nothing(
         sleeper.communicate()
 
 
+CHILD = """
+import os, sys
+from raftdb import Client
+
+with Client(sys.argv[1]) as client, client.lock("forked") as held:
+    queue = client.queue("forked")
+    queue.put("job")
+    (job,) = queue.receive()
+    child = os.fork()
+    if not child:
+        with job:
+            pass
+        assert not held.is_held
+        held.release()
+        with held:
+            pass
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    held.db.set("forked", "parent")
+    assert held.is_held
+    assert job.ack()
+print("in order")
+"""
+
+
+def test_a_child_process_gives_nothing_back_that_its_parent_holds(client: Client) -> None:
+    # Threads and a fork are what is tested; Python may warn of them.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", CHILD, ",".join(client.addresses)]
+    ended = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=LONG_S,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "in order\n"), ended.stderr
+
+
 async def test_a_task_that_loses_its_lock_is_cancelled(shared_cluster: Cluster) -> None:
     async with AsyncClient(shared_cluster.addresses, timeout_ms=30_000) as client:
         was_cancelled = False
