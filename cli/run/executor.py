@@ -84,7 +84,12 @@ class Executor:
         mode: Mode = "atomic" if self.transactions.is_atomic else "redis"
         commands = self.transactions.waiting
         try:
-            answer = self._client.transact(commands, watch=self.transactions.watched, mode=mode)
+            answer = self._client.transact(
+                commands,
+                watch=self.transactions.watched,
+                watched_at=self.transactions.watched_at,
+                mode=mode,
+            )
         except Conflict as conflict:
             answers.show_conflict(conflict.keys, "(nil)" if output.format == "table" else "", output)
             raise _explained(conflict, "watched", "watch again, and read again") from None
@@ -92,8 +97,12 @@ class Executor:
 
     def _watch(self, name: str, keys: Sequence[bytes], output: Output) -> None:
         # If a read fails no key is watched. If a key is watched twice the first revision counts.
-        revisions = {key: self._client.get_with_revision(key)[1] for key in keys}
-        self.transactions.watched = {**revisions, **self.transactions.watched}
+        seen = {key: self._client.execute("get", [key]) for key in keys}
+        revisions = {key: answer.revision or 0 for key, answer in seen.items()}
+        transactions = self.transactions
+        indexes = [answer.index for answer in seen.values()]
+        transactions.watched_at = min([*indexes, *filter(None, [transactions.watched_at])])
+        transactions.watched = {**revisions, **transactions.watched}
         answers.show_result("OK", output)
 
     def _show(self, name: str, arguments: Sequence[bytes], output: Output) -> None:

@@ -183,7 +183,7 @@ class Transactions:
     """The open transaction of a shell, and the commands that wait in it.
 
     `begun` is the client's transaction since `begin`. `queued` has the commands since `multi`, and `watched` the
-    revision of each key that is watched for the exec (0: no such key).
+    revision of each key that is watched for the exec (0: no such key), the earliest at the index `watched_at`.
     """
 
     state: State = State.IDLE
@@ -192,6 +192,7 @@ class Transactions:
     queued: list[Queued] = field(default_factory=list)
     queued_bytes: int = 0
     watched: dict[bytes, int] = field(default_factory=dict)
+    watched_at: int = 0
 
     @property
     def waiting(self) -> Sequence[tuple[str, tuple[bytes, ...]]]:
@@ -276,7 +277,7 @@ class Transactions:
         if self.state is State.IDLE and action in _NEXT:
             self._forget()
         if action is Action.UNWATCH:
-            self.watched.clear()
+            self._unwatch()
 
     def failed(self, action: Action, error: BaseException) -> None:
         """Note that `action` failed with `error`.
@@ -298,8 +299,12 @@ class Transactions:
         self.begun = None
         self.queued.clear()
         self.queued_bytes = 0
-        self.watched.clear()
+        self._unwatch()
         self.is_atomic = False
+
+    def _unwatch(self) -> None:
+        self.watched.clear()
+        self.watched_at = 0
 
 
 def _input_of(spec: CommandSpec) -> Input:

@@ -22,7 +22,7 @@ from raftdb.client.given import (
     to_bytes,
     whole,
 )
-from raftdb.client.methods import LINEARIZABLE, Condition, get_with_revision, increment, set_arguments
+from raftdb.client.methods import LINEARIZABLE, Condition, increment, see, set_arguments
 from raftdb.client.model import Value
 from raftdb.client.service_methods import put_arguments
 from raftdb.client.transaction import QUEUED, Ending, TransactionState
@@ -188,7 +188,7 @@ class AsyncTransaction(TransactionState[V]):
         """The value of a key as the transaction sees it; None if there is no such key."""
         self._check_open()
         if not self._buffer.knows(key):
-            self._buffer.remember(key, *await self._run(get_with_revision(as_bytes, key, LINEARIZABLE)))
+            self._buffer.remember(key, *await self._run(see(as_bytes, key, LINEARIZABLE)))
         return self._buffer.value(key)
 
     async def commit(self) -> int:

@@ -44,11 +44,12 @@ not see its own writes."""
 
 class Buffer:
     """The reads and writes of one transaction. `commands` has the writes in order, `watched` the revision of each key
-    that was read."""
+    that was read, the earliest at the index `watched_at`."""
 
     def __init__(self) -> None:
         self.commands: list[tuple[str, tuple[bytes, ...]]] = []
         self.watched: dict[bytes, int] = {}
+        self.watched_at = 0
         self._values: dict[bytes, bytes | None] = {}  # of the keys whose value is known
         self._writes: dict[bytes, list[Command]] = {}  # to the other keys
         self._bytes = 0
@@ -61,12 +62,13 @@ class Buffer:
         """The value of a known key as the transaction sees it; None if there is no such key."""
         return self._values[key]
 
-    def remember(self, key: bytes, value: bytes | None, revision: int) -> None:
-        """Take the result of a read of the key, and evaluate the transaction's own writes on it.
+    def remember(self, key: bytes, value: bytes | None, revision: int, index: int) -> None:
+        """Take the result of a read of the key at this index, and evaluate the transaction's own writes on it.
 
         The first of several reads counts. Raises `CommandFailed` if one of the writes would fail.
         """
         self.watched.setdefault(key, revision)
+        self.watched_at = min(self.watched_at, index) or index
         if key in self._values:
             return
         for command in self._writes.get(key, ()):

@@ -6,7 +6,7 @@ arguments.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from raftdb.client import answers
@@ -60,16 +60,31 @@ def execute(form: Form[V], name: str, arguments: Iterable[Text], consistency: Co
     return Method(request, lambda response: answers.answer_of(name, response, form))
 
 
-def get_with_revision(form: Form[V], key: Text, consistency: Consistency) -> Method[tuple[V | None, int]]:
-    """The value of a key and its revision; None and 0 if there is no such key."""
+class Seen(NamedTuple, Generic[V]):
+    """The value of a key and its revision, None and 0 if there is no such key; and the index of the state in which it
+    was seen."""
 
-    def parse(response: Response) -> tuple[V | None, int]:
+    value: V | None
+    revision: int
+    index: int  # type: ignore[assignment]  # hides tuple.index
+
+
+def see(form: Form[V], key: Text, consistency: Consistency) -> Method[Seen[V]]:
+    """What a key is."""
+
+    def parse(response: Response) -> Seen[V]:
         answer = answers.answer_of("get", response, as_bytes)
         if answer.revision is None:
             raise RemoteProtocolError("the answer to 'get' has no revision")
-        return (form(_bytes(answer)) if answer.revision else None), answer.revision
+        return Seen(form(_bytes(answer)) if answer.revision else None, answer.revision, answer.index)
 
     return Method(_execution("get", [key], consistency), parse)
+
+
+def get_with_revision(form: Form[V], key: Text, consistency: Consistency) -> Method[tuple[V | None, int]]:
+    """The value of a key and its revision; None and 0 if there is no such key."""
+    method = see(form, key, consistency)
+    return Method(method.request, lambda response: method.parse(response)[:2])
 
 
 def get(form: Form[V], key: Text, consistency: Consistency) -> Method[V | None]:
@@ -217,16 +232,19 @@ def key_page(
 
 
 def transact(
-    form: Form[V], commands: Iterable[Command], watch: Mapping[bytes, int], mode: Mode
+    form: Form[V], commands: Iterable[Command], watch: Mapping[bytes, int], mode: Mode, *, watched_at: int = 0
 ) -> Method[TransactionAnswer]:
-    """Execute commands as one entry of the log, if all keys of `watch` still have their revisions. Without commands it
-    only checks the revisions, and is a read. Raises `RequestRefused` for a mode that does not exist."""
+    """Execute commands as one entry of the log, if all keys of `watch` still have their revisions, the earliest of
+    which was read at the index `watched_at` (0: nobody says). Without commands it only checks the revisions, and is a
+    read. Raises `RequestRefused` for a mode that does not exist."""
     _check_one_of("mode", mode, MODES)
     listed = commands_of(commands)
     names = [name for name, _ in listed]
     content: dict[str, object] = {"commands": [_worded(*command) for command in listed], "mode": mode}
     if watch:
         content["watch"] = [[bytes_to_json(key), revision] for key, revision in watch.items()]
+    if watch and watched_at:
+        content["watched_at"] = watched_at
     request = Request("POST", "/v1/transaction", content, Kind.WRITE if listed else Kind.READ)
     return Method(request, lambda response: answers.transaction_answer_of(names, response, form))
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from raftdb.client import cluster_methods, methods
 from raftdb.client.flow import Method
-from raftdb.client.given import Command, Form, Lifetime, Pairs, Revisions, Text, V, revisions_of
+from raftdb.client.given import Command, Form, Lifetime, Pairs, Revisions, Text, V, revisions_of, whole
 from raftdb.client.methods import LINEARIZABLE, SCAN_PAGE, Condition
 from raftdb.client.model import Answer, KeyPage, KeyValue, LogPage, Member, Membership, TransactionAnswer
 from raftdb.client.protocol import Consistency, Mode
@@ -174,17 +174,22 @@ class ClientCommands(ABC, Generic[V]):
         commands: Iterable[Command],
         *,
         watch: Revisions | None = None,
+        watched_at: int = 0,
         mode: Mode = "atomic",
         timeout_ms: float | None = None,
     ) -> TransactionAnswer:
         """Execute several commands, each `(name, arguments)`, as one entry of the log, if each key of `watch` still has
-        its revision there (0: there is no such key).
+        its revision there (0: there is no such key). With `watched_at`, the index of the earliest of the answers that
+        the revisions come from, a missing key that was made and deleted since has changed, too.
 
         If a command fails in mode `"atomic"`, nothing is executed, and the `CommandFailed` has its index as
         `failed_command`; in mode `"redis"` its error is one of the results. Raises `Conflict`, with nothing executed,
         if a revision has changed.
         """
-        return self._run(methods.transact(self._form, commands, revisions_of(watch), mode), timeout_ms)
+        method = methods.transact(
+            self._form, commands, revisions_of(watch), mode, watched_at=whole(watched_at, "an index")
+        )
+        return self._run(method, timeout_ms)
 
     def request_log(
         self, *, first: int | None = None, limit: int = 100, timeout_ms: float | None = None

@@ -17,13 +17,14 @@ Until the commit the transaction exists only in the client, so the leader may fa
 losing anything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, Generic, Protocol
 
 from raftdb.client.buffer import Buffer
 from raftdb.client.flow import Method
 from raftdb.client.given import (
+    Command,
     Form,
     Text,
     V,
@@ -126,10 +127,14 @@ class TransactionState(Generic[V]):
 
     def _commit_method(self) -> Method[TransactionAnswer]:
         ends = [] if self._job is None else [self._job.end_command]
-        return transact(as_bytes, [*self._buffer.commands, *ends], self._buffer.watched, "atomic")
+        return self._transact([*self._buffer.commands, *ends])
 
     def _check_method(self) -> Method[TransactionAnswer]:
-        return transact(as_bytes, (), self._buffer.watched, "atomic")
+        return self._transact(())
+
+    def _transact(self, commands: Iterable[Command]) -> Method[TransactionAnswer]:
+        buffer = self._buffer
+        return transact(as_bytes, commands, buffer.watched, "atomic", watched_at=buffer.watched_at)
 
     def lost_by(self, error: Conflict) -> bool:
         """Whether this transaction's commit or check raised `error`, and not another one's within its block."""

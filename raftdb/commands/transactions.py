@@ -40,6 +40,7 @@ def build_transaction(
     commands: Sequence[tuple[str, Sequence[bytes]]],
     *,
     watched: Sequence[tuple[bytes, int]] = (),
+    watched_at: int = 0,
     mode: Mode = Mode.REDIS,
     comparisons: Sequence[Comparison] = (),
     otherwise: Sequence[tuple[str, Sequence[bytes]]] = (),
@@ -66,7 +67,7 @@ def build_transaction(
             raise RequestRefused("bad_request", "a watched revision is 0 or above, and below 2^63")
         transaction_bytes += len(key)
     transaction = TransactionOperation(
-        tuple(parsed), tuple(watched), mode, tuple(comparisons), tuple(parsed_otherwise)
+        tuple(parsed), tuple(watched), mode, tuple(comparisons), tuple(parsed_otherwise), watched_at
     )
     check_transaction(transaction, transaction_bytes, limits)
     return transaction

@@ -102,6 +102,7 @@ class TransactionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compare: list[ComparePart] = []
     otherwise: list[CommandPart] = msgspec.field(default_factory=list, name="else")
     watch: dict[str, Revision] | list[tuple[str | Base64Bytes, Revision]] = {}
+    watched_at: Revision = 0
     mode: Literal["redis", "atomic"] = "redis"
     session: SessionPart | None = None
     fences: Fences = {}
@@ -162,6 +163,7 @@ def transaction_of(
         comparisons=list(map(_comparison_of, request.compare)),
         otherwise=_words_of(request.otherwise),
         watched=[(bytes_of(key), revision) for key, revision in pairs],
+        watched_at=request.watched_at,
         mode=_MODES[request.mode],
         limits=limits,
     )

@@ -22,7 +22,8 @@ of its commands, if it has any, and ends with a `Service` that declares the rest
 * `clock`: the cluster clock, moved by the times that entries bear.
 * `deadlines`: indexes of values and sessions that are to end at a time of that clock.
 * `locks`: the locks, a package with an essay of its own.
-* `values`: values as they stand there, with their number and their deadlines kept exact.
+* `values`: values as they stand there, with their number and their deadlines kept exact. `removals`: the trace of those
+  that are gone.
 * `arguments`, `integers`: how arguments are read, and numbers are spelt.
 * `transactions`: several commands as one. `sessions`: operations that are done once, however often they are sent;
   `replies`: the replies that sessions keep.
@@ -53,7 +54,7 @@ Rules
   and a node that skipped the entry would diverge.
 5. A stored value carries its revision, the index of the entry that last changed it, its expiry included. Deleting
    a key deletes its revision; a key that comes back has a higher one, so that a watch sees the difference (hazard
-   B58).
+   B58); and that it came and went, by a trace (`removals`).
 6. Entries say what time it is. A value exists until the clock of the state is beyond its expiry, on every replica alike
   and for every command; only the sweep sees that it takes room until it is swept.
 
@@ -89,6 +90,7 @@ __all__ = [
     "machine",
     "operations",
     "queues",
+    "removals",
     "reply",
     "revisions",
     "scanning",

@@ -3,7 +3,7 @@
 The body is the canonical CBOR of the operation: a command or another operation of a service (`forms`), or one of these.
 Numbers below 64 are commands.
 
-    64  [mode, [watched key, revision, ...], [[number, fields...], ...]]   a transaction; if it branches, also with
+    64  [mode, [watched key, revision, ...], watched at, [[number, fields...], ...]]  a transaction; a branching one has
         [key, relation, operand, ...], [[number, fields...], ...]
     65  [session, sequence, acknowledged, [number, fields...]]             one of these, or a command, in a session
     68  []                                                                 end what is due
@@ -153,7 +153,8 @@ def _transaction_to_parts(transaction: TransactionOperation) -> list[object]:
     watched: list[object] = list(chain.from_iterable(transaction.watched))
     _require("Transaction", "watched", _is_watched, watched)
     commands = [_command_to_parts(command) for command in transaction.commands]
-    parts: list[object] = [_TRANSACTION, int(transaction.mode), watched, commands]
+    _require("Transaction", "watched_at", is_number, transaction.watched_at)
+    parts: list[object] = [_TRANSACTION, int(transaction.mode), watched, transaction.watched_at, commands]
     if transaction.otherwise and not transaction.comparisons:
         raise LocalProtocolError("a Transaction has another branch, and no comparison")
     if transaction.comparisons:
@@ -244,14 +245,17 @@ _SESSION_NAMES = ("session", "sequence", "acknowledged", "operation")
 _SESSION_CHECKS: tuple[Check, ...] = (is_bytes, is_number, is_number, _is_list)
 
 
-_TRANSACTION_NAMES = ("mode", "watched", "commands", "comparisons", "otherwise")
-_TRANSACTION_CHECKS: tuple[Check, ...] = (_is_mode, _is_watched, _is_list, _are_comparisons, _is_list)
+_TRANSACTION_NAMES = ("mode", "watched", "watched_at", "commands", "comparisons", "otherwise")
+_TRANSACTION_CHECKS: tuple[Check, ...] = (
+    *(_is_mode, _is_watched, is_number, _is_list),
+    *(_are_comparisons, _is_list),
+)
 
 
 def _transaction_from_fields(fields: list[Any]) -> TransactionOperation:
-    count = 5 if len(fields) > 3 else 3
+    count = 6 if len(fields) > 4 else 4
     check_fields("Transaction", _TRANSACTION_NAMES[:count], _TRANSACTION_CHECKS[:count], fields)
-    mode, watched, commands, flat, otherwise = (*fields, [], [])[:5]
+    mode, watched, watched_at, commands, flat, otherwise = (*fields, [], [])[:6]
     if not all(map(_is_list, (*commands, *otherwise))):
         raise RemoteProtocolError("a command of a Transaction is not an array")
     pairs = tuple(zip(watched[::2], watched[1::2], strict=True))
@@ -265,6 +269,7 @@ def _transaction_from_fields(fields: list[Any]) -> TransactionOperation:
         Mode(mode),
         comparisons,
         tuple(map(_command_from_parts, otherwise)),
+        watched_at,
     )
 
 

@@ -107,7 +107,7 @@ class Clear(Command):
 
 def clear(layer: Layer, command: Clear, revision: int) -> Result:
     """Remove all keys. Answers nothing: some may have ended before, and nobody knows how many are still kept."""
-    remove_all_values(layer, revision)
+    remove_all_values(layer)
     return Result(None, None)
 
 

@@ -17,8 +17,9 @@ and the order within each. They are given out here, once and for ever:
     M  owner                the places of an owner, in all lines
     N                       how far the index L was swept
     O  owner lock           the place of an owner in the line of a lock
+    P  slot                 the highest revision of removed values of some keys (`machine.removals`)
     a  name                 a range of keys that are gone, and are being removed (`machine.sweeping`)
-    b                       the generation of the values, and the entry that began it (`machine.values`)
+    b                       the generation of the values, and the last revision before it (`machine.values`)
     c  configuration        the members, `pack_configuration`
     d  name                 a queue: its settings, its counts, where its lines begin (`machine.queues.records`)
     e  queue id             the value of a message
@@ -30,7 +31,7 @@ and the order within each. They are given out here, once and for ever:
     k  lock token           a hold of a lock
     l  name                 a lock (`machine.locks.records`)
     m                       number of sessions of clients (`machine.sessions`)
-    n                       number of values (`machine.values`)
+    n                       number of values, and the last revision of a new one (`machine.values`)
     o  owner lock           the hold of an owner on a lock
     p                       number of sessions of nodes (`machine.sessions`)
     q                       how far the index of sessions of nodes was swept (`machine.deadlines`)
@@ -58,6 +59,7 @@ from raftdb.errors import Fatal
 KEY_VALUE_PREFIX = b"z"
 """Keys of the key-value service."""
 
+REMOVALS_PREFIX = b"P"
 ABANDONED_PREFIX = b"a"
 GENERATION_KEY = b"b"
 CONFIGURATION_KEY = b"c"

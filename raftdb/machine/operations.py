@@ -45,7 +45,9 @@ class Comparison(NamedTuple):
 class TransactionOperation:
     """Execute `commands` in order at one point of the log, if no key of `watched` has changed.
 
-    `watched`: pairs of a key and the revision that it must still have, 0 for a key that must be missing.
+    `watched`: pairs of a key and the revision that it must still have, 0 for a key that must be missing. `watched_at`:
+    the index of the earliest state in which they were seen, so that a missing key that came and went has changed, too;
+    0 if nobody says.
 
     With `comparisons` it branches: if not all of them hold, `otherwise` is executed instead of `commands`. Before the
     answers stands True or False then, for which of the two it was.
@@ -56,6 +58,7 @@ class TransactionOperation:
     mode: Mode = Mode.REDIS
     comparisons: tuple[Comparison, ...] = ()
     otherwise: tuple[Command, ...] = ()
+    watched_at: int = 0
 
 
 def executed(

@@ -1,9 +1,10 @@
 """Several commands as one: all of them at one point of the log, if the keys that they depend on have not changed.
 
 The watched revisions are compared here, at apply, by the clock of the entry: so a key whose time is up counts as
-missing, and a key that came back has another revision (hazards B57, B58). The commands run on a layer of their own,
-which becomes part of the entry at the end. Reads among them see the commands before them (hazard B61). Comparisons are
-made there, too, and decide which of two lists of commands runs.
+missing, and a key that came back has another revision (hazards B57, B58). That a missing key came and went is found by
+the trace that it left (`raftdb.machine.removals`). The commands run on a layer of their own, which becomes part of the
+entry at the end. Reads among them see the commands before them (hazard B61). Comparisons are made there, too, and
+decide which of two lists of commands runs.
 
 A command that names something held, a lock or a delivery, is refused there as well if that is over, and the whole with
 it (`CommandType.guard`).
@@ -22,7 +23,7 @@ from raftdb.machine.operations import Comparison, Mode, Relation, TransactionOpe
 from raftdb.machine.reply import ELEMENT_BYTES, Result, shown_key, value_bytes
 from raftdb.machine.service import Command
 from raftdb.machine.services import GUARDS, keys_named
-from raftdb.machine.values import load, load_head, string_of
+from raftdb.machine.values import has_changed, load, load_head, string_of
 
 KEYS_SHOWN = 3
 """How many of the keys that have changed the message names; the error has them all."""
@@ -37,7 +38,9 @@ def run(layer: Layer, operation: TransactionOperation, revision: int, execute: E
     named = keys_named(operation)
     if named > TRANSACTION_KEYS_MAX:
         raise _too_many_keys()
-    changed = tuple(key for key, watched in operation.watched if _revision(layer, key) != watched)
+    changed = tuple(
+        key for key, revision in operation.watched if has_changed(layer, key, revision, operation.watched_at)
+    )
     if changed:
         raise _conflict(changed)
     branches = bool(operation.comparisons)

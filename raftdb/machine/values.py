@@ -34,6 +34,7 @@ from raftdb.machine.keyspace import (
     read_number,
 )
 from raftdb.machine.layer import KeyValueView, Layer
+from raftdb.machine.removals import note_removal, removed_revision
 from raftdb.machine.sweeping import abandon
 
 EXPIRIES = DeadlineIndex(EXPIRY_PREFIX, EXPIRY_SWEPT_KEY)
@@ -70,15 +71,15 @@ def _prefix_of(generation: int) -> bytes:
     return KEY_VALUE_PREFIX + bytes((length,)) + generation.to_bytes(length)
 
 
-def remove_all_values(layer: Layer, index: int) -> None:
-    """Let all values be gone, as part of the entry at `index`. If there are none, nothing changes."""
+def remove_all_values(layer: Layer) -> None:
+    """Let all values be gone. If there are none, nothing changes."""
     if not value_count(layer):
         return
     first = values_prefix(layer)
     generation = _generation(layer.get(GENERATION_KEY)) + 1
-    layer.put(GENERATION_KEY, pack_number(generation) + pack_number(index))
+    layer.put(GENERATION_KEY, pack_number(generation) + _created(layer))
     layer.values_prefix = _prefix_of(generation)
-    layer.put(VALUE_COUNT_KEY, pack_number(0))
+    layer.put(VALUE_COUNT_KEY, pack_number(0) + _created(layer))
     abandon(layer, KEY_VALUE_PREFIX, first, layer.values_prefix)
 
 
@@ -144,28 +145,28 @@ def put_value(
     expires_ms: int = NEVER_EXPIRES,
 ) -> None:
     """Store the string `data` in place of the record `before`, None if there is none."""
-    _replace(layer, state_key, before, expires_ms)
+    _replace(layer, state_key, before, expires_ms, revision)
     layer.put(state_key, encode_string(data, revision=revision, expires_ms=expires_ms))
 
 
 def expire_value(layer: Layer, state_key: bytes, before: bytes, *, revision: int, expires_ms: int) -> None:
     """Let the value that is whole in the record `before`, of whatever kind, end at another time."""
-    _replace(layer, state_key, before, expires_ms)
+    _replace(layer, state_key, before, expires_ms, revision)
     layer.put(state_key, encode_again(before, revision=revision, expires_ms=expires_ms))
 
 
 def move_value(layer: Layer, state_key: bytes, before: bytes | None, record: bytes, *, revision: int) -> None:
     """Store the value of another key that is whole in `record`, of whatever kind, in place of the record `before`."""
     expires_ms = decode_header(record)[2]
-    _replace(layer, state_key, before, expires_ms)
+    _replace(layer, state_key, before, expires_ms, revision)
     layer.put(state_key, encode_again(record, revision=revision, expires_ms=expires_ms))
 
 
-def _replace(layer: Layer, state_key: bytes, before: bytes | None, expires_ms: int) -> None:
+def _replace(layer: Layer, state_key: bytes, before: bytes | None, expires_ms: int, revision: int) -> None:
     """Update the number of values and the index of expiries for a value that replaces `before`."""
     if before is None:
         expires_before_ms = NEVER_EXPIRES
-        _count(layer, 1)
+        _count(layer, 1, created_at=revision)
     else:
         expires_before_ms = decode_header(before)[2]
     if expires_ms != expires_before_ms:
@@ -177,17 +178,40 @@ def _replace(layer: Layer, state_key: bytes, before: bytes | None, expires_ms: i
 
 def remove_value(layer: Layer, state_key: bytes, before: bytes) -> None:
     """Remove the record `before`."""
-    expires_before_ms = decode_header(before)[2]
+    _, revision, expires_before_ms = decode_header(before)
+    note_removal(layer, state_key[len(values_prefix(layer)) :], revision)
     if expires_before_ms != NEVER_EXPIRES:
         EXPIRIES.lift(layer, expires_before_ms, state_key[1:])
     layer.delete(state_key)
     _count(layer, -1)
 
 
+def has_changed(view: KeyValueView, key: bytes, revision: int, seen_at: int) -> bool:
+    """Return whether a key may have changed since it had `revision` in the state of the entry at `seen_at`. Revision 0
+    is that of a missing key; if `seen_at` is 0, only whether the key is missing now counts. Raises as `load` does."""
+    record = view.head(state_key_of(view, key), HEADER_BYTES)
+    stored = visible(view, record)
+    if stored is not None or revision:
+        return stored is None or stored.revision != revision
+    if not seen_at:
+        return False
+    flush = view.get(GENERATION_KEY)
+    last = max(removed_revision(view, key), 0 if flush is None else read_number(flush[8:]))
+    return seen_at < (last if record is None else max(last, decode_header(record)[1]))
+
+
 def value_count(view: KeyValueView) -> int:
     """Return how many values are there, including those whose time is up."""
-    return read_number(view.get(VALUE_COUNT_KEY))
+    record = view.get(VALUE_COUNT_KEY)
+    return read_number(None if record is None else record[:8])
 
 
-def _count(layer: Layer, change: int) -> None:
-    layer.put(VALUE_COUNT_KEY, pack_number(value_count(layer) + change))
+def _created(view: KeyValueView) -> bytes:
+    """The highest revision that a value had when it was made where there was none, as it is stored."""
+    record = view.get(VALUE_COUNT_KEY)
+    return pack_number(0) if record is None else record[8:]
+
+
+def _count(layer: Layer, change: int, *, created_at: int = 0) -> None:
+    created = pack_number(created_at) if created_at else _created(layer)
+    layer.put(VALUE_COUNT_KEY, pack_number(value_count(layer) + change) + created)

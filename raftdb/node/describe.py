@@ -83,6 +83,8 @@ def _describe_transaction(transaction: TransactionOperation) -> Described:
         described["else"] = [_describe_command(command) for command in transaction.otherwise]
     if transaction.watched:
         described["watch"] = [list(pair) for pair in transaction.watched]
+        if transaction.watched_at:
+            described["watched_at"] = transaction.watched_at
     return described
 
 

@@ -66,6 +66,8 @@ class CallOutcome(NamedTuple):
     value: Any = None
     revision: int | None = None
     error: ReplyError | None = None
+    index: Index = 0  # type: ignore[assignment]  # hides tuple.index
+    """Of the state that a read has seen, or of the entry of a write."""
 
 
 class AnswerToCheck(NamedTuple):
@@ -195,7 +197,7 @@ class Caller:
             self._check(sent, answer)
             value = shown(sent, answer)
             self._told.append(AnswerToCheck(sent, comparable(value), answer.index))
-            self._end(Kind.ANSWERED, value=value, revision=answer.revision)
+            self._end(Kind.ANSWERED, value=value, revision=answer.revision, index=answer.index)
         elif isinstance(answer, SessionExpired):
             self._told.append(AnswerToCheck(sent, comparable(answer), None))
             self._session_ended(number)
@@ -238,11 +240,18 @@ class Caller:
             self._end(Kind.UNKNOWN if self._may_have_happened else Kind.NOT_SENT)
 
     def _end(
-        self, kind: Kind, *, value: Any = None, revision: int | None = None, error: ReplyError | None = None
+        self,
+        kind: Kind,
+        *,
+        value: Any = None,
+        revision: int | None = None,
+        error: ReplyError | None = None,
+        index: Index = 0,
     ) -> None:
         self._number += 1
         self.is_idle = True
-        self._done(CallOutcome(kind, self._began_us, self._world.scheduler.now_us, value, revision, error))
+        now_us = self._world.scheduler.now_us
+        self._done(CallOutcome(kind, self._began_us, now_us, value, revision, error, index))
 
     def _check(self, sent: Operation, answer: Answer) -> None:
         """Check an answer at once: a write is at its index in the committed log, and a read sees at least everything

@@ -45,6 +45,7 @@ from raftdb.machine.strings import (
     unfenced,
 )
 from raftdb.simulation import expiry_rules, queue_rules
+from raftdb.simulation.held_values import HeldValues
 from raftdb.simulation.lock_model import LOCK_RULES, Asking, LockModel
 from raftdb.simulation.modelled import Failed, Failure, Held, ModelAnswer, Session
 from raftdb.simulation.queue_model import QueueModel
@@ -56,7 +57,7 @@ class Model:
 
     def __init__(self) -> None:
         self.clock_ms = 0
-        self.values: dict[bytes, Held] = {}
+        self.values = HeldValues()
         """All values that were not deleted. Expired ones may still be in it, and are not visible."""
         self.sessions: dict[bytes, Session] = {}
         self.queues = QueueModel()
@@ -118,7 +119,8 @@ class Model:
         self.queues.expire()
         self.locks.expire()
         self._let_idle()
-        self.values = {key: held for key, held in self.values.items() if self.find(key) is not None}
+        for key in [key for key in self.values if self.find(key) is None]:
+            del self.values[key]
         self.sessions = {
             name: session
             for name, session in self.sessions.items()
@@ -165,13 +167,18 @@ class Model:
             return failed.failure
 
     def _transact(self, index: int, transaction: TransactionOperation) -> Any:
-        changed = tuple(key for key, revision in transaction.watched if self._revision(key) != revision)
+        changed = tuple(
+            key
+            for key, revision in transaction.watched
+            if self._revision(key) != revision
+            or (not revision and self.values.came(key, transaction.watched_at))
+        )
         if changed:
             return Failure("conflict", changed)
         for position, command in enumerate(transaction.commands):
             if self._refuses(command):
                 return Failure("fenced", failed_command=position)
-        before = (deepcopy(self.values), deepcopy(self.queues), self.locks.state())
+        before = (self.values.copy(), deepcopy(self.queues), self.locks.state())
         results = []
         for position, command in enumerate(transaction.commands):
             try:
@@ -227,7 +234,7 @@ class Model:
         if command.ttl_ms == KEEP_TTL:
             ends_ms = self._end_of(command.key)
         if command.ttl_ms == PAST_TTL:
-            self.values.pop(command.key, None)
+            self.values.discard(command.key)
         else:
             self.values[command.key] = Held(command.value, index, ends_ms)
         return True
@@ -238,7 +245,7 @@ class Model:
 
     def _delete(self, index: int, command: Delete) -> Any:
         data = self._data(command.key)
-        self.values.pop(command.key, None)
+        self.values.discard(command.key)
         return data
 
     def _append(self, index: int, command: Append) -> Any:
@@ -297,7 +304,7 @@ class Model:
         return data
 
     def _clear(self, index: int, command: Clear) -> Any:
-        self.values = {}
+        self.values.clear()
         return "OK"
 
     def _delete_prefix(self, index: int, command: DeletePrefix) -> Any:

@@ -60,6 +60,7 @@ class Transactor:
         self._name = ""
         self._steps: list[Appended | Seen] = []
         self._watched: list[tuple[bytes, int]] = []
+        self._watched_at = 0
         self._invoked_us = 0
 
     @property
@@ -74,7 +75,7 @@ class Transactor:
         transactions, chance = self._transactions, self._world.chance
         transactions.begun += 1
         self._name = f"{self._caller.name}-{transactions.begun}"
-        self._steps, self._watched = [], []
+        self._steps, self._watched, self._watched_at = [], [], 0
         self._invoked_us = self._world.scheduler.now_us
         reads = [Get(transactions.key()) for _ in range(chance.below(READS_MAX + 1))]
         if chance.happens(0.2):
@@ -103,6 +104,7 @@ class Transactor:
         revision = required(ending.revision, "revision of what was read")
         if command.key not in dict(self._watched):
             self._watched.append((command.key, revision))
+            self._watched_at = min(self._watched_at, ending.index) or ending.index
             if command.key.startswith(b"chain"):
                 self._steps.append(Seen(command.key, elements_of(ending.value)))
         self._read_next(rest)
@@ -121,7 +123,9 @@ class Transactor:
                 commands.append(Append(key, element + SEPARATOR))
                 self._steps.append(Appended(key, element))
         mode = Mode.ATOMIC if chance.happens(0.5) else Mode.REDIS
-        transaction = TransactionOperation(tuple(commands), tuple(self._watched), mode)
+        transaction = TransactionOperation(
+            tuple(commands), tuple(self._watched), mode, watched_at=self._watched_at
+        )
         self._ask(transaction, lambda ending: self._ended(transaction, ending))
 
     def _ended(self, transaction: TransactionOperation, ending: CallOutcome) -> None:

@@ -1,16 +1,22 @@
 """A transaction's own writes, evaluated on plain values; and that the machine would say the same."""
 
+import json
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raftdb.client.buffer import ANSWERED_BY_GET, BESIDE_VALUES, EVALUATED, Buffer, answer, is_read
+from raftdb.client.given import as_bytes
+from raftdb.client.methods import transact
 from raftdb.commands.spec import COMMANDS, Access
-from raftdb.errors import ReplyError, RequestRefused
-from raftdb.limits import VALUE_BYTES_CEILING
+from raftdb.errors import ReplyError, RequestRefused, required
+from raftdb.frontend.json_requests import transaction_of
+from raftdb.limits import DEFAULT_LIMITS, VALUE_BYTES_CEILING
 from raftdb.machine.integers import INTEGER_MAX
+from raftdb.machine.operations import Mode, TransactionOperation
 from raftdb.machine.values import check_value
 from tests.client.fake_state import Refused
 from tests.client.machine_state import MachineState
@@ -26,8 +32,8 @@ def written(*commands: tuple[str, Sequence[bytes]]) -> Buffer:
 def test_a_read_is_remembered_with_its_revision() -> None:
     buffer = Buffer()
     assert not buffer.knows(b"a")
-    buffer.remember(b"a", b"1", 7)
-    buffer.remember(b"b", None, 0)
+    buffer.remember(b"a", b"1", 7, 9)
+    buffer.remember(b"b", None, 0, 9)
     assert (buffer.value(b"a"), buffer.value(b"b")) == (b"1", None)
     assert buffer.watched == {b"a": 7, b"b": 0}
 
@@ -36,7 +42,7 @@ def test_writes_alone_need_no_read_and_are_put_on_top_of_one() -> None:
     buffer = written(("append", [b"a", b"1"]), ("incr", [b"a"]))
     assert not buffer.knows(b"a")
     assert buffer.watched == {}
-    buffer.remember(b"a", b"4", 7)
+    buffer.remember(b"a", b"4", 7, 9)
     assert buffer.value(b"a") == b"42"
     buffer.write("append", [b"a", b"0"])
     assert buffer.value(b"a") == b"420"
@@ -57,15 +63,15 @@ def test_what_does_not_depend_on_the_old_value_is_known_without_a_read() -> None
 
 def test_of_two_reads_at_a_time_the_first_counts() -> None:
     buffer = written(("append", [b"a", b"x"]))
-    buffer.remember(b"a", b"1", 7)
-    buffer.remember(b"a", b"2", 8)
+    buffer.remember(b"a", b"1", 7, 9)
+    buffer.remember(b"a", b"2", 8, 9)
     assert (buffer.value(b"a"), buffer.watched) == (b"1x", {b"a": 7})
 
 
 def test_a_write_that_would_fail_is_not_added() -> None:
     buffer = Buffer()
-    buffer.remember(b"a", b"text", 1)
-    buffer.remember(b"b", b"%d" % (2**63 - 1), 1)
+    buffer.remember(b"a", b"text", 1, 9)
+    buffer.remember(b"b", b"%d" % (2**63 - 1), 1, 9)
     # In the words that the nodes have for it.
     for key, words in ((b"a", "value is not an integer"), (b"b", "increment or decrement would overflow")):
         with pytest.raises(ReplyError, match=words):
@@ -73,7 +79,7 @@ def test_a_write_that_would_fail_is_not_added() -> None:
     assert buffer.commands == []
     blind = written(("incr", [b"a"]))
     with pytest.raises(ReplyError):
-        blind.remember(b"a", b"text", 1)
+        blind.remember(b"a", b"text", 1, 9)
 
 
 def test_malformed_and_excessive_writes_are_refused() -> None:
@@ -170,7 +176,7 @@ def look(buffer: Buffer, state: MachineState, key: bytes) -> bytes | None:
         value, revision = state.execute("get", [key])
         assert isinstance(value, bytes)
         assert revision is not None
-        buffer.remember(key, value if revision else None, revision)
+        buffer.remember(key, value if revision else None, revision, 9)
     return buffer.value(key)
 
 
@@ -187,7 +193,7 @@ def fails_one_by_one(stored: dict[bytes, bytes], given: list[tuple[str, tuple[by
 def test_a_value_that_append_makes_too_long_is_refused_here_as_there() -> None:
     half = bytes(VALUE_BYTES_CEILING // 2)
     buffer = written(("append", [b"a", half]))
-    buffer.remember(b"a", half, 1)
+    buffer.remember(b"a", half, 1, 9)
     with pytest.raises(ReplyError) as here:
         buffer.write("append", [b"a", b"x"])
     with pytest.raises(ReplyError) as there:
@@ -202,3 +208,16 @@ def test_reads_are_answered_from_values() -> None:
     assert answer("strlen", values) == 2
     assert answer("exists", values) == 2
     assert answer("mget", values) == values
+
+
+def test_the_earliest_read_is_the_one_from_which_on_nothing_may_have_changed() -> None:
+    buffer = Buffer()
+    assert buffer.watched_at == 0
+    for key, index in ((b"a", 9), (b"b", 5), (b"c", 7)):
+        buffer.remember(key, None, 0, index)
+    assert buffer.watched_at == 5
+    method = transact(as_bytes, (), buffer.watched, "atomic", watched_at=buffer.watched_at)
+    content = cast(dict[str, object], required(method.request, "request").content)
+    assert content["watched_at"] == 5
+    operation = transaction_of(json.dumps(content).encode(), limits=DEFAULT_LIMITS)[1]
+    assert operation == TransactionOperation((), ((b"a", 0), (b"b", 0), (b"c", 0)), Mode.ATOMIC, watched_at=5)

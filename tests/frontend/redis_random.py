@@ -1,8 +1,8 @@
 """Random Redis commands, valid and not, that meet on few keys.
 
 Left out is where the two are meant to differ: numbers that are no decimals of moderate size (`INCRBYFLOAT` has no
-binary rounding here), ends later than 2^53 ms from now, databases other than 0, DBSIZE, where Redis counts what has
-ended and was not asked for since, and a watched key that was missing, came, and is missing again: that is no change.
+binary rounding here), ends later than 2^53 ms from now, databases other than 0, and DBSIZE, where Redis counts what has
+ended and was not asked for since.
 Times that are left are not asked for, because they pass while one talks.
 """
 

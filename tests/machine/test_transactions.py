@@ -1,27 +1,28 @@
 """Several commands at one point of the log: all or none of them, and only if what they depend on has not changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from raftdb.errors import Conflict, Fenced, QueueFull, ReplyError
 from raftdb.limits import REPLY_BYTES_MAX, TRANSACTION_KEYS_MAX, VALUE_BYTES_CEILING
 from raftdb.machine import services, transactions
-from raftdb.machine.batches import Exists, MultiGet, MultiSet
+from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.entries import encode, stamp
-from raftdb.machine.expiry import ExpireAfter, RemoveExpiry, TimeToLive
+from raftdb.machine.expiry import ExpireAfter, GetAndExpire, RemoveExpiry, TimeToLive
+from raftdb.machine.keys import Clear, Rename
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.operations import Comparison, Expire, Mode, Relation, TransactionOperation
+from raftdb.machine.operations import Comparison, Expire, Mode, Operation, Relation, TransactionOperation
 from raftdb.machine.queues.managing import QueueSet
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.reply import Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
-from raftdb.machine.strings import Delete, Get, GetSet, Set, Strlen, set_
+from raftdb.machine.strings import PAST_TTL, Delete, Get, GetSet, Set, Strlen, set_
 from raftdb.wire import cbor
 from tests.machine.database import MACHINE, Database, changes_but_clock, check_books
 from tests.machine.views import DictionaryView
@@ -273,7 +274,7 @@ def test_a_reply_that_is_too_long_undoes_all(database: Database, mode: Mode) -> 
 
 def test_what_it_touches_has_a_limit_that_no_configuration_moves(database: Database) -> None:
     """Hazard B64: an entry that no leader of ours encodes is answered, too."""
-    pings = cbor.encode([64, 0, [], [[1]] * (TRANSACTION_KEYS_MAX + 1)])
+    pings = cbor.encode([64, 0, [], 0, [[1]] * (TRANSACTION_KEYS_MAX + 1)])
     reply = MACHINE.apply(9, 1, stamp(pings, 0), database.layer).reply
     assert isinstance(reply, ReplyError)
     assert reply.message == "the transaction touches too many keys"
@@ -388,3 +389,52 @@ def test_the_branch_that_is_taken_is_checked_and_undone_as_a_whole() -> None:
     assert database.value(Get(b"k")) in (b"", None)
     watched = TransactionOperation((), ((b"c", 99),), Mode.ATOMIC, (false,), failing)
     assert isinstance(database.failed(watched), Conflict), "what is watched comes first"
+
+
+@pytest.mark.parametrize(
+    "come_and_go",
+    [
+        (Set(b"k", b"v"), Delete(b"k")),
+        (Set(b"k", b"v"), DeleteMany((b"k",))),
+        (Set(b"k", b"v"), Rename(b"k", b"l")),
+        (Set(b"k", b"v"), Set(b"k", b"v", PAST_TTL)),
+        (Set(b"k", b"v"), ExpireAfter(b"k", 0)),
+        (Set(b"k", b"v"), GetAndExpire(b"k", PAST_TTL)),
+        (Set(b"k", b"v"), Clear()),
+        (Set(b"k", b"v", 10), Get(b"k")),
+        (Set(b"k", b"v", 10), Expire()),
+        (TransactionOperation((Set(b"k", b"v"), Delete(b"k"))),),
+        (TransactionOperation((Set(b"k", b"v"), Clear())),),
+    ],
+    ids=repr,
+)
+def test_a_missing_key_that_came_and_went_has_changed(
+    database: Database, come_and_go: tuple[Operation, ...]
+) -> None:
+    database.run(Set(b"l", b"v"))
+    seen_at = database.index
+    watching = TransactionOperation((Set(b"m", b"v"),), ((b"k", 0),), watched_at=seen_at)
+    assert database.value(watching) == ["OK"]
+    for operation in come_and_go:
+        database.run(operation)
+    database.now_ms += 20
+    assert database.value(Exists((b"k",))) == 0
+    assert database.failed(watching).code == "conflict"
+    again = replace(watching, watched_at=database.index)
+    assert database.value(again) == ["OK"], "and who looks now sees it missing"
+    assert database.value(replace(watching, watched_at=0)) == ["OK"], "and who does not say since when"
+
+
+def test_what_other_keys_do_is_no_change_of_a_missing_one(database: Database) -> None:
+    """But for those of its slot, and of as many keys as here there is none."""
+    database.run(Set(b"old", b"v"))
+    watching = TransactionOperation((Get(b"old"),), ((b"k", 0),), watched_at=database.index)
+    for number in range(100):
+        database.run(Set(b"%d" % number, b"v"))
+        database.run(Delete(b"%d" % number))
+    assert database.value(watching) == [b"v"]
+    database.run(TransactionOperation((Set(b"k", b"v"), IncrementBy(b"k", 1)), mode=Mode.ATOMIC))
+    assert database.value(watching) == [b"v"], "what was undone leaves no trace"
+    watching = replace(watching, watched_at=database.index)
+    database.run(Clear())
+    assert database.value(watching) == [b""], "nothing was made before all were removed"

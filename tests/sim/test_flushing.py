@@ -38,7 +38,7 @@ def test_replicas_stay_alike_while_keys_are_removed_step_by_step(
 def test_keys_that_are_not_removed_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug removes only the number of keys."""
 
-    def remove(layer: Layer, index: int) -> None:
+    def remove(layer: Layer) -> None:
         layer.put(VALUE_COUNT_KEY, bytes(8))
 
     monkeypatch.setattr("raftdb.machine.keys.remove_all_values", remove)

@@ -43,11 +43,11 @@ TIMES = st.sampled_from([0, 1, TIME_MS_MAX]) | st.integers(0, TIME_MS_MAX)
 def test_the_form_of_entries_never_changes() -> None:
     """Entries of years ago are read by it."""
     several = TransactionOperation((Get(b"a"), Set(b"b", b"c")), ((b"a", 5), (b"b", 0)), Mode.ATOMIC)
-    several_form = "84 1840 01 84 4161 05 4162 00 82 82 02 4161 83 03 4162 4163"
+    several_form = "85 1840 01 84 4161 05 4162 00 00 82 82 02 4161 83 03 4162 4163"
     name_form = "50" + "73" * 16
     forms: list[tuple[Operation, str]] = [
         (Set(b"k", b"v"), "83 03 416b 4176"),
-        (TransactionOperation(()), "84 1840 00 80 80"),
+        (TransactionOperation(()), "85 1840 00 80 00 80"),
         (several, several_form),
         (
             SessionOperation(NAME, 300, 70_000, several),
@@ -130,19 +130,21 @@ def test_what_is_no_entry_is_refused(data: bytes) -> None:
         [69],
         [64],
         [64, 0, []],
-        [64, 2, [], []],
-        [64, True, [], []],
-        [64, 0, [b"k"], []],
-        [64, 0, [b"k", -1], []],
-        [64, 0, ["k", 1], []],
-        [64, 0, [b"k", True], []],
-        [64, 0, [[b"k", 1]], []],
-        [64, 0, [], [1]],
-        [64, 0, [], [[]]],
-        [64, 0, [], [[2]]],
-        [64, 0, [], [[64, 0, [], []]]],
-        [64, 0, [], [[66, NAME]]],
-        [64, 0, [], [], []],
+        [64, 0, [], []],
+        [64, 0, [], -1, []],
+        [64, 2, [], 0, []],
+        [64, True, [], 0, []],
+        [64, 0, [b"k"], 0, []],
+        [64, 0, [b"k", -1], 0, []],
+        [64, 0, ["k", 1], 0, []],
+        [64, 0, [b"k", True], 0, []],
+        [64, 0, [[b"k", 1]], 0, []],
+        [64, 0, [], 0, [1]],
+        [64, 0, [], 0, [[]]],
+        [64, 0, [], 0, [[2]]],
+        [64, 0, [], 0, [[64, 0, [], 0, []]]],
+        [64, 0, [], 0, [[66, NAME]]],
+        [64, 0, [], 0, [], []],
         [65, NAME, 1, 1],
         [65, NAME, 1, 1, []],
         [65, NAME, 1, 1, [66, NAME]],

@@ -22,6 +22,7 @@ from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.reply import Result, Told
 from raftdb.machine.revisions import ReadRevisions
 from raftdb.machine.service import Command
+from raftdb.node.turn import Answer
 from raftdb.wire.resp import ARGUMENT_BYTES
 from raftdb.wire.resp_replies import Error
 
@@ -64,7 +65,8 @@ def _watch(client: ClientState, given: Arguments) -> object:
     generation = watched.generation
 
     def reply(told: Told) -> object:
-        watched.add(keys, cast(list[int], told.value), generation)
+        seen_at = cast(Answer, told).index
+        watched.add(keys, cast(list[int], told.value), seen_at, generation)
         return "OK"
 
     return ReadRevisions(keys), reply
@@ -86,6 +88,7 @@ def queue_request(client: ClientState, arguments: Arguments, *, bytes_max: int) 
 def begin_exec(client: ClientState, begin: Begin, limits: Limits) -> object:
     """Begin EXEC; returns a `Call` for the one entry, or the reply if no entry is needed."""
     queued, watched, failed = client.queued, client.watched.pairs(), client.queue_failed
+    watched_at = client.watched.since
     if queued is None:
         raise CommandRefused("ERR EXEC without MULTI")
     client.leave_transaction()
@@ -112,7 +115,7 @@ def begin_exec(client: ClientState, begin: Begin, limits: Limits) -> object:
         replies.append(begun)
     if not commands and not watched:
         return replies
-    transaction = TransactionOperation(tuple(commands), watched)
+    transaction = TransactionOperation(tuple(commands), watched, watched_at=watched_at)
     try:
         check_transaction(transaction, sum(len(text) for request in queued for text in request), limits)
     except RequestRefused as refusal:

@@ -9,13 +9,14 @@ WATCHED_MAX = 1024
 
 
 class Watched:
-    """The watched keys, each with its revision when it was first watched, which counts."""
+    """The watched keys, each with its revision when it was first watched, which counts. `since`: the index of the
+    earliest state in which one was seen, 0 without any."""
 
-    __slots__ = ("_revisions", "generation", "held_bytes")
+    __slots__ = ("_revisions", "generation", "held_bytes", "since")
 
     def __init__(self) -> None:
         self._revisions: dict[bytes, int] = {}
-        self.held_bytes = 0
+        self.since = self.held_bytes = 0
         """About how much memory the keys take."""
         self.generation = 0
         """A number that changes whenever all keys are dropped, so that revisions that arrive later are ignored."""
@@ -23,9 +24,11 @@ class Watched:
     def __len__(self) -> int:
         return len(self._revisions)
 
-    def add(self, keys: Sequence[bytes], revisions: Sequence[int], generation: int) -> None:
-        """Watch the keys with these revisions, unless all keys were dropped since they were asked for."""
+    def add(self, keys: Sequence[bytes], revisions: Sequence[int], seen_at: int, generation: int) -> None:
+        """Watch the keys with these revisions, which they had in the state of the entry at `seen_at`; unless all keys
+        were dropped since they were asked for."""
         if generation == self.generation:
+            self.since = min(self.since, seen_at) or seen_at
             for key, revision in zip(keys, revisions, strict=True):
                 if key not in self._revisions:
                     self._revisions[key] = revision
@@ -38,5 +41,5 @@ class Watched:
     def clear(self) -> None:
         """Watch nothing."""
         self._revisions.clear()
-        self.held_bytes = 0
+        self.since = self.held_bytes = 0
         self.generation += 1

@@ -10,7 +10,7 @@ from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.operations import Mode, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Result
 from raftdb.machine.service import Command, EntryPlace
-from raftdb.machine.values import state_key_of
+from raftdb.machine.values import load_head, state_key_of
 from raftdb.node import clock as node_clock
 from raftdb.node.clock import LeaderClock, _Base
 from raftdb.simulation.host import Host
@@ -83,12 +83,16 @@ def watches_see_only_whether_a_key_is_there() -> Patches:
 
     def run(layer: Layer, operation: TransactionOperation, *others: Any) -> Result:
         for key, watched in operation.watched:
-            if (transactions._revision(layer, key) == 0) != (watched == 0):
+            if (load_head(layer, key) is None) != (watched == 0):
                 raise Conflict("changed meanwhile", keys=(key,))
         unwatched = TransactionOperation(operation.commands, (), operation.mode)
         return plain(layer, unwatched, *others)
 
     return [(transactions, "run", run)]
+
+
+def keys_come_and_go_unseen() -> Patches:
+    return [(values, "note_removal", lambda layer, key, revision: None)]
 
 
 def a_failed_transaction_is_not_undone() -> Patches:
@@ -168,6 +172,7 @@ MUTATIONS = (
     Mutation(
         "B58", "a watch sees no change, only whether there is a key", watches_see_only_whether_a_key_is_there
     ),
+    Mutation("B58b", "a watch does not see that a missing key came and went", keys_come_and_go_unseen),
     Mutation("B60", "a failed transaction stays half done", a_failed_transaction_is_not_undone),
     Mutation(
         "B61", "reads in a transaction see what was before it", reads_in_a_transaction_see_what_was_before
