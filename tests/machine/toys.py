@@ -16,6 +16,8 @@ from raftdb.machine.waiting import PlaceWaiting, TurnWaiting
 
 BOWL, SEAT = b"\x01", b"\x02"
 """Prefixes of their keys."""
+STICKY = b"sticky"
+"""A bowl of which a command gets less than it might."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Fill(Command):
 
 @dataclass(frozen=True, slots=True)
 class Take(Command):
-    """Take up to so many sweets out of a bowl: a list with their number, empty if there was none."""
+    """Take up to so many sweets out of a bowl: a list with their number, empty if there was none. Those of a `STICKY`
+    bowl come one by one."""
 
     bowl: bytes
     count: int = 1
@@ -46,7 +49,7 @@ def fill(layer: Layer, command: Fill, index: int) -> Result:
 
 
 def take(layer: Layer, command: Take, index: int) -> Result:
-    count = min(command.count, left(layer, command.bowl))
+    count = min(command.count, left(layer, command.bowl), 1 if command.bowl == STICKY else command.count)
     if count:
         layer.put(BOWL + command.bowl, pack_number(left(layer, command.bowl) - count))
     return Result([count] if count else [], None)

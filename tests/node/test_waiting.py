@@ -10,7 +10,7 @@ from raftdb.machine.operations import SessionOperation
 from raftdb.machine.sessions import RegisterSession
 from raftdb.node import orphans, waiting
 from raftdb.node.turn import Inputs
-from tests.machine.toys import Fill, Rise, Sit, Take, left, toys
+from tests.machine.toys import STICKY, Fill, Rise, Sit, Take, left, toys
 from tests.node.bench import Bench, code_of, value_of
 
 NAME = b"n" * 16
@@ -68,6 +68,12 @@ def test_what_one_takes_is_not_there_for_the_next(alone: Bench) -> None:
     assert entries(alone) == before + 3, "the third was not woken in vain"
     alone.do(Fill(b"b", 1))
     assert answered(alone, waiting) == [[10], [1], [1]]
+
+
+def test_who_takes_less_than_it_might_leaves_the_rest_to_the_next(alone: Bench) -> None:
+    waiting = alone.wait(*[Take(STICKY, 10)] * 3)
+    alone.do(Fill(STICKY, 2))
+    assert answered(alone, waiting) == [[1], [1], ...]
 
 
 def test_who_is_overtaken_keeps_the_place(alone: Bench) -> None:
