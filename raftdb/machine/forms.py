@@ -129,19 +129,21 @@ def build_of(form: Form, present: tuple[Field, ...]) -> Callable[..., Any]:
     is_whole = bool(form.defaults) and len(present) == len(form.fields)
     if not is_whole and all(field.unpack is None for field in present):
         return form.type
-    unpacks = tuple(field.unpack or _same for field in present)
+    unpacked = tuple((place, field.unpack) for place, field in enumerate(present) if field.unpack is not None)
 
     def build(*values: object) -> object:
-        command = form.type(*(unpack(value) for unpack, value in zip(unpacks, values, strict=True)))
+        if unpacked:
+            parts = list(values)
+            for place, unpack in unpacked:
+                parts[place] = unpack(parts[place])
+            command = form.type(*parts)
+        else:
+            command = form.type(*values)
         if is_whole and form.values(command)[-len(form.defaults) :] == form.defaults:
             raise RemoteProtocolError(f"{form.type.__name__} has options that say nothing")
         return command
 
     return build
-
-
-def _same(value: object) -> object:
-    return value
 
 
 def _shapes() -> dict[tuple[int, int], _Shape]:

@@ -1,15 +1,19 @@
-"""A direct way to and from the bytes of short commands, which are most of what a log holds: `set`, `del`, `incr`.
+"""A direct way to and from the bytes of short commands, which are most of what a log holds: `set`, `enqueue`, `lock`.
 
 The bytes are those of `forms`, the same canonical CBOR: `encode` there and here give the same, and so do the two ways
-back. What is taken directly are commands whose fields are byte strings and small integers and need no check of their
-own. Everything else is left to the general way, and so is all that is malformed: that way decides what is wrong.
+back. What is taken directly are commands whose fields are byte strings and integers. Everything else is left to the
+general way, and so is all that is malformed: that way decides what is wrong.
 
-Measured for a `set` of a 64-byte value: 1.0 us to encode and as much to decode, instead of 1.7 and 2.6.
+Measured for a `set` of a 64-byte value: 1.0 us to encode and as much to decode, instead of 1.7 and 2.6; for a `lock`,
+which has five fields, 2.4 us to decode instead of 4.5.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from raftdb.errors import RemoteProtocolError
 from raftdb.machine.forms import FORMS, Field, Form, build_of
+from raftdb.machine.integers import INTEGER_MAX
 from raftdb.machine.operations import Operation
 from raftdb.wire.cbor import array_head
 
@@ -17,6 +21,13 @@ _NUMBERS_END = 24
 """Numbers below this are one byte in CBOR."""
 _BYTES, _NEGATIVE = 0x40, 0x20
 """The first byte of an empty byte string, and of the number -1."""
+_NUMBER_8 = 0x18
+"""The first byte of a number that stands in the next byte."""
+_WIDTHS = {_NUMBER_8: 1, 0x19: 2, 0x1A: 4, 0x1B: 8}
+"""How many bytes of a number follow its first byte."""
+_HEAD_OF_WIDTH = {width: bytes((head,)) for head, width in _WIDTHS.items()}
+_LEAST = {_NUMBER_8: _NUMBERS_END, 0x19: 1 << 8, 0x1A: 1 << 16, 0x1B: 1 << 32}
+"""The least number that is written so: smaller ones are shorter."""
 _BYTES_8, _BYTES_16 = 0x58, 0x59
 """The first byte of a byte string whose length stands in the next byte, or in the next two."""
 
@@ -34,14 +45,24 @@ _NUMBERS = {
 
 
 class _Short(NamedTuple):
-    """The form of a command with a certain number of fields: whether each is a number, and what makes the command."""
+    """The form of a command with a certain number of fields: whether each is a number, the places of those that have a
+    check of their own, and what makes the command."""
 
     are_numbers: tuple[bool, ...]
+    checked: tuple[tuple[int, Callable[[Any], bool]], ...]
     build: Any
 
 
 def _is_short(fields: tuple[Field, ...]) -> bool:
-    return all(field.type in (bytes, int) and field[2:] == (None, None, None) for field in fields)
+    return all(field.type in (bytes, int) for field in fields)
+
+
+def _short(form: Form, present: tuple[Field, ...]) -> _Short:
+    return _Short(
+        tuple(field.type is int for field in present),
+        tuple((place, field.holds) for place, field in enumerate(present) if field.holds is not None),
+        build_of(form, present),
+    )
 
 
 def _heads() -> dict[bytes, tuple[Form, tuple[Field, ...]]]:
@@ -49,19 +70,26 @@ def _heads() -> dict[bytes, tuple[Form, tuple[Field, ...]]]:
     heads = {}
     for form in FORMS.values():
         for present in (form.fields, form.fields[: len(form.fields) - len(form.defaults)]):
-            if form.number < _NUMBERS_END and present and _is_short(present):
-                heads[array_head(1 + len(present)) + bytes((form.number,))] = form, present
+            if form.number < 0x100 and present and _is_short(present):
+                heads[array_head(1 + len(present)) + _number(form.number)] = form, present
     return heads
 
 
-_SHORT = {
-    head: _Short(tuple(field.type is int for field in present), build_of(form, present))
-    for head, (form, present) in _heads().items()
-}
+def _number(value: int) -> bytes:
+    """The bytes of a number from 0 to below 2^64."""
+    if value < _NUMBERS_END:
+        return bytes((value,))
+    width = 1 if value < 1 << 8 else 2 if value < 1 << 16 else 4 if value < 1 << 32 else 8
+    return _HEAD_OF_WIDTH[width] + value.to_bytes(width)
+
+
+_SHORT = {head: _short(form, present) for head, (form, present) in _heads().items()}
 _HEADS: dict[Any, dict[int, bytes]] = {}
-"""By the type of the command and the number of its fields, the bytes before them."""
+"""By the type of the command and the number of its fields, the bytes before them; without those that have a field to
+convert, for which the general way is as quick."""
 for _head, (_of, _present) in _heads().items():
-    _HEADS.setdefault(_of.type, {})[len(_present)] = _head
+    if all(_field.pack is None for _field in _present):
+        _HEADS.setdefault(_of.type, {})[len(_present)] = _head
 
 
 def encode_short(operation: Operation) -> bytes | None:
@@ -77,12 +105,20 @@ def encode_short(operation: Operation) -> bytes | None:
     head = heads.get(len(values))
     if head is None:
         return None
+    short = _SHORT[head]
+    for place, holds in short.checked:
+        if type(values[place]) is not int or not holds(values[place]):
+            return None
     pieces = [head]
-    for value, is_number in zip(values, _SHORT[head].are_numbers, strict=True):
+    for value, is_number in zip(values, short.are_numbers, strict=True):
         if is_number:
-            piece = _NUMBERS.get(value) if type(value) is int else None
-            if piece is None:
+            if type(value) is not int:
                 return None
+            piece = _NUMBERS.get(value)
+            if piece is None:
+                if not 0 <= value <= INTEGER_MAX:
+                    return None
+                piece = _number(value)
             pieces.append(piece)
         elif type(value) is bytes and len(value) < len(_STRING_HEADS):
             pieces += _STRING_HEADS[len(value)], value
@@ -95,21 +131,32 @@ def decode_short(data: bytes, position: int) -> Any:
     """Return the command that stands at `position` and fills the rest of `data`; None if it has to be decoded the
     general way, or cannot be decoded."""
     short = _SHORT.get(data[position : position + 2])
-    if short is None:
-        return None
-    position += 2
+    if short is not None:
+        position += 2
+    else:
+        short = _SHORT.get(data[position : position + 3])
+        if short is None:
+            return None
+        position += 3
     values: list[bytes | int] = []
     try:
         for is_number in short.are_numbers:
             head = data[position]
             if is_number:
+                position += 1
                 if head < _NUMBERS_END:
                     values.append(head)
+                elif head in _WIDTHS:
+                    width = _WIDTHS[head]
+                    value = int.from_bytes(data[position : position + width])
+                    if not _LEAST[head] <= value <= INTEGER_MAX:
+                        return None
+                    values.append(value)
+                    position += width
                 elif _NEGATIVE <= head < _NEGATIVE + _NUMBERS_END:
                     values.append(_NEGATIVE - 1 - head)
                 else:
                     return None
-                position += 1
                 continue
             if _BYTES <= head < _BYTES_8:
                 start = position + 1
@@ -123,6 +170,11 @@ def decode_short(data: bytes, position: int) -> Any:
             else:
                 return None
             values.append(data[start:position])
-    except IndexError:
+        if position != len(data):
+            return None
+        for place, holds in short.checked:
+            if not holds(values[place]):
+                return None
+        return short.build(*values)
+    except (IndexError, RemoteProtocolError):
         return None
-    return short.build(*values) if position == len(data) else None
