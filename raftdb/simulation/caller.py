@@ -22,8 +22,14 @@ from raftdb.errors import (
     Unavailable,
 )
 from raftdb.machine import entries, services
-from raftdb.machine.operations import Operation, SessionOperation, TransactionOperation
-from raftdb.machine.service import Command
+from raftdb.machine.operations import (
+    GuardedOperation,
+    Operation,
+    SessionOperation,
+    TransactionOperation,
+    WaitingOperation,
+    Work,
+)
 from raftdb.machine.sessions import SESSION_NAME_BYTES, RegisterSession
 from raftdb.machine.strings import Get
 from raftdb.node.pending import ReadRequest
@@ -37,7 +43,7 @@ RETRY_US = 20 * MILLISECOND
 RESENDS = 4
 """A client with a session sends a request up to this often within its timeout if no answer comes."""
 
-WRITES = (*services.WRITES, TransactionOperation)
+WRITES = (*services.WRITES, TransactionOperation, GuardedOperation, WaitingOperation)
 """The operations that go through the log."""
 
 
@@ -93,7 +99,7 @@ class Caller:
         self._sequence = 0
         self._target: NodeId = world.chance.choose(tuple(world.hosts))
         self._number = 0
-        self._operation: Command | TransactionOperation = Get(b"?")
+        self._operation: Work | WaitingOperation = Get(b"?")
         self._sent: Operation = self._operation
         self._done: Callable[[CallOutcome], None] = lambda ending: None
         self._began_us = 0
@@ -104,7 +110,7 @@ class Caller:
 
     def call(
         self,
-        operation: Command | TransactionOperation,
+        operation: Work | WaitingOperation,
         done: Callable[[CallOutcome], None],
         *,
         timeout_us: int,
@@ -159,7 +165,11 @@ class Caller:
     def _wrapped(self) -> Operation:
         if not self._uses_session or self._session is None:
             return self._operation
-        return SessionOperation(self._session, self._sequence, self._sequence, self._operation)
+        sequence, operation = self._sequence, self._operation
+        if isinstance(operation, WaitingOperation):
+            inner: Any = operation.operation
+            return WaitingOperation(SessionOperation(self._session, sequence, sequence, inner))
+        return SessionOperation(self._session, sequence, sequence, operation)
 
     def _send_again(self, number: int) -> None:
         """Perhaps send the request to another node, because no answer has come for long."""

@@ -5,6 +5,7 @@ the checks of all their answers.
 * The histories of single keys have a linear order (`linearizability`), and those of transactions a serial one
   (`serializability`); these checks do not use the log.
 * Every message is in one state, or has left its queue in one way (`ledger`).
+* Locks keep their promises at every entry (`lock_witness`).
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from raftdb.simulation.caller import World
 from raftdb.simulation.clients import Client, History
 from raftdb.simulation.ledger import Ledger
 from raftdb.simulation.linearizability import Finding, Operation, Verdict, check_history
+from raftdb.simulation.lock_witness import LockWitness
+from raftdb.simulation.lockers import Locker
 from raftdb.simulation.scheduler import MILLISECOND
 from raftdb.simulation.serializability import check_serializable
 from raftdb.simulation.transactors import Transactions, Transactor
@@ -65,10 +68,14 @@ class Crowd:
             Worker(world, f"w{number}", told, with_session=has_session()) for number in range(options.workers)
         ]
         self.ledger = Ledger()
+        self.lockers = [
+            Locker(world, f"l{number}", told, with_session=has_session()) for number in range(options.lockers)
+        ]
+        self.lock_witness = LockWitness()
 
     @property
-    def _everybody(self) -> Sequence[Client | Transactor | Worker]:
-        return (*self._clients, *self._transactors, *self.workers)
+    def _everybody(self) -> Sequence[Client | Transactor | Worker | Locker]:
+        return (*self._clients, *self._transactors, *self.workers, *self.lockers)
 
     @property
     def is_idle(self) -> bool:
@@ -102,6 +109,8 @@ class Crowd:
         the search for linear orders, which may be without a verdict."""
         check_answers(self.history.told, log)
         self._check_queues(log)
+        if self.lockers:
+            self.lock_witness.follow(log)
         problems = check_serializable(self.transactions.observed)
         if problems:
             raise InvariantBroken(f"not serializable: {problems[0]}")

@@ -103,6 +103,8 @@ FLUSHING_SHARE = 0.2
 """The share of seeds in which all keys are removed now and then, of those without transactions on lists."""
 QUEUES_SHARE = 0.25
 """The share of seeds in which clients use queues."""
+LOCKS_SHARE = 0.25
+"""The share of seeds in which clients use locks."""
 SLOW_SHARE = 0.03
 """The share of seeds with a slow network."""
 SLOW_WAYS_MS = (50, 100, 300, 1_000)
@@ -156,6 +158,8 @@ class Options:
     """Whether nodes that do not lead serve linearizable reads, too."""
     workers: int
     """The number of clients of queues, beside the others."""
+    lockers: int
+    """The number of clients of locks, beside the others."""
     flushes: bool
     """Whether clients now and then remove all keys. Nobody keeps lists in transactions then."""
     checkpoint_us: int
@@ -239,6 +243,7 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         expires=chance.happens(0.5),
         reads_anywhere=chance.branch("reads anywhere").happens(READS_ANYWHERE_SHARE),
         workers=0,
+        lockers=0,
         flushes=False,
         checkpoint_us=chance.choose([0, 500, 3_000]) * MILLISECOND if compacts else 0,
         checkpoint_entries=chance.choose([3, 20, 100] if compacts else [50, 1_000]),
@@ -253,6 +258,9 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
     queues = chance.branch("queues")
     if queues.happens(QUEUES_SHARE):
         options = replace(options, workers=queues.between(2, 6))
+    locks = chance.branch("locks")
+    if locks.happens(LOCKS_SHARE):
+        options = replace(options, lockers=locks.between(2, 6))
     if not slow.happens(SLOW_SHARE):
         return options
     return options.on_slow_network(slow.choose(SLOW_WAYS_MS) * MILLISECOND)
