@@ -6,7 +6,8 @@ After each entry of the committed log
   are no more than that;
 * a token that was granted is higher than all before it;
 * no owners wait for one another in a circle;
-* the first in a line that an entry has touched is kept out by somebody whose lease is not over;
+* the first in a line is kept out by somebody whose lease is not over, after each entry in which that lock was given or
+  given back, or somebody came to wait for it;
 * what was written under a fence was written under the token that held the lock exclusively before the entry.
 """
 
@@ -55,12 +56,20 @@ class LockWitness:
         self._check_fences(layer, time_ms, where)
         for name in sorted(self._names):
             self._check_holders(layer, name, where)
-        for name in sorted(touched):
+        for name in sorted(self._moved(layer)):
             self._check_front(layer, name, where)
         if touched:
             self._check_tokens(layer, where)
             self._check_cycles(layer, where)
         self._state.write(layer.changes, index=entry.index, term=entry.term)
+
+    def _moved(self, layer: Layer) -> set[bytes]:
+        """The locks that somebody got, gave back, or came to wait for; to renew a lease is to look at no other."""
+        return {
+            key[2 : 2 + key[1]]
+            for key, record in layer.changes.items()
+            if key[:1] in _OF_LOCKS and (record is None) != (self._state.get(key) is None)
+        }
 
     def _check_holders(self, view: KeyValueView, name: bytes, where: str) -> None:
         live = [claim for _, claim in _live(view, name, read_clock(view))]

@@ -22,7 +22,7 @@ from raftdb.simulation.scheduler import MILLISECOND, Chance
 LOCKS = (b"door", b"gate", b"hatch")
 LIMITED = b"chairs"
 CHAIRS = 2
-LEASES_MS = (1_000, 1_000, 2_000, 20_000)
+LEASES_MS = (1_000, 2_000, 20_000)
 FENCED = b"fenced-"
 """The beginning of keys that are written under the fence of a lock, with the token as the last thing in them."""
 HELD_MAX = 3
@@ -73,7 +73,7 @@ class Locker:
         if chance.happens(0.2):
             self._lock(chance, Lock(LIMITED, LockMode.LIMITED, CHAIRS, ttl_ms, self._owner))
             return
-        mode = LockMode.SHARED if chance.happens(0.35) else LockMode.EXCLUSIVE
+        mode = LockMode.SHARED if chance.happens(0.5) else LockMode.EXCLUSIVE
         self._lock(chance, Lock(chance.choose(LOCKS), mode, 0, ttl_ms, self._owner))
 
     def _lock(self, chance: Chance, command: Lock) -> None:
@@ -96,13 +96,16 @@ class Locker:
             self._waits.remove(command)
             self._ask(LeaveLine(command.name, self._owner))
             return
+        if chance.happens(0.2):
+            self._ask(LockInfo(command.name))
+            return
         self._ask(WaitingOperation(command), lambda ending: self._asked(command, ending, waits=True))
 
     def _use(self, chance: Chance, held: Token) -> None:
         """Work under a lock, perhaps after a sleep beyond the lease."""
         delay_us = 0
         if chance.happens(0.2):
-            delay_us = chance.choose(LEASES_MS[:3]) * MILLISECOND
+            delay_us = chance.choose(LEASES_MS[:2]) * MILLISECOND
         self._world.scheduler.after(delay_us, self._work, chance, held)
 
     def _work(self, chance: Chance, held: Token) -> None:

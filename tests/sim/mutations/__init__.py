@@ -4,7 +4,17 @@ Each mutation is a small patch of the product, undone on leaving; none of them i
 those of the catalogue of bugs that the project was built against.
 """
 
-from tests.sim.mutations import answers, data, elections, folders, membership, queues, replication, snapshots
+from tests.sim.mutations import (
+    answers,
+    data,
+    elections,
+    folders,
+    locks,
+    membership,
+    queues,
+    replication,
+    snapshots,
+)
 from tests.sim.mutations.planting import Mutation, planted
 
 __all__ = ["MUTATIONS", "RARE", "Mutation", "planted"]
@@ -18,6 +28,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *data.MUTATIONS,
     *folders.MUTATIONS,
     *queues.MUTATIONS,
+    *locks.MUTATIONS,
 )
 """Every planted bug. Ids that are numbers are sections of the thesis, for rules that no catalogued bug is about."""
 
