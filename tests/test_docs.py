@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, cast
 
 import click
@@ -157,7 +158,7 @@ def test_a_hazard_that_tests_name_has_tests_in_its_line() -> None:
 def test_the_planted_bugs_are_those_of_the_simulator() -> None:
     marked = {hazard for hazard, cell in hazard_rows(HAZARDS).items() if re.search(r"\bplanted\b", cell)}
     # A second mutation of a hazard has a letter behind the number; ids without a B are sections of the thesis.
-    ids = (mutation.hazard.rstrip("bcdef") for mutation in MUTATIONS)
+    ids = (mutation.hazard.rstrip(ascii_lowercase) for mutation in MUTATIONS)
     assert marked == {hazard for hazard in ids if hazard.startswith("B")}
 
 

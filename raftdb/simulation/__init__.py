@@ -19,6 +19,8 @@
       |      +-- Transactor x K (transactors)    transactions on lists
       |      +-- Worker x L (workers)        messages of queues, acknowledged in time or too late
       |      +-- Ledger (ledger)             what became of every message, by the state of the machine
+      |      +-- Locker x P (lockers)        locks that are asked for, kept too long, written under
+      |      +-- LockWitness (lock_witness)  what locks promise, at every entry, by the state of the machine
       |      +-- Caller (caller)             sends a client's requests; with a session it repeats them
       +-- Oracle (oracle)        checks every step (observing) for broken safety properties
       |      +-- Shadow x N (shadow)     the present and past content of each disk
@@ -28,6 +30,7 @@
   answers                       each answer is the one that the committed log gives
   model                         a simple model of the database, which answers are compared with
   queue_model, queue_rules      the queues of the model, and the commands on them
+  lock_model                    the locks of the model
   timeline                      the cluster clock never runs ahead of the time that has passed
   idleness                      time with a leader counts, also without writes and while leaders change
   serializability               a serial order of the transactions explains their reads

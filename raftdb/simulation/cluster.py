@@ -64,6 +64,8 @@ class Report:
     conflicts: int = 0
     messages: dict[str, int] = field(default_factory=dict)
     """How the messages of queues left, or the state in which they are, if there are clients of queues."""
+    locks: dict[str, int] = field(default_factory=dict)
+    """What clients of locks did, if there are any: grants, refusals and writes under a fence."""
     faults: dict[str, int] = field(default_factory=dict)
     operations: dict[str, int] = field(default_factory=dict)
     """Changes and transfers that the operators asked for and were told are done."""
@@ -327,3 +329,4 @@ class Simulation:
         report.transactions = len(self.crowd.transactions.observed)
         report.conflicts = self.crowd.transactions.conflicts
         report.messages = dict(sorted(self.crowd.ledger.fates.items()))
+        report.locks = self.crowd.locks_counted()

@@ -104,6 +104,19 @@ class Crowd:
         """The requests of plain clients that were answered."""
         return self.history.reads + self.history.acknowledged_writes
 
+    def locks_counted(self) -> dict[str, int]:
+        """What the clients of locks did, as far as the log and they themselves know."""
+        if not self.lockers:
+            return {}
+        witness = self.lock_witness
+        return {
+            "grants": witness.grants,
+            "longest_line": witness.waits_max,
+            "deadlocks_refused": sum(locker.deadlocks for locker in self.lockers),
+            "fenced_writes": witness.fenced_writes,
+            "fenced_writes_refused": sum(locker.fenced for locker in self.lockers),
+        }
+
     def check(self, log: Sequence[Entry]) -> list[Finding]:
         """Raise `InvariantBroken` if the answers do not fit the committed `log`, or each other. Returns the findings of
         the search for linear orders, which may be without a verdict."""

@@ -58,6 +58,8 @@ CHECKS = (
     "every node applies the same entries in the same order, to the same effect",
     "an acknowledged write is in the log at its index; a read sees every write acknowledged before it",
     "each message of a queue is in one state, or has left it in one way; of a group one at most is in flight",
+    "at no entry is a lock held exclusively and by another, or beyond its limit; tokens grow, and fences hold",
+    "nobody waits for a lock that is free, and no owners wait for one another in a circle",
     "after the faults there is one leader, which every member follows, and every request is answered",
 )
 """The checks of every run, as they are printed."""
@@ -135,6 +137,9 @@ def _print_end(report: Report, out: TextIO) -> None:
     if report.options.workers:
         became = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in report.messages.items())
         print(f"  queues      {sum(report.messages.values())} messages: {became or 'none'}", file=out)
+    if report.options.lockers:
+        held = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in report.locks.items())
+        print(f"  locks       {held or 'nobody got one'}", file=out)
     done = ", ".join(f"{name} {count}" for name, count in report.operations.items())
     print(f"  operators   {done or 'asked for nothing'}", file=out)
     print(f"  compaction  {report.compactions} trims, {report.installs} snapshots installed", file=out)

@@ -71,10 +71,6 @@ def ends_are_not_handed_on() -> Patches:
     return [(ends, "_hand_on", hand_on)]
 
 
-def who_waited_keeps_it_long() -> Patches:
-    return [(line, "LOCK_FIRST_LEASE_MS", 86_400_000)]
-
-
 def deadlocks_are_not_looked_for() -> Patches:
     return [(holding, "check_wait", lambda view, owner, wait, clock_ms: None)]
 
@@ -102,7 +98,6 @@ MUTATIONS = (
     Mutation("B69c", "a transaction gives back what is over", transactions_give_back_what_is_over),
     Mutation("B69d", "a lease that is over is renewed", leases_that_are_over_are_renewed),
     Mutation("B68", "the end of a lease leaves the line waiting", ends_are_not_handed_on),
-    Mutation("B68b", "who waited keeps a lock without renewing it", who_waited_keeps_it_long),
     Mutation("B70b", "renewing adds to what is left", renewals_add_to_what_is_left),
     Mutation("B76n", "nobody looks for deadlocks", deadlocks_are_not_looked_for),
     Mutation("B76o", "requests ahead are not in the graph", requests_ahead_are_not_waited_for),
