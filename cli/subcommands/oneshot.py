@@ -41,6 +41,10 @@ def run(spec: CommandSpec, arguments: Sequence[str], options: Options) -> int:
         from cli.line import help_text
 
         Output("table").text(help_text.command(spec, terminal_columns()))
+        if spec.name == "lock":
+            from cli.subcommands.under_lock import HELP
+
+            Output("table").text(HELP)
         return EXIT_OK
     words = list(arguments[1:] if arguments[:1] == ["--"] else arguments)
     given = [os.fsencode(word) for word in words]
@@ -74,7 +78,12 @@ class DataCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> int:
         """Run it; returns the exit code."""
-        return run(self._spec, ctx.args, ctx.ensure_object(Options))
+        options = ctx.ensure_object(Options)
+        if self._spec.name == "lock" and "--" in ctx.args[1:]:
+            from cli.subcommands import under_lock
+
+            return under_lock.run(ctx.args, options)
+        return run(self._spec, ctx.args, options)
 
 
 def _with_place_of_options(error: RequestRefused, name: str, words: Sequence[str]) -> RequestRefused:
