@@ -11,6 +11,7 @@
 * `compaction`, `recovery`, `catch_up`: checkpoints and compactions, a restart, a follower that was away.
 * `client_threads`: threads that share one blocking client, compared with a client for each.
 * `http_execute`: the HTTP frontend alone, compared with the simplest handlers of its library.
+* `redis_overload`: idle Redis clients, readers that do not read, and a pipeline of a million commands.
 * `redis_execute`: the frontend for Redis clients alone, in processor time for each command.
 * `slow_network`: elections and writes over links of up to a second, in network namespaces, as root.
 

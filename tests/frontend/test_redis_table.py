@@ -96,7 +96,11 @@ async def test_a_node_tells_of_itself() -> None:
     assert read(await client.ask("INFO", "nothing")) == ""
     settings = read(await client.ask("CONFIG", "GET", "*"))
     assert settings[settings.index("appendfsync") + 1] == "always"
-    assert (await client.ask("CONFIG", "SET", "save", "1")).startswith(b"-ERR CONFIG SET is not supported")
+    assert await client.ask("CONFIG", "SET", "save", "", "APPENDFSYNC", "always") == b"+OK\r\n"
+    for words in (("save", "1"), ("save", "", "appendonly", "no"), ("none", "1"), ("save", "", "port")):
+        assert (await client.ask("CONFIG", "SET", *words)).startswith(b"-ERR ")
+    assert await client.ask("CONFIG", "RESETSTAT") == b"+OK\r\n"
+    assert (await client.ask("DEBUG", "SLEEP", "60")).startswith(b"-ERR DEBUG SLEEP is refused")
     assert len(read(await client.ask("TIME"))) == 2
     assert read(await client.ask("ROLE")) == ["master", 0, []]
 

@@ -9,7 +9,7 @@ from typing import Any
 from raftdb import __version__
 from raftdb.frontend.redis.arguments import calendar_ms
 from raftdb.frontend.redis.client_state import ClientState, mode_of
-from raftdb.frontend.redis.errors import CommandRefused
+from raftdb.frontend.redis.errors import CommandRefused, text_of, wrong_arity
 from raftdb.frontend.redis.globs import matcher
 from raftdb.frontend.redis.rows import LOCAL, Arguments, Row, only_subcommands, run_here
 from raftdb.frontend.redis.versions import REDIS_VERSION
@@ -110,7 +110,23 @@ def _config_get(client: ClientState, given: Arguments) -> object:
 
 
 def _config_set(client: ClientState, given: Arguments) -> object:
-    raise CommandRefused("ERR CONFIG SET is not supported: a node takes its settings when it starts")
+    """`CONFIG SET name value ...`: accepts what is so already, as programs set it that want to be sure."""
+    if len(given) % 2:
+        raise wrong_arity("config|set")
+    for name, value in zip(given[2::2], given[3::2], strict=True):
+        shown = text_of(name.lower())
+        present = client.facts.settings.get(shown)
+        if present is None:
+            raise CommandRefused(
+                f"ERR Unknown option or number of arguments for CONFIG SET - '{text_of(name)}'"
+            )
+        if present != text_of(value).lower():
+            raise CommandRefused(f"ERR CONFIG SET failed - '{shown}' is set when the node starts")
+    return "OK"
+
+
+def _debug_sleep(client: ClientState, given: Arguments) -> object:
+    raise CommandRefused("ERR DEBUG SLEEP is refused: a node that sleeps loses the leadership")
 
 
 def _done(client: ClientState, given: Arguments) -> object:
@@ -132,8 +148,19 @@ _FLAGS = ("admin", "noscript", "loading", "stale")
 
 CONFIG: tuple[Row, ...] = (
     _row("config|get", -3, _FLAGS, "2.0.0", "The settings that match a pattern", _config_get),
-    _row("config|set", -4, _FLAGS, "2.0.0", "Refused: settings are given at the start", _config_set),
+    _row(
+        "config|set",
+        -4,
+        _FLAGS,
+        "2.0.0",
+        "Accepts what is so already: settings are given at the start",
+        _config_set,
+    ),
     _row("config|resetstat", 2, _FLAGS, "2.0.0", "Accepted, and changes nothing", _done),
+)
+
+DEBUG: tuple[Row, ...] = (
+    _row("debug|sleep", 3, _FLAGS, "1.0.0", "Refused, because all clients would wait", _debug_sleep),
 )
 
 LATENCY: tuple[Row, ...] = (
@@ -151,6 +178,7 @@ INTROSPECTION: tuple[Row, ...] = (
     _row("time", 1, LOCAL, "2.6.0", "The time of the calendar by this node's clock", _time),
     _row("role", 1, LOCAL, "2.8.12", "Always a master without replicas", _role),
     _row("config", -2, (), "2.0.0", "About settings", only_subcommands, subcommands=CONFIG),
+    _row("debug", -2, (), "1.0.0", "For tests of Redis itself", only_subcommands, subcommands=DEBUG),
     _row("latency", -2, (), "2.8.13", "About slow commands", only_subcommands, subcommands=LATENCY),
     _row("function", -2, (), "7.0.0", "About functions", only_subcommands, subcommands=FUNCTION),
 )
