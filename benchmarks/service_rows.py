@@ -83,9 +83,13 @@ def compared_with(row: Row) -> tuple[str, int]:
 
 def heading_of(summary: dict[str, Any]) -> str:
     """The load, in words."""
-    clients = "1 client" if summary["clients"] == 1 else f"{summary['clients']:,} clients"
-    batch = f", {summary['batch']} at once" if summary["batch"] > 1 else ""
-    return f"{summary['load']}, {clients}{batch}"
+    return load_text(summary["load"], summary["clients"], summary["batch"])
+
+
+def load_text(load: str, clients: int, batch: int) -> str:
+    """A load, in words."""
+    by = "1 client" if clients == 1 else f"{clients:,} clients"
+    return f"{load}, {by}" + (f", {batch} at once" if batch > 1 else "")
 
 
 def tell(report: Report, summaries: list[dict[str, Any]]) -> None:

@@ -37,7 +37,7 @@ from benchmarks.peers import Node, Watch, programs
 from benchmarks.report import Report, add_common_options
 from benchmarks.running import post
 from benchmarks.service_load import fill_queue
-from benchmarks.service_rows import Row, plot, summarize, tell
+from benchmarks.service_rows import Row, load_text, plot, summarize, tell
 
 PARTS = ("queues", "locks", "waiters")
 QUEUE_CLIENTS = 64
@@ -176,8 +176,8 @@ class Run:
             seconds=options.seconds, warm_up_s=options.warm_up,
             keys=1, value_bytes=options.value_bytes, seed=options.seed,
         )  # fmt: skip
-        at_once = f", {batch} at once" if batch > 1 else ""
-        what = f"round {number}, {load}, {clients} clients{at_once}, {system.name}, {waiting:,} waiting"
+        what = f"round {number}, {load_text(load, clients, batch)}, {system.name}"
+        what += f", {waiting:,} waiting" if waiting else ""
         with self._failing_alone(what):
             row = self._row(system, number, ask, more, waiting=waiting)
             self.rows.append(row)
