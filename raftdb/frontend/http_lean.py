@@ -1,9 +1,10 @@
 """The lean path: a short request with a known head is answered without aiohttp's help.
 
 For each request aiohttp makes a stream for its body, a request, a writer, a task and two changes of tasks, and parses
-a head that is, on a connection which is kept alive, the same as that of the request before. That takes twice as long as
-all that the node does for a read. So a head is **remembered**, byte by byte, with what became of it, and the next
-request that begins with the same bytes needs one look-up in a dictionary; its body goes to the node with a callback.
+a head that is, on a connection which is kept alive, the same as that of the request before. That takes several times as
+long as all that the node does for a read. So a head is **remembered**, byte by byte, with what became of it, and the
+next request that begins with the same bytes needs one look-up in a dictionary; its body goes to the node with a
+callback.
 
 There is no second parser of HTTP, which could disagree with the first about where a request ends (hazard B99): a head
 is known only if aiohttp has parsed these bytes, and the listener has found the route and accepted the host (see
