@@ -187,8 +187,23 @@ def deleted(cluster: LocalCluster) -> None:
         done(cluster, transaction([("del", [key]) for key in keys]))
 
 
+def enqueues(queue: str, count: int, value_bytes: int) -> Request:
+    """A transaction that puts `count` messages."""
+    return transaction([("enqueue", [queue, "v" * value_bytes])] * count)
+
+
+def of_queues() -> Iterator[Kind]:
+    """Kinds that work on messages of queues."""
+    yield Kind("transaction of enqueues", [512], lambda n: [enqueues("q", n, 16)])
+    receive = Kind("receive of 100 x 40 KB", [100], lambda n: [execute("receive", "big", "COUNT", str(n))])
+    yield receive._replace(prepare=several(10, lambda _: enqueues("big", 20, 40_000)))
+    purge = Kind("purge of 20,000 messages", [1], once(execute("purge", "many")))
+    yield purge._replace(prepare=several(40, lambda _: enqueues("many", 500, 16)))
+
+
 def writes() -> Iterator[Kind]:
     """Kinds that become an entry of the log."""
+    yield from of_queues()
     yield Kind("nothing", [1], once(execute("ping")))
     yield Kind("body of 4 MiB", [4], lambda n: [mset("b", n, blob(MIB - 64))])
     yield Kind("transaction of sets", [60_000, 2_048], lambda n: [transaction(sets(n))])

@@ -4,7 +4,7 @@ from typing import Any
 
 from raftdb.machine.clock import read_clock
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.queues import deliveries, events, groups, line, managing, messages, repetitions
+from raftdb.machine.queues import deliveries, events, groups, managing, messages, repetitions
 from raftdb.machine.queues.deliveries import Ack
 from raftdb.machine.queues.records import Message, Queue, State, load_message, read_receipt
 from raftdb.machine.services import GUARDS
@@ -58,20 +58,14 @@ def dedup_is_forgotten() -> Patches:
     return [(repetitions, "put_before", lambda view, queue, dedup, unique: None)]
 
 
-def the_front_never_goes_back() -> Patches:
-    """A message that comes to stand before the front of its line is not counted there."""
+def purging_keeps_what_was_there() -> Patches:
+    """A purge says how many messages there were, and does not give the queue another number."""
+    numbers = [0]
 
-    def stand_in(layer: Layer, queue: Queue, message: Message) -> None:
-        lane, place = line._lane(queue, message.priority), line._place(message)
-        lane.count += 1
-        layer.put(line._key(queue, lane, place), b"")
+    def empty(layer: Layer, queue: Queue) -> None:
+        numbers[0] = queue.filling
 
-    return [(line, "stand_in", stand_in)]
-
-
-def purging_keeps_what_is_in_flight() -> Patches:
-    """The queue is empty, but its number stays, so its messages can still be acknowledged."""
-    return [(managing, "new_number", lambda layer: 1)]
+    return [(managing, "_empty", empty), (managing, "new_number", lambda layer: numbers[0])]
 
 
 def failures_are_not_counted() -> Patches:
@@ -90,13 +84,12 @@ def the_sweeper_alone_ends_deliveries() -> Patches:
 
 MUTATIONS = (
     Mutation("B73", "a delivery never ends by itself", deliveries_never_end),
-    Mutation("B74", "a purged queue keeps what is in flight", purging_keeps_what_is_in_flight),
+    Mutation("B74", "a purged queue lives on under its old number", purging_keeps_what_was_there),
     Mutation("B75", "an old receipt settles a newer delivery", older_receipts_count),
     Mutation("B76", "a dead letter is lost on its way", dead_letters_are_lost),
     Mutation("B76b", "failures are not counted", failures_are_not_counted),
     Mutation("B76c", "DEDUP and UNIQUE ids are forgotten", dedup_is_forgotten),
     Mutation("B76d", "two of a group are in flight", groups_are_not_kept),
-    Mutation("B76e", "a line loses what stands before its front", the_front_never_goes_back),
     Mutation("B76f", "a transaction relies on a delivery that is over", transactions_rely_on_what_is_over),
     Mutation("B73b", "only the sweeper ends deliveries", the_sweeper_alone_ends_deliveries),
     Mutation("B63b", "replicas end deliveries by their own clocks", lambda: on_its_own_clock(events)),
