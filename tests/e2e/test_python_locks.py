@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -26,10 +27,10 @@ def client(shared_cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
-def told(client: Client, name: str) -> dict[object, object]:
+def told(client: Client, name: str) -> dict[bytes, Any]:
     """What `lockinfo` tells of a lock, by name."""
-    flat = client.execute("lockinfo", [name]).value
-    return dict(zip(flat[::2], flat[1::2], strict=True)) if isinstance(flat, list) else {}
+    flat: Any = client.execute("lockinfo", [name]).value or []
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def wait_for_line(client: Client, name: str, length: int) -> None:
@@ -52,7 +53,9 @@ def test_a_lock_is_held_by_one_at_a_time_and_handed_on_in_order(client: Client) 
     tokens: list[int] = []
 
     def work(number: int) -> None:
-        with client.lock("line", wait=LONG_S) as held:
+        with client.lock("line", wait=LONG_S, ttl=60) as held:
+            ((*_, left_ms),) = told(client, "line")[b"holders"]
+            assert left_ms > 10_000, "it was renewed: a grant that has waited lives for 10 s"
             order.append(number)
             tokens.append(held.token)
 

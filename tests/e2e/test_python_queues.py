@@ -183,6 +183,55 @@ def test_sigterm_finishes_what_has_begun_and_gives_the_rest_back_free(client: Cl
     assert [job.value for job in queue.receive(5)] == [b"1", b"2", b"3", b"4"]
 
 
+IDLE = """
+import sys
+from raftdb import Client
+
+with Client(sys.argv[1]) as client:
+    for job in client.queue(sys.argv[2]).consume():
+        with job:
+            print("begun", flush=True)
+print("in order")
+"""
+
+IDLE_TASK = """
+import asyncio, sys
+from raftdb import AsyncClient
+
+async def main():
+    async with AsyncClient(sys.argv[1]) as client:
+        async for job in client.queue(sys.argv[2]).consume():
+            async with job:
+                print("begun", flush=True)
+    print("in order")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("name", "program"), [("idle-thread", IDLE), ("idle-task", IDLE_TASK)])
+def test_sigterm_ends_one_that_waits(client: Client, name: str, program: str) -> None:
+    queue = client.queue(name)
+    queue.put("only")
+    consumer = subprocess.Popen(
+        [sys.executable, "-c", program, ",".join(client.addresses), name],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert consumer.stdout is not None
+        assert consumer.stdout.readline() == "begun\n"
+        wait_for(lambda: queue.info()["out"] == 1, "the only job is done")
+        consumer.send_signal(signal.SIGTERM)
+        said, _ = consumer.communicate(timeout=LONG_S / 2)
+        assert (said, consumer.returncode) == ("in order\n", 0)
+    finally:
+        consumer.kill()
+        consumer.communicate()
+
+
 def test_visibility_of_what_is_extended_is_at_least_a_second(client: Client) -> None:
     with pytest.raises(RequestRefused, match="at least a second"):
         next(iter(client.queue("short").consume(visibility=0.9)))
