@@ -6,10 +6,12 @@ from itertools import pairwise
 import pytest
 
 from raftdb.errors import Deadlock, ReplyError
+from raftdb.machine.layer import Layer
 from raftdb.machine.locks import deadlocks, holding
 from raftdb.machine.locks.holding import Lock
+from raftdb.machine.locks.line import OpenLock
 from raftdb.machine.locks.looking import LockInfo
-from raftdb.machine.locks.records import LockMode
+from raftdb.machine.locks.records import LockMode, Wait
 from raftdb.machine.locks.service import WAITING
 from raftdb.machine.operations import WaitingOperation
 from raftdb.machine.reply import Result
@@ -218,9 +220,14 @@ def has_cycle(graph: dict[str, set[str]]) -> bool:
     return bool(graph)
 
 
-@pytest.mark.parametrize("seed", range(30))
-def test_a_wait_is_refused_exactly_if_it_closes_a_cycle(office: Office, seed: int) -> None:
-    """Random requests against the definition, on a graph that is written down here once more."""
+@pytest.mark.parametrize("first_max", [0, 1_000])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_wait_is_refused_exactly_if_it_closes_a_cycle(
+    office: Office, seed: int, first_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random requests against the definition, on a graph that is written down here once more; whether those who wait
+    for the owner are looked at first, or not."""
+    monkeypatch.setattr(deadlocks, "FIRST_MAX", first_max)
     chance = random.Random(seed)
     owners = [f"o{number}" for number in range(5)]
     names = [b"%d" % number for number in range(4)]
@@ -253,3 +260,36 @@ def wait_unsearched(office: Office, command: Lock) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(holding, "check_wait", lambda *given: None)
         office.database.applied(WaitingOperation(command))
+
+
+def looked_up(office: Office, name: bytes, owner: str) -> int:
+    """How many records a wait looks at."""
+    layer = Layer(office.database.layer)
+    OpenLock(layer, name, 1)  # the lock itself is read once
+    layer.looked_up = 0
+    deadlocks.check_wait(layer, owner.encode(), Wait(2**63 + 2**62, EXCLUSIVE, name), 0)
+    return layer.looked_up
+
+
+def test_a_search_looks_at_two_records_for_each_owner_in_a_chain(office: Office) -> None:
+    count = 100
+    for number in range(count):
+        office.database.applied(Lock(b"%d" % number, owner=b"o%d" % number))
+    for number in range(count - 1):
+        office.database.applied(WaitingOperation(Lock(b"%d" % (number + 1), owner=b"o%d" % number)))
+    office.tries("ana", b"mine")
+    office.waits("budi", b"mine")
+    few = looked_up(office, b"0", "ana")
+    assert few < 2 * deadlocks.FIRST_MAX + 20, "only budi waits for ana"
+    for number in range(deadlocks.NEAR_MAX):
+        office.database.applied(WaitingOperation(Lock(b"mine", owner=b"b%d" % number)))
+    assert few < looked_up(office, b"0", "ana") < 2 * count + 20
+
+
+def test_it_passes_by_those_in_a_line_who_wait_nowhere_else(office: Office) -> None:
+    office.tries("ana", b"mine")
+    office.waits("budi", b"mine")
+    office.tries("citra", b"line")
+    for number in range(500):
+        office.database.applied(WaitingOperation(Lock(b"line", owner=b"o%d" % number)))
+    assert looked_up(office, b"line", "ana") < 10

@@ -5,9 +5,10 @@ one of them waits in turn, directly or not, for the owner who asks, nobody of th
 whose request would close it is refused, and nobody else is touched. The graph had no cycle before, so one can only lead
 through this request.
 
-Most requests need no search: who holds nothing and waits nowhere else is waited for by nobody. A search looks at two
-records for each owner that it comes to: the owner's places, and the lock of each. The others in a line are passed by
-unless they wait elsewhere, too (they are *tangled*): those who wait only here wait for what is looked at anyway.
+Most requests need no search: who holds nothing and waits nowhere else is waited for by nobody. If a search is not over
+soon, and only a few wait for the owner who asks, it goes on with these: a cycle leads through nobody else. It looks at
+two records for each owner that it comes to: the owner's places, and the lock of each. The others in a line are passed
+by unless they wait elsewhere, too (they are *tangled*): those who wait only here wait for what is looked at anyway.
 
 A search visits `VISITED_MAX` owners at most. Beyond that the request is refused, because nothing may wait unsearched.
 Locks with a limit are outside: any of several holders may give way there.
@@ -37,6 +38,10 @@ from raftdb.machine.reply import shown_key
 
 VISITED_MAX = 10_000
 """Owners that a search comes to, and holds and places that it looks through one by one."""
+FIRST_MAX = 64
+"""Owners that a search visits before it asks who waits for the one who began it."""
+NEAR_MAX = 64
+"""If those are no more, it goes on with these alone."""
 STEPS_SHOWN = 5
 """Steps of a cycle that the message names; the error has them all."""
 
@@ -69,11 +74,11 @@ def _over(view: KeyValueView, cycle: Cycle, clock_ms: int) -> list[_Claimed]:
     """The holds and places in a cycle that are over and not swept yet."""
     over = []
     for (owner, lock), (blocker, _) in zip(cycle, (*cycle[1:], cycle[0]), strict=True):
-        for who in (owner, blocker):
-            hold = load_hold(view, lock, token_of(view, who, lock))
+        hold = load_hold(view, lock, token_of(view, blocker, lock))
+        if hold is not None and is_over(view, hold, clock_ms):
+            over.append(_Claimed(True, blocker, lock))
+        for who in (owner,) if hold is not None else (owner, blocker):
             place = load_place(view, lock, place_of(view, who, lock))
-            if hold is not None and is_over(view, hold, clock_ms):
-                over.append(_Claimed(True, who, lock))
             if place is not None and is_gone(view, place):
                 over.append(_Claimed(False, who, lock))
     return over
@@ -101,6 +106,7 @@ class _Search:
         """By owner that was reached: the one that waits for it, and for which lock."""
         self._frontier: list[bytes] = []
         self._holders_reached: dict[bytes, None] = {}
+        self._relevant: dict[bytes, None] | None = None
         self._passed = 0
 
     def run(self) -> Cycle | None:
@@ -111,15 +117,43 @@ class _Search:
         # Whoever is behind the new place would wait for it.
         self._places[self._wait.lock] = self._wait
         self._expand(self._asker, self._wait)
-        for owner in self._frontier:
+        for visited, owner in enumerate(self._frontier):
+            if visited == FIRST_MAX:
+                self._relevant = self._waiting_for_asker()
+            if self._relevant is not None and owner not in self._relevant:
+                continue
             for wait in load_waits(self._view, owner):
-                if _Claimed(False, owner, wait.lock) not in self._void and self._expand(owner, wait):
+                is_void = self._void and _Claimed(False, owner, wait.lock) in self._void
+                if not is_void and self._expand(owner, wait):
                     return self._path((owner, wait.lock))
         return None
 
     def _is_waited_for(self, name: bytes) -> bool:
         lock = load_lock(self._view, name)
         return lock is not None and lock.waiting > 0
+
+    def _waiting_for_asker(self) -> dict[bytes, None] | None:
+        """All who may wait for the asker, directly or not, and the asker; None if they are more than a few. A cycle
+        leads through nobody else."""
+        found = {self._asker: None}
+        frontier = [self._asker]
+        for owner in frontier:
+            holds = holds_of(self._view, owner, limit=NEAR_MAX + 1)
+            lines: list[tuple[bytes, int | None]] = [(name, None) for name, _ in holds]
+            lines += [(wait.lock, wait.number) for wait in load_waits(self._view, owner)]
+            if len(lines) > NEAR_MAX:
+                return None
+            for name, after in lines:
+                lock = load_lock(self._view, name)
+                if lock is None or lock.waiting == 0 or lock.limit:
+                    continue
+                for _, claim in scan_line(self._view, name, limit=NEAR_MAX + 1, after=after):
+                    if claim.owner not in found:
+                        found[claim.owner] = None
+                        frontier.append(claim.owner)
+                if len(found) > NEAR_MAX:
+                    return None
+        return found
 
     def _path(self, step: tuple[bytes, bytes]) -> Cycle:
         """The steps from the asker to this last one."""
@@ -133,7 +167,8 @@ class _Search:
         lock = load_lock(self._view, wait.lock)
         if lock is None or lock.limit:
             return False
-        if owner != self._asker and self._asker_blocks(wait):
+        is_near = wait.lock in self._holds or wait.lock in self._places
+        if is_near and owner != self._asker and self._asker_blocks(wait):
             return True
         if LockMode.EXCLUSIVE in (lock.mode, wait.mode):
             self._reach_holders(owner, wait.lock, lock)
@@ -169,7 +204,7 @@ class _Search:
             self._reach_holder(owner, name, claim.owner)
 
     def _reach_holder(self, owner: bytes, name: bytes, holder: bytes) -> None:
-        if _Claimed(True, holder, name) not in self._void:
+        if not self._void or _Claimed(True, holder, name) not in self._void:
             self._reach(owner, name, holder)
 
     def _reach_tangled(self, owner: bytes, name: bytes, end: int) -> None:
@@ -199,7 +234,9 @@ class _Search:
                     return
 
     def _reach(self, owner: bytes, name: bytes, blocker: bytes) -> None:
-        if blocker in (owner, self._asker) or blocker in self._from:
+        if blocker in self._from or blocker == self._asker or blocker == owner:
+            return
+        if self._relevant is not None and blocker not in self._relevant:
             return
         self._from[blocker] = (owner, name)
         self._frontier.append(blocker)
