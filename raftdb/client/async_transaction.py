@@ -188,7 +188,8 @@ class AsyncTransaction(TransactionState[V]):
         """The value of a key as the transaction sees it; None if there is no such key."""
         self._check_open()
         if not self._buffer.knows(key):
-            self._buffer.remember(key, *await self._run(see(as_bytes, key, LINEARIZABLE)))
+            seen = await self._run(see(as_bytes, key, LINEARIZABLE))
+            self._buffer.remember(key, seen.value, seen.revision, seen.index)
         return self._buffer.value(key)
 
     async def commit(self) -> int:

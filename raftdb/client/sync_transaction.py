@@ -189,7 +189,8 @@ class Transaction(TransactionState[V]):
         """The value of a key as the transaction sees it; None if there is no such key."""
         self._check_open()
         if not self._buffer.knows(key):
-            self._buffer.remember(key, *self._run(see(as_bytes, key, LINEARIZABLE)))
+            seen = self._run(see(as_bytes, key, LINEARIZABLE))
+            self._buffer.remember(key, seen.value, seen.revision, seen.index)
         return self._buffer.value(key)
 
     def commit(self) -> int:
