@@ -11,8 +11,9 @@ from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.globs import literal_prefix, matcher
 from raftdb.frontend.redis.rows import Row
-from raftdb.frontend.redis.table import COMMANDS, find
+from raftdb.frontend.redis.table import BY_NAME, COMMANDS, find
 from raftdb.machine.slots import slot_of
+from raftdb.machine.strings import Condition, FencedSet
 from tests.frontend.redis_support import Client, serve
 
 OPTIONS = {"ex", "px", "exat", "pxat", "keepttl", "nx", "xx", "gt", "lt", "match"}
@@ -245,3 +246,21 @@ def test_slots_are_those_of_redis_clusters(key: bytes, slot: int) -> None:
 
 def test_empty_braces_and_a_single_one_are_part_of_the_key() -> None:
     assert len({slot_of(key) for key in (b"", b"{}", b"{", b"foo", b"{foo", b"{}foo")}) == 6
+
+
+def test_a_set_may_name_a_fence_which_redis_does_not_know() -> None:
+    build = BY_NAME[b"set"].build
+    assert build is not None
+    words = [b"SET", b"k", b"v", b"PX", b"5", b"NX", b"fence", b"report", b"65536"]
+    assert build(words)[0] == FencedSet(b"k", b"v", b"report", 65536, 5, Condition.IF_MISSING)
+    for wrong in (
+        [b"FENCE"],
+        [b"FENCE", b"report"],
+        [b"FENCE", b"report", b"x"],
+        [b"FENCE", b"report", b"0"],
+        [b"FENCE", b"n" * 201, b"7"],
+        [b"FENCE", b"report", b"7", b"GET"],
+        [b"FENCE", b"report", b"7", b"FENCE", b"report", b"7"],
+    ):
+        with pytest.raises(CommandRefused):
+            build([*words[:3], *wrong])

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from raftdb.errors import RequestRefused
 from raftdb.frontend.redis.arguments import UNITS, integer, lifetime_ms
-from raftdb.frontend.redis.errors import NOT_A_FLOAT, SYNTAX, CommandRefused, wrong_arity
+from raftdb.frontend.redis.errors import NOT_A_FLOAT, SYNTAX, CommandRefused, error_of, wrong_arity
 from raftdb.frontend.redis.rows import (
     ALL_KEYS,
     EVERY_OTHER_KEY,
@@ -24,8 +25,9 @@ from raftdb.machine.counters import IncrementBy, IncrementByDecimal, parse_decim
 from raftdb.machine.editing import Append, GetRange, SetRange
 from raftdb.machine.expiry import GetAndExpire
 from raftdb.machine.integers import INTEGER_MIN
+from raftdb.machine.locks.holding import Fence, checked_fence
 from raftdb.machine.reply import Told
-from raftdb.machine.strings import KEEP_TTL, NO_TTL, Condition, Delete, Get, GetSet, Set, Strlen
+from raftdb.machine.strings import KEEP_TTL, NO_TTL, Condition, Delete, FencedSet, Get, GetSet, Set, Strlen
 
 
 def as_it_is(told: Told) -> object:
@@ -52,12 +54,13 @@ _CONDITIONS = {b"NX": Condition.IF_MISSING, b"XX": Condition.IF_PRESENT}
 
 
 def _set(arguments: Arguments) -> Call:
-    """`SET key value [NX | XX] [GET] [EX n | PX n | EXAT n | PXAT n | KEEPTTL]`."""
+    """`SET key value [NX | XX] [GET] [EX n | PX n | EXAT n | PXAT n | KEEPTTL]`, and beside Redis' options
+    `[FENCE lock token]`."""
     if len(arguments) == 3:
         return Set(arguments[1], arguments[2]), as_done
     condition, answers_value = Condition.ALWAYS, False
     unit: bytes | None = None
-    time = b""
+    time, fence = b"", None
     words = iter(arguments[3:])
     for word in words:
         option = word.upper()
@@ -69,14 +72,29 @@ def _set(arguments: Arguments) -> Call:
             unit = option
         elif option in UNITS and unit in (None, option):
             unit, time = option, _next(words)
+        elif option == b"FENCE" and fence is None:
+            fence = _fence(_next(words), _next(words))
         else:
             raise CommandRefused(SYNTAX)
+    if fence is not None and answers_value:
+        raise CommandRefused(SYNTAX)
     ttl_ms = NO_TTL
     if unit is not None:
         ttl_ms = KEEP_TTL if unit == b"KEEPTTL" else lifetime_ms(time, unit, "set")
     if answers_value:
         return GetSet(arguments[1], arguments[2], ttl_ms, condition), as_it_is
+    if fence is not None:
+        fenced = FencedSet(arguments[1], arguments[2], fence.name, fence.token, ttl_ms, condition)
+        return fenced, as_done_or_nil
     return Set(arguments[1], arguments[2], ttl_ms, condition), as_done_or_nil
+
+
+def _fence(name: bytes, token: bytes) -> Fence:
+    """The fence of a SET: a lock and the token under which it is held."""
+    try:
+        return checked_fence(Fence(name, integer(token)))
+    except RequestRefused as refusal:
+        raise CommandRefused(error_of(refusal)) from None
 
 
 def _next(words: Iterator[bytes]) -> bytes:
