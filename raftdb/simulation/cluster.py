@@ -268,7 +268,9 @@ class Simulation:
 
     def _run_until(self, condition: Callable[[], bool], otherwise: str) -> None:
         began_us, steps, self._goal = self.scheduler.now_us, 0, NO_GOAL
-        settle_us = SETTLE_US + SETTLE_WAYS * self.options.slow_way_us
+        # A client whose request or answer was lost stays open until it gives up.
+        patience_us = SETTLE_WAYS * self.options.slow_way_us + self.options.client_timeout_us
+        settle_us = SETTLE_US + patience_us
         steps_max = SETTLE_STEPS_MAX * settle_us // SETTLE_US
         while not condition():
             next_look_us = self.scheduler.now_us + 20 * MILLISECOND

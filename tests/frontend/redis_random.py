@@ -1,8 +1,8 @@
 """Random Redis commands, valid and not, that meet on few keys.
 
 Left out is where the two are meant to differ: numbers that are no decimals of moderate size (`INCRBYFLOAT` has no
-binary rounding here), ends later than 2^53 ms from now, databases other than 0, and DBSIZE, where Redis counts what has
-ended and was not asked for since.
+binary rounding here), ends later than 2^53 ms from now, databases other than 0, DBSIZE, where Redis counts what has
+ended and was not asked for since, and FLUSHALL after WATCH, by which keys that were missing have changed here.
 Times that are left are not asked for, because they pass while one talks.
 """
 
@@ -24,6 +24,7 @@ class Talk:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
+        self._queues = self._watches = False
         self._kinds: list[Callable[[], Words]] = [
             self._set,
             self._set,
@@ -49,7 +50,24 @@ class Talk:
 
     def next(self) -> Words:
         """The next command."""
-        return self._of(self._kinds)()
+        while (words := self._of(self._kinds)()) == ["FLUSHALL"] and self._watches and not self._queues:
+            pass
+        self._follow(words)
+        return words
+
+    def _follow(self, words: Words) -> None:
+        """Note whether commands are queued after these words, and whether keys may be watched."""
+        match words:
+            case ["RESET"]:
+                self._queues = self._watches = False
+            case ["EXEC" | "DISCARD"] if self._queues:
+                self._queues = self._watches = False
+            case ["UNWATCH"] if not self._queues:
+                self._watches = False
+            case ["WATCH", _] if not self._queues:
+                self._watches = True
+            case ["MULTI"]:
+                self._queues = True
 
     def _of(self, items: Sequence[Item]) -> Item:
         return self._random.choice(items)
