@@ -120,7 +120,7 @@ def test_a_checkpoint_to_make_room_that_fails_ends_the_node_with_its_reason(
     ):
         asyncio.run(run(node))
     assert raised.value.exit_code == 1
-    assert closed == ["network", "space watch", "listener", "driver", "background", "disk"]
+    assert closed == ["network", "space watch", "forwarder", "listener", "driver", "background", "disk"]
     assert troubles(log_records) == ["internal error, the node stops", "fatal"]
 
 

@@ -20,7 +20,7 @@ from raftdb.core.messages import (
 )
 from raftdb.core.model import Entry, EntryKind, Member, StartId
 from raftdb.endpoint import RedisAddresses
-from raftdb.limits import SCAN_LIMIT_MAX, TIME_MS_MAX, TTL_MS_MAX
+from raftdb.limits import SCAN_LIMIT_MAX, TIME_MS_MAX, TRANSACTION_KEYS_MAX, TTL_MS_MAX
 from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy, IncrementByDecimal
@@ -50,6 +50,7 @@ from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
+from raftdb.machine.services import keys_named
 from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import (
     KEEP_TTL,
@@ -218,6 +219,7 @@ def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrat
     transactions = st.builds(TransactionOperation, several, watched, st.sampled_from(Mode)) | st.builds(
         TransactionOperation, several, watched, st.sampled_from(Mode), comparisons, several
     )
+    transactions = transactions.filter(lambda operation: keys_named(operation) <= TRANSACTION_KEYS_MAX)
     guards = st.lists(st.builds(Fence, keys, TOKENS) | st.builds(Unlock, keys, TOKENS), max_size=2).map(tuple)
     guarded = st.builds(GuardedOperation, guards, one | transactions)
     once = st.builds(SessionOperation, SESSIONS, SEQUENCES, SEQUENCES, one | transactions | guarded)

@@ -1,7 +1,7 @@
 """The service of locks: its commands, how they are called, and its ends."""
 
 from raftdb.errors import ReplyError
-from raftdb.limits import LOCK_NAME_BYTES_MAX
+from raftdb.limits import LOCK_NAME_BYTES_MAX, SCAN_LIMIT_MAX
 from raftdb.machine.keyspace import (
     BOUND_PREFIX,
     HELD_PREFIX,
@@ -257,7 +257,7 @@ LOCKS = Service(
             type=Locks,
             number=55,
             read=locks,
-            keys_named=lambda command: command.limit,
+            keys_named=lambda command: min(command.limit, SCAN_LIMIT_MAX),
             names=(
                 CommandSpec(
                     name="locks",
