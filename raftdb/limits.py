@@ -90,6 +90,10 @@ SESSION_REPLY_BYTES_MAX = 32 * MIB
 SESSION_BOUND_MAX = 1_000
 """Most locks and places in lines that one session has at once."""
 
+SESSION_KEYS_MAX = 1_000
+"""Most keys that are bound to one session at once. All of them are removed in the entry in which it ends: no more than
+an `Expire` may end (`budgets.SWEEP_VALUES_MAX`)."""
+
 LOCK_NAME_BYTES_MAX = 200
 """Longest name of a lock."""
 

@@ -80,9 +80,10 @@ class AsyncTransaction(TransactionState[V]):
         ttl: Lifetime | None = None,
         keep_ttl: bool = False,
         only_if: Condition | None = None,
+        session: bool = False,
     ) -> bool:
         """Store a value; returns False if the condition `only_if` does not hold."""
-        arguments = set_arguments(key, value, ttl, keep_ttl, only_if)
+        arguments = set_arguments(key, value, ttl, keep_ttl, only_if, session)
         holds = only_if is None or (await self._read(arguments[0]) is None) == (only_if == "missing")
         self._write("set", *arguments)
         return holds

@@ -9,6 +9,7 @@ were read are still the same. So the commands have the effect that was evaluated
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from raftdb.client.model import Value
 from raftdb.commands.spec import Access, lookup
@@ -20,7 +21,7 @@ from raftdb.machine.keyspace import VALUE_COUNT_KEY, decode_value, encode_string
 from raftdb.machine.layer import Layer
 from raftdb.machine.service import Command
 from raftdb.machine.services import WRITES
-from raftdb.machine.strings import Condition, Delete, FencedSet, GetSet, Set, unfenced
+from raftdb.machine.strings import Binding, Condition, Delete, FencedSet, GetSet, Set, unfenced
 from raftdb.machine.values import state_key_of
 
 EVALUATED = frozenset(
@@ -95,9 +96,7 @@ class Buffer:
             for key, value in command.pairs:
                 self._apply(key, Set(key, value))
         elif name in EVALUATED:
-            # Whether a lock is held is asked at the commit.
-            plain = unfenced(command) if isinstance(command, FencedSet) else command
-            self._apply(arguments[0], plain)
+            self._apply(arguments[0], _without_others(command))
         self.commands.append((name, tuple(arguments)))
         self._bytes += size
 
@@ -109,6 +108,14 @@ class Buffer:
             self._values[key] = _after(command, key, None)
         else:
             self._writes.setdefault(key, []).append(command)
+
+
+def _without_others(command: Command) -> Command:
+    """The command without what does not depend on the key: whether a lock is held, and which session it is sent in, is
+    asked at the commit."""
+    if isinstance(command, FencedSet):
+        command = unfenced(command)
+    return replace(command, binding=Binding.NONE) if isinstance(command, Set) else command
 
 
 class _OneValue:

@@ -119,7 +119,7 @@ def delete(keys: Sequence[Text]) -> Method[int]:
 
 
 def set_arguments(
-    key: Text, value: Text, ttl: Lifetime | None, keep_ttl: bool, only_if: Condition | None
+    key: Text, value: Text, ttl: Lifetime | None, keep_ttl: bool, only_if: Condition | None, session: bool
 ) -> list[bytes]:
     """The arguments of `set`. Raises `RequestRefused` for a bad option, and for options that exclude each other."""
     if only_if not in _CONDITION_WORDS:
@@ -128,7 +128,8 @@ def set_arguments(
         raise RequestRefused("bad_request", "ttl and keep_ttl exclude each other")
     words = () if ttl is None else (b"PX", b"%d" % milliseconds(ttl))
     kept = (b"KEEPTTL",) if keep_ttl else ()
-    return [to_bytes(key), to_bytes(value), *words, *kept, *_CONDITION_WORDS[only_if]]
+    bound = (b"SESSION",) if session else ()
+    return [to_bytes(key), to_bytes(value), *words, *kept, *_CONDITION_WORDS[only_if], *bound]
 
 
 def increment(key: Text, by: int) -> tuple[str, *tuple[Text, ...]]:

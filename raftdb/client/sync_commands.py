@@ -69,14 +69,16 @@ class ClientCommands(ABC, Generic[V]):
         ttl: Lifetime | None = None,
         keep_ttl: bool = False,
         only_if: Condition | None = None,
+        session: bool = False,
         timeout_ms: float | None = None,
     ) -> bool:
         """Store a value. With `only_if`, which is `"missing"` or `"present"`, False if that is not true of the key.
 
         The value lives for `ttl`, in seconds or as a `timedelta`, to the millisecond, on the cluster's clock. Without
-        it the value lives for ever, or, with `keep_ttl`, as long as the old value would have.
+        it the value lives for ever, or, with `keep_ttl`, as long as the old value would have. With `session` it is gone
+        when the session of this client ends: when the client is closed, or an hour after its last write.
         """
-        arguments = methods.set_arguments(key, value, ttl, keep_ttl, only_if)
+        arguments = methods.set_arguments(key, value, ttl, keep_ttl, only_if, session)
         return self._run(methods.set_value(arguments), timeout_ms)
 
     def delete(self, *keys: Text, timeout_ms: float | None = None) -> int:

@@ -5,9 +5,9 @@ no clock, no randomness, no I/O and no storage: a handler is a function of the c
 and the state. A test reads the source and refuses imports and constructs that could differ between two
 processes (hazard B63).
 
-A service is a module: `strings`, `editing`, `subsequences`, `counters`, `batches`, `expiry`, `keys`, `scanning`,
-`drawing`, `revisions`, `connection`, `sessions`; or a package, as `queues`. It has a dataclass and a handler for each
-of its commands, if it has any, and ends with a `Service` that declares the rest.
+A service is a module: `strings` (with its table in `string_table`), `editing`, `subsequences`, `counters`, `batches`,
+`expiry`, `keys`, `scanning`, `drawing`, `revisions`, `connection`, `sessions`; or a package, as `queues`. It has a
+dataclass and a handler for each of its commands, if it has any, and ends with a `Service` that declares the rest.
 
 * `service`: the types that describe a service and a command. `services`: the list of all services, and tables made from
   it.
@@ -23,7 +23,7 @@ of its commands, if it has any, and ends with a `Service` that declares the rest
 * `deadlines`: indexes of values and sessions that are to end at a time of that clock.
 * `locks`: the locks, a package with an essay of its own.
 * `values`: values as they stand there, with their number and their deadlines kept exact. `removals`: the trace of those
-  that are gone.
+  that are gone. `bound_keys`: those that end with a session.
 * `arguments`, `integers`: how arguments are read, and numbers are spelt.
 * `transactions`: several commands as one. `sessions`: operations that are done once, however often they are sent;
   `replies`: the replies that sessions keep.

@@ -18,7 +18,8 @@ from raftdb.machine.service import (
     ReplyKind,
     Service,
 )
-from raftdb.machine.strings import CONDITION_WORDS, Condition, holds, shown_set
+from raftdb.machine.string_table import CONDITION_WORDS, shown_set
+from raftdb.machine.strings import Condition, holds
 from raftdb.machine.values import (
     check_value,
     load,

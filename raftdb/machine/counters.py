@@ -17,7 +17,7 @@ from raftdb.machine.integers import (
     NOT_AN_INTEGER,
     parse_integer,
 )
-from raftdb.machine.keyspace import HEADER_BYTES, NEVER_EXPIRES
+from raftdb.machine.keyspace import HEADER_BYTES
 from raftdb.machine.layer import Layer
 from raftdb.machine.reply import Result
 from raftdb.machine.service import (
@@ -30,7 +30,7 @@ from raftdb.machine.service import (
     ReplyKind,
     Service,
 )
-from raftdb.machine.values import put_value, state_key_of, string_of, visible
+from raftdb.machine.values import change_value, state_key_of, string_of, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,7 @@ def increment_by(layer: Layer, command: IncrementBy, revision: int) -> Result:
     total = current + command.delta
     if not INTEGER_MIN <= total <= INTEGER_MAX:
         raise ReplyError("increment or decrement would overflow")
-    expires_ms = NEVER_EXPIRES if stored is None else stored.expires_ms
-    put_value(layer, state_key, before, b"%d" % total, revision=revision, expires_ms=expires_ms)
+    change_value(layer, state_key, before, stored, b"%d" % total, revision=revision)
     return Result(total, revision)
 
 
@@ -102,8 +101,7 @@ def increment_by_decimal(layer: Layer, command: IncrementByDecimal, revision: in
         raise ReplyError("increment would produce NaN or Infinity")
     text = f"{total:f}".rstrip("0").rstrip(".")
     data = b"0" if text == "-0" else text.encode()
-    expires_ms = NEVER_EXPIRES if stored is None else stored.expires_ms
-    put_value(layer, state_key, before, data, revision=revision, expires_ms=expires_ms)
+    change_value(layer, state_key, before, stored, data, revision=revision)
     return Result(data, revision)
 
 

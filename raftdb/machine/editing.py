@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from raftdb.errors import RequestRefused
 from raftdb.machine.arguments import integer
 from raftdb.machine.integers import NotNegative
-from raftdb.machine.keyspace import NEVER_EXPIRES
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Result
 from raftdb.machine.service import (
@@ -19,7 +18,7 @@ from raftdb.machine.service import (
     Service,
     as_done,
 )
-from raftdb.machine.values import check_value, load, put_value, state_key_of, string_of, visible
+from raftdb.machine.values import change_value, check_value, load, state_key_of, string_of, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,11 @@ def append(layer: Layer, command: Append, revision: int) -> Result:
     state_key = state_key_of(layer, command.key)
     before = layer.get(state_key)
     stored = visible(layer, before)
-    data, expires_ms = (b"", NEVER_EXPIRES) if stored is None else (string_of(stored), stored.expires_ms)
+    data = b"" if stored is None else string_of(stored)
     # The lengths are checked before the values are joined, which costs the sum of both.
     length = len(data) + len(command.value)
     check_value(length)
-    put_value(layer, state_key, before, data + command.value, revision=revision, expires_ms=expires_ms)
+    change_value(layer, state_key, before, stored, data + command.value, revision=revision)
     return Result(length, revision)
 
 
@@ -61,14 +60,14 @@ def set_range(layer: Layer, command: SetRange, revision: int) -> Result:
     state_key = state_key_of(layer, command.key)
     before = layer.get(state_key)
     stored = visible(layer, before)
-    data, expires_ms = (b"", NEVER_EXPIRES) if stored is None else (string_of(stored), stored.expires_ms)
+    data = b"" if stored is None else string_of(stored)
     if not command.value:
         return Result(len(data), 0 if stored is None else stored.revision)
     end = command.offset + len(command.value)
     # The length is checked before the value is made: the offset may be any number.
     check_value(end)
     data = data[: command.offset].ljust(command.offset, b"\0") + command.value + data[end:]
-    put_value(layer, state_key, before, data, revision=revision, expires_ms=expires_ms)
+    change_value(layer, state_key, before, stored, data, revision=revision)
     return Result(len(data), revision)
 
 

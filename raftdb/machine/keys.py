@@ -17,8 +17,10 @@ from raftdb.machine.service import (
     Service,
     as_done,
 )
-from raftdb.machine.strings import CONDITION_WORDS, Condition, holds
+from raftdb.machine.string_table import CONDITION_WORDS
+from raftdb.machine.strings import Condition, holds
 from raftdb.machine.values import (
+    bound_session,
     load_head,
     move_value,
     remove_all_values,
@@ -46,7 +48,8 @@ def kind_of(view: KeyValueView, command: KindOf) -> Result:
 
 @dataclass(frozen=True, slots=True)
 class Rename(Command):
-    """Let the value of `source`, and when it ends, be that of `target`, if `condition` holds of that."""
+    """Let the value of `source`, when it ends and the session to which it is bound be those of `target`, if `condition`
+    holds of that."""
 
     source: bytes
     target: bytes
@@ -61,15 +64,18 @@ def rename(layer: Layer, command: Rename, revision: int) -> Result:
         raise ReplyError(NO_SUCH_KEY)
     if command.source == command.target:
         return Result(command.condition is not Condition.IF_MISSING, None)
-    if not _put(layer, before, command.target, command.condition, revision):
+    state_key = state_key_of(layer, command.source)
+    session = bound_session(layer, state_key, before)
+    if not _put(layer, before, command.target, command.condition, revision, session):
         return Result(False, None)
-    remove_value(layer, state_key_of(layer, command.source), before)
+    remove_value(layer, state_key, before)
     return Result(True, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Copy(Command):
-    """Let `target` have the value of `source`, and its end, if `condition` holds of the target."""
+    """Let `target` have the value of `source`, and its end, if `condition` holds of the target. It is bound to no
+    session."""
 
     source: bytes
     target: bytes
@@ -90,13 +96,16 @@ def _value_of(layer: Layer, key: bytes) -> bytes | None:
     return before if visible(layer, before) is not None else None
 
 
-def _put(layer: Layer, record: bytes, target: bytes, condition: Condition, revision: int) -> bool:
-    """Put a record in the place of what `target` holds, if the condition holds of it; returns whether it does."""
+def _put(
+    layer: Layer, record: bytes, target: bytes, condition: Condition, revision: int, session: int = 0
+) -> bool:
+    """Put a record in the place of what `target` holds, if the condition holds of it, and bind it to a session, if it
+    is not 0; returns whether the condition holds."""
     state_key = state_key_of(layer, target)
     before = layer.head(state_key, HEADER_BYTES)
     if not holds(condition, is_missing=visible(layer, before) is None):
         return False
-    move_value(layer, state_key, before, record, revision=revision)
+    move_value(layer, state_key, before, record, revision=revision, session=session)
     return True
 
 

@@ -18,6 +18,9 @@ and the order within each. They are given out here, once and for ever:
     N                       how far the index L was swept
     O  owner lock           the place of an owner in the line of a lock
     P  slot                 the highest revision of removed values of some keys (`machine.removals`)
+    Q  generation key       the session to which a value is bound (`machine.bound_keys`)
+    R  session generation key  a value that is bound to a session
+    S  session generation   how many these are
     a  name                 a range of keys that are gone, and are being removed (`machine.sweeping`)
     b                       the generation of the values, and the last revision before it (`machine.values`)
     c  configuration        the members, `pack_configuration`
@@ -60,6 +63,9 @@ KEY_VALUE_PREFIX = b"z"
 """Keys of the key-value service."""
 
 REMOVALS_PREFIX = b"P"
+KEY_SESSION_PREFIX = b"Q"
+BOUND_KEY_PREFIX = b"R"
+BOUND_KEY_COUNT_PREFIX = b"S"
 ABANDONED_PREFIX = b"a"
 GENERATION_KEY = b"b"
 CONFIGURATION_KEY = b"c"
@@ -112,6 +118,9 @@ KINDS = {KIND_STRING: "string"}
 NEVER_EXPIRES = 0
 """The expiry, in milliseconds of the cluster clock, of a value that has none."""
 
+_BOUND = 0x80
+"""Added to the kind of a value that is bound to a session, in its stored form."""
+
 _HEADER = Struct(">BQq")
 _pack_header = _HEADER.pack
 _unpack_header = _HEADER.unpack_from
@@ -153,14 +162,23 @@ class StoredValue(NamedTuple):
     data: bytes
 
 
-def encode_string(data: bytes, *, revision: int, expires_ms: int = NEVER_EXPIRES) -> bytes:
-    """Return the stored form of the byte string `data`."""
-    return _pack_header(KIND_STRING, revision, expires_ms) + data
+def encode_string(
+    data: bytes, *, revision: int, expires_ms: int = NEVER_EXPIRES, is_bound: bool = False
+) -> bytes:
+    """Return the stored form of the byte string `data`, which is bound to a session or not."""
+    return _pack_header(KIND_STRING | _BOUND if is_bound else KIND_STRING, revision, expires_ms) + data
 
 
-def encode_again(record: bytes, *, revision: int, expires_ms: int) -> bytes:
-    """Return the stored form of a value, of whatever kind, with another revision and expiry."""
-    return _pack_header(record[0], revision, expires_ms) + record[HEADER_BYTES:]
+def encode_again(record: bytes, *, revision: int, expires_ms: int, is_bound: bool) -> bytes:
+    """Return the stored form of a value, of whatever kind, with another revision and expiry, bound to a session or
+    not."""
+    kind = record[0] & ~_BOUND
+    return _pack_header(kind | _BOUND if is_bound else kind, revision, expires_ms) + record[HEADER_BYTES:]
+
+
+def is_bound(record: bytes) -> bool:
+    """Return whether the stored value, whole or its head, is bound to a session."""
+    return record[0] >= _BOUND
 
 
 def decode_value(record: bytes) -> StoredValue:
@@ -170,10 +188,10 @@ def decode_value(record: bytes) -> StoredValue:
 
 def decode_header(record: bytes) -> tuple[int, int, int]:
     """Return (kind, revision, expiry) of a stored value or its head, or raise `Fatal` as `decode_value` does."""
-    if len(record) < HEADER_BYTES or record[0] not in KINDS:
+    if len(record) < HEADER_BYTES or record[0] & ~_BOUND not in KINDS:
         raise Fatal(
             "a stored value has a form that this node does not know",
             hint="if a newer raftdb wrote this data folder, start that one; otherwise run: raftdb doctor DIR",
         )
     header: tuple[int, int, int] = _unpack_header(record)
-    return header
+    return header if header[0] < _BOUND else (header[0] & ~_BOUND, *header[1:])

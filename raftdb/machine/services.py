@@ -31,7 +31,7 @@ from raftdb.machine.service import (
     WriteHandler,
 )
 from raftdb.machine.sessions import NODE_SESSIONS, SESSIONS
-from raftdb.machine.strings import STRINGS
+from raftdb.machine.string_table import STRINGS
 from raftdb.machine.subsequences import SUBSEQUENCES
 from raftdb.machine.sweeping import Forget
 

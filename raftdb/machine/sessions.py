@@ -9,7 +9,10 @@ A session lives from its registration until an `Expire` finds its deadline passe
 there are too many: then the one that was idle for longest makes room. Nothing but entries of the log decides that
 (hazard B55). Sessions of clients make room for clients only, and sessions of nodes, which pass requests on, for nodes.
 
-Other services bind things to a session (`bind`), which end with it. One that something holds on to neither idles out
+Keys may be bound to a session (`raftdb.machine.bound_keys`): they are removed in the entry in which it ends, however it
+ends, and keep it from nothing.
+
+Locks bind themselves to a session as well (`bind`), and end with it. One that something holds on to neither idles out
 nor makes room, and stands in no index of idle sessions meanwhile; it ends only if its client closes it. What it leaves
 behind then is given back by the services, a bounded number of things in each entry (`ENDED_SESSIONS`).
 
@@ -54,6 +57,7 @@ from raftdb.machine.operations import SessionOperation, Work
 from raftdb.machine.replies import HEAD_BYTES, decode_head, decode_reply, digest_of, encode_reply
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Ending, EntryPlace, OperationType, Service, ServiceOperation
+from raftdb.machine.values import remove_bound_values
 from raftdb.machine.waiting import is_nothing
 
 SESSION_NAME_BYTES = 16
@@ -233,7 +237,8 @@ def run(
 
 
 def end(layer: Layer, name: bytes) -> int:
-    """Remove a session and all that is kept for it; it need not be there. Returns how many replies those were."""
+    """Remove a session, all that is kept for it and the keys that are bound to it; it need not be there. Returns how
+    many replies and keys those were."""
     session = _load(layer, name)
     if session is None:
         return 0
@@ -245,7 +250,13 @@ def end(layer: Layer, name: bytes) -> int:
         _INDEXES[owner].lift(layer, session.deadline_ms, name)
     layer.delete(SESSION_PREFIX + name)
     _count(layer, owner, -1)
-    return session.replies
+    return session.replies + remove_bound_values(layer, session.index)
+
+
+def registered_at(view: KeyValueView, name: bytes) -> int | None:
+    """Return the index of the registration of a session, None if there is no such session."""
+    session = _load(view, name)
+    return None if session is None else session.index
 
 
 def binding_of(view: KeyValueView, name: bytes) -> bytes | None:

@@ -1,39 +1,28 @@
 """Values that are byte strings: stored, read, changed and deleted, one key at a time."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from raftdb.errors import ReplyError, RequestRefused
-from raftdb.limits import TTL_MS_MAX
-from raftdb.machine.arguments import bad_ttl, ttl_ms
+from raftdb.errors import ReplyError
+from raftdb.limits import SESSION_KEYS_MAX, TTL_MS_MAX
 from raftdb.machine.clock import read_clock
-from raftdb.machine.integers import NotNegative, parse_integer
+from raftdb.machine.integers import NotNegative
 from raftdb.machine.keyspace import (
-    GENERATION_KEY,
     HEADER_BYTES,
-    KEY_VALUE_PREFIX,
     NEVER_EXPIRES,
-    VALUE_COUNT_KEY,
     StoredValue,
 )
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.locks.holding import Fence, checked_fence, fence_guard
-from raftdb.machine.reply import Result, Told
+from raftdb.machine.locks.holding import Fence, fence_guard
+from raftdb.machine.reply import Result
 from raftdb.machine.service import (
-    NO_ARGUMENTS,
-    Arity,
     Command,
-    CommandSpec,
-    CommandType,
-    Example,
-    ReplyKind,
-    Service,
-    as_text,
 )
+from raftdb.machine.sessions import registered_at
 from raftdb.machine.values import (
+    bound_session,
+    bound_value_count,
     check_value,
-    forget_value,
     load,
     put_value,
     remove_value,
@@ -71,6 +60,14 @@ class Condition(IntEnum):
     IF_PRESENT = 2
 
 
+class Binding(IntEnum):
+    """To what a value is bound. The numbers are in the log: never reuse one."""
+
+    NONE = 0
+    SESSION = 1
+    """The session of the operation: the value is gone when that ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Set(Command):
     """Store `value` under `key` if `condition` holds.
@@ -83,6 +80,7 @@ class Set(Command):
     value: bytes
     ttl_ms: int = NO_TTL
     condition: Condition = Condition.ALWAYS
+    binding: Binding = Binding.NONE
 
 
 def set_(layer: Layer, command: Set, revision: int) -> Result:
@@ -90,13 +88,25 @@ def set_(layer: Layer, command: Set, revision: int) -> Result:
     state_key = state_key_of(layer, command.key)
     check_value(len(command.value))
     before = layer.head(state_key, HEADER_BYTES)
-    if not command.ttl_ms and not command.condition:
+    if not command.ttl_ms and not command.condition and not command.binding:
         put_value(layer, state_key, before, command.value, revision=revision)
         return Result(True, revision)
+    session = _own_session(layer) if command.binding else 0
     present = visible(layer, before)
-    if _store(layer, command, state_key, before, present, revision):
+    if _store(layer, command, state_key, before, present, revision, session):
         return Result(True, revision)
     return Result(False, 0 if present is None else present.revision)
+
+
+def _own_session(layer: Layer) -> int:
+    """The registration of the session that asks. Raises `ReplyError` if there is none."""
+    session = None if layer.session is None else registered_at(layer, layer.session)
+    if session is None:
+        raise ReplyError(
+            "a key is bound to the session that asks, and there is none",
+            hint="ask in a session, as the shell and the clients for Python do",
+        )
+    return session
 
 
 def _store(
@@ -106,9 +116,11 @@ def _store(
     before: bytes | None,
     present: StoredValue | None,
     revision: int,
+    session: int = 0,
 ) -> bool:
-    """Store the value in place of the record `before`, which is `present` now, if the condition holds. Returns whether
-    it does; raises `ReplyError` for a bad time to live."""
+    """Store the value in place of the record `before`, which is `present` now, if the condition holds, and bind it to a
+    session, if it is not 0. Returns whether the condition holds; raises `ReplyError` for a bad time to live, and if too
+    many keys are bound to the session."""
     if not PAST_TTL <= command.ttl_ms <= TTL_MS_MAX:
         raise ReplyError("invalid time to live", hint=f"from 1 to {TTL_MS_MAX} milliseconds")
     if not holds(command.condition, is_missing=present is None):
@@ -117,71 +129,32 @@ def _store(
         if before is not None:
             remove_value(layer, state_key, before)
         return True
+    if (
+        session
+        and bound_value_count(layer, session) >= SESSION_KEYS_MAX
+        and bound_session(layer, state_key, before) != session
+    ):
+        raise ReplyError(f"{SESSION_KEYS_MAX} keys are bound to the session already", code="too_large")
     expires_ms = NEVER_EXPIRES
     if command.ttl_ms > NO_TTL:
         expires_ms = read_clock(layer) + command.ttl_ms
     elif command.ttl_ms == KEEP_TTL and present is not None:
         expires_ms = present.expires_ms
-    put_value(layer, state_key, before, command.value, revision=revision, expires_ms=expires_ms)
+    put_value(
+        layer,
+        state_key,
+        before,
+        command.value,
+        revision=revision,
+        expires_ms=expires_ms,
+        session=session,
+    )
     return True
 
 
 def holds(condition: Condition, *, is_missing: bool) -> bool:
     """Return whether the condition holds of a key that is missing, or is not."""
     return condition is Condition.ALWAYS or is_missing == (condition is Condition.IF_MISSING)
-
-
-SET_SYNTAX = "set KEY VALUE [EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX] [FENCE NAME TOKEN]"
-_UNITS_MS = {b"EX": 1000, b"PX": 1}
-_CONDITIONS = {b"NX": Condition.IF_MISSING, b"XX": Condition.IF_PRESENT}
-CONDITION_WORDS: dict[Condition, list[bytes]] = {
-    Condition.ALWAYS: [],
-    Condition.IF_MISSING: [b"NX"],
-    Condition.IF_PRESENT: [b"XX"],
-}
-"""The words that spell a condition."""
-
-
-def _build_set(arguments: Sequence[bytes]) -> Command:
-    """`set KEY VALUE` and its options: each kind at most once, in any case and order."""
-    if len(arguments) == 2:
-        return Set(arguments[0], arguments[1])
-    lifetime_ms, condition, fence = NO_TTL, Condition.ALWAYS, None
-    words = iter(arguments[2:])
-    for word in words:
-        option = word.upper()
-        if option in _CONDITIONS and condition is Condition.ALWAYS:
-            condition = _CONDITIONS[option]
-        elif option == b"KEEPTTL" and lifetime_ms == NO_TTL:
-            lifetime_ms = KEEP_TTL
-        elif option in _UNITS_MS and lifetime_ms == NO_TTL:
-            lifetime_ms = ttl_ms(next(words, b""), _UNITS_MS[option])
-            if lifetime_ms <= 0:
-                raise bad_ttl("a time to live is above 0")
-        elif option == b"FENCE" and fence is None:
-            fence = checked_fence(Fence(next(words, b""), parse_integer(next(words, b"")) or 0))
-        else:
-            raise RequestRefused(
-                "bad_request", "the options of 'set' cannot be read", hint=f"the syntax is: {SET_SYNTAX}"
-            )
-    if fence is None:
-        return Set(arguments[0], arguments[1], lifetime_ms, condition)
-    return FencedSet(arguments[0], arguments[1], fence.name, fence.token, lifetime_ms, condition)
-
-
-_LIFETIME_WORDS: dict[int, list[bytes]] = {
-    NO_TTL: [],
-    KEEP_TTL: [b"KEEPTTL"],
-    PAST_TTL: [b"PXAT", b"0"],
-}
-
-
-def _arguments_of_set(command: "Set | GetSet | FencedSet") -> list[bytes]:
-    lifetime = _LIFETIME_WORDS.get(command.ttl_ms, [b"PX", b"%d" % command.ttl_ms])
-    words = [command.key, command.value, *lifetime, *CONDITION_WORDS[command.condition]]
-    if isinstance(command, FencedSet):
-        words += [b"FENCE", command.lock, b"%d" % command.token]
-    return words
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +167,7 @@ class FencedSet(Command):
     token: NotNegative
     ttl_ms: int = NO_TTL
     condition: Condition = Condition.ALWAYS
+    binding: Binding = Binding.NONE
 
 
 def fenced_set(layer: Layer, command: FencedSet, revision: int) -> Result:
@@ -204,12 +178,7 @@ def fenced_set(layer: Layer, command: FencedSet, revision: int) -> Result:
 
 def unfenced(command: FencedSet) -> Set:
     """Return the command that stores the same whoever holds the lock."""
-    return Set(command.key, command.value, command.ttl_ms, command.condition)
-
-
-def shown_set(result: Told) -> object:
-    """Shows whether something was stored: nil if a condition forbade it."""
-    return "OK" if result.value else None
+    return Set(command.key, command.value, command.ttl_ms, command.condition, command.binding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,135 +233,3 @@ def get_set(layer: Layer, command: GetSet, revision: int) -> Result:
     if _store(layer, command, state_key, before, present, revision):
         return Result(data, revision)
     return Result(data, 0 if present is None else present.revision)
-
-
-STRINGS = Service(
-    heading="values",
-    prefixes=KEY_VALUE_PREFIX + VALUE_COUNT_KEY + GENERATION_KEY,
-    forget=forget_value,
-    commands=(
-        CommandType(
-            type=Get,
-            number=2,
-            read=get,
-            shown=as_text,
-            names=(
-                CommandSpec(
-                    name="get",
-                    syntax="get KEY",
-                    summary="The value of a key; an empty string if there is no such key.",
-                    examples=(
-                        Example("set kunci satu", "OK"),
-                        Example("get kunci", '"satu"'),
-                        Example("get lain", '""'),
-                    ),
-                    arity=Arity(1, 1),
-                    reply=ReplyKind.STRING,
-                    build=lambda given: Get(given[0]),
-                    values=NO_ARGUMENTS,
-                ),
-            ),
-        ),
-        CommandType(
-            type=Set,
-            number=3,
-            write=set_,
-            grows=True,
-            arguments=_arguments_of_set,
-            shown=shown_set,
-            names=(
-                CommandSpec(
-                    name="set",
-                    syntax=SET_SYNTAX,
-                    summary="Store a value under a key, in place of what was there; nil if NX or XX forbids it.",
-                    examples=(
-                        Example("set kunci satu", "OK"),
-                        Example('set "two words" ""', "OK"),
-                        Example("set kunci dua EX 60 XX", "OK"),
-                        Example("set kunci tiga NX", "(nil)"),
-                    ),
-                    arity=Arity(2, 8),
-                    reply=ReplyKind.STATUS,
-                    build=_build_set,
-                ),
-            ),
-        ),
-        CommandType(
-            type=FencedSet,
-            number=58,
-            write=fenced_set,
-            grows=True,
-            guard=lambda view, command: fence_guard(view, Fence(command.lock, command.token)),
-            keys_named=lambda command: 2,
-            arguments=_arguments_of_set,
-            shown=shown_set,
-            log_name="set",
-        ),
-        CommandType(
-            type=Strlen,
-            number=4,
-            read=strlen,
-            names=(
-                CommandSpec(
-                    name="strlen",
-                    syntax="strlen KEY",
-                    summary="The length of a value in bytes; 0 if there is no such key.",
-                    examples=(
-                        Example("set kunci satudua", "OK"),
-                        Example("strlen kunci", "7"),
-                        Example("strlen lain", "0"),
-                    ),
-                    arity=Arity(1, 1),
-                    reply=ReplyKind.INTEGER,
-                    build=lambda given: Strlen(given[0]),
-                    values=NO_ARGUMENTS,
-                ),
-            ),
-        ),
-        CommandType(
-            type=Delete,
-            number=5,
-            write=delete,
-            shown=as_text,
-            names=(
-                CommandSpec(
-                    name="del",
-                    syntax="del KEY",
-                    summary="Delete a key and answer the value it had; an empty string if there was none.",
-                    examples=(
-                        Example("set kunci satu", "OK"),
-                        Example("del kunci", '"satu"'),
-                        Example("del kunci", '""'),
-                    ),
-                    arity=Arity(1, 1),
-                    reply=ReplyKind.STRING,
-                    build=lambda given: Delete(given[0]),
-                    values=NO_ARGUMENTS,
-                ),
-            ),
-        ),
-        CommandType(
-            type=GetSet,
-            number=11,
-            write=get_set,
-            grows=True,
-            arguments=_arguments_of_set,
-            shown=as_text,
-            names=(
-                CommandSpec(
-                    name="getset",
-                    syntax="getset KEY VALUE",
-                    summary="Store a value and answer the one before it; an empty string if there was none.",
-                    examples=(
-                        Example("set kunci satu", "OK"),
-                        Example("getset kunci dua", '"satu"'),
-                        Example("get kunci", '"dua"'),
-                    ),
-                    arity=Arity(2, 2),
-                    reply=ReplyKind.STRING,
-                    build=lambda given: GetSet(given[0], given[1]),
-                ),
-            ),
-        ),
-    ),
-)

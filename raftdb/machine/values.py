@@ -1,7 +1,8 @@
 """Values as they stand in the key space: found, written and removed, with their number and their index of expiries.
 
-Every service that keeps values changes them through `put_value` and `remove_value`, which keep the number of values
-and the index of those that expire exact. Both are told what was there before, as the whole record or as its head.
+Every service that keeps values changes them through `put_value`, `change_value` and `remove_value`. They keep exact how
+many values there are, when they expire, and what is bound to sessions (`raftdb.machine.bound_keys`), and are told what
+was there before, as the whole record or as its head.
 
 A value whose time is up stays until a sweep removes it (`raftdb.machine.sweeper`), but for every command it is missing.
 
@@ -11,8 +12,9 @@ until then they may be met in the index of expiries, and nowhere else.
 """
 
 from raftdb.budgets import EXPIRED_COUNTED_MAX
-from raftdb.errors import ReplyError
+from raftdb.errors import ReplyError, required
 from raftdb.limits import KEY_BYTES_MAX, VALUE_BYTES_CEILING
+from raftdb.machine import bound_keys
 from raftdb.machine.clock import read_clock
 from raftdb.machine.deadlines import DeadlineIndex
 from raftdb.machine.keyspace import (
@@ -30,6 +32,7 @@ from raftdb.machine.keyspace import (
     decode_value,
     encode_again,
     encode_string,
+    is_bound,
     pack_number,
     read_number,
 )
@@ -88,6 +91,8 @@ def forget_value(layer: Layer, state_key: bytes, head: bytes) -> None:
     expires_ms = decode_header(head)[2]
     if expires_ms != NEVER_EXPIRES:
         EXPIRIES.lift(layer, expires_ms, state_key[1:])
+    if is_bound(head):
+        bound_keys.unbind(layer, state_key[1:])
 
 
 def expired_count(view: KeyValueView) -> int:
@@ -143,32 +148,76 @@ def put_value(
     *,
     revision: int,
     expires_ms: int = NEVER_EXPIRES,
+    session: int = 0,
 ) -> None:
-    """Store the string `data` in place of the record `before`, None if there is none."""
-    _replace(layer, state_key, before, expires_ms, revision)
-    layer.put(state_key, encode_string(data, revision=revision, expires_ms=expires_ms))
+    """Store the string `data` in place of the record `before`, None if there is none. It is bound to a `session`, named
+    by its registration, or to none (0), whatever was before."""
+    _replace(layer, state_key, before, expires_ms, revision, session)
+    layer.put(state_key, encode_string(data, revision=revision, expires_ms=expires_ms, is_bound=session != 0))
+
+
+def change_value(
+    layer: Layer,
+    state_key: bytes,
+    before: bytes | None,
+    present: StoredValue | None,
+    data: bytes,
+    *,
+    revision: int,
+) -> None:
+    """Let the value in the record `before`, which is `present` now, be the string `data`. When it ends, and the session
+    to which it is bound, stay; if it is not present it is made, and has neither."""
+    if before is None or present is None:
+        put_value(layer, state_key, before, data, revision=revision)
+        return
+    record = encode_string(data, revision=revision, expires_ms=present.expires_ms, is_bound=is_bound(before))
+    layer.put(state_key, record)
 
 
 def expire_value(layer: Layer, state_key: bytes, before: bytes, *, revision: int, expires_ms: int) -> None:
     """Let the value that is whole in the record `before`, of whatever kind, end at another time."""
-    _replace(layer, state_key, before, expires_ms, revision)
-    layer.put(state_key, encode_again(before, revision=revision, expires_ms=expires_ms))
+    _set_expiry(layer, state_key, decode_header(before)[2], expires_ms)
+    layer.put(
+        state_key,
+        encode_again(before, revision=revision, expires_ms=expires_ms, is_bound=is_bound(before)),
+    )
 
 
-def move_value(layer: Layer, state_key: bytes, before: bytes | None, record: bytes, *, revision: int) -> None:
-    """Store the value of another key that is whole in `record`, of whatever kind, in place of the record `before`."""
+def move_value(
+    layer: Layer,
+    state_key: bytes,
+    before: bytes | None,
+    record: bytes,
+    *,
+    revision: int,
+    session: int = 0,
+) -> None:
+    """Store the value of another key that is whole in `record`, of whatever kind, in place of the record `before`; it
+    is bound as `put_value` says."""
     expires_ms = decode_header(record)[2]
-    _replace(layer, state_key, before, expires_ms, revision)
-    layer.put(state_key, encode_again(record, revision=revision, expires_ms=expires_ms))
+    _replace(layer, state_key, before, expires_ms, revision, session)
+    again = encode_again(record, revision=revision, expires_ms=expires_ms, is_bound=session != 0)
+    layer.put(state_key, again)
 
 
-def _replace(layer: Layer, state_key: bytes, before: bytes | None, expires_ms: int, revision: int) -> None:
-    """Update the number of values and the index of expiries for a value that replaces `before`."""
+def _replace(
+    layer: Layer, state_key: bytes, before: bytes | None, expires_ms: int, revision: int, session: int
+) -> None:
+    """Update what is kept beside values for one that replaces `before`: their number, the index of expiries, and what
+    is bound to sessions."""
     if before is None:
         expires_before_ms = NEVER_EXPIRES
         _count(layer, 1, created_at=revision)
     else:
         expires_before_ms = decode_header(before)[2]
+        if is_bound(before):
+            bound_keys.unbind(layer, state_key[1:])
+    if session:
+        bound_keys.bind(layer, state_key[1:], session)
+    _set_expiry(layer, state_key, expires_before_ms, expires_ms)
+
+
+def _set_expiry(layer: Layer, state_key: bytes, expires_before_ms: int, expires_ms: int) -> None:
     if expires_ms != expires_before_ms:
         if expires_before_ms != NEVER_EXPIRES:
             EXPIRIES.lift(layer, expires_before_ms, state_key[1:])
@@ -182,8 +231,29 @@ def remove_value(layer: Layer, state_key: bytes, before: bytes) -> None:
     note_removal(layer, state_key[len(values_prefix(layer)) :], revision)
     if expires_before_ms != NEVER_EXPIRES:
         EXPIRIES.lift(layer, expires_before_ms, state_key[1:])
+    if is_bound(before):
+        bound_keys.unbind(layer, state_key[1:])
     layer.delete(state_key)
     _count(layer, -1)
+
+
+def bound_session(view: KeyValueView, state_key: bytes, record: bytes | None) -> int:
+    """Return the session to which the value in `record`, whole or its head, is bound; 0 if it is bound to none."""
+    return bound_keys.session_of(view, state_key[1:]) if record is not None and is_bound(record) else 0
+
+
+def bound_value_count(view: KeyValueView, session: int) -> int:
+    """Return how many values are bound to a session."""
+    return bound_keys.bound_count(view, session, values_prefix(view)[1:])
+
+
+def remove_bound_values(layer: Layer, session: int) -> int:
+    """Remove all values that are bound to a session, which are at most `SESSION_KEYS_MAX`; returns how many."""
+    names = bound_keys.bound_names(layer, session, values_prefix(layer)[1:])
+    for name in names:
+        state_key = KEY_VALUE_PREFIX + name
+        remove_value(layer, state_key, required(layer.head(state_key, HEADER_BYTES), "bound value"))
+    return len(names)
 
 
 def has_changed(view: KeyValueView, key: bytes, revision: int, seen_at: int) -> bool:

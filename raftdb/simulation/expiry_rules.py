@@ -18,7 +18,7 @@ def expire_after(model: "Model", index: int, command: ExpireAfter) -> Any:
     if command.ttl_ms <= 0:
         del model.values[command.key]
     else:
-        model.values[command.key] = Held(held.data, index, model.clock_ms + command.ttl_ms)
+        model.values[command.key] = Held(held.data, index, model.clock_ms + command.ttl_ms, held.session)
     return 1
 
 
@@ -45,7 +45,7 @@ def get_and_expire(model: "Model", index: int, command: GetAndExpire) -> Any:
     if command.ttl_ms == PAST_TTL:
         del model.values[command.key]
     elif ends_ms != held.ends_ms:
-        model.values[command.key] = Held(held.data, index, ends_ms)
+        model.values[command.key] = Held(held.data, index, ends_ms, held.session)
     return held.data
 
 
@@ -54,7 +54,7 @@ def remove_expiry(model: "Model", index: int, command: RemoveExpiry) -> Any:
     held = model.find(command.key)
     if held is None or held.ends_ms is None:
         return 0
-    model.values[command.key] = Held(held.data, index)
+    model.values[command.key] = Held(held.data, index, session=held.session)
     return 1
 
 

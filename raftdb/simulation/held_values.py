@@ -3,6 +3,7 @@ changed. The rules are written a second time here (`raftdb.machine.removals`).""
 
 from zlib import crc32
 
+from raftdb.limits import SESSION_KEYS_MAX
 from raftdb.machine.removals import SLOTS
 from raftdb.simulation.modelled import Held
 
@@ -32,6 +33,16 @@ class HeldValues(dict[bytes, Held]):
     def discard(self, key: bytes) -> None:
         """Remove a value, if there is one."""
         if key in self:
+            del self[key]
+
+    def is_full(self, session: tuple[bytes, int], *, beside: bytes) -> bool:
+        """Whether as many values as may be are bound to a session beside that of one key."""
+        bound = [key for key, held in self.items() if held.session == session and key != beside]
+        return len(bound) >= SESSION_KEYS_MAX
+
+    def end_session(self, session: tuple[bytes, int]) -> None:
+        """Remove the values that are bound to a session."""
+        for key in [key for key, held in self.items() if held.session == session]:
             del self[key]
 
     def clear(self) -> None:

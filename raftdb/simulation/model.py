@@ -44,7 +44,7 @@ from raftdb.machine.strings import (
     Strlen,
     unfenced,
 )
-from raftdb.simulation import expiry_rules, queue_rules
+from raftdb.simulation import editing_rules, expiry_rules, queue_rules
 from raftdb.simulation.held_values import HeldValues
 from raftdb.simulation.lock_model import LOCK_RULES, Asking, LockModel
 from raftdb.simulation.modelled import Failed, Failure, Held, ModelAnswer, Session
@@ -96,7 +96,9 @@ class Model:
                 return ModelAnswer(None, index)
             case CloseSession(name):
                 if name in self.sessions:
-                    self.locks.close((name, self.sessions.pop(name).index))
+                    ended = (name, self.sessions.pop(name).index)
+                    self.locks.close(ended)
+                    self.values.end_session(ended)
                 return ModelAnswer(None, index)
             case WaitingOperation(inner):
                 self._asking = Asking(waits=True)
@@ -121,11 +123,10 @@ class Model:
         self._let_idle()
         for key in [key for key in self.values if self.find(key) is None]:
             del self.values[key]
-        self.sessions = {
-            name: session
-            for name, session in self.sessions.items()
-            if session.ends_ms >= self.clock_ms or self.locks.bound((name, session.index))
-        }
+        for name, session in list(self.sessions.items()):
+            if session.ends_ms < self.clock_ms and not self.locks.bound((name, session.index)):
+                self.values.end_session((name, session.index))
+                del self.sessions[name]
 
     def _in_session(self, index: int, operation: SessionOperation) -> ModelAnswer:
         session = self.sessions.get(operation.session)
@@ -203,13 +204,19 @@ class Model:
         held = self.find(key)
         return 0 if held is None else held.revision
 
-    def _data(self, key: bytes) -> bytes:
+    def data(self, key: bytes) -> bytes:
+        """The bytes of a value, none if there is none."""
         held = self.find(key)
         return b"" if held is None else held.data
 
     def _end_of(self, key: bytes) -> int | None:
         held = self.find(key)
         return None if held is None else held.ends_ms
+
+    def change(self, key: bytes, data: bytes, index: int) -> None:
+        """Let a value be another, which ends when that did, and with the same session."""
+        held = self.find(key) or Held(b"", index)
+        self.values[key] = Held(data, index, held.ends_ms, held.session)
 
     def _with_prefix(self, prefix: bytes) -> list[bytes]:
         return sorted(key for key in self.visible() if key.startswith(prefix))
@@ -228,6 +235,9 @@ class Model:
         return self._set(index, unfenced(command))
 
     def _stored(self, index: int, command: Set | GetSet) -> bool:
+        session = self._asking.session if isinstance(command, Set) and command.binding else None
+        if isinstance(command, Set) and command.binding and session is None:
+            raise Failed
         if not self._holds(command.condition, command.key):
             return False
         ends_ms = self.clock_ms + command.ttl_ms if command.ttl_ms > 0 else None
@@ -235,8 +245,10 @@ class Model:
             ends_ms = self._end_of(command.key)
         if command.ttl_ms == PAST_TTL:
             self.values.discard(command.key)
+        elif session is not None and self.values.is_full(session, beside=command.key):
+            raise Failed(Failure("too_large"))
         else:
-            self.values[command.key] = Held(command.value, index, ends_ms)
+            self.values[command.key] = Held(command.value, index, ends_ms, session)
         return True
 
     def _holds(self, condition: Condition, key: bytes) -> bool:
@@ -244,30 +256,9 @@ class Model:
         return {Condition.IF_MISSING: missing, Condition.IF_PRESENT: not missing}.get(condition, True)
 
     def _delete(self, index: int, command: Delete) -> Any:
-        data = self._data(command.key)
+        data = self.data(command.key)
         self.values.discard(command.key)
         return data
-
-    def _append(self, index: int, command: Append) -> Any:
-        data, ends_ms = self._data(command.key) + command.value, self._end_of(command.key)
-        self.values[command.key] = Held(data, index, ends_ms)
-        return "OK"
-
-    def _set_range(self, index: int, command: SetRange) -> Any:
-        data, ends_ms = self._data(command.key), self._end_of(command.key)
-        if command.value:
-            padding = bytes(max(0, command.offset - len(data)))
-            behind = data[command.offset + len(command.value) :]
-            data = data[: command.offset] + padding + command.value + behind
-            self.values[command.key] = Held(data, index, ends_ms)
-        return len(data)
-
-    def _get_range(self, index: int, command: GetRange) -> Any:
-        data = self._data(command.key)
-        places = [end if end >= 0 else max(0, end + len(data)) for end in (command.first, command.last)]
-        if command.last < command.first < 0:
-            return b""
-        return b"".join(data[place : place + 1] for place in range(places[0], min(len(data), places[1] + 1)))
 
     def _increment(self, index: int, command: IncrementBy) -> Any:
         held = self.find(command.key)
@@ -275,7 +266,7 @@ class Model:
         if number is None or not INTEGER_MIN <= number + command.delta <= INTEGER_MAX:
             raise Failed
         total = number + command.delta
-        self.values[command.key] = Held(b"%d" % total, index, self._end_of(command.key))
+        self.change(command.key, b"%d" % total, index)
         return total
 
     def _set_many(self, index: int, command: MultiSet) -> Any:
@@ -300,7 +291,7 @@ class Model:
         except InvalidOperation:
             raise Failed from None
         data = b"0" if total == 0 else f"{total:f}".encode()
-        self.values[command.key] = Held(data, index, self._end_of(command.key))
+        self.change(command.key, data, index)
         return data
 
     def _clear(self, index: int, command: Clear) -> Any:
@@ -323,13 +314,14 @@ class Model:
         if not self._holds(command.condition, command.target):
             return False
         if command.source != command.target or not moves:
-            self.values[command.target] = Held(held.data, index, held.ends_ms)
+            session = held.session if moves else None
+            self.values[command.target] = Held(held.data, index, held.ends_ms, session)
         if moves and command.source != command.target:
             del self.values[command.source]
         return True
 
     def _get_set(self, index: int, command: GetSet) -> Any:
-        data = self._data(command.key)
+        data = self.data(command.key)
         self._stored(index, command)
         return data
 
@@ -347,7 +339,7 @@ class Model:
 
     def _scan(self, index: int, command: Scan) -> Any:
         keys = [key for key in self._with_prefix(command.prefix) if key > command.after][: command.limit]
-        return [text for key in keys for text in (key, self._data(key))]
+        return [text for key in keys for text in (key, self.data(key))]
 
     def _get_many(self, index: int, command: MultiGet) -> Any:
         found = [self.find(key) for key in command.keys]
@@ -356,15 +348,15 @@ class Model:
 
 _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     Ping: lambda model, index, command: "PONG",
-    Get: lambda model, index, command: model._data(command.key),
-    Strlen: lambda model, index, command: len(model._data(command.key)),
+    Get: lambda model, index, command: model.data(command.key),
+    Strlen: lambda model, index, command: len(model.data(command.key)),
     Exists: lambda model, index, command: sum(model.find(key) is not None for key in command.keys),
     DatabaseSize: lambda model, index, command: len(model.visible()),
     Set: Model._set,
     FencedSet: Model._fenced_set,
     Delete: Model._delete,
-    Append: Model._append,
-    SetRange: Model._set_range,
+    Append: editing_rules.append,
+    SetRange: editing_rules.set_range,
     IncrementBy: Model._increment,
     MultiSet: Model._set_many,
     GetSet: Model._get_set,
@@ -377,7 +369,7 @@ _RULES: dict[type[Command], Callable[[Model, int, Any], Any]] = {
     MultiGet: Model._get_many,
     DeleteMany: Model._delete_many,
     GetAndExpire: expiry_rules.get_and_expire,
-    GetRange: Model._get_range,
+    GetRange: editing_rules.get_range,
     IncrementByDecimal: Model._increment_by_decimal,
     Clear: Model._clear,
     DeletePrefix: Model._delete_prefix,

@@ -26,11 +26,13 @@ class ModelAnswer(NamedTuple):
 
 @dataclass(slots=True)
 class Held:
-    """A value: its bytes, the index of the entry that last changed it, and when it expires (None: never)."""
+    """A value: its bytes, the index of the entry that last changed it, when it expires (None: never), and the session
+    to which it is bound (None: to none), as the lock model names sessions."""
 
     data: bytes
     revision: int
     ends_ms: int | None = None
+    session: tuple[bytes, int] | None = None
 
 
 @dataclass(slots=True)

@@ -204,9 +204,9 @@ def test_a_hint_shrinks_as_one_types() -> None:
         argument_hint(text, len(text))
         for text in ("set k v ", "set k v EX ", "set k v EX 5 ", "set k v EX 5 NX")
     ]
-    options = "[EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX] [FENCE NAME TOKEN]"
-    rest = "[NX | XX] [FENCE NAME TOKEN]"
-    assert hints == [options, f"SECONDS {rest}", rest, " [FENCE NAME TOKEN]"]
+    options = "[EX SECONDS | PX MILLISECONDS | KEEPTTL] [NX | XX] [SESSION] [FENCE NAME TOKEN]"
+    rest = "[NX | XX] [SESSION] [FENCE NAME TOKEN]"
+    assert hints == [options, f"SECONDS {rest}", rest, " [SESSION] [FENCE NAME TOKEN]"]
 
 
 def test_there_is_no_hint_in_the_middle_of_a_line() -> None:

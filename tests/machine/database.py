@@ -1,5 +1,6 @@
 """A machine with its log and its clock: what a cluster of one would do, without the cluster."""
 
+from collections import Counter
 from dataclasses import replace
 
 from raftdb.commands.answers import shown
@@ -12,6 +13,7 @@ from raftdb.machine.keyspace import (
     NEVER_EXPIRES,
     SESSION_PREFIX,
     decode_header,
+    is_bound,
 )
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.locks.records import (
@@ -153,6 +155,7 @@ def check_books(layer: Layer) -> None:
         pair for pair in expiring if pair[0] != NEVER_EXPIRES
     )
     sessions = layer.scan(SESSION_PREFIX, b"t", limit=EVERYTHING)
+    check_bound_keys(layer, dict(values), {int.from_bytes(record[:8]) for _, record in sessions})
     assert session_count(layer) == len(sessions)
     for owner, index in enumerate((IDLE_SESSIONS, NODE_IDLE_SESSIONS)):
         idle = index.due(layer, end_ms, limit=EVERYTHING)
@@ -170,6 +173,22 @@ def check_books(layer: Layer) -> None:
     assert all(key[1:17] in names for key, _ in kept), "replies of sessions that are gone"
     assert read_clock(layer) < end_ms
     check_queues(layer)
+
+
+def check_bound_keys(layer: Layer, values: dict[bytes, bytes], sessions: set[int]) -> None:
+    """What says which value is bound to which session agrees: with the header of each value, and in both directions.
+    Of the values there are, each is bound to a session there is."""
+    bound = {key[1:]: int.from_bytes(record) for key, record in layer.scan(b"Q", b"R", limit=EVERYTHING)}
+    assert sorted(bound) == sorted(key[1:] for key, record in values.items() if is_bound(record))
+    listed = [(int.from_bytes(key[1:9]), key[9:]) for key, _ in layer.scan(b"R", b"S", limit=EVERYTHING)]
+    assert listed == sorted((session, name) for name, session in bound.items())
+    counts = Counter((session, name[: 1 + name[0]]) for session, name in listed)
+    assert counts == {
+        (int.from_bytes(key[1:9]), key[9:]): int.from_bytes(record)
+        for key, record in layer.scan(b"S", b"T", limit=EVERYTHING)
+    }
+    generation = values_prefix(layer)[1:]
+    assert {session for session, name in listed if name.startswith(generation)} <= sessions
 
 
 def bound_to(key: bytes, record: bytes) -> tuple[bytes, bytes]:

@@ -97,7 +97,7 @@ def test_the_latest_time_that_an_entry_may_bear_is_survived(first: Operation, se
 
 @pytest.mark.parametrize("delta", [2**63, -(2**63) - 1, 2**64 - 1, -(2**64)])
 def test_an_integer_that_no_leader_encodes_is_answered(delta: int) -> None:
-    for parts in ([8, b"k", delta], [3, b"k", b"v", delta, 1], [17, b"", b"", delta]):
+    for parts in ([8, b"k", delta], [3, b"k", b"v", delta, 1, 0], [17, b"", b"", delta]):
         reply = Machine().apply(1, 1, stamp(cbor.encode(parts), 0), Layer(DictionaryView())).reply
         assert isinstance(reply, ReplyError)
 

@@ -27,7 +27,18 @@ from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import CloseSession, RegisterSession
-from raftdb.machine.strings import KEEP_TTL, NO_TTL, PAST_TTL, Condition, Delete, Get, GetSet, Set, Strlen
+from raftdb.machine.strings import (
+    KEEP_TTL,
+    NO_TTL,
+    PAST_TTL,
+    Binding,
+    Condition,
+    Delete,
+    Get,
+    GetSet,
+    Set,
+    Strlen,
+)
 from raftdb.simulation.model import Model
 from raftdb.simulation.modelled import comparable
 from tests.machine.database import MACHINE, Database, check_books
@@ -43,6 +54,8 @@ COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(Get, KEYS),
     st.builds(Set, KEYS, VALUES, TTLS, CONDITIONS),
     st.builds(Set, KEYS, VALUES, st.just(50)),
+    st.builds(Set, KEYS, VALUES, TTLS, CONDITIONS, st.just(Binding.SESSION)),
+    st.builds(Set, KEYS, VALUES, binding=st.just(Binding.SESSION)),
     st.builds(Strlen, KEYS),
     st.builds(Delete, KEYS),
     st.builds(Append, KEYS, VALUES),
