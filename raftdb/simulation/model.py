@@ -188,7 +188,9 @@ class Model:
                 if transaction.mode is Mode.ATOMIC:
                     self.values, self.queues, locks = before
                     self.locks.restore(locks)
-                    return Failure("command_failed", failed_command=position)
+                    code = failed.failure.code
+                    # A conflict would say that something watched has changed.
+                    return Failure("command_failed" if code == "conflict" else code, (), position)
                 results.append(failed.failure)
         return results
 

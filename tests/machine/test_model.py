@@ -273,3 +273,9 @@ def check_history(steps: list[tuple[str, Any]], *, looks_at: tuple[bytes, ...] =
         expected = Result(b"", 0) if held is None else Result(held.data, held.revision)
         assert database.run(Get(key)) == expected
     check_books(database.layer)
+
+
+def test_what_undoes_a_transaction_has_the_same_code_in_both() -> None:
+    """That of the command, but for a conflict, which would say that something watched has changed."""
+    missing, conflict = QueueInfo(b"q"), CompareAndSet(b"a", 9, b"")
+    check_history([("once", TransactionOperation((one,), (), Mode.ATOMIC)) for one in (missing, conflict)])
