@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from raftdb.client.async_schedules import AsyncEvery
     from raftdb.client.async_transaction import AsyncTransaction
     from raftdb.client.backup import BackupDamaged
+    from raftdb.client.comparing import Comparison
     from raftdb.client.http1 import Sink
     from raftdb.client.leases import LockLost, LockTimeout
     from raftdb.client.model import (
@@ -102,6 +103,7 @@ __all__ = [
     "RemoteProtocolError",
     "LocalProtocolError",
     "BackupDamaged",
+    "Comparison",
     "Answer",
     "TransactionAnswer",
     "Value",
@@ -133,6 +135,7 @@ _MODULES = {
     "Job": "raftdb.client.sync_jobs",
     "AsyncJob": "raftdb.client.async_jobs",
     "Put": "raftdb.client.service_methods",
+    "Comparison": "raftdb.client.comparing",
     "Election": "raftdb.client.sync_elections",
     "AsyncElection": "raftdb.client.async_elections",
     "Every": "raftdb.client.sync_schedules",

@@ -10,8 +10,8 @@ with Client("127.0.0.1:8001,127.0.0.1:8002,127.0.0.1:8003") as client:
 
 The blocking and the asynchronous client share a core without I/O:
 
-* `given`, `addresses`: arguments of callers as bytes and addresses, or a `TypeError`; and the form in which results
-  come back.
+* `given`, `comparing`, `addresses`: arguments of callers as bytes, conditions and addresses, or a `TypeError`; and the
+  form in which results come back.
 * `protocol`, `answers`, `refusals`, `json_body`, `model`: the HTTP interface as values: a `Request` to send, and a
   typed answer or error from the response.
 * `routing`: which node to ask next, and when to stop. It has no sockets and no clock: it is told the time and what
@@ -72,6 +72,7 @@ __all__ = [
     "async_client",
     "async_transaction",
     "backup",
+    "comparing",
     "dialing",
     "async_elections",
     "async_jobs",

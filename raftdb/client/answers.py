@@ -65,10 +65,17 @@ def in_form(value: Value, form: Form[bytes | str]) -> Value:
 
 
 def transaction_answer_of(
-    names: Sequence[str], response: Response, form: Form[bytes | str]
+    names: Sequence[str],
+    response: Response,
+    form: Form[bytes | str],
+    names_otherwise: Sequence[str] | None = None,
 ) -> TransactionAnswer:
-    """The answer to a transaction whose commands are `names`."""
+    """The answer to a transaction whose commands are `names`; if it branches, or `names_otherwise`."""
     body = object_of(response)
+    succeeded = None
+    if names_otherwise is not None:
+        succeeded = _boolean(body, "succeeded")
+        names = names if succeeded else names_otherwise
     results = body.get("results")
     if not isinstance(results, list) or len(results) != len(names):
         raise RemoteProtocolError("the answer to a transaction has not one result for each command")
@@ -76,8 +83,16 @@ def transaction_answer_of(
         results=tuple(_element_of(name, result, form) for name, result in zip(names, results, strict=True)),
         index=integer(body, "index"),
         term=integer(body, "term"),
+        succeeded=succeeded,
         body=body,
     )
+
+
+def _boolean(body: Json, name: str) -> bool:
+    value = body.get(name)
+    if not isinstance(value, bool):
+        raise RemoteProtocolError(f"{name} in the answer is not true or false")
+    return value
 
 
 def _element_of(name: str, result: object, form: Form[bytes | str]) -> "Value | CommandFailed":

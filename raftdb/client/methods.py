@@ -10,6 +10,7 @@ from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
 from raftdb.client import answers
+from raftdb.client.comparing import Comparison, comparisons_to_json
 from raftdb.client.flow import Method
 from raftdb.client.given import (
     Command,
@@ -233,21 +234,37 @@ def key_page(
 
 
 def transact(
-    form: Form[V], commands: Iterable[Command], watch: Mapping[bytes, int], mode: Mode, *, watched_at: int = 0
+    form: Form[V],
+    commands: Iterable[Command],
+    watch: Mapping[bytes, int],
+    mode: Mode,
+    *,
+    watched_at: int = 0,
+    compare: Iterable[Comparison] = (),
+    otherwise: Iterable[Command] = (),
 ) -> Method[TransactionAnswer]:
     """Execute commands as one entry of the log, if all keys of `watch` still have their revisions, the earliest of
     which was read at the index `watched_at` (0: nobody says). Without commands it only checks the revisions, and is a
-    read. Raises `RequestRefused` for a mode that does not exist."""
+    read. With `compare` it branches. Raises `RequestRefused` for a mode that does not exist, and for commands to be
+    executed otherwise where there is no condition."""
     _check_one_of("mode", mode, MODES)
-    listed = commands_of(commands)
+    listed, others, conditions = commands_of(commands), commands_of(otherwise), comparisons_to_json(compare)
+    if others and not conditions:
+        raise RequestRefused("bad_request", "commands to execute otherwise, without a condition")
     names = [name for name, _ in listed]
+    names_otherwise = [name for name, _ in others] if conditions else None
     content: dict[str, object] = {"commands": [_worded(*command) for command in listed], "mode": mode}
     if watch:
         content["watch"] = [[bytes_to_json(key), revision] for key, revision in watch.items()]
     if watch and watched_at:
         content["watched_at"] = watched_at
-    request = Request("POST", "/v1/transaction", content, Kind.WRITE if listed else Kind.READ)
-    return Method(request, lambda response: answers.transaction_answer_of(names, response, form))
+    if conditions:
+        content["compare"] = conditions
+        content["else"] = [_worded(*command) for command in others]
+    request = Request("POST", "/v1/transaction", content, Kind.WRITE if listed or others else Kind.READ)
+    return Method(
+        request, lambda response: answers.transaction_answer_of(names, response, form, names_otherwise)
+    )
 
 
 def _command(name: str, arguments: Sequence[Text], parse: Callable[[Answer], T]) -> Method[T]:

@@ -37,12 +37,14 @@ class Answer:
 class TransactionAnswer:
     """The result of each command of a transaction, in order, and the `index` and `term` of its entry.
 
-    In mode `redis` the result of a command that failed is its error, which is not raised.
+    In mode `redis` the result of a command that failed is its error, which is not raised. Of one that branches the
+    results are those of the commands that were executed, and `succeeded` says whether all conditions held.
     """
 
     results: "tuple[Value | CommandFailed, ...]"
     index: int
     term: int
+    succeeded: bool | None = None
     body: Json = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from raftdb.client import cluster_methods, methods
+from raftdb.client.comparing import Comparison
 from raftdb.client.flow import Method
 from raftdb.client.given import Command, Form, Lifetime, Pairs, Revisions, Text, V, revisions_of, whole
 from raftdb.client.methods import LINEARIZABLE, SCAN_PAGE, Condition
 from raftdb.client.model import Answer, KeyPage, KeyValue, LogPage, Member, Membership, TransactionAnswer
 from raftdb.client.protocol import Consistency, Mode
 from raftdb.errors import LeaderHint
+from raftdb.machine.scanning import DELETED_MAX
 
 T = TypeVar("T")
 
@@ -84,6 +86,16 @@ class ClientCommands(ABC, Generic[V]):
     def delete(self, *keys: Text, timeout_ms: float | None = None) -> int:
         """Delete keys at one moment; returns how many there were. `pop` returns the value."""
         return self._run(methods.delete(keys), timeout_ms)
+
+    def delprefix(self, prefix: Text, *, timeout_ms: float | None = None) -> int:
+        """Delete all keys that begin with `prefix`; returns how many there were. Each 1,000 go at one moment of their
+        own, for which `timeout_ms` is the time; keys that are put meanwhile may go, too."""
+        count = 0
+        while True:
+            deleted = self._run(methods.integer("delprefix", prefix), timeout_ms)
+            count += deleted
+            if deleted < DELETED_MAX:
+                return count
 
     def pop(self, key: Text, *, timeout_ms: float | None = None) -> V | None:
         """Delete a key; returns its old value, or None if there was no such key."""
@@ -178,6 +190,8 @@ class ClientCommands(ABC, Generic[V]):
         watch: Revisions | None = None,
         watched_at: int = 0,
         mode: Mode = "atomic",
+        compare: Iterable[Comparison] = (),
+        otherwise: Iterable[Command] = (),
         timeout_ms: float | None = None,
     ) -> TransactionAnswer:
         """Execute several commands, each `(name, arguments)`, as one entry of the log, if each key of `watch` still has
@@ -187,9 +201,18 @@ class ClientCommands(ABC, Generic[V]):
         If a command fails in mode `"atomic"`, nothing is executed, and the `CommandFailed` has its index as
         `failed_command`; in mode `"redis"` its error is one of the results. Raises `Conflict`, with nothing executed,
         if a revision has changed.
+
+        With `compare` it branches: `commands` are executed if all these conditions hold, else those of `otherwise`, and
+        `succeeded` of the answer says which.
         """
         method = methods.transact(
-            self._form, commands, revisions_of(watch), mode, watched_at=whole(watched_at, "an index")
+            self._form,
+            commands,
+            revisions_of(watch),
+            mode,
+            watched_at=whole(watched_at, "an index"),
+            compare=compare,
+            otherwise=otherwise,
         )
         return self._run(method, timeout_ms)
 
