@@ -88,7 +88,7 @@ class HttpApi:
             "/v1/status": {"GET": Route(self.status, Permission.READ)},
             **self._data.routes(),
             **LocksApi(self._commands).routes(),
-            **QueuesApi(self._commands).routes(),
+            **QueuesApi(self._commands, self._node).routes(),
             **MembersApi(self._node).routes(),
         }
         for methods in routes.values():

@@ -11,7 +11,9 @@ from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.json_requests import Milliseconds, Number, SessionPart
 from raftdb.frontend.json_values import Base64Bytes, Shown, bytes_of, decode_body
+from raftdb.frontend.node_api import Node
 from raftdb.limits import SCAN_LIMIT_MAX
+from raftdb.machine.queues.taking import Receive
 from raftdb.machine.reply import shown_key
 from raftdb.route import Permission, Route
 
@@ -121,8 +123,8 @@ _settings_decoder = msgspec.json.Decoder(dict[str, str | Number | bool])
 class QueuesApi:
     """The handlers about queues."""
 
-    def __init__(self, commands: Commands) -> None:
-        self._commands = commands
+    def __init__(self, commands: Commands, node: Node) -> None:
+        self._commands, self._node = commands, node
 
     def routes(self) -> dict[str, dict[str, Route]]:
         """A new path table with these routes."""
@@ -264,9 +266,11 @@ class QueuesApi:
         return await self._reply({"queues": answer.value}, answer)
 
     async def info(self, request: web.BaseRequest) -> Reply:
-        """GET /v1/queues/{q}: all that is known of a queue."""
-        answer = await self._commands.run(request, "qinfo", [segment(request, "q")])
-        return await self._reply(mapped(answer.value), answer)
+        """GET /v1/queues/{q}: all that is known of a queue, and how many requests for its messages this node holds."""
+        queue = segment(request, "q")
+        answer = await self._commands.run(request, "qinfo", [queue])
+        fields = {**mapped(answer.value), "waiting_receivers": self._node.waiting_beside(Receive(queue))}
+        return await self._reply(fields, answer)
 
     async def change(self, request: web.BaseRequest) -> Reply:
         """PATCH /v1/queues/{q}: change settings, by their names; times in milliseconds end in _ms."""

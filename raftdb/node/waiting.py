@@ -170,6 +170,11 @@ class Waiters:
         """How many requests are held or under way."""
         return len(self._waiters)
 
+    def count_in(self, name: bytes) -> int:
+        """How many requests wait for what has this name."""
+        line = self._lines.get(name)
+        return 0 if line is None else len(line.waiters)
+
     def _add(self, requests: Iterable[WaitRequest], now_ms: float) -> None:
         """Hold these requests."""
         for request in requests:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from raftdb.commands.waiting import name_of
 from raftdb.core.messages import Heartbeat
 from raftdb.errors import RaftdbError
 from raftdb.machine.operations import SessionOperation
@@ -42,6 +43,15 @@ def depose(bench: Bench) -> None:
 def test_who_finds_something_is_served_at_once(alone: Bench) -> None:
     alone.do(Fill(b"b", 2))
     assert answered(alone, alone.wait(Take(b"b"))) == [[1]]
+
+
+def test_those_that_wait_are_counted_by_what_they_wait_for(alone: Bench) -> None:
+    alone.wait(*[Take(b"b")] * 3, Take(b"other"))
+    name, other = name_of(Take(b"b")), name_of(Take(b"other"))
+    waiters = alone.replica.waiters
+    assert (waiters.count_in(name), waiters.count_in(other), waiters.count_in(b"none")) == (3, 1, 0)
+    alone.do(Fill(b"b", 2))
+    assert (waiters.count_in(name), waiters.count_in(other)) == (1, 1)
 
 
 def test_waiting_leaves_no_trace_in_the_log_and_one_is_woken_for_each_that_can_be_served(
