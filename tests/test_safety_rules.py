@@ -17,9 +17,12 @@ ELSEWHERE = {
     # The silence of one link, which also ends when the peer dials anew.
     "raftdb/transport/peer_server.py": 1,
     # The end of one connection, which nobody waits for.
-    "raftdb/frontend/http_server.py": 1,
+    "raftdb/frontend/http_connection.py": 1,
+    # A long reply and a slow reader, each kept by the connection, and answered or logged whatever happens; and the end
+    # of an idle connection, as aiohttp has it.
+    "raftdb/frontend/http_lean.py": 3,
     # The patience with a Redis client that does not read its replies; it is over with the connection.
-    "raftdb/frontend/redis/connection.py": 1,
+    "raftdb/frontend/redis/unread.py": 1,
 }
 """How many are started in other files, and why nothing is lost if one ends in silence."""
 

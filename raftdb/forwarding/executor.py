@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, cast
 
-from raftdb.errors import OutcomeUnknown, RaftdbError, Unavailable
+from raftdb.errors import LocalProtocolError, OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.forwarding.frames import Outcome, Request
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
@@ -117,7 +117,8 @@ class Executor:
 
     def _begin(self, request: Request, on_answer: OnAnswer) -> None:
         operation = request.operation
-        assert operation is not None
+        if operation is None:
+            raise LocalProtocolError("a request without an operation is not begun")
         if request.wait_ms is None:
             payload = None if isinstance(operation, Query) else request.payload
             self._submit(operation, on_answer, payload=payload)

@@ -142,9 +142,9 @@ class Forwarder:
         self._expect_turn()
         return number
 
-    def leave(self, number: int) -> None:
+    def leave(self, request_id: int) -> None:
         """The client of a request that may be held has gone."""
-        self._waits.leave(number)
+        self._waits.leave(request_id)
         self._expect_turn()
 
     def close(self) -> None:

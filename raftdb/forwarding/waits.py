@@ -85,11 +85,11 @@ class ForwardedWaits:
         self._unsent[number] = self._now_s()
         return number
 
-    def leave(self, number: int) -> None:
+    def leave(self, request_id: int) -> None:
         """The client of a request has gone."""
-        is_sent = number not in self._unsent
-        if self._forget(number) is not None and is_sent:
-            self._left.append(number)
+        is_sent = request_id not in self._unsent
+        if self._forget(request_id) is not None and is_sent:
+            self._left.append(request_id)
 
     def channel_is_gone(self) -> None:
         """Nothing is at a leader any more."""

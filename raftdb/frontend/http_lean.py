@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http import RawRequestMessage, StreamWriter
 
+from raftdb.errors import required
 from raftdb.frontend.http_connection import Connection
 from raftdb.frontend.http_reply import Reply, drain, failure_reply
 from raftdb.frontend.http_turns import Turnstile
@@ -75,6 +76,7 @@ class LeanCall(Protocol):
     def reply(self, memory: Hold) -> Reply | Awaitable[Reply]:
         """The reply, for which memory is taken as far as it needs any. Called once, after the call is settled. Raises
         RaftdbError."""
+        ...
 
 
 class LeanHandler(Protocol):
@@ -222,8 +224,8 @@ class LeanConnection(Connection):
 
     def _begin(self) -> None:
         """Begin the request, when it is its turn."""
-        known, request, self._request = self._known, self._request, b""
-        assert known is not None
+        known = required(self._known, "known head")
+        request, self._request = self._request, b""
         try:
             self.crowd.refuse_if_crowded()
             self._call = known.handler(request[len(request) - known.body_bytes :], self._settled)
@@ -249,9 +251,8 @@ class LeanConnection(Connection):
             self._end()
 
     def _reply(self) -> None:
-        call, self._call, known = self._call, None, self._known
-        assert call is not None
-        assert known is not None
+        known, call = required(self._known, "known head"), required(self._call, "call")
+        self._call = None
         try:
             reply = call.reply(self.memory)
         except Exception as error:  # noqa: BLE001 - `failure_reply` logs it

@@ -255,7 +255,8 @@ _TRANSACTION_CHECKS: tuple[Check, ...] = (
 def _transaction_from_fields(fields: list[Any]) -> TransactionOperation:
     count = 6 if len(fields) > 4 else 4
     check_fields("Transaction", _TRANSACTION_NAMES[:count], _TRANSACTION_CHECKS[:count], fields)
-    mode, watched, watched_at, commands, flat, otherwise = (*fields, [], [])[:6]
+    mode, watched, watched_at, commands = fields[:4]
+    flat, otherwise = fields[4:] or ([], [])
     if not all(map(_is_list, (*commands, *otherwise))):
         raise RemoteProtocolError("a command of a Transaction is not an array")
     pairs = tuple(zip(watched[::2], watched[1::2], strict=True))

@@ -43,7 +43,7 @@ from typing import NamedTuple
 
 from raftdb.commands.waiting import command_of, name_of, waiting_of
 from raftdb.core.state import RaftState
-from raftdb.errors import RaftdbError, ReplyError, Unavailable
+from raftdb.errors import LocalProtocolError, RaftdbError, ReplyError, Unavailable
 from raftdb.machine.entries import encode
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.operations import SessionOperation
@@ -179,7 +179,8 @@ class Waiters:
         """Hold these requests."""
         for request in requests:
             waiting = waiting_of(request.operation)
-            assert waiting is not None
+            if waiting is None:
+                raise LocalProtocolError("an operation is held that does not wait")
             waiter = _Waiter(request, waiting, name_of(request.operation))
             self._waiters[waiter.id] = self._arrived[waiter.id] = waiter
             waiter.slot = self._deadlines.add(now_ms + request.wait_ms, waiter.id, waiter)
@@ -190,9 +191,8 @@ class Waiters:
             waiter = self._waiters.get(request_id)
             if waiter is not None:
                 waiter.is_gone = True
-                has_place = waiter.id not in self._arrived
                 if not waiter.is_proposed:
-                    self._forget(waiter, leaves_place=has_place)
+                    self._forget(waiter, leaves_place=waiter.id not in self._arrived)
 
     def changed(self, names: Iterable[bytes]) -> None:
         """The machine has noted changes of these names."""

@@ -17,7 +17,8 @@ def fence(name: bytes, token: int, *, is_shared: bool = False) -> Fence:
     return Fence(name, token, is_shared, Lease(60_000, sent_ms=now_ms()))
 
 
-FENCES = [fence(b"a", 3), fence(b"\xff", 7, is_shared=True)]
+def fences() -> list[Fence]:
+    return [fence(b"a", 3), fence(b"\xff", 7, is_shared=True)]
 
 
 @pytest.mark.parametrize(
@@ -25,16 +26,16 @@ FENCES = [fence(b"a", 3), fence(b"\xff", 7, is_shared=True)]
 )
 def test_a_write_names_every_lock_and_its_token(method: Method[object]) -> None:
     assert method.request is not None
-    found = fenced(method, FENCES).request
+    found = fenced(method, fences()).request
     assert found is not None
-    fences = [["a", {"token": 3, "shared": False}], [{"base64": "/w=="}, {"token": 7, "shared": True}]]
-    assert found.content == {**(method.request.content or {}), "fences": fences}
+    written = [["a", {"token": 3, "shared": False}], [{"base64": "/w=="}, {"token": 7, "shared": True}]]
+    assert found.content == {**(method.request.content or {}), "fences": written}
     assert found.target == method.request.target
 
 
 def test_what_is_no_write_is_sent_as_it_is() -> None:
     read = methods.get(as_bytes, "k", "linearizable")
-    assert fenced(read, FENCES) is read
+    assert fenced(read, fences()) is read
 
 
 def test_what_was_lost_by_this_clock_is_not_sent_at_all() -> None:

@@ -71,11 +71,14 @@ def replies_go_too_early() -> Patches:
 
 
 def watches_do_not_see_expiry() -> Patches:
-    def revision(view: KeyValueView, key: bytes) -> int:
-        head = view.head(state_key_of(view, key), HEADER_BYTES)
-        return 0 if head is None else decode_value(head).revision
+    plain = values.has_changed
 
-    return [(transactions, "_revision", revision)]
+    def has_changed(view: KeyValueView, key: bytes, revision: int, seen_at: int) -> bool:
+        head = view.head(state_key_of(view, key), HEADER_BYTES)
+        is_there_still = head is not None and decode_value(head).revision == revision
+        return not is_there_still and plain(view, key, revision, seen_at)
+
+    return [(transactions, "has_changed", has_changed)]
 
 
 def watches_see_only_whether_a_key_is_there() -> Patches:
