@@ -224,6 +224,54 @@ def test_queues_do_what_the_model_does(steps: list[tuple[str, Any]]) -> None:
     check_history(steps, looks_at=(b"q", b"r"))
 
 
+BOUND = st.builds(Set, KEYS, VALUES, st.sampled_from([NO_TTL, 50]), binding=st.just(Binding.SESSION))
+ON_BOUND: st.SearchStrategy[Command] = st.one_of(
+    st.builds(Set, KEYS, VALUES),
+    st.builds(Append, KEYS, VALUES),
+    st.builds(IncrementBy, KEYS, st.just(1)),
+    st.builds(Rename, KEYS, KEYS),
+    st.builds(Rename, st.just(b"a"), st.just(b"b")),
+    st.builds(Copy, KEYS, KEYS, CONDITIONS),
+    st.builds(ExpireAfter, KEYS, st.sampled_from([0, 1_000])),
+    st.builds(GetSet, KEYS, VALUES),
+    st.builds(Delete, KEYS),
+    st.just(Clear()),
+)
+ENDS: st.SearchStrategy[Operation] = st.one_of(
+    st.builds(RegisterSession, SESSIONS), st.builds(CloseSession, SESSIONS), st.just(Expire())
+)
+
+
+@st.composite
+def histories_of_bound_keys(draw: st.DrawFn) -> list[tuple[str, Any]]:
+    """What happens to keys that are bound to two sessions, which end often; each operation in a session once."""
+    steps: list[tuple[str, Any]] = [("untold", RegisterSession(b"u" * 16))]
+    kinds = st.sampled_from([*("bound",) * 4, *("in session",) * 3, *("untold",) * 2, "advance"])
+    choices: dict[str, st.SearchStrategy[Any]] = {
+        "bound": BOUND,
+        "in session": ON_BOUND,
+        "untold": ENDS,
+        "advance": st.sampled_from([51, 3_700_000]),
+    }
+    for sequence, kind in enumerate(draw(st.lists(kinds, min_size=15, max_size=30)), start=1):
+        what: Any = draw(choices[kind])
+        if kind in ("bound", "in session"):
+            steps.append(("in session", (draw(SESSIONS), sequence, 0, what)))
+        else:
+            steps.append((kind, what))
+        # What a session leaves behind is seen before somebody writes over it, and the next one begins.
+        steps.append(("once", Keys(b"")))
+        if isinstance(what, CloseSession):
+            steps.append(("untold", RegisterSession(what.session)))
+    return steps
+
+
+@settings(max_examples=200)
+@given(histories_of_bound_keys())
+def test_bound_keys_end_as_those_of_the_model_do(steps: list[tuple[str, Any]]) -> None:
+    check_history(steps)
+
+
 @settings(max_examples=400)
 @given(histories())
 def test_the_machine_does_what_the_model_does(steps: list[tuple[str, Any]]) -> None:
