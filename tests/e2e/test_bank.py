@@ -23,7 +23,7 @@ DRAINED_S = 120.0
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of it: workers at a time, how long there are killings, and how often a leader is killed."""
+    """How much of it: workers at a time, how long there are killings at least, and how often a leader is killed."""
 
     workers: int
     seconds: float
@@ -90,7 +90,8 @@ class Workers:
         self.wake(all_of_them=True)
         for worker in self.running:
             worker.terminate()
-        assert [worker.wait(60) for worker in self.running] == [0] * len(self.running)
+        # One that has only just begun does not hear the signal yet, and dies of it: it has taken nothing.
+        assert {worker.wait(60) for worker in self.running} <= {0, -signal.SIGTERM}
 
     def close(self) -> None:
         for worker in self.running:
@@ -114,7 +115,7 @@ def test_each_transfer_is_applied_once_whoever_is_killed(
     scale, chance = LONG if is_long else SHORT, random.Random(7)
     cluster = new_cluster(3).start()
     workers = Workers(cluster, kind, chance)
-    jobs = 0
+    jobs = leaders_killed = 0
     with Client(cluster.addresses, timeout_ms=60_000) as client:
         client.mset({f"account:{number}": MONEY for number in range(ACCOUNTS)})
         queue = client.queue("transfers")
@@ -122,7 +123,9 @@ def test_each_transfer_is_applied_once_whoever_is_killed(
         try:
             workers.begin(scale.workers)
             began = leader_killed = time.monotonic()
-            while time.monotonic() < began + scale.seconds:
+            while time.monotonic() < began + scale.seconds or not (
+                workers.killed and workers.slept and leaders_killed
+            ):
                 put_jobs(client, chance, jobs, scale.jobs_per_round)
                 jobs += scale.jobs_per_round
                 workers.harm_one()
@@ -130,6 +133,7 @@ def test_each_transfer_is_applied_once_whoever_is_killed(
                 if time.monotonic() > leader_killed + scale.leader_every_s:
                     cluster.leader().kill9()
                     leader_killed = time.monotonic()
+                    leaders_killed += 1
                     for node in cluster:
                         if not node.is_running:
                             node.start()
@@ -139,8 +143,6 @@ def test_each_transfer_is_applied_once_whoever_is_killed(
             workers.end()
         finally:
             workers.close()
-        assert workers.killed > 0
-        assert workers.slept > 0
         applied = [client.get(f"applied:{number}") for number in range(jobs)]
         assert applied == [b"1"] * jobs
         accounts = client.mget([f"account:{number}" for number in range(ACCOUNTS)])
