@@ -165,7 +165,10 @@ def test_a_node_whose_folder_is_deleted_ends_though_nobody_writes(
 
     async def delete_it_meanwhile(node: _Node) -> None:
         running = asyncio.create_task(node.run())
-        while not hasattr(node, "_driver") or not node._driver.is_leader():
+        # Its first entry is on the disk by then, so nothing is written any more.
+        while not hasattr(node, "_driver") or not (
+            node._driver.is_leader() and node._view.applied_index == node._view.last_index
+        ):
             await asyncio.sleep(0.01)
         (tmp_path / "data").rename(tmp_path / "elsewhere")
         async with asyncio.timeout(WAIT_S):
