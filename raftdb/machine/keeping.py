@@ -4,17 +4,32 @@ A session keeps each reply until its client acknowledges it. A `receive` hands o
 a kept reply has only the ids, and is completed when it is asked for again (`CommandType.keeping`).
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from raftdb.errors import ReplyError
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.operations import GuardedOperation, TransactionOperation, Work, executed
 from raftdb.machine.reply import Result
+from raftdb.machine.service import Command, Keeping
 from raftdb.machine.services import KEEPINGS
+
+Change: TypeAlias = Callable[[Keeping, Command, Result], Result]
+"""What is done with the reply of one command, by the way in which that is kept."""
 
 
 def shortened(operation: Work, reply: Result | ReplyError) -> Result | ReplyError:
     """Return the reply to an operation as it is kept."""
+    return _changed(operation, reply, lambda keeping, command, part: keeping.shortened(part))
+
+
+def completed(view: KeyValueView, operation: Work, kept: Result | ReplyError) -> Result | ReplyError:
+    """Return the reply to an operation of which this is kept."""
+    return _changed(operation, kept, lambda keeping, command, part: keeping.completed(view, command, part))
+
+
+def _changed(operation: Work, reply: Result | ReplyError, change: Change) -> Result | ReplyError:
+    """The reply with those parts changed that belong to commands which are kept otherwise than they are answered."""
     if isinstance(reply, ReplyError):
         return reply
     if isinstance(operation, GuardedOperation):
@@ -25,26 +40,9 @@ def shortened(operation: Work, reply: Result | ReplyError) -> Result | ReplyErro
         parts: Any = reply.value
         before, commands, replies = executed(operation, parts)
         pairs = zip(commands, replies, strict=True)
-        return Result(before + [shortened(command, part) for command, part in pairs], reply.revision)
+        return Result(before + [_changed(command, part, change) for command, part in pairs], reply.revision)
     keeping = KEEPINGS.get(type(operation))
-    return reply if keeping is None else keeping.shortened(reply)
-
-
-def completed(view: KeyValueView, operation: Work, kept: Result | ReplyError) -> Result | ReplyError:
-    """Return the reply to an operation of which this is kept."""
-    if isinstance(kept, ReplyError):
-        return kept
-    if isinstance(operation, GuardedOperation):
-        operation = operation.operation
-    if isinstance(operation, TransactionOperation):
-        if not _is_shortened(operation):
-            return kept
-        parts: Any = kept.value
-        before, commands, replies = executed(operation, parts)
-        pairs = zip(commands, replies, strict=True)
-        return Result(before + [completed(view, command, part) for command, part in pairs], kept.revision)
-    keeping = KEEPINGS.get(type(operation))
-    return kept if keeping is None else keeping.completed(view, operation, kept)
+    return reply if keeping is None else change(keeping, operation, reply)
 
 
 def _is_shortened(transaction: TransactionOperation) -> bool:
