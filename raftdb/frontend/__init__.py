@@ -55,18 +55,17 @@ parser has solved the bugs of request smuggling); streaming JSON decoding (a com
 """
 
 from raftdb.frontend.http_api import HttpApi
-from raftdb.frontend.http_server import OPEN_FILES_RESERVED, HttpServer, ServerLimits, connections_allowed
+from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency
-from raftdb.frontend.redis.server import RedisServer
+from raftdb.frontend.redis.server import RedisLimits, RedisServer
 
 __all__ = [
-    "OPEN_FILES_RESERVED",
     "Backup",
     "Consistency",
     "HttpApi",
     "HttpServer",
+    "RedisLimits",
     "RedisServer",
     "ServerLimits",
-    "connections_allowed",
 ]
 """What other packages may use: a listener for each protocol, and what they need of a node."""

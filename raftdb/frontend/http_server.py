@@ -6,7 +6,6 @@ peer's link; it raises `RaftdbError` to refuse. Handlers are not cancelled when 
 
 import asyncio
 import logging
-import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -30,8 +29,6 @@ logger = logging.getLogger("raftdb.http")
 SEGMENTS: web.RequestKey[dict[str, str]] = web.RequestKey("SEGMENTS", dict[str, str])
 """The segments of the path at the names of its pattern, still percent-encoded."""
 
-OPEN_FILES_RESERVED = 64
-"""File descriptors kept free of client connections: storage, peers, logs, the listener itself."""
 READ_BUFFER_BYTES = 64 * 1024
 """aiohttp's bound on reading a body ahead of its handler: up to twice as much, and one read of the socket, is held."""
 CONNECTIONS_SPARED = 16
@@ -44,20 +41,14 @@ ACCEPT_BACKLOG = 512
 class ServerLimits:
     """The limits of one listener. Times are in seconds.
 
-    `connections_max` counts clients and peers together, and is lowered to what the limit on open files allows. Requests
-    at work are `busy_max` at most; those that the node holds until they can be served do not count. A connection is
-    closed if it has no request for `keepalive_timeout_s`, or if the head of one takes longer to arrive.
+    `connections_max` counts clients and peers together. Requests at work are `busy_max` at most; those that the node
+    holds until they can be served do not count. A connection is closed if it has no request for `keepalive_timeout_s`,
+    or if the head of one takes longer to arrive.
     """
 
     connections_max: int = 24_000
     busy_max: int = 3_840
     keepalive_timeout_s: float = 75.0
-
-
-def connections_allowed(wanted: int) -> int:
-    """The lower of `wanted` and what the limit on open files (`ulimit -n`) leaves for connections; at least 1."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - OPEN_FILES_RESERVED))
 
 
 class BoundedServer(web.Server):
@@ -179,7 +170,7 @@ class HttpServer:
         self._server = BoundedServer(
             self._dispatch,
             lean=self._lean,
-            connections_max=connections_allowed(self._limits.connections_max),
+            connections_max=self._limits.connections_max,
             busy_max=self._limits.busy_max,
             memory=self._memory,
             read_bufsize=READ_BUFFER_BYTES,

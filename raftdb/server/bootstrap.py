@@ -12,13 +12,14 @@ import os
 import signal
 import sys
 from contextlib import ExitStack, closing
+from functools import partial
 
 from raftdb import __version__
 from raftdb.background import Background
 from raftdb.core.events import PeerMet
 from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
-from raftdb.frontend import HttpApi, HttpServer, RedisServer
+from raftdb.frontend import HttpApi, HttpServer, RedisLimits, RedisServer, ServerLimits
 from raftdb.limits import Limits
 from raftdb.memory import MemoryAccount
 from raftdb.node.driver import Driver
@@ -39,7 +40,7 @@ from raftdb.server.listening import cannot_listen, check_listen
 from raftdb.server.local_node import LocalNode
 from raftdb.server.membership import Registrar, find_cluster
 from raftdb.server.network import Network
-from raftdb.server.open_files import allow_open_files
+from raftdb.server.open_files import allow_open_files, connection_shares
 from raftdb.server.shutdown import Closing, Shutdown
 from raftdb.server.space import SpaceWatch
 from raftdb.server.start import begin_start, load_replica
@@ -78,7 +79,7 @@ def run_node(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     with ExitStack() as stack:
         stack.callback(logs.flush)
-        allow_open_files()
+        allow_open_files(settings.redis_doors)
         stack.enter_context(storage_errors())
         folder = stack.enter_context(open_folder(settings))
         identity = folder.identity
@@ -257,11 +258,13 @@ class _Node:
             readiness_checks={"applied": node.lag, "member": node.removal, "folder": node.put_back},
             readiness_warnings={"space": node.no_space},
         )
+        shares = connection_shares(settings.redis_doors)
         server = HttpServer(
             {**api.routes(), **self._network.routes},
             lean=api.lean_routes(),
             memory=memory,
             host_names=self._host_names,
+            limits=ServerLimits(connections_max=shares.http),
         )
         try:
             await server.start(settings.listen.host, settings.listen.port)
@@ -269,15 +272,17 @@ class _Node:
             raise cannot_listen(settings.listen, error) from error
         parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
         forwarding = self._forwarding_node(node, memory, parts, background)
+        redis = partial(
+            RedisServer,
+            limits=RedisLimits(connections_max=shares.redis),
+            command_limits=limits,
+            memory=memory,
+        )
         if settings.redis is not None:
             plain = forwarding if settings.redis_redirect == "forward" else node
-            await _listen_for_redis(
-                RedisServer(plain, command_limits=limits, memory=memory), settings.redis, parts
-            )
+            await _listen_for_redis(redis(plain), settings.redis, parts)
         if settings.redis_cluster is not None:
-            door = RedisServer(
-                node, command_limits=limits, memory=memory, for_clusters=True, wide_reader=forwarding
-            )
+            door = redis(node, for_clusters=True, wide_reader=forwarding)
             await _listen_for_redis(door, settings.redis_cluster, parts)
         logger.info("listening", extra={"fields": settings.listens})
 

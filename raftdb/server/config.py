@@ -190,6 +190,11 @@ class Settings:
         return {name: address for name, address in addresses.items() if address is not None}
 
     @property
+    def redis_doors(self) -> int:
+        """How many listeners are for Redis clients."""
+        return len(self.listens) - 1
+
+    @property
     def advertised_redis(self) -> RedisAddresses:
         """Where others reach `redis` and `redis_cluster`: where that is all addresses, at the host of `advertised`."""
         return RedisAddresses(self._reached(self.redis), self._reached(self.redis_cluster))

@@ -96,13 +96,16 @@ class Node:
         module: Sequence[str] = ("raftdb",),
         arguments: Sequence[str] | None = None,
         extra: Mapping[str, str] | None = None,
+        open_files: int | None = None,
     ) -> None:
-        """Start the process and do not wait for it. `module` is what Python runs instead of raftdb."""
+        """Start the process and do not wait for it. `module` is what Python runs instead of raftdb; `open_files` is the
+        limit that it cannot raise."""
         assert not self.is_running, f"{self.name} runs already"
         serve = ["serve", *(arguments or self.arguments()), *more]
+        limited = [] if open_files is None else ["sh", "-c", f'ulimit -n {open_files} && exec "$0" "$@"']
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *module, *serve],
+                [*limited, sys.executable, "-m", *module, *serve],
                 cwd=ROOT,
                 env=clean_environment({**self.environment, **(extra or {})}),
                 stdin=subprocess.DEVNULL,

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import threading
+from contextlib import ExitStack
 
 import pytest
 import redis
@@ -68,6 +69,26 @@ def clustered_client_of(node: Node, setting: str) -> "redis.RedisCluster":
     wait_for(lambda: knows_all(node), "a node that knows the Redis addresses of all")
     host, port = address_of(node, setting)
     return redis.RedisCluster(host=host, port=port, socket_timeout=LIMIT_S)
+
+
+def test_a_crowd_at_the_redis_doors_keeps_nobody_out_of_the_others(new_cluster: NewCluster) -> None:
+    (node,) = cluster = new_cluster(1)
+    for setting, port in zip((PORT, CLUSTER_PORT), free_ports(2), strict=True):
+        node.environment[setting] = f"127.0.0.1:{port}"
+    node.start(open_files=128)
+    cluster.leader()
+    for setting in (PORT, CLUSTER_PORT):
+        with ExitStack() as crowd:
+            for _ in range(200):
+                crowd.enter_context(socket.create_connection(address_of(node, setting), timeout=LIMIT_S))
+            assert node.ask("GET", "/livez").status == 200
+            other = PORT if setting == CLUSTER_PORT else CLUSTER_PORT
+            with client_of(node, other) as client:
+                assert client.ping()
+                assert client.config_get("maxclients") == {"maxclients": "16"}
+                for _ in range(200):
+                    crowd.enter_context(socket.create_connection(address_of(node, other), timeout=LIMIT_S))
+                assert node.ask("GET", "/livez").status == 200
 
 
 def test_a_cluster_serves_redis_clients_and_keeps_what_it_has_acknowledged(cluster: Cluster) -> None:

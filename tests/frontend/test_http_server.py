@@ -12,10 +12,8 @@ from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import (
     CONNECTIONS_SPARED,
-    OPEN_FILES_RESERVED,
     HttpServer,
     ServerLimits,
-    connections_allowed,
 )
 from raftdb.route import Handler, Permission, Route, Routes
 from tests.frontend.support import WAIT_S, Harness, answered, get, post, running, wait_until
@@ -472,9 +470,3 @@ async def test_an_address_in_use_is_an_error_of_the_start(http: Harness) -> None
     with pytest.raises(OSError, match="in use"):
         await second.start("127.0.0.1", http.port)
     await second.close(grace_s=0.0)
-
-
-def test_the_limit_on_open_files_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("resource.getrlimit", lambda _which: (256, 4096))
-    assert connections_allowed(100) == 100
-    assert connections_allowed(4096) == 256 - OPEN_FILES_RESERVED

@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 
 from raftdb.errors import Fatal
-from raftdb.frontend.http_server import OPEN_FILES_RESERVED, ServerLimits
+from raftdb.frontend import RedisLimits, ServerLimits
 from raftdb.server.bootstrap import run_node
 from raftdb.server.config import BadSetting, Settings, load
 from raftdb.server.environment import passed_over
-from raftdb.server.open_files import OPEN_FILES_MIN, allow_open_files
+from raftdb.server.open_files import (
+    OPEN_FILES_MIN,
+    OPEN_FILES_RESERVED,
+    allow_open_files,
+    connection_shares,
+)
 
 KUBERNETES = {
     "RAFTDB_SERVICE_HOST": "10.0.0.1",
@@ -81,7 +86,8 @@ def limited(monkeypatch: pytest.MonkeyPatch, soft: int, hard: int) -> list[int]:
     return now
 
 
-WANTED = ServerLimits().connections_max + OPEN_FILES_RESERVED
+HTTP_MAX, REDIS_MAX = ServerLimits().connections_max, RedisLimits().connections_max
+WANTED = HTTP_MAX + REDIS_MAX + OPEN_FILES_RESERVED
 
 
 @pytest.mark.parametrize(
@@ -90,7 +96,7 @@ WANTED = ServerLimits().connections_max + OPEN_FILES_RESERVED
         (256, resource.RLIM_INFINITY, WANTED),
         (1024, 1 << 20, WANTED),
         (1024, 2048, 2048),
-        (1 << 16, 1 << 20, 1 << 16),
+        (1 << 17, 1 << 20, 1 << 17),
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, resource.RLIM_INFINITY),
     ],
 )
@@ -102,7 +108,7 @@ def test_the_limit_on_open_files_is_raised_as_far_as_is_needed(
     then: int,
 ) -> None:
     now = limited(monkeypatch, soft, hard)
-    allow_open_files()
+    allow_open_files(1)
     assert now == [then]
     assert [record.levelname for record in log_records] == (["WARNING"] if then == 2048 else [])
 
@@ -128,6 +134,28 @@ def test_a_system_that_allows_less_than_it_says_is_taken_at_its_word(
         raise ValueError("current limit exceeds maximum limit")
 
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    allow_open_files()
+    allow_open_files(0)
     fields = [getattr(record, "fields", None) for record in log_records]
     assert fields == [{"open_files": 256, "connections": 192, "instead_of": 4096}]
+
+
+@pytest.mark.parametrize(
+    ("open_files", "redis_doors", "shares"),
+    [
+        (resource.RLIM_INFINITY, 2, (HTTP_MAX, REDIS_MAX)),
+        (1 << 20, 1, (HTTP_MAX, REDIS_MAX)),
+        (OPEN_FILES_RESERVED + 60_000, 2, (HTTP_MAX, 18_000)),
+        (1024, 0, (960, 0)),
+        (1024, 1, (640, 320)),
+        (1024, 2, (480, 240)),
+        (OPEN_FILES_MIN, 2, (32, 16)),
+    ],
+)
+def test_what_the_limit_on_open_files_leaves_is_divided_among_the_doors(
+    monkeypatch: pytest.MonkeyPatch, open_files: int, redis_doors: int, shares: tuple[int, int]
+) -> None:
+    limited(monkeypatch, open_files, open_files)
+    http, redis = connection_shares(redis_doors)
+    assert (http, redis if redis_doors else 0) == shares
+    if open_files != resource.RLIM_INFINITY:
+        assert http + redis_doors * redis <= open_files - OPEN_FILES_RESERVED

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint
-from raftdb.frontend.http_server import ACCEPT_BACKLOG, connections_allowed
+from raftdb.frontend.http_server import ACCEPT_BACKLOG
 from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.connection import RedisConnection
 from raftdb.frontend.redis.cursors import Cursors
@@ -63,8 +63,8 @@ class RedisNode(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisLimits:
-    """The limits of one listener. `connections_max` is lowered to what the limit on open files allows. No request is
-    begun while `in_flight_max` are in flight. A client that has read nothing for `unread_s` seconds is cut off."""
+    """The limits of one listener. There are `connections_max` connections at most. No request is begun while
+    `in_flight_max` are in flight. A client that has read nothing for `unread_s` seconds is cut off."""
 
     connections_max: int = 24_000
     in_flight_max: int = 16_384
@@ -116,7 +116,6 @@ class RedisServer:
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen on `host`:`port` (0: any free port); returns the bound address and port. Raises OSError."""
-        self._connections_max = connections_allowed(self._limits.connections_max)
         self._listener = await asyncio.get_running_loop().create_server(
             self.protocol, host, port, backlog=ACCEPT_BACKLOG
         )
