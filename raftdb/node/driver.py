@@ -8,7 +8,7 @@ other. A writer thread writes to the disk, and reports back as an input; see `st
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from math import ceil
@@ -201,11 +201,11 @@ class Driver:
         self._runner.inputs.handshakes.append(event)
         self._schedule_turn()
 
-    def told_removed(self, by: Collection[NodeId]) -> None:
+    def told_removed(self, by: Sequence[NodeId]) -> None:
         """The peers `by` refuse this node as removed from the cluster, and are enough to make that certain; with no
         peers, it is not."""
         if by and not self.replica.is_removed:
-            details = {"says": ", ".join(sorted(by))}
+            details = {"says": ", ".join(by)}
             logger.warning("this node was removed from the cluster", extra={"fields": details})
         self._runner.inputs.handshakes.append(RemovalTold(bool(by)))
         self._schedule_turn()

@@ -14,6 +14,8 @@ STARTS_FACT = "starts"
 """The record of the starts of this node."""
 BIRTH_FACT = "birth"
 """Which life of the cluster the folder belongs to, once that is certain."""
+REMOVED_FACT = "removed"
+"""The ids of the peers that told this node of its own removal, with spaces between them; empty if none is believed."""
 PEER_PREFIX = "peer:"
 """Before the id of a peer: the data folder that was first met under it."""
 CREDENTIAL_PREFIX = "credential:"
@@ -28,9 +30,10 @@ def birth_of(log: LogStore) -> str | None:
 
 
 def forget_peers(log: LogStore, members: Iterable[NodeId]) -> None:
-    """Forget the life of the old cluster and the starts of its members, because the folder now belongs to another
-    cluster."""
+    """Forget the life of the old cluster, the starts of its members and what they said of this node, because the folder
+    now belongs to another cluster."""
     log.put_meta(BIRTH_FACT, b"")
+    log.put_meta(REMOVED_FACT, b"")
     for member in members:
         log.put_meta(STARTS_PREFIX + member, b"")
     own = log.get_meta(STARTS_FACT)

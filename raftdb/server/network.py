@@ -36,6 +36,7 @@ from raftdb.server.peers import (
     STALE_START,
     PeerRegistry,
 )
+from raftdb.server.removal import Removal
 from raftdb.transport import (
     ForwardEvents,
     ForwardLink,
@@ -83,8 +84,7 @@ class Network:
         self._hung_up: dict[NodeId, asyncio.TimerHandle] = {}
         self._refused_by: dict[NodeId, str] = {}
         """Who wants nothing of this node, or this node of them, and the code of the refusal."""
-        self._removed_by: set[NodeId] = set()
-        self._believes_removal = False
+        self._removal = Removal(driver, disk, log, background)
         self._tidying: asyncio.Task[None] | None = None
         self._is_leaving = self._has_left = False
         self._closed = False
@@ -145,6 +145,7 @@ class Network:
     def open(self) -> None:
         """Dial the peers that are known; from now on the driver says when they change."""
         self.update_peers(self._view.peers())
+        self._removal.recall()
         self._check_removed()
 
     def send(self, target: NodeId, messages: Sequence[Message]) -> None:
@@ -241,6 +242,7 @@ class Network:
 
         If it is this node that was removed, it dials nobody any more, once it has had the time to say its last.
         """
+        self._removal.doubt()
         if self._view.is_removed and self._is_leaving and not self._has_left:
             self._has_left = True
             self._links.update_peers({})
@@ -271,8 +273,7 @@ class Network:
         if self._view.configuration.ids and self._view.find(peer) is None:
             return
         if code == REMOVED:
-            self._removed_by.add(peer)
-            self._judge_removal()
+            self._removal.said(peer)
         if code not in _HINTS or self._refused_by.get(peer) == code:
             return
         self._refused_by[peer] = code
@@ -293,19 +294,8 @@ class Network:
 
     def _peer_up(self, peer: NodeId) -> None:
         self._refused_by.pop(peer, None)
-        self._removed_by.discard(peer)
         self._driver.peer_up(peer)
-        if self._believes_removal:
-            self._judge_removal()
-
-    def _judge_removal(self) -> None:
-        """Who says that this node was removed is believed unless a majority is linked with it: that knows better."""
-        view = self._view
-        strangers = set(view.configuration.voters) - {*view.links, view.id}
-        is_believed = bool(self._removed_by) and view.is_cast_out(strangers)
-        if is_believed != self._believes_removal:
-            self._believes_removal = is_believed
-            self._driver.told_removed(self._removed_by if is_believed else ())
+        self._removal.linked(peer)
 
 
 _OTHER_LIFE_HINT = (
