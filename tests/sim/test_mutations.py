@@ -6,16 +6,16 @@ misses: a change of the simulator draws other worlds. The table says with which 
 named in `RARE`, with the reason, and searched for with `--long`.
 """
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.sim.mutations import MUTATIONS, RARE, Mutation, planted
-from tests.sim.mutations.search import Detection, known_seeds, search
+from tests.sim.mutations import search as searching
+from tests.sim.mutations.search import Detection, is_by_a_check, known_seeds, search
 
 SEEDS_MAX = 200
 SEEDS_MAX_LONG = 3_000
-BY_A_CHECK = ("InvariantBroken", "PromiseBroken", "Missing", "LocalProtocolError")
-"""What a detection begins with: a check of the simulator, or an error by which the product itself says that its own
-code is wrong. A TypeError and the like is a patch that no longer fits the product, and proves nothing."""
 
 
 def row(mutation: Mutation, found: Detection) -> str:
@@ -35,7 +35,7 @@ def test_every_planted_bug_is_found(is_long: bool, capsys: pytest.CaptureFixture
     for position, found in search(positions, seeds_max=limit, known={} if is_long else known_seeds()):
         mutation = MUTATIONS[position]
         table.append(row(mutation, found))
-        is_found = found.seed is not None and found.violation.startswith(BY_A_CHECK)
+        is_found = found.seed is not None and is_by_a_check(found.violation)
         if not is_found and (found.seed is not None or mutation.hazard not in RARE):
             missed.append(f"{mutation.hazard} {found.violation}")
     with capsys.disabled():
@@ -51,6 +51,25 @@ def test_a_mutation_is_undone_and_each_has_its_own_name() -> None:
         assert all(_current(owner, name) is value for owner, name, value in before), mutation.hazard
     assert len({mutation.hazard for mutation in MUTATIONS}) == len(MUTATIONS)
     assert set(RARE) <= {mutation.hazard for mutation in MUTATIONS}
+
+
+@pytest.mark.parametrize(
+    ("violations", "seed"),
+    [
+        (["KeyError: 'n1'", None, "InvariantBroken: two leaders", "KeyError: 'n1'"], 2),
+        ([None, "KeyError: 'n1'", None, None], 1),
+        ([None, None, None, None], None),
+    ],
+)
+def test_an_error_of_the_plant_counts_only_if_no_check_finds_it(
+    violations: list[str | None], seed: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Run:
+        def __init__(self, seed: int, **_: int) -> None:
+            self.run = lambda: SimpleNamespace(violation=violations[seed], steps=1)
+
+    monkeypatch.setattr(searching, "Simulation", Run)
+    assert searching.detect(0, len(violations), None).seed == seed
 
 
 def _current(owner: object, name: object) -> object:
