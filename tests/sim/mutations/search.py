@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from raftdb.simulation.cluster import Simulation
 from tests.sim import pool
-from tests.sim.mutations import MUTATIONS, planted
+from tests.sim.mutations import MUTATIONS, RARE, planted
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 STEPS = 8_000
@@ -47,16 +47,24 @@ def write_seeds(found: Mapping[str, int]) -> None:
 
 
 def search(
-    positions: Sequence[int], *, seeds_max: int, known: Mapping[str, int], cheaply: bool = False
+    positions: Sequence[int],
+    *,
+    seeds_max: int,
+    rare_seeds_max: int = 0,
+    known: Mapping[str, int],
+    cheaply: bool = False,
 ) -> Iterator[tuple[int, Detection]]:
-    """Look for each of these mutations, the `known` seed first; in order, on all processors.
+    """Look for each of these mutations, the `known` seed first; in order, on all processors. In `rare_seeds_max` seeds
+    for those in `RARE`.
 
     `cheaply`: of a few seeds that meet it choose the one that does so in least time, not just the first.
     """
-    seeds = [known.get(MUTATIONS[position].hazard) for position in positions]
+    hazards = [MUTATIONS[position].hazard for position in positions]
+    seeds = [known.get(hazard) for hazard in hazards]
+    limits = [rare_seeds_max if hazard in RARE else seeds_max for hazard in hazards]
     tries = [CHEAPER_TRIES if cheaply else 0] * len(positions)
     with pool.pool() as processes:
-        results = processes.map(detect, positions, [seeds_max] * len(positions), seeds, tries)
+        results = processes.map(detect, positions, limits, seeds, tries)
         yield from zip(positions, results, strict=True)
 
 
