@@ -15,9 +15,9 @@ the answers; they contain no rule of the database.
 * `http_memory.py` takes the memory for a connection's request and its answer from the node's account.
 * `http_head.py` bounds the head of a request. `http_reply.py` writes the bytes of an answer and of an error,
   `http_body.py` reads a body within limits, `http_query.py` parses the query, `http_file.py` streams a file as an
-  answer (a backup), `http_waiting.py` has the node hold a request until it can be served, `http_turns.py` bounds the
-  requests of one turn, `json_values.py` translates between JSON and byte strings, and `json_requests.py` makes
-  operations of bodies.
+  answer (a backup), `http_stream.py` is an answer that goes on (events), `http_waiting.py` has the node hold a request
+  until it can be served, `http_turns.py` bounds the requests of one turn, `json_values.py` translates between JSON and
+  byte strings, and `json_requests.py` makes operations of bodies.
 
 The composition root adds the route on which peers change to frames of their own to the path table, so that clients and
 peers share one address.

@@ -18,6 +18,7 @@ from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_queues import QueuesApi
 from raftdb.frontend.http_reply import OCTETS, TEXT, Reply
+from raftdb.frontend.http_stream import EventStreams
 from raftdb.frontend.json_values import encode_json
 from raftdb.frontend.leading import require_leader
 from raftdb.frontend.node_api import Node
@@ -59,6 +60,8 @@ class HttpApi:
         self._node = node
         self._command_limits = command_limits
         self._aside = Aside()
+        self.streams = EventStreams()
+        """The streams of events, which are to be closed before the listener."""
         self._sending: Sending | None = None
         """The backup that a client is reading."""
         self._data = DataApi(

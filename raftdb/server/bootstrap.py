@@ -271,6 +271,8 @@ class _Node:
         except OSError as error:
             raise cannot_listen(settings.listen, error) from error
         parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
+        parts.then("streams of events", api.streams.close)
+        background.start(api.streams.beat(), name="blocks for streams")
         forwarding = self._forwarding_node(node, memory, parts, background)
         redis = partial(
             RedisServer,
