@@ -62,7 +62,8 @@ SWEEP_QUEUES_MAX = 500
 """Most ends of queues that one `Expire` looks after: events of messages, DEDUP ids, messages to move."""
 
 SWEEP_QUEUE_KEYS_MAX = 2_000
-"""Keys removed or changed for queues after which an `Expire` looks after no further end."""
+"""Keys removed or changed for queues after which an `Expire` looks after no further end; `KEY_BYTES` of values that
+are moved count as one."""
 
 EXPIRED_COUNTED_MAX = 1_000
 """How many expired values that are not removed yet `dbsize` finds and leaves out of its count: more would take it too

@@ -3,11 +3,12 @@
 A key is a one-byte prefix that names the service, then the service's own key; prefixes keep services apart
 and the order within each. They are given out here, once and for ever:
 
-    A  queue group id       a message of a group (`machine.queues.groups`)
+    A  queue group id       a message of a group (`machine.queues.members`)
     B  queue group          the head of a group
-    C  queue unique         the message that waits under a UNIQUE id (`machine.queues.repetitions`)
+    C  queue unique         the first of the messages that wait under a UNIQUE id
     D  queue dedup          a DEDUP id that was seen
     E                       the last number that was given to a queue (`machine.queues.records`)
+    F  queue unique id      a message that waits under a UNIQUE id (`machine.queues.members`)
     G  time what            index of what queues have to do at a time
     H                       how far the index G was swept
     I  binding kind ...     what is bound to a session (`machine.locks`)
@@ -86,9 +87,10 @@ IDLE_PREFIX = b"y"
 
 GROUP_MEMBER_PREFIX = b"A"
 GROUP_HEAD_PREFIX = b"B"
-UNIQUE_PREFIX = b"C"
+UNIQUE_FIRST_PREFIX = b"C"
 DEDUP_PREFIX = b"D"
 QUEUE_NUMBER_KEY = b"E"
+UNIQUE_MEMBER_PREFIX = b"F"
 QUEUE_END_PREFIX = b"G"
 QUEUE_SWEPT_KEY = b"H"
 QUEUE_PREFIX = b"d"

@@ -66,14 +66,13 @@ def _settings() -> dict[bytes, Any]:
 
 @dataclass(slots=True)
 class Queue:
-    """A queue: its messages, the dead among them; DEDUP ids with the end of their window and their message; UNIQUE ids
-    with the message that waits. It is filled anew after each purge, and has another grave when all its dead go."""
+    """A queue: its messages, the dead among them; DEDUP ids with the end of their window and their message. It is filled
+    anew after each purge, and has another grave when very many of its dead go."""
 
     filling: int = 0
     burial: int = 0
     messages: list[Message] = field(default_factory=list)
     seen: dict[bytes, tuple[int, Id]] = field(default_factory=dict)
-    unique: dict[bytes, Id] = field(default_factory=dict)
     settings: dict[bytes, Any] = field(default_factory=_settings)
     alarm_ms: int | None = None
     put: int = 0
@@ -84,6 +83,11 @@ class Queue:
     def of(self, *states: str) -> list[Message]:
         """The messages in these states."""
         return [message for message in self.messages if message.state in states]
+
+    def waiting_under(self, unique: bytes) -> Id | None:
+        """The first message of a UNIQUE id that waits."""
+        waiting = [message.id for message in self.of(VISIBLE, DELAYED) if message.unique == unique]
+        return min(waiting, default=None)
 
     def alive(self) -> list[Message]:
         """Those that wait or are in flight."""
@@ -234,19 +238,11 @@ class QueueModel:
         """Let a message be visible since a time, or delayed until another."""
         message.state = VISIBLE if until_ms is None else DELAYED
         message.since_ms, message.until_ms, message.worker = since_ms, until_ms, b""
-        if message.unique:
-            queue.unique.setdefault(message.unique, message.id)
         self.warn(queue, message)
 
     def forget(self, queue: Queue, message: Message) -> None:
         """The message is in this queue no more."""
         queue.messages.remove(message)
-        self.free_unique(queue, message)
-
-    def free_unique(self, queue: Queue, message: Message) -> None:
-        """Let another message of its UNIQUE id be put."""
-        if queue.unique.get(message.unique) == message.id:
-            del queue.unique[message.unique]
 
     def fail(self, queue: Queue, message: Message, *, since_ms: int, until_ms: int | None) -> None:
         """A delivery has failed."""
@@ -258,7 +254,6 @@ class QueueModel:
 
     def bury(self, queue: Queue, message: Message) -> None:
         """Let a message be dead, here or where the dead go."""
-        self.free_unique(queue, message)
         if queue.settings[b"dead_letter"]:
             queue.messages.remove(message)
             moved = self.copy(message)

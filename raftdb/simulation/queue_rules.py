@@ -9,7 +9,7 @@ from raftdb.machine.queues.deliveries import BACK_OFF, Ack, Extend, GiveBack, Na
 from raftdb.machine.queues.looking import Peek, QueueGet, QueueInfo, QueueLength, QueueNames, StateWanted
 from raftdb.machine.queues.managing import Purge, QueueDelete, QueueRemove, QueueSet
 from raftdb.machine.queues.putting import Enqueue
-from raftdb.machine.queues.redriving import Redrive
+from raftdb.machine.queues.redriving import AT_ONCE_MAX, Redrive
 from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.service import Command
 from raftdb.machine.slots import slot_of
@@ -54,8 +54,9 @@ def _enqueue(model: QueueModel, command: Enqueue) -> Any:
         end_ms, known = queue.seen.get(command.dedup, (-1, (0, 0)))
         if command.dedup and end_ms >= model.clock_ms:
             return [text_of(known), 0]
-        if command.unique in queue.unique:
-            return [text_of(queue.unique[command.unique]), 0]
+        waiting = queue.waiting_under(command.unique) if command.unique else None
+        if waiting is not None:
+            return [text_of(waiting), 0]
         alive, limits = queue.alive(), queue.settings
         bytes_after = sum(len(message.value) for message in alive) + len(command.value)
         length = len(alive) + model.coming(command.queue)
@@ -96,7 +97,6 @@ def _receive(model: QueueModel, command: Receive) -> Any:
     told = []
     for message in _next(model, command.queue, command.count):
         queue = model.queues[command.queue]
-        model.free_unique(queue, message)
         queue.redelivered += message.deliveries > 0
         visibility_ms = command.visibility_ms or queue.settings[b"visibility"]
         message.state, message.since_ms = IN_FLIGHT, model.clock_ms
@@ -226,7 +226,7 @@ def _purge(model: QueueModel, command: Purge) -> Any:
     queue = model.queues.get(command.queue)
     count = 0 if queue is None else len(queue.alive()) + model.coming(command.queue)
     if queue is not None and count:
-        queue.messages, queue.unique, queue.alarm_ms = queue.of(DEAD), {}, None
+        queue.messages, queue.alarm_ms = queue.of(DEAD), None
         queue.filling = model.number()
     return count
 
@@ -247,15 +247,17 @@ def _redrive(model: QueueModel, command: Redrive) -> Any:
     name = command.target or command.queue
     target = model.queue_of(name)
     if not command.ids and not command.count:
-        queue.messages = queue.alive()
-        model.moving.append(Moving(model.clock_ms, queue.burial, name, target.filling, dead))
-        queue.burial = model.number()
-        return len(dead)
-    chosen = dead if command.ids else dead[: command.count]
+        chosen, later = dead[:AT_ONCE_MAX], dead[AT_ONCE_MAX:]
+    else:
+        chosen, later = dead if command.ids else dead[: command.count], []
     for message in chosen:
         queue.messages.remove(message)
         model.put(target, model.copy(message))
-    return len(chosen)
+    if later:
+        queue.messages = queue.alive()
+        model.moving.append(Moving(model.clock_ms, queue.burial, name, target.filling, later))
+        queue.burial = model.number()
+    return len(chosen) + len(later)
 
 
 def _id(text: bytes) -> Id:

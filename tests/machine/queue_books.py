@@ -9,7 +9,8 @@ from raftdb.machine.keyspace import (
     LINE_PREFIX,
     MESSAGE_PREFIX,
     QUEUE_PREFIX,
-    UNIQUE_PREFIX,
+    UNIQUE_FIRST_PREFIX,
+    UNIQUE_MEMBER_PREFIX,
     pack_number,
 )
 from raftdb.machine.layer import Layer
@@ -69,10 +70,14 @@ def check_queue(layer: Layer, queue: Queue, alarms: dict[bytes, int]) -> None:
         assert 0 < queue.next_event_ms <= int.from_bytes(min(events)[:8])
     assert alarms.get(queue.name, 0) == queue.alarm_ms
     assert queue.alarm_ms or not events
-    waiting = {message.id: message.unique for message in alive if message.state is not State.IN_FLIGHT}
-    unique = under(layer, UNIQUE_PREFIX, queue.filling)
-    assert all(waiting[message_id] == name for name, message_id in unique.items())
-    assert set(unique) == {name for name in waiting.values() if name}
+    waiting = [message for message in alive if message.unique and message.state is not State.IN_FLIGHT]
+    waiting.sort(key=lambda message: message.id, reverse=True)
+    assert under(layer, UNIQUE_FIRST_PREFIX, queue.filling) == {
+        message.unique: message.id for message in waiting
+    }
+    assert sorted(under(layer, UNIQUE_MEMBER_PREFIX, queue.filling)) == sorted(
+        bytes((len(message.unique),)) + message.unique + message.id for message in waiting
+    )
     assert queue.dedup_ids == len(under(layer, DEDUP_PREFIX, queue.number))
 
 

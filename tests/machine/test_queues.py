@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
+from raftdb.budgets import KEY_BYTES, SWEEP_QUEUE_KEYS_MAX
 from raftdb.commands.spec import parse
 from raftdb.errors import Conflict, Fenced
 from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import BODY_PREFIX
+from raftdb.machine.layer import Layer
+from raftdb.machine.machine import Machine
 from raftdb.machine.operations import Expire, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.queues import records
 from raftdb.machine.queues.deliveries import Ack
-from raftdb.machine.queues.redriving import STEP_MESSAGES
+from raftdb.machine.queues.putting import Enqueue
+from raftdb.machine.queues.redriving import AT_ONCE_MAX, STEP_MESSAGES
 from raftdb.machine.reply import Result
 from raftdb.machine.sessions import RegisterSession
 from raftdb.machine.strings import Get, Set
@@ -175,6 +179,22 @@ def test_what_was_put_before_is_not_put_again(database: Database) -> None:
     check_books(database.layer)
 
 
+def test_two_of_a_unique_id_wait_if_the_first_fails_and_no_third_while_one_does(database: Database) -> None:
+    do(database, "enqueue jobs a UNIQUE u")
+    do(database, "receive jobs")
+    assert do(database, "enqueue jobs b UNIQUE u") == [b"3-0", 1]
+    do(database, "nack jobs 1-0-1")
+    assert do(database, "enqueue jobs c UNIQUE u") == [b"1-0", 0], "the first of those that wait"
+    assert values(do(database, "receive jobs")) == [b"b"]
+    assert do(database, "enqueue jobs c UNIQUE u") == [b"1-0", 0], "it waits still, for its back-off"
+    check_books(database.layer)
+    assert do(database, "qremove jobs 1-0") == 1
+    assert do(database, "enqueue jobs c UNIQUE u") == [b"9-0", 1]
+    do(database, "ack jobs 3-0-1")
+    assert do(database, "enqueue jobs d UNIQUE u") == [b"9-0", 0]
+    check_books(database.layer)
+
+
 def test_a_message_expires_while_it_waits_and_never_in_somebodys_hands(database: Database) -> None:
     do(database, "enqueue jobs a TTL 2")
     do(database, "receive jobs VISIBILITY 5")
@@ -226,7 +246,7 @@ def test_purging_and_deleting_read_as_done_at_once_and_leave_nothing_behind(data
 
 def test_all_dead_messages_live_again_a_number_at_a_time_and_count_at_once(database: Database) -> None:
     do(database, "qset jobs max_failures 1")
-    count = STEP_MESSAGES + 1
+    count = AT_ONCE_MAX + STEP_MESSAGES + 1
     for number in range(count):
         do(database, f"enqueue jobs v{number}")
     while handed_out := do(database, "receive jobs COUNT 100"):
@@ -235,12 +255,13 @@ def test_all_dead_messages_live_again_a_number_at_a_time_and_count_at_once(datab
     assert do(database, "redrive jobs") == count
     assert do(database, "qlen jobs") == count
     seen: list[bytes] = []
-    for _ in range(2):
-        later(database, 0.001)
-        database.run(Expire())
+    for moved in (AT_ONCE_MAX, AT_ONCE_MAX + STEP_MESSAGES, count):
         assert do(database, "qlen jobs") == count - len(seen)
         while value := do(database, "dequeue jobs"):
             seen.append(value)
+        assert len(seen) == moved
+        later(database, 0.001)
+        database.run(Expire())
     assert seen == [b"v%d" % number for number in range(count)]
     check_books(database.layer)
 
@@ -295,3 +316,30 @@ def test_a_value_is_written_once(database: Database) -> None:
     do(database, "nack jobs 1-0-1")
     assert database.layer.changes[body] is before
     assert read_clock(database.layer) == database.now_ms
+
+
+def test_the_sweeper_moves_the_values_of_few_queues_in_one_entry(database: Database) -> None:
+    """They count by their bytes: very many queues may have long values that are dead at the same time."""
+    count, value_bytes = 8, 1 << 20
+    for number in range(count):
+        do(database, f"qset q{number} max_failures 1")
+        database.run(Enqueue(b"q%d" % number, bytes(value_bytes)))
+        do(database, f"receive q{number} VISIBILITY 1")
+    later(database, 2)
+    entries = 0
+    while (next_ms := Machine().next_deadline_ms(database.layer)) is not None and next_ms < database.now_ms:
+        upper = database.layer = Layer(database.layer)
+        database.run(Expire())
+        assert upper.moved_bytes < (SWEEP_QUEUE_KEYS_MAX * KEY_BYTES + value_bytes) * 3, "read, and written"
+        entries += 1
+    assert 1 < entries < count
+    assert all(do(database, f"qinfo q{number}")[7] == 1 for number in range(count))
+
+
+def test_the_first_dead_messages_that_live_again_can_be_received_next(database: Database) -> None:
+    do(database, "qset jobs max_failures 1")
+    for line in ("enqueue jobs a", "receive jobs", "nack jobs 2-0-1"):
+        do(database, line)
+    assert do(database, "redrive jobs TO other") == 1
+    assert do(database, "peek other")[0][1] == b"5-0"
+    assert do(database, "dequeue other") == b"a"

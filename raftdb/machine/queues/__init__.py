@@ -6,7 +6,8 @@ handed out again. So each is handed out at least once; and exactly once does it 
 result are one transaction.
 
 * `records`: what is stored of a queue and of a message. `names`: the names and words in commands.
-* `line`: the order of what may be handed out. `groups`: of a group only the first stands there.
+* `line`: the order of what may be handed out. `groups`: of a group only the first stands there. `members`: which is the
+  first of those that have a name in common.
 * `messages`: messages change their state there, and nowhere else.
 * `ends`: what the sweeper has to do for queues. `events`: what happens to messages by the clock alone.
 * `repetitions`: messages that are put once though they are sent several times.

@@ -19,7 +19,8 @@ from raftdb.machine.keyspace import (
     MESSAGE_PREFIX,
     QUEUE_END_PREFIX,
     QUEUE_SWEPT_KEY,
-    UNIQUE_PREFIX,
+    UNIQUE_FIRST_PREFIX,
+    UNIQUE_MEMBER_PREFIX,
     pack_number,
 )
 from raftdb.machine.layer import Layer
@@ -36,7 +37,8 @@ REDRIVE = b"s"
 _NUMBERED = (
     GROUP_MEMBER_PREFIX,
     GROUP_HEAD_PREFIX,
-    UNIQUE_PREFIX,
+    UNIQUE_FIRST_PREFIX,
+    UNIQUE_MEMBER_PREFIX,
     DEDUP_PREFIX,
     BODY_PREFIX,
     MESSAGE_PREFIX,

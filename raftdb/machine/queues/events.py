@@ -11,7 +11,7 @@ receipt is compared with the clock itself.
 from collections.abc import Callable
 from typing import Any
 
-from raftdb.budgets import QUEUE_EVENT_BYTES_MAX, QUEUE_EVENTS_MAX
+from raftdb.budgets import KEY_BYTES, QUEUE_EVENT_BYTES_MAX, QUEUE_EVENTS_MAX
 from raftdb.machine.clock import read_clock
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.queues import messages
@@ -33,6 +33,8 @@ from raftdb.machine.service import ReadHandler, WriteHandler
 OUT_OF_TIME = b"it was not acknowledged in time"
 """The error of a message whose delivery was over."""
 
+EVENT_KEYS = 6
+"""Keys that the event of a message changes, about."""
 _TIME_BYTES = 8
 
 
@@ -84,7 +86,8 @@ def is_due(view: KeyValueView, queue: Queue) -> bool:
 
 
 def look_after(layer: Layer, queue: Queue, index: int) -> int:
-    """Let the events happen that are due, up to a bound. Returns how many. Whoever calls stores the queue."""
+    """Let the events happen that are due, up to a bound. Returns for how many changed keys that counts. Whoever calls
+    stores the queue."""
     clock_ms = read_clock(layer)
     count = moved_bytes = 0
     while queue.next_event_ms != NEVER and queue.next_event_ms < clock_ms:
@@ -99,10 +102,16 @@ def look_after(layer: Layer, queue: Queue, index: int) -> int:
             count += 1
             if moved_bytes > QUEUE_EVENT_BYTES_MAX or count >= QUEUE_EVENTS_MAX:
                 queue.next_event_ms = min(queue.next_event_ms, _time_of(key))
-                return count
+                return keys_for(count, moved_bytes)
         if queue.next_event_ms >= clock_ms:
             queue.next_event_ms = _next_event(layer, queue, clock_ms)
-    return count
+    return keys_for(count, moved_bytes)
+
+
+def keys_for(count: int, moved_bytes: int) -> int:
+    """Return for how many changed keys it counts that so many messages changed, and so many bytes of values were moved
+    to another place."""
+    return EVENT_KEYS * count + moved_bytes // KEY_BYTES
 
 
 def _happen(layer: Layer, queue: Queue, message: Message, index: int) -> int:
@@ -131,16 +140,16 @@ def _time_of(key: bytes) -> int:
 
 
 def ring(layer: Layer, time_ms: int, name: bytes, index: int) -> int:
-    """The alarm of the queue of this name rings. Returns how many keys that has changed, about."""
+    """The alarm of the queue of this name rings. Returns for how many changed keys that counts."""
     ENDS.lift(layer, time_ms, ALARM + name)
     queue = load_queue(layer, name)
     if queue is None or queue.alarm_ms != time_ms:
         return 1
     queue.alarm_ms = NEVER
-    count = look_after(layer, queue, index)
+    keys = look_after(layer, queue, index)
     if queue.next_event_ms != NEVER:
         set_alarm(layer, queue, queue.next_event_ms)
     else:
         lift_alarm(layer, queue)
     store_queue(layer, queue)
-    return 1 + 6 * count
+    return 1 + keys

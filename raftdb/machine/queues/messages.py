@@ -8,10 +8,11 @@ A message has one event at most: what happens to it next if nobody does anything
 """
 
 from raftdb.machine.clock import read_clock
-from raftdb.machine.keyspace import EVENT_PREFIX, QUEUE_PREFIX, UNIQUE_PREFIX, pack_number
+from raftdb.machine.keyspace import EVENT_PREFIX, QUEUE_PREFIX, pack_number
 from raftdb.machine.layer import Layer
 from raftdb.machine.queues import groups, line
 from raftdb.machine.queues.ends import set_alarm
+from raftdb.machine.queues.members import UNIQUES
 from raftdb.machine.queues.records import (
     NEVER,
     Message,
@@ -157,11 +158,6 @@ def event_key(queue: Queue, time_ms: int, message_id: bytes = b"") -> bytes:
     return EVENT_PREFIX + pack_number(queue.filling) + pack_number(time_ms) + message_id
 
 
-def unique_key(queue: Queue, unique: bytes) -> bytes:
-    """Return where the id of the message stands that waits under a UNIQUE id."""
-    return UNIQUE_PREFIX + pack_number(queue.filling) + unique
-
-
 def _enter(layer: Layer, queue: Queue, message: Message) -> None:
     """Count and note a message in its new state, and write it down."""
     match message.state:
@@ -175,9 +171,7 @@ def _enter(layer: Layer, queue: Queue, message: Message) -> None:
         case State.IN_FLIGHT:
             queue.in_flight += 1
     if message.unique and message.state is not State.IN_FLIGHT:
-        key = unique_key(queue, message.unique)
-        if layer.get(key) is None:
-            layer.put(key, message.id)
+        UNIQUES.add(layer, queue.filling, message.unique, message.id)
     _set_event(layer, queue, message)
     store_message(layer, queue.filling, message)
 
@@ -213,8 +207,6 @@ def _lift_event(layer: Layer, queue: Queue, message: Message) -> None:
 
 
 def _forget_unique(layer: Layer, queue: Queue, message: Message) -> None:
-    """Let another message of its UNIQUE id be put."""
-    if message.unique:
-        key = unique_key(queue, message.unique)
-        if layer.get(key) == message.id:
-            layer.delete(key)
+    """The message waits no more: let another of its UNIQUE id be put, if no other waits."""
+    if message.unique and message.state is not State.IN_FLIGHT:
+        UNIQUES.remove(layer, queue.filling, message.unique, message.id)

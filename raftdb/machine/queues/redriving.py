@@ -1,8 +1,8 @@
 """Dead messages that are to be visible again, at home or in another queue.
 
-Some are moved at once. If all of very many are to be, the grave of the queue gets a new number, so that nothing of it
-is dead any more; and an entry at a time moves some of what stands under the old number. Until then they count as
-visible in the queue to which they go (`Queue.coming`).
+Some are moved at once, so that they can be received next. If all of very many are to be, the grave of the queue gets a
+new number, so that nothing of it is dead any more; and an entry at a time moves some of what stands under the old
+number. Until then they count as visible in the queue to which they go (`Queue.coming`).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from raftdb.machine.keyspace import MESSAGE_PREFIX, pack_number
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.queues import messages
 from raftdb.machine.queues.ends import ENDS, REDRIVE, remove_range
-from raftdb.machine.queues.events import write_handler
+from raftdb.machine.queues.events import keys_for, write_handler
 from raftdb.machine.queues.names import checked_name, ids_of, number_of, queue_name, steps_of
 from raftdb.machine.queues.records import (
     ID_BYTES,
@@ -43,6 +43,8 @@ from raftdb.machine.service import (
 SYNTAX = "redrive QUEUE [TO QUEUE] [COUNT NUMBER] [ID ...]"
 STEP_MESSAGES = 200
 """Messages that an entry moves."""
+AT_ONCE_MAX = 50
+"""Messages that the command itself moves, if all are to be."""
 _NUMBER_BYTES = 8
 
 
@@ -72,7 +74,7 @@ def redrive(layer: Layer, queue: Queue | None, command: Redrive, index: int) -> 
     if target is None:
         target = messages.new_queue(layer, target_name)
     if moves_all:
-        count = _move_all(layer, queue, target)
+        count = _move_all(layer, queue, target, index)
     else:
         count = _move_some(layer, queue, target, chosen, index)
     store_queue(layer, target)
@@ -112,11 +114,15 @@ def _move_some(layer: Layer, queue: Queue, target: Queue, ids: Sequence[bytes], 
     return count
 
 
-def _move_all(layer: Layer, queue: Queue, target: Queue) -> int:
-    count, queue.dead = queue.dead, 0
-    target.coming += count
-    _go_on(layer, target, queue.grave, b"")
-    queue.grave = new_number(layer)
+def _move_all(layer: Layer, queue: Queue, target: Queue, index: int) -> int:
+    count = queue.dead
+    first_ids = _ids(layer, queue.grave, b"", AT_ONCE_MAX)
+    moved = _move_some(layer, queue, target, first_ids, index)
+    if queue.dead:
+        target.coming += queue.dead
+        queue.dead = 0
+        _go_on(layer, target, queue.grave, first_ids[moved - 1])
+        queue.grave = new_number(layer)
     return count
 
 
@@ -128,8 +134,8 @@ def _go_on(layer: Layer, target: Queue, grave: int, after: bytes) -> None:
 
 
 def move_step(layer: Layer, time_ms: int, name: bytes, index: int) -> int:
-    """Move some messages, as the `name` behind the kind of an end says. Returns how many keys that has changed,
-    about."""
+    """Move some messages, as the `name` behind the kind of an end says. Returns for how many changed keys
+    that counts."""
     ENDS.lift(layer, time_ms, REDRIVE + name)
     grave, filling = (
         int.from_bytes(name[:_NUMBER_BYTES]),
@@ -156,7 +162,7 @@ def move_step(layer: Layer, time_ms: int, name: bytes, index: int) -> int:
     if count < len(ids) or len(ids) == STEP_MESSAGES:
         _go_on(layer, target, grave, after)
     store_queue(layer, target)
-    return 1 + 8 * count
+    return 1 + keys_for(count, moved_bytes)
 
 
 def _put(layer: Layer, target: Queue, exhumed: tuple[Message, bytes], index: int) -> None:
@@ -188,7 +194,7 @@ REDRIVING = (
         number=43,
         write=write_handler(redrive),
         grows=True,
-        keys_named=lambda command: steps_of(max(len(command.ids), command.count)),
+        keys_named=lambda command: steps_of(len(command.ids) or command.count or AT_ONCE_MAX),
         arguments=_arguments,
         names=(
             CommandSpec(

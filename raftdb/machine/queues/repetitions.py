@@ -2,6 +2,7 @@
 
 A DEDUP id is remembered for the window of its queue, whatever becomes of the message. A UNIQUE id is taken only while
 a message of it waits: once that was received another may be put, because the first may have been too early to see why.
+If that one fails then, two wait.
 """
 
 from struct import Struct
@@ -12,7 +13,7 @@ from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import DEDUP_PREFIX, pack_number
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.queues.ends import DEDUP, ENDS
-from raftdb.machine.queues.messages import unique_key
+from raftdb.machine.queues.members import UNIQUES
 from raftdb.machine.queues.records import Queue, load_queue, store_queue
 
 _SEEN = Struct(">Q12s")
@@ -28,7 +29,7 @@ def put_before(view: KeyValueView, queue: Queue, dedup: bytes, unique: bytes) ->
             if end_ms >= read_clock(view):
                 found: bytes = message_id
                 return found
-    return view.get(unique_key(queue, unique)) if unique else None
+    return UNIQUES.first(view, queue.filling, unique) if unique else None
 
 
 def check_room(queue: Queue, dedup: bytes) -> None:

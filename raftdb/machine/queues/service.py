@@ -13,7 +13,8 @@ from raftdb.machine.keyspace import (
     QUEUE_NUMBER_KEY,
     QUEUE_PREFIX,
     QUEUE_SWEPT_KEY,
-    UNIQUE_PREFIX,
+    UNIQUE_FIRST_PREFIX,
+    UNIQUE_MEMBER_PREFIX,
 )
 from raftdb.machine.layer import Layer
 from raftdb.machine.queues.deliveries import DELIVERIES
@@ -45,7 +46,8 @@ QUEUES = Service(
         (
             GROUP_MEMBER_PREFIX,
             GROUP_HEAD_PREFIX,
-            UNIQUE_PREFIX,
+            UNIQUE_FIRST_PREFIX,
+            UNIQUE_MEMBER_PREFIX,
             DEDUP_PREFIX,
             QUEUE_NUMBER_KEY,
             QUEUE_END_PREFIX,
