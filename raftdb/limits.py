@@ -68,6 +68,10 @@ TTL_MS_MAX = 2**53
 WAIT_MS_MAX = 50_000
 """Longest time for which one request may wait until it is served, in milliseconds; clients ask again."""
 
+WAIT_AGAIN_MS = 40_000
+"""A client that asks to wait at least so long, in milliseconds, and gets nothing will ask again at once: its place in a
+line is kept for that, as that of one whose connection broke."""
+
 WAITING_MAX = 20_000
 """Most requests that one node holds until they can be served."""
 

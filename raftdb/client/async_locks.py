@@ -6,6 +6,7 @@ process that was paused for an hour, and knows nothing of it, writes under a loc
 """
 
 import logging
+from math import inf
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self
 
@@ -15,10 +16,9 @@ from raftdb.client.async_tasks import Block, Lost
 from raftdb.client.fences import Fence
 from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes
 from raftdb.client.keeping import Batch, Kept
-from raftdb.client.leases import LOCK_TTL_S, Lease, LockLost, LockTimeout, now_ms
+from raftdb.client.leases import LOCK_TTL_S, Lease, LockLost, LockTimeout, next_wait_ms, now_ms
 from raftdb.client.service_methods import Mode, lock, renewal, unlock
 from raftdb.errors import Deadlock, Fenced, OutcomeUnknown, SessionExpired, Unavailable
-from raftdb.limits import WAIT_MS_MAX
 
 if TYPE_CHECKING:
     from raftdb.client.async_client import AsyncClient
@@ -202,7 +202,7 @@ class AsyncLock(Generic[V]):
         while True:
             left_ms = self._left_ms(began_ms)
             try:
-                found = await self._ask(client, owner, began_ms, min(left_ms, WAIT_MS_MAX))
+                found = await self._ask(client, owner, began_ms, next_wait_ms(left_ms))
             except (Unavailable, OutcomeUnknown, SessionExpired) as error:
                 if self._left_ms(began_ms) <= AGAIN_MS:
                     raise
@@ -238,7 +238,7 @@ class AsyncLock(Generic[V]):
 
     def _left_ms(self, began_ms: float) -> float:
         if self._wait_ms is None:
-            return WAIT_MS_MAX
+            return inf
         return max(began_ms + self._wait_ms - now_ms(), 0.0)
 
     def _timeout(self) -> LockTimeout:

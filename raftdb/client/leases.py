@@ -17,6 +17,7 @@ from math import inf
 from weakref import WeakKeyDictionary
 
 from raftdb.errors import RaftdbError
+from raftdb.limits import WAIT_AGAIN_MS, WAIT_MS_MAX
 
 LOCK_TTL_S = 15.0
 """How long a lock outlives its last renewal, unless the caller says otherwise."""
@@ -25,6 +26,8 @@ RENEWALS_PER_TTL = 3
 MARGIN_SHARE = 0.1
 MARGIN_MS_MIN = 500.0
 """A holder stops before the cluster does: by this share of the time to live, and at least by this."""
+SENDING_MS = 1_000
+"""How much of a wait may be over when the request for it is sent."""
 RETRY_MS = 250.0
 """Pause after a renewal that did not succeed."""
 
@@ -48,6 +51,19 @@ class LockLost(RaftdbError):
             message,
             hint="what was written through `held.db` meanwhile was refused or is in order",
         )
+
+
+def next_wait_ms(left_ms: float) -> float:
+    """Return for how long a place in a line is asked for next by one that waits `left_ms` in all.
+
+    After a wait of `WAIT_AGAIN_MS` the cluster keeps the place for who asks again. So the last wait is a shorter one:
+    then it gives up the place at once.
+    """
+    if left_ms > WAIT_MS_MAX:
+        return WAIT_MS_MAX
+    if left_ms > WAIT_AGAIN_MS + SENDING_MS:
+        return WAIT_AGAIN_MS + SENDING_MS
+    return min(left_ms, WAIT_AGAIN_MS - 1)
 
 
 def now_ms() -> float:

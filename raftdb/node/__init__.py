@@ -27,7 +27,8 @@ r"""The node: where consensus, state and clients meet.
 * `pending` knows which request waits for which entry or read index, and what each may be told; it has the words for
   one that is not executed.
 * `waiting` holds requests until they can be served, and has the essay on it; `timers` has their deadlines, `orphans`
-  the places in lines that nobody asks for any more, and `held` is what frontends see of it.
+  the places in lines that nobody asks for any more, `world` is what they may know of their node, and `held` is what
+  frontends see of it.
 * `membership` knows which requests wait for other members or another leader, and what they are told.
 * `standing` says, by the configurations, which folder a calling node has to be, and what this node itself can be.
 * `starts` finds out that a folder was put back to an older copy of itself.

@@ -38,7 +38,8 @@ from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, Wri
 from raftdb.node.standing import is_new, is_unproven
 from raftdb.node.stored import FIRST_ENTRY, batch_of
 from raftdb.node.turn import Answer, Effects, Inputs, LogReader, PersistJob, State
-from raftdb.node.waiting import Waiters, is_up_to_date, world_of
+from raftdb.node.waiting import Waiters
+from raftdb.node.world import is_up_to_date, world_of
 from storage import FrozenChanges
 
 

@@ -20,9 +20,10 @@ A place in the state
 --------------------
 Who waits for a lock is proposed at once, takes a place in a line of the state, and is held. The grant is a change that
 another entry makes: it names the place, so only that waiter is looked at, and is answered from the state without an
-entry. At its deadline the place is given up by an entry, whose result says if the grant came first. A place that nobody
-has held a request for during `HELD_MS` is given up as well: its client has gone. A new leader knows no requests; it
-waits as long, and then goes through the lines of the state.
+entry. At its deadline the place is given up by an entry, whose result says if the grant came first; unless the wait was
+so long that its client will ask again (`WAIT_AGAIN_MS`), and must not find itself at the end of the line then. A place
+that nobody has held a request for during `HELD_MS` is given up as well: its client has gone. A new leader knows no
+requests; it waits as long, and then goes through the lines of the state.
 
 What clients may rely on
 ------------------------
@@ -37,15 +38,13 @@ What clients may rely on
 Work per turn is bounded, however many are woken, late or handed back at once: `STEPS_PER_TURN`.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from raftdb.commands.waiting import command_of, name_of, waiting_of
-from raftdb.core.state import RaftState
 from raftdb.errors import LocalProtocolError, RaftdbError, ReplyError, Unavailable
+from raftdb.limits import WAIT_AGAIN_MS
 from raftdb.machine.entries import encode
-from raftdb.machine.layer import KeyValueView
 from raftdb.machine.operations import SessionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.sessions import is_decided
@@ -53,7 +52,8 @@ from raftdb.machine.waiting import PlaceWaiting, TurnWaiting, Waiting, is_nothin
 from raftdb.node.orphans import Orphans
 from raftdb.node.pending import WriteRequest
 from raftdb.node.timers import Timers
-from raftdb.node.turn import Answer, Inputs, State, WaitRequest
+from raftdb.node.turn import Answer, Inputs, WaitRequest
+from raftdb.node.world import World
 
 STEPS_PER_TURN = 512
 """Looks at the state, answers and proposals of waiting requests in one turn, a few milliseconds of them."""
@@ -102,44 +102,6 @@ class _Line:
     def __init__(self) -> None:
         self.waiters: dict[int, _Waiter] = {}
         self.proposed = 0
-
-
-class World(NamedTuple):
-    """What the waiters may know of their node in a turn. `refusal` says why none may wait here; None if they may.
-    `is_ready`: the state has all that any leader before has answered. `takes_writes`: something may be proposed."""
-
-    view: KeyValueView
-    applied: tuple[int, int]
-    now_ms: float
-    refusal: Callable[[], RaftdbError] | None
-    is_ready: bool
-    takes_writes: bool
-
-
-def world_of(
-    core: RaftState,
-    state: State,
-    inputs: Inputs,
-    refusal: Callable[[], RaftdbError],
-    *,
-    is_installing: bool,
-    takes_writes: bool,
-) -> World:
-    """The world of a turn of a replica."""
-    why: Callable[[], RaftdbError] | None = refusal
-    if core.leadership is not None:
-        why = _stopping if inputs.is_stopping else None
-    is_ready = not is_installing and is_up_to_date(core, state)
-    return World(state, state.applied, inputs.now_ms, why, is_ready, takes_writes and not inputs.disk_is_full)
-
-
-def is_up_to_date(core: RaftState, state: State) -> bool:
-    """Whether this node leads, and its state has all that any leader before has answered."""
-    return core.leadership is not None and state.applied[0] >= core.leadership.term_start_index
-
-
-def _stopping() -> Unavailable:
-    return Unavailable("no_leader", "this node is stopping", hint="ask another node")
 
 
 class Waiters:
@@ -283,9 +245,9 @@ class Waiters:
         if leaves_place and isinstance(waiter.waiting, PlaceWaiting) and waiter.name not in self._lines:
             self._orphans.add(waiter.name, waiter.waiting.give_up(waiter.command, waiter.session))
 
-    def _answer(self, waiter: _Waiter, answer: Answer | RaftdbError) -> None:
+    def _answer(self, waiter: _Waiter, answer: Answer | RaftdbError, *, leaves_place: bool = False) -> None:
         self._steps -= 1
-        self._forget(waiter)
+        self._forget(waiter, leaves_place=leaves_place)
         self.answers.append((waiter.id, answer))
 
     def _propose(self, waiter: _Waiter, payload: bytes) -> None:
@@ -376,6 +338,8 @@ class Waiters:
             elif waiter.id in self._arrived or len(self._lines[waiter.name].waiters) > 1:
                 # It has no place, or another request holds the same.
                 self._answer(waiter, Answer(None, *world.applied))
+            elif waiter.request.wait_ms >= WAIT_AGAIN_MS:
+                self._answer(waiter, Answer(None, *world.applied), leaves_place=True)
             elif world.takes_writes:
                 del self._late[waiter.id]
                 waiter.gives_up = True

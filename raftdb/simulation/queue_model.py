@@ -66,8 +66,8 @@ def _settings() -> dict[bytes, Any]:
 
 @dataclass(slots=True)
 class Queue:
-    """A queue: its messages, the dead among them; DEDUP ids with the end of their window and their message. It is filled
-    anew after each purge, and has another grave when very many of its dead go."""
+    """A queue: its messages, the dead among them; DEDUP ids with the end of their window and their message. It is
+    filled anew after each purge, and has another grave when very many of its dead go."""
 
     filling: int = 0
     burial: int = 0

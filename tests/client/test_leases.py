@@ -5,7 +5,8 @@ from math import inf
 
 import pytest
 
-from raftdb.client.leases import RETRY_MS, Lease, Numbers
+from raftdb.client.leases import RETRY_MS, Lease, Numbers, next_wait_ms
+from raftdb.limits import WAIT_MS_MAX
 
 
 @dataclass
@@ -96,3 +97,21 @@ def test_no_two_things_have_the_same_number_even_one_after_the_other() -> None:
     assert len(set(seen)) == 10
     one, other = Thing(), Thing()
     assert numbers.of(one) == numbers.of(one) != numbers.of(other)
+
+
+@pytest.mark.parametrize(
+    ("wait_ms", "asked"),
+    [
+        (5, [5]),
+        (40_000, [39_999, 1]),
+        (45_000, [41_000, 4_000]),
+        (WAIT_MS_MAX, [41_000, 9_000]),
+        (140_000, [50_000, 50_000, 39_999, 1]),
+        (inf, [50_000, 50_000, 50_000, 50_000]),
+    ],
+)
+def test_a_place_is_asked_for_again_and_given_up_at_the_end(wait_ms: float, asked: list[float]) -> None:
+    for each in asked:
+        assert next_wait_ms(wait_ms) == each
+        wait_ms -= each
+    assert wait_ms in (0, inf)

@@ -7,6 +7,7 @@ import pytest
 from raftdb.commands.waiting import name_of
 from raftdb.core.messages import Heartbeat
 from raftdb.errors import RaftdbError
+from raftdb.limits import WAIT_AGAIN_MS, WAIT_MS_MAX
 from raftdb.machine.operations import SessionOperation
 from raftdb.machine.sessions import RegisterSession
 from raftdb.node import orphans, waiting
@@ -236,6 +237,23 @@ def test_at_its_deadline_a_place_is_given_up_by_an_entry(alone: Bench) -> None:
     assert entries(alone) == before + 1, "another request holds the place of c"
     alone.do(Rise(b"s", b"a"))
     assert answered(alone, [longer]) == [before + 2]
+
+
+def test_who_has_waited_long_and_asks_again_finds_its_place(alone: Bench) -> None:
+    alone.wait(Sit(b"s", b"a"))
+    again, silent = alone.wait(Sit(b"s", b"b"), Sit(b"s", b"c"), wait_ms=WAIT_AGAIN_MS)
+    before = entries(alone)
+    alone.pass_time(WAIT_AGAIN_MS + 100)
+    assert answered(alone, [again, silent]) == [None, None]
+    assert entries(alone) == before
+    (last,) = alone.wait(Sit(b"s", b"d"), wait_ms=WAIT_MS_MAX)
+    (again,) = alone.wait(Sit(b"s", b"b"), wait_ms=WAIT_MS_MAX)
+    alone.pass_time(orphans.HELD_MS - 5_000)
+    alone.do(Rise(b"s", b"a"))
+    assert answered(alone, [again, last]) == [entries(alone), ...], "before one that came later"
+    alone.pass_time(5_000)
+    alone.do(Rise(b"s", b"b"))
+    assert answered(alone, [last]) == [entries(alone)], "c did not ask again"
 
 
 def test_a_grant_that_comes_before_the_end_of_the_place_is_not_lost(alone: Bench) -> None:
