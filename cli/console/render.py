@@ -126,7 +126,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def nodes(addresses: Sequence[tuple[str, str]], leader: str | None) -> str:
     """One line for each node, given as (id, HOST:PORT), in order: its id, its URL, and whether it leads."""
     shown = [
-        (printable(node_id), printable(_url(address)), node_id == leader) for node_id, address in addresses
+        (printable(node_id), printable(url_of(address)), node_id == leader) for node_id, address in addresses
     ]
     size = max((width(url) for _, url, _ in shown), default=0)
     ids = max((width(node_id) for node_id, _, _ in shown), default=0)
@@ -136,7 +136,7 @@ def nodes(addresses: Sequence[tuple[str, str]], leader: str | None) -> str:
     )
 
 
-def _url(address: str) -> str:
+def url_of(address: str) -> str:
     """The URL of the node at `address`; a text that is not an address is returned unchanged."""
     try:
         return parse_endpoint(address).url()

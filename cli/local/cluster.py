@@ -7,6 +7,7 @@ nodes, and comes within the time in which they count signals once.
 
 import importlib.util
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from cli.local.folder import LocalFolder, NodePlace
 from cli.local.left_over import STOP_TIMEOUT_S
 from raftdb.client.model import NodeStatus
 from raftdb.client.sync_client import Client
+from raftdb.endpoint import parse_endpoint
 from raftdb.errors import RaftdbError, RequestRefused
 from raftdb.ownership import open_for_owner
 
@@ -28,6 +30,8 @@ LEADER_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 15.0
 """Longest wait for a restarted node to answer."""
 POLL_S = 0.05
+TOKEN_BYTES = 24
+"""The randomness of the token that lets pages act."""
 LOG_LINES_SHOWN = 15
 LOG_TAIL_BYTES = 16 * 1024
 
@@ -47,13 +51,22 @@ class LocalCluster:
     methods raise `CommandError` or `RequestRefused`. `stop` must be called in the end, whatever happens.
     """
 
-    def __init__(self, folder: LocalFolder, nodes: Sequence[NodePlace], *, logs_to_files: bool) -> None:
+    def __init__(
+        self,
+        folder: LocalFolder,
+        nodes: Sequence[NodePlace],
+        *,
+        logs_to_files: bool,
+        dashboard: str = "write",
+    ) -> None:
         self._folder = folder
         self._places = {node.id: node for node in nodes}
         self._logs_to_files = logs_to_files
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._states = dict.fromkeys(self._places, NodeState.STOPPED)
         self._client = Client([node.http for node in nodes])
+        self._dashboard = dashboard
+        self._token = secrets.token_urlsafe(TOKEN_BYTES)
 
     @property
     def node_ids(self) -> Sequence[str]:
@@ -69,6 +82,18 @@ class LocalCluster:
     def places(self) -> Sequence[NodePlace]:
         """All nodes with their addresses."""
         return tuple(self._places.values())
+
+    @property
+    def dashboard_url(self) -> str | None:
+        """The address of the pages, with the token that lets them act; None if there are none.
+
+        The token stands behind the #, which browsers send to nobody. The node is the first one that runs.
+        """
+        if self._dashboard == "off":
+            return None
+        first = next(iter(self.running_ids), self.node_ids[0])
+        token = f"#token={self._token}" if self._dashboard == "write" else ""
+        return parse_endpoint(self._places[first].http).url(f"/{token}")
 
     def state(self, node_id: str) -> NodeState:
         """The state of a node's process."""
@@ -209,7 +234,12 @@ class LocalCluster:
                 log = open_for_owner(self._folder.log_path(node_id), os.O_WRONLY | os.O_APPEND, 0o666)
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), process_group=0
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment(),
+                process_group=0,
             )
         except OSError as error:
             raise CommandError(
@@ -221,6 +251,13 @@ class LocalCluster:
         self._processes[node_id] = process
         self._states[node_id] = NodeState.RUNNING
         self._folder.write_pid(node_id, process.pid)
+
+    def _environment(self) -> dict[str, str]:
+        """The environment of the nodes, which has the token, because everybody on a machine may read command lines."""
+        return _environment() | {
+            "RAFTDB_DASHBOARD": self._dashboard,
+            "RAFTDB_DASHBOARD_TOKEN": self._token,
+        }
 
     def _check_started(self, node_id: str) -> None:
         """Raise `CommandError`, with the node's exit code and the end of its log, if it ended instead of starting."""
@@ -245,7 +282,7 @@ class LocalCluster:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of nodes, in which they import the same raftdb as this process, from any working folder."""
+    """The environment in which nodes import the same raftdb as this process, from any working folder."""
     environment = dict(os.environ)
     spec = importlib.util.find_spec("raftdb")
     if spec is not None and spec.origin is not None:

@@ -289,7 +289,10 @@ class Shell:
             tries.append((".nodes", "see all nodes and how far each has come"))
         tries.append(("help", "all commands; Tab completes; Ctrl-D leaves"))
         title = f"raftdb {RAFTDB_VERSION}" + ("" if leader else ", no leader at the moment")
-        lines = [title, render.nodes(addresses, leader), "try:"]
+        lines = [title, render.nodes(addresses, leader)]
+        if self._interpreter.cluster is not None and self._interpreter.cluster.dashboard_url is not None:
+            lines.append(f"dashboard: {self._interpreter.cluster.dashboard_url}")
+        lines.append("try:")
         size = max(render.width(command) for command, _ in tries)
         lines += [f"  {command:<{size}}   {description}" for command, description in tries]
         return "\n".join(lines)

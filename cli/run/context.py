@@ -30,6 +30,11 @@ class LocalControl(Protocol):
         """The ids of the nodes that run and are not paused, sorted."""
         ...
 
+    @property
+    def dashboard_url(self) -> str | None:
+        """The address of the pages for browsers; None if there are none."""
+        ...
+
     def kill(self, node_id: str) -> str:
         """End a node with SIGKILL, as a crash would; returns what was done, for people."""
         ...

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from cli.admin import log, members, nodes
 from cli.console.output import FORMATS, terminal_columns
 from cli.console.paths import typed_path
-from cli.console.render import encoded
+from cli.console.render import encoded, url_of
 from cli.line import vocabulary
 from cli.line.lexer import Word
 from cli.line.numbers import parse_count
@@ -131,6 +131,19 @@ def _mode(context: Context, arguments: Sequence[str]) -> None:
     context.output.format = mode
 
 
+def _open(context: Context, arguments: Sequence[str]) -> None:
+    if context.cluster is not None:
+        url = context.cluster.dashboard_url
+        if url is None:
+            raise RequestRefused(
+                "bad_request", "this cluster has no dashboard", hint="start it without --dashboard off"
+            )
+    else:
+        status = context.client.status()
+        url = next(f"{url_of(member.http)}/" for member in status.members if member.id == status.id)
+    context.output.text(url)
+
+
 def _watch(context: Context, arguments: Sequence[str]) -> None:
     repeat(context, arguments[0], arguments[1:])
 
@@ -203,6 +216,7 @@ DOT_COMMANDS: dict[str, DotCommand] = {
     ".log": DotCommand(_log),
     ".snapshot": DotCommand(_snapshot),
     ".backup": DotCommand(_backup),
+    ".open": DotCommand(_open),
     ".watch": DotCommand(_watch),
     ".expand": DotCommand(_expand),
     ".read": DotCommand(_read),

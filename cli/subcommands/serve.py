@@ -8,6 +8,7 @@ from cli.subcommands.options import Command, debug_option
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("text", "json")
+DASHBOARD_MODES = ("off", "read", "write")
 
 
 @click.command("serve", cls=Command)
@@ -33,6 +34,11 @@ LOG_FORMATS = ("text", "json")
     "--members",
     metavar="ID=HOST:PORT,...",
     help="The new addresses of members that have moved; needed once, if they cannot find each other.",
+)
+@click.option(
+    "--dashboard",
+    type=click.Choice(DASHBOARD_MODES),
+    help="Whether browsers get pages, and whether these may act, with RAFTDB_DASHBOARD_TOKEN.",
 )
 @click.option(
     "--config",

@@ -28,6 +28,7 @@ from cli.subcommands.options import (
     output_option,
     timeout_option,
 )
+from cli.subcommands.serve import DASHBOARD_MODES
 from cli.subcommands.shell import run_on_terminal_or_stdin
 
 NODES_DEFAULT = 3
@@ -46,13 +47,22 @@ NODES_DEFAULT = 3
 )
 @click.option("--fresh", is_flag=True, help="Delete the cluster in the folder first.")
 @click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+@click.option(
+    "--dashboard",
+    type=click.Choice(DASHBOARD_MODES),
+    default="write",
+    help="Whether browsers get pages, and whether these may act.",
+    show_default=True,
+)
 @click.option("--no-shell", is_flag=True, help="Run until SIGINT, SIGTERM or SIGHUP; log to the terminal.")
 @output_option
 @timeout_option
 @consistency_option
 @debug_option
 @click.pass_obj
-def up(options: Options, count: int | None, data: Path, fresh: bool, yes: bool, no_shell: bool) -> int:
+def up(
+    options: Options, count: int | None, data: Path, fresh: bool, yes: bool, dashboard: str, no_shell: bool
+) -> int:
     """Start a cluster on this machine, one process per node, and open the shell."""
     if no_shell:  # these options are for the shell
         options.refuse_others("up --no-shell")
@@ -66,7 +76,7 @@ def up(options: Options, count: int | None, data: Path, fresh: bool, yes: bool, 
         nodes = _nodes(folder, count)
         left_over.end(folder, nodes, _tell)
         folder.check_addresses(nodes)
-        cluster = LocalCluster(folder, nodes, logs_to_files=not no_shell)
+        cluster = LocalCluster(folder, nodes, logs_to_files=not no_shell, dashboard=dashboard)
         return _run_cluster(cluster, folder, options, with_shell=not no_shell)
     finally:
         folder.unlock()
@@ -119,6 +129,8 @@ def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *
         leader = cluster.start()
         if is_script or not with_shell:  # the shell's banner shows the same
             announce.text(render.nodes([(place.id, place.http) for place in cluster.places], leader.id))
+            if cluster.dashboard_url is not None:
+                announce.text(f"dashboard: {cluster.dashboard_url}")
         if not with_shell:
             _wait(cluster, announce)
         if not is_ignored(signal.SIGINT):

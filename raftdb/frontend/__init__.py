@@ -11,7 +11,8 @@ the answers; they contain no rule of the database.
   `http_data.py` is the part of it about data, `http_locks.py` and `http_queues.py` those about locks and queues, with
   the words of commands by `http_commands.py`, `http_members.py` the one about members and leadership; `leading.py`
   redirects requests that only the leader can serve.
-* `http_host.py` checks the host names that a request may name, and the pages that may ask for changes.
+* `http_host.py` checks the host names that a request may name, and `http_browser.py` what a page may read and ask for.
+* `http_pages.py` serves the pages of `raftdb.web`.
 * `http_memory.py` takes the memory for a connection's request and its answer from the node's account.
 * `http_head.py` bounds the head of a request. `http_reply.py` writes the bytes of an answer and of an error,
   `http_body.py` reads a body within limits, `http_query.py` parses the query, `http_file.py` streams a file as an
@@ -45,7 +46,7 @@ Decisions
 * **A `Host` that is not this node's is refused**, on reads as well: a page whose own name resolves to this node could
   otherwise read the data in its visitor's browser (DNS rebinding).
 * **A foreign `Origin` is refused** on requests that change something: a page of another site must not write through
-  a visitor's browser (hazard B103). Programs send no `Origin`.
+  a visitor's browser (hazard B103). One of ours has to bear a token. Programs send no `Origin`.
 * **Known heads instead of a parser of our own** (`http_lean.py`): to parse, check and answer a short read takes
   8 microseconds of processor time, without the socket's, and 38 by aiohttp's way. With the node's work and the system
   calls a linearizable read on one of 64 keep-alive connections costs the leader half of what it did.
@@ -55,15 +56,19 @@ parser has solved the bugs of request smuggling); streaming JSON decoding (a com
 """
 
 from raftdb.frontend.http_api import HttpApi
+from raftdb.frontend.http_browser import Browsers
+from raftdb.frontend.http_pages import PagesApi
 from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency
 from raftdb.frontend.redis.server import RedisLimits, RedisServer
 
 __all__ = [
     "Backup",
+    "Browsers",
     "Consistency",
     "HttpApi",
     "HttpServer",
+    "PagesApi",
     "RedisLimits",
     "RedisServer",
     "ServerLimits",

@@ -15,6 +15,7 @@ from raftdb.frontend.http_lean import LeanRoutes
 from raftdb.frontend.http_locks import LocksApi
 from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_memory import hold_answer
+from raftdb.frontend.http_pages import PagesApi, wants_page
 from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_queues import QueuesApi
 from raftdb.frontend.http_reply import OCTETS, TEXT, Reply
@@ -45,7 +46,8 @@ class HttpApi:
     """The handlers of the client API.
 
     `limits` bounds requests, and `command_limits` commands. `readiness_checks` are further conditions of GET /readyz,
-    by name, and `readiness_warnings` are conditions that it reports but does not require.
+    by name, and `readiness_warnings` are conditions that it reports but does not require. `pages` are for people with
+    browsers (None: there are none).
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class HttpApi:
         command_limits: Limits = DEFAULT_LIMITS,
         readiness_checks: Mapping[str, ReadinessCheck] | None = None,
         readiness_warnings: Mapping[str, ReadinessCheck] | None = None,
+        pages: PagesApi | None = None,
     ) -> None:
         self._node = node
         self._command_limits = command_limits
@@ -70,6 +73,7 @@ class HttpApi:
         self._commands = Commands(self._data.ask, self._data.body, self._data.encoded, limits=command_limits)
         self._checks: dict[str, ReadinessCheck] = {"leader": self._leader_known, **(readiness_checks or {})}
         self._warnings = dict(readiness_warnings or {})
+        self._pages = pages
 
     def routes(self) -> dict[str, dict[str, Route]]:
         """A new path table with every route of this API: path -> method -> route.
@@ -93,6 +97,7 @@ class HttpApi:
             **LocksApi(self._commands).routes(),
             **QueuesApi(self._commands, self._node).routes(),
             **MembersApi(self._node).routes(),
+            **(self._pages.routes() if self._pages is not None else {}),
         }
         for methods in routes.values():
             if "GET" in methods:
@@ -186,15 +191,18 @@ class HttpApi:
         text = "\n".join([*lines, ""]).encode()
         return Reply(text, status=200 if ready else 503, content_type=TEXT, headers=headers)
 
-    async def index(self, _request: web.BaseRequest) -> Reply:
-        """GET /: the list of routes."""
+    async def index(self, request: web.BaseRequest) -> Reply:
+        """GET /: the first page for a browser, else the list of routes."""
+        if self._pages is not None and wants_page(request):
+            return await self._pages.page(request)
         routes: Sequence[str] = [
             f"{method} {path}"
             for path, methods in sorted(self.routes().items())
             for method in sorted(methods)
             if method != "HEAD"
         ]
-        return Reply(encode_json({"name": "raftdb", "routes": routes}))
+        headers = [(b"Vary", b"Accept")]
+        return Reply(encode_json({"name": "raftdb", "routes": routes}), headers=headers)
 
     def _leader_known(self) -> str | None:
         if self._node.is_leader() or self._node.leader_hint() is not None:

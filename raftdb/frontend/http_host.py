@@ -1,4 +1,4 @@
-"""The host names that a request may name, and the pages that may ask for changes.
+"""The host names that a request may name.
 
 A page of any site can have its own name resolve to this node's address (DNS rebinding): for the browser this node's
 answers then belong to the page's origin, and the page may read them. The browser puts the page's name into `Host`, so
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 from aiohttp import web
-from aiohttp.hdrs import HOST, ORIGIN
+from aiohttp.hdrs import HOST
 
 from raftdb.errors import RequestRefused
 
@@ -85,17 +85,6 @@ def _authority_of(request: web.BaseRequest) -> str | None:
     if request.raw_path.startswith("/"):
         return request.headers.get(HOST)
     return request.host if "://" in request.raw_path.partition("?")[0] else request.headers.get(HOST)
-
-
-def refuse_foreign_origin(request: web.BaseRequest) -> None:
-    """Raise RequestRefused (`forbidden`) for a change that a page of another origin asks for. Browsers send `Origin` on
-    every request that may change something (hazard B103)."""
-    origin = request.headers.get(ORIGIN)
-    if origin is None or request.method in ("GET", "HEAD"):
-        return
-    host = request.headers.get(HOST, "")
-    if origin.partition("://")[2] != host:
-        raise RequestRefused("forbidden", "the request comes from a page of another origin")
 
 
 def shown(text: str) -> str:

@@ -15,9 +15,10 @@ from aiohttp.hdrs import ORIGIN
 
 from raftdb.errors import RequestRefused, Unavailable, required
 from raftdb.frontend.http_body import awaits_continue
+from raftdb.frontend.http_browser import CORS_HEADERS, Browsers
 from raftdb.frontend.http_connection import LINGERING_TIME_S
 from raftdb.frontend.http_head import HEADER_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX
-from raftdb.frontend.http_host import HostCheck, HostNames, refuse_foreign_origin, shown
+from raftdb.frontend.http_host import HostCheck, HostNames, shown
 from raftdb.frontend.http_lean import LeanConnection, LeanPath, LeanRoutes
 from raftdb.frontend.http_reply import Reply, error_reply, failure_reply
 from raftdb.frontend.http_turns import Turnstile
@@ -142,17 +143,20 @@ class HttpServer:
         memory: MemoryAccount | None = None,
         host_names: HostNames = tuple,
         lean: LeanRoutes | None = None,
+        browsers: Browsers | None = None,
     ) -> None:
         """`memory` is the account that connections take their memory from (None: one of their own). `host_names`
         returns the names beside IP addresses and `localhost` that a request may name; open routes are served under any
         name. A handler finds the segments of a path pattern in `request[SEGMENTS]`. `lean` has second handlers for some
-        of `routes`, for short bodies (`raftdb.frontend.http_lean`)."""
+        of `routes`, for short bodies (`raftdb.frontend.http_lean`). `browsers` judges what pages ask for (None: they
+        may not act, and only those of this node may read)."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._server: BoundedServer | None = None
         self._listener: asyncio.Server | None = None
         self._memory = memory or MemoryAccount()
         self._hosts = HostCheck(host_names)
+        self._browsers = browsers or Browsers()
         self._turnstile = Turnstile()
         self._lean = LeanPath(lean or {}, self._turnstile)
         self._open_paths = paths_of(routes, Permission.OPEN)
@@ -241,6 +245,8 @@ class HttpServer:
                 # The connection waits again, as the last in order. Its answer is written before anything else runs.
                 server.waiting[connection] = None
         _close_if_unread(request, reply)
+        if CORS_HEADERS in request and isinstance(reply, Reply):
+            reply.headers = [*reply.headers, *request[CORS_HEADERS]]
         if connection.memory.bytes:
             # The body and the decoded request are gone, and only the answer takes memory.
             connection.memory.set(len(reply.body or b"") if isinstance(reply, Reply) else 0)
@@ -260,8 +266,12 @@ class HttpServer:
             raise RequestRefused(
                 "not_found", f"there is nothing at {shown(path)}", hint="GET / lists all routes"
             )
-        refuse_foreign_origin(request)
         route = methods.get(request.method)
+        if ORIGIN in request.headers:
+            preflight = self._browsers.preflight(request, methods)
+            if preflight is not None:
+                return _answerer(preflight)
+            request[CORS_HEADERS] = self._browsers.admit(request, route)
         return _method_refuser(path, sorted(methods)) if route is None else route.handler
 
     def _match(self, request: web.BaseRequest, segments: Sequence[str]) -> Mapping[str, Route] | None:
@@ -288,6 +298,13 @@ def _close_if_unread(request: web.BaseRequest, reply: Reply | web.StreamResponse
     body after all, or the next request, and the two could not be told apart (RFC 9110, 10.1.1)."""
     if isinstance(reply, Reply) and awaits_continue(request):
         reply.close = True
+
+
+def _answerer(reply: Reply) -> Handler:
+    async def answer(_request: web.BaseRequest) -> Reply:
+        return reply
+
+    return answer
 
 
 def _method_refuser(path: str, allowed: list[str]) -> Handler:

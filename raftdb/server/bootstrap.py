@@ -19,7 +19,15 @@ from raftdb.background import Background
 from raftdb.core.events import PeerMet
 from raftdb.endpoint import Endpoint
 from raftdb.errors import RaftdbError
-from raftdb.frontend import HttpApi, HttpServer, RedisLimits, RedisServer, ServerLimits
+from raftdb.frontend import (
+    Browsers,
+    HttpApi,
+    HttpServer,
+    PagesApi,
+    RedisLimits,
+    RedisServer,
+    ServerLimits,
+)
 from raftdb.limits import Limits
 from raftdb.memory import MemoryAccount
 from raftdb.node.driver import Driver
@@ -144,6 +152,8 @@ class _Node:
         self._address = own_address(settings, log, view.configuration.find(view.id))
         self._own_starts = begin_start(log)
         self._receiver = folder.receiver
+        has_pages = settings.dashboard != "off"
+        self._pages = PagesApi(self._member_addresses, mode=settings.dashboard) if has_pages else None
 
     async def run(self) -> None:
         """Start everything, wait for the end, stop everything. Raises the Fatal that ended it, if one did."""
@@ -257,6 +267,7 @@ class _Node:
             command_limits=limits,
             readiness_checks={"applied": node.lag, "member": node.removal, "folder": node.put_back},
             readiness_warnings={"space": node.no_space},
+            pages=self._pages,
         )
         shares = connection_shares(settings.redis_doors)
         server = HttpServer(
@@ -265,6 +276,7 @@ class _Node:
             memory=memory,
             host_names=self._host_names,
             limits=ServerLimits(connections_max=shares.http),
+            browsers=self._browsers(),
         )
         try:
             await server.start(settings.listen.host, settings.listen.port)
@@ -303,6 +315,14 @@ class _Node:
         )
         parts.then("forwarder", made.close)
         return made
+
+    def _browsers(self) -> Browsers:
+        settings = self._settings
+        token = settings.dashboard_token if settings.dashboard == "write" else None
+        return Browsers(self._member_addresses, token=token)
+
+    def _member_addresses(self) -> list[Endpoint]:
+        return [member.http for member in self._view.configuration.members]
 
     def _host_names(self) -> list[str]:
         """The names of hosts that requests to this node may bear. Peers may dial it under the name of any member,

@@ -27,6 +27,7 @@ from raftdb.server.environment import CONFIG_FILE, settings_in
 from raftdb.wire.fields import is_node_id
 
 EXIT_CONFIGURATION = 2
+TOKEN_PATTERN = re.compile(r"[A-Za-z0-9_-]{16,128}")
 HOST_PATTERN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
@@ -107,6 +108,13 @@ def parse_flag(value: object) -> bool:
     raise ValueError("it is not true or false")
 
 
+def parse_token(value: object) -> str:
+    """16 to 128 letters, digits, dashes and underscores. What is refused is not repeated, because it is a secret."""
+    if isinstance(value, str) and TOKEN_PATTERN.fullmatch(value):
+        return value
+    raise ValueError("it is not 16 to 128 letters, digits, dashes and underscores")
+
+
 def parse_path(value: object) -> Path:
     """A path in the file system."""
     if isinstance(value, (str, Path)) and str(value):
@@ -136,6 +144,12 @@ class Settings:
     """The address others reach `listen` at, if it is another one."""
     allowed_hosts: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_hosts})
     """Names under which browsers and clients may reach this node, beside those of `listen` and of the members."""
+    dashboard: str = field(default="read", metadata={"parse": one_of("off", "read", "write")})
+    """Whether the node has pages for browsers, and whether they may act."""
+    dashboard_token: str | None = field(
+        default=None, repr=False, metadata={"parse": parse_token, "is_secret": True}
+    )
+    """What a page bears that acts: the same at all nodes."""
     redis: Endpoint | None = field(default=None, metadata={"parse": parse_endpoint})
     redis_cluster: Endpoint | None = field(default=None, metadata={"parse": parse_endpoint})
     """Where clients of Redis clusters connect, which a node that does not lead sends to the leader."""
@@ -206,6 +220,8 @@ class Settings:
 
 
 PARSERS: dict[str, Callable[[object], Any]] = {item.name: item.metadata["parse"] for item in fields(Settings)}
+SECRETS = frozenset(item.name for item in fields(Settings) if "is_secret" in item.metadata)
+"""Settings whose values no message repeats."""
 
 
 def load(flags: Mapping[str, object]) -> Settings:
@@ -291,7 +307,8 @@ def _parse_all(values: Mapping[str, object], where: str) -> dict[str, Any]:
             parsed[name] = parse(value)
         except ValueError as error:
             hint = error.hint if isinstance(error, BadAddress) else None
-            raise BadSetting(f"setting {name!r} {where} cannot be {value!r}: {error}", hint=hint) from error
+            shown = "what it is" if name in SECRETS else repr(value)
+            raise BadSetting(f"setting {name!r} {where} cannot be {shown}: {error}", hint=hint) from error
     return parsed
 
 
@@ -301,6 +318,11 @@ def _check(settings: Settings) -> None:
         raise BadSetting(
             f"the peers {', '.join(settings.peers)} do not name this node, {settings.id}",
             hint="--peers names every member, this one included",
+        )
+    if settings.dashboard == "write" and settings.dashboard_token is None:
+        raise BadSetting(
+            "pages may act only with a token, and there is none",
+            hint="set RAFTDB_DASHBOARD_TOKEN, the same at all nodes, or dashboard to read",
         )
     check_reachable(settings.peers or {})
     check_reachable(settings.members or {})

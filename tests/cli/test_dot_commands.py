@@ -29,6 +29,10 @@ def test_the_form_of_results_is_said_and_changed(prompt: Prompt) -> None:
         prompt.type(".mode xml")
 
 
+def test_the_address_of_the_dashboard_is_said(prompt: Prompt, cluster: FakeCluster) -> None:
+    assert prompt.type(".open") == [f"http://{cluster.nodes[0].address}/"]
+
+
 class TestRead:
     def test_a_file_runs_in_the_shell(self, prompt: Prompt, tmp_path: Path) -> None:
         script = tmp_path / "script"

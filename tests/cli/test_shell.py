@@ -41,6 +41,10 @@ class FakeControl:
         self.running_ids = running
         self.killed: list[str] = []
 
+    @property
+    def dashboard_url(self) -> str | None:
+        return "http://127.0.0.1:8001/#token=abc"
+
     def kill(self, node_id: str) -> str:
         self.killed.append(node_id)
         return f"{node_id} killed"
@@ -97,6 +101,14 @@ def test_the_banner_names_nodes_and_leader_and_three_things_to_try(
     assert title == "try:"
     tries = [first, second, third]
     assert [line.split()[0] for line in tries] == ["set", ".nodes", "help"]
+
+
+def test_the_shell_of_up_says_where_the_dashboard_is(terminal: Terminal, capsys: Capture) -> None:
+    terminal.interpreter.cluster = FakeControl()
+    terminal.type(".open\r")
+    lines = capsys.readouterr().out.splitlines()
+    assert "dashboard: http://127.0.0.1:8001/#token=abc" in lines
+    assert lines.index("http://127.0.0.1:8001/#token=abc") > lines.index("try:")
 
 
 def test_without_a_cluster_the_shell_opens_all_the_same(

@@ -24,8 +24,11 @@ class FakeCluster:
 
     signals: ClassVar[list[signal.Signals]] = []
 
-    def __init__(self, folder: LocalFolder, nodes: Sequence[NodePlace], *, logs_to_files: bool) -> None:
+    def __init__(
+        self, folder: LocalFolder, nodes: Sequence[NodePlace], *, logs_to_files: bool, dashboard: str
+    ) -> None:
         self.places = nodes
+        self.dashboard_url = None if dashboard == "off" else f"http://{nodes[0].http}/#{dashboard}"
         self.has_failed = (folder.path / "n1.log").exists()
 
     def start(self) -> SimpleNamespace:
@@ -60,8 +63,18 @@ def addresses(folder: LocalFolder) -> str:
     return "".join(lines)
 
 
+def greeting(folder: LocalFolder) -> str:
+    return f"{addresses(folder)}dashboard: http://{folder.load()[0].http}/#write\n"
+
+
 def test_without_a_shell_addresses_leader_and_end_are_told(folder: LocalFolder, capsys: Capture) -> None:
     assert run(["up", "--no-shell", "--data", str(folder.path)]) == 0
+    stopped = f"stopped; the data stays in {folder.path}\n"
+    assert capsys.readouterr() == (greeting(folder) + stopped, "")
+
+
+def test_without_a_dashboard_none_is_told(folder: LocalFolder, capsys: Capture) -> None:
+    assert run(["up", "--no-shell", "--dashboard", "off", "--data", str(folder.path)]) == 0
     stopped = f"stopped; the data stays in {folder.path}\n"
     assert capsys.readouterr() == (addresses(folder) + stopped, "")
 
@@ -81,7 +94,7 @@ def test_the_shell_alone_greets_a_person_and_the_end_is_told(
     if is_terminal:
         assert capsys.readouterr() == (f"the shell\n{stopped}", "")
     else:
-        assert capsys.readouterr() == ("the shell\n", addresses(folder) + stopped)
+        assert capsys.readouterr() == ("the shell\n", greeting(folder) + stopped)
 
 
 def test_a_start_that_fails_is_an_error_and_no_stop(folder: LocalFolder, capsys: Capture) -> None:

@@ -11,8 +11,10 @@ from raftdb.commands.waiting import name_of
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError
 from raftdb.frontend.http_api import HttpApi
+from raftdb.frontend.http_browser import Browsers
 from raftdb.frontend.http_data import ApiLimits
 from raftdb.frontend.http_lean import HEADS_MAX, KnownHead
+from raftdb.frontend.http_pages import PagesApi
 from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency
 from raftdb.limits import DEFAULT_LIMITS, Limits
@@ -267,6 +269,8 @@ async def running(
     warnings: Mapping[str, Callable[[], str | None]] | None = None,
     node: StubNode | None = None,
     memory: MemoryAccount | None = None,
+    browsers: Browsers | None = None,
+    pages: PagesApi | None = None,
 ) -> AsyncIterator[Harness]:
     """A server on a free port of the loopback interface."""
     node = node or StubNode()
@@ -276,6 +280,7 @@ async def running(
         command_limits=command_limits,
         readiness_checks=checks,
         readiness_warnings=warnings,
+        pages=pages,
     )
     server = HttpServer(
         {**api.routes(), **(more_routes or {})},
@@ -283,6 +288,7 @@ async def running(
         memory=memory,
         host_names=lambda: ("node", "a"),
         lean=api.lean_routes(),
+        browsers=browsers,
     )
     if Ways.is_lean:
         know_heads(server)

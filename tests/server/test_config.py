@@ -140,3 +140,15 @@ def test_a_configuration_that_cannot_be_used_is_told_in_our_words(
     with pytest.raises(BadSetting) as refused:
         load({"config": str(path)})
     assert refused.value.message.startswith(words.format(path=path))
+
+
+def test_pages_that_act_need_a_token_which_no_message_repeats() -> None:
+    token = "abcdefgh-12345678_XYZ"
+    settings = load({"dashboard": "write", "dashboard_token": token})
+    assert (settings.dashboard, settings.dashboard_token) == ("write", token)
+    assert token not in repr(settings)
+    with pytest.raises(BadSetting, match="only with a token"):
+        load({"dashboard": "write"})
+    with pytest.raises(BadSetting) as refused:
+        load({"dashboard_token": "a secret with spaces"})
+    assert "secret with spaces" not in str(refused.value)

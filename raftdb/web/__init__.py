@@ -1,0 +1,85 @@
+"""The pages that every node serves: their files, and the table of pages.
+
+A page is a module of JavaScript and a row of `PAGES`. There is one HTML file, `shell.html`, which all pages share; the
+node fills in the table as its navigation, and `shell.js` shows the page whose path is in the address. Nothing is built:
+what stands in this folder is what browsers load, as ES modules, and no other host is asked for anything.
+
+Adding a page
+-------------
+1. A row in `PAGES`: the path, its name in the navigation, and the module, a file in `pages/`.
+2. `pages/NAME.js`, which exports `open(view)`, called when the page is gone to. It builds what it shows in `view.root`
+   and may return a function, which is called when the page is left. `view` has
+
+   * `view.cluster`: what is known of all nodes, from one stream each (`cluster.js`); `view.on(cluster, "change", f)`
+     calls `f` when something has changed, at most four times a second, and until the page is left;
+   * `view.api`: requests to the public HTTP API (`api.js`): `view.api.get(path)` to any node, and
+     `view.api.leader(method, path, body)` to the node that leads;
+   * `view.topics(...)`: which topics of `/v1/events` the page needs beside `status`;
+   * `view.parameters`: what stood at `{name}` in the path of the row, and `view.query`, the `URLSearchParams`;
+   * `view.go(path)`: to another page, without loading it anew.
+
+3. Its path in the table of pages of docs/interface.md, section 7, and its story in `tests/web`.
+
+Rules
+-----
+* `dom.js` builds elements. Text goes into the document as text nodes only: nothing that a key, a value, a node's id, an
+  address or a line of a log holds is ever parsed as markup (`tests/web` looks for `innerHTML` and its like).
+* No inline script and no inline style: the policy of the pages forbids both (`raftdb.frontend.http_pages`). What
+  depends on data is set as a property (`element.style.width`) or as an attribute of SVG.
+* Colours and distances are the variables of `app.css`, each in a light and a dark form. Colour says nothing alone.
+* Numbers have units and words (`words.js`): "2 entries behind", "last heard 12 s ago".
+* All pages together stay below 150 KB. A hidden tab has no stream open.
+"""
+
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import NamedTuple
+
+
+class Page(NamedTuple):
+    """A page: its path, perhaps with a segment `{name}`, its name in the navigation (None: it has no place there), and
+    its module in `pages/`."""
+
+    path: str
+    title: str | None
+    module: str
+
+
+PAGES = (Page("/", "Cluster", "cluster"),)
+"""All pages, in the order of the navigation."""
+
+TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".html": "text/html; charset=utf-8",
+}
+"""The media type of each kind of file that is served."""
+FILES_DEPTH_MAX = 2
+"""A file is in the package's folder, or in one folder of it."""
+
+
+@cache
+def files() -> dict[str, bytes]:
+    """All files that pages are made of, by their paths in this package, as in `pages/cluster.js`."""
+    found: dict[str, bytes] = {}
+    _collect(resources.files(__name__), "", found, FILES_DEPTH_MAX)
+    return found
+
+
+def _collect(folder: Traversable, prefix: str, found: dict[str, bytes], depth: int) -> None:
+    for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        if item.is_dir() and depth > 1:
+            _collect(item, f"{prefix}{item.name}/", found, depth - 1)
+        elif item.is_file() and type_of(item.name) is not None:
+            found[prefix + item.name] = item.read_bytes()
+
+
+def type_of(name: str) -> str | None:
+    """The media type of a file; None if it is not one that is served."""
+    return next((kind for ending, kind in TYPES.items() if name.endswith(ending)), None)
+
+
+__all__ = ["PAGES", "Page", "files", "type_of"]
+"""What the listener needs to serve the pages."""

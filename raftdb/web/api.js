@@ -1,0 +1,118 @@
+// Requests to the public HTTP API: from the node that the page came from or, once that is gone, from any that answers.
+// There is no other way by which pages get or change anything.
+
+const TIMEOUT_MS = 8000;
+const TOKEN_KEY = "raftdb-token";
+
+// What a request failed with: the words of the node, and its code (docs/interface.md, section 3).
+export class ApiError extends Error {
+  constructor(message, { code = "unreachable", hint = null, status = 0, leader = null } = {}) {
+    super(message);
+    this.code = code;
+    this.hint = hint;
+    this.status = status;
+    this.leader = leader;
+  }
+}
+
+// The token of the address that `raftdb up` printed stands behind the #, which browsers send to nobody. It is kept for
+// this tab, and taken out of the address, so that it is in no bookmark and on no screenshot.
+export function takeToken() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const token = parameters.get("token");
+  try {
+    if (token === null) return sessionStorage.getItem(TOKEN_KEY);
+    sessionStorage.setItem(TOKEN_KEY, token);
+  } catch {
+    // Without storage the token lasts until the page is loaded anew.
+  }
+  if (token !== null) history.replaceState(history.state, "", location.pathname + location.search);
+  return token;
+}
+
+export class Api {
+  // `bases` returns the addresses of nodes to ask, the best first: "" for the page's own node, else http://HOST:PORT.
+  // `leader` returns that of the leader, or null.
+  constructor({ token, mode, bases, leader }) {
+    this.token = token;
+    this.mode = mode;
+    this.bases = bases;
+    this.leaderBase = leader;
+  }
+
+  // Whether this page may change anything.
+  get mayAct() {
+    return this.mode === "write" && this.token !== null;
+  }
+
+  // Why it may not, for people.
+  get whyNot() {
+    if (this.mode !== "write") return "These nodes show pages that only look (dashboard = read).";
+    return "To act, open the address that raftdb up printed, with all that follows the #.";
+  }
+
+  // GET from the first node that answers; the answer as it is parsed.
+  async get(path, { signal } = {}) {
+    return this.#first(this.bases(), "GET", path, undefined, signal);
+  }
+
+  // A request that only the leader serves. While there is none, `code` is no_leader.
+  async leader(method, path, body, { signal } = {}) {
+    const known = this.leaderBase();
+    const bases = known === null ? this.bases() : [known, ...this.bases().filter((base) => base !== known)];
+    return this.#first(bases, method, path, body, signal);
+  }
+
+  async #first(bases, method, path, body, signal) {
+    let problem = new ApiError("no node answers");
+    for (const base of bases) {
+      try {
+        return await this.#request(base, method, path, body, signal);
+      } catch (error) {
+        problem = error;
+        // A change is sent again only where it surely was not carried out.
+        const again = error.code === "not_leader" || (error.code === "unreachable" && method === "GET");
+        if (!again) throw error;
+      }
+    }
+    throw problem;
+  }
+
+  async #request(base, method, path, body, signal) {
+    const headers = {};
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (method !== "GET" && this.token !== null) headers["Authorization"] = `Bearer ${this.token}`;
+    const deadline = AbortSignal.timeout(TIMEOUT_MS);
+    let response, text;
+    try {
+      response = await fetch(base + path, {
+        method,
+        headers,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        // Where the leader is, the page knows; a redirect to another origin would come back as a failure without words.
+        redirect: "manual",
+        credentials: "omit",
+        signal: signal === undefined ? deadline : AbortSignal.any([signal, deadline]),
+      });
+      if (response.type === "opaqueredirect") {
+        throw new ApiError("another node leads", { code: "not_leader", status: 307 });
+      }
+      text = await response.text();
+    } catch (error) {
+      if (error instanceof ApiError || signal?.aborted) throw error;
+      throw new ApiError("the node does not answer");
+    }
+    const answer = parsed(text);
+    if (response.ok) return answer;
+    const { message = `status ${response.status}`, ...more } = answer?.error ?? {};
+    throw new ApiError(message, { ...more, status: response.status });
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

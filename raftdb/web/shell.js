@@ -1,0 +1,146 @@
+// The frame around all pages: the navigation, the theme, and the router that opens and leaves pages.
+//
+// The table of pages is the navigation, which the node has filled in (raftdb/web/__init__.py). Going from one page to
+// another does not load the document anew, so that what was heard of the nodes stays.
+
+import { Api, takeToken } from "./api.js";
+import { Cluster } from "./cluster.js";
+import { fill, h, say, set } from "./dom.js";
+
+const root = document.getElementById("page");
+const links = [...document.querySelectorAll("nav a[data-module]")];
+const cluster = new Cluster();
+const api = new Api({
+  token: takeToken(),
+  mode: document.documentElement.dataset.dashboard,
+  bases: () => cluster.bases(),
+  leader: () => cluster.leaderBase(),
+});
+let current = null;
+
+// What a page gets; see raftdb/web/__init__.py.
+class View {
+  constructor(page, parameters) {
+    this.page = page;
+    this.root = h("div", { class: `page page-${page}` });
+    this.cluster = cluster;
+    this.api = api;
+    this.parameters = parameters;
+    this.query = new URLSearchParams(location.search);
+    this.ending = new AbortController();
+    this.signal = this.ending.signal;
+    this.go = go;
+  }
+
+  on(target, name, listener) {
+    target.addEventListener(name, listener, { signal: this.signal });
+  }
+
+  // Calls `f` every so often while the page is there and seen.
+  every(milliseconds, f) {
+    const timer = setInterval(() => document.hidden || f(), milliseconds);
+    this.signal.addEventListener("abort", () => clearInterval(timer));
+  }
+
+  topics(...names) {
+    cluster.want(names);
+  }
+}
+
+function found(path) {
+  for (const link of links) {
+    const pattern = link.getAttribute("href").split("/");
+    const segments = path.split("/");
+    if (pattern.length !== segments.length) continue;
+    const parameters = {};
+    const fits = pattern.every((part, place) => {
+      if (!part.startsWith("{")) return part === segments[place];
+      parameters[part.slice(1, -1)] = decoded(segments[place]);
+      return segments[place] !== "";
+    });
+    if (fits) return { link, parameters };
+  }
+  return null;
+}
+
+function decoded(segment) {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
+export function go(path) {
+  history.pushState(null, "", path);
+  open();
+}
+
+async function open() {
+  const place = found(location.pathname);
+  current?.ending.abort();
+  if (place === null) {
+    current = null;
+    fill(root, h("p", { class: "notice" }, "There is no such page here."));
+    return;
+  }
+  for (const link of links) set(link, { "aria-current": link === place.link ? "page" : null });
+  document.title = `${place.link.textContent} · raftdb`;
+  const module = place.link.dataset.module;
+  const view = (current = new View(module, place.parameters));
+  cluster.want([]);
+  try {
+    const { open: opened } = await import(`./pages/${module}.js`);
+    if (view.signal.aborted) return;
+    fill(root, view.root);
+    const leave = await opened(view);
+    if (typeof leave === "function") {
+      if (view.signal.aborted) leave();
+      else view.signal.addEventListener("abort", leave);
+    }
+  } catch (error) {
+    console.error(error);
+    fill(root, h("p", { class: "notice bad" }, `This page failed: ${error.message}`));
+  }
+}
+
+// Links of this document are gone to without loading it anew, unless another tab or window was asked for.
+document.addEventListener("click", (event) => {
+  const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
+  const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (link === null || !plain || event.defaultPrevented || link.target || link.hasAttribute("download")) return;
+  const url = new URL(link.href);
+  if (url.origin !== location.origin || url.hash || found(url.pathname) === null) return;
+  event.preventDefault();
+  if (url.pathname + url.search !== location.pathname + location.search) go(url.pathname + url.search);
+  root.focus({ preventScroll: true });
+});
+addEventListener("popstate", open);
+
+const themeButton = document.getElementById("theme");
+const dark = matchMedia("(prefers-color-scheme: dark)");
+
+function isDark() {
+  return (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
+}
+
+function sayTheme() {
+  say(themeButton, isDark() ? "Light" : "Dark");
+  themeButton.setAttribute("aria-label", isDark() ? "Use light colours" : "Use dark colours");
+}
+
+themeButton.addEventListener("click", () => {
+  const theme = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  try {
+    localStorage.setItem("raftdb-theme", theme);
+  } catch {
+    // Then the choice lasts until the page is loaded anew.
+  }
+  sayTheme();
+});
+dark.addEventListener("change", sayTheme);
+sayTheme();
+
+cluster.start();
+open();
