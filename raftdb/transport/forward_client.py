@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from raftdb.background import StartTask
 from raftdb.endpoint import Endpoint
 from raftdb.errors import RemoteProtocolError
-from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
+from raftdb.transport.greeting import GreetingRefused, check_answer, exchange
+from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.limits import FORWARD_PATH, LinkLimits
 from raftdb.transport.reasons import DialRefused, short_reason
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.upgrade import dial
-from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
+from raftdb.wire.handshake import Hello
 from raftdb.wire.stream import Kind
 
 logger = logging.getLogger("raftdb.transport")
@@ -89,6 +90,8 @@ class ForwardLink:
                 stream.hand_over(self._hear)
                 self._events.on_room()
             reason = await stream.ended
+        except GreetingRefused as refusal:
+            reason = str(refusal)
         except (DialRefused, RemoteProtocolError, TimeoutError, OSError) as error:
             reason = short_reason(error)
         finally:
@@ -100,20 +103,12 @@ class ForwardLink:
                 self._events.on_down(reason)
 
     async def _dial(self) -> FrameStream:
-        """Connect and shake hands. Raises RemoteProtocolError, or what `dial` raises."""
+        """Connect and shake hands. Raises GreetingRefused, RemoteProtocolError, or what `dial` raises."""
         limits, identity = self._limits, self._identity
         stream = await dial(self._endpoint, connect_timeout_s=limits.connect_timeout_s, path=FORWARD_PATH)
         try:
-            stream.send(Kind.HANDSHAKE, encode_handshake(identity.introduce(Hello, self._peer)))
-            kind, body = await stream.receive()
-            answer = decode_handshake(body) if kind is Kind.HANDSHAKE else None
-            if isinstance(answer, Refused):
-                raise RemoteProtocolError(f"refused: {answer.reason}")
-            if not isinstance(answer, Welcome) or answer.source != self._peer:
-                raise RemoteProtocolError(f"not {self._peer} has answered")
-            refused = await check_introduction(answer, identity, self._check_peer)
-            if refused is not None:
-                raise RemoteProtocolError(refused.reason)
+            answer = await exchange(stream, identity.introduce(Hello, self._peer))
+            await check_answer(answer, self._peer, identity, self._check_peer)
         except BaseException:
             stream.abort()
             await asyncio.wait({stream.ended})

@@ -10,12 +10,13 @@ from aiohttp import web
 from raftdb.errors import RemoteProtocolError, Unavailable
 from raftdb.memory import Hold
 from raftdb.route import Permission, Route, Routes
-from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
+from raftdb.transport.greeting import GreetingRefused, Reception
+from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.limits import FORWARD_PATH, LinkLimits
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.upgrade import Switched, accepted, require_upgrade
-from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
+from raftdb.wire.handshake import Hello, Refused
 from raftdb.wire.stream import Kind
 
 logger = logging.getLogger("raftdb.transport")
@@ -60,15 +61,12 @@ class ForwardServer:
         on_opened: OpenForward,
         limits: LinkLimits | None = None,
     ) -> None:
-        self._identity = identity
-        self._check_peer = check_peer
         self._is_member = is_member
         self._on_opened = on_opened
-        self._limits = limits or LinkLimits()
+        self._limits = limits = limits or LinkLimits()
+        self._reception = Reception(identity, check_peer, limits)
         self._streams: dict[str, FrameStream] = {}
         self._open: set[FrameStream] = set()
-        # Connections without a finished handshake, the oldest first, and whether the hello is being checked.
-        self._pending: dict[FrameStream, bool] = {}
         self._closed = False
 
     @property
@@ -80,8 +78,9 @@ class ForwardServer:
         """GET /v1/peer/forward: one connection, from handshake to end. Raises RequestRefused or Unavailable before it
         begins."""
         require_upgrade(request)
-        if self._closed or not self._has_room():
-            raise Unavailable("busy", "too many handshakes at once, or the node is stopping")
+        if self._closed:
+            raise Unavailable("busy", "the node is stopping")
+        self._reception.make_room()
         with accepted(request) as (stream, memory):
             self._open.add(stream)
             try:
@@ -90,18 +89,6 @@ class ForwardServer:
             finally:
                 self._open.discard(stream)
         return Switched()
-
-    def _has_room(self) -> bool:
-        """True if another handshake may begin. If there are too many, the oldest connection that has said nothing is
-        cut for it, so that a few silent ones cannot keep the members out."""
-        if len(self._pending) < self._limits.handshakes_pending_max:
-            return True
-        silent = next((stream for stream, is_judged in self._pending.items() if not is_judged), None)
-        if silent is None:
-            return False
-        del self._pending[silent]
-        silent.abort()
-        return True
 
     async def close(self) -> None:
         """End every connection and refuse new ones. Takes up to the limits' `close_timeout_s`."""
@@ -114,36 +101,31 @@ class ForwardServer:
 
     async def _serve(self, stream: FrameStream, memory: Hold) -> None:
         """Shake hands, and begin to hand requests over."""
-        self._pending[stream] = False
         try:
-            async with asyncio.timeout(self._limits.hello_timeout_s):
-                _, body = await stream.receive()
-                hello = decode_handshake(body)
-                if not isinstance(hello, Hello):
-                    raise RemoteProtocolError("a connection begins with a hello")
-                self._pending[stream] = True
-                refused = await check_introduction(hello, self._identity, self._check_peer)
+            hello = await self._reception.receive(stream, self._no_member)
+        except GreetingRefused as refusal:
+            self._reception.refuse(stream, refusal.refused)
+            return
         except (RemoteProtocolError, TimeoutError, OSError) as error:
             self._end(stream, short_reason(error))
             return
-        finally:
-            self._pending.pop(stream, None)
-        if refused is None and not self._is_member(hello.source):
-            refused = Refused("not_member", f"{hello.source} is no member")
-        if refused is not None or self._closed:
-            if refused is not None:
-                stream.send(Kind.HANDSHAKE, encode_handshake(refused))
-            self._end(stream, "refused" if refused is None else refused.reason)
+        if self._closed:
+            self._end(stream, "the node is stopping")
             return
         older = self._streams.get(hello.source)
         if older is not None:
             older.abort()
         self._streams[hello.source] = stream
         stream.ended.add_done_callback(lambda _: self._forget(hello.source, stream))
-        stream.send(Kind.HANDSHAKE, encode_handshake(self._identity.introduce(Welcome, hello.source)))
+        self._reception.welcome(stream, hello)
         forward = ForwardStream(stream, memory, self._limits)
         stream.ended.add_done_callback(lambda _: forward.on_end())
         self._hand_over(stream, self._on_opened(forward))
+
+    def _no_member(self, hello: Hello) -> Refused | None:
+        return (
+            None if self._is_member(hello.source) else Refused("not_member", f"{hello.source} is no member")
+        )
 
     def _hand_over(self, stream: FrameStream, take: OnRequests) -> None:
         def take_frame(kind: Kind, body: bytes) -> None:

@@ -12,7 +12,8 @@ from raftdb.core.messages import Message
 from raftdb.endpoint import Endpoint
 from raftdb.errors import LocalProtocolError, RemoteProtocolError
 from raftdb.transport.events import PeerEvents
-from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
+from raftdb.transport.greeting import GreetingRefused, check_answer, exchange
+from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.kernel_retries import fit_kernel_retries
 from raftdb.transport.limits import FIRST_SEQUENCE, LinkLimits
 from raftdb.transport.pinging import Pinger
@@ -21,7 +22,7 @@ from raftdb.transport.send_queue import SendQueue
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
 from raftdb.transport.upgrade import dial
-from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
+from raftdb.wire.handshake import Hello, Refused
 from raftdb.wire.peer import encode_frame
 from raftdb.wire.stream import Kind
 
@@ -39,14 +40,6 @@ class LinkStatistics(NamedTuple):
     sent_messages: int
     dropped_messages: int
     queued_bytes: int
-
-
-class _Refusal(Exception):
-    """The handshake ended in a refusal, by either side."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(f"refused: {refused.reason}")
-        self.refused = refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +148,8 @@ class PeerLink:
             wait_s = self._trips.wait_s(least_s=limits.dial_min_s, most_s=limits.dial_max_s)
             async with asyncio.timeout(wait_s):
                 stream = await self._dial()
-        except _Refusal as refusal:
+        except GreetingRefused as refusal:
+            self._sight(refusal.source)
             self._report_refusal(refusal.refused)
         except (DialRefused, RemoteProtocolError, TimeoutError, OSError) as error:
             if isinstance(error, TimeoutError):
@@ -173,35 +167,17 @@ class PeerLink:
         return False
 
     async def _dial(self) -> FrameStream:
-        """Connect and shake hands. Raises _Refusal, RemoteProtocolError, or what `dial` raises."""
+        """Connect and shake hands. Raises GreetingRefused, RemoteProtocolError, or what `dial` raises."""
         limits, context, clock = self._limits, self._context, asyncio.get_running_loop().time
         dialled_s = clock()
         stream = await dial(self.address, connect_timeout_s=limits.connect_timeout_s)
         try:
             upgraded_s = clock()
-            stream.send(Kind.HANDSHAKE, encode_handshake(context.identity.introduce(Hello, self.peer)))
-            try:
-                kind, body = await stream.receive()
-            except ConnectionResetError as error:
-                why = "the peer closed the connection instead of answering the handshake"
-                raise RemoteProtocolError(why) from error
+            answer = await exchange(stream, context.identity.introduce(Hello, self.peer))
             # The connection, the change of protocols and the answer to the hello take a trip each.
             self._pinger.measured(min((upgraded_s - dialled_s) / 2, clock() - upgraded_s))
             fit_kernel_retries(stream, self._trips, limits)
-            if kind is not Kind.HANDSHAKE:
-                raise RemoteProtocolError("the peer does not answer the handshake")
-            answer = decode_handshake(body)
-            if isinstance(answer, Refused):
-                self._sight(answer.answered_by)
-                raise _Refusal(answer)
-            if not isinstance(answer, Welcome):
-                raise RemoteProtocolError("the peer answered a hello with a hello")
-            if answer.source != self.peer:
-                self._sight(answer.source)
-                raise _Refusal(Refused("wrong_source", f"{answer.source} answered in place of {self.peer}"))
-            refused = await check_introduction(answer, context.identity, context.check_peer)
-            if refused is not None:
-                raise _Refusal(refused)
+            await check_answer(answer, self.peer, context.identity, context.check_peer)
         except BaseException:
             await self._hang_up(stream)
             raise

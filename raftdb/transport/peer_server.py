@@ -16,14 +16,15 @@ from raftdb.errors import RemoteProtocolError, Unavailable
 from raftdb.memory import Hold
 from raftdb.route import Permission, Route, Routes
 from raftdb.transport.events import PeerEvents
-from raftdb.transport.handshake import CheckPeer, LocalIdentity, check_introduction
+from raftdb.transport.greeting import GreetingRefused, Reception
+from raftdb.transport.handshake import CheckPeer, LocalIdentity
 from raftdb.transport.kernel_retries import fit_kernel_retries
 from raftdb.transport.limits import FIRST_SEQUENCE, PEER_PATH, LinkLimits
 from raftdb.transport.reasons import short_reason
 from raftdb.transport.stream import FrameStream
 from raftdb.transport.trips import Trips
 from raftdb.transport.upgrade import Switched, accepted, require_upgrade
-from raftdb.wire.handshake import Hello, Refused, Welcome, decode_handshake, encode_handshake
+from raftdb.wire.handshake import Hello, Refused
 from raftdb.wire.peer import decode_frame
 from raftdb.wire.stream import Kind
 
@@ -47,8 +48,6 @@ class _Incoming:
     remote: str
     source: str = ""
     start: StartId = NO_START
-    is_judged: bool = False
-    """True while its hello is being checked."""
     sequence: int = FIRST_SEQUENCE
     trips: Trips = field(default_factory=Trips)
     watch: asyncio.TimerHandle | None = None
@@ -73,13 +72,12 @@ class PeerServer:
         self._start = start
         self._is_member = is_member
         self._identity = identity
-        self._check_peer = check_peer
         self._on_messages = on_messages
         self._events = events or PeerEvents()
-        self._limits = limits or LinkLimits()
+        self._limits = limits = limits or LinkLimits()
+        self._reception = Reception(identity, check_peer, limits)
         self._links: dict[str, _Incoming] = {}
-        # Every accepted connection, the oldest first.
-        self._open: dict[_Incoming, None] = {}
+        self._open: set[_Incoming] = set()
         # The code of the latest refusal of each peer and the address that it dialled from, the oldest first.
         self._refusals: dict[str, tuple[str, str]] = {}
         self._closed = False
@@ -98,11 +96,12 @@ class PeerServer:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """GET /v1/peer: one link, from handshake to end. Raises RequestRefused or Unavailable before it begins."""
         require_upgrade(request)
-        if self._closed or not self._has_room():
-            raise Unavailable("busy", "too many handshakes at once, or the node is stopping")
+        if self._closed:
+            raise Unavailable("busy", "the node is stopping")
+        self._reception.make_room()
         with accepted(request) as (stream, memory):
             incoming = _Incoming(stream, memory, request.remote or "")
-            self._open[incoming] = None
+            self._open.add(incoming)
             try:
                 await self._serve(incoming)
             except OSError as error:
@@ -114,22 +113,9 @@ class PeerServer:
             try:
                 await asyncio.wait({stream.ended})
             finally:
-                self._open.pop(incoming, None)
+                self._open.discard(incoming)
                 self._forget(incoming, "connection lost")
         return Switched()
-
-    def _has_room(self) -> bool:
-        """True if another handshake may begin. If there are too many, the oldest connection whose hello is not being
-        checked is cut for it, so that a few silent connections cannot keep all members out."""
-        pending = [incoming for incoming in self._open if self._links.get(incoming.source) is not incoming]
-        if len(pending) < self._limits.handshakes_pending_max:
-            return True
-        idle = next((incoming for incoming in pending if not incoming.is_judged), None)
-        if idle is None:
-            return False
-        self._open.pop(idle)
-        idle.stream.abort()
-        return True
 
     def cut(self, peers: Iterable[str], reason: str) -> None:
         """Cut the links of these peers, for this reason; a peer that dials again is judged anew."""
@@ -150,54 +136,37 @@ class PeerServer:
 
     async def _serve(self, incoming: _Incoming) -> None:
         """Shake hands, and begin to hand frames over, which goes on until either side closes."""
-        clock = asyncio.get_running_loop().time
+        clock, stream = asyncio.get_running_loop().time, incoming.stream
         accepted_s = clock()
         try:
-            async with asyncio.timeout(self._limits.hello_timeout_s):
-                welcome = await self._shake_hands(incoming)
-            # The answer to the upgrade and the hello make one trip.
-            incoming.trips.note(clock() - accepted_s)
-            fit_kernel_retries(incoming.stream, incoming.trips, self._limits)
+            hello = await self._reception.receive(stream, self._too_many_strangers)
         except TimeoutError:
             self._close(incoming, "no handshake in time")
             return
         except RemoteProtocolError as error:
             self._close(incoming, error.message)
             return
-        if welcome is None or self._closed:
+        except GreetingRefused as refusal:
+            self._refuse(incoming, refusal)
             return
+        # The answer to the upgrade and the hello make one trip.
+        incoming.trips.note(clock() - accepted_s)
+        fit_kernel_retries(stream, incoming.trips, self._limits)
+        if self._closed:
+            return
+        self._refusals.pop(hello.source, None)
+        incoming.source, incoming.start = hello.source, hello.start
         self._replace(incoming)
-        stream = incoming.stream
-        stream.send(Kind.HANDSHAKE, encode_handshake(welcome))
+        self._reception.welcome(stream, hello)
         self._watch(incoming)
         stream.on_data = partial(self._account, incoming)
         stream.on_broken = partial(self._broken, incoming)
         stream.hand_over(partial(self._take, incoming))
 
-    async def _shake_hands(self, incoming: _Incoming) -> Welcome | None:
-        """Read and judge the hello. Returns None if it was refused, and the connection closed. Raises
-        RemoteProtocolError, ConnectionError."""
-        _, body = await incoming.stream.receive()
-        hello = decode_handshake(body)
-        if not isinstance(hello, Hello):
-            raise RemoteProtocolError("a link begins with a hello")
-        refused = self._too_many_strangers(hello.source)
-        if refused is None:
-            incoming.is_judged = True
-            try:
-                refused = await check_introduction(hello, self._identity, self._check_peer)
-            finally:
-                incoming.is_judged = False
-        if refused is not None:
-            self._refuse(incoming, hello, refused)
-            return None
-        self._refusals.pop(hello.source, None)
-        incoming.source, incoming.start = hello.source, hello.start
-        return self._identity.introduce(Welcome, hello.source)
-
-    def _too_many_strangers(self, source: str) -> Refused | None:
+    def _too_many_strangers(self, hello: Hello) -> Refused | None:
         """The refusal of a new stranger while strangers have `strangers_max` links: this node dials every peer of a
         link back, and remembers it."""
+        source = hello.source
         if self._is_member(source) or source in self._links:
             return None
         strangers = sum(not self._is_member(peer) for peer in self._links)
@@ -205,23 +174,23 @@ class PeerServer:
             return None
         return Refused("too_many_strangers", f"{strangers} nodes that are no members have a link already")
 
-    def _refuse(self, incoming: _Incoming, hello: Hello, refused: Refused) -> None:
+    def _refuse(self, incoming: _Incoming, refusal: GreetingRefused) -> None:
+        refused, source = refusal.refused, refusal.source
         fields = {
-            "peer": hello.source,
+            "peer": source,
             "address": incoming.remote,
             "code": refused.code,
             "reason": refused.reason,
         }
         # A peer that is refused dials again and again, so only a new refusal is logged above DEBUG.
         said = (refused.code, incoming.remote)
-        is_known = self._refusals.pop(hello.source, None) == said
-        self._refusals[hello.source] = said
+        is_known = self._refusals.pop(source, None) == said
+        self._refusals[source] = said
         if len(self._refusals) > REFUSALS_KEPT:
             del self._refusals[next(iter(self._refusals))]
         logger.log(logging.DEBUG if is_known else logging.WARNING, "peer refused", extra={"fields": fields})
-        self._events.on_refused(hello.source, refused.code, refused.reason)
-        incoming.stream.send(Kind.HANDSHAKE, encode_handshake(refused))
-        incoming.stream.close(refused.reason, timeout_s=self._limits.close_timeout_s)
+        self._events.on_refused(source, refused.code, refused.reason)
+        self._reception.refuse(incoming.stream, refused)
 
     def _watch(self, incoming: _Incoming) -> None:
         """Cut the link once its dialler, which has to ping, has been silent for too long (hazard B93)."""

@@ -134,6 +134,7 @@ async def test_a_handshake_that_is_cut_off_is_no_error_of_ours(
         assert [record.getMessage() for record in log_records if record.exc_info is not None] == []
         assert max(record.levelno for record in log_records) <= logging.WARNING
         assert node.peers.connected() == frozenset()
+        assert node.peers._reception._pending == {}
 
 
 async def test_handshakes_at_once_are_bounded() -> None:
@@ -149,7 +150,7 @@ async def test_handshakes_at_once_are_bounded() -> None:
         raw_peer(node.address) as second,
     ):
         greetings = [asyncio.create_task(first.greet(HELLO)), asyncio.create_task(second.greet(HELLO))]
-        await wait_until(lambda: sum(incoming.is_judged for incoming in node.peers._open) == 2)
+        await wait_until(lambda: sum(node.peers._reception._pending.values()) == 2)
         assert await status_of_dial(node.address) == 503
         judging.set()
         await asyncio.gather(*greetings)
