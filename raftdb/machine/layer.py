@@ -9,7 +9,7 @@ space and in the changes over it, and do not depend on how a store keeps them.
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from raftdb.errors import ReplyError, required
 
@@ -37,6 +37,12 @@ TOO_MANY_KEYS = "the transaction touches too many keys"
 """The error where `passed_max` ends a scan. It is a replicated rule, as all texts of errors are."""
 
 
+Written: TypeAlias = tuple[bytes, bool, bytes | None, bytes | None]
+"""A change of a value: where it stands, whether a record stood there before, the new record (None: removed), and the
+name of the client's session in which it was done, if it was in one. A place without a key (`machine.values`) stands for
+all values."""
+
+
 class Layer:
     """Reads through its own changes to the view below, and collects writes in `changes` (None: deleted).
 
@@ -51,6 +57,8 @@ class Layer:
     asked for more often than it changes.
 
     `waits` is true while an operation runs whose sender waits until it is served (`raftdb.machine.waiting`).
+
+    `written` are, in order, the values that were changed in it, for whoever keeps their history (`Written`).
 
     `looked_up` counts keys, `passed` the keys that scans passed, found or not, and `moved_bytes` the bytes of values
     that were read or written. A scan that makes `passed` more than `passed_max` ends in a `ReplyError`.
@@ -73,6 +81,7 @@ class Layer:
         "session",
         "values_prefix",
         "waits",
+        "written",
     )
 
     def __init__(self, view: KeyValueView, *, passed_max: int | None = None) -> None:
@@ -95,6 +104,7 @@ class Layer:
         """The keys of `changes` in ascending order, from the first scan on: most layers have none."""
         self.deadline_ms: int | None = None
         self.events: list[bytes] = []
+        self.written: list[Written] = []
         self.looked_up = self.passed = self.moved_bytes = 0
         self.passed_max = passed_max
         self.waits = False
@@ -162,6 +172,7 @@ class Layer:
         self.changes.update(upper.changes)
         self._order = None
         self.events += upper.events
+        self.written += upper.written
         if upper.deadline_ms is not None:
             self.note_deadline(upper.deadline_ms)
 

@@ -2,7 +2,8 @@
 
 Every service that keeps values changes them through `put_value`, `change_value` and `remove_value`. They keep exact how
 many values there are, when they expire, and what is bound to sessions (`raftdb.machine.bound_keys`), and are told what
-was there before, as the whole record or as its head.
+was there before, as the whole record or as its head. All that they and `remove_all_values` do is noted in the layer
+(`raftdb.machine.layer.Written`), for the history that a node keeps; nothing else changes a value that is there.
 
 A value whose time is up stays until a sweep removes it (`raftdb.machine.sweeper`), but for every command it is missing.
 
@@ -84,6 +85,7 @@ def remove_all_values(layer: Layer) -> None:
     layer.values_prefix = _prefix_of(generation)
     layer.put(VALUE_COUNT_KEY, pack_number(0) + _created(layer))
     abandon(layer, KEY_VALUE_PREFIX, first, layer.values_prefix)
+    layer.written.append((first, True, None, layer.session))
 
 
 def forget_value(layer: Layer, state_key: bytes, head: bytes) -> None:
@@ -153,7 +155,8 @@ def put_value(
     """Store the string `data` in place of the record `before`, None if there is none. It is bound to a `session`, named
     by its registration, or to none (0), whatever was before."""
     _replace(layer, state_key, before, expires_ms, revision, session)
-    layer.put(state_key, encode_string(data, revision=revision, expires_ms=expires_ms, is_bound=session != 0))
+    record = encode_string(data, revision=revision, expires_ms=expires_ms, is_bound=session != 0)
+    _put(layer, state_key, record, was_there=before is not None)
 
 
 def change_value(
@@ -171,16 +174,14 @@ def change_value(
         put_value(layer, state_key, before, data, revision=revision)
         return
     record = encode_string(data, revision=revision, expires_ms=present.expires_ms, is_bound=is_bound(before))
-    layer.put(state_key, record)
+    _put(layer, state_key, record, was_there=True)
 
 
 def expire_value(layer: Layer, state_key: bytes, before: bytes, *, revision: int, expires_ms: int) -> None:
     """Let the value that is whole in the record `before`, of whatever kind, end at another time."""
     _set_expiry(layer, state_key, decode_header(before)[2], expires_ms)
-    layer.put(
-        state_key,
-        encode_again(before, revision=revision, expires_ms=expires_ms, is_bound=is_bound(before)),
-    )
+    record = encode_again(before, revision=revision, expires_ms=expires_ms, is_bound=is_bound(before))
+    _put(layer, state_key, record, was_there=True)
 
 
 def move_value(
@@ -197,7 +198,12 @@ def move_value(
     expires_ms = decode_header(record)[2]
     _replace(layer, state_key, before, expires_ms, revision, session)
     again = encode_again(record, revision=revision, expires_ms=expires_ms, is_bound=session != 0)
-    layer.put(state_key, again)
+    _put(layer, state_key, again, was_there=before is not None)
+
+
+def _put(layer: Layer, state_key: bytes, record: bytes, *, was_there: bool) -> None:
+    layer.put(state_key, record)
+    layer.written.append((state_key, was_there, record, layer.session))
 
 
 def _replace(
@@ -234,6 +240,7 @@ def remove_value(layer: Layer, state_key: bytes, before: bytes) -> None:
     if is_bound(before):
         bound_keys.unbind(layer, state_key[1:])
     layer.delete(state_key)
+    layer.written.append((state_key, True, None, layer.session))
     _count(layer, -1)
 
 
@@ -254,6 +261,11 @@ def remove_bound_values(layer: Layer, session: int) -> int:
         state_key = KEY_VALUE_PREFIX + name
         remove_value(layer, state_key, required(layer.head(state_key, HEADER_BYTES), "bound value"))
     return len(names)
+
+
+def key_of(state_key: bytes) -> bytes:
+    """Return the key whose value stands there; empty for the front of all values of a generation."""
+    return state_key[2 + state_key[1] :]
 
 
 def has_changed(view: KeyValueView, key: bytes, revision: int, seen_at: int) -> bool:

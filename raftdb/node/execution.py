@@ -24,7 +24,8 @@ from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command
 from raftdb.machine.service import Query as RecordQuery
-from raftdb.node.pending import LogPage
+from raftdb.node.history import History
+from raftdb.node.pending import LogPage, Writes
 from raftdb.node.turn import Answer, State
 
 
@@ -38,10 +39,18 @@ class Slice(NamedTuple):
 
 
 def apply_slice(
-    blocks: Iterable[Block], first: Index, last: Index, state: State, machine: Machine, *, bytes_max: int
+    blocks: Iterable[Block],
+    first: Index,
+    last: Index,
+    state: State,
+    machine: Machine,
+    *,
+    bytes_max: int,
+    history: History | None = None,
 ) -> Slice:
     """Change the state by the entries `first` to `last`, or by as many as make `bytes_max` of work (`raftdb.budgets`),
-    at least one; and move its applied index there. `blocks` are neighbours, of which the first has `first`."""
+    at least one; and move its applied index there. `blocks` are neighbours, of which the first has `first`. What they
+    change is kept in the `history`, if there is one."""
     layer = Layer(state)
     replies: list[tuple[Index, Term, Reply]] = []
     data_bytes = 0
@@ -53,9 +62,13 @@ def apply_slice(
             if block.kind is EntryKind.CONFIGURATION:
                 layer.put(CONFIGURATION_KEY, pack_configuration(index, data))
         replies.append((index, block.term, reply))
+        if layer.written and history is not None:
+            history.take(index, layer, state)
         data_bytes += len(data)
         if data_bytes + work_of(layer) >= bytes_max:
             break
+    if history is not None:
+        history.sliced(replies[-1][0])
     state.write(layer.changes, index=replies[-1][0], term=replies[-1][1])
     return Slice(replies, layer.events, layer.deadline_ms)
 
@@ -85,6 +98,19 @@ def answer_of(reply: Reply, index: Index, term: Term) -> Answer | ReplyError:
     if isinstance(reply, Result):
         return Answer(reply.value, index, term, reply.revision)
     return reply
+
+
+def answers_to(
+    writes: Iterable[Writes],
+    first: Index,
+    replies: Sequence[tuple[Index, Term, Reply]],
+    refusal: Callable[[], RaftdbError],
+) -> Iterator[tuple[int, Answer | RaftdbError]]:
+    """The answers for the proposers of the entries from `first` on, which have these replies. Where another leader's
+    entry stands, the proposer gets the `refusal`."""
+    for start, proposed_term, request_ids in writes:
+        for request_id, (index, term, reply) in zip(request_ids, replies[start - first :], strict=False):
+            yield request_id, answer_of(reply, index, term) if proposed_term == term else refusal()
 
 
 FindBlocks = Callable[[Index, Index, int], Sequence[Block]]

@@ -5,7 +5,7 @@ drawn from a seed. Both carry out the same effects, so the simulator tests the c
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from raftdb.budgets import APPLY_BYTES_MAX, APPLY_ENTRIES_MAX, KEY_BYTES, PROPOSE_BYTES_MAX
@@ -26,13 +26,13 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.machine.entries import stamp
 from raftdb.machine.machine import Machine
-from raftdb.machine.reply import Reply
 from raftdb.node import pending
 from raftdb.node.bodies import Bodies
 from raftdb.node.checkpoints import Checkpoints, Covered
 from raftdb.node.clock import LeaderClock
 from raftdb.node.compaction import CompactionPolicy
-from raftdb.node.execution import answer_of, apply_slice, serve
+from raftdb.node.execution import answers_to, apply_slice, serve
+from raftdb.node.history import History
 from raftdb.node.membership import MembershipRequests
 from raftdb.node.pending import MakeCheckpoint, Pending, Query, ReadRequest, WriteRequest, batches_of
 from raftdb.node.standing import is_new, is_unproven
@@ -56,6 +56,7 @@ class Replica:
         patience_ticks: int,
         policy: CompactionPolicy,
         first_entry: EntryId = FIRST_ENTRY,
+        history: History | None = None,
     ) -> None:
         self.raft = raft
         self.links: set[NodeId] = set()
@@ -71,6 +72,8 @@ class Replica:
         self._bodies = Bodies(raft.state, log_reader)
         self._state = state
         self._machine = machine
+        self.history = history or History()
+        self.history.restart(state.applied[0], state)
         self._clock = LeaderClock(machine)
         patience = partial(request_ticks, raft.state, patience_ticks)
         self._pending = Pending(patience_ticks=patience)
@@ -301,6 +304,7 @@ class Replica:
         last_known = self.applied_index
         self._state = state
         self._installing = False
+        self.history.restart(self.applied_index, state)
         self.received_snapshot = None
         refusal = self._out_of_time(is_write=True)
         for writes in self._pending.take_writes(self.applied_index):
@@ -343,10 +347,12 @@ class Replica:
         if first > last or not self._may_apply:
             return
         blocks = self._bodies.whole_blocks(first, last, APPLY_BYTES_MAX)
-        applied = apply_slice(blocks, first, last, self._state, self._machine, bytes_max=APPLY_BYTES_MAX)
+        where = (first, last, self._state, self._machine)
+        applied = apply_slice(blocks, *where, bytes_max=APPLY_BYTES_MAX, history=self.history)
         self._clock.applied(self.applied_index, applied.deadline_ms)
         if self._pending.has_writes:
-            self._answer_writes(first, applied.replies)
+            writes = self._pending.take_writes(self.applied_index)
+            self._effects.answers += answers_to(writes, first, applied.replies, self.refusal)
         self.waiters.changed(applied.events)
         self._effects.traces.append(
             Trace("applied", (("first_index", first), ("applied_index", self.applied_index)))
@@ -357,13 +363,6 @@ class Replica:
         """False while a snapshot is put in place, or changes take too much memory; an input comes when either is
         over."""
         return not self._installing and self._checkpoints.has_room(self._state)
-
-    def _answer_writes(self, first: Index, replies: Sequence[tuple[Index, Term, Reply]]) -> None:
-        """Answer the proposers of the entries from `first` on, which have these places."""
-        for start, proposed_term, request_ids in self._pending.take_writes(first + len(replies) - 1):
-            for request_id, (index, term, reply) in zip(request_ids, replies[start - first :], strict=False):
-                answer = answer_of(reply, index, term) if proposed_term == term else self.refusal()
-                self._effects.answers.append((request_id, answer))
 
     def _serve_waiters(self, inputs: Inputs) -> bool:
         """Look at the requests that are held; returns whether work is left for the next turn."""

@@ -14,6 +14,7 @@ from raftdb.core.timing import election_timeout_ticks
 from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint
 from raftdb.node import starts
+from raftdb.node.history import Reach
 from raftdb.node.replica import Replica
 from raftdb.node.standing import Standing, is_cast_out, standing_of
 from raftdb.wire.handshake import Hello, Welcome
@@ -162,6 +163,11 @@ class NodeView:
     def changes_memory_bytes(self) -> int:
         """Memory that changes take which are not yet durable in the state."""
         return self._replica.changes_memory_bytes
+
+    @property
+    def history(self) -> Reach:
+        """How far back the changes are known here."""
+        return self._replica.history.reach
 
     @property
     def election_timeout_s(self) -> float:

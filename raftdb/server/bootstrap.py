@@ -252,6 +252,7 @@ class _Node:
         memory = MemoryAccount(settings.memory_bytes_max)
         memory.watch("changes", lambda: self._view.changes_memory_bytes)
         memory.watch("entries", lambda: self._view.entries_memory_bytes)
+        memory.watch("history", lambda: self._view.history.bytes)
         memory.watch("peers", lambda: self._network.queued_bytes)
         node = LocalNode(
             self._driver,

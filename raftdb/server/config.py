@@ -23,6 +23,7 @@ from raftdb.endpoint import (
 from raftdb.errors import Fatal
 from raftdb.limits import BESIDE_VALUE_BYTES, COMMAND_BYTES_CEILING, VALUE_BYTES_CEILING
 from raftdb.memory import MEMORY_BYTES_MAX, MEMORY_BYTES_MIN
+from raftdb.node.history import HISTORY_BYTES_MAX
 from raftdb.server.environment import CONFIG_FILE, settings_in
 from raftdb.wire.fields import is_node_id
 
@@ -184,6 +185,8 @@ class Settings:
     """Bytes of log kept before a checkpoint, so that a follower that lags a little needs no snapshot."""
     memory_bytes_max: int = field(default=MEMORY_BYTES_MAX, metadata={"parse": parse_positive})
     """Memory for data that clients and peers make grow: requests, answers, changes that are not yet durable."""
+    history_bytes_max: int = field(default=HISTORY_BYTES_MAX, metadata={"parse": parse_positive})
+    """Memory for the changes that were applied lately, for those who follow them or look back."""
     disk_reserve_bytes: int | None = field(default=None, metadata={"parse": parse_positive})
     """Free space of the disk below which growing writes are refused. None: a share of the disk."""
 

@@ -8,6 +8,7 @@ from raftdb.core.state import RaftSettings
 from raftdb.machine.machine import Machine
 from raftdb.memory import CHANGES_FRACTION
 from raftdb.node.compaction import CompactionPolicy, phase_among
+from raftdb.node.history import History
 from raftdb.node.replica import Replica
 from raftdb.node.starts import OwnStarts, encode_own, next_start
 from raftdb.node.stored import first_entry_of, load_raft
@@ -65,6 +66,7 @@ def load_replica(settings: Settings, identity: Identity, log: LmdbLogStore, stat
             phase=phase_among(identity.node_id, [member.id for member in members]),
         ),
         first_entry=first_entry_of(log),
+        history=History(bytes_max=settings.history_bytes_max),
     )
 
 

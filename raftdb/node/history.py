@@ -1,0 +1,242 @@
+"""What this node has applied lately: each change of a value, with the value before it and after it.
+
+It serves those who follow changes (`raftdb.node.watches`), and those who ask how a key was some time ago. It is in
+memory only, and bounded: the oldest changes make room for new ones. It has every change of every entry above `begin`,
+whatever made it: commands, transactions, the sweeper, the end of a session. After a restart it begins at the
+checkpoint, from which on the log is applied again, and after a snapshot was put in place it begins anew at its end. So
+where it begins differs from node to node; from there on all have the same.
+
+The machine notes which values an entry changes (`raftdb.machine.layer.Written`), and the value before is found here: it
+is that of the change before in the same slice, or stands in the state, which gets the changes of a slice at its end. So
+a command that looks at the head of a value only, as `set` does, costs no more for the machine.
+
+Three things are decided here:
+
+* A value whose time is up is gone for every command before the sweeper removes it. In the history it ends in the entry
+  that removes it, or that writes a new value in its place: then it ends first, as `Kind.EXPIRE`.
+* `flushall` removes any number of values in one change. If they are few they are listed, as deletions in the order of
+  their keys; so is all else that an entry does.
+* An entry whose changes are more than `ENTRY_CHANGES_MAX`, or more than `ENTRY_BYTES_MAX` with the values before, is
+  not kept, because to read them would hold up the loop: the history begins anew after it. Whoever follows changes gets
+  the present state then, as if it had been away for too long.
+
+Measured: 0.9 us for a `set` that replaces a value in memory, 3 us more if that value is on the disk. With values of 64
+bytes 64 MiB are 140,000 changes: ten minutes of 230 a second.
+"""
+
+from bisect import bisect_right
+from enum import IntEnum
+from typing import NamedTuple, TypeAlias
+
+from raftdb.core.model import Index
+from raftdb.limits import MIB
+from raftdb.machine.clock import read_clock
+from raftdb.machine.keyspace import HEADER_BYTES, NEVER_EXPIRES, StoredValue, decode_header, decode_value
+from raftdb.machine.layer import KeyValueView, Layer
+from raftdb.machine.scanning import behind
+from raftdb.machine.values import key_of
+
+HISTORY_BYTES_MAX = 64 * MIB
+"""The memory that the history may take, unless the setting `history_bytes_max` gives another limit."""
+CHANGE_BYTES = 160
+"""What a change takes in memory beside its key and its two values: the objects that it is made of. Measured with
+tracemalloc, for an entry with one change: 294 bytes for both."""
+ENTRY_BYTES = 160
+"""What an entry takes beside its changes."""
+ENTRY_CHANGES_MAX = 10_000
+"""Most changes of one entry that are kept."""
+ALL_LISTED_MAX = 1_000
+"""Most values that are listed as deleted when all are gone at once; to look them up takes 3 ms."""
+ENTRY_BYTES_MAX = 16 * MIB
+"""Most bytes of one entry that are kept; 5 ms to copy."""
+RELEASED_TOGETHER = 4_096
+"""Places of entries that are gone which are given back at a time."""
+
+_NO_EXPIRY = NEVER_EXPIRES.to_bytes(8)
+_EXPIRY = slice(HEADER_BYTES - 8, HEADER_BYTES)
+
+
+class Kind(IntEnum):
+    """What a change is. Renaming a key is a deletion and a put, and a new expiry puts the value again."""
+
+    PUT = 0
+    DELETE = 1
+    EXPIRE = 2
+    """The value's time was up."""
+
+
+Change: TypeAlias = tuple[bytes, Kind, bytes | None, bytes | None]
+"""Where a value stands, what has happened, and its records before and after (None: there was none); see `value_of`."""
+
+
+class Entry(NamedTuple):
+    """The changes of one entry of the log, in their order; at least one. The time is that of the cluster clock, and the
+    session is the name of the client's session in which the entry was proposed, if it was in one."""
+
+    revision: Index
+    clock_ms: int
+    session: bytes | None
+    changes: tuple[Change, ...]
+
+
+_Kept: TypeAlias = tuple[Index, int, bytes | None, tuple[Change, ...], int]
+"""The parts of an `Entry`, and the bytes that it takes: most are never looked at."""
+_GONE: _Kept = (0, 0, None, (), 0)
+_PUT = Kind.PUT
+
+
+class Reach(NamedTuple):
+    """How far the history goes back: all changes after the entry at `begin` are in it, which was applied at `clock_ms`
+    of the cluster clock; and what it holds."""
+
+    begin: Index
+    clock_ms: int
+    entries: int
+    bytes: int
+
+
+class Compacted(Exception):
+    """Changes were asked for that are no longer in the history; it begins after `begin`."""
+
+    def __init__(self, begin: Index) -> None:
+        super().__init__(f"the history begins after {begin}")
+        self.begin = begin
+
+
+def key_of_change(change: Change) -> bytes:
+    """Return the key that a change is of."""
+    return key_of(change[0])
+
+
+def value_of(record: bytes | None) -> StoredValue | None:
+    """Return the value in a record of a change."""
+    return None if record is None else decode_value(record)
+
+
+class History:
+    """See the module. It is filled entry by entry, while a slice is applied (`raftdb.node.execution`)."""
+
+    def __init__(self, *, bytes_max: int = HISTORY_BYTES_MAX) -> None:
+        self.begin: Index = 0
+        """All changes after this entry are here."""
+        self.applied: Index = 0
+        """The last entry that was applied, whether it has changed a value or not."""
+        self._bytes_max = bytes_max
+        self._bytes = 0
+        self._begin_clock_ms = 0
+        self._entries: list[_Kept] = []
+        """The entries in their order; in the places before `_first` they are gone."""
+        self._first = 0
+        self._sliced: dict[bytes, bytes | None] = {}
+        """The values that the slice which is being applied has changed so far."""
+
+    @property
+    def reach(self) -> Reach:
+        """How far it goes back, and what it holds."""
+        return Reach(self.begin, self._begin_clock_ms, len(self._entries) - self._first, self._bytes)
+
+    def restart(self, applied: Index, view: KeyValueView) -> None:
+        """Begin anew with the state of the entry at `applied`, which is `view`."""
+        self._entries, self._first, self._bytes = [], 0, 0
+        self._sliced = {}
+        self.begin = self.applied = applied
+        self._begin_clock_ms = read_clock(view)
+
+    def take(self, index: Index, layer: Layer, state: KeyValueView) -> None:
+        """Keep what the entry at `index` has noted in `layer`, which lies over `state`."""
+        written, layer.written = layer.written, []
+        changes: list[Change] = []
+        size_bytes = ENTRY_BYTES
+        sliced = self._sliced
+        # This runs for every write, so what most of them need stands here.
+        for state_key, was_there, after, _ in written:
+            if after is None and not key_of(state_key):
+                size_bytes += _take_all(state_key, layer, changes)
+            else:
+                before = None
+                if was_there:
+                    before = sliced[state_key] if state_key in sliced else state.get(state_key)
+                sliced[state_key] = after
+                if after is None or (before is not None and before[_EXPIRY] != _NO_EXPIRY):
+                    size_bytes += _take_end(changes, layer, state_key, before, after)
+                else:
+                    changes.append((state_key, _PUT, before, after))
+                    size_bytes += CHANGE_BYTES + len(state_key) + len(after)
+                    if before is not None:
+                        size_bytes += len(before)
+            if size_bytes > ENTRY_BYTES_MAX or len(changes) > ENTRY_CHANGES_MAX:
+                self._forget_until(index, layer)
+                return
+        if changes:
+            self._entries.append((index, layer.clock_at_least_ms, written[0][3], tuple(changes), size_bytes))
+            self._bytes += size_bytes
+            while self._bytes > self._bytes_max:
+                self._let_go()
+
+    def sliced(self, applied: Index) -> None:
+        """The state has the changes of a slice, which ends there."""
+        self.applied = applied
+        if self._sliced:
+            self._sliced = {}
+
+    def after(self, revision: Index, *, limit: int) -> list[Entry]:
+        """The entries above `revision`, in order, up to `limit`; it may be above all that was applied. Raises
+        `Compacted`."""
+        if revision < self.begin:
+            raise Compacted(self.begin)
+        place = bisect_right(self._entries, revision, lo=self._first, key=_revision)
+        return [Entry(*kept[:4]) for kept in self._entries[place : place + limit]]
+
+    def _forget_until(self, index: Index, layer: Layer) -> None:
+        """Begin anew after an entry that is too large."""
+        self._entries, self._first, self._bytes = [], 0, 0
+        self.begin = index
+        self._begin_clock_ms = layer.clock_at_least_ms
+
+    def _let_go(self) -> None:
+        """Forget the oldest entry."""
+        entries, first = self._entries, self._first
+        self.begin, self._begin_clock_ms, *_, size_bytes = entries[first]
+        self._bytes -= size_bytes
+        entries[first] = _GONE
+        self._first = first + 1
+        if self._first >= RELEASED_TOGETHER and 2 * self._first >= len(entries):
+            del entries[: self._first]
+            self._first = 0
+
+
+def _take_end(
+    changes: list[Change], layer: Layer, state_key: bytes, before: bytes | None, after: bytes | None
+) -> int:
+    """Add the end of the value in the record `before`, if there is one, or its change if its time is not up, and that
+    which comes `after` it; returns the bytes that they take."""
+    size_bytes = 0
+    if before is not None:
+        expires_ms = decode_header(before)[2]
+        if expires_ms != NEVER_EXPIRES and expires_ms < read_clock(layer):
+            changes.append((state_key, Kind.EXPIRE, before, None))
+            size_bytes += CHANGE_BYTES + len(state_key) + len(before)
+            before = None
+    if before is not None or after is not None:
+        changes.append((state_key, Kind.DELETE if after is None else _PUT, before, after))
+        values_bytes = sum(len(record) for record in (before, after) if record is not None)
+        size_bytes += CHANGE_BYTES + len(state_key) + values_bytes
+    return size_bytes
+
+
+def _take_all(front: bytes, layer: Layer, changes: list[Change]) -> int:
+    """Add a deletion for each value that stood behind `front`; returns the bytes that they take, which are too many if
+    these are not all."""
+    size_bytes = 0
+    found = layer.scan(front, behind(front), limit=ALL_LISTED_MAX + 1, length=1)
+    if len(found) > ALL_LISTED_MAX:
+        return ENTRY_BYTES_MAX + 1
+    for state_key, _ in found:
+        size_bytes += _take_end(changes, layer, state_key, layer.peek(state_key), None)
+        if size_bytes > ENTRY_BYTES_MAX:
+            break
+    return size_bytes
+
+
+def _revision(entry: _Kept) -> Index:
+    return entry[0]
