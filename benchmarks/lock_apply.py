@@ -16,6 +16,7 @@ from benchmarks.common import temporary_folder
 from raftdb.limits import LOCK_TTL_MS_MAX
 from raftdb.machine.entries import encode, stamp
 from raftdb.machine.layer import Layer
+from raftdb.machine.locks.deadlocks import VISITED_MAX
 from raftdb.machine.locks.holding import Lock, Unlock
 from raftdb.machine.locks.records import LockMode, token_of
 from raftdb.machine.machine import Machine
@@ -77,7 +78,9 @@ def line(state: State, waits: int) -> dict[str, Callable[[], float]]:
 
 
 def chain(state: State, waits: int) -> dict[str, Callable[[], float]]:
-    """Owners that each wait for the next; the last one asks for what the first one holds, and a stranger does."""
+    """Owners that each wait for the next; the last one asks for what the first one holds, and a stranger does. They are
+    as many as a search comes to: it counts their locks, too."""
+    waits = min(waits, VISITED_MAX // 2)
     for number in range(waits):
         state.hold(b"c%d" % number, b"o%d" % number)
     for number in range(waits - 2):
@@ -88,6 +91,18 @@ def chain(state: State, waits: int) -> dict[str, Callable[[], float]]:
         "a cycle of all of them is refused": lambda: state.wait(b"c0", b"o%d" % (waits - 2)),
         "a wait at the end of a chain": lambda: state.wait(b"c0", b"stranger"),
     }
+
+
+def pairs(state: State, waits: int) -> dict[str, Callable[[], float]]:
+    """Owners that each wait for both locks of the next."""
+    waits = min(waits // 2, VISITED_MAX // 5)
+    for number in range(waits):
+        for lock in (b"c%d", b"d%d"):
+            state.hold(lock % number, b"o%d" % number)
+    for number in range(waits - 2):
+        for lock in (b"c%d", b"d%d"):
+            state.wait(lock % (number + 1), b"o%d" % number)
+    return {"a cycle of those that wait for two locks each": lambda: state.wait(b"c0", b"o%d" % (waits - 2))}
 
 
 def session(state: State, waits: int) -> dict[str, Callable[[], float]]:
@@ -126,7 +141,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     print(f"{'':60}{'in memory':>12}{'from disk':>12}   ms")
-    for prepare in (line, chain, session, shared):
+    for prepare in (line, chain, pairs, session, shared):
         rows: dict[str, list[float]] = {}
         for reads_disk in (False, True):
             with temporary_folder(None) as folder:

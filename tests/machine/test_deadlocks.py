@@ -1,13 +1,14 @@
 """Waits that would never end are refused, and no others; the search is bounded."""
 
 import random
+from contextlib import suppress
 from itertools import pairwise
 
 import pytest
 
 from raftdb.errors import Deadlock, ReplyError
 from raftdb.machine.layer import Layer
-from raftdb.machine.locks import deadlocks, holding
+from raftdb.machine.locks import deadlocks, holding, over
 from raftdb.machine.locks.holding import Lock
 from raftdb.machine.locks.line import OpenLock
 from raftdb.machine.locks.looking import LockInfo
@@ -171,6 +172,36 @@ def test_nor_does_what_an_ended_session_waited_for(office: Office) -> None:
     assert office.holders(b"1") == ["budi"]
 
 
+def test_nor_does_a_place_of_the_owner_who_asks_that_is_gone(office: Office) -> None:
+    """Budi stands behind ana, whose session has ended."""
+    office.database.run(RegisterSession(SESSION))
+    office.tries("citra", b"2")
+    office.tries("budi", b"1")
+    office.ask(Lock(b"2", owner=b"ana"), SESSION, waits=True)
+    office.waits("budi", b"2")
+    office.database.run(CloseSession(SESSION))
+    assert office.waits("ana", b"1") == 0
+    office.unlocks("citra", b"2")
+    assert office.holders(b"2") == ["budi"]
+
+
+def test_with_more_ends_than_are_looked_at_nothing_waits_that_might_be_in_a_cycle(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.tries("ana", b"1")
+    office.tries("budi", b"2", ttl_ms=2_000)
+    for number in range(3):
+        office.tries("citra", b"c%d" % number, ttl_ms=1_000)
+    office.waits("ana", b"2")
+    office.passes(2_001, sweeps=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(over, "OVER_MAX", 3)
+        reply = office.ask(Lock(b"1", owner=b"budi"), waits=True)
+        assert isinstance(reply, ReplyError)
+        assert reply.code == "too_large"
+    assert office.waits("budi", b"1") == 0
+
+
 def test_of_owners_whose_request_is_given_up_nobody_waits(office: Office) -> None:
     office.tries("ana", b"1")
     office.tries("budi", b"2")
@@ -180,13 +211,17 @@ def test_of_owners_whose_request_is_given_up_nobody_waits(office: Office) -> Non
 
 
 def test_what_cannot_be_searched_does_not_wait(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadlocks, "VISITED_MAX", 3)
-    owners = ["ana", "budi", "citra", "dewi", "eka", "fitri"]
+    monkeypatch.setattr(deadlocks, "VISITED_MAX", 12)
+    owners = ["ana", "budi", "citra", "dewi", "eka", "fitri", "gita"]
     for number, owner in enumerate(owners):
         office.tries(owner, b"%d" % number)
-    for number, owner in enumerate(owners[:-1], start=1):
+    for number, owner in enumerate(owners[:-2], start=1):
         office.waits(owner, b"%d" % number)
-    reply = office.ask(Lock(b"0", owner=b"fitri"), waits=True)
+    assert len(refused(office, "fitri", b"0")) == 6, (
+        "one lock that is held, five owners, and what they wait for"
+    )
+    office.waits("fitri", b"6")
+    reply = office.ask(Lock(b"0", owner=b"gita"), waits=True)
     assert isinstance(reply, ReplyError)
     assert reply.code == "too_large"
 
@@ -266,12 +301,15 @@ def looked_up(office: Office, name: bytes, owner: str) -> int:
     """How many records a wait looks at."""
     layer = Layer(office.database.layer)
     OpenLock(layer, name, 1)  # the lock itself is read once
-    layer.looked_up = 0
-    deadlocks.check_wait(layer, owner.encode(), Wait(2**63 + 2**62, EXCLUSIVE, name), 0)
-    return layer.looked_up
+    layer.looked_up = layer.passed = 0
+    with suppress(Deadlock):
+        deadlocks.check_wait(layer, owner.encode(), Wait(2**63 + 2**62, EXCLUSIVE, name), 5_000)
+    return layer.looked_up + layer.passed
 
 
-def test_a_search_looks_at_two_records_for_each_owner_in_a_chain(office: Office) -> None:
+def test_a_search_looks_at_two_records_for_each_owner_in_a_chain(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
     count = 100
     for number in range(count):
         office.database.applied(Lock(b"%d" % number, owner=b"o%d" % number))
@@ -283,7 +321,39 @@ def test_a_search_looks_at_two_records_for_each_owner_in_a_chain(office: Office)
     assert few < 2 * deadlocks.FIRST_MAX + 20, "only budi waits for ana"
     for number in range(deadlocks.NEAR_MAX):
         office.database.applied(WaitingOperation(Lock(b"mine", owner=b"b%d" % number)))
-    assert few < looked_up(office, b"0", "ana") < 2 * count + 20
+    assert few < looked_up(office, b"0", "ana") < 2 * count + 20 + 2 * deadlocks.NEAR_MAX
+    monkeypatch.setattr(deadlocks, "NEAR_MAX", 0)
+    assert looked_up(office, b"0", f"o{count - 1}") < 2 * count + 20, "the cycle of all of them"
+
+
+def test_a_cycle_is_searched_once_however_much_of_it_is_over(office: Office) -> None:
+    """Budi waits for many who wait for ana, and whose locks are all over."""
+    count = 40
+    office.tries("ana", b"mine")
+    for number in range(count):
+        name = b"%d" % number
+        office.database.applied(Lock(name, owner=b"o%d" % number, ttl_ms=1_000))
+        office.database.applied(WaitingOperation(Lock(name, owner=b"budi")))
+        office.database.applied(WaitingOperation(Lock(b"mine", owner=b"o%d" % number)))
+    office.tries("budi", b"last")
+    office.passes(4_000, sweeps=False)
+    assert looked_up(office, b"last", "ana") < 8 * count
+    assert office.waits("ana", b"last") == 0
+
+
+def test_those_that_may_wait_for_who_asks_are_looked_for_within_a_bound(office: Office) -> None:
+    """As many owners stand in each of forty lines: far more places than owners."""
+    count = 40
+    for number in range(count):
+        office.database.applied(Lock(b"%d" % number, owner=b"ana"))
+        for other in range(count):
+            wait_unsearched(office, Lock(b"%d" % number, owner=b"o%d" % other))
+    search = deadlocks._Search(
+        office.database.layer, b"ana", Wait(2**63, EXCLUSIVE, b"x"), over.Over({}, {}, are_all=True), {}, []
+    )
+    before = office.database.layer.passed
+    assert search._waiting_for_asker() is None
+    assert office.database.layer.passed - before < 2 * deadlocks.NEAR_VISITED_MAX
 
 
 def test_it_passes_by_those_in_a_line_who_wait_nowhere_else(office: Office) -> None:

@@ -7,13 +7,20 @@ which it was closed.
 
 from raftdb.budgets import SWEEP_LOCKS_MAX
 from raftdb.machine.clock import read_clock
-from raftdb.machine.keyspace import BOUND_PREFIX, read_number
 from raftdb.machine.layer import Layer
-from raftdb.machine.locks.line import HOLD_KIND, OpenLock
-from raftdb.machine.locks.records import ENDS, load_hold, load_place, place_of
-from raftdb.machine.scanning import behind
+from raftdb.machine.locks.line import OpenLock
+from raftdb.machine.locks.records import (
+    ENDS,
+    HOLD_KIND,
+    bound_key,
+    load_hold,
+    load_place,
+    place_of,
+    scan_bound,
+    split_hold_end,
+)
 from raftdb.machine.service import Ending
-from raftdb.machine.sessions import BINDING_BYTES, ENDED_SESSIONS
+from raftdb.machine.sessions import ENDED_SESSIONS
 
 GIVEN_BACK_MAX = 100
 """Holds and places of one session that one entry gives back."""
@@ -24,8 +31,7 @@ def _end(layer: Layer, time_ms: int, what: bytes, index: int) -> int:
     ENDS.lift(layer, time_ms, what)
     if what[:1] != HOLD_KIND:
         return 1 + _hand_on(OpenLock(layer, what[1:], index))
-    length = what[1]
-    name, token = what[2 : 2 + length], read_number(what[2 + length :])
+    name, token = split_hold_end(what)
     claim = load_hold(layer, name, token)
     if claim is None or claim.ends_ms != time_ms:
         return 1
@@ -43,20 +49,17 @@ def _hand_on(opened: OpenLock) -> int:
 def _give_back(layer: Layer, time_ms: int, session: bytes, index: int) -> int:
     """Give back some of what a session that has ended held and waited for. Returns how many owners that concerned."""
     ENDED_SESSIONS.lift(layer, time_ms, session)
-    prefix = BOUND_PREFIX + session
     concerned = 0
-    keys = [key for key, _ in layer.scan(prefix, behind(prefix), limit=GIVEN_BACK_MAX + 1)]
-    for key in keys[:GIVEN_BACK_MAX]:
-        layer.delete(key)
-        concerned += 1 + _give_back_one(layer, key[1 + BINDING_BYTES :], index)
-    if len(keys) > GIVEN_BACK_MAX:
+    bound = scan_bound(layer, session, limit=GIVEN_BACK_MAX + 1)
+    for kind, owner, name in bound[:GIVEN_BACK_MAX]:
+        layer.delete(bound_key(session, kind, owner, name))
+        concerned += 1 + _give_back_one(layer, kind, owner, name, index)
+    if len(bound) > GIVEN_BACK_MAX:
         ENDED_SESSIONS.set(layer, read_clock(layer) + 1, session)
     return concerned
 
 
-def _give_back_one(layer: Layer, bound: bytes, index: int) -> int:
-    kind, length = bound[:1], bound[1]
-    owner, name = bound[2 : 2 + length], bound[2 + length :]
+def _give_back_one(layer: Layer, kind: bytes, owner: bytes, name: bytes, index: int) -> int:
     opened = OpenLock(layer, name, index)
     if kind == HOLD_KIND:
         held = opened.hold_of(owner)

@@ -24,7 +24,8 @@ from raftdb.machine.clock import read_clock
 from raftdb.machine.integers import NotNegative
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.locks.deadlocks import check_wait
-from raftdb.machine.locks.line import OpenLock, is_gone, is_over
+from raftdb.machine.locks.line import OpenLock
+from raftdb.machine.locks.over import is_gone, is_over
 from raftdb.machine.locks.records import (
     MODE_NAMES,
     Claim,

@@ -11,16 +11,21 @@ many holders only the first are looked at; the sweeper ends the others a moment 
 from raftdb.limits import LOCK_FIRST_LEASE_MS
 from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import pack_number
-from raftdb.machine.layer import KeyValueView, Layer
+from raftdb.machine.layer import Layer
+from raftdb.machine.locks.over import is_gone, is_over
 from raftdb.machine.locks.records import (
     ENDS,
     ENTRY_BITS,
+    HOLD_KIND,
+    LOCK_KIND,
+    PLACE_KIND,
     Claim,
     LockMode,
     LockRecord,
     Wait,
     bound_key,
     held_key,
+    hold_end,
     hold_key,
     line_key,
     load_hold,
@@ -37,9 +42,8 @@ from raftdb.machine.locks.records import (
     store_waits,
     tangled_key,
     token_of,
-    within,
 )
-from raftdb.machine.sessions import bind, bound_count
+from raftdb.machine.sessions import bind
 
 SHARED_GRANTS_MAX = 500
 """Owners who get a lock that they share in one entry; the rest get it in the next."""
@@ -47,11 +51,6 @@ SETTLED_MAX = 64
 """Holders of one lock of whom it is looked whether their time is over when somebody else asks for it."""
 GONE_MAX = 500
 """Places whose sessions have ended that are taken out of a line in one entry."""
-
-HOLD_KIND = b"h"
-PLACE_KIND = b"p"
-LOCK_KIND = b"l"
-"""What a deadline, or a binding, belongs to: a hold, a place, a lock that has to be handed on further."""
 
 
 class OpenLock:
@@ -110,7 +109,7 @@ class OpenLock:
         claim = Claim(mode, ttl_ms, self.clock_ms, self.clock_ms + lease_ms, session, owner)
         layer.put(hold_key(name, token), pack_claim(claim))
         store_held(layer, owner, name, token, mode)
-        ENDS.set(layer, claim.ends_ms, _hold_end(name, token))
+        ENDS.set(layer, claim.ends_ms, hold_end(name, token))
         self._bind(session, HOLD_KIND, owner)
         self.owner = owner if self.holders == 0 else b""
         self.holders += 1
@@ -119,7 +118,7 @@ class OpenLock:
 
     def renew(self, token: int, claim: Claim, ttl_ms: int, session: bytes) -> tuple[int, Claim]:
         """Let a hold end `ttl_ms` from now. It belongs to `session` from now on, if there is one."""
-        layer, end = self.layer, _hold_end(self.name, token)
+        layer, end = self.layer, hold_end(self.name, token)
         renewed = claim._replace(
             ttl_ms=ttl_ms, ends_ms=self.clock_ms + ttl_ms, session=session or claim.session
         )
@@ -136,7 +135,7 @@ class OpenLock:
         layer, name = self.layer, self.name
         layer.delete(hold_key(name, token))
         layer.delete(held_key(claim.owner, name))
-        ENDS.lift(layer, claim.ends_ms, _hold_end(name, token))
+        ENDS.lift(layer, claim.ends_ms, hold_end(name, token))
         self._unbind(claim.session, HOLD_KIND, claim.owner)
         self.holders -= 1
         self.owner = b""
@@ -239,9 +238,9 @@ class OpenLock:
         """Note a place among those of its owner. With a second one both are tangled."""
         waits = load_waits(self.layer, owner)
         if waits:
-            self._tangle(wait)
+            self._tangle(owner, wait)
             if len(waits) == 1:
-                self._tangle(waits[0])
+                self._tangle(owner, waits[0])
         store_waits(self.layer, owner, [*waits, wait])
 
     def _unlist(self, owner: bytes, number: int) -> None:
@@ -253,8 +252,8 @@ class OpenLock:
                 self._untangle(others[0])
         store_waits(self.layer, owner, others)
 
-    def _tangle(self, wait: Wait) -> None:
-        self.layer.put(tangled_key(wait.lock, wait.number), b"")
+    def _tangle(self, owner: bytes, wait: Wait) -> None:
+        self.layer.put(tangled_key(wait.lock, wait.number), owner)
         self._count_tangled(wait.lock, 1)
 
     def _untangle(self, wait: Wait) -> None:
@@ -268,20 +267,6 @@ class OpenLock:
         record = load_lock(self.layer, name)
         if record is not None:
             store_lock(self.layer, name, record._replace(tangled=record.tangled + change))
-
-
-def is_gone(view: KeyValueView, claim: Claim) -> bool:
-    """Return whether the session of a hold or a place has ended, and the claim with it."""
-    return bool(claim.session) and bound_count(view, claim.session) is None
-
-
-def is_over(view: KeyValueView, claim: Claim, clock_ms: int) -> bool:
-    """Return whether a hold is over."""
-    return claim.ends_ms < clock_ms or is_gone(view, claim)
-
-
-def _hold_end(name: bytes, token: int) -> bytes:
-    return HOLD_KIND + within(name) + pack_number(token)
 
 
 def _place_in(token: int) -> int:

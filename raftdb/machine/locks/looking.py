@@ -13,7 +13,7 @@ from raftdb.machine.integers import NotNegative
 from raftdb.machine.keyspace import LOCK_PREFIX
 from raftdb.machine.layer import KeyValueView
 from raftdb.machine.locks.holding import check_name
-from raftdb.machine.locks.line import is_gone, is_over
+from raftdb.machine.locks.over import is_gone, is_over
 from raftdb.machine.locks.records import (
     MODE_NAMES,
     Claim,

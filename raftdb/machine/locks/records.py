@@ -6,7 +6,7 @@
     j  lock number           a place in the line of a lock; the lowest number is the next to be served
     O  owner lock            the number of the place of an owner in the line of a lock
     M  owner                 all lines in which an owner has a place
-    J  lock number           a place whose owner has places in other lines, too
+    J  lock number           the owner of a place, if it has places in other lines, too
     I  binding kind ...      the holds and places of a session
     i  time kind ...         what ends at a time (`machine.locks.ends`)
 
@@ -42,6 +42,11 @@ from raftdb.machine.sessions import BINDING_BYTES
 
 ENDS = DeadlineIndex(LOCK_END_PREFIX, LOCK_SWEPT_KEY)
 """What ends of locks, by the time at which it does."""
+
+HOLD_KIND = b"h"
+PLACE_KIND = b"p"
+LOCK_KIND = b"l"
+"""What a deadline, or a binding, belongs to: a hold, a place, a lock that has to be handed on further."""
 
 ENTRY_BITS = 16
 """Bits of a token for the place in its entry."""
@@ -95,6 +100,7 @@ class Wait(NamedTuple):
     lock: bytes
 
 
+_EXCLUSIVE = int(LockMode.EXCLUSIVE)
 _LOCK = Struct(">IIIIB")
 _CLAIM = Struct(f">BIQQ{BINDING_BYTES}s")
 _WAIT = Struct(">QBB")
@@ -172,7 +178,7 @@ def place_key(owner: bytes, name: bytes) -> bytes:
 
 
 def tangled_key(name: bytes, number: int) -> bytes:
-    """Return what says that the owner of a place has others."""
+    """Return where the owner of a place stands that has others."""
     return TANGLED_PREFIX + within(name) + pack_number(number)
 
 
@@ -233,12 +239,11 @@ def scan_line(
     return [(read_number(key[len(prefix) :]), unpack_claim(record)) for key, record in pairs]
 
 
-def scan_tangled(view: KeyValueView, name: bytes, *, end: int, limit: int) -> list[int]:
-    """Return the numbers, below `end`, of places whose owners have others."""
-    first = TANGLED_PREFIX + within(name)
-    return [
-        read_number(key[len(first) :]) for key, _ in view.scan(first, first + pack_number(end), limit=limit)
-    ]
+def scan_tangled(view: KeyValueView, name: bytes, *, first: int, end: int, limit: int) -> list[bytes]:
+    """Return up to `limit` owners of places from `first` on and before `end` who have others."""
+    prefix = TANGLED_PREFIX + within(name)
+    pairs = view.scan(prefix + pack_number(first), prefix + pack_number(end), limit=limit)
+    return [owner for _, owner in pairs]
 
 
 def scan_places(view: KeyValueView, after: bytes, limit: int) -> list[tuple[bytes, bytes, bytes]]:
@@ -246,21 +251,37 @@ def scan_places(view: KeyValueView, after: bytes, limit: int) -> list[tuple[byte
     first = PLACE_PREFIX if after < PLACE_PREFIX else after + b"\0"
     found = []
     for key, _ in view.scan(first, behind(PLACE_PREFIX), limit=limit):
-        length = key[1]
-        found.append((key, key[2 : 2 + length], key[2 + length :]))
+        found.append((key, *_split(key[1:])))
     return found
 
 
 def load_waits(view: KeyValueView, owner: bytes) -> list[Wait]:
     """Return all places of an owner."""
     record = view.get(WAITER_PREFIX + owner)
-    waits = []
-    at = 0
-    while record is not None and at < len(record):
+    waits: list[Wait] = []
+    at, end = 0, 0 if record is None else len(record)
+    while record is not None and at < end:
         number, mode, length = _WAIT.unpack_from(record, at)
-        at += _WAIT.size + length
-        waits.append(Wait(number, mode, record[at - length : at]))
+        first, at = at + _WAIT.size, at + _WAIT.size + length
+        waits.append(Wait(number, mode, record[first:at]))
     return waits
+
+
+def sole_blocker(view: KeyValueView, owner: bytes) -> tuple[bytes, bytes] | None:
+    """Return the lock for which an owner waits and the one who holds it, without unpacking more than that; None if it
+    waits for others, too, or shares, or may have more than this one before it."""
+    record = view.get(WAITER_PREFIX + owner)
+    if record is None:
+        return None
+    _, mode, length = _WAIT.unpack_from(record)
+    if mode != _EXCLUSIVE or len(record) != _WAIT.size + length:
+        return None
+    name = record[_WAIT.size :]
+    lock = view.get(LOCK_PREFIX + name)
+    if lock is None:
+        return None
+    limit, _, _, tangled, _ = _LOCK.unpack_from(lock)
+    return None if limit or tangled or len(lock) == _LOCK.size else (name, lock[_LOCK.size :])
 
 
 def store_waits(layer: Layer, owner: bytes, waits: list[Wait]) -> None:
@@ -277,3 +298,30 @@ def store_waits(layer: Layer, owner: bytes, waits: list[Wait]) -> None:
 def bound_key(session: bytes, kind: bytes, owner: bytes, name: bytes) -> bytes:
     """Return what says that something of a session is a hold, or a place, of an owner."""
     return BOUND_PREFIX + session + kind + within(owner) + name
+
+
+def scan_bound(view: KeyValueView, session: bytes, *, limit: int) -> list[tuple[bytes, bytes, bytes]]:
+    """Return up to `limit` holds and places of a session, ended or not: the kind, the owner and the lock of each."""
+    prefix = BOUND_PREFIX + session
+    found = []
+    for key, _ in view.scan(prefix, behind(prefix), limit=limit):
+        kind, owner, name = key[len(prefix) : len(prefix) + 1], *_split(key[len(prefix) + 1 :])
+        found.append((kind, owner, name))
+    return found
+
+
+def hold_end(name: bytes, token: int) -> bytes:
+    """Return what stands in the index of ends for a hold."""
+    return HOLD_KIND + within(name) + pack_number(token)
+
+
+def split_hold_end(what: bytes) -> tuple[bytes, int]:
+    """Return the name of the lock and the token that stand in the index of ends."""
+    name, token = _split(what[1:])
+    return name, read_number(token)
+
+
+def _split(text: bytes) -> tuple[bytes, bytes]:
+    """What `within` put before something else, and that."""
+    length = text[0]
+    return text[1 : 1 + length], text[1 + length :]
