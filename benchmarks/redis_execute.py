@@ -64,6 +64,9 @@ class InstantNode:
     def reaches(self, node_id: str) -> bool:
         return True
 
+    def other_leader(self) -> None:
+        return None
+
 
 class Nowhere(asyncio.Transport):
     """A transport that drops what is written."""

@@ -90,7 +90,7 @@ class Forwarder:
     ) -> None:
         self._node = node
         self._open_channel = open_channel
-        self._hold = Hold(memory)
+        self._hold = Hold(memory, is_of_many=True)
         self._aside = aside
         self._start = start
         self._limits = limits or ForwardLimits()
@@ -113,7 +113,7 @@ class Forwarder:
         self._ticker: asyncio.TimerHandle | None = None
         self._closed = False
         self._waits = ForwardedWaits(
-            Hold(memory),
+            Hold(memory, is_of_many=True),
             next_number=self._next_number,
             now_s=self._now_s,
             patience_s=self._limits.patience_s,

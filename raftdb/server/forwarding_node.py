@@ -88,11 +88,17 @@ class ForwardingNode:
         """See `LocalNode`."""
         return self._node.reaches(node_id)
 
+    def other_leader(self) -> LeaderHint | None:
+        """None: what another leader has to execute is passed on."""
+        return None
+
     async def close(self) -> None:
         """Pass nothing on any more."""
         self._forwarder.close()
 
     def _open(self, leader: LeaderHint | None, events: ChannelEvents) -> Channel:
         if leader is None:
-            return HereChannel(self._driver.submit, self._driver.held, Hold(self._memory), events)
+            return HereChannel(
+                self._driver.submit, self._driver.held, Hold(self._memory, is_of_many=True), events
+            )
         return LinkChannel(partial(self._network.dial_leader, leader), events)

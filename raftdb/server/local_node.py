@@ -155,6 +155,10 @@ class LocalNode:
         """Whether a connection to that node stands."""
         return node_id in self._driver.view.links
 
+    def other_leader(self) -> LeaderHint | None:
+        """The leader, if this node does not lead and knows who does."""
+        return None if self._driver.is_leader() else self._driver.leader_hint()
+
     def leader_hint(self) -> LeaderHint | None:
         """Where the leader is, as far as this node knows."""
         return self._driver.leader_hint()

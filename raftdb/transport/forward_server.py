@@ -27,6 +27,7 @@ class ForwardStream:
 
     def __init__(self, stream: FrameStream, memory: Hold, limits: LinkLimits) -> None:
         self.memory = memory
+        memory.is_of_many = True
         self.on_end: Callable[[], None] = lambda: None
         self._stream = stream
         self._limits = limits

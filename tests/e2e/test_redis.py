@@ -212,6 +212,9 @@ def test_a_client_of_clusters_follows_the_leadership_and_outlives_a_leader(
         assert leader.ask("POST", "/v1/leader/transfer", body).status == 200
         wait_for(lambda: leader.status()["leader"]["id"] == third.name, "the old leader to know the new one")
         before = {node.name: commands_at(node) for node in cluster}
+        with client.pipeline(transaction=True) as pipeline:
+            # It is begun at the old leader.
+            assert pipeline.incr("key:n").get("key:n").execute() == [1, b"1"]
         for number in range(AFTER_TRANSFER):
             assert client.set(f"key:{number}", number)
         counts = {node.name: commands_at(node) - before[node.name] for node in cluster}
@@ -227,6 +230,12 @@ def test_a_client_of_clusters_follows_the_leadership_and_outlives_a_leader(
             assert client.set(f"key:{done}", done)
             assert client.get(f"key:{done}") == b"%d" % done
             done += 1
+        with client.pipeline(transaction=True) as pipeline:
+            pipeline.watch("key:n")
+            assert pipeline.get("key:n") == b"1"
+            pipeline.multi()
+            pipeline.delete("key:n")
+            assert pipeline.execute() == [1]
         with client_of(follower, CLUSTER_PORT) as anywhere:
             assert anywhere.dbsize() == AFTER_TRANSFER + 1
             assert len(anywhere.keys("key:1*")) == 111

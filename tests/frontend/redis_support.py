@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import hiredis
 
-from raftdb.errors import RaftdbError, ReplyError
+from raftdb.errors import LeaderHint, RaftdbError, ReplyError
 from raftdb.frontend.redis.connection import RedisConnection
 from raftdb.frontend.redis.server import RedisLimits, RedisServer
 from raftdb.limits import DEFAULT_LIMITS, Limits
@@ -40,6 +40,7 @@ class MachineNode(Holding):
         self.most_waiting = 0
         self.more_status: Mapping[str, Any] = {}
         self.unreachable: set[str] = set()
+        self.leader: LeaderHint | None = None
         self.stale: list[bool] = []
         """Of each read, whether it may be stale."""
 
@@ -89,15 +90,20 @@ class MachineNode(Holding):
     def reaches(self, node_id: str) -> bool:
         return node_id not in self.unreachable
 
+    def other_leader(self) -> LeaderHint | None:
+        return self.leader
+
 
 class FakeTransport(asyncio.Transport):
-    """Keeps what is written; `unread_bytes` is what a client that does not read has left in it."""
+    """Keeps what is written; `unread_bytes` is what a client that does not read has left in it, or all that was written
+    if its client `reads_nothing`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written = bytearray()
         self.writes = 0
         self.unread_bytes = 0
+        self.reads_nothing = False
         self.is_reading_paused = False
         self.is_closed = False
         self.is_aborted = False
@@ -111,7 +117,7 @@ class FakeTransport(asyncio.Transport):
         self.writes += 1
 
     def get_write_buffer_size(self) -> int:
-        return self.unread_bytes
+        return len(self.written) if self.reads_nothing else self.unread_bytes
 
     def pause_reading(self) -> None:
         self.is_reading_paused = True

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from raftdb.frontend.http_data import ApiLimits
-from raftdb.memory import DECODED_FACTOR, LARGE_BYTES, LARGE_FRACTION, MemoryAccount
+from raftdb.memory import DECODED_FACTOR, HUGE_FRACTION, LARGE_BYTES, LARGE_FRACTION, MemoryAccount
 from tests.frontend.support import Harness, RawClient, answered, get, post, running, wait_until
 
 pytestmark = pytest.mark.usefixtures("both_ways")
@@ -79,7 +79,7 @@ async def test_a_request_holds_what_it_is_decoded_to_until_it_is_answered() -> N
 
 
 async def test_answers_that_are_not_read_take_no_more_than_their_part() -> None:
-    account = MemoryAccount(4 * LIMIT_BYTES)
+    account = MemoryAccount(6 * LIMIT_BYTES)
     async with running(memory=account) as http:
         # Longer than what the sockets between us hold.
         http.node.answer = answered(b"x" * 11 * MIB)
@@ -93,7 +93,7 @@ async def test_answers_that_are_not_read_take_no_more_than_their_part() -> None:
         assert (unknown.status, unknown.code) == (504, "outcome_unknown"), "it took effect"
         http.node.answer = answered(b"short")
         assert (await http.execute({"command": "get", "args": ["k"]})).status == 200
-        assert account.request_bytes <= 4 * LARGE_BYTES_MAX
+        assert account.request_bytes <= HUGE_FRACTION * account.bytes_max
         silent.writer.transport.abort()
         await wait_until(lambda: account.request_bytes == 0)
 

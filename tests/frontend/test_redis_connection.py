@@ -8,13 +8,13 @@ from raftdb.endpoint import RedisAddresses, parse_endpoint
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
 from raftdb.frontend.redis.connection import REPLIES_MAX
 from raftdb.frontend.redis.server import RedisLimits, RedisServer
-from raftdb.limits import Limits
+from raftdb.limits import MIB, Limits
 from raftdb.machine.batches import MultiSet
 from raftdb.machine.operations import ClientOperation, TransactionOperation
 from raftdb.machine.scanning import Keys
 from raftdb.machine.service import Query
 from raftdb.machine.strings import Get, Set
-from raftdb.memory import MEMORY_BYTES_MIN, MemoryAccount
+from raftdb.memory import HUGE_FRACTION, MEMORY_BYTES_MIN, MemoryAccount
 from raftdb.node.effects import OnAnswer
 from tests.frontend.redis_support import Client, MachineNode, request, serve, turns
 
@@ -237,6 +237,85 @@ async def test_replies_that_nobody_reads_take_no_more_memory_than_there_is() -> 
     assert sum(len(reply) for reply in replies) < MEMORY_BYTES_MIN
     assert sum(reply.count(b"$1000000\r\n") for reply in replies) == 200 - busy
     assert await clients[0].ask("PING") == PONG
+
+
+async def silent_crowd(server: RedisServer) -> list[Client]:
+    """Ten clients that have asked for much, and do not read."""
+    await Client(server).ask("SET", "long", b"x" * 1_000_000)
+    crowd = [Client(server) for _ in range(10)]
+    for client in crowd:
+        client.transport.reads_nothing = True
+        client.send(request("GET", "long") * 20)
+    await turns(lambda: all(client.transport.written for client in crowd))
+    for client in crowd:
+        client.protocol.pause_writing()
+    return crowd
+
+
+async def test_who_reads_nothing_takes_no_memory_from_a_pipeline() -> None:
+    memory = MemoryAccount(320 * MIB)
+    _, server = serve(memory=memory)
+    crowd = await silent_crowd(server)
+    assert memory.request_bytes > HUGE_FRACTION * memory.bytes_max
+    pipeline = Client(server)
+    for _ in range(5):
+        pipeline.send(SET * 8_000)
+        assert await pipeline.receive(8_000) == OK * 8_000
+    assert not any(client.transport.is_closed for client in [pipeline, *crowd])
+
+
+@pytest.fixture
+async def ahead_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How many seconds the loop's clock is ahead."""
+    loop, ahead_s = asyncio.get_running_loop(), [0.0]
+    clock = loop.time
+    monkeypatch.setattr(loop, "time", lambda: clock() + ahead_s[0])
+    return ahead_s
+
+
+async def test_who_does_nothing_is_cut_off_for_others_who_holds_most_first(ahead_s: list[float]) -> None:
+    memory = MemoryAccount(MEMORY_BYTES_MIN)
+    _, server = serve(memory=memory, limits=RedisLimits(stalled_s=60.0, unread_s=600.0))
+    crowd = await silent_crowd(server)
+    ahead_s[0] = 61.0
+    others = [Client(server) for _ in range(3)]
+    largest, second, *_ = sorted(crowd, key=lambda client: -len(client.transport.written))
+    room_bytes = memory.bytes_max - memory.request_bytes - 100_000
+    memory.watch("changes", lambda: room_bytes)
+    others[0].send(request("ECHO", b"x" * 300_000)[:-3])
+    assert [client.transport.is_aborted for client in (largest, second)] == [True, False], (
+        "the two hold the same"
+    )
+    assert b"evicted_clients:1\r\n" in await others[1].ask("INFO", "stats")
+    largest.protocol.connection_lost(None)
+    assert not others[0].transport.is_closed
+
+
+@pytest.mark.parametrize("does", ["read", "send", "wait"])
+async def test_who_reads_or_sends_or_waits_for_the_node_is_not_cut_off(
+    does: str, ahead_s: list[float]
+) -> None:
+    memory = MemoryAccount(MEMORY_BYTES_MIN)
+    node, server = serve(memory=memory, limits=RedisLimits(stalled_s=60.0, unread_s=600.0))
+    client, other = Client(server), Client(server)
+    await other.ask("SET", "long", b"x" * 1_000_000)
+    client.transport.reads_nothing = True
+    client.send(request("GET", "long") * 15)
+    await turns(lambda: len(client.transport.written) > 15_000_000)
+    client.protocol.pause_writing()
+    ahead_s[0] = 61.0
+    if does == "read":
+        client.transport.written = client.transport.written[1:]
+    elif does == "send":
+        client.send(request("PING"))
+    else:
+        client.protocol.resume_writing()
+        node.is_held = True
+        client.send(request("GET", "long"))
+    memory.watch("changes", lambda: MEMORY_BYTES_MIN)
+    other.send(request("ECHO", b"x" * 300_000)[:-3])
+    assert not client.transport.is_aborted
+    assert other.take().startswith(b"-BUSY ")
 
 
 async def test_a_request_for_which_there_is_no_memory_ends_its_connection() -> None:

@@ -40,6 +40,9 @@ class ForwardingNode:
     def reaches(self, node_id: str) -> bool:
         return True
 
+    def other_leader(self) -> None:
+        return None
+
 
 def serve(**limits: Any) -> tuple[FakeCluster, RedisServer, ForwardingNode]:
     cluster = FakeCluster()

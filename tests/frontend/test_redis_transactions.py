@@ -1,6 +1,9 @@
 """MULTI, EXEC and WATCH of Redis clients, beyond what the stories tell."""
 
-from raftdb.errors import OutcomeUnknown, Unavailable
+import pytest
+
+from raftdb.endpoint import RedisAddresses, parse_endpoint
+from raftdb.errors import LeaderHint, OutcomeUnknown, Unavailable
 from raftdb.limits import TRANSACTION_KEYS_MAX, Limits
 from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.revisions import ReadRevisions
@@ -158,3 +161,41 @@ async def test_too_many_keys_are_not_watched() -> None:
     _, server = serve()
     reply = await Client(server).ask("WATCH", *(str(number) for number in range(1025)))
     assert reply == b"-ERR too many keys are watched: the limit is 1024\r\n"
+
+
+HTTP, REDIS = parse_endpoint("192.0.2.2:8001"), parse_endpoint("192.0.2.2:6391")
+N2 = LeaderHint("n2", HTTP, RedisAddresses(None, REDIS))
+MOVED = b"-MOVED 15495 192.0.2.2:6391\r\n"
+"""Where the key `a` is."""
+
+
+async def test_another_nodes_keys_are_moved_when_they_are_queued_and_fail_the_transaction() -> None:
+    """As in a Redis cluster: its clients find the node by the slot, and try the transaction again there."""
+    node, server = serve()
+    node.leader = N2
+    client = Client(server)
+    client.send(MULTI, request("PING"), request("SET", "a", "1"), request("INCR", "a"), EXEC)
+    replies = await client.receive(5)
+    assert replies.startswith(OK + QUEUED + MOVED * 2 + b"-EXECABORT ")
+    assert node.submitted == []
+    node.leader = None
+    client.send(MULTI, request("SET", "a", "1"), EXEC)
+    assert await client.receive(3) == OK + QUEUED + b"*1\r\n+OK\r\n"
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+async def test_exec_is_moved_with_the_slot_of_the_first_key(is_watched: bool) -> None:
+    """The leadership may be lost after the commands were queued."""
+    node, server = serve()
+    client = Client(server)
+    if is_watched:
+        assert await client.ask("WATCH", "a") == OK
+        queued = request("PING")
+    else:
+        assert await client.ask("WATCH", "b") == OK
+        queued = request("PING") + request("SET", "a", "1") + request("SET", "b", "1")
+    client.send(MULTI, queued)
+    await client.receive(2 if is_watched else 4)
+    node.failure = Unavailable("not_leader", "", leader=N2)
+    assert await client.ask("EXEC") == MOVED
+    assert (await client.ask("EXEC")).startswith(b"-ERR EXEC without MULTI")

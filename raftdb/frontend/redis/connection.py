@@ -20,7 +20,7 @@ but a connection that is blocked reads on up to `BLOCKED_BYTES_MAX`, because onl
 At most `REPLIES_MAX` requests of one connection, and `RedisLimits.in_flight_max` of all, are begun and not answered.
 While the transport's buffer is full, because the client does not read, none of its requests is begun, and a client that
 reads nothing for `UNREAD_S` is cut off. Requests that wait or are queued, and replies, take memory from the node's
-account.
+account; for want of it a client that reads and sends nothing is cut off after `STALLED_S`.
 """
 
 import asyncio
@@ -29,7 +29,8 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from raftdb.budgets import KEYS_ON_LOOP_MAX
-from raftdb.errors import RaftdbError, Unavailable, required
+from raftdb.errors import RaftdbError, Unavailable
+from raftdb.frontend.redis.beginning import begin, first_named, queue
 from raftdb.frontend.redis.client_state import ClientState, shown_address
 from raftdb.frontend.redis.errors import CommandRefused, error_of
 from raftdb.frontend.redis.replying import (
@@ -43,7 +44,6 @@ from raftdb.frontend.redis.replying import (
 )
 from raftdb.frontend.redis.rows import Arguments, Call, Row, WaitingCall
 from raftdb.frontend.redis.table import BY_NAME, find
-from raftdb.frontend.redis.transactions import begin_exec, queue_request
 from raftdb.frontend.redis.unread import ReadingWatch
 from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.service import Command
@@ -95,12 +95,14 @@ class RedisConnection(asyncio.Protocol):
         self._at_end = False
         self.is_in_line = False
         """Whether it waits in the server's line to begin more."""
-        self._hold = Hold(server.memory)
+        self._hold = Hold(server.memory, cut=self._cut_off)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with a new client."""
         self._transport = cast(asyncio.Transport, transport)
-        self._reading = ReadingWatch(self._transport, self._server.unread_s, lambda: self.client.address)
+        self._reading = ReadingWatch(
+            self._transport, self._server.limits.unread_s, lambda: self.client.address
+        )
         self.client = ClientState(
             self._server.next_id(),
             self._server,
@@ -251,6 +253,19 @@ class RedisConnection(asyncio.Protocol):
         """End the connection at once."""
         self._transport.abort()
 
+    def _cut_off(self) -> bool:
+        """End the connection at once, because others need its memory, if it waits for a client that does nothing."""
+        client, waits_for_client = self.client, self._is_full or not (self._replies or self._inbox)
+        since_s = max(client.last_used, self._reading.progress_s())
+        if not waits_for_client or client.now() - since_s < self._server.limits.stalled_s:
+            return False
+        fields = {"client": client.address, "bytes": self._hold.bytes}
+        logger.warning("a client that does nothing is cut off for others", extra={"fields": fields})
+        self._server.evicted += 1
+        client.is_ending = True
+        self.abort()
+        return True
+
     def _begin(self, arguments: Arguments) -> bool:
         """Begin one request. Returns False if it has to wait for earlier ones."""
         client = self.client
@@ -262,23 +277,21 @@ class RedisConnection(asyncio.Protocol):
                 self._refuse(arguments, refused)
                 return True
         if client.queued is not None and not row.is_immediate:
-            return self._put(queue_request(client, arguments, bytes_max=self._server.queued_bytes_max))
+            return self._put(queue(self._server, client, row, arguments))
         if self._reads_out and row.waits_for_reads:
             return False
         if self._writes_out and self._waits_for_writes(row, len(arguments)):
             return False
         client.last_command = row.name
-        try:
-            begun = self._begin_row(row, arguments)
-        except CommandRefused as refused:
-            begun = refused.error
+        named = first_named(client) if row.name == "exec" else arguments
+        begun = begin(self._server, client, row, arguments, may_be_large=self._may_be_large)
         if isinstance(begun, WaitingCall):
             if begun.wait_ms:
                 self._wait(row, arguments, begun)
                 return True
             begun = (begun.command, begun.reply_of)
         if type(begun) is tuple:
-            return self._submit(row, arguments, begun)
+            return self._submit(row, named, begun)
         return self._put(begun)
 
     def _waits_for_writes(self, row: Row, count: int) -> bool:
@@ -286,19 +299,6 @@ class RedisConnection(asyncio.Protocol):
         if self._waits_for_all or row.waits_for_writes:
             return True
         return count > KEYS_ON_LOOP_MAX and row.build is not None and not row.waits_for_reads
-
-    def _begin_row(self, row: Row, arguments: Arguments) -> object:
-        """The `Call` of a request, or its reply if it needs no node."""
-        if row.build is not None:
-            if self._may_be_large:
-                self._server.check_size(arguments)
-            return row.build(arguments)
-        if row.name == "exec":
-            return begin_exec(self.client, self._begin_queued, self._server.command_limits)
-        return required(row.run, "way to run a command")(self.client, arguments)
-
-    def _begin_queued(self, client: ClientState, arguments: Arguments) -> object:
-        return self._begin_row(find(arguments), arguments)
 
     def _refuse(self, arguments: Arguments, refused: CommandRefused) -> None:
         """Answer an unknown or malformed command; words of HTTP end the connection."""
@@ -333,7 +333,7 @@ class RedisConnection(asyncio.Protocol):
             if kind is LoggedReadReply and error.code == "no_space":
                 # Outside the log a read needs no space, so it waits for the writes instead.
                 return False
-            return self._put(refusal(error, row, arguments, self.address_of))
+            return self._put(refusal(error, arguments, self.address_of))
         server.in_flight += 1
         if kind.is_write:
             self._writes_out += 1
@@ -350,7 +350,7 @@ class RedisConnection(asyncio.Protocol):
         try:
             self._held = self._server.node.wait(call.command, reply.settle, wait_ms=call.wait_ms)
         except RaftdbError as error:
-            self._put(refusal(error, row, arguments, self.address_of))
+            self._put(refusal(error, arguments, self.address_of))
             return
         self.client.is_blocked = True
         self._writes_out += 1

@@ -53,9 +53,13 @@ def _persistence(client: ClientState, status: Mapping[str, Any]) -> Section:
 
 def _stats(client: ClientState, status: Mapping[str, Any]) -> Section:
     counts = client.facts.counts()
-    return {name: counts[name] for name in ("total_connections_received", "total_commands_processed")} | {
-        "rejected_connections": counts["rejected_connections"]
-    }
+    names = (
+        "total_connections_received",
+        "total_commands_processed",
+        "rejected_connections",
+        "evicted_clients",
+    )
+    return {name: counts[name] for name in names}
 
 
 def _replication(client: ClientState, status: Mapping[str, Any]) -> Section:

@@ -12,7 +12,7 @@ from raftdb.endpoint import Endpoint
 from raftdb.errors import CommandFailed, Conflict, LeaderHint, RaftdbError, Unavailable
 from raftdb.frontend.redis.errors import error_of
 from raftdb.frontend.redis.rows import Arguments, ReplyOf, Row
-from raftdb.frontend.redis.table import keys_of
+from raftdb.frontend.redis.table import find, keys_of
 from raftdb.machine.reply import Result
 from raftdb.machine.slots import slot_of
 from raftdb.node.turn import Answer
@@ -25,7 +25,7 @@ logger = logging.getLogger("raftdb.redis")
 
 
 class Reply:
-    """The reply to a read. `data` is None until it is ready."""
+    """The reply to a read. `data` is None until it is ready. `arguments` tell the slot, if another node has it."""
 
     __slots__ = ("_arguments", "_connection", "_reply_of", "_row", "data")
 
@@ -52,7 +52,7 @@ class Reply:
             elif isinstance(answer, Conflict):
                 value = NULL_ARRAY
             else:
-                value = refusal(answer, self._row, self._arguments, connection.address_of)  # type: ignore[arg-type]  # no Answer
+                value = refusal(answer, self._arguments, connection.address_of)  # type: ignore[arg-type]  # no Answer
             data = encode(value, connection.client.version)
         except Exception:
             # A reply that cannot be made must not stop the node.
@@ -103,21 +103,23 @@ class ReadyReply:
         self.data: bytes | None = data
 
 
+def moved(arguments: Arguments, address: Endpoint) -> Error:
+    """The reply to a request whose keys the node at `address` has; clients of Redis clusters follow it."""
+    keys = keys_of(find(arguments), arguments)
+    return Error(f"MOVED {slot_of(keys[0]) if keys else 0} {address}")
+
+
 def refusal(
-    error: RaftdbError | None,
-    row: Row,
-    arguments: Arguments,
-    address_of: Callable[[LeaderHint], Endpoint | None],
+    error: RaftdbError | None, arguments: Arguments, address_of: Callable[[LeaderHint], Endpoint | None]
 ) -> Error:
     """The reply to a request that was not executed, or whose outcome is unknown.
 
-    If another node leads, and `address_of` it is known, the reply is MOVED, which clients of Redis clusters follow.
+    If another node leads, and `address_of` it is known, that node has the keys.
     """
     if isinstance(error, Unavailable) and error.code == "not_leader" and error.leader is not None:
         address = address_of(error.leader)
         if address is not None:
-            keys = keys_of(row, arguments)
-            return Error(f"MOVED {slot_of(keys[0]) if keys else 0} {address}")
+            return moved(arguments, address)
     return error_of(error)
 
 

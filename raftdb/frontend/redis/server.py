@@ -22,7 +22,7 @@ from raftdb.frontend.redis.connection import RedisConnection
 from raftdb.frontend.redis.cursors import Cursors
 from raftdb.frontend.redis.errors import CommandRefused
 from raftdb.frontend.redis.rows import Arguments
-from raftdb.frontend.redis.unread import UNREAD_S
+from raftdb.frontend.redis.unread import STALLED_S, UNREAD_S
 from raftdb.limits import DEFAULT_LIMITS, TRANSACTION_KEYS_MAX, Limits
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
@@ -60,15 +60,21 @@ class RedisNode(Protocol):
         """Whether a connection to that node stands."""
         ...
 
+    def other_leader(self) -> LeaderHint | None:
+        """The leader that has to execute what this node would refuse now; None if it would not, or knows of none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisLimits:
     """The limits of one listener. There are `connections_max` connections at most. No request is begun while
-    `in_flight_max` are in flight. A client that has read nothing for `unread_s` seconds is cut off."""
+    `in_flight_max` are in flight. A client that has read nothing for `unread_s` seconds is cut off, and one that has
+    read and sent nothing for `stalled_s` if others need its memory."""
 
     connections_max: int = 24_000
     in_flight_max: int = 16_384
     unread_s: float = UNREAD_S
+    stalled_s: float = STALLED_S
 
 
 class RedisServer:
@@ -99,12 +105,13 @@ class RedisServer:
         self.cursors = Cursors()
         self.instance = os.urandom(8).hex()
         self.queued_bytes_max = command_limits.command_bytes + 4 * TRANSACTION_KEYS_MAX * ARGUMENT_BYTES
-        self._limits = limits or RedisLimits()
-        self.in_flight_max = self._limits.in_flight_max
-        self.unread_s = self._limits.unread_s
-        self._connections_max = self._limits.connections_max
+        self.limits = limits or RedisLimits()
+        self.in_flight_max = self.limits.in_flight_max
+        self._connections_max = self.limits.connections_max
         self._connections: dict[int, RedisConnection] = {}
         self._last_id = self._rejected = self._begun = 0
+        self.evicted = 0
+        """How many connections were cut off because others needed their memory."""
         self.left = BEGUN_PER_TURN_MAX
         """The number of requests that may still be begun in this turn."""
         self._ready: list[RedisConnection] = []
@@ -123,10 +130,10 @@ class RedisServer:
         self._endpoint = (str(bound[0]), int(bound[1]))
         return self._endpoint
 
-    def address_of(self, leader: LeaderHint) -> Endpoint | None:
+    def address_of(self, leader: LeaderHint | None) -> Endpoint | None:
         """Where a client of this listener is sent; None if the leader has no address for Redis clients, or if it was
         heard no more: clients try a dead node a few times at once and give up, but wait for a cluster that is down."""
-        if not self.node.reaches(leader.id):
+        if leader is None or not self.node.reaches(leader.id):
             return None
         plain, cluster = leader.redis.plain, leader.redis.cluster
         return cluster or plain if self.for_clusters else plain or cluster
@@ -249,6 +256,7 @@ class RedisServer:
             "total_connections_received": self._last_id,
             "total_commands_processed": self._begun,
             "rejected_connections": self._rejected,
+            "evicted_clients": self.evicted,
         }
 
     def _schedule(self) -> None:
