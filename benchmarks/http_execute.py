@@ -29,6 +29,7 @@ from raftdb.errors import LeaderHint
 from raftdb.frontend import Backup, Consistency, HttpApi, HttpServer
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
+from raftdb.node.chronicle import Chronicle
 from raftdb.node.effects import OnAnswer
 from raftdb.node.turn import Answer
 
@@ -42,6 +43,7 @@ class InstantNode:
 
     def __init__(self) -> None:
         self._answer = Answer("OK", 12, 3)
+        self.chronicle = Chronicle()
 
     async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
         return self._answer
@@ -69,6 +71,15 @@ class InstantNode:
 
     def status(self) -> Mapping[str, Any]:
         return {}
+
+    def log_shape(self) -> Mapping[str, Any]:
+        return {}
+
+    def figures(self) -> Mapping[str, Any]:
+        return {}
+
+    def election_timer(self) -> Mapping[str, Any] | None:
+        return None
 
     def membership(self) -> Mapping[str, object]:
         return {}

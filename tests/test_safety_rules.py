@@ -23,6 +23,8 @@ ELSEWHERE = {
     "raftdb/frontend/http_lean.py": 3,
     # What is written to one stream of events, awaited in the same function; an error is logged.
     "raftdb/frontend/http_stream.py": 1,
+    # The next look for those who watch the node; an error is logged, and there are no watchers without it.
+    "raftdb/frontend/http_events.py": 1,
     # The patience with a Redis client that does not read its replies; it is over with the connection.
     "raftdb/frontend/redis/unread.py": 1,
 }

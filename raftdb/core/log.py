@@ -80,6 +80,13 @@ class Log:
             return None
         return self._run_terms[bisect_right(self._run_starts, index) - 1]
 
+    def term_runs(self, limit: int) -> list[tuple[Index, Term]]:
+        """Where each term begins, of the newest `limit` terms that the log has entries of."""
+        starts = [max(start, self.base.index + 1) for start in self._run_starts[-limit:]]
+        ends = [*starts[1:], self.last_index + 1]
+        runs = zip(starts, ends, self._run_terms[-limit:], strict=True)
+        return [(start, term) for start, end, term in runs if start < end]
+
     def last_not_above(self, index: Index, term: Term) -> EntryId:
         """The last entry at or below `index` whose term is not above `term`: where two logs may still agree.
 

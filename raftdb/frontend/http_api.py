@@ -9,6 +9,7 @@ from aiohttp import web
 
 from raftdb.frontend.http_commands import Commands
 from raftdb.frontend.http_data import ApiLimits, DataApi
+from raftdb.frontend.http_events import EventsApi
 from raftdb.frontend.http_execute import LeanExecute
 from raftdb.frontend.http_file import Sending, stream_file
 from raftdb.frontend.http_lean import LeanRoutes
@@ -65,6 +66,7 @@ class HttpApi:
         self._aside = Aside()
         self.streams = EventStreams()
         """The streams of events, which are to be closed before the listener."""
+        self.events = EventsApi(node, self.streams)
         self._sending: Sending | None = None
         """The backup that a client is reading."""
         self._data = DataApi(
@@ -97,6 +99,7 @@ class HttpApi:
             **LocksApi(self._commands).routes(),
             **QueuesApi(self._commands, self._node).routes(),
             **MembersApi(self._node).routes(),
+            **self.events.routes(),
             **(self._pages.routes() if self._pages is not None else {}),
         }
         for methods in routes.values():

@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 from aiohttp import web
 
 from raftdb.errors import Unavailable
+from raftdb.frontend.http_browser import CORS_HEADERS
 from raftdb.frontend.http_memory import held_for
 from raftdb.frontend.http_reply import Reply, drain
 
@@ -62,9 +63,9 @@ class EventStream(Reply):
     __slots__ = ("_over", "_request", "_transport", "heartbeat")
 
     def __init__(self, request: web.BaseRequest, heartbeat: Callable[[], bytes]) -> None:
-        super().__init__(
-            None, content_type=EVENT_STREAM, headers=[(b"Cache-Control", b"no-store")], close=True
-        )
+        # The head is written before the listener could add what pages of other members need.
+        headers = [(b"Cache-Control", b"no-store"), *request.get(CORS_HEADERS, ())]
+        super().__init__(None, content_type=EVENT_STREAM, headers=headers, close=True)
         self.heartbeat = heartbeat
         """Makes the block that is written if nothing happens."""
         self._request = request

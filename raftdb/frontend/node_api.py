@@ -9,6 +9,7 @@ from raftdb.core.events import Change
 from raftdb.errors import LeaderHint
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
+from raftdb.node.chronicle import Chronicle
 from raftdb.node.effects import OnAnswer
 from raftdb.node.turn import Answer
 
@@ -63,6 +64,24 @@ class Node(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """The body of GET /v1/status."""
+        ...
+
+    @property
+    def chronicle(self) -> Chronicle:
+        """What happens on this node, for people."""
+        ...
+
+    def log_shape(self) -> Mapping[str, Any]:
+        """Where the log begins and ends, how far it is durable, committed and applied, and its newest terms."""
+        ...
+
+    def figures(self) -> Mapping[str, Any]:
+        """Plain numbers that change all the time, for curves."""
+        ...
+
+    def election_timer(self) -> Mapping[str, Any] | None:
+        """How long this node has heard no leader, and after how long it stands for election, in ms; None while it
+        leads."""
         ...
 
     def membership(self) -> Mapping[str, object]:

@@ -36,6 +36,7 @@ r"""The node: where consensus, state and clients meet.
 * `stored` turns the core's records into bytes and a disk back into a node.
 * `suspicion` judges silences by the phi-accrual method, and `contacts` keeps when each peer was heard; both inform
   people only.
+* `chronicle` keeps what happens, for people who watch.
 * `status` describes a node for people and for `GET /v1/status`, `describe` the entries of its log.
 
 The node promises this. A write is answered once its entry is applied, and so is on disk on a majority. A linearizable
@@ -51,6 +52,7 @@ It does not retry for clients, redirect, pass on or know HTTP: that is the work 
 
 __all__ = [
     "aside",
+    "chronicle",
     "clock",
     "compaction",
     "describe",

@@ -27,6 +27,7 @@ from raftdb.machine.service import Query as RecordQuery
 from raftdb.machine.services import keys_named
 from raftdb.node import pending
 from raftdb.node.aside import Aside
+from raftdb.node.chronicle import Chronicle
 from raftdb.node.contacts import Contacts
 from raftdb.node.disk_reports import DiskReports, tell_if_slow
 from raftdb.node.effect_handler import NodeEffectHandler
@@ -65,9 +66,7 @@ class Driver:
         self._on_fatal = on_fatal
         self._runner = EffectRunner(self._schedule_turn)
         self.held = HeldRequests(self._runner, self._take_room, self._admit, self._schedule_turn)
-        self._turn_is_due = False
-        self._failed = False
-        self._closing = False
+        self._turn_is_due = self._failed = self._closing = False
         self._takes_writes = self._leads = False
         """Whether writes may be taken until the next turn, and whether it is as the leader."""
         self._shortage: str | None = None
@@ -78,6 +77,7 @@ class Driver:
         self.contacts = Contacts(heartbeat_s=heartbeat_ms / 1000)
         self.space = SpaceBudget()
         self.aside = Aside()
+        self.chronicle = Chronicle()
         timeout_ticks = replica.raft.state.settings.election_timeout_ticks
         self.watchdog = Watchdog(election_timeout_seconds=timeout_ticks * self._tick_seconds)
 
@@ -89,6 +89,7 @@ class Driver:
         self.replica.endpoint_of = links.endpoint_of
         self._handler = NodeEffectHandler(
             *(self._runner, self._background, self.space),
+            chronicle=self.chronicle,
             leads=self.is_leader,
             on_durable=self._persisted,
             disk=disk,

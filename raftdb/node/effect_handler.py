@@ -11,6 +11,7 @@ from raftdb.core.messages import InstallSnapshot, Message
 from raftdb.core.model import EntryId, NodeId
 from raftdb.core.update import Trace
 from raftdb.endpoint import Endpoint
+from raftdb.node.chronicle import Chronicle
 from raftdb.node.effects import EffectRunner
 from raftdb.node.space import SpaceBudget
 from raftdb.node.telling import Telling
@@ -29,6 +30,7 @@ class NodeEffectHandler:
         background: Background,
         space: SpaceBudget,
         *,
+        chronicle: Chronicle,
         leads: Callable[[], bool],
         on_durable: Callable[[int], None],
         disk: Disk,
@@ -38,6 +40,7 @@ class NodeEffectHandler:
         self._runner = runner
         self._background = background
         self._space = space
+        self._chronicle = chronicle
         self._leads = leads
         self._on_durable = on_durable
         self._disk = disk
@@ -66,11 +69,14 @@ class NodeEffectHandler:
 
     def send(self, target: NodeId, messages: Sequence[Message]) -> None:
         """See `EffectHandler`."""
+        if self._chronicle.is_watched:
+            self._chronicle.sent(target, messages)
         self._links.send(target, self._space.says(messages))
 
     def tell(self, traces: Sequence[Trace]) -> None:
-        """See `EffectHandler`: lines of the log."""
+        """See `EffectHandler`: lines of the log, and the chronicle."""
         self._telling.tell(traces)
+        self._chronicle.tell(traces)
 
     def finish_telling(self) -> None:
         """Write the lines that were kept back: at each tick, and when the node stops."""

@@ -24,6 +24,10 @@ HEARTBEAT_LOGGER = logging.getLogger("raftdb.node.heartbeat")
 """Heartbeats have a logger of their own, so that they can be shown or hidden separately."""
 
 
+OF_CORE = {"is_trace": True}
+"""Marks the lines that were made of traces."""
+
+
 class Range(NamedTuple):
     """The details of an action that say where it begins (None: where the last one ended) and where it ends."""
 
@@ -56,14 +60,14 @@ class Telling:
                 self._extend(trace)
             else:
                 self.finish()
-                target.log(LEVELS[trace.level], trace.event, extra={"fields": dict(trace.details)})
+                target.log(LEVELS[trace.level], trace.event, extra={"fields": dict(trace.details), **OF_CORE})
 
     def finish(self) -> None:
         """Tell what was kept back."""
         if self._waiting:
             waiting, self._waiting = self._waiting, {}
             for event, details in waiting.items():
-                logger.info(event, extra={"fields": details})
+                logger.info(event, extra={"fields": details, **OF_CORE})
 
     def _extend(self, trace: Trace) -> None:
         """Let the range of this kind go on; if this one does not follow it, what was kept back is told first."""

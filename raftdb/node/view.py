@@ -110,6 +110,19 @@ class NodeView:
         """The last entry of the log, on disk or not; 0 if there was none."""
         return self._replica.raft.state.log.last_index
 
+    def term_runs(self, limit: int) -> list[tuple[Index, Term]]:
+        """Where each of the newest `limit` terms begins in the log."""
+        return self._replica.raft.state.log.term_runs(limit)
+
+    @property
+    def election_timer_ms(self) -> tuple[int, int] | None:
+        """How long this node has heard no leader, and after how long it stands for election; None while it leads."""
+        core = self._replica.raft.state
+        if core.role is Role.LEADER:
+            return None
+        tick_ms = core.settings.tick_ms
+        return core.election_elapsed_ticks * tick_ms, core.election_deadline_ticks * tick_ms
+
     @property
     def persisted_index(self) -> Index:
         """The last entry that is on this node's disk."""

@@ -181,6 +181,7 @@ class _Node:
             heartbeat_ms=settings.heartbeat_ms,
             on_fatal=fail,
         )
+        logs.keep(self._driver.chronicle)
         view, address, own = self._view, self._address, self._own_starts
         self._disk = NodeDisk(
             self._folder,

@@ -15,6 +15,7 @@ from raftdb.frontend import Backup, Consistency
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.memory import MemoryAccount
+from raftdb.node.chronicle import Chronicle
 from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver
 from raftdb.node.effects import OnAnswer
@@ -25,6 +26,9 @@ from raftdb.server.network import Network
 from storage import OutOfSpace, StorageError
 
 logger = logging.getLogger("raftdb.server")
+
+TERMS_SHOWN_MAX = 100
+"""So many terms of the log are told to those who watch."""
 
 
 class LocalNode:
@@ -123,6 +127,41 @@ class LocalNode:
             "memory_bytes": self._memory.levels(),
             "uptime_seconds": round(time.monotonic() - self._started, 3),
         }
+
+    @property
+    def chronicle(self) -> Chronicle:
+        """What happens on this node, for people."""
+        return self._driver.chronicle
+
+    def log_shape(self) -> Mapping[str, Any]:
+        """Where the log begins and ends, how far it is durable, committed and applied, and its newest terms."""
+        view = self._driver.view
+        return {
+            "first_index": view.first_index,
+            "last_index": view.last_index,
+            "persisted_index": view.persisted_index,
+            "commit_index": view.commit_index,
+            "applied_index": view.applied_index,
+            "checkpoint_index": view.checkpoint_index,
+            "terms": view.term_runs(TERMS_SHOWN_MAX),
+        }
+
+    def figures(self) -> Mapping[str, Any]:
+        """Plain numbers, for curves."""
+        view = self._driver.view
+        return {
+            "applied_index": view.applied_index,
+            "pending_requests": view.pending_count,
+            "waiting": view.waiting_count,
+            "fsync_ms": round(self._disk.last_sync_ms, 2),
+            "free_bytes": self._disk.space.room_bytes,
+            "memory_bytes": sum(self._memory.levels().values()),
+        }
+
+    def election_timer(self) -> Mapping[str, Any] | None:
+        """How long this node has heard no leader, and after how long it stands for election; None while it leads."""
+        timer = self._driver.view.election_timer_ms
+        return None if timer is None else {"elapsed_ms": timer[0], "timeout_ms": timer[1]}
 
     def membership(self) -> Mapping[str, object]:
         """The members of the configuration in force, the reason for each that is not reached, and the removed ids."""

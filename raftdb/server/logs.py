@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from raftdb.core.describe import describe_value
+from raftdb.node.chronicle import Chronicle
 
 LINES_WAITING_MAX = 20_000
 """Lines that may wait to be written: some seconds of a node under load."""
@@ -21,6 +22,8 @@ FINISH_SECONDS = 1.0
 """How long a process that ends waits for its last lines to be read."""
 OF_STRANGERS = ("raftdb.transport", "raftdb.http")
 """Loggers of lines that any stranger can cause by connecting, as often as it likes."""
+OF_PEERS = ("peer up", "peer down")
+"""Lines of these loggers that only members cause."""
 STRANGERS_LINES_MAX = 400
 """So many such lines come at once, ..."""
 STRANGERS_LINES_PER_SECOND = 2.0
@@ -99,6 +102,26 @@ class Brake(logging.Filter):
         return True
 
 
+class ChronicleHandler(logging.Handler):
+    """Keeps in the chronicle what the parts beside the core log, so that people who watch see it too.
+
+    The core's traces are there already. Of the lines that strangers can cause only those about peers are kept, which
+    have proved to be members, so that no stranger pushes out what happened.
+    """
+
+    def __init__(self, chronicle: Chronicle) -> None:
+        super().__init__(logging.INFO)
+        self._chronicle = chronicle
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the record, unless it is in the chronicle already, or a stranger's."""
+        what = record.getMessage()
+        if getattr(record, "is_trace", False) or (record.name in OF_STRANGERS and what not in OF_PEERS):
+            return
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        self._chronicle.note(record.created, what, fields, record.levelname.lower())
+
+
 class BackgroundHandler(logging.Handler):
     """Writes lines on a thread of its own, so that a stopped terminal, or a pipe that is not read, does not hold up the
     node.
@@ -153,6 +176,11 @@ def configure(*, node: str, level: str, log_format: str, heartbeats: bool) -> No
     root.propagate = False
     if heartbeats:
         logging.getLogger("raftdb.node.heartbeat").setLevel(logging.DEBUG)
+
+
+def keep(chronicle: Chronicle) -> None:
+    """Have the lines kept in the chronicle, too."""
+    logging.getLogger("raftdb").addHandler(ChronicleHandler(chronicle))
 
 
 def flush() -> None:

@@ -395,6 +395,9 @@ class LogModel(RuleBasedStateMachine):
         for index in range(self.base.index, self.last + 1):
             above = [entry for entry in self.model if entry.index > index and entry.index >= log.cache_first]
             assert log.cached_bytes_above(index) == sum(map(entry_bytes, above))
+        starts = {entry.term: entry.index for entry in reversed(self.model)}
+        runs = [(start, term) for term, start in reversed(starts.items())]
+        assert (log.term_runs(99), log.term_runs(1)) == (runs, runs[-1:])
 
     @invariant()
     def what_counts_as_durable_is_on_disk(self) -> None:

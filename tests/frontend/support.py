@@ -23,6 +23,7 @@ from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.machine.strings import Get, Set
 from raftdb.memory import MemoryAccount
+from raftdb.node.chronicle import Chronicle
 from raftdb.node.effects import OnAnswer
 from raftdb.node.membership import CatchingUp, MembersChanged
 from raftdb.node.turn import Answer
@@ -55,6 +56,8 @@ class StubNode:
         self.transfers: list[str | None] = []
         self.backup_path: Path | None = None
         self.backups = 0
+        self.chronicle = Chronicle()
+        self.shape: dict[str, Any] = {"first_index": 1, "last_index": 12, "terms": [(1, 3)]}
         self.release = asyncio.Event()
         self.release.set()
 
@@ -127,6 +130,15 @@ class StubNode:
 
     def status(self) -> Mapping[str, Any]:
         return {"id": "n1", "role": "leader", "leader": None}
+
+    def log_shape(self) -> Mapping[str, Any]:
+        return self.shape
+
+    def figures(self) -> Mapping[str, Any]:
+        return {"applied_index": 12}
+
+    def election_timer(self) -> Mapping[str, Any] | None:
+        return None
 
     def membership(self) -> Mapping[str, object]:
         members = [

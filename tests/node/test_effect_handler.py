@@ -5,6 +5,7 @@ from typing import Any, cast
 import pytest
 
 from raftdb.background import Background
+from raftdb.node.chronicle import Chronicle
 from raftdb.node.effect_handler import NodeEffectHandler
 from raftdb.node.effects import EffectRunner
 from raftdb.node.space import SpaceBudget
@@ -45,6 +46,7 @@ def test_only_a_follower_with_a_quick_disk_waits_for_it(
     background = Background(lambda error: None)
     handler = NodeEffectHandler(
         *(runner, background, SpaceBudget()),
+        chronicle=Chronicle(),
         leads=lambda: leads,
         on_durable=runner.persisted,
         disk=cast(Any, disk),
