@@ -54,9 +54,6 @@ class InstantNode:
     def leave(self, request_id: int) -> None:
         raise NotImplementedError
 
-    def waiting_beside(self, command: Command) -> int:
-        return 0
-
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
         asyncio.get_running_loop().call_soon(on_answer, self._answer)
 

@@ -13,7 +13,6 @@ from raftdb.frontend.json_requests import Milliseconds, Number, SessionPart
 from raftdb.frontend.json_values import Base64Bytes, Shown, bytes_of, decode_body
 from raftdb.frontend.node_api import Node
 from raftdb.limits import SCAN_LIMIT_MAX
-from raftdb.machine.queues.taking import Receive
 from raftdb.machine.reply import shown_key
 from raftdb.route import Permission, Route
 
@@ -266,11 +265,9 @@ class QueuesApi:
         return await self._reply({"queues": answer.value}, answer)
 
     async def info(self, request: web.BaseRequest) -> Reply:
-        """GET /v1/queues/{q}: all that is known of a queue, and how many requests for its messages this node holds."""
-        queue = segment(request, "q")
-        answer = await self._commands.run(request, "qinfo", [queue])
-        fields = {**mapped(answer.value), "waiting_receivers": self._node.waiting_beside(Receive(queue))}
-        return await self._reply(fields, answer)
+        """GET /v1/queues/{q}: all that is known of a queue."""
+        answer = await self._commands.run(request, "qinfo", [segment(request, "q")])
+        return await self._reply(mapped(answer.value), answer)
 
     async def change(self, request: web.BaseRequest) -> Reply:
         """PATCH /v1/queues/{q}: change settings, by their names; times in milliseconds end in _ms."""

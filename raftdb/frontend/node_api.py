@@ -43,10 +43,6 @@ class Node(Protocol):
     def leave(self, request_id: int) -> None:
         """The client of a request that may be held has gone."""
 
-    def waiting_beside(self, command: Command) -> int:
-        """How many requests are held here for what this command, which is not executed, would wait for."""
-        ...
-
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
         """The same by callback: see `raftdb.node.driver.Driver.submit`."""
 

@@ -63,6 +63,11 @@ Guard: TypeAlias = Callable[[KeyValueView, Any], None]
 """Raises `Fenced` if what a command names as held, a lock or a delivery, is over."""
 
 
+Beside: TypeAlias = Callable[[Any, Any, Callable[[bytes], int]], object]
+"""Makes, of a command and the value that it has read, the value with that which no state knows: how many requests the
+leader holds that wait for a change of a name."""
+
+
 class Access(StrEnum):
     """Whether a command can change the state: reads need no log entry."""
 
@@ -184,7 +189,7 @@ class CommandType:
     only one frontend builds it. `keys_named` counts the keys that a command names, if they may be other than one;
     `arguments` gives its arguments, if they are not its fields in order. `shown` is how the shell and HTTP show its
     results, which themselves say only what happened. `waiting`: its sender may wait until it is served. `keeping`: how
-    a session keeps its results, if not as they are.
+    a session keeps its results, if not as they are. `beside`: what the leader adds to what it has read.
 
     `guard` is for a command that names something its caller holds. A transaction asks the guards of all its commands
     before the first one is executed, in every mode, and refuses the whole if one of them objects: else a worker that
@@ -204,6 +209,7 @@ class CommandType:
     shown: Callable[[Told], object] = as_it_is
     waiting: Waiting | None = None
     keeping: Keeping | None = None
+    beside: Beside | None = None
 
     @property
     def access(self) -> Access:

@@ -19,6 +19,7 @@ from raftdb.machine.queues.service import QUEUES
 from raftdb.machine.revisions import REVISIONS
 from raftdb.machine.scanning import SCANNING
 from raftdb.machine.service import (
+    Beside,
     Command,
     CommandSpec,
     CommandType,
@@ -92,6 +93,11 @@ KEEPINGS: dict[type[Command], Keeping] = {
     command.type: command.keeping for command in COMMANDS.values() if command.keeping is not None
 }
 """How sessions keep results of commands that are not kept as they are."""
+
+BESIDE: dict[type[Command | Query], Beside] = {
+    command.type: command.beside for command in COMMANDS.values() if command.beside is not None
+}
+"""What the leader adds to what commands have read."""
 
 QUERIES: dict[type[Query], ReadHandler] = {
     query: handler for service in SERVICES for query, handler in service.queries.items()

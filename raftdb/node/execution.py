@@ -24,9 +24,11 @@ from raftdb.machine.machine import Machine
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command
 from raftdb.machine.service import Query as RecordQuery
+from raftdb.machine.services import BESIDE
 from raftdb.node.history import History
 from raftdb.node.pending import LogPage, Writes
 from raftdb.node.turn import Answer, State
+from raftdb.node.waiting import Waiters
 
 
 class Slice(NamedTuple):
@@ -123,8 +125,10 @@ def serve(
     state: State,
     machine: Machine,
     bodies: FindBlocks,
+    waiters: Waiters,
 ) -> tuple[Answer | RaftdbError, int]:
-    """The answer to `query` from the state, or from the log, as they are; and the work that it was (see `work_of`)."""
+    """The answer to `query` from the state, or from the log, as they are; and the work that it was (see `work_of`). A
+    leader tells of those that wait, where the command asks for that."""
     if isinstance(query, LogPage):
         return _read_log(query, core, bodies)
     view = Layer(state)
@@ -132,7 +136,9 @@ def serve(
     if not isinstance(reply, Result):
         return reply, work_of(view)
     index, term = state.applied
-    return Answer(reply.value, index, term, reply.revision), work_of(view)
+    beside = BESIDE.get(type(query)) if core.leadership is not None else None
+    value = reply.value if beside is None else beside(query, reply.value, waiters.count_in)
+    return Answer(value, index, term, reply.revision), work_of(view)
 
 
 def _read_log(page: LogPage, core: RaftState, bodies: FindBlocks) -> tuple[Answer | RaftdbError, int]:

@@ -393,7 +393,7 @@ class Replica:
             return work_bytes
         else:
             answer, work_bytes = serve(
-                query, self.raft.state, self._state, self._machine, self._bodies.between
+                query, self.raft.state, self._state, self._machine, self._bodies.between, self.waiters
             )
         self._effects.answers.append((request_id, answer))
         return work_bytes

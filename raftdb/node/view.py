@@ -153,10 +153,6 @@ class NodeView:
         """Requests that are held until they can be served."""
         return self._replica.waiters.count
 
-    def waiting_in(self, name: bytes) -> int:
-        """How many of them wait for what has this name (`raftdb.machine.waiting`)."""
-        return self._replica.waiters.count_in(name)
-
     @property
     def clock_ms(self) -> int | None:
         """The cluster clock as it is applied here; None while a snapshot is put in place."""

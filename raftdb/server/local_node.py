@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from raftdb import __version__
-from raftdb.commands.waiting import name_of
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError, Unavailable
 from raftdb.frontend import Backup, Consistency
@@ -68,10 +67,6 @@ class LocalNode:
     def leave(self, request_id: int) -> None:
         """The client of a request that may be held has gone."""
         self._driver.held.leave(request_id)
-
-    def waiting_beside(self, command: Command) -> int:
-        """How many requests are held here for what this command waits for."""
-        return self._driver.view.waiting_in(name_of(command))
 
     async def execute(self, operation: ClientOperation | Query, *, consistency: Consistency) -> Answer:
         """Run `operation`; see `Driver.execute`."""

@@ -205,7 +205,7 @@ class Caller:
                 self._attempt(number)
                 return
             self._check(sent, answer)
-            value = shown(sent, answer)
+            value = _logged(sent, shown(sent, answer))
             self._told.append(AnswerToCheck(sent, comparable(value), answer.index))
             self._end(Kind.ANSWERED, value=value, revision=answer.revision, index=answer.index)
         elif isinstance(answer, SessionExpired):
@@ -283,3 +283,9 @@ class Caller:
             raise InvariantBroken(
                 f"{self.name}: a read at {answer.index}, though {self._committed} was committed before it was asked"
             )
+
+
+def _logged(sent: Operation, value: Any) -> Any:
+    """An answer without what the leader adds to it, which no log explains."""
+    beside = services.BESIDE.get(type(sent))  # type: ignore[arg-type]  # other operations have none
+    return value if beside is None else beside(sent, value, lambda name: None)  # type: ignore[arg-type,return-value]

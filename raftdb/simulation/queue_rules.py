@@ -6,7 +6,8 @@ from typing import Any
 from zlib import crc32
 
 from raftdb.machine.queues.deliveries import BACK_OFF, Ack, Extend, GiveBack, Nack
-from raftdb.machine.queues.looking import Peek, QueueGet, QueueInfo, QueueLength, QueueNames, StateWanted
+from raftdb.machine.queues.info import QueueInfo
+from raftdb.machine.queues.looking import Peek, QueueGet, QueueLength, QueueNames, StateWanted
 from raftdb.machine.queues.managing import Purge, QueueDelete, QueueRemove, QueueSet
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.queues.redriving import AT_ONCE_MAX, Redrive
@@ -166,6 +167,7 @@ def _info(model: QueueModel, command: QueueInfo) -> Any:
         *(b"dead_letter", settings[b"dead_letter"], b"max_length", settings[b"max_length"]),
         *(b"max_bytes", settings[b"max_bytes"], b"dedup_window_ms", settings[b"dedup_window"]),
         *(b"paused", settings[b"paused"], b"slot", slot_of(command.queue)),
+        *(b"waiting_receivers", None),
     ]
 
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from raftdb.machine.editing import Append
 from raftdb.machine.operations import Mode, TransactionOperation
 from raftdb.machine.queues.deliveries import Ack, Extend, GiveBack, Nack
-from raftdb.machine.queues.looking import Peek, QueueInfo, QueueLength, StateWanted
+from raftdb.machine.queues.info import QueueInfo
+from raftdb.machine.queues.looking import Peek, QueueLength, StateWanted
 from raftdb.machine.queues.managing import Purge, QueueDelete, QueueRemove, QueueSet
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.queues.redriving import Redrive

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from raftdb.commands.waiting import name_of
 from raftdb.core.events import Change
 from raftdb.errors import LeaderHint, RaftdbError
 from raftdb.frontend.http_api import HttpApi
@@ -87,9 +86,6 @@ class StubNode:
 
     def leave(self, request_id: int) -> None:
         self.left.append(request_id)
-
-    def waiting_beside(self, command: Command) -> int:
-        return sum(name_of(operation) == name_of(command) for operation, _, _ in self.waits.values())
 
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
         if self.failure is not None and not isinstance(self.failure, RaftdbError):

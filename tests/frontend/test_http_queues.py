@@ -122,13 +122,3 @@ async def test_in_a_session_it_happens_once(http: Harness) -> None:
 )
 async def test_what_cannot_be_meant_is_refused(http: Harness, path: str, body: str) -> None:
     assert code(await http.request(request("POST", path, body))) == (400, "bad_request")
-
-
-async def test_a_queue_tells_how_many_wait_for_its_messages(http: Harness) -> None:
-    await put(http, "a")
-    clients = [await http.connect() for _ in range(3)]
-    for client, queue in zip(clients, ("mail", "mail", "other"), strict=True):
-        await client.send(request("POST", f"/v1/queues/{queue}/dequeue", '{"wait_ms": 1500}'))
-    await wait_until(lambda: len(http.node.waits) == 3)
-    info = await told(http, "GET", "/v1/queues/mail")
-    assert (info["visible"], info["waiting_receivers"]) == (1, 2)

@@ -17,7 +17,8 @@ from raftdb.machine.expiry import ExpireAfter, ExpiryCondition, GetAndExpire, Re
 from raftdb.machine.keys import Clear, Copy, KindOf, Rename
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.queues.deliveries import Ack, Extend, GiveBack, Nack
-from raftdb.machine.queues.looking import Peek, QueueGet, QueueInfo, QueueLength, QueueNames, StateWanted
+from raftdb.machine.queues.info import QueueInfo
+from raftdb.machine.queues.looking import Peek, QueueGet, QueueLength, QueueNames, StateWanted
 from raftdb.machine.queues.managing import Purge, QueueDelete, QueueRemove, QueueSet
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.queues.redriving import Redrive

@@ -151,7 +151,12 @@ class Bench:
         """One of them, and its answer, which must be there at once."""
         return self.answers[self.ask(operation)[0]]
 
-    def read(self, query: Get | LogPage = Get(b"k"), *, stale: bool = True) -> Answer | RaftdbError | None:  # noqa: B008
+    def read(
+        self,
+        query: Command | LogPage = Get(b"k"),  # noqa: B008
+        *,
+        stale: bool = True,
+    ) -> Answer | RaftdbError | None:
         """A client reads; returns the answer, None if there is none yet."""
         request = ReadRequest(self._number(), query, stale)
         self.turn(reads=[request])

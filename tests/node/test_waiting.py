@@ -8,10 +8,14 @@ from raftdb.commands.waiting import name_of
 from raftdb.core.messages import Heartbeat
 from raftdb.errors import RaftdbError
 from raftdb.limits import WAIT_AGAIN_MS, WAIT_MS_MAX
-from raftdb.machine.operations import SessionOperation
+from raftdb.machine.operations import Mode, SessionOperation, TransactionOperation
+from raftdb.machine.queues.info import QueueInfo
+from raftdb.machine.queues.managing import QueueSet
+from raftdb.machine.queues.putting import Enqueue
+from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.sessions import RegisterSession
 from raftdb.node import orphans, waiting
-from raftdb.node.turn import Inputs
+from raftdb.node.turn import Answer, Inputs
 from tests.machine.toys import STICKY, Fill, Rise, Sit, Take, left, toys
 from tests.node.bench import Bench, code_of, value_of
 
@@ -53,6 +57,31 @@ def test_those_that_wait_are_counted_by_what_they_wait_for(alone: Bench) -> None
     assert (waiters.count_in(name), waiters.count_in(other), waiters.count_in(b"none")) == (3, 1, 0)
     alone.do(Fill(b"b", 2))
     assert (waiters.count_in(name), waiters.count_in(other)) == (1, 1)
+
+
+def test_a_leader_tells_how_many_wait_for_the_messages_of_a_queue(alone: Bench) -> None:
+    alone.do(Enqueue(b"mail", b"a", delay_ms=60_000))
+    alone.wait(Receive(b"mail"), Dequeue(b"mail"), Dequeue(b"other"))
+
+    read = alone.read(QueueInfo(b"mail"))
+    assert isinstance(read, Answer)
+    assert read.value[-2:] == [b"waiting_receivers", 2]
+    logged = alone.do(TransactionOperation((QueueInfo(b"mail"),), (), Mode.ATOMIC))
+    assert isinstance(logged, Answer)
+    assert logged.value[0].value[-2:] == [b"waiting_receivers", None], "that is no part of the log"
+
+
+def test_who_does_not_lead_does_not_know_how_many_wait() -> None:
+    bench = Bench(nodes=3)
+    bench.lead()
+    bench.write(b"v")
+    bench.acknowledge("n2", bench.core.log.last_index)
+    bench.ask(QueueSet(b"mail", ((b"visibility", b"60"),)))
+    bench.acknowledge("n2", bench.core.log.last_index)
+    depose(bench)
+    read = bench.read(QueueInfo(b"mail"))
+    assert isinstance(read, Answer)
+    assert read.value[-2:] == [b"waiting_receivers", None]
 
 
 def test_waiting_leaves_no_trace_in_the_log_and_one_is_woken_for_each_that_can_be_served(

@@ -42,7 +42,8 @@ from raftdb.machine.operations import (
     WaitingOperation,
 )
 from raftdb.machine.queues.deliveries import Ack, Extend, GiveBack, Nack
-from raftdb.machine.queues.looking import Peek, QueueGet, QueueInfo, QueueLength, QueueNames, StateWanted
+from raftdb.machine.queues.info import QueueInfo
+from raftdb.machine.queues.looking import Peek, QueueGet, QueueLength, QueueNames, StateWanted
 from raftdb.machine.queues.managing import Purge, QueueDelete, QueueRemove, QueueSet
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.queues.redriving import Redrive

@@ -11,7 +11,8 @@ result are one transaction.
 * `messages`: messages change their state there, and nowhere else.
 * `ends`: what the sweeper has to do for queues. `events`: what happens to messages by the clock alone.
 * `repetitions`: messages that are put once though they are sent several times.
-* The commands: `putting`, `taking`, `deliveries`, `looking`, `managing`, `redriving`. `service` puts them together.
+* The commands: `putting`, `taking`, `deliveries`, `looking` and `info`, `managing`, `redriving`. `service` puts them
+  together.
 
 Costs
 -----

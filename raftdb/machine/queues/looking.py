@@ -13,11 +13,10 @@ from raftdb.limits import (
     SCAN_LIMIT_DEFAULT,
     SCAN_LIMIT_MAX,
 )
-from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import MESSAGE_PREFIX, QUEUE_PREFIX, pack_number
 from raftdb.machine.layer import KeyValueView
-from raftdb.machine.queues import line
 from raftdb.machine.queues.events import read_handler
+from raftdb.machine.queues.info import INFO
 from raftdb.machine.queues.names import id_of, number_of, options_of, queue_name, steps_of
 from raftdb.machine.queues.records import (
     ID_BYTES,
@@ -31,7 +30,7 @@ from raftdb.machine.queues.records import (
     read_id,
     shown_id,
 )
-from raftdb.machine.reply import Result, shown_key
+from raftdb.machine.reply import Result
 from raftdb.machine.scanning import behind
 from raftdb.machine.service import (
     NO_ARGUMENTS,
@@ -42,7 +41,6 @@ from raftdb.machine.service import (
     Example,
     ReplyKind,
 )
-from raftdb.machine.slots import slot_of
 
 PEEK_SYNTAX = "peek QUEUE [STATE visible|delayed|in_flight|dead] [AFTER ID] [COUNT NUMBER]"
 PEEK_COUNT_DEFAULT = 10
@@ -58,49 +56,6 @@ class QueueLength(Command):
 def queue_length(view: KeyValueView, queue: Queue | None, command: QueueLength) -> Result:
     """Answer how many there are, 0 without a queue."""
     return Result(0 if queue is None else queue.visible + queue.coming, None)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueInfo(Command):
-    """Read all that is known of a queue."""
-
-    queue: bytes
-
-
-def queue_info(view: KeyValueView, queue: Queue | None, command: QueueInfo) -> Result:
-    """Answer names and values in turn. Raises `ReplyError` (`not_found`) if there is no such queue."""
-    if queue is None:
-        raise no_such_queue(command.queue)
-    settings = queue.settings
-    flat: list[object] = []
-    for name, value in (
-        (b"visible", queue.visible + queue.coming),
-        (b"delayed", queue.delayed),
-        (b"in_flight", queue.in_flight),
-        (b"dead", queue.dead),
-        (b"bytes", queue.bytes),
-        (b"oldest_ms", _oldest_ms(view, queue)),
-        (b"in", queue.put),
-        (b"out", queue.taken),
-        (b"redelivered", queue.redelivered),
-        (b"expired", queue.expired),
-        (b"visibility_ms", settings.visibility_ms),
-        (b"max_failures", settings.max_failures),
-        (b"dead_letter", settings.dead_letter),
-        (b"max_length", settings.max_length),
-        (b"max_bytes", settings.max_bytes),
-        (b"dedup_window_ms", settings.dedup_window_ms),
-        (b"paused", settings.paused),
-        (b"slot", slot_of(queue.name)),
-    ):
-        flat += (name, value)
-    return Result(flat, None)
-
-
-def _oldest_ms(view: KeyValueView, queue: Queue) -> int:
-    """For how long the message has been visible that was so for longest, of those that can be handed out."""
-    since_ms = [waiting.since_ms for waiting in line.fronts(view, queue)]
-    return max(0, read_clock(view) - min(since_ms)) if since_ms else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,11 +195,6 @@ def _shown(view: KeyValueView, number: int, message: Message) -> list[object]:
     return flat
 
 
-def no_such_queue(name: bytes) -> ReplyError:
-    """The error for a queue that must be there."""
-    return ReplyError(f"there is no queue {shown_key(name)}", code="not_found")
-
-
 def _build_names(arguments: Sequence[bytes]) -> Command:
     prefix, after, *_ = (*arguments[:2], b"", b"")
     for text in (prefix, after):
@@ -278,19 +228,6 @@ def _arguments_of_peek(command: Peek) -> list[bytes]:
     return words + ([b"COUNT", b"%d" % command.count] if command.count != PEEK_COUNT_DEFAULT else [])
 
 
-_INFO_EXAMPLE = "\n".join(
-    f"{number:>2}) {shown}"
-    for number, shown in enumerate(
-        (
-            *('"visible"', 0, '"delayed"', 0, '"in_flight"', 0, '"dead"', 0, '"bytes"', 0, '"oldest_ms"', 0),
-            *('"in"', 0, '"out"', 0, '"redelivered"', 0, '"expired"', 0),
-            *('"visibility_ms"', 60000, '"max_failures"', 20, '"dead_letter"', '""', '"max_length"', 0),
-            *('"max_bytes"', 0, '"dedup_window_ms"', 300000, '"paused"', 0, '"slot"', 4247),
-        ),
-        start=1,
-    )
-)
-
 LOOKING = (
     CommandType(
         type=QueueLength,
@@ -310,27 +247,7 @@ LOOKING = (
             ),
         ),
     ),
-    CommandType(
-        type=QueueInfo,
-        number=37,
-        read=read_handler(queue_info),
-        names=(
-            CommandSpec(
-                name="qinfo",
-                syntax="qinfo QUEUE",
-                summary="All that is known of a queue: how many messages in which state, its counts and settings.",
-                examples=(
-                    Example("qset mail visibility 60", "OK"),
-                    Example("qinfo mail", _INFO_EXAMPLE),
-                ),
-                key_bytes_max=QUEUE_NAME_BYTES_MAX,
-                arity=Arity(1, 1),
-                reply=ReplyKind.ARRAY,
-                build=lambda given: QueueInfo(queue_name(given[0])),
-                values=NO_ARGUMENTS,
-            ),
-        ),
-    ),
+    INFO,
     CommandType(
         type=QueueNames,
         number=38,

@@ -139,8 +139,9 @@ def _supply(view: KeyValueView, command: Dequeue | Receive) -> int:
     return min(SUPPLY_COUNTED_MAX, sum(lane.count for lane in queue.lanes))
 
 
-def _waited_for(command: Dequeue | Receive) -> bytes:
-    return QUEUE_PREFIX + command.queue
+def waited_for(queue: bytes) -> bytes:
+    """Return the name of the change that those wait for who want a message of the queue that is named."""
+    return QUEUE_PREFIX + queue
 
 
 def _build_receive(arguments: Sequence[bytes]) -> Command:
@@ -168,7 +169,9 @@ TAKING = (
         number=31,
         write=write_handler(dequeue),
         keys_named=lambda command: QUEUE_STEPS_MAX,
-        waiting=TurnWaiting(line=_waited_for, supply=_supply, demand=lambda command: 1),
+        waiting=TurnWaiting(
+            line=lambda command: waited_for(command.queue), supply=_supply, demand=lambda command: 1
+        ),
         names=(
             CommandSpec(
                 name="dequeue",
@@ -193,7 +196,10 @@ TAKING = (
         keys_named=lambda command: steps_of(command.count, RECEIVE_COUNT_MAX),
         arguments=_arguments_of_receive,
         waiting=TurnWaiting(
-            line=_waited_for, supply=_supply, demand=lambda command: max(1, command.count), nothing=[]
+            line=lambda command: waited_for(command.queue),
+            supply=_supply,
+            demand=lambda command: max(1, command.count),
+            nothing=[],
         ),
         keeping=Keeping(shortened=_without_values, completed=_with_values),
         names=(
