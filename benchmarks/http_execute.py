@@ -31,6 +31,7 @@ from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.node.chronicle import Chronicle
 from raftdb.node.effects import OnAnswer
+from raftdb.node.history import History
 from raftdb.node.turn import Answer
 
 BODY = b'{"command": "set", "args": ["kunci", "satu"]}'
@@ -41,7 +42,11 @@ VARIANTS = ("application", "low level", "raftdb")
 class InstantNode:
     """A node that has executed every command already."""
 
+    cluster_id = ""
+    election_timeout_s = 1.0
+
     def __init__(self) -> None:
+        self.history = History()
         self._answer = Answer("OK", 12, 3)
         self.chronicle = Chronicle()
 

@@ -70,6 +70,7 @@ CODES: dict[str, Code] = {
     "not_found": Code(404, 1),
     "method_not_allowed": Code(405, 1),
     "compacted": Code(410, 1),
+    "reset": Code(410, 1),
     "unsupported_encoding": Code(415, 1),
     "head_too_large": Code(431, 1),
     "unauthenticated": Code(401, 1),
@@ -219,6 +220,16 @@ class OutcomeUnknown(RaftdbError):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__("outcome_unknown", message, hint=hint)
+
+
+class Compacted(RaftdbError):
+    """Changes were asked for that are no longer known to the node (code `compacted`), or are those of another cluster
+    (code `reset`). It knows all after the entry at `begin`."""
+
+    def __init__(self, begin: int, *, code: str = "compacted") -> None:
+        why = "of another cluster" if code == "reset" else "that are no longer kept"
+        super().__init__(code, f"these are changes {why}", hint=f"the changes after {begin} are known here")
+        self.begin = begin
 
 
 class ProtocolError(RaftdbError):

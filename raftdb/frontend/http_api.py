@@ -21,6 +21,7 @@ from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_queues import QueuesApi
 from raftdb.frontend.http_reply import OCTETS, TEXT, Reply
 from raftdb.frontend.http_stream import EventStreams
+from raftdb.frontend.http_watch import WatchApi
 from raftdb.frontend.json_values import encode_json
 from raftdb.frontend.leading import require_leader
 from raftdb.frontend.node_api import Node
@@ -67,6 +68,7 @@ class HttpApi:
         self.streams = EventStreams()
         """The streams of events, which are to be closed before the listener."""
         self.events = EventsApi(node, self.streams)
+        self.watching = WatchApi(node, self.streams, self._aside)
         self._sending: Sending | None = None
         """The backup that a client is reading."""
         self._data = DataApi(
@@ -100,6 +102,7 @@ class HttpApi:
             **QueuesApi(self._commands, self._node).routes(),
             **MembersApi(self._node).routes(),
             **self.events.routes(),
+            **self.watching.routes(),
             **(self._pages.routes() if self._pages is not None else {}),
         }
         for methods in routes.values():

@@ -67,7 +67,7 @@ class Browsers:
             return None
         headers = [
             (b"Access-Control-Allow-Methods", ", ".join(sorted(methods)).encode("ascii")),
-            (b"Access-Control-Allow-Headers", b"authorization, content-type"),
+            (b"Access-Control-Allow-Headers", b"authorization, content-type, last-event-id"),
             (b"Access-Control-Max-Age", b"%d" % PREFLIGHT_SECONDS_MAX),
         ]
         return Reply(b"", content_type=TEXT, headers=headers + list(_readable_by(origin)))

@@ -29,7 +29,7 @@ from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import SEGMENTS
 from raftdb.frontend.http_waiting import wait_for
 from raftdb.frontend.json_requests import execute_of, session_name, session_of, transaction_of
-from raftdb.frontend.json_values import Shown, encode_answer, encode_json, error_object
+from raftdb.frontend.json_values import Shown, encode_answer, encode_json, error_object, record_fields
 from raftdb.frontend.leading import log_redirect
 from raftdb.frontend.node_api import Consistency, Node
 from raftdb.limits import KEY_BYTES_MAX, SCAN_LIMIT_DEFAULT, SCAN_LIMIT_MAX, Limits
@@ -148,7 +148,7 @@ class DataApi:
         if answer.value is None:
             raise RequestRefused("not_found", f"there is no key {shown_key(key)}")
         record = _of_kind(KeyRecord, answer.value)
-        fields = {**_record(record), "index": answer.index, "term": answer.term}
+        fields = {**record_fields(record), "index": answer.index, "term": answer.term}
         return Reply(await self.encoded(fields, record))
 
     async def keys(self, request: web.BaseRequest) -> Reply:
@@ -166,7 +166,7 @@ class DataApi:
             request, "keys", ReadPage(prefix, after, limit, with_values), _consistency(given)
         )
         page = _of_kind(Page, answer.value)
-        fields: dict[str, object] = {"keys": [_record(record) for record in page.records]}
+        fields: dict[str, object] = {"keys": [record_fields(record) for record in page.records]}
         if page.next_after is not None:
             fields["next"] = page.next_after
         fields |= {"index": answer.index, "term": answer.term}
@@ -234,14 +234,3 @@ def _consistency(given: dict[str, bytes]) -> Consistency:
     if text == b"stale":
         return "stale"
     raise RequestRefused("bad_request", "consistency is linearizable or stale")
-
-
-def _record(record: KeyRecord) -> dict[str, object]:
-    """The JSON fields of a key; those that it does not have are left out."""
-    fields: dict[str, object] = {"key": record.key}
-    if record.value is not None:
-        fields["value"] = record.value
-    fields["revision"] = record.revision
-    if record.expires_ms is not None:
-        fields |= {"expires_at": record.expires_ms, "ttl_ms": record.ttl_ms}
-    return fields

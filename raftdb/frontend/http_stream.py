@@ -20,7 +20,7 @@ from aiohttp import web
 
 from raftdb.errors import Unavailable
 from raftdb.frontend.http_browser import CORS_HEADERS
-from raftdb.frontend.http_memory import held_for
+from raftdb.frontend.http_memory import COUNTED_BYTES_MIN, held_for
 from raftdb.frontend.http_reply import Reply, drain
 
 logger = logging.getLogger("raftdb.http")
@@ -89,12 +89,14 @@ class EventStream(Reply):
         if transport is None or self._over.done() or unsent > UNSENT_BYTES_MAX:
             return False
         held = held_for(self._request)
-        if unsent or held.bytes:
+        if unsent or held.bytes or len(block) > COUNTED_BYTES_MIN:
             try:
-                held.resize(unsent)
+                held.resize(unsent + len(block))
             except Unavailable:
                 return False
         transport.write(block)
+        if held.bytes:
+            held.set(transport.get_write_buffer_size())
         return True
 
     async def room(self) -> bool:

@@ -10,7 +10,8 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from raftdb.errors import Conflict, Deadlock, RaftdbError, ReplyError, RequestRefused, Unavailable
+from raftdb.errors import Compacted, Conflict, Deadlock, RaftdbError, ReplyError, RequestRefused, Unavailable
+from raftdb.machine.reply import KeyRecord
 from raftdb.wire import json_bytes
 
 ARGUMENT_RULE = (
@@ -154,8 +155,21 @@ def error_object(error: RaftdbError, *, code: str | None = None) -> dict[str, ob
     fields: dict[str, object] = {"error": ErrorBody(code or error.code, error.message, error.hint, leader)}
     if isinstance(error, Conflict):
         fields["conflict"] = to_json(error.keys)
+    if isinstance(error, Compacted):
+        fields["begin"] = error.begin
     if isinstance(error, Deadlock):
         fields["cycle"] = to_json(error.cycle)
     if isinstance(error, ReplyError) and error.failed_command is not None:
         fields["failed"] = error.failed_command
+    return fields
+
+
+def record_fields(record: KeyRecord) -> dict[str, object]:
+    """The JSON fields of a key, in which byte strings are bytes; those that it does not have are left out."""
+    fields: dict[str, object] = {"key": record.key}
+    if record.value is not None:
+        fields["value"] = record.value
+    fields["revision"] = record.revision
+    if record.expires_ms is not None:
+        fields |= {"expires_at": record.expires_ms, "ttl_ms": record.ttl_ms}
     return fields

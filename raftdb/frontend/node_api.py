@@ -11,6 +11,7 @@ from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.node.chronicle import Chronicle
 from raftdb.node.effects import OnAnswer
+from raftdb.node.history import History
 from raftdb.node.turn import Answer
 
 Consistency = Literal["linearizable", "stale"]
@@ -95,6 +96,21 @@ class Node(Protocol):
     def transfer(self, target: str | None) -> Awaitable[LeaderHint]:
         """Let `target` lead (None: the voter with the most entries); returns its addresses. Raises as
         `change_members`."""
+        ...
+
+    @property
+    def cluster_id(self) -> str:
+        """The name of the cluster, which a restored one does not share with that of the backup."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """What was applied here lately."""
+        ...
+
+    @property
+    def election_timeout_s(self) -> float:
+        """How long a follower here waits for a leader, at least."""
         ...
 
     def is_leader(self) -> bool:

@@ -19,7 +19,7 @@ r"""The node: where consensus, state and clients meet.
 * `turn` defines what goes into a turn and what comes out, and the world around it: disk, network and snapshots.
 * `bodies` finds the entries themselves, in memory or on the disk. `execution` applies slices of committed ones to the
   state, and serves reads of the key space and pages of the log.
-* `history` keeps what was applied lately, change by change.
+* `history` keeps what was applied lately, change by change, and `watches` finds who is to hear of it.
 * `clock` counts the time of the cluster on the leader, passes it to the followers, and has the leader propose that what
   is due ends.
 * `checkpoints` begins checkpoints of the state and knows which requests wait for one; `compaction` says when one is due
@@ -70,5 +70,6 @@ __all__ = [
     "stored",
     "turn",
     "view",
+    "watches",
 ]
 """The modules that other packages may use. Who only reads a node uses `view`; what is in a turn is the replica's."""

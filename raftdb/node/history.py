@@ -25,10 +25,12 @@ bytes 64 MiB are 140,000 changes: ten minutes of 230 a second.
 """
 
 from bisect import bisect_right
+from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 from raftdb.core.model import Index
+from raftdb.errors import Compacted
 from raftdb.limits import MIB
 from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import HEADER_BYTES, NEVER_EXPIRES, StoredValue, decode_header, decode_value
@@ -95,14 +97,6 @@ class Reach(NamedTuple):
     bytes: int
 
 
-class Compacted(Exception):
-    """Changes were asked for that are no longer in the history; it begins after `begin`."""
-
-    def __init__(self, begin: Index) -> None:
-        super().__init__(f"the history begins after {begin}")
-        self.begin = begin
-
-
 def key_of_change(change: Change) -> bytes:
     """Return the key that a change is of."""
     return key_of(change[0])
@@ -129,6 +123,8 @@ class History:
         self._first = 0
         self._sliced: dict[bytes, bytes | None] = {}
         """The values that the slice which is being applied has changed so far."""
+        self.on_change: Callable[[], None] | None = None
+        """Is called when there may be something new. It must be quick, not raise, and look at nothing yet."""
 
     @property
     def reach(self) -> Reach:
@@ -141,6 +137,7 @@ class History:
         self._sliced = {}
         self.begin = self.applied = applied
         self._begin_clock_ms = read_clock(view)
+        self._tell()
 
     def take(self, index: Index, layer: Layer, state: KeyValueView) -> None:
         """Keep what the entry at `index` has noted in `layer`, which lies over `state`."""
@@ -178,6 +175,7 @@ class History:
         self.applied = applied
         if self._sliced:
             self._sliced = {}
+            self._tell()
 
     def after(self, revision: Index, *, limit: int) -> list[Entry]:
         """The entries above `revision`, in order, up to `limit`; it may be above all that was applied. Raises
@@ -186,6 +184,10 @@ class History:
             raise Compacted(self.begin)
         place = bisect_right(self._entries, revision, lo=self._first, key=_revision)
         return [Entry(*kept[:4]) for kept in self._entries[place : place + limit]]
+
+    def _tell(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
 
     def _forget_until(self, index: Index, layer: Layer) -> None:
         """Begin anew after an entry that is too large."""

@@ -65,7 +65,7 @@ def status_of(driver: Driver) -> dict[str, Any]:
         "waiting": view.waiting_count,
         "clock_ms": view.clock_ms,
         "sessions": view.session_count,
-        "history": view.history._asdict(),
+        "history": view.history.reach._asdict(),
         "members": members_of(driver),
         "removed": list(view.configuration.removed),
         "put_back": view.is_put_back(view.id),

@@ -14,7 +14,7 @@ from raftdb.core.timing import election_timeout_ticks
 from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint
 from raftdb.node import starts
-from raftdb.node.history import Reach
+from raftdb.node.history import History
 from raftdb.node.replica import Replica
 from raftdb.node.standing import Standing, is_cast_out, standing_of
 from raftdb.wire.handshake import Hello, Welcome
@@ -174,9 +174,9 @@ class NodeView:
         return self._replica.changes_memory_bytes
 
     @property
-    def history(self) -> Reach:
-        """How far back the changes are known here."""
-        return self._replica.history.reach
+    def history(self) -> History:
+        """The changes that were applied here lately."""
+        return self._replica.history
 
     @property
     def election_timeout_s(self) -> float:

@@ -253,7 +253,7 @@ class _Node:
         memory = MemoryAccount(settings.memory_bytes_max)
         memory.watch("changes", lambda: self._view.changes_memory_bytes)
         memory.watch("entries", lambda: self._view.entries_memory_bytes)
-        memory.watch("history", lambda: self._view.history.bytes)
+        memory.watch("history", lambda: self._view.history.reach.bytes)
         memory.watch("peers", lambda: self._network.queued_bytes)
         node = LocalNode(
             self._driver,
@@ -287,6 +287,7 @@ class _Node:
         parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
         parts.then("streams of events", api.streams.close)
         background.start(api.streams.beat(), name="blocks for streams")
+        background.start(api.watching.hub.run(), name="watches")
         forwarding = self._forwarding_node(node, memory, parts, background)
         redis = partial(
             RedisServer,

@@ -18,6 +18,7 @@ from raftdb.node.chronicle import Chronicle
 from raftdb.node.describe import describe_entries
 from raftdb.node.driver import Driver
 from raftdb.node.effects import OnAnswer
+from raftdb.node.history import History
 from raftdb.node.status import is_caught_up, members_of, status_of
 from raftdb.node.turn import Answer
 from raftdb.server.disk import NodeDisk
@@ -49,7 +50,7 @@ class LocalNode:
         self._network = network
         self._backing_up = asyncio.Lock()
         self._node_id = node_id
-        self._cluster_id = cluster_id
+        self.cluster_id = cluster_id
         self._started = time.monotonic()
 
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
@@ -99,7 +100,7 @@ class LocalNode:
             try:
                 path = self._disk.folder.outgoing("backup")
                 try:
-                    manifest = await self._disk.export(path, cluster_id=self._cluster_id, verify=True)
+                    manifest = await self._disk.export(path, cluster_id=self.cluster_id, verify=True)
                     yield Backup(path, manifest.index, manifest.term)
                 finally:
                     await self._disk.remove(path)
@@ -114,7 +115,7 @@ class LocalNode:
         """The status of this node, and of the others as far as it knows."""
         return {
             "id": self._node_id,
-            "cluster_id": self._cluster_id,
+            "cluster_id": self.cluster_id,
             "version": __version__,
             **status_of(self._driver),
             "no_space": self._driver.no_space,
@@ -180,6 +181,16 @@ class LocalNode:
         """Let another node lead; see `Driver.transfer`."""
         leader: LeaderHint = (await self._driver.transfer(target)).value
         return leader
+
+    @property
+    def history(self) -> History:
+        """What was applied here lately."""
+        return self._driver.view.history
+
+    @property
+    def election_timeout_s(self) -> float:
+        """How long a follower here waits for a leader, at least."""
+        return self._driver.view.election_timeout_s
 
     def is_leader(self) -> bool:
         """True while this node leads, as far as it knows."""

@@ -24,6 +24,7 @@ from raftdb.machine.strings import Get, Set
 from raftdb.memory import MemoryAccount
 from raftdb.node.chronicle import Chronicle
 from raftdb.node.effects import OnAnswer
+from raftdb.node.history import History
 from raftdb.node.membership import CatchingUp, MembersChanged
 from raftdb.node.turn import Answer
 from raftdb.route import Routes
@@ -50,6 +51,9 @@ class StubNode:
         self.answer: Answer | None = None
         self.leader: LeaderHint | None = None
         self.leads = True
+        self.cluster_id = "c1"
+        self.history = History()
+        self.election_timeout_s = 0.3
         self.changes: list[tuple[Change, bool]] = []
         self.catching_up: CatchingUp | None = None
         self.transfers: list[str | None] = []
