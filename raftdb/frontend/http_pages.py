@@ -48,7 +48,7 @@ class PagesApi:
     def __init__(self, members: MemberAddresses, *, mode: str) -> None:
         self._members = members
         shell = Template(files()[SHELL].decode()).substitute(
-            mode=html.escape(mode), navigation=_navigation(), modules=_modules()
+            mode=html.escape(mode), navigation=_navigation(), styles=_styles(), modules=_modules()
         )
         self._shell = _file(SHELL, shell.encode())
         self._files = {name: _file(name, body) for name, body in files().items() if name != SHELL}
@@ -116,6 +116,11 @@ def _link(page: Page) -> str:
     title = html.escape(page.title or page.module)
     hidden = "" if page.title else " hidden"
     return f'<a href="{html.escape(page.path)}" data-module="{html.escape(page.module)}"{hidden}>{title}</a>'
+
+
+def _styles() -> str:
+    names = [name for name in files() if name.endswith(".css") and "/" not in name]
+    return "\n".join(f'<link rel="stylesheet" href="{FILES_PATH}/{name}">' for name in names)
 
 
 def _modules() -> str:

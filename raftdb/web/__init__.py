@@ -10,14 +10,20 @@ Adding a page
 2. `pages/NAME.js`, which exports `open(view)`, called when the page is gone to. It builds what it shows in `view.root`
    and may return a function, which is called when the page is left. `view` has
 
-   * `view.cluster`: what is known of all nodes, from one stream each (`cluster.js`); `view.on(cluster, "change", f)`
-     calls `f` when something has changed, at most four times a second, and until the page is left;
+   * `view.cluster`: what is known of all nodes, from one stream each (`cluster.js`): `cluster.list()`,
+     `cluster.leader`, `cluster.members`, each node with `status`, `log`, `metrics`, `isHeard`; and `cluster.happened`;
+   * `view.on(cluster, "change", f)` calls `f` when something has changed, until the page is left; `"happened"` and
+     `"sent"` tell what has happened and which messages flow. `view.every(ms, f)` is a timer that ends with the page,
+     and `view.signal` aborts its requests;
+   * `view.topics("log", ...)`: topics of `/v1/events` that the page needs beside `status` and `raft`;
    * `view.api`: requests to the public HTTP API (`api.js`): `view.api.get(path)` to any node, and
-     `view.api.leader(method, path, body)` to the node that leads;
-   * `view.topics(...)`: which topics of `/v1/events` the page needs beside `status`;
+     `view.api.leader(method, path, body)` to the node that leads; both fail with an `ApiError` in words.
+     `view.api.mayAct` says whether changes are allowed, and `view.api.whyNot` why not;
    * `view.parameters`: what stood at `{name}` in the path of the row, and `view.query`, the `URLSearchParams`;
-   * `view.go(path)`: to another page, without loading it anew.
+   * `view.go(path)`: to another page, without loading it anew. Plain links do the same.
 
+   Styles that are only its own stand in `NAME.css` beside `app.css`: all of these are loaded. What asks before it acts
+   uses `confirm.js`.
 3. Its path in the table of pages of docs/interface.md, section 7, and its story in `tests/web`.
 
 Rules

@@ -1,39 +1,227 @@
-// What the pages know of all nodes.
+// What the pages know of all nodes: one stream of events from each of them, so that the picture outlives any node.
+//
+// Each node answers for itself. The page's own node tells who the members are; each is then asked at its own address, as
+// far as the page's policy lets it: it names the members of the moment in which the page was loaded.
 
+import { Stream } from "./stream.js";
+
+const HAPPENED_MAX = 5000;
+const FORGOTTEN_MS = 1500;
+const ALWAYS = ["status", "raft"];
+
+// One node, as it is known here. `status`, `log` and `metrics` are as the node tells them, null until it has.
+export class Node {
+  constructor(id, http, base) {
+    this.id = id;
+    this.http = http;
+    this.base = base;
+    this.status = null;
+    this.log = null;
+    this.metrics = null;
+    this.timer = null;
+    this.timerAt = 0;
+    this.heardAt = null;
+    this.isOpen = false;
+    this.problem = null;
+    this.place = null;
+    this.rate = null;
+    this.stream = null;
+  }
+
+  // Whether it is heard now.
+  get isHeard() {
+    return this.isOpen && this.silence < FORGOTTEN_MS;
+  }
+
+  // For how long nothing was heard, in ms; Infinity if never.
+  get silence() {
+    return this.heardAt === null ? Infinity : performance.now() - this.heardAt;
+  }
+}
+
+// Events: "change" (something is other than before, at most once a frame), "sent" (`detail` is {from, sent}: messages
+// that a node has sent) and "happened" (`detail` is what was added to `happened`).
 export class Cluster extends EventTarget {
   constructor() {
     super();
     this.nodes = new Map();
-    this.problem = null;
+    this.happened = [];
+    this.ownId = null;
+    this.firstMembers = null;
+    this.wanted = new Set(ALWAYS);
+    this.changeIsDue = false;
+    this.own = this.#added(new Node("", location.host, ""));
   }
-
-  // The nodes' addresses to ask, the page's own node first.
-  bases() {
-    return [""];
-  }
-
-  // The leader's address; null if none is known.
-  leaderBase() {
-    const leader = [...this.nodes.values()].find((node) => node.status?.role === "leader");
-    return leader === undefined ? null : leader.base;
-  }
-
-  // Which topics the page that is open needs.
-  want(_topics) {}
 
   start() {
-    this.#look();
-    setInterval(() => document.hidden || this.#look(), 1000);
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.#stop() : this.#go()));
+    // Silence changes the picture, too.
+    setInterval(() => document.hidden || this.#changed(), 500);
+    if (!document.hidden) this.#go();
   }
 
-  async #look() {
-    try {
-      const status = await (await fetch("/v1/status")).json();
-      this.nodes.set(status.id, { id: status.id, base: "", status });
-      this.problem = null;
-    } catch {
-      this.problem = "this node does not answer";
-    }
-    this.dispatchEvent(new Event("change"));
+  // Have these topics beside those that are always there.
+  want(topics) {
+    const wanted = new Set([...ALWAYS, ...topics]);
+    const isMore = [...wanted].some((topic) => !this.wanted.has(topic));
+    this.wanted = wanted;
+    if (!isMore || document.hidden) return;
+    this.#stop();
+    this.#go();
   }
+
+  // All nodes by id, those that have left excepted.
+  list() {
+    return [...this.nodes.values()].filter((node) => node.id !== "").sort((a, b) => compare(a.id, b.id));
+  }
+
+  // The members, as the node says that knows best: the leader, or else who is in the highest term.
+  get members() {
+    return this.best?.status.members ?? [];
+  }
+
+  get best() {
+    const known = this.list().filter((node) => node.status !== null && node.status.role !== "removed");
+    const rank = (node) => [node.isHeard, node.status.role === "leader", node.status.term, node.status.commit_index];
+    return known.sort((a, b) => compareAll(rank(b), rank(a)))[0] ?? null;
+  }
+
+  // The node that leads, if it is heard to do so.
+  get leader() {
+    const leading = this.list().filter((node) => node.isHeard && node.status?.role === "leader");
+    return leading.sort((a, b) => b.status.term - a.status.term)[0] ?? null;
+  }
+
+  leaderBase() {
+    return this.leader?.base ?? null;
+  }
+
+  bases() {
+    const heard = this.list().filter((node) => node.isHeard).map((node) => node.base);
+    return [...new Set(this.own.isHeard ? ["", ...heard] : [...heard, ""])];
+  }
+
+  // Whether the page may connect to a node at all: its policy knows those that were members when it was loaded.
+  isReachable(id) {
+    return this.firstMembers === null || this.firstMembers.has(id);
+  }
+
+  #added(node) {
+    node.stream = new Stream({
+      url: () => this.#url(node),
+      onEvent: (event) => this.#take(node, event),
+      onState: (state) => this.#state(node, state),
+    });
+    this.nodes.set(node.id, node);
+    return node;
+  }
+
+  #url(node) {
+    const after = node.place === null ? "" : `&after=${encodeURIComponent(node.place)}`;
+    return `${node.base}/v1/events?topics=${[...this.wanted].join(",")}${after}`;
+  }
+
+  #go() {
+    for (const node of this.nodes.values()) node.stream.start();
+    this.#changed();
+  }
+
+  #stop() {
+    for (const node of this.nodes.values()) {
+      node.stream.stop();
+      node.isOpen = false;
+    }
+  }
+
+  #state(node, state) {
+    node.isOpen = state === "open";
+    node.problem = node.isOpen ? null : state;
+    this.#changed();
+  }
+
+  #take(node, { event, id, data }) {
+    node.heardAt = performance.now();
+    if (event === "raft") this.#takeRaft(node, id, data);
+    else if ("snapshot" in data) node[event] = data.snapshot;
+    else if (node[event] !== null) node[event] = { ...node[event], ...data.changes };
+    if (event === "status") this.#takeStatus(node);
+    this.#changed();
+  }
+
+  #takeStatus(node) {
+    const { status } = node;
+    if (node.id === "") {
+      this.nodes.delete("");
+      node.id = this.ownId = status.id;
+      this.nodes.set(node.id, node);
+    }
+    this.#countEntries(node);
+    if (this.best !== node) return;
+    const members = status.members;
+    this.firstMembers ??= new Set(members.map((member) => member.id));
+    for (const member of members) {
+      const known = this.nodes.get(member.id);
+      if (known === undefined) {
+        this.#added(new Node(member.id, member.http, `http://${member.http}`)).stream.start();
+      } else if (known.http !== member.http) {
+        known.http = member.http;
+        if (known !== this.own) known.base = `http://${member.http}`;
+      }
+    }
+    const ids = new Set(members.map((member) => member.id));
+    for (const other of this.nodes.values()) {
+      if (ids.has(other.id) || other === this.own || members.length === 0) continue;
+      other.stream.stop();
+      this.nodes.delete(other.id);
+    }
+  }
+
+  // Entries per second, over the last three seconds or so.
+  #countEntries(node) {
+    const now = performance.now();
+    const applied = node.status.applied_index;
+    node.samples = (node.samples ?? []).filter((sample) => now - sample.at < 3000 && sample.applied <= applied);
+    node.samples.push({ at: now, applied });
+    const [first] = node.samples;
+    const seconds = (now - first.at) / 1000;
+    node.rate = seconds > 0.5 ? (applied - first.applied) / seconds : null;
+  }
+
+  #takeRaft(node, id, data) {
+    node.place = id ?? node.place;
+    const { events = [], sent = [], timer = null } = data.snapshot ?? data.changes;
+    node.timer = timer;
+    node.timerAt = performance.now();
+    if (sent.length > 0) this.dispatchEvent(new CustomEvent("sent", { detail: { from: node.id, sent } }));
+    if ("snapshot" in data && !data.resumed) this.happened = this.happened.filter((one) => one.from !== node);
+    if (events.length === 0) return;
+    const added = events.map((one) => ({ ...one, from: node, details: one.details ?? {} }));
+    const last = this.happened.at(-1)?.time_ms ?? 0;
+    this.happened.push(...added);
+    if (added[0].time_ms < last) this.happened.sort((a, b) => a.time_ms - b.time_ms);
+    this.happened.splice(0, this.happened.length - HAPPENED_MAX);
+    this.dispatchEvent(new CustomEvent("happened", { detail: added }));
+  }
+
+  #changed() {
+    if (this.changeIsDue) return;
+    this.changeIsDue = true;
+    requestAnimationFrame(() => {
+      this.changeIsDue = false;
+      this.dispatchEvent(new Event("change"));
+    });
+  }
+}
+
+// Names in the order in which people count: n2 before n10.
+export function compare(a, b) {
+  return a.localeCompare(b, "en", { numeric: true });
+}
+
+function compareAll(a, b) {
+  for (let place = 0; place < a.length; place += 1) {
+    const difference = Number(a[place]) - Number(b[place]);
+    if (difference !== 0) return difference;
+  }
+  return 0;
 }

@@ -1,0 +1,79 @@
+// What a person asks first, answered in words from what is known of the nodes.
+
+import { compare } from "./cluster.js";
+import { ago, count, list } from "./words.js";
+
+const NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven"];
+
+function word(value) {
+  return NUMBERS[value] ?? String(value);
+}
+
+// Which voters there are, who of them is up, and how many a majority is. A node that this page cannot hear is up if the
+// leader says so.
+export function census(cluster) {
+  const told = new Map((cluster.leader?.status.members ?? []).map((member) => [member.id, member.alive]));
+  const voters = cluster.members.filter((member) => member.voter).map((member) => member.id).sort(compare);
+  const isUp = (id) => cluster.nodes.get(id)?.isHeard === true || (!cluster.isReachable(id) && told.get(id) === true);
+  const up = voters.filter(isUp);
+  return { voters, up, down: voters.filter((id) => !isUp(id)), majority: Math.floor(voters.length / 2) + 1 };
+}
+
+// {level: "good" | "warn" | "bad", title, text}: a word, and the sentence that explains it.
+export function health(cluster) {
+  const nodes = cluster.list();
+  const { voters, up, down, majority } = census(cluster);
+  if (nodes.every((node) => node.status === null)) {
+    return { level: "warn", title: "Asking the node…", text: "The first answer takes a moment." };
+  }
+  if (nodes.every((node) => !node.isHeard)) {
+    const silence = Math.min(...nodes.map((node) => node.silence));
+    const heard = silence < Infinity ? `The last word came ${ago(silence)}. ` : "";
+    return { level: "bad", title: "No node answers", text: `${heard}This page goes on trying.` };
+  }
+  const leader = cluster.leader;
+  const many = `${up.length} of ${voters.length} nodes are up`;
+  if (leader === null) {
+    if (up.length >= majority) {
+      const text = `${many}, enough to choose a new leader. Reads and writes wait until then; nothing is lost.`;
+      return { level: "warn", title: "Choosing a leader", text };
+    }
+    const text = `Only ${up.length} of ${count(voters.length, "node")} ${up.length === 1 ? "is" : "are"} up, and ${
+      majority
+    } must agree. Nothing is read or written until another comes back; nothing is lost.`;
+    return { level: "bad", title: "No majority", text };
+  }
+  const leads = `${leader.id} leads term ${leader.status.term}`;
+  const spare = up.length - majority;
+  const may = spare > 0 ? `${word(spare)} more may fail` : "no other may fail";
+  if (leader.status.no_space) {
+    return { level: "bad", title: "No space", text: `${leads}. ${leader.status.no_space}: writes that grow the data are refused.` };
+  }
+  if (down.length > 0) {
+    const text = `${leads}, ${many}, ${may}.`;
+    return { level: "warn", title: `${list(down)} ${down.length === 1 ? "is" : "are"} down`, text };
+  }
+  if (voters.length === 1) {
+    return { level: "good", title: "Healthy", text: `${leads}, alone: there is no copy elsewhere.` };
+  }
+  const all = voters.length === 2 ? "both nodes are up" : `all ${voters.length} nodes are up`;
+  return { level: "good", title: "Healthy", text: `${leads}, ${all}, ${may}.` };
+}
+
+// How far behind the leader a node is, in words; "" for the leader and for those that are not known.
+export function lagOf(node, leader) {
+  if (leader === null || node === leader || node.status === null || !node.isHeard) return "";
+  const entries = Math.max(0, leader.status.commit_index - node.status.applied_index);
+  if (entries === 0) return "up to date";
+  const rate = leader.rate ?? 0;
+  const time = rate > 1 ? `, about ${Math.max(1, Math.round((entries / rate) * 1000))} ms` : "";
+  return `${count(entries, "entry", "entries")} behind${time}`;
+}
+
+export const ROLES = {
+  leader: "leader",
+  follower: "follower",
+  candidate: "wants to lead",
+  learner: "learner, has no vote",
+  removed: "removed",
+};

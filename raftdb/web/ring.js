@@ -1,0 +1,242 @@
+// The picture of the cluster: nodes in a ring, their roles as shapes and words, and the messages that travel between them.
+
+import { add, fill, h, s, say, set, shown } from "./dom.js";
+import { lagOf, ROLES } from "./health.js";
+import { ago } from "./words.js";
+
+// How far apart nodes are, as [x, y] from the middle, in windows that are wide and narrow.
+const WIDE = [220, 160];
+const NARROW = [125, 130];
+const BESIDE = 84;
+const ABOVE = 24;
+const BELOW = 52;
+const FLIGHT_MS = 450;
+const GATHERED_MS = 250;
+const FLYING_MAX = 120;
+const LOST_AFTER = 0.55;
+
+// How each kind of message looks: its class and shape. What is not here is a small dot.
+const LOOKS = {
+  heartbeat: ["beat", "dot", 4],
+  heartbeat_reply: ["beat-reply", "dot", 2.5],
+  append_entries_reply: ["entries-reply", "square", 5],
+  request_pre_vote: ["vote", "triangle", 8],
+  request_vote: ["vote", "triangle", 11],
+  request_pre_vote_reply: ["yes", "dot", 5],
+  request_vote_reply: ["yes", "dot", 6],
+  install_snapshot: ["entries", "square", 18],
+  timeout_now: ["vote", "triangle", 12],
+};
+
+export const LEGEND = [
+  ["beat", "dot", 4, "“I am still here”, from the leader"],
+  ["entries", "square", 9, "entries to store, and their receipts"],
+  ["vote", "triangle", 10, "asks for a vote"],
+  ["yes", "dot", 6, "gives its vote"],
+  ["no", "cross", 6, "refuses"],
+];
+
+export function shape(look, kind, size) {
+  const attributes = { class: `message ${look}` };
+  if (kind === "square") return s("rect", { ...attributes, x: -size / 2, y: -size / 2, width: size, height: size, rx: 1.5 });
+  if (kind === "triangle") return s("path", { ...attributes, d: `M0 ${-size * 0.62}L${size * 0.6} ${size * 0.42}H${-size * 0.6}Z` });
+  if (kind === "cross") return s("path", { ...attributes, d: `M${-size} ${-size}L${size} ${size}M${size} ${-size}L${-size} ${size}` });
+  return s("circle", { ...attributes, r: size });
+}
+
+export class Ring {
+  // `onPick` gets the id of a node that was chosen.
+  constructor(onPick) {
+    this.onPick = onPick;
+    this.lines = s("g", { class: "lines" });
+    this.flights = s("g", { class: "flights" });
+    this.discs = s("g", { class: "discs" });
+    this.root = s(
+      "svg",
+      { class: "ring", role: "group", "aria-label": "The nodes of the cluster" },
+      [this.lines, this.flights, this.discs],
+    );
+    this.views = new Map();
+    this.flying = new Set();
+    this.isStill = matchMedia("(prefers-reduced-motion: reduce)");
+    this.frame = null;
+    this.order = "";
+    this.isNarrow = matchMedia("(max-width: 600px)");
+  }
+
+  update(cluster) {
+    this.cluster = cluster;
+    const nodes = cluster.list();
+    const order = [this.isNarrow.matches, ...nodes.map((node) => node.id)].join("\n");
+    if (order !== this.order) this.#arrange(nodes);
+    this.order = order;
+    for (const node of nodes) this.#show(node);
+    for (const line of this.lines.children) {
+      const leader = cluster.leader?.id;
+      const ends = [line.dataset.from, line.dataset.to];
+      set(line, { class: ends.includes(leader) ? "led" : null });
+    }
+  }
+
+  // Lets the messages travel that `from` has sent since its last word.
+  fly({ from, sent }) {
+    if (this.isStill.matches || document.hidden) return;
+    for (const flow of sent) {
+      const count = Math.min(flow.messages, 2);
+      for (let place = 0; place < count; place += 1) {
+        this.#launch(from, flow, performance.now() + ((place + Math.random() * 0.5) * GATHERED_MS) / count);
+      }
+    }
+  }
+
+  stop() {
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+  }
+
+  #arrange(nodes) {
+    this.views.clear();
+    this.flying.clear();
+    for (const group of [this.lines, this.flights, this.discs]) group.replaceChildren();
+    const radius = nodes.length <= 5 ? 44 : nodes.length <= 8 ? 36 : 28;
+    const [spreadX, spreadY] = nodes.length === 1 ? [0, 0] : this.isNarrow.matches ? NARROW : WIDE;
+    nodes.forEach((node, place) => {
+      const angle = (place / nodes.length) * 2 * Math.PI - Math.PI / 2;
+      this.views.set(node.id, this.#node(node, spreadX * Math.cos(angle), spreadY * Math.sin(angle), radius));
+    });
+    const heights = [...this.views.values()].map((view) => view.y);
+    const [top, bottom] = [Math.min(0, ...heights) - radius - ABOVE, Math.max(0, ...heights) + radius + BELOW];
+    const width = 2 * (spreadX + BESIDE);
+    set(this.root, { viewBox: `${-width / 2} ${top} ${width} ${bottom - top}` });
+    const ids = [...this.views.keys()];
+    ids.forEach((from, place) => {
+      for (const to of ids.slice(place + 1)) {
+        const [a, b] = [this.views.get(from), this.views.get(to)];
+        this.lines.append(s("line", { x1: a.x, y1: a.y, x2: b.x, y2: b.y, data: { from, to } }));
+      }
+    });
+  }
+
+  #node(node, x, y, radius) {
+    const view = { x, y, radius };
+    view.timer = s("circle", { class: "timer", r: radius + 7, pathLength: 100, transform: "rotate(-90)" });
+    view.disc = s("g", { class: "disc" });
+    view.id = s("text", { class: "id", y: 0 }, shown(node.id, 12));
+    view.role = s("text", { class: "role", y: 17 });
+    view.term = s("text", { class: "below", y: radius + 24 });
+    view.lag = s("text", { class: "below", y: radius + 40 });
+    view.group = s(
+      "g",
+      {
+        transform: `translate(${x} ${y})`,
+        tabindex: 0,
+        role: "button",
+        onclick: () => this.onPick(node.id),
+        onkeydown: (event) => {
+          if (event.key !== "Enter" && event.key !== " ") return;
+          event.preventDefault();
+          this.onPick(node.id);
+        },
+      },
+      [view.timer, view.disc, view.id, view.role, view.term, view.lag],
+    );
+    this.discs.append(view.group);
+    return view;
+  }
+
+  #show(node) {
+    const view = this.views.get(node.id);
+    const leader = this.cluster.leader;
+    const isGone = !node.isHeard;
+    const role = isGone ? "gone" : (node.status?.role ?? "gone");
+    if (view.shown !== role) {
+      view.shown = role;
+      set(view.group, { class: `node ${role}` });
+      fill(view.disc, outline(role, view.radius));
+    }
+    const silence = isGone ? silenceOf(node, this.cluster) : "";
+    say(view.role, isGone ? "silent" : (ROLES[role] ?? role).split(",")[0]);
+    say(view.term, isGone ? silence : `term ${node.status.term}`);
+    say(view.lag, isGone ? "" : lagOf(node, leader));
+    const label = isGone ? `silent, ${silence}` : `${ROLES[role]}, term ${node.status.term}, ${lagOf(node, leader)}`;
+    set(view.group, { "aria-label": `${shown(node.id)}: ${label}` });
+    this.#tick(node, view, isGone);
+  }
+
+  // The arc is the time without a word from a leader: when it is full, the node stands for election.
+  #tick(node, view, isGone) {
+    const { timer } = node;
+    const isRunning = !isGone && timer !== null && node.status?.role !== "leader";
+    const elapsed = isRunning ? timer.elapsed_ms + performance.now() - node.timerAt : 0;
+    const share = isRunning ? Math.min(100, (elapsed / timer.timeout_ms) * 100) : 0;
+    set(view.timer, { "stroke-dasharray": `${share.toFixed(0)} 100` });
+  }
+
+  #launch(from, flow, at) {
+    if (this.flying.size >= FLYING_MAX || !this.views.has(from) || !this.views.has(flow.to)) return;
+    let [look, kind, size] = LOOKS[flow.kind] ?? ["beat", "dot", 3];
+    if (flow.kind === "append_entries") {
+      const isEmpty = flow.entries === 0;
+      [look, kind, size] = isEmpty ? ["beat", "dot", 3] : ["entries", "square", 8 + Math.min(7, Math.log2(flow.entries))];
+    }
+    if (flow.refusals > 0) [look, kind, size] = ["no", "cross", 5];
+    const element = shape(look, kind, size);
+    const isLost = !this.cluster.nodes.get(flow.to)?.isHeard;
+    this.flying.add({ element, from: this.views.get(from), to: this.views.get(flow.to), at, isLost });
+    if (this.frame === null) this.frame = requestAnimationFrame(() => this.#move());
+  }
+
+  #move() {
+    const now = performance.now();
+    for (const flight of this.flying) {
+      const share = (now - flight.at) / FLIGHT_MS;
+      if (share < 0) continue;
+      if (share >= (flight.isLost ? LOST_AFTER : 1)) {
+        flight.element.remove();
+        this.flying.delete(flight);
+        continue;
+      }
+      if (!flight.element.isConnected) add(this.flights, [flight.element]);
+      const { from, to } = flight;
+      const [dx, dy] = [to.x - from.x, to.y - from.y];
+      const length = Math.hypot(dx, dy) || 1;
+      // Each direction keeps to its side of the line, so that a message and its answer do not meet.
+      const [sideX, sideY] = [(-dy / length) * 6, (dx / length) * 6];
+      const way = (from.radius + share * (length - from.radius - to.radius)) / length;
+      const x = from.x + dx * way + sideX;
+      const y = from.y + dy * way + sideY;
+      flight.element.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
+      if (flight.isLost) flight.element.setAttribute("opacity", (1 - share / LOST_AFTER).toFixed(2));
+    }
+    this.frame = this.flying.size > 0 ? requestAnimationFrame(() => this.#move()) : null;
+  }
+}
+
+// "last heard 12 s ago", or why a node is not heard though it may be up.
+export function silenceOf(node, cluster) {
+  if (!cluster.isReachable(node.id)) return "reload to hear it";
+  return node.silence === Infinity ? "not heard yet" : `last heard ${ago(node.silence)}`;
+}
+
+function outline(role, radius) {
+  const disc = s("circle", { r: radius });
+  if (role === "leader") {
+    const crown = "M-13 -6 L-13 -18 L-6 -12 L0 -21 L6 -12 L13 -18 L13 -6 Z";
+    return [disc, s("circle", { class: "halo", r: radius - 5 }), s("path", { class: "crown", d: crown, transform: `translate(0 ${-radius + 8})` })];
+  }
+  if (role === "learner") {
+    const side = radius * 1.75;
+    return s("rect", { x: -side / 2, y: -side / 2, width: side, height: side, rx: 10 });
+  }
+  return disc;
+}
+
+export function legend() {
+  return h(
+    "ul",
+    { class: "legend" },
+    LEGEND.map(([look, kind, size, text]) =>
+      h("li", {}, s("svg", { viewBox: "-12 -12 24 24", width: 20, height: 20, "aria-hidden": "true" }, shape(look, kind, size)), text),
+    ),
+  );
+}

@@ -1,0 +1,187 @@
+"""The pages in a real browser, on a real cluster: one of each for all tests of this file."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from raftdb.web import PAGES
+from tests.e2e.cluster import Cluster, Node
+from tests.web.chrome import Browser, Tab, find
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(find() is None, reason="there is no chromium here"),
+]
+
+TOKEN = "a-token-of-these-tests"
+FIRST_BYTES_MAX = 150_000
+
+
+@pytest.fixture(autouse=True)
+def blocking_calls() -> list[str]:
+    """In place of the detector: the loop that runs here serves nobody, and may wait for nodes and files."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    cluster = Cluster(tmp_path_factory.mktemp("pages"), ["n1", "n2", "n3"])
+    for node in cluster:
+        node.environment = {"RAFTDB_DASHBOARD": "write", "RAFTDB_DASHBOARD_TOKEN": TOKEN}
+    try:
+        yield cluster.start()
+    finally:
+        cluster.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    async with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def tab(browser: Browser, cluster: Cluster) -> AsyncIterator[Tab]:
+    """A page that has failed nothing when the test is over; all nodes run before it."""
+    cluster.start()
+    async with browser.tab() as tab:
+        yield tab
+        assert tab.errors == []
+
+
+async def opened(tab: Tab, node: Node, path: str = "/", *, token: str | None = TOKEN) -> None:
+    await tab.open(f"http://{node.address}{path}" + (f"#token={token}" if token else ""))
+    await tab.wait("document.querySelector('main .page') !== null")
+
+
+async def headline(tab: Tab, words: str) -> None:
+    """Wait until the sentence under the headline says this."""
+    await tab.wait(f"document.querySelector('.banner')?.innerText.includes({json.dumps(words)})")
+
+
+async def press(tab: Tab, card: str, button: str) -> None:
+    """Press a button of a node's card once it is there."""
+    found = (
+        f"[...document.querySelectorAll('[data-node=\"{card}\"] button')]"
+        f".find(one => one.textContent === {json.dumps(button)} && !one.hidden)"
+    )
+    await tab.wait(f"{found} !== undefined")
+    await tab.run(f"{found}.click()")
+
+
+async def test_the_first_page_says_who_leads_and_what_may_fail(tab: Tab, cluster: Cluster) -> None:
+    node = cluster["n1"]
+    await opened(tab, node)
+    leader = cluster.leader()
+    await headline(
+        tab, f"{leader.name} leads term {leader.status()['term']}, all 3 nodes are up, one more may fail"
+    )
+    assert await tab.run("location.hash") == ""
+    loaded = await tab.run(
+        "performance.getEntriesByType('resource').reduce((sum, one) => sum + one.encodedBodySize, 0)"
+    )
+    assert 0 < loaded < FIRST_BYTES_MAX
+    hosts = {f"http://{one.address}" for one in cluster}
+    assert all(any(url.startswith(host) for host in hosts) for url in tab.requests)
+
+
+async def test_a_leader_that_is_killed_is_followed_by_the_next_without_a_reload(
+    tab: Tab, cluster: Cluster
+) -> None:
+    """The page comes from the node that dies: it goes on with what the others say."""
+    leader = cluster.leader()
+    await opened(tab, leader)
+    await headline(tab, "Healthy")
+    await tab.run("window.isTheSame = true")
+    leader.kill9()
+    await headline(tab, "2 of 3 nodes are up, no other may fail")
+    new = cluster.leader()
+    await headline(tab, f"{leader.name} is down\n\n{new.name} leads term")
+    await tab.wait(f"document.querySelector('[data-node={leader.name}]').innerText.includes('last heard')")
+    await tab.wait(f"document.querySelector('.story').innerText.includes('{new.name} leads now')")
+    (other,) = cluster.others(leader, new)
+    other.kill9()
+    await headline(tab, "Only 1 of 3 nodes is up, and 2 must agree")
+    other.start()
+    await headline(tab, "2 of 3 nodes are up")
+    leader.start()
+    await headline(tab, "all 3 nodes are up, one more may fail")
+    assert await tab.run("window.isTheSame")
+
+
+async def test_another_node_is_let_lead(tab: Tab, cluster: Cluster) -> None:
+    leader = cluster.leader()
+    other = cluster.others(leader)[0]
+    # The page is that of a follower, so what it asks for goes to another origin.
+    await opened(tab, other)
+    await headline(tab, f"{leader.name} leads")
+    await press(tab, other.name, "Let it lead…")
+    await tab.wait("document.querySelector('dialog[open] button[type=submit]') !== null")
+    await tab.run("document.querySelector('dialog[open] button[type=submit]').click()")
+    await headline(tab, f"{other.name} leads")
+
+
+async def test_a_removal_needs_the_name_and_shows_the_arithmetic(tab: Tab, cluster: Cluster) -> None:
+    leader = cluster.leader()
+    other = cluster.others(leader)[0]
+    await opened(tab, leader)
+    await headline(tab, "Healthy")
+    await press(tab, other.name, "Remove…")
+    text = await tab.wait("document.querySelector('dialog[open]')?.innerText")
+    assert "Before: 3 nodes vote, 2 are a majority, 3 are up: 1 node may fail." in text
+    assert "After: 2 nodes vote, 2 are a majority, 2 are up: none may fail." in text
+    # By keyboard: the name is typed, the button is not ready before, and Escape leaves all as it is.
+    assert await tab.run("document.activeElement.name") == "typed"
+    await tab.type("n9")
+    assert await tab.run("document.querySelector('dialog button[type=submit]').disabled")
+    await tab.press("Enter")
+    await tab.press("Escape")
+    await tab.wait("document.querySelector('dialog') === null")
+    assert len(leader.status()["members"]) == 3
+
+
+async def test_without_the_token_a_page_only_looks(tab: Tab, cluster: Cluster) -> None:
+    node = cluster["n1"]
+    await opened(tab, node, token=None)
+    await headline(tab, "Healthy")
+    assert await tab.run("[...document.querySelectorAll('.node-card button')].every(one => one.hidden)")
+    assert "To act, open the address" in await tab.text()
+    answer = await tab.run(
+        "fetch('/v1/leader/transfer', {method: 'POST', body: '{}'}).then(answer => answer.status)"
+    )
+    assert answer == 403
+
+
+@pytest.mark.parametrize("page", [page.path for page in PAGES])
+@pytest.mark.parametrize("dark", [False, True])
+async def test_each_page_fits_wide_and_narrow_windows(
+    tab: Tab, cluster: Cluster, page: str, dark: bool, tmp_path: Path
+) -> None:
+    for width in (1280, 360):
+        await tab.size(width, 800, dark=dark)
+        await opened(tab, cluster["n1"], page)
+        await tab.wait("document.querySelector('main .page').childElementCount > 0")
+        await tab.wait(f"document.documentElement.scrollWidth <= {width}")
+        background = await tab.run("getComputedStyle(document.body).backgroundColor")
+        assert (background == "rgb(18, 22, 28)") == dark
+        await tab.photograph(tmp_path / f"{width}.png")
+
+
+async def test_a_hidden_page_has_no_stream_open(browser: Browser, tab: Tab, cluster: Cluster) -> None:
+    await opened(tab, cluster["n1"])
+    await headline(tab, "Healthy")
+    await tab.run(
+        "Object.defineProperty(document, 'hidden', {get: () => window.isHidden, configurable: true});"
+        "window.isHidden = true; document.dispatchEvent(new Event('visibilitychange'))"
+    )
+    await tab.wait("document.querySelector('.banner')?.innerText.includes('Healthy')")
+    before = len(tab.requests)
+    cluster["n1"].status()
+    assert len(tab.requests) == before
+    await tab.run("window.isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
+    await headline(tab, "Healthy")
+    assert len(tab.requests) > before
