@@ -5,7 +5,7 @@ process by a signal (hazard B82), and what was found before is then already know
 """
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,12 +62,16 @@ def finding_of(name: str, error: StorageError) -> Finding:
     )
 
 
-def examine(folder: Path) -> Iterator[Finding]:
+LookAtState = Callable[[LmdbStateStore], Iterator[Finding]]
+"""Findings about what a sound state holds, which only the caller understands."""
+
+
+def examine(folder: Path, look: LookAtState = lambda state: iter(())) -> Iterator[Finding]:
     """Examine the data folder `folder`; it is kept from being used meanwhile, and nothing is written.
 
     Names, in this order as far as it comes: lock, restore, identity (cluster, node, folder, origin), recovery, owner of
     log or state if that is not right, log (range, base term, last term, hard state as the caller wrote it, size), state
-    (checkpoint, keys, size), incoming, consistency.
+    (checkpoint, keys, size, and what `look` finds in it), incoming, consistency.
     """
     if not folder.is_dir():
         yield Finding("folder", str(folder), False, "there is no such folder")
@@ -83,7 +87,7 @@ def examine(folder: Path) -> Iterator[Finding]:
     try:
         yield Finding("lock", "free" if lock is not None else "was never taken")
         with mapped(folder, "examine"):
-            yield from _examine_files(folder)
+            yield from _examine_files(folder, look)
     finally:
         if lock is not None:
             os.close(lock)
@@ -111,7 +115,7 @@ def examine_snapshot(path: Path) -> Iterator[Finding]:
         reader.close()
 
 
-def _examine_files(folder: Path) -> Iterator[Finding]:
+def _examine_files(folder: Path, look: LookAtState) -> Iterator[Finding]:
     restoring = (folder / RESTORING_FILE).exists()
     try:
         identity = read_identity(folder)
@@ -138,8 +142,9 @@ def _examine_files(folder: Path) -> Iterator[Finding]:
         yield Finding("recovery", "it was cut short", False, "recover it again: 'raftdb recover'")
     if identity is not None and identity.bootstrapped:
         yield from _examine_owners(folder, identity)
-    log = yield from _examine_log(folder, missing_ok=identity is None or not identity.bootstrapped)
-    state = yield from _examine_state(folder, missing_ok=identity is None or not identity.bootstrapped)
+    missing_ok = identity is None or not identity.bootstrapped
+    log = yield from _examine_log(folder, missing_ok=missing_ok)
+    state = yield from _examine_state(folder, look, missing_ok=missing_ok)
     yield from _examine_incoming(folder / INCOMING_FOLDER)
     if log is not None and state is not None:
         yield _compare(log, state)
@@ -200,7 +205,9 @@ def _examine_log(folder: Path, *, missing_ok: bool) -> Generator[Finding, None, 
     return _Log(found.base_index, found.base_term, found.last_index, found.term_starts)
 
 
-def _examine_state(folder: Path, *, missing_ok: bool) -> Generator[Finding, None, tuple[int, int] | None]:
+def _examine_state(
+    folder: Path, look: LookAtState, *, missing_ok: bool
+) -> Generator[Finding, None, tuple[int, int] | None]:
     """Findings about the state; returns its checkpoint, None if it is damaged or missing."""
     if missing_ok and not (folder / STATE_FOLDER / DATA_FILE).exists():
         return None
@@ -216,6 +223,7 @@ def _examine_state(folder: Path, *, missing_ok: bool) -> Generator[Finding, None
         yield Finding("checkpoint", state.checkpoint[0])
         yield Finding("checkpoint term", state.checkpoint[1])
         yield Finding("state checksums", f"{state.verify()} keys verified")
+        yield from look(state)
         return state.checkpoint
     except (FolderDamaged, FolderForeign, SystemFailure) as error:
         yield finding_of("state", error)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from raftdb.limits import KEY_BYTES_MAX
 from raftdb.machine.deadlines import DeadlineIndex
+from raftdb.machine.inventory import Inventory
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import Reply, Result, Told
 from raftdb.machine.sweeping import Forget
@@ -244,7 +245,8 @@ class Ending:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Service:
     """One service. `heading` stands over its commands in help; `prefixes` are the first bytes of the keys of the state
-    that are its own; `forget` removes what it keeps beside a key that was abandoned (`raftdb.machine.sweeping`)."""
+    that are its own; `forget` removes what it keeps beside a key that was abandoned (`raftdb.machine.sweeping`);
+    `inventory` counts what it has in a state, and checks it."""
 
     heading: str
     prefixes: bytes = b""
@@ -253,6 +255,7 @@ class Service:
     queries: Mapping[type[Query], ReadHandler] = field(default_factory=dict)
     ending: Ending | None = None
     forget: Forget | None = None
+    inventory: Inventory | None = None
 
     def rows(self) -> list[CommandSpec]:
         """The service's rows of the table of commands, complete."""

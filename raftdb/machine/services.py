@@ -104,6 +104,9 @@ QUERIES: dict[type[Query], ReadHandler] = {
 }
 """Handlers of queries, which are only read beside the log."""
 
+INVENTORIES = tuple(service.inventory for service in SERVICES if service.inventory is not None)
+"""What all services have in a state."""
+
 ENDINGS = tuple(service.ending for service in SERVICES if service.ending is not None)
 """The endings of all services."""
 

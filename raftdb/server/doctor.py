@@ -14,6 +14,8 @@ from itertools import chain
 from pathlib import Path
 
 from raftdb.errors import RaftdbError
+from raftdb.machine.layer import KeyValueView
+from raftdb.machine.services import INVENTORIES
 from raftdb.node.stored import decode_hard_state
 from raftdb.server.folder import EXIT_FOLDER, EXIT_OF_REASON, storage_errors
 from raftdb.wire.configuration import decode_configuration
@@ -98,7 +100,15 @@ def _examine_and_exit(path: Path, sink: int) -> None:
 
 
 def _examine(path: Path) -> Iterator[Finding]:
-    return examine_snapshot(path) if path.is_file() else examine(path)
+    return examine_snapshot(path) if path.is_file() else examine(path, _services_in)
+
+
+def _services_in(state: KeyValueView) -> Iterator[Finding]:
+    """What queues and locks have at the checkpoint, and what of it does not agree."""
+    for inventory in INVENTORIES:
+        for noted in inventory(state):
+            advice = DAMAGE_HINT if noted.is_wrong else noted.advice
+            yield Finding(noted.name, noted.value, not noted.is_wrong, advice)
 
 
 def _decode(finding: Finding) -> Sequence[Finding]:

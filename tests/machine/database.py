@@ -32,7 +32,7 @@ from raftdb.machine.machine import Applied, Machine
 from raftdb.machine.operations import Operation
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command, Ending, Query, Service
-from raftdb.machine.services import ENDINGS
+from raftdb.machine.services import ENDINGS, INVENTORIES
 from raftdb.machine.sessions import (
     IDLE_SESSIONS,
     NODE_IDLE_SESSIONS,
@@ -173,6 +173,7 @@ def check_books(layer: Layer) -> None:
     assert all(key[1:17] in names for key, _ in kept), "replies of sessions that are gone"
     assert read_clock(layer) < end_ms
     check_queues(layer)
+    assert [noted for inventory in INVENTORIES for noted in inventory(layer) if noted.is_wrong] == []
 
 
 def check_bound_keys(layer: Layer, values: dict[bytes, bytes], sessions: set[int]) -> None:

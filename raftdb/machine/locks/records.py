@@ -251,7 +251,7 @@ def scan_places(view: KeyValueView, after: bytes, limit: int) -> list[tuple[byte
     first = PLACE_PREFIX if after < PLACE_PREFIX else after + b"\0"
     found = []
     for key, _ in view.scan(first, behind(PLACE_PREFIX), limit=limit):
-        found.append((key, *_split(key[1:])))
+        found.append((key, *split_name(key[1:])))
     return found
 
 
@@ -305,7 +305,7 @@ def scan_bound(view: KeyValueView, session: bytes, *, limit: int) -> list[tuple[
     prefix = BOUND_PREFIX + session
     found = []
     for key, _ in view.scan(prefix, behind(prefix), limit=limit):
-        kind, owner, name = key[len(prefix) : len(prefix) + 1], *_split(key[len(prefix) + 1 :])
+        kind, owner, name = key[len(prefix) : len(prefix) + 1], *split_name(key[len(prefix) + 1 :])
         found.append((kind, owner, name))
     return found
 
@@ -317,11 +317,11 @@ def hold_end(name: bytes, token: int) -> bytes:
 
 def split_hold_end(what: bytes) -> tuple[bytes, int]:
     """Return the name of the lock and the token that stand in the index of ends."""
-    name, token = _split(what[1:])
+    name, token = split_name(what[1:])
     return name, read_number(token)
 
 
-def _split(text: bytes) -> tuple[bytes, bytes]:
-    """What `within` put before something else, and that."""
+def split_name(text: bytes) -> tuple[bytes, bytes]:
+    """Return what `within` put before something else, and that."""
     length = text[0]
     return text[1 : 1 + length], text[1 + length :]

@@ -34,6 +34,7 @@ from raftdb.machine.locks.holding import (
     unlock,
     unlock_owned,
 )
+from raftdb.machine.locks.inventory import take_inventory
 from raftdb.machine.locks.looking import LockInfo, Locks, lock_info, locks
 from raftdb.machine.locks.records import place_key, place_of, scan_places
 from raftdb.machine.locks.spelling import (
@@ -128,6 +129,7 @@ LOCKS = Service(
         )
     ),
     ending=LEASES,
+    inventory=take_inventory,
     commands=(
         CommandType(
             type=Lock,

@@ -20,6 +20,7 @@ from raftdb.machine.layer import Layer
 from raftdb.machine.queues.deliveries import DELIVERIES
 from raftdb.machine.queues.ends import ALARM, DEDUP, ENDS, REDRIVE
 from raftdb.machine.queues.events import ring
+from raftdb.machine.queues.inventory import take_inventory
 from raftdb.machine.queues.looking import LOOKING
 from raftdb.machine.queues.managing import MANAGING
 from raftdb.machine.queues.putting import PUTTING
@@ -61,4 +62,5 @@ QUEUES = Service(
     ),
     commands=(*PUTTING, *TAKING, *DELIVERIES, *LOOKING, *MANAGING, *REDRIVING),
     ending=Ending(index=ENDS, end=_end, count_max=SWEEP_QUEUES_MAX, cost_max=SWEEP_QUEUE_KEYS_MAX),
+    inventory=take_inventory,
 )
