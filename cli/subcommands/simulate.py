@@ -51,7 +51,12 @@ def _nodes(text: str) -> int:
     help="How many nodes there are.",
     show_default=True,
 )
-@click.option("--explain", metavar="FILE", type=click.Path(), help="Write the whole trace to this file.")
+@click.option(
+    "--explain",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write the whole trace to this file: text, or data for a page if it ends in .json.",
+)
 def run(seed: int | None, steps: int, nodes: int, explain: str | None) -> int:
     """Run production nodes in a hostile, simulated world, and check every promise.
 

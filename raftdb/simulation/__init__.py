@@ -36,6 +36,9 @@
   serializability               a serial order of the transactions explains their reads
   promises                      no message is sent before what it says is synced
   story                         the output of `raftdb simulate`
+  recording                     a run as data, which a page can play
+  lessons                       scripts of what happens, and what is said of it, in a world without other faults
+  broken_rules, planting        rules of Raft that a lesson, or a test, breaks
 ```
 
 The code under test is that of production: core, machine, waiting requests, the order of effects and wire encoding. Only

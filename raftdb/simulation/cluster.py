@@ -157,7 +157,7 @@ class Simulation:
     def terms_over(self, form_us: int, quiet_us: int) -> set[Term]:
         """Run for `form_us`, in which the cluster forms, then for `quiet_us`; returns the terms that any node was in
         during the latter."""
-        self._begin()
+        self.begin()
         while self.scheduler.now_us < form_us:
             self.scheduler.run_next()
         terms: set[Term] = set()
@@ -214,11 +214,11 @@ class Simulation:
 
     def _run_faults(self) -> None:
         """The first part of a run, with faults."""
-        self._begin()
+        self.begin()
         while self.steps < self.options.steps:
             self.scheduler.run_next()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Start the hosts, the links, the nemesis, the operators and the clients."""
         for host in self.hosts.values():
             self._start(host)

@@ -154,8 +154,9 @@ class Host:
         world.scheduler.after(world.chance.below(self.clock.tick_us), self._tick, self.epoch)
         world.tell(self.id, f"starts in term {raft.state.term} with log up to {raft.state.log.last_index}")
 
-    def crash(self, why: str) -> None:
-        """End the process without warning. Unsynced writes may be lost."""
+    def crash(self, why: str, *, restarts: bool = True) -> None:
+        """End the process without warning. Unsynced writes may be lost. It is started again a little later, or, if it
+        never `restarts` by itself, by `start`."""
         if not self.is_up:
             return
         self.is_up = self.is_paused = False
@@ -164,7 +165,8 @@ class Host:
         self._world.oracle.synced(self.id, kept)
         self._world.tell(self.id, f"crashes: {why}")
         self.runner.abandon()
-        self._world.scheduler.after(self._world.chance.around(DOWN_US), self._start_again, self.epoch)
+        if restarts:
+            self._world.scheduler.after(self._world.chance.around(DOWN_US), self._start_again, self.epoch)
 
     def _start_again(self, epoch: int) -> None:
         if epoch == self.epoch and self.out is None:

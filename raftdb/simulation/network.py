@@ -8,7 +8,7 @@ survive the restarts of both ends.
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from raftdb.core.events import Received
 from raftdb.core.model import NodeId
@@ -49,6 +49,16 @@ class Envelope(NamedTuple):
         return [Received(message, self.source_start) for message in messages]
 
 
+class Spectator(Protocol):
+    """Sees the frames, without any part in them."""
+
+    def sent(self, envelope: Envelope) -> None:
+        """A node has sent a frame, which may be lost."""
+
+    def arrived(self, target: NodeId, envelope: Envelope) -> None:
+        """A frame, undamaged or not, is at a node."""
+
+
 Pairs = frozenset[tuple[NodeId, NodeId]]
 """Directions: (source, target)."""
 
@@ -85,6 +95,7 @@ class Network:
         self._lost: Pairs = frozenset()
         """The directions in which frames that are under way do not arrive either."""
         self.frames_sent = 0
+        self.spectator: Spectator | None = None
         self._slow_way_us = options.slow_way_us
         self._arrives_us: dict[tuple[NodeId, NodeId], int] = {}
         """When the latest frame in each direction arrives, on a slow network, so that the next one does not overtake
@@ -119,6 +130,8 @@ class Network:
         """Send a frame, which may be lost, damaged, misdirected, doubled or delayed."""
         chance, faults = self._chance, self.faults
         self.frames_sent += 1
+        if self.spectator is not None:
+            self.spectator.sent(envelope)
         if (envelope.source, envelope.target) in self.blocked or chance.happens(faults.loss):
             return
         if chance.happens(faults.replay):
@@ -163,6 +176,8 @@ class Network:
 
     def _arrive(self, target: NodeId, envelope: Envelope) -> None:
         if (envelope.source, envelope.target) not in self._lost:
+            if self.spectator is not None:
+                self.spectator.arrived(target, envelope)
             self._deliver(target, envelope)
 
 

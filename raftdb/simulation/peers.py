@@ -38,6 +38,8 @@ class Peers:
         self.own: OwnStarts | None = None
         self._links: dict[NodeId, str] = {}
         self._removed_by: set[NodeId] = set()
+        """Who has said that this node was removed. In the folder once it is believed."""
+        self._believes_removal = False
         self._replica: Replica
         self.shown: list[PeerMet | RemovalTold | TripMeasured] = []
         """Events of handshakes since the last turn of the node."""
@@ -49,13 +51,13 @@ class Peers:
         """The part of it that a copy of the folder has."""
         copied = Peers(self._node)
         copied.pins, copied.known, copied.own = dict(self.pins), dict(self.known), self.own
+        copied._removed_by, copied._believes_removal = set(self._removed_by), self._believes_removal
         return copied
 
     def started(self, replica: Replica, uuid: str, draw: Draw) -> None:
         """Begin with a new process, which reads its folder and numbers its start."""
         self._replica, self._uuid = replica, uuid
         self._links = {}
-        self._removed_by = set()
         core = replica.raft.state
         self._disk_term, self._disk_last_index = core.term, core.log.last_index
         stored = None if self.own is None else starts.encode_own(self.own)
@@ -67,6 +69,10 @@ class Peers:
                 self.shown.append(PeerMet(node, self.pins[node]))
             else:
                 self.shown.append(PeerMet(node, self.pins.get(node), known.last, known.doubted))
+        if self._believes_removal:
+            self._judge_removal()
+        else:
+            self._removed_by = set()
 
     def introduction(self, kind: type[Hello | Welcome], peer: NodeId) -> Hello | Welcome:
         """This node's introduction to a peer."""
@@ -119,7 +125,8 @@ class Peers:
     def _judge_removal(self) -> None:
         core, links = self._replica.raft.state, self._replica.links
         strangers = set(core.configurations.voters) - {*links, self._node}
-        self.shown.append(RemovalTold(bool(self._removed_by) and is_cast_out(core, strangers)))
+        self._believes_removal = bool(self._removed_by) and is_cast_out(core, strangers)
+        self.shown.append(RemovalTold(self._believes_removal))
 
     def _hear_of_itself(self, introduction: Hello | Welcome) -> None:
         own, core, told = required(self.own, "start"), self._replica.raft.state, introduction.remembered

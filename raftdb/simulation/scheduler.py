@@ -57,6 +57,8 @@ class Scheduler:
 
     def __init__(self) -> None:
         self.now_us = 0
+        self.on_called: Callable[[], None] = _ignore
+        """Called after every call."""
         self.skipped_us = 0
         """Time that was skipped, which only clocks count."""
         self._queue: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -73,4 +75,9 @@ class Scheduler:
             return False
         self.now_us, _, call, arguments = heappop(self._queue)
         call(*arguments)
+        self.on_called()
         return True
+
+
+def _ignore() -> None:
+    """The default: nobody looks on."""

@@ -1,20 +1,25 @@
 """The output of `raftdb simulate`: the story of a run, the checks, and the verdict."""
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from raftdb.simulation.cluster import Report, Simulation
 from raftdb.simulation.linearizability import Verdict
 from raftdb.simulation.options import Options
+from raftdb.simulation.recording import RecordedSimulation
 
 NODES_MIN = 1
 NODES_MAX = 15
 EXIT_PASSED = 0
 EXIT_VIOLATION = 1
 EXIT_USAGE = 2
+RECORDING_SUFFIX = ".json"
+_Kind = TypeVar("_Kind", bound=Simulation)
 STORY_LINES_MAX = 200
 """Most lines of the story; the file of `explain_path` gets all of them."""
 
@@ -70,26 +75,35 @@ def simulate(
 ) -> int:
     """Run one seed and print its story, the checks and the verdict to `out` (standard output by default).
 
-    `explain_path` names a file for the full trace. Returns 0 if every check held, 1 if one was broken, and 2 if the
-    arguments make no sense. Raises `OSError` if the file cannot be written.
+    `explain_path` names a file for the full trace: text, or a recording for pages if it ends in `.json`. Returns 0 if
+    every check held, 1 if one was broken, and 2 if the arguments make no sense. Raises `OSError` if the file cannot be
+    written.
     """
     output: TextIO = sys.stdout if out is None else out
     if not NODES_MIN <= nodes <= NODES_MAX or steps < 1:
         print(f"raftdb simulate: from {NODES_MIN} to {NODES_MAX} nodes, and at least 1 step", file=output)
         return EXIT_USAGE
     if explain_path is None:
-        report = _run(seed, nodes, steps, output, lambda line: None)
+        report = _run(Simulation, seed, nodes, steps, output, lambda line: None)[1]
     else:
         with Path(explain_path).open("w", encoding="utf-8") as trace:
-            report = _run(seed, nodes, steps, output, lambda line: print(line, file=trace))
-            print(f"verdict: {report.violation or 'every check held'}", file=trace)
+            if explain_path.endswith(RECORDING_SUFFIX):
+                simulation, report = _run(RecordedSimulation, seed, nodes, steps, output, lambda line: None)
+                simulation.recorder.verdict = report.violation
+                json.dump(simulation.recorder.recording(), trace, separators=(",", ":"))
+            else:
+                explain = partial(print, file=trace)
+                report = _run(Simulation, seed, nodes, steps, output, explain)[1]
+                print(f"verdict: {report.violation or 'every check held'}", file=trace)
     _print_end(report, output)
     if explain_path is not None:
         print(f"\nthe whole trace is in {explain_path}", file=output)
     return EXIT_PASSED if report.passed else EXIT_VIOLATION
 
 
-def _run(seed: int, nodes: int, steps: int, out: TextIO, explain: Callable[[str], None]) -> Report:
+def _run(
+    kind: type[_Kind], seed: int, nodes: int, steps: int, out: TextIO, explain: Callable[[str], None]
+) -> tuple[_Kind, Report]:
     told = 0
 
     def listen(now_us: int, who: str, text: str) -> None:
@@ -101,13 +115,13 @@ def _run(seed: int, nodes: int, steps: int, out: TextIO, explain: Callable[[str]
             if told <= STORY_LINES_MAX:
                 print(line, file=out)
 
-    simulation = Simulation(seed, nodes=nodes, steps=steps, listener=listen)
+    simulation = kind(seed, nodes=nodes, steps=steps, listener=listen)
     print(f"seed {seed}: {nodes} nodes, {steps} steps with faults, then peace", file=out)
     print(describe_options(simulation.options) + "\n", file=out)
     report = simulation.run()
     if told > STORY_LINES_MAX:
         print(f"{'':12}... and {told - STORY_LINES_MAX} more such lines", file=out)
-    return report
+    return simulation, report
 
 
 def describe_options(options: Options) -> str:

@@ -26,7 +26,9 @@ from raftdb.node import replica
 from raftdb.node.execution import answer_of
 from raftdb.node.pending import Pending
 from raftdb.node.replica import Replica
-from tests.sim.mutations.planting import Mutation, Patches, handlers
+from raftdb.simulation.broken_rules import reads_are_not_confirmed
+from raftdb.simulation.planting import Patches, handlers
+from tests.sim.mutations.planting import Mutation
 
 
 def reads_before_the_no_op() -> Patches:
@@ -58,17 +60,6 @@ def old_rounds_are_answered_in_the_new_term() -> Patches:
             plain(state, message)
 
     return [(raft, "_answer_old_term", answer)]
-
-
-def reads_are_not_confirmed() -> Patches:
-    def release_confirmed(state: RaftState, leadership: Leadership) -> None:
-        pending, leadership.reads_pending = leadership.reads_pending, []
-        for read in pending:
-            reads._release(state, read)
-        if leadership.reads_held:
-            reads.serve_held(state, leadership)
-
-    return [(reads, "release_confirmed", release_confirmed)]
 
 
 def questions_of_others_are_answered_at_once() -> Patches:

@@ -14,7 +14,8 @@ from raftdb.machine.values import load_head, state_key_of
 from raftdb.node import clock as node_clock
 from raftdb.node.clock import LeaderClock, _Base
 from raftdb.simulation.host import Host
-from tests.sim.mutations.planting import Mutation, Patches
+from raftdb.simulation.planting import Patches
+from tests.sim.mutations.planting import Mutation
 
 
 def repetitions_are_executed() -> Patches:

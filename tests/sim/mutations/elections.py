@@ -4,33 +4,20 @@ from dataclasses import replace
 from typing import Any
 
 from raftdb.core import elections, follower, leader, quorum, raft
-from raftdb.core.elections import leader_is_alive as _leader_is_alive
 from raftdb.core.messages import (
     AppendEntries,
     Message,
-    RequestVote,
-    RequestVoteReply,
 )
-from raftdb.core.model import HardState, NodeId, Role
+from raftdb.core.model import NodeId, Role
 from raftdb.core.roles import become_follower
 from raftdb.core.state import Candidacy, RaftState
-from raftdb.core.update import Output
 from raftdb.node.replica import Replica
 from raftdb.node.stored import encode_hard_state
 from raftdb.node.turn import PersistJob
+from raftdb.simulation.broken_rules import any_log_may_lead, term_is_not_stored, votes_twice
+from raftdb.simulation.planting import Patches, handlers
 from storage.contract import LogBatch
-from tests.sim.mutations.planting import Mutation, Patches, handlers
-
-
-def term_is_not_stored() -> Patches:
-    def has_something(self: Output) -> bool:
-        self.hard_state = None
-        return self.truncate_from is not None or self.install is not None or bool(self.blocks)
-
-    return [
-        (Output, "has_something_to_persist", property(has_something)),
-        (RaftState, "hard_state_is_durable", property(lambda self: True)),
-    ]
+from tests.sim.mutations.planting import Mutation
 
 
 def speaks_before_sync() -> Patches:
@@ -80,15 +67,6 @@ def votes_counted_by_number() -> Patches:
     ]
 
 
-def any_log_may_lead() -> Patches:
-    def refusal(state: RaftState, message: Any) -> str | None:
-        if message.term < state.term or (not isinstance(message, RequestVote) and message.term <= state.term):
-            return "old"
-        return None if isinstance(message, RequestVote) or not _leader_is_alive(state) else "alive"
-
-    return [(elections, "_refusal_of_candidate", refusal)]
-
-
 def shorter_log_of_equal_term_may_lead() -> Patches:
     plain = elections._refusal_of_candidate
 
@@ -98,17 +76,6 @@ def shorter_log_of_equal_term_may_lead() -> Patches:
         return plain(state, message)
 
     return [(elections, "_refusal_of_candidate", refusal)]
-
-
-def votes_twice() -> Patches:
-    def on_request_vote(state: RaftState, message: RequestVote) -> None:
-        refusal = elections._refusal_of_candidate(state, message)
-        if refusal is None:
-            state.voted_for = message.source
-            state.output.hard_state = replace(HardState(), term=state.term, voted_for=message.source)
-        state.promise(RequestVoteReply(state.id, message.source, state.term, granted=refusal is None))
-
-    return handlers(RequestVote, on_request_vote, Role.FOLLOWER, Role.PRE_CANDIDATE)
 
 
 def newer_term_in_an_answer_is_not_heard() -> Patches:

@@ -5,7 +5,8 @@ from typing import Any
 from raftdb.core import doubts, quorum
 from raftdb.core.state import RaftState
 from raftdb.node import starts
-from tests.sim.mutations.planting import Mutation, Patches
+from raftdb.simulation.planting import Patches
+from tests.sim.mutations.planting import Mutation
 
 
 def nobody_remembers_starts() -> Patches:

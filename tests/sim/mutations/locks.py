@@ -9,8 +9,9 @@ from raftdb.machine.locks.holding import Fence, Unlock
 from raftdb.machine.locks.line import OpenLock
 from raftdb.machine.locks.records import LockMode
 from raftdb.machine.services import GUARDS
+from raftdb.simulation.planting import Patches
 from tests.sim.mutations.data import on_its_own_clock
-from tests.sim.mutations.planting import Mutation, Patches
+from tests.sim.mutations.planting import Mutation
 
 
 def _passes(view: KeyValueView, command: object) -> None:

@@ -12,7 +12,8 @@ from raftdb.node import stored
 from raftdb.node.membership import MembershipRequests
 from raftdb.node.standing import standing_of
 from raftdb.simulation import peers
-from tests.sim.mutations.planting import Mutation, Patches
+from raftdb.simulation.planting import Patches
+from tests.sim.mutations.planting import Mutation
 
 # --- configurations
 

@@ -8,8 +8,9 @@ from raftdb.machine.queues import deliveries, events, groups, managing, messages
 from raftdb.machine.queues.deliveries import Ack
 from raftdb.machine.queues.records import Message, Queue, State, load_message, read_receipt
 from raftdb.machine.services import GUARDS
+from raftdb.simulation.planting import Patches
 from tests.sim.mutations.data import on_its_own_clock
-from tests.sim.mutations.planting import Mutation, Patches
+from tests.sim.mutations.planting import Mutation
 
 
 def older_receipts_count() -> Patches:

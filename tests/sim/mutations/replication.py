@@ -3,7 +3,6 @@
 import itertools
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 from raftdb.core import follower, leader, quorum, raft, reads
 from raftdb.core.block import Block, entries_of
@@ -16,19 +15,9 @@ from raftdb.core.messages import (
 from raftdb.core.model import Index, Role
 from raftdb.core.progress import Pace, Progress
 from raftdb.core.state import Leadership, RaftState
-from tests.sim.mutations.planting import Mutation, Patches, handlers
-
-
-def old_terms_are_counted() -> Patches:
-    def advance_commit(state: RaftState, leadership: Leadership) -> None:
-        held = {node: progress.match_index for node, progress in leadership.progress.items()}
-        held[state.id] = state.log.persisted_index
-        index = quorum.reached_by_majority(state.configurations.voters, held)
-        if index > state.commit_index:
-            state.commit_to(index)
-            reads.serve_held(state, leadership)
-
-    return [(leader, "advance_commit", advance_commit)]
+from raftdb.simulation.broken_rules import old_terms_are_counted, previous_entry_is_not_compared
+from raftdb.simulation.planting import Patches, handlers
+from tests.sim.mutations.planting import Mutation
 
 
 def commit_goes_back() -> Patches:
@@ -150,16 +139,6 @@ def own_disk_is_not_waited_for() -> Patches:
             reads.serve_held(state, leadership)
 
     return [(leader, "advance_commit", advance_commit)]
-
-
-def previous_entry_is_not_compared() -> Patches:
-    plain = follower.on_append_entries
-
-    def on_append_entries(state: RaftState, message: AppendEntries) -> None:
-        local = state.log.term_at(message.previous_index)
-        plain(state, message if local is None else replace(message, previous_term=local))
-
-    return handlers(AppendEntries, raft.hear_then(on_append_entries), Role.FOLLOWER)
 
 
 def window_is_never_given_back() -> Patches:

@@ -17,12 +17,13 @@ from raftdb.core.state import RaftState
 from raftdb.node import stored
 from raftdb.node.compaction import CompactionPolicy
 from raftdb.node.replica import Replica
+from raftdb.simulation.planting import Patches, handlers
 from storage import memory
 from storage.contract import FrozenChanges
 from storage.manifest import Manifest
 from storage.memory import MemoryStateStore
 from storage.memory_disk import MemoryDisk
-from tests.sim.mutations.planting import Mutation, Patches, handlers
+from tests.sim.mutations.planting import Mutation
 
 
 def compacted_entries_have_term_0() -> Patches:

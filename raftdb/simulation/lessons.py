@@ -1,0 +1,455 @@
+"""Lessons: scripts that let a simulated cluster show one thing, step by step, as a recording.
+
+A script is text, one instruction a line; a line that begins with a space continues the one before. It begins with what
+holds for the whole lesson:
+
+    title WORDS                     what it is about
+    nodes N    seed N               how many nodes, and from which seed the rest follows
+    speeds NAME N ...               milliseconds: `election`, `heartbeat`, `frame`, `sync`
+    break RULE                      plants a bug (`raftdb.simulation.broken_rules`)
+
+Then come what is said and what is done, in order:
+
+    say WORDS                       an explanation, shown from here on
+    ask QUESTION | RIGHT | WRONG ... > WHY
+    run N                           lets N milliseconds pass
+    run until leader                until a node leads that did not before this instruction
+    run until settled               until whoever can be reached follows one leader, and has all that it has
+    run until WHO EVENT             until a trace of a node begins like this
+    write KEY VALUE [at WHO]        sends a write, without waiting for the answer
+    read KEY [at WHO]
+    kill WHO    start WHO    pause WHO    resume WHO
+    cut WHO[,WHO] WHO[,WHO]         nothing passes between the two groups any more
+    silence WHO WHO                 the second does not hear the first any more
+    heal                            everything passes again
+    add WHO    remove WHO    transfer [WHO]    checkpoint WHO
+
+WHO is an id, or `leader`: who leads with the highest term; `follower`, `follower2`...: the others, in order of their
+ids; `old`: who led before `leader` was last named anew.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+from raftdb.commands.answers import shown
+from raftdb.core.events import AddMember, RemoveMember
+from raftdb.core.model import Member, NodeId
+from raftdb.endpoint import Endpoint
+from raftdb.errors import RaftdbError
+from raftdb.machine import entries
+from raftdb.machine.strings import Get, Set
+from raftdb.node.pending import ReadRequest
+from raftdb.node.turn import Answer
+from raftdb.simulation.broken_rules import RULES
+from raftdb.simulation.host import Host
+from raftdb.simulation.options import Faults, Options
+from raftdb.simulation.planting import planted
+from raftdb.simulation.recording import RecordedSimulation
+from raftdb.simulation.scheduler import MILLISECOND, SECOND
+
+NODES_MIN = 1
+NODES_MAX = 9
+INSTRUCTIONS_MAX = 200
+RUN_MS_MAX = 60_000
+"""Longest `run N`."""
+WAIT_US = 30 * SECOND
+"""A `run until` that takes longer than this, of virtual time, is an error of the lesson."""
+CALLS_MAX = 40_000
+"""Calls of the scheduler in one lesson: a few seconds of processor time."""
+SPEEDS = {"election": 300, "heartbeat": 75, "frame": 20, "sync": 10}
+"""Milliseconds. Frames and disks take long enough to be seen."""
+TICK_MS = 5
+
+
+class LessonError(ValueError):
+    """A script that cannot be played, with the number of the line."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(f"line {line}: {message}")
+
+
+class Instruction(NamedTuple):
+    """One instruction: its line, its first word and the rest."""
+
+    line: int
+    verb: str
+    rest: str
+
+
+class Lesson(NamedTuple):
+    """A script, read. `broken` is the name of a rule, or empty."""
+
+    title: str
+    nodes: int
+    seed: int
+    speeds: dict[str, int]
+    broken: str
+    instructions: tuple[Instruction, ...]
+
+
+def read_lesson(text: str) -> Lesson:
+    """Read a script. Raises LessonError."""
+    title, nodes, seed, broken, speeds = "", 3, 1, "", dict(SPEEDS)
+    steps: list[Instruction] = []
+    for instruction in _instructions(text):
+        line, verb, rest = instruction
+        if verb == "title":
+            title = rest
+        elif verb == "nodes":
+            nodes = _number(line, rest, NODES_MIN, NODES_MAX)
+        elif verb == "seed":
+            seed = _number(line, rest, 0, 1 << 32)
+        elif verb == "speeds":
+            speeds |= _speeds(line, rest.split())
+        elif verb == "break":
+            if rest not in RULES:
+                raise LessonError(line, f"no rule is called {rest!r}: there are {', '.join(sorted(RULES))}")
+            broken = rest
+        elif verb in VERBS or verb in ("say", "ask"):
+            steps.append(instruction)
+        else:
+            raise LessonError(line, f"no instruction is called {verb!r}")
+    if len(steps) > INSTRUCTIONS_MAX:
+        raise LessonError(steps[-1].line, f"a lesson has at most {INSTRUCTIONS_MAX} instructions")
+    return Lesson(title, nodes, seed, speeds, broken, tuple(steps))
+
+
+def _instructions(text: str) -> Iterable[Instruction]:
+    found: list[tuple[int, str]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line[0].isspace():
+            if not found:
+                raise LessonError(number, "nothing is there that this line could continue")
+            first, before = found.pop()
+            found.append((first, f"{before} {line.strip()}"))
+        else:
+            found.append((number, line.strip()))
+    for number, line in found:
+        verb, _, rest = line.partition(" ")
+        yield Instruction(number, verb, rest.strip())
+
+
+def _number(line: int, text: str, low: int, high: int) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 12 or not low <= int(text) <= high:
+        raise LessonError(line, f"{text!r} is not a number from {low} to {high}")
+    return int(text)
+
+
+def _speeds(line: int, words: list[str]) -> dict[str, int]:
+    if len(words) % 2 or not set(words[::2]) <= set(SPEEDS):
+        raise LessonError(line, f"speeds are pairs of {', '.join(SPEEDS)} and milliseconds")
+    return {
+        name: _number(line, value, 1, 10_000) for name, value in zip(words[::2], words[1::2], strict=True)
+    }
+
+
+def options_of(lesson: Lesson) -> Options:
+    """A world without faults and without clients, at the speeds of the lesson."""
+    speeds = lesson.speeds
+    return Options(
+        nodes=lesson.nodes,
+        steps=0,
+        faults=Faults(),
+        election_timeout_ticks=max(2, speeds["election"] // TICK_MS),
+        heartbeat_ticks=max(1, speeds["heartbeat"] // TICK_MS),
+        tick_us=TICK_MS * MILLISECOND,
+        delay_us=speeds["frame"] * MILLISECOND,
+        slow_way_us=0,
+        sync_us=speeds["sync"] * MILLISECOND,
+        clients=0,
+        turn_us=20,
+        think_us=SECOND,
+        client_timeout_us=60 * SECOND,
+        patience_ticks=60_000 // TICK_MS,
+        read_share=0.0,
+        batch_bytes_max=1 << 20,
+        in_flight_bytes_max=1 << 20,
+        cache_bytes_max=1 << 20,
+        clock_drift=0.0,
+        session_share=0.0,
+        transactors=0,
+        expires=False,
+        reads_anywhere=False,
+        workers=0,
+        lockers=0,
+        flushes=False,
+        checkpoint_us=0,
+        checkpoint_entries=1_000,
+        tail_bytes=0,
+        retained_bytes_max=0,
+        changes_bytes_max=1 << 30,
+        transfer_us=5 * speeds["frame"] * MILLISECOND,
+        idle_hours=False,
+    )
+
+
+def play(lesson: Lesson) -> dict[str, Any]:
+    """The recording of a lesson; its `marks` have what is said, asked and done, each with the number of the step that
+    it stands before. Raises LessonError if it does not come to its end."""
+    with planted(RULES[lesson.broken].patches()) if lesson.broken else nullcontext():
+        player = _Player(lesson)
+        player.play()
+    return {"title": lesson.title, "broken": lesson.broken, **player.recorder.recording()}
+
+
+class _Player:
+    """One lesson while it is played."""
+
+    def __init__(self, lesson: Lesson) -> None:
+        self.lesson = lesson
+        self.world = RecordedSimulation(lesson.seed, nodes=lesson.nodes, options=options_of(lesson))
+        self.recorder = self.world.recorder
+        self.calls = 0
+        self.leader: NodeId = ""
+        self.old: NodeId = ""
+        self.cuts: list[int] = []
+        self.asked: list[NodeId] = []
+        """The nodes that have a request to answer."""
+
+    def play(self) -> None:
+        """Carry all instructions out, until a check fails."""
+        try:
+            self.world.begin()
+            for instruction in self.lesson.instructions:
+                self._mark(instruction)
+                if instruction.verb in VERBS:
+                    VERBS[instruction.verb](self, instruction)
+                    self.recorder.look()
+        except LessonError:
+            raise
+        except RaftdbError as error:
+            self.recorder.verdict = str(error)
+
+    def _mark(self, instruction: Instruction) -> None:
+        mark: dict[str, Any] = {"step": len(self.recorder.steps), "kind": instruction.verb}
+        if instruction.verb == "say":
+            mark["text"] = instruction.rest
+        elif instruction.verb == "ask":
+            question, _, why = instruction.rest.partition(" > ")
+            mark["text"], *mark["choices"] = re.split(r"\s+\|\s+", question)
+            mark["why"] = why
+        elif instruction.verb == "run":
+            return
+        else:
+            mark["kind"] = "do"
+            mark["text"] = f"{instruction.verb} {instruction.rest}".strip()
+        self.recorder.marks.append(mark)
+
+    # Time
+
+    def run(self, instruction: Instruction) -> None:
+        """Let time pass, or wait for something."""
+        line, _, rest = instruction
+        words = rest.split()
+        if words[:1] != ["until"]:
+            end_us = self.world.scheduler.now_us + _number(line, rest, 1, RUN_MS_MAX) * MILLISECOND
+            self._run_until(line, lambda: self.world.scheduler.now_us >= end_us)
+        elif words == ["until", "leader"]:
+            before = self._leaders()
+            self._run_until(line, lambda: bool(self._leaders() - before))
+        elif words == ["until", "settled"]:
+            self._run_until(line, self._is_settled)
+        elif len(words) > 2:
+            who, event = self._host(line, words[1]).id, " ".join(words[2:])
+            first = len(self.recorder.steps)
+            self._run_until(line, lambda: self.recorder.was_said(who, event, since=first))
+        else:
+            raise LessonError(
+                line, "a lesson runs for some milliseconds, or until leader, settled, or WHO EVENT"
+            )
+
+    def _run_until(self, line: int, condition: Callable[[], bool]) -> None:
+        limit_us = self.world.scheduler.now_us + max(WAIT_US, RUN_MS_MAX * MILLISECOND)
+        while not condition():
+            self.calls += 1
+            if self.calls > CALLS_MAX or self.world.scheduler.now_us > limit_us:
+                raise LessonError(line, "this does not happen")
+            self.world.scheduler.run_next()
+
+    def _leaders(self) -> set[tuple[int, NodeId]]:
+        return {(host.term, host.id) for host in self.world.hosts.values() if host.is_leader}
+
+    def _is_settled(self) -> bool:
+        """True if those who can be reached by the leader, and no fewer than a majority, have all that it has."""
+        leaders = self._leaders()
+        if not leaders:
+            return False
+        term, name = max(leaders)
+        if name in self.asked:
+            return False
+        leader = self.world.hosts[name].replica.raft.state
+        blocked = self.world.network.blocked
+        reached = [
+            host
+            for host in self.world.hosts.values()
+            if host.is_up
+            and not host.is_paused
+            and host.id in leader.configurations.ids
+            and (host.id, name) not in blocked
+            and (name, host.id) not in blocked
+        ]
+        return len(reached) * 2 > len(leader.configurations.voters) and all(
+            (host.term, host.replica.raft.state.leader_id) == (term, name)
+            and host.replica.applied_index == leader.log.last_index
+            for host in reached
+        )
+
+    # Nodes
+
+    def _name(self, line: int, word: str) -> NodeId:
+        """The id that a word stands for."""
+        if word in self.world.hosts:
+            return word
+        leaders = self._leaders()
+        if leaders and max(leaders)[1] != self.leader:
+            self.old, self.leader = self.leader, max(leaders)[1]
+        if word == "leader" and self.leader:
+            return self.leader
+        if word == "old" and self.old:
+            return self.old
+        if match := re.fullmatch(r"follower([2-9]?)", word):
+            others = [node for node in sorted(self.world.hosts) if node != self.leader]
+            place = int(match[1] or 1) - 1
+            if place < len(others):
+                return others[place]
+        raise LessonError(line, f"there is no node {word!r}")
+
+    def _host(self, line: int, word: str) -> Host:
+        return self.world.hosts[self._name(line, word)]
+
+    def kill(self, instruction: Instruction) -> None:
+        """End a process, as by kill -9."""
+        self._host(instruction.line, instruction.rest).crash("it is killed", restarts=False)
+
+    def start(self, instruction: Instruction) -> None:
+        """Start a process again."""
+        host = self._host(instruction.line, instruction.rest)
+        if not host.is_up:
+            host.start()
+
+    def pause(self, instruction: Instruction) -> None:
+        """Stop a process, as by SIGSTOP."""
+        self._host(instruction.line, instruction.rest).pause()
+
+    def resume(self, instruction: Instruction) -> None:
+        """Let a process go on."""
+        self._host(instruction.line, instruction.rest).resume()
+
+    # The network
+
+    def cut(self, instruction: Instruction) -> None:
+        """Cut two groups off from each other."""
+        groups = instruction.rest.split()
+        if len(groups) != 2:
+            raise LessonError(instruction.line, "a cut is between two groups")
+        left, right = ([self._name(instruction.line, word) for word in group.split(",")] for group in groups)
+        pairs = {pair for one in left for other in right for pair in ((one, other), (other, one))}
+        self._cut(frozenset(pairs), f"{', '.join(left)} and {', '.join(right)} are apart")
+
+    def silence(self, instruction: Instruction) -> None:
+        """Let nothing pass in one direction."""
+        words = instruction.rest.split()
+        if len(words) != 2:
+            raise LessonError(instruction.line, "one node is not heard by one other")
+        source, target = (self._name(instruction.line, word) for word in words)
+        self._cut(frozenset({(source, target)}), f"{target} does not hear {source}")
+
+    def _cut(self, pairs: frozenset[tuple[NodeId, NodeId]], words: str) -> None:
+        self.cuts.append(self.world.network.cut(pairs, drains=False))
+        self.recorder.blocked(sorted(self.world.network.blocked))
+        self.world.tell("network", words)
+
+    def heal(self, _instruction: Instruction) -> None:
+        """Undo all cuts."""
+        for number in self.cuts:
+            self.world.network.heal(number)
+        self.cuts.clear()
+        self.recorder.blocked([])
+        self.world.tell("network", "everything passes again")
+
+    # Clients
+
+    def write(self, instruction: Instruction) -> None:
+        """Send a write to a node."""
+        words = instruction.rest.split()
+        key, value, *at = words if len(words) > 1 else ("", "")
+        host = self._asked(instruction, at)
+        command = Set(key.encode(), value.encode())
+        host.submit_write(entries.encode(command), self._hear(host.id, f"set {key} {value}", command))
+
+    def read(self, instruction: Instruction) -> None:
+        """Send a read to a node."""
+        key, *at = instruction.rest.split() or ("",)
+        host = self._asked(instruction, at)
+        command = Get(key.encode())
+        host.submit_read(
+            lambda number: ReadRequest(number, command), self._hear(host.id, f"get {key}", command)
+        )
+
+    def _asked(self, instruction: Instruction, at: list[str]) -> Host:
+        """The node that a request goes to."""
+        if at and (len(at) != 2 or at[0] != "at"):
+            raise LessonError(instruction.line, f"{instruction.verb} ... at WHO")
+        host = self._host(instruction.line, at[1] if at else "leader")
+        self.world.tell("client", f"asks {host.id}: {instruction.rest.partition(' at ')[0]}")
+        return host
+
+    def _hear(
+        self, node: NodeId, what: str, command: Any = None
+    ) -> Callable[[Answer | RaftdbError | None], None]:
+        """Note that `node` is asked, and tell what it answers."""
+        self.asked.append(node)
+
+        def on_answer(answer: Answer | RaftdbError | None) -> None:
+            self.asked.remove(node)
+            if not isinstance(answer, Answer):
+                self.world.tell("client", f"is not answered: {what}: {answer or 'the node has gone'}")
+            elif command is None:
+                self.world.tell("client", f"is answered: {what}: done")
+            else:
+                value = shown(command, answer)
+                said = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+                self.world.tell("client", f"is answered: {what}: {said}, at index {answer.index}")
+
+        return on_answer
+
+    # Members
+
+    def add(self, instruction: Instruction) -> None:
+        """Start a node with an empty folder, and ask the leader to take it in."""
+        node = instruction.rest
+        if not re.fullmatch(r"n[0-9]{1,2}", node) or node in self.world.hosts:
+            raise LessonError(instruction.line, f"{node!r} is no name for a new node")
+        leader = self._host(instruction.line, "leader")
+        self.world.start_host(node)
+        leader.submit_change(AddMember(Member(node, Endpoint(node, 1))), self._hear(leader.id, f"add {node}"))
+
+    def remove(self, instruction: Instruction) -> None:
+        """Ask the leader to remove a node."""
+        node = self._name(instruction.line, instruction.rest)
+        leader = self._host(instruction.line, "leader")
+        leader.submit_change(RemoveMember(node), self._hear(leader.id, f"remove {node}"))
+
+    def transfer(self, instruction: Instruction) -> None:
+        """Ask the leader to hand the leadership over."""
+        target = self._name(instruction.line, instruction.rest) if instruction.rest else None
+        leader = self._host(instruction.line, "leader")
+        leader.submit_transfer(target, self._hear(leader.id, f"transfer {target or ''}".strip()))
+
+    def checkpoint(self, instruction: Instruction) -> None:
+        """Let a node make its state durable, so that it may compact its log."""
+        self._host(instruction.line, instruction.rest).checkpoint()
+
+
+VERBS: dict[str, Callable[[_Player, Instruction], None]] = {
+    name: getattr(_Player, name)
+    for name in (
+        *("run", "write", "read", "kill", "start", "pause", "resume", "cut", "silence", "heal"),
+        *("add", "remove", "transfer", "checkpoint"),
+    )
+}
+"""What a lesson can do, by the first word of the instruction."""
