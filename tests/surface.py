@@ -11,6 +11,9 @@ from typing import NamedTuple
 LAYERED = "raftdb"
 """The folder whose folders are packages of their own; its single modules are open to all."""
 
+REACHES_IN = ("raftdb/simulation/broken_rules.py",)
+"""What replaces rules inside of a package, to break them, reaches into it."""
+
 
 class Import(NamedTuple):
     """A name that a module takes from a package: `name` is what `__all__` has to list."""
@@ -43,6 +46,8 @@ def past_the_surface(texts: Mapping[str, str], users: Mapping[str, str]) -> Iter
             surfaces[module] = surface_of(text)
     taken = [one for path, text in {**texts, **users}.items() for one in imports_of(path, text)]
     for one in taken:
+        if one.where.partition(":")[0] in REACHES_IN:
+            continue
         if one.name not in surfaces.get(one.package, (one.name,)):
             yield one.where, f"{one.package} does not list {one.name} in __all__"
     used = {(one.package, one.name) for one in taken}

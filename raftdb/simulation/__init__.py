@@ -37,7 +37,7 @@
   promises                      no message is sent before what it says is synced
   story                         the output of `raftdb simulate`
   recording                     a run as data, which a page can play
-  lessons                       scripts of what happens, and what is said of it, in a world without other faults
+  lessons, lesson_script        scripts of what happens, and what is said of it, in a world without other faults
   broken_rules, planting        rules of Raft that a lesson, or a test, breaks
 ```
 

@@ -1,37 +1,13 @@
 """Lessons: scripts that let a simulated cluster show one thing, step by step, as a recording.
 
-A script is text, one instruction a line; a line that begins with a space continues the one before. It begins with what
-holds for the whole lesson:
-
-    title WORDS                     what it is about
-    nodes N    seed N               how many nodes, and from which seed the rest follows
-    speeds NAME N ...               milliseconds: `election`, `heartbeat`, `frame`, `sync`
-    break RULE                      plants a bug (`raftdb.simulation.broken_rules`)
-
-Then come what is said and what is done, in order:
-
-    say WORDS                       an explanation, shown from here on
-    ask QUESTION | RIGHT | WRONG ... > WHY
-    run N                           lets N milliseconds pass
-    run until leader                until a node leads that did not before this instruction
-    run until settled               until whoever can be reached follows one leader, and has all that it has
-    run until WHO EVENT             until a trace of a node begins like this
-    write KEY VALUE [at WHO]        sends a write, without waiting for the answer
-    read KEY [at WHO]
-    kill WHO    start WHO    pause WHO    resume WHO
-    cut WHO[,WHO] WHO[,WHO]         nothing passes between the two groups any more
-    silence WHO WHO                 the second does not hear the first any more
-    heal                            everything passes again
-    add WHO    remove WHO    transfer [WHO]    checkpoint WHO
-
-WHO is an id, or `leader`: who leads with the highest term; `follower`, `follower2`...: the others, in order of their
-ids; `old`: who led before `leader` was last named anew.
+The nodes are those of production, in a world without faults of its own: what goes wrong is what the script says
+(`raftdb.simulation.lesson_script`). With the same seed a lesson is the same, to the byte.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 from raftdb.commands.answers import shown
 from raftdb.core.events import AddMember, RemoveMember
@@ -44,107 +20,19 @@ from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer
 from raftdb.simulation.broken_rules import RULES
 from raftdb.simulation.host import Host
+from raftdb.simulation.lesson_script import DONE, Instruction, Lesson, LessonError, number_in
 from raftdb.simulation.options import Faults, Options
 from raftdb.simulation.planting import planted
 from raftdb.simulation.recording import RecordedSimulation
 from raftdb.simulation.scheduler import MILLISECOND, SECOND
 
-NODES_MIN = 1
-NODES_MAX = 9
-INSTRUCTIONS_MAX = 200
 RUN_MS_MAX = 60_000
 """Longest `run N`."""
 WAIT_US = 30 * SECOND
 """A `run until` that takes longer than this, of virtual time, is an error of the lesson."""
 CALLS_MAX = 40_000
 """Calls of the scheduler in one lesson: a few seconds of processor time."""
-SPEEDS = {"election": 300, "heartbeat": 75, "frame": 20, "sync": 10}
-"""Milliseconds. Frames and disks take long enough to be seen."""
 TICK_MS = 5
-
-
-class LessonError(ValueError):
-    """A script that cannot be played, with the number of the line."""
-
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(f"line {line}: {message}")
-
-
-class Instruction(NamedTuple):
-    """One instruction: its line, its first word and the rest."""
-
-    line: int
-    verb: str
-    rest: str
-
-
-class Lesson(NamedTuple):
-    """A script, read. `broken` is the name of a rule, or empty."""
-
-    title: str
-    nodes: int
-    seed: int
-    speeds: dict[str, int]
-    broken: str
-    instructions: tuple[Instruction, ...]
-
-
-def read_lesson(text: str) -> Lesson:
-    """Read a script. Raises LessonError."""
-    title, nodes, seed, broken, speeds = "", 3, 1, "", dict(SPEEDS)
-    steps: list[Instruction] = []
-    for instruction in _instructions(text):
-        line, verb, rest = instruction
-        if verb == "title":
-            title = rest
-        elif verb == "nodes":
-            nodes = _number(line, rest, NODES_MIN, NODES_MAX)
-        elif verb == "seed":
-            seed = _number(line, rest, 0, 1 << 32)
-        elif verb == "speeds":
-            speeds |= _speeds(line, rest.split())
-        elif verb == "break":
-            if rest not in RULES:
-                raise LessonError(line, f"no rule is called {rest!r}: there are {', '.join(sorted(RULES))}")
-            broken = rest
-        elif verb in VERBS or verb in ("say", "ask"):
-            steps.append(instruction)
-        else:
-            raise LessonError(line, f"no instruction is called {verb!r}")
-    if len(steps) > INSTRUCTIONS_MAX:
-        raise LessonError(steps[-1].line, f"a lesson has at most {INSTRUCTIONS_MAX} instructions")
-    return Lesson(title, nodes, seed, speeds, broken, tuple(steps))
-
-
-def _instructions(text: str) -> Iterable[Instruction]:
-    found: list[tuple[int, str]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        if line[0].isspace():
-            if not found:
-                raise LessonError(number, "nothing is there that this line could continue")
-            first, before = found.pop()
-            found.append((first, f"{before} {line.strip()}"))
-        else:
-            found.append((number, line.strip()))
-    for number, line in found:
-        verb, _, rest = line.partition(" ")
-        yield Instruction(number, verb, rest.strip())
-
-
-def _number(line: int, text: str, low: int, high: int) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 12 or not low <= int(text) <= high:
-        raise LessonError(line, f"{text!r} is not a number from {low} to {high}")
-    return int(text)
-
-
-def _speeds(line: int, words: list[str]) -> dict[str, int]:
-    if len(words) % 2 or not set(words[::2]) <= set(SPEEDS):
-        raise LessonError(line, f"speeds are pairs of {', '.join(SPEEDS)} and milliseconds")
-    return {
-        name: _number(line, value, 1, 10_000) for name, value in zip(words[::2], words[1::2], strict=True)
-    }
 
 
 def options_of(lesson: Lesson) -> Options:
@@ -246,7 +134,7 @@ class _Player:
         line, _, rest = instruction
         words = rest.split()
         if words[:1] != ["until"]:
-            end_us = self.world.scheduler.now_us + _number(line, rest, 1, RUN_MS_MAX) * MILLISECOND
+            end_us = self.world.scheduler.now_us + number_in(line, rest, 1, RUN_MS_MAX) * MILLISECOND
             self._run_until(line, lambda: self.world.scheduler.now_us >= end_us)
         elif words == ["until", "leader"]:
             before = self._leaders()
@@ -445,11 +333,5 @@ class _Player:
         self._host(instruction.line, instruction.rest).checkpoint()
 
 
-VERBS: dict[str, Callable[[_Player, Instruction], None]] = {
-    name: getattr(_Player, name)
-    for name in (
-        *("run", "write", "read", "kill", "start", "pause", "resume", "cut", "silence", "heal"),
-        *("add", "remove", "transfer", "checkpoint"),
-    )
-}
+VERBS: dict[str, Callable[[_Player, Instruction], None]] = {name: getattr(_Player, name) for name in DONE}
 """What a lesson can do, by the first word of the instruction."""

@@ -9,7 +9,8 @@ import pytest
 from raftdb.simulation import lessons
 from raftdb.simulation.broken_rules import RULES
 from raftdb.simulation.cluster import Simulation
-from raftdb.simulation.lessons import LessonError, play, read_lesson
+from raftdb.simulation.lesson_script import LessonError, read_lesson
+from raftdb.simulation.lessons import play
 from raftdb.simulation.recording import FORMAT, RecordedSimulation
 
 CHAPTERS = sorted(Path(lessons.__file__).with_name("chapters").glob("*.txt"))
