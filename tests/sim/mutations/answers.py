@@ -1,6 +1,5 @@
 """Planted bugs of what clients are told: reads, answers, and what is applied."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from raftdb.core.messages import (
     ReadIndex,
     ReadIndexReply,
 )
-from raftdb.core.model import Index, Role, Term
+from raftdb.core.model import Index, Role
 from raftdb.core.state import Leadership, RaftState
 from raftdb.core.update import ReadReleased
 from raftdb.errors import Unavailable
@@ -21,7 +20,6 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.entries import encode, stamp
 from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Applied, Machine
-from raftdb.machine.reply import Reply
 from raftdb.node import replica
 from raftdb.node.execution import answer_of
 from raftdb.node.pending import Pending
@@ -112,12 +110,12 @@ def unknown_is_called_failed() -> Patches:
 
 
 def answers_a_write_that_was_overwritten() -> Patches:
-    def answer_writes(self: Replica, first: Index, replies: Sequence[tuple[Index, Term, Reply]]) -> None:
-        for start, _, request_ids in self._pending.take_writes(first + len(replies) - 1):
-            for request_id, place in zip(request_ids, replies[start - first :], strict=False):
-                self._effects.answers.append((request_id, answer_of(place[2], *place[:2])))
+    def answers_to(writes: Any, first: Index, replies: Any, refusal: Any) -> Any:
+        for start, _, request_ids in writes:
+            for request_id, (index, term, reply) in zip(request_ids, replies[start - first :], strict=False):
+                yield request_id, answer_of(reply, index, term)
 
-    return [(Replica, "_answer_writes", answer_writes)]
+    return [(replica, "answers_to", answers_to)]
 
 
 def write_is_executed_twice() -> Patches:
