@@ -63,6 +63,8 @@ class SpaceGuard:
         self._last_headroom_bytes = 0
         self._exhausted = False
         self._room_bytes: int | None = None
+        self.usages: dict[str, Usage] = {}
+        """What each store occupied at the last `refresh`."""
 
     @property
     def room_bytes(self) -> int | None:
@@ -115,7 +117,7 @@ class SpaceGuard:
         """(bytes that are left, bytes to keep of them, words for what is short if they are too few) for each limit."""
         free_bytes, reserve_bytes = self._measure_disk()
         for name, store in self._stores.items():
-            usage = store.usage()
+            usage = self.usages[name] = store.usage()
             yield free_bytes + usage.reusable_bytes, reserve_bytes, f"{DISK} is nearly full for the {name}"
             map_reserve_bytes = int(usage.map_bytes * self._map_reserve_fraction)
             yield usage.map_bytes - usage.used_bytes, map_reserve_bytes, f"map of the {name} is nearly full"

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple, TypeVar
 
+from storage.blocks import span_of
 from storage.contract import LogBatch, LogStore
 from storage.errors import Misused, WriteFailed
 
@@ -72,17 +73,20 @@ class LogWriter:
         *,
         on_durable: Callable[[int], None],
         on_failure: Callable[[BaseException], None],
+        on_synced: Callable[[float, int], None] = lambda seconds, entries: None,
         name: str = "log-writer",
     ) -> None:
         """Start the thread; it claims the writes of `store`.
 
         `on_durable(sequence)`: this batch and all before it are durable. `on_failure(error)`: once, at the first
-        error, also of `on_durable` itself. Both run on the writing thread and must not block.
+        error, also of `on_durable` itself. Both run on the writing thread and must not block. `on_synced(seconds,
+        entries)`: a transaction with so many entries took so long, fsync included; on the thread that wrote it.
         """
         self.last_sync_ms = 0.0
         self._store = store
         self._on_durable = on_durable
         self._on_failure = on_failure
+        self._on_synced = on_synced
         self._queue: SimpleQueue[_Item] = SimpleQueue()
         self._failure: BaseException | None = None
         self._closed = False
@@ -213,7 +217,9 @@ class LogWriter:
         """Write these in one transaction, and note how long the disk took."""
         started = time.perf_counter()
         self._store.write(batches)
-        self.last_sync_ms = (time.perf_counter() - started) * 1000
+        seconds = time.perf_counter() - started
+        self._on_synced(seconds, _entries(batches))
+        self.last_sync_ms = seconds * 1000
         if self.last_sync_ms < QUICK_MS:
             self._quick_syncs += 1
         elif self.last_sync_ms < STALL_MS:
@@ -237,6 +243,12 @@ class LogWriter:
     def _fail(self, error: BaseException) -> None:
         self._failure = error
         self._on_failure(error)
+
+
+def _entries(batches: list[LogBatch]) -> int:
+    """Entries in the blocks of these."""
+    spans = [span_of(block) for batch in batches for block in batch.blocks]
+    return sum(span.last_index - span.first_index + 1 for span in spans)
 
 
 def _size(batch: LogBatch) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_memory import COUNTED_BYTES_MIN, held_for, take_for_answer
 from raftdb.frontend.http_query import flag_of, integer_of, parameters
 from raftdb.frontend.http_reply import Reply
-from raftdb.frontend.http_server import SEGMENTS
+from raftdb.frontend.http_server import OPERATION, SEGMENTS
 from raftdb.frontend.http_waiting import wait_for
 from raftdb.frontend.json_requests import execute_of, session_name, session_of, transaction_of
 from raftdb.frontend.json_values import Shown, encode_answer, encode_json, error_object, record_fields
@@ -195,6 +195,7 @@ class DataApi:
         """Have the node execute `operation`, and take memory for its answer. `name` stands for it in the log.
         `wait_ms`: for how long it may be held. The result is as people are shown it, or with `is_shown` False as the
         machine has it. Raises as `Node.execute`, `Node.wait` and `hold_answer`."""
+        request[OPERATION] = name.lower()
         try:
             if wait_ms and isinstance(operation, Command | SessionOperation):
                 answer = await wait_for(request, self._node, operation, wait_ms)

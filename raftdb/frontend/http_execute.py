@@ -46,12 +46,13 @@ class LeanExecute:
 class ExecuteCall:
     """One command that the node is executing."""
 
-    __slots__ = ("_answer", "_aside", "_name", "_on_settled", "_operation")
+    __slots__ = ("_answer", "_aside", "_name", "_on_settled", "_operation", "operation")
 
     def __init__(
         self, name: str, operation: ClientOperation | Query, aside: Aside, on_settled: Callable[[], None]
     ) -> None:
         self._name = name
+        self.operation = name.lower()
         self._operation = operation
         self._aside = aside
         self._on_settled = on_settled

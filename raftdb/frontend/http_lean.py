@@ -36,6 +36,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from aiohttp import HttpVersion11, hdrs, web
@@ -43,9 +44,10 @@ from aiohttp.http import RawRequestMessage, StreamWriter
 
 from raftdb.errors import required
 from raftdb.frontend.http_connection import Connection
-from raftdb.frontend.http_reply import Reply, drain, failure_reply
+from raftdb.frontend.http_reply import Reply, code_of, drain, failure_reply
 from raftdb.frontend.http_turns import Turnstile
 from raftdb.memory import Hold
+from raftdb.tally import RequestTallies
 
 if TYPE_CHECKING:
     from raftdb.frontend.http_server import BoundedServer
@@ -71,7 +73,9 @@ _DECIDED_EACH_TIME = (
 
 
 class LeanCall(Protocol):
-    """One request that the node is executing."""
+    """One request that the node is executing. `operation` is the name of its command."""
+
+    operation: str
 
     def reply(self, memory: Hold) -> Reply | Awaitable[Reply]:
         """The reply, for which memory is taken as far as it needs any. Called once, after the call is settled. Raises
@@ -105,9 +109,10 @@ class KnownHead(NamedTuple):
 class LeanPath:
     """The heads that one listener knows, and the line of all its requests."""
 
-    def __init__(self, routes: LeanRoutes, turnstile: Turnstile) -> None:
+    def __init__(self, routes: LeanRoutes, turnstile: Turnstile, requests: RequestTallies) -> None:
         self.routes = routes
         self.turnstile = turnstile
+        self.requests = requests
         self.heads: dict[bytes, KnownHead] = {}
         """The known heads, from the first byte to the empty line, the oldest first."""
 
@@ -134,6 +139,7 @@ class LeanConnection(Connection):
 
     __slots__ = (
         "_answered",
+        "_began_s",
         "_call",
         "_held_back",
         "_known",
@@ -156,6 +162,7 @@ class LeanConnection(Connection):
         self._known: KnownHead | None = None
         """The head of the request under way on the lean path."""
         self._request = b""
+        self._began_s = 0.0
         self._call: LeanCall | None = None
         self._held_back = b""
         self._task: asyncio.Future[None] | None = None
@@ -176,6 +183,7 @@ class LeanConnection(Connection):
             known = self._lean.heads.get(data[:end])
             if known is not None and len(data) == end + known.body_bytes and self._is_at_rest():
                 self._known, self._request = known, data
+                self._began_s = perf_counter()
                 self.crowd.waiting.pop(self, None)
                 self._lean.turnstile.call(self._begin)
                 return
@@ -230,7 +238,7 @@ class LeanConnection(Connection):
             self.crowd.refuse_if_crowded()
             self._call = known.handler(request[len(request) - known.body_bytes :], self._settled)
         except Exception as error:  # noqa: BLE001 - `failure_reply` logs it
-            self._send(failure_reply(error, known.path))
+            self._refuse(f"POST {known.path}", error, known.path)
         else:
             if self._call is None:
                 self._known = None
@@ -256,7 +264,9 @@ class LeanConnection(Connection):
         try:
             reply = call.reply(self.memory)
         except Exception as error:  # noqa: BLE001 - `failure_reply` logs it
-            reply = failure_reply(error, known.path)
+            self._refuse(call.operation, error, known.path)
+            return
+        self._lean.requests.succeeded(call.operation, perf_counter() - self._began_s)
         if isinstance(reply, Reply):
             self._send(reply)
         else:
@@ -269,6 +279,11 @@ class LeanConnection(Connection):
         except Exception as error:  # noqa: BLE001 - `failure_reply` logs it
             reply = failure_reply(error, path)
         self._send(reply)
+
+    def _refuse(self, operation: str, error: Exception, path: str) -> None:
+        """Answer with an error."""
+        self._lean.requests.refused(operation, code_of(error), perf_counter() - self._began_s)
+        self._send(failure_reply(error, path))
 
     def _send(self, reply: Reply) -> None:
         """Write the reply. If the client is slow to read it, the request ends once it has read nearly all."""

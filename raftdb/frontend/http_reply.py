@@ -178,6 +178,11 @@ def error_reply(error: RaftdbError, target: str = "/") -> Reply:
     return Reply(body, status=status, headers=headers, close=isinstance(error, BodyRefused))
 
 
+def code_of(error: Exception) -> str:
+    """The code under which the answer to `error` is counted."""
+    return error.code if isinstance(error, RaftdbError) else "internal"
+
+
 def failure_reply(error: Exception, target: str) -> Reply:
     """The answer to a request for `target`, the path and query, on which a handler raised `error`. If that is a bug,
     the log has its traceback."""

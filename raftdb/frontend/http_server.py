@@ -6,6 +6,7 @@ peer's link; it raises `RaftdbError` to refuse. Handlers are not cancelled when 
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -20,15 +21,20 @@ from raftdb.frontend.http_connection import LINGERING_TIME_S
 from raftdb.frontend.http_head import HEADER_BYTES_MAX, HEADERS_MAX, REQUEST_LINE_BYTES_MAX
 from raftdb.frontend.http_host import HostCheck, HostNames, shown
 from raftdb.frontend.http_lean import LeanConnection, LeanPath, LeanRoutes
-from raftdb.frontend.http_reply import Reply, error_reply, failure_reply
+from raftdb.frontend.http_reply import Reply, code_of, error_reply, failure_reply
 from raftdb.frontend.http_turns import Turnstile
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.route import Handler, Permission, Route, Routes
+from raftdb.tally import RequestTallies
 
 logger = logging.getLogger("raftdb.http")
 
 SEGMENTS: web.RequestKey[dict[str, str]] = web.RequestKey("SEGMENTS", dict[str, str])
 """The segments of the path at the names of its pattern, still percent-encoded."""
+
+OPERATION: web.RequestKey[str] = web.RequestKey("OPERATION", str)
+"""What a request is counted as: the name of a command, or else the method and the pattern of the path."""
+UNKNOWN_OPERATION = "unknown"
 
 READ_BUFFER_BYTES = 64 * 1024
 """aiohttp's bound on reading a body ahead of its handler: up to twice as much, and one read of the socket, is held."""
@@ -144,12 +150,13 @@ class HttpServer:
         host_names: HostNames = tuple,
         lean: LeanRoutes | None = None,
         browsers: Browsers | None = None,
+        requests: RequestTallies | None = None,
     ) -> None:
         """`memory` is the account that connections take their memory from (None: one of their own). `host_names`
         returns the names beside IP addresses and `localhost` that a request may name; open routes are served under any
         name. A handler finds the segments of a path pattern in `request[SEGMENTS]`. `lean` has second handlers for some
         of `routes`, for short bodies (`raftdb.frontend.http_lean`). `browsers` judges what pages ask for (None: they
-        may not act, and only those of this node may read)."""
+        may not act, and only those of this node may read). `requests` counts all but those of peers."""
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._server: BoundedServer | None = None
@@ -158,8 +165,10 @@ class HttpServer:
         self._hosts = HostCheck(host_names)
         self._browsers = browsers or Browsers()
         self._turnstile = Turnstile()
-        self._lean = LeanPath(lean or {}, self._turnstile)
+        self._requests = requests or RequestTallies()
+        self._lean = LeanPath(lean or {}, self._turnstile, self._requests)
         self._open_paths = paths_of(routes, Permission.OPEN)
+        self._uncounted_paths = paths_of(routes, Permission.PEER)
         self._spared_paths = paths_of(routes, Permission.OPEN, Permission.PEER)
         # Most requests need one look-up by method and path.
         self._handlers = {
@@ -216,6 +225,7 @@ class HttpServer:
         """Find and run the handler of `request`. Every error becomes an answer."""
         server = required(self._server, "server")
         connection = cast(LeanConnection, request.protocol)
+        began_s, code = time.perf_counter(), ""
         server.waiting.pop(connection, None)
         reply: Reply | web.StreamResponse
         try:
@@ -229,21 +239,26 @@ class HttpServer:
             handler = self._handlers.get((request.method, path))
             if handler is None or ORIGIN in request.headers:
                 handler = self._find(request)
-            elif connection.head:
-                self._lean.learn(request, connection.head)
+            else:
+                request[OPERATION] = f"{request.method} {path}"
+                if connection.head:
+                    self._lean.learn(request, connection.head)
             reply = await handler(request)
             if not is_let_in:
                 await self._turnstile.enter()
         except Exception as error:  # noqa: BLE001 - `failure_reply` logs it
             if isinstance(error, ConnectionError) and not _is_open(request):
                 # The client has gone: writing this reply fails, by which aiohttp notices that the connection is over.
-                reply = Reply(b"", status=400, close=True)
+                reply, code = Reply(b"", status=400, close=True), "client_gone"
             else:
+                code = code_of(error)
                 reply = failure_reply(error, request.rel_url.raw_path_qs)
         finally:
             if request.transport is not None:
                 # The connection waits again, as the last in order. Its answer is written before anything else runs.
                 server.waiting[connection] = None
+        if isinstance(reply, Reply):
+            self._count(request, code, reply.status, time.perf_counter() - began_s)
         _close_if_unread(request, reply)
         if CORS_HEADERS in request and isinstance(reply, Reply):
             reply.headers = [*reply.headers, *request[CORS_HEADERS]]
@@ -252,6 +267,18 @@ class HttpServer:
             connection.memory.set(len(reply.body or b"") if isinstance(reply, Reply) else 0)
         return reply
 
+    def _count(self, request: web.BaseRequest, code: str, status: int, seconds: float) -> None:
+        """Count an answered request. A stream is none: it lasts for as long as its client wants."""
+        if request.raw_path.partition("?")[0] in self._uncounted_paths:
+            return
+        operation = request.get(OPERATION, UNKNOWN_OPERATION)
+        if not code and status >= 400:
+            code = "conflict" if status == 409 else "unavailable"
+        if code:
+            self._requests.refused(operation, code, seconds)
+        else:
+            self._requests.succeeded(operation, seconds)
+
     def _is_let_in(self, path: str) -> bool:
         """True for a request of peers or a health check, which must be served under any load."""
         return path.partition("?")[0] in self._spared_paths
@@ -259,14 +286,15 @@ class HttpServer:
     def _find(self, request: web.BaseRequest) -> Handler:
         """The handler of `request`, or one that refuses its method. Raises RequestRefused."""
         path = request.rel_url.raw_path
-        methods = self._routes.get(path)
+        methods, pattern = self._routes.get(path), path
         if methods is None:
-            methods = self._match(request, path.split("/"))
+            methods, pattern = self._match(request, path.split("/"))
         if methods is None:
             raise RequestRefused(
                 "not_found", f"there is nothing at {shown(path)}", hint="GET / lists all routes"
             )
         route = methods.get(request.method)
+        request[OPERATION] = f"{request.method} {pattern}" if route is not None else UNKNOWN_OPERATION
         if ORIGIN in request.headers:
             preflight = self._browsers.preflight(request, methods)
             if preflight is not None:
@@ -274,8 +302,10 @@ class HttpServer:
             request[CORS_HEADERS] = self._browsers.admit(request, route)
         return _method_refuser(path, sorted(methods)) if route is None else route.handler
 
-    def _match(self, request: web.BaseRequest, segments: Sequence[str]) -> Mapping[str, Route] | None:
-        """The methods of the first pattern that fits, or None. Sets `request[SEGMENTS]`."""
+    def _match(
+        self, request: web.BaseRequest, segments: Sequence[str]
+    ) -> tuple[Mapping[str, Route] | None, str]:
+        """The methods of the first pattern that fits, or None, and the pattern. Sets `request[SEGMENTS]`."""
         for pattern, methods in self._patterns:
             pairs = list(zip(pattern, segments, strict=False))
             named = [(name[1:-1], segment) for name, segment in pairs if name.startswith("{")]
@@ -284,8 +314,8 @@ class HttpServer:
             )
             if fits:
                 request[SEGMENTS] = dict(named)
-                return methods
-        return None
+                return methods, "/".join(pattern)
+        return None, ""
 
 
 def _is_open(request: web.BaseRequest) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
 from raftdb.errors import ReplyError, required
+from raftdb.machine.happenings import Happened, Happening
 
 
 class KeyValueView(Protocol):
@@ -48,7 +49,8 @@ class Layer:
 
     A layer is itself a view: another one laid over it can be thrown away, or merged. It is valid until the view
     below is written to. `deadline_ms` is the earliest of the deadlines that were set in it, None if none was; `events`
-    are, in order, the names of what has changed in it that somebody may wait for (`note_change`).
+    are, in order, the names of what has changed in it that somebody may wait for (`note_change`); `happened` is what is
+    to be counted (`note_happened`).
 
     A layer also knows where it is applied: `session` is the name of the client's session whose operation runs, None
     outside of one, and `next_place` numbers what the entry makes.
@@ -74,6 +76,7 @@ class Layer:
         "clock_at_least_ms",
         "deadline_ms",
         "events",
+        "happened",
         "looked_up",
         "moved_bytes",
         "passed",
@@ -105,6 +108,7 @@ class Layer:
         self.deadline_ms: int | None = None
         self.events: list[bytes] = []
         self.written: list[Written] = []
+        self.happened: list[Happened] = []
         self.looked_up = self.passed = self.moved_bytes = 0
         self.passed_max = passed_max
         self.waits = False
@@ -159,6 +163,10 @@ class Layer:
         service, followed by the name there. What nobody can wait for is not noted: it would cost every write."""
         self.events.append(name)
 
+    def note_happened(self, what: Happening, waited_ms: int = 0) -> None:
+        """Note what is to be counted, unless this layer is thrown away (`raftdb.machine.happenings`)."""
+        self.happened.append(Happened(what, waited_ms))
+
     def next_place(self, index: int) -> int:
         """Return a place within the entry at `index`, which is being applied: 0, then 1, and so on. The index and the
         place together name something that the entry makes, for ever and in order."""
@@ -173,6 +181,7 @@ class Layer:
         self._order = None
         self.events += upper.events
         self.written += upper.written
+        self.happened += upper.happened
         if upper.deadline_ms is not None:
             self.note_deadline(upper.deadline_ms)
 

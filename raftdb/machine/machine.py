@@ -86,10 +86,6 @@ class Machine:
         """Return the time of the next deadline on the cluster clock, None if there is none."""
         return sweeper.next_deadline_ms(view)
 
-    def session_count(self, view: KeyValueView) -> int:
-        """Return how many sessions there are."""
-        return sessions.session_count(view)
-
 
 def perform(operation: Work, layer: Layer, index: int) -> Result | ReplyError:
     """Run a command or a transaction, under guards or without, as part of the entry at `index`. If the reply is a

@@ -64,7 +64,7 @@ class LeaderClock:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._base: _Base | None = None
-        self._local_ms = 0.0
+        self.local_ms = 0.0
         self._heard = _Heard(0, 0)
         self._stamped_ms = 0
         """The latest time that an entry bears; only meaningful while this node leads."""
@@ -75,14 +75,14 @@ class LeaderClock:
 
     def turn(self, local_ms: float) -> None:
         """A turn begins."""
-        self._local_ms = local_ms
+        self.local_ms = local_ms
 
     def time_ms(self, core: RaftState) -> int:
         """The time for an entry that is proposed now; 0 as long as this node does not know the time."""
         base = self._base
         if base is None or base.term != core.term or core.role is not Role.LEADER:
             return 0
-        return base.clock_ms + int(self._local_ms - base.local_ms)
+        return base.clock_ms + int(self.local_ms - base.local_ms)
 
     def says(self, core: RaftState, messages: list[Message]) -> list[Message]:
         """`messages` as they leave: each heartbeat of the present term gets the time. The leader notes it as heard,
@@ -124,7 +124,7 @@ class LeaderClock:
         if applied_index >= leadership.term_start_index:
             applied_ms = self._machine.clock_ms(state)
             heard_ms = self._heard_before(core, leadership.term_start_index)
-            self._base = _Base(core.term, max(applied_ms, heard_ms), self._local_ms)
+            self._base = _Base(core.term, max(applied_ms, heard_ms), self.local_ms)
             self._expiry, self._deadline_ms, self._stamped_ms = None, 0, applied_ms
 
     def _heard_before(self, core: RaftState, term_start_index: Index) -> int:

@@ -88,7 +88,7 @@ class Driver:
         self._reports = DiskReports(self._loop, self._persisted)
         self.replica.endpoint_of = links.endpoint_of
         self._handler = NodeEffectHandler(
-            *(self._runner, self._background, self.space),
+            *(self._runner, self._background, self.space, self.replica.counts),
             chronicle=self.chronicle,
             leads=self.is_leader,
             on_durable=self._persisted,
@@ -203,8 +203,7 @@ class Driver:
         self._schedule_turn()
 
     def told_removed(self, by: Sequence[NodeId]) -> None:
-        """The peers `by` refuse this node as removed from the cluster, and are enough to make that certain; with no
-        peers, it is not."""
+        """The peers `by` refuse this node as removed, and are enough to be certain of it; with none, it is not."""
         if by and not self.replica.is_removed:
             details = {"says": ", ".join(by)}
             logger.warning("this node was removed from the cluster", extra={"fields": details})
@@ -279,15 +278,15 @@ class Driver:
         self._leads = self.is_leader()
         if self._leads:
             if not self.replica.takes_writes:
-                raise Unavailable("busy", "too many changes wait for the disk", hint="send more slowly")
+                why = Unavailable("busy", "too many changes wait for the disk", hint="send more slowly")
+                raise self.replica.counts.noted(why)
             self._refuse_on_full_disk(WRITE_BYTES)
             self._shortage = self.no_space
         self._takes_writes = True
 
     @property
     def no_space(self) -> str | None:
-        """Why this node, or a leader that hears from it, refuses commands that grow the data; None if they are
-        accepted."""
+        """Why this node, or a leader that hears from it, refuses commands that grow the data; None if it does not."""
         return self.space.shortage or self.space.shortage_of_members(
             self.replica.raft.state, self.replica.links
         )
@@ -296,15 +295,16 @@ class Driver:
         """Refuse growth while this node or too many of the others are short of space (hazard B84)."""
         reason = self._shortage or self.space.shortage
         if reason is not None:
-            is_own = self.space.shortage is not None
-            raise pending.no_space(self.replica.raft.state, reason, is_own=is_own)
+            core, is_own = self.replica.raft.state, self.space.shortage is not None
+            raise self.replica.counts.noted(pending.no_space(core, reason, is_own=is_own))
         self.space.take(payload_bytes)
 
     def _refuse_on_full_disk(self, needed_bytes: int) -> None:
         """Refuse a write that may find no space on the disk: it would end the node, which can still read and vote."""
         reason = self.space.refusal(needed_bytes)
         if reason is not None:
-            raise pending.no_space(self.replica.raft.state, reason, is_own=True, is_full=True)
+            refusal = pending.no_space(self.replica.raft.state, reason, is_own=True, is_full=True)
+            raise self.replica.counts.noted(refusal)
 
     async def _answer_to(self, request: Callable[[int], None]) -> Answer:
         """Put a request among the inputs, under the number that it gets, and wait for its answer."""
@@ -327,11 +327,10 @@ class Driver:
         leader = None if self.is_leader() else self.leader_hint()
         if leader is not None:
             raise Unavailable("not_leader", f"{leader.id} leads, and this node is stopping", leader=leader)
-        raise Unavailable("no_leader", "this node is stopping", hint="ask another node")
+        raise pending.stopping()
 
     def _schedule_tick(self) -> None:
-        """Schedule one tick per period. Ticks that a pause has swallowed are not made up for, so that the node handles
-        its messages first."""
+        """Schedule one tick per period. Ticks that a pause has swallowed are not made up for: messages come first."""
         self._ticker = self._background.after(self._tick_seconds, self._on_tick)
 
     def _on_tick(self) -> None:

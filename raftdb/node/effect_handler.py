@@ -12,6 +12,7 @@ from raftdb.core.model import EntryId, NodeId
 from raftdb.core.update import Trace
 from raftdb.endpoint import Endpoint
 from raftdb.node.chronicle import Chronicle
+from raftdb.node.counts import NodeCounts
 from raftdb.node.effects import EffectRunner
 from raftdb.node.space import SpaceBudget
 from raftdb.node.telling import Telling
@@ -29,6 +30,7 @@ class NodeEffectHandler:
         runner: EffectRunner,
         background: Background,
         space: SpaceBudget,
+        counts: NodeCounts,
         *,
         chronicle: Chronicle,
         leads: Callable[[], bool],
@@ -41,6 +43,7 @@ class NodeEffectHandler:
         self._background = background
         self._space = space
         self._chronicle = chronicle
+        self._counts = counts
         self._leads = leads
         self._on_durable = on_durable
         self._disk = disk
@@ -75,6 +78,7 @@ class NodeEffectHandler:
 
     def tell(self, traces: Sequence[Trace]) -> None:
         """See `EffectHandler`: lines of the log, and the chronicle."""
+        self._counts.told(traces)
         self._telling.tell(traces)
         self._chronicle.tell(traces)
 
@@ -100,11 +104,13 @@ class NodeEffectHandler:
 
     async def _install(self, job: PersistJob, end: EntryId) -> None:
         state = await self._disk.install(end)
+        self._counts.snapshots_installed += 1
         self._runner.installed(job.sequence, state, self)
 
     async def _flush(self, frozen: FrozenChanges) -> None:
         started = time.monotonic()
         await self._disk.flush(frozen)
+        self._counts.checkpoint_seconds.add(time.monotonic() - started)
         details = {"index": frozen.index, "keys": len(frozen.changes), "bytes": frozen.change_bytes}
         _log_duration("checkpoint written", started, details)
         self._runner.flushed(frozen)

@@ -10,6 +10,7 @@ Reads are of the key space, as the state has it, or of the log itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from time import perf_counter
 from typing import NamedTuple
 
 from raftdb.budgets import KEY_BYTES
@@ -18,6 +19,7 @@ from raftdb.core.model import Entry, EntryKind, Index, Term
 from raftdb.core.state import RaftState
 from raftdb.errors import RaftdbError, ReplyError
 from raftdb.limits import PAGE_BYTES_MAX
+from raftdb.machine.happenings import Happened
 from raftdb.machine.keyspace import CONFIGURATION_KEY, pack_configuration
 from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Machine
@@ -25,6 +27,7 @@ from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command
 from raftdb.machine.service import Query as RecordQuery
 from raftdb.machine.services import BESIDE
+from raftdb.node.counts import NodeCounts
 from raftdb.node.history import History
 from raftdb.node.pending import LogPage, Writes
 from raftdb.node.turn import Answer, State
@@ -33,11 +36,14 @@ from raftdb.node.waiting import Waiters
 
 class Slice(NamedTuple):
     """Entries that were applied together: index, term and reply of each; the names of what they have changed that
-    somebody may wait for; and the earliest deadline that they have set (None: none)."""
+    somebody may wait for; the earliest deadline that they have set (None: none); what is to be counted; and how
+    long it took."""
 
     replies: list[tuple[Index, Term, Reply]]
     events: Sequence[bytes]
     deadline_ms: int | None
+    happened: Sequence[Happened]
+    seconds: float
 
 
 def apply_slice(
@@ -53,6 +59,7 @@ def apply_slice(
     """Change the state by the entries `first` to `last`, or by as many as make `bytes_max` of work (`raftdb.budgets`),
     at least one; and move its applied index there. `blocks` are neighbours, of which the first has `first`. What they
     change is kept in the `history`, if there is one."""
+    began_s = perf_counter()
     layer = Layer(state)
     replies: list[tuple[Index, Term, Reply]] = []
     data_bytes = 0
@@ -72,7 +79,7 @@ def apply_slice(
     if history is not None:
         history.sliced(replies[-1][0])
     state.write(layer.changes, index=replies[-1][0], term=replies[-1][1])
-    return Slice(replies, layer.events, layer.deadline_ms)
+    return Slice(replies, layer.events, layer.deadline_ms, layer.happened, perf_counter() - began_s)
 
 
 def _entries(blocks: Iterable[Block], first: Index, last: Index) -> Iterator[tuple[Index, Block, bytes]]:
@@ -103,16 +110,20 @@ def answer_of(reply: Reply, index: Index, term: Term) -> Answer | ReplyError:
 
 
 def answers_to(
-    writes: Iterable[Writes],
+    taken: Iterable[Writes],
     first: Index,
     replies: Sequence[tuple[Index, Term, Reply]],
     refusal: Callable[[], RaftdbError],
+    counts: NodeCounts,
 ) -> Iterator[tuple[int, Answer | RaftdbError]]:
-    """The answers for the proposers of the entries from `first` on, which have these replies. Where another leader's
-    entry stands, the proposer gets the `refusal`."""
-    for start, proposed_term, request_ids in writes:
+    """The answers for the proposers of the entries from `first` on, which have these places: a `refusal` for one in
+    whose place another entry stands."""
+    for start, proposed_term, request_ids, _ in taken:
         for request_id, (index, term, reply) in zip(request_ids, replies[start - first :], strict=False):
-            yield request_id, answer_of(reply, index, term) if proposed_term == term else refusal()
+            if proposed_term == term:
+                yield request_id, answer_of(reply, index, term)
+            else:
+                yield from counts.refused((request_id,), refusal())
 
 
 FindBlocks = Callable[[Index, Index, int], Sequence[Block]]

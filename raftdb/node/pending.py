@@ -48,6 +48,11 @@ class WriteRequest(NamedTuple):
     payload: bytes
 
 
+def ids_of(writes: Sequence[WriteRequest]) -> list[int]:
+    """The numbers of these requests."""
+    return [request.request_id for request in writes]
+
+
 def batches_of(writes: Sequence[WriteRequest], *, bytes_max: int) -> Iterator[list[WriteRequest]]:
     """The writes in order, in lists each of which ends with the write that fills `bytes_max`."""
     batch: list[WriteRequest] = []
@@ -86,27 +91,30 @@ def questions(core: RaftState, requests: Sequence[ReadRequest]) -> Iterator[Read
 class _Batch:
     """Writes that became neighbouring entries, from `first_index` on, and were not answered yet."""
 
-    __slots__ = ("deadline", "first_index", "request_ids", "term")
+    __slots__ = ("deadline", "first_index", "proposed_ms", "request_ids", "term")
 
-    def __init__(self, first: EntryId, request_ids: list[int], deadline: int) -> None:
+    def __init__(self, first: EntryId, request_ids: list[int], deadline: int, proposed_ms: float) -> None:
         self.first_index, self.term = first
         self.request_ids = request_ids
         self.deadline = deadline
+        self.proposed_ms = proposed_ms
 
     def take(self, last: Index) -> "Writes":
         """Take those for entries up to `last`."""
         count = last + 1 - self.first_index
-        taken = Writes(self.first_index, self.term, self.request_ids[:count])
+        taken = Writes(self.first_index, self.term, self.request_ids[:count], self.proposed_ms)
         self.first_index, self.request_ids = self.first_index + count, self.request_ids[count:]
         return taken
 
 
 class Writes(NamedTuple):
-    """Writes that were proposed in `term` as neighbouring entries, the first of which is at `first_index`."""
+    """Writes that were proposed in `term` as neighbouring entries, the first of which is at `first_index`, at a time of
+    the node's own clock."""
 
     first_index: Index
     term: Term
     request_ids: list[int]
+    proposed_ms: float
 
 
 class Pending:
@@ -131,10 +139,9 @@ class Pending:
             self._last_deadline = max(self._last_deadline, now_ticks + self._patience_ticks())
         return self._last_deadline
 
-    def add_writes(self, first: EntryId, requests: list[WriteRequest], now_ticks: int) -> None:
+    def add_writes(self, first: EntryId, requests: list[WriteRequest], now_ticks: int, now_ms: float) -> None:
         """The writes became the entries from `first` on."""
-        request_ids = [request.request_id for request in requests]
-        self._batches.append(_Batch(first, request_ids, self._deadline(now_ticks)))
+        self._batches.append(_Batch(first, ids_of(requests), self._deadline(now_ticks), now_ms))
 
     def add_reads(self, requests: list[ReadRequest], now_ticks: int) -> None:
         """Let the reads wait for their index; those that may be stale only wait for their turn."""
@@ -202,9 +209,14 @@ class Pending:
         return bool(self._batches)
 
     @property
+    def write_count(self) -> int:
+        """Writes that wait."""
+        return sum(len(batch.request_ids) for batch in self._batches)
+
+    @property
     def count(self) -> int:
         """Requests that wait."""
-        return sum(len(batch.request_ids) for batch in self._batches) + len(self._reads)
+        return self.write_count + len(self._reads)
 
 
 def leader_hint(core: RaftState, endpoint_of: Callable[[NodeId], Endpoint | None]) -> LeaderHint | None:
@@ -235,6 +247,11 @@ def not_executed(
             hint="start or reconnect the other nodes; if all have moved, --members tells one where they are now",
         )
     return Unavailable("no_leader", "no leader is elected at the moment", hint="try again in a second")
+
+
+def stopping() -> Unavailable:
+    """This node ends, and takes nothing more."""
+    return Unavailable("no_leader", "this node is stopping", hint="ask another node")
 
 
 def too_much_waits() -> Unavailable:

@@ -31,6 +31,7 @@ from raftdb.node.bodies import Bodies
 from raftdb.node.checkpoints import Checkpoints, Covered
 from raftdb.node.clock import LeaderClock
 from raftdb.node.compaction import CompactionPolicy
+from raftdb.node.counts import NodeCounts
 from raftdb.node.execution import answers_to, apply_slice, serve
 from raftdb.node.history import History
 from raftdb.node.membership import MembershipRequests
@@ -79,7 +80,7 @@ class Replica:
         self._pending = Pending(patience_ticks=patience)
         self._membership = MembershipRequests(raft, patience, self.refusal, self.leader_hint)
         self._after_persist: deque[tuple[int, tuple[Message, ...]]] = deque()
-        self.waiters = Waiters()
+        self.waiters, self.counts = Waiters(), NodeCounts()
         self._now_ticks = 0
         self._effects = Effects()
 
@@ -99,19 +100,18 @@ class Replica:
         return self._pending.count + self._membership.count
 
     @property
-    def clock_ms(self) -> int | None:
-        """The cluster clock as it is applied here; None while a snapshot is put in place."""
-        return None if self._installing else self._machine.clock_ms(self._state)
+    def proposals_count(self) -> int:
+        """Writes that wait until they are committed and applied."""
+        return self._pending.write_count
 
     @property
-    def session_count(self) -> int | None:
-        """How many sessions there are here; None while a snapshot is put in place."""
-        return None if self._installing else self._machine.session_count(self._state)
+    def readable_state(self) -> State | None:
+        """The state as it is applied here; None while a snapshot is put in place."""
+        return None if self._installing else self._state
 
     @property
     def is_removed(self) -> bool:
-        """True if this node is no member any more, by its own log or by a peer's word: it does not stand for election,
-        and gets no new entries."""
+        """True if this node is no member any more, by its own log or by a peer's word: it does not stand then."""
         return self.raft.state.is_removed
 
     @property
@@ -126,8 +126,7 @@ class Replica:
 
     @property
     def takes_writes(self) -> bool:
-        """False while so many changes wait for the disk that there is room only for those of writes already
-        proposed."""
+        """False while changes that wait for the disk leave room only for writes already proposed."""
         return self._installing or self._checkpoints.has_room(self._state, for_new=True)
 
     @property
@@ -145,8 +144,7 @@ class Replica:
         self.received_snapshot = EntryId(index, term)
 
     def give_up_received(self) -> bool:
-        """Another snapshot is to be fetched: the one that is here may no longer be installed. False if it is being
-        installed."""
+        """The snapshot that is here may no longer be installed. False if it is being installed."""
         if self._installing:
             return False
         self.received_snapshot = None
@@ -179,7 +177,7 @@ class Replica:
             self._carry_out(update)
         if inputs.writes or self._membership.holds_writes:
             writes, refused = self._membership.pass_on(inputs.writes)
-            effects.answers.extend((request.request_id, pending.too_much_waits()) for request in refused)
+            effects.answers += self.counts.refused(pending.ids_of(refused), pending.too_much_waits())
             self._propose_all(writes)
         if inputs.reads:
             self._request_reads(inputs.reads)
@@ -213,7 +211,9 @@ class Replica:
         if not unproven:
             self._carry_out(self.raft.step(Ticked()))
         for request_id, is_write in self._pending.expired(self._now_ticks):
-            self._effects.answers.append((request_id, self._out_of_time(is_write)))
+            refusal = self._out_of_time(is_write)
+            self.counts.proposals_failed[refusal.code] += is_write
+            self._effects.answers.append((request_id, refusal))
 
     def _out_of_time(self, is_write: bool) -> RaftdbError:
         return pending.out_of_time(self.raft.state, self.applied_index, is_write=is_write)
@@ -229,10 +229,10 @@ class Replica:
         update = self.raft.step(Proposed(tuple(stamp(request.payload, time_ms) for request in writes)))
         if update.accepted is None:
             refusal = pending.too_much_waits() if self.raft.state.role is Role.LEADER else self.refusal()
-            self._effects.answers.extend((request.request_id, refusal) for request in writes)
+            self._effects.answers += self.counts.refused(pending.ids_of(writes), refusal)
         else:
             self._clock.stamped(time_ms)
-            self._pending.add_writes(update.accepted, writes, self._now_ticks)
+            self._pending.add_writes(update.accepted, writes, self._now_ticks, self._clock.local_ms)
         self._carry_out(update)
 
     def _end_what_is_due(self) -> None:
@@ -296,20 +296,19 @@ class Replica:
             self._effects.messages.extend(self._after_persist.popleft()[1])
 
     def _has_received(self, offer: InstallSnapshot) -> bool:
-        """True if the offered snapshot is here, and no other is being put in place: that would end its wait."""
+        """True if the offered snapshot is here, and no other is being put in place."""
         return not self._installing and self.received_snapshot == (offer.last_index, offer.last_term)
 
     def _installed(self, state: State) -> None:
         """Go on with the state of the snapshot. A request that waits for an entry in it will not learn its result."""
-        last_known = self.applied_index
+        details = (("from_index", self.applied_index), ("applied_index", state.applied[0]))
         self._state = state
         self._installing = False
         self.history.restart(self.applied_index, state)
         self.received_snapshot = None
         refusal = self._out_of_time(is_write=True)
         for writes in self._pending.take_writes(self.applied_index):
-            self._effects.answers.extend((request_id, refusal) for request_id in writes.request_ids)
-        details = (("from_index", last_known), ("applied_index", self.applied_index))
+            self._effects.answers += self.counts.refused(writes.request_ids, refusal)
         self._effects.traces.append(Trace("snapshot installed", details))
 
     def _begin_checkpoint(self) -> None:
@@ -337,6 +336,7 @@ class Replica:
             checkpoint_index, compacts=covered.compacts, retained_index=self.retained_index
         )
         if base_index > log.base.index:
+            self.counts.compacted_entries += base_index - log.base.index
             self._carry_out(self.raft.step(Compacted(base_index)))
             self._effects.trim = log.base
 
@@ -349,10 +349,12 @@ class Replica:
         blocks = self._bodies.whole_blocks(first, last, APPLY_BYTES_MAX)
         where = (first, last, self._state, self._machine)
         applied = apply_slice(blocks, *where, bytes_max=APPLY_BYTES_MAX, history=self.history)
+        self.counts.applied(len(applied.replies), applied.seconds, applied.happened)
         self._clock.applied(self.applied_index, applied.deadline_ms)
         if self._pending.has_writes:
             writes = self._pending.take_writes(self.applied_index)
-            self._effects.answers += answers_to(writes, first, applied.replies, self.refusal)
+            self.counts.committed(writes, self._clock.local_ms)
+            self._effects.answers += answers_to(writes, first, applied.replies, self.refusal, self.counts)
         self.waiters.changed(applied.events)
         self._effects.traces.append(
             Trace("applied", (("first_index", first), ("applied_index", self.applied_index)))
@@ -360,8 +362,7 @@ class Replica:
 
     @property
     def _may_apply(self) -> bool:
-        """False while a snapshot is put in place, or changes take too much memory; an input comes when either is
-        over."""
+        """False while a snapshot is put in place, or changes take too much memory; then an input comes."""
         return not self._installing and self._checkpoints.has_room(self._state)
 
     def _serve_waiters(self, inputs: Inputs) -> bool:

@@ -4,8 +4,11 @@ from typing import Any
 
 from raftdb.core.model import Role
 from raftdb.node.driver import Driver
+from raftdb.node.view import NodeView
 
 ROLE_NAMES = {Role.PRE_CANDIDATE: "candidate"}
+ROLES = ("leader", "follower", "candidate", "learner", "removed")
+"""All that `role_of` may say."""
 
 
 def members_of(driver: Driver) -> list[dict[str, Any]]:
@@ -43,17 +46,21 @@ def members_of(driver: Driver) -> list[dict[str, Any]]:
     return members
 
 
+def role_of(view: NodeView) -> str:
+    """`leader`, `follower`, `candidate`, `learner` or `removed`."""
+    if view.is_removed and not view.is_leader:
+        return "removed"
+    if view.role is Role.FOLLOWER and not view.is_voter:
+        return "learner"
+    return ROLE_NAMES.get(view.role, view.role.value)
+
+
 def status_of(driver: Driver) -> dict[str, Any]:
     """The consensus part of `GET /v1/status`; the server adds identity, version and uptime."""
     view = driver.view
     leader = view.leader
-    role = ROLE_NAMES.get(view.role, view.role.value)
-    if view.is_removed and not view.is_leader:
-        role = "removed"
-    elif view.role is Role.FOLLOWER and not view.is_voter:
-        role = "learner"
     return {
-        "role": role,
+        "role": role_of(view),
         "term": view.term,
         "leader": None if leader is None else leader.named(),
         "first_index": view.first_index,

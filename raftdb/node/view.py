@@ -13,7 +13,12 @@ from raftdb.core.model import Index, Member, NodeId, Role, Term
 from raftdb.core.timing import election_timeout_ticks
 from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint
+from raftdb.machine.clock import read_clock
+from raftdb.machine.keyspace import QUEUE_PREFIX
+from raftdb.machine.sessions import session_count
+from raftdb.machine.values import value_count
 from raftdb.node import starts
+from raftdb.node.counts import NodeCounts
 from raftdb.node.history import History
 from raftdb.node.replica import Replica
 from raftdb.node.standing import Standing, is_cast_out, standing_of
@@ -154,14 +159,43 @@ class NodeView:
         return self._replica.waiters.count
 
     @property
+    def receivers_count(self) -> int:
+        """Of those that are held, how many wait for messages of queues."""
+        return self._replica.waiters.count_below(QUEUE_PREFIX)
+
+    @property
     def clock_ms(self) -> int | None:
         """The cluster clock as it is applied here; None while a snapshot is put in place."""
-        return self._replica.clock_ms
+        state = self._replica.readable_state
+        return None if state is None else read_clock(state)
 
     @property
     def session_count(self) -> int | None:
         """How many sessions there are here; None while a snapshot is put in place."""
-        return self._replica.session_count
+        state = self._replica.readable_state
+        return None if state is None else session_count(state)
+
+    @property
+    def key_count(self) -> int | None:
+        """How many keys have a value here, those included whose time is up and which are not swept yet; None while a
+        snapshot is put in place."""
+        state = self._replica.readable_state
+        return None if state is None else value_count(state)
+
+    @property
+    def counts(self) -> NodeCounts:
+        """What the node counts of itself."""
+        return self._replica.counts
+
+    @property
+    def proposals_count(self) -> int:
+        """Writes that wait until they are committed and applied."""
+        return self._replica.proposals_count
+
+    def trip_seconds(self, node: NodeId) -> float | None:
+        """How long a small message takes to that node and back; None if it was not measured."""
+        trip_ms = self._replica.raft.state.measured.trips_ms.get(node)
+        return None if trip_ms is None else trip_ms / 1000
 
     @property
     def entries_memory_bytes(self) -> int:

@@ -132,6 +132,10 @@ class Waiters:
         """How many requests are held or under way."""
         return len(self._waiters)
 
+    def count_below(self, prefix: bytes) -> int:
+        """How many requests wait for what has a name that begins with `prefix`."""
+        return sum(len(line.waiters) for name, line in self._lines.items() if name.startswith(prefix))
+
     def count_in(self, name: bytes) -> int:
         """How many requests wait for what has this name."""
         line = self._lines.get(name)

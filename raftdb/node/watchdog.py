@@ -19,6 +19,8 @@ import traceback
 from types import FrameType
 from typing import NamedTuple
 
+from raftdb.tally import Tally
+
 logger = logging.getLogger("raftdb.node")
 
 LOOKS_PER_NOTABLE = 4
@@ -52,6 +54,8 @@ class Watchdog:
         """`election_timeout_seconds`: the shortest; a part of it is worth a line in the log."""
         self.longest_ms = 0.0
         """The longest wait for a sign since the start, from when it was asked for."""
+        self.lag_seconds = Tally()
+        """How long each sign of life took to come."""
         self.stalls = 0
         """How many stalls were notable."""
         self.last: Stall | None = None
@@ -87,6 +91,7 @@ class Watchdog:
                     if self._closing.is_set():
                         return
             held_seconds = time.monotonic() - asked_seconds
+            self.lag_seconds.add(held_seconds)
             self.longest_ms = max(self.longest_ms, held_seconds * 1000)
             if held_seconds >= self._notable_seconds - self._interval_seconds:
                 had_seconds = watched.processor_seconds()

@@ -46,7 +46,9 @@ from raftdb.server.folder import (
 from raftdb.server.forwarding_node import ForwardingNode
 from raftdb.server.listening import cannot_listen, check_listen
 from raftdb.server.local_node import LocalNode
+from raftdb.server.measures import Measured
 from raftdb.server.membership import Registrar, find_cluster
+from raftdb.server.metrics import NodeMetrics
 from raftdb.server.network import Network
 from raftdb.server.open_files import allow_open_files, connection_shares
 from raftdb.server.shutdown import Closing, Shutdown
@@ -263,6 +265,7 @@ class _Node:
             node_id=self._identity.node_id,
             cluster_id=self._identity.cluster_id,
         )
+        measured = self._measured(memory, parts)
         limits = Limits(value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max)
         api = HttpApi(
             node,
@@ -270,6 +273,7 @@ class _Node:
             readiness_checks={"applied": node.lag, "member": node.removal, "folder": node.put_back},
             readiness_warnings={"space": node.no_space},
             pages=self._pages,
+            metrics=NodeMetrics(measured).render,
         )
         shares = connection_shares(settings.redis_doors)
         server = HttpServer(
@@ -279,6 +283,7 @@ class _Node:
             host_names=self._host_names,
             limits=ServerLimits(connections_max=shares.http),
             browsers=self._browsers(),
+            requests=measured.doors["http"],
         )
         try:
             await server.start(settings.listen.host, settings.listen.port)
@@ -294,6 +299,7 @@ class _Node:
             limits=RedisLimits(connections_max=shares.redis),
             command_limits=limits,
             memory=memory,
+            requests=measured.doors["redis"],
         )
         if settings.redis is not None:
             plain = forwarding if settings.redis_redirect == "forward" else node
@@ -302,6 +308,15 @@ class _Node:
             door = redis(node, for_clusters=True, wide_reader=forwarding)
             await _listen_for_redis(door, settings.redis_cluster, parts)
         logger.info("listening", extra={"fields": settings.listens})
+
+    def _measured(self, memory: MemoryAccount, parts: Closing) -> Measured:
+        """The parts of this node that are measured."""
+        pauses = collector.PauseTally()
+        pauses.start()
+        parts.then("measuring of collections", pauses.close)
+        return Measured(
+            driver=self._driver, disk=self._disk, network=self._network, memory=memory, pauses=pauses
+        )
 
     def _forwarding_node(
         self, node: LocalNode, memory: MemoryAccount, parts: Closing, background: Background

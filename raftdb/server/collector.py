@@ -12,8 +12,11 @@ again.
 """
 
 import gc
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from raftdb.tally import Tally
 
 YOUNG_OBJECTS = 10_000
 """New objects, less freed ones, after which young objects are collected: under 1 ms each time, and 14 times rarer than
@@ -28,6 +31,29 @@ def paused() -> Iterator[None]:
         yield
     finally:
         gc.enable()
+
+
+class PauseTally:
+    """How long collections take, which nothing else runs in: from `start` to `stop`, on whichever thread collects."""
+
+    def __init__(self) -> None:
+        self.seconds = Tally()
+        self._began_s = 0.0
+
+    def start(self) -> None:
+        """Begin to measure."""
+        gc.callbacks.append(self._note)
+
+    async def close(self) -> None:
+        """Measure no more; idempotent."""
+        if self._note in gc.callbacks:
+            gc.callbacks.remove(self._note)
+
+    def _note(self, phase: str, details: object) -> None:
+        if phase == "start":
+            self._began_s = time.perf_counter()
+        elif self._began_s:
+            self.seconds.add(time.perf_counter() - self._began_s)
 
 
 def settle() -> None:

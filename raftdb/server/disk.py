@@ -16,6 +16,7 @@ from typing import TypeVar
 from raftdb.core.model import EntryId
 from raftdb.errors import Fatal
 from raftdb.machine.keyspace import CONFIGURATION_KEY, unpack_configuration
+from raftdb.tally import ENTRIES, Tally
 from storage import (
     FULL_BYTES,
     LAST_BYTES,
@@ -52,7 +53,11 @@ class NodeDisk:
         self.folder = folder
         self.log = log
         self.state = state
-        self.writer = LogWriter(log, on_durable=on_durable, on_failure=on_failure)
+        self.sync_seconds = Tally()
+        """How long writes of the log took, fsync included."""
+        self.batch_entries = Tally(ENTRIES)
+        """How many entries each of them had; those without any are not among them."""
+        self.writer = LogWriter(log, on_durable=on_durable, on_failure=on_failure, on_synced=self._synced)
         self.receiving: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
         """Held while received files are moved into place, so that they are not written to."""
         self.exchanging = threading.Lock()
@@ -68,6 +73,12 @@ class NodeDisk:
     def last_sync_ms(self) -> float:
         """How long the last write of the log took, fsync included."""
         return self.writer.last_sync_ms
+
+    def _synced(self, seconds: float, entries: int) -> None:
+        """Count a write of the log. On the thread that wrote it: only one writes at a time."""
+        self.sync_seconds.add(seconds)
+        if entries:
+            self.batch_entries.add(entries)
 
     def submit(self, sequence: int, batch: LogBatch) -> None:
         """Write `batch` to the log soon, in order."""

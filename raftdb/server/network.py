@@ -41,6 +41,7 @@ from raftdb.transport import (
     ForwardEvents,
     ForwardLink,
     ForwardServer,
+    LinkStatistics,
     LocalIdentity,
     PeerEvents,
     PeerLinks,
@@ -188,6 +189,25 @@ class Network:
     def queued_bytes(self) -> int:
         """Messages that wait to be sent to peers."""
         return self._links.queued_bytes
+
+    def statistics(self) -> dict[NodeId, LinkStatistics]:
+        """The counters of the links that this node dials."""
+        return self._links.statistics()
+
+    @property
+    def received_bytes(self) -> Mapping[NodeId, int]:
+        """The bytes of messages that each peer has sent."""
+        return self._peer_server.received_bytes
+
+    @property
+    def heartbeats_dropped(self) -> int:
+        """Heartbeats for peers whose link was down."""
+        return self._links.heartbeats_dropped
+
+    @property
+    def snapshots_sent(self) -> int:
+        """Snapshots that members have fetched here."""
+        return self._snapshot_server.sent_count
 
     async def close(self) -> None:
         """End all links."""

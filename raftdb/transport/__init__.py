@@ -52,6 +52,7 @@ from raftdb.transport.events import PeerEvents
 from raftdb.transport.forward_client import ForwardEvents, ForwardLink
 from raftdb.transport.forward_server import ForwardServer, ForwardStream
 from raftdb.transport.handshake import CheckPeer, Introduction, LocalIdentity, Recollection
+from raftdb.transport.link import LinkStatistics
 from raftdb.transport.peer_client import PeerLinks
 from raftdb.transport.peer_server import PeerServer
 from raftdb.transport.reasons import short_reason
@@ -68,6 +69,7 @@ __all__ = [
     "ForwardServer",
     "ForwardStream",
     "Introduction",
+    "LinkStatistics",
     "LocalIdentity",
     "PeerEvents",
     "PeerLinks",

@@ -38,6 +38,7 @@ class LinkStatistics(NamedTuple):
     up: bool
     sent_frames: int
     sent_messages: int
+    sent_bytes: int
     dropped_messages: int
     queued_bytes: int
 
@@ -68,6 +69,7 @@ class PeerLink:
         self.queue = SendQueue(context.limits)
         self.sent_frames = 0
         self.sent_messages = 0
+        self.sent_bytes = 0
         self._context = context
         self._limits = context.limits
         self._stream: FrameStream | None = None
@@ -114,7 +116,9 @@ class PeerLink:
     def statistics(self) -> LinkStatistics:
         """The present counters."""
         queue = self.queue
-        return LinkStatistics(self.up, self.sent_frames, self.sent_messages, queue.dropped, queue.bytes)
+        return LinkStatistics(
+            self.up, self.sent_frames, self.sent_messages, self.sent_bytes, queue.dropped, queue.bytes
+        )
 
     async def _run(self) -> None:
         """Dial, serve, pause, for ever."""
@@ -243,6 +247,7 @@ class PeerLink:
             self._sequence += 1
             self.sent_frames += 1
             self.sent_messages += len(messages)
+            self.sent_bytes += len(frame)
         if stream is not None and self.up and not stream.has_room and self._stalled is None:
             wait_s = self._send_wait_s
             self._stalled = asyncio.get_running_loop().call_later(wait_s, self._stuck, wait_s)

@@ -5,7 +5,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from raftdb.background import StartTask
-from raftdb.core.messages import Message
+from raftdb.core.messages import Heartbeat, Message
 from raftdb.endpoint import Endpoint
 from raftdb.transport.events import PeerEvents
 from raftdb.transport.handshake import CheckPeer, LocalIdentity
@@ -40,6 +40,8 @@ class PeerLinks:
         )
         self._links: dict[str, PeerLink] = {}
         self._stopped: set[asyncio.Task[None]] = set()
+        self.heartbeats_dropped = 0
+        """Heartbeats for peers whose link was down."""
 
     def update_peers(self, addresses: Mapping[str, tuple[Endpoint, ...]]) -> None:
         """Dial exactly the peers of `addresses` (by id, the likeliest address first), this node's own id left out.
@@ -71,6 +73,8 @@ class PeerLinks:
         link = self._links.get(target)
         if link is not None:
             link.send(messages)
+        if link is None or not link.up:
+            self.heartbeats_dropped += sum(isinstance(message, Heartbeat) for message in messages)
 
     def nudge(self, peer: str, address: Endpoint | None = None) -> None:
         """Dial `peer` at once if its link is down, at `address` if that is given: for a peer that was just heard

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -78,6 +79,8 @@ class PeerServer:
         self._reception = Reception(identity, check_peer, limits)
         self._links: dict[str, _Incoming] = {}
         self._open: set[_Incoming] = set()
+        self.received_bytes: Counter[str] = Counter()
+        """The bytes of messages that each member has sent."""
         # The code of the latest refusal of each peer and the address that it dialled from, the oldest first.
         self._refusals: dict[str, tuple[str, str]] = {}
         self._closed = False
@@ -225,6 +228,7 @@ class PeerServer:
         elif kind is not Kind.MESSAGES:
             raise RemoteProtocolError("a link carries messages and pings")
         elif self._is_member(incoming.source):
+            self.received_bytes[incoming.source] += len(body)
             self._deliver(incoming, body)
         else:
             incoming.stream.hand_over(None)

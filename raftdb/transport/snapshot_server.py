@@ -140,6 +140,8 @@ class SnapshotServer:
         self._send_timeout_s = send_timeout_s
         # The connection of each member that is getting a piece.
         self._sending: dict[str, asyncio.Transport] = {}
+        self.sent_count = 0
+        """Snapshots whose last piece a member has got."""
 
     @property
     def routes(self) -> Routes:
@@ -217,6 +219,7 @@ class SnapshotServer:
             for start in range(0, len(view), WRITE_BYTES):
                 await response.write(view[start : start + WRITE_BYTES])
             await response.write_eof()
+        self.sent_count += first + len(piece) >= source.size_bytes
         return response
 
 

@@ -26,6 +26,7 @@ from raftdb.node import replica
 from raftdb.node.bodies import read_blocks
 from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer, Inputs
+from raftdb.node.view import NodeView
 from raftdb.server.disk import describe_state
 from storage.memory import MemoryStateStore
 from storage.memory_disk import MemoryDisk
@@ -86,7 +87,7 @@ def test_a_leader_counts_from_the_clock_of_the_state(alone: Bench) -> None:
     alone.now_ms += 0.7
     alone.do(Set(b"a", b"3"))
     assert [time_ms for time_ms, _ in entries(alone)] == [0, 1_000, 1_001]
-    assert alone.replica.clock_ms == 1_001
+    assert NodeView(alone.replica).clock_ms == 1_001
 
 
 def test_time_goes_on_after_a_restart_and_what_passed_meanwhile_does_not_count(alone: Bench) -> None:
@@ -123,10 +124,10 @@ def test_an_entry_of_an_earlier_leader_that_commits_later_moves_the_base() -> No
     """What was stamped before is before what is stamped now."""
     bench = Bench(nodes=3)
     bench.follow(2, [command_entry(2, 2, Set(b"k", b"v"), 9_000)], 1)
-    assert bench.replica.clock_ms == 0
+    assert NodeView(bench.replica).clock_ms == 0
     bench.lead()
     bench.acknowledge("n2", bench.core.log.last_index)
-    assert bench.replica.clock_ms == 9_000
+    assert NodeView(bench.replica).clock_ms == 9_000
     bench.ask(Set(b"a", b"1"))
     assert entries(bench)[-1][0] == 9_000
 
@@ -143,7 +144,7 @@ def test_who_no_longer_leads_stamps_nothing_and_counts_anew_when_it_leads_again(
     entry = command_entry(last.index + 1, term, Set(b"b", b"1"), 50)
     bench.receive(AppendEntries("n2", "n1", term, last.index, last.term, last.index + 1, blocks([entry])))
     assert bench.core.role is Role.FOLLOWER
-    assert bench.replica.clock_ms == 8_000, "a time that is behind moves nothing"
+    assert NodeView(bench.replica).clock_ms == 8_000, "a time that is behind moves nothing"
     bench.now_ms = 90_000.0
     bench.lead()
     bench.acknowledge("n2", bench.core.log.last_index)
@@ -245,7 +246,7 @@ def test_an_end_that_is_under_way_is_not_asked_for_again_until_its_term_is_over(
     assert expiries(bench) == []
     bench.lead()
     bench.acknowledge("n2", bench.core.log.last_index)
-    assert bench.replica.clock_ms == 0, "five seconds as a leader, and nobody has confirmed them"
+    assert NodeView(bench.replica).clock_ms == 0, "five seconds as a leader, and nobody has confirmed them"
     pass_time(bench, 1_001)
     assert expiries(bench) == [1_001]
     bench.acknowledge("n2", bench.core.log.last_index)
@@ -269,7 +270,7 @@ def test_an_idle_session_ends_and_one_in_use_does_not(alone: Bench) -> None:
     alone.do(SessionOperation(NAME, 1, 1, IncrementBy(b"n", 1)))
     pass_time(alone, IDLE_GRAIN_MS + 1)
     assert expiries(alone) == [SESSION_IDLE_MS, SESSION_IDLE_MS + IDLE_GRAIN_MS + 1]
-    assert alone.replica.session_count == 1
+    assert NodeView(alone.replica).session_count == 1
     assert value_of(alone.do(SessionOperation(NAME, 2, 2, IncrementBy(b"n", 1)))) == 2
     ended = alone.do(SessionOperation(b"t" * 16, 1, 1, IncrementBy(b"n", 1)))
     assert isinstance(ended, SessionExpired)
@@ -312,8 +313,8 @@ def test_sessions_clock_and_expiries_are_in_every_generation_of_snapshots(alone:
     alone.state = store
     alone.start()
     alone.lead()
-    assert alone.replica.clock_ms == 4_002
-    assert alone.replica.session_count == 1
+    assert NodeView(alone.replica).clock_ms == 4_002
+    assert NodeView(alone.replica).session_count == 1
     assert alone.do(operation) == first
     assert local(alone, TimeToLive(b"k")) == 1
     pass_time(alone, 999)
@@ -356,10 +357,10 @@ def test_heartbeats_alone_move_no_clock() -> None:
         pass_time(bench, 25)
         bench.receive(HeartbeatReply("n2", "n1", bench.core.term, round_))
     assert bench.core.log.last_index == last_index
-    assert bench.replica.clock_ms == 0
+    assert NodeView(bench.replica).clock_ms == 0
 
 
 def test_a_session_that_was_closed_is_forgotten(alone: Bench) -> None:
     alone.do(RegisterSession(NAME))
     alone.do(CloseSession(NAME))
-    assert alone.replica.session_count == 0
+    assert NodeView(alone.replica).session_count == 0

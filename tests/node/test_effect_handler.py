@@ -6,6 +6,7 @@ import pytest
 
 from raftdb.background import Background
 from raftdb.node.chronicle import Chronicle
+from raftdb.node.counts import NodeCounts
 from raftdb.node.effect_handler import NodeEffectHandler
 from raftdb.node.effects import EffectRunner
 from raftdb.node.space import SpaceBudget
@@ -45,7 +46,7 @@ def test_only_a_follower_with_a_quick_disk_waits_for_it(
     no_one = cast(Any, None)
     background = Background(lambda error: None)
     handler = NodeEffectHandler(
-        *(runner, background, SpaceBudget()),
+        *(runner, background, SpaceBudget(), NodeCounts()),
         chronicle=Chronicle(),
         leads=lambda: leads,
         on_durable=runner.persisted,

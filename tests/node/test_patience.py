@@ -24,7 +24,7 @@ def test_who_comes_later_never_ends_before_who_came_first() -> None:
     """The network has become faster since the first came."""
     patience = iter([100, 10])
     pending = Pending(patience_ticks=lambda: next(patience))
-    pending.add_writes(EntryId(5, 1), [WriteRequest(1, b"")], 0)
+    pending.add_writes(EntryId(5, 1), [WriteRequest(1, b"")], 0, now_ms=0.0)
     pending.add_reads([ReadRequest(2, Get(b"k"))], 1)
     assert list(pending.expired(99)) == []
     assert sorted(pending.expired(100)) == [(1, True), (2, False)]

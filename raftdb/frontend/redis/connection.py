@@ -39,7 +39,6 @@ from raftdb.frontend.redis.replying import (
     Reply,
     WaitReply,
     WriteReply,
-    refusal,
     unsaid,
 )
 from raftdb.frontend.redis.rows import Arguments, Call, Row, WaitingCall
@@ -77,6 +76,7 @@ class RedisConnection(asyncio.Protocol):
     def __init__(self, server: "RedisServer") -> None:
         self._server = server
         self.address_of = server.address_of
+        self.requests = server.requests
         self._reader = RequestReader()
         self._inbox: deque[Arguments] = deque()
         self._replies: deque[Reply | ReadyReply] = deque()
@@ -333,7 +333,7 @@ class RedisConnection(asyncio.Protocol):
             if kind is LoggedReadReply and error.code == "no_space":
                 # Outside the log a read needs no space, so it waits for the writes instead.
                 return False
-            return self._put(refusal(error, arguments, self.address_of))
+            return self._put(reply.refused(error))
         server.in_flight += 1
         if kind.is_write:
             self._writes_out += 1
@@ -350,7 +350,7 @@ class RedisConnection(asyncio.Protocol):
         try:
             self._held = self._server.node.wait(call.command, reply.settle, wait_ms=call.wait_ms)
         except RaftdbError as error:
-            self._put(refusal(error, arguments, self.address_of))
+            self._put(reply.refused(error))
             return
         self.client.is_blocked = True
         self._writes_out += 1

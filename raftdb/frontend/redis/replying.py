@@ -6,6 +6,7 @@ connection keeps its replies in the order of the requests, and writes the ready 
 
 import logging
 from collections.abc import Callable
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from raftdb.endpoint import Endpoint
@@ -27,7 +28,7 @@ logger = logging.getLogger("raftdb.redis")
 class Reply:
     """The reply to a read. `data` is None until it is ready. `arguments` tell the slot, if another node has it."""
 
-    __slots__ = ("_arguments", "_connection", "_reply_of", "_row", "data")
+    __slots__ = ("_arguments", "_began_s", "_connection", "_reply_of", "_row", "data")
 
     is_write = False
     """Whether the operation is an entry of the log."""
@@ -38,6 +39,7 @@ class Reply:
         self, connection: "RedisConnection", row: Row, arguments: Arguments, reply_of: ReplyOf
     ) -> None:
         self._connection = connection
+        self._began_s = perf_counter()
         self._row = row
         self._arguments = arguments
         self._reply_of = reply_of
@@ -49,10 +51,12 @@ class Reply:
         try:
             if type(answer) is Answer:
                 value = self._value(answer)
+                connection.requests.succeeded(self._row.name, perf_counter() - self._began_s)
             elif isinstance(answer, Conflict):
                 value = NULL_ARRAY
+                self._count(answer)
             else:
-                value = refusal(answer, self._arguments, connection.address_of)  # type: ignore[arg-type]  # no Answer
+                value = self.refused(answer)  # type: ignore[arg-type]  # no Answer
             data = encode(value, connection.client.version)
         except Exception:
             # A reply that cannot be made must not stop the node.
@@ -60,6 +64,15 @@ class Reply:
             data = encode(Error("ERR the server failed on this command; its log says why"))
         self.data = data
         connection.settled(self, len(data))
+
+    def refused(self, error: RaftdbError | None) -> Error:
+        """What a request is answered that was not executed, or whose outcome is unknown; it is counted."""
+        self._count(error)
+        return refusal(error, self._arguments, self._connection.address_of)
+
+    def _count(self, error: RaftdbError | None) -> None:
+        code = "outcome_unknown" if error is None else error.code
+        self._connection.requests.refused(self._row.name, code, perf_counter() - self._began_s)
 
     def _value(self, answer: Answer) -> object:
         return self._reply_of(answer)

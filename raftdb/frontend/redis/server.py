@@ -28,6 +28,7 @@ from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.memory import MemoryAccount
 from raftdb.node.effects import OnAnswer
+from raftdb.tally import RequestTallies
 from raftdb.wire.resp import ARGUMENT_BYTES
 
 logger = logging.getLogger("raftdb.redis")
@@ -82,7 +83,7 @@ class RedisServer:
 
     `for_clusters`: it serves clients of Redis clusters, which are sent to the leader's port of this kind. They find the
     node of a key by its slot; reads without a key, like DBSIZE, they send to any node, and expect an answer there. So
-    these are executed by `wide_reader`.
+    these are executed by `wide_reader`. `requests` counts those that the node executes.
     """
 
     def __init__(
@@ -94,9 +95,11 @@ class RedisServer:
         memory: MemoryAccount | None = None,
         for_clusters: bool = False,
         wide_reader: RedisNode | None = None,
+        requests: RequestTallies | None = None,
     ) -> None:
         self.node = node
         self.wide_reader = wide_reader or node
+        self.requests = requests or RequestTallies()
         self.for_clusters = for_clusters
         self.command_limits = command_limits
         self.memory = memory or MemoryAccount()

@@ -8,7 +8,7 @@ waits at the front of the line until it is alone.
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from raftdb.errors import Conflict, Fenced, ReplyError, RequestRefused
+from raftdb.errors import Conflict, Deadlock, Fenced, ReplyError, RequestRefused
 from raftdb.limits import (
     LOCK_LIMIT_MAX,
     LOCK_LINE_MAX,
@@ -21,6 +21,7 @@ from raftdb.limits import (
     SESSION_BOUND_MAX,
 )
 from raftdb.machine.clock import read_clock
+from raftdb.machine.happenings import Happening
 from raftdb.machine.integers import NotNegative
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.locks.deadlocks import check_wait
@@ -124,6 +125,9 @@ def lock(layer: Layer, command: Lock, revision: int) -> Result:
         opened = OpenLock(upper, command.name, revision)
         grant = _acquire(opened, request)
         opened.save()
+    except Deadlock:
+        layer.note_happened(Happening.DEADLOCK)
+        raise
     finally:
         layer.count(upper)
     layer.merge(upper)

@@ -10,6 +10,7 @@ many holders only the first are looked at; the sweeper ends the others a moment 
 
 from raftdb.limits import LOCK_FIRST_LEASE_MS
 from raftdb.machine.clock import read_clock
+from raftdb.machine.happenings import Happening
 from raftdb.machine.keyspace import pack_number
 from raftdb.machine.layer import Layer
 from raftdb.machine.locks.over import is_gone, is_over
@@ -101,10 +102,11 @@ class OpenLock:
         return self.holders < self.limit
 
     def grant(
-        self, owner: bytes, mode: int, ttl_ms: int, session: bytes, *, lease_ms: int
+        self, owner: bytes, mode: int, ttl_ms: int, session: bytes, *, lease_ms: int, waited_ms: int = 0
     ) -> tuple[int, Claim]:
         """Let an owner hold the lock under a new token, until `lease_ms` from now."""
         layer, name = self.layer, self.name
+        layer.note_happened(Happening.GRANTED, waited_ms)
         token = number_of(self.index, layer.next_place(self.index))
         claim = Claim(mode, ttl_ms, self.clock_ms, self.clock_ms + lease_ms, session, owner)
         layer.put(hold_key(name, token), pack_claim(claim))
@@ -133,6 +135,8 @@ class OpenLock:
     def release(self, token: int, claim: Claim) -> None:
         """End a hold."""
         layer, name = self.layer, self.name
+        if claim.ends_ms < self.clock_ms:
+            layer.note_happened(Happening.LEASE_EXPIRED)
         layer.delete(hold_key(name, token))
         layer.delete(held_key(claim.owner, name))
         ENDS.lift(layer, claim.ends_ms, hold_end(name, token))
@@ -214,7 +218,10 @@ class OpenLock:
         if held is not None:
             self.release(*held)
         lease_ms = min(claim.ttl_ms, LOCK_FIRST_LEASE_MS)
-        token, _ = self.grant(claim.owner, claim.mode, claim.ttl_ms, claim.session, lease_ms=lease_ms)
+        waited_ms = max(0, self.clock_ms - claim.since_ms)
+        token, _ = self.grant(
+            claim.owner, claim.mode, claim.ttl_ms, claim.session, lease_ms=lease_ms, waited_ms=waited_ms
+        )
         self.leave(number, claim)
         self.served += 1
         return token

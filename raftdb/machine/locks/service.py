@@ -35,6 +35,7 @@ from raftdb.machine.locks.holding import (
     unlock_owned,
 )
 from raftdb.machine.locks.inventory import take_inventory
+from raftdb.machine.locks.levels import ReadLockLevels, read_lock_levels
 from raftdb.machine.locks.looking import LockInfo, Locks, lock_info, locks
 from raftdb.machine.locks.records import place_key, place_of, scan_places
 from raftdb.machine.locks.spelling import (
@@ -128,6 +129,7 @@ LOCKS = Service(
             WAITER_PREFIX,
         )
     ),
+    queries={ReadLockLevels: read_lock_levels},
     ending=LEASES,
     inventory=take_inventory,
     commands=(

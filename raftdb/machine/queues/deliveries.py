@@ -19,6 +19,7 @@ from raftdb.limits import (
 )
 from raftdb.machine.arguments import seconds_ms, shown_seconds
 from raftdb.machine.clock import read_clock
+from raftdb.machine.happenings import Happening
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.queues import messages
 from raftdb.machine.queues.events import write_handler
@@ -67,6 +68,7 @@ def ack(layer: Layer, queue: Queue | None, command: Ack, index: int) -> Result:
             continue
         messages.remove(layer, queue, message)
         queue.taken += 1
+        layer.note_happened(Happening.ACKED)
     count = len(command.receipts) - len(over)
     if queue is not None and count:
         store_queue(layer, queue)

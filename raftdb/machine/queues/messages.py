@@ -8,6 +8,7 @@ A message has one event at most: what happens to it next if nobody does anything
 """
 
 from raftdb.machine.clock import read_clock
+from raftdb.machine.happenings import Happening
 from raftdb.machine.keyspace import EVENT_PREFIX, QUEUE_PREFIX, pack_number
 from raftdb.machine.layer import Layer
 from raftdb.machine.queues import groups, line
@@ -37,6 +38,7 @@ def new_queue(layer: Layer, name: bytes) -> Queue:
 def put(layer: Layer, queue: Queue, message: Message, body: bytes) -> None:
     """Let a new message wait: visible, or delayed if it has a time until then. Its id is above all others."""
     queue.put += 1
+    layer.note_happened(Happening.ENQUEUED)
     queue.bytes += message.body_bytes
     layer.put(body_key(queue.filling, message.id), body)
     groups.join(layer, queue, message)
@@ -61,8 +63,12 @@ def deliver(layer: Layer, queue: Queue, message: Message, *, until_ms: int, work
     _lift_event(layer, queue, message)
     _forget_unique(layer, queue, message)
     queue.visible -= 1
-    queue.redelivered += message.deliveries > 0
-    message.state, message.since_ms, message.until_ms = State.IN_FLIGHT, read_clock(layer), until_ms
+    clock_ms = read_clock(layer)
+    layer.note_happened(Happening.DELIVERED, max(0, clock_ms - message.since_ms))
+    if message.deliveries > 0:
+        queue.redelivered += 1
+        layer.note_happened(Happening.REDELIVERED)
+    message.state, message.since_ms, message.until_ms = State.IN_FLIGHT, clock_ms, until_ms
     message.deliveries += 1
     message.worker = worker
     _enter(layer, queue, message)
@@ -108,6 +114,7 @@ def bury(layer: Layer, queue: Queue, message: Message, index: int) -> int:
     which is moved."""
     body = layer.get(body_key(queue.filling, message.id)) or b""
     remove(layer, queue, message)
+    layer.note_happened(Happening.DIED)
     elsewhere = queue.settings.dead_letter
     if elsewhere:
         target = load_queue(layer, elsewhere) or new_queue(layer, elsewhere)

@@ -21,6 +21,7 @@ from raftdb.machine.queues.deliveries import DELIVERIES
 from raftdb.machine.queues.ends import ALARM, DEDUP, ENDS, REDRIVE
 from raftdb.machine.queues.events import ring
 from raftdb.machine.queues.inventory import take_inventory
+from raftdb.machine.queues.levels import ReadQueueLevels, read_queue_levels
 from raftdb.machine.queues.looking import LOOKING
 from raftdb.machine.queues.managing import MANAGING
 from raftdb.machine.queues.putting import PUTTING
@@ -61,6 +62,7 @@ QUEUES = Service(
         )
     ),
     commands=(*PUTTING, *TAKING, *DELIVERIES, *LOOKING, *MANAGING, *REDRIVING),
+    queries={ReadQueueLevels: read_queue_levels},
     ending=Ending(index=ENDS, end=_end, count_max=SWEEP_QUEUES_MAX, cost_max=SWEEP_QUEUE_KEYS_MAX),
     inventory=take_inventory,
 )

@@ -13,6 +13,7 @@ from raftdb.limits import (
 )
 from raftdb.machine.arguments import seconds_ms, shown_seconds
 from raftdb.machine.clock import read_clock
+from raftdb.machine.happenings import Happening
 from raftdb.machine.keyspace import QUEUE_PREFIX
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.queues import line, messages
@@ -64,6 +65,8 @@ def dequeue(layer: Layer, queue: Queue | None, command: Dequeue, index: int) -> 
     body = layer.get(body_key(queue.filling, message.id))
     messages.remove(layer, queue, message, was_taken=True)
     queue.taken += 1
+    layer.note_happened(Happening.DELIVERED, max(0, read_clock(layer) - message.since_ms))
+    layer.note_happened(Happening.ACKED)
     store_queue(layer, queue)
     return Result(body, None)
 

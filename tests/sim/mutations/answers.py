@@ -110,8 +110,8 @@ def unknown_is_called_failed() -> Patches:
 
 
 def answers_a_write_that_was_overwritten() -> Patches:
-    def answers_to(writes: Any, first: Index, replies: Any, refusal: Any) -> Any:
-        for start, _, request_ids in writes:
+    def answers_to(writes: Any, first: Index, replies: Any, *others: Any) -> Any:
+        for start, _, request_ids, _ in writes:
             for request_id, (index, term, reply) in zip(request_ids, replies[start - first :], strict=False):
                 yield request_id, answer_of(reply, index, term)
 

@@ -1,0 +1,32 @@
+"""GET /metrics: what a node measures, as Prometheus reads it."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import hdrs, web
+
+from raftdb.frontend.http_memory import hold_answer
+from raftdb.frontend.http_reply import Reply
+from raftdb.route import Permission, Route
+
+METRICS_HELD_BYTES = 256 * 1024
+"""The memory that an answer takes, about: most are shorter, and one with 500 queues is as long."""
+
+Render = Callable[[str], Awaitable[tuple[bytes, str]]]
+"""The metrics in a format that an `Accept` header asks for, and the type of that."""
+
+
+class MetricsApi:
+    """The handler of the metrics of one node."""
+
+    def __init__(self, render: Render) -> None:
+        self._render = render
+
+    def routes(self) -> dict[str, dict[str, Route]]:
+        """A new path table with this route."""
+        return {"/metrics": {"GET": Route(self.metrics, Permission.READ)}}
+
+    async def metrics(self, request: web.BaseRequest) -> Reply:
+        """GET /metrics, which any node answers for itself."""
+        hold_answer(request, METRICS_HELD_BYTES, was_written=False)
+        text, content_type = await self._render(request.headers.get(hdrs.ACCEPT, ""))
+        return Reply(text, content_type=content_type.encode("ascii"))
