@@ -16,7 +16,7 @@ from raftdb.frontend.http_lean import LeanRoutes
 from raftdb.frontend.http_locks import LocksApi
 from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_memory import hold_answer
-from raftdb.frontend.http_metrics import MetricsApi, Render
+from raftdb.frontend.http_metrics import MetricsApi, Render, nothing_measured
 from raftdb.frontend.http_pages import PagesApi, wants_page
 from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_queues import QueuesApi
@@ -50,7 +50,8 @@ class HttpApi:
 
     `limits` bounds requests, and `command_limits` commands. `readiness_checks` are further conditions of GET /readyz,
     by name, and `readiness_warnings` are conditions that it reports but does not require. `pages` are for people with
-    browsers (None: there are none). `metrics` makes what GET /metrics answers (None: there is no such route).
+    browsers (None: there are none). `metrics` makes what GET
+    /metrics answers.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class HttpApi:
         readiness_checks: Mapping[str, ReadinessCheck] | None = None,
         readiness_warnings: Mapping[str, ReadinessCheck] | None = None,
         pages: PagesApi | None = None,
-        metrics: Render | None = None,
+        metrics: Render = nothing_measured,
     ) -> None:
         self._node = node
         self._command_limits = command_limits
@@ -107,7 +108,7 @@ class HttpApi:
             **self.events.routes(),
             **self.watching.routes(),
             **(self._pages.routes() if self._pages is not None else {}),
-            **({} if self._metrics is None else MetricsApi(self._metrics).routes()),
+            **MetricsApi(self._metrics).routes(),
         }
         for methods in routes.values():
             if "GET" in methods:

@@ -15,6 +15,11 @@ Render = Callable[[str], Awaitable[tuple[bytes, str]]]
 """The metrics in a format that an `Accept` header asks for, and the type of that."""
 
 
+async def nothing_measured(accept: str) -> tuple[bytes, str]:
+    """No metrics, for an API without a node that measures."""
+    return b"", "text/plain; charset=utf-8"
+
+
 class MetricsApi:
     """The handler of the metrics of one node."""
 

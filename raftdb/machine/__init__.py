@@ -82,6 +82,7 @@ __all__ = [
     "editing",
     "entries",
     "expiry",
+    "happenings",
     "integers",
     "keys",
     "keyspace",

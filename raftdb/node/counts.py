@@ -64,7 +64,8 @@ class NodeCounts:
     ) -> list[tuple[int, Answer | RaftdbError]]:
         """The answers to writes that are not executed, or whose outcome stays unknown."""
         answers: list[tuple[int, Answer | RaftdbError]] = [(one, refusal) for one in request_ids]
-        self.proposals_failed[refusal.code] += len(answers)
+        if answers:
+            self.proposals_failed[refusal.code] += len(answers)
         return answers
 
     def noted(self, refusal: Unavailable) -> Unavailable:
