@@ -25,6 +25,9 @@ ONLY = re.compile(r".*# async only\n")
 WORDS = {
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+    "StopAsyncIteration": "StopIteration",
     "asynccontextmanager": "contextmanager",
 }
 PROMISES = re.compile(r"\b(?:Awaitable\[|Coroutine\[Any, Any, )(\w+)\]")

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from raftdb.client.async_queues import AsyncQueue
     from raftdb.client.async_schedules import AsyncEvery
     from raftdb.client.async_transaction import AsyncTransaction
+    from raftdb.client.async_watching import AsyncWatch
     from raftdb.client.backup import BackupDamaged
     from raftdb.client.comparing import Comparison
     from raftdb.client.http1 import Sink
     from raftdb.client.leases import LockLost, LockTimeout
     from raftdb.client.model import (
         Answer,
+        Change,
         KeyPage,
         KeyValue,
         LogEntry,
@@ -49,8 +51,10 @@ if TYPE_CHECKING:
     from raftdb.client.sync_queues import Queue
     from raftdb.client.sync_schedules import Every
     from raftdb.client.sync_transaction import Transaction
+    from raftdb.client.sync_watching import Watch
     from raftdb.errors import (
         CommandFailed,
+        Compacted,
         Conflict,
         Deadlock,
         Fenced,
@@ -116,6 +120,10 @@ __all__ = [
     "LogPage",
     "LogEntry",
     "Sink",
+    "Watch",
+    "AsyncWatch",
+    "Change",
+    "Compacted",
 ]
 
 _MODULES = {
@@ -144,6 +152,8 @@ _MODULES = {
     "LockLost": "raftdb.client.leases",
     "BackupDamaged": "raftdb.client.backup",
     "Sink": "raftdb.client.http1",
+    "Watch": "raftdb.client.sync_watching",
+    "AsyncWatch": "raftdb.client.async_watching",
     "LeaderHint": "raftdb.errors",
     **dict.fromkeys(
         (
@@ -159,6 +169,7 @@ _MODULES = {
             "RequestRefused",
             "RemoteProtocolError",
             "LocalProtocolError",
+            "Compacted",
         ),
         "raftdb.errors",
     ),
@@ -174,6 +185,7 @@ _MODULES = {
             "Membership",
             "LogPage",
             "LogEntry",
+            "Change",
         ),
         "raftdb.client.model",
     ),

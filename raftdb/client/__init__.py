@@ -22,6 +22,7 @@ The blocking and the asynchronous client share a core without I/O:
 * `buffer`, `transaction`, `retrying`: the reads and writes of a transaction, its state, and when it is tried again.
 * `leases`, `keeping`, `fences`, `schedules`, `service_methods`: until when something is held, what is renewed when, the
   fences of writes, the times of `every`, and the requests about locks and queues.
+* `watching`: what a watch has got, and how it goes on at another node.
 
 The two halves above the core differ in `await`, and in little else. So only the asynchronous one is written, and
 `.ci/unasync.py` makes each `sync_NAME` from its `async_NAME` (a test checks that it is current):
@@ -34,6 +35,7 @@ The two halves above the core differ in `await`, and in little else. So only the
 * `async_backup`: a backup into a file, which is verified before it takes its name (`backup`).
 * `async_services`: locks (`async_locks`), queues (`async_queues`, `async_jobs`), elections (`async_elections`) and
   schedules (`async_schedules`); `async_holding` has what a client holds, and clients of their own for its waits.
+* `async_watching`: the changes of keys, over a connection of its own.
 
 Only `io` and `tasks` are written by hand in both halves, with the same names. `async_io` and `sync_io` connect (with
 `dialing`, and `resolving` for names), send, receive and wait, and know the process or event loop that a client belongs
@@ -71,6 +73,7 @@ __all__ = [
     "addresses",
     "async_client",
     "async_transaction",
+    "async_watching",
     "backup",
     "comparing",
     "dialing",
@@ -95,5 +98,6 @@ __all__ = [
     "sync_queues",
     "sync_schedules",
     "sync_transaction",
+    "sync_watching",
 ]
 """The modules that other packages may use. Programs of users find what is theirs in `raftdb` itself."""

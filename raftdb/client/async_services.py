@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from raftdb.client.async_locks import AsyncHeld, AsyncLock, AsyncReadWriteLock
     from raftdb.client.async_queues import AsyncQueue
     from raftdb.client.async_schedules import AsyncEvery
+    from raftdb.client.async_watching import AsyncWatch
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -76,6 +77,27 @@ class AsyncClientServices(ABC, Generic[V]):
         if whole(limit, "the limit") < 1:
             raise RequestRefused("bad_request", f"the limit of a semaphore is at least 1, not {limit}")
         return AsyncLock(self._client, name, Mode(limit=limit), wait=wait, ttl=ttl, reentrant=reentrant)
+
+    def watch(
+        self,
+        prefix: Text = "",
+        *,
+        after: int | None = None,
+        previous: bool = False,
+        snapshot: bool = False,
+    ) -> "AsyncWatch[V]":
+        """The changes of all keys that begin with `prefix`, each once and in order, to be iterated over: those after
+        the entry at index `after`, or, without it, what comes from the first look on. With `previous` they have the
+        values before. With `snapshot` the present keys come first, and again if the cluster no longer has what comes
+        next; see `Change`. Without, that raises `Compacted`.
+
+        It goes on at another node if one dies or is silent for 25 s. The iteration ends by `close`, by leaving its
+        block (`with`), or by an interrupt. Before a node was reached it raises `Unavailable` once the timeout of the
+        client is over; later it waits for as long as it takes.
+        """
+        from raftdb.client.async_watching import AsyncWatch
+
+        return AsyncWatch(self._client, prefix, after=after, previous=previous, snapshot=snapshot)
 
     def queue(self, name: Text) -> "AsyncQueue[V]":
         """A queue, which comes into being with its first message."""

@@ -8,7 +8,7 @@ microseconds for one exchange (version 0.16, measured) where this module takes 5
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,12 +47,16 @@ class Response:
     keep_alive: bool = True
 
 
-def encode_request(method: str, target: str, *, host: str, body: bytes | None = None) -> bytes:
+def encode_request(
+    method: str, target: str, *, host: str, body: bytes | None = None, headers: Sequence[str] = ()
+) -> bytes:
     """The bytes of one request: head and body in one piece, so that a small request is one packet.
 
-    `target` is the path with its query, percent-encoded by the caller; `body` is JSON.
+    `target` is the path with its query, percent-encoded by the caller; `body` is JSON, and `headers` are further lines
+    of the head.
     """
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Accept: application/json", "User-Agent: raftdb"]
+    lines += headers
     if body is not None:
         lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     return "\r\n".join([*lines, "", ""]).encode("ascii") + (body or b"")

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeAlias
+from typing import Generic, Literal, NamedTuple, TypeAlias
 
 from raftdb.client.given import V
 from raftdb.errors import CommandFailed, LeaderHint
@@ -55,6 +55,33 @@ class KeyValue(NamedTuple, Generic[V]):
     key: V
     value: V
     revision: int
+
+
+ChangeKind: TypeAlias = Literal["put", "delete", "expire", "snapshot", "snapshot_end", "reset"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change(Generic[V]):
+    """A change of a key, as a watch tells it, with the index of its entry and its place among the changes of that.
+
+    `kind` is `put`, with the new value; `delete`; or `expire`: its time was up. `previous` is the value before, if that
+    was asked for and there was one. `expires_at_ms` is when the new value ends, on the cluster clock, None if it stays.
+    `session` is the session of the client that wrote, as hexadecimal digits, if it was written in one.
+
+    A watch with a snapshot has three more kinds: `snapshot` is a key as it is; `snapshot_end` says that these were all
+    of them, as of `revision`; and `reset`, that what was told so far is to be forgotten, because another snapshot
+    follows. The last two have no key.
+    """
+
+    kind: ChangeKind
+    key: V
+    value: V | None
+    revision: int
+    place: int = 0
+    previous: V | None = None
+    expires_at_ms: int | None = None
+    session: str | None = None
+    body: Json = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from raftdb.client.sync_locks import Held, Lock, ReadWriteLock
     from raftdb.client.sync_queues import Queue
     from raftdb.client.sync_schedules import Every
+    from raftdb.client.sync_watching import Watch
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -77,6 +78,22 @@ class ClientServices(ABC, Generic[V]):
         if whole(limit, "the limit") < 1:
             raise RequestRefused("bad_request", f"the limit of a semaphore is at least 1, not {limit}")
         return Lock(self._client, name, Mode(limit=limit), wait=wait, ttl=ttl, reentrant=reentrant)
+
+    def watch(
+        self, prefix: Text = "", *, after: int | None = None, previous: bool = False, snapshot: bool = False
+    ) -> "Watch[V]":
+        """The changes of all keys that begin with `prefix`, each once and in order, to be iterated over: those after
+        the entry at index `after`, or, without it, what comes from the first look on. With `previous` they have the
+        values before. With `snapshot` the present keys come first, and again if the cluster no longer has what comes
+        next; see `Change`. Without, that raises `Compacted`.
+
+        It goes on at another node if one dies or is silent for 25 s. The iteration ends by `close`, by leaving its
+        block (`with`), or by an interrupt. Before a node was reached it raises `Unavailable` once the timeout of the
+        client is over; later it waits for as long as it takes.
+        """
+        from raftdb.client.sync_watching import Watch
+
+        return Watch(self._client, prefix, after=after, previous=previous, snapshot=snapshot)
 
     def queue(self, name: Text) -> "Queue[V]":
         """A queue, which comes into being with its first message."""

@@ -113,6 +113,8 @@ class WatchApi:
             if not follower.is_whole:
                 await self._send_present(follower)
             follower.stream.heartbeat = partial(self._progress, follower.watcher)
+            # So a client knows from where on it gets everything, even if nothing comes.
+            await self._write(follower, self._progress(follower.watcher))
             while follower.stream.is_open:
                 await self._send(follower, watches.catch_up(follower.watcher))
                 if self.hub.join(follower):

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -11,43 +9,14 @@ import pytest
 from raftdb.errors import LeaderHint, Unavailable
 from raftdb.frontend import http_watch
 from raftdb.machine.batches import MultiSet
-from raftdb.machine.layer import Layer
-from raftdb.machine.machine import Machine
-from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, TransactionOperation
-from raftdb.machine.reply import Result
-from raftdb.machine.scanning import ReadPage
-from raftdb.machine.service import Query
+from raftdb.machine.operations import Mode, SessionOperation, TransactionOperation
 from raftdb.machine.sessions import RegisterSession
 from raftdb.machine.strings import Delete, Set
-from raftdb.node.turn import Answer
 from tests.addresses import at
-from tests.frontend.support import Harness, RawClient, StubNode, get, running, wait_until
-from tests.node.changing import Log
+from tests.frontend.support import Harness, RawClient, get, wait_until
+from tests.frontend.watch_support import WatchedNode, watched
 
 SESSION = b"s" * 16
-
-
-class WatchedNode(StubNode):
-    """A node with a state that has a history. `between` is done after each page of keys was read."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__()
-        self.log = Log(**options)
-        self.history = self.log.history
-        self.between: list[list[Any]] = []
-
-    async def execute(self, operation: ClientOperation | Query, *, consistency: str) -> Answer:
-        if not isinstance(operation, ReadPage):
-            return await super().execute(operation, consistency="stale")
-        assert consistency == "stale"
-        if isinstance(self.failure, Unavailable):
-            raise self.failure
-        reply = Machine().read(operation, Layer(self.log.state))
-        assert isinstance(reply, Result)
-        answer = Answer(reply.value, *self.log.state.applied)
-        if self.between:
-            self.log.apply(*self.between.pop(0))
-        return answer
 
 
 class Event(NamedTuple):
@@ -62,34 +31,22 @@ class Reader:
     def __init__(self, client: RawClient) -> None:
         self.client = client
 
-    async def next(self) -> Event:
+    async def next(self, *, with_places: bool = False) -> Event:
+        """The next event; or block, one that only has a place included."""
         async with asyncio.timeout(10):
-            block = await self.client.reader.readuntil(b"\n\n")
-        return parsed(block)
+            event = parsed(await self.client.reader.readuntil(b"\n\n"))
+        return event if event.type is not None or with_places else await self.next()
 
     async def rest(self) -> list[Event]:
-        """All that comes until the stream ends."""
-        return [parsed(block) for block in (await self.client.ends()).split(b"\n\n") if block]
+        """All events that come until the stream ends."""
+        events = [parsed(block) for block in (await self.client.ends()).split(b"\n\n") if block]
+        return [event for event in events if event.type is not None]
 
 
 def parsed(block: bytes) -> Event:
     fields = dict(line.split(": ", 1) for line in block.decode().strip().split("\n") if ": " in line)
     data = fields.get("data")
     return Event(fields.get("event"), fields.get("id"), None if data is None else json.loads(data))
-
-
-@asynccontextmanager
-async def watched(node: WatchedNode) -> AsyncIterator[Harness]:
-    """A server of which changes can be followed."""
-    async with running(node=node) as http:
-        hub = asyncio.ensure_future(http.api.watching.hub.run())
-        try:
-            yield http
-        finally:
-            await http.api.streams.close()
-            hub.cancel()
-            with suppress(asyncio.CancelledError):
-                await hub
 
 
 async def follow(http: Harness, query: str = "", *, place: str | None = None) -> Reader:
@@ -168,6 +125,14 @@ async def test_a_revision_that_is_not_applied_is_waited_for() -> None:
         assert (await reader.next()).id == "c1-3"
 
 
+async def test_a_stream_says_first_where_it_begins() -> None:
+    node = WatchedNode()
+    node.log.apply(Set(b"a", b"1"), Set(b"a", b"2"))
+    async with watched(node) as http:
+        assert await (await follow(http)).next(with_places=True) == Event(None, "c1-2", None)
+        assert await (await follow(http, "?after=1")).next(with_places=True) == Event(None, "c1-1", None)
+
+
 async def test_what_is_compacted_is_refused_and_so_is_a_place_in_another_cluster() -> None:
     node = WatchedNode(bytes_max=2_000)
     node.log.apply(*(Set(b"a", b"%d" % number) for number in range(100)))
@@ -244,7 +209,7 @@ async def test_progress_says_how_far_a_quiet_prefix_has_got() -> None:
         await wait_until(is_live(http))
         node.log.apply(Set(b"a", b"1"), Set(b"a", b"2"))
         async with asyncio.timeout(10):
-            while (event := await reader.next()).id != "c1-2":
+            while (event := await reader.next(with_places=True)).id != "c1-2":
                 assert event == Event(None, "c1-0", None)
         assert event == Event(None, "c1-2", None)
         beating.cancel()
