@@ -15,7 +15,6 @@ Adding a page
    * `view.on(cluster, "change", f)` calls `f` when something has changed, until the page is left; `"happened"` and
      `"sent"` tell what has happened and which messages flow. `view.every(ms, f)` is a timer that ends with the page,
      and `view.signal` aborts its requests;
-   * `view.topics("log", ...)`: topics of `/v1/events` that the page needs beside `status` and `raft`;
    * `view.api`: requests to the public HTTP API (`api.js`): `view.api.get(path)` to any node, and
      `view.api.leader(method, path, body)` to the node that leads; both fail with an `ApiError` in words.
      `view.api.mayAct` says whether changes are allowed, and `view.api.whyNot` why not;
@@ -52,7 +51,11 @@ class Page(NamedTuple):
     module: str
 
 
-PAGES = (Page("/", "Cluster", "cluster"),)
+PAGES = (
+    Page("/", "Cluster", "cluster"),
+    Page("/timeline", "Timeline", "timeline"),
+    Page("/log", "Log", "log"),
+)
 """All pages, in the order of the navigation."""
 
 TYPES = {

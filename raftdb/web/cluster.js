@@ -7,7 +7,7 @@ import { Stream } from "./stream.js";
 
 const HAPPENED_MAX = 5000;
 const FORGOTTEN_MS = 1500;
-const ALWAYS = ["status", "raft"];
+const TOPICS = "status,log,raft,metrics";
 
 // One node, as it is known here. `status`, `log` and `metrics` are as the node tells them, null until it has.
 export class Node {
@@ -48,7 +48,6 @@ export class Cluster extends EventTarget {
     this.happened = [];
     this.ownId = null;
     this.firstMembers = null;
-    this.wanted = new Set(ALWAYS);
     this.changeIsDue = false;
     this.own = this.#added(new Node("", location.host, ""));
   }
@@ -58,16 +57,6 @@ export class Cluster extends EventTarget {
     // Silence changes the picture, too.
     setInterval(() => document.hidden || this.#changed(), 500);
     if (!document.hidden) this.#go();
-  }
-
-  // Have these topics beside those that are always there.
-  want(topics) {
-    const wanted = new Set([...ALWAYS, ...topics]);
-    const isMore = [...wanted].some((topic) => !this.wanted.has(topic));
-    this.wanted = wanted;
-    if (!isMore || document.hidden) return;
-    this.#stop();
-    this.#go();
   }
 
   // All nodes by id, those that have left excepted.
@@ -118,7 +107,7 @@ export class Cluster extends EventTarget {
 
   #url(node) {
     const after = node.place === null ? "" : `&after=${encodeURIComponent(node.place)}`;
-    return `${node.base}/v1/events?topics=${[...this.wanted].join(",")}${after}`;
+    return `${node.base}/v1/events?topics=${TOPICS}${after}`;
   }
 
   #go() {

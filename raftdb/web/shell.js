@@ -41,10 +41,6 @@ class View {
     const timer = setInterval(() => document.hidden || f(), milliseconds);
     this.signal.addEventListener("abort", () => clearInterval(timer));
   }
-
-  topics(...names) {
-    cluster.want(names);
-  }
 }
 
 function found(path) {
@@ -88,7 +84,6 @@ async function open() {
   document.title = `${place.link.textContent} · raftdb`;
   const module = place.link.dataset.module;
   const view = (current = new View(module, place.parameters));
-  cluster.want([]);
   try {
     const { open: opened } = await import(`./pages/${module}.js`);
     if (view.signal.aborted) return;
@@ -142,5 +137,7 @@ themeButton.addEventListener("click", () => {
 dark.addEventListener("change", sayTheme);
 sayTheme();
 
+// For people with the browser's console, and for tests.
+globalThis.raftdbCluster = cluster;
 cluster.start();
 open();

@@ -52,3 +52,8 @@ export function list(items) {
 export function time(milliseconds) {
   return new Date(milliseconds).toLocaleTimeString("en-GB");
 }
+
+// The time with milliseconds, where what matters is the order of things that follow each other quickly.
+export function exactTime(milliseconds) {
+  return `${time(milliseconds)}.${String(milliseconds % 1000).padStart(3, "0")}`;
+}

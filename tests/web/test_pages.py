@@ -185,3 +185,72 @@ async def test_a_hidden_page_has_no_stream_open(browser: Browser, tab: Tab, clus
     await tab.run("window.isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
     await headline(tab, "Healthy")
     assert len(tab.requests) > before
+
+
+async def test_the_timeline_tells_an_election_over_all_nodes(tab: Tab, cluster: Cluster) -> None:
+    leader = cluster.leader()
+    await opened(tab, cluster["n1"], "/timeline")
+    await tab.wait(f"document.querySelector('.timeline').innerText.includes('{leader.name} leads now')")
+    lanes = await tab.run("[...document.querySelectorAll('.bands .lane')].map(one => one.textContent)")
+    assert lanes == ["n1", "n2", "n3"]
+    assert await tab.run("document.querySelectorAll('.bands .leader').length") >= 1
+    # What is left out of the list is left out at once.
+    await tab.run("document.querySelector('.pick input').click()")
+    assert "leads now" not in await tab.run("document.querySelector('.timeline').innerText")
+
+
+async def test_the_log_shows_every_node_and_what_an_entry_says(tab: Tab, cluster: Cluster) -> None:
+    leader = cluster.leader()
+    body = json.dumps({"command": "set", "args": ["greeting", "halo dunia"]}).encode()
+    index = leader.ask("POST", "/v1/execute", body).json["index"]
+    await opened(tab, cluster["n2"], "/log")
+    row = f"document.querySelector('table.log tr[data-index=\"{index}\"]')"
+    await tab.wait(f"{row}?.innerText.includes('set greeting \"halo dunia\"')")
+    await tab.wait(f"[...{row}.querySelectorAll('.cell')].every(one => one.classList.contains('applied'))")
+    assert await tab.run(f"{row}.querySelectorAll('.cell').length") == 3
+    await tab.run(f"{row}.querySelector('button').click()")
+    await tab.wait("document.querySelector('.entry').innerText.includes('halo dunia')")
+
+
+async def test_nothing_that_is_shown_runs_or_breaks_a_page(tab: Tab, cluster: Cluster) -> None:
+    """Markup, control characters and other directions in what clients write and in what a node tells."""
+    hostile = (
+        '</td><img src=x onerror="window.bad=1"><script>window.bad=1</script>\u202e\x00\x1b[2J\'"`${bad}'
+    )
+    leader = cluster.leader()
+    index = 0
+    for value in (hostile, "x" * (1 << 20)):
+        body = json.dumps({"command": "set", "args": [hostile, value]}).encode()
+        index = leader.ask("POST", "/v1/execute", body).json["index"]
+    await opened(tab, leader, "/log")
+    row = f"document.querySelector('table.log tr[data-index=\"{index - 1}\"]')"
+    await tab.wait(f"{row}?.innerText.includes('onerror')")
+    await tab.run(f"{row}.querySelector('button').click()")
+    await tab.wait("document.querySelector('.entry').innerText.includes('onerror')")
+    text = await tab.text()
+    assert not {"\u202e", "\x00", "\x1b"} & set(text)
+    assert r"\u202e" in text
+    # The same in all that nodes tell: as if one had sent it.
+    told = json.dumps(
+        [
+            {
+                "number": number,
+                "time_ms": 1,
+                "what": what,
+                "level": "info",
+                "details": {"peer": hostile, "why": hostile},
+            }
+            for number, what in enumerate((hostile, "peer up", "vote refused", "configuration in force"))
+        ]
+    )
+    for path in ("/", "/timeline"):
+        await tab.run(f"history.pushState(null, '', {path!r}); dispatchEvent(new PopStateEvent('popstate'))")
+        await tab.wait("document.querySelector('.story') !== null")
+        await tab.run(
+            f"raftdbCluster.happened.push(...{told}.map(one => "
+            "({...one, time_ms: Date.now(), from: {id: " + json.dumps(hostile) + "}})));"
+            "raftdbCluster.dispatchEvent(new CustomEvent('happened', {detail: []}))"
+        )
+        await tab.run("document.querySelectorAll('.pick input:not(:checked)').forEach(one => one.click())")
+        await tab.wait("document.querySelector('.story').innerText.includes('onerror')")
+    assert await tab.run("window.bad === undefined && document.querySelector('img[src=x]') === null")

@@ -18,7 +18,6 @@ const LEFT_OUT = new Set([
 
 export function open(view) {
   const { cluster, api } = view;
-  view.topics("metrics");
   const title = h("h1", {});
   const sentence = h("p", { class: "sentence" });
   const banner = h("section", { class: "banner", "aria-live": "polite" }, title, sentence);
