@@ -19,7 +19,7 @@ from raftdb.client import service_methods as methods
 from raftdb.client.async_io import sleep
 from raftdb.client.async_jobs import AsyncJob
 from raftdb.client.async_tasks import run_all
-from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes
+from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes, wait_milliseconds
 from raftdb.client.http1 import Interrupted
 from raftdb.client.leases import Lease, now_ms
 from raftdb.client.methods import integer, status_only
@@ -108,7 +108,7 @@ class AsyncQueue(Generic[V]):
         It is gone with that: if the caller dies it is lost. `consume` loses none.
         """
         method = partial(methods.pop, self._db._form, self._name)
-        wait_ms = float(milliseconds(wait))
+        wait_ms = float(wait_milliseconds(wait))
         if not wait_ms:
             return await self._db._run(method(None))
         if self._db._fences:
@@ -275,7 +275,7 @@ class AsyncQueue(Generic[V]):
             count=count,
             visibility_ms=visibility_ms,
             worker=_worker_name(),
-            wait_ms=float(milliseconds(wait)) or None,
+            wait_ms=float(wait_milliseconds(wait)) or None,
         )
         found = await client._run(method)
         until_ms = now_ms() + milliseconds(max_run)

@@ -150,6 +150,15 @@ def milliseconds(lifetime: Lifetime) -> int:
     return lifetime * 1000 if isinstance(lifetime, int) else ceil(lifetime * 1000.0)
 
 
+def wait_milliseconds(wait: Lifetime) -> int:
+    """How long something is waited for, in whole milliseconds. Raises as `milliseconds`, and `RequestRefused` below
+    0."""
+    wait_ms = milliseconds(wait)
+    if wait_ms < 0:
+        raise RequestRefused("bad_request", f"a wait is 0 or more seconds, not {wait}", hint="0 tries once")
+    return wait_ms
+
+
 def seconds(lifetime: Lifetime) -> int:
     """A time to live in whole seconds, rounded up. Raises as `milliseconds`."""
     return -(-milliseconds(lifetime) // 1000)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self
 
 from raftdb.client.fences import Fence
-from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes
+from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes, wait_milliseconds
 from raftdb.client.keeping import Batch, Kept
 from raftdb.client.leases import LOCK_TTL_S, Lease, LockLost, LockTimeout, next_wait_ms, now_ms
 from raftdb.client.service_methods import Mode, lock, renewal, unlock
@@ -136,7 +136,7 @@ class Lock(Generic[V]):
         self._db = db
         self._name = to_bytes(name)
         self._mode = mode
-        self._wait_ms = None if wait is None else float(milliseconds(wait))
+        self._wait_ms = None if wait is None else float(wait_milliseconds(wait))
         self._ttl_ms = float(milliseconds(ttl))
         self._reentrant = reentrant
         self._text = to_bytes(text)

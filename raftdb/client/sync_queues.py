@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 from raftdb.client import service_methods as methods
-from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes
+from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes, wait_milliseconds
 from raftdb.client.http1 import Interrupted
 from raftdb.client.leases import Lease, now_ms
 from raftdb.client.methods import integer, status_only
@@ -109,7 +109,7 @@ class Queue(Generic[V]):
         It is gone with that: if the caller dies it is lost. `consume` loses none.
         """
         method = partial(methods.pop, self._db._form, self._name)
-        wait_ms = float(milliseconds(wait))
+        wait_ms = float(wait_milliseconds(wait))
         if not wait_ms:
             return self._db._run(method(None))
         if self._db._fences:
@@ -265,7 +265,7 @@ class Queue(Generic[V]):
             count=count,
             visibility_ms=visibility_ms,
             worker=_worker_name(),
-            wait_ms=float(milliseconds(wait)) or None,
+            wait_ms=float(wait_milliseconds(wait)) or None,
         )
         found = client._run(method)
         until_ms = now_ms() + milliseconds(max_run)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from raftdb.errors import RequestRefused
-from raftdb.limits import DEFAULT_LIMITS, KEYS_PER_COMMAND_MAX, Limits
+from raftdb.limits import DEFAULT_LIMITS, KEY_BYTES_MAX, KEYS_PER_COMMAND_MAX, Limits
 from raftdb.machine import services
 from raftdb.machine.integers import NOT_AN_INTEGER
 from raftdb.machine.service import Access, Arity, Command, CommandSpec, Example, ReplyKind
@@ -185,9 +185,11 @@ def _unknown(name: str) -> RequestRefused:
 
 
 def _bad_key(key_bytes: int, bytes_max: int) -> RequestRefused:
+    # What other services name stands where a key does, and its names are shorter.
+    what = "key" if bytes_max == KEY_BYTES_MAX else "name"
     if key_bytes == 0:
-        return RequestRefused("bad_key", "a key must not be empty")
-    return RequestRefused("bad_key", f"a key has {key_bytes} bytes: the limit is {bytes_max}")
+        return RequestRefused("bad_key", f"a {what} must not be empty")
+    return RequestRefused("bad_key", f"a {what} has {key_bytes} bytes: the limit is {bytes_max}")
 
 
 def _too_large(what: str, bytes_max: int) -> RequestRefused:

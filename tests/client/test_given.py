@@ -24,7 +24,7 @@ from raftdb import (
     TransactionAnswer,
     Unavailable,
 )
-from raftdb.client.given import as_text, milliseconds, seconds, to_bytes
+from raftdb.client.given import as_text, milliseconds, seconds, to_bytes, wait_milliseconds
 from raftdb.errors import Fatal, ProtocolError
 from tests.client.fake_node import Canned, FakeCluster
 
@@ -226,6 +226,13 @@ def test_delete_counts_and_pop_answers(cluster: FakeCluster, client: Client) -> 
 )
 def test_lifetimes_are_seconds_or_a_timedelta_and_never_end_early(lifetime: Any, ms: int, s: int) -> None:
     assert (milliseconds(lifetime), seconds(lifetime)) == (ms, s)
+
+
+@pytest.mark.parametrize("wait", [-1, -0.001, timedelta(seconds=-2)])
+def test_a_wait_is_not_below_0(wait: float | timedelta) -> None:
+    assert wait_milliseconds(0) == 0
+    with pytest.raises(RequestRefused, match="0 or more seconds"):
+        wait_milliseconds(wait)
 
 
 def test_lifetimes(cluster: FakeCluster, client: Client) -> None:
