@@ -442,6 +442,22 @@ class TestInASession:
         assert isinstance(reply, ReplyError)
         assert reply.code == "too_large"
 
+    def test_nor_does_it_take_over_more(self, office: Office) -> None:
+        for number in range(SESSION_BOUND_MAX):
+            operation = SessionOperation(SESSION, number + 1, number + 1, Lock(b"%d" % number))
+            assert isinstance(office.database.applied(operation).reply, Result)
+        office.tries("ana")
+        office.waits("budi")
+        for sequence, owner in ((2_000, b"ana"), (2_001, b"budi")):
+            operation = SessionOperation(SESSION, sequence, sequence, Lock(NAME, owner=owner))
+            reply = office.database.applied(WaitingOperation(operation)).reply
+            assert isinstance(reply, ReplyError)
+            assert reply.code == "too_large"
+        again = SessionOperation(SESSION, 2_002, 2_002, Lock(b"5"))
+        assert isinstance(office.database.applied(again).reply, Result), "what it has it may renew"
+        assert (office.holders(), office.line()) == (["ana"], ["budi"])
+        check_books(office.database.layer)
+
     def test_a_lock_belongs_to_the_session_in_which_it_was_asked_for_last(self, office: Office) -> None:
         office.database.run(RegisterSession(OTHER))
         office.ask(Lock(NAME, owner=b"ana"), SESSION)

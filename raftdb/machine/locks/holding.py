@@ -190,18 +190,23 @@ def _acquire(opened: OpenLock, request: _Request) -> tuple[int, Claim] | None:
         opened.hand_on()
         held = None
     if held is not None and _holds_enough(held[1], request):
-        return opened.renew(*held, request.ttl_ms, request.session)
+        return _renewed(opened, request, *held)
     if _has_its_place(opened, request):
         return None
     # It may have been served a moment ago, or shares the lock and asks for more.
     held = opened.hold_of(request.owner)
     if held is not None and _holds_enough(held[1], request):
-        return opened.renew(*held, request.ttl_ms, request.session)
+        return _renewed(opened, request, *held)
     if _is_free(opened, request) or (opened.settle() and _is_free_after(opened, request)):
         return _grant_at_once(opened, request, held)
     if request.waits:
         _take_place(opened, request, at_front=held is not None)
     return None
+
+
+def _renewed(opened: OpenLock, request: _Request, token: int, claim: Claim) -> tuple[int, Claim]:
+    _check_session(opened.layer, request.session, claim.session)
+    return opened.renew(token, claim, request.ttl_ms, request.session)
 
 
 def _holds_enough(claim: Claim, request: _Request) -> bool:
@@ -230,6 +235,7 @@ def _has_its_place(opened: OpenLock, request: _Request) -> bool:
         opened.leave(number, claim)
         opened.hand_on()
         return False
+    _check_session(opened.layer, request.session, claim.session)
     opened.stay(number, claim, request.ttl_ms, request.session)
     opened.hand_on()
     return place_of(opened.layer, request.owner, opened.name) is not None
@@ -272,8 +278,9 @@ def _take_place(opened: OpenLock, request: _Request, *, at_front: bool) -> None:
     opened.stand(request.owner, request.mode, request.ttl_ms, request.session, at_front=at_front)
 
 
-def _check_session(view: KeyValueView, session: bytes) -> None:
-    if session and (bound_count(view, session) or 0) >= SESSION_BOUND_MAX:
+def _check_session(view: KeyValueView, session: bytes, before: bytes = b"") -> None:
+    """Raise `ReplyError` if nothing more can be bound to a session; `before` is the one that it is bound to."""
+    if session not in (b"", before) and (bound_count(view, session) or 0) >= SESSION_BOUND_MAX:
         raise _too_many(f"the session has {SESSION_BOUND_MAX} locks and places already")
 
 
