@@ -116,6 +116,7 @@ _DECODERS = {
         *(ShortPutBody, ShortAckBody),
     )
 }
+_fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _settings_decoder = msgspec.json.Decoder(dict[str, str | Number | bool])
 
 
@@ -151,7 +152,7 @@ class QueuesApi:
     async def put(self, request: web.BaseRequest) -> Reply:
         """POST /v1/queues/{q}/messages: put one message, or several in one entry of the log."""
         data, queue = await self._commands.read(request), segment(request, "q")
-        if b'"messages"' in data and b'"value"' not in data.partition(b'"messages"')[0]:
+        if b'"messages"' in data and _has_several(data):
             several: PutManyBody = _decoded(PutManyBody, data, '{"messages": [{"value": "hello"}]}')
             all_words = [_put_words(queue, message) for message in several.messages]
             answer = await self._commands.run_all(request, "enqueue", all_words, session=several.session)
@@ -247,6 +248,10 @@ class QueuesApi:
     async def redrive(self, request: web.BaseRequest) -> Reply:
         """POST /v1/queues/{q}/redrive: let dead messages be visible again."""
         body: RedriveBody = _decoded(RedriveBody, await self._commands.read(request) or b"{}", "{}")
+        if body.ids is not None and body.count is not None:
+            raise RequestRefused("bad_request", "say one of ids and count")
+        if body.ids == []:
+            raise RequestRefused("bad_request", "ids is empty", hint="leave it out for all dead messages")
         given = {
             b"TO": None if body.to is None else bytes_of(body.to),
             b"COUNT": None if body.count is None else b"%d" % body.count,
@@ -275,7 +280,9 @@ class QueuesApi:
         given = decode_body(_settings_decoder, await self._commands.read(request), example=example)
         words = [segment(request, "q")]
         for name, value in given.items():
-            if name.endswith("_ms") and isinstance(value, int):
+            if name.endswith("_ms"):
+                if not isinstance(value, int) or isinstance(value, bool):
+                    raise RequestRefused("bad_request", f"{name} is a whole number of milliseconds")
                 words += [name[:-3].encode(), seconds(value)]
             else:
                 text = str(int(value)) if isinstance(value, bool) else str(value)
@@ -314,6 +321,14 @@ class QueuesApi:
 
 def _decoded(body: type[Any], data: bytes, example: str) -> Any:
     return decode_body(_DECODERS[body], data, example=example)
+
+
+def _has_several(data: bytes) -> bool:
+    """Whether the body has a list of messages, and not the word somewhere in a single one."""
+    try:
+        return "messages" in _fields_decoder.decode(data)
+    except msgspec.MsgspecError:
+        return False
 
 
 def _put_words(queue: bytes, message: Message) -> list[bytes]:

@@ -118,7 +118,23 @@ async def test_in_a_session_it_happens_once(http: Harness) -> None:
         ("/v1/queues/mail/receive", '{"wait_ms": 50001}'),
         ("/v1/queues/mail/nack", '{"receipt": "1-0-1", "free": true, "dead": true}'),
         ("/queue/mail/dequeue?ack=perhaps", ""),
+        ("/v1/queues/mail/redrive", '{"ids": []}'),
+        ("/v1/queues/mail/redrive", '{"ids": ["1-0"], "count": 1}'),
     ],
 )
 async def test_what_cannot_be_meant_is_refused(http: Harness, path: str, body: str) -> None:
     assert code(await http.request(request("POST", path, body))) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("body", ['{"visibility_ms": "5"}', '{"dedup_window_ms": true}', '{"paused": "no"}'])
+async def test_settings_of_a_wrong_kind_are_refused(http: Harness, body: str) -> None:
+    reply = await http.request(request("PATCH", "/v1/queues/mail", body))
+    assert code(reply) == (400, "bad_request")
+    assert "no such setting" not in str(reply.json)
+
+
+@pytest.mark.parametrize("words", ['"group": "messages"', '"dedup": "messages", "priority": 9'])
+async def test_a_single_message_may_have_the_word_for_several_in_it(http: Harness, words: str) -> None:
+    body = f'{{{words}, "value": "a"}}'
+    assert (await told(http, "POST", "/v1/queues/mail/messages", body))["new"] is True
+    assert await told(http, "POST", "/v1/queues/mail/dequeue") == {"value": "a"}
