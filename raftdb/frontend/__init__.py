@@ -11,7 +11,8 @@ the answers; they contain no rule of the database.
   `http_data.py` is the part of it about data, `http_locks.py` and `http_queues.py` those about locks and queues, with
   the words of commands by `http_commands.py`, `http_members.py` the one about members and leadership; `leading.py`
   redirects requests that only the leader can serve.
-* `http_watch.py` serves those who follow changes, and `watch_hub.py` tells all of them together.
+* `http_watch.py` serves those who follow changes, and `watch_hub.py` tells all of them together; `http_history.py`
+  answers how keys were some time ago.
 * `http_host.py` checks the host names that a request may name, and `http_browser.py` what a page may read and ask for.
 * `http_pages.py` serves the pages of `raftdb.web`.
 * `http_memory.py` takes the memory for a connection's request and its answer from the node's account.

@@ -12,6 +12,7 @@ from raftdb.frontend.http_data import ApiLimits, DataApi
 from raftdb.frontend.http_events import EventsApi
 from raftdb.frontend.http_execute import LeanExecute
 from raftdb.frontend.http_file import Sending, stream_file
+from raftdb.frontend.http_history import HistoryApi
 from raftdb.frontend.http_lean import LeanRoutes
 from raftdb.frontend.http_locks import LocksApi
 from raftdb.frontend.http_members import MembersApi
@@ -107,6 +108,7 @@ class HttpApi:
             **MembersApi(self._node).routes(),
             **self.events.routes(),
             **self.watching.routes(),
+            **HistoryApi(self._node, self._aside).routes(),
             **(self._pages.routes() if self._pages is not None else {}),
             **MetricsApi(self._metrics).routes(),
         }

@@ -24,7 +24,7 @@ from raftdb.errors import (
 )
 from raftdb.frontend.http_body import read_body
 from raftdb.frontend.http_memory import COUNTED_BYTES_MIN, held_for, take_for_answer
-from raftdb.frontend.http_query import flag_of, integer_of, parameters
+from raftdb.frontend.http_query import flag_of, integer_of, key_of_query, parameters
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import OPERATION, SEGMENTS
 from raftdb.frontend.http_waiting import wait_for
@@ -154,10 +154,7 @@ class DataApi:
     async def keys(self, request: web.BaseRequest) -> Reply:
         """GET /v1/keys[?prefix=&after=&limit=&values=&consistency=]: a page of keys in order."""
         given = parameters(request, ("prefix", "after", "limit", "values", "consistency"))
-        prefix, after = given.get("prefix", b""), given.get("after", b"")
-        for name, text in (("prefix", prefix), ("after", after)):
-            if len(text) > KEY_BYTES_MAX:
-                raise RequestRefused("bad_key", f"{name} has {len(text)} bytes: the limit is {KEY_BYTES_MAX}")
+        prefix, after = key_of_query(given, "prefix"), key_of_query(given, "after")
         limit = SCAN_LIMIT_DEFAULT
         if "limit" in given:
             limit = integer_of("limit", given["limit"], maximum=SCAN_LIMIT_MAX)

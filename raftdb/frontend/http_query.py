@@ -1,11 +1,12 @@
 """Parsing the query of a request strictly: only known parameters may be in it, each at most once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
 
 from raftdb.errors import RequestRefused
+from raftdb.limits import KEY_BYTES_MAX
 
 QUERY_INTEGER_MAX = 2**63 - 1
 """Largest number that a query may have: indexes are below it."""
@@ -44,6 +45,21 @@ def integer_of(name: str, text: bytes, *, maximum: int = QUERY_INTEGER_MAX) -> i
     if value > maximum:
         raise RequestRefused("bad_request", f"{name} is at most {maximum}", hint="read in pages")
     return value
+
+
+def revision_of(name: str, text: bytes) -> int:
+    """The index of an entry of the log in `text`, or 0. Raises RequestRefused."""
+    if not text.isdigit() or len(text) > 19 or int(text) > QUERY_INTEGER_MAX:
+        raise RequestRefused("bad_request", f"{name} is no revision", hint="it is an index of the log, or 0")
+    return int(text)
+
+
+def key_of_query(given: Mapping[str, bytes], name: str) -> bytes:
+    """The key, or beginning of one, that a parameter has; empty without it. Raises RequestRefused."""
+    text = given.get(name, b"")
+    if len(text) > KEY_BYTES_MAX:
+        raise RequestRefused("bad_key", f"{name} has {len(text)} bytes: the limit is {KEY_BYTES_MAX}")
+    return text
 
 
 def flag_of(name: str, text: bytes) -> bool:

@@ -16,15 +16,15 @@ from raftdb.budgets import REPLY_BYTES_ON_LOOP_MAX
 from raftdb.errors import Compacted, RequestRefused, Unavailable
 from raftdb.frontend.http_connection import Connection
 from raftdb.frontend.http_memory import hold_answer
-from raftdb.frontend.http_query import QUERY_INTEGER_MAX, flag_of, parameters
+from raftdb.frontend.http_query import flag_of, key_of_query, parameters, revision_of
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_stream import COMMENT, EVENT_STREAM, EventStream, EventStreams, event_block
 from raftdb.frontend.json_values import encode_json, record_fields
 from raftdb.frontend.node_api import Node
 from raftdb.frontend.watch_hub import StreamFollower, WatchHub, bytes_of, shown
-from raftdb.limits import KEY_BYTES_MAX, PAGE_BYTES_MAX
+from raftdb.limits import PAGE_BYTES_MAX
 from raftdb.machine.reply import KeyRecord, Page, value_bytes
-from raftdb.machine.scanning import ReadPage
+from raftdb.machine.scanning import ReadStored
 from raftdb.node.aside import Aside
 from raftdb.node.watches import Part, Watcher, missed
 from raftdb.route import Permission, Route
@@ -145,7 +145,7 @@ class WatchApi:
         watcher, stream = follower.watcher, follower.stream
         last_key: bytes | None = None
         while stream.is_open:
-            query = ReadPage(watcher.prefix, last_key or b"", KEYS_TOGETHER, True)
+            query = ReadStored(watcher.prefix, last_key or b"", KEYS_TOGETHER)
             answer = await self._node.execute(query, consistency="stale")
             is_all = False
             while not is_all and stream.is_open:
@@ -243,27 +243,19 @@ def _present_block(records: Sequence[KeyRecord]) -> bytes:
 
 def _asked(request: web.BaseRequest) -> _Asked:
     given = parameters(request, ("prefix", "after", "prev", "snapshot", "wait"))
-    prefix = given.get("prefix", b"")
-    if len(prefix) > KEY_BYTES_MAX:
-        raise RequestRefused("bad_key", f"prefix has {len(prefix)} bytes: the limit is {KEY_BYTES_MAX}")
-    after = _revision("after", given["after"]) if "after" in given else None
+    prefix = key_of_query(given, "prefix")
+    after = revision_of("after", given["after"]) if "after" in given else None
     cluster_id = None
     place = request.headers.get(LAST_EVENT_ID)
     if place is not None:
         cluster_id, _, revision = place.rpartition("-")
-        after = _revision("Last-Event-ID", revision.encode())
+        after = revision_of("Last-Event-ID", revision.encode())
     with_present = flag_of("snapshot", given.get("snapshot", b"false"))
     if with_present and "wait" in given:
         raise RequestRefused("bad_request", "a page has no snapshot", hint="GET /v1/keys has the keys")
     wait_s = _wait_of(given["wait"]) if "wait" in given else None
     with_before = flag_of("prev", given.get("prev", b"false"))
     return _Asked(prefix, after, cluster_id, with_before, with_present, wait_s)
-
-
-def _revision(name: str, text: bytes) -> int:
-    if not text.isdigit() or len(text) > 19 or int(text) > QUERY_INTEGER_MAX:
-        raise RequestRefused("bad_request", f"{name} is no revision", hint="it is an index of the log, or 0")
-    return int(text)
 
 
 def _wait_of(text: bytes) -> float:

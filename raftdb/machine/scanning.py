@@ -23,6 +23,7 @@ from raftdb.machine.keyspace import (
     KIND_STRING,
     NEVER_EXPIRES,
     StoredValue,
+    decode_value,
 )
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.reply import KeyRecord, Page, Result
@@ -154,6 +155,35 @@ def read_page(view: KeyValueView, query: ReadPage) -> Result:
     return Result(page, None)
 
 
+@dataclass(frozen=True, slots=True)
+class ReadStored(Query):
+    """Read up to `limit` keys as `ReadPage` does, those included whose time is up and which no sweep has removed: what
+    the history of a node leads to."""
+
+    prefix: bytes
+    after: bytes
+    limit: int
+
+
+def read_stored(view: KeyValueView, query: ReadStored) -> Result:
+    """Answer a `Page`."""
+    if not 1 <= query.limit <= SCAN_LIMIT_MAX:
+        raise ReplyError("limit is out of range", hint=f"from 1 to {SCAN_LIMIT_MAX}")
+    prefix, after, front = _checked(query.prefix), _checked(query.after), values_prefix(view)
+    first = front + max(prefix, after + b"\0" if after else b"")
+    found = view.scan(first, behind(front + prefix), limit=query.limit + 1, length=HEADER_BYTES)
+    records: list[KeyRecord] = []
+    page_bytes = 0
+    for state_key, _ in found[: query.limit]:
+        if page_bytes >= PAGE_BYTES_MAX:
+            break
+        stored = decode_value(required(view.get(state_key), "value that was found"))
+        data = _shown_data(stored)
+        page_bytes += 0 if data is None else len(data)
+        records.append(_record(view, state_key[len(front) :], stored, data))
+    return Result(Page(records, records[-1].key if len(records) < len(found) else None), None)
+
+
 def _page(view: KeyValueView, prefix: bytes, after: bytes, limit: int, *, with_values: bool) -> Page:
     if not 1 <= limit <= SCAN_LIMIT_MAX:
         raise ReplyError("limit is out of range", hint=f"from 1 to {SCAN_LIMIT_MAX}")
@@ -237,7 +267,7 @@ def _build_scan(arguments: Sequence[bytes]) -> Command:
 
 SCANNING = Service(
     heading="scanning",
-    queries={ReadRecord: read_record, ReadPage: read_page},
+    queries={ReadRecord: read_record, ReadPage: read_page, ReadStored: read_stored},
     commands=(
         CommandType(
             type=Keys,

@@ -20,6 +20,7 @@ r"""The node: where consensus, state and clients meet.
 * `bodies` finds the entries themselves, in memory or on the disk. `execution` applies slices of committed ones to the
   state, and serves reads of the key space and pages of the log.
 * `history` keeps what was applied lately, change by change, and `watches` finds who is to hear of it.
+* `past` is how keys were some time ago.
 * `clock` counts the time of the cluster on the leader, passes it to the followers, and has the leader propose that what
   is due ends.
 * `checkpoints` begins checkpoints of the state and knows which requests wait for one; `compaction` says when one is due
@@ -62,6 +63,7 @@ __all__ = [
     "held",
     "history",
     "membership",
+    "past",
     "pending",
     "replica",
     "standing",

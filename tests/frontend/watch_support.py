@@ -10,7 +10,7 @@ from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Machine
 from raftdb.machine.operations import ClientOperation
 from raftdb.machine.reply import Result
-from raftdb.machine.scanning import ReadPage
+from raftdb.machine.scanning import ReadStored
 from raftdb.machine.service import Query
 from raftdb.node.turn import Answer
 from tests.frontend.support import Harness, StubNode, running
@@ -27,7 +27,7 @@ class WatchedNode(StubNode):
         self.between: list[list[Any]] = []
 
     async def execute(self, operation: ClientOperation | Query, *, consistency: str) -> Answer:
-        if not isinstance(operation, ReadPage):
+        if not isinstance(operation, ReadStored):
             return await super().execute(operation, consistency="stale")
         assert consistency == "stale"
         if isinstance(self.failure, Unavailable):
