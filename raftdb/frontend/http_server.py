@@ -22,6 +22,7 @@ from raftdb.frontend.http_head import HEADER_BYTES_MAX, HEADERS_MAX, REQUEST_LIN
 from raftdb.frontend.http_host import HostCheck, HostNames, shown
 from raftdb.frontend.http_lean import LeanConnection, LeanPath, LeanRoutes
 from raftdb.frontend.http_reply import Reply, code_of, error_reply, failure_reply
+from raftdb.frontend.http_stream import EventStream
 from raftdb.frontend.http_turns import Turnstile
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.route import Handler, Permission, Route, Routes
@@ -257,7 +258,7 @@ class HttpServer:
             if request.transport is not None:
                 # The connection waits again, as the last in order. Its answer is written before anything else runs.
                 server.waiting[connection] = None
-        if isinstance(reply, Reply):
+        if isinstance(reply, Reply) and not isinstance(reply, EventStream):
             self._count(request, code, reply.status, time.perf_counter() - began_s)
         _close_if_unread(request, reply)
         if CORS_HEADERS in request and isinstance(reply, Reply):

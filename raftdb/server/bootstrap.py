@@ -265,7 +265,7 @@ class _Node:
             node_id=self._identity.node_id,
             cluster_id=self._identity.cluster_id,
         )
-        measured = self._measured(memory, parts)
+        node.measured = measured = self._measured(memory, parts)
         limits = Limits(value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max)
         api = HttpApi(
             node,

@@ -22,6 +22,8 @@ from raftdb.node.history import History
 from raftdb.node.status import is_caught_up, members_of, status_of
 from raftdb.node.turn import Answer
 from raftdb.server.disk import NodeDisk
+from raftdb.server.figures import figures_of
+from raftdb.server.measures import Measured
 from raftdb.server.network import Network
 from storage import OutOfSpace, StorageError
 
@@ -52,6 +54,8 @@ class LocalNode:
         self._node_id = node_id
         self.cluster_id = cluster_id
         self._started = time.monotonic()
+        self.measured: Measured | None = None
+        """The parts that count, once they are there."""
 
     def submit(self, operation: ClientOperation | Query, on_answer: OnAnswer, *, stale: bool = False) -> None:
         """Run `operation`; see `Driver.submit`."""
@@ -143,16 +147,8 @@ class LocalNode:
         }
 
     def figures(self) -> Mapping[str, Any]:
-        """Plain numbers, for curves."""
-        view = self._driver.view
-        return {
-            "applied_index": view.applied_index,
-            "pending_requests": view.pending_count,
-            "waiting": view.waiting_count,
-            "fsync_ms": round(self._disk.last_sync_ms, 2),
-            "free_bytes": self._disk.space.room_bytes,
-            "memory_bytes": sum(self._memory.levels().values()),
-        }
+        """Plain numbers, for curves; none before the node is measured."""
+        return {} if self.measured is None else figures_of(self.measured)
 
     def election_timer(self) -> Mapping[str, Any] | None:
         """How long this node has heard no leader, and after how long it stands for election; None while it leads."""

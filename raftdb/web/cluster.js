@@ -3,10 +3,12 @@
 // Each node answers for itself. The page's own node tells who the members are; each is then asked at its own address, as
 // far as the page's policy lets it: it names the members of the moment in which the page was loaded.
 
+import { Sharing } from "./sharing.js";
 import { Stream } from "./stream.js";
 
 const HAPPENED_MAX = 5000;
 const FORGOTTEN_MS = 1500;
+const SHARED_HAPPENED_MAX = 1000;
 const TOPICS = "status,log,raft,metrics";
 
 // One node, as it is known here. `status`, `log` and `metrics` are as the node tells them, null until it has.
@@ -53,10 +55,16 @@ export class Cluster extends EventTarget {
   }
 
   start() {
-    document.addEventListener("visibilitychange", () => (document.hidden ? this.#stop() : this.#go()));
+    const sharing = (this.sharing = new Sharing(() => this.#everything()));
+    sharing.addEventListener("turn", () => (sharing.hasStreams ? this.#go() : this.#stop()));
+    sharing.addEventListener("event", ({ detail }) => this.#take(this.#known(detail), detail.event));
+    sharing.addEventListener("state", ({ detail }) => this.#state(this.#known(detail), detail.state));
+    sharing.addEventListener("all", ({ detail }) => this.#takeEverything(detail));
+    const look = () => (document.hidden ? this.#leave() : sharing.enter());
+    document.addEventListener("visibilitychange", look);
     // Silence changes the picture, too.
     setInterval(() => document.hidden || this.#changed(), 500);
-    if (!document.hidden) this.#go();
+    look();
   }
 
   // All nodes by id, those that have left excepted.
@@ -116,19 +124,54 @@ export class Cluster extends EventTarget {
   }
 
   #stop() {
-    for (const node of this.nodes.values()) {
-      node.stream.stop();
-      node.isOpen = false;
-    }
+    for (const node of this.nodes.values()) node.stream.stop();
+  }
+
+  // The page is seen no more: no stream stays open for it.
+  #leave() {
+    this.sharing.leave();
+    this.#stop();
+    for (const node of this.nodes.values()) node.isOpen = false;
+  }
+
+  // The node that another window tells of.
+  #known({ id, http }) {
+    if (id === "" || (this.own.id === "" && http === this.own.http)) return this.own;
+    return this.nodes.get(id) ?? this.#added(new Node(id, http, `http://${http}`));
+  }
+
+  // All that this window knows, for one that has just come.
+  #everything() {
+    const parts = ["id", "http", "status", "log", "metrics", "isOpen", "problem", "place"];
+    const nodes = [...this.nodes.values()].map((node) => Object.fromEntries(parts.map((part) => [part, node[part]])));
+    const happened = this.happened.slice(-SHARED_HAPPENED_MAX).map((one) => ({ ...one, from: one.from.id }));
+    return { ownId: this.ownId, nodes, happened };
+  }
+
+  #takeEverything({ ownId, nodes, happened }) {
+    if (ownId !== null && this.own.id === "") this.#name(this.own, ownId);
+    for (const told of nodes) Object.assign(this.#known(told), told, { heardAt: told.isOpen ? performance.now() : null });
+    this.happened = happened.map((one) => ({ ...one, from: this.nodes.get(one.from) ?? new Node(one.from, "", "") }));
+    this.dispatchEvent(new CustomEvent("happened", { detail: this.happened }));
+    this.#changed();
+  }
+
+  #name(node, id) {
+    this.nodes.delete(node.id);
+    node.id = this.ownId = id;
+    this.nodes.set(id, node);
   }
 
   #state(node, state) {
+    this.sharing.tell("state", { id: node.id, http: node.http, state });
     node.isOpen = state === "open";
     node.problem = node.isOpen ? null : state;
     this.#changed();
   }
 
-  #take(node, { event, id, data }) {
+  #take(node, heard) {
+    this.sharing.tell("event", { id: node.id, http: node.http, event: heard });
+    const { event, id, data } = heard;
     node.heardAt = performance.now();
     if (event === "raft") this.#takeRaft(node, id, data);
     else if ("snapshot" in data) node[event] = data.snapshot;
@@ -139,11 +182,7 @@ export class Cluster extends EventTarget {
 
   #takeStatus(node) {
     const { status } = node;
-    if (node.id === "") {
-      this.nodes.delete("");
-      node.id = this.ownId = status.id;
-      this.nodes.set(node.id, node);
-    }
+    if (node.id === "") this.#name(node, status.id);
     this.#countEntries(node);
     if (this.best !== node) return;
     const members = status.members;
@@ -151,7 +190,8 @@ export class Cluster extends EventTarget {
     for (const member of members) {
       const known = this.nodes.get(member.id);
       if (known === undefined) {
-        this.#added(new Node(member.id, member.http, `http://${member.http}`)).stream.start();
+        const added = this.#added(new Node(member.id, member.http, `http://${member.http}`));
+        if (this.sharing.hasStreams) added.stream.start();
       } else if (known.http !== member.http) {
         known.http = member.http;
         if (known !== this.own) known.base = `http://${member.http}`;

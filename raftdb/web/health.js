@@ -73,7 +73,7 @@ export function lagOf(node, leader) {
 export const ROLES = {
   leader: "leader",
   follower: "follower",
-  candidate: "wants to lead",
+  candidate: "candidate",
   learner: "learner, has no vote",
   removed: "removed",
 };

@@ -35,7 +35,9 @@ export function duration(milliseconds) {
 
 // "12 s ago"; what was less than a second ago is "just now".
 export function ago(milliseconds) {
-  return milliseconds < 1000 ? "just now" : `${duration(Math.floor(milliseconds / 1000) * 1000)} ago`;
+  if (milliseconds < 1000) return "just now";
+  const seconds = Math.floor(milliseconds / 1000);
+  return seconds < 100 ? `${seconds} s ago` : `${duration(milliseconds)} ago`;
 }
 
 // A rate per second: "0.3/s", "12/s", "1,200/s".

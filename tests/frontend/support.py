@@ -28,6 +28,7 @@ from raftdb.node.history import History
 from raftdb.node.membership import CatchingUp, MembersChanged
 from raftdb.node.turn import Answer
 from raftdb.route import Routes
+from raftdb.tally import RequestTallies
 from tests.addresses import at
 
 WAIT_S = 10.0
@@ -283,6 +284,7 @@ async def running(
     memory: MemoryAccount | None = None,
     browsers: Browsers | None = None,
     pages: PagesApi | None = None,
+    requests: RequestTallies | None = None,
 ) -> AsyncIterator[Harness]:
     """A server on a free port of the loopback interface."""
     node = node or StubNode()
@@ -301,6 +303,7 @@ async def running(
         host_names=lambda: ("node", "a"),
         lean=api.lean_routes(),
         browsers=browsers,
+        requests=requests,
     )
     if Ways.is_lean:
         know_heads(server)

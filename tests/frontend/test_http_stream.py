@@ -7,6 +7,7 @@ from aiohttp import web
 
 from raftdb.frontend.http_stream import COMMENT, UNSENT_BYTES_MAX, EventStream, EventStreams, event_block
 from raftdb.route import Permission, Route, Routes
+from raftdb.tally import RequestTallies
 from tests.frontend.support import RawClient, get, running, wait_until
 
 Work = Callable[[EventStream], Coroutine[object, object, None]]
@@ -106,6 +107,18 @@ async def test_work_that_fails_ends_the_stream() -> None:
         await begun(client)
         assert await client.ends() == b""
         assert streaming.streams.count == 0
+
+
+async def test_a_stream_counts_as_no_request() -> None:
+    """It lasts for as long as its client wants, which says nothing about the node."""
+    streaming, requests = Streaming(), RequestTallies()
+    async with running(more_routes=streaming.routes, requests=requests) as http:
+        client = await http.connect()
+        await begun(client)
+        await streaming.streams.close()
+        assert await client.ends() == b""
+        assert (await http.request(get("/v1/status"))).status == 200
+        assert [operation for operation, _, _ in requests.all()] == ["GET /v1/status"]
 
 
 async def test_no_more_streams_are_opened_than_allowed() -> None:

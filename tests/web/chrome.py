@@ -42,7 +42,8 @@ def find() -> str | None:
 class Tab:
     """One page of the browser. `errors` are what its scripts failed with, and what its policy has refused."""
 
-    def __init__(self, browser: "Browser", session: str) -> None:
+    def __init__(self, browser: "Browser", session: str, context: str) -> None:
+        self.context = context
         self._browser = browser
         self._session = session
         self.errors: list[str] = []
@@ -187,13 +188,22 @@ class Browser:
         return answer
 
     @asynccontextmanager
-    async def tab(self, *, width: int = 1280, height: int = 900, dark: bool = False) -> AsyncIterator[Tab]:
-        """A new page, as a context, which forgets all that others have stored."""
-        context = (await self.call("Target.createBrowserContext"))["browserContextId"]
-        target = await self.call("Target.createTarget", url="about:blank", browserContextId=context)
+    async def tab(
+        self, *, width: int = 1280, height: int = 900, dark: bool = False, beside: Tab | None = None
+    ) -> AsyncIterator[Tab]:
+        """A new page, as a context. It forgets all that others have stored, unless it is one more window `beside`
+        another."""
+        if beside is None:
+            context = (await self.call("Target.createBrowserContext"))["browserContextId"]
+        else:
+            context = beside.context
+        # A window of its own is seen, beside others; a tab of a window hides the others.
+        target = await self.call(
+            "Target.createTarget", url="about:blank", browserContextId=context, newWindow=True
+        )
         attached = await self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
         session = attached["sessionId"]
-        tab = self._tabs[session] = Tab(self, session)
+        tab = self._tabs[session] = Tab(self, session, context)
         for domain in ("Page", "Runtime", "Log", "Network"):
             await tab.call(f"{domain}.enable")
         await tab.call("Emulation.setScrollbarsHidden", hidden=True)
@@ -202,7 +212,9 @@ class Browser:
             yield tab
         finally:
             del self._tabs[session]
-            await self.call("Target.disposeBrowserContext", browserContextId=context)
+            await self.call("Target.closeTarget", targetId=target["targetId"])
+            if beside is None:
+                await self.call("Target.disposeBrowserContext", browserContextId=context)
 
     async def _read(self) -> None:
         async for message in self._socket:

@@ -1,5 +1,6 @@
 """The pages in a real browser, on a real cluster: one of each for all tests of this file."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -183,8 +184,9 @@ async def test_a_hidden_page_has_no_stream_open(browser: Browser, tab: Tab, clus
     cluster["n1"].status()
     assert len(tab.requests) == before
     await tab.run("window.isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
+    while len(tab.requests) == before:
+        await asyncio.sleep(0.02)
     await headline(tab, "Healthy")
-    assert len(tab.requests) > before
 
 
 async def test_the_timeline_tells_an_election_over_all_nodes(tab: Tab, cluster: Cluster) -> None:
@@ -254,3 +256,35 @@ async def test_nothing_that_is_shown_runs_or_breaks_a_page(tab: Tab, cluster: Cl
         await tab.run("document.querySelectorAll('.pick input:not(:checked)').forEach(one => one.click())")
         await tab.wait("document.querySelector('.story').innerText.includes('onerror')")
     assert await tab.run("window.bad === undefined && document.querySelector('img[src=x]') === null")
+
+
+async def test_windows_of_one_browser_share_their_streams(
+    browser: Browser, tab: Tab, cluster: Cluster
+) -> None:
+    """A browser opens six connections to a host, and a stream keeps its own."""
+
+    def streams(one: Tab) -> int:
+        return sum("/v1/events" in url for url in one.requests)
+
+    has_streams = "raftdbCluster.sharing?.hasStreams"
+    async with browser.tab(beside=tab) as first:
+        await opened(first, cluster["n1"])
+        await headline(first, "Healthy")
+        await opened(tab, cluster["n1"], "/timeline")
+        await tab.wait("document.querySelector('.timeline').innerText.includes('leads now')")
+        # One of the two has the streams, whichever it is, and both see the same.
+        both = [first, tab]
+        while [await one.run(has_streams) for one in both].count(True) != 1:
+            await asyncio.sleep(0.02)
+        await tab.wait("raftdbCluster.list().length === 3 && raftdbCluster.list().every(one => one.isHeard)")
+        await first.wait("raftdbCluster.list().every(one => one.isHeard)")
+        idle = tab if await first.run(has_streams) else first
+        before = streams(idle)
+        at = "raftdbCluster.leader.heardAt"
+        heard = await idle.run(at)
+        await idle.wait(f"{at} > {heard} + 1000")
+        assert streams(idle) == before
+    # The window that is left goes on by itself.
+    await tab.wait(has_streams)
+    await tab.wait("raftdbCluster.list().every(one => one.isHeard)")
+    assert streams(tab) >= 3

@@ -4,6 +4,7 @@ import { confirm } from "../confirm.js";
 import { fill, h, say, set, shown } from "../dom.js";
 import { census, health, lagOf, ROLES } from "../health.js";
 import { legend, Ring, silenceOf } from "../ring.js";
+import { Looks } from "../rates.js";
 import { told } from "../story.js";
 import { bytes, count, duration, number, rate, time } from "../words.js";
 
@@ -28,6 +29,7 @@ export function open(view) {
   const addButton = h("button", { type: "button", onclick: () => addNode(view) }, "Add a node…");
   const why = h("p", { class: "soft small" });
   const cards = new Map();
+  const looks = new Looks();
   fill(
     view.root,
     banner,
@@ -56,7 +58,8 @@ export function open(view) {
     say(sentence, text);
     ring.update(cluster);
     showCards(view, nodeList, cards);
-    showFigures(cluster, figures);
+    for (const node of cluster.list()) looks.note(node);
+    showFigures(cluster, looks, figures);
     addButton.disabled = !api.mayAct || cluster.leader === null;
     say(why, api.mayAct ? "" : api.whyNot);
   };
@@ -159,23 +162,37 @@ function facts(node, leader, member) {
   return parts.join(" · ");
 }
 
-function showFigures(cluster, root) {
+function showFigures(cluster, looks, root) {
   const source = cluster.leader ?? cluster.list().find((node) => node.isHeard) ?? null;
-  if (source?.status == null) return fill(root);
-  const { status, metrics } = source;
-  const disks = cluster.list().filter((node) => node.isHeard && node.metrics !== null).map((node) => node.metrics);
+  if (source?.status == null || source.metrics === null) return fill(root);
+  const { id, status, metrics } = source;
+  const heard = cluster.list().filter((node) => node.isHeard && node.metrics !== null);
+  const reads = heard.map((node) => looks.rate(node.id, (figures) => figures.reads)).filter((value) => value !== null);
+  const writes = looks.rate(id, (figures) => sum(figures.commit_s.counts));
+  const fsync = Math.max(...heard.map((node) => looks.percentile(node.id, "fsync_s", 0.99) ?? 0));
+  const free = Math.min(...heard.map((node) => node.metrics.free_bytes ?? Infinity));
   const rows = [
-    ["Entries", source.rate === null ? "–" : rate(source.rate), "committed and applied"],
-    ["Committed", number(status.commit_index), "entries since the cluster began"],
-    ["Requests", number(status.pending_requests), `waiting at ${source.id} just now`],
-    ["Disk write", disks.length > 0 ? duration(Math.max(...disks.map((one) => one.fsync_ms))) : "–", "the slowest of the last ones"],
-    ["Disk space", metrics?.free_bytes != null ? bytes(Math.min(...disks.map((one) => one.free_bytes ?? Infinity))) : "–", "free, where it is least"],
-    ["Up for", duration(status.uptime_seconds * 1000), `${source.id}, version ${status.version}`],
+    ["Writes", writes === null ? "–" : rate(writes), latency(looks, id, "commit_s")],
+    ["Reads", reads.length === 0 ? "–" : rate(sum(reads)), latency(looks, id, "request_s", "a request ")],
+    ["Keys", metrics.keys === null ? "–" : number(metrics.keys), `in ${count(status.commit_index, "entry", "entries")} of the log`],
+    ["Disk write", fsync === 0 ? "–" : duration(fsync), "99 of 100 are quicker, at the slowest node"],
+    ["Disk", bytes(metrics.store_bytes), free === Infinity ? "used" : `used, ${bytes(free)} free where it is least`],
+    ["Up for", duration(status.uptime_seconds * 1000), `${shown(id)}, version ${status.version}`],
   ];
   if (root.children.length !== rows.length) {
     fill(root, rows.map(() => h("div", { class: "card figure" }, h("div", { class: "label" }), h("div", { class: "value" }), h("div", { class: "more" }))));
   }
   rows.forEach((row, place) => [...root.children[place].children].forEach((child, part) => say(child, row[part])));
+}
+
+// "half within 2 ms, 99 of 100 within 9 ms"
+function latency(looks, id, name, what = "") {
+  const [half, most] = [0.5, 0.99].map((share) => looks.percentile(id, name, share));
+  return half === null ? "none just now" : `${what}half within ${duration(half)}, 99 of 100 within ${duration(most)}`;
+}
+
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
 }
 
 // "3 nodes vote now, 2 of them are a majority, 3 are up: one may fail."
