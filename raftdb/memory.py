@@ -17,7 +17,7 @@ Messages that arrive from members take nothing from the account and never wait f
 memory cannot depose a leader.
 
 Sizes are those of Python's objects, not of their content: the factors below were measured with tracemalloc, and the
-whole under attack with `benchmarks/memory_under_attack.py`.
+whole under attack with `benchmarks/overload.py`.
 """
 
 from collections.abc import Callable

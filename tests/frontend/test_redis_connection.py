@@ -6,7 +6,7 @@ import pytest
 
 from raftdb.endpoint import RedisAddresses, parse_endpoint
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
-from raftdb.frontend.redis.connection import REPLIES_MAX
+from raftdb.frontend.redis.connection import OUT_AT_FIRST, OUT_BYTES_MAX, REPLIES_MAX
 from raftdb.frontend.redis.server import RedisLimits, RedisServer
 from raftdb.limits import MIB, Limits
 from raftdb.machine.batches import MultiSet
@@ -146,7 +146,7 @@ async def test_a_long_pipeline_is_begun_in_parts_and_reading_pauses() -> None:
     node.is_held = True
     client = Client(server)
     client.send(SET * 5000)
-    assert len(node.waiting) == REPLIES_MAX
+    assert len(node.waiting) == OUT_AT_FIRST
     assert is_paused(client)
     replies = 0
     while replies < 5000:
@@ -155,8 +155,25 @@ async def test_a_long_pipeline_is_begun_in_parts_and_reading_pauses() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         replies += client.take().count(OK)
+    assert node.most_waiting == REPLIES_MAX
     assert not is_paused(client)
     assert server.in_flight == 0
+
+
+async def test_fewer_are_begun_while_replies_are_long() -> None:
+    node, server = serve()
+    client = Client(server)
+    await client.ask("SET", "long", b"x" * 1_000_000)
+    client.send(request("GET", "long") * OUT_AT_FIRST)
+    await client.receive(OUT_AT_FIRST)
+    node.most_waiting = 0
+    client.send(request("GET", "long") * 20)
+    assert (await client.receive(20)).count(b"$1000000\r\n") == 20
+    assert node.most_waiting == 1 + OUT_BYTES_MAX // 1_000_000
+    await client.ask("DEL", "long")
+    client.send(request("GET", "long") * 5_000)
+    await turns(lambda: len(client.transport.written) == 5_000 * len(NIL))
+    assert node.most_waiting == REPLIES_MAX
 
 
 async def test_what_is_answered_here_makes_room_for_what_follows() -> None:
@@ -228,14 +245,14 @@ async def test_replies_that_nobody_reads_take_no_more_memory_than_there_is() -> 
     await clients[0].ask("SET", "a", b"x" * 1_000_000)
     for client in clients:
         client.transport.unread_bytes = 0
-        client.send(GET * 20)
+        client.send(GET * OUT_AT_FIRST)
     node.is_held = True
     await asyncio.sleep(0)
-    replies = [await client.receive(20) for client in clients]
+    replies = [await client.receive(OUT_AT_FIRST) for client in clients]
     busy = sum(reply.count(b"-BUSY the memory for requests is in use") for reply in replies)
     assert busy > 0
     assert sum(len(reply) for reply in replies) < MEMORY_BYTES_MIN
-    assert sum(reply.count(b"$1000000\r\n") for reply in replies) == 200 - busy
+    assert sum(reply.count(b"$1000000\r\n") for reply in replies) == 10 * OUT_AT_FIRST - busy
     assert await clients[0].ask("PING") == PONG
 
 

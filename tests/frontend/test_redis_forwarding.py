@@ -95,6 +95,8 @@ async def test_a_pipeline_keeps_its_order_over_a_change_of_leader() -> None:
     cluster, server, _ = serve()
     client = Client(server)
     old = cluster.nodes["n2"]
+    client.send(request("GET", "n") * 30)
+    await replies_of(client, b"$-1\r\n" * 30)
     old.is_held = True
     for number in range(20):
         client.send(

@@ -1,5 +1,6 @@
 """Beginning a request: from its words to an operation for the node, or to the reply of one that needs none."""
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,11 @@ from raftdb.frontend.redis.transactions import begin_exec, queue_request
 
 if TYPE_CHECKING:
     from raftdb.frontend.redis.server import RedisServer
+
+logger = logging.getLogger("raftdb.redis")
+
+_HTTP_WORDS = (b"POST", b"HOST:")
+"""The first words of HTTP requests, which a page in a browser may have sent (hazard B100)."""
 
 
 def begin(
@@ -42,6 +48,15 @@ def first_named(client: ClientState) -> Arguments:
     watched = [key for key, _ in client.watched.pairs()]
     requests = [*(client.queued or ()), *([[b"watch", *watched]] if watched else ())]
     return next((each for each in requests if keys_of(find(each), each)), [b"exec"])
+
+
+def is_http(client: ClientState, arguments: Arguments) -> bool:
+    """Whether an unknown command has words of HTTP, which end the connection."""
+    if arguments[0].upper() not in _HTTP_WORDS:
+        return False
+    fields = {"client": client.address}
+    logger.warning("HTTP on the Redis port, perhaps from a page in a browser", extra={"fields": fields})
+    return True
 
 
 def _begun(

@@ -17,20 +17,20 @@ Bounds
 ------
 Reading is paused while requests have arrived that are not begun, so these are at most those of one read of the socket;
 but a connection that is blocked reads on up to `BLOCKED_BYTES_MAX`, because only that shows that its client has gone.
-At most `REPLIES_MAX` requests of one connection, and `RedisLimits.in_flight_max` of all, are begun and not answered.
+At most `REPLIES_MAX` requests of one connection, and `RedisLimits.in_flight_max` of all, are begun and not answered;
+fewer of one whose last replies were long, so that whoever does not read has little under way.
 While the transport's buffer is full, because the client does not read, none of its requests is begun, and a client that
 reads nothing for `UNREAD_S` is cut off. Requests that wait or are queued, and replies, take memory from the node's
 account; for want of it a client that reads and sends nothing is cut off after `STALLED_S`.
 """
 
 import asyncio
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from raftdb.budgets import KEYS_ON_LOOP_MAX
 from raftdb.errors import RaftdbError, Unavailable
-from raftdb.frontend.redis.beginning import begin, first_named, queue
+from raftdb.frontend.redis.beginning import begin, first_named, is_http, queue
 from raftdb.frontend.redis.client_state import ClientState, shown_address
 from raftdb.frontend.redis.errors import CommandRefused, error_of
 from raftdb.frontend.redis.replying import (
@@ -44,6 +44,7 @@ from raftdb.frontend.redis.replying import (
 from raftdb.frontend.redis.rows import Arguments, Call, Row, WaitingCall
 from raftdb.frontend.redis.table import BY_NAME, find
 from raftdb.frontend.redis.unread import ReadingWatch
+from raftdb.limits import MIB
 from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.services import QUERIES, READS, keys_named
@@ -54,18 +55,17 @@ from raftdb.wire.resp_replies import Error, encode
 if TYPE_CHECKING:
     from raftdb.frontend.redis.server import RedisServer
 
-logger = logging.getLogger("raftdb.redis")
-
 REPLIES_MAX = 1024
 """Most requests of one connection that are begun, and whose replies are not written."""
+OUT_BYTES_MAX = 4 * MIB
+"""Most bytes of replies of one connection that are expected at once: others wait while long values are read for it."""
+OUT_AT_FIRST = 16
+"""Requests of a new connection that are begun before it is known how long the replies are."""
 COUNTED_BYTES_MIN = 1024
 """Shorter replies are not counted; as many as may be in flight take 16 MiB."""
 
 BLOCKED_BYTES_MAX = 64 * 1024
 """How many bytes of requests may arrive on a connection that is blocked before it reads no more."""
-
-_HTTP_WORDS = (b"POST", b"HOST:")
-"""The first words of HTTP requests, which a page in a browser may have sent (hazard B100)."""
 
 _READ_TYPES = frozenset({*READS, *QUERIES})
 
@@ -90,6 +90,8 @@ class RedisConnection(asyncio.Protocol):
         """How many bytes the requests in the inbox had, at most."""
         self._may_be_large = False
         """True if requests in the inbox may be larger than the limits."""
+        self._expected_bytes = OUT_BYTES_MAX // OUT_AT_FIRST
+        """How long the next reply may be, to judge by the last ones."""
         self._is_full = False
         self._is_paused = False
         self._at_end = False
@@ -195,6 +197,9 @@ class RedisConnection(asyncio.Protocol):
         """True if one more request may be begun now."""
         if self._is_full or self._held is not None:
             return False
+        out = self._reads_out + self._writes_out
+        if out and out * self._expected_bytes >= OUT_BYTES_MAX:
+            return False
         if len(self._replies) >= REPLIES_MAX:
             # Replies that need no node are ready, and writing them makes room.
             self.write_replies()
@@ -219,6 +224,7 @@ class RedisConnection(asyncio.Protocol):
             self._reads_out -= 1
         if not self._writes_out and not self._reads_out:
             self._waits_for_all = False
+        self._expected_bytes = max(reply_bytes, self._expected_bytes * 3 // 4)
         if not self._replies:
             # The client has gone.
             return
@@ -255,15 +261,15 @@ class RedisConnection(asyncio.Protocol):
 
     def _cut_off(self) -> bool:
         """End the connection at once, because others need its memory, if it waits for a client that does nothing."""
-        client, waits_for_client = self.client, self._is_full or not (self._replies or self._inbox)
-        since_s = max(client.last_used, self._reading.progress_s())
-        if not waits_for_client or client.now() - since_s < self._server.limits.stalled_s:
+        waits_for_client = self._is_full or not (self._replies or self._inbox)
+        if (
+            not waits_for_client
+            or self._reading.idle_s(self.client.last_used) < self._server.limits.stalled_s
+        ):
             return False
-        fields = {"client": client.address, "bytes": self._hold.bytes}
-        logger.warning("a client that does nothing is cut off for others", extra={"fields": fields})
+        self._reading.cut_off("a client that does nothing is cut off for others", self._hold.bytes)
         self._server.evicted += 1
-        client.is_ending = True
-        self.abort()
+        self.client.is_ending = True
         return True
 
     def _begin(self, arguments: Arguments) -> bool:
@@ -274,8 +280,9 @@ class RedisConnection(asyncio.Protocol):
             try:
                 row = find(arguments)
             except CommandRefused as refused:
-                self._refuse(arguments, refused)
-                return True
+                client.is_ending = is_http(client, arguments)
+                client.fail_transaction()
+                return client.is_ending or self._put(refused.error)
         if client.queued is not None and not row.is_immediate:
             return self._put(queue(self._server, client, row, arguments))
         if self._reads_out and row.waits_for_reads:
@@ -299,19 +306,6 @@ class RedisConnection(asyncio.Protocol):
         if self._waits_for_all or row.waits_for_writes:
             return True
         return count > KEYS_ON_LOOP_MAX and row.build is not None and not row.waits_for_reads
-
-    def _refuse(self, arguments: Arguments, refused: CommandRefused) -> None:
-        """Answer an unknown or malformed command; words of HTTP end the connection."""
-        client = self.client
-        if arguments[0].upper() in _HTTP_WORDS:
-            logger.warning(
-                "HTTP on the Redis port, perhaps from a page in a browser",
-                extra={"fields": {"client": client.address}},
-            )
-            client.is_ending = True
-            return
-        client.fail_transaction()
-        self._put(refused.error)
 
     def _submit(self, row: Row, arguments: Arguments, call: Call) -> bool:
         """Submit an operation to the node. Returns False if the request has to wait after all."""

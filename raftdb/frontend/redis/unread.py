@@ -39,16 +39,20 @@ class ReadingWatch:
             self._timer.cancel()
             self._timer = None
 
-    def progress_s(self) -> float:
-        """When the client had read something, by the loop's clock, as far as was looked."""
+    def idle_s(self, last_used_s: float) -> float:
+        """For how long the client, which has sent something at `last_used_s` on the loop's clock, has neither sent nor
+        read anything, as far as was looked."""
         if self._timer is not None and self._transport.get_write_buffer_size() < self._unread_bytes:
             self.begin()
-        return self._progress_s
+        return asyncio.get_running_loop().time() - max(self._progress_s, last_used_s)
+
+    def cut_off(self, why: str, held_bytes: int) -> None:
+        """End the connection at once, and say why."""
+        logger.warning(why, extra={"fields": {"client": self._address(), "bytes": held_bytes}})
+        self._transport.abort()
 
     def _look(self) -> None:
         if self._transport.get_write_buffer_size() < self._unread_bytes:
             self.begin()
             return
-        fields = {"client": self._address(), "unread_bytes": self._unread_bytes}
-        logger.warning("a client does not read", extra={"fields": fields})
-        self._transport.abort()
+        self.cut_off("a client does not read", self._unread_bytes)
