@@ -6,7 +6,7 @@ import pytest
 
 from raftdb.endpoint import RedisAddresses, parse_endpoint
 from raftdb.errors import LeaderHint, OutcomeUnknown, RaftdbError, Unavailable
-from raftdb.frontend.redis.connection import OUT_AT_FIRST, OUT_BYTES_MAX, REPLIES_MAX
+from raftdb.frontend.redis.bounds import OUT_AT_FIRST, OUT_BYTES_MAX, QUANTUM, REPLIES_MAX
 from raftdb.frontend.redis.server import RedisLimits, RedisServer
 from raftdb.limits import MIB, Limits
 from raftdb.machine.batches import MultiSet
@@ -566,3 +566,79 @@ async def test_a_listener_cuts_off_what_does_not_end() -> None:
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await reader.readexactly(1)
     writer.close()
+
+
+async def test_who_asks_for_little_waits_only_for_a_part_of_what_others_ask_for() -> None:
+    node, server = serve(limits=RedisLimits(in_flight_max=QUANTUM))
+    node.is_held = True
+    busy, modest = [Client(server) for _ in range(3)], Client(server)
+    for client in busy:
+        client.send(SET * 500)
+    modest.send(request("SET", "modest", "1"))
+    turns_taken = 0
+    while not modest.transport.written:
+        turns_taken += 1
+        node.answer_all()
+        await asyncio.sleep(0)
+    assert modest.take() == OK
+    assert turns_taken <= 2 * (len(busy) + 1)
+    assert server.in_flight == QUANTUM
+
+
+async def go_on(node: MachineNode, ahead_s: list[float], client: Client) -> bytes:
+    """Let others go on, a few every tenth of a second, until `client` is answered; returns what."""
+    for _ in range(30):
+        ahead_s[0] += 0.1
+        node.answer_all()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if client.transport.written.endswith(b"once)\r\n"):
+            break
+    return client.take()
+
+
+async def test_what_waits_in_line_for_too_long_is_refused(ahead_s: list[float]) -> None:
+    node, server = serve(limits=RedisLimits(in_flight_max=QUANTUM))
+    node.is_held = True
+    others, client = [Client(server) for _ in range(30)], Client(server)
+    for other in others:
+        other.send(SET * QUANTUM)
+    client.send(SET * 3)
+    refused = b"-BUSY too many requests wait (send fewer at once)\r\n"
+    assert await go_on(node, ahead_s, client) == refused * 3
+    assert 1.0 <= ahead_s[0] < 2.0
+    node.is_held = False
+    node.answer_all()
+    assert await client.ask("GET", "a") == ONE
+
+
+async def test_who_waits_because_nobody_leads_is_not_refused(ahead_s: list[float]) -> None:
+    node, server = serve(limits=RedisLimits(in_flight_max=QUANTUM))
+    node.is_held = True
+    Client(server).send(SET * QUANTUM)
+    client = Client(server)
+    client.send(SET * 3)
+    ahead_s[0] = 3.0
+    node.is_held = False
+    node.answer_all()
+    assert await client.receive(3) == OK * 3
+
+
+@pytest.mark.parametrize("queued", [0, 1])
+async def test_no_part_of_a_transaction_is_executed_without_the_others(
+    ahead_s: list[float], queued: int
+) -> None:
+    """What arrives behind the part that is refused must not be taken for commands outside a transaction."""
+    parts = [request("MULTI"), SET, request("SET", "b", "2"), request("EXEC")]
+    node, server = serve(limits=RedisLimits(in_flight_max=QUANTUM))
+    node.is_held = True
+    others, client = [Client(server) for _ in range(30)], Client(server)
+    client.send(*parts[:queued])
+    for other in others:
+        other.send(SET * QUANTUM)
+    client.send(request("PING"), *parts[queued:2])
+    replies = await go_on(node, ahead_s, client)
+    assert replies.endswith(b"-BUSY too many requests wait (send fewer at once)\r\n")
+    assert client.transport.is_closed
+    client.send(*parts[2:])
+    assert Set(b"b", b"2") not in node.submitted

@@ -8,7 +8,7 @@ from raftdb.commands.spec import COMMANDS
 from raftdb.endpoint import RedisAddresses
 from raftdb.errors import LeaderHint, Unavailable
 from raftdb.frontend.redis import table
-from raftdb.frontend.redis.connection import BLOCKED_BYTES_MAX
+from raftdb.frontend.redis.bounds import BLOCKED_BYTES_MAX
 from raftdb.frontend.redis.server import RedisLimits
 from raftdb.frontend.redis.services import _row
 from raftdb.machine.locks.holding import Lock

@@ -3,8 +3,9 @@
 From the socket inwards:
 
 * `server` owns the listening socket, and bounds the requests in flight of all connections. `connection` is one
-  connection, which writes replies in the order of requests; its docstring has the rules. `beginning` makes
-  an operation of a request, `replying` is a reply that is awaited, `unread` cuts clients off that do not read.
+  connection, which writes replies in the order of requests; its docstring has the rules, and `bounds` what limits it.
+  `beginning` makes an operation of a request, `replying` is a reply that is awaited, `unread` cuts clients off that do
+  not read.
 * `client_state` keeps a client's state between commands, `watching` the keys that it watches.
 * `rows` defines a row of the table of commands. `strings`, `subsequences`, `keys`, `scanning` (with the `cursors` of
   SCAN), `objects`, `transactions`, `connection_commands`, `introspection` and `cluster_commands` have the rows; `table`

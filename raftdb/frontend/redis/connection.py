@@ -13,15 +13,7 @@ see one that was submitted later. So:
 * none is begun while the node holds one until it can be served (`WAIT`): the connection is blocked, as by Redis'
   `BLPOP`, and a client that goes away gives up its turn.
 
-Bounds
-------
-Reading is paused while requests have arrived that are not begun, so these are at most those of one read of the socket;
-but a connection that is blocked reads on up to `BLOCKED_BYTES_MAX`, because only that shows that its client has gone.
-At most `REPLIES_MAX` requests of one connection, and `RedisLimits.in_flight_max` of all, are begun and not answered;
-fewer of one whose last replies were long, so that whoever does not read has little under way.
-While the transport's buffer is full, because the client does not read, none of its requests is begun, and a client that
-reads nothing for `UNREAD_S` is cut off. Requests that wait or are queued, and replies, take memory from the node's
-account; for want of it a client that reads and sends nothing is cut off after `STALLED_S`.
+The bounds of a connection are those of `raftdb.frontend.redis.bounds`.
 """
 
 import asyncio
@@ -31,6 +23,15 @@ from typing import TYPE_CHECKING, cast
 from raftdb.budgets import KEYS_ON_LOOP_MAX
 from raftdb.errors import RaftdbError, Unavailable
 from raftdb.frontend.redis.beginning import begin, first_named, is_http, queue
+from raftdb.frontend.redis.bounds import (
+    BLOCKED_BYTES_MAX,
+    COUNTED_BYTES_MIN,
+    LINE_TOO_LONG,
+    OUT_AT_FIRST,
+    OUT_BYTES_MAX,
+    QUANTUM,
+    REPLIES_MAX,
+)
 from raftdb.frontend.redis.client_state import ClientState, shown_address
 from raftdb.frontend.redis.errors import CommandRefused, error_of
 from raftdb.frontend.redis.replying import (
@@ -44,7 +45,6 @@ from raftdb.frontend.redis.replying import (
 from raftdb.frontend.redis.rows import Arguments, Call, Row, WaitingCall
 from raftdb.frontend.redis.table import BY_NAME, find
 from raftdb.frontend.redis.unread import ReadingWatch
-from raftdb.limits import MIB
 from raftdb.machine.operations import TransactionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.services import QUERIES, READS, keys_named
@@ -54,18 +54,6 @@ from raftdb.wire.resp_replies import Error, encode
 
 if TYPE_CHECKING:
     from raftdb.frontend.redis.server import RedisServer
-
-REPLIES_MAX = 1024
-"""Most requests of one connection that are begun, and whose replies are not written."""
-OUT_BYTES_MAX = 4 * MIB
-"""Most bytes of replies of one connection that are expected at once: others wait while long values are read for it."""
-OUT_AT_FIRST = 16
-"""Requests of a new connection that are begun before it is known how long the replies are."""
-COUNTED_BYTES_MIN = 1024
-"""Shorter replies are not counted; as many as may be in flight take 16 MiB."""
-
-BLOCKED_BYTES_MAX = 64 * 1024
-"""How many bytes of requests may arrive on a connection that is blocked before it reads no more."""
 
 _READ_TYPES = frozenset({*READS, *QUERIES})
 
@@ -97,6 +85,10 @@ class RedisConnection(asyncio.Protocol):
         self._at_end = False
         self.is_in_line = False
         """Whether it waits in the server's line to begin more."""
+        self.quantum = QUANTUM
+        """Requests that it may still begin before others in line have their turn."""
+        self.lined_s: float | None = None
+        """Since when what has arrived waits in line."""
         self._hold = Hold(server.memory, cut=self._cut_off)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -166,13 +158,14 @@ class RedisConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client has read enough."""
-        self._is_full = False
+        self._is_full, self.lined_s = False, None
         self._reading.stop()
         self.advance()
 
     def advance(self) -> None:
         """Write ready replies, and begin requests as far as order and bounds allow."""
         inbox = self._inbox
+        self.quantum = QUANTUM
         if self._replies:
             self.write_replies()
         while inbox and self._has_room():
@@ -182,7 +175,7 @@ class RedisConnection(asyncio.Protocol):
             if self.client.is_ending:
                 inbox.clear()
         if not inbox:
-            self._may_be_large, self._inbox_bytes = False, 0
+            self._may_be_large, self._inbox_bytes, self.lined_s = False, 0, None
             if self._reader.error is not None and not self.client.is_ending:
                 self._end_with(Error(f"ERR {self._reader.error}"))
         if self._replies or self.client.is_ending or self._at_end:
@@ -205,12 +198,7 @@ class RedisConnection(asyncio.Protocol):
             self.write_replies()
             if len(self._replies) >= REPLIES_MAX:
                 return False
-        server = self._server
-        if server.left and server.in_flight < server.in_flight_max:
-            server.left -= 1
-            return True
-        server.line_up(self)
-        return False
+        return self._server.may_begin(self)
 
     def settled(self, reply: Reply, reply_bytes: int) -> None:
         """Note that the reply to one request is ready."""
@@ -248,6 +236,19 @@ class RedisConnection(asyncio.Protocol):
             if self._hold.bytes:
                 self._count_memory()
         self._end_if_done()
+
+    def refuse_waiting(self) -> int:
+        """Refuse what waits in line, because there is too much of it; returns how many requests. If a part of a
+        transaction may be among it, the connection ends, so that no other part is executed."""
+        inbox, count, self.lined_s = self._inbox, len(self._inbox), None
+        if self.client.queued is not None or any(arguments[0].upper() == b"MULTI" for arguments in inbox):
+            inbox.clear()
+            self._end_with(error_of(LINE_TOO_LONG))
+        else:
+            inbox.clear()
+            self._replies.extend([ReadyReply(encode(error_of(LINE_TOO_LONG)))] * count)
+            self.advance()
+        return count
 
     def close(self) -> None:
         """Begin no more requests, and end the connection when all open ones are answered."""

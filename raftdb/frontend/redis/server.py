@@ -37,6 +37,15 @@ BEGUN_PER_TURN_MAX = 1024
 """Requests begun in one turn of the loop, some 20 ms of short ones."""
 
 
+PAUSE_S = 0.25
+"""If no request is begun for this long, there is no leader or no majority: those in line need not be too many."""
+REFUSED_PER_BEGUN = 16
+"""Requests that are refused in the time in which one is begun."""
+LINE_S = 1.0
+"""How long requests wait in line before they are refused. What is refused early costs little, so that what is taken is
+answered in time."""
+
+
 class RedisNode(Protocol):
     """One running node, as this listener sees it."""
 
@@ -69,11 +78,13 @@ class RedisNode(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisLimits:
     """The limits of one listener. There are `connections_max` connections at most. No request is begun while
-    `in_flight_max` are in flight. A client that has read nothing for `unread_s` seconds is cut off, and one that has
-    read and sent nothing for `stalled_s` if others need its memory."""
+    `in_flight_max` are in flight; one that has waited for that for `line_s` seconds, while others were begun, is
+    refused. A client that has read nothing for `unread_s` seconds is cut off, and one that has read and sent nothing
+    for `stalled_s` if others need its memory."""
 
     connections_max: int = 24_000
-    in_flight_max: int = 16_384
+    in_flight_max: int = 4_096
+    line_s: float = LINE_S
     unread_s: float = UNREAD_S
     stalled_s: float = STALLED_S
 
@@ -109,7 +120,6 @@ class RedisServer:
         self.instance = os.urandom(8).hex()
         self.queued_bytes_max = command_limits.command_bytes + 4 * TRANSACTION_KEYS_MAX * ARGUMENT_BYTES
         self.limits = limits or RedisLimits()
-        self.in_flight_max = self.limits.in_flight_max
         self._connections_max = self.limits.connections_max
         self._connections: dict[int, RedisConnection] = {}
         self._last_id = self._rejected = self._begun = 0
@@ -119,6 +129,10 @@ class RedisServer:
         """The number of requests that may still be begun in this turn."""
         self._ready: list[RedisConnection] = []
         self._line: deque[RedisConnection] = deque()
+        self._begun_s = self._moving_s = 0.0
+        """When requests were begun last, and since when without a pause."""
+        self._served: RedisConnection | None = None
+        """The connection from the line whose turn it is."""
         self._turn_is_due = False
         self._listener: asyncio.Server | None = None
         self._endpoint = ("", 0)
@@ -189,13 +203,21 @@ class RedisServer:
         if not self._turn_is_due:
             self._schedule()
 
-    def line_up(self, connection: RedisConnection) -> None:
-        """Let the connection wait in line until another request may be begun."""
+    def may_begin(self, connection: RedisConnection) -> bool:
+        """Whether the connection may begin one more request now; else it waits in line."""
+        has_turn = connection is self._served or not self._line
+        if self.left and has_turn and connection.quantum and self.in_flight < self.limits.in_flight_max:
+            self.left -= 1
+            connection.quantum -= 1
+            return True
         if not connection.is_in_line:
             connection.is_in_line = True
             self._line.append(connection)
+            if connection.lined_s is None:
+                connection.lined_s = asyncio.get_running_loop().time()
         if not self._turn_is_due:
             self._schedule()
+        return False
 
     def settled_one(self) -> None:
         """Note that one of the requests in flight is answered."""
@@ -270,14 +292,24 @@ class RedisServer:
     def _turn(self) -> None:
         """Write the ready replies, and go on with connections that wait in line."""
         self._turn_is_due = False
-        self._begun += BEGUN_PER_TURN_MAX - self.left
+        now_s = asyncio.get_running_loop().time()
+        if self.left < BEGUN_PER_TURN_MAX:
+            self._begun += BEGUN_PER_TURN_MAX - self.left
+            if now_s > self._begun_s + PAUSE_S:
+                self._moving_s = now_s
+            self._begun_s = now_s
         self.left = BEGUN_PER_TURN_MAX
         ready, self._ready = self._ready, []
         for connection in ready:
             connection.advance()
-        for _ in range(len(self._line)):
-            if not self.left or self.in_flight >= self.in_flight_max:
-                break
-            connection = self._line.popleft()
+        line, limits = self._line, self.limits
+        overdue_s = now_s - limits.line_s
+        while line and self.left and self.in_flight < limits.in_flight_max:
+            self._served = connection = line.popleft()
             connection.is_in_line = False
-            connection.advance()
+            if max(self._moving_s, connection.lined_s or now_s) < overdue_s:
+                refused = connection.refuse_waiting()
+                self.left = max(0, self.left - 1 - refused // REFUSED_PER_BEGUN)
+            else:
+                connection.advance()
+        self._served = None
