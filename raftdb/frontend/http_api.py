@@ -14,6 +14,7 @@ from raftdb.frontend.http_execute import LeanExecute
 from raftdb.frontend.http_file import Sending, stream_file
 from raftdb.frontend.http_history import HistoryApi
 from raftdb.frontend.http_lean import LeanRoutes
+from raftdb.frontend.http_lessons import LessonsApi
 from raftdb.frontend.http_locks import LocksApi
 from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_memory import hold_answer
@@ -83,6 +84,7 @@ class HttpApi:
         self._warnings = dict(readiness_warnings or {})
         self._pages = pages
         self._metrics = metrics
+        self.lessons = LessonsApi() if pages is not None else None
 
     def routes(self) -> dict[str, dict[str, Route]]:
         """A new path table with every route of this API: path -> method -> route.
@@ -110,6 +112,7 @@ class HttpApi:
             **self.watching.routes(),
             **HistoryApi(self._node, self._aside).routes(),
             **(self._pages.routes() if self._pages is not None else {}),
+            **(self.lessons.routes() if self.lessons is not None else {}),
             **MetricsApi(self._metrics).routes(),
         }
         for methods in routes.values():

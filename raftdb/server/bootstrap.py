@@ -291,6 +291,8 @@ class _Node:
             raise cannot_listen(settings.listen, error) from error
         parts.then("listener", lambda: server.close(grace_s=LISTENER_GRACE_SECONDS))
         parts.then("streams of events", api.streams.close)
+        if api.lessons is not None:
+            parts.then("lessons", api.lessons.close)
         background.start(api.streams.beat(), name="blocks for streams")
         background.start(api.watching.hub.run(), name="watches")
         forwarding = self._forwarding_node(node, memory, parts, background)

@@ -4,7 +4,11 @@ The nodes are those of production, in a world without faults of its own: what go
 (`raftdb.simulation.lesson_script`). With the same seed a lesson is the same, to the byte.
 """
 
+import argparse
+import json
+import os
 import re
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -20,7 +24,7 @@ from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer
 from raftdb.simulation.broken_rules import RULES
 from raftdb.simulation.host import Host
-from raftdb.simulation.lesson_script import DONE, Instruction, Lesson, LessonError, number_in
+from raftdb.simulation.lesson_script import DONE, Instruction, Lesson, LessonError, number_in, read_lesson
 from raftdb.simulation.options import Faults, Options
 from raftdb.simulation.planting import planted
 from raftdb.simulation.recording import RecordedSimulation
@@ -78,10 +82,17 @@ def options_of(lesson: Lesson) -> Options:
 def play(lesson: Lesson) -> dict[str, Any]:
     """The recording of a lesson; its `marks` have what is said, asked and done, each with the number of the step that
     it stands before. Raises LessonError if it does not come to its end."""
+    if lesson.broken and lesson.broken not in RULES:
+        raise LessonError(0, f"no rule is called {lesson.broken!r}")
     with planted(RULES[lesson.broken].patches()) if lesson.broken else nullcontext():
         player = _Player(lesson)
         player.play()
-    return {"title": lesson.title, "broken": lesson.broken, **player.recorder.recording()}
+    broken = RULES.get(lesson.broken)
+    return {
+        "title": lesson.title,
+        "broken": None if broken is None else {**broken._asdict(), "name": lesson.broken, "patches": None},
+        **player.recorder.recording(),
+    }
 
 
 class _Player:
@@ -124,8 +135,19 @@ class _Player:
             return
         else:
             mark["kind"] = "do"
-            mark["text"] = f"{instruction.verb} {instruction.rest}".strip()
+            mark["text"] = f"{instruction.verb} {self._named(instruction)}".strip()
         self.recorder.marks.append(mark)
+
+    def _named(self, instruction: Instruction) -> str:
+        """The rest of an instruction with the ids of the nodes in place of the words for them."""
+        if instruction.verb in ("write", "read"):
+            what, _, who = instruction.rest.partition(" at ")
+            return f"{what} at {self._name(instruction.line, who or 'leader')}"
+        words = re.split(r"([ ,])", instruction.rest)
+        return "".join(
+            self._name(instruction.line, word) if re.fullmatch(r"leader|old|follower[2-9]?", word) else word
+            for word in words
+        )
 
     # Time
 
@@ -283,7 +305,8 @@ class _Player:
         if at and (len(at) != 2 or at[0] != "at"):
             raise LessonError(instruction.line, f"{instruction.verb} ... at WHO")
         host = self._host(instruction.line, at[1] if at else "leader")
-        self.world.tell("client", f"asks {host.id}: {instruction.rest.partition(' at ')[0]}")
+        command = {"write": "set", "read": "get"}[instruction.verb]
+        self.world.tell("client", f"asks {host.id}: {command} {instruction.rest.partition(' at ')[0]}")
         return host
 
     def _hear(
@@ -335,3 +358,27 @@ class _Player:
 
 VERBS: dict[str, Callable[[_Player, Instruction], None]] = {name: getattr(_Player, name) for name in DONE}
 """What a lesson can do, by the first word of the instruction."""
+
+
+def main() -> int:
+    """Play the script on standard input, and write its recording as JSON."""
+    # It is a process of its own: a rule that is broken is broken in all of a process. It stands back for others.
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--nodes", type=int)
+    parser.add_argument("--break", dest="broken", metavar="RULE")
+    given = parser.parse_args()
+    os.nice(10)
+    try:
+        lesson = read_lesson(sys.stdin.read())
+        changes = {name: value for name, value in vars(given).items() if value is not None}
+        recording = play(lesson._replace(**changes))
+    except LessonError as error:
+        print(error, file=sys.stderr)
+        return 1
+    json.dump(recording, sys.stdout, separators=(",", ":"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -25,6 +25,9 @@ Adding a page
    uses `confirm.js`.
 3. Its path in the table of pages of docs/interface.md, section 7, and its story in `tests/web`.
 
+A module that only one page needs stands in a folder named like the page: it is not loaded before. The page `/learn`
+plays chapters, scripts of `chapters/`, which a simulated cluster acts out (`raftdb.frontend.http_lessons`).
+
 Rules
 -----
 * `dom.js` builds elements. Text goes into the document as text nodes only: nothing that a key, a value, a node's id, an
@@ -55,6 +58,8 @@ PAGES = (
     Page("/", "Cluster", "cluster"),
     Page("/timeline", "Timeline", "timeline"),
     Page("/log", "Log", "log"),
+    Page("/learn", "Learn", "learn"),
+    Page("/learn/{chapter}", None, "learn"),
 )
 """All pages, in the order of the navigation."""
 
@@ -85,10 +90,21 @@ def _collect(folder: Traversable, prefix: str, found: dict[str, bytes], depth: i
             found[prefix + item.name] = item.read_bytes()
 
 
+@cache
+def chapters() -> dict[str, str]:
+    """The scripts of the lessons that the page `/learn` plays, by name: `raftdb.simulation.lesson_script`."""
+    found = (resources.files(__name__) / "chapters").iterdir()
+    return {
+        item.name.removesuffix(".txt"): item.read_text(encoding="utf-8")
+        for item in sorted(found, key=lambda item: item.name)
+        if item.name.endswith(".txt")
+    }
+
+
 def type_of(name: str) -> str | None:
     """The media type of a file; None if it is not one that is served."""
     return next((kind for ending, kind in TYPES.items() if name.endswith(ending)), None)
 
 
-__all__ = ["PAGES", "Page", "files", "type_of"]
+__all__ = ["PAGES", "Page", "chapters", "files", "type_of"]
 """What the listener needs to serve the pages."""

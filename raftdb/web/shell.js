@@ -80,9 +80,9 @@ async function open() {
     fill(root, h("p", { class: "notice" }, "There is no such page here."));
     return;
   }
-  for (const link of links) set(link, { "aria-current": link === place.link ? "page" : null });
-  document.title = `${place.link.textContent} · raftdb`;
   const module = place.link.dataset.module;
+  for (const link of links) set(link, { "aria-current": link.dataset.module === module ? "page" : null });
+  document.title = `${place.link.textContent} · raftdb`;
   const view = (current = new View(module, place.parameters));
   try {
     const { open: opened } = await import(`./pages/${module}.js`);

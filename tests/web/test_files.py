@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from raftdb.web import PAGES, files
+from raftdb.web import PAGES, chapters, files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BYTES_MAX = 150_000
@@ -44,7 +44,7 @@ def test_all_files_are_in_the_package() -> None:
     patterns = settings["tool"]["setuptools"]["package-data"]["raftdb.web"]
     folder = ROOT / "raftdb" / "web"
     found = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix not in ("", ".py", ".pyc")]
-    assert {str(path) for path in found} == set(files())
+    assert {str(path) for path in found} == {*files(), *(f"chapters/{name}.txt" for name in chapters())}
     for path in found:
         assert any(
             path.match(pattern) and pattern.count("/") == len(path.parts) - 1 for pattern in patterns

@@ -1,0 +1,169 @@
+// The stage of a lesson: servers in a ring with their timers, messages between them, and their logs side by side.
+
+import { fill, h, s, say, set } from "../dom.js";
+import { LEGEND, shape } from "../ring.js";
+
+const SIZE = { width: 560, height: 400 };
+const RADIUS = 38;
+const LOOKS = {
+  heartbeat: ["beat", "dot", 4.5],
+  heartbeat_reply: ["beat-reply", "dot", 3],
+  append_entries: ["entries", "square", 11],
+  append_entries_reply: ["entries-reply", "square", 7],
+  request_pre_vote: ["vote", "triangle", 9],
+  request_vote: ["vote", "triangle", 13],
+  request_pre_vote_reply: ["yes", "dot", 5],
+  request_vote_reply: ["yes", "dot", 7],
+  install_snapshot: ["entries", "square", 20],
+  timeout_now: ["vote", "triangle", 14],
+};
+const ROLE_WORDS = { leader: "leads", follower: "follows", candidate: "asks for votes", pre_candidate: "asks around" };
+const TERM_COLOURS = 6;
+
+export class Stage {
+  constructor(recording) {
+    this.recording = recording;
+    this.lines = s("g", { class: "lines" });
+    this.flights = s("g", {});
+    this.discs = s("g", {});
+    this.picture = s("svg", { class: "ring", viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, role: "img", "aria-label": "The simulated servers" }, [this.lines, this.flights, this.discs]);
+    this.legend = h("ul", { class: "legend" },
+      LEGEND.map(([look, kind, size, words]) => h("li", {}, s("svg", { viewBox: "-9 -9 18 18", width: 18, height: 18, "aria-hidden": "true" }, [shape(look, kind, size * 0.8)]), words)));
+    this.table = h("table", {});
+    this.logs = h("div", { class: "logs" }, h("p", { class: "soft small" }, "The logs. An entry is framed once its server knows that it is committed."), this.table);
+    this.views = new Map();
+    this.order = "";
+    this.drawn = null;
+  }
+
+  show(us) {
+    const step = this.recording.stepAt(us);
+    if (this.drawn !== step) {
+      this.state = this.recording.after(step);
+      this.#arrange();
+      for (const [id, node] of this.state.nodes) this.#node(this.views.get(id), id, node);
+      this.#cuts();
+      this.#logs();
+      this.drawn = step;
+    }
+    for (const [id, node] of this.state.nodes) this.#timer(this.views.get(id), node, us);
+    this.#messages(us);
+  }
+
+  #arrange() {
+    const ids = [...this.state.nodes.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    if (ids.join() === this.order) return;
+    this.order = ids.join();
+    this.views.clear();
+    fill(this.discs);
+    fill(this.lines);
+    ids.forEach((id, place) => {
+      const angle = (place / ids.length) * 2 * Math.PI - Math.PI / 2;
+      const x = SIZE.width / 2 + 190 * Math.cos(angle);
+      const y = SIZE.height / 2 + 6 + (ids.length === 3 ? 128 : 132) * Math.sin(angle);
+      const view = { x, y };
+      view.timer = s("circle", { class: "timer", r: RADIUS + 7, pathLength: 100, transform: "rotate(-90)" });
+      view.disc = s("circle", { r: RADIUS });
+      view.crown = s("path", { class: "crown", d: "M-13 -6 L-13 -18 L-6 -12 L0 -21 L6 -12 L13 -18 L13 -6 Z", transform: `translate(0 ${-RADIUS + 8})` });
+      view.cross = s("path", { class: "down", d: "M-16 -16L16 16M16 -16L-16 16" });
+      view.id = s("text", { class: "id", y: -2 }, id);
+      view.term = s("text", { class: "role", y: 15 });
+      view.role = s("text", { class: "below", y: RADIUS + 22 });
+      view.vote = s("text", { class: "below", y: RADIUS + 37 });
+      view.group = s("g", { transform: `translate(${x} ${y})` }, [view.timer, s("g", { class: "disc" }, [view.disc, view.crown]), view.id, view.term, view.role, view.vote, view.cross]);
+      this.views.set(id, view);
+      add(this.discs, view.group);
+    });
+    ids.forEach((from, place) => {
+      for (const to of ids.slice(place + 1)) {
+        const [a, b] = [this.views.get(from), this.views.get(to)];
+        add(this.lines, s("line", { x1: a.x, y1: a.y, x2: b.x, y2: b.y, data: { pair: `${from} ${to}` } }));
+      }
+    });
+  }
+
+  #node(view, id, node) {
+    const isDown = !node.up || node.out !== null;
+    const role = isDown ? "gone" : node.role === "pre_candidate" ? "candidate" : node.role;
+    set(view.group, { class: `node ${role}` });
+    set(view.crown, { visibility: role === "leader" ? null : "hidden" });
+    set(view.cross, { visibility: isDown ? null : "hidden" });
+    const isVoter = node.voters.includes(id);
+    say(view.term, isDown ? "" : `term ${node.term}`);
+    const words = node.out !== null ? "is out" : !node.up ? "is down" : node.paused ? "is paused" : !isVoter ? (node.voters.length > 0 ? "has no vote" : "is new") : node.role === "follower" && node.leader === null ? "waits" : ROLE_WORDS[node.role];
+    say(view.role, words);
+    const isVoting = !isDown && node.voted_for !== null && node.role !== "leader" && node.leader === null;
+    say(view.vote, isVoting ? (node.voted_for === id ? "voted for itself" : `voted for ${node.voted_for}`) : "");
+  }
+
+  #cuts() {
+    const blocked = new Set(this.state.blocked.map((pair) => pair.join(" ")));
+    for (const line of this.lines.children) {
+      const [from, to] = line.dataset.pair.split(" ");
+      const cut = Number(blocked.has(`${from} ${to}`)) + Number(blocked.has(`${to} ${from}`));
+      set(line, { class: cut > 0 ? "cut" : null });
+    }
+  }
+
+  // The arc is the time that the server still waits for a leader, of the longest that it could.
+  #timer(view, node, us) {
+    const isRunning = node.up && node.out === null && node.waits_us !== null;
+    const left = isRunning ? Math.max(0, Math.min(1, (node.waits_us - us) / (2 * this.recording.timeoutUs))) : 0;
+    set(view.timer, { "stroke-dasharray": `${(left * 100).toFixed(1)} 100` });
+  }
+
+  #messages(us) {
+    const elements = [];
+    for (const flight of this.recording.underWay(us)) {
+      const [from, to] = [this.views.get(flight.from), this.views.get(flight.to)];
+      if (from === undefined || to === undefined) continue;
+      const [dx, dy] = [to.x - from.x, to.y - from.y];
+      const length = Math.hypot(dx, dy) || 1;
+      const share = (us - flight.sentUs) / ((flight.arrivedUs ?? flight.sentUs + this.recording.wayUs) - flight.sentUs);
+      const way = (RADIUS + share * (length - 2 * RADIUS)) / length;
+      const [x, y] = [from.x + dx * way - (dy / length) * 6, from.y + dy * way + (dx / length) * 6];
+      const element = lookOf(flight.messages);
+      element.setAttribute("transform", `translate(${x.toFixed(1)} ${y.toFixed(1)})`);
+      if (flight.arrivedUs === null) element.setAttribute("opacity", Math.max(0, 1 - share / 0.6).toFixed(2));
+      elements.push(element);
+    }
+    fill(this.flights, elements);
+  }
+
+  #logs() {
+    const nodes = [...this.state.nodes].sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
+    const last = Math.max(1, ...nodes.map(([, node]) => Math.max(node.base, ...node.entries.keys(), 0)));
+    const first = Math.max(1, last - 9);
+    const indexes = Array.from({ length: last - first + 1 }, (_, place) => first + place);
+    fill(
+      this.table,
+      h("thead", {}, h("tr", {}, h("th", {}, "index"), indexes.map((index) => h("th", {}, index)))),
+      h("tbody", {}, nodes.map(([id, node]) => h("tr", { class: node.up && node.out === null ? null : "gone" }, h("th", { scope: "row" }, id), indexes.map((index) => cell(node, index))))),
+    );
+  }
+}
+
+function cell(node, index) {
+  if (index <= node.base) return h("td", {}, h("span", { class: "entry folded", title: "in the snapshot" }, "▪"));
+  const entry = node.entries.get(index);
+  if (entry === undefined) return h("td", {});
+  const [term, words] = entry;
+  const isCommitted = index <= node.commit;
+  return h("td", {}, h(
+    "span",
+    { class: `entry term-${term % TERM_COLOURS}${isCommitted ? " committed" : ""}`, title: `index ${index}, term ${term}: ${words}${isCommitted ? ", committed" : ", not known to be committed"}` },
+    h("b", {}, `t${term}`), ` ${words.replace(/^set (\S+) (.*)$/, "$1=$2").replace("the term begins", "·").replace(/^members.*/, "members")}`,
+  ));
+}
+
+function lookOf(messages) {
+  const main = messages.find((one) => !one.type.startsWith("heartbeat")) ?? messages[0];
+  let [look, kind, size] = LOOKS[main.type] ?? ["beat", "dot", 3];
+  if (main.type === "append_entries" && main.entry_count === 0) [look, kind, size] = ["beat", "dot", 4];
+  if (main.granted === false || main.success === false) [look, kind, size] = ["no", "cross", 5];
+  return shape(look, kind, size);
+}
+
+function add(element, child) {
+  element.append(child);
+}
