@@ -19,7 +19,7 @@ from raftdb.client import service_methods as methods
 from raftdb.client.async_io import sleep
 from raftdb.client.async_jobs import AsyncJob
 from raftdb.client.async_tasks import run_all
-from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes, wait_milliseconds
+from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes, wait_milliseconds, whole
 from raftdb.client.http1 import Interrupted
 from raftdb.client.leases import Lease, now_ms
 from raftdb.client.methods import integer, status_only
@@ -124,12 +124,17 @@ class AsyncQueue(Generic[V]):
     async def receive(
         self, count: int = 1, *, visibility: Lifetime = VISIBILITY_S, wait: Lifetime = 0
     ) -> list[AsyncJob[V]]:
-        """Up to `count` jobs (at most 100), none if there are none within `wait` seconds (at most 50).
+        """Up to `count` jobs (at most 100), none if there are none within `wait` seconds.
 
         They are the caller's for `visibility`, in which it has to `ack` them; nobody extends them but `job.extend`.
         """
+        ends_ms = now_ms() + wait_milliseconds(wait)
         with self._db._own_holding().waiting_client() as client:
-            return await self._fetch(client, count, visibility, max_run=0, wait=wait)
+            while True:
+                left_s = max(ends_ms - now_ms(), 0.0) / 1000 if wait else 0
+                found = await self._fetch(client, count, visibility, 0, min(left_s, WAIT_MS_MAX / 1000))
+                if found or left_s <= WAIT_MS_MAX / 1000:
+                    return found
 
     def consume(
         self, *, visibility: Lifetime = VISIBILITY_S, max_run: Lifetime = MAX_RUN_S, batch: int = 1
@@ -176,6 +181,8 @@ class AsyncQueue(Generic[V]):
     ) -> None:
         """Call `function` with the value of each job, or with `pass_job` the job itself, up to `concurrency` at a time,
         until `stop` or SIGTERM. The job is done when the function returns; for the rest see `consume`."""
+        if whole(concurrency, "the concurrency") < 1:
+            raise RequestRefused("bad_request", f"the concurrency is at least 1, not {concurrency}")
         stop = Stop()
 
         async def work() -> None:
@@ -201,16 +208,20 @@ class AsyncQueue(Generic[V]):
         """How many messages are visible."""
         return await self._db._run(integer("qlen", self._name))
 
-    async def configure(self, **settings: Text) -> None:
-        """Change settings of the queue, such as `max_failures=5` or `dead_letter="broken"`: those of `qset`."""
-        words = [word for pair in settings.items() for word in pair]
+    async def configure(self, **settings: Text | bool) -> None:
+        """Change settings of the queue, such as `max_failures=5`, `paused=True` or `dead_letter="broken"`: those of
+        `qset`."""
+        words = [
+            word
+            for name, value in settings.items()
+            for word in (name, int(value) if isinstance(value, bool) else value)
+        ]
         await self._db._run(status_only("qset", self._name, *words))
 
     async def redrive(self, *ids: Text, to: Text | None = None) -> int:
         """Make dead messages visible again, those named or all, here or in the queue `to`; returns how many."""
         target: tuple[Text, ...] = () if to is None else ("TO", to)
-        chosen = [word for name in ids for word in ("ID", name)]
-        return await self._db._run(integer("redrive", self._name, *target, *chosen))
+        return await self._db._run(integer("redrive", self._name, *target, *ids))
 
     async def purge(self) -> int:
         """Remove all messages but the dead ones; returns how many."""

@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, overload
 
 from raftdb.client import service_methods as methods
-from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes, wait_milliseconds
+from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes, wait_milliseconds, whole
 from raftdb.client.http1 import Interrupted
 from raftdb.client.leases import Lease, now_ms
 from raftdb.client.methods import integer, status_only
@@ -125,12 +125,17 @@ class Queue(Generic[V]):
     def receive(
         self, count: int = 1, *, visibility: Lifetime = VISIBILITY_S, wait: Lifetime = 0
     ) -> list[Job[V]]:
-        """Up to `count` jobs (at most 100), none if there are none within `wait` seconds (at most 50).
+        """Up to `count` jobs (at most 100), none if there are none within `wait` seconds.
 
         They are the caller's for `visibility`, in which it has to `ack` them; nobody extends them but `job.extend`.
         """
+        ends_ms = now_ms() + wait_milliseconds(wait)
         with self._db._own_holding().waiting_client() as client:
-            return self._fetch(client, count, visibility, max_run=0, wait=wait)
+            while True:
+                left_s = max(ends_ms - now_ms(), 0.0) / 1000 if wait else 0
+                found = self._fetch(client, count, visibility, 0, min(left_s, WAIT_MS_MAX / 1000))
+                if found or left_s <= WAIT_MS_MAX / 1000:
+                    return found
 
     def consume(
         self, *, visibility: Lifetime = VISIBILITY_S, max_run: Lifetime = MAX_RUN_S, batch: int = 1
@@ -177,6 +182,8 @@ class Queue(Generic[V]):
     ) -> None:
         """Call `function` with the value of each job, or with `pass_job` the job itself, up to `concurrency` at a time,
         until `stop` or SIGTERM. The job is done when the function returns; for the rest see `consume`."""
+        if whole(concurrency, "the concurrency") < 1:
+            raise RequestRefused("bad_request", f"the concurrency is at least 1, not {concurrency}")
         stop = Stop()
 
         def work() -> None:
@@ -202,16 +209,20 @@ class Queue(Generic[V]):
         """How many messages are visible."""
         return self._db._run(integer("qlen", self._name))
 
-    def configure(self, **settings: Text) -> None:
-        """Change settings of the queue, such as `max_failures=5` or `dead_letter="broken"`: those of `qset`."""
-        words = [word for pair in settings.items() for word in pair]
+    def configure(self, **settings: Text | bool) -> None:
+        """Change settings of the queue, such as `max_failures=5`, `paused=True` or `dead_letter="broken"`: those of
+        `qset`."""
+        words = [
+            word
+            for name, value in settings.items()
+            for word in (name, int(value) if isinstance(value, bool) else value)
+        ]
         self._db._run(status_only("qset", self._name, *words))
 
     def redrive(self, *ids: Text, to: Text | None = None) -> int:
         """Make dead messages visible again, those named or all, here or in the queue `to`; returns how many."""
         target: tuple[Text, ...] = () if to is None else ("TO", to)
-        chosen = [word for name in ids for word in ("ID", name)]
-        return self._db._run(integer("redrive", self._name, *target, *chosen))
+        return self._db._run(integer("redrive", self._name, *target, *ids))
 
     def purge(self) -> int:
         """Remove all messages but the dead ones; returns how many."""

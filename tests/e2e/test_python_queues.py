@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from raftdb import AsyncClient, AsyncHeld, AsyncJob, Client, Fenced, Job, QueueFull, RequestRefused
+from raftdb.client import sync_queues
 from tests.e2e.cluster import ROOT, Cluster, clean_environment
 from tests.e2e.conftest import NewCluster
 from tests.e2e.waiting import wait_for
@@ -93,6 +94,10 @@ def test_what_has_not_begun_goes_back_when_the_loop_ends(client: Client) -> None
     assert job.nack(dead=True)
     assert queue.info()["dead"] == 1
     assert queue.redrive() == 1
+    (job,) = queue.receive(4)[-1:]
+    assert job.nack(dead=True)
+    assert queue.redrive("1-0", job.id, to="elsewhere") == 1
+    assert client.queue("elsewhere").pop() == b"1"
 
 
 def test_a_job_and_its_result_are_one_transaction(client: Client) -> None:
@@ -235,6 +240,26 @@ def test_sigterm_ends_one_that_waits(client: Client, name: str, program: str) ->
 def test_visibility_of_what_is_extended_is_at_least_a_second(client: Client) -> None:
     with pytest.raises(RequestRefused, match="at least a second"):
         next(iter(client.queue("short").consume(visibility=0.9)))
+
+
+def test_a_pool_has_a_worker_at_least(client: Client) -> None:
+    with pytest.raises(RequestRefused, match="at least 1"):
+        client.queue("nobody").worker(print, concurrency=0)
+
+
+def test_a_long_wait_is_made_of_several(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue, asked = client.queue("patient"), []
+    fetch = queue._fetch
+    monkeypatch.setattr(sync_queues, "WAIT_MS_MAX", 100)
+    monkeypatch.setattr(queue, "_fetch", lambda *given: asked.append(given[-1]) or fetch(*given))
+    assert queue.receive(wait=1) == []
+    assert max(asked) <= 0.1
+    assert len(asked) > 1
+    queue.configure(paused=True)
+    queue.put("a")
+    assert queue.receive() == []
+    queue.configure(paused=False)
+    assert [job.value for job in queue.receive(wait=60)] == [b"a"]
 
 
 def test_a_queue_that_is_full_says_so(client: Client) -> None:
