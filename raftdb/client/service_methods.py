@@ -15,6 +15,7 @@ from raftdb.client.methods import LINEARIZABLE, execute, integer, transact
 from raftdb.client.model import Answer, Value
 from raftdb.client.protocol import Kind
 from raftdb.errors import RemoteProtocolError, RequestRefused
+from raftdb.limits import MESSAGE_ERROR_BYTES_MAX
 
 T = TypeVar("T")
 
@@ -202,7 +203,8 @@ def nack(
     if delay is not None:
         words += ["DELAY", in_seconds(milliseconds(delay))]
     if error:
-        words += ["ERROR", error.encode("utf-8", "replace")]
+        # No more of it is kept, and a command cannot have very much.
+        words += ["ERROR", error.encode("utf-8", "replace")[:MESSAGE_ERROR_BYTES_MAX]]
     return integer("nack", *words, *(["FREE"] if free else ["DEAD"] if dead else []))
 
 

@@ -4,12 +4,12 @@
 """
 
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from raftdb.commands.spec import CommandSpec, lookup, parse
 from raftdb.errors import RequestRefused
 from raftdb.limits import DEFAULT_LIMITS, WAIT_MS_MAX, Limits
+from raftdb.machine.arguments import seconds_ms
 from raftdb.machine.operations import SessionOperation
 from raftdb.machine.service import Command
 from raftdb.machine.services import COMMANDS
@@ -75,13 +75,12 @@ def split_wait(name: str, arguments: Sequence[bytes]) -> tuple[Sequence[bytes], 
 def wait_ms_of(text: bytes) -> int:
     """Seconds with up to three decimals as milliseconds. Raises `RequestRefused` (`bad_request`)."""
     try:
-        milliseconds = Decimal(text.decode("ascii")) * 1000
-        is_exact = milliseconds.is_finite() and milliseconds == int(milliseconds)
-    except (InvalidOperation, ValueError):
+        wait_ms = seconds_ms("WAIT", text)
+    except RequestRefused:
         raise _bad_wait() from None
-    if not is_exact or not 0 <= milliseconds <= WAIT_MS_MAX:
+    if wait_ms > WAIT_MS_MAX:
         raise _bad_wait()
-    return int(milliseconds)
+    return wait_ms
 
 
 def check_wait(command: object, wait_ms: int) -> None:

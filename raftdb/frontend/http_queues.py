@@ -195,7 +195,8 @@ class QueuesApi:
         """POST /queue/{q}/dequeue: take a message for good, or with ?ack=manual have it handed out with its receipt;
         ?wait_ms= waits for it."""
         given = parameters(request, ("ack", "wait_ms"))
-        wait_ms = integer_of("wait_ms", given["wait_ms"]) if "wait_ms" in given else 0
+        wait = given.get("wait_ms", b"0")
+        wait_ms = 0 if wait == b"0" else integer_of("wait_ms", wait)
         await self._commands.read(request)
         words = [segment(request, "q")]
         if given.get("ack", b"auto") == b"auto":

@@ -37,6 +37,7 @@ async def test_messages_are_put_one_by_one_or_together(http: Harness) -> None:
     assert await told(http, "POST", "/v1/queues/mail/dequeue", "{}") == {"value": "c"}
     assert await told(http, "POST", "/v1/queues/mail/dequeue") == {"value": "a"}
     assert await told(http, "POST", "/queue/mail/dequeue") == {"value": None}
+    assert await told(http, "POST", "/queue/mail/dequeue?wait_ms=0") == {"value": None}
     info = await told(http, "GET", "/v1/queues/mail")
     assert (info["visible"], info["delayed"], info["in"]) == (0, 1, 3)
     assert await told(http, "GET", "/v1/queues?prefix=m&limit=9") == {"queues": ["mail"]}
