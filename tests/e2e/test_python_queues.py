@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -248,10 +249,15 @@ def test_a_pool_has_a_worker_at_least(client: Client) -> None:
 
 
 def test_a_long_wait_is_made_of_several(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    queue, asked = client.queue("patient"), []
+    queue, asked = client.queue("patient"), list[float]()
     fetch = queue._fetch
     monkeypatch.setattr(sync_queues, "WAIT_MS_MAX", 100)
-    monkeypatch.setattr(queue, "_fetch", lambda *given: asked.append(given[-1]) or fetch(*given))
+
+    def counted(*given: Any) -> list[Job]:
+        asked.append(given[-1])
+        return fetch(*given)
+
+    monkeypatch.setattr(queue, "_fetch", counted)
     assert queue.receive(wait=1) == []
     assert max(asked) <= 0.1
     assert len(asked) > 1
