@@ -74,6 +74,7 @@ proposer asked for is hard to explain in a log.
 """
 
 __all__ = [
+    "arguments",
     "batches",
     "clock",
     "connection",
