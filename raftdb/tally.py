@@ -7,6 +7,7 @@ may read, and then sees counts that are at most one addition apart.
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from time import perf_counter
 
 SECONDS = (
     0.0001,
@@ -90,19 +91,23 @@ class RequestTallies:
         self.failed: dict[tuple[str, str], Tally] = {}
         """By operation and code."""
 
-    def succeeded(self, operation: str, seconds: float) -> None:
-        """Count a request that was answered with its result."""
-        tally = self._succeeded.get(operation)
-        if tally is None:
+    def succeeded(self, operation: str, began_s: float) -> None:
+        """Count a request, which began at `began_s` of `time.perf_counter`, and is answered with its result now."""
+        seconds = perf_counter() - began_s
+        try:
+            tally = self._succeeded[operation]
+        except KeyError:
             tally = self._succeeded[operation] = Tally()
-        tally.add(seconds)
+        # As `Tally.add`, in place: this is done for every request.
+        tally.counts[bisect_left(SECONDS, seconds)] += 1
+        tally.total += seconds
 
-    def refused(self, operation: str, code: str, seconds: float) -> None:
-        """Count a request that was answered with an error."""
+    def refused(self, operation: str, code: str, began_s: float) -> None:
+        """The same for one that is answered with an error."""
         tally = self.failed.get((operation, code))
         if tally is None:
             tally = self.failed[operation, code] = Tally()
-        tally.add(seconds)
+        tally.add(perf_counter() - began_s)
 
     def all(self) -> list[tuple[str, str, Tally]]:
         """Operation, outcome and tally of all that were counted, in order."""

@@ -1,5 +1,7 @@
 """Counts by size: in which bucket a value is, and what is read from the buckets."""
 
+from time import perf_counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,10 +48,12 @@ def test_a_percentile_is_within_its_bucket(counts: list[int], share: float, expe
 
 def test_requests_are_counted_by_operation_and_outcome() -> None:
     tallies = RequestTallies()
-    tallies.succeeded("set", 0.001)
-    tallies.succeeded("set", 0.002)
-    tallies.refused("set", "busy", 0.1)
-    tallies.succeeded("get", 0.001)
+    now_s = perf_counter()
+    tallies.succeeded("set", now_s)
+    tallies.succeeded("set", now_s - 20)
+    tallies.refused("set", "busy", now_s)
+    tallies.succeeded("get", now_s)
+    assert {one[0]: one[2] for one in tallies.all() if one[1] == "ok"}["set"].counts[-1] == 1
     assert [(operation, outcome, tally.count) for operation, outcome, tally in tallies.all()] == [
         ("get", "ok", 1),
         ("set", "busy", 1),

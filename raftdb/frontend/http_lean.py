@@ -266,7 +266,7 @@ class LeanConnection(Connection):
         except Exception as error:  # noqa: BLE001 - `failure_reply` logs it
             self._refuse(call.operation, error, known.path)
             return
-        self._lean.requests.succeeded(call.operation, perf_counter() - self._began_s)
+        self._lean.requests.succeeded(call.operation, self._began_s)
         if isinstance(reply, Reply):
             self._send(reply)
         else:
@@ -282,7 +282,7 @@ class LeanConnection(Connection):
 
     def _refuse(self, operation: str, error: Exception, path: str) -> None:
         """Answer with an error."""
-        self._lean.requests.refused(operation, code_of(error), perf_counter() - self._began_s)
+        self._lean.requests.refused(operation, code_of(error), self._began_s)
         self._send(failure_reply(error, path))
 
     def _send(self, reply: Reply) -> None:

@@ -259,7 +259,7 @@ class HttpServer:
                 # The connection waits again, as the last in order. Its answer is written before anything else runs.
                 server.waiting[connection] = None
         if isinstance(reply, Reply) and not isinstance(reply, EventStream):
-            self._count(request, code, reply.status, time.perf_counter() - began_s)
+            self._count(request, code, reply.status, began_s)
         _close_if_unread(request, reply)
         if CORS_HEADERS in request and isinstance(reply, Reply):
             reply.headers = [*reply.headers, *request[CORS_HEADERS]]
@@ -268,7 +268,7 @@ class HttpServer:
             connection.memory.set(len(reply.body or b"") if isinstance(reply, Reply) else 0)
         return reply
 
-    def _count(self, request: web.BaseRequest, code: str, status: int, seconds: float) -> None:
+    def _count(self, request: web.BaseRequest, code: str, status: int, began_s: float) -> None:
         """Count an answered request. A stream is none: it lasts for as long as its client wants."""
         if request.raw_path.partition("?")[0] in self._uncounted_paths:
             return
@@ -276,9 +276,9 @@ class HttpServer:
         if not code and status >= 400:
             code = "conflict" if status == 409 else "unavailable"
         if code:
-            self._requests.refused(operation, code, seconds)
+            self._requests.refused(operation, code, began_s)
         else:
-            self._requests.succeeded(operation, seconds)
+            self._requests.succeeded(operation, began_s)
 
     def _is_let_in(self, path: str) -> bool:
         """True for a request of peers or a health check, which must be served under any load."""

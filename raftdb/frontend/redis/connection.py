@@ -18,6 +18,7 @@ The bounds of a connection are those of `raftdb.frontend.redis.bounds`.
 
 import asyncio
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 from raftdb.budgets import KEYS_ON_LOOP_MAX
@@ -64,7 +65,7 @@ class RedisConnection(asyncio.Protocol):
     def __init__(self, server: "RedisServer") -> None:
         self._server = server
         self.address_of = server.address_of
-        self.requests = server.requests
+        self.requests, self.began_s = server.requests, 0.0
         self._reader = RequestReader()
         self._inbox: deque[Arguments] = deque()
         self._replies: deque[Reply | ReadyReply] = deque()
@@ -81,8 +82,7 @@ class RedisConnection(asyncio.Protocol):
         self._expected_bytes = OUT_BYTES_MAX // OUT_AT_FIRST
         """How long the next reply may be, to judge by the last ones."""
         self._is_full = False
-        self._is_paused = False
-        self._at_end = False
+        self._is_paused = self._at_end = False
         self.is_in_line = False
         """Whether it waits in the server's line to begin more."""
         self.quantum = QUANTUM
@@ -125,7 +125,7 @@ class RedisConnection(asyncio.Protocol):
         """Take in what has arrived, and begin what can be begun."""
         if self.client.is_ending:
             return
-        self.client.last_used = self.client.now()
+        self.client.last_used, self.began_s = self.client.now(), perf_counter()
         if len(data) + self._reader.buffered_bytes > self._server.command_limits.value_bytes:
             self._may_be_large = True
         self._inbox.extend(self._reader.feed(data))

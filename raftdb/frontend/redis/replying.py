@@ -6,7 +6,6 @@ connection keeps its replies in the order of the requests, and writes the ready 
 
 import logging
 from collections.abc import Callable
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from raftdb.endpoint import Endpoint
@@ -39,7 +38,7 @@ class Reply:
         self, connection: "RedisConnection", row: Row, arguments: Arguments, reply_of: ReplyOf
     ) -> None:
         self._connection = connection
-        self._began_s = perf_counter()
+        self._began_s = connection.began_s
         self._row = row
         self._arguments = arguments
         self._reply_of = reply_of
@@ -51,7 +50,7 @@ class Reply:
         try:
             if type(answer) is Answer:
                 value = self._value(answer)
-                connection.requests.succeeded(self._row.name, perf_counter() - self._began_s)
+                connection.requests.succeeded(self._row.name, self._began_s)
             elif isinstance(answer, Conflict):
                 value = NULL_ARRAY
                 self._count(answer)
@@ -72,7 +71,7 @@ class Reply:
 
     def _count(self, error: RaftdbError | None) -> None:
         code = "outcome_unknown" if error is None else error.code
-        self._connection.requests.refused(self._row.name, code, perf_counter() - self._began_s)
+        self._connection.requests.refused(self._row.name, code, self._began_s)
 
     def _value(self, answer: Answer) -> object:
         return self._reply_of(answer)
