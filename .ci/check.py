@@ -28,6 +28,7 @@ CHECKS: dict[str, list[str]] = {
     "mypy": [sys.executable, "-m", "mypy"],
     "pyright": [sys.executable, "-m", "pyright", "--pythonpath", sys.executable],
     "imports": [str(SCRIPTS / "lint-imports"), "--no-logo"],
+    "api": [sys.executable, str(ROOT / ".ci" / "try_api.py")],
     "pytest": TESTS,
     "long": [*TESTS, "--long", "-m", "long", "-rs"],
 }
@@ -43,6 +44,7 @@ REPAIRS: list[list[str]] = [
     [sys.executable, "-m", "ruff", "check", "--fix", "-q", "."],
     [sys.executable, "-m", "ruff", "format", "-q", "."],
     [sys.executable, str(ROOT / ".ci" / "unasync.py")],
+    [sys.executable, str(ROOT / ".ci" / "api_page.py")],
 ]
 
 

@@ -31,9 +31,12 @@ from raftdb.commands.spec import COMMANDS
 from raftdb.commands.waiting import parse_waiting
 from raftdb.errors import CODES
 from raftdb.frontend.http_api import HttpApi
+from raftdb.frontend.http_pages import PagesApi
 from raftdb.server import bootstrap, config
 from raftdb.server.folder import EXIT_OF_REASON
 from raftdb.transport.limits import PEER_PATH
+from raftdb.web import PAGES
+from tests.description import FILE, PAGE, generator, operations
 from tests.interface import INTERFACE, QUOTED, cells_of, documented_codes, section, table
 from tests.sim.mutations import MUTATIONS
 
@@ -231,6 +234,34 @@ def test_every_route_is_documented() -> None:
         if method != "HEAD"
     }
     assert set(first_quoted(table(section(INTERFACE, 3), "request"))) == served | {f"GET {PEER_PATH}"}
+
+
+def test_the_description_of_the_api_has_the_routes_of_a_node() -> None:
+    """Both ways. Pages for browsers are no part of it: they stand in `raftdb.web.PAGES`."""
+    pages = {page.path for page in PAGES if page.path != "/"}
+    served = {
+        (method, path)
+        for path, methods in HttpApi(cast(Any, None), pages=PagesApi(list, mode="read")).routes().items()
+        for method in methods
+        if method != "HEAD" and path not in pages
+    }
+    described = {(operation.method, operation.path) for operation in operations()}
+    assert served - described == set(), "describe these in raftdb/description/openapi.yaml, under paths"
+    assert described - served == set(), "no node has these: take them out of raftdb/description/openapi.yaml"
+
+
+def test_the_page_of_the_api_is_made_of_its_description() -> None:
+    made = generator().make(FILE.read_text(encoding="utf-8"))
+    assert PAGE.read_text(encoding="utf-8") == made, "run .ci/api_page.py"
+
+
+def test_the_page_of_the_api_runs_nothing_and_loads_nothing_from_elsewhere() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"<script[^>]*>", text) == ['<script src="/web/theme.js">']
+    assert re.findall(r'\s(?:src|href)="(?![/#])', text) == []
+    assert re.findall(r'\s(?:style|on\w+)="', text) == []
+    for operation in operations():
+        assert f'id="{operation.described["operationId"]}"' in text
 
 
 def test_every_error_code_is_documented_with_status_and_exit_code() -> None:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from raftdb.frontend.http_commands import Commands
 from raftdb.frontend.http_data import ApiLimits, DataApi
+from raftdb.frontend.http_description import DescriptionApi
 from raftdb.frontend.http_events import EventsApi
 from raftdb.frontend.http_execute import LeanExecute
 from raftdb.frontend.http_file import Sending, stream_file
@@ -114,6 +115,7 @@ class HttpApi:
             **(self._pages.routes() if self._pages is not None else {}),
             **(self.lessons.routes() if self.lessons is not None else {}),
             **MetricsApi(self._metrics).routes(),
+            **DescriptionApi().routes(),
         }
         for methods in routes.values():
             if "GET" in methods:

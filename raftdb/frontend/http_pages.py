@@ -64,8 +64,8 @@ class PagesApi:
         """GET of any page: the one HTML file."""
         policy = (b"Content-Security-Policy", policy_of(self._members()))
         # The policy is part of what is kept, so that a page that was kept knows the members of now.
-        etag = _etag(self._shell.body + policy[1])
-        return _answer(request, self._shell._replace(etag=etag), [policy, (b"Vary", b"Accept")])
+        etag = etag_of(self._shell.body + policy[1])
+        return answer_file(request, self._shell._replace(etag=etag), [policy, (b"Vary", b"Accept")])
 
     async def file(self, request: web.BaseRequest) -> Reply:
         """GET /web/...: a file that a page loads."""
@@ -73,7 +73,7 @@ class PagesApi:
         file = self._files.get(name)
         if file is None:
             raise RequestRefused("not_found", "no page has such a file")
-        return _answer(
+        return answer_file(
             request, file, [(b"Content-Security-Policy", b"default-src 'none'; frame-ancestors 'none'")]
         )
 
@@ -90,7 +90,7 @@ def policy_of(members: Iterable[Endpoint]) -> bytes:
     return f"default-src 'self'; connect-src {sources}; frame-ancestors 'none'".encode()
 
 
-def _answer(request: web.BaseRequest, file: File, headers: Iterable[tuple[bytes, bytes]]) -> Reply:
+def answer_file(request: web.BaseRequest, file: File, headers: Iterable[tuple[bytes, bytes]]) -> Reply:
     """The file, or 304 for a browser that has it."""
     sent = [(b"ETag", file.etag), *ALWAYS, *headers]
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get(IF_NONE_MATCH, "").split(",")}
@@ -100,10 +100,11 @@ def _answer(request: web.BaseRequest, file: File, headers: Iterable[tuple[bytes,
 
 
 def _file(name: str, body: bytes) -> File:
-    return File(body, (type_of(name) or "").encode(), _etag(body))
+    return File(body, (type_of(name) or "").encode(), etag_of(body))
 
 
-def _etag(body: bytes) -> bytes:
+def etag_of(body: bytes) -> bytes:
+    """The `ETag` of a file."""
     return b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
 
 
