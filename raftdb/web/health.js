@@ -1,7 +1,7 @@
 // What a person asks first, answered in words from what is known of the nodes.
 
 import { compare } from "./cluster.js";
-import { ago, count, list } from "./words.js";
+import { ago, count, duration, list, number } from "./words.js";
 
 const NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven"];
 
@@ -60,14 +60,14 @@ export function health(cluster) {
   return { level: "good", title: "Healthy", text: `${leads}, ${all}, ${may}.` };
 }
 
-// How far behind the leader a node is, in words; "" for the leader and for those that are not known.
-export function lagOf(node, leader) {
+// How far behind the leader a node is, in words, or briefly; "" for the leader and for those that are not known.
+export function lagOf(node, leader, { brief = false } = {}) {
   if (leader === null || node === leader || node.status === null || !node.isHeard) return "";
   const entries = Math.max(0, leader.status.commit_index - node.status.applied_index);
   if (entries === 0) return "up to date";
   const rate = leader.rate ?? 0;
-  const time = rate > 1 ? `, about ${Math.max(1, Math.round((entries / rate) * 1000))} ms` : "";
-  return `${count(entries, "entry", "entries")} behind${time}`;
+  const time = rate > 1 ? `, ${brief ? "" : "about "}${duration(Math.max(1, Math.round((entries / rate) * 1000)))}` : "";
+  return `${brief ? number(entries) : count(entries, "entry", "entries")} behind${time}`;
 }
 
 export const ROLES = {

@@ -4,15 +4,21 @@ import { add, fill, h, s, say, set, shown } from "./dom.js";
 import { lagOf, ROLES } from "./health.js";
 import { ago } from "./words.js";
 
-// How far apart nodes are, as [x, y] from the middle, in windows that are wide and narrow.
+// How far apart nodes are, as [x, y] from the middle, in windows that are wide and narrow, for few nodes and many.
 const WIDE = [220, 160];
 const NARROW = [125, 130];
+const WIDE_CROWD = [235, 190];
+const NARROW_CROWD = [125, 230];
+const ID_CHARACTERS_LARGE_MAX = 5;
 const BESIDE = 84;
 const ABOVE = 24;
 const BELOW = 52;
 const FLIGHT_MS = 450;
+// Votes are rare, and what a person wants to see.
+const VOTE_FLIGHT_MS = 1000;
 const GATHERED_MS = 250;
 const FLYING_MAX = 120;
+const CROWD = 5;
 const LOST_AFTER = 0.55;
 
 // How each kind of message looks: its class and shape. What is not here is a small dot.
@@ -78,11 +84,19 @@ export class Ring {
     }
   }
 
+  // Lets time pass for the nodes that wait for a word from a leader.
+  tick() {
+    for (const node of this.cluster?.list() ?? []) {
+      const view = this.views.get(node.id);
+      if (view !== undefined) this.#tick(node, view);
+    }
+  }
+
   // Lets the messages travel that `from` has sent since its last word.
   fly({ from, sent }) {
     if (this.isStill.matches || document.hidden) return;
     for (const flow of sent) {
-      const count = Math.min(flow.messages, 2);
+      const count = Math.min(flow.messages, this.views.size > CROWD ? 1 : 2);
       for (let place = 0; place < count; place += 1) {
         this.#launch(from, flow, performance.now() + ((place + Math.random() * 0.5) * GATHERED_MS) / count);
       }
@@ -99,10 +113,15 @@ export class Ring {
     this.flying.clear();
     for (const group of [this.lines, this.flights, this.discs]) group.replaceChildren();
     const radius = nodes.length <= 5 ? 44 : nodes.length <= 8 ? 36 : 28;
-    const [spreadX, spreadY] = nodes.length === 1 ? [0, 0] : this.isNarrow.matches ? NARROW : WIDE;
+    const isCrowd = nodes.length > CROWD;
+    const [few, many] = this.isNarrow.matches ? [NARROW, NARROW_CROWD] : [WIDE, WIDE_CROWD];
+    const [spreadX, spreadY] = isCrowd ? many : few;
+    const share = nodes.length === 1 ? 0 : 1;
+    set(this.root, { class: isCrowd ? "ring crowd" : "ring" });
     nodes.forEach((node, place) => {
       const angle = (place / nodes.length) * 2 * Math.PI - Math.PI / 2;
-      this.views.set(node.id, this.#node(node, spreadX * Math.cos(angle), spreadY * Math.sin(angle), radius));
+      const [x, y] = [share * spreadX * Math.cos(angle), share * spreadY * Math.sin(angle)];
+      this.views.set(node.id, this.#node(node, x, y, radius));
     });
     const heights = [...this.views.values()].map((view) => view.y);
     const [top, bottom] = [Math.min(0, ...heights) - radius - ABOVE, Math.max(0, ...heights) + radius + BELOW];
@@ -121,7 +140,8 @@ export class Ring {
     const view = { x, y, radius };
     view.timer = s("circle", { class: "timer", r: radius + 7, pathLength: 100, transform: "rotate(-90)" });
     view.disc = s("g", { class: "disc" });
-    view.id = s("text", { class: "id", y: 0 }, shown(node.id, 12));
+    const isLong = node.id.length > ID_CHARACTERS_LARGE_MAX;
+    view.id = s("text", { class: isLong ? "id long" : "id", y: 0 }, shown(node.id, 10));
     view.role = s("text", { class: "role", y: 17 });
     view.term = s("text", { class: "below", y: radius + 24 });
     view.lag = s("text", { class: "below", y: radius + 40 });
@@ -157,16 +177,16 @@ export class Ring {
     const silence = isGone ? silenceOf(node, this.cluster) : "";
     say(view.role, isGone ? "silent" : (ROLES[role] ?? role).split(",")[0]);
     say(view.term, isGone ? silence : `term ${node.status.term}`);
-    say(view.lag, isGone ? "" : lagOf(node, leader));
+    say(view.lag, isGone ? "" : lagOf(node, leader, { brief: true }));
     const label = isGone ? `silent, ${silence}` : `${ROLES[role]}, term ${node.status.term}, ${lagOf(node, leader)}`;
     set(view.group, { "aria-label": `${shown(node.id)}: ${label}` });
-    this.#tick(node, view, isGone);
+    this.#tick(node, view);
   }
 
   // The arc is the time without a word from a leader: when it is full, the node stands for election.
-  #tick(node, view, isGone) {
+  #tick(node, view) {
     const { timer } = node;
-    const isRunning = !isGone && timer !== null && node.status?.role !== "leader";
+    const isRunning = node.isHeard && timer !== null && node.status?.role !== "leader";
     const elapsed = isRunning ? timer.elapsed_ms + performance.now() - node.timerAt : 0;
     const share = isRunning ? Math.min(100, (elapsed / timer.timeout_ms) * 100) : 0;
     set(view.timer, { "stroke-dasharray": `${share.toFixed(0)} 100` });
@@ -182,14 +202,15 @@ export class Ring {
     if (flow.refusals > 0) [look, kind, size] = ["no", "cross", 5];
     const element = shape(look, kind, size);
     const isLost = !this.cluster.nodes.get(flow.to)?.isHeard;
-    this.flying.add({ element, from: this.views.get(from), to: this.views.get(flow.to), at, isLost });
+    const flightMs = flow.kind.includes("vote") ? VOTE_FLIGHT_MS : FLIGHT_MS;
+    this.flying.add({ element, from: this.views.get(from), to: this.views.get(flow.to), at, flightMs, isLost });
     if (this.frame === null) this.frame = requestAnimationFrame(() => this.#move());
   }
 
   #move() {
     const now = performance.now();
     for (const flight of this.flying) {
-      const share = (now - flight.at) / FLIGHT_MS;
+      const share = (now - flight.at) / flight.flightMs;
       if (share < 0) continue;
       if (share >= (flight.isLost ? LOST_AFTER : 1)) {
         flight.element.remove();

@@ -48,7 +48,10 @@ const SENTENCES = {
     "members",
     (d) => (d.direction === "incoming" ? `is not reached by ${d.peer} any more` : `does not reach ${d.peer} any more`),
   ],
-  "peer suspected": ["members", (d) => `has not heard ${d.peer} for ${duration((d.silent_seconds ?? 0) * 1000)}`],
+  "peer suspected": [
+    "members",
+    (d) => `suspects that ${d.peer} is down${d.silent_seconds > 0.1 ? `: silent for ${duration(d.silent_seconds * 1000)}` : ""}`,
+  ],
   "peer heard again": ["members", (d) => `hears ${d.peer} again`],
   "peer met for the first time": ["members", (d) => `has met ${d.peer} for the first time`],
   "dial failed": ["members", (d) => `cannot reach ${d.peer}: ${d.reason}`],

@@ -9,7 +9,7 @@ import { told } from "../story.js";
 import { bytes, count, duration, number, rate, time } from "../words.js";
 
 const STORY_LINES = 9;
-const STALL_MS_SHOWN = 250;
+const STALL_MS_SHOWN = 1000;
 // What is left out of the short story, because it is only half of something else, or goes without saying.
 const LEFT_OUT = new Set([
   ...["pre-vote granted", "entered a term", "configuration in force", "log trimmed", "log compacted"],
@@ -69,7 +69,7 @@ export function open(view) {
   view.on(cluster, "change", show);
   view.on(cluster, "happened", tell);
   view.on(cluster, "sent", (event) => ring.fly(event.detail));
-  view.every(50, () => ring.update(cluster));
+  view.every(100, () => ring.tick());
   show();
   tell();
   return () => ring.stop();
