@@ -59,9 +59,8 @@ class System(Protocol):
 class Raftdb:
     """A cluster of raftdb."""
 
-    name = "raftdb"
-
-    def __init__(self, cluster: LocalCluster) -> None:
+    def __init__(self, name: str, cluster: LocalCluster) -> None:
+        self.name = name
         self._cluster = cluster
 
     def pids(self) -> dict[str, int]:
@@ -208,11 +207,20 @@ class Redis:
         return None
 
 
+RAFTDBS: dict[str, dict[str, object]] = {
+    "raftdb": {},
+    "uncompacted": {"checkpoint_entries": 10**12, "checkpoint_bytes": 10**15},
+    "compacting": {"checkpoint_entries": 20_000, "log_tail_bytes": 2 << 20},
+}
+"""Names and settings of raftdb: as it is, without any compaction, and with one nearly always under way under writes."""
+
+
 def running_system(name: str, folder: Path, stack: ExitStack, *, nodes: int, log_level: str) -> System:
     """A system that runs, with its data in `folder`, until the stack is closed."""
-    if name == "raftdb":
-        flags = ["--log-level", log_level]
-        return Raftdb(stack.enter_context(running_cluster(folder, nodes=nodes, flags=flags, redis=True)))
+    if name in RAFTDBS:
+        flags, settings = ["--log-level", log_level], RAFTDBS[name]
+        cluster = running_cluster(folder, nodes=nodes, flags=flags, settings=settings, redis=True)
+        return Raftdb(name, stack.enter_context(cluster))
     other = Etcd(folder, nodes) if name == "etcd" else Redis(folder)
     stack.enter_context(other.running())
     return other

@@ -1,12 +1,22 @@
 """What `peers.py` makes of its rows: medians of the rounds, ratios with their spread, a table and a plot."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.report import Report, new_figure, save_figure
 
-COLORS = {"raftdb": "tab:blue", "etcd": "tab:orange", "redis": "tab:red"}
+COLORS = {
+    "raftdb": "tab:blue",
+    "uncompacted": "tab:cyan",
+    "compacting": "tab:purple",
+    "etcd": "tab:orange",
+    "redis": "tab:red",
+}
+"""All systems, in the order of the table."""
+COMPARED = {"raftdb": ("etcd", "redis"), "compacting": ("uncompacted",)}
+"""To which others the rows of a system have ratios."""
 HATCHES = ("", "//", "..", "xx")
 """Of the generators of one system."""
 
@@ -64,22 +74,25 @@ def summarize(rows: list[Row]) -> list[dict[str, Any]]:
                 "memory_mib": medians([row.memory_mib for row in group]),
                 "written_bytes": medians([row.written_bytes for row in group]),
                 "errors": sum(sum(row.errors.values()) for row in group),
-                "ratios": ratios(group, rows) if first.system == "raftdb" else {},
+                "ratios": ratios(group, rows, COMPARED.get(first.system, ())),
             }
         )
     return summaries
 
 
-def ratios(group: list[Row], rows: list[Row]) -> dict[str, dict[str, float]]:
-    """How many times as fast as each other system: within one round, and the fastest of the other's rows there."""
+def ratios(group: list[Row], rows: list[Row], systems: Sequence[str]) -> dict[str, dict[str, float]]:
+    """How many times as fast as each other system: within one round, and the fastest of the other's rows there; of
+    raftdb's, that of the same generator at the same port."""
     found = {}
-    for system in ("etcd", "redis"):
+    for system in systems:
         values = []
         for row in group:
             others = [
                 other.per_second
                 for other in rows
-                if other.system == system and (other.round, *other[1:4]) == (row.round, *row[1:4])
+                if other.system == system
+                and (other.round, *other[1:4]) == (row.round, *row[1:4])
+                and (system in ("etcd", "redis") or other[5:8] == row[5:8])
             ]
             if others:
                 values.append(row.per_second / max(others))
@@ -106,7 +119,7 @@ def tell(report: Report, summaries: list[dict[str, Any]]) -> None:
         if this != heading:
             heading = this
             report.say(
-                f"\n{this}\n  {'system':7}{'port':6}{'generator':16}{'keys':10}{'per s':>9} {'':19}"
+                f"\n{this}\n  {'system':12}{'port':6}{'generator':16}{'keys':10}{'per s':>9} {'':19}"
                 f"{'p50 ms':>8}{'p99 ms':>8}{'cpu l':>7}{'f':>6}{'g':>6}{'mem l':>7}{'f':>6}{'disk l':>8}{'f':>7}"
                 "  times as fast as"
             )
@@ -122,7 +135,7 @@ def line_of(summary: dict[str, Any]) -> str:
         for system, ratio in summary["ratios"].items()
     ]
     return (
-        f"  {summary['system']:7}{summary['protocol']:6}{summary['generator']:16}{summary['keys']:10}"
+        f"  {summary['system']:12}{summary['protocol']:6}{summary['generator']:16}{summary['keys']:10}"
         f"{speed['median']:9,.0f} {range_text:19}"
         f"{cells(summary['latencies_ms'], {'p50': 8, 'p99': 8}, 2)}"
         f"{cells(cpu, {'leader': 7, 'follower': 6, 'generator': 6}, 0)}"

@@ -9,6 +9,9 @@ the cores, so a load that takes less leaves more. What generators there are, and
 `benchmarks/generators.py`; each row names its own. A ratio is taken within one round, to the fastest of etcd's rows
 there, whatever generator made it; the table has the median of the rounds, and the lowest and highest.
 
+`--systems uncompacted,compacting` compares raftdb with itself: without any compaction of the log, and with one nearly
+always under way, port by port and generator by generator.
+
 Of a leader and of a follower: processor time per operation, memory that is no file's, and, under writes, bytes that
 were sent to the disk per write. etcd and Redis come from Debian's packages etcd-server, redis-server, redis-tools (for
 redis-benchmark) and nghttp2-client (for h2load); what is not installed is said, and left out.
@@ -27,12 +30,13 @@ from typing import NamedTuple
 from benchmarks.common import cpu_seconds, temporary_folder
 from benchmarks.generators import GENERATORS, Ask, Generator, LoadError
 from benchmarks.load import KEYS, make_pairs
-from benchmarks.peer_systems import System, running_system
-from benchmarks.peer_table import Row, plot, summarize, tell
+from benchmarks.peer_systems import RAFTDBS, System, running_system
+from benchmarks.peer_table import COLORS, Row, plot, summarize, tell
 from benchmarks.report import Report, add_common_options
 from benchmarks.running import memory_bytes, written_bytes
 
 SYSTEMS = ("raftdb", "etcd", "redis")
+"""Those that are measured unless others are named."""
 COMMANDS = ("set", "get")
 PACKAGES = {
     "etcd": "etcd-server",
@@ -167,7 +171,7 @@ class Run:
             system = running_system(
                 name, folder, stack, nodes=self._options.nodes, log_level=self._options.log_level
             )
-            if name == "raftdb" and "redis" not in system.ports() and not self.without_redis_port:
+            if name in RAFTDBS and "redis" not in system.ports() and not self.without_redis_port:
                 self.without_redis_port = True
                 self._report.say("raftdb does not answer on its Redis port, and has no rows for it")
             system.fill(self._pairs)
@@ -217,7 +221,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--systems", default=",".join(SYSTEMS), help="which of them")
+    parser.add_argument("--systems", default=",".join(SYSTEMS), help=f"of {', '.join(COLORS)}")
     parser.add_argument("--shapes", default="1,16,64,256,64x16", help="connections, or connections x depth")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0, help="measured, of each row")
@@ -232,8 +236,8 @@ def parse_options() -> argparse.Namespace:
     except ValueError:
         parser.error(f"--shapes has numbers like 64 or 64x16, and not {options.shapes!r}")
     options.systems = options.systems.split(",")
-    if not set(options.systems) <= set(SYSTEMS):
-        parser.error(f"--systems knows {', '.join(SYSTEMS)}")
+    if not set(options.systems) <= set(COLORS):
+        parser.error(f"--systems knows {', '.join(COLORS)}")
     return options
 
 

@@ -143,3 +143,14 @@ def test_a_ratio_is_to_the_fastest_of_the_other_system_in_the_same_round() -> No
     assert summaries[0]["ratios"] == {"etcd": {"median": 2.0, "lowest": 0.5, "highest": 4.0}}
     assert summaries[1]["ratios"] == {}
     assert "etcd 2.00 [0.50 to 4.00]" in line_of(summaries[0])
+
+
+def test_raftdb_is_compared_with_itself_by_the_same_generator() -> None:
+    rows = [
+        row(1, "uncompacted", "load.py", 100), row(1, "uncompacted", "h2load", 800),
+        row(1, "compacting", "load.py", 90), row(1, "compacting", "h2load", 400),
+    ]  # fmt: skip
+    found = {(each["system"], each["generator"]): each["ratios"] for each in summarize(rows)}
+    assert found["compacting", "load.py"]["uncompacted"]["median"] == 0.9
+    assert found["compacting", "h2load"]["uncompacted"]["median"] == 0.5
+    assert found["uncompacted", "h2load"] == {}
