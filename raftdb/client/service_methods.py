@@ -204,7 +204,7 @@ def nack(
         words += ["DELAY", in_seconds(milliseconds(delay))]
     if error:
         # No more of it is kept, and a command cannot have very much.
-        words += ["ERROR", error.encode("utf-8", "replace")[:MESSAGE_ERROR_BYTES_MAX]]
+        words += ["ERROR", error[:MESSAGE_ERROR_BYTES_MAX].encode("utf-8", "replace")]
     return integer("nack", *words, *(["FREE"] if free else ["DEAD"] if dead else []))
 
 

@@ -17,4 +17,4 @@ def test_of_a_very_long_error_the_beginning_is_sent() -> None:
     method = nack(b"q", b"1-0-1", delay=None, error="é" * (2 << 20), free=False, dead=True)
     queue, receipt, option, error, how = arguments(method)
     assert (queue, receipt, option, how) == ("q", "1-0-1", "ERROR", "DEAD")
-    assert error == "é" * (MESSAGE_ERROR_BYTES_MAX // 2)
+    assert error == "é" * MESSAGE_ERROR_BYTES_MAX

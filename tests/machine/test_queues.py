@@ -308,6 +308,25 @@ def test_ids_and_receipts_are_read_as_they_are_shown_and_in_no_other_way() -> No
         assert records.read_receipt(text) is None
 
 
+@pytest.mark.parametrize(
+    ("error", "kept_bytes"),
+    [
+        ("x" * 1_001, 1_000),
+        ("é" * 501, 1_000),
+        ("x" + "é" * 500, 999),
+        ("x" + "漢" * 999, 1_000),
+        ("€" * 999, 999),
+    ],
+)
+def test_of_a_long_error_whole_characters_are_kept(database: Database, error: str, kept_bytes: int) -> None:
+    do(database, "enqueue jobs a")
+    do(database, "receive jobs")
+    database.run(parse("nack", [b"jobs", b"1-0-1", b"ERROR", error.encode()]))
+    kept = do(database, "qget jobs 1-0")
+    assert kept[kept.index(b"error") + 1] == error.encode()[:kept_bytes]
+    assert error.startswith(kept[kept.index(b"error") + 1].decode())
+
+
 def test_a_value_is_written_once(database: Database) -> None:
     do(database, "enqueue jobs value")
     body = next(key for key in database.layer.changes if key[:1] == BODY_PREFIX)

@@ -140,7 +140,7 @@ def nack(layer: Layer, queue: Queue | None, command: Nack, index: int) -> Result
     message = _held(layer, queue, command.receipt)
     if queue is None or message is None:
         return Result(False, None)
-    message.error = command.error[:MESSAGE_ERROR_BYTES_MAX] or message.error
+    message.error = kept_of(command.error) or message.error
     clock_ms = read_clock(layer)
     if command.how is GiveBack.FREE:
         messages.wait_again(layer, queue, message, since_ms=clock_ms)
@@ -153,6 +153,16 @@ def nack(layer: Layer, queue: Queue | None, command: Nack, index: int) -> Result
         messages.fail(layer, queue, message, index, since_ms=clock_ms, delay_ms=delay_ms)
     store_queue(layer, queue)
     return Result(True, None)
+
+
+def kept_of(error: bytes) -> bytes:
+    """Return what is kept of the text of an error: no half of a character at its end, if it is UTF-8."""
+    end = MESSAGE_ERROR_BYTES_MAX
+    if len(error) <= end:
+        return error
+    while end > MESSAGE_ERROR_BYTES_MAX - 3 and error[end] & 0xC0 == 0x80:
+        end -= 1
+    return error[:end]
 
 
 def back_off_ms(failures: int, message_id: bytes) -> int:
@@ -208,7 +218,7 @@ def _build_nack(arguments: Sequence[bytes]) -> Command:
         if option == b"DELAY":
             delay_ms = seconds_ms("DELAY", text)
         elif option == b"ERROR":
-            error = text[:MESSAGE_ERROR_BYTES_MAX]
+            error = kept_of(text)
         elif how is GiveBack.FAILED:
             how = _HOW[option]
         else:
