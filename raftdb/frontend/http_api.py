@@ -20,6 +20,7 @@ from raftdb.frontend.http_locks import LocksApi
 from raftdb.frontend.http_members import MembersApi
 from raftdb.frontend.http_memory import hold_answer
 from raftdb.frontend.http_metrics import MetricsApi, Render, nothing_measured
+from raftdb.frontend.http_note import NoteApi
 from raftdb.frontend.http_pages import PagesApi, wants_page
 from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_queues import QueuesApi
@@ -107,6 +108,7 @@ class HttpApi:
             "/v1/status": {"GET": Route(self.status, Permission.READ)},
             **self._data.routes(),
             **LocksApi(self._commands).routes(),
+            **NoteApi(self._commands, self._aside).routes(),
             **QueuesApi(self._commands, self._node).routes(),
             **MembersApi(self._node).routes(),
             **self.events.routes(),

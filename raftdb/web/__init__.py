@@ -58,6 +58,8 @@ PAGES = (
     Page("/", "Cluster", "cluster"),
     Page("/timeline", "Timeline", "timeline"),
     Page("/log", "Log", "log"),
+    Page("/note", "Note", "note"),
+    Page("/note/{name}", None, "note"),
     Page("/learn", "Learn", "learn"),
     Page("/learn/{chapter}", None, "learn"),
 )

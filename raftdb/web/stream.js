@@ -8,7 +8,8 @@ const BUFFER_CHARACTERS_MAX = 8 << 20;
 export class Stream {
   // `url` returns where the stream is, `onEvent` gets {event, id, data}, and `onState` gets "open" or the reason why the
   // stream is closed.
-  constructor({ url, onEvent, onState }) {
+  constructor({ url, onEvent, onState, silenceMs = SILENCE_MS_MAX }) {
+    this.silenceMs = silenceMs;
     this.url = url;
     this.onEvent = onEvent;
     this.onState = onState;
@@ -50,10 +51,10 @@ export class Stream {
   }
 
   async #read(attempt, onOpen) {
-    let silence = setTimeout(() => attempt.abort(), SILENCE_MS_MAX);
+    let silence = setTimeout(() => attempt.abort(), this.silenceMs);
     const heard = () => {
       clearTimeout(silence);
-      silence = setTimeout(() => attempt.abort(), SILENCE_MS_MAX);
+      silence = setTimeout(() => attempt.abort(), this.silenceMs);
     };
     try {
       const response = await fetch(this.url(), { signal: attempt.signal, credentials: "omit", cache: "no-store" });
