@@ -21,6 +21,8 @@
       |      +-- Ledger (ledger)             what became of every message, by the state of the machine
       |      +-- Locker x P (lockers)        locks that are asked for, kept too long, written under
       |      +-- LockWitness (lock_witness)  what locks promise, at every entry, by the state of the machine
+      |      +-- Observer x O (watchers)   follow changes, from node to node
+      |      +-- WatchWitness (watch_witness)    what they must have been told, by the state of the machine
       |      +-- Caller (caller)             sends a client's requests; with a session it repeats them
       +-- Oracle (oracle)        checks every step (observing) for broken safety properties
       |      +-- Shadow x N (shadow)     the present and past content of each disk

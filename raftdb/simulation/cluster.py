@@ -66,6 +66,8 @@ class Report:
     """How the messages of queues left, or the state in which they are, if there are clients of queues."""
     locks: dict[str, int] = field(default_factory=dict)
     """What clients of locks did, if there are any: grants, refusals and writes under a fence."""
+    changes_told: int = 0
+    """Changes that were told to those who follow them, if there are any."""
     faults: dict[str, int] = field(default_factory=dict)
     operations: dict[str, int] = field(default_factory=dict)
     """Changes and transfers that the operators asked for and were told are done."""
@@ -332,3 +334,4 @@ class Simulation:
         report.conflicts = self.crowd.transactions.conflicts
         report.messages = dict(sorted(self.crowd.ledger.fates.items()))
         report.locks = self.crowd.locks_counted()
+        report.changes_told = self.crowd.watch_witness.told

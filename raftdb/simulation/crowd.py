@@ -6,6 +6,7 @@ the checks of all their answers.
   (`serializability`); these checks do not use the log.
 * Every message is in one state, or has left its queue in one way (`ledger`).
 * Locks keep their promises at every entry (`lock_witness`).
+* Those who follow changes are told each, once and in order (`watch_witness`).
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from raftdb.simulation.lockers import Locker
 from raftdb.simulation.scheduler import MILLISECOND
 from raftdb.simulation.serializability import check_serializable
 from raftdb.simulation.transactors import Transactions, Transactor
+from raftdb.simulation.watch_witness import WatchWitness
+from raftdb.simulation.watchers import observers_of
 from raftdb.simulation.workers import Worker
 
 UNIQUE = (Set, Append, MultiSet)
@@ -72,10 +75,18 @@ class Crowd:
             Locker(world, f"l{number}", told, with_session=has_session()) for number in range(options.lockers)
         ]
         self.lock_witness = LockWitness()
+        self.observers = observers_of(world, options.observers)
+        self.watch_witness = WatchWitness()
 
     @property
     def _everybody(self) -> Sequence[Client | Transactor | Worker | Locker]:
         return (*self._clients, *self._transactors, *self.workers, *self.lockers)
+
+    def _watch(self, log: Sequence[Entry]) -> None:
+        """Let those who follow changes get the rest of them, and look at what they were told."""
+        for observer in self.observers:
+            observer.drain()
+        self.watch_witness.follow(log, self.observers)
 
     @property
     def is_idle(self) -> bool:
@@ -86,11 +97,15 @@ class Crowd:
         """Let all clients begin."""
         for client in self._everybody:
             self._world.scheduler.after(self._world.chance.below(BEGIN_US), client.begin)
+        for observer in self.observers:
+            observer.begin()
 
     def stop(self) -> None:
         """Let no client send new requests."""
         for client in self._everybody:
             client.is_stopping = True
+        for observer in self.observers:
+            observer.is_stopping = True
 
     def probe(self) -> int:
         """Send reads and writes at the same time; returns what `answered` must be in the end."""
@@ -124,6 +139,8 @@ class Crowd:
         self._check_queues(log)
         if self.lockers:
             self.lock_witness.follow(log)
+        if self.observers:
+            self._watch(log)
         problems = check_serializable(self.transactions.observed)
         if problems:
             raise InvariantBroken(f"not serializable: {problems[0]}")

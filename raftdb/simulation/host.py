@@ -18,6 +18,7 @@ from raftdb.errors import InvariantBroken, RaftdbError, RemoteProtocolError
 from raftdb.machine.machine import Machine
 from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.effects import EffectRunner, OnAnswer
+from raftdb.node.history import History
 from raftdb.node.membership import ChangeRequest, TransferRequest
 from raftdb.node.pending import MakeCheckpoint, ReadRequest, WriteRequest
 from raftdb.node.replica import Replica
@@ -142,6 +143,7 @@ class Host:
             machine=Machine(),
             patience_ticks=world.options.patience_ticks,
             policy=self._policy,
+            history=History(bytes_max=world.options.history_bytes_max),
         )
         observe(self.replica, world.oracle, self.id)
         self.is_up, self.is_paused, self.pauses_once_it_has_spoken = True, False, False

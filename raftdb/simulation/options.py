@@ -105,6 +105,8 @@ QUEUES_SHARE = 0.25
 """The share of seeds in which clients use queues."""
 LOCKS_SHARE = 0.25
 """The share of seeds in which clients use locks."""
+WATCHES_SHARE = 0.3
+"""The share of seeds in which clients follow changes."""
 SLOW_SHARE = 0.03
 """The share of seeds with a slow network."""
 SLOW_WAYS_MS = (50, 100, 300, 1_000)
@@ -160,6 +162,10 @@ class Options:
     """The number of clients of queues, beside the others."""
     lockers: int
     """The number of clients of locks, beside the others."""
+    observers: int
+    """The number of clients that follow changes, beside the others. They only look."""
+    history_bytes_max: int
+    """Memory for the changes that a node keeps for them; in some seeds it is so small that they miss some."""
     flushes: bool
     """Whether clients now and then remove all keys. Nobody keeps lists in transactions then."""
     checkpoint_us: int
@@ -244,6 +250,8 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         reads_anywhere=chance.branch("reads anywhere").happens(READS_ANYWHERE_SHARE),
         workers=0,
         lockers=0,
+        observers=0,
+        history_bytes_max=1 << 20,
         flushes=False,
         checkpoint_us=chance.choose([0, 500, 3_000]) * MILLISECOND if compacts else 0,
         checkpoint_entries=chance.choose([3, 20, 100] if compacts else [50, 1_000]),
@@ -261,6 +269,10 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
     locks = chance.branch("locks")
     if locks.happens(LOCKS_SHARE):
         options = replace(options, lockers=locks.between(2, 6))
+    watches = chance.branch("following")
+    if watches.happens(WATCHES_SHARE):
+        history_bytes_max = watches.choose([3_000, 10_000, 1 << 20])
+        options = replace(options, observers=watches.between(2, 6), history_bytes_max=history_bytes_max)
     if not slow.happens(SLOW_SHARE):
         return options
     return options.on_slow_network(slow.choose(SLOW_WAYS_MS) * MILLISECOND)

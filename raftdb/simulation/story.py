@@ -154,6 +154,8 @@ def _print_end(report: Report, out: TextIO) -> None:
     if report.options.lockers:
         held = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in report.locks.items())
         print(f"  locks       {held or 'nobody got one'}", file=out)
+    if report.options.observers:
+        print(f"  watches     {report.changes_told} changes told", file=out)
     done = ", ".join(f"{name} {count}" for name, count in report.operations.items())
     print(f"  operators   {done or 'asked for nothing'}", file=out)
     print(f"  compaction  {report.compactions} trims, {report.installs} snapshots installed", file=out)

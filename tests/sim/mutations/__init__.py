@@ -14,6 +14,7 @@ from tests.sim.mutations import (
     queues,
     replication,
     snapshots,
+    watches,
 )
 from tests.sim.mutations.planting import Mutation, planted
 
@@ -29,6 +30,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *folders.MUTATIONS,
     *queues.MUTATIONS,
     *locks.MUTATIONS,
+    *watches.MUTATIONS,
 )
 """Every planted bug. Ids that are numbers are sections of the thesis, for rules that no catalogued bug is about."""
 
