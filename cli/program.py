@@ -63,6 +63,9 @@ SUB_COMMANDS: dict[str, SubCommand] = {
         "Open the shell, or run a script: -c, -f, or commands on stdin.", "cli.subcommands.shell:shell"
     ),
     "cluster": SubCommand("Show or change the cluster.", "cli.subcommands.cluster:cluster"),
+    "follow": SubCommand(
+        "Show each change of the keys that begin with PREFIX, until Ctrl-C.", "cli.subcommands.follow:follow"
+    ),
     "log": SubCommand(
         "Show the leader's log: the newest entries, or those from an index.", "cli.subcommands.log:log"
     ),

@@ -31,6 +31,7 @@ DOT_WORDS: dict[str, ShellCommand] = {
         _row(".snapshot", "Make the leader's state durable and compact its log now."),
         _row(".backup FILE", "A consistent backup of the cluster, into a new file."),
         _row(".open", "The address of the dashboard, for a browser."),
+        _row(".follow [PREFIX]", "The changes of the keys that begin so, as they are made, until Ctrl-C."),
         _row(".watch SECONDS COMMAND...", "Repeat a command every few seconds, until Ctrl-C."),
         _row(".expand COMMAND...", "Run a command, with the content of FILE for each argument @FILE."),
         _row(".read FILE", "Run the commands of a file, up to the first error."),

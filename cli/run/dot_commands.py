@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from cli.admin import log, members, nodes
+from cli.admin.following import follow
 from cli.console.output import FORMATS, terminal_columns
 from cli.console.paths import typed_path
 from cli.console.render import encoded, url_of
@@ -144,6 +145,15 @@ def _open(context: Context, arguments: Sequence[str]) -> None:
     context.output.text(url)
 
 
+def _follow(context: Context, arguments: Sequence[str]) -> None:
+    try:
+        follow(context.client, context.output, encoded("".join(arguments)))
+    except KeyboardInterrupt:
+        if context.person is None:
+            raise
+        context.output.text("")  # a line end after the ^C that the terminal shows
+
+
 def _watch(context: Context, arguments: Sequence[str]) -> None:
     repeat(context, arguments[0], arguments[1:])
 
@@ -217,6 +227,7 @@ DOT_COMMANDS: dict[str, DotCommand] = {
     ".snapshot": DotCommand(_snapshot),
     ".backup": DotCommand(_backup),
     ".open": DotCommand(_open),
+    ".follow": DotCommand(_follow),
     ".watch": DotCommand(_watch),
     ".expand": DotCommand(_expand),
     ".read": DotCommand(_read),

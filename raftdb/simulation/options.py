@@ -263,6 +263,15 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
     )
     if options.transactors == 0 and chance.branch("flushes").happens(FLUSHING_SHARE):
         options = replace(options, flushes=True)
+    options = _with_more_clients(options, chance)
+    if not slow.happens(SLOW_SHARE):
+        return options
+    return options.on_slow_network(slow.choose(SLOW_WAYS_MS) * MILLISECOND)
+
+
+def _with_more_clients(options: Options, chance: Chance) -> Options:
+    """The options with clients of queues and of locks, and some that follow changes, each in a share of the seeds, and
+    from a stream of chance of its own."""
     queues = chance.branch("queues")
     if queues.happens(QUEUES_SHARE):
         options = replace(options, workers=queues.between(2, 6))
@@ -273,6 +282,4 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
     if watches.happens(WATCHES_SHARE):
         history_bytes_max = watches.choose([3_000, 10_000, 1 << 20])
         options = replace(options, observers=watches.between(2, 6), history_bytes_max=history_bytes_max)
-    if not slow.happens(SLOW_SHARE):
-        return options
-    return options.on_slow_network(slow.choose(SLOW_WAYS_MS) * MILLISECOND)
+    return options
