@@ -210,7 +210,7 @@ class Redis:
 RAFTDBS: dict[str, dict[str, object]] = {
     "raftdb": {},
     "uncompacted": {"checkpoint_entries": 10**12, "checkpoint_bytes": 10**15},
-    "compacting": {"checkpoint_entries": 20_000, "log_tail_bytes": 2 << 20},
+    "compacting": {"checkpoint_entries": 2_000, "log_tail_bytes": 1 << 20},
 }
 """Names and settings of raftdb: as it is, without any compaction, and with one nearly always under way under writes."""
 

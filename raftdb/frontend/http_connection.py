@@ -34,7 +34,7 @@ class Connection(web.RequestHandler):
     """aiohttp's connection, except that malformed HTTP is answered with an error of the API, and not logged as a
     bug."""
 
-    __slots__ = ("_head_bytes", "_on_gone", "_payload", "crowd", "memory")
+    __slots__ = ("_has_ended", "_head_bytes", "_on_gone", "_payload", "crowd", "memory")
 
     def __init__(self, crowd: "BoundedServer", memory: Hold, **options: Any) -> None:
         super().__init__(crowd, **options)
@@ -44,6 +44,8 @@ class Connection(web.RequestHandler):
         """The memory that this connection has taken."""
         self._on_gone: tuple[Callable[[], None], Callable[[], None]] | None = None
         """What is to be called if the client goes while its request is held: at once, and when it is its turn."""
+        self._has_ended = False
+        """Whether the client sends no more."""
         self._head_bytes = 0
         """Bytes of the head that is arriving, without those that came in one read with the end of the request
         before."""
@@ -78,6 +80,20 @@ class Connection(web.RequestHandler):
         elif is_head and not (self._close or self._force_close):
             self._count_head(len(data))
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's never wants the connection to stay open
+        """The client sends no more, but may still read: what it has asked for is answered, and then the connection
+        ends. What the node holds is given up, because a client that goes away ends its connection in the same way."""
+        self._has_ended = True
+        if self._on_gone is not None or not self._is_answering():
+            return False
+        self._close = True
+        return True
+
+    def _is_answering(self) -> bool:
+        """True if a whole request has arrived, and is not answered yet."""
+        is_at_work = self._request_count > 0 and (self._waiter is None or self._waiter.done())
+        return self._payload.is_eof() and (is_at_work or bool(self._messages))
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give up a request that is held, and drop the last body, which refers to this connection, so that no cycle is
         left for the collector."""
@@ -101,7 +117,11 @@ class Connection(web.RequestHandler):
 
     @contextmanager
     def held(self, leave: Callable[[], None], give_up: Callable[[], None]) -> Iterator[None]:
-        """A context for the time in which the node holds the request (`raftdb.frontend.http_waiting`)."""
+        """A context for the time in which the node holds the request (`raftdb.frontend.http_waiting`). Raises
+        ConnectionError if the client may have gone."""
+        if self._has_ended:
+            leave()
+            raise ConnectionResetError("the client has gone")
         held = self.crowd.held
         held.add(self)
         self._on_gone = (leave, give_up)

@@ -203,6 +203,9 @@ class LeanConnection(Connection):
                     await self._answered
         await super().shutdown(timeout)
 
+    def _is_answering(self) -> bool:
+        return self.is_lean or super()._is_answering()
+
     def _is_at_rest(self) -> bool:
         """True if aiohttp has answered everything, and the client reads."""
         waiter = self._waiter
@@ -317,6 +320,9 @@ class LeanConnection(Connection):
             self._answered.set_result(None)
         if self.transport is None:
             self.crowd.connection_lost(self)
+            return
+        if self._has_ended:
+            self.force_close()
             return
         self._next_keepalive_close_time = close_time = self._loop.time() + self.keepalive_timeout
         if self._keepalive_handle is None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+import struct
 
 import pytest
 from aiohttp import web
@@ -304,6 +306,34 @@ async def test_a_connection_that_is_closed_before_it_is_used_is_no_bug(
     assert not [record for record in log_records if record.levelno >= logging.ERROR]
 
 
+@pytest.mark.parametrize("has_known_head", [False, True])
+async def test_who_sends_no_more_still_gets_the_answer(http: Harness, has_known_head: bool) -> None:
+    client = await http.connect()
+    if has_known_head:
+        await client.send(post(PING))
+        assert (await client.receive()).status == 200
+    executed = len(http.node.executed)
+    http.node.release.clear()
+    await client.send(post(PING))
+    client.writer.write_eof()
+    await wait_until(lambda: len(http.node.executed) > executed)
+    # What was sent has arrived, the end with it: a later connection is served.
+    http.node.release.set()
+    assert (await client.receive()).status == 200
+    assert await client.ends() == b""
+    await wait_until(lambda: http.server.connections == 0)
+
+
+@pytest.mark.parametrize("data", [b"", post(PING)[:20], post(PING)[:-1]], ids=["nothing", "head", "body"])
+async def test_who_sends_no_more_before_the_request_is_whole_gets_none(http: Harness, data: bytes) -> None:
+    client = await http.connect()
+    await client.send(data)
+    client.writer.write_eof()
+    assert await client.ends() == b""
+    await wait_until(lambda: http.server.connections == 0)
+    assert http.node.executed == []
+
+
 async def test_idle_connections_make_room_for_new_ones() -> None:
     """Fifty silent sockets on a listener of five: health checks are answered (hazard B98)."""
     async with running(server_limits=ServerLimits(connections_max=5)) as http:
@@ -377,7 +407,10 @@ async def test_a_connection_counts_until_its_request_is_done_also_without_its_cl
         await wait_until(lambda: len(http.node.executed) == len(gone))
         connections = http.server._server.connections  # type: ignore[union-attr]
         for client in gone:
-            await client.close()
+            # A reset: who only ends its direction of the connection may still read.
+            sent_by = client.writer.get_extra_info("socket")
+            sent_by.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.writer.transport.abort()
         await wait_until(lambda: all(connection.transport is None for connection in connections))
         response = await http.execute({"command": "ping"})
         assert (response.status, response.code) == (503, "busy")
