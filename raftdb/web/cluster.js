@@ -89,6 +89,19 @@ export class Cluster extends EventTarget {
     return leading.sort((a, b) => b.status.term - a.status.term)[0] ?? null;
   }
 
+  // Who leads by the word of others, if this page has never heard that node itself: {id, term, by}; null otherwise.
+  get claimed() {
+    const leader = this.best?.isHeard ? this.best.status.leader : null;
+    if (leader == null || this.nodes.get(leader.id)?.heardAt !== null) return null;
+    return { id: leader.id, term: this.best.status.term, by: this.best.id };
+  }
+
+  // Which nodes are up by the word of the node that knows best.
+  get alive() {
+    const members = this.best?.isHeard ? this.best.status.members : [];
+    return new Set(members.filter((member) => member.alive).map((member) => member.id));
+  }
+
   leaderBase() {
     return this.leader?.base ?? null;
   }

@@ -9,12 +9,15 @@ function word(value) {
   return NUMBERS[value] ?? String(value);
 }
 
-// Which voters there are, who of them is up, and how many a majority is. A node that this page cannot hear is up if the
-// leader says so.
+// Which voters there are, who of them is up, and how many a majority is. A page may be unable to reach a node, for its
+// policy, its name or its network: one that it has never heard is up if another node says so.
 export function census(cluster) {
-  const told = new Map((cluster.leader?.status.members ?? []).map((member) => [member.id, member.alive]));
+  const { alive } = cluster;
   const voters = cluster.members.filter((member) => member.voter).map((member) => member.id).sort(compare);
-  const isUp = (id) => cluster.nodes.get(id)?.isHeard === true || (!cluster.isReachable(id) && told.get(id) === true);
+  const isUp = (id) => {
+    const node = cluster.nodes.get(id);
+    return node?.isHeard === true || ((node?.heardAt ?? null) === null && alive.has(id));
+  };
   const up = voters.filter(isUp);
   return { voters, up, down: voters.filter((id) => !isUp(id)), majority: Math.floor(voters.length / 2) + 1 };
 }
@@ -31,9 +34,9 @@ export function health(cluster) {
     const heard = silence < Infinity ? `The last word came ${ago(silence)}. ` : "";
     return { level: "bad", title: "No node answers", text: `${heard}This page goes on trying.` };
   }
-  const leader = cluster.leader;
+  const { leader, claimed } = cluster;
   const many = `${up.length} of ${voters.length} nodes are up`;
-  if (leader === null) {
+  if (leader === null && claimed === null) {
     if (up.length >= majority) {
       const text = `${many}, enough to choose a new leader. Reads and writes wait until then; nothing is lost.`;
       return { level: "warn", title: "Choosing a leader", text };
@@ -43,10 +46,13 @@ export function health(cluster) {
     } must agree. Nothing is read or written until another comes back; nothing is lost.`;
     return { level: "bad", title: "No majority", text };
   }
-  const leads = `${leader.id} leads term ${leader.status.term}`;
+  const leads =
+    leader !== null
+      ? `${leader.id} leads term ${leader.status.term}`
+      : `${claimed.id} leads term ${claimed.term}, says ${claimed.by}, which this page hears`;
   const spare = up.length - majority;
   const may = spare > 0 ? `${word(spare)} more may fail` : "no other may fail";
-  if (leader.status.no_space) {
+  if (leader?.status.no_space) {
     return { level: "bad", title: "No space", text: `${leads}. ${leader.status.no_space}: writes that grow the data are refused.` };
   }
   if (down.length > 0) {

@@ -121,8 +121,9 @@ async def test_another_node_is_let_lead(tab: Tab, cluster: Cluster) -> None:
     await opened(tab, other)
     await headline(tab, f"{leader.name} leads")
     await press(tab, other.name, "Let it lead…")
-    await tab.wait("document.querySelector('dialog[open] button[type=submit]') !== null")
-    await tab.run("document.querySelector('dialog[open] button[type=submit]').click()")
+    await tab.wait("document.activeElement.name === 'typed'")
+    await tab.type(other.name)
+    await tab.press("Enter")
     await headline(tab, f"{other.name} leads")
 
 
@@ -212,6 +213,38 @@ async def test_the_log_shows_every_node_and_what_an_entry_says(tab: Tab, cluster
     assert await tab.run(f"{row}.querySelectorAll('.cell').length") == 3
     await tab.run(f"{row}.querySelector('button').click()")
     await tab.wait("document.querySelector('.entry').innerText.includes('halo dunia')")
+
+
+async def test_the_log_shows_conflicts_and_what_is_compacted(tab: Tab, cluster: Cluster) -> None:
+    leader = cluster.leader()
+    other = cluster.others(leader)[0]
+    await opened(tab, leader, "/log")
+    await tab.wait("document.querySelectorAll('table.log .applied').length > 0")
+    # As if that node had lost its beginning to a checkpoint, and had an entry of a leader that committed nothing.
+    await tab.run(
+        f"(node => node.log = {{...node.log, first_index: 2, checkpoint_index: 1, applied_index: 1, commit_index: 1,"
+        f" terms: [[2, 999]]}})(raftdbCluster.nodes.get('{other.name}'));"
+        "raftdbCluster.dispatchEvent(new Event('change'))"
+    )
+    column = 1 + ["n1", "n2", "n3"].index(other.name)
+    cell = f"document.querySelector('table.log tr[data-index=\"%d\"]').children[{column}].firstChild"
+    assert "other" in await tab.run(f"{cell % 2}.className")
+    assert "never committed" in await tab.run(f"{cell % 2}.title")
+    assert "compacted" in await tab.run(f"{cell % 1}.className")
+
+
+async def test_a_leader_that_the_page_cannot_reach_leads_all_the_same(tab: Tab, cluster: Cluster) -> None:
+    """As under a name that is no member's, where the browser lets the page hear its own node alone."""
+    leader = cluster.leader()
+    other = cluster.others(leader)[0]
+    await opened(tab, other)
+    await tab.wait(f"raftdbCluster.leader?.id === '{leader.name}'")
+    await tab.run(
+        f"(node => {{ node.stream.stop(); node.isOpen = false; node.heardAt = null }})"
+        f"(raftdbCluster.nodes.get('{leader.name}'))"
+    )
+    await headline(tab, f"{leader.name} leads term {leader.status()['term']}, says {other.name}")
+    await headline(tab, "all 3 nodes are up, one more may fail")
 
 
 async def test_nothing_that_is_shown_runs_or_breaks_a_page(tab: Tab, cluster: Cluster) -> None:

@@ -149,7 +149,7 @@ class Card {
 
 function silenceText(node, cluster, member) {
   const heard = silenceOf(node, cluster);
-  const says = member?.alive === true && cluster.leader !== null ? `; ${cluster.leader.id} hears it` : "";
+  const says = member?.alive === true && cluster.best?.isHeard ? `; ${cluster.best.id} hears it` : "";
   return `${heard}${says}`;
 }
 
@@ -204,12 +204,15 @@ function arithmetic(voters, up) {
 }
 
 function transfer({ cluster, api }, id) {
+  const { voters, up } = census(cluster);
   return confirm({
     title: `Let ${shown(id)} lead?`,
     explain: [
-      `${cluster.leader.id} leads now. It hands over to ${shown(id)} once that one has all entries.`,
+      `Before: ${cluster.leader.id} leads. ${arithmetic(voters.length, up.length)}`,
+      `After: ${shown(id)} leads, in the next term, once it has all entries. Who votes stays the same.`,
       "Writes wait for some milliseconds meanwhile. Nothing is lost.",
     ],
+    typed: shown(id),
     button: "Hand over",
     act: () => api.leader("POST", "/v1/leader/transfer", { to: id }),
   });
