@@ -8,6 +8,7 @@ costs a look-up for each trace, and a comparison for all messages of a turn to a
 """
 
 import secrets
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -61,6 +62,8 @@ class Chronicle:
         """Whether what is frequent counts."""
         self._kept: deque[Happening] = deque(maxlen=KEPT_MAX)
         self._numbers = count(1)
+        self._noting = threading.Lock()
+        """Held from the number of a happening to its place in the ring, so that numbers ascend there."""
         self._flows: dict[tuple[NodeId, str], Flow] = {}
         self._latest: dict[str, Trace] = {}
 
@@ -80,7 +83,8 @@ class Chronicle:
     def note(self, time_s: float, what: str, details: dict[str, Any], level: str) -> None:
         """Keep that something happened. Details are made plain: texts, numbers, and lists of these."""
         plain = {name: _plain(value) for name, value in details.items() if value is not None}
-        self._kept.append(Happening(next(self._numbers), int(time_s * 1000), what, plain, level))
+        with self._noting:
+            self._kept.append(Happening(next(self._numbers), int(time_s * 1000), what, plain, level))
 
     def sent(self, target: NodeId, messages: Sequence[Message]) -> None:
         """Count messages that leave; called only while somebody watches."""

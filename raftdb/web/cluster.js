@@ -24,6 +24,7 @@ export class Node {
     this.timerAt = 0;
     this.heardAt = null;
     this.isOpen = false;
+    this.wasHeard = false;
     this.problem = null;
     this.place = null;
     this.rate = null;
@@ -60,7 +61,7 @@ export class Cluster extends EventTarget {
     sharing.addEventListener("event", ({ detail }) => this.#take(this.#known(detail), detail.event));
     sharing.addEventListener("state", ({ detail }) => this.#state(this.#known(detail), detail.state));
     sharing.addEventListener("all", ({ detail }) => this.#takeEverything(detail));
-    const look = () => (document.hidden ? this.#leave() : sharing.enter());
+    const look = () => (document.hidden ? this.#leave() : this.#enter());
     document.addEventListener("visibilitychange", look);
     // Silence changes the picture, too.
     setInterval(() => document.hidden || this.#changed(), 500);
@@ -142,9 +143,15 @@ export class Cluster extends EventTarget {
 
   // The page is seen no more: no stream stays open for it.
   #leave() {
+    for (const node of this.nodes.values()) node.wasHeard = node.isHeard;
     this.sharing.leave();
     this.#stop();
-    for (const node of this.nodes.values()) node.isOpen = false;
+  }
+
+  // It is seen again. Until the nodes have had time to answer, they are as they were.
+  #enter() {
+    for (const node of this.nodes.values()) if (node.wasHeard) node.heardAt = performance.now();
+    this.sharing.enter();
   }
 
   // The node that another window tells of.

@@ -22,7 +22,7 @@ export function open(view) {
   const title = h("h1", {});
   const sentence = h("p", { class: "sentence" });
   const banner = h("section", { class: "banner", "aria-live": "polite" }, title, sentence);
-  const ring = new Ring((id) => cards.get(id)?.root.querySelector("summary, button")?.focus());
+  const ring = new Ring((id) => cards.get(id)?.root.focus());
   const story = h("ol", { class: "story" });
   const figures = h("div", { class: "cards figures" });
   const nodeList = h("div", { class: "nodes" });
@@ -121,7 +121,7 @@ class Card {
     this.remove = h("button", { type: "button", class: "danger", onclick: () => removeNode(view, id) }, "Remove…");
     this.root = h(
       "article",
-      { class: "card node-card", data: { node: shown(id) } },
+      { class: "card node-card", data: { node: shown(id) }, tabindex: -1 },
       h("div", { class: "head" }, h("h3", {}, shown(id, 40)), this.role),
       this.lines,
       this.address,
