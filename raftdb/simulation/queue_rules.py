@@ -207,6 +207,8 @@ def _remove(model: QueueModel, command: QueueRemove) -> Any:
 
 
 def _set(model: QueueModel, command: QueueSet) -> Any:
+    if len(dict(command.settings)) < len(command.settings):
+        raise Failed(Failure("command_failed"))
     for name, text in command.settings:
         if name == b"dead_letter":
             passed = [command.queue]

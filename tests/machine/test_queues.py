@@ -9,7 +9,7 @@ import pytest
 
 from raftdb.budgets import KEY_BYTES, SWEEP_QUEUE_KEYS_MAX
 from raftdb.commands.spec import parse
-from raftdb.errors import Conflict, Fenced
+from raftdb.errors import Conflict, Fenced, RequestRefused
 from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import BODY_PREFIX
 from raftdb.machine.layer import Layer
@@ -17,6 +17,7 @@ from raftdb.machine.machine import Machine
 from raftdb.machine.operations import Expire, Mode, SessionOperation, TransactionOperation
 from raftdb.machine.queues import records
 from raftdb.machine.queues.deliveries import Ack
+from raftdb.machine.queues.managing import QueueSet
 from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.queues.redriving import AT_ONCE_MAX, STEP_MESSAGES
 from raftdb.machine.reply import Result
@@ -149,6 +150,15 @@ def test_the_dead_go_to_the_queue_that_theirs_names_whatever_its_limits(database
     assert values(do(database, "receive morgue COUNT 2")) == [b"bad", b"already"]
     assert do(database, "peek morgue AFTER 5-0")[0][-6:-4] == [b"error", b"it was not acknowledged in time"]
     assert isinstance(database.failed(parse("qset", [b"morgue", b"dead_letter", b"jobs"])), Conflict)
+
+
+def test_a_setting_is_changed_once_by_a_command(database: Database) -> None:
+    """Two thousand times the same one, each of which is looked up, would hold every node up."""
+    with pytest.raises(RequestRefused, match="named twice"):
+        parse("qset", [b"jobs", b"paused", b"1", b"PAUSED", b"0"])
+    twice = QueueSet(b"jobs", ((b"paused", b"1"), (b"paused", b"0")))
+    assert database.error(twice) == "a setting is named twice"
+    assert do(database, "queues") == []
 
 
 def test_a_full_queue_refuses_and_a_paused_one_hands_out_nothing(database: Database) -> None:

@@ -56,6 +56,8 @@ class QueueSet(Command):
 
 def queue_set(layer: Layer, queue: Queue | None, command: QueueSet, index: int) -> Result:
     """Change them, all or none."""
+    if len(dict(command.settings)) < len(command.settings):
+        raise ReplyError("a setting is named twice")
     changed: list[tuple[str, object]] = []
     for name, text in command.settings:
         read = _READ.get(name)
@@ -212,7 +214,7 @@ def queue_delete(layer: Layer, queue: Queue | None, command: QueueDelete, index:
 
 def _build_set(arguments: Sequence[bytes]) -> Command:
     names, texts = arguments[1::2], arguments[2::2]
-    pairs = []
+    pairs: list[tuple[bytes, bytes]] = []
     for name, text in zip(names, texts, strict=True):
         read = _READ.get(name.lower())
         if read is None:
@@ -223,6 +225,8 @@ def _build_set(arguments: Sequence[bytes]) -> Command:
             shown = name.lower().decode("ascii")
             raise RequestRefused(refused.code, f"{shown} is not possible: {refused.message}") from None
         pairs.append((name.lower(), text))
+    if len(dict(pairs)) < len(pairs):
+        raise RequestRefused("bad_request", "a setting is named twice")
     return QueueSet(queue_name(arguments[0]), tuple(pairs))
 
 
