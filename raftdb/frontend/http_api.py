@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from raftdb.frontend.http_charts import ChartsApi, Since, nothing_sampled
 from raftdb.frontend.http_commands import Commands
 from raftdb.frontend.http_data import ApiLimits, DataApi
 from raftdb.frontend.http_description import DescriptionApi
@@ -54,8 +55,8 @@ class HttpApi:
 
     `limits` bounds requests, and `command_limits` commands. `readiness_checks` are further conditions of GET /readyz,
     by name, and `readiness_warnings` are conditions that it reports but does not require. `pages` are for people with
-    browsers (None: there are none). `metrics` makes what GET
-    /metrics answers.
+    browsers (None: there are none). `metrics` and `charts` make what GET
+    /metrics and GET /v1/charts answer.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class HttpApi:
         readiness_warnings: Mapping[str, ReadinessCheck] | None = None,
         pages: PagesApi | None = None,
         metrics: Render = nothing_measured,
+        charts: Since = nothing_sampled,
     ) -> None:
         self._node = node
         self._command_limits = command_limits
@@ -86,6 +88,7 @@ class HttpApi:
         self._warnings = dict(readiness_warnings or {})
         self._pages = pages
         self._metrics = metrics
+        self._charts = charts
         self.lessons = LessonsApi() if pages is not None else None
 
     def routes(self) -> dict[str, dict[str, Route]]:
@@ -117,6 +120,7 @@ class HttpApi:
             **(self._pages.routes() if self._pages is not None else {}),
             **(self.lessons.routes() if self.lessons is not None else {}),
             **MetricsApi(self._metrics).routes(),
+            **ChartsApi(self._charts, self._aside).routes(),
             **DescriptionApi().routes(),
         }
         for methods in routes.values():

@@ -34,6 +34,7 @@ from raftdb.node.driver import Driver
 from raftdb.node.view import NodeView
 from raftdb.server import allocator, collector, logs
 from raftdb.server.addresses import AddressBook, AddressKeeper, own_address
+from raftdb.server.charts import Charts
 from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
 from raftdb.server.environment import passed_over
@@ -252,11 +253,7 @@ class _Node:
     async def _start_listening(self, parts: Closing, background: Background) -> None:
         """Open the one address of clients and peers, and that of Redis clients."""
         settings = self._settings
-        memory = MemoryAccount(settings.memory_bytes_max)
-        memory.watch("changes", lambda: self._view.changes_memory_bytes)
-        memory.watch("entries", lambda: self._view.entries_memory_bytes)
-        memory.watch("history", lambda: self._view.history.reach.bytes)
-        memory.watch("peers", lambda: self._network.queued_bytes)
+        memory = self._memory()
         node = LocalNode(
             self._driver,
             self._disk,
@@ -267,6 +264,8 @@ class _Node:
         )
         node.measured = measured = self._measured(memory, parts)
         limits = Limits(value_bytes=settings.value_bytes_max, command_bytes=settings.transaction_bytes_max)
+        charts = Charts(measured)
+        background.start(charts.run(), name="charts")
         api = HttpApi(
             node,
             command_limits=limits,
@@ -274,6 +273,7 @@ class _Node:
             readiness_warnings={"space": node.no_space},
             pages=self._pages,
             metrics=NodeMetrics(measured).render,
+            charts=charts.since,
         )
         shares = connection_shares(settings.redis_doors)
         server = HttpServer(
@@ -310,6 +310,15 @@ class _Node:
             door = redis(node, for_clusters=True, wide_reader=forwarding)
             await _listen_for_redis(door, settings.redis_cluster, parts)
         logger.info("listening", extra={"fields": settings.listens})
+
+    def _memory(self) -> MemoryAccount:
+        """The account of the memory that others make grow."""
+        memory = MemoryAccount(self._settings.memory_bytes_max)
+        memory.watch("changes", lambda: self._view.changes_memory_bytes)
+        memory.watch("entries", lambda: self._view.entries_memory_bytes)
+        memory.watch("history", lambda: self._view.history.reach.bytes)
+        memory.watch("peers", lambda: self._network.queued_bytes)
+        return memory
 
     def _measured(self, memory: MemoryAccount, parts: Closing) -> Measured:
         """The parts of this node that are measured."""

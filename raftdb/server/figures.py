@@ -22,7 +22,7 @@ def figures_of(node: Measured) -> Mapping[str, Any]:
     view, disk = node.driver.view, node.disk
     counts, guard = view.counts, disk.space
     requests: dict[str, int] = {}
-    failed = reads = 0
+    failed = reads = writes = 0
     durations = [0] * (len(SECONDS) + 1)
     for tallies in node.doors.values():
         for operation, outcome, tally in tallies.all():
@@ -35,10 +35,12 @@ def figures_of(node: Measured) -> Mapping[str, Any]:
             spec = lookup(operation)
             is_read = operation in PATHS_THAT_READ if spec is None else spec.access is Access.READ
             reads += count * is_read
+            writes += count * (spec is not None and not is_read)
     return {
         "bounds_s": SECONDS,
         "requests": requests,
         "reads": reads,
+        "writes": writes,
         "failed": failed,
         "request_s": _histogram_of(durations, 0.0),
         "commit_s": _histogram(counts.commit_seconds),
@@ -47,6 +49,7 @@ def figures_of(node: Measured) -> Mapping[str, Any]:
         "loop_lag_s": _histogram(node.driver.watchdog.lag_seconds),
         "applied_entries": counts.applied_entries,
         "log_writes": disk.batch_entries.count,
+        "log_entries": int(disk.batch_entries.total),
         "elections": counts.elections,
         "leader_changes": counts.leader_changes,
         "pending_requests": view.pending_count,
