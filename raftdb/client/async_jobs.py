@@ -137,7 +137,6 @@ class AsyncJob(Generic[V]):
         """Let others have it at once."""
         self.ended()
         try:
-            method = methods.nack(self._queue, self.receipt, delay=None, error=None, free=True, dead=False)
-            await self._db._run(method, GIVE_BACK_MS)
+            await self._db._run(methods.give_back(self._queue, self.receipt), GIVE_BACK_MS)
         except RaftdbError as failure:
             logger.warning("%r was not given back, and comes back by itself: %s", self, failure)

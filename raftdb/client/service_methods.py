@@ -208,6 +208,11 @@ def nack(
     return integer("nack", *words, *(["FREE"] if free else ["DEAD"] if dead else []))
 
 
+def give_back(queue: bytes, receipt: bytes) -> Method[int]:
+    """Let others have a message at once, with nothing counted; the result is 0 if the delivery was over."""
+    return nack(queue, receipt, delay=None, error=None, free=True, dead=False)
+
+
 def extend(queue: bytes, receipts: Sequence[bytes], time_ms: float) -> Method[int]:
     """Let deliveries last so long from now; the result is how many were not over."""
     return _repeatable(integer("extend", queue, in_seconds(time_ms), *receipts))

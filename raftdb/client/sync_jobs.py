@@ -138,7 +138,6 @@ class Job(Generic[V]):
         """Let others have it at once."""
         self.ended()
         try:
-            method = methods.nack(self._queue, self.receipt, delay=None, error=None, free=True, dead=False)
-            self._db._run(method, GIVE_BACK_MS)
+            self._db._run(methods.give_back(self._queue, self.receipt), GIVE_BACK_MS)
         except RaftdbError as failure:
             logger.warning("%r was not given back, and comes back by itself: %s", self, failure)

@@ -285,6 +285,9 @@ class Queue(Generic[V]):
             sent_ms = now_ms()
             receipts = [delivery.receipt for delivery in found]
             if client._run(methods.extend(self._name, receipts, visibility_ms)) < len(found):
+                # Nobody here knows which of them is over, so the others have to be somebody else's as well.
+                for receipt in receipts:
+                    client._run(methods.give_back(self._name, receipt))
                 return []
         return [
             self._job(delivery, Lease(visibility_ms, sent_ms=sent_ms, renewed_until_ms=until_ms))
