@@ -60,6 +60,8 @@ PAGES = (
     Page("/timeline", "Timeline", "timeline"),
     Page("/log", "Log", "log"),
     Page("/charts", "Charts", "charts"),
+    Page("/keys", "Keys", "keys"),
+    Page("/work", "Queues", "work"),
     Page("/note", "Note", "note"),
     Page("/note/{name}", None, "note"),
     Page("/learn", "Learn", "learn"),

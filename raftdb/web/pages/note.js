@@ -4,6 +4,7 @@
 import { fill, h, say, shown } from "../dom.js";
 import { merge, movedPlace } from "../note/merge.js";
 import { Stream } from "../stream.js";
+import { textOf } from "../values.js";
 import { bytes, count, list } from "../words.js";
 
 const VERSIONS_MAX = 100;
@@ -250,13 +251,6 @@ class Note {
             : "Saving…";
     say(this.status, words);
   }
-}
-
-// A value as nodes write it: a string, or base64 where that is shorter.
-function textOf(value) {
-  if (typeof value === "string") return value;
-  if (value?.base64 === undefined) return String(value ?? "");
-  return new TextDecoder().decode(Uint8Array.from(atob(value.base64), (character) => character.charCodeAt(0)));
 }
 
 function parsed(text) {
