@@ -36,6 +36,11 @@ HEARTBEAT_S = 10.0
 STREAMS_PER_TURN = 256
 """Streams that are written to for that in one turn of the loop."""
 
+CLOSE_S = 3.0
+"""How long the node waits, when it stops, until the connections of streams have ended. Thousands of them may end, each
+in its turn, and a client that does not read is cut off by the listener afterwards."""
+CLOSE_LOOK_S = 0.02
+
 COMMENT = b":\n\n"
 """A block that says nothing."""
 
@@ -76,6 +81,11 @@ class EventStream(Reply):
     def is_open(self) -> bool:
         """True if blocks may be written, as far as is known."""
         return not self._over.done()
+
+    @property
+    def is_gone(self) -> bool:
+        """True once nothing of it is left, its connection included."""
+        return self._transport is None or self._transport.is_closing()
 
     @property
     def is_behind(self) -> bool:
@@ -187,10 +197,18 @@ class EventStreams:
         return stream
 
     async def close(self) -> None:
-        """End all streams, because the node stops; none is opened any more."""
+        """End all streams, because the node stops, and give their connections a moment to end in order; none is opened
+        any more."""
         self._closing = True
-        for stream in list(self._open):
+        ending = list(self._open)
+        for stream in ending:
             stream.end()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                while ending:
+                    # The listener lets a part of them through in each turn.
+                    await asyncio.sleep(CLOSE_LOOK_S)
+                    ending = [stream for stream in ending if not stream.is_gone]
 
     async def beat(self) -> None:
         """Write to each stream now and then, a bounded number in one turn; for ever, as a task of the node."""

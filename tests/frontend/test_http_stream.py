@@ -147,6 +147,7 @@ async def test_the_end_of_the_node_ends_all_streams_and_opens_no_more() -> None:
         for client in clients:
             await begun(client)
         await streaming.streams.close()
+        assert all(stream.is_gone for stream in streaming.opened), "aiohttp has nothing left to cut off"
         for client in clients:
             assert await client.ends() == b""
         refused = await http.request(get("/stream"))
