@@ -90,6 +90,12 @@ class WatchHub:
         """How many follow changes here."""
         return len(self._followers)
 
+    @property
+    def lag_entries(self) -> int:
+        """How many of the entries that are applied here the follower lacks that lacks most."""
+        positions = [self.watches.position_of(watcher) for watcher in self._followers]
+        return max(0, self._node.history.applied - min(positions)) if positions else 0
+
     def place_of(self, revision: int) -> str:
         """Return what names a revision of this cluster to those who come back."""
         return f"{self._node.cluster_id}-{revision}"

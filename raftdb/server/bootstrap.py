@@ -275,6 +275,7 @@ class _Node:
             metrics=NodeMetrics(measured).render,
             charts=charts.since,
         )
+        measured.watches = api.watching.hub
         shares = connection_shares(settings.redis_doors)
         server = HttpServer(
             {**api.routes(), **self._network.routes},

@@ -8,6 +8,7 @@ and locks, which are walked through before (`raftdb.server.levels`).
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from raftdb import __version__
 from raftdb.machine.happenings import Happening
@@ -22,9 +23,24 @@ from raftdb.server.network import Network
 from raftdb.tally import RequestTallies
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchLevels(Protocol):
+    """Those who follow changes at this node."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def lag_entries(self) -> int:
+        """How many entries the one lacks that lacks most."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
 class Measured:
-    """The parts of a node that know something of it. `doors` are the kinds of listeners, by the name of their API."""
+    """The parts of a node that know something of it. `doors` are the kinds of listeners, by the name of their API;
+    `watches` comes with the listener."""
 
     driver: Driver
     disk: NodeDisk
@@ -34,6 +50,7 @@ class Measured:
     doors: Mapping[str, RequestTallies] = field(
         default_factory=lambda: {"http": RequestTallies(), "redis": RequestTallies()}
     )
+    watches: WatchLevels | None = None
 
 
 def families_of(node: Measured, levels: Levels) -> list[Family]:
@@ -45,6 +62,7 @@ def families_of(node: Measured, levels: Levels) -> list[Family]:
         *_of_requests(node),
         *_of_queues(node, levels),
         *_of_locks(node, levels),
+        *_of_watches(node.watches),
         *_of_process(node),
     ]
 
@@ -263,6 +281,12 @@ def _of_locks(node: Measured, levels: Levels) -> Iterator[Family]:
     yield counter("raftdb_leases_expired_total", "Holds that ended because their time was over.", expired)
     deadlocks = counts.happened[Happening.DEADLOCK]
     yield counter("raftdb_deadlocks_total", "Waits refused because they would never have ended.", deadlocks)
+
+
+def _of_watches(watches: WatchLevels | None) -> Iterator[Family]:
+    clients, lag = (0, 0) if watches is None else (watches.count, watches.lag_entries)
+    yield gauge("raftdb_watch_clients", "Clients that follow changes here.", clients)
+    yield gauge("raftdb_watch_lag_entries", "Entries that the slowest of them lacks.", lag)
 
 
 def _of_process(node: Measured) -> Iterator[Family]:

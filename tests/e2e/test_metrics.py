@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,16 @@ def test_what_was_done_is_counted(busy_cluster: Cluster) -> None:
             return scrape(node)[1].get(("raftdb_queue_in_flight", "queue", "jobs")) == 1
 
         wait_for(has_applied, f"{node.name} to apply it")
+
+
+def test_those_who_follow_changes_are_counted(busy_cluster: Cluster) -> None:
+    leader = busy_cluster.leader()
+    host, _, port = leader.address.partition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(b"GET /v1/watch?prefix=a HTTP/1.1\r\nHost: %b\r\n\r\n" % leader.address.encode())
+        wait_for(lambda: scrape(leader)[1]["raftdb_watch_clients",] == 1, "the follower to be counted")
+        wait_for(lambda: scrape(leader)[1]["raftdb_watch_lag_entries",] == 0, "it to have got everything")
+    wait_for(lambda: scrape(leader)[1]["raftdb_watch_clients",] == 0, "the follower to have gone")
 
 
 def test_a_request_that_nobody_knows_is_counted_under_no_name_of_its_own(busy_cluster: Cluster) -> None:
