@@ -22,7 +22,7 @@ import lmdb
 
 from storage.contract import Usage
 from storage.errors import MISSING_HINT, FolderDamaged, Misused, StorageError, WriteFailed
-from storage.files import FILE_MODE, make_folder, open_to_write, sync_folder
+from storage.files import FILE_MODE, make_folder, open_to_write, require_in_use, sync_folder
 from storage.system_failures import mapped, system_failure
 
 DATA_FILE = "data.mdb"
@@ -165,7 +165,15 @@ class Environment:
 
     @contextmanager
     def write(self) -> Iterator["lmdb.Transaction[bytes]"]:
-        """A write transaction: committed and synced when the block ends, or nothing of it.
+        """A write transaction: committed and synced when the block ends, or nothing of it. Raises as `writing` does."""
+        with self.writing(self._file):
+            with self._environment.begin(write=True) as transaction:
+                yield transaction
+            self._settle_file()
+
+    @contextmanager
+    def writing(self, file: Path) -> Iterator[None]:
+        """A block that writes `file`: the data file, or one that belongs to it.
 
         Raises `Misused` on a foreign thread. Any other error, in the block or in the commit, is remembered: it comes
         as `WriteFailed`, and so does every later call. LMDB would accept the next commit, on top of pages that the
@@ -175,19 +183,25 @@ class Environment:
         if self._failure is not None:
             raise WriteFailed(f"{self.folder} takes no write since one failed: {self._failure}")
         try:
-            with self._environment.begin(write=True) as transaction:
-                yield transaction
-            self._settle_file()
+            yield
         except BaseException as error:
             self._failure = error
             if isinstance(error, StorageError) or not isinstance(error, Exception):
                 raise
             hint = (
-                system_failure(self._file, "write", error).hint
-                if isinstance(error, OSError | lmdb.Error)
-                else None
+                system_failure(file, "write", error).hint if isinstance(error, OSError | lmdb.Error) else None
             )
-            raise WriteFailed(f"cannot write {self._file}: {error}", hint=hint) from error
+            raise WriteFailed(f"cannot write {file}: {error}", hint=hint) from error
+
+    @property
+    def may_write(self) -> bool:
+        """True if the calling thread may write, and nothing has failed yet."""
+        is_open = not self._closed and not self._read_only
+        return is_open and self._failure is None and threading.get_ident() == self._writer
+
+    def require_file(self) -> os.stat_result:
+        """The data file as it is now. Raises `WriteFailed` if it is no longer the one that was opened."""
+        return require_in_use(self._file, self._inode)
 
     def entries(
         self, transaction: "lmdb.Transaction[bytes] | lmdb.Transaction[memoryview]", database: bytes
@@ -259,12 +273,7 @@ class Environment:
         `check_data_file` could not tell it from a file cut short. So the file is kept ahead of its pages, by a hole
         that costs no disk: then it is long enough also if a crash comes right after the next commit.
         """
-        try:
-            found = os.stat(self._file)
-        except FileNotFoundError:
-            raise WriteFailed(f"{self._file} was deleted while in use", hint=MISSING_HINT) from None
-        if (found.st_dev, found.st_ino) != self._inode:
-            raise WriteFailed(f"{self._file} was replaced while in use", hint=MISSING_HINT)
+        found = self.require_file()
         length = self._length_of_pages()
         if found.st_size < length + FILE_HEADROOM_BYTES // 2:
             os.truncate(self._file, length + FILE_HEADROOM_BYTES)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import cbor2
 
-from storage.errors import FolderDamaged
+from storage.errors import MISSING_HINT, FolderDamaged, WriteFailed
 from storage.system_failures import mapped, system_failure, write_failure
 
 FOLDER_MODE = 0o700
@@ -118,6 +118,18 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
         written = os.pwrite(descriptor, view, offset)
         view = view[written:]
         offset += written
+
+
+def require_in_use(path: Path, inode: tuple[int, int]) -> os.stat_result:
+    """What is at `path`. Raises `WriteFailed` if that is not the file (device, inode) which is open: writes to a file
+    that was deleted succeed (hazard B89)."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise WriteFailed(f"{path} was deleted while in use", hint=MISSING_HINT) from None
+    if (found.st_dev, found.st_ino) != inode:
+        raise WriteFailed(f"{path} was replaced while in use", hint=MISSING_HINT)
+    return found
 
 
 def publish(temporary: Path, path: Path) -> None:

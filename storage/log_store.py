@@ -1,10 +1,17 @@
 """The log on LMDB: records under their index, hard state and facts beside them, one transaction per write.
 
+A short write that only appends goes to the journal instead (`storage.journal`), and is durable there. Its blocks are
+kept in memory, where reads find them, until the next transaction takes them along: when the journal is full, with
+anything that is no short append, or when the log is closed or opened again. So LMDB and the journal together are the
+log, and each moment has one boundary between them, which the record of the range names.
+
 Two named databases: `records`, each a block under the index of its first entry (see `storage.blocks`), and `meta` with
 sealed values under
 
     format      version of this layout, 4 bytes
-    range       base index, base term, last index, 8 bytes each; written in every transaction that moves one of them
+    journal     identity of the log, as in its journal, 16 bytes
+    range       base index, base term, last index, first record of the journal that is not in here yet, 8 bytes each;
+                written in every transaction that moves one of them
     hard_state  opaque bytes of the caller
     fact:NAME   what `put_meta` stored
 
@@ -16,7 +23,11 @@ Considered and rejected: a record for each entry. py-lmdb releases the interpret
 event loop the thread that writes would wait for the lock with each entry, and not once with each block.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -28,22 +39,25 @@ from storage.blocks import HEADER, HEADER_BYTES, Span, cut_before, span_of, veri
 from storage.codec import CHECKSUM_BYTES, INDEX_KEY, seal, unseal
 from storage.contract import TRIM_BLOCKS_MAX, LoadedLog, LogBatch, Usage
 from storage.env import Environment
-from storage.errors import FolderDamaged, Missing, Misused, other_format
+from storage.errors import FolderDamaged, Missing, Misused, WriteFailed, other_format
+from storage.journal import FIRST_SEQUENCE, IDENTITY_BYTES, JOURNAL_FILE, Journal, create_journal
 from storage.plan import plan_write
+from storage.recent import Recent, Record
 
-LOG_FORMAT_VERSION = 2
+LOG_FORMAT_VERSION = 3
 LOG_MAP_BYTES = 1 << 38
 """Address space set aside for the log, 256 GiB. Sparse: neither memory nor disk until used."""
 
 RECORDS = b"records"
 META = b"meta"
 FORMAT_KEY = b"format"
+JOURNAL_KEY = b"journal"
 RANGE_KEY = b"range"
 HARD_STATE_KEY = b"hard_state"
 FACT_PREFIX = b"fact:"
 
 FORMAT = Struct(">I")
-RANGE = Struct(">QQQ")
+RANGE = Struct(">QQQQ")
 
 
 class LmdbLogStore:
@@ -62,15 +76,24 @@ class LmdbLogStore:
         )
         self._records = self._environment.databases[RECORDS]
         self._meta = self._environment.databases[META]
-        try:
+        with ExitStack() as opened:
+            opened.callback(self._environment.close)
             if create:
-                self._create_range()
+                self._create(folder / JOURNAL_FILE)
             with self._environment.read("log") as transaction:
                 self._check_format(transaction)
-                self._base_index, self._base_term, self._last_index = self._range(transaction)
-        except BaseException:
-            self._environment.close()
-            raise
+                self._base_index, self._base_term, stored_index, sequence = self._range(transaction)
+                identity = self._get(transaction, JOURNAL_KEY)
+            if identity is None:
+                raise FolderDamaged("log", "the record of its journal is missing")
+            self._journal = Journal(folder / JOURNAL_FILE, identity=identity, read_only=read_only)
+            opened.callback(self._journal.close)
+            self._recent = Recent(sequence, stored_index)
+            self._recent.add(*_spans(self._journal.replay(sequence), stored_index))
+            self._last_index = self._recent.last_index
+            if self._journal.sequence != sequence and not read_only:
+                self._store([])
+            opened.pop_all()
 
     def claim_writes(self) -> None:
         """See `LogStore.claim_writes`."""
@@ -81,14 +104,22 @@ class LmdbLogStore:
         term_starts: list[tuple[int, int]] = []
         collected: list[bytes] = []
         term_of_run = -1
+        recent = self._recent
         with self._environment.read("log") as transaction:
-            for key, sealed in transaction.cursor(self._meta).iternext():
-                unseal(key, sealed, what="log meta record")
-            base_index, base_term, last_index = self._range(transaction)
+            for name, sealed in transaction.cursor(self._meta).iternext():
+                unseal(name, sealed, what="log meta record")
+            base_index, base_term, stored_index, sequence = self._range(transaction)
+            if recent.sequence != sequence:
+                recent = Recent(sequence, stored_index)
+            last_index = recent.last_index
             following = base_index + 1
             # Local names and no calls in the loop: a log may hold millions of blocks.
             unpack_header, pack_key, skip = HEADER.unpack_from, INDEX_KEY.pack, CHECKSUM_BYTES
-            for key, block in transaction.cursor(self._records).iternext():
+            records: Iterable[Record] = chain(transaction.cursor(self._records).iternext(), recent.items())
+            for key, block in records:
+                if following > last_index:
+                    # A writer has gone on meanwhile.
+                    break
                 if len(block) < HEADER_BYTES:
                     raise FolderDamaged(f"log record {key.hex()}", f"it has {len(block)} bytes")
                 checksum, first, term, count, kind = unpack_header(block)
@@ -116,14 +147,21 @@ class LmdbLogStore:
             return []
         blocks: list[bytes] = []
         block_bytes = 0
+        recent = self._recent
         with self._environment.read("log") as transaction:
-            base_index, _base_term, last_index = self._range(transaction)
+            base_index, _base_term, stored_index, sequence = self._range(transaction)
+            if recent.sequence != sequence:
+                recent = Recent(sequence, stored_index)
+            last_index = recent.last_index
             if not base_index < first <= last_index:
                 raise Missing(first, base_index=base_index, last_index=last_index)
             following = first
-            cursor = transaction.cursor(self._records)
-            _seek(cursor, first)
-            for key, block in cursor.iternext():
+            records = recent.items(first)
+            if first <= stored_index:
+                cursor = transaction.cursor(self._records)
+                _seek(cursor, first)
+                records = chain(cursor.iternext(), records)
+            for key, block in records:
                 block_bytes += len(block)
                 if blocks and block_bytes > bytes_max:
                     return blocks
@@ -143,19 +181,14 @@ class LmdbLogStore:
         plan = plan_write(batches, base_index=self._base_index, last_index=self._last_index)
         if plan.cut_from is None and not plan.blocks and plan.hard_state is None:
             return
-        pairs = [(INDEX_KEY.pack(first), block) for first, block in plan.blocks]
-        with self._environment.write() as transaction:
-            if plan.cut_from is not None:
-                self._cut(transaction, plan.cut_from)
-            if pairs:
-                with transaction.cursor(self._records) as cursor:
-                    _consumed, added = cursor.putmulti(pairs, overwrite=False, append=True)
-                if added != len(pairs):
-                    raise FolderDamaged("log", f"{len(pairs) - added} records past its end exist already")
-            if plan.hard_state is not None:
-                self._put(transaction, HARD_STATE_KEY, plan.hard_state)
-            if plan.cut_from is not None or pairs:
-                self._put_range(transaction, self._base_index, self._base_term, plan.last_index)
+        blocks = [block for _first, block in plan.blocks]
+        if plan.cut_from is None and plan.hard_state is None and self._journal.takes(blocks):
+            with self._environment.writing(self._journal.path):
+                self._environment.require_file()
+                self._journal.append(blocks)
+            self._recent.add(plan.blocks, plan.last_index)
+        else:
+            self._store(batches)
         self._last_index = plan.last_index
 
     def trim(self, base_index: int, base_term: int, *, blocks_max: int = TRIM_BLOCKS_MAX) -> int:
@@ -165,6 +198,8 @@ class LmdbLogStore:
         if base_index > self._last_index:
             raise Misused(f"cannot trim up to {base_index}: the log ends at {self._last_index}")
         self._require_term(base_index, base_term)
+        if self._recent.blocks:
+            self._store([])
         stop, stop_term = self._base_index, self._base_term
         with self._environment.write() as transaction:
             with transaction.cursor(self._records) as cursor:
@@ -189,6 +224,7 @@ class LmdbLogStore:
             transaction.drop(self._records, delete=False)
             self._put_range(transaction, base_index, base_term, base_index)
         self._base_index, self._base_term, self._last_index = base_index, base_term, base_index
+        self._begin_journal()
 
     def get_meta(self, name: str) -> bytes | None:
         """See `LogStore.get_meta`."""
@@ -201,23 +237,61 @@ class LmdbLogStore:
             self._put(transaction, FACT_PREFIX + name.encode(), value)
 
     def usage(self) -> Usage:
-        """What the log occupies on disk. From any thread."""
-        return self._environment.usage()
+        """What the log occupies on disk, and what it will need for the blocks that are only in the journal. From any
+        thread."""
+        recent = self._recent
+        found = self._environment.usage()
+        return replace(found, used_bytes=found.used_bytes + recent.stored_bytes)
 
     def close(self) -> None:
-        """See `LogStore.close`."""
+        """See `LogStore.close`. A thread that may write leaves the journal empty."""
+        if self._recent.blocks and self._environment.may_write:
+            # If this fails, everything is still in the journal.
+            with suppress(WriteFailed):
+                self._store([])
+        self._journal.close()
         self._environment.close()
 
-    def _create_range(self) -> None:
-        """Write format and empty range of a new log; leave one that has them, and one that is partly there."""
+    def _store(self, batches: Sequence[LogBatch]) -> None:
+        """Write what is recent and then `batches`, which were checked, in one transaction; the journal begins anew."""
+        recent = LogBatch(blocks=self._recent.blocks)
+        plan = plan_write(
+            [recent, *batches], base_index=self._base_index, last_index=self._recent.stored_index
+        )
+        pairs = [(INDEX_KEY.pack(first), block) for first, block in plan.blocks]
+        with self._environment.write() as transaction:
+            if plan.cut_from is not None:
+                self._cut(transaction, plan.cut_from)
+            if pairs:
+                with transaction.cursor(self._records) as cursor:
+                    _consumed, added = cursor.putmulti(pairs, overwrite=False, append=True)
+                if added != len(pairs):
+                    raise FolderDamaged("log", f"{len(pairs) - added} records past its end exist already")
+            if plan.hard_state is not None:
+                self._put(transaction, HARD_STATE_KEY, plan.hard_state)
+            self._put_range(transaction, self._base_index, self._base_term, plan.last_index)
+        self._last_index = plan.last_index
+        self._begin_journal()
+
+    def _begin_journal(self) -> None:
+        """LMDB has everything up to the last index."""
+        self._journal.restart()
+        self._recent = Recent(self._journal.sequence, self._last_index)
+
+    def _create(self, journal: Path) -> None:
+        """Make the journal, format and empty range of a new log; leave one that has them, and one that is partly
+        there."""
         with self._environment.read("log") as transaction:
             entries = self._environment.entries(transaction, META) + self._environment.entries(
                 transaction, RECORDS
             )
         if not entries:
+            identity = os.urandom(IDENTITY_BYTES)
+            create_journal(journal, identity)
             with self._environment.write() as writing:
                 self._put(writing, FORMAT_KEY, FORMAT.pack(LOG_FORMAT_VERSION))
-                self._put_range(writing, 0, 0, 0)
+                self._put(writing, JOURNAL_KEY, identity)
+                self._put(writing, RANGE_KEY, RANGE.pack(0, 0, 0, FIRST_SEQUENCE))
 
     def _check_format(self, transaction: "lmdb.Transaction[memoryview]") -> None:
         found = self._get(transaction, FORMAT_KEY)
@@ -226,18 +300,20 @@ class LmdbLogStore:
         if found != FORMAT.pack(LOG_FORMAT_VERSION):
             raise other_format("the log", int.from_bytes(found), LOG_FORMAT_VERSION)
 
-    def _range(self, transaction: "lmdb.Transaction[memoryview]") -> tuple[int, int, int]:
-        """(base index, base term, last index) as `transaction` sees them."""
+    def _range(self, transaction: "lmdb.Transaction[memoryview]") -> tuple[int, int, int, int]:
+        """(base index, base term, last index, first record of the journal that is missing) as `transaction` sees
+        them."""
         data = self._get(transaction, RANGE_KEY)
         if data is None or len(data) != RANGE.size:
             raise FolderDamaged("log", "the record of its range is missing")
-        base_index, base_term, last_index = RANGE.unpack(data)
-        return base_index, base_term, last_index
+        base_index, base_term, last_index, sequence = RANGE.unpack(data)
+        return base_index, base_term, last_index, sequence
 
     def _put_range(
         self, transaction: "lmdb.Transaction[bytes]", base: int, base_term: int, last: int
     ) -> None:
-        self._put(transaction, RANGE_KEY, RANGE.pack(base, base_term, last))
+        """Store the range, in a transaction with which LMDB has everything that is in the journal."""
+        self._put(transaction, RANGE_KEY, RANGE.pack(base, base_term, last, self._journal.sequence))
 
     def _require_term(self, index: int, term: int) -> None:
         """Check that the entry at `index` has `term`; otherwise the caller means another log."""
@@ -279,3 +355,17 @@ def _seek(cursor: "lmdb.Cursor[Any]", index: int) -> Span | None:
         return None
     span = verify(cursor.key(), cursor.value())
     return span if index <= span.last_index else None
+
+
+def _spans(blocks: Sequence[bytes], last_index: int) -> tuple[list[tuple[int, bytes]], int]:
+    """The blocks of the journal, each with its first index, and the last index then. Raises `FolderDamaged` if they do
+    not go on from `last_index`."""
+    found = []
+    for block in blocks:
+        span = verify(block[CHECKSUM_BYTES : CHECKSUM_BYTES + INDEX_KEY.size], block)
+        if span.first_index != last_index + 1:
+            why = f"entry {last_index + 1} is missing, {span.first_index} stands in its place"
+            raise FolderDamaged("the journal of the log", why)
+        found.append((span.first_index, block))
+        last_index = span.last_index
+    return found, last_index

@@ -1,8 +1,9 @@
 """raftdb on a disk that dies when it is told to: `python -m tests.e2e.failing_fsync FIFO serve ...`.
 
 Runs raftdb as `python -m raftdb` would, and when somebody opens FIFO for writing installs a seccomp filter in all
-threads: from then on the kernel answers EIO to fsync and fdatasync, without doing them. That is what a dying disk
-looks like from inside: writes go into the page cache and succeed, the sync fails.
+threads: from then on the kernel answers EIO to fsync, fdatasync and pwrite, without doing them. That is what a dying
+disk looks like from inside: other writes go into the page cache and succeed, the sync fails. What goes to a file with
+O_DSYNC, which is written and synced in one, goes there by pwrite.
 
 `--check` instead of FIFO: exit code 0 if this kernel can do it, 77 if not.
 """
@@ -29,8 +30,8 @@ BPF_RETURN = 0x06
 ALLOW = 0x7FFF0000
 FAIL = 0x00050000 | errno.EIO
 
-NUMBERS = {"x86_64": (74, 75, 317), "aarch64": (82, 83, 277)}
-"""System call numbers of fsync, fdatasync and seccomp."""
+NUMBERS = {"x86_64": (74, 75, 18, 317), "aarch64": (82, 83, 68, 277)}
+"""System call numbers of fsync, fdatasync, pwrite64 and seccomp."""
 
 
 def instruction(code: int, if_true: int, if_false: int, operand: int) -> bytes:
@@ -43,12 +44,13 @@ def fail_every_sync() -> bool:
     numbers = NUMBERS.get(platform.machine())
     if numbers is None or sys.platform != "linux":
         return False
-    fsync, fdatasync, seccomp = numbers
+    fsync, fdatasync, pwrite, seccomp = numbers
     program = b"".join(
         [
             instruction(BPF_LOAD_WORD, 0, 0, 0),  # the number of the system call
-            instruction(BPF_JUMP_EQUAL, 2, 0, fsync),
-            instruction(BPF_JUMP_EQUAL, 1, 0, fdatasync),
+            instruction(BPF_JUMP_EQUAL, 3, 0, fsync),
+            instruction(BPF_JUMP_EQUAL, 2, 0, fdatasync),
+            instruction(BPF_JUMP_EQUAL, 1, 0, pwrite),
             instruction(BPF_RETURN, 0, 0, ALLOW),
             instruction(BPF_RETURN, 0, 0, FAIL),
         ]

@@ -208,7 +208,7 @@ def test_a_log_that_lost_its_tail_is_damaged(tmp_path: Path) -> None:
     The records come from the old file, the range from the new one: what a lost page write would leave.
     """
     log = LmdbLogStore(tmp_path / "log", create=True)
-    log.write([LogBatch(blocks=blocks(1, 9, of=1))])
+    log.write([LogBatch(b"not only an append", None, blocks(1, 9, of=1))])
     with log._environment.write() as transaction:
         for index in (8, 9):
             transaction.delete(index.to_bytes(8), db=log._records)
@@ -222,7 +222,7 @@ def test_a_log_that_lost_its_tail_is_damaged(tmp_path: Path) -> None:
 
 def test_a_hole_in_the_log_is_damaged(tmp_path: Path) -> None:
     log = LmdbLogStore(tmp_path / "log", create=True)
-    log.write([LogBatch(blocks=blocks(1, 9, of=1))])
+    log.write([LogBatch(b"not only an append", None, blocks(1, 9, of=1))])
     with log._environment.write() as transaction:
         transaction.delete((4).to_bytes(8), db=log._records)
     with pytest.raises(FolderDamaged, match="record 4 is missing"):
@@ -233,7 +233,7 @@ def test_a_hole_in_the_log_is_damaged(tmp_path: Path) -> None:
 
 def test_a_record_under_another_index_is_damaged(tmp_path: Path) -> None:
     log = LmdbLogStore(tmp_path / "log", create=True)
-    log.write([LogBatch(blocks=blocks(1, 2, of=1))])
+    log.write([LogBatch(b"not only an append", None, blocks(1, 2, of=1))])
     with log._environment.write() as transaction:
         first, second = (number.to_bytes(8, "big") for number in (1, 2))
         value = transaction.get(second, db=log._records)
