@@ -100,7 +100,7 @@ class LogStore(Protocol):
         ...
 
     def write(self, batches: Sequence[LogBatch]) -> None:
-        """Make all batches durable, in order, in one transaction with one fsync: all of it or nothing.
+        """Make all batches durable, in order, together and with one wait for the disk: all of it or nothing.
 
         Raises `Misused` (gap, truncation at or below the base, wrong thread; nothing written) or `WriteFailed`,
         after which this store never writes again.

@@ -2,7 +2,7 @@
 
     LOCK            flock while a process uses the folder; holds its pid and node id
     identity.cbor   whose folder this is; written twice in its life, each time temp, fsync, rename, fsync folder
-    log/  state/    the two LMDB environments; `owner.cbor` in each says which folder it is part of
+    log/  state/    the two LMDB environments, and the log's journal; `owner.cbor` in each says which folder it is of
     incoming/       a snapshot that is being received; see `storage.receive`
     outgoing/       snapshots made to be sent; emptied at each start
     restoring       there while the folder is restored from a backup; see `storage.restore`

@@ -14,7 +14,7 @@ from raftdb.background import Background
 from raftdb.errors import OutcomeUnknown, Unavailable
 from raftdb.node.driver import Driver
 from raftdb.server.disk import NodeDisk
-from storage import DATA_FILE, LOG_FOLDER, MISSING_HINT, STATE_FOLDER, StorageError, WriteFailed
+from storage import DATA_FILE, JOURNAL_FILE, LOG_FOLDER, MISSING_HINT, STATE_FOLDER, StorageError, WriteFailed
 
 logger = logging.getLogger("raftdb.server")
 
@@ -90,7 +90,8 @@ class SpaceWatch:
     def _find_files(self) -> None:
         """Raise `FileNotFoundError` if the folder, or a data file in it, is gone."""
         path = self._disk.folder.path
-        for place in (path, path / LOG_FOLDER / DATA_FILE, path / STATE_FOLDER / DATA_FILE):
+        log, state = path / LOG_FOLDER, path / STATE_FOLDER
+        for place in (path, log / DATA_FILE, log / JOURNAL_FILE, state / DATA_FILE):
             place.stat()
 
     def _tell_trouble(self, why: str) -> None:
