@@ -7,9 +7,11 @@ import random
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
+import lmdb
 import pytest
 
 from storage import FolderDamaged, LmdbLogStore, LogBatch, MemoryLogStore, WriteFailed, examine
@@ -203,7 +205,14 @@ def random_step(log: LogStore, chance: random.Random, step: int) -> None:
     of = chance.randrange(1, 4)
     term = step
     if kind == "append":
-        log.write([LogBatch(None, None, blocks(last + 1, last + chance.randrange(1, 5), term=term, of=of))])
+        data = b"x" * chance.choice([0, 10, 500, 5000, 9000])
+        log.write(
+            [
+                LogBatch(
+                    None, None, blocks(last + 1, last + chance.randrange(1, 4), term=term, of=of, data=data)
+                )
+            ]
+        )
     elif kind == "large":
         log.write([LogBatch(None, None, blocks(last + 1, last + 2, term=term, data=b"x" * 40_000))])
     elif kind == "truncate" and first <= last:
@@ -457,6 +466,48 @@ def test_readers_see_every_durable_entry_while_the_journal_is_taken_over(folder:
     is_over.set()
     reader.join()
     assert faults == []
+
+
+@pytest.mark.parametrize("when", ["before the transaction", "within the transaction"])
+@pytest.mark.parametrize("what", ["more", "other"])
+def test_a_read_sees_the_log_before_a_write_or_after_it_and_no_mixture(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, when: str, what: str
+) -> None:
+    """The write takes the journal to LMDB while a reader is between the two."""
+    log = LmdbLogStore(folder, create=True)
+    append(log, 1, 1)
+    for index in (2, 3, 4):
+        append(log, index, index, data=b"old")
+    plain = log._environment.read
+
+    def write() -> None:
+        monkeypatch.undo()
+        if what == "more":
+            log.write([LogBatch(b"hard state", None, blocks(5, 5, data=b"new"))])
+        else:
+            log.write([LogBatch(None, 3, blocks(3, 3, term=2, data=b"new"))])
+            append(log, 4, 4, data=b"new")
+
+    @contextmanager
+    def read(name: str) -> Iterator["lmdb.Transaction[memoryview]"]:
+        if when == "before the transaction":
+            write()
+        with plain(name) as transaction:
+            if when == "within the transaction":
+                write()
+            yield transaction
+
+    monkeypatch.setattr(log._environment, "read", read)
+    if what == "other" and when == "before the transaction":
+        # Entry 4 was written after the read began, and so need not be seen.
+        with pytest.raises(Missing, match="the log holds 1 to 3"):
+            log.read(2, 4, bytes_max=1 << 20)
+    else:
+        found = log.read(2, 4, bytes_max=1 << 20)
+        assert [block[-3:] for block in found] == [b"old"] * 3
+    expected = ["old", "old", "old", "new"] if what == "more" else ["old", "new", "new"]
+    last = len(expected) + 1
+    assert [block[-3:].decode() for block in log.read(2, last, bytes_max=1 << 20)] == expected
 
 
 def test_a_truncated_entry_is_not_read_from_the_journal(folder: Path) -> None:
