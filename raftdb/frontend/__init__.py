@@ -1,7 +1,8 @@
 """Frontends: the protocols that clients speak to a node. They parse requests, hand operations to the node, and encode
 the answers; they contain no rule of the database.
 
-`redis` is the listener for Redis clients, with an essay of its own. The HTTP side, from the socket inwards:
+`redis` is the listener for Redis clients, with an essay of its own; `accepting` lets connections in. The HTTP side,
+from the socket inwards:
 
 * `http_server.py` owns the listening socket: the path table, one place where every error becomes JSON, orderly close.
   It knows no route. `http_connection.py` bounds the head of a request.

@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.hdrs import ORIGIN
 
 from raftdb.errors import RequestRefused, Unavailable, required
+from raftdb.frontend.accepting import Acceptor
 from raftdb.frontend.http_body import awaits_continue
 from raftdb.frontend.http_browser import CORS_HEADERS, Browsers
 from raftdb.frontend.http_connection import LINGERING_TIME_S
@@ -41,8 +42,6 @@ READ_BUFFER_BYTES = 64 * 1024
 """aiohttp's bound on reading a body ahead of its handler: up to twice as much, and one read of the socket, is held."""
 CONNECTIONS_SPARED = 16
 """One connection in this many is kept for peers, for health checks, and for clients that are answered `busy`."""
-ACCEPT_BACKLOG = 512
-"""Connections that the kernel queues before they are accepted, for a burst of clients after a change of leader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +160,7 @@ class HttpServer:
         self._routes = {path: methods for path, methods in routes.items() if "{" not in path}
         self._limits = limits or ServerLimits()
         self._server: BoundedServer | None = None
-        self._listener: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self._memory = memory or MemoryAccount()
         self._hosts = HostCheck(host_names)
         self._browsers = browsers or Browsers()
@@ -197,10 +196,8 @@ class HttpServer:
             auto_decompress=False,
             logger=logger,
         )
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._server, host, port, backlog=ACCEPT_BACKLOG)
-        bound = self._listener.sockets[0].getsockname()
-        return str(bound[0]), int(bound[1])
+        self._acceptor = Acceptor(self._server)
+        return await self._acceptor.start(host, port)
 
     @property
     def connections(self) -> int:
@@ -213,14 +210,14 @@ class HttpServer:
 
         Links of peers count as requests in flight, so they have to be closed first.
         """
-        listener, self._listener = self._listener, None
-        if listener is None or self._server is None:
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is None or self._server is None:
             return
-        listener.close()
+        acceptor.close()
+        await acceptor.wait_closed()
         self._server.pre_shutdown()
         # aiohttp waits twice, before and after it cancels a handler, and takes 0 as no limit.
         await self._server.shutdown(max(grace_s / 2, 0.001))
-        await listener.wait_closed()
 
     async def _dispatch(self, request: web.BaseRequest) -> Reply | web.StreamResponse:
         """Find and run the handler of `request`. Every error becomes an answer."""

@@ -20,7 +20,7 @@ LINES_WAITING_MAX = 20_000
 """Lines that may wait to be written: some seconds of a node under load."""
 FINISH_SECONDS = 1.0
 """How long a process that ends waits for its last lines to be read."""
-OF_STRANGERS = ("raftdb.transport", "raftdb.http")
+OF_STRANGERS = ("raftdb.frontend", "raftdb.http", "raftdb.redis", "raftdb.transport")
 """Loggers of lines that any stranger can cause by connecting, as often as it likes."""
 OF_PEERS = ("peer up", "peer down")
 """Lines of these loggers that only members cause."""

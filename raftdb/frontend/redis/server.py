@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from raftdb.endpoint import Endpoint
 from raftdb.errors import LeaderHint
-from raftdb.frontend.http_server import ACCEPT_BACKLOG
+from raftdb.frontend.accepting import Acceptor
 from raftdb.frontend.redis.client_state import ClientState
 from raftdb.frontend.redis.connection import RedisConnection
 from raftdb.frontend.redis.cursors import Cursors
@@ -134,17 +134,14 @@ class RedisServer:
         self._served: RedisConnection | None = None
         """The connection from the line whose turn it is."""
         self._turn_is_due = False
-        self._listener: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self._endpoint = ("", 0)
         self._all_gone = asyncio.Event()
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen on `host`:`port` (0: any free port); returns the bound address and port. Raises OSError."""
-        self._listener = await asyncio.get_running_loop().create_server(
-            self.protocol, host, port, backlog=ACCEPT_BACKLOG
-        )
-        bound = self._listener.sockets[0].getsockname()
-        self._endpoint = (str(bound[0]), int(bound[1]))
+        self._acceptor = Acceptor(self.protocol)
+        self._endpoint = await self._acceptor.start(host, port)
         return self._endpoint
 
     def address_of(self, leader: LeaderHint | None) -> Endpoint | None:
@@ -162,10 +159,11 @@ class RedisServer:
     async def close(self, *, grace_s: float) -> None:
         """Stop accepting connections and beginning requests, and give open requests `grace_s` seconds before
         connections are cut."""
-        listener, self._listener = self._listener, None
-        if listener is None:
+        acceptor, self._acceptor = self._acceptor, None
+        if acceptor is None:
             return
-        listener.close()
+        acceptor.close()
+        await acceptor.wait_closed()
         for connection in list(self._connections.values()):
             connection.close()
         try:
@@ -176,7 +174,6 @@ class RedisServer:
         except TimeoutError:
             for connection in list(self._connections.values()):
                 connection.abort()
-        await listener.wait_closed()
 
     def next_id(self) -> int:
         """The number of a new connection."""
