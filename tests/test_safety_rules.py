@@ -16,6 +16,8 @@ ELSEWHERE = {
     "raftdb/server/incoming.py": 2,
     # The silence of one link, which also ends when the peer dials anew.
     "raftdb/transport/peer_server.py": 1,
+    # The opening of one connection, whose errors are logged; and the next attempt to accept some.
+    "raftdb/frontend/accepting.py": 2,
     # The end of one connection, which nobody waits for.
     "raftdb/frontend/http_connection.py": 1,
     # A long reply and a slow reader, each kept by the connection, and answered or logged whatever happens; and the end

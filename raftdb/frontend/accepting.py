@@ -94,6 +94,9 @@ class Acceptor:
             # The client has gone in the meantime.
             logger.debug("a connection was not opened", extra={"fields": {"why": error.strerror}})
             accepted.close()
+        except Exception:
+            logger.exception("a connection was not opened")
+            accepted.close()
 
     def _go_on(self, listener: socket.socket) -> None:
         if listener in self._sockets:

@@ -612,6 +612,20 @@ async def test_what_waits_in_line_for_too_long_is_refused(ahead_s: list[float]) 
     assert await client.ask("GET", "a") == ONE
 
 
+async def test_a_long_pipeline_that_nobody_keeps_waiting_is_not_refused(ahead_s: list[float]) -> None:
+    """It takes long because it is long: in line it is always the next."""
+    node, server = serve(limits=RedisLimits(in_flight_max=QUANTUM))
+    node.is_held = True
+    client = Client(server)
+    client.send(SET * 30 * QUANTUM)
+    for _ in range(30):
+        ahead_s[0] += 0.1
+        node.answer_all()
+        await turns(lambda: server.in_flight == QUANTUM or len(node.submitted) == 30 * QUANTUM)
+    node.answer_all()
+    assert await client.receive(30 * QUANTUM) == OK * 30 * QUANTUM
+
+
 async def test_who_waits_because_nobody_leads_is_not_refused(ahead_s: list[float]) -> None:
     node, server = serve(limits=RedisLimits(in_flight_max=QUANTUM))
     node.is_held = True

@@ -87,8 +87,8 @@ class RedisConnection(asyncio.Protocol):
         """Whether it waits in the server's line to begin more."""
         self.quantum = QUANTUM
         """Requests that it may still begin before others in line have their turn."""
-        self.lined_s: float | None = None
-        """Since when what has arrived waits in line."""
+        self.lined_s = 0.0
+        """When it joined the line last."""
         self._hold = Hold(server.memory, cut=self._cut_off)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -158,7 +158,7 @@ class RedisConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The client has read enough."""
-        self._is_full, self.lined_s = False, None
+        self._is_full = False
         self._reading.stop()
         self.advance()
 
@@ -175,7 +175,7 @@ class RedisConnection(asyncio.Protocol):
             if self.client.is_ending:
                 inbox.clear()
         if not inbox:
-            self._may_be_large, self._inbox_bytes, self.lined_s = False, 0, None
+            self._may_be_large, self._inbox_bytes = False, 0
             if self._reader.error is not None and not self.client.is_ending:
                 self._end_with(Error(f"ERR {self._reader.error}"))
         if self._replies or self.client.is_ending or self._at_end:
@@ -240,7 +240,7 @@ class RedisConnection(asyncio.Protocol):
     def refuse_waiting(self) -> int:
         """Refuse what waits in line, because there is too much of it; returns how many requests. If a part of a
         transaction may be among it, the connection ends, so that no other part is executed."""
-        inbox, count, self.lined_s = self._inbox, len(self._inbox), None
+        inbox, count = self._inbox, len(self._inbox)
         if self.client.queued is not None or any(arguments[0].upper() == b"MULTI" for arguments in inbox):
             inbox.clear()
             self._end_with(error_of(LINE_TOO_LONG))

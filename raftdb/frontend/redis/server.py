@@ -210,8 +210,7 @@ class RedisServer:
         if not connection.is_in_line:
             connection.is_in_line = True
             self._line.append(connection)
-            if connection.lined_s is None:
-                connection.lined_s = asyncio.get_running_loop().time()
+            connection.lined_s = asyncio.get_running_loop().time()
         if not self._turn_is_due:
             self._schedule()
         return False
@@ -304,7 +303,7 @@ class RedisServer:
         while line and self.left and self.in_flight < limits.in_flight_max:
             self._served = connection = line.popleft()
             connection.is_in_line = False
-            if max(self._moving_s, connection.lined_s or now_s) < overdue_s:
+            if max(self._moving_s, connection.lined_s) < overdue_s:
                 refused = connection.refuse_waiting()
                 self.left = max(0, self.left - 1 - refused // REFUSED_PER_BEGUN)
             else:
