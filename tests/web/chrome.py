@@ -19,7 +19,7 @@ from typing import Any, Self
 
 import aiohttp
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 """Longest wait for something that must come: only a failing test waits as long."""
 FLAGS = (
     "--headless",
