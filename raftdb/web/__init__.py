@@ -57,6 +57,8 @@ class Page(NamedTuple):
 
 PAGES = (
     Page("/", "Cluster", "cluster"),
+    Page("/nodes", "Nodes", "nodes"),
+    Page("/nodes/{id}", None, "nodes"),
     Page("/timeline", "Timeline", "timeline"),
     Page("/log", "Log", "log"),
     Page("/charts", "Charts", "charts"),

@@ -1,4 +1,4 @@
-"""The pages of keys, queues and locks in a real browser: what they show and do, and data that would break them."""
+"""The pages of nodes, keys, queues and locks in a real browser: what they show and do, and data that breaks pages."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -162,5 +162,17 @@ async def test_a_lock_is_released_by_who_types_its_name(tab: Tab, node: Node) ->
     await tab.run("document.querySelector('dialog [name=typed]').focus()")
     await tab.type("deploy")
     await tab.press("Enter")
-    await tab.wait(f"{DETAIL}.includes('Nobody.')")
+    await tab.wait(f"!{DETAIL}.includes('ana')")
     assert execute(node, "lockinfo", "deploy")["result"] is None
+
+
+async def test_a_node_tells_all_that_it_knows_of_itself(tab: Tab, node: Node) -> None:
+    await opened(tab, node, "/nodes")
+    await tab.wait("document.querySelector('tbody')?.innerText.includes('leader')")
+    await tab.run("document.querySelector('tbody a').click()")
+    await tab.wait("document.querySelectorAll('.facts dd').length > 20")
+    assert await tab.run("location.pathname") == "/nodes/n1"
+    for page in ("/nodes", "/nodes/n1"):
+        await opened(tab, node, page)
+        await tab.wait("document.querySelector('main').innerText.includes('0.1.0')")
+        assert not {"NaN", "undefined", "[object"} & set((await tab.text()).split())
