@@ -8,14 +8,12 @@ The paths and methods are those of the node, both ways (`tests/test_docs.py`); e
 and what it answers is compared with the description (`tests/e2e/test_openapi.py`).
 """
 
-from functools import cache
 from importlib import resources
 
 OPENAPI_FILE = "openapi.yaml"
 PAGE_FILE = "api.html"
 
 
-@cache
 def read(name: str) -> bytes:
     """One of the two files."""
     return (resources.files(__name__) / name).read_bytes()

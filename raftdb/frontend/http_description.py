@@ -9,6 +9,8 @@ from raftdb.route import Permission, Route
 
 OPENAPI_TYPE = b"application/yaml; charset=utf-8"
 PAGE_TYPE = b"text/html; charset=utf-8"
+# Read when this module is loaded, which is before there is a loop that it would hold up.
+OPENAPI, PAGE = read(OPENAPI_FILE), read(PAGE_FILE)
 POLICY = b"default-src 'self'; frame-ancestors 'none'"
 
 
@@ -24,14 +26,13 @@ class DescriptionApi:
 
     async def openapi(self, request: web.BaseRequest) -> Reply:
         """GET /openapi.yaml, which any node answers."""
-        return _serve(request, OPENAPI_FILE, OPENAPI_TYPE)
+        return _serve(request, OPENAPI, OPENAPI_TYPE)
 
     async def page(self, request: web.BaseRequest) -> Reply:
         """GET /api, which any node answers."""
-        return _serve(request, PAGE_FILE, PAGE_TYPE)
+        return _serve(request, PAGE, PAGE_TYPE)
 
 
-def _serve(request: web.BaseRequest, name: str, content_type: bytes) -> Reply:
-    body = read(name)
+def _serve(request: web.BaseRequest, body: bytes, content_type: bytes) -> Reply:
     policy = (b"Content-Security-Policy", POLICY)
     return answer_file(request, File(body, content_type, etag_of(body)), [policy])

@@ -20,7 +20,7 @@ from raftdb.frontend.http_browser import MemberAddresses
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import SEGMENTS
 from raftdb.route import Permission, Route
-from raftdb.web import PAGES, Page, files, type_of
+from raftdb.web import PAGES, Page, chapters, files, type_of
 
 SHELL = "shell.html"
 BEFORE_PAINT = "theme.js"
@@ -51,6 +51,8 @@ class PagesApi:
             mode=html.escape(mode), navigation=_navigation(), styles=_styles(), modules=_modules()
         )
         self._shell = _file(SHELL, shell.encode())
+        # Read with the others, before there is a loop that it would hold up: lessons find them in the cache.
+        chapters()
         self._files = {name: _file(name, body) for name, body in files().items() if name != SHELL}
 
     def routes(self) -> dict[str, dict[str, Route]]:

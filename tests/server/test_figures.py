@@ -1,5 +1,6 @@
 """The figures that pages see of a node: counted by what clients did, not by what pages ask."""
 
+from time import perf_counter
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -34,10 +35,11 @@ def node(doors: dict[str, RequestTallies]) -> Measured:
 
 def test_requests_of_all_doors_are_counted_by_operation_and_as_reads() -> None:
     doors = {"http": RequestTallies(), "redis": RequestTallies()}
+    now_s = perf_counter()
     for operation in ("set", "get", "key", "keys", "GET /v1/status", "POST /v1/snapshot"):
-        doors["http"].succeeded(operation, 0.002)
-    doors["redis"].succeeded("get", 20.0)
-    doors["redis"].refused("set", "busy", 0.1)
+        doors["http"].succeeded(operation, now_s)
+    doors["redis"].succeeded("get", now_s - 20.0)
+    doors["redis"].refused("set", "busy", now_s)
     figures = figures_of(node(doors))
     assert figures["requests"] == {
         "GET /v1/status": 1,
@@ -47,7 +49,7 @@ def test_requests_of_all_doors_are_counted_by_operation_and_as_reads() -> None:
         "keys": 1,
         "set": 1,
     }
-    assert (figures["reads"], figures["failed"]) == (4, 1)
+    assert (figures["reads"], figures["writes"], figures["failed"]) == (4, 1, 1)
     counts = figures["request_s"]["counts"]
     assert (sum(counts), counts[-1], len(counts)) == (7, 1, len(figures["bounds_s"]) + 1)
     assert (figures["memory_bytes"], figures["store_bytes"], figures["free_bytes"]) == (3, 11, 99)

@@ -94,7 +94,7 @@ def test_a_port_in_use_stops_what_was_started_before_the_disk_is_closed(
     with node_in(tmp_path / "data", f"{host}:{port}") as node, pytest.raises(Fatal) as raised:
         asyncio.run(node.run())
     assert raised.value.exit_code == 3
-    assert closed == ["driver", "background", "disk"]
+    assert closed == ["measuring of collections", "driver", "background", "disk"]
     assert troubles(log_records) == []
 
 
@@ -120,7 +120,8 @@ def test_a_checkpoint_to_make_room_that_fails_ends_the_node_with_its_reason(
     ):
         asyncio.run(run(node))
     assert raised.value.exit_code == 1
-    assert closed == ["network", "space watch", "forwarder", "listener", "driver", "background", "disk"]
+    listening = ["lessons", "streams of events", "listener", "measuring of collections"]
+    assert closed == ["network", "space watch", "forwarder", *listening, "driver", "background", "disk"]
     assert troubles(log_records) == ["internal error, the node stops", "fatal"]
 
 
