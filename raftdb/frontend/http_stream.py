@@ -129,23 +129,33 @@ class EventStream(Reply):
     async def run(self, work: Coroutine[Any, Any, None] | None = None) -> None:
         """Write the head, and be open until the stream ends. `work` writes to it meanwhile; if it ends, the stream goes
         on, if it fails, it ends the stream, and if the stream ends it is cancelled."""
-        await super().prepare(self._request)
         connection = cast(_Connection, self._request.protocol)
-        with connection.held(self.end, lambda: None):
-            task = None if work is None else asyncio.ensure_future(work)
-            try:
-                if task is not None:
-                    await asyncio.wait((task, self._over), return_when=asyncio.FIRST_COMPLETED)
-                    if task.done() and (error := task.exception()) is not None:
-                        logger.error("a stream failed", exc_info=error)
-                        return
-                await self._over
-            finally:
-                self.end()
-                if task is not None and not task.done():
-                    task.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await task
+        try:
+            await super().prepare(self._request)
+            with connection.held(self.end, lambda: None):
+                await self._stay_open(work)
+        except ConnectionError:
+            # The client has gone before it began; nothing more can be said behind the head.
+            self.end()
+        finally:
+            if work is not None:
+                work.close()
+
+    async def _stay_open(self, work: Coroutine[Any, Any, None] | None) -> None:
+        task = None if work is None else asyncio.ensure_future(work)
+        try:
+            if task is not None:
+                await asyncio.wait((task, self._over), return_when=asyncio.FIRST_COMPLETED)
+                if task.done() and (error := task.exception()) is not None:
+                    logger.error("a stream failed", exc_info=error)
+                    return
+            await self._over
+        finally:
+            self.end()
+            if task is not None and not task.done():
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Do nothing: `run` has written the head. Called by aiohttp."""

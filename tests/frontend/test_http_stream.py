@@ -97,6 +97,21 @@ async def test_a_client_that_goes_ends_its_stream_and_what_is_done_for_it() -> N
         await wait_until(lambda: streaming.streams.count == 0)
 
 
+async def test_a_client_that_sends_no_more_before_it_has_begun_gets_a_head_and_no_more() -> None:
+    async def work(stream: EventStream) -> None:
+        stream.send(event_block(b"1"))
+
+    streaming = Streaming(work=work)
+    async with running(more_routes=streaming.routes) as http:
+        client = await http.connect()
+        await client.send(get("/stream"))
+        client.writer.write_eof()
+        answer = await client.ends()
+        assert answer.count(b"HTTP/1.1") <= 1
+        assert b"500" not in answer.partition(b"\r\n")[0]
+        await wait_until(lambda: streaming.streams.count == 0)
+
+
 async def test_work_that_fails_ends_the_stream() -> None:
     async def work(stream: EventStream) -> None:
         raise ValueError("a bug")
