@@ -13,8 +13,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tests/cli/test_up.py",
         "tests/e2e/test_up.py",
     ),
-    # They share one browser and one cluster.
-    "the browser": ("tests/web/test_pages.py",),
+    # A browser and a cluster for each file, and not for each worker that gets a test of it.
+    "the browser": ("tests/web/test_learn.py", "tests/web/test_note.py", "tests/web/test_pages.py"),
     # They use pools of their own (`tests.sim.pool`), and fill all processors at the lowest priority.
     "processors": (
         "tests/sim/test_mutations.py",
