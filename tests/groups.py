@@ -14,7 +14,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tests/e2e/test_up.py",
     ),
     # A browser and a cluster for each file, and not for each worker that gets a test of it.
-    "the browser": ("tests/web/test_learn.py", "tests/web/test_note.py", "tests/web/test_pages.py"),
+    "the browser": (
+        "tests/web/test_charts.py",
+        "tests/web/test_keys.py",
+        "tests/web/test_learn.py",
+        "tests/web/test_note.py",
+        "tests/web/test_pages.py",
+    ),
     # They use pools of their own (`tests.sim.pool`), and fill all processors at the lowest priority.
     "processors": (
         "tests/sim/test_mutations.py",
