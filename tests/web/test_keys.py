@@ -157,6 +157,7 @@ async def test_a_lock_is_released_by_who_types_its_name(tab: Tab, node: Node) ->
     await opened(tab, node, "/work")
     await press(tab, "deploy")
     await tab.wait(f"{DETAIL}.includes('ana')")
+    assert " d ago" not in await tab.run(DETAIL)
     await press(tab, "Release now", ".detail")
     await tab.wait("document.querySelector('dialog [name=typed]') !== null")
     await tab.run("document.querySelector('dialog [name=typed]').focus()")

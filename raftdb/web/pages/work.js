@@ -77,7 +77,7 @@ class Work {
     const isStuck = one.visible > 0 && one.waiting_receivers === 0 && one.oldest_ms > 60_000;
     return h(
       "tr", {},
-      h("th", { scope: "row" }, h("button", { type: "button", class: "quiet mono", onclick: () => this.#choose("queue", one.name) }, shown(textOf(one.name), 60)), one.paused ? h("span", { class: "chip" }, "paused") : null),
+      h("th", { scope: "row" }, h("button", { type: "button", class: "quiet mono", onclick: () => this.#choose("queue", one.name) }, shown(textOf(one.name), 60)), " ", one.paused ? h("span", { class: "chip" }, "paused") : null),
       h("td", { class: isStuck ? "warn" : null }, one.oldest_ms == null || one.visible === 0 ? "–" : duration(one.oldest_ms), isStuck ? ", nobody receives" : ""),
       h("td", {}, number(one.visible ?? 0)),
       h("td", {}, number(one.in_flight ?? 0)),
@@ -154,8 +154,8 @@ class Work {
   }
 
   async #showLock(name) {
-    const info = await this.#ask("GET", `/v1/locks/${percent(name)}`);
-    const now = Date.now();
+    const [info, status] = await Promise.all([this.#lockInfo(name), this.#ask("GET", "/v1/status")]);
+    const now = status.clock_ms;
     const mayAct = this.view.api.mayAct;
     const holders = info.holders.map((one) => h(
       "tr", {},
@@ -172,6 +172,16 @@ class Work {
       h("h3", {}, "In line"),
       line.length > 0 ? h("div", { class: "scrolls" }, h("table", {}, h("tbody", {}, line))) : h("p", { class: "soft" }, "Nobody."),
     );
+  }
+
+  // A lock that nobody holds or waits for does not exist.
+  async #lockInfo(name) {
+    try {
+      return await this.#ask("GET", `/v1/locks/${percent(name)}`);
+    } catch (error) {
+      if (error.code !== "not_found") throw error;
+      return { holders: [], line: [] };
+    }
   }
 
   #release(name, holder) {
@@ -196,6 +206,7 @@ function textual(value) {
   return typeof value === "object" ? textOf(value) : String(value);
 }
 
+// Both are times of the cluster clock.
 function since(time, now) {
-  return typeof time === "number" && time > 0 ? `${duration(Math.max(0, now - time))} ago` : "before";
+  return typeof now === "number" ? `${duration(Math.max(0, now - time))} ago` : "before";
 }
