@@ -56,7 +56,7 @@ class Page:
         """The parts of the page in order."""
         info = self._all["info"]
         yield HEAD
-        yield f"<h1>{text(info['title'])}: the HTTP API</h1>\n<p>{text(info['summary'])}.</p>\n"
+        yield f"<h1>{text(info['title'])}: the HTTP API</h1>\n<p>{text(info['summary'])}</p>\n"
         yield from map(paragraph, info["description"].split("\n\n"))
         yield '<p><a href="/openapi.yaml">openapi.yaml</a> is the same for programs.</p>\n'
         yield from self._contents()
