@@ -167,11 +167,14 @@ def test_a_request_that_nobody_knows_is_counted_under_no_name_of_its_own(busy_cl
     assert 'operation="unknown",outcome="not_found"' in text
 
 
-def test_promtool_accepts_the_alerts() -> None:
+@pytest.mark.parametrize("words", ["check rules", "test rules"])
+def test_the_alerts_are_sound_and_fire_when_they_should(words: str, tmp_path: Path) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian: prometheus)")
-    checked = subprocess.run(
-        [promtool, "check", "rules", ALERTS], capture_output=True, text=True, check=False
-    )
+    stories = tmp_path / "stories.yml"
+    text = Path(__file__).with_name("alerts.yml").read_text(encoding="utf-8")
+    stories.write_text(text.replace("[ALERTS]", f"[{ALERTS}]"), encoding="utf-8")
+    file = ALERTS if words == "check rules" else stories
+    checked = subprocess.run([promtool, *words.split(), file], capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
