@@ -15,7 +15,8 @@ from the socket inwards:
 * `http_watch.py` serves those who follow changes, and `watch_hub.py` tells all of them together; `http_history.py`
   answers how keys were some time ago.
 * `http_host.py` checks the host names that a request may name, and `http_browser.py` what a page may read and ask for.
-* `http_pages.py` serves the pages of `raftdb.web`.
+* `http_pages.py` serves the pages of `raftdb.web`, and `http_description.py` the description of all this.
+* `http_metrics.py` answers Prometheus, and `http_charts.py` the page of charts, with what the server gives them.
 * `http_memory.py` takes the memory for a connection's request and its answer from the node's account.
 * `http_head.py` bounds the head of a request. `http_reply.py` writes the bytes of an answer and of an error,
   `http_body.py` reads a body within limits, `http_query.py` parses the query, `http_file.py` streams a file as an

@@ -17,6 +17,7 @@ dataclass and a handler for each of its commands, if it has any, and ends with a
 * `machine`: from an entry to its reply, and to the changes that others may wait for; reads beside the log.
 * `sweeper`: the end of what is due, of all services. `sweeping`: very many keys that are gone at once, and are removed
   by the sweeper step by step.
+* `happenings`: what is noted of queues and locks for those who count it.
 * `layer`: the changes of entries that are being applied, laid over a view of the state; and the interface of a view.
 * `keyspace`: how keys and values of the services stand in the one ordered key space.
 * `clock`: the cluster clock, moved by the times that entries bear.

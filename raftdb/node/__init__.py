@@ -38,6 +38,7 @@ r"""The node: where consensus, state and clients meet.
 * `suspicion` judges silences by the phi-accrual method, and `contacts` keeps when each peer was heard; both inform
   people only.
 * `chronicle` keeps what happens, for people who watch.
+* `counts` is what a node counts of itself.
 * `status` describes a node for people and for `GET /v1/status`, `describe` the entries of its log.
 
 The node promises this. A write is answered once its entry is applied, and so is on disk on a majority. A linearizable

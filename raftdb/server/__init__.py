@@ -8,7 +8,7 @@
 * `shutdown`: what asks a node to stop, the error that it ends with, and the closing of all its parts, in order and in
   time.
 * `allocator` lets memory that was used for a moment go back to the system.
-* `collector`: how often Python looks for garbage, and which objects it leaves out.
+* `collector`: how often Python looks for garbage, which objects it leaves out, and how long that takes.
 * `start`: what a start finds in the folder. `facts`: what the folder keeps beside the log, and under which names.
 * `network`: links to the peers, and what they carry; whom to dial.
 * `addresses`: where each member may be and is dialled, and how the configuration learns who has moved.
@@ -21,6 +21,8 @@
 * `peers`: which nodes may be peers; the first uuid met under a member's id is the one that counts, and the last start
   that was met is written down, so that a folder that was put back is found out.
 * `local_node`: the node as the frontends see it; backups are made here.
+* `measures`: all metrics, where each is read; `levels` walks through queues and locks for them, `exposition` makes text
+  of them, and `metrics` puts these together. `figures` are plain numbers for pages, and `charts` samples of them.
 * `restore`, `recover`, `doctor`: a first data folder from a backup, a new cluster from the folder of one remaining
   node, and the examination of a folder; no node runs in these folders meanwhile.
 
