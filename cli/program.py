@@ -59,6 +59,11 @@ SUB_COMMANDS: dict[str, SubCommand] = {
         "cli.subcommands.simulate:run",
         starts_nodes=True,
     ),
+    "learn": SubCommand(
+        "Serve the page that teaches Raft, without a cluster, until Ctrl-C.",
+        "cli.subcommands.learn:run",
+        starts_nodes=True,
+    ),
     "shell": SubCommand(
         "Open the shell, or run a script: -c, -f, or commands on stdin.", "cli.subcommands.shell:shell"
     ),

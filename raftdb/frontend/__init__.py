@@ -61,6 +61,7 @@ parser has solved the bugs of request smuggling); streaming JSON decoding (a com
 
 from raftdb.frontend.http_api import HttpApi
 from raftdb.frontend.http_browser import Browsers
+from raftdb.frontend.http_lessons import serve_lessons
 from raftdb.frontend.http_pages import PagesApi
 from raftdb.frontend.http_server import HttpServer, ServerLimits
 from raftdb.frontend.node_api import Backup, Consistency
@@ -76,5 +77,6 @@ __all__ = [
     "RedisLimits",
     "RedisServer",
     "ServerLimits",
+    "serve_lessons",
 ]
 """What other packages may use: a listener for each protocol, and what they need of a node."""

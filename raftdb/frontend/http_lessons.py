@@ -8,19 +8,24 @@ import asyncio
 import json
 import sys
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from aiohttp import web
 
+from raftdb.endpoint import Endpoint
 from raftdb.errors import RequestRefused, Unavailable
+from raftdb.frontend.http_pages import PagesApi
 from raftdb.frontend.http_query import integer_of, parameters
 from raftdb.frontend.http_reply import Reply
-from raftdb.frontend.http_server import SEGMENTS
+from raftdb.frontend.http_server import SEGMENTS, HttpServer
 from raftdb.route import Permission, Route
-from raftdb.web import chapters
+from raftdb.web import PAGES, chapters
 
 PLAYER = "raftdb.simulation.lessons"
+PAGE_MODULE = "learn"
+OWN = "own"
 PLAY_TIMEOUT_S = 30.0
 RECORDING_BYTES_MAX = 8 << 20
 KEPT_MAX = 16
@@ -30,6 +35,19 @@ WAITING_MAX = 8
 SEED_MAX = 1 << 32
 NODES_MAX = 9
 WORD_BYTES_MAX = 40
+
+
+@asynccontextmanager
+async def serve_lessons(port: int, *, own: bytes | None, is_recording: bool) -> AsyncIterator[Endpoint]:
+    """Serve the pages and the lessons on loopback, without a node; yields the address. Raises OSError."""
+    lessons = LessonsApi(own=own, is_recording=is_recording)
+    pages = PagesApi(tuple, mode="read", pages=[page for page in PAGES if page.module == PAGE_MODULE])
+    server = HttpServer({**pages.routes(), **lessons.routes()})
+    try:
+        yield Endpoint(*await server.start("127.0.0.1", port))
+    finally:
+        await lessons.close()
+        await server.close(grace_s=0)
 
 
 class Wanted(NamedTuple):
@@ -42,8 +60,12 @@ class Wanted(NamedTuple):
 class LessonsApi:
     """The routes of the lessons. `close` ends a process that still plays."""
 
-    def __init__(self) -> None:
-        self._chapters = chapters()
+    def __init__(self, *, own: bytes | None = None, is_recording: bool = False) -> None:
+        """`own` is another lesson, under the name `own`: a script, or with `is_recording` what was recorded."""
+        self._chapters = dict(chapters())
+        self._recorded = own if is_recording else None
+        if own is not None:
+            self._chapters[OWN] = own.decode("utf-8", "replace")
         self._kept: OrderedDict[Wanted, bytes] = OrderedDict()
         self._playing = asyncio.Lock()
         self._waiting_count = 0
@@ -63,6 +85,8 @@ class LessonsApi:
     async def lesson(self, request: web.BaseRequest) -> Reply:
         """GET /v1/lessons/{chapter}?seed=&nodes=&break=: the recording of one."""
         wanted = self._wanted(request)
+        if wanted.chapter == OWN and self._recorded is not None:
+            return Reply(self._recorded)
         if wanted not in self._kept:
             if self._waiting_count >= WAITING_MAX:
                 raise Unavailable("busy", "other lessons are being played")

@@ -7,7 +7,7 @@ same (`ETag`), because a node may be replaced by another version at any time.
 
 import hashlib
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from string import Template
 from typing import NamedTuple
 
@@ -43,12 +43,13 @@ class File(NamedTuple):
 
 class PagesApi:
     """The pages, and their files. `members` are the addresses that pages may connect to; `mode` is the setting
-    `dashboard`: what pages offer."""
+    `dashboard`: what they offer."""
 
-    def __init__(self, members: MemberAddresses, *, mode: str) -> None:
+    def __init__(self, members: MemberAddresses, *, mode: str, pages: Sequence[Page] = PAGES) -> None:
         self._members = members
+        self._pages = pages
         shell = Template(files()[SHELL].decode()).substitute(
-            mode=html.escape(mode), navigation=_navigation(), styles=_styles(), modules=_modules()
+            mode=html.escape(mode), navigation=_navigation(pages), styles=_styles(), modules=_modules()
         )
         self._shell = _file(SHELL, shell.encode())
         # Read with the others, before there is a loop that it would hold up: lessons find them in the cache.
@@ -58,7 +59,7 @@ class PagesApi:
     def routes(self) -> dict[str, dict[str, Route]]:
         """The paths of all pages but `/`, which is also the list of routes, and of the files."""
         page, file = Route(self.page, Permission.READ), Route(self.file, Permission.READ)
-        paths = {entry.path: page for entry in PAGES if entry.path != "/"}
+        paths = {entry.path: page for entry in self._pages if entry.path != "/"}
         paths |= {f"{FILES_PATH}/{{file}}": file, f"{FILES_PATH}/{{folder}}/{{file}}": file}
         return {path: {"GET": route, "HEAD": route} for path, route in paths.items()}
 
@@ -110,9 +111,9 @@ def etag_of(body: bytes) -> bytes:
     return b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
 
 
-def _navigation() -> str:
+def _navigation(pages: Sequence[Page]) -> str:
     """A link for each page that has a place in the navigation; those without one are there, hidden, for the router."""
-    return "\n".join(_link(page) for page in PAGES)
+    return "\n".join(_link(page) for page in pages)
 
 
 def _link(page: Page) -> str:

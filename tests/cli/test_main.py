@@ -344,6 +344,7 @@ def test_no_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None
         (["up"], True),
         (["--timeout", "1", "serve", "--id", "n1"], True),
         (["simulate"], True),
+        (["learn"], True),
         (["restore", "file", "--data", "folder"], True),
         (["doctor", "folder"], True),
         (["backup", "file"], False),

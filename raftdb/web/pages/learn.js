@@ -33,11 +33,13 @@ export const BROKEN_RULES = {
 // How much slower than the simulated time: at this, a message takes half a second.
 const SPEEDS = { slow: 1 / 60, normal: 1 / 25, fast: 1 / 6 };
 const STRETCH_MS_MAX = 14_000;
+// What `raftdb learn FILE` shows.
+const OWN = "own";
 
 export async function open(view) {
   const name = view.parameters.chapter;
   if (name === undefined) return table(view);
-  if (CHAPTERS[name] === undefined) return fill(view.root, h("p", { class: "notice" }, "There is no such chapter."));
+  if (CHAPTERS[name] === undefined && name !== OWN) return fill(view.root, h("p", { class: "notice" }, "There is no such chapter."));
   fill(view.root, h("p", { class: "soft" }, "The cluster is being simulated…"));
   const query = new URLSearchParams();
   for (const part of ["seed", "break"]) if (view.query.has(part)) query.set(part, view.query.get(part));
@@ -93,7 +95,7 @@ class Lesson {
     const { view, recording } = this;
     const names = Object.keys(CHAPTERS);
     const place = names.indexOf(this.name);
-    const [title] = CHAPTERS[this.name];
+    const title = CHAPTERS[this.name]?.[0] ?? (recording.title || "A recorded run");
     this.clock = h("span", { class: "soft mono clock" });
     this.words = h("section", { class: "card words", "aria-live": "polite" });
     this.lines = h("ol", { class: "story" });
@@ -112,7 +114,7 @@ class Lesson {
       "nav", { class: "actions", "aria-label": "Chapters" },
       h("a", { href: "/learn" }, "All chapters"),
       place > 0 ? h("a", { href: `/learn/${names[place - 1]}` }, `← ${CHAPTERS[names[place - 1]][0]}`) : null,
-      place + 1 < names.length ? h("a", { href: `/learn/${names[place + 1]}` }, `${CHAPTERS[names[place + 1]][0]} →`) : null,
+      place >= 0 && place + 1 < names.length ? h("a", { href: `/learn/${names[place + 1]}` }, `${CHAPTERS[names[place + 1]][0]} →`) : null,
     );
     fill(
       view.root,
@@ -132,7 +134,7 @@ class Lesson {
               this.slider, this.clock),
             this.lines,
           ),
-          this.#variants(),
+          this.name === OWN ? null : this.#variants(),
         ),
       ),
     );
@@ -186,7 +188,9 @@ class Lesson {
     if (this.goal.us <= this.us || !this.isLive) return this.#arrive();
     this.from = { us: this.us, at: performance.now() };
     const stretch = (this.goal.us - this.us) / 1000 / SPEEDS[this.speed.value];
-    this.pace = Math.max(SPEEDS[this.speed.value], SPEEDS[this.speed.value] * (stretch / STRETCH_MS_MAX));
+    // Between two marks nobody waits for long; a run without any has its own time.
+    const faster = this.recording.marks.length > 0 ? Math.max(1, stretch / STRETCH_MS_MAX) : 1;
+    this.pace = SPEEDS[this.speed.value] * faster;
     this.#show();
     this.frame = requestAnimationFrame(() => this.#play());
   }
@@ -256,6 +260,7 @@ class Lesson {
     const mark = marks[this.mark];
     const before = marks.slice(0, this.mark + 1).filter((one) => one.kind === "say").at(-1);
     const parts = [];
+    if (!isEnd && mark === undefined) parts.push(h("p", {}, "A run of the simulator. Play it, or move through it step by step with . and ,"));
     if (isEnd) parts.push(...this.#ending(verdict, broken));
     else if (mark?.kind === "ask") parts.push(...this.#question(mark));
     else if (mark?.kind === "do") {
@@ -296,11 +301,11 @@ class Lesson {
       ];
     }
     const names = Object.keys(CHAPTERS);
-    const following = names[names.indexOf(this.name) + 1];
+    const following = this.name === OWN ? undefined : names[names.indexOf(this.name) + 1];
     return [
       h("p", {}, h("strong", {}, "That was this chapter.")),
       broken ? h("p", {}, `Nothing has shown that ${broken.title}. Try another course of events: bugs of this kind wait for the one that needs the rule.`) : null,
-      following ? h("p", {}, h("a", { href: `/learn/${following}` }, `Next: ${CHAPTERS[following][0]}`)) : h("p", {}, h("a", { href: "/" }, "Now watch your own cluster")),
+      following ? h("p", {}, h("a", { href: `/learn/${following}` }, `Next: ${CHAPTERS[following][0]}`)) : null,
     ];
   }
 
