@@ -30,7 +30,9 @@ No page with a record that LMDB has not got is written again, so no append endan
 What is not noticed: a disk that loses the whole of the last write it has acknowledged and keeps what was there before.
 """
 
+import errno
 import os
+import sys
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -41,7 +43,7 @@ from zlib import crc32
 
 from storage.codec import CHECKSUM
 from storage.errors import MISSING_HINT, FolderDamaged
-from storage.files import open_new, require_in_use, sync_folder, write_all
+from storage.files import open_new, require_in_use, sync_folder
 from storage.system_failures import mapped, system_failure, write_failure
 
 JOURNAL_FILE = "journal"
@@ -67,6 +69,7 @@ PART_BYTES = SECTOR_BYTES - CHECKSUM.size - PART.size
 COUNT = Struct(">I")
 SIZE = Struct(">I")
 EMPTY_SECTOR = bytes(SECTOR_BYTES)
+EMPTY_PAGE = bytes(PAGE_BYTES)
 CHECKSUM_MASK = 2**32 - 1
 
 
@@ -190,8 +193,13 @@ def create_journal(path: Path, identity: bytes) -> None:
         descriptor = open_new(path)
         try:
             # Written and not only set aside: where a file system first has to note that a piece of a file is in use
-            # now, each append would cost it a transaction of its own.
-            write_all(descriptor, encode_header(identity).ljust(JOURNAL_BYTES, b"\0"), 0)
+            # now, each append would cost it a transaction of its own. And written page by page: the system may keep
+            # what is written at once in one piece of memory, and looks through all of it at each append.
+            os.write(descriptor, encode_header(identity))
+            for _ in range(RECORD_PAGES):
+                os.write(descriptor, EMPTY_PAGE)
+            if os.fstat(descriptor).st_size != JOURNAL_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -220,7 +228,7 @@ class Journal:
         try:
             with mapped(path, "read"):
                 found = os.fstat(self._descriptor)
-                self._content = os.pread(self._descriptor, JOURNAL_BYTES, 0)
+                self._content = _read_pages(self._descriptor)
             self._inode = (found.st_dev, found.st_ino)
             self._check_frame(identity, found.st_size)
         except BaseException:
@@ -269,3 +277,11 @@ class Journal:
         if page == encode_header(found):
             raise FolderDamaged(str(self.path), "it belongs to another log")
         raise FolderDamaged(str(self.path), "the checksum of its first page does not match")
+
+
+def _read_pages(descriptor: int) -> bytes:
+    """The whole file, read page by page and not ahead, for the reason for which it is written so."""
+    if sys.platform == "linux":
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)
+    pages = (os.pread(descriptor, PAGE_BYTES, page * PAGE_BYTES) for page in range(1 + RECORD_PAGES))
+    return b"".join(pages)
