@@ -30,10 +30,11 @@ from raftdb.machine.operations import (
     WaitingOperation,
     Work,
 )
-from raftdb.machine.sessions import SESSION_NAME_BYTES, RegisterSession
+from raftdb.machine.sessions import SESSION_NAME_BYTES, CloseSession, RegisterSession
 from raftdb.machine.strings import Get
 from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer
+from raftdb.simulation.holding import Holding
 from raftdb.simulation.host import Host
 from raftdb.simulation.host import World as HostWorld
 from raftdb.simulation.modelled import comparable
@@ -43,8 +44,11 @@ RETRY_US = 20 * MILLISECOND
 RESENDS = 4
 """A client with a session sends a request up to this often within its timeout if no answer comes."""
 
-WRITES = (*services.WRITES, TransactionOperation, GuardedOperation, WaitingOperation)
+WRITES = (*services.WRITES, TransactionOperation, GuardedOperation, WaitingOperation, CloseSession)
 """The operations that go through the log."""
+
+Asked = Work | WaitingOperation | CloseSession
+"""What a client may ask for. Its session is closed under the name that it has then."""
 
 
 class World(HostWorld, Protocol):
@@ -99,7 +103,8 @@ class Caller:
         self._sequence = 0
         self._target: NodeId = world.chance.choose(tuple(world.hosts))
         self._number = 0
-        self._operation: Work | WaitingOperation = Get(b"?")
+        self._operation: Asked = Get(b"?")
+        self._holding = Holding(world)
         self._sent: Operation = self._operation
         self._done: Callable[[CallOutcome], None] = lambda ending: None
         self._began_us = 0
@@ -110,12 +115,14 @@ class Caller:
 
     def call(
         self,
-        operation: Work | WaitingOperation,
+        operation: Asked,
         done: Callable[[CallOutcome], None],
         *,
         timeout_us: int,
+        wait_ms: int | None = None,
     ) -> None:
-        """Send this request; `done` gets its outcome."""
+        """Send this request; `done` gets its outcome. `wait_ms`: the leader may hold it for so long, and longer than
+        `timeout_us` may then pass."""
         world = self._world
         self._number += 1
         self.is_idle = False
@@ -123,6 +130,8 @@ class Caller:
         self._began_us, self._committed = world.scheduler.now_us, world.oracle.commit_index
         self._attempts, self._may_have_happened = 0, False
         self._sequence += 1
+        self._holding.begin(wait_ms)
+        timeout_us += self._holding.patience_us
         world.scheduler.after(timeout_us, self._out_of_time, self._number)
         if self._uses_session:
             for resend in range(1, RESENDS):
@@ -135,7 +144,15 @@ class Caller:
 
     @property
     def _uses_session(self) -> bool:
-        return self._with_session and self._is_write
+        return self._with_session and self._is_write and not isinstance(self._operation, CloseSession)
+
+    def close_session(self, done: Callable[[CallOutcome], None], *, timeout_us: int) -> None:
+        """End the session, if there is one; the next request begins another."""
+        name, self._session, self._is_registered = self._session, None, False
+        if name is None:
+            self._world.scheduler.after(0, done, CallOutcome(Kind.NOT_SENT, 0, 0))
+        else:
+            self.call(CloseSession(name), done, timeout_us=timeout_us)
 
     def _attempt(self, number: int) -> None:
         """Send the request, or the registration of a session if that has to come first."""
@@ -166,10 +183,9 @@ class Caller:
         if not self._uses_session or self._session is None:
             return self._operation
         sequence, operation = self._sequence, self._operation
-        if isinstance(operation, WaitingOperation):
-            inner: Any = operation.operation
-            return WaitingOperation(SessionOperation(self._session, sequence, sequence, inner))
-        return SessionOperation(self._session, sequence, sequence, operation)
+        work: Any = operation.operation if isinstance(operation, WaitingOperation) else operation
+        wrapped = SessionOperation(self._session, sequence, sequence, work)
+        return WaitingOperation(wrapped) if isinstance(operation, WaitingOperation) else wrapped
 
     def _send_again(self, number: int) -> None:
         """Perhaps send the request to another node, because no answer has come for long."""
@@ -189,7 +205,9 @@ class Caller:
                 delay_us = self._world.network.delay()
                 self._world.scheduler.after(delay_us, self._answered, number, sent, answer)
 
-        if isinstance(sent, (*WRITES, SessionOperation, RegisterSession)):
+        if self._holding.wait_ms is not None and not isinstance(sent, RegisterSession):
+            self._holding.wait(host, sent, on_answer)
+        elif isinstance(sent, (*WRITES, SessionOperation, RegisterSession)):
             host.submit_write(entries.encode(sent), on_answer)
         else:
             command: Any = sent
@@ -204,15 +222,18 @@ class Caller:
                 self._is_registered = True
                 self._attempt(number)
                 return
-            self._check(sent, answer)
             value = _logged(sent, shown(sent, answer))
-            self._told.append(AnswerToCheck(sent, comparable(value), answer.index))
+            if self._holding.is_in_the_log(value):
+                sent = self._holding.logged(sent)
+                self._check(sent, answer)
+                self._told.append(AnswerToCheck(sent, comparable(value), answer.index))
             self._end(Kind.ANSWERED, value=value, revision=answer.revision, index=answer.index)
         elif isinstance(answer, SessionExpired):
-            self._told.append(AnswerToCheck(sent, comparable(answer), None))
+            self._told.append(AnswerToCheck(self._holding.logged(sent), comparable(answer), None))
             self._session_ended(number)
         elif isinstance(answer, ReplyError):
-            self._told.append(AnswerToCheck(sent, comparable(answer), None))
+            if self._holding.is_in_the_log(answer):
+                self._told.append(AnswerToCheck(self._holding.logged(sent), comparable(answer), None))
             self._end(Kind.FAILED, error=answer)
         elif answer is None or isinstance(answer, OutcomeUnknown):
             if self._uses_session or not self._is_write:
@@ -260,6 +281,7 @@ class Caller:
     ) -> None:
         self._number += 1
         self.is_idle = True
+        self._holding.end()
         now_us = self._world.scheduler.now_us
         self._done(CallOutcome(kind, self._began_us, now_us, value, revision, error, index))
 
@@ -286,6 +308,8 @@ class Caller:
 
 
 def _logged(sent: Operation, value: Any) -> Any:
-    """An answer without what the leader adds to it, which no log explains."""
+    """An answer without what the leader adds to it, which no log explains, and without that a session is closed."""
+    if isinstance(sent, CloseSession):
+        return None
     beside = services.BESIDE.get(type(sent))  # type: ignore[arg-type]  # other operations have none
     return value if beside is None else beside(sent, value, lambda name: None)  # type: ignore[arg-type,return-value]

@@ -17,8 +17,9 @@ from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.strings import KEEP_TTL, Condition, Delete, Get, GetSet, Set, Strlen
-from raftdb.simulation.caller import WRITES, AnswerToCheck, Caller, CallOutcome, Kind, World
+from raftdb.simulation.caller import WRITES, AnswerToCheck, CallOutcome, Kind, World
 from raftdb.simulation.linearizability import Failed, Operation
+from raftdb.simulation.paced import PacedClient
 from raftdb.simulation.scheduler import SECOND
 
 PATIENT_US = 5 * SECOND
@@ -146,33 +147,21 @@ def _operation(client: str, command: Command, ending: CallOutcome) -> Operation:
     return Operation(client, command, ending.began_us, ending.ended_us, ending.value)
 
 
-class Client:
-    """One client, which sends requests with pauses between them until it is told to stop."""
+class Client(PacedClient):
+    """A client of single keys, whose requests are the history's."""
 
     def __init__(self, world: World, history: History, name: str, *, with_session: bool) -> None:
-        self.name = name
-        self.is_stopping = False
-        self._world = world
+        super().__init__(world, name, history.told, with_session=with_session)
         self._history = history
-        self._caller = Caller(world, name, history.told, with_session=with_session)
 
-    @property
-    def is_idle(self) -> bool:
-        """True while no request is open."""
-        return self._caller.is_idle
-
-    def begin(self) -> None:
-        """Send the next request, unless told to stop."""
-        if not self.is_stopping:
-            self.ask(self._history.next_command(self.name))
+    def _proceed(self) -> None:
+        self.ask(self._history.next_command(self.name))
 
     def ask(self, command: Command, *, patient: bool = False) -> None:
         """Send this request; its outcome goes into the history."""
-        timeout_us = self._world.options.client_timeout_us
-        if patient:
-            timeout_us = max(timeout_us, PATIENT_US)
-        self._caller.call(command, lambda ending: self._ended(command, ending), timeout_us=timeout_us)
+        timeout_us = max(self._world.options.client_timeout_us, PATIENT_US) if patient else None
+        self._ask(command, lambda ending: self._ended(command, ending), timeout_us=timeout_us)
 
     def _ended(self, command: Command, ending: CallOutcome) -> None:
         self._history.ended(self.name, command, ending)
-        self._world.scheduler.after(self._world.chance.around(self._world.options.think_us), self.begin)
+        self._pause()

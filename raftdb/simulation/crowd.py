@@ -5,7 +5,9 @@ the checks of all their answers.
 * The histories of single keys have a linear order (`linearizability`), and those of transactions a serial one
   (`serializability`); these checks do not use the log.
 * Every message is in one state, or has left its queue in one way (`ledger`).
-* Locks keep their promises at every entry (`lock_witness`).
+* Locks keep their promises at every entry (`lock_witness`), and keys that are bound to sessions end with these
+  (`keepers`).
+* Every request that a leader holds is answered (`holding`), in a healthy cluster with what was put for it.
 * Those who follow changes are told each, once and in order (`watch_witness`).
 """
 
@@ -24,13 +26,16 @@ from raftdb.machine.strings import Get, Set
 from raftdb.simulation.answers import check_answers
 from raftdb.simulation.caller import World
 from raftdb.simulation.clients import Client, History
+from raftdb.simulation.keepers import BindingWitness, Keeper
 from raftdb.simulation.ledger import Ledger
 from raftdb.simulation.linearizability import Finding, Operation, Verdict, check_history
 from raftdb.simulation.lock_witness import LockWitness
 from raftdb.simulation.lockers import Locker
+from raftdb.simulation.paced import PacedClient
 from raftdb.simulation.scheduler import MILLISECOND
 from raftdb.simulation.serializability import check_serializable
 from raftdb.simulation.transactors import Transactions, Transactor
+from raftdb.simulation.waiters import Waiter
 from raftdb.simulation.watch_witness import WatchWitness
 from raftdb.simulation.watchers import observers_of
 from raftdb.simulation.workers import Worker
@@ -77,10 +82,16 @@ class Crowd:
         self.lock_witness = LockWitness()
         self.observers = observers_of(world, options.observers)
         self.watch_witness = WatchWitness()
+        self._keepers = [Keeper(world, f"k{number}", told) for number in range(options.keepers)]
+        self.binding_witness = BindingWitness()
+        self.waiters = [
+            Waiter(world, f"h{number}", told, with_session=has_session()) for number in range(options.waiters)
+        ]
 
     @property
-    def _everybody(self) -> Sequence[Client | Transactor | Worker | Locker]:
-        return (*self._clients, *self._transactors, *self.workers, *self.lockers)
+    def _everybody(self) -> Sequence[PacedClient]:
+        served = (*self.workers, *self.lockers, *self._keepers, *self.waiters)
+        return (*self._clients, *self._transactors, *served)
 
     def _watch(self, log: Sequence[Entry]) -> None:
         """Let those who follow changes get the rest of them, and look at what they were told."""
@@ -112,16 +123,20 @@ class Crowd:
         probing = self._clients[:PROBES]
         for number, client in enumerate(probing):
             client.ask(IncrementBy(b"probe", 1) if number % 2 else Get(b"probe"), patient=True)
-        return self.answered + len(probing)
+        for number, waiter in enumerate(self.waiters):
+            waiter.probe(puts=number % 2 == 1)
+        # With an odd number nobody puts a message for the last one; it waits in vain.
+        return self.answered + len(probing) + len(self.waiters) // 2 * 2
 
     @property
     def answered(self) -> int:
-        """The requests of plain clients that were answered."""
-        return self.history.reads + self.history.acknowledged_writes
+        """The requests that were answered, of plain clients, and of others that were probed."""
+        probed = sum(waiter.probed for waiter in self.waiters)
+        return self.history.reads + self.history.acknowledged_writes + probed
 
     def locks_counted(self) -> dict[str, int]:
         """What the clients of locks did, as far as the log and they themselves know."""
-        if not self.lockers:
+        if not self.lockers and not self.waiters:
             return {}
         witness = self.lock_witness
         return {
@@ -137,8 +152,11 @@ class Crowd:
         the search for linear orders, which may be without a verdict."""
         check_answers(self.history.told, log)
         self._check_queues(log)
-        if self.lockers:
+        if self.lockers or self.waiters:
             self.lock_witness.follow(log)
+            self.lock_witness.check_told([token for waiter in self.waiters for token in waiter.tokens])
+        if self._keepers:
+            self.binding_witness.follow(log)
         if self.observers:
             self._watch(log)
         problems = check_serializable(self.transactions.observed)
@@ -154,7 +172,7 @@ class Crowd:
 
     def _check_queues(self, log: Sequence[Entry]) -> None:
         """Follow every message, if there are any; each that a client was told of must have been put."""
-        if not self.workers:
+        if not self.workers and not self.waiters:
             return
         self.ledger.follow(log)
         for answer in self.history.told:

@@ -16,14 +16,17 @@ from raftdb.core.model import NodeId, Role
 from raftdb.core.update import Trace
 from raftdb.errors import InvariantBroken, RaftdbError, RemoteProtocolError
 from raftdb.machine.machine import Machine
+from raftdb.machine.operations import SessionOperation
+from raftdb.machine.service import Command
 from raftdb.node.compaction import CompactionPolicy, phase_among
 from raftdb.node.effects import EffectRunner, OnAnswer
+from raftdb.node.held import payload_of
 from raftdb.node.history import History
 from raftdb.node.membership import ChangeRequest, TransferRequest
 from raftdb.node.pending import MakeCheckpoint, ReadRequest, WriteRequest
 from raftdb.node.replica import Replica
 from raftdb.node.stored import begin_empty, bootstrap, load_raft
-from raftdb.node.turn import Answer
+from raftdb.node.turn import Answer, WaitRequest
 from raftdb.simulation.clock import HostClock
 from raftdb.simulation.copies import Copies
 from raftdb.simulation.courier import Courier
@@ -238,6 +241,19 @@ class Host:
     def submit_read(self, request: Callable[[int], ReadRequest], on_answer: OnAnswer) -> None:
         """Take a client's read; `request` makes it from its number."""
         self.runner.inputs.reads.append(request(self.runner.admit(on_answer)))
+
+    def submit_wait(self, operation: Command | SessionOperation, on_answer: OnAnswer, *, wait_ms: int) -> int:
+        """Take a client's request that may be held; returns its number."""
+        request_id = self.runner.admit(on_answer)
+        request = WaitRequest(request_id, operation, payload_of(operation), wait_ms)
+        self.runner.inputs.waits.append(request)
+        return request_id
+
+    def leave(self, request_id: int) -> None:
+        """The client of a request that may be held has gone."""
+        if self.runner.forget(request_id):
+            self.runner.inputs.left.append(request_id)
+            self._due()
 
     def submit_change(self, change: Change, on_answer: OnAnswer) -> None:
         """Take an operator's change of the members."""

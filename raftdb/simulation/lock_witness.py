@@ -19,10 +19,11 @@ from raftdb.machine import entries
 from raftdb.machine.clock import read_clock
 from raftdb.machine.keyspace import HOLD_PREFIX, KEY_VALUE_PREFIX, LOCK_LINE_PREFIX, decode_value
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.locks.records import Claim, LockMode, load_lock, scan_holds, scan_line
+from raftdb.machine.locks.records import Claim, LockMode, load_lock, scan_holds, scan_line, unpack_claim
 from raftdb.machine.machine import Machine
 from raftdb.machine.sessions import bound_count
 from raftdb.simulation.lockers import FENCED
+from raftdb.simulation.waiters import ToldToken
 from storage import MemoryStateStore
 
 MANY = 10_000
@@ -38,6 +39,8 @@ class LockWitness:
         self._state = MemoryStateStore()
         self._machine = Machine()
         self._names: set[bytes] = set()
+        self._granted: dict[int, tuple[bytes, bytes]] = {}
+        """By token: the lock, and the owner who got it."""
         self._highest = 0
 
     def follow(self, log: Sequence[Entry]) -> None:
@@ -45,6 +48,14 @@ class LockWitness:
         for entry in log:
             if entry.kind is EntryKind.COMMAND:
                 self._apply(entry)
+
+    def check_told(self, told: Sequence[ToldToken]) -> None:
+        """Raise `InvariantBroken` for a token that a client was told of, and that was not granted to it."""
+        for name, owner, token in told:
+            if self._granted.get(token) != (name, owner):
+                raise InvariantBroken(
+                    f"{owner!r} was told the token {token} of {name!r}, which nobody gave it"
+                )
 
     def _apply(self, entry: Entry) -> None:
         time_ms, operation = entries.decode(entry.data)
@@ -102,6 +113,9 @@ class LockWitness:
             if key[:1] == HOLD_PREFIX and record is not None and self._state.get(key) is None
         )
         self.grants += len(new)
+        for key, record in layer.changes.items():
+            if key[:1] == HOLD_PREFIX and record is not None:
+                self._granted[int.from_bytes(key[-8:])] = (key[2:-8], unpack_claim(record).owner)
         if new and new[0] <= self._highest:
             raise InvariantBroken(f"the token {new[0]} is not above {self._highest}, {where}")
         self._highest = max([self._highest, *new])

@@ -16,7 +16,8 @@ from raftdb.machine.locks.looking import LockInfo
 from raftdb.machine.locks.records import LockMode
 from raftdb.machine.operations import GuardedOperation, Mode, TransactionOperation, WaitingOperation
 from raftdb.machine.strings import FencedSet
-from raftdb.simulation.caller import AnswerToCheck, Caller, CallOutcome, Kind, World
+from raftdb.simulation.caller import AnswerToCheck, CallOutcome, Kind, World
+from raftdb.simulation.paced import PacedClient
 from raftdb.simulation.scheduler import MILLISECOND, Chance
 
 LOCKS = (b"door", b"gate", b"hatch")
@@ -37,28 +38,23 @@ class Token(NamedTuple):
     is_exclusive: bool
 
 
-class Locker:
+class Locker(PacedClient):
     """One client of locks, with pauses between its requests, until it is told to stop. `deadlocks` counts refusals,
     `grants` tokens, and `fenced` refused writes."""
 
     def __init__(self, world: World, name: str, told: list[AnswerToCheck], *, with_session: bool) -> None:
-        self.is_stopping = False
+        super().__init__(world, name, told, with_session=with_session)
         self.grants = self.deadlocks = self.fenced = 0
-        self._world = world
-        self._caller = Caller(world, name, told, with_session=with_session)
         self._owner = name.encode()
         self._tokens: list[Token] = []
         self._waits: list[Lock] = []
 
-    @property
-    def is_idle(self) -> bool:
-        """True while no request is open."""
-        return self._caller.is_idle
+    def _note(self, ending: CallOutcome) -> None:
+        if ending.kind is Kind.FAILED and ending.error is not None:
+            self.deadlocks += isinstance(ending.error, Deadlock)
+            self.fenced += ending.error.code == "fenced"
 
-    def begin(self) -> None:
-        """Send the next request, unless told to stop."""
-        if self.is_stopping:
-            return
+    def _proceed(self) -> None:
         chance = self._world.chance
         draw = chance.fraction()
         if self._waits and draw < 0.4:
@@ -131,18 +127,3 @@ class Locker:
             return
         others = (Renew(name, token), Renew(name, token, chance.choose(LEASES_MS)), LockInfo(name))
         self._ask(chance.choose(others))
-
-    def _ask(self, operation: Any, done: Callable[[CallOutcome], None] | None = None) -> None:
-        def ended(ending: CallOutcome) -> None:
-            if ending.kind is Kind.FAILED and ending.error is not None:
-                self.deadlocks += isinstance(ending.error, Deadlock)
-                self.fenced += ending.error.code == "fenced"
-            if done is None:
-                self._pause()
-            else:
-                done(ending)
-
-        self._caller.call(operation, ended, timeout_us=self._world.options.client_timeout_us)
-
-    def _pause(self) -> None:
-        self._world.scheduler.after(self._world.chance.around(self._world.options.think_us), self.begin)

@@ -107,6 +107,10 @@ LOCKS_SHARE = 0.25
 """The share of seeds in which clients use locks."""
 WATCHES_SHARE = 0.3
 """The share of seeds in which clients follow changes."""
+BINDING_SHARE = 0.1
+"""The share of seeds in which clients bind keys to their sessions, of those in which nobody removes all keys."""
+WAITING_SHARE = 0.15
+"""The share of seeds in which the leader holds requests until they can be served, of those without a slow network."""
 SLOW_SHARE = 0.03
 """The share of seeds with a slow network."""
 SLOW_WAYS_MS = (50, 100, 300, 1_000)
@@ -166,6 +170,10 @@ class Options:
     """The number of clients that follow changes, beside the others. They only look."""
     history_bytes_max: int
     """Memory for the changes that a node keeps for them; in some seeds it is so small that they miss some."""
+    keepers: int
+    """The number of clients that bind keys to their sessions, beside the others."""
+    waiters: int
+    """The number of clients whose requests the leader holds, beside the others."""
     flushes: bool
     """Whether clients now and then remove all keys. Nobody keeps lists in transactions then."""
     checkpoint_us: int
@@ -252,6 +260,8 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
         lockers=0,
         observers=0,
         history_bytes_max=1 << 20,
+        keepers=0,
+        waiters=0,
         flushes=False,
         checkpoint_us=chance.choose([0, 500, 3_000]) * MILLISECOND if compacts else 0,
         checkpoint_entries=chance.choose([3, 20, 100] if compacts else [50, 1_000]),
@@ -283,3 +293,12 @@ def _with_more_clients(options: Options, chance: Chance) -> Options:
         history_bytes_max = watches.choose([3_000, 10_000, 1 << 20])
         options = replace(options, observers=watches.between(2, 6), history_bytes_max=history_bytes_max)
     return options
+    binding = chance.branch("bound keys")
+    if not options.flushes and binding.happens(BINDING_SHARE):
+        options = replace(options, keepers=binding.between(2, 4))
+    waiting, waits = chance.branch("waiting"), 0
+    if waiting.happens(WAITING_SHARE):
+        waits = waiting.between(2, 6)
+    if not slow.happens(SLOW_SHARE):
+        return replace(options, waiters=waits)
+    return options.on_slow_network(slow.choose(SLOW_WAYS_MS) * MILLISECOND)

@@ -4,8 +4,6 @@ Together they make a history of list-append transactions (`serializability`). So
 must cause a conflict, too; some read within the transaction, at the moment when it is applied (hazards B57, B61).
 """
 
-from collections.abc import Callable
-
 from raftdb.errors import Conflict, required
 from raftdb.machine.batches import MultiGet
 from raftdb.machine.editing import Append
@@ -13,7 +11,8 @@ from raftdb.machine.operations import Mode, TransactionOperation
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.service import Command
 from raftdb.machine.strings import Get, Set
-from raftdb.simulation.caller import AnswerToCheck, Caller, CallOutcome, Kind, World
+from raftdb.simulation.caller import AnswerToCheck, CallOutcome, Kind, World
+from raftdb.simulation.paced import PacedClient
 from raftdb.simulation.serializability import Appended, Observed, Outcome, Seen
 
 LISTS = 4
@@ -41,7 +40,7 @@ class Transactions:
         return b"chain%d-%d" % (self.begun // TRANSACTIONS_PER_LIST, self._world.chance.below(LISTS))
 
 
-class Transactor:
+class Transactor(PacedClient):
     """One client, which reads, executes one transaction, and pauses, until it is told to stop."""
 
     def __init__(
@@ -53,28 +52,19 @@ class Transactor:
         *,
         with_session: bool,
     ) -> None:
-        self._world = world
+        super().__init__(world, name, told, with_session=with_session)
         self._transactions = transactions
-        self._caller = Caller(world, name, told, with_session=with_session)
-        self.is_stopping = False
-        self._name = ""
+        self._transaction = ""
         self._steps: list[Appended | Seen] = []
         self._watched: list[tuple[bytes, int]] = []
         self._watched_at = 0
         self._invoked_us = 0
 
-    @property
-    def is_idle(self) -> bool:
-        """True while no request is open."""
-        return self._caller.is_idle
-
-    def begin(self) -> None:
-        """Begin the next transaction, unless told to stop."""
-        if self.is_stopping:
-            return
+    def _proceed(self) -> None:
+        """Begin the next transaction."""
         transactions, chance = self._transactions, self._world.chance
         transactions.begun += 1
-        self._name = f"{self._caller.name}-{transactions.begun}"
+        self._transaction = f"{self.name}-{transactions.begun}"
         self._steps, self._watched, self._watched_at = [], [], 0
         self._invoked_us = self._world.scheduler.now_us
         reads = [Get(transactions.key()) for _ in range(chance.below(READS_MAX + 1))]
@@ -86,9 +76,9 @@ class Transactor:
     def _lease(self, reads: list[Get]) -> None:
         """Set a key that expires, and watch it first: a transaction that is executed after its end must have a
         conflict."""
-        key = b"watch-%s" % self._caller.name.encode()
+        key = b"watch-%s" % self.name.encode()
         ttl_ms = 1 + self._world.chance.below(LEASE_TTL_MS_MAX)
-        self._ask(Set(key, self._name.encode(), ttl_ms), lambda _: self._read_next([Get(key), *reads]))
+        self._ask(Set(key, self._transaction.encode(), ttl_ms), lambda _: self._read_next([Get(key), *reads]))
 
     def _read_next(self, reads: list[Get]) -> None:
         if not reads:
@@ -119,7 +109,7 @@ class Transactor:
             elif chance.happens(0.3):
                 commands.append(MultiGet((key,)))
             else:
-                element = f"{self._name}-{place}".encode()
+                element = f"{self._transaction}-{place}".encode()
                 commands.append(Append(key, element + SEPARATOR))
                 self._steps.append(Appended(key, element))
         mode = Mode.ATOMIC if chance.happens(0.5) else Mode.REDIS
@@ -137,7 +127,7 @@ class Transactor:
             outcome = Outcome.UNKNOWN
         elif ending.kind is Kind.FAILED:
             self._transactions.conflicts += isinstance(ending.error, Conflict)
-        observed = Observed(self._name, self._invoked_us, ending.ended_us, outcome, steps)
+        observed = Observed(self._transaction, self._invoked_us, ending.ended_us, outcome, steps)
         self._transactions.observed.append(observed)
         self._pause()
 
@@ -153,12 +143,6 @@ class Transactor:
             elif isinstance(command, MultiGet):
                 told.append(Seen(command.keys[0], elements_of(result[0])))
         return tuple(told)
-
-    def _ask(self, operation: Command | TransactionOperation, done: Callable[[CallOutcome], None]) -> None:
-        self._caller.call(operation, done, timeout_us=self._world.options.client_timeout_us)
-
-    def _pause(self) -> None:
-        self._world.scheduler.after(self._world.chance.around(self._world.options.think_us), self.begin)
 
 
 def elements_of(value: bytes | None) -> tuple[bytes, ...]:

@@ -17,7 +17,8 @@ from raftdb.machine.queues.putting import Enqueue
 from raftdb.machine.queues.redriving import Redrive
 from raftdb.machine.queues.taking import Dequeue, Receive
 from raftdb.machine.service import Command
-from raftdb.simulation.caller import AnswerToCheck, Caller, CallOutcome, Kind, World
+from raftdb.simulation.caller import AnswerToCheck, CallOutcome, Kind, World
+from raftdb.simulation.paced import PacedClient
 from raftdb.simulation.scheduler import MILLISECOND, Chance
 
 QUEUES = (b"mail", b"mail", b"mail", b"jobs", b"dead")
@@ -44,27 +45,20 @@ TOO_LATE_SHARE = 0.2
 """The share of deliveries whose worker sleeps beyond its time, and goes on as if nothing were."""
 
 
-class Worker:
+class Worker(PacedClient):
     """One client of queues, with pauses between its requests, until it is told to stop."""
 
     def __init__(self, world: World, name: str, told: list[AnswerToCheck], *, with_session: bool) -> None:
-        self.is_stopping = False
+        super().__init__(world, name, told, with_session=with_session)
         self.answered = 0
-        self._world = world
-        self._caller = Caller(world, name, told, with_session=with_session)
         self._number = 0
         self._receipts: list[tuple[bytes, bytes]] = []
         """Queues and receipts of the deliveries that are worked on, or lie about since."""
 
-    @property
-    def is_idle(self) -> bool:
-        """True while no request is open."""
-        return self._caller.is_idle
+    def _note(self, ending: CallOutcome) -> None:
+        self.answered += ending.kind is Kind.ANSWERED
 
-    def begin(self) -> None:
-        """Send the next request, unless told to stop."""
-        if self.is_stopping:
-            return
+    def _proceed(self) -> None:
         chance = self._world.chance
         draw = chance.fraction()
         if draw < PUT_SHARE:
@@ -80,7 +74,7 @@ class Worker:
         self._number += 1
         return Enqueue(
             chance.choose(QUEUES),
-            f"{self._caller.name}-{self._number}".encode(),
+            f"{self.name}-{self._number}".encode(),
             chance.choose((0, 0, 0, 50, 300)),
             chance.choose((b"", b"a", b"a", b"b")),
             chance.choose((0, 0, 0, 0, 9)),
@@ -92,7 +86,7 @@ class Worker:
     def _receive(self, chance: Chance) -> None:
         queue = chance.choose(QUEUES)
         visibility_ms = 0 if chance.happens(0.3) else 1 + chance.below(VISIBILITY_MS_MAX)
-        command = Receive(queue, chance.between(1, 4), visibility_ms, self._caller.name.encode())
+        command = Receive(queue, chance.between(1, 4), visibility_ms, self.name.encode())
         self._ask(command, lambda ending: self._received(queue, ending))
 
     def _received(self, queue: bytes, ending: CallOutcome) -> None:
@@ -149,20 +143,3 @@ class Worker:
         )
         maker: Callable[[], Command] = chance.choose(rare if chance.happens(0.2) else looks)
         return maker()
-
-    def _ask(
-        self,
-        operation: Command | TransactionOperation,
-        done: Callable[[CallOutcome], None] | None = None,
-    ) -> None:
-        def ended(ending: CallOutcome) -> None:
-            self.answered += ending.kind is Kind.ANSWERED
-            if done is None:
-                self._pause()
-            else:
-                done(ending)
-
-        self._caller.call(operation, ended, timeout_us=self._world.options.client_timeout_us)
-
-    def _pause(self) -> None:
-        self._world.scheduler.after(self._world.chance.around(self._world.options.think_us), self.begin)

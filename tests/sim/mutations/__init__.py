@@ -14,6 +14,7 @@ from tests.sim.mutations import (
     queues,
     replication,
     snapshots,
+    waiting,
     watches,
 )
 from tests.sim.mutations.planting import Mutation, planted
@@ -31,6 +32,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     *queues.MUTATIONS,
     *locks.MUTATIONS,
     *watches.MUTATIONS,
+    *waiting.MUTATIONS,
 )
 """Every planted bug. Ids that are numbers are sections of the thesis, for rules that no catalogued bug is about."""
 

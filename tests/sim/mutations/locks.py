@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from raftdb.limits import LOCK_TTL_MS_MAX
 from raftdb.machine import strings
 from raftdb.machine.layer import KeyValueView
-from raftdb.machine.locks import deadlocks, ends, holding, line
+from raftdb.machine.locks import deadlocks, ends, holding, line, over
 from raftdb.machine.locks.holding import Fence, Unlock
 from raftdb.machine.locks.line import OpenLock
 from raftdb.machine.locks.records import LockMode
@@ -90,6 +91,28 @@ def renewals_add_to_what_is_left() -> Patches:
     return [(OpenLock, "renew", renew)]
 
 
+def upgrades_wait_at_the_end() -> Patches:
+    """Not before those who wait for the one who upgrades anyway."""
+    plain = OpenLock.stand
+
+    def stand(
+        self: OpenLock, owner: bytes, mode: int, ttl_ms: int, session: bytes, *, at_front: bool
+    ) -> None:
+        plain(self, owner, mode, ttl_ms, session, at_front=False)
+
+    return [(OpenLock, "stand", stand)]
+
+
+def who_waited_need_not_renew() -> Patches:
+    """The lease of a grant to somebody who waited is as long as it was asked for."""
+    return [(line, "LOCK_FIRST_LEASE_MS", LOCK_TTL_MS_MAX)]
+
+
+def sessions_keep_locks_for_a_while() -> Patches:
+    """Until the sweeper comes, what a closed session has counts as before."""
+    return [(module, "is_gone", lambda view, claim: False) for module in (over, line, holding)]
+
+
 MUTATIONS = (
     Mutation("B76k", "two hold a lock exclusively", two_hold_a_lock),
     Mutation("B76l", "a lock with a limit admits one more", a_limit_admits_one_more),
@@ -102,5 +125,8 @@ MUTATIONS = (
     Mutation("B70b", "renewing adds to what is left", renewals_add_to_what_is_left),
     Mutation("B76n", "nobody looks for deadlocks", deadlocks_are_not_looked_for),
     Mutation("B76o", "requests ahead are not in the graph", requests_ahead_are_not_waited_for),
+    Mutation("B76p", "an upgrade waits at the end of the line", upgrades_wait_at_the_end),
+    Mutation("B70c", "who waited keeps a lock without renewing it", who_waited_need_not_renew),
+    Mutation("B76q", "a closed session keeps its locks for a while", sessions_keep_locks_for_a_while),
     Mutation("B63l", "replicas end leases by their own clocks", lambda: on_its_own_clock(line)),
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 from raftdb.machine.clock import read_clock
 from raftdb.machine.layer import KeyValueView, Layer
-from raftdb.machine.queues import deliveries, events, groups, managing, messages, repetitions
+from raftdb.machine.queues import deliveries, events, groups, line, managing, messages, repetitions
 from raftdb.machine.queues.deliveries import Ack
 from raftdb.machine.queues.records import Message, Queue, State, load_message, read_receipt
 from raftdb.machine.services import GUARDS
@@ -83,6 +83,17 @@ def the_sweeper_alone_ends_deliveries() -> Patches:
     return [(events, "is_due", lambda view, queue: False)]
 
 
+def the_front_does_not_go_back() -> Patches:
+    """A message that comes to stand before the front of its line is not seen there."""
+
+    def stand_in(layer: Layer, queue: Queue, message: Message) -> None:
+        lane = line._lane(queue, message.priority)
+        lane.count += 1
+        layer.put(line._key(queue, lane, line._place(message)), b"")
+
+    return [(line, "stand_in", stand_in)]
+
+
 MUTATIONS = (
     Mutation("B73", "a delivery never ends by itself", deliveries_never_end),
     Mutation("B74", "a purged queue lives on under its old number", purging_keeps_what_was_there),
@@ -91,6 +102,7 @@ MUTATIONS = (
     Mutation("B76b", "failures are not counted", failures_are_not_counted),
     Mutation("B76c", "DEDUP and UNIQUE ids are forgotten", dedup_is_forgotten),
     Mutation("B76d", "two of a group are in flight", groups_are_not_kept),
+    Mutation("B76e", "the front of a line does not go back", the_front_does_not_go_back),
     Mutation("B76f", "a transaction relies on a delivery that is over", transactions_rely_on_what_is_over),
     Mutation("B73b", "only the sweeper ends deliveries", the_sweeper_alone_ends_deliveries),
     Mutation("B63b", "replicas end deliveries by their own clocks", lambda: on_its_own_clock(events)),
