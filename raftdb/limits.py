@@ -78,6 +78,10 @@ WAITING_MAX = 20_000
 SESSION_IDLE_MS = 3_600_000
 """A session that is not used for this long, by the cluster clock, ends."""
 
+SESSION_TTL_MS_MIN = 1_000
+SESSION_TTL_MS_MAX = 24 * 3_600_000
+"""The time to live that a client may give its session: it ends if it is not used for so long."""
+
 SESSIONS_MAX = 65_536
 """Most sessions; registering one more ends the one that was idle for longest."""
 

@@ -25,7 +25,8 @@ from raftdb.limits import MIB
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.machine.services import keys_named
-from raftdb.machine.sessions import RegisterSession, SessionOwner
+from raftdb.machine.session_records import SessionOwner
+from raftdb.machine.sessions import RegisterSession
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.node.aside import Aside
 from raftdb.node.effects import OnAnswer

@@ -7,7 +7,7 @@ from raftdb.errors import Unavailable
 from raftdb.limits import SESSION_IDLE_MS, SESSION_REPLIES_MAX
 from raftdb.machine.operations import SessionOperation, TransactionOperation
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import SESSION_NAME_BYTES
+from raftdb.machine.session_records import SESSION_NAME_BYTES
 
 SESSIONS = 64
 """Sessions of one node. Each holds a number of unanswered writes and of bytes of their replies."""

@@ -28,7 +28,7 @@ from raftdb.frontend.http_query import flag_of, integer_of, key_of_query, parame
 from raftdb.frontend.http_reply import Reply
 from raftdb.frontend.http_server import OPERATION, SEGMENTS
 from raftdb.frontend.http_waiting import wait_for
-from raftdb.frontend.json_requests import execute_of, session_name, session_of, transaction_of
+from raftdb.frontend.json_requests import execute_of, kept_session, session_name, session_of, transaction_of
 from raftdb.frontend.json_values import Shown, encode_answer, encode_json, error_object, record_fields
 from raftdb.frontend.leading import log_redirect
 from raftdb.frontend.node_api import Consistency, Node
@@ -37,7 +37,7 @@ from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.reply import KeyRecord, Page, shown_key, value_bytes
 from raftdb.machine.scanning import ReadPage, ReadRecord
 from raftdb.machine.service import Command, Query
-from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.sessions import CloseSession
 from raftdb.memory import Hold
 from raftdb.node.aside import Aside
 from raftdb.node.turn import Answer
@@ -87,7 +87,10 @@ class DataApi:
             "/v1/execute": {"POST": Route(self.execute, Permission.READ)},
             "/v1/transaction": {"POST": Route(self.transaction, Permission.READ)},
             "/v1/sessions": {"POST": Route(self.register_session, Permission.WRITE)},
-            "/v1/sessions/{id}": {"DELETE": Route(self.close_session, Permission.WRITE)},
+            "/v1/sessions/{id}": {
+                "PUT": Route(self.keep_session, Permission.WRITE),
+                "DELETE": Route(self.close_session, Permission.WRITE),
+            },
             "/v1/keys": {"GET": Route(self.keys, Permission.READ)},
             "/v1/keys/{key}": {"GET": Route(self.key, Permission.READ)},
         }
@@ -128,9 +131,15 @@ class DataApi:
 
     async def register_session(self, request: web.BaseRequest) -> Reply:
         """POST /v1/sessions: begin a session, or go on with the one of this name."""
-        name = session_of(await self.body(request))
-        answer = await self.ask(request, "register_session", RegisterSession(name))
-        return Reply(encode_json({"session": {"id": name.hex()}, "index": answer.index, "term": answer.term}))
+        operation = session_of(await self.body(request))
+        answer = await self.ask(request, "register_session", operation)
+        return _session_reply(operation.session, answer)
+
+    async def keep_session(self, request: web.BaseRequest) -> Reply:
+        """PUT /v1/sessions/{id}: keep a session for its time to live, or another, from now on."""
+        operation = kept_session(session_name(request[SEGMENTS]["id"]), await self.body(request))
+        answer = await self.ask(request, "keep_session", operation)
+        return _session_reply(operation.session, answer)
 
     async def close_session(self, request: web.BaseRequest) -> Reply:
         """DELETE /v1/sessions/{id}: end a session, if it exists."""
@@ -232,3 +241,7 @@ def _consistency(given: dict[str, bytes]) -> Consistency:
     if text == b"stale":
         return "stale"
     raise RequestRefused("bad_request", "consistency is linearizable or stale")
+
+
+def _session_reply(name: bytes, answer: Shown) -> Reply:
+    return Reply(encode_json({"session": {"id": name.hex()}, "index": answer.index, "term": answer.term}))

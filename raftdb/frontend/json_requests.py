@@ -10,7 +10,7 @@ from raftdb.commands.waiting import check_wait, parse_waiting
 from raftdb.errors import RequestRefused
 from raftdb.frontend.json_values import Base64Bytes, bytes_of, decode_body
 from raftdb.frontend.node_api import Consistency
-from raftdb.limits import WAIT_MS_MAX, Limits
+from raftdb.limits import SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN, WAIT_MS_MAX, Limits
 from raftdb.machine.locks.holding import Fence
 from raftdb.machine.locks.records import LockMode
 from raftdb.machine.operations import (
@@ -23,7 +23,8 @@ from raftdb.machine.operations import (
     Work,
 )
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import SESSION_NAME_BYTES
+from raftdb.machine.session_records import SESSION_NAME_BYTES
+from raftdb.machine.sessions import KeepSession, RegisterSession
 
 NUMBER_MAX = 2**63 - 1
 """Largest sequence and revision."""
@@ -35,6 +36,9 @@ Number: TypeAlias = Annotated[int, msgspec.Meta(ge=-NUMBER_MAX - 1, le=NUMBER_MA
 
 Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=WAIT_MS_MAX)]
 """For how long a request may be held."""
+
+SessionTtl: TypeAlias = Annotated[int, msgspec.Meta(ge=SESSION_TTL_MS_MIN, le=SESSION_TTL_MS_MAX)]
+"""The time to live of a session, in milliseconds."""
 
 _RELATIONS = {
     "=": Relation.EQUAL,
@@ -112,11 +116,19 @@ class SessionBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /v1/sessions."""
 
     id: str
+    ttl_ms: SessionTtl | None = None
+
+
+class KeepBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of PUT /v1/sessions/{id}, if it has one."""
+
+    ttl_ms: SessionTtl | None = None
 
 
 _execute_decoder = msgspec.json.Decoder(ExecuteBody)
 _transaction_decoder = msgspec.json.Decoder(TransactionBody)
 _session_decoder = msgspec.json.Decoder(SessionBody)
+_keep_decoder = msgspec.json.Decoder(KeepBody)
 
 
 class Execution(NamedTuple):
@@ -202,10 +214,16 @@ def _fences_of(fences: Fences) -> tuple[Fence, ...]:
     return tuple(found)
 
 
-def session_of(body: bytes) -> bytes:
-    """The name of the session to register. Raises RequestRefused."""
+def session_of(body: bytes) -> RegisterSession:
+    """The registration of a session. Raises RequestRefused."""
     request = decode_body(_session_decoder, body, example='{"id": "32 hexadecimal digits"}')
-    return session_name(request.id)
+    return RegisterSession(session_name(request.id), ttl_ms=request.ttl_ms or 0)
+
+
+def kept_session(name: bytes, body: bytes) -> KeepSession:
+    """What keeps a session. Raises RequestRefused."""
+    request = decode_body(_keep_decoder, body or b"{}", example='{"ttl_ms": 15000}')
+    return KeepSession(name, request.ttl_ms or 0)
 
 
 def session_name(text: str) -> bytes:

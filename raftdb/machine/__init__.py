@@ -27,7 +27,7 @@ dataclass and a handler for each of its commands, if it has any, and ends with a
   that are gone. `bound_keys`: those that end with a session.
 * `arguments`, `integers`: how arguments are read, and numbers are spelt.
 * `transactions`: several commands as one. `sessions`: operations that are done once, however often they are sent;
-  `replies`: the replies that sessions keep.
+  `session_records`: how sessions stand in the state; `replies`: the replies that they keep.
 * `keeping`: replies without what is in the state anyway. `slots`: the slot of a name in a Redis cluster.
 * `reply`: the answers of operations.
 
@@ -99,6 +99,7 @@ __all__ = [
     "scanning",
     "service",
     "services",
+    "session_records",
     "sessions",
     "slots",
     "strings",

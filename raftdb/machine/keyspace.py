@@ -22,6 +22,8 @@ and the order within each. They are given out here, once and for ever:
     Q  generation key       the session to which a value is bound (`machine.bound_keys`)
     R  session generation key  a value that is bound to a session
     S  session generation   how many these are
+    T  time session         index of the sessions with a time to live, by the time they end if they are not used
+    U                       how far that was swept (`machine.deadlines`)
     a  name                 a range of keys that are gone, and are being removed (`machine.sweeping`)
     b                       the generation of the values, and the last revision before it (`machine.values`)
     c  configuration        the members, `pack_configuration`
@@ -67,6 +69,8 @@ REMOVALS_PREFIX = b"P"
 KEY_SESSION_PREFIX = b"Q"
 BOUND_KEY_PREFIX = b"R"
 BOUND_KEY_COUNT_PREFIX = b"S"
+LEASED_PREFIX = b"T"
+LEASED_SWEPT_KEY = b"U"
 ABANDONED_PREFIX = b"a"
 GENERATION_KEY = b"b"
 CONFIGURATION_KEY = b"c"

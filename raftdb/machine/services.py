@@ -31,7 +31,7 @@ from raftdb.machine.service import (
     ServiceOperation,
     WriteHandler,
 )
-from raftdb.machine.sessions import NODE_SESSIONS, SESSIONS
+from raftdb.machine.sessions import LEASED, NODE_SESSIONS, SESSIONS
 from raftdb.machine.string_table import STRINGS
 from raftdb.machine.subsequences import SUBSEQUENCES
 from raftdb.machine.sweeping import Forget
@@ -52,6 +52,7 @@ SERVICES = (
     LOCKS_OF_SESSIONS,
     CONNECTION,
     SESSIONS,
+    LEASED,
     NODE_SESSIONS,
 )
 """All services, in the order of help."""

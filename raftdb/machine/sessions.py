@@ -12,9 +12,12 @@ there are too many: then the one that was idle for longest makes room. Nothing b
 Keys may be bound to a session (`raftdb.machine.bound_keys`): they are removed in the entry in which it ends, however it
 ends, and keep it from nothing.
 
-Locks bind themselves to a session as well (`bind`), and end with it. One that something holds on to neither idles out
-nor makes room, and stands in no index of idle sessions meanwhile; it ends only if its client closes it. What it leaves
-behind then is given back by the services, a bounded number of things in each entry (`ENDED_SESSIONS`).
+Locks bind themselves to a session as well (`session_records.bind`), and end with it. One that something holds on to
+neither idles out nor makes room; it ends only if its client closes it. What it leaves behind then is given back by the
+services, a bounded number of things in each entry (`ENDED_SESSIONS`).
+
+A client may give its session a time to live, as a lease: then it ends soon after its client is gone, whatever is bound
+to it, and makes room for nobody before. Each operation in it counts, and `KeepSession`.
 
 A refusal for lack of room is an answer as well, and kept: a late copy of the same operation must not be done after all.
 A client that goes on regardless loses its session.
@@ -22,8 +25,6 @@ A client that goes on regardless loses its session.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
-from struct import Struct
 from typing import NamedTuple
 
 from raftdb.budgets import SWEEP_REPLIES_MAX, SWEEP_SESSIONS_MAX
@@ -33,16 +34,20 @@ from raftdb.limits import (
     SESSION_IDLE_MS,
     SESSION_REPLIES_MAX,
     SESSION_REPLY_BYTES_MAX,
+    SESSION_TTL_MS_MAX,
+    SESSION_TTL_MS_MIN,
     SESSIONS_MAX,
-    TIME_MS_MAX,
 )
 from raftdb.machine.clock import read_clock
 from raftdb.machine.deadlines import DeadlineIndex
+from raftdb.machine.integers import NotNegative
 from raftdb.machine.keyspace import (
     ENDED_PREFIX,
     ENDED_SWEPT_KEY,
     IDLE_PREFIX,
     IDLE_SWEPT_KEY,
+    LEASED_PREFIX,
+    LEASED_SWEPT_KEY,
     NODE_IDLE_PREFIX,
     NODE_IDLE_SWEPT_KEY,
     NODE_SESSION_COUNT_KEY,
@@ -57,19 +62,22 @@ from raftdb.machine.operations import SessionOperation, Work
 from raftdb.machine.replies import HEAD_BYTES, decode_head, decode_reply, digest_of, encode_reply
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Ending, EntryPlace, OperationType, Service, ServiceOperation
+from raftdb.machine.session_records import (
+    ENDED_SESSIONS,
+    IDLE_SESSIONS,
+    LEASED_SESSIONS,
+    NODE_IDLE_SESSIONS,
+    Session,
+    SessionOwner,
+    checked_name,
+    load_session,
+    prolonged,
+    store_session,
+    suspended,
+    used,
+)
 from raftdb.machine.values import remove_bound_values
 from raftdb.machine.waiting import is_nothing
-
-SESSION_NAME_BYTES = 16
-"""Length of a session's name, which its client draws at random: 128 bits, so that no two meet."""
-
-IDLE_SESSIONS = DeadlineIndex(IDLE_PREFIX, IDLE_SWEPT_KEY)
-"""The sessions of clients, by when they end if they are not used before."""
-NODE_IDLE_SESSIONS = DeadlineIndex(NODE_IDLE_PREFIX, NODE_IDLE_SWEPT_KEY)
-"""The sessions of nodes, likewise."""
-
-IDLE_GRAIN_MS = 60_000
-"""A session that is in use gets a new deadline no more often than this, and is given so much more time for it."""
 
 REFUSALS_MAX = SESSION_REPLIES_MAX
 """How many operations are refused for lack of room until the session ends."""
@@ -87,64 +95,34 @@ class Performing(NamedTuple):
     completed: Callable[[KeyValueView, Work, Result | ReplyError], Result | ReplyError]
 
 
-BINDING_BYTES = SESSION_NAME_BYTES + 8
-"""Length of a binding: the name of a session and the index of its registration, which tells it from a later session of
-that name."""
-
-ENDED_SESSIONS = DeadlineIndex(ENDED_PREFIX, ENDED_SWEPT_KEY)
-"""The bindings of sessions that have ended while something was bound to them, until all of that is given back."""
-
-_RECORD = Struct(">QQQQIQBI")
-
-
-class SessionOwner(IntEnum):
-    """Whose session it is. The numbers are in the log and in the state: never reuse one."""
-
-    CLIENT = 0
-    NODE = 1
-    """A node, which passes the requests of many clients on."""
-
-
-_INDEXES = {SessionOwner.CLIENT: IDLE_SESSIONS, SessionOwner.NODE: NODE_IDLE_SESSIONS}
 _COUNT_KEYS = {SessionOwner.CLIENT: SESSION_COUNT_KEY, SessionOwner.NODE: NODE_SESSION_COUNT_KEY}
-
-
-class _Session(NamedTuple):
-    index: int  # type: ignore[assignment]  # hides tuple.index
-    term: int
-    deadline_ms: int
-    floor: int
-    """The lowest sequence that is still accepted: replies below it are gone."""
-    replies: int
-    reply_bytes: int
-    owner: int
-    bound: int
-    """How many things of other services are bound to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegisterSession(ServiceOperation):
-    """Begin a session of this name, or find that it is there already."""
+    """Begin a session of this name, or find that it is there already. It ends when it was not used for `ttl_ms`, or, if
+    that is 0, for an hour."""
 
     session: bytes
     owner: SessionOwner = SessionOwner.CLIENT
+    ttl_ms: NotNegative = 0
 
 
 def register(layer: Layer, operation: RegisterSession, entry: EntryPlace) -> Reply:
     """Begin a session; if there is one of that name, it goes on."""
-    name = _checked(operation.session)
-    session = _load(layer, name)
+    name = checked_name(operation.session)
+    session = load_session(layer, name)
     if session is not None:
-        _store(layer, name, _used(layer, name, session))
+        store_session(layer, name, used(layer, name, session))
         return Repetition(session.index, session.term, Result(True, None))
     owner = operation.owner
     count_max = SESSIONS_MAX if owner is SessionOwner.CLIENT else NODE_SESSIONS_MAX
+    _check_ttl(operation.ttl_ms, owner)
     if read_number(layer.get(_COUNT_KEYS[owner])) >= count_max:
-        _make_room(layer, _INDEXES[owner])
+        _make_room(layer, IDLE_SESSIONS if owner is SessionOwner.CLIENT else NODE_IDLE_SESSIONS)
     _count(layer, owner, 1)
-    deadline_ms = _deadline_ms(layer)
-    _INDEXES[owner].set(layer, deadline_ms, name)
-    _store(layer, name, _Session(entry.index, entry.term, deadline_ms, 1, 0, 0, owner, 0))
+    session = Session(entry.index, entry.term, 0, 1, 0, 0, owner, 0, operation.ttl_ms)
+    store_session(layer, name, prolonged(layer, name, session))
     return Result(True, None)
 
 
@@ -157,8 +135,40 @@ def _make_room(layer: Layer, index: DeadlineIndex) -> None:
             "there are too many sessions that hold something", hint="try again later", code="busy"
         )
     end(layer, first[1])
-    if first[0] < _deadline_ms(layer):
+    if first[0] < read_clock(layer) + SESSION_IDLE_MS:
         index.swept(layer, *first)
+
+
+def _check_ttl(ttl_ms: int, owner: SessionOwner) -> None:
+    is_right = SESSION_TTL_MS_MIN <= ttl_ms <= SESSION_TTL_MS_MAX and owner is SessionOwner.CLIENT
+    if ttl_ms and not is_right:
+        raise ReplyError(
+            "invalid time to live", hint=f"from {SESSION_TTL_MS_MIN} to {SESSION_TTL_MS_MAX} milliseconds"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSession(ServiceOperation):
+    """Keep a session for its time to live from now on, and for `ttl_ms` if that is not 0: as long as that replaces it.
+    It must be there: none is begun, because a name must not come back without its replies."""
+
+    session: bytes
+    ttl_ms: NotNegative = 0
+
+
+def keep(layer: Layer, operation: KeepSession, entry: EntryPlace) -> Reply:
+    """Let a session live on."""
+    name = checked_name(operation.session)
+    session = load_session(layer, name)
+    if session is None:
+        raise SessionExpired("no such session", hint="begin a new one")
+    _check_ttl(operation.ttl_ms, SessionOwner(session.owner))
+    if operation.ttl_ms in (0, session.ttl_ms):
+        store_session(layer, name, used(layer, name, session))
+        return Result(True, None)
+    session = suspended(layer, name, session)._replace(ttl_ms=operation.ttl_ms)
+    store_session(layer, name, prolonged(layer, name, session))
+    return Result(True, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +180,7 @@ class CloseSession(ServiceOperation):
 
 def close(layer: Layer, operation: CloseSession, entry: EntryPlace) -> Reply:
     """End a session; it need not be there."""
-    end(layer, _checked(operation.session))
+    end(layer, checked_name(operation.session))
     return Result(True, None)
 
 
@@ -182,10 +192,10 @@ def run(
     performing: Performing,
 ) -> Reply:
     """Do the operation within the session, unless it was done. `payload` is its encoding within the entry."""
-    name, sequence = _checked(operation.session), operation.sequence
+    name, sequence = checked_name(operation.session), operation.sequence
     if not 1 <= operation.acknowledged <= sequence:
         raise ReplyError("a sequence is 1 or above, and what is acknowledged not above it")
-    session = _load(layer, name)
+    session = load_session(layer, name)
     if session is None:
         raise SessionExpired(
             "no such session", hint="begin a new one; what was sent in this one may have taken effect"
@@ -196,16 +206,16 @@ def run(
     known = layer.get(_reply_key(name, sequence))
     if known is not None and decode_head(known).digest != digest:
         raise ReplyError(f"sequence {sequence} was used for something else", hint="never use a number twice")
-    session = _used(layer, name, session)
+    session = used(layer, name, session)
     session = _acknowledged(layer, name, session, operation.acknowledged)
     if known is not None:
-        _store(layer, name, session)
+        store_session(layer, name, session)
         head = decode_head(known)
         return Repetition(
             head.index, head.term, performing.completed(layer, operation.operation, decode_reply(known))
         )
     if session.replies >= SESSION_REPLIES_MAX + REFUSALS_MAX:
-        _store(layer, name, session)
+        store_session(layer, name, session)
         end(layer, name)
         return SessionExpired("the session was ended: too many replies were not acknowledged")
     if session.replies >= SESSION_REPLIES_MAX or session.reply_bytes >= SESSION_REPLY_BYTES_MAX:
@@ -213,7 +223,7 @@ def run(
             "too many replies are not acknowledged", hint="acknowledge some, then send it as a new operation"
         )
     else:
-        _store(layer, name, session)
+        store_session(layer, name, session)
         # A node passes on what others ask for: they are not in its session.
         layer.session = name if session.owner == SessionOwner.CLIENT else None
         try:
@@ -221,14 +231,14 @@ def run(
         finally:
             layer.session = None
         # Something may have been bound to it, or is no longer.
-        session = required(_load(layer, name), "session")
+        session = required(load_session(layer, name), "session")
         if layer.waits and isinstance(reply, Result) and is_nothing(reply.value):
             # The leader tries it again under the same sequence.
             return reply
     kept = performing.shortened(operation.operation, reply)
     record = encode_reply(kept, digest=digest, index=entry.index, term=entry.term)
     layer.put(_reply_key(name, sequence), record)
-    _store(
+    store_session(
         layer,
         name,
         session._replace(replies=session.replies + 1, reply_bytes=session.reply_bytes + len(record)),
@@ -239,60 +249,23 @@ def run(
 def end(layer: Layer, name: bytes) -> int:
     """Remove a session, all that is kept for it and the keys that are bound to it; it need not be there. Returns how
     many replies and keys those were."""
-    session = _load(layer, name)
+    session = load_session(layer, name)
     if session is None:
         return 0
     _acknowledged(layer, name, session, None)
-    owner = SessionOwner(session.owner)
     if session.bound:
         ENDED_SESSIONS.set(layer, read_clock(layer) + 1, name + pack_number(session.index))
-    else:
-        _INDEXES[owner].lift(layer, session.deadline_ms, name)
+    if not session.is_held:
+        session.deadlines.lift(layer, session.deadline_ms, name)
     layer.delete(SESSION_PREFIX + name)
-    _count(layer, owner, -1)
+    _count(layer, SessionOwner(session.owner), -1)
     return session.replies + remove_bound_values(layer, session.index)
-
-
-def registered_at(view: KeyValueView, name: bytes) -> int | None:
-    """Return the index of the registration of a session, None if there is no such session."""
-    session = _load(view, name)
-    return None if session is None else session.index
-
-
-def binding_of(view: KeyValueView, name: bytes) -> bytes | None:
-    """Return what binds things to the session of this name as it is now, None if there is no such session."""
-    session = _load(view, name)
-    return None if session is None else name + pack_number(session.index)
-
-
-def bound_count(view: KeyValueView, binding: bytes) -> int | None:
-    """Return how many things are bound to a session; None if it has ended, and so have they."""
-    session = _load(view, binding[:SESSION_NAME_BYTES])
-    if session is None or session.index != read_number(binding[SESSION_NAME_BYTES:]):
-        return None
-    return session.bound
-
-
-def bind(layer: Layer, binding: bytes, change: int) -> None:
-    """Note that more things are bound to a session, or fewer; it may have ended. While any are it does not idle out."""
-    count = bound_count(layer, binding)
-    if count is None:
-        return
-    name = binding[:SESSION_NAME_BYTES]
-    session = required(_load(layer, name), "session")._replace(bound=count + change)
-    if count == 0:
-        IDLE_SESSIONS.lift(layer, session.deadline_ms, name)
-        session = session._replace(deadline_ms=TIME_MS_MAX)
-    elif session.bound == 0:
-        session = session._replace(deadline_ms=_deadline_ms(layer))
-        IDLE_SESSIONS.set(layer, session.deadline_ms, name)
-    _store(layer, name, session)
 
 
 def is_decided(view: KeyValueView, operation: SessionOperation) -> bool:
     """Return whether the answer to `operation` is known already: it is kept, or is no longer kept, or there is no such
     session."""
-    session = _load(view, operation.session)
+    session = load_session(view, operation.session)
     if session is None or operation.sequence < session.floor:
         return True
     return view.head(_reply_key(operation.session, operation.sequence), 1) is not None
@@ -303,22 +276,7 @@ def session_count(view: KeyValueView) -> int:
     return sum(read_number(view.get(key)) for key in _COUNT_KEYS.values())
 
 
-def _used(layer: Layer, name: bytes, session: _Session) -> _Session:
-    """The session with its deadline moved, if it is time for that."""
-    if session.deadline_ms >= read_clock(layer) + SESSION_IDLE_MS:
-        return session
-    deadline_ms = _deadline_ms(layer)
-    index = _INDEXES[SessionOwner(session.owner)]
-    index.lift(layer, session.deadline_ms, name)
-    index.set(layer, deadline_ms, name)
-    return session._replace(deadline_ms=deadline_ms)
-
-
-def _deadline_ms(view: KeyValueView) -> int:
-    return read_clock(view) + SESSION_IDLE_MS + IDLE_GRAIN_MS
-
-
-def _acknowledged(layer: Layer, name: bytes, session: _Session, floor: int | None) -> _Session:
+def _acknowledged(layer: Layer, name: bytes, session: Session, floor: int | None) -> Session:
     """The session without the replies below `floor`, None for all of them; they are removed."""
     if floor is not None and floor <= session.floor:
         return session
@@ -342,21 +300,6 @@ def _acknowledged(layer: Layer, name: bytes, session: _Session, floor: int | Non
     return session._replace(floor=floor or session.floor, replies=replies, reply_bytes=reply_bytes)
 
 
-def _checked(name: bytes) -> bytes:
-    if len(name) != SESSION_NAME_BYTES:
-        raise ReplyError(f"the name of a session has {SESSION_NAME_BYTES} bytes")
-    return name
-
-
-def _load(view: KeyValueView, name: bytes) -> _Session | None:
-    record = view.get(SESSION_PREFIX + name)
-    return None if record is None else _Session(*_RECORD.unpack(record))
-
-
-def _store(layer: Layer, name: bytes, session: _Session) -> None:
-    layer.put(SESSION_PREFIX + name, _RECORD.pack(*session))
-
-
 def _reply_key(name: bytes, sequence: int) -> bytes:
     return REPLY_PREFIX + name + pack_number(sequence)
 
@@ -378,9 +321,21 @@ SESSIONS = Service(
     operations=(
         OperationType(type=RegisterSession, number=66, run=register),
         OperationType(type=CloseSession, number=67, run=close),
+        OperationType(type=KeepSession, number=74, run=keep),
     ),
     ending=Ending(
         index=IDLE_SESSIONS,
+        end=lambda layer, time_ms, name, index: end(layer, name),
+        count_max=SWEEP_SESSIONS_MAX,
+        cost_max=SWEEP_REPLIES_MAX,
+    ),
+)
+
+LEASED = Service(
+    heading="sessions with a time to live",
+    prefixes=LEASED_PREFIX + LEASED_SWEPT_KEY,
+    ending=Ending(
+        index=LEASED_SESSIONS,
         end=lambda layer, time_ms, name, index: end(layer, name),
         count_max=SWEEP_SESSIONS_MAX,
         cost_max=SWEEP_REPLIES_MAX,

@@ -18,7 +18,7 @@ from raftdb.machine.reply import Result
 from raftdb.machine.service import (
     Command,
 )
-from raftdb.machine.sessions import registered_at
+from raftdb.machine.session_records import registered_at
 from raftdb.machine.values import (
     bound_session,
     bound_value_count,

@@ -17,7 +17,7 @@ from raftdb.machine.operations import (
     WaitingOperation,
 )
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.wire.configuration import decode_configuration
 from raftdb.wire.json_bytes import json_bytes_max
 
@@ -102,8 +102,14 @@ def _describe_in_session(operation: SessionOperation) -> Described:
     return {**_describe_operation(operation.operation), "session": session}
 
 
-def _describe_of_session(name: str) -> Callable[[RegisterSession | CloseSession], Described]:
-    return lambda operation: {"command": name, "args": [], "session": {"id": operation.session.hex()}}
+def _describe_of_session(name: str) -> Callable[[RegisterSession | KeepSession | CloseSession], Described]:
+    def described(operation: RegisterSession | KeepSession | CloseSession) -> Described:
+        session: dict[str, object] = {"id": operation.session.hex()}
+        if not isinstance(operation, CloseSession) and operation.ttl_ms:
+            session["ttl_ms"] = operation.ttl_ms
+        return {"command": name, "args": [], "session": session}
+
+    return described
 
 
 _DESCRIBE: dict[type[Operation], Callable[[Any], Described]] = {
@@ -111,6 +117,7 @@ _DESCRIBE: dict[type[Operation], Callable[[Any], Described]] = {
     GuardedOperation: _describe_guarded,
     SessionOperation: _describe_in_session,
     RegisterSession: _describe_of_session("register_session"),
+    KeepSession: _describe_of_session("keep_session"),
     CloseSession: _describe_of_session("close_session"),
     WaitingOperation: lambda operation: {**_describe_operation(operation.operation), "waits": True},
     Expire: lambda operation: {"command": "expire_due", "args": []},

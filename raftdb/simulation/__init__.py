@@ -23,6 +23,8 @@
       |      +-- LockWitness (lock_witness)  what locks promise, at every entry, by the state of the machine
       |      +-- Observer x O (watchers)   follow changes, from node to node
       |      +-- WatchWitness (watch_witness)    what they must have been told, by the state of the machine
+      |      +-- Keeper x R (keepers)        keys that are bound to sessions, and sessions that are closed
+      |      +-- Waiter x S (waiters)        requests that the leader holds, and each has to answer (holding)
       |      +-- Caller (caller)             sends a client's requests; with a session it repeats them
       +-- Oracle (oracle)        checks every step (observing) for broken safety properties
       |      +-- Shadow x N (shadow)     the present and past content of each disk

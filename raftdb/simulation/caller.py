@@ -30,7 +30,8 @@ from raftdb.machine.operations import (
     WaitingOperation,
     Work,
 )
-from raftdb.machine.sessions import SESSION_NAME_BYTES, CloseSession, RegisterSession
+from raftdb.machine.session_records import SESSION_NAME_BYTES
+from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import Get
 from raftdb.node.pending import ReadRequest
 from raftdb.node.turn import Answer

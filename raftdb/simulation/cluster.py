@@ -68,6 +68,14 @@ class Report:
     """What clients of locks did, if there are any: grants, refusals and writes under a fence."""
     changes_told: int = 0
     """Changes that were told to those who follow them, if there are any."""
+    bound: int = 0
+    """How often a key was bound to a session."""
+    ended: int = 0
+    """How many of these ended with it."""
+    served: int = 0
+    """Requests that a leader held, or might have, and that got something."""
+    in_vain: int = 0
+    """Those that were held until their time was over."""
     faults: dict[str, int] = field(default_factory=dict)
     operations: dict[str, int] = field(default_factory=dict)
     """Changes and transfers that the operators asked for and were told are done."""
@@ -335,3 +343,6 @@ class Simulation:
         report.messages = dict(sorted(self.crowd.ledger.fates.items()))
         report.locks = self.crowd.locks_counted()
         report.changes_told = self.crowd.watch_witness.told
+        report.bound, report.ended = self.crowd.binding_witness.bound, self.crowd.binding_witness.ended
+        report.served = sum(waiter.served for waiter in self.crowd.waiters)
+        report.in_vain = sum(waiter.in_vain for waiter in self.crowd.waiters)

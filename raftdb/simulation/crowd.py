@@ -82,6 +82,7 @@ class Crowd:
         self.lock_witness = LockWitness()
         self.observers = observers_of(world, options.observers)
         self.watch_witness = WatchWitness()
+        self._probes = 0
         self._keepers = [Keeper(world, f"k{number}", told) for number in range(options.keepers)]
         self.binding_witness = BindingWitness()
         self.waiters = [
@@ -123,10 +124,14 @@ class Crowd:
         probing = self._clients[:PROBES]
         for number, client in enumerate(probing):
             client.ask(IncrementBy(b"probe", 1) if number % 2 else Get(b"probe"), patient=True)
-        for number, waiter in enumerate(self.waiters):
-            waiter.probe(puts=number % 2 == 1)
-        # With an odd number nobody puts a message for the last one; it waits in vain.
-        return self.answered + len(probing) + len(self.waiters) // 2 * 2
+        self._probes += 1
+        pairs = len(self.waiters) // 2
+        for number, waiter in enumerate(self.waiters[: 2 * pairs]):
+            queue = b"probe-%d-%d" % (self._probes, number // 2)
+            waiter.probe(queue, puts=number % 2 == 1)
+        for waiter in self.waiters[2 * pairs :]:
+            waiter.probe_in_vain(b"probe-%d" % self._probes)
+        return self.answered + len(probing) + len(self.waiters)
 
     @property
     def answered(self) -> int:

@@ -14,7 +14,7 @@ from raftdb.machine.layer import Layer
 from raftdb.machine.machine import Machine
 from raftdb.machine.operations import SessionOperation
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import registered_at
+from raftdb.machine.session_records import registered_at
 from raftdb.machine.strings import Binding, Delete, Get, Set
 from raftdb.simulation.caller import AnswerToCheck, CallOutcome, World
 from raftdb.simulation.paced import PacedClient

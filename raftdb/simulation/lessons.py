@@ -68,6 +68,8 @@ def options_of(lesson: Lesson) -> Options:
         reads_anywhere=False,
         workers=0,
         lockers=0,
+        keepers=0,
+        waiters=0,
         observers=0,
         history_bytes_max=1 << 20,
         flushes=False,

@@ -21,7 +21,7 @@ from raftdb.machine.keyspace import HOLD_PREFIX, KEY_VALUE_PREFIX, LOCK_LINE_PRE
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.locks.records import Claim, LockMode, load_lock, scan_holds, scan_line, unpack_claim
 from raftdb.machine.machine import Machine
-from raftdb.machine.sessions import bound_count
+from raftdb.machine.session_records import bound_count
 from raftdb.simulation.lockers import FENCED
 from raftdb.simulation.waiters import ToldToken
 from storage import MemoryStateStore

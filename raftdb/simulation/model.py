@@ -31,7 +31,8 @@ from raftdb.machine.operations import (
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DELETED_MAX, DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession
+from raftdb.machine.session_records import IDLE_GRAIN_MS
+from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.strings import (
     KEEP_TTL,
     PAST_TTL,
@@ -76,8 +77,9 @@ class Model:
     def _let_idle(self) -> None:
         """Sessions to which nothing is bound any more are idle from now on."""
         for name, begun in self.locks.freed:
-            if name in self.sessions and self.sessions[name].index == begun:
-                self.sessions[name].ends_ms = self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS
+            session = self.sessions.get(name)
+            if session is not None and session.index == begun and not session.ttl_ms:
+                self._prolong(session)
 
     def _next_place(self) -> int:
         self.queues.place += 1
@@ -89,16 +91,17 @@ class Model:
                 self._expire()
                 return ModelAnswer(None, index)
             case RegisterSession(name):
-                if name in self.sessions:
-                    self._used(self.sessions[name])
-                else:
-                    self.sessions[name] = Session(self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS, index)
+                if name not in self.sessions:
+                    if operation.ttl_ms and not 1_000 <= operation.ttl_ms <= 86_400_000:
+                        return ModelAnswer(Failure("command_failed"), index)
+                    self.sessions[name] = Session(index=index, ttl_ms=operation.ttl_ms)
+                self._used(self.sessions[name])
                 return ModelAnswer(None, index)
+            case KeepSession(name, ttl_ms):
+                return ModelAnswer(self._keep(name, ttl_ms), index)
             case CloseSession(name):
                 if name in self.sessions:
-                    ended = (name, self.sessions.pop(name).index)
-                    self.locks.close(ended)
-                    self.values.end_session(ended)
+                    self._end(name)
                 return ModelAnswer(None, index)
             case WaitingOperation(inner):
                 self._asking = Asking(waits=True)
@@ -124,9 +127,9 @@ class Model:
         for key in [key for key in self.values if self.find(key) is None]:
             del self.values[key]
         for name, session in list(self.sessions.items()):
-            if session.ends_ms < self.clock_ms and not self.locks.bound((name, session.index)):
-                self.values.end_session((name, session.index))
-                del self.sessions[name]
+            is_held = self.locks.bound((name, session.index)) and not session.ttl_ms
+            if session.ends_ms < self.clock_ms and not is_held:
+                self._end(name)
 
     def _in_session(self, index: int, operation: SessionOperation) -> ModelAnswer:
         session = self.sessions.get(operation.session)
@@ -151,9 +154,31 @@ class Model:
         return told
 
     def _used(self, session: Session) -> None:
-        """Let a session live on. Its end is moved in steps of `IDLE_GRAIN_MS`."""
-        if session.ends_ms < self.clock_ms + SESSION_IDLE_MS:
-            session.ends_ms = self.clock_ms + SESSION_IDLE_MS + IDLE_GRAIN_MS
+        """Let a session live on. Its end is moved in steps."""
+        if session.ends_ms < self.clock_ms + (session.ttl_ms or SESSION_IDLE_MS):
+            self._prolong(session)
+
+    def _prolong(self, session: Session) -> None:
+        idle_ms = session.ttl_ms or SESSION_IDLE_MS
+        session.ends_ms = self.clock_ms + idle_ms + min(IDLE_GRAIN_MS, idle_ms // 4)
+
+    def _keep(self, name: bytes, ttl_ms: int) -> Failure | None:
+        session = self.sessions.get(name)
+        if session is None:
+            return Failure("session_expired")
+        if ttl_ms and not 1_000 <= ttl_ms <= 86_400_000:
+            return Failure("command_failed")
+        if ttl_ms in (0, session.ttl_ms):
+            self._used(session)
+        else:
+            session.ttl_ms = ttl_ms
+            self._prolong(session)
+        return None
+
+    def _end(self, name: bytes) -> None:
+        ended = (name, self.sessions.pop(name).index)
+        self.locks.close(ended)
+        self.values.end_session(ended)
 
     def _execute(self, index: int, operation: Any) -> Any:
         if isinstance(operation, GuardedOperation):

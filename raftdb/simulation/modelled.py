@@ -37,10 +37,12 @@ class Held:
 
 @dataclass(slots=True)
 class Session:
-    """A session: the kept answers by sequence, with their operations; and the last moment of its life."""
+    """A session: the kept answers by sequence, with their operations; the last moment of its life, and the time to live
+    that its client gave it (0: none)."""
 
-    ends_ms: int
+    ends_ms: int = 0
     index: int = 0
+    ttl_ms: int = 0
     acknowledged: int = 1
     answers: dict[int, tuple[Any, ModelAnswer]] = field(default_factory=dict)
 

@@ -201,6 +201,7 @@ class Options:
             batch_bytes_max=1 << 20,
             in_flight_bytes_max=1 << 20,
             idle_hours=False,
+            waiters=0,
             faults=self.faults if faults is None else faults,
         )
 
@@ -280,8 +281,8 @@ def draw_options(chance: Chance, *, nodes: int, steps: int) -> Options:
 
 
 def _with_more_clients(options: Options, chance: Chance) -> Options:
-    """The options with clients of queues and of locks, and some that follow changes, each in a share of the seeds, and
-    from a stream of chance of its own."""
+    """The options with clients of queues and of locks, some that follow changes, bind keys or wait, each in a share of
+    the seeds, and from a stream of chance of its own."""
     queues = chance.branch("queues")
     if queues.happens(QUEUES_SHARE):
         options = replace(options, workers=queues.between(2, 6))
@@ -292,13 +293,10 @@ def _with_more_clients(options: Options, chance: Chance) -> Options:
     if watches.happens(WATCHES_SHARE):
         history_bytes_max = watches.choose([3_000, 10_000, 1 << 20])
         options = replace(options, observers=watches.between(2, 6), history_bytes_max=history_bytes_max)
-    return options
     binding = chance.branch("bound keys")
     if not options.flushes and binding.happens(BINDING_SHARE):
         options = replace(options, keepers=binding.between(2, 4))
-    waiting, waits = chance.branch("waiting"), 0
+    waiting = chance.branch("waiting")
     if waiting.happens(WAITING_SHARE):
-        waits = waiting.between(2, 6)
-    if not slow.happens(SLOW_SHARE):
-        return replace(options, waiters=waits)
-    return options.on_slow_network(slow.choose(SLOW_WAYS_MS) * MILLISECOND)
+        options = replace(options, waiters=waiting.between(2, 6))
+    return options

@@ -65,6 +65,7 @@ CHECKS = (
     "each message of a queue is in one state, or has left it in one way; of a group one at most is in flight",
     "at no entry is a lock held exclusively and by another, or beyond its limit; tokens grow, and fences hold",
     "nobody waits for a lock that is free, and no owners wait for one another in a circle",
+    "a key that is bound to a session is there as long as that, and every request that a leader holds is answered",
     "after the faults there is one leader, which every member follows, and every request is answered",
 )
 """The checks of every run, as they are printed."""
@@ -156,6 +157,9 @@ def _print_end(report: Report, out: TextIO) -> None:
         print(f"  locks       {held or 'nobody got one'}", file=out)
     if report.options.observers:
         print(f"  watches     {report.changes_told} changes told", file=out)
+    if report.options.keepers or report.options.waiters:
+        print(f"  sessions    {report.bound} keys bound, {report.ended} ended with their sessions", file=out)
+        print(f"  waiting     {report.served} requests served, {report.in_vain} held in vain", file=out)
     done = ", ".join(f"{name} {count}" for name, count in report.operations.items())
     print(f"  operators   {done or 'asked for nothing'}", file=out)
     print(f"  compaction  {report.compactions} trims, {report.installs} snapshots installed", file=out)

@@ -18,8 +18,6 @@ from raftdb.simulation.paced import PacedClient
 from raftdb.simulation.scheduler import SECOND
 
 QUEUE = b"calls"
-PROBED = b"probed"
-"""The queue of which a healthy cluster must hand out a message to one who waits."""
 LOCK = b"counter"
 LEASE_MS = 1_000
 WAITS_MS = (50, 200, 1_000)
@@ -28,6 +26,7 @@ CLOSE_SHARE = 0.03
 """How often a client closes its session, if it has one; the locks that it has are given back then."""
 PROBE_WAIT_MS = 5_000
 PATIENT_US = 5 * SECOND
+PROBE_PUT_US = SECOND // 2
 
 
 class ToldToken(NamedTuple):
@@ -95,12 +94,24 @@ class Waiter(PacedClient):
         chance = self._world.chance
         self._world.scheduler.after(chance.below(self._world.options.think_us), self._ask, command)
 
-    def probe(self, *, puts: bool) -> None:
-        """Wait for a message in a healthy cluster, or put one; either must be done."""
+    def probe(self, queue: bytes, *, puts: bool) -> None:
+        """Wait for a message of `queue` in a healthy cluster, or put one a moment later; either must be done."""
         if puts:
-            self._ask(self._put(PROBED), self._was_probed, timeout_us=PATIENT_US)
+            put = self._put(queue)
+            self._world.scheduler.after(PROBE_PUT_US, self._probe_with, put, None)
         else:
-            self._ask(Dequeue(PROBED), self._was_probed, timeout_us=PATIENT_US, wait_ms=PROBE_WAIT_MS)
+            self._probe_with(Dequeue(queue), PROBE_WAIT_MS)
+
+    def probe_in_vain(self, queue: bytes) -> None:
+        """Wait for a message that nobody puts; that there is none must be said in time."""
+
+        def ended(ending: CallOutcome) -> None:
+            self.probed += ending.kind is Kind.ANSWERED and ending.value is None
+
+        self._ask(Dequeue(queue), ended, timeout_us=PATIENT_US, wait_ms=WAITS_MS[0])
+
+    def _probe_with(self, command: Command, wait_ms: int | None) -> None:
+        self._ask(command, self._was_probed, timeout_us=PATIENT_US, wait_ms=wait_ms)
 
     def _was_probed(self, ending: CallOutcome) -> None:
         self.probed += ending.kind is Kind.ANSWERED and bool(ending.value)

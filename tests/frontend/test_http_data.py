@@ -19,7 +19,7 @@ from raftdb.machine.operations import ClientOperation, Mode, SessionOperation, T
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.scanning import ReadPage, ReadRecord
 from raftdb.machine.service import Query
-from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.node.turn import Answer
 from tests.addresses import at
@@ -292,6 +292,25 @@ async def test_the_parts_of_a_session_become_the_operation(http: Harness) -> Non
     assert asked(http) == SessionOperation(NAME, 2**63 - 1, 5, Append(b"k", b"v"))
     await transact(http, ("get", "k"), session={"id": ID, "seq": 8})
     assert asked(http) == SessionOperation(NAME, 8, 8, TransactionOperation((Get(b"k"),)))
+
+
+def keep(path: str, body: object) -> bytes:
+    text = json.dumps(body).encode()
+    return get(path, method="PUT", headers=[f"Content-Length: {len(text)}"]) + text
+
+
+async def test_a_session_has_a_time_to_live_and_is_kept(http: Harness) -> None:
+    await send(http, "/v1/sessions", {"id": ID, "ttl_ms": 10_000})
+    assert asked(http) == RegisterSession(NAME, ttl_ms=10_000)
+    kept = await http.request(get(f"/v1/sessions/{ID}", method="PUT"))
+    assert kept.json == {"session": {"id": ID}, "index": 2, "term": 3}
+    assert asked(http) == KeepSession(NAME)
+    assert (await http.request(keep(f"/v1/sessions/{ID}", {"ttl_ms": 5_000}))).status == 200
+    assert asked(http) == KeepSession(NAME, 5_000)
+    for body in ({"ttl_ms": 999}, {"ttl_ms": 86_400_001}, {"id": ID}):
+        assert (await http.request(keep(f"/v1/sessions/{ID}", body))).code == "bad_request"
+    other = await http.request(get(f"/v1/sessions/{'0' * 32}", method="PUT"))
+    assert (other.status, other.code) == (409, "session_expired")
 
 
 async def test_a_read_needs_no_session(http: Harness) -> None:

@@ -33,13 +33,8 @@ from raftdb.machine.operations import Operation
 from raftdb.machine.reply import Repetition, Reply, Result
 from raftdb.machine.service import Command, Ending, Query, Service
 from raftdb.machine.services import ENDINGS, INVENTORIES
-from raftdb.machine.sessions import (
-    IDLE_SESSIONS,
-    NODE_IDLE_SESSIONS,
-    CloseSession,
-    RegisterSession,
-    session_count,
-)
+from raftdb.machine.session_records import IDLE_SESSIONS, LEASED_SESSIONS, NODE_IDLE_SESSIONS
+from raftdb.machine.sessions import CloseSession, RegisterSession, session_count
 from raftdb.machine.sweeping import is_pending
 from raftdb.machine.values import EXPIRIES, value_count, values_prefix
 from tests.machine.queue_books import check_queues
@@ -160,8 +155,12 @@ def check_books(layer: Layer) -> None:
     for owner, index in enumerate((IDLE_SESSIONS, NODE_IDLE_SESSIONS)):
         idle = index.due(layer, end_ms, limit=EVERYTHING)
         assert sorted(name for _, name in idle) == [
-            key[1:] for key, record in sessions if record[44] == owner and not any(record[45:49])
+            key[1:]
+            for key, record in sessions
+            if record[44] == owner and not any(record[45:49]) and not any(record[49:57])
         ]
+    leased = LEASED_SESSIONS.due(layer, end_ms, limit=EVERYTHING)
+    assert sorted(name for _, name in leased) == [key[1:] for key, record in sessions if any(record[49:57])]
     check_locks(layer)
     for key, record in sessions:
         assert int.from_bytes(record[45:49]) == len(layer.scan(*bound_to(key, record), limit=EVERYTHING))

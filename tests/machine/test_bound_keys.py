@@ -16,7 +16,8 @@ from raftdb.machine.reply import Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession, SessionOwner
+from raftdb.machine.session_records import IDLE_GRAIN_MS, SessionOwner
+from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import KEEP_TTL, Binding, Condition, Delete, FencedSet, Get, GetSet, Set
 from raftdb.machine.sweeping import is_pending
 from raftdb.simulation.model import Model

@@ -21,7 +21,7 @@ from raftdb.machine.operations import (
 )
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.strings import FencedSet, Get, Set
 from raftdb.simulation.model import Model
 from raftdb.simulation.modelled import comparable
@@ -61,6 +61,8 @@ OF_A_TOKEN: list[Callable[[bytes, int], Operation]] = [
     lambda name, token: TransactionOperation((Unlock(name, token), Unlock(name, token), Get(b"k"))),
 ]
 
+session_ttls = st.sampled_from([0, 0, 1_000, 40_000])
+
 STEPS: dict[str, st.SearchStrategy[Any]] = {
     "advance": st.sampled_from([1, 2, 999, 1_000, 1_001, 10_001, 30_001, 3_000_000]),
     "try": locks | others,
@@ -70,7 +72,8 @@ STEPS: dict[str, st.SearchStrategy[Any]] = {
     "untold": st.one_of(
         st.just(Expire()),
         st.just(Expire()),
-        st.builds(RegisterSession, sessions),
+        st.builds(RegisterSession, sessions, ttl_ms=session_ttls),
+        st.builds(KeepSession, sessions, session_ttls),
         st.builds(CloseSession, sessions),
     ),
 }
@@ -100,7 +103,7 @@ def test_locks_do_what_the_model_does(steps: list[tuple[str, Any]]) -> None:
     def run(operation: Operation) -> None:
         reply = database.run(operation)
         told = model.apply(database.index, database.now_ms, operation)
-        if not isinstance(operation, Expire | RegisterSession | CloseSession):
+        if not isinstance(operation, Expire | RegisterSession | KeepSession | CloseSession):
             index, said = database.index, reply
             if isinstance(reply, Repetition):
                 index, said = reply.index, reply.reply

@@ -25,7 +25,8 @@ from raftdb.machine.operations import (
     WaitingOperation,
 )
 from raftdb.machine.reply import Repetition, Result
-from raftdb.machine.sessions import CloseSession, RegisterSession, SessionOwner
+from raftdb.machine.session_records import SessionOwner
+from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import FencedSet, Get, Set
 from tests.machine.database import check_books
 from tests.machine.office import NAME, Office

@@ -27,7 +27,7 @@ from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.strings import (
     KEEP_TTL,
     NO_TTL,
@@ -50,6 +50,8 @@ TTLS = st.sampled_from([NO_TTL, KEEP_TTL, PAST_TTL, 50, 1_000])
 CONDITIONS = st.sampled_from(Condition)
 PAIRS = st.tuples(st.tuples(KEYS, VALUES), st.tuples(KEYS, VALUES))
 SESSIONS = st.sampled_from([b"s" * 16, b"u" * 16])
+TTLS = st.sampled_from([0, 0, 1_000, 5_000, 90_000_000])
+"""Times to live of sessions, the last of which is refused."""
 
 COMMANDS: st.SearchStrategy[Command] = st.one_of(
     st.builds(Get, KEYS),
@@ -109,7 +111,10 @@ STEPS: dict[str, st.SearchStrategy[Any]] = {
     "advance": st.sampled_from([1, 49, 50, 999, 1_000, 5_000, 3_000_000]),
     "once": works(),
     "in session": st.tuples(SESSIONS, st.integers(1, 6), st.integers(0, 3), works()),
-    "untold": st.just(Expire()) | st.builds(RegisterSession, SESSIONS) | st.builds(CloseSession, SESSIONS),
+    "untold": st.just(Expire())
+    | st.builds(RegisterSession, SESSIONS, ttl_ms=TTLS)
+    | st.builds(KeepSession, SESSIONS, TTLS)
+    | st.builds(CloseSession, SESSIONS),
 }
 """What may happen next. What `untold` answers, nobody acts on: it is not compared."""
 KINDS = st.sampled_from([*("advance",) * 3, *("once",) * 4, *("in session",) * 4, "untold"])
@@ -239,7 +244,10 @@ ON_BOUND: st.SearchStrategy[Command] = st.one_of(
     st.just(Clear()),
 )
 ENDS: st.SearchStrategy[Operation] = st.one_of(
-    st.builds(RegisterSession, SESSIONS), st.builds(CloseSession, SESSIONS), st.just(Expire())
+    st.builds(RegisterSession, SESSIONS, ttl_ms=TTLS),
+    st.builds(KeepSession, SESSIONS, TTLS),
+    st.builds(CloseSession, SESSIONS),
+    st.just(Expire()),
 )
 
 
@@ -252,7 +260,7 @@ def histories_of_bound_keys(draw: st.DrawFn) -> list[tuple[str, Any]]:
         "bound": BOUND,
         "in session": ON_BOUND,
         "untold": ENDS,
-        "advance": st.sampled_from([51, 3_700_000]),
+        "advance": st.sampled_from([51, 1_300, 3_700_000]),
     }
     for sequence, kind in enumerate(draw(st.lists(kinds, min_size=15, max_size=30)), start=1):
         what: Any = draw(choices[kind])
@@ -288,7 +296,7 @@ def check_history(steps: list[tuple[str, Any]], *, looks_at: tuple[bytes, ...] =
     def run(operation: Operation) -> None:
         reply = database.run(operation)
         told = model.apply(database.index, database.now_ms, operation)
-        if isinstance(operation, Expire | RegisterSession | CloseSession):
+        if isinstance(operation, Expire | RegisterSession | KeepSession | CloseSession):
             return
         at, reply = (reply.index, reply.reply) if isinstance(reply, Repetition) else (database.index, reply)
         value = comparable(reply.value if isinstance(reply, Result) else reply)

@@ -10,17 +10,20 @@ from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy
 from raftdb.machine.editing import Append
 from raftdb.machine.keyspace import REPLY_PREFIX
+from raftdb.machine.locks.holding import Lock
 from raftdb.machine.operations import Expire, Mode, Operation, SessionOperation, TransactionOperation
 from raftdb.machine.replies import decode_reply, encode_reply
 from raftdb.machine.reply import Repetition, Result
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import CloseSession, RegisterSession, SessionOwner, session_count
-from raftdb.machine.strings import Delete, Get, GetSet, Set
+from raftdb.machine.session_records import IDLE_GRAIN_MS, SessionOwner, registered_at
+from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession, session_count
+from raftdb.machine.strings import Binding, Delete, Get, GetSet, Set
 from tests.machine.database import Database, bounded, check_books
 
 NAME = b"s" * 16
 OTHER = b"t" * 16
+LEASED = b"l" * 16
 
 
 @pytest.fixture
@@ -221,12 +224,12 @@ def test_a_closed_session_is_gone_with_its_replies(database: Database) -> None:
 
 def test_only_an_entry_ends_an_idle_session(database: Database) -> None:
     """Hazard B55: between the time and the entry it lives, and an operation that comes first keeps it alive."""
-    deadline_ms = 1_000 + SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS
+    deadline_ms = 1_000 + SESSION_IDLE_MS + IDLE_GRAIN_MS
     database.now_ms = deadline_ms + 50_000
     assert database.run(once(1, IncrementBy(b"n", 1))) == Result(1, 2)
     assert database.value(Expire()) == 0
     assert database.run(once(2, IncrementBy(b"n", 1))) == Result(2, 4)
-    database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS + 1
+    database.now_ms += SESSION_IDLE_MS + IDLE_GRAIN_MS + 1
     assert database.value(Expire()) == 1
     expired(database, once(2, IncrementBy(b"n", 1)))
     check_books(database.layer)
@@ -235,7 +238,7 @@ def test_only_an_entry_ends_an_idle_session(database: Database) -> None:
 def test_a_session_that_is_used_lives(database: Database) -> None:
     """Never shorter than promised, whenever it was used last."""
     sequence = 0
-    for step_ms in (1, 10, sessions.IDLE_GRAIN_MS - 1, sessions.IDLE_GRAIN_MS, SESSION_IDLE_MS - 1) * 3:
+    for step_ms in (1, 10, IDLE_GRAIN_MS - 1, IDLE_GRAIN_MS, SESSION_IDLE_MS - 1) * 3:
         database.now_ms += step_ms
         database.run(Expire())
         sequence += 1
@@ -249,7 +252,7 @@ def test_a_session_that_is_used_lives(database: Database) -> None:
 def test_the_deadline_is_not_written_with_every_operation(database: Database) -> None:
     deadlines = [key for key in database.layer.changes if key.startswith(b"y")]
     for sequence in range(1, 20):
-        database.now_ms += sessions.IDLE_GRAIN_MS // 20
+        database.now_ms += IDLE_GRAIN_MS // 20
         database.run(once(sequence, Ping()))
     assert [key for key in database.layer.changes if key.startswith(b"y")] == deadlines
 
@@ -263,7 +266,7 @@ def test_one_session_too_many_ends_the_one_that_was_idle_for_longest(
     for name in names[:2]:
         database.now_ms += 1
         database.run(RegisterSession(name))
-    database.now_ms += 2 * sessions.IDLE_GRAIN_MS
+    database.now_ms += 2 * IDLE_GRAIN_MS
     database.run(once(1, Ping()))
     database.run(once(1, Ping(), session=names[0]))
     database.run(RegisterSession(names[2]))
@@ -284,7 +287,7 @@ def test_sessions_of_clients_and_nodes_make_no_room_for_each_other(
     database.run(RegisterSession(node, SessionOwner.NODE))
     database.run(once(1, IncrementBy(b"n", 1), session=node))
     for number in range(5):
-        database.now_ms += 2 * sessions.IDLE_GRAIN_MS
+        database.now_ms += 2 * IDLE_GRAIN_MS
         database.run(RegisterSession(b"%016d" % number))
         check_books(database.layer)
     expired(database, once(1, Ping()))
@@ -302,7 +305,7 @@ def test_idle_sessions_of_nodes_end_like_all_others(database: Database) -> None:
     node = b"n" * 16
     database.run(RegisterSession(node, SessionOwner.NODE))
     database.run(once(1, Ping(), session=node))
-    database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS
+    database.now_ms += SESSION_IDLE_MS + IDLE_GRAIN_MS
     assert database.value(Expire()) == 0
     database.now_ms += 1
     assert database.value(Expire()) == 2
@@ -363,7 +366,7 @@ def test_a_sweep_of_sessions_is_bounded(database: Database, monkeypatch: pytest.
     for number in range(4):
         database.run(RegisterSession(b"%016d" % number))
         database.run(once(1, Ping(), session=b"%016d" % number))
-    database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS + 1
+    database.now_ms += SESSION_IDLE_MS + IDLE_GRAIN_MS + 1
     assert [database.value(Expire()) for _ in range(4)] == [2, 2, 1, 0]
     check_books(database.layer)
 
@@ -378,7 +381,7 @@ def test_a_sweep_ends_no_further_session_once_it_has_removed_enough(
         database.run(RegisterSession(name))
         for sequence in range(1, 4):
             database.run(once(sequence, Ping(), session=name, acknowledged=1))
-    database.now_ms += SESSION_IDLE_MS + sessions.IDLE_GRAIN_MS + 1
+    database.now_ms += SESSION_IDLE_MS + IDLE_GRAIN_MS + 1
     assert [database.value(Expire()) for _ in range(4)] == [2, 2, 1, 0]
     check_books(database.layer)
 
@@ -417,3 +420,89 @@ def test_a_kept_reply_of_unknown_form_stops_the_node(database: Database, body: b
     database.layer.put(key, record[:28] + body)
     with pytest.raises(Fatal):
         database.run(once(1, Ping()))
+
+
+def leased(database: Database, ttl_ms: int = 10_000) -> None:
+    database.run(RegisterSession(LEASED, ttl_ms=ttl_ms))
+    database.run(SessionOperation(LEASED, 1, 1, Set(b"bound", b"v", binding=Binding.SESSION)))
+
+
+def is_there(database: Database) -> bool:
+    check_books(database.layer)
+    return registered_at(database.layer, LEASED) is not None
+
+
+def test_a_session_with_a_time_to_live_ends_soon_after_its_last_use_with_all_that_is_bound_to_it(
+    database: Database,
+) -> None:
+    """Locks of it do not keep it, unlike those of a session without one."""
+    leased(database)
+    database.run(SessionOperation(LEASED, 2, 2, Lock(b"door", ttl_ms=60_000)))
+    database.now_ms += 10_000
+    database.run(Expire())
+    assert is_there(database)
+    database.now_ms += 2_501
+    database.run(Expire())
+    assert not is_there(database)
+    assert database.value(Get(b"bound")) == b""
+    assert database.value(Lock(b"door", owner=b"ana")) is not None
+
+
+@pytest.mark.parametrize(
+    "use",
+    [KeepSession(LEASED), RegisterSession(LEASED), SessionOperation(LEASED, 7, 1, Get(b"k"))],
+    ids=lambda use: type(use).__name__,
+)
+def test_any_use_keeps_it(database: Database, use: Operation) -> None:
+    leased(database)
+    for _ in range(10):
+        database.now_ms += 9_999
+        database.run(use)
+        database.run(Expire())
+        assert is_there(database)
+    database.now_ms += 12_501
+    database.run(Expire())
+    assert not is_there(database)
+
+
+def test_a_session_gets_another_time_to_live_and_counts_from_then(database: Database) -> None:
+    database.run(RegisterSession(LEASED))
+    database.run(SessionOperation(LEASED, 1, 1, Lock(b"door", ttl_ms=60_000)))
+    assert database.value(KeepSession(LEASED, 4_000)) is True
+    database.now_ms += 4_000
+    database.run(KeepSession(LEASED, 20_000))
+    database.now_ms += 20_000
+    database.run(Expire())
+    assert is_there(database)
+    database.now_ms += 5_001
+    database.run(Expire())
+    assert not is_there(database)
+
+
+def test_what_keeps_a_session_begins_none(database: Database) -> None:
+    """Under its name what was done before would be done again."""
+    assert isinstance(database.failed(KeepSession(LEASED, 5_000)), SessionExpired)
+    leased(database)
+    database.run(CloseSession(LEASED))
+    assert isinstance(database.failed(KeepSession(LEASED)), SessionExpired)
+    assert not is_there(database)
+
+
+@pytest.mark.parametrize("ttl_ms", [1, 999, 24 * 3_600_000 + 1])
+def test_a_time_to_live_is_from_a_second_to_a_day(database: Database, ttl_ms: int) -> None:
+    assert database.error(RegisterSession(LEASED, ttl_ms=ttl_ms)) == "invalid time to live"
+    database.run(RegisterSession(LEASED))
+    assert database.error(KeepSession(LEASED, ttl_ms)) == "invalid time to live"
+
+
+def test_sessions_with_a_time_to_live_make_no_room_for_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "SESSIONS_MAX", 2)
+    leased(database)
+    database.now_ms += 1
+    database.run(RegisterSession(OTHER))
+    assert is_there(database)
+    assert registered_at(database.layer, NAME) is None
+    database.run(KeepSession(OTHER, 60_000))
+    assert database.failed(RegisterSession(NAME)).code == "busy"

@@ -20,7 +20,8 @@ from raftdb.machine.operations import Expire, Operation, SessionOperation, Trans
 from raftdb.machine.reply import Result
 from raftdb.machine.scanning import Keys
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import IDLE_GRAIN_MS, CloseSession, RegisterSession
+from raftdb.machine.session_records import IDLE_GRAIN_MS
+from raftdb.machine.sessions import CloseSession, RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.node import replica
 from raftdb.node.bodies import read_blocks

@@ -52,7 +52,7 @@ from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
 from raftdb.machine.services import keys_named
-from raftdb.machine.sessions import CloseSession, RegisterSession
+from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.strings import (
     KEEP_TTL,
     NO_TTL,
@@ -231,7 +231,8 @@ def operations(keys: st.SearchStrategy[bytes] = HOSTILE_BYTES) -> st.SearchStrat
         guarded,
         once,
         st.builds(WaitingOperation, one | once),
-        st.builds(RegisterSession, SESSIONS),
+        st.builds(RegisterSession, SESSIONS, ttl_ms=st.integers(0, 1 << 40)),
+        st.builds(KeepSession, SESSIONS, st.integers(0, 1 << 40)),
         st.builds(CloseSession, SESSIONS),
         st.just(Expire()),
     )

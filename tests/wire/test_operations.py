@@ -31,7 +31,8 @@ from raftdb.machine.operations import (
 )
 from raftdb.machine.service import Command, ServiceOperation
 from raftdb.machine.services import OPERATIONS
-from raftdb.machine.sessions import CloseSession, RegisterSession, SessionOwner
+from raftdb.machine.session_records import SessionOwner
+from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.strings import Get, Set
 from raftdb.wire import cbor
 from tests.wire.strategies import HOSTILE_BYTES, PLAIN_VALUES, exactly_equal, operations
@@ -56,7 +57,10 @@ def test_the_form_of_entries_never_changes() -> None:
         (SessionOperation(NAME, 1, 1, Ping()), f"85 1841 {name_form} 01 01 81 01"),
         (RegisterSession(NAME), f"82 1842 {name_form}"),
         (RegisterSession(NAME, SessionOwner.NODE), f"83 1842 {name_form} 01"),
+        (RegisterSession(NAME, ttl_ms=10_000), f"84 1842 {name_form} 00 192710"),
         (CloseSession(NAME), f"82 1843 {name_form}"),
+        (KeepSession(NAME), f"82 184a {name_form}"),
+        (KeepSession(NAME, 10_000), f"83 184a {name_form} 192710"),
         (Expire(), "81 1844"),
         (GuardedOperation((Fence(b"l", 7),), Ping()), "83 1845 81 83 1835 416c 07 81 01"),
         (

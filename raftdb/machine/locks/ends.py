@@ -20,7 +20,7 @@ from raftdb.machine.locks.records import (
     split_hold_end,
 )
 from raftdb.machine.service import Ending
-from raftdb.machine.sessions import ENDED_SESSIONS
+from raftdb.machine.session_records import ENDED_SESSIONS
 
 GIVEN_BACK_MAX = 100
 """Holds and places of one session that one entry gives back."""

@@ -41,7 +41,7 @@ from raftdb.machine.locks.records import (
 )
 from raftdb.machine.reply import Result, shown_key
 from raftdb.machine.service import Command
-from raftdb.machine.sessions import binding_of, bound_count
+from raftdb.machine.session_records import binding_of, bound_count
 
 AS_BEFORE = 0
 """The time to live of `Renew` that says: as long as it was taken for."""

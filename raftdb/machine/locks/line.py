@@ -44,7 +44,7 @@ from raftdb.machine.locks.records import (
     tangled_key,
     token_of,
 )
-from raftdb.machine.sessions import bind
+from raftdb.machine.session_records import bind
 
 SHARED_GRANTS_MAX = 500
 """Owners who get a lock that they share in one entry; the rest get it in the next."""

@@ -17,7 +17,7 @@ from raftdb.machine.locks.records import (
     scan_bound,
     split_hold_end,
 )
-from raftdb.machine.sessions import ENDED_SESSIONS, bound_count
+from raftdb.machine.session_records import ENDED_SESSIONS, bound_count
 
 OVER_MAX = 2_000
 """Ends that `find_over` looks at. A session has 1,000 locks at most, and the sweeper works on it at once."""

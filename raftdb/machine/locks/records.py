@@ -38,7 +38,7 @@ from raftdb.machine.keyspace import (
 )
 from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.scanning import behind
-from raftdb.machine.sessions import BINDING_BYTES
+from raftdb.machine.session_records import BINDING_BYTES
 
 ENDS = DeadlineIndex(LOCK_END_PREFIX, LOCK_SWEPT_KEY)
 """What ends of locks, by the time at which it does."""

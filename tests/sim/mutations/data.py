@@ -10,6 +10,7 @@ from raftdb.machine.layer import KeyValueView, Layer
 from raftdb.machine.operations import Mode, SessionOperation, TransactionOperation
 from raftdb.machine.reply import Result
 from raftdb.machine.service import Command, EntryPlace
+from raftdb.machine.session_records import load_session
 from raftdb.machine.values import load_head, state_key_of
 from raftdb.node import clock as node_clock
 from raftdb.node.clock import LeaderClock, _Base
@@ -50,7 +51,7 @@ def ended_sessions_begin_by_themselves() -> Patches:
     plain = sessions.run
 
     def run(layer: Layer, operation: SessionOperation, *others: Any) -> Any:
-        if sessions._load(layer, operation.session) is None:
+        if load_session(layer, operation.session) is None:
             sessions.register(layer, sessions.RegisterSession(operation.session), others[1])
         return plain(layer, operation, *others)
 

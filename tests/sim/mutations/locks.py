@@ -5,7 +5,7 @@ from typing import Any
 from raftdb.limits import LOCK_TTL_MS_MAX
 from raftdb.machine import strings
 from raftdb.machine.layer import KeyValueView
-from raftdb.machine.locks import deadlocks, ends, holding, line, over
+from raftdb.machine.locks import deadlocks, ends, holding, line
 from raftdb.machine.locks.holding import Fence, Unlock
 from raftdb.machine.locks.line import OpenLock
 from raftdb.machine.locks.records import LockMode
@@ -108,11 +108,6 @@ def who_waited_need_not_renew() -> Patches:
     return [(line, "LOCK_FIRST_LEASE_MS", LOCK_TTL_MS_MAX)]
 
 
-def sessions_keep_locks_for_a_while() -> Patches:
-    """Until the sweeper comes, what a closed session has counts as before."""
-    return [(module, "is_gone", lambda view, claim: False) for module in (over, line, holding)]
-
-
 MUTATIONS = (
     Mutation("B76k", "two hold a lock exclusively", two_hold_a_lock),
     Mutation("B76l", "a lock with a limit admits one more", a_limit_admits_one_more),
@@ -127,6 +122,5 @@ MUTATIONS = (
     Mutation("B76o", "requests ahead are not in the graph", requests_ahead_are_not_waited_for),
     Mutation("B76p", "an upgrade waits at the end of the line", upgrades_wait_at_the_end),
     Mutation("B70c", "who waited keeps a lock without renewing it", who_waited_need_not_renew),
-    Mutation("B76q", "a closed session keeps its locks for a while", sessions_keep_locks_for_a_while),
     Mutation("B63l", "replicas end leases by their own clocks", lambda: on_its_own_clock(line)),
 )

@@ -2,7 +2,8 @@
 
 from raftdb.machine import sessions
 from raftdb.node.waiting import Waiters
-from tests.sim.mutations.planting import Mutation, Patches
+from raftdb.simulation.planting import Patches
+from tests.sim.mutations.planting import Mutation
 
 
 def changes_wake_nobody() -> Patches:
@@ -19,11 +20,6 @@ def deadlines_are_forgotten() -> Patches:
     return [(Waiters, "_end_late", lambda self, world: None)]
 
 
-def what_got_nothing_is_done() -> Patches:
-    """A session keeps the answer that there was nothing yet, and the request is not tried again."""
-    return [(sessions, "is_nothing", lambda value: False)]
-
-
 def bound_keys_stay() -> Patches:
     return [(sessions, "remove_bound_values", lambda layer, session: 0)]
 
@@ -32,6 +28,5 @@ MUTATIONS = (
     Mutation("B73c", "a change wakes nobody who waits for it", changes_wake_nobody),
     Mutation("B73d", "a former leader holds on to requests", former_leaders_hold_on),
     Mutation("B73e", "a request is held beyond its time", deadlines_are_forgotten),
-    Mutation("B56w", "a session keeps that there was nothing yet", what_got_nothing_is_done),
     Mutation("B72b", "keys stay when their session is closed", bound_keys_stay),
 )
