@@ -25,8 +25,6 @@ from raftdb.limits import MIB
 from raftdb.machine.operations import ClientOperation, SessionOperation
 from raftdb.machine.service import Command, Query
 from raftdb.machine.services import keys_named
-from raftdb.machine.session_records import SessionOwner
-from raftdb.machine.sessions import RegisterSession
 from raftdb.memory import Hold, MemoryAccount
 from raftdb.node.aside import Aside
 from raftdb.node.effects import OnAnswer
@@ -189,9 +187,7 @@ class Forwarder:
         else:
             session = self._sessions.choose(self._now_s())
             if not session.is_known:
-                registration = self._numbered(
-                    RegisterSession(session.name, SessionOwner.NODE), _ignore, deadline_s, None
-                )
+                registration = self._numbered(session.registration, _ignore, deadline_s, None)
                 self._encode(registration)
                 session.is_known = True
                 self._queue.append(registration)

@@ -7,7 +7,8 @@ from raftdb.errors import Unavailable
 from raftdb.limits import SESSION_IDLE_MS, SESSION_REPLIES_MAX
 from raftdb.machine.operations import SessionOperation, TransactionOperation
 from raftdb.machine.service import Command
-from raftdb.machine.session_records import SESSION_NAME_BYTES
+from raftdb.machine.session_records import SESSION_NAME_BYTES, SessionOwner
+from raftdb.machine.sessions import RegisterSession
 
 SESSIONS = 64
 """Sessions of one node. Each holds a number of unanswered writes and of bytes of their replies."""
@@ -30,6 +31,11 @@ class NodeSession:
         self._last = 0
         self._unanswered: deque[int] = deque()
         self._answered: set[int] = set()
+
+    @property
+    def registration(self) -> RegisterSession:
+        """What begins it."""
+        return RegisterSession(self.name, SessionOwner.NODE)
 
     @property
     def unanswered(self) -> int:

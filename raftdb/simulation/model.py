@@ -11,7 +11,7 @@ from copy import deepcopy
 from decimal import Decimal, InvalidOperation, localcontext
 from typing import Any
 
-from raftdb.limits import KEYS_LISTED_MAX, SESSION_IDLE_MS
+from raftdb.limits import KEYS_LISTED_MAX
 from raftdb.machine.batches import DeleteMany, Exists, MultiGet, MultiSet
 from raftdb.machine.connection import Ping
 from raftdb.machine.counters import IncrementBy, IncrementByDecimal
@@ -31,7 +31,6 @@ from raftdb.machine.operations import (
 from raftdb.machine.revisions import CompareAndSet
 from raftdb.machine.scanning import DELETED_MAX, DatabaseSize, DeletePrefix, Keys, Scan
 from raftdb.machine.service import Command
-from raftdb.machine.session_records import IDLE_GRAIN_MS
 from raftdb.machine.sessions import CloseSession, KeepSession, RegisterSession
 from raftdb.machine.strings import (
     KEEP_TTL,
@@ -48,7 +47,7 @@ from raftdb.machine.strings import (
 from raftdb.simulation import editing_rules, expiry_rules, queue_rules
 from raftdb.simulation.held_values import HeldValues
 from raftdb.simulation.lock_model import LOCK_RULES, Asking, LockModel
-from raftdb.simulation.modelled import Failed, Failure, Held, ModelAnswer, Session
+from raftdb.simulation.modelled import Failed, Failure, Held, ModelAnswer, Session, is_session_ttl
 from raftdb.simulation.queue_model import QueueModel
 from raftdb.simulation.queue_rules import QUEUE_COMMANDS
 
@@ -79,7 +78,7 @@ class Model:
         for name, begun in self.locks.freed:
             session = self.sessions.get(name)
             if session is not None and session.index == begun and not session.ttl_ms:
-                self._prolong(session)
+                session.prolong(self.clock_ms)
 
     def _next_place(self) -> int:
         self.queues.place += 1
@@ -92,13 +91,15 @@ class Model:
                 return ModelAnswer(None, index)
             case RegisterSession(name):
                 if name not in self.sessions:
-                    if operation.ttl_ms and not 1_000 <= operation.ttl_ms <= 86_400_000:
+                    if not is_session_ttl(operation.ttl_ms):
                         return ModelAnswer(Failure("command_failed"), index)
                     self.sessions[name] = Session(index=index, ttl_ms=operation.ttl_ms)
-                self._used(self.sessions[name])
+                self.sessions[name].use(self.clock_ms)
                 return ModelAnswer(None, index)
             case KeepSession(name, ttl_ms):
-                return ModelAnswer(self._keep(name, ttl_ms), index)
+                kept = self.sessions.get(name)
+                failure = Failure("session_expired") if kept is None else kept.keep(ttl_ms, self.clock_ms)
+                return ModelAnswer(failure, index)
             case CloseSession(name):
                 if name in self.sessions:
                     self._end(name)
@@ -138,7 +139,7 @@ class Model:
         known = session.answers.get(operation.sequence)
         if known is not None and known[0] != operation.operation:
             return ModelAnswer(Failure("command_failed"), index)
-        self._used(session)
+        session.use(self.clock_ms)
         session.acknowledged = max(session.acknowledged, operation.acknowledged)
         for sequence in [sequence for sequence in session.answers if sequence < session.acknowledged]:
             del session.answers[sequence]
@@ -152,28 +153,6 @@ class Model:
             return told
         session.answers[operation.sequence] = (operation.operation, told)
         return told
-
-    def _used(self, session: Session) -> None:
-        """Let a session live on. Its end is moved in steps."""
-        if session.ends_ms < self.clock_ms + (session.ttl_ms or SESSION_IDLE_MS):
-            self._prolong(session)
-
-    def _prolong(self, session: Session) -> None:
-        idle_ms = session.ttl_ms or SESSION_IDLE_MS
-        session.ends_ms = self.clock_ms + idle_ms + min(IDLE_GRAIN_MS, idle_ms // 4)
-
-    def _keep(self, name: bytes, ttl_ms: int) -> Failure | None:
-        session = self.sessions.get(name)
-        if session is None:
-            return Failure("session_expired")
-        if ttl_ms and not 1_000 <= ttl_ms <= 86_400_000:
-            return Failure("command_failed")
-        if ttl_ms in (0, session.ttl_ms):
-            self._used(session)
-        else:
-            session.ttl_ms = ttl_ms
-            self._prolong(session)
-        return None
 
     def _end(self, name: bytes) -> None:
         ended = (name, self.sessions.pop(name).index)

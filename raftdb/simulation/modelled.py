@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from raftdb.errors import Conflict, ReplyError
+from raftdb.limits import SESSION_IDLE_MS
+from raftdb.machine.session_records import IDLE_GRAIN_MS
 
 
 class Failure(NamedTuple):
@@ -45,6 +47,32 @@ class Session:
     ttl_ms: int = 0
     acknowledged: int = 1
     answers: dict[int, tuple[Any, ModelAnswer]] = field(default_factory=dict)
+
+    def use(self, clock_ms: int) -> None:
+        """Let it live on. Its end is moved in steps."""
+        if self.ends_ms < clock_ms + (self.ttl_ms or SESSION_IDLE_MS):
+            self.prolong(clock_ms)
+
+    def prolong(self, clock_ms: int) -> None:
+        """Let its end count from now."""
+        idle_ms = self.ttl_ms or SESSION_IDLE_MS
+        self.ends_ms = clock_ms + idle_ms + min(IDLE_GRAIN_MS, idle_ms // 4)
+
+    def keep(self, ttl_ms: int, clock_ms: int) -> Failure | None:
+        """Let it live on, perhaps with another time to live."""
+        if not is_session_ttl(ttl_ms):
+            return Failure("command_failed")
+        if ttl_ms in (0, self.ttl_ms):
+            self.use(clock_ms)
+        else:
+            self.ttl_ms = ttl_ms
+            self.prolong(clock_ms)
+        return None
+
+
+def is_session_ttl(ttl_ms: int) -> bool:
+    """Whether a session may have this time to live; 0 is none of its own."""
+    return ttl_ms == 0 or 1_000 <= ttl_ms <= 86_400_000
 
 
 class Failed(Exception):
