@@ -28,5 +28,5 @@ MUTATIONS = (
     Mutation("B73c", "a change wakes nobody who waits for it", changes_wake_nobody),
     Mutation("B73d", "a former leader holds on to requests", former_leaders_hold_on),
     Mutation("B73e", "a request is held beyond its time", deadlines_are_forgotten),
-    Mutation("B72b", "keys stay when their session is closed", bound_keys_stay),
+    Mutation("B73f", "keys stay when their session is closed", bound_keys_stay),
 )
