@@ -37,6 +37,7 @@ SETTINGS = (
     (b"paused", b"0"),
     (b"paused", b"1"),
 )
+BURIES_ELSEWHERE = ((b"max_failures", b"1"), (b"dead_letter", b"dead"))
 PUT_SHARE = 0.35
 RECEIVE_SHARE = 0.35
 FORGOTTEN_SHARE = 0.15
@@ -138,7 +139,7 @@ class Worker(PacedClient):
             lambda: QueueSet(queue, (chance.choose(SETTINGS),)),
             lambda: Redrive(queue, chance.choose((b"", b"jobs")), (), chance.choose((0, 2))),
             lambda: QueueRemove(queue, ids or (b"1-0",)),
-            lambda: chance.choose((Purge(queue), QueueSet(queue, SETTINGS[:1]))),
+            lambda: chance.choose((Purge(queue), QueueSet(queue, BURIES_ELSEWHERE))),
             lambda: chance.choose((QueueDelete(queue), QueueSet(queue, SETTINGS[1:2]))),
         )
         maker: Callable[[], Command] = chance.choose(rare if chance.happens(0.2) else looks)

@@ -56,7 +56,7 @@ def test_the_form_of_entries_never_changes() -> None:
         ),
         (SessionOperation(NAME, 1, 1, Ping()), f"85 1841 {name_form} 01 01 81 01"),
         (RegisterSession(NAME), f"82 1842 {name_form}"),
-        (RegisterSession(NAME, SessionOwner.NODE), f"83 1842 {name_form} 01"),
+        (RegisterSession(NAME, SessionOwner.NODE), f"84 1842 {name_form} 01 00"),
         (RegisterSession(NAME, ttl_ms=10_000), f"84 1842 {name_form} 00 192710"),
         (CloseSession(NAME), f"82 1843 {name_form}"),
         (KeepSession(NAME), f"82 184a {name_form}"),

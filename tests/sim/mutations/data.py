@@ -3,7 +3,7 @@
 from typing import Any
 
 from raftdb.errors import Conflict, ReplyError
-from raftdb.machine import clock, machine, sessions, transactions, values
+from raftdb.machine import clock, machine, session_records, sessions, transactions, values
 from raftdb.machine.batches import MultiGet
 from raftdb.machine.keyspace import HEADER_BYTES, REPLY_PREFIX, decode_value
 from raftdb.machine.layer import KeyValueView, Layer
@@ -170,7 +170,7 @@ def values_end_early() -> Patches:
 
 MUTATIONS = (
     Mutation("B53b", "a repetition in a session is executed", repetitions_are_executed),
-    Mutation("B55", "sessions end by a local clock", lambda: on_its_own_clock(sessions)),
+    Mutation("B55", "sessions end by a local clock", lambda: on_its_own_clock(session_records)),
     Mutation("B56", "an ended session begins by itself", ended_sessions_begin_by_themselves),
     Mutation("B56b", "answers are forgotten too early", replies_go_too_early),
     Mutation("B57", "a watched key expires unseen", watches_do_not_see_expiry),
