@@ -34,6 +34,8 @@ const LOOKS = {
   timeout_now: ["vote", "triangle", 12],
 };
 
+export const CROWN = "M-13 -6 L-13 -18 L-6 -12 L0 -21 L6 -12 L13 -18 L13 -6 Z";
+
 export const LEGEND = [
   ["beat", "dot", 4, "“I am still here”, from the leader"],
   ["entries", "square", 9, "entries to store, and their receipts"],
@@ -242,8 +244,7 @@ export function silenceOf(node, cluster) {
 function outline(role, radius) {
   const disc = s("circle", { r: radius });
   if (role === "leader") {
-    const crown = "M-13 -6 L-13 -18 L-6 -12 L0 -21 L6 -12 L13 -18 L13 -6 Z";
-    return [disc, s("circle", { class: "halo", r: radius - 5 }), s("path", { class: "crown", d: crown, transform: `translate(0 ${-radius + 8})` })];
+    return [disc, s("circle", { class: "halo", r: radius - 5 }), s("path", { class: "crown", d: CROWN, transform: `translate(0 ${-radius + 8})` })];
   }
   if (role === "learner") {
     const side = radius * 1.75;

@@ -9,21 +9,12 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.cluster import Cluster, Node
-from tests.web.chrome import Browser, Tab, find
+from tests.web.chrome import Browser, Tab
+from tests.web.support import ACTING, IN_BROWSER, TOKEN
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(find() is None, reason="there is no chromium here"),
-]
-TOKEN = "a-token-of-these-tests"
+pytestmark = IN_BROWSER
 EVIL = "<img src=x onerror='window.isBad=1'></script><b>\u202e\u0007&amp;'\"`${1}"
 DETAIL = "document.querySelector('.detail')?.innerText"
-
-
-@pytest.fixture(autouse=True)
-def blocking_calls() -> list[str]:
-    """In place of the detector: the loop that runs here serves nobody, and may wait for nodes and files."""
-    return []
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +22,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """One node, which leads, and has much that pages could break on."""
     cluster = Cluster(tmp_path_factory.mktemp("keys"), ["n1"])
     for each in cluster:
-        each.environment = {"RAFTDB_DASHBOARD": "write", "RAFTDB_DASHBOARD_TOKEN": TOKEN}
+        each.environment = ACTING
     try:
         yield cluster.start().wait_serving()
     finally:
@@ -44,12 +35,6 @@ def execute(node: Node, *words: Any) -> Any:
     answer = node.ask("POST", "/v1/execute", body)
     assert answer.status == 200, answer.body
     return json.loads(answer.body)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    async with Browser(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 @pytest_asyncio.fixture(loop_scope="module")

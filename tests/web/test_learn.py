@@ -9,19 +9,11 @@ import pytest_asyncio
 
 from raftdb.web import chapters
 from tests.e2e.cluster import Cluster
-from tests.web.chrome import Browser, Tab, find
+from tests.web.chrome import Browser, Tab
+from tests.web.support import IN_BROWSER
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(find() is None, reason="there is no chromium here"),
-]
+pytestmark = IN_BROWSER
 STEPS_MAX = 60
-
-
-@pytest.fixture(autouse=True)
-def blocking_calls() -> list[str]:
-    """In place of the detector: the loop that runs here serves nobody, and may wait for nodes and files."""
-    return []
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +27,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def tab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tab]:
-    async with Browser(tmp_path_factory.mktemp("profile")) as browser, browser.tab() as tab:
+async def tab(browser: Browser) -> AsyncIterator[Tab]:
+    async with browser.tab() as tab:
         yield tab
         assert tab.errors == []
 

@@ -1,45 +1,28 @@
 """The shared note in a real browser: two people on two nodes, at once, and over the death of the leader."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from tests.e2e.cluster import Cluster, Node
-from tests.web.chrome import Browser, Tab, find
+from tests.web.chrome import Browser, Tab
+from tests.web.support import ACTING, IN_BROWSER, TOKEN
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(find() is None, reason="there is no chromium here"),
-]
-TOKEN = "a-token-of-these-tests"
+pytestmark = IN_BROWSER
 TEXT = "document.querySelector('.note-text')?.value"
 STATUS = "document.querySelector('.note-foot')?.innerText"
-
-
-@pytest.fixture(autouse=True)
-def blocking_calls() -> list[str]:
-    """In place of the detector: the loop that runs here serves nobody, and may wait for nodes and files."""
-    return []
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Any:
     cluster = Cluster(tmp_path_factory.mktemp("note"), ["n1", "n2", "n3"])
     for node in cluster:
-        node.environment = {"RAFTDB_DASHBOARD": "write", "RAFTDB_DASHBOARD_TOKEN": TOKEN}
+        node.environment = ACTING
     try:
         yield cluster.start()
     finally:
         cluster.close()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    async with Browser(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 async def opened(tab: Tab, node: Node, name: str) -> None:

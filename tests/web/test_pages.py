@@ -11,21 +11,12 @@ import pytest_asyncio
 
 from raftdb.web import PAGES
 from tests.e2e.cluster import Cluster, Node
-from tests.web.chrome import Browser, Tab, find
+from tests.web.chrome import Browser, Tab
+from tests.web.support import ACTING, IN_BROWSER, TOKEN
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(find() is None, reason="there is no chromium here"),
-]
+pytestmark = IN_BROWSER
 
-TOKEN = "a-token-of-these-tests"
 FIRST_BYTES_MAX = 150_000
-
-
-@pytest.fixture(autouse=True)
-def blocking_calls() -> list[str]:
-    """In place of the detector: the loop that runs here serves nobody, and may wait for nodes and files."""
-    return []
 
 
 @pytest.fixture(scope="module")
@@ -33,21 +24,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Any:
     cluster = Cluster(tmp_path_factory.mktemp("pages"), ["n1", "n2", "n3"])
     for node in cluster:
         # A browser keeps all processors busy when it starts, and no test here is about a leader that loses its office.
-        node.environment = {
-            "RAFTDB_DASHBOARD": "write",
-            "RAFTDB_DASHBOARD_TOKEN": TOKEN,
-            "RAFTDB_ELECTION_TIMEOUT_MS": "1000",
-        }
+        node.environment = {**ACTING, "RAFTDB_ELECTION_TIMEOUT_MS": "1000"}
     try:
         yield cluster.start()
     finally:
         cluster.close()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
-    async with Browser(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -1,7 +1,7 @@
 // The stage of a lesson: servers in a ring with their timers, messages between them, and their logs side by side.
 
-import { fill, h, s, say, set } from "../dom.js";
-import { LEGEND, shape } from "../ring.js";
+import { add, fill, h, s, say, set } from "../dom.js";
+import { CROWN, LEGEND, shape } from "../ring.js";
 
 const SIZE = { width: 560, height: 400 };
 const RADIUS = 38;
@@ -64,7 +64,7 @@ export class Stage {
       const view = { x, y };
       view.timer = s("circle", { class: "timer", r: RADIUS + 7, pathLength: 100, transform: "rotate(-90)" });
       view.disc = s("circle", { r: RADIUS });
-      view.crown = s("path", { class: "crown", d: "M-13 -6 L-13 -18 L-6 -12 L0 -21 L6 -12 L13 -18 L13 -6 Z", transform: `translate(0 ${-RADIUS + 8})` });
+      view.crown = s("path", { class: "crown", d: CROWN, transform: `translate(0 ${-RADIUS + 8})` });
       view.cross = s("path", { class: "down", d: "M-16 -16L16 16M16 -16L-16 16" });
       view.id = s("text", { class: "id", y: -2 }, id);
       view.term = s("text", { class: "role", y: 15 });
@@ -72,7 +72,7 @@ export class Stage {
       view.vote = s("text", { class: "below", y: RADIUS + 37 });
       view.group = s("g", { transform: `translate(${x} ${y})` }, [view.timer, s("g", { class: "disc" }, [view.disc, view.crown]), view.id, view.term, view.role, view.vote, view.cross]);
       this.views.set(id, view);
-      add(this.discs, view.group);
+      add(this.discs, [view.group]);
     });
     ids.forEach((from, place) => {
       for (const to of ids.slice(place + 1)) {
@@ -162,8 +162,4 @@ function lookOf(messages) {
   if (main.type === "append_entries" && main.entry_count === 0) [look, kind, size] = ["beat", "dot", 4];
   if (main.granted === false || main.success === false) [look, kind, size] = ["no", "cross", 5];
   return shape(look, kind, size);
-}
-
-function add(element, child) {
-  element.append(child);
 }

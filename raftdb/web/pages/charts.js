@@ -140,8 +140,14 @@ function width(card) {
   return Math.max(120, card.clientWidth - 24);
 }
 
+// A canvas knows no variables: what one comes to, light or dark, shows only where it is used.
 function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const probe = h("span", {});
+  probe.style.color = `var(${name})`;
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
 }
 
 // A card with one chart, and its newest numbers.
