@@ -21,8 +21,8 @@ DOT_WORDS: dict[str, ShellCommand] = {
         _row(".status", "The status of the first node that answers."),
         _row(".members", "The members as the leader knows them."),
         _row(
-            ".add NEW HOST:PORT [learner] [force]",
-            "Add a node: a learner first, a voter once it has caught up.",
+            ".add [NEW] [HOST:PORT] [learner] [force]",
+            "Add a node: a learner first, a voter once it has caught up. 'up' starts it if no HOST:PORT is given.",
         ),
         _row(".remove NODE [force]", "Remove a member for good."),
         _row(".promote NODE [force]", "Make a learner a voter."),

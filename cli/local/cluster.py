@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from cli.console.failures import EXIT_FAILED, CommandError, reason
-from cli.local.folder import LocalFolder, NodePlace
+from cli.local.folder import LocalFolder, NodePlace, number_of
 from cli.local.left_over import STOP_TIMEOUT_S
 from raftdb.client.model import NodeStatus
 from raftdb.client.sync_client import Client
@@ -29,6 +29,8 @@ LEADER_TIMEOUT_S = 30.0
 """Longest wait for a first leader, because nodes may have a long log to replay."""
 ANSWER_TIMEOUT_S = 15.0
 """Longest wait for a restarted node to answer."""
+JOIN_TIMEOUT_S = 60.0
+"""Longest wait until a new node is a member, which on a slow network takes some round trips."""
 POLL_S = 0.05
 TOKEN_BYTES = 24
 """The randomness of the token that lets pages act."""
@@ -64,9 +66,13 @@ class LocalCluster:
         self._logs_to_files = logs_to_files
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._states = dict.fromkeys(self._places, NodeState.STOPPED)
-        self._client = Client([node.http for node in nodes])
+        self._client = self._new_client()
         self._dashboard = dashboard
         self._token = secrets.token_urlsafe(TOKEN_BYTES)
+
+    def _new_client(self) -> Client:
+        """A client that knows the addresses of all nodes."""
+        return Client([place.http for place in self._places.values()])
 
     @property
     def node_ids(self) -> Sequence[str]:
@@ -169,24 +175,76 @@ class LocalCluster:
 
     def restart(self, node_id: str) -> str:
         """Start a node, stopping it cleanly first if it runs, and wait until it answers; returns what was done."""
-        if self.state(node_id) is not NodeState.STOPPED:
-            process = self._running(node_id)
-            self._states[node_id] = NodeState.STOPPED
-            process.terminate()
-            process.send_signal(signal.SIGCONT)
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        self._end(node_id)
         self._spawn(node_id)
+        pid = self._processes[node_id].pid
+        if self._answers(node_id):
+            return f"{node_id} is up (pid {pid})"
+        return f"{node_id} was started (pid {pid}) but does not answer yet"
+
+    def _answers(self, node_id: str) -> bool:
+        """Wait until a node that was started answers; False if that takes too long. Raises `CommandError` if it
+        ends."""
         deadline = time.monotonic() + ANSWER_TIMEOUT_S
         while time.monotonic() < deadline:
             self._check_started(node_id)
             if self._status(self._places[node_id]) is not None:
-                return f"{node_id} is up (pid {self._processes[node_id].pid})"
+                return True
             time.sleep(POLL_S)
-        return f"{node_id} was started (pid {self._processes[node_id].pid}) but does not answer yet"
+        return False
+
+    def add(self, node_id: str | None = None) -> str:
+        """Start one more node, which asks the others to take it in, and wait until they have; returns its id. It votes
+        once it has caught up. Without `node_id` it gets the next id that was never used."""
+        known = self._client.membership()
+        used = [*self._places, *(member.id for member in known.members), *known.removed]
+        free = f"n{max(map(number_of, used)) + 1}"
+        if node_id in used:
+            raise RequestRefused("bad_request", f"{node_id} was used before", hint=f"the next one is {free}")
+        place = self._folder.add(self.places, node_id or free)
+        self._places[place.id] = place
+        self._states[place.id] = NodeState.STOPPED
+        self._client = self._new_client()
+        self._spawn(place.id)
+        self._answers(place.id)
+        deadline = time.monotonic() + JOIN_TIMEOUT_S
+        while self._client.membership().find(place.id) is None:
+            self._check_started(place.id)
+            if time.monotonic() > deadline:
+                why = f"{place.id} was started, but not taken in within {JOIN_TIMEOUT_S:g} s"
+                raise CommandError("add", why, exit_code=EXIT_FAILED)
+            time.sleep(POLL_S)
+        return place.id
+
+    def retire(self, node_id: str) -> str:
+        """Stop a node that is a member no more, and delete its data; what it said stays. Returns what was done."""
+        if self._client.membership().find(self._known(node_id)) is not None:
+            raise RequestRefused(
+                "bad_request", f"{node_id} is a member still", hint=f".remove {node_id} removes it"
+            )
+        self._end(node_id)
+        self._forget(node_id)
+        return f"{node_id} was stopped, and its data deleted"
+
+    def _forget(self, node_id: str) -> None:
+        self._folder.forget(self.places, node_id)
+        del self._places[node_id], self._states[node_id]
+        self._processes.pop(node_id, None)
+        self._client = self._new_client()
+
+    def _end(self, node_id: str) -> None:
+        """Stop a node cleanly, if it runs, or kill it if that takes too long."""
+        if self.state(node_id) is NodeState.STOPPED:
+            return
+        process = self._processes[node_id]
+        self._states[node_id] = NodeState.STOPPED
+        process.terminate()
+        process.send_signal(signal.SIGCONT)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def pause(self, node_id: str) -> str:
         """Pause a node with SIGSTOP, so that it answers no one and does not notice that time passes; returns what was
@@ -223,9 +281,10 @@ class LocalCluster:
 
     def _spawn(self, node_id: str) -> None:
         place = self._places[node_id]
-        peers = ",".join(f"{other.id}={other.http}" for other in self._places.values())
+        others = [other.http for other in self.places if other is not place]
+        began = ["--join", ",".join(others)] if place.peers is None else ["--peers", place.peers]
         arguments = ["--id", node_id, "--listen", place.http, "--redis", place.redis]
-        arguments += ["--redis-cluster", place.redis_cluster, "--peers", peers]
+        arguments += ["--redis-cluster", place.redis_cluster, *began]
         arguments += ["--data", str(self._folder.data_path(node_id))]
         command = [sys.executable, "-P", "-m", "raftdb", "serve", *arguments]
         log = None

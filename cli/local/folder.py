@@ -1,24 +1,26 @@
 """The folder of a local cluster: its nodes, their addresses, and the lock of the `up` that runs it.
 
-    <data>/cluster.json   the nodes and their addresses, written once: temp, fsync, rename, fsync folder
+    <data>/cluster.json   the nodes and their addresses, always whole: temp, fsync, rename, fsync folder
     <data>/up.lock        flock: one `raftdb up` per folder; holds its pid
     <data>/n1, n2, ...    the nodes' own data folders
     <data>/n1.log, ...    what the nodes say while the shell has the terminal
     <data>/n1.pid, ...    the running nodes' process ids
 
 Addresses are part of a cluster's configuration, so a cluster that is started again gets the same ones, or does not
-start.
+start. A node that is added later is written down before it starts, and one that was removed loses its place and its
+data; what it said stays.
 """
 
 import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -33,9 +35,10 @@ from cli.console.failures import (
     reason,
 )
 from raftdb.endpoint import parse_endpoint
+from raftdb.errors import RequestRefused
 from raftdb.ownership import make_folder_for_owner, open_for_owner
 
-FORMAT = 2
+FORMAT = 3
 HOST = "127.0.0.1"
 PORTS_FIRST = {"http": 8001, "redis": 6381, "redis_cluster": 6391}
 """The ports of the first node. The others have the ones after them, or the next that are free."""
@@ -49,18 +52,24 @@ SYSTEM_FAILURES = {
     errno.EIO: (EXIT_INPUT_OUTPUT, "the disk or its file system failed: see the kernel's log (dmesg)"),
 }
 """The exit code and the next step for system errors of the folder; other errors have `EXIT_FOLDER`."""
+ID = re.compile(r"n([1-9][0-9]{0,8})")
+"""The ids of nodes here. They are names of folders, which may be deleted."""
 _CLUSTER_FILE = "cluster.json"
 _LOCK_FILE = "up.lock"
 
 
 @dataclass(frozen=True, slots=True)
 class NodePlace:
-    """One node of a local cluster: its id, and HOST:PORT of its listeners, which have the names of their settings."""
+    """One node of a local cluster: its id, and HOST:PORT of its listeners, which have the names of their settings.
+
+    `peers` are the members that the cluster began with, if this node was one of them; None: it joins the others.
+    """
 
     id: str
     http: str
     redis: str
     redis_cluster: str
+    peers: str | None = None
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -119,15 +128,10 @@ class LocalFolder:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise self._failure(f"{path} has format {content['format']!r}: this raftdb knows {FORMAT}")
-            nodes = tuple(
-                NodePlace(str(node["id"]), *(str(parse_endpoint(node[kind])) for kind in PORTS_FIRST))
-                for node in content["nodes"]
-            )
-            # Ids are names of folders, which may be deleted; and without nodes a new cluster would be made on old
-            # folders.
-            if [node.id for node in nodes] != [
-                f"n{number}" for number in range(1, len(nodes) + 1)
-            ] or not nodes:
+            nodes = tuple(map(_place, content["nodes"]))
+            # Without nodes a new cluster would be made on old folders.
+            numbers = [number_of(node.id) for node in nodes]
+            if not numbers or 0 in numbers or numbers != sorted(set(numbers)):
                 raise ValueError(f"its nodes are {', '.join(node.id for node in nodes) or 'none'}")
             return nodes
         except FileNotFoundError:
@@ -141,17 +145,39 @@ class LocalFolder:
     def create(self, count: int) -> tuple[NodePlace, ...]:
         """Choose addresses for a new cluster of `count` nodes, and write them down durably, before any node starts."""
         self._refuse_foreign()
-        chosen: list[int] = []
-        for first in PORTS_FIRST.values():
-            chosen += _free_ports(first, count, taken=chosen)
-        nodes = tuple(
-            NodePlace(f"n{number + 1}", *(f"{HOST}:{port}" for port in chosen[number::count]))
-            for number in range(count)
-        )
+        nodes = _new_places([f"n{number + 1}" for number in range(count)], ())
+        peers = ",".join(f"{node.id}={node.http}" for node in nodes)
+        nodes = tuple(replace(node, peers=peers) for node in nodes)
+        self._write(nodes)
+        return nodes
+
+    def add(self, nodes: Sequence[NodePlace], node_id: str) -> NodePlace:
+        """Choose addresses for one more node beside `nodes`, and write it down durably, before it starts. Raises
+        `RequestRefused` for an id that it cannot have."""
+        last = number_of(nodes[-1].id)
+        if number_of(node_id) <= last:
+            raise RequestRefused(
+                "bad_request",
+                f"a node that is started here cannot be called {node_id!r}",
+                hint=f"the next one is n{last + 1}",
+            )
+        (place,) = _new_places([node_id], nodes)
+        self._write((*nodes, place))
+        return place
+
+    def forget(self, nodes: Sequence[NodePlace], node_id: str) -> None:
+        """Take one of the `nodes` out of this folder, with its data."""
+        # A node without its data would be taken for a new one, so its place goes first.
+        self._write([node for node in nodes if node.id != node_id])
+        with self.told():
+            if self.data_path(node_id).exists():
+                shutil.rmtree(self.data_path(node_id))
+            self.write_pid(node_id, None)
+
+    def _write(self, nodes: Sequence[NodePlace]) -> None:
         content = {"format": FORMAT, "nodes": [asdict(node) for node in nodes]}
         with self.told():
             _write_durably(self.path / _CLUSTER_FILE, json.dumps(content, indent=2) + "\n")
-        return nodes
 
     def check_addresses(self, nodes: tuple[NodePlace, ...]) -> None:
         """Raise `CommandError` if an address of the cluster is in use."""
@@ -201,8 +227,9 @@ class LocalFolder:
             for node in nodes:
                 if self.data_path(node.id).exists():
                     shutil.rmtree(self.data_path(node.id))
-                self.log_path(node.id).unlink(missing_ok=True)
                 self.write_pid(node.id, None)
+            for log in filter(_is_log, self.path.iterdir()):
+                log.unlink()
             (self.path / _CLUSTER_FILE).unlink(missing_ok=True)
 
     def _refuse_foreign(self) -> None:
@@ -219,10 +246,12 @@ class LocalFolder:
         """The names in the folder that do not belong to a cluster of these nodes, sorted. Symbolic links never do."""
         ids = node_ids or set()
         files = {_CLUSTER_FILE, _LOCK_FILE, f"{_CLUSTER_FILE}.new"}
-        files |= {f"{node_id}{suffix}" for node_id in ids for suffix in (".log", ".pid")}
+        files |= {f"{node_id}.pid" for node_id in ids}
         foreign = []
         for entry in self.path.iterdir():
             ours = entry.is_dir() if entry.name in ids else entry.is_file() and entry.name in files
+            # What removed nodes said is there as well.
+            ours = ours or (node_ids is not None and _is_log(entry) and entry.is_file())
             # Version control systems keep an empty folder by a file of this name.
             if entry.is_symlink() or not (ours or entry.name == ".gitkeep"):
                 foreign.append(entry.name)
@@ -243,6 +272,12 @@ class LocalFolder:
         return CommandError("up", message, exit_code=EXIT_FOLDER, hint=hint)
 
 
+def number_of(node_id: str) -> int:
+    """The number in the id of a node here, from 1; 0 for any other id."""
+    match = ID.fullmatch(node_id)
+    return 0 if match is None else int(match[1])
+
+
 def check_node_count(count: int) -> int:
     """`count`, if a local cluster may have this many nodes. Raises `CommandError` if not."""
     if not 1 <= count <= NODES_MAX:
@@ -260,6 +295,30 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _place(row: Mapping[str, object]) -> NodePlace:
+    """A node as it is written down. Raises KeyError or `ValueError` if it is not one."""
+    http, redis, redis_cluster = (str(parse_endpoint(str(row[kind]))) for kind in PORTS_FIRST)
+    peers = None if row["peers"] is None else str(row["peers"])
+    return NodePlace(str(row["id"]), http, redis, redis_cluster, peers)
+
+
+def _is_log(path: Path) -> bool:
+    """Whether this is the name of what a node said, which may be removed by now."""
+    return path.suffix == ".log" and number_of(path.stem) > 0
+
+
+def _new_places(node_ids: Sequence[str], beside: Sequence[NodePlace]) -> tuple[NodePlace, ...]:
+    """Nodes with these ids, on ports that are free and not those of others here, whether these run or not."""
+    chosen = [parse_endpoint(address).port for node in beside for address in node.addresses]
+    count, given = len(node_ids), len(chosen)
+    for first in PORTS_FIRST.values():
+        chosen += _free_ports(first, count, taken=chosen)
+    return tuple(
+        NodePlace(node_id, *(f"{HOST}:{port}" for port in chosen[given + number :: count]))
+        for number, node_id in enumerate(node_ids)
+    )
 
 
 def _free_ports(first: int, count: int, *, taken: Collection[int]) -> list[int]:

@@ -35,6 +35,14 @@ class LocalControl(Protocol):
         """The address of the pages for browsers; None if there are none."""
         ...
 
+    def add(self, node_id: str | None = None) -> str:
+        """Start one more node, and wait until it is a member; returns its id."""
+        ...
+
+    def retire(self, node_id: str) -> str:
+        """Stop a node that is a member no more, and delete its data; returns what was done."""
+        ...
+
     def kill(self, node_id: str) -> str:
         """End a node with SIGKILL, as a crash would; returns what was done, for people."""
         ...

@@ -10,6 +10,7 @@ from cli.console.output import FORMATS, terminal_columns
 from cli.console.paths import typed_path
 from cli.console.render import encoded, url_of
 from cli.line import vocabulary
+from cli.line.dot_words import DOT_WORDS
 from cli.line.lexer import Word
 from cli.line.numbers import parse_count
 from cli.run.context import Context, Quit
@@ -61,15 +62,34 @@ def _members(context: Context, arguments: Sequence[str]) -> None:
 
 
 def _add(context: Context, arguments: Sequence[str]) -> None:
+    if len(arguments) < 2:
+        _add_here(context, next(iter(arguments), None))
+        return
     node_id, address, *words = arguments
     learner, force = _said(words, "learner", "force")
     answer = members.add(context.client, context.output, node_id, address, learner=learner, force=force)
     members.show_change(answer, context.output)
 
 
+def _add_here(context: Context, node_id: str | None) -> None:
+    """Start one more node of the cluster that this shell has started."""
+    if context.cluster is None:
+        raise RequestRefused(
+            "wrong_arity",
+            "wrong number of arguments",
+            hint=f"the syntax is: {DOT_WORDS['.add'].syntax}; only a shell of 'raftdb up' starts nodes itself",
+        )
+    new = context.cluster.add(node_id)
+    answer = members.follow(context.client, context.output, context.client.membership(), new)
+    members.show_change(answer, context.output)
+
+
 def _remove(context: Context, arguments: Sequence[str]) -> None:
+    node_id, cluster = arguments[0], context.cluster
     (force,) = _said(arguments[1:], "force")
-    members.show_change(context.client.remove_member(arguments[0], force=force), context.output)
+    members.show_change(context.client.remove_member(node_id, force=force), context.output)
+    if cluster is not None and node_id in cluster.node_ids:
+        context.output.text(cluster.retire(node_id))
 
 
 def _promote(context: Context, arguments: Sequence[str]) -> None:
@@ -83,7 +103,9 @@ def _transfer(context: Context, arguments: Sequence[str]) -> None:
 
 
 def _removes_for_good(context: Context, arguments: Sequence[str]) -> str:
-    return f"{arguments[0]} is removed for good, and its id is never used again. Go on?"
+    is_here = context.cluster is not None and arguments[0] in context.cluster.node_ids
+    deleted = " with its data" if is_here else ""
+    return f"{arguments[0]} is removed for good{deleted}, and its id is never used again. Go on?"
 
 
 def _said(words: Sequence[str], *known: str) -> list[bool]:

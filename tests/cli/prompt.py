@@ -1,6 +1,7 @@
 """An interpreter to which lines are typed, without a terminal."""
 
 import io
+from collections.abc import Sequence
 
 from cli.console.output import Output
 from cli.line.lexer import split
@@ -33,3 +34,35 @@ class Prompt:
     @property
     def state(self) -> State:
         return self.interpreter.transactions.state
+
+
+class FakeControl:
+    """The nodes of `up`, noted instead of signalled."""
+
+    def __init__(self, running: Sequence[str] = ("n1", "n2", "n3")) -> None:
+        self.node_ids: Sequence[str] = ("n1", "n2", "n3")
+        self.running_ids = running
+        self.killed: list[str] = []
+
+    @property
+    def dashboard_url(self) -> str | None:
+        return "http://127.0.0.1:8001/#token=abc"
+
+    def add(self, node_id: str | None = None) -> str:
+        return node_id or "n4"
+
+    def retire(self, node_id: str) -> str:
+        return f"{node_id} was stopped"
+
+    def kill(self, node_id: str) -> str:
+        self.killed.append(node_id)
+        return f"{node_id} killed"
+
+    def restart(self, node_id: str) -> str:
+        return f"{node_id} is up"
+
+    def pause(self, node_id: str) -> str:
+        return f"{node_id} paused"
+
+    def resume(self, node_id: str) -> str:
+        return f"{node_id} goes on"

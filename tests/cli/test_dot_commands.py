@@ -12,7 +12,7 @@ from cli.run.context import Quit
 from cli.run.dot_commands import DOT_COMMANDS
 from cli.run.transactions import State
 from raftdb.errors import RaftdbError, RequestRefused
-from tests.cli.prompt import Prompt
+from tests.cli.prompt import FakeControl, Prompt
 from tests.client.fake_node import Canned, FakeCluster
 
 
@@ -179,6 +179,25 @@ class TestMembers:
         prompt.type(".remove n3")
         assert asked == ["n3 is removed for good, and its id is never used again. Go on?"]
         assert not any(method == "DELETE" for node in cluster.nodes for method, _ in node.requests)
+
+    def test_a_shell_of_up_starts_one_more_and_stops_one_that_is_removed(
+        self, prompt: Prompt, cluster: FakeCluster
+    ) -> None:
+        n4 = {"id": "n4", "http": "h:4", "voter": False}
+        cluster.nodes[1].script += [
+            Canned(body={"members": [n4], "removed": [], "last_index": 7}),
+            Canned(body={"members": [{**n4, "voter": True}], "removed": [], "last_index": 7}),
+            Canned(body={"members": [{**n4, "voter": True}], "removed": ["n2"], "last_index": 8}),
+        ]
+        with pytest.raises(RequestRefused, match="wrong number of arguments") as caught:
+            prompt.type(".add")
+        assert "only a shell of 'raftdb up' starts nodes itself" in (caught.value.hint or "")
+        prompt.interpreter.cluster = FakeControl()
+        shown = [line.split() for line in prompt.type(".add; .remove n2")]
+        assert shown[:2] == [["members", "n4"], ["removed", "-"]]
+        assert shown[2:] == [["members", "n4"], ["removed", "n2"], ["n2", "was", "stopped"]]
+        question = DOT_COMMANDS[".remove"].question(prompt.interpreter, ["n2"])
+        assert question == "n2 is removed for good with its data, and its id is never used again. Go on?"
 
     def test_a_word_that_is_not_known_changes_nothing(self, prompt: Prompt, cluster: FakeCluster) -> None:
         for line in (".add n4 h:4 voter", ".remove n3 now", ".promote n4 learner"):

@@ -57,6 +57,34 @@ def test_no_two_listeners_of_the_largest_cluster_get_one_port(folder: LocalFolde
     assert len({address for node in nodes for address in node.addresses}) == len(PORTS_FIRST) * NODES_MAX
 
 
+def test_a_node_that_is_added_is_remembered_and_one_that_is_forgotten_is_gone(folder: LocalFolder) -> None:
+    nodes = folder.create(2)
+    assert {node.peers for node in nodes} == {f"n1={nodes[0].http},n2={nodes[1].http}"}
+    fourth = folder.add(nodes, "n4")
+    assert fourth.peers is None, "it joins"
+    assert not set(fourth.addresses) & {address for node in nodes for address in node.addresses}
+    assert folder.load() == (*nodes, fourth)
+    for node in (nodes[0], fourth):
+        folder.data_path(node.id).mkdir()
+        folder.log_path(node.id).write_text("it was")
+        folder.write_pid(node.id, 1)
+    folder.forget(folder.load(), "n1")
+    assert folder.load() == (nodes[1], fourth)
+    assert not folder.data_path("n1").exists()
+    assert folder.log_path("n1").read_text() == "it was"
+    folder.wipe(folder.load())
+    assert [entry.name for entry in folder.path.iterdir()] == ["up.lock"]
+
+
+@pytest.mark.parametrize("node_id", ["n2", "n1", "../n3", "n03", "third"])
+def test_an_id_that_a_new_node_cannot_have_is_refused(folder: LocalFolder, node_id: str) -> None:
+    nodes = folder.create(2)
+    with pytest.raises(RequestRefused, match="cannot be called") as caught:
+        folder.add(nodes, node_id)
+    assert caught.value.hint == "the next one is n3"
+    assert folder.load() == nodes
+
+
 def test_an_address_that_is_taken_later_stops_the_start(folder: LocalFolder) -> None:
     with listen() as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -147,7 +175,7 @@ def test_who_lost_the_list_of_nodes_is_told_what_to_do(folder: LocalFolder) -> N
     assert "bring it back from a copy, or name another folder with --data" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("ids", [[], ["n2"], ["n1", "n1"], ["../n1"], ["n1", "n2", "n4"]])
+@pytest.mark.parametrize("ids", [[], ["n1", "n1"], ["../n1"], ["n01"], ["n2", "n1"]])
 def test_a_list_of_nodes_that_up_did_not_write_is_not_taken(folder: LocalFolder, ids: list[str]) -> None:
     """An empty one was taken for no cluster, and a new one begun on the folders of the old."""
     folder.create(1)

@@ -16,6 +16,7 @@ from cli.prompt.completer import ShellCompleter
 from cli.prompt.finder import Finder
 from cli.prompt.history import ShellHistory, history_path
 from raftdb.commands.spec import COMMANDS
+from tests.cli.prompt import FakeControl
 from tests.cli.terminal import WAIT_S, Terminal
 from tests.client.fake_node import FakeCluster
 
@@ -31,32 +32,6 @@ UP, CTRL_C, CTRL_D, CTRL_E, CTRL_R, RIGHT, ALT_ENTER = (
     "\x1b\r",
 )
 TAB, ENTER = "\t", "\r"
-
-
-class FakeControl:
-    """The nodes of `up`, noted instead of signalled."""
-
-    def __init__(self, running: Sequence[str] = ("n1", "n2", "n3")) -> None:
-        self.node_ids: Sequence[str] = ("n1", "n2", "n3")
-        self.running_ids = running
-        self.killed: list[str] = []
-
-    @property
-    def dashboard_url(self) -> str | None:
-        return "http://127.0.0.1:8001/#token=abc"
-
-    def kill(self, node_id: str) -> str:
-        self.killed.append(node_id)
-        return f"{node_id} killed"
-
-    def restart(self, node_id: str) -> str:
-        return f"{node_id} is up"
-
-    def pause(self, node_id: str) -> str:
-        return f"{node_id} paused"
-
-    def resume(self, node_id: str) -> str:
-        return f"{node_id} goes on"
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.e2e.cluster import ROOT, STOP_LIMIT_S, clean_environment
+from tests.e2e.cluster import ROOT, STOP_LIMIT_S, clean_environment, run_cli
 from tests.e2e.waiting import wait_for
 
 
@@ -54,3 +54,22 @@ def test_a_signal_to_all_processes_of_a_unit_is_one_wish_to_stop(tmp_path: Path)
     assert f"stopped; the data stays in {folder}\n" in said
     assert not any(is_alive(pid) for pid in nodes)
     assert node_pids(folder) == []
+
+
+def test_a_node_is_added_and_one_removed_and_the_cluster_is_the_same_when_it_starts_again(
+    tmp_path: Path,
+) -> None:
+    """Removed is one that the cluster began with; the first node of the next start is one that knows it is gone."""
+    folder = tmp_path / "local"
+    first = run_cli(
+        "up", "--nodes", "2", "--data", str(folder), text="set a 1\n.add\n.remove n1\nappend a 2\n"
+    )
+    assert first.returncode == 0, first
+    assert first.stdout.splitlines()[-2:] == ["n1 was stopped, and its data deleted", "OK"]
+    assert "n1" not in [path.name for path in folder.iterdir()]
+    again = run_cli("up", "--data", str(folder), text="get a\n.members\n.add n1\n")
+    value, *members = again.stdout.splitlines()
+    assert value == "12"
+    assert [line.split()[0] for line in members] == ["n2", "n3"]
+    assert "n1 was used before" in again.stderr
+    assert again.returncode == 2
