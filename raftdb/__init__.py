@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from raftdb.client.backup import BackupDamaged
     from raftdb.client.comparing import Comparison
     from raftdb.client.http1 import Sink
-    from raftdb.client.leases import LockLost, LockTimeout
+    from raftdb.client.leases import LockLost, LockTimeout, SessionLost
     from raftdb.client.model import (
         Answer,
         Change,
@@ -98,6 +98,7 @@ __all__ = [
     "Deadlock",
     "LockTimeout",
     "LockLost",
+    "SessionLost",
     "QueueFull",
     "Unavailable",
     "OutcomeUnknown",
@@ -150,6 +151,7 @@ _MODULES = {
     "AsyncEvery": "raftdb.client.async_schedules",
     "LockTimeout": "raftdb.client.leases",
     "LockLost": "raftdb.client.leases",
+    "SessionLost": "raftdb.client.leases",
     "BackupDamaged": "raftdb.client.backup",
     "Sink": "raftdb.client.http1",
     "Watch": "raftdb.client.sync_watching",

@@ -54,15 +54,22 @@ class Options:
             hint = f"of these options it takes {', '.join(known) or 'none'}"
             raise CommandError(what, f"{others[0]} means nothing here", exit_code=EXIT_USAGE, hint=hint)
 
-    def client(self, *, sessions: bool = False, addresses: Sequence[str] | None = None) -> Client:
+    def client(
+        self,
+        *,
+        sessions: bool = False,
+        addresses: Sequence[str] | None = None,
+        on_session_lost: Callable[[], object] | None = None,
+    ) -> Client:
         """A client of the cluster that these options name, or of the one at `addresses`. With `sessions` its writes are
-        repeated even if they may have been executed; for a single write that is not worth two more round trips. Raises
-        `RequestRefused` for a malformed address."""
+        repeated even if they may have been executed; for a single write that is not worth two more round trips.
+        `on_session_lost`: see `Client`. Raises `RequestRefused` for a malformed address."""
         return Client(
             addresses or self.connect or os.environ.get("RAFTDB_URL") or DEFAULT_ADDRESSES,
             timeout_ms=self.timeout_ms,
             unreachable_timeout_ms=UNREACHABLE_TIMEOUT_MS if self.timeout_ms is None else self.timeout_ms,
             sessions=sessions,
+            on_session_lost=on_session_lost,
         )
 
 

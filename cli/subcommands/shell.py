@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import click
@@ -43,14 +44,36 @@ def shell(options: Options, text: str | None, file: str | None, keep_going: bool
 
 
 def _run(options: Options, text: str | None, file: str | None, keep_going: bool, signals: StopSignals) -> int:
-    with options.client(sessions=True) as client:
+    losses = Losses()
+    with options.client(sessions=True, on_session_lost=losses.note) as client:
         output = Output(options.output)
         interpreter = Interpreter(client, output, consistency=options.consistency, debug=options.debug)
         if text is not None:
             return run_script(interpreter, lines_of_text(text), keep_going=keep_going)
         if file is not None:
             return _run_file(interpreter, file, keep_going=keep_going)
-        return run_on_terminal_or_stdin(interpreter, keep_going=keep_going, announce=signals.announce)
+        return run_on_terminal_or_stdin(
+            interpreter, keep_going=keep_going, take_news=losses.take, announce=signals.announce
+        )
+
+
+class Losses:
+    """What a person is told when keys that were bound to the shell's session are gone. A script is told by its next
+    command that binds one."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque()
+
+    def note(self) -> None:
+        """The session was lost."""
+        self._lines.append("the session was lost, and with it the keys that were set with SESSION")
+
+    def take(self) -> list[str]:
+        """What was not told yet."""
+        lines = []
+        while self._lines:
+            lines.append(self._lines.popleft())
+        return lines
 
 
 def run_on_terminal_or_stdin(

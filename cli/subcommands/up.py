@@ -29,7 +29,7 @@ from cli.subcommands.options import (
     timeout_option,
 )
 from cli.subcommands.serve import DASHBOARD_MODES
-from cli.subcommands.shell import run_on_terminal_or_stdin
+from cli.subcommands.shell import Losses, run_on_terminal_or_stdin
 
 NODES_DEFAULT = 3
 
@@ -149,9 +149,14 @@ def _run_cluster(cluster: LocalCluster, folder: LocalFolder, options: Options, *
 
 def _run_shell(cluster: LocalCluster, options: Options, signals: StopSignals) -> int:
     output = Output(options.output)
-    with options.client(sessions=True, addresses=[place.http for place in cluster.places]) as client:
+    addresses, losses = [place.http for place in cluster.places], Losses()
+    with options.client(sessions=True, addresses=addresses, on_session_lost=losses.note) as client:
         interpreter = Interpreter(client, output, cluster=cluster, consistency=options.consistency)
-        return run_on_terminal_or_stdin(interpreter, take_news=cluster.take_exits, announce=signals.announce)
+        return run_on_terminal_or_stdin(
+            interpreter,
+            take_news=lambda: [*cluster.take_exits(), *losses.take()],
+            announce=signals.announce,
+        )
 
 
 def _wait(cluster: LocalCluster, output: Output) -> NoReturn:

@@ -16,7 +16,7 @@ The blocking and the asynchronous client share a core without I/O:
   typed answer or error from the response.
 * `routing`: which node to ask next, and when to stop. It has no sockets and no clock: it is told the time and what
   happened, and returns the next step.
-* `session`: the numbers that make a write happen once.
+* `session`: the numbers that make a write happen once; `leased`: the session to which keys are bound, which is renewed.
 * `flow`: a call from beginning to end, as a generator of steps: session, then routing.
 * `methods`, `cluster_methods`: the request of each method, and how its answer is read.
 * `buffer`, `transaction`, `retrying`: the reads and writes of a transaction, its state, and when it is tried again.

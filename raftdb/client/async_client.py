@@ -16,12 +16,14 @@ from raftdb.client.async_commands import AsyncClientCommands
 from raftdb.client.async_io import CONCURRENCY_MAX, sleep
 from raftdb.client.async_services import AsyncClientServices
 from raftdb.client.async_sharing import AsyncSharedCalls
+from raftdb.client.async_tasks import teller
 from raftdb.client.async_transaction import AsyncTransaction
 from raftdb.client.dialing import now_ms
 from raftdb.client.fences import Fence, fenced
 from raftdb.client.flow import Caller, CallLimits, Method
-from raftdb.client.given import Form, V, as_bytes, as_text, duration
+from raftdb.client.given import Form, Lifetime, V, as_bytes, as_text, duration, session_ttl_ms
 from raftdb.client.http1 import Sink
+from raftdb.client.leases import SESSION_TTL_S
 from raftdb.client.model import NodeStatus
 from raftdb.client.retrying import Attempts
 from raftdb.client.routing import Router
@@ -57,6 +59,12 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
     digits; anything else is a `TypeError`. They are returned as `bytes`, or, with `decode`, as `str`: bytes that are
     not UTF-8 become lone surrogates (PEP 383), which are sent as the same bytes again.
 
+    `session_ttl`: how long keys that are bound to this client (`set(..., session=True)`) outlive it, 15 seconds unless
+    said otherwise. They are bound to a session of their own, which the first such write registers, and which a thread
+    renews each third of that until the client is closed or the process ends. If it could not be renewed in time, or the
+    cluster has ended it, `on_session_lost` is called: on a thread of its own, or on the event loop. The next write that
+    binds a key raises `SessionLost`, once, and writes nothing: then all keys are to be bound again.
+
     Every method takes a `timeout_ms` of its own, which replaces the client's. Without it `snapshot` and `backup`, which
     take the leader long, may take ten minutes once the leader is found.
 
@@ -85,6 +93,8 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
         sessions: bool = ...,
         decode: Literal[False] = ...,
         concurrency_max: int = ...,  # async only
+        session_ttl: Lifetime = ...,
+        on_session_lost: Callable[[], object] | None = ...,
         random: Random | None = ...,
     ) -> None: ...
 
@@ -98,6 +108,8 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
         sessions: bool = ...,
         decode: Literal[True],
         concurrency_max: int = ...,  # async only
+        session_ttl: Lifetime = ...,
+        on_session_lost: Callable[[], object] | None = ...,
         random: Random | None = ...,
     ) -> None: ...
 
@@ -110,6 +122,8 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
         sessions: bool = True,
         decode: bool = False,
         concurrency_max: int = CONCURRENCY_MAX,  # async only
+        session_ttl: Lifetime = SESSION_TTL_S,
+        on_session_lost: Callable[[], object] | None = None,
         random: Random | None = None,
     ) -> None:
         self._addresses = addresses_of(addresses)
@@ -125,6 +139,8 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
             else duration(unreachable_timeout_ms, "unreachable_timeout_ms")
         )
         self._calls = self._begin()
+        self._session_ttl_ms = session_ttl_ms(session_ttl)
+        self._on_session_lost = on_session_lost
         self._holding: AsyncHolding | None = None
         self._fences: tuple[Fence, ...] = ()
         self._is_interrupted = False
@@ -286,6 +302,7 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
                     self._limits(None),  # async only
                 )
             finally:
+                calls.caller.abandon()
                 calls.connections.close()
         holding = self._holding
         if holding is not None and holding.is_here:
@@ -311,7 +328,7 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
         method = fenced(method, self._fences)
         limits, calls = self._limits(timeout_ms), self._own_calls()
         return await calls.carry_out(
-            calls.caller.flow(method, limits),
+            calls.caller.flow(method, limits, self._lease_sessions),
             limits,  # async only
         )
 
@@ -341,11 +358,19 @@ class AsyncClient(AsyncClientCommands[V], AsyncClientServices[V]):
             holding = self._holding = AsyncHolding(make, partial(ClientRenewer, self.addresses))
         return holding
 
+    def _lease_sessions(self) -> Sessions:
+        """The sessions for what binds keys, which begin with the first such write."""
+        from raftdb.client.leased import LeasedSessions
+
+        told = self._on_session_lost or (lambda: None)
+        return LeasedSessions(self._session_ttl_ms, self._own_holding().renewals, teller(told))
+
     def _own_calls(self) -> AsyncSharedCalls:
         """The calls of the present home. Two homes with the same connections or sequences would get each other's
         answers."""
         calls = self._calls
         while not calls.home.is_here():
+            calls.caller.abandon()
             calls.connections.close()
             calls = self._calls = self._begin()
         return calls

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, Self
 from raftdb.client import service_methods as methods
 from raftdb.client.async_tasks import Block, Lost
 from raftdb.client.given import Lifetime, V, as_text, milliseconds
-from raftdb.client.keeping import Kept
+from raftdb.client.keeping import Kept, Sort
 from raftdb.client.leases import Lease, now_ms
 from raftdb.client.service_methods import Delivery
 from raftdb.errors import Conflict, Fenced, RaftdbError
@@ -40,7 +40,7 @@ class AsyncJob(Generic[V]):
         self._is_ended = False
         self._refusal: BaseException | None = None
         self._block: Block | None = None
-        self._kept = Kept(lease, queue, delivery.receipt, True, self.lost.tell)
+        self._kept = Kept(lease, queue, delivery.receipt, Sort.DELIVERY, self.lost.tell)
         self._holding = db._own_holding()
         self._holding.renewals.keep(self._kept)
 

@@ -17,6 +17,17 @@ def current() -> object:
     return required(asyncio.current_task(), "task: call this in a coroutine")
 
 
+def teller(call: Callable[[], object]) -> Callable[[], None]:
+    """What has `call` called on the event loop that runs now, from any thread."""
+    loop = asyncio.get_running_loop()
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(call)
+
+    return tell
+
+
 class Lost:
     """An event that is set once a lease is lost. That is decided by time: `is_set` is true from that moment on, whether
     the loop was blocked or the process stopped."""

@@ -104,16 +104,23 @@ class Caller:
         self._sessions = sessions
         self._turn_sessions = Sessions()
         """That of requests that wait in lines, so that no other call has to wait for them."""
+        self._leased_sessions: Sessions | None = None
+        """That of writes that bind keys."""
         self._clock = clock
         self._random = random
 
-    def flow(self, method: Method[T], limits: CallLimits) -> Flow[T]:
-        """The flow of one call. Raises `RaftdbError`."""
+    def flow(
+        self, method: Method[T], limits: CallLimits, lease: Callable[[], Sessions] | None = None
+    ) -> Flow[T]:
+        """The flow of one call. `lease` makes the sessions for what binds keys when they are first needed; without it
+        there is one session for all. Raises `RaftdbError`, and `SessionLost`."""
         request = method.request
         if request is None:
             return method.parse(Response(200))
         if request.kind is Kind.WRITE and self._sessions is not None:
             sessions = self._turn_sessions if request.takes_turns else self._sessions
+            if request.binds and lease is not None:
+                sessions = self._leased_sessions = self._leased_sessions or lease()
             response = yield from self._once(request, sessions, limits)
         else:
             call = self._call(request.kind, limits, request.wait_ms)
@@ -141,7 +148,8 @@ class Caller:
 
         It is not necessary, because a session ends after a time without use.
         """
-        taken = [] if self._sessions is None else [self._sessions.take(), self._turn_sessions.take()]
+        known = (self._sessions, self._turn_sessions, self._leased_sessions)
+        taken = [None if sessions is None else sessions.take() for sessions in known]
         leader = self.router.leader
         for session in taken if leader is not None else ():
             if session is None or leader is None:
@@ -149,6 +157,11 @@ class Caller:
             ends_ms = self._clock() + max(CLOSE_TIMEOUT_MS, 2 * self.router.pace.answer_ms)
             attempt = Attempt(leader, False, connect_by_ms=ends_ms, answer_by_ms=ends_ms)
             yield Exchange(attempt, close_request(session.id), None)
+
+    def abandon(self) -> None:
+        """Renew no session any more."""
+        if self._leased_sessions is not None:
+            self._leased_sessions.abandon()
 
     def _once(self, request: Request, sessions: Sessions, limits: CallLimits) -> Flow[Response]:
         """A write within the session, or in a new one if the session has expired and surely did not execute the
@@ -183,9 +196,9 @@ class Caller:
             place = Place()
             try:
                 session.begin_registration(place)
-                request = register_request(session.id)
+                request = register_request(session.id, sessions.ttl_ms)
                 yield from self._carry_out(self._call(request.kind, limits), request)
-                session.is_registered = True
+                sessions.registered(session)
             finally:
                 session.end_registration()
 

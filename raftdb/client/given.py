@@ -10,6 +10,7 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from raftdb.errors import RequestRefused
+from raftdb.limits import SESSION_TTL_MS_MAX, SESSION_TTL_MS_MIN
 
 if TYPE_CHECKING:
     # `V` has a default, so that `Client` alone is a client of bytes; the standard library has defaults from Python 3.13
@@ -157,6 +158,19 @@ def wait_milliseconds(wait: Lifetime) -> int:
     if wait_ms < 0:
         raise RequestRefused("bad_request", f"a wait is 0 or more seconds, not {wait}", hint="0 tries once")
     return wait_ms
+
+
+def session_ttl_ms(lifetime: Lifetime) -> int:
+    """The time to live of a session in whole milliseconds. Raises as `milliseconds`, and `RequestRefused` if no session
+    can have it."""
+    ttl_ms = milliseconds(lifetime)
+    if not SESSION_TTL_MS_MIN <= ttl_ms <= SESSION_TTL_MS_MAX:
+        raise RequestRefused(
+            "bad_request",
+            f"a session cannot live for {lifetime} seconds without its client",
+            hint=f"from {SESSION_TTL_MS_MIN // 1000} to {SESSION_TTL_MS_MAX // 1000} seconds",
+        )
+    return ttl_ms
 
 
 def seconds(lifetime: Lifetime) -> int:

@@ -1,12 +1,14 @@
 """What a client holds, and when each of it is renewed or lost. No I/O: `renewing` has the threads.
 
-Renewals are sent together: one transaction for all locks that are due, and one `extend` for the deliveries of a queue,
-so a process that holds a thousand things sends a handful of requests each third of their time. A renewal counts from
-its arrival and replaces the one before. So twice does no harm, and it is sent again without asking whether it arrived.
+Renewals are sent together: one transaction for all locks that are due, and one `extend` for the deliveries of a queue;
+a session, of which a client has one, is renewed by itself. So a process that holds a thousand things sends a handful of
+requests each third of their time. A renewal counts from its arrival and replaces the one before. So twice does no harm,
+and it is sent again without asking whether it arrived.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import Enum
 from math import inf
 
 from raftdb.client.leases import Lease
@@ -15,28 +17,36 @@ TOGETHER_MAX = 100
 """Most renewals in one request, so that it is far from every limit."""
 
 
+class Sort(Enum):
+    """What can be held."""
+
+    LOCK = "lock"
+    DELIVERY = "delivery"
+    SESSION = "session"
+
+
 @dataclass(slots=True, eq=False)
 class Kept:
-    """Something that is held. `queue` is that of a delivery, None for a lock, whose `name` it has otherwise; `token` is
-    the receipt or the token. `on_lost` is called once, on another thread, when it is lost."""
+    """Something that is held. `name` is that of the lock, of the queue of a delivery, or of the session; `token` is the
+    token or the receipt. `on_lost` is called once, on another thread, when it is lost."""
 
     lease: Lease
     name: bytes
     token: bytes
-    is_delivery: bool
+    sort: Sort
     on_lost: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Renewals to be sent in one request: of locks, or of deliveries of one queue for the same time."""
+    """Renewals to be sent in one request: of locks, of deliveries of one queue for the same time, or of one session."""
 
     kept: tuple[Kept, ...]
 
     @property
-    def is_of_deliveries(self) -> bool:
-        """Whether it is about a queue."""
-        return self.kept[0].is_delivery
+    def sort(self) -> Sort:
+        """What it is about."""
+        return self.kept[0].sort
 
     @property
     def ends_ms(self) -> float:
@@ -44,9 +54,9 @@ class Batch:
         return min(one.lease.ends_ms for one in self.kept)
 
     def commands(self) -> list[tuple[str, list[bytes]]]:
-        """What is to be executed: one command for deliveries, one for each lock."""
+        """What is to be executed: one command for deliveries, one for each lock. A session is renewed without."""
         first = self.kept[0]
-        if first.is_delivery:
+        if first.sort is Sort.DELIVERY:
             return [
                 ("extend", [first.name, in_seconds(first.lease.ttl_ms), *(one.token for one in self.kept)])
             ]
@@ -80,7 +90,7 @@ class Keeping:
         groups: dict[object, list[Kept]] = {}
         for one in list(self._kept):
             if one.lease.due_ms <= now_ms:
-                group = (one.name, one.lease.ttl_ms) if one.is_delivery else None
+                group = one.sort if one.sort is Sort.LOCK else (one.sort, one.name, one.lease.ttl_ms)
                 groups.setdefault(group, []).append(one)
         return [Batch(part) for group in groups.values() for part in _in_parts(group)]
 

@@ -21,6 +21,8 @@ from raftdb.limits import WAIT_AGAIN_MS, WAIT_MS_MAX
 
 LOCK_TTL_S = 15.0
 """How long a lock outlives its last renewal, unless the caller says otherwise."""
+SESSION_TTL_S = 15.0
+"""How long the keys that are bound to a client outlive it, likewise."""
 RENEWALS_PER_TTL = 3
 """A lease is renewed each third of its time to live, so two renewals may fail."""
 MARGIN_SHARE = 0.1
@@ -50,6 +52,18 @@ class LockLost(RaftdbError):
             "lock_lost",
             message,
             hint="what was written through `held.db` meanwhile was refused or is in order",
+        )
+
+
+class SessionLost(RaftdbError):
+    """The session to which keys were bound was not renewed in time, or the cluster has ended it: they are gone, or soon
+    will be, and nothing was written now (code `session_lost`)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "session_lost",
+            "the session to which keys were bound is over, and so are they",
+            hint="bind all of them again: the next write that binds one begins another session",
         )
 
 

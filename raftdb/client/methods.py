@@ -33,9 +33,10 @@ from raftdb.client.http1 import Response
 from raftdb.client.json_body import bytes_to_json
 from raftdb.client.model import Answer, KeyPage, TransactionAnswer
 from raftdb.client.protocol import CONSISTENCIES, MODES, Consistency, Kind, Mode, Request
-from raftdb.commands.spec import Access, lookup
+from raftdb.commands.spec import Access, lookup, parse
 from raftdb.commands.waiting import split_wait, takes_turns_in_line
 from raftdb.errors import RemoteProtocolError, RequestRefused
+from raftdb.machine.strings import Binding, FencedSet, Set
 
 Condition: TypeAlias = Literal["missing", "present"]
 """A `set` with it stores nothing unless the key is missing, or present."""
@@ -261,7 +262,13 @@ def transact(
     if conditions:
         content["compare"] = conditions
         content["else"] = [_worded(*command) for command in others]
-    request = Request("POST", "/v1/transaction", content, Kind.WRITE if listed or others else Kind.READ)
+    request = Request(
+        "POST",
+        "/v1/transaction",
+        content,
+        Kind.WRITE if listed or others else Kind.READ,
+        binds=any(_binds(*command) for command in (*listed, *others)),
+    )
     return Method(
         request, lambda response: answers.transaction_answer_of(names, response, form, names_otherwise)
     )
@@ -297,7 +304,18 @@ def _execution(name: str, arguments: Iterable[Text], consistency: Consistency) -
     if consistency != LINEARIZABLE:
         content["consistency"] = consistency
     takes_turns = bool(wait_ms) and spec is not None and takes_turns_in_line(spec)
-    return Request("POST", "/v1/execute", content, kind, wait_ms or None, takes_turns)
+    return Request("POST", "/v1/execute", content, kind, wait_ms or None, takes_turns, _binds(name, words))
+
+
+def _binds(name: str, arguments: Sequence[bytes]) -> bool:
+    """Whether a command binds a key to the session that asks. What is malformed the node refuses."""
+    if name.lower() != "set" or b"SESSION" not in map(bytes.upper, arguments[2:]):
+        return False
+    try:
+        command = parse(name, arguments)
+    except RequestRefused:
+        return False
+    return isinstance(command, Set | FencedSet) and command.binding is Binding.SESSION
 
 
 def _worded(name: str, arguments: Iterable[Text]) -> dict[str, object]:

@@ -54,6 +54,8 @@ class Request:
     command: asked again, it waits for what is left."""
     takes_turns: bool = False
     """Whether it waits in a line that is no part of the state, so that a session of its own may be used for it."""
+    binds: bool = False
+    """Whether it binds a key to its session, so that one with a time to live is to be used for it."""
 
     @property
     def body(self) -> bytes | None:
@@ -80,9 +82,16 @@ class Request:
 STATUS_REQUEST = Request("GET", "/v1/status", None, Kind.ANY_NODE)
 
 
-def register_request(session_id: str) -> Request:
-    """`POST /v1/sessions`: begin a session with this name. Repeating it does no harm, so it is routed like a read."""
-    return Request("POST", "/v1/sessions", {"id": session_id}, Kind.READ)
+def register_request(session_id: str, ttl_ms: int = 0) -> Request:
+    """`POST /v1/sessions`: begin a session with this name, with a time to live unless that is 0. Repeating it does no
+    harm, so it is routed like a read."""
+    ttl = {"ttl_ms": ttl_ms} if ttl_ms else {}
+    return Request("POST", "/v1/sessions", {"id": session_id, **ttl}, Kind.READ)
+
+
+def keep_request(session_id: str) -> Request:
+    """`PUT /v1/sessions/{id}`: keep the session for its time to live from now on."""
+    return Request("PUT", f"/v1/sessions/{session_id}", None, Kind.READ)
 
 
 def close_request(session_id: str) -> Request:

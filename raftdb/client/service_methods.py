@@ -10,10 +10,10 @@ from typing import NamedTuple, TypeVar
 
 from raftdb.client.flow import Method
 from raftdb.client.given import Form, Lifetime, Text, V, as_bytes, milliseconds, to_bytes, whole
-from raftdb.client.keeping import Batch, in_seconds
+from raftdb.client.keeping import Batch, Sort, in_seconds
 from raftdb.client.methods import LINEARIZABLE, execute, integer, transact
 from raftdb.client.model import Answer, Value
-from raftdb.client.protocol import Kind
+from raftdb.client.protocol import Kind, keep_request
 from raftdb.errors import RemoteProtocolError, RequestRefused
 from raftdb.limits import MESSAGE_ERROR_BYTES_MAX
 
@@ -103,7 +103,9 @@ def holder(name: bytes) -> Method[Holder | None]:
 
 
 def renewal(batch: Batch) -> Method[int]:
-    """Renew what is in a batch; the result is how many of it are."""
+    """Renew what is in a batch; the result is how many of it are. Raises `SessionExpired` if a session is not there."""
+    if batch.sort is Sort.SESSION:
+        return Method(keep_request(batch.kept[0].name.decode()), lambda response: 1)
     commands = batch.commands()
     if len(commands) == 1:
         method = integer(commands[0][0], *commands[0][1])

@@ -97,6 +97,9 @@ class Place:
 class Sessions:
     """The present session of a client, which is begun when it is first needed, and anew when it has expired."""
 
+    ttl_ms = 0
+    """The time to live that it is registered with, 0 for none."""
+
     def __init__(self, draw: Callable[[], str] = draw_id) -> None:
         self._draw = draw
         self._current: Session | None = None
@@ -107,10 +110,18 @@ class Sessions:
             self._current = Session(self._draw())
         return self._current
 
+    def registered(self, session: Session) -> None:
+        """Note that the cluster knows `session`."""
+        session.is_registered = True
+
     def leave(self, session: Session) -> None:
         """Do not use `session` any more: the next write begins another one."""
         if self._current is session:
             self._current = None
+
+    def abandon(self) -> None:
+        """Let the present session end by itself."""
+        self._current = None
 
     def take(self) -> Session | None:
         """The session to close, if one is registered and no call in it is going on; else None. The next write begins

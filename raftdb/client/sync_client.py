@@ -16,8 +16,9 @@ from raftdb.client.addresses import DEFAULT_ADDRESSES, addresses_of, parse_url
 from raftdb.client.dialing import now_ms
 from raftdb.client.fences import Fence, fenced
 from raftdb.client.flow import Caller, CallLimits, Method
-from raftdb.client.given import Form, V, as_bytes, as_text, duration
+from raftdb.client.given import Form, Lifetime, V, as_bytes, as_text, duration, session_ttl_ms
 from raftdb.client.http1 import Sink
+from raftdb.client.leases import SESSION_TTL_S
 from raftdb.client.model import NodeStatus
 from raftdb.client.retrying import Attempts
 from raftdb.client.routing import Router
@@ -26,6 +27,7 @@ from raftdb.client.sync_commands import ClientCommands
 from raftdb.client.sync_io import sleep
 from raftdb.client.sync_services import ClientServices
 from raftdb.client.sync_sharing import SharedCalls
+from raftdb.client.sync_tasks import teller
 from raftdb.client.sync_transaction import Transaction
 from raftdb.errors import Conflict, RaftdbError
 
@@ -58,6 +60,12 @@ class Client(ClientCommands[V], ClientServices[V]):
     digits; anything else is a `TypeError`. They are returned as `bytes`, or, with `decode`, as `str`: bytes that are
     not UTF-8 become lone surrogates (PEP 383), which are sent as the same bytes again.
 
+    `session_ttl`: how long keys that are bound to this client (`set(..., session=True)`) outlive it, 15 seconds unless
+    said otherwise. They are bound to a session of their own, which the first such write registers, and which a thread
+    renews each third of that until the client is closed or the process ends. If it could not be renewed in time, or the
+    cluster has ended it, `on_session_lost` is called: on a thread of its own, or on the event loop. The next write that
+    binds a key raises `SessionLost`, once, and writes nothing: then all keys are to be bound again.
+
     Every method takes a `timeout_ms` of its own, which replaces the client's. Without it `snapshot` and `backup`, which
     take the leader long, may take ten minutes once the leader is found.
 
@@ -85,6 +93,8 @@ class Client(ClientCommands[V], ClientServices[V]):
         unreachable_timeout_ms: float | None = ...,
         sessions: bool = ...,
         decode: Literal[False] = ...,
+        session_ttl: Lifetime = ...,
+        on_session_lost: Callable[[], object] | None = ...,
         random: Random | None = ...,
     ) -> None: ...
 
@@ -97,6 +107,8 @@ class Client(ClientCommands[V], ClientServices[V]):
         unreachable_timeout_ms: float | None = ...,
         sessions: bool = ...,
         decode: Literal[True],
+        session_ttl: Lifetime = ...,
+        on_session_lost: Callable[[], object] | None = ...,
         random: Random | None = ...,
     ) -> None: ...
 
@@ -108,6 +120,8 @@ class Client(ClientCommands[V], ClientServices[V]):
         unreachable_timeout_ms: float | None = None,
         sessions: bool = True,
         decode: bool = False,
+        session_ttl: Lifetime = SESSION_TTL_S,
+        on_session_lost: Callable[[], object] | None = None,
         random: Random | None = None,
     ) -> None:
         self._addresses = addresses_of(addresses)
@@ -122,6 +136,8 @@ class Client(ClientCommands[V], ClientServices[V]):
             else duration(unreachable_timeout_ms, "unreachable_timeout_ms")
         )
         self._calls = self._begin()
+        self._session_ttl_ms = session_ttl_ms(session_ttl)
+        self._on_session_lost = on_session_lost
         self._holding: Holding | None = None
         self._fences: tuple[Fence, ...] = ()
         self._is_interrupted = False
@@ -262,6 +278,7 @@ class Client(ClientCommands[V], ClientServices[V]):
             try:
                 calls.carry_out(calls.caller.close())
             finally:
+                calls.caller.abandon()
                 calls.connections.close()
         holding = self._holding
         if holding is not None and holding.is_here:
@@ -286,7 +303,7 @@ class Client(ClientCommands[V], ClientServices[V]):
     def _run(self, method: Method[T], timeout_ms: float | None = None) -> T:
         method = fenced(method, self._fences)
         limits, calls = self._limits(timeout_ms), self._own_calls()
-        return calls.carry_out(calls.caller.flow(method, limits))
+        return calls.carry_out(calls.caller.flow(method, limits, self._lease_sessions))
 
     def _run_within(self, attempts: Attempts, method: Method[T]) -> T:
         return self._run(method, min(self._timeout_ms, attempts.call_timeout_ms(now_ms())))
@@ -314,11 +331,19 @@ class Client(ClientCommands[V], ClientServices[V]):
             holding = self._holding = Holding(make, partial(ClientRenewer, self.addresses))
         return holding
 
+    def _lease_sessions(self) -> Sessions:
+        """The sessions for what binds keys, which begin with the first such write."""
+        from raftdb.client.leased import LeasedSessions
+
+        told = self._on_session_lost or (lambda: None)
+        return LeasedSessions(self._session_ttl_ms, self._own_holding().renewals, teller(told))
+
     def _own_calls(self) -> SharedCalls:
         """The calls of the present home. Two homes with the same connections or sequences would get each other's
         answers."""
         calls = self._calls
         while not calls.home.is_here():
+            calls.caller.abandon()
             calls.connections.close()
             calls = self._calls = self._begin()
         return calls

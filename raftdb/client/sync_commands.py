@@ -78,7 +78,8 @@ class ClientCommands(ABC, Generic[V]):
 
         The value lives for `ttl`, in seconds or as a `timedelta`, to the millisecond, on the cluster's clock. Without
         it the value lives for ever, or, with `keep_ttl`, as long as the old value would have. With `session` it is gone
-        when the session of this client ends: when the client is closed, or an hour after its last write.
+        when this client is closed, or `session_ttl` after its process has ended or was cut off, whatever the key's own
+        time. Raises `SessionLost` if the keys that were bound before are gone.
         """
         arguments = methods.set_arguments(key, value, ttl, keep_ttl, only_if, session)
         return self._run(methods.set_value(arguments), timeout_ms)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, Self
 
 from raftdb.client.fences import Fence
 from raftdb.client.given import Lifetime, Text, V, as_text, milliseconds, to_bytes, wait_milliseconds
-from raftdb.client.keeping import Batch, Kept
+from raftdb.client.keeping import Batch, Kept, Sort
 from raftdb.client.leases import LOCK_TTL_S, Lease, LockLost, LockTimeout, next_wait_ms, now_ms
 from raftdb.client.service_methods import Mode, lock, renewal, unlock
 from raftdb.client.sync_holding import Holding
@@ -49,7 +49,7 @@ class Held(Generic[V]):
         self._key = key
         self._mode = mode
         self._plain = db
-        self._kept = Kept(lease, key[1], b"%d" % token, False, self.lost.tell)
+        self._kept = Kept(lease, key[1], b"%d" % token, Sort.LOCK, self.lost.tell)
         self._entered = 0
         self._block: Block | None = None
         self.db: Client[V] = db._fenced_by(Fence(key[1], token, mode.is_shared, lease))
@@ -223,7 +223,7 @@ class Lock(Generic[V]):
         if wait_ms is None and lease.due_ms > now_ms():
             return token, lease
         lease = Lease(self._ttl_ms, sent_ms=now_ms())
-        kept = Kept(lease, self._name, b"%d" % token, False, _nothing)
+        kept = Kept(lease, self._name, b"%d" % token, Sort.LOCK, _nothing)
         is_held = client._run(renewal(Batch((kept,))))
         return (token, lease) if is_held and not lease.is_lost else None
 

@@ -14,6 +14,15 @@ def current() -> object:
     return threading.current_thread()
 
 
+def teller(call: Callable[[], object]) -> Callable[[], None]:
+    """What calls `call` on a thread of its own, so that it may take its time."""
+
+    def tell() -> None:
+        threading.Thread(target=call, name="raftdb-session-lost", daemon=True).start()
+
+    return tell
+
+
 class Lost:
     """An event that is set once a lease is lost. That is decided by time: `is_set` is true from that moment on, even if
     the process was stopped meanwhile."""

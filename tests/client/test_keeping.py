@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
-from raftdb.client.keeping import TOGETHER_MAX, Batch, Keeping, Kept
+from raftdb.client.keeping import TOGETHER_MAX, Batch, Keeping, Kept, Sort
 from raftdb.client.leases import Lease, now_ms
 from raftdb.client.renewing import Renewals, send
 from raftdb.errors import Fenced, Unavailable
@@ -34,7 +34,7 @@ def kept(
     on_lost: Callable[[], None] = nothing,
 ) -> Kept:
     lease = Lease(ttl_ms, sent_ms=clock(), clock=clock)
-    return Kept(lease, queue or b"lock", token, queue is not None, on_lost)
+    return Kept(lease, queue or b"lock", token, Sort.LOCK if queue is None else Sort.DELIVERY, on_lost)
 
 
 def test_what_is_due_is_renewed_together_locks_in_one_request_and_deliveries_by_queue() -> None:
@@ -92,7 +92,7 @@ class Cluster:
         if self.is_away:
             raise Unavailable("no_leader", "nobody leads")
         live = [token for token in tokens if token not in self.over]
-        if len(live) < len(tokens) and not batch.is_of_deliveries and len(tokens) > 1:
+        if len(live) < len(tokens) and batch.sort is not Sort.DELIVERY and len(tokens) > 1:
             raise Fenced("one is over")
         self.renewed.set()
         return len(live)
