@@ -31,6 +31,12 @@ DASHBOARD_MODES = ("off", "read", "write")
     "--advertise", metavar="HOST:PORT", help="Where others reach --listen, if it is another address."
 )
 @click.option(
+    "--insecure",
+    is_flag=True,
+    default=None,
+    help="Listen where other machines reach it, though nobody has to prove who they are.",
+)
+@click.option(
     "--members",
     metavar="ID=HOST:PORT,...",
     help="The new addresses of members that have moved; needed once, if they cannot find each other.",

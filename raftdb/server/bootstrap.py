@@ -38,6 +38,7 @@ from raftdb.server.charts import Charts
 from raftdb.server.config import Settings
 from raftdb.server.disk import NodeDisk
 from raftdb.server.environment import passed_over
+from raftdb.server.exposure import check_exposure
 from raftdb.server.folder import (
     create_folder,
     create_joining_folder,
@@ -75,6 +76,7 @@ HAND_OVER_SECONDS_MAX = 8.0
 
 def run_node(settings: Settings) -> int:
     """Run one node until a signal asks it to stop; returns the exit code of a clean stop, 0. Raises Fatal otherwise."""
+    check_exposure(settings)
     check_threads()
     logs.configure(
         node=settings.id,

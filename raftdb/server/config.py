@@ -143,6 +143,8 @@ class Settings:
     """Clients' HTTP and peers, on one address."""
     advertise: Endpoint | None = field(default=None, metadata={"parse": parse_reachable_endpoint})
     """The address others reach `listen` at, if it is another one."""
+    insecure: bool = field(default=False, metadata={"parse": parse_flag})
+    """Whether the node may listen where others reach it though nobody has to prove who they are."""
     allowed_hosts: tuple[str, ...] | None = field(default=None, metadata={"parse": parse_hosts})
     """Names under which browsers and clients may reach this node, beside those of `listen` and of the members."""
     dashboard: str = field(default="read", metadata={"parse": one_of("off", "read", "write")})
